@@ -52,6 +52,8 @@ _TEXTS: Final = (
 )
 _OF_TEXT: Final = frozenset((*_REQUIRED, *_TEXTS))
 _DATA: Final = b',"data":'
+RECOVERED: Final = "recovered"
+"""An attribute, and what the ledger stores in place of the hash of a payload that differs from the original's."""
 _RAW_DATA: Final = "rawdata"
 """An attribute of stored events only: `rawbody` is the text of `data`, byte for byte."""
 
@@ -73,6 +75,7 @@ class Event:
     rawbody       the body as it came where the source keeps it (`rawbase64` where it is not UTF-8), of content type
                   `rawtype`; `rawheaders` is a JSON array of pairs, credentials removed
     action        what happened to the thing that `type` names, where the sender says so in another place: `opened`
+    recovered     the sender could not deliver it, and it was read from the sender's API
     """
 
     id: str
@@ -95,6 +98,13 @@ class Event:
     datatype: str | None = None
     signedas: str | None = None
     action: str | None = None
+    recovered: bool = False
+
+    @property
+    def claimed_hash(self) -> str:
+        """Return what the ledger compares of events with the same id. RECOVERED conflicts with no hash: a sender's API
+        may write an event otherwise than its webhook did."""
+        return RECOVERED if self.recovered else self.payloadhash
 
     @property
     def origin(self) -> str:
@@ -133,6 +143,7 @@ class Event:
             datatype=datatype,
             signedas=self.signedas,
             action=self.action,
+            recovered=self.recovered,
         )
 
 
@@ -180,6 +191,8 @@ def to_cloudevent(event: Event) -> JsonObject:
             document[name] = value
     if event.hops:
         document["hops"] = event.hops
+    if event.recovered:
+        document[RECOVERED] = True
     if event.dataref is None:
         document["datacontenttype"] = "application/json"
         document["data"] = event.data
@@ -249,6 +262,7 @@ def from_cloudevent(document: Json) -> Event:
         texts.get("datatype"),
         texts.get("signedas"),
         texts.get("action"),
+        document.get(RECOVERED) is True,
     )
 
 

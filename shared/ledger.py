@@ -105,7 +105,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The key is known with another payload hash: dead letter `delivery_id_reused`."""
+    """The key is known with another payload hash, and neither event was recovered: dead letter `delivery_id_reused`."""
 
 
 Unclaimed: TypeAlias = Busy | Waiting | Gathered | Finished | Conflict

@@ -20,6 +20,7 @@ from typing import Final, TypeAlias
 
 from shared import errors, journal
 from shared.delivery import Delivery
+from shared.event import RECOVERED
 from shared.ledger import Busy, Claim, Claimed, Conflict, Finished, Gathered, LedgerRow, Settlement, Unclaimed, Waiting
 from shared.outcomes import DeliveryState
 
@@ -62,7 +63,7 @@ def new_row(
     # In the order of the fields: by their names, it takes almost twice as long, for each event.
     return LedgerRow(
         key, event.origin, delivery.route, delivery.destination, state, fence, generation, attempt_number, retry_at,
-        reason, answer, now, now, message, event.payloadhash, now + lease_seconds, merged=delivery.merged,
+        reason, answer, now, now, message, event.claimed_hash, now + lease_seconds, merged=delivery.merged,
     )  # fmt: skip
 
 
@@ -124,8 +125,11 @@ def gather(
 
 
 def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | None) -> Unclaimed | None:
-    """Return what keeps a message from changing the row; None if nothing does."""
-    if row.payload_hash != payload_hash:
+    """Return what keeps a message from changing the row; None if nothing does.
+
+    A recovered event and its original never conflict: whichever came first is delivered.
+    """
+    if row.payload_hash != payload_hash and RECOVERED not in (row.payload_hash, payload_hash):
         return Conflict()
     if row.state in FINAL or row.state == HELD:
         return Finished()

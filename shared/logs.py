@@ -36,6 +36,7 @@ FIELDS: Final = frozenset(
         "oldest_seconds",
         "outcome",
         "reason",
+        "recovered",
         "route",
         "secret_name",
         "source",
@@ -49,6 +50,7 @@ FIELDS: Final = frozenset(
 """The names that a line may have. Some of them:
 
 headers      the names, not the values, of a rejected request's headers; `other` for a name that may be something else
+recovered    the number of recovered events that the line is about
 log, fields  written by destinations of the kind `log` only: the destination's name for the line, and the parts of an
              event that the operator chose to log
 """

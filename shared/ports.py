@@ -13,6 +13,9 @@ EVENTS: Final = "events"
 DELIVERIES: Final = "deliveries"
 DEAD_LETTERS: Final = "dead-letters"
 TOPIC_NAMES: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
+RECOVERED: Final = "bus-recovered-b7cf7d5d"
+"""The topic of events that a provider could not deliver, which receive takes as the messages of a source's bus. Only a
+configuration with `recover` has it. The digits are those of `resource_name`: no source's bus has this name."""
 
 
 class Clock(Protocol):

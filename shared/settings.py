@@ -25,6 +25,7 @@ QUEUE_VARIABLES: Final = {
     ports.EVENTS: "HOOKCHAIN_EVENTS_QUEUE",
     ports.DELIVERIES: "HOOKCHAIN_DELIVERIES_QUEUE",
     ports.DEAD_LETTERS: "HOOKCHAIN_DEAD_LETTERS_QUEUE",
+    ports.RECOVERED: "HOOKCHAIN_RECOVERED_QUEUE",
 }
 METADATA_HOST: Final = "metadata.google.internal"
 
@@ -40,8 +41,8 @@ class Settings(NamedTuple):
     storage_host       STORAGE_EMULATOR_HOST: `host:port` of an emulated Cloud Storage, or its URL
     aws_region         AWS_REGION where Lambda runs the function, which sets AWS_LAMBDA_FUNCTION_NAME; elsewhere None
     aws_endpoint       AWS_ENDPOINT_URL: the URL of a local AWS
-    queues             HOOKCHAIN_EVENTS_QUEUE, HOOKCHAIN_DELIVERIES_QUEUE, HOOKCHAIN_DEAD_LETTERS_QUEUE: the URL of the
-                       queue of each topic, on AWS
+    queues             HOOKCHAIN_EVENTS_QUEUE, HOOKCHAIN_DELIVERIES_QUEUE, HOOKCHAIN_DEAD_LETTERS_QUEUE,
+                       HOOKCHAIN_RECOVERED_QUEUE: the URL of the queue of each topic, on AWS
     table_prefix       HOOKCHAIN_TABLES: before the name of each DynamoDB table, on AWS
     metadata_host      GCE_METADATA_HOST: where Cloud Run, which sets K_SERVICE, gives access tokens; elsewhere None
     push_account       HOOKCHAIN_PUSH_ACCOUNT: the e-mail address of the account that may push to transform and notify

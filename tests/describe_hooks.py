@@ -1,4 +1,4 @@
-"""Write tests/hook_descriptions.json from what providers publish about their APIs for hooks.
+"""Write tests/hook_descriptions.json from what providers publish about their APIs for hooks and their deliveries.
 
   npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-23.0.2.tgz
   npm pack @linear/sdk@98.0.0 && tar xzf linear-sdk-98.0.0.tgz --one-top-level=linear
@@ -22,6 +22,8 @@ from shared.jsontext import Json, JsonObject, mapping_at
 TARGET: Final = Path(__file__).with_name("hook_descriptions.json")
 GITHUB_FILE: Final = "generated/api.github.com.deref.json"
 GITHUB_PATHS: Final = ("/repos/{owner}/{repo}/hooks", "/orgs/{org}/hooks")
+DELIVERIES: Final = ("/deliveries", "/deliveries/{delivery_id}")
+"""After a hook's path."""
 _PROSE: Final = frozenset({"description", "example", "examples", "title", "nullable"})
 
 
@@ -29,7 +31,8 @@ def github(folder: Path) -> JsonObject:
     document = json.loads((folder / GITHUB_FILE).read_text(encoding="utf-8"))
     package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
     operations: JsonObject = {}
-    for path in (path for base in GITHUB_PATHS for path in (base, f"{base}/{{hook_id}}")):
+    ends = ("", "/{hook_id}", *(f"/{{hook_id}}{end}" for end in DELIVERIES))
+    for path in (f"{base}{end}" for base in GITHUB_PATHS for end in ends):
         for method, operation in document["paths"][path].items():
             answers = {
                 status: _schema(answer) for status, answer in operation["responses"].items() if status.startswith("2")

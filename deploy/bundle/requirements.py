@@ -107,6 +107,8 @@ def features(function: str, compiled: JsonObject) -> tuple[str, ...]:
 
 
 def _extras_for_sources(compiled: JsonObject) -> Iterator[str]:
+    if "recovered" in compiled:
+        yield "crypto"  # the token of a push
     for source in compiled_sources(compiled).values():
         if "schema" in source:
             yield "schema"

@@ -58,6 +58,7 @@ GROUPS: Final = {
         "release": Command("Send the held deliveries of a destination", "pause"),
         "secrets": Command("List, set and rotate the secrets that the configuration needs"),
         "hooks": Command("Register, repair and remove the webhooks of sources at their providers"),
+        "recover": Command("Recover events that a provider could not deliver to a source"),
         "forget": Command("Erase the bodies of events from every store, and verify that they are gone"),
     },
     "Subscribers": {

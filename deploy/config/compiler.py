@@ -17,7 +17,15 @@ from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, config_fr
 from deploy.config.configuration import CloudRunConfig, Configuration, LambdaConfig
 from deploy.config.model_faults import model_faults
 from deploy.config.sections import alerts, cases, destination, own_files, people, route, subscribers
-from deploy.config.sections.source import SourceConfig, compiled_hooks, compiled_source, source_faults, type_words
+from deploy.config.sections.source import (
+    SourceConfig,
+    compiled_hooks,
+    compiled_recover,
+    compiled_source,
+    recovered_part,
+    source_faults,
+    type_words,
+)
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
 
@@ -48,6 +56,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
         "receive": {
             "function": "receive",
             "sources": _sources(config, file.folder),
+            **recovered_part(config.sources),
             **_sizes(config.google_cloud.receive, config.aws.receive),
         },
         "transform": {
@@ -63,6 +72,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             "destinations": _destinations(config, checked.settings),
             **alerts.compiled_alerts(config.alerts, config.sources),
             **compiled_hooks(config.sources, has_alerts=config.alerts is not None),
+            **compiled_recover(config.sources, _routed_types(config), _public_urls(config)),
             **people.compiled_people(config.people, checked.people_list, checked.settings, providers),
             **({"own_kinds": dict(kind_files)} if kind_files else {}),
             **subscribers.compiled_subscribers(config.subscribers),
@@ -94,12 +104,32 @@ def _sources(config: Configuration, folder: Path) -> JsonObject:
 
 def _place(name: str, source: SourceConfig, config: Configuration) -> JsonObject:
     """Return the source's public URL and the proxies in front of it."""
-    public_url = source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
+    public_url = _public_url(name, source, config)
     proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
     return {
         **({"public_url": public_url} if public_url else {}),
         **({"trusted_proxies": proxies} if proxies else {}),
     }
+
+
+def _public_url(name: str, source: SourceConfig, config: Configuration) -> str | None:
+    return source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
+
+
+def _public_urls(config: Configuration) -> dict[str, str]:
+    found = {name: _public_url(name, source, config) for name, source in config.sources.items()}
+    return {name: url for name, url in found.items() if url}
+
+
+def _routed_types(config: Configuration) -> dict[str, list[str]]:
+    """Return the event types that the routes of each source take; none if one of its routes takes all."""
+    found: dict[str, list[str]] = {}
+    for name in config.sources:
+        routes = [each for each in config.routes if each.enabled and {"all", name} & {*each.from_}]
+        if routes:
+            takes_all = not all(each.types for each in routes)
+            found[name] = [] if takes_all else [pattern for each in routes for pattern in each.types]
+    return found
 
 
 def _sources_mailed_as_they_came(config: Configuration) -> set[str]:

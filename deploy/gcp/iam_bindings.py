@@ -12,7 +12,7 @@ from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Command, Resource, key_of
 from deploy.gcp.resources.project import API, account_key, accounts
 from deploy.topology.buses import GOOGLE_KINDS, Place, TablePlace
-from deploy.topology.functions import BlobUse, Function, subscription_name
+from deploy.topology.functions import SENT_BACK, BlobUse, Function, subscription_name
 from deploy.topology.topology import TOPICS, NeededFunction
 from functions.notify.destinations.bus import GoogleTopic
 from shared.ports import DEAD_LETTERS
@@ -167,7 +167,7 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
     for function in functions:
         name, member = function.name, account_member(target, function.name)
         for topic in function.topics:
-            why = f"{name} publishes {topic}{' again, for routes that waited' if topic in function.sends_back else ''}"
+            why = f"{name} publishes {SENT_BACK[topic] if topic in function.sends_back else topic}"
             yield Grant("topic", gcp_names.topic(target, topic), PUBLISHER, member), why
         use = "reads" if function.blobs == "read" else "keeps"
         on_bucket = Grant("bucket", gcp_names.bucket(target), BLOB_ROLES[function.blobs], member)

@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,7 @@ from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
 from shared.logs import SEVERITIES
-from shared.ports import TOPIC_NAMES
+from shared.ports import RECOVERED, TOPIC_NAMES
 from shared.times import unix_seconds
 
 BEYOND_REACH: Final = (
@@ -40,9 +40,17 @@ def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> Abstr
         deployed.api.place(),
         deployed.target.prefix,
         deployed.bucket,
-        lambda: {topic: deployed.queue_url(topic) for topic in TOPIC_NAMES},
+        lambda: _queue_urls(deployed),
     )
     return open_cloud_state(ports, environ, BEYOND_REACH)
+
+
+def _queue_urls(deployed: DeployedStack) -> dict[str, str]:
+    """Return the URL of each topic's queue. Only some stacks have the queue of recovered events. Raises AwsFault."""
+    urls = {topic: deployed.queue_url(topic) for topic in TOPIC_NAMES}
+    with suppress(AwsFault):
+        urls[RECOVERED] = deployed.queue_url(RECOVERED)
+    return urls
 
 
 WINDOW_SECONDS: Final = 900.0

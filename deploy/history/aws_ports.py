@@ -10,6 +10,7 @@ from shared.cloud.aws import client, documents, dynamo, ledger, s3
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.kept_by_key import DocumentRecords
 from shared.jsontext import from_json, texts_json, value_at
+from shared.ports import TOPIC_NAMES
 from shared.settings import read_settings
 from shared.signatures.aws_v4 import Credentials
 
@@ -90,7 +91,8 @@ class LocalAws(AwsPorts):
     async def backlogs(self) -> Sequence[status.Backlog]:
         """Return the messages of each queue, those that a function has at the moment included. Raises OSError."""
         with closing(client.AwsClient(self.place, "sqs")) as sqs:
-            urls = [f"{url}{suffix}" for suffix in ("", UNDELIVERED) for url in self.queue_urls().values()]
+            queues = [url for topic, url in self.queue_urls().items() if topic in TOPIC_NAMES]
+            urls = [f"{url}{suffix}" for suffix in ("", UNDELIVERED) for url in queues]
             return [status.Backlog(url.rpartition("/")[2], await _count(sqs, url), None) for url in urls]
 
 

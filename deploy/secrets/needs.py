@@ -16,7 +16,10 @@ from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 MAIL_SECRETS: Final = (email.API_KEY, SMTP_PASSWORD)
 HOOK: Final = "hook of"
-_PARTS: Final = {"sources": "source", "routes": "route", "destinations": "destination", "hooks": HOOK}
+RECOVERY: Final = "recovery of"
+_PARTS: Final = {
+    **{"sources": "source", "routes": "route", "destinations": "destination", "hooks": HOOK, "recover": RECOVERY},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Need:
     is_made_locally  `hookchain dev` generates it
     is_optional      something else serves if it does not exist
     is_signing_key   webhooks are signed with it, and it has no other use: their receivers take over our value
-    is_credential    another system issued it: without it, deliveries to a destination are held, or no hook is renewed
+    is_credential    another system issued it: without it, deliveries to a destination are held, no hook is renewed, or
+                     no event recovered
     is_internal      nobody but our functions reads it
     least_characters of each of its values
     """
@@ -44,9 +48,9 @@ class Need:
     least_characters: int = 0
 
     @property
-    def is_for_hooks(self) -> bool:
-        """Return whether it only renews webhooks."""
-        return bool(self.uses) and all(use.startswith(HOOK) for use in self.uses)
+    def is_for_sources(self) -> bool:
+        """Return whether it only renews webhooks or recovers events."""
+        return bool(self.uses) and all(use.startswith((HOOK, RECOVERY)) for use in self.uses)
 
     @property
     def can_be_random(self) -> bool:
@@ -94,10 +98,12 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
 def missing_effect(credentials: Sequence[Need]) -> str:
     """Return what happens while these are missing."""
     uses = dict.fromkeys(use for need in credentials for use in need.uses)
-    held = [use for use in uses if not use.startswith(HOOK)]
+    held = [use for use in uses if not use.startswith((HOOK, RECOVERY))]
     hooks = [use for use in uses if use.startswith(HOOK)]
+    sources = [use.removeprefix(f"{RECOVERY} ") for use in uses if use.startswith(RECOVERY)]
     effects = [f"deliveries to {', '.join(held)} are held"] if held else []
     effects += [f"nobody renews the {', '.join(hooks)}"] if hooks else []
+    effects += [f"lost events of {', '.join(sources)} are not recovered"] if sources else []
     return ", and ".join(effects)
 
 

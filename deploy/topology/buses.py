@@ -11,8 +11,9 @@ from deploy.requests.sources import compiled_sources, text_list
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic, Settings
 from functions.notify.destinations.object import Settings as ObjectSettings
-from shared.jsontext import JsonObject
-from shared.ports import TOPIC_NAMES
+from functions.receive.source import RECOVERED_NAME
+from shared import ports
+from shared.jsontext import JsonObject, mapping_at
 
 BIGQUERY: Final = "bigquery"
 OBJECT: Final = "object"
@@ -71,7 +72,9 @@ def buckets(notify: JsonObject) -> Iterator[tuple[str, ObjectSettings]]:
 
 
 KIND: Final = "bus"
-GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket"})
+RECOVERED: Final = "recovered"
+"""The kind of the bus that brings recovered events: a topic or a queue of the deployment's own."""
+GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket", RECOVERED})
 """The kinds of buses that bring messages on Google Cloud."""
 
 
@@ -99,10 +102,11 @@ class BusSource:
 
 
 def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:
-    """Return the sources of receive's slice that have a bus."""
+    """Return the sources of receive's slice that have a bus, and last what takes recovered events, if there is any."""
+    sources = {**compiled_sources(receive), RECOVERED_NAME: mapping_at(receive, "recovered")}
     return tuple(
         BusSource(name, str(bus["kind"]), str(bus["name"]), bus)
-        for name, source in compiled_sources(receive).items()
+        for name, source in sources.items()
         if isinstance(bus := source.get("bus"), dict)
     )
 
@@ -140,7 +144,7 @@ def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | 
 
     `prefix` is that of the deployment's names, `project` its project on Google Cloud.
     """
-    own = {f"{prefix}{topic}{end}" for topic in TOPIC_NAMES for end in ("", "-undelivered")}
+    own = {f"{prefix}{topic}{end}" for topic in (*ports.TOPIC_NAMES, ports.RECOVERED) for end in ("", "-undelivered")}
     for source in bus_sources(receive):
         place, _, name = (source.text("pubsub") or source.text("sqs").replace(":", "/")).rpartition("/")
         is_elsewhere = source.kind == "pubsub" and place not in ("", f"projects/{project}/topics")

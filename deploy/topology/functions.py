@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, RECOVERED
 
 Store = Literal["ledger", "journal", "owners", "grants", "documents"]
 BlobUse = Literal["create", "read", "use"]
@@ -43,8 +43,8 @@ class Function:
     url              what a public function's URL is for
     alias            the name by which other functions of the operator may call it; empty: none may
     publishes        the topics that it may publish to
-    sends_back       the topics of an earlier function that it may publish to too, where routes may wait: at an update,
-                     they make no function come before another
+    sends_back       the topics of an earlier function that it may publish to too, if routes may wait or a source has
+                     `recover`: at an update, they make no function come before another
     stores           the stores that it reads and writes
     asking_stores    further stores that it reads and writes where steps of routes ask other systems
     reads            the stores that it only reads
@@ -86,6 +86,11 @@ class Function:
         return (*self.publishes, *self.sends_back)
 
 
+SENT_BACK: Final = {
+    EVENTS: "events again, for routes that waited",
+    RECOVERED: "events that providers could not deliver",
+}
+"""What a function sends back, by the topic."""
 SWEEP: Final = Schedule(
     "sweep",
     "/sweep",
@@ -128,7 +133,7 @@ FUNCTIONS: Final = (
         ),
         schedules=(SWEEP,),
         publishes=(DELIVERIES, DEAD_LETTERS),  # the sweep publishes deliveries again
-        sends_back=(EVENTS,),  # for a route that waited
+        sends_back=(EVENTS, RECOVERED),
         stores=("ledger", "journal", "grants"),
         sends_mail=True,
         variables=MAIL_VARIABLES,

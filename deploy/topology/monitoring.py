@@ -67,6 +67,14 @@ DUE: Final = LogMetric(
     by=("destination",),
     value="count",
 )
+RECOVERED: Final = LogMetric(
+    "recovered",
+    "Events that a provider could not deliver and that were recovered, by source",
+    "notify",
+    by=("source",),
+    value="recovered",
+)
+"""For a configuration in which a source has `recover`."""
 LOG_METRICS: Final = (DELIVERIES, ATTEMPTS, BREAKERS, OLDEST, DUE)
 CHARTS: Final = (
     Chart("Deliveries a minute, by destination and outcome", DELIVERIES, DELIVERIES.outcomes),

@@ -10,7 +10,7 @@ from deploy.secrets.needs import mail_transports, needs
 from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import BusSource, Place, bus_sources, published_buses, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
-from deploy.topology.monitoring import ALARMS, LOG_METRICS, SOURCE_ALARM, Alarm, LogMetric
+from deploy.topology.monitoring import ALARMS, LOG_METRICS, RECOVERED, SOURCE_ALARM, Alarm, LogMetric
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from shared import ports, retention
 from shared.jsontext import Json, JsonObject, mappings_at
@@ -187,6 +187,7 @@ def find_topology(
         mail=frozenset(mail_transports(notify).values()),
         blobs_seconds=blobs_seconds(retention.retention_of(notify), notify),
         alarms=(*ALARMS, SOURCE_ALARM) if bus_sources(slices["receive"]) else ALARMS,
+        log_metrics=(*LOG_METRICS, RECOVERED) if "recover" in notify else LOG_METRICS,
     )
 
 
@@ -206,10 +207,11 @@ def _with_stores(function: Function, slice_: JsonObject, *, may_wait: bool) -> F
 def _with_topics(function: Function, slice_: JsonObject) -> Function:
     """Return the function with the topic of dead letters, where a bus brings messages: nobody else keeps a bad one.
 
-    Where no route may wait, it sends nothing back.
+    It sends nothing back where no route may wait, and where no source has `recover`.
     """
-    if function.sends_back and "waiting_routes" not in slice_:
-        function = replace(function, sends_back=())
+    if function.sends_back:
+        wanted = {ports.EVENTS: "waiting_routes", ports.RECOVERED: "recover"}
+        function = replace(function, sends_back=tuple(each for each in function.sends_back if wanted[each] in slice_))
     if function.name != RECEIVE or not bus_sources(slice_):
         return function
     return replace(function, publishes=(*function.publishes, ports.DEAD_LETTERS))

@@ -9,4 +9,5 @@ recipients/     the person whom a destination's `to` names
 destinations/   one module or folder for each kind of destination, around http_engine.py
 subscribers/    endpoints of the operator's own users
 alerts/         Hookchain's own events to its operator
+recovery/       events that a provider could not deliver, read from its API in the sweep
 """

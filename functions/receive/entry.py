@@ -143,6 +143,7 @@ def _log_outcome(outcome: receive.Accepted | receive.Answered, head: Request, re
         event_id=event.id if event else None,
         trace=event.trace_id if event else None,
         outcome=_ACCEPTED,
+        recovered=sum([each.recovered for each in outcome.events]) or None,
         detail=outcome.note,
     )
 

@@ -331,12 +331,13 @@ def build_events(
     random_id: Callable[[], str],
     signed: SignedRequest | None = None,
     secrets: admission.SecretValues = NO_SECRETS,
+    is_recovered: bool = False,
 ) -> tuple[Event, ...]:
     """Return one event, or one for each item of a batch.
 
     `random_id` returns 32 hex digits, for an event that nothing in the request identifies. `signed` is there where a
-    signature authenticated the request. `secrets` are removed from what `keep_raw` keeps. Raises Rejected
-    (`too_many_items`).
+    signature authenticated the request. `secrets` are removed from what `keep_raw` keeps. `is_recovered` is Event's
+    `recovered`. Raises Rejected (`too_many_items`).
     """
     items = items_of(source.batch, data) if source.batch else None
     if items is None:
@@ -347,7 +348,7 @@ def build_events(
         facts = _facts(source, item)
         own = identity(source, item, facts, payload_hash, random_id, signed)
         raw = _raw(source, request, secrets) if source.keep_raw != "no" else {}
-        return (_event(source, item, facts, own, payload_hash, now, raw),)
+        return (_event(source, item, facts, own, payload_hash, now, raw, is_recovered),)
     events: list[Event] = []
     # Without the raw body, which belongs to all items.
     headers = _raw_headers(source, request, _credentials(source, request, secrets))
@@ -361,7 +362,7 @@ def build_events(
         facts = _facts(source, item)
         payload_hash = hashlib.sha256(canonical(value)).hexdigest()
         own = item_identity(source, batch, item, facts, number, payload_hash, random_id, signed)
-        events.append(_event(source, item, facts, own, payload_hash, now, headers))
+        events.append(_event(source, item, facts, own, payload_hash, now, headers, is_recovered))
     return tuple(events)
 
 
@@ -431,7 +432,14 @@ def _facts(source: Source, item: Item) -> Facts:
 
 
 def _event(
-    source: Source, item: Item, facts: Facts, own: Identity, payload_hash: str, now: float, raw: RawParts
+    source: Source,
+    item: Item,
+    facts: Facts,
+    own: Identity,
+    payload_hash: str,
+    now: float,
+    raw: RawParts,
+    is_recovered: bool,
 ) -> Event:
     header = item.request.header
     traceparent, hops = header("traceparent"), header("hookchain-hops")
@@ -451,6 +459,7 @@ def _event(
         int(hops) if hops and _HOPS.fullmatch(hops) else 0,
         signedas=own.signedas,
         action=facts.action,
+        recovered=is_recovered,
         **raw,
     )
 

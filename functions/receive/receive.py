@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing
 from functions.receive.events import SignedRequest, build_events, note_on
-from functions.receive.source import Source
+from functions.receive.source import RECOVERED_KIND, Source
 from shared import claim_check, errors, jsontext, ports, time_bound
 from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request, json_reply, problem
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from functions.receive.provider_keys import Keys
     from shared.fetch import Fetch
     from shared.push import Push, VerifyPush
+    from shared.recovered import RecoveredRequest
 
 RETRY_AFTER_SECONDS: Final = 5
 _CLOSE: Final = ("connection", "close")
@@ -256,14 +257,18 @@ class Receiver:
         """
         from functions.receive.bus import rejected_letter
 
-        assert source.bus
+        bus = source.bus
+        assert bus
         deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
         now = self.clock.now()
         try:
-            request = source.bus.request_of(push)
-            parsed = parsing.read_data(source, request, self.limits)
-            event_data = _checked(source, parsed.data)
-            events = build_events(source, request, event_data, now, self.random_id)
+            if bus.kind == RECOVERED_KIND:
+                source, parsed, event_data, events = await self._read_recovered(push, now)
+            else:
+                request = bus.request_of(push)
+                parsed = parsing.read_data(source, request, self.limits)
+                event_data = _checked(source, parsed.data)
+                events = build_events(source, request, event_data, now, self.random_id)
         except errors.Rejected as error:
             letter = rejected_letter(source.name, push, error, now)
             await self._confirm(source, self.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
@@ -271,6 +276,52 @@ class Receiver:
         if events:
             await self._confirm(source, self._publish(events, parsed), deadline)
         return Accepted(source, events, note_on(source, event_data, events))
+
+    async def _read_recovered(
+        self, push: "Push", now: float
+    ) -> tuple[Source, parsing.ReadData, jsontext.Json, tuple[Event, ...]]:
+        """Return the source of a recovered event, and the event with its data. Raises Rejected and Temporary.
+
+        All checks apply except those of a sender: its address, and the method and the headers that it uses.
+        """
+        from functions.receive import recovered
+        from shared.recovered import read_recovered
+
+        sent = read_recovered(push.data)
+        source = self.sources.get(sent.source)
+        if source is None or not source.recover:
+            raise errors.Rejected("unknown_source", "the source of this recovered event has no `recover`")
+        secrets: admission.SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
+        signed: SignedRequest | None = None
+        if source.recover == recovered.SIGNATURE:
+            request, auth = await self._signed_as_before(source, sent, secrets, now)
+            parsed = parsing.read_data(source, request, self.limits, auth)
+            fields = locations.RequestFields(request, admission.requested_url(request, source))
+            signed = SignedRequest(source, auth, fields, parsed.by_body) if auth.signs_content else None
+        else:
+            request = recovered.request_of(sent, source, sent.body)
+            parsed = parsing.read_data(source, request, self.limits)
+        event_data = _checked(source, parsed.data)
+        events = build_events(source, request, event_data, now, self.random_id, signed, secrets, is_recovered=True)
+        if signed is None:
+            recovered.verify_identified(events)
+        return source, parsed, event_data, events
+
+    async def _signed_as_before(
+        self, source: Source, sent: "RecoveredRequest", secrets: admission.SecretValues, now: float
+    ) -> tuple[Request, auth_scheme.AuthScheme]:
+        """Return the request with the bytes that its signature verifies. Raises Rejected and Temporary."""
+        from functions.receive import recovered
+
+        for body in recovered.written_bodies(sent.body):
+            request = parsing.as_sent_by_provider(source, recovered.request_of(sent, source, body))
+            fields = locations.RequestFields(request, admission.requested_url(request, source))
+            try:
+                return request, await self._verify_signature(source, request, fields, secrets, now)
+            except errors.Rejected as error:
+                if error.code != "signature_mismatch":
+                    raise
+        raise errors.Rejected("signature_mismatch", recovered.NOT_WRITTEN)
 
     async def _confirm(self, source: Source, publishing: Awaitable[None], deadline: float) -> None:
         """Publish until a time of the event loop. Raises Temporary."""

@@ -24,6 +24,12 @@ _CREDENTIALS: Final = _PASSWORDS | {"cookie"}
 _ADDED_HEADERS: Final = frozenset({"function-execution-id"})
 """What functions-framework adds itself."""
 
+RECOVERED_NAME: Final = "~recovered"
+"""The name of what takes recovered events, whose messages are pushed to this path. No source of a configuration has
+it."""
+RECOVERED_KIND: Final = "recovered"
+"""The kind of its bus."""
+
 _IN_ITEM: Final = frozenset({"data", "beside"})
 
 DataStep = Callable[[Json, Limits], Json]
@@ -87,6 +93,7 @@ class Source:
     data_steps          what its settings make of the parsed data, in order
     data_checks         the checks of the data, in order, once its sender is authenticated
     bus                 the bus that brings its messages, where it takes no requests
+    recover             how its recovered events are authenticated: `signature` or `listed`; empty where it has none
 
     The fields from `answered_methods` on follow from the others.
     """
@@ -121,6 +128,7 @@ class Source:
     data_steps: tuple[DataStep, ...] = ()
     data_checks: tuple[DataCheck, ...] = ()
     bus: "BusInput | None" = None
+    recover: str = ""
 
     answered_methods: tuple[str, ...] = field(init=False)
     """Its methods, and those that never make an event."""
@@ -211,6 +219,8 @@ def read_sources(document: JsonObject) -> Sources:
     """Return the sources of receive's slice, whose shape the compiler has checked."""
     sources = document["sources"]
     assert isinstance(sources, dict)
+    if "recovered" in document:
+        sources = {**sources, RECOVERED_NAME: document["recovered"]}
     return Sources(sources, _source)
 
 
@@ -257,6 +267,7 @@ def _source(name: str, settings: Json) -> Source:
         data_steps=tuple(data_steps),
         data_checks=tuple(_data_checks(form, settings, schemes)),
         bus=_bus(settings),
+        recover=str(settings.get("recover", "")),
     )
 
 

@@ -110,6 +110,8 @@ def _log_transformed(transformed: transform.Transformed, type_words: Mapping[str
     source = None if words is None else event.source_name
     event_type = logs.loggable_type(event.type, words or 1)
     names: dict[str, Json] = {"event_id": event.id, "source": source, "type": event_type}
+    if event.recovered:
+        names["recovered"] = 1
     if transformed.duplicate_of is not None:
         reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
         _log("WARNING", "transformed", started, **reason, **names)
@@ -139,6 +141,7 @@ def _log_transformed(transformed: transform.Transformed, type_words: Mapping[str
         source=source,
         type=event_type,
         reason=decision.reason or None,
+        recovered=names.get("recovered"),
         trace=event.trace_id,
     )
 

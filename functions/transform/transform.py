@@ -74,7 +74,7 @@ class Transformer:
         if self.services and self.services.hosts and "replay" not in push.attributes:
             with suppress(ValueError):  # not as receive writes it
                 self.services.hosts.gate.note_arrival(self.clock.now() - times.unix_seconds(event.receivedat))
-        if self.seen is not None and "replay" not in push.attributes:
+        if self.seen is not None and "replay" not in push.attributes and not event.recovered:
             await self.seen.note(event)
         if event.signedas is not None and self.owners and "force" not in push.attributes:
             first = await first_with_signed_bytes(event, self.owners)

@@ -32,7 +32,7 @@ class LedgerWrites(ABC):
     ) -> Claim:
         """Claim the delivery for `lease_seconds`. The attempt is stored as begun before this returns."""
         fence = randbits(FENCE_BITS)
-        payload_hash = delivery.event.payloadhash
+        payload_hash = delivery.event.claimed_hash
         first_claim = rules.first_claim(delivery, delivery.id, message, now, lease_seconds, fence)
 
         def claim_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
@@ -43,7 +43,7 @@ class LedgerWrites(ABC):
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         """Let the delivery wait in its group. Return Gathered once that is stored, or why it does not wait there."""
         fence = randbits(FENCE_BITS)
-        payload_hash = delivery.event.payloadhash
+        payload_hash = delivery.event.claimed_hash
 
         def gather_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:
             return rules.gather(row, payload_hash, message, group, reason, now, at, fence)

@@ -101,6 +101,18 @@ async def test_the_same_key_with_another_payload_is_a_conflict_whatever_became_o
     assert (await the_row(ledger)).state == "delivered"
 
 
+@pytest.mark.parametrize("is_recovered_first", [True, False])
+async def test_a_recovered_event_never_conflicts_with_its_original(ledger: Ledger, is_recovered_first: bool) -> None:
+    recovered = replace(DELIVERY, event=replace(EVENT, payloadhash="b" * 64, recovered=True))
+    first, second = (recovered, DELIVERY) if is_recovered_first else (DELIVERY, recovered)
+    claim = await ledger.claim(first, MESSAGE, T, LEASE)
+    assert await ledger.claim(second, MESSAGE, T, LEASE) == Busy()
+    assert isinstance(claim, Claimed)
+    assert await ledger.settle(claim, done())
+    assert await ledger.claim(second, MESSAGE, T, LEASE) == Finished()
+    assert await ledger.gather(second, MESSAGE, "g1", "", T, T + 60) == Finished()
+
+
 async def test_a_claim_given_back_is_taken_again_at_once_with_the_same_number(ledger: Ledger) -> None:
     first = await claimed(ledger)
     assert await ledger.give_back(first, T)

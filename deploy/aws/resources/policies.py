@@ -144,9 +144,8 @@ def _own_rights(topology: Topology, needed: NeededFunction) -> Iterator[Right]:
         yield Right(CONSUME, tuple(map(names.arn, [*own, *undelivered])))
     if function.topics:
         sent = tuple(names.arn(names.queue(topic)) for topic in function.topics)
-        yield Right(
-            ("sqs:SendMessage",), sent, "It sends events again, for routes that waited" if function.sends_back else ""
-        )
+        why = "; and ".join(f"It sends {functions.SENT_BACK[topic]}" for topic in function.sends_back)
+        yield Right(("sqs:SendMessage",), sent, why)
     if tables := [table for store in function.stores for table in stores.TABLES_OF[store]]:
         yield Right(ITEMS, tuple(each for table in tables for each in _table(table)))
     if tables := [table for store in function.reads for table in stores.TABLES_OF[store]]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from deploy.aws import template_names as names
 from deploy.cloud_access import aws_names
-from deploy.topology.buses import BusSource
+from deploy.topology.buses import RECOVERED, BusSource
 from deploy.topology.topology import LONGEST_WAIT_SECONDS, Topology
 from shared.jsontext import Json, JsonObject
 
@@ -26,7 +26,12 @@ def visibility_seconds(timeout_seconds: int) -> int:
 
 def brings_on_aws(source: BusSource) -> bool:
     """Return whether the source gets messages on AWS. S3 reports some events of a bucket only, through EventBridge."""
-    return source.kind == "sqs" or has_rule(source)
+    return source.kind == "sqs" or has_queue(source)
+
+
+def has_queue(source: BusSource) -> bool:
+    """Return whether a deployment makes the queue of the source's messages."""
+    return source.kind == RECOVERED or has_rule(source)
 
 
 def has_rule(source: BusSource) -> bool:
@@ -42,7 +47,7 @@ def queue_arns(sources: tuple[BusSource, ...]) -> Iterator[Json]:
     for source in sources:
         if source.kind == "sqs":
             yield source.text("sqs")
-        elif has_rule(source):
+        elif has_queue(source):
             yield names.arn(names.queue(source.name))
 
 
@@ -52,7 +57,7 @@ def brought_queues(topology: Topology) -> Iterator[str]:
         for source in needed.sources:
             if source.kind == "sqs":
                 yield source.text("sqs").rpartition(":")[2]
-            elif has_rule(source):
+            elif has_queue(source):
                 yield aws_names.queue(names.PREFIX, source.name)
 
 

@@ -30,13 +30,16 @@ from deploy.config.sections.catalogue import (
 )
 from deploy.hooks.kind import HookKind
 from deploy.hooks.kinds import KINDS
+from functions.notify.recovery.kinds import KINDS as RECOVERY_KINDS
 from functions.receive.respond import template_fault
+from functions.receive.source import RECOVERED_KIND
 from shared import casting, limits
 from shared.config.rules import Name, Seconds, SecretName, listed
 from shared.config.signed import MAX_TOLERANCE_SECONDS
 from shared.config.values import HeaderName, Model
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import RECOVERED
 from shared.secrets import SECRET_NAME
 
 _LOCATION: Final = re.compile(
@@ -113,6 +116,21 @@ class HookConfig(Model):
         return [*dict.fromkeys(self.at)] or [""]
 
 
+class RecoverConfig(Model):
+    """The recovery of events that the provider could not deliver.
+
+    secret         the name of the secret with the API token, which is deployed for `notify`
+    repositories   the repositories or organizations whose webhooks call the source, such as `acme/shop`
+    api            the beginning of the API's URLs, for a provider that you host yourself
+    allow_private  the API may have an address that is not public, and plain http
+    """
+
+    secret: SecretName
+    repositories: Texts = Field(default=[])
+    api: Annotated[str, AfterValidator(_hook_api)] | None = None
+    allow_private: bool = False
+
+
 class ProviderSettings(Model):
     """The settings that a source takes from the catalogue.
 
@@ -124,6 +142,7 @@ class ProviderSettings(Model):
     leeway      how long after its `exp` a JSON Web Token is still accepted
     params      values that the provider needs, such as an account id; some are names of secrets
     hook        how `hookchain hooks` registers its webhook
+    recover     how the sweep finds the events that the provider could not deliver
     """
 
     provider: str | None = None
@@ -133,10 +152,11 @@ class ProviderSettings(Model):
     leeway: Seconds | None = Field(None, ge=0, le=MAX_LEEWAY_SECONDS)
     params: dict[str, str | list[str]] = Field(default={})
     hook: HookConfig | None = None
+    recover: RecoverConfig | None = None
 
     @model_validator(mode="after")
     def _only_with_a_provider(self) -> "ProviderSettings":
-        keys = self.model_fields_set & {"secret", "variant", "tolerance", "leeway", "params", "hook"}
+        keys = self.model_fields_set & {"secret", "variant", "tolerance", "leeway", "params", "hook", "recover"}
         if self.provider is None and keys:
             raise ValueError(f"`{sorted(keys)[0]}` needs `provider`; under `auth`, each scheme has a secret of its own")
         return self
@@ -270,7 +290,8 @@ BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plis
 
 _OF_REQUESTS: Final = frozenset(
     {
-        *("provider", "secret", "variant", "tolerance", "leeway", "params", "hook", "auth", "methods", "allow"),
+        *("provider", "secret", "variant", "tolerance", "leeway", "params", "hook", "recover", "auth", "methods"),
+        "allow",
         "form",
         *("trusted_proxies", "public_url", "content_types", "respond"),
     }
@@ -416,6 +437,7 @@ def provider_faults(source: SourceConfig, catalogue: Catalogue) -> Iterator[tupl
         yield "params", f"{entry.name} has no param {name!r}{did_you_mean(name, entry.params)}"
     yield from _param_faults(source, entry)
     yield from _hook_faults(source, entry)
+    yield from _recover_faults(source, entry)
 
 
 def _hook_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
@@ -462,6 +484,66 @@ def _compiled_renewal(hook: HookConfig, kind: HookKind) -> JsonObject:
         "expiry": kind.expiry,
         "allow_private": hook.allow_private,
     }
+
+
+_IDENTITY: Final = ("auth", "id", "batch")
+"""The settings by which a recovered event would have another id than its original."""
+
+
+def _recover_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
+    if source.recover is None:
+        return
+    kind = RECOVERY_KINDS.get(str(source.provider))
+    if kind is None:
+        known = " and ".join(sorted(each.title for each in RECOVERY_KINDS.values()))
+        yield "recover", f"Hookchain recovers no events of {entry.name}, only of {known}"
+    elif own := [key for key in _IDENTITY if key in source.model_fields_set]:
+        rule = "a recovered event must have the id of its original, which is the provider's own"
+        yield "recover", f"cannot be used together with `{own[0]}`: {rule}"
+    elif kind.has_places != bool(source.recover.repositories):
+        advice = "is missing: such as acme/shop" if kind.has_places else f"has no meaning for {entry.name}; take it out"
+        yield "recover", f"repositories {advice}"
+    else:
+        for each in source.recover.repositories:
+            if KINDS[str(source.provider)].path_of(each) is None:
+                yield "recover", f"repositories: must be such as acme/shop, or an organization; got {each!r}"
+
+
+def compiled_recover(
+    sources: Mapping[str, SourceConfig], routed_types: Mapping[str, list[str]], public_urls: Mapping[str, str]
+) -> JsonObject:
+    """Return the part of notify's slice: where it finds what providers could not deliver.
+
+    `routed_types` are the types that the routes of each source take; none if they take all. A source without routes is
+    not in it.
+    """
+    compiled: JsonObject = {}
+    for name, source in sources.items():
+        recover = source.recover
+        if recover is None or name not in routed_types:
+            continue
+        kind = KINDS[str(source.provider)]
+        places: list[Json] = [kind.path_of(each) for each in recover.repositories]
+        types: list[Json] = [*routed_types[name]]
+        compiled[name] = {
+            "provider": source.provider,
+            "secret": recover.secret,
+            **({"places": places} if places else {}),
+            **({"url": public_urls[name]} if name in public_urls else {}),
+            **({"types": types} if types else {}),
+            **({"api": recover.api} if recover.api else {}),
+            **({"allow_private": True} if recover.allow_private else {}),
+        }
+    return {"recover": compiled} if compiled else {}
+
+
+def recovered_part(sources: Mapping[str, SourceConfig]) -> JsonObject:
+    """Return the part of receive's slice: what takes the recovered events of all sources, as from a bus."""
+    largest = [source.max_body_bytes for source in sources.values() if source.recover]
+    if not largest:
+        return {}
+    bus: JsonObject = {"kind": RECOVERED_KIND, "name": RECOVERED}
+    return {"recovered": {"auth": [], "methods": ["POST"], "max_body_bytes": max(largest), "bus": bus}}
 
 
 def _secret_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
@@ -528,6 +610,8 @@ def compiled_source(name: str, source: SourceConfig, folder: Path, is_mailed: bo
         compiled["type_words"] = max_words
     if source.schema_ is not None:
         compiled["schema"] = schema_document(source.schema_, folder)
+    if source.recover is not None:
+        compiled["recover"] = RECOVERY_KINDS[str(source.provider)].authenticated
     return compiled
 
 

@@ -12,6 +12,7 @@ from deploy.dev.supervisor.setup import Setup
 from deploy.requests import events, samples, signing
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
 from deploy.requests.sources import auth_entries, compiled_sources, source_lines
+from deploy.secrets.needs import missing_effect
 from deploy.terminal.output import count_of
 from deploy.topology.buses import bus_sources
 from shared.jsontext import Json, JsonObject, mapping_at
@@ -155,17 +156,18 @@ def _unset(setup: Setup) -> list[str]:
     width = max(len(need.name) for need in setup.unset)
     where = relative_path(setup.options.env_file)
     destinations: list[str] = []
-    hooks: list[str] = []
+    sources: list[str] = []
     for need in setup.unset:
         line = f"{program()} secrets set {need.name.ljust(width)}  # {', '.join(need.uses)}"
-        (hooks if need.is_for_hooks else destinations).append(line)
+        (sources if need.is_for_sources else destinations).append(line)
     held = [
         f"These destinations need a secret in {where}. Until you set it, their deliveries are held:",
         *destinations,
         f"Then send what is held: {program()} resume DESTINATION",
     ]
-    expiring = [f"These webhooks need a token in {where}. Until you set it, nobody renews them:", *hooks]
-    return [*(held if destinations else []), *(expiring if hooks else [])]
+    effect = missing_effect([need for need in setup.unset if need.is_for_sources])
+    waiting = [f"These sources need a token in {where}. Until you set it, {effect}:", *sources]
+    return [*(held if destinations else []), *(waiting if sources else [])]
 
 
 def _source_lines(setup: Setup) -> list[str]:

@@ -9,7 +9,7 @@ from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import ADDRESS, Command, Existing, Resource, digest_of, key_of, label_text, one
 from deploy.gcp.resources.project import API, account_key
-from deploy.topology.buses import BusSource
+from deploy.topology.buses import RECOVERED, BusSource
 from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
 from shared import jsontext, ports
 
@@ -122,6 +122,8 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
 
 def bus_topic(source: BusSource, target: Target) -> Topic:
     """Return the topic of a source's messages: its own, which a bucket publishes to, or the operator's."""
+    if source.kind == RECOVERED:
+        return Topic(source.name, "events that providers could not deliver")
     if source.kind == "bucket":
         return Topic(source.name, f"what happens in the bucket {source.text('bucket')}")
     name = source.text("pubsub")
@@ -133,11 +135,13 @@ def bus_source(source: BusSource, target: Target, url: str, timeout_seconds: flo
     """Yield what brings the source's messages to the function at `url`."""
     source_topic = bus_topic(source, target)
     push = Push(url, f"/{source.source}", ack_deadline(timeout_seconds))
-    why = f"hands messages to the source {source.source}"
+    is_recovered = source.kind == RECOVERED
+    why = "hands recovered events to receive" if is_recovered else f"hands messages to the source {source.source}"
     subscription = push_subscription(target, source.name, source_topic, push, why)
     yield subscription
-    if source.kind == "bucket":
+    if is_recovered or source.kind == "bucket":
         yield topic(target, source_topic)
+    if source.kind == "bucket":
         yield notification(source, target, subscription.key)
 
 

@@ -22,6 +22,7 @@ Kind: TypeAlias = Literal[
     "source_quiet",
     "source_back",
     "hook_expires",
+    "events_recovered",
 ]
 ALERT_SOURCE: Final = "/alerts/hookchain"
 """The source of Hookchain's own alerts, and of their digests. No sender's event has it."""
@@ -39,6 +40,7 @@ NOUNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "source_quiet": ("source quiet", "sources quiet"),
         "source_back": ("source back", "sources back"),
         "hook_expires": ("webhook expires", "webhooks expire"),
+        "events_recovered": ("recovery of events", "recoveries of events"),
     }
 )
 
@@ -65,7 +67,7 @@ class Alert:
 
 def alert_event(alert: Alert) -> Event:
     """Return the event. Its id and hash follow from the kind and the key alone."""
-    is_source = alert.kind in ("source_quiet", "source_back", "hook_expires")
+    is_source = alert.kind in ("source_quiet", "source_back", "hook_expires", "events_recovered")
     data: JsonObject = {
         "kind": alert.kind,
         "source" if is_source else "destination": cut(alert.about, MAX_NAME_CHARACTERS) or None,

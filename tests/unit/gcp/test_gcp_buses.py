@@ -95,6 +95,32 @@ def test_the_account_of_notify_may_publish_to_the_named_topic_of_the_project_and
     assert not [key for key in publisher if "keyed" in key or "other-project" in key]
 
 
+RECOVER: Final = """
+sources:
+  github: {provider: github, secret: github-secret, recover: {secret: read-token, repositories: acme/shop}}
+routes: [{name: all, from: all, to: inbox}]
+destinations: {inbox: {email: {to: [a@example.com]}}}
+"""
+
+
+def test_with_recovery_and_only_then_notify_may_read_the_token_and_publish_to_a_topic_that_receive_takes() -> None:
+    found = by_key(graph(deployment(RECOVER)))
+    without = by_key(graph(deployment(RECOVER.replace(", recover: {secret: read-token, repositories: acme/shop}", ""))))
+    topic, push = "hookchain-bus-recovered-b7cf7d5d", "https://hookchain-receive-123.europe-west1.run.app"
+    notify, receive = (f"serviceAccount:hookchain-{name}@my-project" for name in ("notify", "receive"))
+    grants = [key.partition(".iam.")[0] for key in found.keys() - without.keys() if key.startswith("grant ")]
+    assert {*grants} == {
+        f"grant roles/pubsub.publisher on topic {topic} to {notify}",
+        f"grant roles/pubsub.publisher on topic hookchain-dead-letters to {receive}",
+        f"grant roles/pubsub.subscriber on subscription {topic} to serviceAccount:service-123@gcp-sa-pubsub",
+        f"grant roles/secretmanager.secretAccessor on secret hookchain-read-token to {notify}",
+    }
+    subscription = found[f"subscription {topic}"]
+    assert (flag(subscription, "topic"), flag(subscription, "push-endpoint")) == (topic, f"{push}/~recovered")
+    assert "HOOKCHAIN_PUSH_AUDIENCE" in flag(found["service hookchain-receive"], "set-env-vars")
+    assert "metric hookchain-recovered" in found.keys() - without.keys()
+
+
 def test_only_with_a_bus_may_receive_publish_dead_letters() -> None:
     letters = "grant roles/pubsub.publisher on topic hookchain-dead-letters to serviceAccount:hookchain-receive@"
     assert any(key.startswith(letters) for key in resources())

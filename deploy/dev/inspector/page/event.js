@@ -7,7 +7,7 @@ import { membersStage, notifyStage, receiveStage, transformStage } from "/page/s
 import { plural } from "/page/words.js";
 
 const OPEN = new Set(["received", "delivering", "waiting", "retry_scheduled", "held"]);
-const ATTRIBUTES = ["source", "action", "subject", "actor", "time", "receivedat", "deliveryid", "traceparent", "hops", "payloadhash", "dataref"];
+const ATTRIBUTES = ["source", "action", "subject", "actor", "time", "receivedat", "deliveryid", "recovered", "traceparent", "hops", "payloadhash", "dataref"];
 
 export function eventView(element, close) {
   let id = null;
@@ -54,7 +54,7 @@ export function eventView(element, close) {
         h("h2", { tabindex: "-1" }, event.digest ? `Digest of ${plural(event.digest.count, "event")}` : event.type ?? "Type not known yet"), statusChip(event.status),
         h("button", { type: "button", class: "icon-button close", "aria-label": "Close (Esc)", onclick: close }, "✕")),
       h("p", { class: "id mono" }, event.id, copyButton(event.id, "the event's id", copyIcon())),
-      facts([[event.digest ? "For" : "From", event.digest?.destination ?? event.source], ["About", event.subject], ["By", event.actor], [event.digest ? "Made" : "Received", time(event.received_at, true)]]),
+      facts([[event.digest ? "For" : "From", event.digest?.destination ?? event.source], ["About", event.subject], ["By", event.actor], ["Recovered", event.event?.recovered && "The provider could not deliver it; it was read from its API"], [event.digest ? "Made" : "Received", time(event.received_at, true)]]),
       !event.digest && h("div", { class: "buttons" },
         h("button", { type: "button", disabled: !event.event, title: "Send the event through its routes again. Finished deliveries are not repeated.", onclick: () => act({}, "Replayed") }, "Replay"),
         h("button", { type: "button", disabled: !event.event, title: "Send the event through its routes again and repeat finished deliveries", onclick: () => act({ force: true }, "Replayed; finished deliveries are repeated") }, "Deliver again")));

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.aws import sam
 from shared.jsontext import JsonObject, to_json
-from tests.unit.aws.rendered import Stack, inside, listed, stack_of, template, text
+from tests.unit.aws.rendered import Stack, inside, listed, objects, stack_of, template, text
 from tests.unit.aws.template.parts import rights
 from tests.unit.aws.template.test_template import CONSUMING
 from tests.unit.aws.test_translation import linted
@@ -97,6 +97,33 @@ def test_receive_gets_batches_of_each_queue_and_says_which_messages_are_to_come_
     assert len(queues) == 4
     assert all(int(str(inside(each, "BatchSize"))) <= 10 for each in found), "a FIFO queue hands out no more"
     assert all(inside(each, "FunctionResponseTypes") == ["ReportBatchItemFailures"] for each in found)
+
+
+RECOVER: Final = """
+sources:
+  github: {provider: github, secret: github-secret, recover: {secret: read-token, repositories: acme/shop}}
+routes: [{name: all, from: all, to: inbox}]
+destinations: {inbox: {webhook: {url: https://example.com/in}}}
+"""
+
+
+def test_with_recovery_and_only_then_notify_may_read_the_token_and_send_to_a_queue_that_receive_takes() -> None:
+    found = stack_of(template(topology(RECOVER)))
+    plain = topology(RECOVER.replace(", recover: {secret: read-token, repositories: acme/shop}", ""))
+    without = stack_of(template(plain))
+    queue = "BusRecoveredB7cf7d5dQueue"
+    secret = "secretsmanager:GetSecretValue"
+    gained = found.rights("NotifyRole") - without.rights("NotifyRole")
+    assert {action for action, _ in gained} == {"sqs:SendMessage", secret}
+    assert ("sqs:SendMessage", queue) in gained
+    assert ["read-token" in resource for action, resource in gained if action == secret] == [True]
+    own = rights(("sqs", CONSUMING, (queue,)), ("sqs", ("SendMessage",), ("DeadLettersQueue",)))
+    assert found.rights("ReceiveRole") - without.rights("ReceiveRole") == own
+    variables = inside(found.of_kind("Serverless::Function")["NotifyFunction"], "Environment", "Variables")
+    assert {"HOOKCHAIN_RECOVERED_QUEUE": {"Ref": queue}}.items() <= objects(variables)[0].items()
+    assert found.resources["TransformFunction"]["DependsOn"] == "NotifyFunction"
+    assert "It sends events that providers could not deliver" in text(topology(RECOVER))
+    assert "Recovered" not in text(plain)
 
 
 def test_without_such_sources_the_template_has_nothing_of_them() -> None:

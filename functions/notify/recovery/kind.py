@@ -1,0 +1,109 @@
+"""A kind of recovery: how a provider's API lists the events that it could not deliver. Pure.
+
+A new kind is a module with one RecoveryKind and its two functions, and its entry in functions/notify/recovery/kinds.py.
+"""
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from shared.fetch import Fetched
+from shared.jsontext import JsonObject
+from shared.recovered import RecoveredRequest
+
+
+class Window(NamedTuple):
+    """The events that are wanted: of Unix seconds `since` to `until`, and of types that match; None for all.
+
+    places  where the source's hooks are, as paths of the API
+    url     the source's public URL; empty where it is not known
+    """
+
+    source: str
+    since: float
+    until: float
+    places: tuple[str, ...] = ()
+    url: str = ""
+    types: re.Pattern[str] | None = None
+
+    def wants(self, event_type: str, action: str | None = None) -> bool:
+        if self.types is None or self.types.match(event_type):
+            return True
+        return action is not None and self.types.match(f"{event_type}.{action}") is not None
+
+    def is_of_source(self, url: str) -> bool:
+        """Return whether a hook with this URL is the source's: by its last part, where the public URL is not known."""
+        return url == self.url if self.url else url.rstrip("/").rpartition("/")[2] == self.source
+
+
+class Ambiguous(Exception):
+    """The operator must say which of the provider's hooks is the source's. The text says how."""
+
+
+class Ask(NamedTuple):
+    """A GET of the provider's API. It is stored where time runs out, so it is plain JSON.
+
+    path           after the beginning of all URLs
+    reads          what the answer is, for the function that reads it
+    about          what else that function needs
+    is_of_event    the answer is a single event, which may be gone by then
+    """
+
+    path: str
+    reads: str
+    about: JsonObject
+    is_of_event: bool = False
+
+
+class Missed(NamedTuple):
+    """An event that the provider could not deliver.
+
+    id               the provider's own, the same for all attempts
+    rejected_status  the status by which receive rejected it, if it did
+    request          None if a further request reads it: `ask`
+    """
+
+    id: str
+    type: str
+    at: float
+    rejected_status: int | None = None
+    request: RecoveredRequest | None = None
+    ask: Ask | None = None
+
+
+Found: TypeAlias = Ask | Missed
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryKind:
+    """The recovery at one provider.
+
+    api            the beginning of all URLs
+    rights         the least rights that the token needs
+    authenticated  how receive authenticates its events: see functions/receive/recovered.py
+    kept_seconds   how long the provider keeps what it lists
+    first          returns the first requests
+    read           returns what an answer has, newest events first. Raises Ambiguous; and KeyError, TypeError and
+                   ValueError for an answer in an unknown form
+    lists_others   the list has events, too, that the provider could not deliver to another receiver
+    headers        values with `{token}` in them
+    has_places     the operator names the places of the hooks
+    """
+
+    title: str
+    api: str
+    rights: str
+    authenticated: Literal["signature", "listed"]
+    kept_seconds: float
+    first: Callable[[Window], Iterable[Ask]]
+    read: Callable[[Ask, Fetched, Window], Iterable[Found]]
+    lists_others: bool = False
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
+    has_places: bool = False
+
+
+def types_pattern(types: Iterable[str]) -> re.Pattern[str]:
+    """Return what matches the types of routes, as transform does."""
+    return re.compile("|".join(fnmatch.translate(each) for each in types))

@@ -1,0 +1,9 @@
+"""The kinds of recovery, by the provider's key in the catalogue."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from functions.notify.recovery import github, stripe
+from functions.notify.recovery.kind import RecoveryKind
+
+KINDS: Final[Mapping[str, RecoveryKind]] = {"github": github.KIND, "stripe": stripe.KIND}

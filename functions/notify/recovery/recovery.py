@@ -1,0 +1,396 @@
+"""The requests to the providers, and the publication of what they list: each sweep, one source at a time.
+
+A record of the source has
+
+    run_at       when a run began; another one begins EVERY_SECONDS later, or at the next sweep if requests are left
+    complete_at  up to when everything was listed
+    not_before   when the provider may be asked again
+    window       since when and until when events are listed, while requests are left: `asks`
+    done         the ids of the events that were published, or that receive had rejected, with their times
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from functions.notify.alerts.alert import Alert, read_record, time_in
+from functions.notify.recovery.kind import Ambiguous, Ask, Missed, RecoveryKind, Window, types_pattern
+from functions.notify.recovery.kinds import KINDS
+from functions.notify.waiting.beside import LIMIT_SECONDS
+from shared import errors, logs, ports
+from shared.credential_masks import masked
+from shared.event import event_id
+from shared.fetch import Fetch, Fetched, Outgoing
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, to_json
+from shared.ledger import Ledger
+from shared.store_ports import Kept, Records
+
+if TYPE_CHECKING:
+    from functions.notify.alerts.publisher import AlertPublisher
+
+EVERY_SECONDS: Final = 300.0
+CONTINUED_SECONDS: Final = 30.0
+"""Less than the minute from one sweep to the next."""
+RUN_SECONDS: Final = LIMIT_SECONDS - 2.0
+"""The rest is for what follows the last answer."""
+ANSWER_SECONDS: Final = 6.0
+MAX_REQUESTS: Final = 100
+"""In a run. GitHub lets a token make 5,000 an hour."""
+OVERLAP_SECONDS: Final = 3_600.0
+"""What was listed is listed again: a provider may show an event late."""
+SETTLED_SECONDS: Final = 120.0
+"""An event that is younger may still be on its way, where the provider does not tell it from one that failed."""
+MAX_LIST_BYTES: Final = 32 * 1024 * 1024
+MAX_EVENT_BYTES: Final = 12 * 1024 * 1024
+"""A source takes bodies of 10 MiB at most."""
+MAX_DONE: Final = 4_000
+"""The ids that a record has room for. One that is forgotten may be published again, which changes nothing."""
+MAX_PAUSE_SECONDS: Final = 3_600.0
+MAX_WALK_SECONDS: Final = 6 * 3_600.0
+"""After that, the requests that are left are forgotten and everything is listed again: one may never succeed."""
+KEPT_SECONDS: Final = 400 * 86_400.0
+
+
+class RecoverySettings(NamedTuple):
+    """A source's `recover`, as the compiler wrote it. `secret` names the token; `api` replaces the kind's if set."""
+
+    source: str
+    kind: RecoveryKind
+    secret: str
+    places: tuple[str, ...] = ()
+    url: str = ""
+    types: tuple[str, ...] = ()
+    api: str = ""
+    allow_private: bool = False
+
+    def window(self, since: float, until: float) -> Window:
+        types = types_pattern(self.types) if self.types else None
+        return Window(self.source, since, until, self.places, self.url, types)
+
+
+def read_recovery_settings(notify: JsonObject) -> tuple[RecoverySettings, ...]:
+    """Return the settings of each source in notify's slice that has `recover`."""
+    return tuple(
+        RecoverySettings(
+            source,
+            KINDS[str(each["provider"])],
+            str(each["secret"]),
+            tuple(map(str, list_at(each, "places"))),
+            str(each.get("url", "")),
+            tuple(map(str, list_at(each, "types"))),
+            str(each.get("api", "")),
+            each.get("allow_private") is True,
+        )
+        for source, each in mappings_at(notify, "recover").items()
+    )
+
+
+class ProviderFault(Exception):
+    """The provider did not list its events. `pause_seconds` is how long it wants not to be asked; 0 if it says none."""
+
+    def __init__(self, text: str, pause_seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.pause_seconds = pause_seconds
+
+
+Fault: TypeAlias = ProviderFault | errors.Temporary
+
+
+class Step(NamedTuple):
+    """The events that a request found, and the requests that follow from its answer."""
+
+    missed: Sequence[Missed]
+    further: Sequence[Ask]
+
+
+@dataclass(slots=True)
+class Walk:
+    """The way through a provider's lists. `asks` are the requests that are left, the next one last.
+
+    includes_rejected  events that receive had rejected are found, too
+    reads_each         the request of each event is read, where that takes a request
+    done               the ids of events that are not found again
+    rejected           the events that were passed over because receive had rejected them
+    """
+
+    settings: RecoverySettings
+    fetch: Fetch
+    token: str
+    window: Window
+    asks: list[Ask]
+    done: dict[str, float] = field(default_factory=dict)
+    includes_rejected: bool = False
+    reads_each: bool = True
+    rejected: int = 0
+
+    async def step(self, now: float) -> Step:
+        """Make the next request. It is left until the step is finished: a failure in between loses nothing.
+
+        Raises ProviderFault. Then the request is left too, unless the answer is an event that cannot be read.
+        """
+        ask = self.asks[-1]
+        answer = await self._ask(ask, now)
+        missed: list[Missed] = []
+        further: list[Ask] = []
+        if answer is not None:
+            try:
+                found = [*self.settings.kind.read(ask, answer, self.window)]
+            except Ambiguous as error:
+                raise ProviderFault(str(error)) from error
+            except (KeyError, TypeError, ValueError, RecursionError) as error:
+                if ask.is_of_event:
+                    self.asks.pop()
+                raise ProviderFault(f"{self.settings.kind.title} answered {ask.reads} in an unknown form") from error
+            for each in found:
+                if isinstance(each, Ask):
+                    further.append(each)
+                elif each.id in self.done:
+                    continue
+                elif each.rejected_status is not None and not self.includes_rejected:
+                    self.done[each.id] = each.at
+                    self.rejected += 1
+                elif each.ask and self.reads_each:
+                    further.append(each.ask)
+                else:
+                    missed.append(each)
+        return Step(missed, further)
+
+    def finish(self, step: Step) -> None:
+        """Go on, once the events of the step are published."""
+        self.asks.pop()
+        self.asks += reversed(step.further)
+        self.done |= {each.id: each.at for each in step.missed}
+
+    async def _ask(self, ask: Ask, now: float) -> Fetched | None:
+        """Return the answer; None if what was listed is gone."""
+        kind = self.settings.kind
+        headers = tuple((name, value.format(token=self.token)) for name, value in kind.headers.items())
+        url = (self.settings.api or kind.api).rstrip("/") + ask.path
+        request = Outgoing(
+            "GET",
+            url,
+            headers,
+            timeout_seconds=ANSWER_SECONDS,
+            max_bytes=MAX_EVENT_BYTES if ask.is_of_event else MAX_LIST_BYTES,
+            allow_private=self.settings.allow_private,
+            may_repeat=True,
+        )
+        try:
+            answer = await self.fetch.fetch(request)
+        except errors.HookchainError as error:
+            raise ProviderFault(f"{kind.title}: {masked(error.detail, [self.token])}") from error
+        if answer.status in (404, 410, 422) and ask.is_of_event:
+            return None
+        if answer.status != 200:
+            raise _fault(self.settings, answer, now)
+        return answer
+
+
+def _fault(settings: RecoverySettings, answer: Fetched, now: float) -> ProviderFault:
+    text = f"{settings.kind.title} answered {answer.status}"
+    pause = _number(answer.header("retry-after"))
+    if answer.header("x-ratelimit-remaining") == "0":
+        pause = max(pause, _number(answer.header("x-ratelimit-reset")) - now)
+    if answer.status in (401, 403, 404) and not pause:
+        text += f". The token {settings.secret} needs {settings.kind.rights}"
+    return ProviderFault(text, min(max(pause, 0.0), MAX_PAUSE_SECONDS))
+
+
+def _number(text: str | None) -> float:
+    return float(text) if text and text.isascii() and text.isdecimal() and len(text) < 16 else 0.0
+
+
+def begin_walk(settings: RecoverySettings, fetch: Fetch, token: str, since: float, now: float) -> Walk:
+    """Return the way to the events since then that are settled now."""
+    until = now - SETTLED_SECONDS if settings.kind.lists_others else now
+    window = settings.window(max(since, now - settings.kind.kept_seconds), until)
+    return Walk(settings, fetch, token, window, [*settings.kind.first(window)][::-1])
+
+
+class Publication(NamedTuple):
+    """The events that were published, and those that are too large for the bus."""
+
+    recovered: Sequence[Missed]
+    too_large: Sequence[Missed] = ()
+
+
+async def unknown(missed: Sequence[Missed], settings: RecoverySettings, ledger: Ledger) -> Sequence[Missed]:
+    """Return the events without a delivery in the ledger, where the provider does not say what failed at this source.
+
+    Raises Temporary.
+    """
+    if not settings.kind.lists_others:
+        return missed
+    return [each for each in missed if not await ledger.rows(1, event_id=event_id(settings.source, each.id))]
+
+
+async def publish(missed: Sequence[Missed], settings: RecoverySettings, ledger: Ledger, bus: ports.Bus) -> Publication:
+    """Publish the events for receive, except those that the ledger has already. Raises Temporary."""
+    recovered: list[Missed] = []
+    too_large: list[Missed] = []
+    messages: list[ports.BusMessage] = []
+    for each in await unknown(missed, settings, ledger):
+        message = each.request.message() if each.request else None
+        if message is None:
+            too_large.append(each)
+        else:
+            recovered.append(each)
+            messages.append(message)
+    if messages:
+        await bus.publish(ports.RECOVERED, messages)
+    return Publication(recovered, too_large)
+
+
+class Recovery:
+    """Recovers events in each sweep. `records` is called at first use; `alerts` is None if nobody gets any."""
+
+    def __init__(
+        self,
+        settings: Sequence[RecoverySettings],
+        fetch: Fetch,
+        secrets: ports.Secrets,
+        bus: ports.Bus,
+        ledger: Ledger,
+        records: Callable[[], Records],
+        clock: ports.Clock,
+        alerts: "AlertPublisher | None" = None,
+    ) -> None:
+        self._settings = settings
+        self._fetch = fetch
+        self._secrets = secrets
+        self._bus = bus
+        self._ledger = ledger
+        self._make_records = records
+        self._clock = clock
+        self._alerts = alerts
+        self._next_at: dict[str, float] = {}
+
+    @cached_property
+    def _records(self) -> Records:
+        return self._make_records()
+
+    async def run(self) -> None:
+        """Ask each provider whose turn it is, for RUN_SECONDS in all. Log what fails, and raise nothing."""
+        end = asyncio.get_running_loop().time() + RUN_SECONDS
+        for settings in self._settings:
+            try:
+                await self._recover(settings, end)
+            except errors.HookchainError as error:
+                _log("WARNING", "recovery failed", source=settings.source, code=error.code, detail=error.detail)
+            except Exception as error:  # a fault in this program must not stop the sweep
+                _log("ERROR", "recovery failed", source=settings.source, detail=errors.place_of(error))
+
+    async def _recover(self, settings: RecoverySettings, end: float) -> None:
+        source, now = settings.source, self._clock.now()
+        if now < self._next_at.get(source, 0.0) or asyncio.get_running_loop().time() >= end:
+            return
+        self._next_at[source] = now + EVERY_SECONDS
+        record, self._next_at[source] = await self._records.change(
+            _record_name(source), now, lambda text: _begin(text, now)
+        )
+        if record is None:
+            return
+        walk = await self._walk(settings, record, now)
+        recovered, fault = await self._ask_all(walk, end)
+        if recovered or walk.rejected:
+            await self._report(walk, recovered, now)
+        if fault:
+            detail = fault.detail if isinstance(fault, errors.Temporary) else str(fault)
+            _log("WARNING", "recovery failed", source=source, detail=detail)
+        if walk.asks and not fault:
+            self._next_at[source] = now + CONTINUED_SECONDS
+        kept = _kept(record, walk, fault, self._clock.now())
+        await self._records.change(_record_name(source), now, lambda _: (None, kept))
+
+    async def _walk(self, settings: RecoverySettings, record: JsonObject, now: float) -> Walk:
+        token = (await self._secrets.values(settings.secret))[0]
+        walk = begin_walk(settings, self._fetch, token, (time_in(record, "complete_at") or now) - OVERLAP_SECONDS, now)
+        walk.done = {id: at for id, at in mapping_at(record, "done").items() if isinstance(at, int | float)}
+        asks = [_stored_ask(each) for each in list_at(record, "asks")]
+        since, until = (float(str(each)) for each in list_at(record, "window") or (0, 0))
+        if asks and now < until + MAX_WALK_SECONDS:
+            walk.window, walk.asks = settings.window(since, until), asks
+        return walk
+
+    async def _ask_all(self, walk: Walk, end: float) -> tuple[list[Missed], Fault | None]:
+        """Publish what is found until time runs out. Return it, and what went wrong."""
+        recovered: list[Missed] = []
+        for _ in range(MAX_REQUESTS):
+            if not walk.asks or asyncio.get_running_loop().time() >= end - ANSWER_SECONDS:
+                break
+            try:
+                step = await walk.step(self._clock.now())
+                publication = await publish(step.missed, walk.settings, self._ledger, self._bus)
+            except (ProviderFault, errors.Temporary) as fault:
+                return recovered, fault
+            walk.finish(step)
+            recovered += publication.recovered
+            for each in publication.too_large:
+                detail = f"the event {each.id} is too large for the bus; deliver it again in the provider's settings"
+                _log("ERROR", "recovery failed", source=walk.settings.source, detail=detail)
+        return recovered, None
+
+    async def _report(self, walk: Walk, recovered: Sequence[Missed], now: float) -> None:
+        source, where = walk.settings.source, self._alerts.where if self._alerts else ""
+        detail = f"{walk.rejected} that receive had rejected were not recovered" if walk.rejected else None
+        _log("WARNING", "recovered", source=source, recovered=len(recovered), detail=detail)
+        if self._alerts and recovered:
+            events = "1 event was" if len(recovered) == 1 else f"{len(recovered):,} events were"
+            alert = Alert(
+                kind="events_recovered",
+                key=f"{source}:{now!r}",
+                at=now,
+                about=source,
+                reason=f"{events} recovered that {walk.settings.kind.title} could not deliver",
+                command=f"hookchain events list --source {source}{where}",
+                details={"recovered": len(recovered)},
+            )
+            await self._alerts.publish(alert, self._alerts.settings.to)
+
+
+def _record_name(source: str) -> str:
+    return f"recover:{source}"
+
+
+def _begin(text: str | None, now: float) -> tuple[tuple[JsonObject | None, float], Kept | None]:
+    """Return the record if this run may begin, when to look again, and the record as it is while the run lasts.
+
+    The first run only notes when it was: what was missed before is for `hookchain recover`.
+    """
+    record = read_record(text)
+    later = now + EVERY_SECONDS
+    if not record:
+        return (None, later), Kept(to_json({"run_at": now, "complete_at": now}), now + KEPT_SECONDS)
+    wait = CONTINUED_SECONDS if record.get("asks") else EVERY_SECONDS
+    run_at = time_in(record, "run_at") or 0.0
+    turn_at = max(run_at + wait, time_in(record, "not_before") or 0.0)
+    if run_at <= now < turn_at:
+        return (None, turn_at), None
+    begun: JsonObject = {**record, "run_at": now}
+    return (begun, later), Kept(to_json(begun), now + KEPT_SECONDS)
+
+
+def _kept(record: JsonObject, walk: Walk, fault: Fault | None, now: float) -> Kept:
+    complete_at = time_in(record, "complete_at") if walk.asks else walk.window.until
+    newest = sorted(walk.done.items(), key=lambda each: each[1])[-MAX_DONE:]
+    oldest_at = (complete_at or now) - OVERLAP_SECONDS
+    done: JsonObject = {id: at for id, at in newest if walk.asks or at >= oldest_at}
+    stored: JsonObject = {"run_at": record.get("run_at"), "complete_at": complete_at, "done": done}
+    if walk.asks:
+        asks: list[Json] = [[each.path, each.reads, each.about, each.is_of_event] for each in walk.asks]
+        stored |= {"asks": asks, "window": [walk.window.since, walk.window.until]}
+    if isinstance(fault, ProviderFault) and fault.pause_seconds:
+        stored["not_before"] = now + fault.pause_seconds
+    return Kept(to_json(stored), now + KEPT_SECONDS)
+
+
+def _stored_ask(stored: Json) -> Ask:
+    assert isinstance(stored, list)
+    path, reads, about, is_of_event = stored
+    return Ask(str(path), str(reads), about if isinstance(about, dict) else {}, is_of_event is True)
+
+
+def _log(severity: str, message: str, **fields: Json) -> None:
+    logs.log(severity, message, function="notify", **fields)

@@ -1,0 +1,289 @@
+"""Senders that lose events, with stand-ins for their APIs by their published descriptions, and what becomes of them."""
+
+import hashlib
+import hmac
+import json
+import random
+import typing
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import stripe
+from stripe.params import EventListParams
+
+from functions.notify.alerts.publisher import AlertPublisher
+from functions.notify.recovery.recovery import Recovery, read_recovery_settings
+from functions.receive import entry
+from functions.receive.receive import Receiver
+from functions.receive.source import RECOVERED_NAME, read_sources
+from functions.transform.program import read_program
+from functions.transform.transform import Transformer
+from shared import ports
+from shared.dead_letter_message import dead_letter_from
+from shared.fetch import Fetched, Outgoing
+from shared.http import Request
+from shared.jsontext import JsonObject, mapping_at
+from shared.outgoing.guarded_fetch import checked
+from shared.push import Push
+from shared.times import rfc3339
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.configurations import compile_text
+from tests.fakes.destinations import FakeDestination, FakeDestinations
+from tests.fakes.journal import FakeJournal
+from tests.fakes.notifier import FakeNotifier
+from tests.fakes.owners import FakeOwners
+from tests.fakes.secrets import FakeSecrets
+from tests.hook_providers import TOKEN, descriptions, verify
+
+SECRET: Final = "the signing secret, long and random"
+CONFIGURATION: Final = """
+sources:
+  github: {provider: github, secret: signing, recover: {secret: token, repositories: [acme/shop]}}
+  pay: {provider: stripe, secret: signing, recover: {secret: token}}
+routes: [{name: all, from: all, to: crm}]
+destinations: {crm: {webhook: {url: https://crm.example.com/in, secret: out}}}
+"""
+
+
+@dataclass
+class World:
+    """The three functions over fakes, and the sweep's recovery. What the bus brings may come twice."""
+
+    configuration: str = CONFIGURATION
+    clock: FakeClock = field(default_factory=FakeClock)
+    secrets: FakeSecrets = field(default_factory=lambda: FakeSecrets({"signing": SECRET, "token": TOKEN}))
+    alerts: AlertPublisher | None = None
+    repeats: random.Random | None = None
+    bus: FakeBus = field(default_factory=FakeBus)
+
+    def __post_init__(self) -> None:
+        self.crm = FakeDestination()
+        destinations = FakeDestinations({"crm": self.crm})
+        self.notifier = FakeNotifier(destinations=destinations, bus=self.bus, clock=self.clock)
+        self.slices = compile_text(self.configuration)
+        self.github = GitHub(self)
+        self.stripe = Stripe(self)
+        self.sources = read_sources(self.slices["receive"])
+        self.receiver = Receiver(
+            self.sources, self.secrets, self.bus, FakeBlobs(), self.clock, random_id=lambda: "f" * 32
+        )
+        self.journal = FakeJournal()
+        routes = read_program(self.slices["transform"]).routes
+        self.transformer = Transformer(routes, self.bus, FakeBlobs(), self.journal, self.clock, owners=FakeOwners())
+        self._taken = 0
+        self.recovery = self.new_recovery()
+
+    def new_recovery(self) -> Recovery:
+        """As in a new process."""
+        return Recovery(
+            read_recovery_settings(self.slices["notify"]),
+            self,
+            self.secrets,
+            self.bus,
+            self.notifier.ledger,
+            lambda: self.notifier.records,
+            self.clock,
+            self.alerts,
+        )
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        checked(request)
+        assert dict(request.headers)["Authorization"] == f"Bearer {TOKEN}"
+        api = self.github if request.url.startswith(self.github.host) else self.stripe
+        return await api.fetch(request)
+
+    async def post(self, source: str, headers: dict[str, str], body: bytes) -> int:
+        pairs = tuple((name.lower(), value) for name, value in headers.items())
+        return (await entry.answer(self.receiver, Request("POST", f"/{source}", "", pairs), reading(body))).status
+
+    async def recover(self, seconds: float = 0.0) -> None:
+        """Run the recovery as a sweep does, until nothing is left of it."""
+        self.clock.advance(seconds)
+        for _ in range(40):
+            await self.recovery.run()
+            self.clock.advance(31)
+        await self.pump()
+
+    async def pump(self) -> None:
+        """Bring each message of the bus to its function."""
+        while self._taken < len(self.bus.sent):
+            topic, message = self.bus.sent[self._taken]
+            self._taken += 1
+            for _ in range(1 + (self.repeats.random() < 0.3 if self.repeats else 0)):
+                push = Push(message.data, message.attributes, f"m{self._taken}")
+                if topic == ports.RECOVERED:
+                    await self.receiver.take(self.sources[RECOVERED_NAME], push)
+                elif topic == ports.EVENTS:
+                    await self.transformer.take(push)
+                elif topic == ports.DELIVERIES:
+                    await self.notifier.take_message(message)
+
+    @property
+    def delivered(self) -> list[str]:
+        """Return the sender's id of each delivered event."""
+        return [str(each.event.deliveryid) for each in self.crm.delivered]
+
+    @property
+    def letters(self) -> list[str]:
+        pushes = self.bus.on(ports.DEAD_LETTERS)
+        return [dead_letter_from(json.loads(each.data)).reason for each in pushes]
+
+
+class GitHub:
+    """The deliveries of two hooks of acme/shop: the source's, and one of another system.
+
+    is_down   its API answers 502
+    limits    how many requests it answers before it says how long to wait
+    written   how its payloads are written
+    """
+
+    host = "https://api.github.com"
+    base = "/repos/acme/shop/hooks"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.log: list[JsonObject] = []
+        self.is_down = False
+        self.limits: int | None = None
+        self.calls: list[str] = []
+        self.hooks = {7: "https://hooks.example.com/github", 8: "https://ci.example.com/"}
+
+    async def send(
+        self,
+        payload: JsonObject,
+        *,
+        is_lost: bool = False,
+        event: str = "issues",
+        status: int = 502,
+        text: str | None = None,
+        again: JsonObject | None = None,
+    ) -> JsonObject:
+        """Deliver an event, or lose it with this status, and note the delivery. `again`: redeliver that one."""
+        body = (text or json.dumps(payload, separators=(",", ":"), ensure_ascii=False)).encode()
+        guid = str(again["guid"]) if again else f"guid-{len(self.log)}"
+        headers = {
+            "X-GitHub-Event": event,
+            "X-GitHub-Delivery": guid,
+            "X-Hub-Signature-256": f"sha256={hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}",
+            "Content-Type": "application/json",
+        }
+        answered = status if is_lost else await self.world.post("github", headers, body)
+        delivery: JsonObject = {
+            "id": 1000 + len(self.log),
+            "guid": guid,
+            "delivered_at": rfc3339(self.world.clock.now()),
+            "redelivery": again is not None,
+            "duration": 0.1,
+            "status": "OK" if answered < 400 else "failed",
+            "status_code": answered,
+            "event": event,
+            "action": payload.get("action"),
+            "installation_id": None,
+            "repository_id": 1,
+            "throttled_at": None,
+        }
+        about: JsonObject = {"request": {"headers": dict(headers), "payload": payload}}
+        self.log.append({**delivery, **about, "response": {"headers": {}, "payload": ""}, "text": text})
+        return delivery
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        url = urlsplit(request.url)
+        assert request.method == "GET"
+        self.calls.append(url.path)
+        if self.is_down:
+            return Fetched(502, (), b"<html>")
+        if self.limits is not None and len(self.calls) > self.limits:
+            return Fetched(403, (("retry-after", "900"),), b'{"message": "rate limit"}')
+        kind, headers, text = self._answer(url.path, parse_qs(url.query))
+        operation = f"GET /repos/{{owner}}/{{repo}}/hooks{kind}"
+        described = mapping_at(descriptions(), "github", "operations", operation, "answers")
+        verify(described["200"], json.loads(text))
+        return Fetched(200, headers, text.encode())
+
+    def _answer(self, path: str, query: dict[str, list[str]]) -> tuple[str, tuple[tuple[str, str], ...], str]:
+        if path == self.base:
+            return "", (), json.dumps([self._hook(id, url) for id, url in self.hooks.items()])
+        assert path.startswith(f"{self.base}/7/deliveries"), path
+        if id := path.removeprefix(f"{self.base}/7/deliveries").removeprefix("/"):
+            [found] = [each for each in self.log if str(each["id"]) == id]
+            shown = {name: value for name, value in found.items() if name != "text"}
+            document = json.dumps(shown, ensure_ascii=False)
+            if found["text"]:  # its numbers as they were sent
+                payload = json.dumps(found["request"]["payload"], ensure_ascii=False)  # type: ignore[index, call-overload]
+                document = document.replace(payload, str(found["text"]))
+            return "/{hook_id}/deliveries/{delivery_id}", (), document
+        begin, size = int(query.get("cursor", ["0"])[0]), int(query["per_page"][0])
+        newest_first = self.log[::-1][begin : begin + size]
+        shown_page = [
+            {name: value for name, value in each.items() if name not in ("request", "response", "text")}
+            for each in newest_first
+        ]
+        link = f'<{self.host}/repositories/1/hooks/7/deliveries?per_page={size}&cursor={begin + size}>; rel="next"'
+        headers = (("link", link),) if begin + size < len(self.log) else ()
+        return "/{hook_id}/deliveries", headers, json.dumps(shown_page)
+
+    def _hook(self, id: int, url: str) -> JsonObject:
+        links: JsonObject = dict.fromkeys(("url", "ping_url", "test_url"), f"{self.host}{self.base}/{id}")
+        times: JsonObject = dict.fromkeys(("created_at", "updated_at"), "2026-11-30T00:00:00Z")
+        last: JsonObject = {"code": None, "status": "unused", "message": None}
+        about: JsonObject = {"type": "Repository", "id": id, "name": "web", "active": True, "events": ["*"]}
+        return {**about, **links, **times, "config": {"url": url}, "last_response": last}
+
+
+class Stripe:
+    """The events of an account. The fields are those of the installed library."""
+
+    host = "https://api.stripe.com"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.log: list[JsonObject] = []
+        self.failed: set[str] = set()
+
+    async def send(self, *, is_lost: bool = False, event: str = "invoice.paid") -> JsonObject:
+        """Make an event and deliver it, unless it is lost. The API writes it in another version's form."""
+        document: JsonObject = {
+            "id": f"evt_{len(self.log)}",
+            "object": "event",
+            "api_version": "2026-10-28",
+            "created": int(self.world.clock.now()),
+            "data": {"object": {"id": "in_1"}},
+            "livemode": True,
+            "pending_webhooks": 1,
+            "request": {"id": None, "idempotency_key": None},
+            "type": event,
+        }
+        assert {*document} <= {*typing.get_type_hints(stripe.Event)}
+        self.log.append(document)
+        if is_lost or not await self.deliver(document):
+            self.failed.add(str(document["id"]))
+        return document
+
+    async def deliver(self, document: JsonObject) -> bool:
+        body = json.dumps({**document, "api_version": "2020-08-27"}).encode()
+        at = int(self.world.clock.now())
+        signature = hmac.new(SECRET.encode(), b"%d.%b" % (at, body), hashlib.sha256).hexdigest()
+        headers = {"Stripe-Signature": f"t={at},v1={signature}", "Content-Type": "application/json"}
+        return await self.world.post("pay", headers, body) == 200
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        url = urlsplit(request.url)
+        assert (request.method, url.path) == ("GET", "/v1/events")
+        query = {name: values[0] for name, values in parse_qs(url.query, strict_parsing=True).items()}
+        assert {name.partition("[")[0] for name in query} <= {*EventListParams.__annotations__}
+        assert query["delivery_success"] == "false"
+        since, until = int(query["created[gte]"]), int(query["created[lte]"])
+        found = [
+            each
+            for each in reversed(self.log)
+            if each["id"] in self.failed and since <= typing.cast(int, each["created"]) <= until
+        ]
+        ids = [each["id"] for each in found]
+        begin = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
+        size = int(query["limit"])
+        page = {"object": "list", "data": found[begin : begin + size], "has_more": len(found) > begin + size}
+        return Fetched(200, (), json.dumps(page).encode())

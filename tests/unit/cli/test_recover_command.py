@@ -1,0 +1,154 @@
+"""`hookchain recover`: it counts first, and recovers what somebody agrees to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from deploy.cli import recover
+from deploy.history.state import SubscriberStores
+from functions.notify.recovery.recovery import OVERLAP_SECONDS
+from shared.cloud import platform as cloud_platform
+from shared.ports import RECOVERED, Bus
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.command import Command
+from tests.fakes.documents import FakeDocuments
+from tests.hook_providers import TOKEN
+from tests.missed_events import CONFIGURATION, World
+
+SOURCES = """\
+  unrouted: {provider: stripe, secret: signing, recover: {secret: token}}
+  other: {auth: none}
+routes:"""
+OWN = CONFIGURATION.replace("from: all", "from: [github, pay]").replace("routes:", SOURCES)
+
+
+class Deployment:
+    """A world whose clock is the command's."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+        self.world = World(clock=FakeClock())
+        self._command = command
+        file = folder / "hookchain.yaml"
+        file.write_text(OWN, encoding="utf-8")
+        monkeypatch.setenv("HOOKCHAIN_CONFIG", str(file))
+        monkeypatch.setenv("TOKEN", TOKEN)
+        monkeypatch.setattr(cloud_platform, "fetch", lambda *, keeps=True: self.world)
+        monkeypatch.setattr("time.time", self.world.clock.now)
+        monkeypatch.setattr(recover, "open_platform", lambda *_: self)
+        self.traits = SimpleNamespace(is_local=True)
+
+    @asynccontextmanager
+    async def subscriber_stores(self) -> AsyncIterator[SubscriberStores]:
+        yield SubscriberStores(FakeDocuments(), self.world.notifier.ledger, FakeBlobs(), self._bus)
+
+    @asynccontextmanager
+    async def _bus(self) -> AsyncIterator[Bus]:
+        yield self.world.bus
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        output = self._command("recover", *arguments, code=code)
+        assert TOKEN not in output + self._command.error
+        return output
+
+    @property
+    def error(self) -> str:
+        return self._command.error
+
+    def lose(self) -> None:
+        """Lose two events of each provider, and have one of GitHub rejected."""
+
+        async def run() -> None:
+            for number in range(2):
+                await self.world.github.send({"action": "opened", "number": number}, is_lost=True)
+                await self.world.stripe.send(is_lost=True)
+            await self.world.github.send({"action": "closed"}, is_lost=True, status=401)
+
+        asyncio.run(run())
+        self.world.clock.advance(OVERLAP_SECONDS + 600)
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> Deployment:
+    made = Deployment(tmp_path, monkeypatch, command)
+    made.lose()
+    return made
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    def answers(text: str) -> None:
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("builtins.input", lambda _: text)
+
+    return answers
+
+
+def test_a_dry_run_lists_what_would_come_and_does_nothing(deployment: Deployment) -> None:
+    output = deployment("github", "--dry-run")
+    assert "github: 2 events that GitHub could not deliver" in output
+    assert "issues  guid-0" in output
+    assert "1 event that the source rejected: not recovered without --include-rejected" in output
+    assert "rejected with 401" in deployment("github", "--dry-run", "--include-rejected")
+    assert "2 events that Stripe could not deliver" in deployment("pay", "--dry-run")
+    assert deployment.world.bus.sent == []
+    assert not [call for call in deployment.world.github.calls if call[-4:].isdigit()]  # no event was read
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "ids"),
+    [
+        ("github", (), ["guid-0", "guid-1"]),
+        ("github", ("--include-rejected",), ["guid-0", "guid-1", "guid-2"]),
+        ("pay", (), ["evt_0", "evt_1"]),
+    ],
+)
+def test_what_is_recovered_is_delivered_once(
+    deployment: Deployment, source: str, more: tuple[str, ...], ids: list[str]
+) -> None:
+    for number in range(2):
+        output = deployment(source, *more, "--yes")
+        asyncio.run(deployment.world.pump())
+        assert sorted(deployment.world.delivered) == ids
+        if number == 0:
+            assert f"{source}: {len(ids)} events recovered" in output
+
+
+def test_without_consent_nothing_is_recovered(deployment: Deployment, answer: Callable[[str], None]) -> None:
+    assert "Nothing was recovered. To do it, add --yes." in deployment("github", code=1)
+    answer("n")
+    assert "Nothing was recovered." in deployment("github", code=1)
+    assert deployment.world.bus.sent == []
+    answer("y")
+    deployment("github")
+    assert len(deployment.world.bus.on(RECOVERED)) == 2
+
+
+def test_only_what_failed_since_then_is_listed(deployment: Deployment) -> None:
+    assert "0 events" in deployment("github", "--since", "10m", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "rule"),
+    [
+        ("other", 1, "other: it has no `recover`, so nothing of it can be recovered"),
+        ("unrouted", 1, "unrouted: no route takes its events"),
+        ("githup", 2, "there is no source 'githup'; did you mean 'github'?"),
+    ],
+)
+def test_a_source_that_cannot_be_recovered_is_an_error(
+    deployment: Deployment, source: str, code: int, rule: str
+) -> None:
+    deployment(source, code=code)
+    assert rule in deployment.error
+
+
+def test_a_provider_that_asks_to_wait_is_an_error_with_the_time(deployment: Deployment) -> None:
+    deployment.world.github.limits = len(deployment.world.github.calls) + 1
+    deployment("github", "--yes", code=1)
+    assert "github: GitHub answered 403. Run the command again in 900 s" in deployment.error
+    assert deployment.world.bus.sent == []

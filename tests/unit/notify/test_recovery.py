@@ -1,0 +1,371 @@
+"""Recovery: what a provider could not deliver is found, delivered once, and reported."""
+
+import asyncio
+import base64
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
+from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
+from functions.receive import entry
+from functions.receive.recovered import written_bodies
+from functions.receive.source import RECOVERED_NAME
+from shared.errors import Rejected, Temporary
+from shared.event import Event, from_cloudevent
+from shared.fetch import Fetched, Outgoing
+from shared.http import Request
+from shared.journal import EventEntry
+from shared.jsontext import JsonObject
+from shared.ports import EVENTS, RECOVERED, BusMessage
+from shared.push import Push
+from shared.recovered import RecoveredRequest, read_recovered
+from tests.fakes.bodies import reading
+from tests.fakes.bus import FakeBus
+from tests.hook_providers import TOKEN
+from tests.missed_events import CONFIGURATION, World
+
+Lines = list[JsonObject]
+
+
+def issue(number: int, **more: object) -> JsonObject:
+    return {"action": "opened", "issue": {"number": number}, "repository": {"full_name": "acme/shop"}, **more}  # type: ignore[dict-item]
+
+
+async def started(configuration: str = CONFIGURATION, **more: object) -> World:
+    world = World(configuration, **more)  # type: ignore[arg-type]
+    await world.recovery.run()  # it notes that it watches from now on
+    world.clock.advance(60)
+    return world
+
+
+def lines(capsys: pytest.CaptureFixture[str], message: str) -> Lines:
+    written: Lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in written if line["message"] == message]
+
+
+async def test_what_was_missed_before_the_first_sweep_is_left_to_the_command() -> None:
+    world = World()
+    await world.github.send(issue(1), is_lost=True)
+    world.clock.advance(OVERLAP_SECONDS + 60)
+    await world.recover()
+    assert world.delivered == []
+
+
+ORDERS = ("original first", "recovery first", "at once", "recovery alone")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_an_event_of_github_is_delivered_once_in_any_order(order: str) -> None:
+    world = await started()
+    lost = await world.github.send(issue(1), is_lost=True)
+
+    async def again() -> None:
+        await world.github.send(issue(1), again=lost)
+        world.github.log.pop()  # as if the redelivery were not listed yet
+
+    if order == "original first":
+        await again()
+    if order == "at once":
+        await asyncio.gather(world.recovery.run(), again())
+    await world.recover(EVERY_SECONDS)
+    if order == "recovery first":
+        await again()
+    await world.pump()
+    assert (world.delivered, world.letters) == (["guid-0"], [])
+    assert len(world.bus.on(EVENTS)) == 1 + (order != "recovery alone")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_an_event_of_stripe_is_delivered_once_although_its_bodies_differ(order: str) -> None:
+    world = await started()
+    lost = await world.stripe.send(is_lost=True)
+    if order == "original first":
+        await world.stripe.deliver(lost)
+    if order == "at once":
+        await asyncio.gather(world.recover(EVERY_SECONDS), world.stripe.deliver(lost))
+    await world.recover(EVERY_SECONDS)
+    if order == "recovery first":
+        await world.stripe.deliver(lost)
+    await world.pump()
+    assert (world.delivered, world.letters) == (["evt_0"], [])
+    hashes = {from_cloudevent(json.loads(each.data)).payloadhash for each in world.bus.on(EVENTS)}
+    assert len(hashes) == len(world.bus.on(EVENTS)) == 1 + (order != "recovery alone")
+
+
+class FailingBus(FakeBus):
+    """A bus that fails before or after it has taken messages, as a process does that is killed."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self.chance = chance
+
+    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+        fate = self.chance.random() if topic == RECOVERED else 1.0
+        if fate > 0.05:
+            await super().publish(topic, messages)
+        if fate < 0.1:
+            raise Temporary("bus_unavailable", "killed")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_of_a_thousand_events_a_half_is_lost_and_each_is_delivered_once_under_kills(seed: int) -> None:
+    chance = random.Random(seed)
+    world = await started(repeats=chance, bus=FailingBus(chance))
+    for number in range(500):
+        await world.github.send(issue(number), is_lost=chance.random() < 0.5)
+        await world.stripe.send(is_lost=chance.random() < 0.5)
+        world.clock.advance(1)
+    for _ in range(80):
+        world.recovery = world.new_recovery()
+        world.notifier.records.fault = "killed" if chance.random() < 0.1 else None
+        await world.recovery.run()
+        world.clock.advance(EVERY_SECONDS)
+    await world.pump()
+    expected = [*(f"guid-{number}" for number in range(500)), *(f"evt_{number}" for number in range(500))]
+    assert sorted(world.delivered) == sorted(expected)
+    assert world.letters == []
+
+
+async def test_what_receive_had_rejected_is_counted_once_and_not_recovered(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started()
+    await world.github.send(issue(1), is_lost=True, status=422)
+    await world.github.send(issue(2), is_lost=True, status=429)  # by a platform without an instance
+    await world.recover(EVERY_SECONDS)
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == ["guid-1"]
+    [line] = lines(capsys, "recovered")
+    assert (line["source"], line["recovered"]) == ("github", 1)
+    assert line["detail"] == "1 that receive had rejected were not recovered"
+
+
+async def test_only_the_types_that_routes_take_are_recovered() -> None:
+    world = await started(CONFIGURATION.replace("from: all", "from: all, types: [issues.opened, push, invoice.*]"))
+    await world.github.send(issue(1), is_lost=True)
+    await world.github.send({"action": "closed"}, is_lost=True)
+    await world.github.send({"ref": "main"}, is_lost=True, event="push")
+    await world.stripe.send(is_lost=True)
+    await world.stripe.send(is_lost=True, event="charge.failed")
+    await world.recover(EVERY_SECONDS)
+    assert sorted(world.delivered) == ["evt_0", "guid-0", "guid-2"]
+
+
+async def test_a_redelivery_that_succeeded_settles_its_first_attempt_and_one_that_failed_does_not_matter() -> None:
+    world = await started()
+    lost = await world.github.send(issue(1), is_lost=True)
+    await world.github.send(issue(1), again=lost)
+    done = await world.github.send(issue(2))
+    await world.github.send(issue(2), again=done, is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert world.bus.on(RECOVERED) == []
+
+
+async def test_an_event_that_failed_at_another_endpoint_of_the_account_is_not_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = await started()
+    event = await world.stripe.send()
+    world.stripe.failed.add(str(event["id"]))
+    await world.pump()
+    await world.recover(EVERY_SECONDS)
+    assert (world.bus.on(RECOVERED), lines(capsys, "recovered")) == ([], [])
+
+
+async def test_a_provider_that_is_down_is_a_line_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started()
+    await world.github.send(issue(1), is_lost=True)
+    world.github.is_down = True
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    [line] = lines(capsys, "recovery failed")
+    assert (line["severity"], line["source"], line["detail"]) == ("WARNING", "github", "GitHub answered 502")
+    world.github.is_down = False
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == ["guid-0"]
+
+
+async def test_a_provider_is_not_asked_before_the_time_that_it_names(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started()
+    for number in range(3):
+        await world.github.send(issue(number), is_lost=True)
+    world.github.limits = len(world.github.calls) + 3
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    asked = len(world.github.calls)
+    world.clock.advance(880)
+    await world.new_recovery().run()
+    assert len(world.github.calls) == asked
+    world.github.limits = None
+    await world.recover(30)
+    assert sorted(world.delivered) == ["guid-0", "guid-1", "guid-2"]
+    assert len(set(world.delivered)) == 3
+
+
+async def test_a_token_without_the_right_is_named_and_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started()
+
+    async def refuse(request: Outgoing) -> Fetched:
+        return Fetched(401, (), json.dumps({"message": TOKEN}).encode())
+
+    world.github.fetch = refuse  # type: ignore[method-assign]
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    written = capsys.readouterr().out
+    assert "The token token needs the permission Webhooks: read" in written
+    assert TOKEN not in written
+
+
+async def test_a_long_list_is_read_in_several_sweeps() -> None:
+    world = await started()
+    for number in range(MAX_REQUESTS + 50):
+        await world.github.send(issue(number), is_lost=True)
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    assert 0 < len(world.bus.on(RECOVERED)) < MAX_REQUESTS
+    await world.recover(31)
+    assert len(set(world.delivered)) == len(world.delivered) == MAX_REQUESTS + 50
+
+
+async def test_a_payload_that_cannot_be_written_as_it_was_signed_is_a_dead_letter_that_says_what_to_do() -> None:
+    world = await started()
+    await world.github.send(issue(1), is_lost=True, text='{"action": "opened", "issue": {"number": 1}}')
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == []
+    [reason] = world.letters
+    assert "Deliver it again in the provider's own settings" in reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"action":"opened","n":1.0,"big":12345678901234567890123,"e":1E5}',
+        '{"action":"opened","title":"Grüße 😀"}',
+        '{"action":"opened","title":"Gr\\u00fc\\u00dfe \\ud83d\\ude00"}',
+        '{"action":"opened","title":"a \\u003cb\\u003e \\u0026 c"}',
+        '{"action":"opened","title":"<a href=\\"https:\\/\\/example.com\\">"}',
+    ],
+)
+async def test_the_body_is_written_as_its_sender_wrote_it(text: str) -> None:
+    world = await started()
+    await world.github.send(json.loads(text), is_lost=True, text=text)
+    await world.recover(EVERY_SECONDS)
+    assert (world.delivered, world.letters) == (["guid-0"], [])
+
+
+def test_a_text_of_ascii_is_written_in_one_way() -> None:
+    assert [*written_bodies('{"a":1}')] == ['{"a":1}']
+
+
+async def test_an_event_that_is_too_large_for_the_bus_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started()
+    noise = random.Random(1).randbytes(1_200_000).hex()
+    await world.github.send(issue(1, body=noise), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    [line] = lines(capsys, "recovery failed")
+    assert "guid-0 is too large for the bus" in str(line["detail"])
+
+
+async def test_a_recovered_event_is_marked_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started(alerts=None)
+    alerts = AlertPublisher(AlertSettings(("crm",), {}, {"crm": frozenset()}), world.bus)
+    world.alerts = alerts
+    world.recovery = world.new_recovery()
+    await world.github.send(issue(1), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    [event, alert] = sorted((each.event for each in world.crm.delivered), key=lambda each: each.type, reverse=True)
+    assert (event.type, event.recovered) == ("issues", True)
+    assert event.with_data({}).recovered
+    entries = [each for each in world.journal.entries if isinstance(each, EventEntry)]
+    assert [each.event.recovered for each in entries] == [True]
+    assert (alert.type, alert.recovered) == ("hookchain.alert.events_recovered", False)
+    assert isinstance(alert.data, dict)
+    assert alert.data["reason"] == "1 event was recovered that GitHub could not deliver"
+    assert (alert.data["source"], alert.data["recovered"]) == ("github", 1)
+    [line] = lines(capsys, "recovered")
+    assert (line["source"], line["recovered"]) == ("github", 1)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        (CONFIGURATION.replace("github, secret", "github, public_url: https://hooks.example.com/github, secret"), 1),
+        (CONFIGURATION.replace("github, secret", "github, public_url: https://other.example.com/github, secret"), 0),
+    ],
+)
+async def test_a_hook_is_the_sources_by_its_public_url(configuration: str, expected: int) -> None:
+    world = await started(configuration)
+    await world.github.send(issue(1), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert len(world.delivered) == expected
+
+
+async def test_of_several_hooks_the_operator_says_which_is_the_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started()
+    world.github.hooks[9] = "https://staging.example.com/github"
+    await world.github.send(issue(1), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == []
+    [line, *_] = lines(capsys, "recovery failed")
+    assert line["detail"] == "2 webhooks of /repos/acme/shop have URLs that end with /github. Set `public_url`"
+
+
+async def test_a_recovered_event_does_not_say_that_its_source_sends_again() -> None:
+    world = await started()
+    noted: list[str] = []
+
+    class Noting:
+        async def note(self, event: Event) -> None:
+            noted.append(event.type)
+
+    world.transformer = replace(world.transformer, seen=Noting())  # type: ignore[arg-type]
+    await world.github.send(issue(1))
+    await world.stripe.send(is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert (len(world.delivered), noted) == (2, ["issues"])
+
+
+async def test_a_forged_message_of_the_topic_makes_no_event() -> None:
+    world = await started()
+    for source in ("github", "crm"):
+        message = RecoveredRequest(source, (("content-type", "application/json"),), "{}").message()
+        assert message
+        await world.bus.publish(RECOVERED, [message])
+    listed = RecoveredRequest("pay", (), '{"type": "no id"}').message()
+    assert listed
+    await world.bus.publish(RECOVERED, [listed, BusMessage(b"?")])
+    await world.pump()
+    assert (world.delivered, len(world.letters)) == ([], 4)
+
+
+async def verified(_: Request) -> None:
+    """Stand for the verification of a push's token."""
+
+
+async def test_receive_takes_the_topic_by_a_push_and_by_a_queue_and_from_nobody_else() -> None:
+    world = await started()
+    await world.github.send(issue(1), is_lost=True)
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    [message] = world.bus.on(RECOVERED)
+    pushed = {"message": {"data": base64.b64encode(message.data).decode(), "messageId": "1"}}
+    body = json.dumps(pushed).encode()
+    head = Request("POST", f"/{RECOVERED_NAME}")
+    assert (await entry.answer(world.receiver, head, reading(body))).status == 401
+    world.receiver.verify_push = verified
+    assert (await entry.answer(world.receiver, head, reading(body))).status == 200
+    arn = f"arn:aws:sqs:eu-central-1:123456789012:hookchain-{RECOVERED}"
+    assert await entry.take_message(world.receiver, arn, "hookchain-", Push(message.data))
+    first, second = (from_cloudevent(json.loads(each.data)) for each in world.bus.on(EVENTS))
+    assert first.id == second.id
+    assert first.recovered
+
+
+@given(st.binary())
+def test_what_is_no_recovered_request_is_rejected_and_nothing_else(data: bytes) -> None:
+    with pytest.raises(Rejected):
+        read_recovered(data)

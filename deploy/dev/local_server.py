@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache, lru_cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -19,9 +20,12 @@ from aiohttp import web
 
 from deploy.config.running_dev import HOST
 from deploy.config.slices import is_loopback
+from shared import logs, outcomes
+from shared.http import problem
 
 Address: TypeAlias = tuple[str, int]
 
+_REJECTED: Final[outcomes.RequestOutcome] = "rejected"
 FOREIGN_PAGE: Final = "A page of another site must not use this local service."
 LISTEN_FD: Final = 3
 """The first descriptor that systemd passes to a service."""
@@ -30,6 +34,24 @@ _TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 _OWNER: Final = 7
 _INODE: Final = 9
 _ROOT: Final = 0
+
+
+class LocalHandler(web.RequestHandler):
+    """A connection. What is not HTTP is answered and logged without its bytes, some of which aiohttp would repeat."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if status != HTTPStatus.BAD_REQUEST or request.writer.output_size:
+            return super().handle_error(request, status, exc, message)
+        detail = f"not HTTP: {type(exc).__name__}"
+        logs.log("WARNING", _REJECTED, outcome=_REJECTED, status=status, code="malformed_http", detail=detail)
+        reply = problem(status, "malformed_http", "Bad Request")
+        response = web.Response(status=status, body=reply.body, headers=dict(reply.headers))
+        response.force_close()
+        return response
 
 
 class LocalSite(web.BaseSite):
@@ -49,10 +71,14 @@ class LocalSite(web.BaseSite):
 
     async def start(self) -> None:
         await super().start()
-        make_http = self._runner.server
-        assert make_http is not None
+        server = self._runner.server
+        assert server is not None
         loop = asyncio.get_running_loop()
         listener = listening_socket(self._port)
+
+        def make_http() -> LocalHandler:
+            return LocalHandler(server, loop=loop, **server._kwargs)
+
         make_protocol = make_http if self._any_user else lambda: OwnerCheck(make_http)
         self._server = await loop.create_server(make_protocol, sock=listener, backlog=self._backlog)
 

@@ -114,6 +114,8 @@ class Front:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _too_large()
+        except ConnectionError:  # the sender is gone: Lambda would not call the function either
+            return web.Response(status=400)
         event = texts_json(event_of(request.method, request.raw_path, request.raw_headers, body, request.remote or ""))
         if len(event) > MAX_PAYLOAD_BYTES:
             return _too_large()
@@ -165,7 +167,7 @@ async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
     )
     await runner.setup()
     try:
-        site = web.SockSite(runner, local_server.listening_socket(port))
+        site = local_server.LocalSite(runner, port, any_user=True)
         await site.start()
         yield
         await site.stop()

@@ -1,15 +1,17 @@
 """The local AWS: Function URLs, pollers of queues, SES, and the queues that stand for the buses of sources."""
 
+import asyncio
 import base64
 import json
 import shlex
 from email.message import EmailMessage
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.aws.function import event_of, response_of
+from deploy.dev.aws.function import event_of, listen, response_of
 from deploy.dev.aws.poller import backoff_seconds, failed_items, record_of
 from deploy.dev.aws.ses import mail_document
 from deploy.dev.aws.stack import SourceQueue, sending_line, source_queues
@@ -21,6 +23,7 @@ from shared.cloud.aws.sqs import entry_of, message_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import BusMessage
 from shared.push import Push
+from tests.ports import free_port
 
 
 def event(body: bytes = b"", *headers: tuple[str, str], target: str = "/") -> JsonObject:
@@ -55,6 +58,34 @@ def test_a_result_is_a_response() -> None:
     result: JsonObject = {"statusCode": 401, "headers": {"WWW-Authenticate": "Basic"}, "body": "no"}
     expected = {"www-authenticate": "Basic", "content-type": "application/json"}
     assert response(result) == (401, expected, b"no")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"canary\r\n\r\n",
+        b"\x16\x03\x01canary",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: canary\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nX-A: " + b"canary" * 20_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n",
+    ],
+)
+async def test_what_is_not_http_is_answered_with_its_code_and_logged_without_its_bytes(
+    garbage: bytes, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    async with listen(web.Application(), port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(garbage)
+        answer = await reader.read()
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.splitlines()[0].endswith(b" 400 Bad Request")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["code"] == "malformed_http"
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["code"] == "malformed_http"
+    assert "canary" not in line + caplog.text
 
 
 # Pollers

@@ -175,17 +175,12 @@ class Keyring:
         return _derived(await self._secrets.values(sealing.KEY_SECRET), CURSOR)
 
     async def sealer(self) -> sealing.Sealer:
-        return _sealer(await self._secrets.values(sealing.KEY_SECRET))
+        return sealing.sealer_of(await self._secrets.values(sealing.KEY_SECRET))
 
 
 @lru_cache(maxsize=8)
 def _derived(values: tuple[str, ...], purpose: str) -> tuple[bytes, ...]:
     return tuple([sealing.derived_key(value, purpose) for value in values])
-
-
-@lru_cache(maxsize=2)
-def _sealer(values: tuple[str, ...]) -> sealing.Sealer:
-    return sealing.sealer_of(values)
 
 
 @dataclass(frozen=True, slots=True)

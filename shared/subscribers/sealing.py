@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from shared.errors import Temporary
@@ -74,8 +75,12 @@ class Sealer:
             raise Temporary("secret_unusable", detail) from error
 
 
-def sealer_of(values: Sequence[str]) -> Sealer:
-    """Return the sealer for the values of the secret KEY_SECRET. Raises Temporary (`secret_unusable`)."""
+@lru_cache(maxsize=8)
+def sealer_of(values: tuple[str, ...]) -> Sealer:
+    """Return the sealer for the values of the secret with the keys, the same one until they change.
+
+    Raises Temporary (`secret_unusable`).
+    """
     return Sealer([derived_key(value, SEAL) for value in values])
 
 

@@ -379,7 +379,7 @@ def _locked_table() -> Iterator[int]:
 
 async def _keep_endpoints(state: Path, count: int, ports: Mapping[str, int]) -> None:
     """Keep ten quiet tenants with an endpoint each, and a noisy one with so many."""
-    sealer = sealer_of([ENVIRON[KEY_SECRET.upper().replace("-", "_")]])
+    sealer = sealer_of((ENVIRON[KEY_SECRET.upper().replace("-", "_")],))
     owners = [f"q{number}" for number in range(QUIET_KEYS)] + ["noisy"] * count
     with contextlib.closing(LocalDocuments(state / FILE_NAME)) as documents:
         for tenant in dict.fromkeys(owners):

@@ -173,7 +173,7 @@ def _configuration(port: int) -> str:
 
 
 async def _add_endpoints(running: Pipe, port: int, name: str, has_odd: bool, endpoints: int) -> None:
-    documents, sealer = LocalDocuments(running.folder / FILE_NAME), sealer_of([KEY])
+    documents, sealer = LocalDocuments(running.folder / FILE_NAME), sealer_of((KEY,))
     await documents.write(TENANTS, TENANT, Tenant(id=TENANT).text())
     refusing = free_port()
     for number in range(endpoints):

@@ -51,7 +51,7 @@ def endpoint_id(number: int) -> str:
 
 
 def sealed(text: str, place: str, number: int = 1) -> EndpointSecret:
-    content = sealer_of([KEY]).seal(text, place, number.to_bytes(NONCE_BYTES, "big"))
+    content = sealer_of((KEY,)).seal(text, place, number.to_bytes(NONCE_BYTES, "big"))
     return EndpointSecret(sealed=content, created_at=0.0)
 
 

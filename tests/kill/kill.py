@@ -149,7 +149,7 @@ def configuration(destinations: Sequence[str], receivers: Mapping[str, OutsideRe
 
 async def keep_endpoints(state: Path, receivers: Mapping[str, OutsideReceiver]) -> None:
     """Keep the tenant with an endpoint for each of the receivers that is one."""
-    sealer, tenant = sealer_of([SUBSCRIBERS_KEY]), "acme"
+    sealer, tenant = sealer_of((SUBSCRIBERS_KEY,)), "acme"
     with closing(LocalDocuments(state / FILE_NAME)) as documents:
         await documents.write(TENANTS, tenant, Tenant(id=tenant).text())
         for number, name in enumerate(ENDPOINTS):

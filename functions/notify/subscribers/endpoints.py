@@ -25,8 +25,7 @@ from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.jsontext import value_at
 from shared.logs import log
-from shared.ports import Clock, Secrets
-from shared.subscribers.model import Endpoint, EndpointSecret, SealedText
+from shared.subscribers.model import Endpoint, SealedText
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, endpoint_name
 from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
 from shared.subscribers.sealing import Sealer, seal_context, sealer_of
@@ -51,7 +50,6 @@ class Endpoints:
         self._configured = configured
         self._subscribers = subscribers
         self._context = context
-        self._seals = Seals(context.secrets, subscribers.settings.secret)
         self._made: TimedCache[tuple[Endpoint, Target]] = TimedCache(context.clock, MAX_ENDPOINTS, KEEP_SECONDS)
 
     async def resolve(self, delivery: Delivery) -> Target | Rejection:
@@ -88,7 +86,7 @@ class Endpoints:
         health = EndpointHealth(endpoint, self._subscribers)
         configured = replace(options, name=name, rate=_slower(endpoint.rate, options.rate), health=health)
         settings = self._subscribers.settings
-        destination = EndpointDestination(endpoint, _style(options), settings, self._context, self._seals)
+        destination = EndpointDestination(endpoint, _style(options), settings, self._context)
         return Target(configured, destination)
 
 
@@ -107,43 +105,29 @@ def _slower(own: str, configured: tuple[int, float] | None) -> tuple[int, float]
     return min(wanted, configured, key=lambda rate: rate[0] / rate[1])
 
 
-class Seals:
-    """The key to sealed secrets, made again when its secret changes."""
-
-    def __init__(self, secrets: Secrets, name: str) -> None:
-        self._secrets = secrets
-        self._name = name
-        self._made: tuple[tuple[str, ...], Sealer] | None = None
-
-    async def sealer(self) -> Sealer:
-        """Raises Temporary."""
-        values = await self._secrets.values(self._name)
-        if self._made is None or self._made[0] != values:
-            self._made = values, sealer_of(values)
-        return self._made[1]
-
-
 class SealingKeyFault(Temporary):
     """The key to an endpoint's secret is missing, or is another one: our fault, not the tenant's."""
 
 
 class EndpointSecrets:
-    """The secrets of one endpoint, opened once for each key."""
+    """The secrets of one endpoint, opened once for each key. `key_secret` is the name of the secret with the keys."""
 
-    def __init__(self, endpoint: Endpoint, seals: Seals, clock: Clock) -> None:
+    def __init__(self, endpoint: Endpoint, key_secret: str, context: Context) -> None:
         self._endpoint = endpoint
-        self._seals = seals
-        self._clock = clock
+        self._key_secret = key_secret
+        self._secrets = context.secrets
+        self._clock = context.clock
         self._opened: dict[str, str] = {}
         self._sealer: Sealer | None = None
 
     async def read(self) -> SecretValues:
         """Return those that are valid now. Raises Temporary."""
         try:
-            sealer = await self._seals.sealer()
+            sealer = sealer_of(await self._secrets.values(self._key_secret))
             if sealer is not self._sealer:
                 self._sealer, self._opened = sealer, {}
-            return {SECRET: tuple(self._open(sealer, each.sealed) for each in self._valid())}
+            valid = valid_secrets(self._endpoint, self._clock.now())
+            return {SECRET: tuple(self._open(sealer, each.sealed) for each in valid)}
         except Temporary as error:
             raise SealingKeyFault("secret_unusable", error.detail) from error
 
@@ -160,9 +144,6 @@ class EndpointSecrets:
 
     async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome:  # noqa: ARG002 as the engine asks
         return outcome
-
-    def _valid(self) -> tuple[EndpointSecret, ...]:
-        return valid_secrets(self._endpoint, self._clock.now())
 
     def _open(self, sealer: Sealer, sealed: SealedText) -> str:
         if sealed.content not in self._opened:
@@ -204,10 +185,8 @@ class _EndpointKind:
 class EndpointDestination:
     dedupes_repeats = True
 
-    def __init__(
-        self, endpoint: Endpoint, style: PayloadStyle, settings: SubscriberSettings, context: Context, seals: Seals
-    ) -> None:
-        kind, secrets = _EndpointKind(endpoint, style, settings), EndpointSecrets(endpoint, seals, context.clock)
+    def __init__(self, endpoint: Endpoint, style: PayloadStyle, settings: SubscriberSettings, context: Context) -> None:
+        kind, secrets = _EndpointKind(endpoint, style, settings), EndpointSecrets(endpoint, settings.secret, context)
         self._http = HttpDestination(kind, None, (), context, secrets=secrets)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:

@@ -22,7 +22,7 @@ from shared.subscribers.sealing import SEAL, derived_key, key_id, sealer_of
 OLD, NEW = "o" * 32, b64encode(bytes(range(32))).decode()
 NONCE = bytes(12)
 CONTEXT = "acme/ep_00000000000000000000"
-SEALER = sealer_of([NEW, OLD])
+SEALER = sealer_of((NEW, OLD))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 NONCES = st.binary(min_size=12, max_size=12)
 
@@ -58,7 +58,7 @@ def test_no_document_however_damaged_raises_anything_else(nonce: str, content: s
 
 
 def test_the_newest_key_seals_and_the_ones_before_it_still_open() -> None:
-    before, after = sealer_of([OLD]), sealer_of([NEW])
+    before, after = sealer_of((OLD,)), sealer_of((NEW,))
     sealed = before.seal("secret", CONTEXT, NONCE)
     assert SEALER.open(sealed, CONTEXT) == "secret"
     assert after.open(SEALER.seal("secret", CONTEXT, NONCE), CONTEXT) == "secret"
@@ -74,12 +74,12 @@ def test_a_key_is_derived_for_its_purpose_as_rfc_5869_says(value: str) -> None:
     for purpose in (SEAL, "portal"):
         assert derived_key(value, purpose) == HKDF(SHA256(), 32, None, purpose.encode()).derive(value.encode())
     assert derived_key(value, SEAL) != derived_key(value, "portal")
-    assert sealer_of([value]).seal("x", CONTEXT, NONCE).key_id == key_id(derived_key(value, SEAL))
+    assert sealer_of((value,)).seal("x", CONTEXT, NONCE).key_id == key_id(derived_key(value, SEAL))
 
 
 def test_a_short_value_is_no_key() -> None:
     with pytest.raises(Temporary, match=r"32 characters at least.*got 31") as error:
-        sealer_of([NEW, "x" * 31])
+        sealer_of((NEW, "x" * 31))
     assert (error.value.code, "xxx" in error.value.detail) == ("secret_unusable", False)
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
@@ -72,6 +74,13 @@ def _as_compared(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _as_compared(item) for key, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def bounded_validator(schema: Json, format_checker: FormatChecker | None = None) -> Validator:
+    """Return a validator by RULES, for a schema that was checked. It looks nothing up elsewhere."""
+    kind = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # it has no types
+    made: Validator = kind(schema, registry=Registry(), format_checker=format_checker)
+    return made
 
 
 def reference_outside(document: Json) -> str | None:

@@ -5,10 +5,7 @@ Only a source with a schema imports this module: jsonschema is slow to import.
 
 from typing import Final
 
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.protocols import Validator
-from jsonschema.validators import extend
-from referencing import Registry
+from jsonschema import ValidationError
 
 from shared import errors, schema, time_bound
 from shared.jsontext import Json, to_json
@@ -22,9 +19,7 @@ class SchemaCheck:
     """A validator for a schema that was checked when it was compiled."""
 
     def __init__(self, document: Json) -> None:
-        kind = extend(Draft202012Validator, schema.RULES)  # type: ignore[no-untyped-call] # it has no types
-        # An empty registry, so that no reference is looked up elsewhere.
-        self._validator: Validator = kind(document, registry=Registry())
+        self._validator = schema.bounded_validator(document)
 
     def verify(self, data: Json) -> Json:
         """Return the data as it is. Raises Rejected, which names the place and the rule, and no value."""

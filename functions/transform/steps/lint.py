@@ -48,10 +48,8 @@ class Schema:
 
 def _validator(document: Json) -> "Validator":
     from jsonschema import Draft202012Validator, SchemaError
-    from jsonschema.validators import extend
-    from referencing import Registry
 
-    from shared.schema import RULES, reference_outside
+    from shared.schema import bounded_validator, reference_outside
 
     if not isinstance(document, dict):
         raise SchemaFault("a JSON Schema is an object")
@@ -62,10 +60,7 @@ def _validator(document: Json) -> "Validator":
         raise SchemaFault(f"it is not a JSON Schema: {path or 'its top level'}: {error.message[:200]}") from error
     if (reference := reference_outside(document)) is not None:
         raise SchemaFault(f"{reference!r} leads to nothing in the schema, and nothing is fetched")
-    kind = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # its stubs
-    # An empty registry, so that nothing is fetched.
-    made: Validator = kind(document, registry=Registry(), format_checker=_format_checker())
-    return made
+    return bounded_validator(document, _format_checker())
 
 
 def _format_checker() -> "FormatChecker":

@@ -24,7 +24,7 @@ from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
 MAX_ENDPOINTS: Final = 100
 """Of a tenant whose deliveries are listed together."""
 MAX_LOOKED_THROUGH: Final = 500
-"""Rows of one answer. Where few of them match, it has fewer items than asked for, and a cursor."""
+"""Rows or messages of one answer. Where few of them match, it has fewer items than asked for, and a cursor."""
 MAX_BODY_CHARACTERS: Final = 262_144
 STATES: Final[Mapping[models.State, tuple[outcomes.DeliveryState, ...]]] = {
     "pending": ("claimed", "attempted"),
@@ -156,9 +156,6 @@ def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
     return not query.search or any(text.startswith(query.search) for text in searched)
 
 
-"""Messages of one answer. Where few of them match, it has fewer items than asked for, and a cursor."""
-
-
 async def list_messages(call: route.Call, query: models.MessageQuery) -> models.Page[models.MessageView]:
     """List the messages of a tenant, newest first."""
     list_: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
@@ -166,16 +163,16 @@ async def list_messages(call: route.Call, query: models.MessageQuery) -> models.
     since = times.unix_seconds(query.since) if query.since else None
     until = times.unix_seconds(query.until) if query.until else None
     items: list[models.MessageView] = []
+    next_: str | None = None
     last, looked_through = "", 0
     async for message in messages_between(call.service, tenant_of(call), since, until, str(seen[0]) if seen else ""):
         if len(items) == query.limit or looked_through == MAX_LOOKED_THROUGH:
-            return models.Page[models.MessageView](
-                items=items, next=await cursors.make_cursor(call.service, list_, [last])
-            )
+            next_ = await cursors.make_cursor(call.service, list_, [last])
+            break
         last, looked_through = message.id, looked_through + 1
         if query.type in (None, message.type):
             items.append(message_view(message))
-    return models.Page[models.MessageView](items=items)
+    return models.Page[models.MessageView](items=items, next=next_)
 
 
 async def get_message(call: route.Call, _: models.NoQuery) -> models.MessageView:

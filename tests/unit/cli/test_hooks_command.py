@@ -852,6 +852,21 @@ def test_the_tokens_of_hooks_are_listed_and_set_without_advice_for_secrets(
     assert "warning" not in command.error
 
 
+def test_each_wait_of_a_rotation_is_announced(world: World, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = world.config_file.read_text(encoding="utf-8")
+    world.config_file.write_text(text.replace("at: acme/shop}", "at: [acme/shop, acme]}"), encoding="utf-8")
+    organization, repository = GitHub("/orgs/acme"), world.fetch
+
+    async def fetch(request):  # type: ignore[no-untyped-def]
+        return await (organization.fetch if "/orgs/" in request.url else repository)(request)
+
+    monkeypatch.setattr(world, "fetch", fetch)
+    world("apply", "github", "--yes")
+    monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.05)
+    command("secrets", "rotate", "github-secret", "--random")
+    assert command.error.count("github: waiting 0 s until every instance has the new secret") == 2
+
+
 def test_without_a_registered_hook_a_rotation_is_what_it_was(world: World, command: Command) -> None:
     assert "Give the sender the new value" in command("secrets", "rotate", "github-secret", "--random")
     assert not world.github.calls

@@ -5,7 +5,6 @@ by `gcloud logging read`.
 """
 
 import asyncio
-import json
 import os
 import re
 import time
@@ -192,7 +191,6 @@ def _last(name: Json) -> str:
     return str(name).rpartition("/")[2] if isinstance(name, str) else ""
 
 
-READ_SECONDS: Final = 60.0
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _OWN_REQUESTS: Final = '(NOT log_id("run.googleapis.com/requests") OR severity>=WARNING)'
 """The platform's own request log is read for warnings only: receive logs more about each request that reaches it."""
@@ -207,10 +205,6 @@ def log_filter(target: Target, query: LogQuery, since: float) -> str:
     if query.event is not None and _ID.fullmatch(query.event):
         clauses.append(f'jsonPayload.event_id=~"^{query.event}"')
     return " AND ".join([*clauses, f'timestamp>="{times.rfc3339(since)}"'])
-
-
-def read_arguments(filter: str, order: str, limit: int) -> list[str]:
-    return ["logging", "read", filter, f"--order={order}", f"--limit={limit}", "--format=json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +228,7 @@ class GoogleLog:
 
 def read_records(gcloud: gcp.Runner, target: Target, filter: str, order: str, limit: int = PAGE) -> list[Record]:
     """Raises GcloudFault and GcloudMissing."""
-    arguments = read_arguments(filter, order, limit)
-    answer = gcloud.run(arguments, timeout_seconds=READ_SECONDS)
-    if answer.code:
-        raise gcp.GcloudFault(gcp.shown(arguments, target.project), answer.stderr)
-    try:
-        entries: Json = json.loads(answer.stdout or "[]")
-    except ValueError as error:
-        raise gcp.GcloudFault(gcp.shown(arguments, target.project), "gcloud's answer is not JSON") from error
+    arguments = ["logging", "read", filter, f"--order={order}", f"--limit={limit}"]
+    entries = gcp.read_json(gcloud, arguments, target.project)
     found = (parse_cloud_entry(each, target.prefix) for each in objects_at(entries))
     return [record for record in found if record is not None]

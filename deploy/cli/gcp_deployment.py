@@ -22,12 +22,12 @@ from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, environ_of
 from deploy.gcp import apply, live, organization_policies
 from deploy.gcp import plan as gcp_plan
-from deploy.gcp.deployment import Lines, Memory, closing, counted, measured, missing_needs, prepare_deployment, warnings
+from deploy.gcp.deployment import Lines, Memory, closing, measured, missing_needs, prepare_deployment, warnings
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.resources.stores import database_key
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
-from deploy.terminal.output import stdout_screen
+from deploy.terminal.output import count_of, stdout_screen
 from deploy.topology import functions, topology
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
 from shared.times import unix_seconds
@@ -66,7 +66,7 @@ def _run_plan(options: argparse.Namespace) -> int:
         print(deployment_command.UP_TO_DATE)
         return DONE
     what = "Changes" if options.live else "Everything that is created"
-    print(f"# {what} in project {target.project}, region {target.region}: {counted(len(actions), 'step')}")
+    print(f"# {what} in project {target.project}, region {target.region}: {count_of(len(actions), 'step')}")
     print("\n".join(gcp_plan.script(actions, target)))
     return DONE
 
@@ -139,7 +139,7 @@ def _deploy(
         return NOT_DONE
     if not is_certain:
         memory.keep()
-    done = f"Done in {time.monotonic() - began:.0f} s: {counted(len(actions), 'change')}."
+    done = f"Done in {time.monotonic() - began:.0f} s: {count_of(len(actions), 'change')}."
     print(done if actions else deployment_command.UP_TO_DATE)
     print("\n".join(["", *closing(deployment, made, memory.missing_target_options())]))
     return DONE

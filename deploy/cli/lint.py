@@ -19,6 +19,7 @@ from deploy.explain.config_tests import event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
 from deploy.secrets import forms, needs, values
+from deploy.terminal.output import count_of
 from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology, over_limits
 from shared.did_you_mean import did_you_mean
@@ -196,7 +197,7 @@ def _print(
     for fault in faults:
         print(fault.text(file), file=sys.stderr)
     if faults:
-        print(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}", file=sys.stderr)
+        print(count_of(len(faults), "fault"), file=sys.stderr)
 
 
 def _listed(faults: Sequence[Fault]) -> list[dict[str, int | str]]:
@@ -209,8 +210,4 @@ def _summary(slices: Mapping[str, JsonObject]) -> str:
         (slices["transform"]["routes"], "route"),
         (slices["notify"]["destinations"], "destination"),
     ]
-    return ", ".join(
-        f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
-        for things, word in counts
-        if isinstance(things, list | dict)
-    )
+    return ", ".join(count_of(len(things), word) for things, word in counts if isinstance(things, list | dict))

@@ -13,6 +13,7 @@ from typing import Final
 from deploy.cloud_access.gcp import exchange
 from deploy.config import dotenv, running_dev
 from deploy.terminal.finding import Finding, ok, problem, unknown
+from deploy.terminal.output import count_of
 
 NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools", "orjson", "pybase64")
 LEAST_FREE_BYTES: Final = 500_000_000
@@ -68,7 +69,7 @@ def env_file(path: Path) -> Finding:
         return problem(str(fault), "fix that line")
     if warnings:
         return unknown("; ".join(warnings), "correct the lines that are not as you intend")
-    return ok(f"{count} value{'' if count == 1 else 's'}, readable by you only")
+    return ok(f"{count_of(count, 'value')}, readable by you only")
 
 
 def disk(state: Path) -> Finding:

@@ -216,7 +216,3 @@ def _named(action: plan.Action) -> str:
         return f"{len(action.settles)} APIs"
     name = _ACCOUNT.sub(lambda found: found[1], action.name)
     return f"{action.kind} {name}"
-
-
-def counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -13,6 +13,11 @@ def rfc3339(unix_seconds: float) -> str:
     return f"{_to_the_second(second)}.{microseconds // 1000:03}Z"
 
 
+def time_text(unix_seconds: float | None) -> str | None:
+    """Return the time as `rfc3339` does; None where there is none."""
+    return None if unix_seconds is None else rfc3339(unix_seconds)
+
+
 @lru_cache(maxsize=8)
 def _to_the_second(unix_seconds: float) -> str:
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:19]

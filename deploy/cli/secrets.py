@@ -34,7 +34,7 @@ from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, ta
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.secrets import SECRET_NAME
-from shared.times import rfc3339
+from shared.times import time_text
 
 DETAILS: Final = """\
 A value is never an argument. The command asks for it twice, or reads it from standard input: one value a line, newest
@@ -139,7 +139,7 @@ def _document(need: Need, stored: StoredSecret | None, state: str) -> JsonObject
         "uses": list(need.uses),
         "state": state,
         "values": len(stored.values) if stored and stored.text is not None else None,
-        "set_at": None if stored is None or stored.set_at is None else rfc3339(stored.set_at),
+        "set_at": time_text(stored.set_at if stored else None),
         "where": stored.where if stored else None,
     }
 

@@ -211,8 +211,7 @@ async def _held(state: State, names: Iterable[str]) -> list[JsonObject]:
     """Return the destinations whose deliveries are held, except those that the operator paused."""
     async with state.ledger() as ledger:
         found = await held_destinations(ledger, names, time.time())
-    documents = [each for each in found if isinstance(each, dict)]
-    return [each for each in documents if each["reason"] and PAUSED_BY_OPERATOR not in str(each["reason"])]
+    return [each for each in found if each["reason"] and PAUSED_BY_OPERATOR not in str(each["reason"])]
 
 
 def sources_finding(

@@ -18,7 +18,7 @@ from shared.delivery import Delivery, delivery_from
 from shared.jsontext import Json, JsonObject, from_json, mapping_at, value_at
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
 from shared.settings import SliceFault
-from shared.times import duration_text, rfc3339
+from shared.times import duration_text, rfc3339, time_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,12 @@ class DestinationView:
             "kind": self.kind or None,
             "state": self.state,
             "reason": self.reason or None,
-            "paused_until": _time(self.paused_until),
+            "paused_until": time_text(self.paused_until),
             "waiting": self.waiting,
             "gathered": self.gathered,
             "more": self.is_more,
-            "oldest": _time(self.oldest_at),
-            "next_try": _time(self.next_try_at),
+            "oldest": time_text(self.oldest_at),
+            "next_try": time_text(self.next_try_at),
             "held": self.held,
             "delivered_last_hour": self.hour,
             "delivered_last_hour_of": self.hour_of,
@@ -242,10 +242,6 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
     moved = await ledger.postpone_all([(row.key, row.fence, due_at) for row in later], now)
     return Resumed(released, sum(isinstance(fence, int) for fence in moved), delay_seconds)
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else rfc3339(seconds)
 
 
 MAX_DIGESTS: Final = 5

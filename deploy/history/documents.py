@@ -24,7 +24,7 @@ _COUNTS: Final = ("accepted", "rejected", "delivered", "not_delivered", "p50_ms"
 def _fields(row: object, names: Sequence[str]) -> JsonObject:
     """Return these fields of a row, with its times as RFC 3339."""
     values = {name: getattr(row, name) for name in names}
-    return {name: _time(value) if name in _TIMES else value for name, value in values.items()}
+    return {name: times.time_text(value) if name in _TIMES else value for name, value in values.items()}
 
 
 def summary_document(event: journal_view.EventSummary) -> JsonObject:
@@ -61,7 +61,7 @@ def delivery_document(row: ledger.LedgerRow) -> JsonObject:
         **_fields(row, ("event_id", "route", "destination", "state", "generation", "attempt_number", "unknown_count")),
         "group": row.group or None,
         "merged": row.merged,
-        "retry_at": _time(row.planned_at),
+        "retry_at": times.time_text(row.planned_at),
         **_fields(row, ("reason", "answer", "created_at", "updated_at")),
     }
 
@@ -113,10 +113,6 @@ def series_document(buckets: Sequence[journal_view.Bucket], bucket_seconds: floa
         "bucket_seconds": bucket_seconds,
         **{name: [getattr(each, name) for each in buckets] for name in _COUNTS},
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else times.rfc3339(seconds)
 
 
 @dataclass(frozen=True, slots=True)

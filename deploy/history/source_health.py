@@ -13,9 +13,9 @@ from deploy.history.journal_view import EventQuery, EventSummary, JournalView
 from deploy.history.local_requests import HEADERS, RequestEntry
 from deploy.terminal.output import duration_text
 from functions.notify.hook_expiry import SOON_SECONDS
-from shared import times
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.retention import DAY_SECONDS
+from shared.times import rfc3339, time_text
 
 SAMPLED_EVENTS: Final = 50
 LEAST_GAPS: Final = 3
@@ -149,7 +149,7 @@ def _expiring(facts: SourceFacts, now: float) -> Health | None:
     expires_at = registration.expires_at if registration and registration.unknown else None
     if expires_at is None or expires_at > now + SOON_SECONDS:
         return None
-    reason = f"its webhook expires at {times.rfc3339(expires_at)}"
+    reason = f"its webhook expires at {rfc3339(expires_at)}"
     return Health("failing", _with_unknown(reason, facts), _hooks(facts, "apply"))
 
 
@@ -297,11 +297,11 @@ def health_document(facts: SourceFacts, now: float, where: str = "") -> JsonObje
         "registered": registration.word if registration else None,
         "registration_unknown": (registration.unknown or None) if registration else None,
         "hooks": hooks,
-        "secret_set_at": _time(facts.secret_set_at),
-        "last_at": _time(facts.last_at),
+        "secret_set_at": time_text(facts.secret_set_at),
+        "last_at": time_text(facts.last_at),
         "usual_seconds": facts.usual_seconds,
         "overdue": facts.is_overdue(now),
-        "last_rejected": {"at": _time(rejected.at), "reason": rejection_text(rejected)} if rejected else None,
+        "last_rejected": {"at": time_text(rejected.at), "reason": rejection_text(rejected)} if rejected else None,
     }
 
 
@@ -312,10 +312,6 @@ def _hook_document(hook: HookState) -> JsonObject:
         "state": hook.state,
         "differences": differences,
         "report": hook.report or None,
-        "reported_at": _time(hook.reported_at),
-        "expires_at": _time(hook.expires_at),
+        "reported_at": time_text(hook.reported_at),
+        "expires_at": time_text(hook.expires_at),
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else times.rfc3339(seconds)

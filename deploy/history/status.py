@@ -10,10 +10,11 @@ from deploy.history.destinations import DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.state import State, configured_destinations, configured_name
-from shared import delivery, retention, times
+from shared import delivery, retention
 from shared.jsontext import Json, JsonObject, mappings_at
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.subscribers.names import endpoint_name
+from shared.times import time_text
 
 MAX_COUNTED: Final = 500
 MAX_RETRYING: Final = 100
@@ -98,7 +99,7 @@ class WaitingRoutes:
             "count": self.count,
             "more": self.is_more,
             "reason": self.reason,
-            "next_run": _time(self.next_at),
+            "next_run": time_text(self.next_at),
         }
 
 
@@ -124,18 +125,23 @@ class Status:
 
     def document(self) -> JsonObject:
         versions: list[Json] = [
-            {"name": each.name, "version": each.version, "since": _time(each.since), "trouble": each.trouble or None}
+            {
+                "name": each.name,
+                "version": each.version,
+                "since": time_text(each.since),
+                "trouble": each.trouble or None,
+            }
             for each in self.versions
         ]
         sources: list[Json] = [
             {
                 **(health_document(each.facts, self.at, self.where) if each.facts else {}),
                 "source": each.source,
-                "last_at": _time(each.last_at),
+                "last_at": time_text(each.last_at),
                 "last_day": each.day_count,
                 "more": each.is_more,
                 "silence_seconds": each.silence_seconds,
-                "quiet_since": _time(each.quiet_since),
+                "quiet_since": time_text(each.quiet_since),
             }
             for each in self.sources
         ]
@@ -204,7 +210,7 @@ async def _deliveries(
         held = await held_destinations(ledger, configured, now)
         rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
         destinations = await read_destinations(ledger, configured, now, notify)
-    return [each for each in held if isinstance(each, dict)], rows, destinations
+    return held, rows, destinations
 
 
 def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
@@ -247,9 +253,9 @@ def _activity(reader: JournalView, facts: SourceFacts, now: float, after: float 
     return SourceActivity(facts.source, last_at, count, is_more, after, last_at if is_quiet else None, facts)
 
 
-async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[Json]:
+async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[JsonObject]:
     """Return the destinations that are held or paused, as documents; `count` deliveries wait, at most MAX_HELD."""
-    held: list[Json] = []
+    held: list[JsonObject] = []
     newest = await ledger.rows(MAX_SEARCHED, state="held")
     for name in dict.fromkeys([*names, *(row.destination for row in newest)]):
         state = await ledger.destination_state(name)
@@ -265,19 +271,14 @@ async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) ->
 
 def held_document(
     name: str, state: DestinationState, reason: str | None, count: int, since: float | None = None
-) -> Json:
+) -> JsonObject:
     """Return what is known of a destination that takes nothing. `since` is when its oldest delivery was held."""
-    paused_until = None if state.paused_until is None else times.rfc3339(state.paused_until)
     return {
         "destination": name,
         "reason": reason,
         "count": count,
-        "since": _time(since),
-        "paused_until": paused_until,
+        "since": time_text(since),
+        "paused_until": time_text(state.paused_until),
         "pause_reason": state.pause_reason or None,
         "act": "release" if state.disabled_reason is None else "resume",
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else times.rfc3339(seconds)

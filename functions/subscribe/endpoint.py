@@ -24,14 +24,10 @@ PRIVATE_KEY: Final = "whsk_"
 """A Standard Webhooks secret that signs with Ed25519 begins so."""
 
 
-def time_text(at: float | None) -> str | None:
-    return None if at is None else times.rfc3339(at)
-
-
 def endpoint_view(endpoint: Endpoint) -> models.EndpointView:
     disabled = None
     if endpoint.disabled_by is not None:
-        at = time_text(endpoint.disabled_at)
+        at = times.time_text(endpoint.disabled_at)
         disabled = models.DisabledView(by=endpoint.disabled_by, reason=endpoint.disabled_reason, at=at)
     return models.EndpointView(
         id=endpoint.id,
@@ -46,7 +42,7 @@ def endpoint_view(endpoint: Endpoint) -> models.EndpointView:
         enabled=endpoint.is_enabled,
         verified=endpoint.is_verified,
         disabled=disabled,
-        failing_since=time_text(endpoint.failing_since),
+        failing_since=times.time_text(endpoint.failing_since),
         filter_fault=endpoint.filter_fault,
         created_at=times.rfc3339(endpoint.created_at),
         updated_at=times.rfc3339(endpoint.updated_at),

@@ -28,7 +28,7 @@ def operational_event(change: str, endpoint: model.Endpoint, tenant: model.Tenan
         "reason": reason or None,
         "at": time,
         "disabled_by": endpoint.disabled_by,
-        "failing_since": None if endpoint.failing_since is None else times.rfc3339(endpoint.failing_since),
+        "failing_since": times.time_text(endpoint.failing_since),
     }
     return Event(
         id=name[:32],

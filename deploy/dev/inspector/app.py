@@ -185,7 +185,7 @@ async def _overview(backend: api.DevBackend, counted_events: int | None, *, catc
         "mail": mail_count if catches else None,
         "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets and catches else None,
         "config_faults": config_faults(backend.state),
-        "held": await status.held_destinations(backend.ledger, backend.destinations(), time.time()),
+        "held": [*await status.held_destinations(backend.ledger, backend.destinations(), time.time())],
     }
 
 

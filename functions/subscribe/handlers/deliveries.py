@@ -10,7 +10,6 @@ from heapq import merge
 from typing import Final, NamedTuple, TypeVar
 
 from functions.subscribe import cursors, models, problems, route
-from functions.subscribe.endpoint import time_text
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.service import Service
@@ -276,7 +275,7 @@ def delivery_view(row: ledger.LedgerRow, entry: MessageEntry | None) -> models.D
         reason=row.reason,
         created_at=times.rfc3339(row.created_at),
         updated_at=times.rfc3339(row.updated_at),
-        next_attempt_at=time_text(row.planned_at) if state == "waiting" else None,
+        next_attempt_at=times.time_text(row.planned_at) if state == "waiting" else None,
         test=entry.is_test if entry else False,
     )
 

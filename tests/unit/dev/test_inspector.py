@@ -93,7 +93,7 @@ async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when()
     await ledger.disable("crm", "verify the address", 100.0)
     await ledger.pause("chat", 200.0, 100.0, "it still fails")
     held = await held_destinations(ledger, ["list", "crm", "chat"], 150.0)
-    crm, chat = rows_of({"held": held}, "held")
+    crm, chat = rows_of({"held": [*held]}, "held")
     assert (crm["destination"], crm["reason"], crm["act"]) == ("crm", "verify the address", "resume")
     assert (chat["destination"], chat["paused_until"], chat["act"]) == ("chat", "1970-01-01T00:03:20.000Z", "release")
     assert await held_destinations(ledger, ["chat"], 250.0) == []
@@ -104,7 +104,7 @@ async def test_a_destination_with_deliveries_that_wait_for_somebody_is_held_thou
     claim = await ledger.claim(a_delivery(1, "list"), b"{}", 100.0, 30.0)
     assert isinstance(claim, Claimed)
     await ledger.settle(claim, Settlement("held", 101.0, "nobody knows whether it arrived"))
-    [held] = rows_of({"held": await held_destinations(ledger, [], 150.0)}, "held")
+    [held] = rows_of({"held": [*await held_destinations(ledger, [], 150.0)]}, "held")
     assert (held["destination"], held["count"], held["act"]) == ("list", 1, "release")
     assert held["reason"] == "nobody knows whether it arrived"
 
@@ -114,7 +114,7 @@ async def test_deliveries_held_for_a_renamed_destination_are_shown_too() -> None
     claim = await ledger.claim(delivery, b"message", 100.0, 30.0)
     assert isinstance(claim, Claimed)
     await ledger.settle(claim, Settlement("held", 100.0, "verify the address"))
-    [held] = rows_of({"held": await held_destinations(ledger, ["new-name"], 150.0)}, "held")
+    [held] = rows_of({"held": [*await held_destinations(ledger, ["new-name"], 150.0)]}, "held")
     assert (held["destination"], held["count"], held["act"]) == ("old-name", 1, "release")
 
 

@@ -1,0 +1,323 @@
+"""The views of the page, in a browser over a state folder: digests, waiting routes, endpoints, sheets, a glance."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from deploy.config.compiler import compile_config
+from deploy.config.config_file import parse_config
+from deploy.dev.caught import Sheet
+from deploy.dev.inspector.api import DevBackend
+from deploy.dev.inspector.app import make_app, open_backend
+from deploy.history.local_requests import request_from, write_requests
+from shared.cloud.local.database import transaction
+from shared.cloud.local.journal import FILE_NAME, open_journal
+from shared.delivery import ROUTE_ITSELF, Delivery
+from shared.event import Event
+from shared.journal import AttemptEntry, EventEntry, RouteDecision
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ledger import Claimed, Settlement
+from shared.outcomes import DeliveryState
+from shared.settings import read_settings
+from shared.store_ports import Documents
+from shared.subscribers.directory import TENANTS, endpoints_of
+from shared.subscribers.model import Endpoint, Tenant
+from shared.subscribers.names import EndpointName
+from tests.chromium import Page, chromium_or_skip, chromium_page
+from tests.fakes.bus import FakeBus
+from tests.fakes.deliveries import message_of
+from tests.unit.dev.inspected import TOKEN
+
+
+@asynccontextmanager
+async def inspected(folder: Path, **slices: str) -> AsyncIterator[tuple[DevBackend, Page, str]]:
+    """Yield the parts of the page's server, a browser and the page's URL. The slices are JSON."""
+    chromium = chromium_or_skip()
+    (folder / "slices").mkdir()
+    for name, content in slices.items():
+        (folder / "slices" / f"{name}.json").write_text(content, encoding="utf-8")
+    async with open_backend(folder, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
+        parts = replace(opened, bus=FakeBus())
+        async with TestServer(make_app(parts, TOKEN)) as server, chromium_page(chromium, folder / "profile") as page:
+            yield parts, page, f"http://127.0.0.1:{server.port}/"
+            assert page.faults == []
+
+
+def slices_of(config: str) -> dict[str, str]:
+    compiled = compile_config(parse_config(config, "x", Path()))
+    return {name: to_json(slice_) for name, slice_ in compiled.items() if name != "receive"}
+
+
+# Digests
+
+NOW = 1_790_000_000.0
+DIGEST_ID = "d1" * 24
+TELL = RouteDecision("tell", True, "its type matches", ("pusher",))
+NOTIFY = """{"destinations": {"pusher": {"kind": "email", "settings": {}, "retry_seconds": [], "timeout_seconds": 15,
+"on_unknown": "resend", "gather": {"digest": {"every_seconds": 900, "by": "data.key"}}}}}"""
+
+
+def delivery(number: int) -> Delivery:
+    data: Json = {"key": "<b>orchard</b>"}
+    return Delivery(
+        Event(f"{number:032x}", "/sources/git", "failed", "2026-09-21T14:13:20Z", "0" * 64, data), "tell", "pusher"
+    )
+
+
+async def test_a_person_finds_what_waits_and_goes_from_an_event_to_its_digest_and_back(tmp_path: Path) -> None:
+    digest = Delivery(replace(delivery(0).event, id=DIGEST_ID), "tell", "pusher", merged=2)
+    async with inspected(tmp_path, notify=NOTIFY) as (parts, page, url):
+        for number in range(3):
+            each = delivery(number)
+            await parts.journal.record([EventEntry(each.event, (TELL,), NOW)])
+            await parts.ledger.gather(each, message_of(each, NOW), "g1", "it waits for the next digest", NOW, NOW + 60)
+        moves = [(row.key, row.fence) for row in await parts.ledger.due(NOW + 60, 2)]
+        await parts.ledger.merge_all(moves, NOW + 61, DIGEST_ID)
+        claim = await parts.ledger.claim(digest, message_of(digest, NOW), NOW + 62, 60)
+        assert isinstance(claim, Claimed)
+        attempt = AttemptEntry(digest.id, DIGEST_ID, "tell", "pusher", 1, NOW + 62, NOW + 63, "delivered", "", "202")
+        assert await parts.ledger.settle(claim, Settlement("delivered", NOW + 63, attempt=attempt))
+        await page.open(f"{url}?token={TOKEN}")
+        await look_at_digests(page, url)
+
+
+async def look_at_digests(page: Page, url: str) -> None:
+    await page.look(1200, 900)
+    await page.open(f"{url}#/destinations")
+    await page.until_shown("Waiting in digests")
+    [waiting, last] = [await page.text(f".gathered:nth-of-type({number}) tbody") for number in (1, 2)]
+    assert waiting.split("\t")[:2] == ["<b>orchard</b>", "1 event"]
+    assert "2 events" in last
+
+    await page.click(".gathered a")
+    await page.until_shown("Digest of 2 events")
+    assert "Replay" not in await page.text(".event-head")
+    assert "delivered" in await page.text(".path")
+    await page.click(".members a")
+    await page.until_shown("It is in the digest")
+    await page.click(".delivery p a")
+    await page.until_shown("Digest of 2 events")
+
+    await page.open(f"{url}#/events/{2:032x}")
+    await page.until_shown("It waits until")
+    await page.look(360, 800)
+    await page.open(f"{url}#/destinations")
+    await page.until_shown("Waiting in digests")
+    assert await page.run("document.documentElement.scrollWidth") == 360
+
+
+# A route that waits
+
+WAITING_EVENT = Event("e1", "/sources/shop", "order.paid", "2026-09-21T14:13:20Z", "0" * 64, {"n": 1})
+REASON = "route 'look <b>up</b>': step 1 'fetch': api.example answered 503"
+WAITING = RouteDecision("look <b>up</b>", True, "it takes every event; waiting: 503", ("crm",), is_waiting=True)
+
+
+async def test_a_person_sees_why_a_route_waits_its_tries_and_the_time_of_the_next(tmp_path: Path) -> None:
+    async with inspected(tmp_path) as (parts, page, url):
+        route = Delivery(WAITING_EVENT, WAITING.route, ROUTE_ITSELF)
+        claim = await parts.ledger.claim(route, b"{}", NOW, 60)
+        assert isinstance(claim, Claimed)
+        tried = AttemptEntry(route.id, "e1", route.route, ROUTE_ITSELF, 4, NOW, NOW + 1, "retry_scheduled", REASON)
+        assert await parts.ledger.settle(claim, Settlement("retry_scheduled", NOW, REASON, tried, NOW + 300))
+        await parts.journal.record([EventEntry(WAITING_EVENT, (WAITING,), NOW), tried])
+        await page.open(f"{url}?token={TOKEN}")
+        await look_at_waiting_route(page, url)
+
+
+async def look_at_waiting_route(page: Page, url: str) -> None:
+    await page.look(1200, 900)
+    await page.open(f"{url}#/events/e1")
+    await page.until_shown("Try 5 comes at")
+    transform = await page.text(".path .stage:nth-of-type(2)")
+    assert "look <b>up</b> → crm" in transform
+    assert "Waiting" in transform
+    assert REASON in transform
+    assert "Retry scheduled" in await page.text(".event-head")
+    assert "no delivery yet" in await page.text(".path .stage:nth-of-type(3)")
+
+    await page.open(f"{url}#/deliveries")
+    await page.until_shown("the route itself")
+    assert "Waiting" in await page.text(".rows.deliveries")
+    await page.look(360, 800)
+    assert await page.run("document.documentElement.scrollWidth") == 360
+
+
+# Subscribers
+
+PAID = Event(f"{1:032x}", "/sources/app", "order.paid", "2026-09-21T14:13:20Z", "0" * 64, {"accountId": "acme"})
+TOLD = RouteDecision("tell customers", True, "its type matches", ("customers",))
+SUBSCRIBERS = """\
+sources: {app: {auth: none}}
+routes: [{name: tell customers, to: customers}]
+destinations: {customers: {subscribers: {tenant: data.accountId}}}
+subscribers: {}
+"""
+ENDPOINTS = [f"ep_{number:020d}" for number in range(7)]
+
+
+async def keep_subscribers(documents: Documents) -> None:
+    await documents.write(TENANTS, "acme", Tenant(id="acme", name="<b>Acme</b>", created_at=NOW).text())
+    endpoint = Endpoint(id=ENDPOINTS[0], tenant="acme", url="https://acme.example/in", created_at=NOW)
+    disabled = endpoint.model_copy(
+        update={"id": ENDPOINTS[1], "disabled_by": "failures", "disabled_reason": "it answered 500 for 5 days"}
+    )
+    for each in (endpoint, disabled):
+        await documents.write(endpoints_of("acme"), each.id, each.text())
+
+
+async def test_a_person_sees_who_got_an_event_and_why_an_endpoint_gets_none(tmp_path: Path) -> None:
+    async with inspected(tmp_path, **slices_of(SUBSCRIBERS)) as (parts, page, url):
+        await keep_subscribers(parts.documents)
+        await parts.journal.record([EventEntry(PAID, (TOLD,), NOW)])
+        names = ["customers", *(str(EndpointName("customers", "acme", each)) for each in ENDPOINTS)]
+        for number, name in enumerate(names):
+            delivery = Delivery(PAID, "tell customers", name)
+            claim = await parts.ledger.claim(delivery, b"{}", NOW + number, 60)
+            assert isinstance(claim, Claimed)
+            attempt = AttemptEntry(
+                delivery.id, PAID.id, "tell customers", name, 1, NOW, NOW + 1, "delivered", "", "204"
+            )
+            state: DeliveryState = "dead_lettered" if name == names[-1] else "delivered"
+            assert await parts.ledger.settle(claim, Settlement(state, NOW + number, attempt=attempt))
+        await page.open(f"{url}?token={TOKEN}")
+        await look_at_endpoints(page, url)
+
+
+async def look_at_endpoints(page: Page, url: str) -> None:
+    await page.look(1200, 900)
+    await page.open(f"{url}#/events/{PAID.id}")
+    await page.until_shown("customers: 7 endpoints, 6 delivered, 1 failed")
+    assert f"acme · {ENDPOINTS[0][:11]}…" not in await page.text(".path"), "more than a few are folded"
+    await page.click(".endpoints summary")
+    await page.until_shown(f"acme · {ENDPOINTS[0][:11]}…", ".path")
+    await page.click("summary", "Step by step")
+    await page.until_shown("Tenant 'acme': 1 of 2 endpoints would get it.", ".steps")
+    await page.until_shown("no, it is disabled by failures: it answered 500 for 5 days", ".steps")
+    await page.open(f"{url}#/deliveries")
+    await page.until_shown(f"acme · {ENDPOINTS[6][:11]}…")
+    await page.click("nav a", "Subscribers")
+    await page.until_shown("2 endpoints")
+    shown = await page.text(".cards")
+    assert "<b>Acme</b>" in shown
+    assert "https://acme.example/in" in shown
+    assert "it answered 500 for 5 days" in shown
+    await page.look(360, 800)
+    assert await page.run("document.documentElement.scrollWidth") == 360
+
+
+# Caught rows of Google Sheets
+
+SHEETS = """\
+sources: {site: {auth: none}}
+routes: [{name: signups, to: rows}]
+destinations: {rows: {sheet: {spreadsheet: 1ExampleOfASpreadsheet, sheet: Signups, columns: {Name: data.name}}}}
+"""
+HOSTILE = "<img src=x onerror='window.attacked=1'>"
+
+
+@pytest.mark.slow
+async def test_a_person_sees_caught_rows_come_and_empties_the_sheet(tmp_path: Path) -> None:
+    async with inspected(tmp_path, **slices_of(SHEETS)) as (parts, page, url):
+        store, sheet = parts.caught.sheets, Sheet("1ExampleOfASpreadsheet", "Signups")
+        await page.look(360, 800)
+        await page.open(f"{url}?token={TOKEN}#/sheets")
+        await page.until_shown("No row yet", ".sheet")
+        store.write_first(sheet, ["Name", "Delivery"], 1.0)
+        store.append(sheet, [[HOSTILE, "d1"]], 1.0)
+        await page.until_shown("onerror", ".sheet tbody")
+        await look_at_sheet(page)
+        assert store.row_count(sheet) == 0
+
+
+async def look_at_sheet(page: Page) -> None:
+    assert (await page.text(".sheet thead")).strip() == "1\tName\tDelivery"
+    assert await page.run("window.attacked === undefined && document.documentElement.scrollWidth === 360") is True
+    await page.click(".sheet button", "Empty this sheet")
+    await page.until_shown("No row yet", ".sheet")
+
+
+# What somebody who has never seen the page has to understand at a glance
+
+REJECTED: JsonObject = {
+    **{"function": "receive", "time": "2026-09-21T14:13:20Z", "method": "POST", "status": 401, "source": "shop"},
+    **{"code": "signature_mismatch", "detail": "the signature does not match", "bytes": 2048},
+    "headers": "content-type, x-shop-signature",
+}
+RECEIVE = '{"sources": {"shop": {"auth": "none"}, "nobody-calls-it": {"auth": "none"}}}'
+CONTRAST = """(() => {
+  const lightness = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((each) => each / 255)
+    .map((each) => each <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, each, at) => sum + each * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = (element) => { const own = getComputedStyle(element).backgroundColor;
+    return own.endsWith(", 0)") ? behind(element.parentElement) : own; };
+  return Math.min(...[...document.querySelectorAll("small")].map((element) => {
+    let opacity = 1;
+    for (let each = element; each; each = each.parentElement) opacity *= getComputedStyle(each).opacity;
+    const both = [lightness(getComputedStyle(element).color), lightness(behind(element))];
+    return opacity * (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05); }));
+})()"""
+
+
+async def test_the_page_says_what_it_knows_and_fits_a_telephone(tmp_path: Path) -> None:
+    async with inspected(tmp_path, notify=NOTIFY, receive=RECEIVE) as (parts, page, url):
+        waiting, held = delivery(0), delivery(1)
+        for each in (waiting, held):
+            await parts.journal.record([EventEntry(each.event, (TELL, RouteDecision("b", False, "no")), NOW)])
+        await parts.ledger.gather(
+            waiting, message_of(waiting, NOW), "g1", "it waits for the next digest", NOW, NOW + 60
+        )
+        note = AttemptEntry(waiting.id, waiting.event.id, "tell", "pusher", 0, NOW, NOW, "retry_scheduled", "", "")
+        claim = await parts.ledger.claim(held, message_of(held, NOW), NOW, 60)
+        assert isinstance(claim, Claimed)
+        assert await parts.ledger.settle(claim, Settlement("held", NOW, "verify the address"))
+        await parts.journal.record([note])
+        found = [request_from({**REJECTED, "source": name}) for name in ("shop", "till")]
+        journal = open_journal(tmp_path / FILE_NAME)
+        with transaction(journal):
+            write_requests(journal, [each for each in found if each])
+        journal.close()
+        await page.open(f"{url}?token={TOKEN}")
+        for width, height in ((1280, 900), (1000, 800), (390, 844)):
+            await page.look(width, height)
+            await look_around(page, url)
+            assert await page.run("document.documentElement.scrollWidth") == width
+
+
+async def look_around(page: Page, url: str) -> None:
+    await page.open(f"{url}#/events")
+    await page.until_shown("Waiting", ".rows")
+    await page.until_shown("The first one since", "#banners")
+    rights = "[...document.querySelectorAll('#tabs a:not([hidden])')].map((tab) => tab.getBoundingClientRect().right)"
+    tools = "document.querySelector('.tools').getBoundingClientRect()"
+    assert await page.run(f"Math.max(...{rights}) <= (innerWidth > 900 ? {tools}.left : innerWidth)")
+    assert float(str(await page.run(CONTRAST))) >= 4.5
+    heights = (
+        "[...document.querySelectorAll('.card-head')].map((each) => Math.round(each.getBoundingClientRect().height))"
+    )
+    assert await page.run(f"new Set({heights}).size") == 1
+    await page.open(f"{url}#/rejected")
+    await page.until_shown("2.0 KB · headers: content-type, x-shop-signature")
+    await page.run("document.querySelector('main input[type=search]').focus()")
+    await page.type("till")
+    await page.until_shown("1 request of the newest 2")
+    assert await page.run("document.querySelectorAll('.rejection').length") == 1
+    await page.run("document.activeElement.blur()")
+    await page.press("6")
+    await page.until("location.hash === '#/destinations'")
+    await page.press("7")
+    await page.until("location.hash === '#/sources'")
+    await page.until_shown("its last request was rejected", ".destination .why")
+    await page.until_shown("hookchain sources shop", ".destination .command")
+    await page.until_shown("it has no event yet", ".destination:last-child")
+    assert await page.run("document.documentElement.scrollWidth") == await page.run("innerWidth")
+    await page.press("?")
+    await page.until_shown("Documentation", "dialog")
+    assert await page.run("fetch('/docs/deploy/codes.md').then((answer) => answer.text())") == Path(
+        "deploy/codes.md"
+    ).read_text(encoding="utf-8")
+    await page.press("Escape")

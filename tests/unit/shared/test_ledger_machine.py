@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -11,11 +12,35 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from shared.cloud.local.ledger import LocalLedger
+from shared.journal import AttemptEntry
 from shared.ledger import Busy, Claimed, Finished, Gathered, Ledger, LedgerRow, Settlement, Waiting
 from shared.ledger_rules import ATTEMPTED, DEAD_LETTERED, DELIVERED, FINAL, HELD, LEASED, MERGED, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
 from tests.fakes.ledger import FakeLedger
-from tests.unit.shared.ledger_workers import DELIVERIES, LEASE, Worker, attempt_of
+from tests.fakes.notifier import a_delivery
+
+LEASE = 45.0
+DELIVERIES = {f"e{number}": a_delivery(number) for number in range(2)}
+
+
+@dataclass
+class Worker:
+    """Who was given a claim. It may be dead or slow, and write late or twice, without the ledger knowing."""
+
+    event_id: str
+    claim: Claimed
+    expires_at: float
+    sent: bool = False
+
+    @property
+    def key(self) -> str:
+        return DELIVERIES[self.event_id].id
+
+
+def attempt_of(worker: Worker, outcome: str, now: float) -> AttemptEntry:
+    delivery, number = DELIVERIES[worker.event_id], worker.claim.row.attempt_number
+    return AttemptEntry(worker.key, worker.event_id, delivery.route, "crm", number, now, now, outcome)
+
 
 Answer = TypeVar("Answer")
 

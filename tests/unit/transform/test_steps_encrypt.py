@@ -1,8 +1,9 @@
 """encrypt and decrypt."""
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
+from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -16,7 +17,24 @@ from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, data_after, event_after
 from tests.unit.shared.json_values import json_values
-from tests.unit.transform.sealing import NEW, OLD, decrypted, encrypted, refused
+
+OLD: Final = "2025:" + b64encode(bytes(range(32))).decode()
+NEW: Final = "2026:" + b64encode(bytes(range(32, 64))).decode()
+JWE: Final[dict[str, Json]] = {"secret": "keys", "format": "jwe"}
+
+
+def encrypted(data: Json, keys: str = NEW, **settings: Json) -> Json:
+    return data_after(Encrypt, {"secret": "keys", **settings}, data, {"keys": keys})
+
+
+def decrypted(data: Json, keys: str = NEW, **settings: Json) -> Json:
+    return data_after(Decrypt, {"secret": "keys", **settings}, data, {"keys": keys})
+
+
+def refused(data: Json, keys: str = NEW, **settings: Json) -> Permanent:
+    with pytest.raises(Permanent) as caught:
+        decrypted(data, keys, **settings)
+    return caught.value
 
 
 @given(json_values, st.sampled_from(["aes-gcm", "jwe"]))

@@ -15,7 +15,7 @@ from tests.chromium import chromium_or_skip, chromium_page
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.mail_settings import mail_settings
 from tests.fakes.notifier import FakeNotifier
-from tests.functional.test_octokit_examples import examples
+from tests.functional.test_octokit import examples
 
 PHONE_PIXELS: Final = 360
 GATHER: Final = GatherSettings(digest=Digest(900.0, "data.repository.full_name"), max_events=200)

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.dev.caught import Sheet
-from deploy.dev.inspector.api import DevBackend
+from deploy.dev.inspector.api import LocalBackend
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.history.local_requests import request_from, write_requests
 from shared.cloud.local.database import transaction
@@ -34,7 +34,7 @@ from tests.unit.dev.inspected import TOKEN
 
 
 @asynccontextmanager
-async def inspected(folder: Path, **slices: str) -> AsyncIterator[tuple[DevBackend, Page, str]]:
+async def inspected(folder: Path, **slices: str) -> AsyncIterator[tuple[LocalBackend, Page, str]]:
     """Yield the parts of the page's server, a browser and the page's URL. The slices are JSON."""
     chromium = chromium_or_skip()
     (folder / "slices").mkdir()

@@ -13,6 +13,8 @@ from typing import Literal
 import pytest
 
 from deploy.cloud_access import aws_names
+from deploy.cloud_access.aws import DeployedStack
+from deploy.history.aws import read_backlogs, read_versions
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.delivery import Delivery
@@ -153,3 +155,76 @@ def test_the_inspector_shows_the_events_of_a_stack(deployed: Stack) -> None:
         request = urllib.request.Request(f"http://127.0.0.1:{port}/api/events", headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert [each["id"] for each in json.loads(answer.read())["events"]] == [EVENT_ID]
+
+
+# Functions, queues, and what could not be read
+
+
+def test_a_function_that_does_not_read_its_queue_is_in_trouble(stack: Stack) -> None:
+    stack.add_functions()
+    stack.add_queues()
+    queue = aws_names.queue(stack.prefix, "events")
+    arn = f"arn:aws:sqs:{stack.place.region}:123456789012:{queue}"
+    function = aws_names.function(stack.prefix, "transform")
+    stack.call("lambda", "create_event_source_mapping", EventSourceArn=arn, FunctionName=function, Enabled=False)
+    troubles = {each.name: each.trouble for each in read_versions(DeployedStack(stack.target, stack.api()))}
+    assert troubles["transform"] == f"does not read {queue}: its event source mapping is off"
+    assert troubles["notify"] == ""
+
+
+def test_a_backlog_counts_the_messages_that_a_function_has_and_tells_their_age(stack: Stack) -> None:
+    stack.add_queues()
+    stack.send("events", 3)
+    queue = aws_names.queue(stack.prefix, "events")
+    url = stack.call("sqs", "get_queue_url", QueueName=queue)["QueueUrl"]
+    stack.call("sqs", "receive_message", QueueUrl=url, MaxNumberOfMessages=1, VisibilityTimeout=60)
+    metric = {
+        "MetricName": "ApproximateAgeOfOldestMessage",
+        "Dimensions": [{"Name": "QueueName", "Value": queue}],
+        "Timestamp": time.time() - 90,
+        "Value": 400.0,
+    }
+    stack.call("cloudwatch", "put_metric_data", Namespace="AWS/SQS", MetricData=[metric])
+    backlogs, notes = read_backlogs(DeployedStack(stack.target, stack.api()), time.time())
+    assert notes == []
+    by_name = {each.subscription: (each.count, each.oldest_seconds) for each in backlogs}
+    assert by_name[queue] == (3, 400.0)
+    assert by_name[aws_names.undelivered_queue(stack.prefix, "events")] == (0, None)
+    assert len(by_name) == 6
+
+
+def test_a_backlog_is_told_of_the_queue_that_brings_messages_to_a_source(stack: Stack) -> None:
+    stack.add_functions()
+    stack.add_queues()
+    arn = f"arn:aws:sqs:{stack.place.region}:123456789012:jobs"
+    url = stack.call("sqs", "create_queue", QueueName="jobs")["QueueUrl"]
+    stack.call("sqs", "send_message", QueueUrl=url, MessageBody="{}")
+    function = aws_names.function(stack.prefix, "receive")
+    stack.call("lambda", "create_event_source_mapping", EventSourceArn=arn, FunctionName=function, Enabled=False)
+    backlogs, notes = read_backlogs(DeployedStack(stack.target, stack.api()), time.time())
+    assert (backlogs[-1].subscription, backlogs[-1].count, notes) == ("jobs", 1, [])
+
+
+# Sources
+
+
+def test_each_source_has_its_url_and_a_line_that_reads_the_secret(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.describe(url="https://abc.lambda-url.eu-central-1.on.aws/")
+    assert stack.run("sources", "--json") == 0
+    sources = {each["name"]: each for each in json.loads(capsys.readouterr().out)["sources"]}
+    assert sources["shop"]["url"] == "https://abc.lambda-url.eu-central-1.on.aws/shop"
+    read = f"aws secretsmanager get-secret-value --secret-id={stack.prefix}shop-password"
+    assert f'-u "web:$({read} --query=SecretString' in sources["shop"]["example"]
+    assert "--secret-stdin" in sources["pay"]["example"]
+
+
+def test_a_stack_that_is_not_deployed_is_reported_with_the_command(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stack.run("sources") == 1
+    assert f"stack {stack.name} in {stack.place.region} is not deployed: make deploy-aws" in capsys.readouterr().err
+    stack.describe(status="CREATE_IN_PROGRESS", url=None)
+    assert stack.run("sources") == 1
+    assert "has no output ReceiveUrl (CREATE_IN_PROGRESS)" in capsys.readouterr().err

@@ -44,7 +44,7 @@ ELSEWHERE: Final = {
     *("N09", "N10", "N11", "N12"),  # answers of receivers: test_kinds.py, functional/test_webhook.py
     *("N05", "N08"),  # names that lead to addresses that are not public: unit/shared/test_ssrf.py
     "N14",  # long, compressed and slow answers: functional/test_webhook.py
-    *("N31", "N33", "N34", "N37"),  # mails: test_mail_render.py, test_mail_addresses.py, test_default_mail.py
+    *("N31", "N33", "N34", "N37"),  # mails: test_mail_render.py, test_default_mail.py
     *("N39", "N42", "N46"),  # test_message_kinds.py, test_mail_services.py, functional/test_messages.py
 }
 

@@ -305,7 +305,7 @@ def test_what_works_for_strangers_or_for_nobody_is_warned_of(
 
 
 PUBLIC_KEYS = {"travis", "telnyx", "discord", "aws_sns", "ebay"}
-"""test_catalogue_public_keys.py and test_catalogue_certificates.py make keys for these senders."""
+"""test_catalogue_keys.py makes keys for these senders."""
 ON_REQUEST = {
     (key, str(offered.scheme.variant)) for key, entry in ENTRIES.items() for offered in entry.auth if offered.on_request
 }

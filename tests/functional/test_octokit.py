@@ -1,15 +1,24 @@
-"""Every example of npm's @octokit/webhooks-examples, signed as GitHub signs, through receive."""
+"""GitHub's published examples of events: what becomes of them, and whom they name."""
 
 import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from functions.notify.recipients.recipient import NoRecipient, Recipients, people_of
+from functions.notify.registry import Configured, Recipient
+from shared.delivery import Delivery
+from shared.event import Event
 from shared.jsontext import Json
 from shared.signatures.locations import first_value_at
-from tests.receiving import Receiving
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.clock import FakeClock
+from tests.fakes.fetch import FakeFetch
+from tests.fakes.secrets import FakeSecrets
+from tests.receiving import NAME, Receiving
 
 SECRET: Final = "a-github-secret-of-some-length"
 
@@ -74,3 +83,41 @@ async def test_all_of_githubs_examples_are_accepted_with_type_action_id_subject_
     assert len(tried) > 40
     assert without_subject == {"enterprise", "github_app_authorization"}
     assert timed > 300
+
+
+# The people that they name
+
+
+async def received(folder: Path) -> list[Event]:
+    receiving = github()
+    events: list[Event] = []
+    for number, (name, body, _) in enumerate(examples(folder)):
+        signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        headers = [("X-GitHub-Event", name), ("X-GitHub-Delivery", f"d-{number}"), ("X-Hub-Signature-256", signature)]
+        events += await receiving.events([("Content-Type", "application/json"), *headers], body)
+    return events
+
+
+async def test_each_event_goes_to_the_one_who_caused_it(node_package: Callable[[str], Path]) -> None:
+    events = await received(node_package("@octokit/webhooks-examples"))
+    logins = sorted({event.actor.lower() for event in events if event.actor})  # GitHub's have no case
+    rows: list[Json] = [
+        {"name": f"person-{number}", "email": f"p{number}@example.com", "github": login.upper()}
+        for number, login in enumerate(logins)
+    ]
+    people = people_of({"rows": rows, "providers": {NAME: "github"}}, FakeFetch, FakeSecrets({}), FakeClock())
+    recipients = Recipients(people, FakeBlobs())
+    actor = Configured("mail", "email", None, (5.0,), 15.0, "resend", recipient=Recipient("email", "actor"))
+    field = Configured("mail", "email", None, (5.0,), 15.0, "resend", recipient=Recipient("email", "data.sender.login"))
+
+    assert (len(events) > 150, len(logins) > 5) == (True, True)
+    for event in events:
+        found = await recipients.recipient_of(actor, Delivery(event, "r", "mail"))
+        if event.actor is None:
+            assert isinstance(found, NoRecipient)
+            continue
+        assert not isinstance(found, NoRecipient)
+        assert found.email == f"p{logins.index(event.actor.lower())}@example.com"
+        assert await recipients.recipient_of(field, Delivery(event, "r", "mail")) == found
+        stranger = replace(event, source="/sources/shop")
+        assert isinstance(await recipients.recipient_of(actor, Delivery(stranger, "r", "mail")), NoRecipient)

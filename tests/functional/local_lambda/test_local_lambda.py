@@ -1,8 +1,11 @@
-"""A function in its environments on the local Lambda, and behind its Function URL."""
+"""The local Lambda: a function in its environments and behind its Function URL, the poller of a queue, and tables."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -12,9 +15,21 @@ import pytest
 from deploy.config.running_dev import HOST
 from deploy.dev.aws.environments import AwsTools, InvocationFailed, Pool
 from deploy.dev.aws.function import Front, listen
-from deploy.dev.faults import PATH, FaultPlan
+from deploy.dev.aws.local_aws import ministack
+from deploy.dev.aws.poller import Poller
+from deploy.dev.aws.stack import PREFIX, ensure, place_at, queue_arn, queue_url
+from deploy.dev.faults import PATH, FaultPlan, Faults
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.documents import DynamoDocuments
+from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.aws.tables import DELIVERIES, DELIVERIES_BY_ENDPOINT, TABLES, create_request
+from shared.ledger import Claimed
+from shared.ports import BusMessage
+from tests.contract.claims import LEASE, MESSAGE, T, delivery
 from tests.lambda_handlers import make_handler
 from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -127,3 +142,115 @@ async def test_faults_are_set_by_programs_and_not_by_pages(tools: AwsTools) -> N
             assert (await post(url, b'{"bus": {"nack": 0}}', [("Origin", "https://example.com")]))[0] == 403
         assert plan.faults.nack == 0.5
     await pool.close()
+
+
+# The poller of a queue
+
+RECEIVES = 3
+
+
+@pytest.fixture
+async def place(tools: AwsTools, tmp_path: Path) -> AsyncIterator[AwsPlace]:
+    async with ministack(tools, tmp_path) as port:
+        place = place_at(f"http://{HOST}:{port}")
+        await ensure(place, (), visibility_seconds=1, max_receives=RECEIVES)
+        yield place
+
+
+async def sent(place: AwsPlace, *texts: str) -> None:
+    bus = SqsBus(place, {"events": queue_url(str(place.endpoint), "events")})
+    await bus.publish("events", [BusMessage(text.encode(), {"ce-id": text}) for text in texts])
+    bus.close()
+
+
+async def given_up(place: AwsPlace) -> list[str]:
+    """Return the texts of the messages that SQS gave up on."""
+    texts: list[str] = []
+
+    async def note(event: bytes) -> bytes:
+        texts.extend(record["body"] for record in json.loads(event)["Records"])
+        return b"{}"
+
+    queue = "events-undelivered"
+    await Poller("test", note, place, queue_url(str(place.endpoint), queue), queue_arn(queue)).poll(wait_seconds=0)
+    return texts
+
+
+@asynccontextmanager
+async def polling(
+    place: AwsPlace, tools: AwsTools, file: Path, **faults: float
+) -> AsyncIterator[Callable[[], list[str]]]:
+    """Poll while the block runs; yield what returns the messages done, each with how often it was received."""
+    file.touch()
+    pool = Pool(make_handler("take", TAKEN=str(file)), tools, limit=1)
+    url, plan = queue_url(str(place.endpoint), "events"), FaultPlan(Faults(**faults), random.Random(1))
+    poller = Poller("test", pool.invoke, place, url, queue_arn("events"), plan)
+    running = asyncio.create_task(poller.run())
+    try:
+        yield lambda: file.read_text(encoding="utf-8").splitlines()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await pool.close()
+
+
+def as_awaited(taken: Callable[[], list[str]]) -> Callable[[], Awaitable[list[str]]]:
+    async def look() -> list[str]:
+        return taken()
+
+    return look
+
+
+async def until(look: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await look() != wanted:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_a_message_that_fails_ends_in_the_dead_letter_queue_and_its_peers_are_done_once(
+    place: AwsPlace, tools: AwsTools, tmp_path: Path
+) -> None:
+    await sent(place, "one", "fail", "two")
+    async with polling(place, tools, tmp_path / "taken") as taken:
+        await until(lambda: given_up(place), ["fail"])
+        assert sorted(taken()) == ["one 1", "two 1"]
+
+
+@pytest.mark.slow
+async def test_a_message_of_a_handler_killed_by_its_timeout_is_delivered_again(
+    place: AwsPlace, tools: AwsTools, tmp_path: Path
+) -> None:
+    await sent(place, "hang")
+    async with polling(place, tools, tmp_path / "taken") as taken:
+        await until(as_awaited(taken), ["hang 2"])
+
+
+async def test_a_duplicate_is_handed_over_twice(place: AwsPlace, tools: AwsTools, tmp_path: Path) -> None:
+    await sent(place, "one")
+    async with polling(place, tools, tmp_path / "taken", duplicate=1.0) as taken:
+        await until(as_awaited(taken), ["one 1", "one 1"])
+
+
+# Tables
+
+NAME = f"customers:acme:ep_{'0' * 20}"
+
+
+@pytest.mark.slow
+async def test_a_table_of_an_earlier_version_gets_the_indexes_that_it_lacks(tools: AwsTools, tmp_path: Path) -> None:
+    earlier = replace(DELIVERIES, indexes=tuple({*DELIVERIES.indexes} - {DELIVERIES_BY_ENDPOINT}))
+    async with ministack(tools, tmp_path) as port:
+        place = place_at(f"http://{HOST}:{port}")
+        await ensure(place, [create_request(earlier, PREFIX)])
+        ledger, documents = DynamoLedger(place, PREFIX), DynamoDocuments(place, PREFIX)
+        assert isinstance(await ledger.claim(delivery(1), MESSAGE, T, LEASE), Claimed)
+        await ensure(place, [create_request(table, PREFIX) for table in TABLES])
+        claim = await ledger.claim(delivery(2, NAME), MESSAGE, T, LEASE)
+        assert isinstance(claim, Claimed)
+        assert [row.key for row in await ledger.rows(9, destination=NAME)] == [claim.row.key]
+        assert len(await ledger.rows(9)) == 2
+        assert await documents.write("tenants", "acme", "{}")
+        ledger.close()
+        documents.close()
+        await asyncio.sleep(0)

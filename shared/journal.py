@@ -118,6 +118,10 @@ class Journal(Protocol):
         """Store the entries. Raises Temporary (`journal_unavailable`): each of them may have been stored or not."""
         ...
 
+    async def has_event(self, event_id: str) -> bool:
+        """Return whether an event is recorded. Raises Temporary."""
+        ...
+
     def note(self, attempt: AttemptEntry) -> None:
         """Record an attempt soon, together with others. What ends with this process meanwhile is in the ledger."""
         ...

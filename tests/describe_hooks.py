@@ -91,6 +91,12 @@ def square(folder: Path) -> JsonObject:
         "source": _version(folder, "squareup"),
         "request": _fields(folder / "square/requests/webhook_subscription.py", "WebhookSubscriptionParams"),
         "answer": _fields(folder / "square/types/webhook_subscription.py", "WebhookSubscription"),
+        "search": _arguments(folder / "square/events/client.py", "EventsClient", "search_events"),
+        "query": _fields(folder / "square/requests/search_events_query.py", "SearchEventsQueryParams"),
+        "filter": _fields(folder / "square/requests/search_events_filter.py", "SearchEventsFilterParams"),
+        "time_range": _fields(folder / "square/requests/time_range.py", "TimeRangeParams"),
+        "found": _fields(folder / "square/types/search_events_response.py", "SearchEventsResponse"),
+        "event": _fields(folder / "square/types/event.py", "Event"),
     }
 
 
@@ -144,7 +150,8 @@ def _class(file: Path, name: str) -> ast.ClassDef:
 def _arguments(file: Path, owner: str, name: str) -> Json:
     functions = [each for each in _class(file, owner).body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
     [function] = [each for each in functions if each.name == name]
-    return [each.arg for each in function.args.args if each.arg != "self"]
+    arguments = function.args.args[1:] or function.args.kwonlyargs
+    return [each.arg for each in arguments]
 
 
 def _fields(file: Path, name: str) -> Json:

@@ -1,5 +1,6 @@
 """Senders that lose events, with stand-ins for their APIs by their published descriptions, and what becomes of them."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -23,7 +24,7 @@ from shared import ports
 from shared.dead_letter_message import dead_letter_from
 from shared.fetch import Fetched, Outgoing
 from shared.http import Request
-from shared.jsontext import JsonObject, mapping_at
+from shared.jsontext import JsonObject, list_at, mapping_at
 from shared.outgoing.guarded_fetch import checked
 from shared.push import Push
 from shared.times import rfc3339
@@ -44,6 +45,11 @@ CONFIGURATION: Final = """
 sources:
   github: {provider: github, secret: signing, recover: {secret: token, repositories: [acme/shop]}}
   pay: {provider: stripe, secret: signing, recover: {secret: token}}
+  shop:
+    provider: square
+    secret: signing
+    public_url: https://hooks.example.com/shop
+    recover: {secret: token}
 routes: [{name: all, from: all, to: crm}]
 destinations: {crm: {webhook: {url: https://crm.example.com/in, secret: out}}}
 """
@@ -67,6 +73,7 @@ class World:
         self.slices = compile_text(self.configuration)
         self.github = GitHub(self)
         self.stripe = Stripe(self)
+        self.square = Square(self)
         self.sources = read_sources(self.slices["receive"])
         self.receiver = Receiver(
             self.sources, self.secrets, self.bus, FakeBlobs(), self.clock, random_id=lambda: "f" * 32
@@ -84,7 +91,7 @@ class World:
             self,
             self.secrets,
             self.bus,
-            self.notifier.ledger,
+            self.journal,
             lambda: self.notifier.records,
             self.clock,
             self.alerts,
@@ -93,8 +100,10 @@ class World:
     async def fetch(self, request: Outgoing) -> Fetched:
         checked(request)
         assert dict(request.headers)["Authorization"] == f"Bearer {TOKEN}"
-        api = self.github if request.url.startswith(self.github.host) else self.stripe
-        return await api.fetch(request)
+        for api in (self.github, self.stripe, self.square):
+            if request.url.startswith(api.host):
+                return await api.fetch(request)
+        raise AssertionError(request.url)
 
     async def post(self, source: str, headers: dict[str, str], body: bytes) -> int:
         pairs = tuple((name.lower(), value) for name, value in headers.items())
@@ -286,4 +295,54 @@ class Stripe:
         begin = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
         size = int(query["limit"])
         page = {"object": "list", "data": found[begin : begin + size], "has_more": len(found) > begin + size}
+        return Fetched(200, (), json.dumps(page).encode())
+
+
+class Square:
+    """All events of an application, with the fields of the library."""
+
+    host = "https://connect.squareup.com"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.log: list[JsonObject] = []
+
+    async def send(self, *, is_lost: bool = False, event: str = "payment.updated") -> JsonObject:
+        """Make an event and deliver it, unless it is lost. The API writes it with other fields."""
+        document: JsonObject = {
+            "merchant_id": "M1",
+            "type": event,
+            "event_id": f"square-{len(self.log)}",
+            "created_at": rfc3339(self.world.clock.now()),
+            "data": {"type": "payment", "id": "P1", "object": {"payment": {"id": "P1"}}},
+        }
+        assert {*document} <= {*list_at(descriptions(), "square", "event")}
+        self.log.append(document)
+        if not is_lost:
+            await self.deliver(document)
+        return document
+
+    async def deliver(self, document: JsonObject) -> None:
+        body = json.dumps({**document, "retry": 1}).encode()
+        signed = b"https://hooks.example.com/shop" + body
+        signature = base64.b64encode(hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()).decode()
+        headers = {"x-square-hmacsha256-signature": signature, "Content-Type": "application/json"}
+        assert await self.world.post("shop", headers, body) == 200
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        assert (request.method, request.url) == ("POST", f"{self.host}/v2/events")
+        asked: JsonObject = json.loads(request.body)
+        described = mapping_at(descriptions(), "square")
+        assert {*asked} <= {*list_at(described, "search")}
+        assert {*mapping_at(asked, "query")} <= {*list_at(described, "query")}
+        assert {*mapping_at(asked, "query", "filter")} <= {*list_at(described, "filter")}
+        times = mapping_at(asked, "query", "filter", "created_at")
+        assert {*times} <= {*list_at(described, "time_range")}
+        since, until = str(times["start_at"]), str(times["end_at"])
+        found = [each for each in reversed(self.log) if since <= str(each["created_at"]) <= until]
+        begin, size = int(str(asked.get("cursor", 0))), int(str(asked["limit"]))
+        page: JsonObject = {"events": [*found[begin : begin + size]]} if found else {}
+        if len(found) > begin + size:
+            page["cursor"] = str(begin + size)
+        assert {*page} <= {*list_at(described, "found")}
         return Fetched(200, (), json.dumps(page).encode())

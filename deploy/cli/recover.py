@@ -10,12 +10,12 @@ from typing import Final
 from deploy.cli.command import DONE, EXIT_CODES, NOT_DONE, add_since, parser, run_command
 from deploy.cli.hooks import Call, token_of
 from deploy.config.configured import add_configuration, configured
-from deploy.history.state import SubscriberStores
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
 from deploy.terminal.output import count_of, printable
 from functions.notify.recovery.kind import Missed
 from functions.notify.recovery.recovery import (
+    HasEvent,
     ProviderFault,
     RecoverySettings,
     Walk,
@@ -28,12 +28,14 @@ from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
 from shared.fetch import Fetch
 from shared.jsontext import Json, JsonObject, mappings_at
+from shared.ports import Bus
 from shared.times import rfc3339
 
 SHOWN: Final = 20
 DETAILS: Final = """\
 A source needs `recover: {secret: NAME}` in the configuration. The sweep of a deployment recovers what fails from then
-on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Stripe for 30 days.
+on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Square for 28 days and
+Stripe for 30 days.
 
 It prints what it found, and asks before it hands the events to `receive`. An event that had arrived before is not
 delivered again."""
@@ -85,15 +87,20 @@ def _settings(document: Json, notify: JsonObject, name: str) -> RecoverySettings
 
 async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
     fetch = cloud_platform.fetch(keeps=False)
-    async with call.platform.subscriber_stores() as stores:
+    with call.platform.state() as state:
+
+        async def has_event(event_id: str) -> bool:
+            return state.reader.event(event_id) is not None
+
         listing = _walk(call, settings, fetch, token, reads_each=False)
-        missed = [each async for found in _steps(listing) for each in await unknown(found, settings, stores.ledger)]
+        missed = [each async for found in _steps(listing) for each in await unknown(found, settings, has_event)]
         _print(settings, missed, listing.rejected)
         if call.options.dry_run or not missed:
             return DONE
         if not _is_confirmed(call, len(missed)):
             return NOT_DONE
-        return await _publish(settings, _walk(call, settings, fetch, token, reads_each=True), stores)
+        async with state.bus() as bus:
+            return await _publish(_walk(call, settings, fetch, token, reads_each=True), has_event, bus)
 
 
 def _walk(call: Call, settings: RecoverySettings, fetch: Fetch, token: str, *, reads_each: bool) -> Walk:
@@ -116,8 +123,9 @@ async def _steps(walk: Walk) -> AsyncIterator[Sequence[Missed]]:
 
 
 def _print(settings: RecoverySettings, missed: Sequence[Missed], rejected: int) -> None:
-    title = settings.kind.title
-    print(f"{settings.source}: {count_of(len(missed), 'event')} that {title} could not deliver")
+    kind = settings.kind
+    which = f"of {kind.title} that have not arrived" if kind.lists_others else f"that {kind.title} could not deliver"
+    print(f"{settings.source}: {count_of(len(missed), 'event')} {which}")
     for each in sorted(missed, key=lambda each: -each.at)[:SHOWN]:  # the newest first
         answered = f"  rejected with {each.rejected_status}" if each.rejected_status else ""
         print(printable(f"  {rfc3339(each.at)[:19]}Z  {each.type}  {each.id}{answered}"))
@@ -142,17 +150,15 @@ def _is_confirmed(call: Call, count: int) -> bool:
     return answer in ("y", "yes")
 
 
-async def _publish(settings: RecoverySettings, walk: Walk, stores: SubscriberStores) -> int:
+async def _publish(walk: Walk, has_event: HasEvent, bus: Bus) -> int:
     recovered = 0
     too_large: list[Missed] = []
-    async with stores.bus() as bus:
-        async for missed in _steps(walk):
-            publication = await publish(missed, settings, stores.ledger, bus)
-            recovered += len(publication.recovered)
-            too_large += publication.too_large
-    print(
-        f"{settings.source}: {count_of(recovered, 'event')} recovered: hookchain events list --source {settings.source}"
-    )
+    async for missed in _steps(walk):
+        publication = await publish(missed, walk.settings, has_event, bus)
+        recovered += len(publication.recovered)
+        too_large += publication.too_large
+    note = "Those that had arrived are not delivered again"
+    print(f"{walk.settings.source}: {count_of(recovered, 'event')} recovered. {note}.")
     for each in too_large:
         print(f"  {printable(each.id)} is too large for the bus: deliver it again in the settings of the provider")
     return NOT_DONE if too_large else DONE

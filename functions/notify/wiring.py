@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from functions.notify.waiting.beside import Beside, Task
     from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
-    from shared.ledger import Ledger
+    from shared.journal import Journal
     from shared.outgoing.access_tokens import TokenCache
     from shared.outgoing.authenticator import CloudIdentity
     from shared.outgoing.gate import ProcessGate
@@ -77,7 +77,7 @@ def service() -> entry.Service:
         groups=_groups(notifier),
         pauses=pauses.Pauses(states, destinations_or_exit()),
         monitor=_monitor(notifier, alerts) if alerts else None,
-        beside=_beside(context, bus, ledger, alerts),
+        beside=_beside(context, bus, journal, alerts),
     )
     return entry.Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
 
@@ -122,14 +122,16 @@ def _monitor(notifier: Notifier, alerts: "AlertPublisher") -> "Monitor":
     return Monitor(alerts, list(notifier.destinations.configured), notifier.ledger, _records, notifier.clock)
 
 
-def _beside(context: Context, bus: ports.Bus, ledger: "Ledger", alerts: "AlertPublisher | None") -> "Beside | None":
+def _beside(
+    context: Context, bus: ports.Bus, journal: "Journal | None", alerts: "AlertPublisher | None"
+) -> "Beside | None":
     """Return the work beside the sweep; None if there is none."""
     if not {"hooks", "recover"} & slice_or_exit("notify").keys():
         return None
     from functions.notify.waiting.beside import Beside
 
     tasks = [_renewals(context, alerts)] if "hooks" in slice_or_exit("notify") else []
-    tasks += [_recovery(context, bus, ledger, alerts)] if "recover" in slice_or_exit("notify") else []
+    tasks += [_recovery(context, bus, journal, alerts)] if "recover" in slice_or_exit("notify") else []
     return Beside(tasks, context.clock)
 
 
@@ -149,13 +151,13 @@ def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
     return Task("renewing webhooks", hook_expiry.EVERY_SECONDS, expiry.check)
 
 
-def _recovery(context: Context, bus: ports.Bus, ledger: "Ledger", alerts: "AlertPublisher | None") -> "Task":
+def _recovery(context: Context, bus: ports.Bus, journal: "Journal | None", alerts: "AlertPublisher | None") -> "Task":
     from functions.notify.recovery import recovery
     from functions.notify.waiting.beside import Task
 
     found = recovery.read_recovery_settings(slice_or_exit("notify"))
     recovering = recovery.Recovery(
-        found, context.fetch(), context.secrets, bus, ledger, _records, context.clock, alerts
+        found, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
     )
     return Task("recovering events", recovery.CONTINUED_SECONDS, recovering.run)
 

@@ -48,6 +48,18 @@ def test_entries_may_come_in_any_order_and_again(kept: Kept) -> None:
     assert [letter.id for letter in kept.view.dead_letters(9)] == ["d1"]
 
 
+def test_an_event_is_known_once_it_is_recorded(kept: Kept) -> None:
+    found: list[bool] = []
+
+    async def work(journal: Journal, _: Ledger) -> None:
+        found.append(await journal.has_event("e1"))
+        await journal.record([an_event_entry(), an_attempt("e2")])
+        found.extend([await journal.has_event("e1"), await journal.has_event("e2")])
+
+    kept.do(work)
+    assert found == [False, True, False]
+
+
 def test_many_may_record_at_once(kept: Kept) -> None:
     ids = {f"e{number}" for number in range(40)}
 
@@ -86,6 +98,8 @@ async def test_a_journal_that_cannot_write_raises_temporary(broken: Journal) -> 
     with pytest.raises(Temporary) as error:
         await broken.record([an_event_entry()])
     assert error.value.code == "journal_unavailable"
+    with pytest.raises(Temporary):
+        await broken.has_event("e1")
 
 
 async def test_noted_attempts_are_found_soon_and_those_that_cannot_be_written_are_logged(

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 from shared.errors import Temporary
-from shared.journal import AttemptEntry, DeadLetter, JournalEntry
+from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry
 
 
 class FakeJournal:
@@ -15,6 +15,11 @@ class FakeJournal:
         if self.fault:
             raise Temporary("journal_unavailable", self.fault)
         self.entries.extend(entries)
+
+    async def has_event(self, event_id: str) -> bool:
+        if self.fault:
+            raise Temporary("journal_unavailable", self.fault)
+        return any(isinstance(entry, EventEntry) and entry.event.id == event_id for entry in self.entries)
 
     def note(self, attempt: AttemptEntry) -> None:
         self.entries.append(attempt)

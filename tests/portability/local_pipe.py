@@ -55,6 +55,9 @@ class Recorded:
         self.given.extend(entries)
         await self.journal.record(entries)
 
+    async def has_event(self, event_id: str) -> bool:
+        return await self.journal.has_event(event_id)
+
     def note(self, attempt: AttemptEntry) -> None:
         self.given.append(attempt)
         self.journal.note(attempt)

@@ -79,6 +79,9 @@ class KeptDeadLetters:
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         self.kept += [entry for entry in entries if isinstance(entry, DeadLetter)]
 
+    async def has_event(self, event_id: str) -> bool:
+        return False
+
     def note(self, attempt: AttemptEntry) -> None:
         """Forget it."""
 

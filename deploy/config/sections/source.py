@@ -495,8 +495,8 @@ def _recover_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tupl
         return
     kind = RECOVERY_KINDS.get(str(source.provider))
     if kind is None:
-        known = " and ".join(sorted(each.title for each in RECOVERY_KINDS.values()))
-        yield "recover", f"Hookchain recovers no events of {entry.name}, only of {known}"
+        *others, last = sorted(each.title for each in RECOVERY_KINDS.values())
+        yield "recover", f"Hookchain recovers no events of {entry.name}, only of {', '.join(others)} and {last}"
     elif own := [key for key in _IDENTITY if key in source.model_fields_set]:
         rule = "a recovered event must have the id of its original, which is the provider's own"
         yield "recover", f"cannot be used together with `{own[0]}`: {rule}"

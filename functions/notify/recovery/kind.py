@@ -43,18 +43,20 @@ class Ambiguous(Exception):
 
 
 class Ask(NamedTuple):
-    """A GET of the provider's API. It is stored where time runs out, so it is plain JSON.
+    """A request to the provider's API. It is stored where time runs out, so it is plain JSON.
 
     path           after the beginning of all URLs
     reads          what the answer is, for the function that reads it
     about          what else that function needs
     is_of_event    the answer is a single event, which may be gone by then
+    body           of a POST; None for a GET
     """
 
     path: str
     reads: str
     about: JsonObject
     is_of_event: bool = False
+    body: JsonObject | None = None
 
 
 class Missed(NamedTuple):
@@ -87,7 +89,7 @@ class RecoveryKind:
     first          returns the first requests
     read           returns what an answer has, newest events first. Raises Ambiguous; and KeyError, TypeError and
                    ValueError for an answer in an unknown form
-    lists_others   the list has events, too, that the provider could not deliver to another receiver
+    lists_others   the list has events, too, that were delivered to this source, or are on their way
     headers        values with `{token}` in them
     has_places     the operator names the places of the hooks
     """

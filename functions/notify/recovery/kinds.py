@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from functions.notify.recovery import github, stripe
+from functions.notify.recovery import github, square, stripe
 from functions.notify.recovery.kind import RecoveryKind
 
-KINDS: Final[Mapping[str, RecoveryKind]] = {"github": github.KIND, "stripe": stripe.KIND}
+KINDS: Final[Mapping[str, RecoveryKind]] = {"github": github.KIND, "square": square.KIND, "stripe": stripe.KIND}

@@ -10,7 +10,7 @@ A record of the source has
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -23,8 +23,8 @@ from shared import errors, logs, ports
 from shared.credential_masks import masked
 from shared.event import event_id
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, to_json
-from shared.ledger import Ledger
+from shared.journal import Journal
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, texts_json, to_json
 from shared.store_ports import Kept, Records
 
 if TYPE_CHECKING:
@@ -166,12 +166,15 @@ class Walk:
     async def _ask(self, ask: Ask, now: float) -> Fetched | None:
         """Return the answer; None if what was listed is gone."""
         kind = self.settings.kind
-        headers = tuple((name, value.format(token=self.token)) for name, value in kind.headers.items())
+        headers = [(name, value.format(token=self.token)) for name, value in kind.headers.items()]
+        if ask.body is not None:
+            headers.append(("Content-Type", "application/json"))
         url = (self.settings.api or kind.api).rstrip("/") + ask.path
         request = Outgoing(
-            "GET",
+            "GET" if ask.body is None else "POST",
             url,
-            headers,
+            tuple(headers),
+            b"" if ask.body is None else texts_json(ask.body),
             timeout_seconds=ANSWER_SECONDS,
             max_bytes=MAX_EVENT_BYTES if ask.is_of_event else MAX_LIST_BYTES,
             allow_private=self.settings.allow_private,
@@ -209,6 +212,10 @@ def begin_walk(settings: RecoverySettings, fetch: Fetch, token: str, since: floa
     return Walk(settings, fetch, token, window, [*settings.kind.first(window)][::-1])
 
 
+HasEvent: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Returns whether an event of this id has arrived. Raises Temporary."""
+
+
 class Publication(NamedTuple):
     """The events that were published, and those that are too large for the bus."""
 
@@ -216,22 +223,21 @@ class Publication(NamedTuple):
     too_large: Sequence[Missed] = ()
 
 
-async def unknown(missed: Sequence[Missed], settings: RecoverySettings, ledger: Ledger) -> Sequence[Missed]:
-    """Return the events without a delivery in the ledger, where the provider does not say what failed at this source.
-
-    Raises Temporary.
-    """
+async def unknown(missed: Sequence[Missed], settings: RecoverySettings, has_event: HasEvent) -> Sequence[Missed]:
+    """Return the events that have not arrived, where the provider's list has others, too. Raises Temporary."""
     if not settings.kind.lists_others:
         return missed
-    return [each for each in missed if not await ledger.rows(1, event_id=event_id(settings.source, each.id))]
+    return [each for each in missed if not await has_event(event_id(settings.source, each.id))]
 
 
-async def publish(missed: Sequence[Missed], settings: RecoverySettings, ledger: Ledger, bus: ports.Bus) -> Publication:
-    """Publish the events for receive, except those that the ledger has already. Raises Temporary."""
+async def publish(
+    missed: Sequence[Missed], settings: RecoverySettings, has_event: HasEvent, bus: ports.Bus
+) -> Publication:
+    """Publish the events for receive, except those that have arrived. Raises Temporary."""
     recovered: list[Missed] = []
     too_large: list[Missed] = []
     messages: list[ports.BusMessage] = []
-    for each in await unknown(missed, settings, ledger):
+    for each in await unknown(missed, settings, has_event):
         message = each.request.message() if each.request else None
         if message is None:
             too_large.append(each)
@@ -252,7 +258,7 @@ class Recovery:
         fetch: Fetch,
         secrets: ports.Secrets,
         bus: ports.Bus,
-        ledger: Ledger,
+        journal: Journal | None,
         records: Callable[[], Records],
         clock: ports.Clock,
         alerts: "AlertPublisher | None" = None,
@@ -261,7 +267,7 @@ class Recovery:
         self._fetch = fetch
         self._secrets = secrets
         self._bus = bus
-        self._ledger = ledger
+        self._has_event = journal.has_event if journal else _is_unknown
         self._make_records = records
         self._clock = clock
         self._alerts = alerts
@@ -322,7 +328,7 @@ class Recovery:
                 break
             try:
                 step = await walk.step(self._clock.now())
-                publication = await publish(step.missed, walk.settings, self._ledger, self._bus)
+                publication = await publish(step.missed, walk.settings, self._has_event, self._bus)
             except (ProviderFault, errors.Temporary) as fault:
                 return recovered, fault
             walk.finish(step)
@@ -348,6 +354,11 @@ class Recovery:
                 details={"recovered": len(recovered)},
             )
             await self._alerts.publish(alert, self._alerts.settings.to)
+
+
+async def _is_unknown(_: str) -> bool:
+    """Stand for a platform without a journal: an event that has arrived comes again, and is not delivered again."""
+    return False
 
 
 def _record_name(source: str) -> str:
@@ -379,7 +390,7 @@ def _kept(record: JsonObject, walk: Walk, fault: Fault | None, now: float) -> Ke
     done: JsonObject = {id: at for id, at in newest if walk.asks or at >= oldest_at}
     stored: JsonObject = {"run_at": record.get("run_at"), "complete_at": complete_at, "done": done}
     if walk.asks:
-        asks: list[Json] = [[each.path, each.reads, each.about, each.is_of_event] for each in walk.asks]
+        asks: list[Json] = [list(each) for each in walk.asks]
         stored |= {"asks": asks, "window": [walk.window.since, walk.window.until]}
     if isinstance(fault, ProviderFault) and fault.pause_seconds:
         stored["not_before"] = now + fault.pause_seconds
@@ -388,8 +399,9 @@ def _kept(record: JsonObject, walk: Walk, fault: Fault | None, now: float) -> Ke
 
 def _stored_ask(stored: Json) -> Ask:
     assert isinstance(stored, list)
-    path, reads, about, is_of_event = stored
-    return Ask(str(path), str(reads), about if isinstance(about, dict) else {}, is_of_event is True)
+    path, reads, about, is_of_event, body = stored
+    written = body if isinstance(body, dict) else None
+    return Ask(str(path), str(reads), mapping_at(about), is_of_event is True, written)
 
 
 def _log(severity: str, message: str, **fields: Json) -> None:

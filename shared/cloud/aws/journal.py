@@ -35,6 +35,9 @@ class DynamoJournal:
         else:
             await asyncio.gather(*(self._record(entry) for entry in entries))
 
+    async def has_event(self, event_id: str) -> bool:
+        return bool(await self._store.get_all(tables.EVENTS, [dynamo.item_key(event_id)], ("id",)))
+
     def note(self, attempt: journal.AttemptEntry) -> None:
         """Record nothing: the ledger has it."""
 

@@ -42,6 +42,9 @@ class FirestoreJournal:
         if writes:
             await self._batcher.submit(writes)
 
+    async def has_event(self, event_id: str) -> bool:
+        return bool(await self._store.get(EVENTS, [document_id(event_id)], ("id",)))
+
     def note(self, attempt: journal.AttemptEntry) -> None:
         """Record nothing: the ledger has it."""
 

@@ -45,6 +45,7 @@ _ONLY_DELIVERED: Final = """
 UPDATE events SET status = 'delivered' WHERE id = ? AND status = 'delivering' AND expected = 1
 """
 _IS_DELIVERED: Final = "SELECT 1 FROM events WHERE id = ? AND status = 'delivered' AND expected = 1"
+_HAS_EVENT: Final = "SELECT 1 FROM events WHERE id = ?"
 # In the order of DeadLetter's fields.
 _DEAD_LETTER: Final = """
 INSERT INTO dead_letters (id, code, reason, at, message, topic, event_id, route, destination)
@@ -72,6 +73,10 @@ class LocalJournal:
         # A dead letter is stored nowhere else. For all other entries, the ledger or the bus has what matters.
         is_synced = any(isinstance(entry, DeadLetter) for entry in entries)
         await self._file.write(lambda connection: write_entries(connection, entries), is_synced=is_synced)
+
+    async def has_event(self, event_id: str) -> bool:
+        found = self._file.read(lambda connection: connection.execute(_HAS_EVENT, (event_id,)).fetchone())
+        return found is not None
 
     def note(self, attempt: AttemptEntry) -> None:
         self._noted.append(attempt)

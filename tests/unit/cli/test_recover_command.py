@@ -1,22 +1,20 @@
 """`hookchain recover`: it counts first, and recovers what somebody agrees to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from deploy.cli import recover
-from deploy.history.state import SubscriberStores
 from functions.notify.recovery.recovery import OVERLAP_SECONDS
 from shared.cloud import platform as cloud_platform
+from shared.journal import EventEntry
 from shared.ports import RECOVERED, Bus
-from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.command import Command
-from tests.fakes.documents import FakeDocuments
 from tests.hook_providers import TOKEN
 from tests.missed_events import CONFIGURATION, World
 
@@ -42,9 +40,13 @@ class Deployment:
         monkeypatch.setattr(recover, "open_platform", lambda *_: self)
         self.traits = SimpleNamespace(is_local=True)
 
-    @asynccontextmanager
-    async def subscriber_stores(self) -> AsyncIterator[SubscriberStores]:
-        yield SubscriberStores(FakeDocuments(), self.world.notifier.ledger, FakeBlobs(), self._bus)
+    @contextmanager
+    def state(self) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(reader=SimpleNamespace(event=self._event), bus=self._bus)
+
+    def _event(self, id: str) -> EventEntry | None:
+        entries = [each for each in self.world.journal.entries if isinstance(each, EventEntry)]
+        return next((each for each in entries if each.event.id == id), None)
 
     @asynccontextmanager
     async def _bus(self) -> AsyncIterator[Bus]:
@@ -94,7 +96,7 @@ def test_a_dry_run_lists_what_would_come_and_does_nothing(deployment: Deployment
     assert "issues  guid-0" in output
     assert "1 event that the source rejected: not recovered without --include-rejected" in output
     assert "rejected with 401" in deployment("github", "--dry-run", "--include-rejected")
-    assert "2 events that Stripe could not deliver" in deployment("pay", "--dry-run")
+    assert "2 events of Stripe that have not arrived" in deployment("pay", "--dry-run")
     assert deployment.world.bus.sent == []
     assert not [call for call in deployment.world.github.calls if call[-4:].isdigit()]  # no event was read
 

@@ -26,7 +26,7 @@ GITHUB = "provider: github, secret: k, recover: {secret: token, repositories: ac
     [
         (
             "provider: shopify, secret: k, recover: {secret: t}",
-            "Hookchain recovers no events of Shopify, only of GitHub and Stripe",
+            "Hookchain recovers no events of Shopify, only of GitHub, Square and Stripe",
         ),
         ("auth: none, recover: {secret: t}", "`recover` needs `provider`"),
         ("provider: github, secret: k, recover: {secret: t}", "recover: repositories is missing: such as acme/shop"),

@@ -40,6 +40,10 @@ INSTALLED: Final = {
 """The places in a unit, unless the options name others. The service may write below /var/lib/hookchain only."""
 
 
+PATHS: Final = (*INSTALLED, "tls_certificate", "tls_key")
+"""The options that name files and folders, from which a unit has whole paths."""
+
+
 def main(arguments: list[str]) -> int:
     environ = dict(os.environ)
     env_file = setup.env_file_in(arguments, environ, checkout.ROOT)
@@ -121,17 +125,15 @@ def install(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def systemd_unit(chosen: argparse.Namespace, arguments: Sequence[str]) -> str:
-    named_options = {word.partition("=")[0] for word in arguments}
-    places = {name: str(getattr(chosen, name)) for name in INSTALLED if f"--{name.replace('_', '-')}" in named_options}
-    command = [str(Path(sys.executable).parent / "hookchain"), "serve"]
-    for name, place in {**INSTALLED, **places}.items():
-        command += [f"--{name.replace('_', '-')}", str(Path(place).absolute()) if place != "none" else place]
-    if "--port-base" in named_options:
-        command += ["--port-base", str(chosen.port_base)]
+    named_options = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in arguments}
+    named = {name: str(getattr(chosen, name)) for name in (*PATHS, "port_base", "log_level") if name in named_options}
     if chosen.listen:
         host, port = chosen.listen
-        command += ["--listen", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
-        command += ["--tls-certificate", str(chosen.tls_certificate), "--tls-key", str(chosen.tls_key)]
+        named["listen"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    command = [str(Path(sys.executable).parent / "hookchain"), "serve"]
+    for name, value in {**INSTALLED, **named}.items():
+        is_path = name in PATHS and value != "none"
+        command += [f"--{name.replace('_', '-')}", str(Path(value).absolute()) if is_path else value]
     needs_low_port = chosen.listen is not None and chosen.listen[1] < 1024
     return UNIT_TEMPLATE.read_text(encoding="utf-8").format(
         root=checkout.ROOT,

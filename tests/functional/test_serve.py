@@ -138,6 +138,22 @@ def test_sighup_loads_what_is_valid_and_no_connection_is_refused(tmp_path: Path,
     assert len(crm.arrived) == len({*crm.arrived})
 
 
+def test_a_reload_delivers_to_others_while_an_attempt_is_under_way(tmp_path: Path, crm: Receiver) -> None:
+    with running(tmp_path, config_for(crm), ENVIRON, log_level="INFO", serves=True) as stack:
+        crm.seconds = 8.0
+        assert send(f"{stack.url}/shop", 1) == 200
+        wait_for(lambda: crm.arrived == [1])
+        crm.seconds = 0.0
+        replace_config(tmp_path, stack, config_for(crm).replace("timeout: 20s", "timeout: 19s"))
+        time.sleep(1.0)
+        assert send(f"{stack.url}/shop", 2) == 200
+        wait_for(lambda: 2 in crm.answered)
+        assert crm.answered == [2]
+        wait_for(lambda: crm.answered == [2, 1])
+        wait_for_message(tmp_path, "SIGHUP: restarted")
+    assert crm.arrived == [1, 2]
+
+
 def replace_config(folder: Path, stack: Stack, config: str) -> None:
     (folder / "hookchain.yaml").write_text(config, encoding="utf-8")
     os.kill(stack.pid, signal.SIGHUP)

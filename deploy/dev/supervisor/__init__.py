@@ -1,4 +1,4 @@
-"""`hookchain dev`, in the order of a start.
+"""`hookchain dev` and `hookchain serve`, in the order of a start. Options.production says what differs.
 
 setup.py         options, configuration and secrets
 state_folder.py  the state folder: locked, private, without damaged files

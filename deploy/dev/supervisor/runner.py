@@ -96,6 +96,10 @@ class Runner:
         self._replaced.set()
         await self._end()
 
+    def take_port(self, other: "Runner") -> None:
+        """Take the open port of a runner that is about to stop, so that connections wait for this one."""
+        self._listener, other._listener = other._listener, None
+
     async def stop(self) -> None:
         self._stopping = True
         self._replaced.set()

@@ -114,7 +114,6 @@ def _run(options: Options, began: float, find_warnings: FindWarnings) -> None:
     running_dev.require_free(options.port_base, running_dev.is_free, running_dev.owner_of, options.command)
     if options.production:
         state_folder.require_undamaged(options.state)
-        state_folder.require_production(options.state, options.production)
     else:
         state_folder.require_development(options.state)
     warnings = state_folder.set_aside_damaged(options.state, time.time())
@@ -122,6 +121,8 @@ def _run(options: Options, began: float, find_warnings: FindWarnings) -> None:
     folders = make_folders(options, checkout.ROOT)
     with ReaperLink(folders.sockets) as link:
         setup = set_up(options, dict(os.environ), folders)
+        if options.production:
+            state_folder.require_production(options.state, options.production)
         asyncio.run(_supervise(Supervisor(setup, link, began, find_warnings), warnings))
 
 
@@ -153,6 +154,8 @@ class Supervisor:
         self.reload_wanted = asyncio.Event()
         self._failed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._ending: set[Runner] = set()
+        """The runners whose processes finish what is under way, while others have taken their place."""
         self.link = link
         self._sendgrid_key = "SG.local." + secrets.token_urlsafe(16)
         self._runners = {child.name: self._runner(child) for child in setup.children(self._sendgrid_key)}
@@ -174,7 +177,7 @@ class Supervisor:
             for name in ("receive", TLS_RECEIVE):
                 if name in self._runners:
                     self._runners[name].close_port()  # a sender is rejected at once, and does not wait for an answer
-            users = [runner for name, runner in self._runners.items() if name != "apis"]
+            users = [*self._ending, *(runner for name, runner in self._runners.items() if name != "apis")]
             await asyncio.gather(*(runner.stop() for runner in users))
             await self._runners["apis"].stop()
             await asyncio.gather(*(task for task in self._tasks if task is not feeding), return_exceptions=True)
@@ -189,7 +192,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stop the children and end; on a second call, kill them."""
         if self._stopped.is_set():
-            for runner in self._runners.values():
+            for runner in (*self._ending, *self._runners.values()):
                 runner.kill()
         self._stopped.set()
 
@@ -211,7 +214,7 @@ class Supervisor:
             runner.stop_seconds = max(runner.stop_seconds, setup.stop_seconds)  # the old process has its own timeouts
         await asyncio.gather(
             *(runner.stop() for runner in gone),
-            *(self._runners[child.name].replace(child) for child in replaced),
+            *(self._replace(child) for child in replaced),
         )
         added = [child for child in children.values() if child not in known]
         for child in added:
@@ -221,6 +224,23 @@ class Supervisor:
         if has_other_buses:
             await ensure_topology(setup)
         return tuple(child.name for child in [*replaced, *added])
+
+    async def _replace(self, child: Child) -> None:
+        """Replace a process. In production, a function's new process serves while the old one finishes.
+
+        A hanging destination would hold up all others at each reload. The bus and the page have one process at a time.
+        """
+        old = self._runners[child.name]
+        is_function = child.name in {*self.setup.configuration.slices, TLS_RECEIVE}
+        if not (self.setup.options.production and is_function):
+            await old.replace(child)
+            return
+        new = self._runners[child.name] = self._runner(child)
+        new.take_port(old)
+        self._ending.add(old)
+        self._keep_running(new.run())
+        await old.stop()
+        self._ending.discard(old)
 
     def _runner(self, child: Child) -> Runner:
         append_lines, say, stop_seconds = self.output.append_lines, self.output.say, self.setup.stop_seconds

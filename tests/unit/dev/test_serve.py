@@ -276,8 +276,10 @@ def test_the_unit_has_the_stop_the_places_and_no_right_that_it_does_not_need() -
     assert f"TimeoutStopSec={serve.TIMEOUT_STOP_SECONDS}\n" in text
     assert "serve --config /etc/hookchain/hookchain.yaml --env-file /etc/hookchain/hookchain.env --state /var/" in text
     assert "CapabilityBoundingSet=\n" in text
-    tls = unit("--listen", "[::]:443", "--tls-certificate", "/pem", "--tls-key", "/key", "--state", "/srv/state")
-    assert "--state /srv/state --listen '[::]:443' --tls-certificate /pem --tls-key /key\n" in tls
+    tls = unit("--listen", "[::]:443", "--tls-certificate", "pem", "--tls-key", "/key", "--state=/srv/state")
+    more = f"--state /srv/state --tls-certificate {Path.cwd()}/pem --tls-key /key --listen '[::]:443'\n"
+    assert more in tls
+    assert "--port-base 9000 --log-level WARNING\n" in unit("--port-base=9000", "--log-level", "warn")
     assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in tls
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from deploy.cli.command import EXPECTED, error_text, parser
 from deploy.config import checkout, configured
 from deploy.explain.config_tests import require_passing_tests
-from deploy.terminal.command_line import CommandError, Questions
+from deploy.terminal.command_line import CommandError, Questions, read_answer
 
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
@@ -98,14 +98,6 @@ def require_confirmed(confirmation: str | None, prefix: str) -> None:
     if confirmation is None:
         if not sys.stdin.isatty():
             raise CommandError(f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {prefix}'")
-        confirmation = _read_answer(f"Type {prefix} to remove all of this: ")
+        confirmation = read_answer(f"Type {prefix} to remove all of this: ")
     if confirmation != prefix:
         raise CommandError("nothing was removed")
-
-
-def _read_answer(question: str) -> str:
-    """Return the answer, empty if the input ends."""
-    try:
-        return input(question).strip()
-    except EOFError:
-        return ""

@@ -22,7 +22,7 @@ from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forget
 from deploy.history.local import add_forgotten
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
-from deploy.terminal.command_line import CommandError, UsageError
+from deploy.terminal.command_line import CommandError, UsageError, is_confirmed
 from deploy.terminal.output import Column, Screen, count_of, print_json, printable, stdout_screen, table
 from deploy.terminal.progress import PassingLine
 from functions.notify.recipients.people import folded
@@ -291,17 +291,9 @@ def _is_confirmed(call: Call, word: str, purpose: str, choice: Sequence[str]) ->
     """Ask for `word` to be typed. Without a terminal, print the command that needs no answer: `choice` and --yes."""
     if call.options.yes:
         return True
-    if not sys.stdin.isatty():
-        line = f"hookchain forget {shlex.join(choice)}{same_platform(call.options)} --yes"
-        print(f"Nothing was erased. To erase it:\n  {line}")
-        return False
-    try:
-        answer = input(f"This cannot be undone. Type {printable(word)} to {purpose}: ").strip()
-    except EOFError:
-        answer = ""
-    if answer != word:
-        print("Nothing was erased.")
-    return answer == word
+    line = f"hookchain forget {shlex.join(choice)}{same_platform(call.options)} --yes"
+    question = f"This cannot be undone. Type {printable(word)} to {purpose}:"
+    return is_confirmed(question, "Nothing was erased.", f"To erase it:\n  {line}", word)
 
 
 def _print_counts(call: Call, counts: Mapping[str, int], unsent: int) -> None:

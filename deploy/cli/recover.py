@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
@@ -11,7 +10,7 @@ from deploy.cli.command import DONE, EXIT_CODES, NOT_DONE, add_since, parser, ru
 from deploy.cli.hooks import Call, token_of
 from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, open_platform
-from deploy.terminal.command_line import CommandError, CommandParser, UsageError
+from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
 from deploy.terminal.output import count_of, printable
 from functions.notify.recovery.kind import Missed
 from functions.notify.recovery.recovery import (
@@ -136,18 +135,8 @@ def _print(settings: RecoverySettings, missed: Sequence[Missed], rejected: int) 
 
 
 def _is_confirmed(call: Call, count: int) -> bool:
-    if call.options.yes:
-        return True
-    if not sys.stdin.isatty():
-        print("Nothing was recovered. To do it, add --yes.")
-        return False
-    try:
-        answer = input(f"Recover {count_of(count, 'event')}? [y/N] ").strip().lower()
-    except EOFError:
-        answer = ""
-    if answer not in ("y", "yes"):
-        print("Nothing was recovered.")
-    return answer in ("y", "yes")
+    question = f"Recover {count_of(count, 'event')}? [y/N]"
+    return call.options.yes or is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
 
 
 async def _publish(walk: Walk, has_event: HasEvent, bus: Bus) -> int:

@@ -102,6 +102,29 @@ class CommandParser(argparse.ArgumentParser):
         return f"; did you mean {_CONFIG} {first}?" if is_config else ""
 
 
+def read_answer(question: str) -> str:
+    """Return the answer, empty if the input ends."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
+
+
+def is_confirmed(question: str, not_done: str, how: str, word: str = "") -> bool:
+    """Return whether the answer is `word`, or yes where no word is asked for.
+
+    Prints `not_done` after any other answer, and where there is no terminal to ask on: then with `how` to do it.
+    """
+    if not sys.stdin.isatty():
+        print(f"{not_done} {how}")
+        return False
+    answer = read_answer(f"{question} ")
+    is_yes = answer == word if word else answer.lower() in ("y", "yes")
+    if not is_yes:
+        print(not_done)
+    return is_yes
+
+
 MOST: Final = 3
 
 
@@ -116,10 +139,7 @@ class Questions:
     def ask(self, question: str, otherwise: str) -> str:
         """Return the answer. Raises CommandError with `otherwise` if there is no terminal, or no answer."""
         self._take(otherwise)
-        try:
-            answer = input(f"{question}: ").strip()
-        except EOFError:
-            answer = ""
+        answer = read_answer(f"{question}: ")
         if not answer:
             raise CommandError(otherwise)
         return answer

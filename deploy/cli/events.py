@@ -457,8 +457,9 @@ def _pairs(values: dict[str, str]) -> Iterator[str]:
 
 def _request(request: RequestRow) -> Iterator[str]:
     took = "" if request.duration_ms is None else f" after {request.duration_ms:g} ms"
-    why = f"  {request.code}: {request.detail}" if request.code else ""
-    yield printable(f"{times.rfc3339(request.at)}  {request.method} answered {request.status}{took}{why}")
+    why = ": ".join(filter(None, (request.code, request.detail)))
+    line = f"{times.rfc3339(request.at)}  {request.method} answered {request.status}{took}  {why}"
+    yield printable(line.rstrip())
 
 
 def _route(route: RouteDecision) -> Iterator[str]:

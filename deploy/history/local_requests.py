@@ -14,7 +14,9 @@ HEADERS: Final = ". Headers: "
 
 @dataclass(frozen=True, slots=True)
 class RequestEntry:
-    """A request as receive logged it. `event_id` where it was accepted; else `code` and `detail` say why not.
+    """A request as receive logged it. `event_id` where it was accepted; else `code` says why not.
+
+    `detail` is the reason of a rejection, or a note about a request that was accepted.
 
     `at` is Unix seconds; `source` is empty where the path names none of the configured sources.
     """

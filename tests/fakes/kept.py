@@ -48,9 +48,9 @@ class Kept:
         self.record(EventEntry(event, routes, at))
         return event
 
-    def received(self, event_id: str, at: float = NOW) -> None:
-        """Accepted, and not seen by transform yet."""
-        entry = RequestEntry(at, "POST", 200, "web", event_id=event_id, type="signup.created", duration_ms=3.0)
+    def received(self, event_id: str, at: float = NOW, detail: str = "") -> None:
+        """Accepted, and not seen by transform yet. `detail` is a note of receive's."""
+        entry = RequestEntry(at, "POST", 200, "web", None, event_id, "signup.created", detail, duration_ms=3.0)
         connection = open_journal(self.folder / FILE_NAME)
         with transaction(connection):
             write_requests(connection, [entry])

@@ -77,6 +77,15 @@ def test_an_event_is_shown_with_its_whole_way(kept: Kept, command: Command) -> N
         assert line in lines
 
 
+def test_what_receive_noted_about_an_accepted_request_is_shown(kept: Kept, command: Command) -> None:
+    kept.received("4f2a9c0d", detail="no type was found, and a field holds JSON (`unpack`)")
+    kept.event("4f2a9c0d")
+    line = (
+        "  2026-09-21T14:13:20.000Z  POST answered 200 after 3 ms  no type was found, and a field holds JSON (`unpack`)"
+    )
+    assert line in command("events", "show", "4f2a9c").splitlines()
+
+
 def test_a_route_that_waits_is_shown_with_its_tries_and_the_next_time(kept: Kept, command: Command) -> None:
     waiting = RouteDecision("ask", True, "it takes every event; waiting: api answered 503", ("crm",), is_waiting=True)
     kept.waiting(kept.event("4f2a9c0d", routes=(TELL, waiting)), "ask", tries=2)

@@ -190,10 +190,11 @@ def _subscribers(context: Context, bus: ports.Bus) -> "tuple[Context, Endpoints]
 
 
 def _recipients(context: Context) -> "Recipients":
-    from functions.notify.recipients.recipient import Recipients, people_of
+    from functions.notify.recipients.recipient import Recipients, people_reader
 
-    people = people_of(slice_or_exit("notify").get("people"), context.fetch, context.secrets, context.clock)
-    return Recipients(people, context.blobs)
+    written = slice_or_exit("notify").get("people")
+    read_people = people_reader(written, context.fetch, context.secrets, context.clock)
+    return Recipients(read_people, context.blobs)
 
 
 @cache

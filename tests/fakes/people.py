@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from functions.notify.recipients.people import Directory, Listed, People, Person
+from functions.notify.recipients.people import Directory, Listed, Person
 from functions.notify.recipients.recipient import Recipients
 from shared.errors import Temporary
 from tests.fakes.blobs import FakeBlobs
@@ -19,15 +19,14 @@ BOB = Person("bob", email="bob@example.com")
 LISTED = (Listed(ANNA, ("Anna-Login",), {"github": ("anna-gh",)}), Listed(BOB, ("583231",)))
 
 
-class FakePeople(People):
-    """The listed people; while `fault` is set, the list cannot be read. `providers` are those of the sources."""
+class FakePeople:
+    """Reads the listed people; while `fault` is set, the list cannot be read. `providers` are those of the sources."""
 
     def __init__(self, *listed: Listed, providers: Mapping[str, str] = MappingProxyType({"web": "github"})) -> None:
-        super().__init__(self._read)
         self.fault = ""
         self._list = Directory(listed or LISTED, providers)
 
-    async def _read(self) -> Directory:
+    async def __call__(self) -> Directory:
         if self.fault:
             raise Temporary("people_unavailable", self.fault)
         return self._list

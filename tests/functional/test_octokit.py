@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from functions.notify.recipients.recipient import NoRecipient, Recipients, people_of
+from functions.notify.recipients.recipient import NoRecipient, Recipients, people_reader
 from functions.notify.registry import Configured, Recipient
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.signatures.locations import first_value_at
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
@@ -105,8 +105,9 @@ async def test_each_event_goes_to_the_one_who_caused_it(node_package: Callable[[
         {"name": f"person-{number}", "email": f"p{number}@example.com", "github": login.upper()}
         for number, login in enumerate(logins)
     ]
-    people = people_of({"rows": rows, "providers": {NAME: "github"}}, FakeFetch, FakeSecrets({}), FakeClock())
-    recipients = Recipients(people, FakeBlobs())
+    written: JsonObject = {"rows": rows, "providers": {NAME: "github"}}
+    read_people = people_reader(written, FakeFetch, FakeSecrets({}), FakeClock())
+    recipients = Recipients(read_people, FakeBlobs())
     actor = Configured("mail", "email", None, (5.0,), 15.0, "resend", recipient=Recipient("email", "actor"))
     field = Configured("mail", "email", None, (5.0,), 15.0, "resend", recipient=Recipient("email", "data.sender.login"))
 

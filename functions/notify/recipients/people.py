@@ -13,7 +13,7 @@ import string
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from functions.notify.destinations.email.mail import parse_address
 from shared import errors, limits
@@ -131,6 +131,7 @@ class Directory:
         return None
 
     def named(self, name: str) -> Person | None:
+        """Return the person of that name in `people`."""
         return self._named.get(name)
 
     def __iter__(self) -> Iterator[Person]:
@@ -143,19 +144,8 @@ class Directory:
             self.shared[key] = (other.name, person.name)
 
 
-class People:
-    """The list as it is now. `directory` may read it from elsewhere, and raises Temporary where it never could."""
-
-    def __init__(self, directory: Callable[[], Awaitable[Directory]]) -> None:
-        self._directory = directory
-
-    async def find(self, who: str, source: str) -> Person | None:
-        """Return the person whom events of the source call so. Raises Temporary (`people_unavailable`)."""
-        return (await self._directory()).find(who, source)
-
-    async def named(self, name: str) -> Person | None:
-        """Return the person of that name in `people`. Raises Temporary (`people_unavailable`)."""
-        return (await self._directory()).named(name)
+ReadPeople: TypeAlias = Callable[[], Awaitable[Directory]]
+"""Returns the people as the list has them now. Raises Temporary (`people_unavailable`) where it cannot be read."""
 
 
 def folded(name: str) -> str:

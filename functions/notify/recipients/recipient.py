@@ -8,14 +8,15 @@ an operational event about one of its endpoints goes. The list is in notify's sl
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Final, NamedTuple
 
 from functions.notify import bounded_texts, registry
 from functions.notify.recipients.people import (
     MAX_BYTES,
     Directory,
-    People,
     Person,
+    ReadPeople,
     UnreadableList,
     parse_rows,
     read_rows,
@@ -62,8 +63,8 @@ class NoRecipient(NamedTuple):
 class Recipients:
     """`blobs` has the data of large events, which an expression may read."""
 
-    def __init__(self, people: People, blobs: ports.Blobs | None) -> None:
-        self._people = people
+    def __init__(self, read_people: ReadPeople, blobs: ports.Blobs | None) -> None:
+        self._read_people = read_people
         self._blobs = blobs
 
     async def recipient_of(self, configured: registry.Configured, delivery: Delivery) -> Person | NoRecipient:
@@ -90,13 +91,15 @@ class Recipients:
         if event.source.startswith(DIGESTS):
             return await self._named_by_digest(recipient, event)
         if recipient.person is not None:
-            return await self._people.named(recipient.person) or _unlisted(recipient.person)
+            people = await self._read_people()
+            return people.named(recipient.person) or _unlisted(recipient.person)
         who = await self._who(recipient.path or registry.ACTOR, event)
         if isinstance(who, NoRecipient):
             return who
         if event.source == SUBSCRIBERS_SOURCE and (tenant := _address_of_tenant(recipient, who)):
             return tenant
-        person = await self._people.find(who, event.source_name)
+        people = await self._read_people()
+        person = people.find(who, event.source_name)
         return person or allowed_address(recipient, who) or _unknown(recipient.path or registry.ACTOR, who, event)
 
     async def _named_by_digest(self, recipient: registry.Recipient, event: Event) -> Person | NoRecipient:
@@ -105,7 +108,8 @@ class Recipients:
         name = value_at(event.data, "person")
         if not isinstance(name, str):
             return NoRecipient("the digest names no person")
-        person = await self._people.named(name) or allowed_address(recipient, name)
+        people = await self._read_people()
+        person = people.named(name) or allowed_address(recipient, name)
         return person or NoRecipient(f"`people` no longer has the person of the digest{_SHOWN}: {_ADD}", name)
 
     async def _who(self, path: str, event: Event) -> str | NoRecipient:
@@ -171,19 +175,21 @@ def masked(text: str) -> str:
     return f"{local[: 3 if len(local) > 5 else 1]}…{at}{domain[:40]}"
 
 
-def people_of(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock) -> People:
-    """Return the people of the slice's `people`."""
+def people_reader(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock) -> ReadPeople:
+    """Return what reads the people of the slice's `people`."""
     settings = mapping_at(written)
     if isinstance(settings.get("url"), str):
-        return People(FetchedDirectory(settings, fetch, secrets, clock).current)
-    compiled: list[Directory] = []
+        return FetchedDirectory(settings, fetch, secrets, clock).current
+    return _compiled_reader(settings)
 
-    async def current() -> Directory:
-        if not compiled:
-            compiled.append(compiled_directory(settings))
-        return compiled[0]
 
-    return People(current)
+def _compiled_reader(settings: JsonObject) -> ReadPeople:
+    directory = cache(lambda: compiled_directory(settings))
+
+    async def read() -> Directory:
+        return directory()
+
+    return read
 
 
 def compiled_directory(settings: JsonObject) -> Directory:
@@ -196,11 +202,7 @@ def compiled_recipients(written: Json) -> Recipients | None:
     """Return the recipients among the people in the slice's `people`; None if there are none, or at a URL."""
     if not isinstance(written, dict) or "url" in written:
         return None
-
-    async def current() -> Directory:
-        return compiled_directory(written)
-
-    return Recipients(People(current), None)
+    return Recipients(_compiled_reader(written), None)
 
 
 def providers_of(settings: JsonObject) -> Mapping[str, str]:

@@ -13,14 +13,14 @@ from functions.notify.recipients.people import (
     MAX_BYTES,
     Directory,
     Listed,
-    People,
     Person,
+    ReadPeople,
     UnreadableList,
     parse_rows,
     read_entry,
     read_rows,
 )
-from functions.notify.recipients.recipient import NoRecipient, Recipients, people_of
+from functions.notify.recipients.recipient import NoRecipient, Recipients, people_reader
 from functions.notify.registry import Configured, Recipient
 from shared.delivery import Delivery
 from shared.errors import Temporary
@@ -162,13 +162,14 @@ class Source:
         self.fetch = FakeFetch({URL: Fetched(status, (), content)})
         written: JsonObject = {"url": URL, "providers": {"web": "github"}, **settings}
         secrets = FakeSecrets({"people-token": "t0ken"})
-        self.people: People = people_of(written, lambda: self.fetch, secrets, self.clock)
+        self.read_people: ReadPeople = people_reader(written, lambda: self.fetch, secrets, self.clock)
 
     def answer(self, content: bytes, status: int = 200) -> None:
         self.fetch.answers[URL] = Fetched(status, (), content)
 
     async def name(self, who: str = "anna-gh") -> str | None:
-        person = await self.people.find(who, "web")
+        people = await self.read_people()
+        person = people.find(who, "web")
         return person.name if person else None
 
 
@@ -265,8 +266,9 @@ async def test_what_is_at_fault_in_a_list_is_logged_without_names_and_the_rest_s
 
 
 async def test_a_compiled_list_is_read_without_a_request() -> None:
-    people = people_of({"rows": json.loads(LIST), "providers": {}}, FakeFetch, FakeSecrets({}), FakeClock())
-    person = await people.find("anna-gh", "github")
+    written: JsonObject = {"rows": json.loads(LIST), "providers": {}}
+    people = await people_reader(written, FakeFetch, FakeSecrets({}), FakeClock())()
+    person = people.find("anna-gh", "github")
     assert person
     assert person.name == "anna"
 

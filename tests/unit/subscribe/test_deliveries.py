@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from functions.subscribe.handlers import deliveries
 from shared.event import event_json
 from shared.jsontext import JsonObject
 from shared.ports import DELIVERIES
@@ -50,6 +51,15 @@ async def test_a_state_is_shown_in_one_of_four_words(
         assert [each["state"] for each in items] == ([shown] if state == shown else [])
     (item,) = (await api.send("GET", path, by=key)).items
     assert (item["next_attempt_at"] is not None) == (shown == "waiting")
+
+
+async def test_the_deliveries_of_very_many_endpoints_are_listed_for_one_of_them_at_a_time(
+    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "MAX_ENDPOINTS", 1)
+    for _ in range(2):
+        await api.endpoint("acme", key)
+    assert (await api.send("GET", f"{TENANT}/deliveries", by=key)).code == "limit_reached"
 
 
 async def test_the_deliveries_of_all_endpoints_are_read_newest_first_page_by_page(api: Subscribers, key: str) -> None:

@@ -144,20 +144,22 @@ async def test_the_operator_is_told_of_endpoints_where_it_wants_to_be() -> None:
     await api.send("PATCH", path_of(made), {"description": "x"}, by=key)  # which changes nothing
     await api.send("POST", path_of(made, "/disable"), by=key)
     await api.send("POST", path_of(made, "/enable"), by=key)
+    for is_enabled in (False, True):
+        api.clock.advance(1)
+        await api.send("PATCH", path_of(made), {"enabled": is_enabled}, by=key)
     await api.send("DELETE", path_of(made), by=key)
     told = api.published()
     assert [each.event.type for each in told] == [
         "endpoint.created",
         "endpoint.updated",
-        "endpoint.disabled",
-        "endpoint.enabled",
+        *["endpoint.disabled", "endpoint.enabled"] * 2,
         "endpoint.deleted",
     ]
     assert {(each.destination, each.event.source) for each in told} == {("ops", "/subscribers/hookchain")}
-    assert len({each.id for each in told}) == 5
+    assert len({each.id for each in told}) == 7
     facts = [each.event.data for each in told if isinstance(each.event.data, dict)]
-    assert [(each["name"], each["description"]) for each in facts] == [("Acme", None), *[("Acme", "x")] * 4]
-    assert [each["disabled_by"] for each in facts] == [None, None, "operator", None, None]
+    assert [(each["name"], each["description"]) for each in facts] == [("Acme", None), *[("Acme", "x")] * 6]
+    assert [each["disabled_by"] for each in facts] == [None, None, *["operator", None] * 2, None]
     assert all(str(made["secret"]).encode() not in message.data for message in api.bus.on(DELIVERIES))
 
 

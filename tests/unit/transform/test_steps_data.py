@@ -176,6 +176,10 @@ def test_rename_takes_a_name_and_no_path(name: str) -> None:
     assert f"{name!r} is a path; write a name" in str(fault)
 
 
+def test_flatten_leaves_null_as_it_is() -> None:
+    assert written_data_after({"flatten": "data.a"}, {"a": None}) == {"a": None}
+
+
 def test_flatten_rejects_what_would_be_two_fields_of_one_name() -> None:
     fault = reason({"flatten": "data"}, {"a.b": 1, "a": {"b": "hunter2"}})
 

@@ -175,7 +175,7 @@ def requests(draw: st.DrawFn, scheme: AuthScheme) -> Request:
     return Request("POST", "/hook", draw(st.text(max_size=9)), tuple(headers), draw(st.binary(max_size=40)))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(SIGNING)), st.data())
 def test_the_coverage_of_a_scheme_varies_only_where_it_says_so(name: str, data: st.DataObject) -> None:
     scheme = SIGNING[name]
@@ -184,7 +184,7 @@ def test_the_coverage_of_a_scheme_varies_only_where_it_says_so(name: str, data: 
         assert scheme.coverage("", request) == scheme.coverage("", Request("POST", "/"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(name for name, scheme in SIGNING.items() if scheme.signs_body_alone)), st.data())
 def test_a_scheme_that_signs_the_body_alone_is_named_by_the_bodys_own_hash(name: str, data: st.DataObject) -> None:
     request = data.draw(requests(SIGNING[name]))

@@ -4,8 +4,11 @@ import asyncio
 import base64
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +19,8 @@ from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVER
 from functions.receive import entry
 from functions.receive.recovered import written_bodies
 from functions.receive.source import RECOVERED_NAME
+from shared.cloud.kept_by_key import DocumentRecords
+from shared.cloud.local.documents import LocalDocuments
 from shared.errors import Rejected, Temporary
 from shared.event import Event, from_cloudevent
 from shared.fetch import Fetched, Outgoing
@@ -25,8 +30,10 @@ from shared.jsontext import JsonObject
 from shared.ports import EVENTS, RECOVERED, BusMessage
 from shared.push import Push
 from shared.recovered import RecoveredRequest, read_recovered
+from shared.store_ports import Kept
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
+from tests.fakes.configurations import compile_text
 from tests.hook_providers import TOKEN
 from tests.missed_events import CONFIGURATION, World
 
@@ -387,3 +394,37 @@ async def test_receive_takes_the_topic_by_a_push_and_by_a_queue_and_from_nobody_
 def test_what_is_no_recovered_request_is_rejected_and_nothing_else(data: bytes) -> None:
     with pytest.raises(Rejected):
         read_recovered(data)
+
+
+SWEEP = """\
+import asyncio
+from functions.notify import wiring
+
+async def sweep():
+    sweeper = wiring.service().sweeper
+    await sweeper.sweep()
+    await sweeper._beside.finish()
+
+asyncio.run(sweep())
+"""
+
+
+async def test_the_sweep_of_a_process_of_its_own_recovers(root: Path, tmp_path: Path) -> None:
+    configuration = CONFIGURATION.replace("acme/shop]", "acme/shop], api: 'http://127.0.0.1:1', allow_private: true")
+    slice_file = tmp_path / "slice.json"
+    slice_file.write_text(json.dumps(compile_text(configuration)["notify"]), encoding="utf-8")
+    environ = {
+        "HOOKCHAIN_SLICE": str(slice_file),
+        "HOOKCHAIN_STATE": str(tmp_path),
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+        "TOKEN": TOKEN,
+    }
+    documents = LocalDocuments(tmp_path / "records.db", "records")
+    records = DocumentRecords(documents)
+    await records.change("recover:github", 1.0, lambda _: (None, Kept('{"run_at": 1.0, "complete_at": 1.0}', 9e9)))
+    command = [sys.executable, "-c", SWEEP]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=root, env=environ, capture_output=True, text=True)
+    [line] = [json.loads(each) for each in done.stdout.splitlines() if "recovery failed" in each]
+    assert (line["source"], "GitHub: " in line["detail"]) == ("github", True), done.stderr
+    assert '"complete_at":' in str(await records.read("recover:pay")), "the first sweep notes when it was"
+    documents.close()

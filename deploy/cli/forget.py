@@ -375,11 +375,13 @@ def _actor_condition(name: str) -> Condition:
 
 def _person_condition(name: str, people: Json) -> Condition:
     """Choose the events whose actor is a name of the person in the configuration's `people`. Raises UsageError."""
-    settings = people if isinstance(people, dict) else {}
-    if "url" in settings:
+    if not isinstance(people, dict):
+        rule = "no destination addresses a person, so that `people` is not compiled"
+        raise UsageError(f"--person: {rule}. Use --actor for each name of the person.")
+    if "url" in people:
         rule = "must be in the configuration or a file; `people` is at a URL"
         raise UsageError(f"--person: {rule}. Use --actor for each name of the person.")
-    directory = compiled_directory(settings)
+    directory = compiled_directory(people)
     person = directory.find(name, source="")
     if person is None:
         raise UsageError(f"--person: must be a name in `people`; got {name!r}. Use --actor for other names.")

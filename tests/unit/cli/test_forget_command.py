@@ -170,6 +170,11 @@ def test_a_person_is_found_under_each_name_that_a_source_may_use(kept: Kept, com
     assert "hookchain forget --person ada --yes" in command("forget", "--person", "ada")
 
 
+def test_without_a_destination_that_addresses_a_person_nobody_can_be_named(kept: Kept, command: Command) -> None:
+    command("forget", "--person", "ada", "--dry-run", code=2)
+    assert "--person: no destination addresses a person, so that `people` is not compiled" in command.error
+
+
 def test_a_person_who_is_not_listed_here_is_a_usage_error(kept: Kept, command: Command) -> None:
     faults: list[tuple[JsonObject, str]] = [
         ({}, "--person: must be a name in `people`; got 'eve'. Use --actor for other names."),

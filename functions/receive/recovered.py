@@ -24,6 +24,8 @@ NOT_WRITTEN: Final = (
     "again in the provider's own settings"
 )
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-f]{4})|.)")
+"""An escape of a character by its number, whose digits are the group, or any other."""
 _OF_HTML: Final = re.compile("[<>&\u2028\u2029]")
 
 
@@ -38,11 +40,22 @@ def request_of(sent: RecoveredRequest, source: Source, text: str) -> http.Reques
 def written_bodies(text: str) -> Iterator[str]:
     """Yield the ways in which senders write the same JSON, which has no white space between its values.
 
+    The first is GitHub's, with escapes in upper case, as @octokit/webhooks 9.26 verifies a payload that was parsed.
+
     >>> [*written_bodies('["é"]')]
-    ['["é"]', '["\\\\u00e9"]']
+    ['["é"]', '["\\\\u00E9"]', '["\\\\u00e9"]']
     """
-    for each in dict.fromkeys((text, _OF_HTML.sub(_escape, text), text.replace("/", "\\/"))):
-        yield from dict.fromkeys((each, _NOT_ASCII.sub(_escape, each)))
+    seen: set[str] = set()
+    for each in (text, _OF_HTML.sub(_escape, text), text.replace("/", "\\/")):
+        for written in (each, _NOT_ASCII.sub(_escape, each)):
+            for body in (_ESCAPE.sub(_in_upper_case, written), written):
+                if body not in seen:
+                    seen.add(body)
+                    yield body
+
+
+def _in_upper_case(found: re.Match[str]) -> str:
+    return f"\\u{found[1].upper()}" if found[1] else found[0]
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -271,6 +271,7 @@ async def test_a_payload_that_cannot_be_written_as_it_was_signed_is_a_dead_lette
         '{"action":"opened","n":1.0,"big":12345678901234567890123,"e":1E5}',
         '{"action":"opened","title":"Grüße 😀"}',
         '{"action":"opened","title":"Gr\\u00fc\\u00dfe \\ud83d\\ude00"}',
+        '{"action":"opened","body":"\\u001B[34mbar: ♥\\n\\\\u001b"}',
         '{"action":"opened","title":"a \\u003cb\\u003e \\u0026 c"}',
         '{"action":"opened","title":"<a href=\\"https:\\/\\/example.com\\">"}',
     ],

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 EVERY_SECONDS: Final = 300.0
 CONTINUED_SECONDS: Final = 30.0
 """Less than the minute from one sweep to the next."""
-RUN_SECONDS: Final = LIMIT_SECONDS - 2.0
-"""The rest is for what follows the last answer."""
+RUN_SECONDS: Final = LIMIT_SECONDS - 5.0
+"""The rest is for what follows the last answer: a run that is cut off would begin again where it began."""
 ANSWER_SECONDS: Final = 6.0
 MAX_REQUESTS: Final = 100
 """In a run. GitHub lets a token make 5,000 an hour."""
@@ -227,7 +227,8 @@ async def unknown(missed: Sequence[Missed], settings: RecoverySettings, has_even
     """Return the events that have not arrived, where the provider's list has others, too. Raises Temporary."""
     if not settings.kind.lists_others:
         return missed
-    return [each for each in missed if not await has_event(event_id(settings.source, each.id))]
+    have_arrived = await asyncio.gather(*(has_event(event_id(settings.source, each.id)) for each in missed))
+    return [each for each, has_arrived in zip(missed, have_arrived, strict=True) if not has_arrived]
 
 
 async def publish(

@@ -429,3 +429,20 @@ async def test_the_sweep_of_a_process_of_its_own_recovers(root: Path, tmp_path: 
     assert (line["source"], "GitHub: " in line["detail"]) == ("github", True), done.stderr
     assert '"complete_at":' in str(await records.read("recover:pay")), "the first sweep notes when it was"
     documents.close()
+
+
+async def test_a_journal_that_answers_slowly_cuts_no_run_off() -> None:
+    world = await started()
+    for _ in range(150):
+        await world.square.send(is_lost=True)
+
+    async def has_event(_: str) -> bool:
+        await asyncio.sleep(0.05)
+        return False
+
+    world.journal.has_event = has_event  # type: ignore[method-assign, assignment]
+    world.recovery = world.new_recovery()
+    world.clock.advance(EVERY_SECONDS)
+    async with asyncio.timeout(2.0):
+        await world.recovery.run()
+    assert len(world.bus.on(RECOVERED)) == 150

@@ -201,12 +201,16 @@ class GitHub:
 
     async def fetch(self, request: Outgoing) -> Fetched:
         url = urlsplit(request.url)
-        assert request.method == "GET"
         self.calls.append(url.path)
         if self.is_down:
             return Fetched(502, (), b"<html>")
         if self.limits is not None and len(self.calls) > self.limits:
             return Fetched(403, (("retry-after", "900"),), b'{"message": "rate limit"}')
+        if request.method == "POST":
+            id = url.path.removeprefix(f"{self.base}/7/deliveries/").removesuffix("/attempts")
+            [found] = [each for each in self.log if str(each["id"]) == id]
+            await self.send(mapping_at(found, "request", "payload"), again=found)
+            return Fetched(202, (), b"{}")
         kind, headers, text = self._answer(url.path, parse_qs(url.query))
         operation = f"GET /repos/{{owner}}/{{repo}}/hooks{kind}"
         described = mapping_at(descriptions(), "github", "operations", operation, "answers")

@@ -121,12 +121,14 @@ class RecoverConfig(Model):
 
     secret         the name of the secret with the API token, which is deployed for `notify`
     repositories   the repositories or organizations whose webhooks call the source, such as `acme/shop`
+    redeliver      have the provider deliver the events again, for which the token needs the right to write
     api            the beginning of the API's URLs, for a provider that you host yourself
     allow_private  the API may have an address that is not public, and plain http
     """
 
     secret: SecretName
     repositories: Texts = Field(default=[])
+    redeliver: bool = False
     api: Annotated[str, AfterValidator(_hook_api)] | None = None
     allow_private: bool = False
 
@@ -503,6 +505,8 @@ def _recover_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tupl
     elif kind.has_places != bool(source.recover.repositories):
         advice = "is missing: such as acme/shop" if kind.has_places else f"has no meaning for {entry.name}; take it out"
         yield "recover", f"repositories {advice}"
+    elif source.recover.redeliver and not kind.write_rights:
+        yield "recover", f"redeliver: {entry.name} cannot deliver an event again. Remove it"
     else:
         for each in source.recover.repositories:
             if KINDS[str(source.provider)].path_of(each) is None:
@@ -533,6 +537,7 @@ def compiled_recover(
             **({"types": types} if types else {}),
             **({"api": recover.api} if recover.api else {}),
             **({"allow_private": True} if recover.allow_private else {}),
+            **({"redeliver": True} if recover.redeliver else {}),
         }
     return {"recover": compiled} if compiled else {}
 

@@ -32,8 +32,10 @@ def read(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
             yield from _hooks(str(ask.about["place"]), from_json(answer.body), window)
         case "deliveries":
             yield from _deliveries(ask, answer, window)
+        case "attempt":
+            yield _missed(ask, None)._replace(is_redelivered=True)
         case _:
-            yield _delivery(ask, answer.body, window)
+            yield _missed(ask, _request(answer.body, window))
 
 
 def _hooks(place: str, answer: Json, window: Window) -> Iterator[Ask]:
@@ -68,26 +70,29 @@ def _deliveries(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
         if is_wanted and not is_delivered and guid not in settled:
             rejected_status = status if 400 <= status < 500 and status not in _NOT_REJECTED else None
             named: JsonObject = {"guid": guid, "event": event, "at": at, "status": rejected_status}
-            details = Ask(f"{path}/{int(str(each['id']))}", "delivery", named, is_of_event=True)
-            yield Missed(guid, event, at, rejected_status, ask=details)
+            delivery = Ask(f"{path}/{int(str(each['id']))}", "delivery", named, is_of_event=True)
+            attempt = Ask(f"{delivery.path}/attempts", "attempt", named, is_of_event=True, body={})
+            yield Missed(guid, event, at, rejected_status, ask=attempt if window.redelivers else delivery)
     cursor = _NEXT.search(answer.header("link") or "")
     if cursor and not is_complete:
         page = f"{path}?per_page={PAGE_SIZE}&cursor={quote(cursor[1], safe='%')}"
         yield Ask(page, "deliveries", {"path": path, "settled": settled})
 
 
-def _delivery(ask: Ask, body: bytes, window: Window) -> Missed:
-    """Return the delivery with its payload. The numbers in it stay as GitHub wrote them."""
+def _missed(ask: Ask, request: RecoveredRequest | None) -> Missed:
+    status, at = ask.about["status"], ask.about["at"]
+    assert isinstance(at, int | float)
+    rejected_status = status if isinstance(status, int) else None
+    return Missed(str(ask.about["guid"]), str(ask.about["event"]), at, rejected_status, request)
+
+
+def _request(body: bytes, window: Window) -> RecoveredRequest:
+    """Return the request of a delivery. The numbers in its payload stay as GitHub wrote them."""
     request = mapping_at(json.loads(body, parse_float=_Number, parse_int=_Number), "request")
     if not isinstance(request["payload"], dict):
         raise TypeError("no payload")
     headers = tuple((name.lower(), str(value)) for name, value in mapping_at(request, "headers").items())
-    recovered = RecoveredRequest(window.source, headers, _compact(request["payload"]))
-    status, at = ask.about["status"], ask.about["at"]
-    assert isinstance(at, int | float)
-    return Missed(
-        str(ask.about["guid"]), str(ask.about["event"]), at, status if isinstance(status, int) else None, recovered
-    )
+    return RecoveredRequest(window.source, headers, _compact(request["payload"]))
 
 
 class _Number(str):
@@ -108,6 +113,7 @@ KIND: Final = RecoveryKind(
     title="GitHub",
     api="https://api.github.com",
     rights="the permission Webhooks: read, or the classic scope read:repo_hook, or admin:org_hook for an organization",
+    write_rights="the permission Webhooks: read and write, or the classic scope write:repo_hook or admin:org_hook",
     authenticated="signature",
     kept_seconds=3 * 86_400.0,
     first=first,

@@ -17,8 +17,9 @@ from shared.recovered import RecoveredRequest
 class Window(NamedTuple):
     """The events that are wanted: of Unix seconds `since` to `until`, and of types that match; None for all.
 
-    places  where the source's hooks are, as paths of the API
-    url     the source's public URL; empty where it is not known
+    places      where the source's hooks are, as paths of the API
+    url         the source's public URL; empty where it is not known
+    redelivers  the provider is asked to deliver the events again
     """
 
     source: str
@@ -27,6 +28,7 @@ class Window(NamedTuple):
     places: tuple[str, ...] = ()
     url: str = ""
     types: re.Pattern[str] | None = None
+    redelivers: bool = False
 
     def wants(self, event_type: str, action: str | None = None) -> bool:
         if self.types is None or self.types.match(event_type):
@@ -64,7 +66,8 @@ class Missed(NamedTuple):
 
     id               the provider's own, the same for all attempts
     rejected_status  the status by which receive rejected it, if it did
-    request          None if a further request reads it: `ask`
+    request          None if a further request reads it, `ask`, or if the provider delivers it again
+    is_redelivered   the provider was asked to deliver it again
     """
 
     id: str
@@ -73,6 +76,7 @@ class Missed(NamedTuple):
     rejected_status: int | None = None
     request: RecoveredRequest | None = None
     ask: Ask | None = None
+    is_redelivered: bool = False
 
 
 Found: TypeAlias = Ask | Missed
@@ -83,7 +87,8 @@ class RecoveryKind:
     """The recovery at one provider.
 
     api            the beginning of all URLs
-    rights         the least rights that the token needs
+    rights         the least rights that the token needs; `write_rights`: to have events delivered again. Empty where
+                   the provider cannot do that
     authenticated  how receive authenticates its events: see functions/receive/recovered.py
     kept_seconds   how long the provider keeps what it lists
     first          returns the first requests
@@ -104,6 +109,7 @@ class RecoveryKind:
     lists_others: bool = False
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
     has_places: bool = False
+    write_rights: str = ""
 
 
 def types_pattern(types: Iterable[str]) -> re.Pattern[str]:

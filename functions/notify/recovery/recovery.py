@@ -54,7 +54,10 @@ KEPT_SECONDS: Final = 400 * 86_400.0
 
 
 class RecoverySettings(NamedTuple):
-    """A source's `recover`, as the compiler wrote it. `secret` names the token; `api` replaces the kind's if set."""
+    """A source's `recover`, as the compiler wrote it. `secret` names the token; `api` replaces the kind's if set.
+
+    `redelivers`: the provider delivers the events again.
+    """
 
     source: str
     kind: RecoveryKind
@@ -64,10 +67,15 @@ class RecoverySettings(NamedTuple):
     types: tuple[str, ...] = ()
     api: str = ""
     allow_private: bool = False
+    redelivers: bool = False
+
+    @property
+    def rights(self) -> str:
+        return self.kind.write_rights if self.redelivers else self.kind.rights
 
     def window(self, since: float, until: float) -> Window:
         types = types_pattern(self.types) if self.types else None
-        return Window(self.source, since, until, self.places, self.url, types)
+        return Window(self.source, since, until, self.places, self.url, types, self.redelivers)
 
 
 def read_recovery_settings(notify: JsonObject) -> tuple[RecoverySettings, ...]:
@@ -82,6 +90,7 @@ def read_recovery_settings(notify: JsonObject) -> tuple[RecoverySettings, ...]:
             tuple(map(str, list_at(each, "types"))),
             str(each.get("api", "")),
             each.get("allow_private") is True,
+            each.get("redeliver") is True,
         )
         for source, each in mappings_at(notify, "recover").items()
     )
@@ -178,7 +187,7 @@ class Walk:
             timeout_seconds=ANSWER_SECONDS,
             max_bytes=MAX_EVENT_BYTES if ask.is_of_event else MAX_LIST_BYTES,
             allow_private=self.settings.allow_private,
-            may_repeat=True,
+            may_repeat=ask.body is None,
         )
         try:
             answer = await self.fetch.fetch(request)
@@ -186,7 +195,7 @@ class Walk:
             raise ProviderFault(f"{kind.title}: {masked(error.detail, [self.token])}") from error
         if answer.status in (404, 410, 422) and ask.is_of_event:
             return None
-        if answer.status != 200:
+        if not 200 <= answer.status < 300:
             raise _fault(self.settings, answer, now)
         return answer
 
@@ -197,7 +206,7 @@ def _fault(settings: RecoverySettings, answer: Fetched, now: float) -> ProviderF
     if answer.header("x-ratelimit-remaining") == "0":
         pause = max(pause, _number(answer.header("x-ratelimit-reset")) - now)
     if answer.status in (401, 403, 404) and not pause:
-        text += f". The token {settings.secret} needs {settings.kind.rights}"
+        text += f". The token {settings.secret} needs {settings.rights}"
     return ProviderFault(text, min(max(pause, 0.0), MAX_PAUSE_SECONDS))
 
 
@@ -234,17 +243,17 @@ async def unknown(missed: Sequence[Missed], settings: RecoverySettings, has_even
 async def publish(
     missed: Sequence[Missed], settings: RecoverySettings, has_event: HasEvent, bus: ports.Bus
 ) -> Publication:
-    """Publish the events for receive, except those that have arrived. Raises Temporary."""
+    """Publish the events for receive, except those that have arrived or are delivered again. Raises Temporary."""
     recovered: list[Missed] = []
     too_large: list[Missed] = []
     messages: list[ports.BusMessage] = []
     for each in await unknown(missed, settings, has_event):
         message = each.request.message() if each.request else None
-        if message is None:
+        if message is None and not each.is_redelivered:
             too_large.append(each)
-        else:
-            recovered.append(each)
-            messages.append(message)
+            continue
+        recovered.append(each)
+        messages += [message] if message else []
     if messages:
         await bus.publish(ports.RECOVERED, messages)
     return Publication(recovered, too_large)

@@ -33,6 +33,7 @@ GITHUB = "provider: github, secret: k, recover: {secret: token, repositories: ac
         ("provider: github, secret: k, recover: {repositories: acme/shop}", "recover.secret: is missing"),
         ("provider: github, secret: k, recover: {secret: t, repositories: [a/b/c]}", "or an organization; got 'a/b/c'"),
         ("provider: stripe, secret: k, recover: {secret: t, repositories: a/b}", "has no meaning for Stripe"),
+        ("provider: stripe, secret: k, recover: {secret: t, redeliver: true}", "Stripe cannot deliver an event again"),
         (f"{GITHUB}, id: data.id", "cannot be used together with `id`"),
         (f"{GITHUB}, auth: none", "cannot be used together with `auth`"),
         ("bus: {pubsub: orders}, recover: {secret: t}", "`recover` "),

@@ -168,6 +168,16 @@ async def test_what_receive_had_rejected_is_counted_once_and_not_recovered(capsy
     assert line["detail"] == "1 that receive had rejected were not recovered"
 
 
+async def test_where_the_token_may_write_the_provider_delivers_again(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started(CONFIGURATION.replace("acme/shop]", "acme/shop], redeliver: true"))
+    await world.github.send(issue(1), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    await world.recover(EVERY_SECONDS)
+    assert (world.delivered, world.bus.on(RECOVERED)) == (["guid-0"], [])
+    assert [each["redelivery"] for each in world.github.log] == [False, True]
+    assert [line["recovered"] for line in lines(capsys, "recovered")] == [1]
+
+
 async def test_only_the_types_that_routes_take_are_recovered() -> None:
     world = await started(CONFIGURATION.replace("from: all", "from: all, types: [issues.opened, push, invoice.*]"))
     await world.github.send(issue(1), is_lost=True)

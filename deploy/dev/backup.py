@@ -1,10 +1,10 @@
 """A backup of a state folder as one file, made while it is used, and the folder that is made of it again.
 
 The SQLite files are copied as they were at one moment: a lock on all of them holds every writer for some milliseconds,
-in which the reading transactions begin. So the copies fit each other like the files after a loss of power, which the
-processes recover from. They are copied in an order that would lose nothing even without that moment: the bus, whose
-messages become rows of the ledger, then the ledger, and the blobs, to which both refer, then the rest. A blob is
-written before its message, so each one is there.
+in which the reading transactions begin. So the copies fit each other like the files after a kill of every process,
+which the processes recover from. No order of copies alone would do: a message of the bus becomes a row of the ledger,
+and rows of the ledger become the message of a digest. The order is that of the likelier loss: the bus, the ledger,
+the blobs, to which both refer, and the rest. A blob is written before its message, so each one is there.
 
 Keys, tokens and logs stay behind. Secrets are not in the state folder; the backup names those that are needed.
 """
@@ -36,6 +36,7 @@ from shared.cloud.local.database import BUSY_SECONDS, PRIVATE_FILE, PRIVATE_FOLD
 from shared.cloud.local.journal import FILE_NAME as JOURNAL
 from shared.cloud.local.ledger import FILE_NAME as LEDGER
 from shared.jsontext import JsonObject, mapping_at, to_json, value_at
+from shared.ports import DELIVERIES, EVENTS
 
 VERSION: Final = 1
 MANIFEST: Final = "backup.json"
@@ -160,37 +161,45 @@ class Waiting:
 
 def waiting_in(state: Path) -> Waiting:
     """Return what waits in a state that nothing runs on. Raises sqlite3.Error."""
-    deliveries, events = set(), set()
+    deliveries: set[str] = set()
+    events: set[str] = set()
     for _, topic, document in _messages(state):
-        if topic == "events":
-            events.add(str(document.get("id", ""))[:EVENT_ID_CHARACTERS])
-        elif topic == "deliveries":
+        if topic == EVENTS:
+            events.add(_event_id(document))
+        elif topic == DELIVERIES:
             deliveries.add(str(document.get("id", "")))
-    final = {key for key, _, row_state in _rows(state) if row_state in ledger_rules.FINAL}
-    waiting = {key for key, _, row_state in _rows(state) if row_state not in {*ledger_rules.FINAL, ledger_rules.HELD}}
-    return Waiting(frozenset(waiting | deliveries - final), frozenset(events))
+    for key, _, row_state in _rows(state):
+        if row_state in ledger_rules.FINAL or row_state == ledger_rules.HELD:
+            deliveries.discard(key)
+        else:
+            deliveries.add(key)
+    return Waiting(frozenset(deliveries), frozenset(events))
 
 
 def repeated_in(old: Path, restored: Path, waiting: Waiting) -> int | None:
     """Return how many deliveries that wait in the restored state were made in the old one; None if nobody knows."""
-    try:
-        done = {(key, event) for key, event, row_state in _rows(old) if row_state in _MADE}
-        known = {key for key, _, row_state in _rows(restored) if row_state in ledger_rules.FINAL}
-    except sqlite3.Error:
-        return None
     if not (old / LEDGER).is_file():
         return None
-    return sum(
-        key in waiting.deliveries or (event[:EVENT_ID_CHARACTERS] in waiting.events and key not in known)
-        for key, event in done
-    )
-
-
-_MADE: Final = frozenset({ledger_rules.DELIVERED, ledger_rules.MERGED})
+    known = {
+        key
+        for key, event, row_state in _rows(restored)
+        if row_state in ledger_rules.FINAL and event[:EVENT_ID_CHARACTERS] in waiting.events
+    }
+    made = (ledger_rules.DELIVERED, ledger_rules.MERGED)
+    try:
+        return sum(
+            key in waiting.deliveries or (event[:EVENT_ID_CHARACTERS] in waiting.events and key not in known)
+            for key, event, row_state in _rows(old)
+            if row_state in made
+        )
+    except sqlite3.Error:
+        return None
 
 
 def missing_events(old: Path, restored: Path) -> int | None:
     """Return how many events of the old state are not in the restored one; None if nobody knows."""
+    if not (old / JOURNAL).is_file():
+        return None
     try:
         with closing(sqlite3.connect(old / JOURNAL)) as journal:
             journal.execute("ATTACH ? AS restored", (str(restored / JOURNAL),))
@@ -201,12 +210,11 @@ def missing_events(old: Path, restored: Path) -> int | None:
     return int(count)
 
 
-def _rows(state: Path) -> list[tuple[str, str, str]]:
-    """Return key, event and state of each delivery."""
-    if not (state / LEDGER).is_file():
-        return []
-    with closing(sqlite3.connect(state / LEDGER)) as ledger:
-        return ledger.execute("SELECT key, event_id, state FROM deliveries").fetchall()
+def _rows(state: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield key, event and state of each delivery, of which there may be millions."""
+    if (state / LEDGER).is_file():
+        with closing(sqlite3.connect(state / LEDGER)) as ledger:
+            yield from ledger.execute("SELECT key, event_id, state FROM deliveries")
 
 
 def _messages(state: Path) -> Iterator[tuple[int, str, JsonObject]]:
@@ -219,6 +227,11 @@ def _messages(state: Path) -> Iterator[tuple[int, str, JsonObject]]:
             yield number, topic.rpartition("/")[2], mapping_at(document)
 
 
+def _event_id(event: JsonObject) -> str:
+    """Return the id of the event as it was received: a part that `split` made has a number after it."""
+    return str(event.get("id", ""))[:EVENT_ID_CHARACTERS]
+
+
 def forgotten_since(old: Path, created_at: float) -> list[JsonObject]:
     """Return what `hookchain forget` has erased in the old state since then, oldest first."""
     return [each for each in read_forgotten(old) if isinstance(at := each.get("at"), float) and at > created_at]
@@ -226,11 +239,7 @@ def forgotten_since(old: Path, created_at: float) -> list[JsonObject]:
 
 def drop_messages(state: Path, events: Sequence[str]) -> None:
     """Delete the bus's messages of these events. Raises sqlite3.Error."""
-    found = [
-        (number,)
-        for number, _, document in _messages(state)
-        if str((event_in(document) or {}).get("id", ""))[:EVENT_ID_CHARACTERS] in events
-    ]
+    found = [(number,) for number, _, document in _messages(state) if _event_id(event_in(document) or {}) in events]
     if found:
         with closing(sqlite3.connect(state / BUS)) as bus, bus:
             bus.executemany("DELETE FROM owed WHERE message = ?", found)

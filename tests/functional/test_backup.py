@@ -106,6 +106,7 @@ def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_go
     print(said)
     waiting, unrouted = numbers_in(said, r"It will make ([\d,]+) deliver\w+(?: and those of ([\d,]+) event)?")
     assert f"up to {waiting:,}" in said
+    assert sorted(path.name for path in tmp_path.glob("state*")) == ["state"]
     with running(tmp_path, config, ENVIRON, serves=True) as stack:
         assert send(f"{stack.url}/shop", 9_000) == 200
         time.sleep(2.0)

@@ -138,6 +138,7 @@ def test_sighup_loads_what_is_valid_and_no_connection_is_refused(tmp_path: Path,
     assert len(crm.arrived) == len({*crm.arrived})
 
 
+@pytest.mark.slow
 def test_a_reload_delivers_to_others_while_an_attempt_is_under_way(tmp_path: Path, crm: Receiver) -> None:
     with running(tmp_path, config_for(crm), ENVIRON, log_level="INFO", serves=True) as stack:
         crm.seconds = 8.0
@@ -179,6 +180,7 @@ def sending(stack: Stack) -> Iterator[list[int]]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_https_is_served_with_the_certificate_and_the_one_that_replaces_it(tmp_path: Path, crm: Receiver) -> None:
     port = free_port()
     certificate, key = write_certificate(tmp_path)

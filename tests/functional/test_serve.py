@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -184,7 +185,8 @@ def sending(stack: Stack) -> Iterator[list[int]]:
 def test_https_is_served_with_the_certificate_and_the_one_that_replaces_it(tmp_path: Path, crm: Receiver) -> None:
     port = free_port()
     certificate, key = write_certificate(tmp_path)
-    options = ["--listen", f"0.0.0.0:{port}", "--tls-certificate", str(certificate), "--tls-key", str(key)]
+    host = "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"
+    options = ["--listen", f"{host}:{port}", "--tls-certificate", str(certificate), "--tls-key", str(key)]
     with running(tmp_path, config_for(crm), ENVIRON, options, log_level="INFO", serves=True) as stack:
         wait_for(lambda: is_open(port))
         first = ssl.create_default_context(cafile=str(certificate))

@@ -173,8 +173,11 @@ class Runner:
 
     def _open_port(self) -> socket.socket:
         """Raises OSError."""
-        family = socket.AF_INET6 if ":" in self.child.host else socket.AF_INET
-        return socket.create_server((self.child.host, self.child.port), family=family, backlog=BACKLOG)
+        address = (self.child.host, self.child.port)
+        if ":" not in self.child.host:
+            return socket.create_server(address, backlog=BACKLOG)
+        is_dual = socket.has_dualstack_ipv6()  # `::` serves IPv4 too
+        return socket.create_server(address, family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=is_dual)
 
     def close_port(self) -> None:
         """Let no connection wait for the process."""

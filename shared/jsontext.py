@@ -58,6 +58,11 @@ def list_at(document: Json, *path: str | int) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
+def texts_at(document: Json, *path: str | int) -> list[str]:
+    """Return the values of the list at the path as texts."""
+    return [str(each) for each in list_at(document, *path)]
+
+
 def objects_at(document: Json, *path: str | int) -> list[JsonObject]:
     """Return the mappings in the list at the path."""
     return [each for each in list_at(document, *path) if isinstance(each, dict)]

@@ -7,7 +7,7 @@ from deploy.cli import subscribers
 from deploy.cli.command import DONE
 from deploy.client.hookchain.subscribers_types import ApiKeyCreated, Scope
 from deploy.terminal import command_line, output
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, texts_at
 
 COLUMNS: Final = (
     output.Column("KEY"),
@@ -62,8 +62,7 @@ def _list(call: subscribers.Call) -> int:
 
 
 def _row(key: JsonObject) -> tuple[str, ...]:
-    scopes = key["scopes"]
-    listed = " ".join(map(str, scopes)) if isinstance(scopes, list) else ""
+    listed = " ".join(texts_at(key, "scopes"))
     state = "rotated: the previous key is still valid" if key["rotated"] else ""
     return str(key["id"]), listed, str(key["created_at"])[:19] + "Z", state, str(key["description"])
 

@@ -207,14 +207,14 @@ def _chosen_event(
     if file is not None:
         event = read_event_file(file, settings, mark, options.type)
         return event.to_request(mark), options.type
-    routes: list[Json] = list(routes_from(configuration.slices["transform"], source))
+    transform = configuration.slices["transform"]
     provider = provider_key(configuration, source)
     if provider:
-        types = [options.type] if options.type else route_types(routes)
+        types = [options.type] if options.type else route_types(routes_from(transform, source))
         sample_request = make_provider_event(provider, types, mark, time.time())
         if sample_request is not None:
             return sample_request, options.type
-    event_type = options.type or routed_type(source, routes)
+    event_type = options.type or routed_type(transform, source)
     return make_test_event(settings, event_type, mark).to_request(mark), event_type
 
 

@@ -25,7 +25,7 @@ from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, printable, stdout_screen
 from deploy.topology.buses import bus_sources
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json, value_at
+from shared.jsontext import list_at, value_at
 from shared.secrets import split_values
 
 DETAILS: Final = """\
@@ -90,9 +90,7 @@ def _snippet(configuration: Configured, name: str, base: str, language: str) -> 
     settings = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     url = str(settings.get("public_url") or f"{base}/{name}")
     try:
-        sender = find_sender(
-            name, settings, url, list(requests_sources.routes_from(configuration.slices["transform"], name))
-        )
+        sender = find_sender(name, settings, url, configuration.slices["transform"])
     except ValueError as error:
         raise CommandError(str(error)) from error
     return make_snippet(language, sender)
@@ -137,13 +135,14 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
         return publishing_line(requests_sources.dev_topic(source), bus, base) if platform.traits.is_local else ""
     if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
-    if not schemes or "POST" not in requests_sources.text_list(source.get("methods")):
+    if not schemes or "POST" not in list_at(source, "methods"):
         return ""
     provider = requests_sources.provider_key(configuration, name)
-    routes: list[Json] = list(requests_sources.routes_from(configuration.slices["transform"], name))
+    transform = configuration.slices["transform"]
     if provider and platform.traits.is_local and sample_names(provider):
+        routes = requests_sources.routes_from(transform, name)
         return _trigger_line(name, provider, requests_sources.route_types(routes))
-    event_type = routed_type(name, routes)
+    event_type = routed_type(transform, name)
     event = make_example_event(source, event_type, fitting_data(configuration.slices, name, event_type))
     return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offline_receiver, receive_request
 from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
-from deploy.requests.sources import auth_entries, text_list
+from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
@@ -24,7 +24,7 @@ from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import NO_TYPE, Event, event_id
 from shared.http import Reply, Request
-from shared.jsontext import Json, JsonObject, mappings_at
+from shared.jsontext import Json, JsonObject, mappings_at, texts_at
 from shared.secrets import SecretStore
 from shared.signatures import key_schemes, links, signature_scheme
 from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify
@@ -178,7 +178,7 @@ async def _others(store: SecretStore, sources: Mapping[str, JsonObject], name: s
 def receive_checks(inspection: Inspection, sources: Collection[str]) -> list[Check]:
     error, handshake = inspection.outcome.error, inspection.outcome.handshake
     failed = _failed_check(error) if error else None
-    passed = _passedtext_list(inspection)
+    passed = _passed_texts(inspection)
     checks: list[Check] = []
     is_after_failure = False
     for name in CODES_BY_CHECK:
@@ -218,7 +218,7 @@ def _failed_text(error: HookchainError, inspection: Inspection, sources: Collect
     return f"{kind}{error.detail}{hint}"
 
 
-def _passedtext_list(inspection: Inspection) -> dict[str, str | None]:
+def _passed_texts(inspection: Inspection) -> dict[str, str | None]:
     """Return what each check found; None for a check that had nothing to do."""
     request, settings = inspection.request, inspection.settings
     if settings is None:
@@ -226,11 +226,11 @@ def _passedtext_list(inspection: Inspection) -> dict[str, str | None]:
     events, verified = inspection.outcome.events, inspection.verified
     encoding = request.header("content-encoding") or "none"
     content_type = "present" if request.header("content-type") else "absent, so the body decides"
-    accepted_types = ", ".join(text_list(settings.get("content_types"))) or "any"
+    accepted_types = ", ".join(texts_at(settings, "content_types")) or "any"
     secrets = ", ".join(map(repr, secret_names(settings)))
     return {
         "path": _source_text(inspection.name, settings),
-        "method": f"{request.method}; this source accepts {', '.join(text_list(settings.get('methods')))}",
+        "method": f"{request.method}; this source accepts {', '.join(texts_at(settings, 'methods'))}",
         "size": f"{count_of(len(request.body), 'byte')} of at most {settings.get('max_body_bytes'):,}",
         "encoding": f"content encoding {encoding}",
         "content type": f"{content_type}; this source accepts {accepted_types}",
@@ -256,7 +256,7 @@ def _source_text(name: str, settings: JsonObject) -> str:
 
 
 def _address_text(request: Request, settings: JsonObject, verb: str = "is within") -> str:
-    blocks = text_list(settings.get("allow"))
+    blocks = texts_at(settings, "allow")
     if not blocks:
         return "any address may send"
     proxies = settings.get("trusted_proxies")

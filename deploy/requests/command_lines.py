@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests import events
 from deploy.requests.events import CONTENT_TYPES, MadeEvent
-from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, routes_from, source_url
+from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, source_url
 from shared.jsontext import JsonObject, list_at, to_json, value_at
 from shared.secrets import split_values, variable_name
 from shared.settings import LOCAL_PROJECT
@@ -146,9 +146,9 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
         return None
     name, entry = min(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES)
     url = source_url(name, ports)
-    routes = list_at(slices["transform"], "routes")
-    declared = events.declared_example(name, routes, slices.get("subscribe", {}).get("event_types"))
-    event_type = declared[0] if declared else events.routed_type(name, routes)
+    transform = slices["transform"]
+    declared = events.declared_example(transform, name, slices.get("subscribe", {}).get("event_types"))
+    event_type = declared[0] if declared else events.routed_type(transform, name)
     source = sources[name]
     event = events.make_first_event(
         source, event_type, declared[1] if declared else events.fitting_data(slices, name, event_type)
@@ -240,7 +240,7 @@ def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObj
     a signature or does not accept POST."""
     if "POST" not in list_at(source, "methods"):
         return ""
-    event_type = events.routed_type(name, list(routes_from(slices["transform"], name)))
+    event_type = events.routed_type(slices["transform"], name)
     event = events.make_example_event(source, event_type, events.fitting_data(slices, name, event_type))
     entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
     return next(filter(None, (example_line(url, entry, event, read) for entry in entries)), "")

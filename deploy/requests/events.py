@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 
 from deploy.client.hookchain.formats import FORMATS, encode_body
 from deploy.requests.samples import Fresh, load_sample, sample_names
-from deploy.requests.sources import may_match, page_headers, routes_from, text_list
+from deploy.requests.sources import destinations_from, may_match, page_headers, route_types, routes_from
 from deploy.terminal.command_line import CommandError
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, mapping_at, value_at
+from shared.jsontext import Json, JsonObject, mapping_at, texts_at, value_at
 from shared.subscribers.schema_example import example_of
 
 CONTENT_TYPES: Final[Mapping[str, str]] = {name: content_type for name, (_, content_type) in FORMATS.items()}
@@ -144,28 +144,20 @@ def sample_beside(config: Path | None) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def routed_type(source: str, routes: Sequence[Json]) -> str:
+def routed_type(transform: JsonObject, source: str) -> str:
     """Return an event type that some route from this source accepts."""
-    patterns = [types[0] for types in _routed_types(source, routes) if types]
+    patterns = route_types(routes_from(transform, source))
     return patterns[0].replace("*", "created") if patterns else DEFAULT_TYPE
 
 
-def declared_example(source: str, routes: Sequence[Json], event_types: Json) -> tuple[str, JsonObject] | None:
+def declared_example(transform: JsonObject, source: str, event_types: Json) -> tuple[str, JsonObject] | None:
     """Return the first event type that subscribers can get from this source and that has an example, and that."""
-    patterns = [pattern for types in _routed_types(source, routes) for pattern in types or ["*"]]
+    patterns = [pattern for route in routes_from(transform, source) for pattern in texts_at(route, "types") or ["*"]]
     for name, declared in mapping_at(event_types).items():
         example = value_at(declared, "examples", 0)
         if isinstance(example, dict) and any(fnmatch.fnmatchcase(name, each) for each in patterns):
             return name, example
     return None
-
-
-def _routed_types(source: str, routes: Sequence[Json]) -> Iterator[list[str]]:
-    """Yield the patterns of each route from this source; none for a route that accepts all types."""
-    for route in routes:
-        sources = value_at(route, "from")
-        if sources is None or source in text_list(sources):
-            yield text_list(value_at(route, "types"))
 
 
 def _json_object(path: Path, content: bytes) -> JsonObject:
@@ -232,17 +224,8 @@ def _fields(
     slices: Mapping[str, JsonObject], source: str, event_type: str
 ) -> Iterator[tuple[tuple[str, ...], str | None]]:
     """Yield the paths below `data` that destinations read, with the type of a column."""
-    for name in _destinations(slices, source, event_type):
+    for name in destinations_from(slices.get("transform", {}), source, event_type):
         yield from _read_paths(value_at(slices.get("notify", {}), "destinations", name, "settings"))
-
-
-def _destinations(slices: Mapping[str, JsonObject], source: str, event_type: str) -> dict[str, None]:
-    reached: dict[str, None] = {}
-    for route in routes_from(slices.get("transform", {}), source):
-        types = text_list(route.get("types"))
-        if not types or may_match(types, event_type):
-            reached |= dict.fromkeys(text_list(route.get("to")))
-    return reached
 
 
 def _read_paths(settings: Json) -> Iterator[tuple[tuple[str, ...], str | None]]:

@@ -5,7 +5,7 @@ The smoke test signs one as its source needs, and names the recipients that its 
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from deploy.terminal.command_line import CommandError
 from functions.receive.admission import requested_url
 from functions.receive.source import read_sources
 from shared import errors, http
-from shared.jsontext import Json, JsonObject, mapping_at
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at
 from shared.signatures import auth_scheme, content_signing
 
 
@@ -125,18 +125,11 @@ def possible_recipients(slices: Mapping[str, JsonObject], source: str, event_typ
 
     `where` and steps may still stop the event.
     """
-    names: dict[str, None] = {}
-    for route in sources.routes_from(slices["transform"], source):
-        types = _texts(route.get("types"))
-        if event_type is None or not types or sources.may_match(types, event_type):
-            names.update(dict.fromkeys(_texts(route.get("to"))))
-    return list(_recipients(slices["notify"], list(names)))
-
-
-def _recipients(notify: JsonObject, names: list[str]) -> Iterator[Recipient]:
-    for name in names:
-        destination = mapping_at(notify, "destinations", name)
-        yield Recipient(name, str(destination.get("kind")), _addresses(mapping_at(destination, "settings")))
+    found = mappings_at(slices["notify"], "destinations")
+    return [
+        Recipient(name, str(found[name].get("kind")), _addresses(mapping_at(found[name], "settings")))
+        for name in sources.destinations_from(slices["transform"], source, event_type)
+    ]
 
 
 def _addresses(settings: JsonObject) -> str:

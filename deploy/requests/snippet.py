@@ -5,14 +5,14 @@ The secret comes from the environment, and only a 2xx response counts as success
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from deploy.requests import command_lines, events, sources
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 
 FOLDER: Final = Path(__file__).resolve().parent / "snippets"
@@ -70,7 +70,7 @@ class Sender:
         return f"{start}export {self.variable}=...\n" if self.variable else ""
 
 
-def find_sender(source: str, settings: JsonObject, url: str, routes: Sequence[Json]) -> Sender:
+def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObject) -> Sender:
     """Return what a snippet for this source needs; `settings` are its part of receive's slice.
 
     Raises ValueError where an application cannot send to it.
@@ -85,7 +85,7 @@ def find_sender(source: str, settings: JsonObject, url: str, routes: Sequence[Js
             f"the source {source!r} needs {schemes} as its provider signs. Send a sample with `hookchain trigger`, "
             "or give your application a source of its own."
         )
-    event_type = events.routed_type(source, routes)
+    event_type = events.routed_type(transform, source)
     location = events.first_location(settings.get("type")) or "data.event"
     path = tuple(location.split(".")[1:]) if location.startswith("data.") else ()
     event = events.make_example_event(settings, event_type)

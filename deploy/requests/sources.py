@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from deploy.config import checkout, configured, running_dev
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, value_at
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at, value_at
 from shared.secrets import variable_name
 
 if TYPE_CHECKING:
@@ -109,24 +109,29 @@ def provider_key(have: configured.Configured, name: str) -> str:
     return str(value_at(have.document, "sources", name, "provider") or "")
 
 
-def routes_from(transform: JsonObject, source: str) -> Iterator[JsonObject]:
-    for route in objects_at(transform, "routes"):
-        if route.get("from") is None or source in text_list(route.get("from")):
-            yield route
+def routes_from(transform: JsonObject, source: str) -> list[JsonObject]:
+    routes = objects_at(transform, "routes")
+    return [each for each in routes if each.get("from") is None or source in texts_at(each, "from")]
 
 
 def route_types(routes: Sequence[Json]) -> list[str]:
     """Return the event types that the routes name."""
-    return [each for route in routes if isinstance(route, dict) for each in text_list(route.get("types"))]
+    return [each for route in routes for each in texts_at(route, "types")]
+
+
+def destinations_from(transform: JsonObject, source: str, event_type: str | None) -> list[str]:
+    """Return the destinations of routes from this source that may match the type; any type if it is None."""
+    reached: dict[str, None] = {}
+    for route in routes_from(transform, source):
+        types = texts_at(route, "types")
+        if event_type is None or not types or may_match(types, event_type):
+            reached |= dict.fromkeys(texts_at(route, "to"))
+    return list(reached)
 
 
 def may_match(patterns: Sequence[str], event_type: str) -> bool:
     """Return whether a pattern matches events of the type, at least with some action."""
     return any(fnmatch.fnmatchcase(event_type, each) or each.startswith(f"{event_type}.") for each in patterns)
-
-
-def text_list(value: Json) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else []
 
 
 _SIGNING_SECRET: Final = "the secret that it signs with"  # noqa: S105 a label
@@ -186,7 +191,7 @@ def sender_settings(
 ) -> Iterator[SenderSettings]:
     """Yield the settings of each source. `providers` has the provider of each source that names one."""
     for name, source in compiled_sources(slices["receive"]).items():
-        routes = list(routes_from(slices["transform"], name))
+        routes = routes_from(slices["transform"], name)
         auth = auth_entries(source)
         provider = providers.get(name)
         event_types = provider.event_types if provider else None
@@ -195,13 +200,13 @@ def sender_settings(
         bus = source.get("bus")
         if isinstance(bus, dict):
             setup = bus_setup(bus)
-        is_every_type = not all(text_list(route.get("types")) for route in routes)
-        patterns = [] if is_every_type else list(dict.fromkeys(route_types(list(routes))))
+        is_every_type = not all(texts_at(route, "types") for route in routes)
+        patterns = [] if is_every_type else list(dict.fromkeys(route_types(routes)))
         yield SenderSettings(
             name,
             provider.name if provider else None,
             _url_with_placeholder(public_url if isinstance(public_url, str) else f"{base_url}/{name}", auth),
-            tuple(text_list(source.get("methods"))) or ("POST",),
+            tuple(texts_at(source, "methods")) or ("POST",),
             (("its bus alone: a request of anybody else is rejected",),)
             if bus
             else tuple(dict.fromkeys(tuple(_setting_lines(entry)) for entry in auth)),

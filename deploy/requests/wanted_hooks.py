@@ -6,19 +6,19 @@ from deploy.config.sections.provider_event_types import known_event_types
 from deploy.config.sections.source import SourceConfig
 from deploy.hooks.kind import HookKind, Wanted, provider_events
 from deploy.hooks.kinds import KINDS
-from deploy.requests.sources import route_types, routes_from, text_list
+from deploy.requests.sources import route_types, routes_from
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import Json, JsonObject, value_at
+from shared.jsontext import Json, JsonObject, texts_at, value_at
 
 
 def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str) -> Wanted:
     """Return the hook without its secret. `transform` is that function's slice. Raises CommandError."""
     assert source.provider
     kind = KINDS[source.provider]
-    routes: list[Json] = list(routes_from(transform, name))
+    routes = routes_from(transform, name)
     if not routes:
         raise CommandError(f"{name}: no route takes its events, so no hook is needed")
-    is_every_type = not all(text_list(each.get("types")) for each in routes if isinstance(each, dict))
+    is_every_type = not all(texts_at(each, "types") for each in routes)
     try:
         events = None if is_every_type else provider_events(kind, _selected_types(source, name, kind, routes))
     except ValueError as error:

@@ -7,13 +7,13 @@ from typing import Final, TypeAlias
 
 from deploy.config import config_file, configuration
 from deploy.config.slices import destinations_of_kind
-from deploy.requests.sources import compiled_sources, text_list
+from deploy.requests.sources import compiled_sources
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic, Settings
 from functions.notify.destinations.object import Settings as ObjectSettings
 from functions.receive.source import RECOVERED_NAME
 from shared import ports
-from shared.jsontext import JsonObject, mapping_at
+from shared.jsontext import JsonObject, mapping_at, texts_at
 
 BIGQUERY: Final = "bigquery"
 OBJECT: Final = "object"
@@ -98,7 +98,7 @@ class BusSource:
     @property
     def events(self) -> tuple[str, ...]:
         """Return the events that a bucket reports, such as `finalize`."""
-        return tuple(text_list(self.settings.get("events")))
+        return tuple(texts_at(self.settings, "events"))
 
 
 def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:

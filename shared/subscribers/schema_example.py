@@ -5,7 +5,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeGuard
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, texts_at
 from shared.subscribers.standalone_schema import pointer_of, value_at
 
 MAX_DEPTH: Final = 12
@@ -139,17 +139,14 @@ class _Maker:
         return found
 
     def _object(self, schema: JsonObject, depth: int) -> Json:
-        described, required = schema.get("properties"), schema.get("required")
-        properties = described if isinstance(described, dict) else {}
-        names = [str(each) for each in required] if isinstance(required, list) else []
+        properties, names = mapping_at(schema, "properties"), texts_at(schema, "required")
         optional = [name for name, each in properties.items() if name not in names and each is not False]
         other = schema.get("additionalProperties", {})
         wanted = [*names, *optional] if depth < MAX_DEPTH_OF_OPTIONAL else names
         return {name: self.make(properties.get(name, other), name, depth + 1) for name in wanted}
 
     def _array(self, schema: JsonObject, name: str, depth: int) -> Json:
-        first = schema.get("prefixItems")
-        leading = first if isinstance(first, list) else []
+        leading = list_at(schema, "prefixItems")
         least, most = schema.get("minItems"), schema.get("maxItems")
         at_least = min(least, MAX_ITEMS) if isinstance(least, int) else 0
         has_optional = depth < MAX_DEPTH_OF_OPTIONAL and isinstance(schema.get("items"), dict)

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.config.compiler import compile_file
 from deploy.requests.snippet import find_sender, make_snippet
-from deploy.requests.sources import compiled_sources, routes_from
+from deploy.requests.sources import compiled_sources
 from tests.databases import postgresql
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
 from tests.processes import PATIENCE_SECONDS, ROOT, wait_for
@@ -43,7 +43,7 @@ def snippet(language: str, url: str) -> str:
     slices = compile_file(RECIPE, {})
     settings = compiled_sources(slices["receive"])[SOURCE]
     assert isinstance(settings, dict)
-    return make_snippet(language, find_sender(SOURCE, settings, url, list(routes_from(slices["transform"], SOURCE))))
+    return make_snippet(language, find_sender(SOURCE, settings, url, slices["transform"]))
 
 
 @pytest.fixture

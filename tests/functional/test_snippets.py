@@ -55,7 +55,7 @@ class Receive:
     def snippet(self, language: str, source: str, name: str) -> Path:
         settings = self.sources[source]
         assert isinstance(settings, dict)
-        sender = find_sender(source, settings, f"http://127.0.0.1:{self.port}/{source}", [])
+        sender = find_sender(source, settings, f"http://127.0.0.1:{self.port}/{source}", {})
         path = self.folder / name
         path.write_text(make_snippet(language, sender), encoding="utf-8")
         return path

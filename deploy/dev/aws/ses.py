@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.sendgrid import SendGrid
-from shared.jsontext import Json, JsonObject, from_json, to_json
+from shared.jsontext import Json, JsonObject, from_json, texts_at, to_json
 
 MAX_BODY_BYTES: Final = 56_000_000
 """40 MB in base64."""
@@ -53,7 +53,7 @@ def mail_document(request: Json) -> JsonObject:
     """Return a request to SendEmail with raw content as a request to SendGrid. Raises ValueError and LookupError."""
     destination, content = _object(_object(request)["Destination"]), _object(_object(request)["Content"])
     message = RawMessage(base64.b64decode(str(_object(content["Raw"])["Data"])))
-    people = {field: message.people(_texts(destination.get(key))) for field, key in _RECIPIENTS}
+    people = {field: message.people(texts_at(destination, key)) for field, key in _RECIPIENTS}
     document: JsonObject = {
         "from": message.people(message.addresses("from"))[0],
         "personalizations": [{field: addresses for field, addresses in people.items() if addresses}],
@@ -131,7 +131,3 @@ def _object(value: Json) -> JsonObject:
     if not isinstance(value, dict):
         raise ValueError("not an object")
     return value
-
-
-def _texts(value: Json) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else []

@@ -15,7 +15,7 @@ from deploy.requests.sources import auth_entries, compiled_sources, source_lines
 from deploy.secrets.needs import missing_effect
 from deploy.terminal.output import count_of
 from deploy.topology.buses import bus_sources
-from shared.jsontext import Json, JsonObject, mapping_at
+from shared.jsontext import JsonObject, mapping_at
 from shared.secrets import variable_name
 
 TryLine = Callable[[dict[str, JsonObject], running_dev.Ports, Path | None], str | None]
@@ -213,12 +213,12 @@ def _command_to_try(setup: Setup, line_of: TryLine) -> str | None:
 
 def _trigger_commands(setup: Setup, sources: JsonObject) -> list[str]:
     """`hookchain trigger` for the providers that have a sample which can be signed here."""
-    providers, routes = setup.configuration.providers, setup.configuration.slices["transform"].get("routes")
+    providers, transform = setup.configuration.providers, setup.configuration.slices["transform"]
     commands = []
     for name, provider in providers.items():
         if samples.sample_names(provider) and any(_can_sign(auth) for auth in auth_entries(sources.get(name))):
             is_only = list(providers.values()).count(provider) == 1
-            wanted = events.routed_type(name, routes if isinstance(routes, list) else [])
+            wanted = events.routed_type(transform, name)
             options = [
                 *([wanted] if wanted in samples.sample_names(provider) else []),
                 *([] if is_only else ["--source", name]),
@@ -232,11 +232,9 @@ def _can_sign(auth: JsonObject) -> bool:
 
 
 def _link_commands(setup: Setup, sources: JsonObject) -> list[str]:
-    routes: Json = setup.configuration.slices["transform"].get("routes")
+    transform = setup.configuration.slices["transform"]
     return [
-        shlex.join(
-            [program(), "link", name, f"event={events.routed_type(name, routes if isinstance(routes, list) else [])}"]
-        )
+        shlex.join([program(), "link", name, f"event={events.routed_type(transform, name)}"])
         for name, source in sources.items()
         if any(auth.get("scheme") == "link" for auth in auth_entries(source))
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli import hooks
-from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
+from deploy.cli.command import DONE, NOT_DONE, error_text, parser, run_command, whole_number_option
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
 from deploy.doctor.checks import (
@@ -32,6 +32,7 @@ from deploy.secrets.needs import HOOK, Need, missing_effect, needs
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
+from shared.errors import HookchainError
 from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.secrets import SECRET_NAME
 from shared.times import time_text
@@ -219,11 +220,21 @@ def set_secret(options: argparse.Namespace, platform: Platform) -> int:
         print(f"{need.name}: {line}")
     if before and before.values and need.readers and not set(before.values) & set(values):
         print(f"{need.name}: its old value is no longer accepted; `rotate` keeps the old value for a while")
-        if call := _hooks_call(options, platform):
-            for line in asyncio.run(hooks.lines_after_set(call, need.name, before.values)):
-                print(f"{need.name}: {line}")
+        for line in _lines_about_hooks(options, platform, need.name, before.values):
+            print(f"{need.name}: {line}")
     _print_notes(options, place, need, values)
     return DONE
+
+
+def _lines_about_hooks(
+    options: argparse.Namespace, platform: Platform, name: str, before: Sequence[str]
+) -> Sequence[str]:
+    """Return what must follow at the providers. The secret is set, whatever is known of its hooks."""
+    call = _hooks_call(options, platform)
+    try:
+        return asyncio.run(hooks.lines_after_set(call, name, before)) if call else ()
+    except (CommandError, HookchainError) as fault:
+        return [f"it is not known whether a hook signs with the old value: {error_text(fault)}"]
 
 
 def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:

@@ -28,6 +28,7 @@ from deploy.platforms.platform import CLOUD, Platform
 from deploy.terminal.command_line import CommandError
 from shared.cloud import platform as cloud_platform
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
+from shared.errors import Temporary
 from shared.jsontext import JsonObject, value_at
 from shared.times import rfc3339, unix_seconds
 from tests.fakes.command import Command, as_objects, exit_code
@@ -839,6 +840,18 @@ def test_a_secret_that_is_set_names_the_hooks_that_sign_with_the_old_value(
     world("apply", "github", "--yes")
     assert advice in command("secrets", "set", "github-secret", "--random")
     assert "changed" in world("apply", "github", "--yes")
+
+
+def test_a_secret_is_set_although_nothing_is_known_of_its_hooks(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(_: Platform) -> object:
+        raise Temporary("documents_unavailable", "the database does not exist")
+
+    monkeypatch.setattr(hooks_command, "_read_rows", unavailable)
+    output = command("secrets", "set", "github-secret", "--random")
+    assert "it is not known whether a hook signs with the old value: the database does not exist" in output
+    assert world.values("GITHUB_SECRET") != [SECRET]
 
 
 def test_the_tokens_of_hooks_are_listed_and_set_without_advice_for_secrets(

@@ -269,7 +269,8 @@ def test_json_on_a_page_is_json() -> None:
 
 def test_every_block_is_of_a_kind_that_is_run_or_checked() -> None:
     kinds = {"sh", "python", "yaml", "json", ""}
-    assert not [named(block) for block in all_blocks() if block.language not in kinds]
+    by_test_serve_proxies = {"caddyfile", "nginx"}
+    assert not [named(block) for block in all_blocks() if block.language not in kinds | by_test_serve_proxies]
 
 
 def test_the_readme_is_short_and_its_commands_are_seen() -> None:
@@ -283,5 +284,5 @@ def test_the_targets_of_make_that_the_pages_name_exist() -> None:
     targets = set(re.findall(r"^  make (\S+)", output, re.MULTILINE))
     assert {"dev", "test", "check", "bench", "bundle"} <= targets
     for page in pages():
-        named_here = set(re.findall(r"(?:`|^    |^)make ([a-z-]+)", page.read_text(), re.MULTILINE))
+        named_here = set(re.findall(r"(?:`|^    |^)make ([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
         assert named_here <= targets, page

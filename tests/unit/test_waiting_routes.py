@@ -16,6 +16,7 @@ from functions.transform.hosts import BREAKER, StepHosts
 from functions.transform.program import read_program
 from functions.transform.routes import Routes
 from functions.transform.transform import Transformer
+from shared import waiting_route
 from shared.dead_letter_message import dead_letter_from
 from shared.errors import Permanent, Temporary
 from shared.event import Event, event_json, to_cloudevent
@@ -414,6 +415,12 @@ async def test_a_wait_that_cannot_be_read_is_a_dead_letter(broken: JsonObject) -
     await world.bus.publish(DELIVERIES, [BusMessage(json.dumps(document).encode())])
     await world.run(1)
     assert [letter["code"] for letter in world.letters] == ["malformed_event"]
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "²", "-1", "1.5", ""])
+def test_a_number_of_a_run_that_is_none_counts_as_none(text: str) -> None:
+    attributes = {waiting_route.ROUTE: "r", **dict.fromkeys((waiting_route.RUN, waiting_route.TRIES), text)}
+    assert waiting_route.route_run(attributes) == waiting_route.RouteRun("r", 0, 0, 0)
 
 
 @pytest.mark.parametrize("attributes", [{}, {"due": "7"}], ids=["its wait", "its due row"])

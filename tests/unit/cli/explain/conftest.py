@@ -15,6 +15,7 @@ sources:
   behind: {auth: none, allow: [192.0.2.0/24], trusted_proxies: 1}
   go: {methods: [GET], auth: {scheme: link, secret: link-key}}
   open: {auth: none, content_types: [application/json]}
+  small: {auth: none, max_body_bytes: 10}
   lost: {auth: {scheme: bearer, secret: nowhere-to-be-found}}
   sns: {provider: aws_sns}
   echo: {auth: none, respond: {content_type: text/plain, body: "thanks, {{ data.name }}"}}

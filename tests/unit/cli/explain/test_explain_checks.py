@@ -77,6 +77,7 @@ def test_a_link_is_reported_with_its_end(
         (("--url", "http://localhost/githb"), "unknown_source", "path"),
         (("--source", "open", "--method", "DELETE"), "method_not_allowed", "method"),
         (("--source", "open", "-H", "Content-Length: 99999999999"), "body_too_large", "size"),
+        (("--source", "small"), "body_too_large", "size"),
         (
             ("--source", "open", "-H", "Content-Type: application/json", "-H", "Content-Encoding: br"),
             "unsupported_encoding",

@@ -41,7 +41,7 @@ class Subject:
     def attempt_time(self, delay_seconds: float = 0.0) -> str:
         """Return when deliveries are attempted that are due after `delay_seconds`."""
         if not self._is_running:
-            return "once `hookchain dev` runs"
+            return f"once `{running_dev.command_of(self.options.state)}` runs"
         return f"within {output.duration_text(self.traits.sweep_seconds + delay_seconds)}"
 
     async def stopped_by(self, now: float) -> str | None:

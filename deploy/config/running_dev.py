@@ -142,14 +142,13 @@ def write_dev_file(
     aws: Mapping[str, str] | None = None,
     env_file: Path | None = None,
     reloads: bool = True,
-    is_production: bool = False,
 ) -> None:
     """Write the file.
 
     `config` is None in the mode without a file. `sends_mail`: mails are sent to people. `by_name`: `hookchain dev` was
     started with the name of its configuration. `faults`: why the files as they are now are not the ones served.
     `aws`: the environment of a function, where the functions run on the local AWS. `reloads`: a configuration that
-    changes is served at once. `is_production`: `hookchain serve` runs, not `hookchain dev`.
+    changes is served at once.
     """
     document: Json = {
         "process": os.getpid(),
@@ -162,7 +161,6 @@ def write_dev_file(
         "faults": faults,
         "aws": None if aws is None else dict(aws),
         "env_file": None if env_file is None else str(env_file.absolute()),
-        "production": is_production,
         "unchanged_since": None if reloads or config is None else time.time(),
     }
     descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -179,13 +177,16 @@ def read_hint(state: Path) -> Hint | None:
     return Hint(str(document.get("trial", "")), tuple(map(str, list_at(document, "sources"))))
 
 
+PRODUCTION_FILE: Final = "production"
+"""An empty file in the state of `hookchain serve`, whose deliveries leave this machine."""
+
+
 def is_production(state: Path) -> bool:
-    """Return whether what runs with the state folder is `hookchain serve`."""
-    return value_at(read_dev_file(state), "production") is True
+    return (state / PRODUCTION_FILE).exists()
 
 
 def command_of(state: Path) -> str:
-    """Return the command that runs with the state folder, `hookchain dev` if none does."""
+    """Return the command that runs with the state folder."""
     return "hookchain serve" if is_production(state) else "hookchain dev"
 
 
@@ -228,7 +229,7 @@ def outdated(state: Path) -> str:
     since, config = document.get("unchanged_since"), str(document.get("config"))
     with suppress(OSError):  # the file is gone: what is served is not older than it
         if isinstance(since, float) and Path(config).stat().st_mtime > since:
-            if document.get("production"):
+            if is_production(state):
                 return f"{config} has changed since `hookchain serve` read it: send it SIGHUP to serve it"
             return f"{config} has changed since `hookchain dev --no-reload` read it: restart that to serve it"
     return ""

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.running_dev import PAUSE_FILE
+from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE
 from deploy.dev.pubsub.messages import content_of
 from deploy.dev.pubsub.store import FILE_NAME as BUS
-from deploy.dev.supervisor.state_folder import PRODUCTION_FILE, damage_of
+from deploy.dev.supervisor.state_folder import damage_of
 from deploy.history.local import FORGOTTEN_FILE, read_forgotten, read_slice
 from deploy.history.stored_messages import event_in, message_json
 from deploy.secrets.needs import needs

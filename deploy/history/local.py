@@ -70,7 +70,8 @@ def _troubles(folder: Path) -> Iterator[str]:
     """Yield why events are not processed: nothing runs, a function does not answer, or the ledger is locked."""
     ports = running_ports(folder)
     if ports is None:
-        yield "nothing is processed until `make dev` runs with this state folder"
+        command = "hookchain serve" if running_dev.is_production(folder) else "make dev"
+        yield f"nothing is processed until `{command}` runs with this state folder"
         return
     for name in ("transform", "notify") if read_aws_environ(folder) is None else ():
         connection = HTTPConnection(HOST, ports.named()[name], timeout=ANSWER_SECONDS)

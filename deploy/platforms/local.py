@@ -110,7 +110,7 @@ class LocalPlatform:
         ports = local.running_ports(self.folder)
         if ports is None:
             hint = f"Start `make dev`, or use --platform gcp or --platform aws. {running_dev.OTHER_FOLDER}"
-            raise CommandError(f"no `hookchain dev` runs with {self.folder}. {hint}")
+            raise CommandError(f"no `{running_dev.command_of(self.folder)}` runs with {self.folder}. {hint}")
         return f"http://{running_dev.HOST}:{ports.receive}"
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:

@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from deploy.config.running_dev import PRODUCTION_FILE, is_production
 from deploy.dev.pubsub.store import read_waiting
 from deploy.dev.supervisor.processes import Production
 from deploy.history.local_journal import FILE_NAME as SEARCH
@@ -37,8 +38,6 @@ OURS: Final = (FILE_NAME, "bus.db", "journal.db", "ledger.db", "mail.db")
 """Every folder that has been a state folder has one of them."""
 LEAST_FREE_BYTES: Final = 4 * MIB
 """A start writes less than one MiB, and a running pipe answers 503 while its disk is full."""
-PRODUCTION_FILE: Final = "production"
-"""An empty file in the state of `hookchain serve`, whose deliveries leave this machine."""
 
 
 class StateFault(Exception):
@@ -113,7 +112,7 @@ def locked(state: Path, command: str = "make dev") -> Iterator[None]:
             file.seek(0)
             owner = file.read().strip() or "unknown"
             advice = f"Stop that one, or use another folder: HOOKCHAIN_STATE=FOLDER {command}"
-            user = "`hookchain serve`" if (state / PRODUCTION_FILE).exists() else "another `make dev`"
+            user = "`hookchain serve`" if is_production(state) else "another `make dev`"
             raise StateFault(f"{state}: is in use by {user} (process {owner}). {advice}") from error
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -184,15 +183,14 @@ def require_undamaged(state: Path) -> None:
 
 def require_development(state: Path) -> None:
     """Raises StateFault for the state of `hookchain serve`."""
-    if (state / PRODUCTION_FILE).exists():
+    if is_production(state):
         rule = "is the state of `hookchain serve`, whose mails `hookchain dev` would keep to itself"
         raise StateFault(f"{state}: {rule}. {_another('make dev')}.")
 
 
 def require_production(state: Path, options: Production) -> None:
     """Mark a new state folder as one of `hookchain serve`, or one that it may take over. Raises StateFault."""
-    mark = state / PRODUCTION_FILE
-    if not mark.exists():
+    if not is_production(state):
         if any((state / name).exists() for name in OURS if name != FILE_NAME) and not options.is_confirmed:
             found = f"{state}: was made by `hookchain dev`"
             if not options.is_adopted:
@@ -200,7 +198,7 @@ def require_production(state: Path, options: Production) -> None:
             would = "\n".join(f"  {line}" for line in waiting_lines(state))
             advice = "To take it over: hookchain serve --adopt --yes"
             raise StateFault(f"{found}. This would be sent for real:\n{would}\n{advice}")
-        mark.touch(mode=PRIVATE_FILE)
+        (state / PRODUCTION_FILE).touch(mode=PRIVATE_FILE)
 
 
 _UNFINISHED: Final = """

@@ -306,7 +306,6 @@ class Supervisor:
             stack.function_environ(setup.ports.apis) if setup.is_aws else None,
             setup.options.env_file,
             setup.options.reload,
-            setup.options.production is not None,
         )
 
     async def _start(self) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from deploy.cli import serve
 from deploy.config.running_dev import PAUSE_FILE, ports_from
 from deploy.dev.inspector.app import make_app, open_backend
+from deploy.dev.local_status import local_version
 from deploy.dev.supervisor import setup, state_folder
 from deploy.dev.supervisor.output import JsonView
 from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
@@ -201,9 +202,11 @@ def test_state_of_dev_is_taken_over_only_after_what_would_be_sent_was_listed(tmp
         state_folder.require_development(tmp_path)
 
 
-def test_a_new_folder_needs_nobodys_permission(tmp_path: Path) -> None:
+def test_a_new_folder_needs_nobodys_permission_and_is_named_by_the_commands(tmp_path: Path) -> None:
     with state_folder.locked(tmp_path / "state"):
         state_folder.require_production(tmp_path / "state", Production())
+    version = local_version(tmp_path / "state")
+    assert (version.name, version.trouble) == ("hookchain serve", "not up: hookchain serve")
 
 
 @pytest.mark.parametrize("name", ["bus.db", "ledger.db", "journal.db", "search.db"])

@@ -43,6 +43,7 @@ GROUPS: Final = {
         "steps": Command("List the steps, or show the settings and an example of one", "look_up"),
         "destinations": Command("List the kinds of destinations, or show the settings and examples of one", "look_up"),
         "schema": Command("Print the JSON Schema of the configuration, for editors", "look_up"),
+        "map": Command("Draw sources, routes, steps and destinations as one picture (SVG)"),
     },
     "Operate": {
         "status": Command("Show what is running, recent events, backlog and problems"),

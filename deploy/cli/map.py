@@ -1,0 +1,40 @@
+"""`hookchain map`: the sources, routes, steps and destinations of a configuration as one picture."""
+
+import argparse
+from typing import Final
+
+from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
+from deploy.config.configured import add_configuration, configured
+from deploy.explain.config_map import arrange, draw, matching, read_routing, rows_of
+
+DETAILS: Final = """\
+The picture is SVG, with the colours of a light or a dark screen: a browser, a README and a review can show it. The tab
+Map of the page shows the same picture with counts and troubles."""
+EXAMPLES: Final = """\
+  hookchain map > map.svg
+  hookchain map --group > map.svg       draw one box for the routes of the same sources
+  hookchain map --find crm > map.svg    draw the routes that lead to `crm`, or contain it"""
+
+
+def main(arguments: list[str]) -> int:
+    codes = "0 done, 1 no such route or the configuration has faults, 2 usage error"
+    command = parser("map", EXAMPLES, details=DETAILS, exit_codes=codes)
+    find_help = "draw only routes with this text in the name of a source, step, destination or the route"
+    command.add_argument("--find", metavar="TEXT", help=find_help)
+    command.add_argument("--group", action="store_true", help="draw one box for the routes of the same sources")
+    add_configuration(command)
+    options = command.parse_args(arguments)
+    return run_command("map", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    routing = read_routing(configured(options).slices)
+    found = matching(routing, options.find or "")
+    if not found.routes and not found.sources and not found.destinations:
+        report("map", f"no route, source, step or destination has the text {options.find!r}")
+        return NOT_DONE
+    rows = rows_of(found, is_grouped=options.group)
+    svg = draw(arrange(found, rows))
+    # Character references, because standard output may have another encoding than UTF-8.
+    print(svg.encode("ascii", "xmlcharrefreplace").decode("ascii"), end="")
+    return DONE

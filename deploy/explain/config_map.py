@@ -1,0 +1,559 @@
+"""The map of a configuration: sources, routes, steps and destinations as one picture, left to right.
+
+`read_routing` reads the compiled slices, `rows_of` chooses and groups the routes, `arrange` computes positions, and
+`draw` writes them as SVG. All of them are pure. `hookchain map` and the page draw the same picture.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from statistics import fmean
+from typing import Final, Literal, TypeAlias, get_args
+from urllib.parse import quote, urlencode
+
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at
+
+EVERY_SOURCE: Final = "*"
+"""The key of the box that stands for all sources, where a route has `from: all`. No source has this name."""
+STYLE_FILE: Final = Path(__file__).parent / "map.css"
+
+Kind: TypeAlias = Literal["source", "route", "destination"]
+Level: TypeAlias = Literal["", "off", "warn", "bad"]
+"""How urgent a state is. `off`: the configuration disables it, which is no trouble."""
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteInfo:
+    """A route. `sources` is empty if it takes events of all of them; `steps` are their names in order."""
+
+    name: str
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    steps: tuple[str, ...] = ()
+    selects: str = ""
+    is_enabled: bool = True
+
+    @property
+    def group_key(self) -> str:
+        return ",".join(self.sources) or EVERY_SOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The sources and destinations by name, each with a short description, and the routes."""
+
+    sources: Mapping[str, str]
+    routes: Sequence[RouteInfo]
+    destinations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state of a source, route or destination that an operator must know. `word` is empty if it works."""
+
+    level: Level = ""
+    word: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The number of events or deliveries in the last hour; with `is_more`, there were more.
+
+    per_minute  None if it is not known
+    failed      how many deliveries became dead letters
+    """
+
+    count: int = 0
+    is_more: bool = False
+    per_minute: float | None = None
+    failed: int = 0
+
+    @property
+    def text(self) -> str:
+        if not self.count and not self.failed:
+            return "0"
+        rate = "" if self.per_minute is None else f" · {rate_text(self.per_minute)}"
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.count}{'+' if self.is_more else ''}{rate}{failed}"
+
+
+def rate_text(per_minute: float) -> str:
+    if per_minute >= 60:
+        return f"{per_minute / 60:.3g}/s"
+    return f"{per_minute:.2g}/min" if per_minute >= 1 else f"{per_minute * 60:.2g}/h"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The states and the traffic of now. States are by kind and name, traffic is by source and by route and destination."""
+
+    states: Mapping[tuple[Kind, str], State] = field(default_factory=dict)
+    sources: Mapping[str, Traffic] = field(default_factory=dict)
+    lines: Mapping[tuple[str, str], Traffic] = field(default_factory=dict)
+
+
+# Reading the configuration
+
+
+def read_routing(slices: Mapping[str, JsonObject]) -> Routing:
+    """Return the routing of the compiled slices of `receive`, `transform` and `notify`."""
+    transform = slices.get("transform", {})
+    destinations = mappings_at(slices.get("notify", {}), "destinations")
+    return Routing(
+        sources={
+            name: _source_text(mapping_at(each))
+            for name, each in mapping_at(slices.get("receive", {}), "sources").items()
+        },
+        routes=[_route_info(each) for each in objects_at(transform, "routes")],
+        destinations={name: _destination_text(each) for name, each in destinations.items()},
+    )
+
+
+def _source_text(source: JsonObject) -> str:
+    if bus := mapping_at(source, "bus"):
+        return str(bus.get("kind", ""))
+    schemes = dict.fromkeys(str(each.get("scheme")) for each in objects_at(source, "auth"))
+    return ", ".join(schemes) or "no authentication"
+
+
+def _destination_text(destination: JsonObject) -> str:
+    kind, otherwise = destination.get("kind"), destination.get("otherwise")
+    return f"{kind}, otherwise {otherwise}" if otherwise else str(kind)
+
+
+def _route_info(route: JsonObject) -> RouteInfo:
+    types = _texts(route.get("types"))
+    selects = [", ".join(types) or "every type"]
+    if route.get("where"):
+        selects.append("where")
+    if route.get("else"):
+        selects.append("else")
+    return RouteInfo(
+        name=str(route.get("name")),
+        sources=_texts(route.get("from")),
+        destinations=tuple(dict.fromkeys(_texts(route.get("to")))),
+        steps=tuple(name for step in objects_at(route, "steps") for name in step),
+        selects=" · ".join(selects),
+        is_enabled=route.get("enabled") is not False,
+    )
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+# Choosing and grouping routes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A route, or the routes that take events of the same sources, as one box."""
+
+    routes: tuple[RouteInfo, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.routes[0].sources or (EVERY_SOURCE,)
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for route in self.routes for name in route.destinations))
+
+
+def matching(routing: Routing, text: str) -> Routing:
+    """Return the routes that contain the text in the name of any of their parts, and what they lead from and to."""
+    wanted = text.casefold().strip()
+    if not wanted:
+        return routing
+    routes = [each for each in routing.routes if _contains(each, wanted)]
+    used_sources = {name for each in routes for name in each.sources}
+    used_destinations = {name for each in routes for name in each.destinations}
+    return Routing(
+        {name: each for name, each in routing.sources.items() if name in used_sources or wanted in name.casefold()},
+        routes,
+        {
+            name: each
+            for name, each in routing.destinations.items()
+            if name in used_destinations or wanted in name.casefold()
+        },
+    )
+
+
+def _contains(route: RouteInfo, wanted: str) -> bool:
+    names = (route.name, route.selects, *route.sources, *route.steps, *route.destinations)
+    return any(wanted in name.casefold() for name in names)
+
+
+def rows_of(routing: Routing, *, is_grouped: bool = False, opened: Iterable[str] = ()) -> list[Row]:
+    """Return the rows of the map in the order of their sources. If grouped, only the groups in `opened` are listed."""
+    position = {name: number for number, name in enumerate(routing.sources)}
+    by_sources: dict[str, list[RouteInfo]] = {}
+    for route in routing.routes:
+        by_sources.setdefault(route.group_key, []).append(route)
+    order = sorted(
+        by_sources, key=lambda key: min((position.get(name, len(position)) for name in key.split(",")), default=0)
+    )
+    open_keys = set(opened)
+    rows: list[Row] = []
+    for key in order:
+        if is_grouped and key not in open_keys:
+            rows.append(Row(tuple(by_sources[key])))
+        else:
+            rows += [Row((route,)) for route in by_sources[key]]
+    return rows
+
+
+# Positions
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The widths of a map in pixels. Without `steps`, a route only counts them; without `labels`, lines have no text.
+
+    stem    the straight beginning of the lines of a source
+    labels  the straight beginning of the lines of a route
+    fan     the curved part of a line
+    """
+
+    source: int
+    route: int
+    steps: int
+    destination: int
+    stem: int
+    fan: int
+    labels: int
+    step_gap: int = 22
+
+
+WIDE: Final = Columns(source=172, route=214, steps=190, destination=190, stem=104, fan=64, labels=142)
+NARROW: Final = Columns(source=104, route=106, steps=0, destination=104, stem=0, fan=22, labels=0)
+MARGIN: Final = 3
+TOP: Final = 30
+BOX_HEIGHT: Final = 44
+ROW_GAP: Final = 12
+PORT_GAP: Final = 17
+"""The distance between two lines that leave the same box, so that the text of each has its own place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box. `link` is an address in the page; `description` is its text in full, for screen readers too."""
+
+    kind: str
+    name: str
+    detail: str
+    x: float
+    y: float
+    width: float
+    height: float
+    state: State
+    link: str
+    description: str
+
+    @property
+    def middle(self) -> float:
+        return self.y + self.height / 2
+
+    @property
+    def end(self) -> float:
+        return self.x + self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line from left to right: straight to `bend_x`, then curved. `text` stands on the straight part."""
+
+    x: float
+    y: float
+    bend_x: float
+    end_x: float
+    end_y: float
+    text: str = ""
+    description: str = ""
+    level: Level = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    width: float
+    height: float
+    headings: Sequence[tuple[float, str]]
+    boxes: Sequence[Box]
+    lines: Sequence[Line]
+
+
+def arrange(
+    routing: Routing,
+    rows: Sequence[Row],
+    live: Live | None = None,
+    columns: Columns = WIDE,
+    open_link: Callable[[str], str] = lambda _: "",
+) -> Picture:
+    """Return the picture. `live` adds counts and states; `open_link` returns the address that opens a group."""
+    has_steps = columns.steps > 0 and any(route.steps for row in rows for route in row.routes)
+    route_x = MARGIN + columns.source + columns.stem + columns.fan
+    steps_x = route_x + columns.route + columns.step_gap
+    labels_x = steps_x + columns.steps if has_steps else route_x + columns.route
+    destination_x = labels_x + columns.labels + columns.fan
+    # Without counts, the curves have that room too.
+    bend_x = labels_x + (columns.labels if live else 0)
+
+    texts = _Texts(routing, live, columns, open_link)
+    row_boxes: list[Box] = []
+    bottom = float(TOP)
+    for row in rows:
+        row_height = max(BOX_HEIGHT, PORT_GAP * len(row.destinations)) if columns.labels else BOX_HEIGHT
+        row_boxes.append(texts.row_box(row, route_x, bottom, row_height))
+        bottom += row_height + ROW_GAP
+    source_rows: dict[str, list[float]] = {name: [] for name in routing.sources}
+    destination_rows: dict[str, list[float]] = {name: [] for name in routing.destinations}
+    for row, box in zip(rows, row_boxes, strict=True):
+        for name in row.sources:
+            source_rows.setdefault(name, []).append(box.middle)
+        for name in row.destinations:
+            destination_rows.setdefault(name, []).append(box.middle)
+    sources = {name: texts.source_box(name, MARGIN, top) for name, top in _tops(source_rows).items()}
+    destinations = {
+        name: texts.destination_box(name, destination_x, top) for name, top in _tops(destination_rows).items()
+    }
+
+    step_boxes: list[Box] = []
+    lines: list[Line] = []
+    for row, box in zip(rows, row_boxes, strict=True):
+        lines += [texts.source_line(sources[name], name, row, box) for name in row.sources]
+        begin = box
+        if has_steps and len(row.routes) == 1 and row.routes[0].steps:
+            begin = texts.steps_box(row.routes[0], steps_x, box.y, box.height)
+            step_boxes.append(begin)
+            lines.append(Line(box.end, box.middle, box.end, begin.x, box.middle))
+        downwards = sorted(row.destinations, key=lambda name: destinations[name].y)
+        for number, name in enumerate(downwards):
+            offset = (number - (len(downwards) - 1) / 2) * PORT_GAP if columns.labels else 0.0
+            lines.append(texts.delivery_line(row, name, begin.end, box.middle + offset, bend_x, destinations[name]))
+
+    headings = [(MARGIN, "Sources"), (route_x, "Routes"), (destination_x, "Destinations")]
+    if has_steps:
+        headings.append((steps_x, "Steps"))
+    boxes = [*sources.values(), *row_boxes, *step_boxes, *destinations.values()]
+    height = max((box.y + box.height for box in boxes), default=TOP) + MARGIN
+    return Picture(destination_x + columns.destination + MARGIN, height, headings, boxes, lines)
+
+
+def _tops(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the tops of the boxes of a column: together as near as possible to the middles of their rows."""
+    step = BOX_HEIGHT + ROW_GAP
+    connected = sorted((name for name in rows if rows[name]), key=lambda name: fmean(rows[name]))
+    # Boxes that would overlap become one block, whose place is the mean of the places that they want.
+    blocks: list[list[float]] = []
+    for number, name in enumerate(connected):
+        blocks.append([fmean(rows[name]) - BOX_HEIGHT / 2 - number * step])
+        while len(blocks) > 1 and fmean(blocks[-2]) >= fmean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    places = [max(fmean(block), TOP) for block in blocks for _ in block]
+    tops = {name: place + number * step for number, (name, place) in enumerate(zip(connected, places, strict=True))}
+    free = max(tops.values(), default=TOP - step) + step
+    unconnected = [name for name in rows if name not in tops]
+    return tops | {name: free + number * step for number, name in enumerate(unconnected)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The boxes and lines with their texts, states and links."""
+
+    routing: Routing
+    live: Live | None
+    columns: Columns
+    open_link: Callable[[str], str]
+
+    def source_box(self, name: str, x: float, y: float) -> Box:
+        if name == EVERY_SOURCE:
+            link, state = page_link("events"), State()
+            return Box("source", "every source", "", x, y, self.columns.source, BOX_HEIGHT, state, link, "Every source")
+        detail = self.routing.sources.get(name, "")
+        traffic = self.live.sources.get(name, Traffic()) if self.live else None
+        if traffic and not self.columns.stem:
+            detail = traffic.text
+        counted = f"{traffic.text} in the last hour" if traffic else ""
+        link = page_link("events", source=name)
+        return self._box("source", name, detail, (x, y, self.columns.source, BOX_HEIGHT), link, counted)
+
+    def destination_box(self, name: str, x: float, y: float) -> Box:
+        detail = self.routing.destinations.get(name, "")
+        link = page_link("deliveries", destination=name)
+        return self._box("destination", name, detail, (x, y, self.columns.destination, BOX_HEIGHT), link)
+
+    def row_box(self, row: Row, x: float, y: float, height: float) -> Box:
+        place = (x, y, self.columns.route, height)
+        route = row.routes[0]
+        if len(row.routes) == 1:
+            count = len(route.steps)
+            counted = f"{count} step{'' if count == 1 else 's'}" if count and not self.columns.steps else ""
+            detail = " · ".join(filter(None, (route.selects, counted)))
+            return self._box("route", route.name, detail, place, page_link("deliveries", route=route.name))
+        states = [self._state("route", each.name) for each in row.routes]
+        is_off = all(state.level == "off" for state in states)
+        urgent = states if is_off else [state for state in states if state.level != "off"]
+        worst = max(urgent, key=lambda state: LEVELS.index(state.level))
+        name = f"{len(row.routes)} routes"
+        detail = ", ".join(each.name for each in row.routes)
+        description = _sentence(f"Group of {name}: {detail}", worst)
+        return Box("group", name, worst.word or detail, *place, worst, self.open_link(route.group_key), description)
+
+    def steps_box(self, route: RouteInfo, x: float, y: float, height: float) -> Box:
+        names = " → ".join(route.steps)
+        counted = f"{len(route.steps)} steps" if len(route.steps) > 1 else "1 step"
+        description = f"Steps of route {route.name}: {names}"
+        return Box("steps", names, counted, x, y, self.columns.steps, height, State(), "", description)
+
+    def source_line(self, source: Box, name: str, row: Row, row_box: Box) -> Line:
+        stem = self.columns.stem if self.live else 0
+        traffic = self.live.sources.get(name) if self.live else None
+        text = traffic.text if traffic and stem else ""
+        is_off = all(not route.is_enabled for route in row.routes)
+        level: Level = "off" if is_off else source.state.level
+        return Line(source.end, source.middle, source.end + stem, row_box.x, row_box.middle, text, level=level)
+
+    def delivery_line(self, row: Row, name: str, x: float, y: float, bend_x: float, destination: Box) -> Line:
+        routes = [route for route in row.routes if name in route.destinations]
+        level: Level = destination.state.level
+        text = description = ""
+        if self.live:
+            traffic = total([self.live.lines.get((route.name, name), Traffic()) for route in routes])
+            text = traffic.text if self.columns.labels else ""
+            description = f"{_names(routes)} → {name}: {traffic.text} in the last hour"
+            level = "bad" if traffic.failed else level
+        if not any(route.is_enabled for route in routes):
+            level = "off"
+        return Line(x, y, bend_x, destination.x, destination.middle, text, description, level)
+
+    def _box(
+        self,
+        kind: Kind,
+        name: str,
+        detail: str,
+        place: tuple[float, float, float, float],
+        link: str,
+        counted: str = "",
+    ) -> Box:
+        state = self._state(kind, name)
+        described = f"{kind.capitalize()} {name}" + "".join(f", {each}" for each in (detail, counted) if each)
+        return Box(kind, name, state.word or detail, *place, state, link, _sentence(described, state))
+
+    def _state(self, kind: Kind, name: str) -> State:
+        if kind == "route" and any(not each.is_enabled for each in self.routing.routes if each.name == name):
+            return State("off", "disabled", "the configuration has `enabled: false`")
+        return self.live.states.get((kind, name), State()) if self.live else State()
+
+
+def _names(routes: Sequence[RouteInfo]) -> str:
+    return routes[0].name if len(routes) == 1 else f"{len(routes)} routes"
+
+
+def _sentence(text: str, state: State) -> str:
+    trouble = ": ".join(filter(None, (state.word, state.reason)))
+    return f"{text}. {trouble[:1].upper()}{trouble[1:]}" if trouble else text
+
+
+def total(traffic: Sequence[Traffic]) -> Traffic:
+    rates = [each.per_minute for each in traffic if each.per_minute is not None]
+    return Traffic(
+        count=sum(each.count for each in traffic),
+        is_more=any(each.is_more for each in traffic),
+        per_minute=sum(rates) if rates else None,
+        failed=sum(each.failed for each in traffic),
+    )
+
+
+def page_link(section: str, **parameters: str) -> str:
+    """Return the address of a section of the page, with the parameters that are not empty."""
+    query = urlencode({name: value for name, value in parameters.items() if value}, quote_via=quote)
+    return f"#/{section}?{query}" if query else f"#/{section}"
+
+
+# Drawing
+
+NAME_WIDTH: Final = 7.9
+DETAIL_WIDTH: Final = 6.4
+"""The average width of a character in pixels: a browser measures texts, and this module cannot."""
+PADDING: Final = 10
+BADGE: Final = 18
+SIGNS: Final[Mapping[Level, str]] = {"warn": "!", "bad": "✕", "off": "–"}
+_NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def draw(picture: Picture, *, is_standalone: bool = True) -> str:
+    """Return the picture as SVG. One that is not standalone has links, and the page that shows it has the style."""
+    width, height = f"{picture.width:.0f}", f"{picture.height:.0f}"
+    role = "img" if is_standalone else "group"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="map" role="{role}" aria-label="Map of the configuration"'
+        f' width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+    ]
+    if is_standalone:
+        parts.append(f"<style>{STYLE_FILE.read_text(encoding='utf-8')}</style>")
+        parts.append('<rect class="paper" width="100%" height="100%"/>')
+    parts += [f'<text class="heading" x="{x:.0f}" y="16">{text}</text>' for x, text in picture.headings]
+    # What is in trouble is drawn last, so that no other line is over it.
+    parts += [_line(line) for line in sorted(picture.lines, key=lambda line: LEVELS.index(line.level))]
+    parts += [_box(box, has_link=not is_standalone) for box in picture.boxes]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _line(line: Line) -> str:
+    half = (line.bend_x + line.end_x) / 2
+    curve = f"C{half:.1f} {line.y:.1f} {half:.1f} {line.end_y:.1f} {line.end_x:.1f} {line.end_y:.1f}"
+    path = f'<path d="M{line.x:.1f} {line.y:.1f}H{line.bend_x:.1f}{curve}"/>'
+    title = f"<title>{xml_text(line.description)}</title>" if line.description else ""
+    room = (line.bend_x - line.x - PADDING) / DETAIL_WIDTH
+    text = f'<text x="{line.x + 6:.1f}" y="{line.y - 4:.1f}">{xml_text(fitted(line.text, room))}</text>'
+    return f'<g class="line {line.level}">{title}{path}{text if line.text else ""}</g>'
+
+
+def _box(box: Box, *, has_link: bool) -> str:
+    room = box.width - 2 * PADDING
+    name_room = room - BADGE if box.state.level else room
+    name = xml_text(fitted(box.name, name_room / NAME_WIDTH))
+    detail = xml_text(fitted(box.detail, room / DETAIL_WIDTH))
+    description = xml_text(box.description)
+    x, y = f"{box.x + PADDING:.1f}", box.middle
+    parts = [
+        f"<title>{description}</title>",
+        f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="7"/>',
+        f'<text class="name" x="{x}" y="{y - 3 if detail else y + 5:.1f}">{name}</text>',
+        f'<text class="detail" x="{x}" y="{y + 13:.1f}">{detail}</text>' if detail else "",
+        _badge(box) if box.state.level else "",
+    ]
+    content = "".join(parts)
+    classes = f"box {box.kind} {box.state.level}".strip()
+    if has_link and box.link:
+        return f'<a class="{classes}" href="{escape(box.link)}" aria-label="{description}">{content}</a>'
+    return f'<g class="{classes}">{content}</g>'
+
+
+def _badge(box: Box) -> str:
+    """Return the sign in the corner: a diamond for what is broken, a circle for what waits."""
+    x, y = box.end - PADDING - 6, box.y + 15
+    shape = f'<circle class="badge" cx="{x:.1f}" cy="{y:.1f}" r="8"/>'
+    if box.state.level == "bad":
+        shape = f'<path class="badge" d="M{x:.1f} {y - 11:.1f}l11 11l-11 11l-11 -11z"/>'
+    return f'{shape}<text class="sign" x="{x:.1f}" y="{y + 4:.1f}">{SIGNS[box.state.level]}</text>'
+
+
+def fitted(text: str, room: float) -> str:
+    """Return the text, cut so that it takes at most `room` average characters. East Asian characters count double."""
+    used = 0
+    for position, character in enumerate(text):
+        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if used > room:
+            return f"{text[: max(position - 1, 1)]}…"
+    return text
+
+
+def xml_text(text: str) -> str:
+    """Return the text as XML can have it, in an attribute too."""
+    return escape(_NOT_IN_XML.sub("\ufffd", text))

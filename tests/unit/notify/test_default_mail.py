@@ -4,6 +4,7 @@ import base64
 import json
 from collections import Counter
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -179,6 +180,11 @@ def test_the_html_shows_each_value_as_the_text_that_it_is(
     for written in (body.text, body.html):
         written.encode()
         assert not any(ord(c) < 32 and c not in "\n\t" for c in written)
+
+
+def test_a_text_that_changes_its_direction_is_shown_without_that() -> None:
+    body = body_of(EVENT.with_data({"file\u202e": "gpj.\u202eexe"}))
+    assert "\u202e" not in body.text + unescape(body.html)
 
 
 def test_the_mail_loads_nothing_from_outside() -> None:

@@ -233,9 +233,9 @@ def from_cloudevent(document: Json) -> Event:
     for name, value in document.items():
         if not isinstance(value, str) and name in _OF_TEXT and value is not None:
             raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {kind_of(value)}")
-    for name in _REQUIRED:
-        if not document.get(name):
-            raise Permanent("malformed_event", f"the CloudEvent has no {name!r}")
+    if not all(map(document.get, _REQUIRED)):
+        missing = next(name for name in _REQUIRED if not document.get(name))
+        raise Permanent("malformed_event", f"the CloudEvent has no {missing!r}")
     hops = document.get("hops", 0)
     if not isinstance(hops, int) or isinstance(hops, bool):
         raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {kind_of(hops)}")

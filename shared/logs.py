@@ -4,7 +4,6 @@ Only the fields listed here are written. Whatever else a caller has at hand (a h
 a log by mistake.
 """
 
-import contextlib
 import re
 import sys
 import time
@@ -105,8 +104,10 @@ def log(severity: str, message: str, started: float | None = None, /, **fields: 
 
     The caller's work must not fail because of a log line: a sender would repeat an event that was accepted.
     """
-    with contextlib.suppress(OSError):
+    try:
         write_line(severity, message, started, **fields)
+    except OSError:
+        return
 
 
 def write_line(severity: str, message: str, started: float | None = None, /, **fields: jsontext.Json) -> None:
@@ -122,9 +123,7 @@ def write_line(severity: str, message: str, started: float | None = None, /, **f
     if started is not None:
         duration_ms = (time.perf_counter() - started) * 1_000
         line["duration_ms"] = int(duration_ms * 100) / 100  # two decimals, cut off
-    for name, value in fields.items():
-        if value is not None:
-            line[name] = value
+    line |= {name: value for name, value in fields.items() if value is not None}
     if _trace_project and "trace" in line:
         line[TRACE_FIELD] = f"projects/{_trace_project}/traces/{line['trace']}"
     sys.stdout.write(jsontext.texts_json(line).decode() + "\n")

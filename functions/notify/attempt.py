@@ -71,15 +71,11 @@ OUTCOME_NAMES: Final[Mapping[type[Outcome], outcomes.AttemptOutcome]] = MappingP
 )
 
 
-async def attempt_claimed(notifier: Notifier, work: Work, target: Target, no_place: Wait | None) -> Result:
-    """Attempt the delivery once, unless it has to wait. `no_place`: until when it has no place in this process.
+async def attempt_suspect(notifier: Notifier, work: Work, target: Target, no_place: Wait | None) -> Result:
+    """Attempt a delivery whose last attempt left no record, so that it may have crashed the worker.
 
-    Returns once the ledger has the outcome. Raises Temporary: the claim is given back, where nothing was sent.
+    Such deliveries run one at a time: otherwise a crash would also count against the harmless ones that ran beside it.
     """
-    if work.claim.row.state != ledger_rules.CLAIMED:
-        return await _check_attempt_and_settle(notifier, work, target, no_place)
-    # The last attempt at this delivery left no record, so it may have crashed the worker. Such deliveries run one at a
-    # time: otherwise a crash would also count against the harmless ones that ran beside it.
     try:
         await asyncio.wait_for(notifier.suspects.acquire(), SUSPECT_SECONDS)
     except TimeoutError:  # The previous attempt hangs, so this delivery leaves its place to others for now.
@@ -87,12 +83,16 @@ async def attempt_claimed(notifier: Notifier, work: Work, target: Target, no_pla
         reason = "a delivery that may have ended the worker is tried first"
         return await let_wait(notifier, work, target.configured, at, reason)
     try:
-        return await _check_attempt_and_settle(notifier, work, target, no_place)
+        return await attempt_claimed(notifier, work, target, no_place)
     finally:
         notifier.suspects.release()
 
 
-async def _check_attempt_and_settle(notifier: Notifier, work: Work, target: Target, no_place: Wait | None) -> Result:
+async def attempt_claimed(notifier: Notifier, work: Work, target: Target, no_place: Wait | None) -> Result:
+    """Attempt the delivery once, unless it has to wait. `no_place`: until when it has no place in this process.
+
+    Returns once the ledger has the outcome. Raises Temporary: the claim is given back, where nothing was sent.
+    """
     configured = target.configured
     outcome: Outcome | None = None
     try:

@@ -21,6 +21,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import chain
 from typing import Final, Protocol, TypeVar
 
 from functions.notify import bounded_texts, destination, destination_secrets, http_kind
@@ -274,10 +275,11 @@ class HttpSender:
             request.tls,
             request.allow_http,
         )
-        outgoing = await self._authenticated(request, plain, deadline, secrets)
+        outgoing = await self._authenticated(request, plain, deadline) if request.auth else plain
+        _verify_secrets(outgoing, secrets)
         fetched = await self._fetch.fetch(outgoing)
         if fetched.status == 401 and request.auth and self._authenticator.forget_token(request.auth, outgoing):
-            outgoing = await self._authenticated(request, plain, deadline, secrets)
+            outgoing = await self._authenticated(request, plain, deadline)
             fetched = await self._fetch.fetch(outgoing)
         credentials = [*_values(secrets), *_sent_credentials(outgoing), *request.credentials]
         return self._response(fetched, outgoing.url, credentials)
@@ -295,27 +297,24 @@ class HttpSender:
         return Response(fetched.status, headers, body, self._now(), fetched.is_cut, redirect_to)
 
     async def _authenticated(
-        self, request: OutgoingRequest, outgoing: fetch.Outgoing, deadline: float, secrets: SecretValues
+        self, request: OutgoingRequest, outgoing: fetch.Outgoing, deadline: float
     ) -> fetch.Outgoing:
-        """Return the request as it is sent, in the time that is left.
+        """Return the request with its `auth`, and with the time that is left.
 
         Where no token is given in time, it raises Temporary as for a host that is out of reach: the server that gives
         tokens is the destination's, as our own secret store is not.
         """
-        if request.auth:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    outgoing = await self._authenticator.authenticate(request.auth, outgoing)
-            except TimeoutError as error:
-                raise errors.Temporary("host_unreachable", "no access token came in time; nothing was sent") from error
-            outgoing = outgoing._replace(timeout_seconds=_seconds_until(deadline))
-        _verify_secrets(outgoing, secrets)
-        return outgoing
+        try:
+            async with asyncio.timeout_at(deadline):
+                outgoing = await self._authenticator.authenticate(request.auth, outgoing)
+        except TimeoutError as error:
+            raise errors.Temporary("host_unreachable", "no access token came in time; nothing was sent") from error
+        return outgoing._replace(timeout_seconds=_seconds_until(deadline))
 
 
 def verify_size(request: OutgoingRequest) -> None:
     """Raises Permanent where templates, each of which is bounded, make too much together."""
-    head = len(request.url) + sum([len(name) + len(value) for name, value in request.headers])
+    head = len(request.url) + sum(map(len, chain.from_iterable(request.headers)))
     if len(request.body) > MAX_BODY_BYTES:
         reason = f"the request's body has more than {MAX_BODY_BYTES // limits.MIB} MiB: {len(request.body):,} bytes"
         raise errors.Permanent("output_too_large", reason)

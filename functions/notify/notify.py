@@ -18,7 +18,7 @@ from typing import Final
 from functions.notify import attempt, claim, dead_letters, registry, settle
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result
 from functions.notify.waiting import due, places, schedule
-from shared import errors, jsontext, outcomes, ports, times
+from shared import errors, jsontext, ledger_rules, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
 from shared.push import Push, parse_push
 
@@ -172,4 +172,8 @@ async def _claim_and_attempt(
     """Attempt the delivery once. `no_place`: it has no place in this process, and waits in the ledger."""
     lease_seconds = LEASE_MARGIN_SECONDS + target.configured.timeout_seconds
     work = await claim.claim_delivery(notifier, push, delivery, lease_seconds)
-    return work if isinstance(work, Result) else await attempt.attempt_claimed(notifier, work, target, no_place)
+    if isinstance(work, Result):
+        return work
+    if work.claim.row.state == ledger_rules.CLAIMED:
+        return await attempt.attempt_suspect(notifier, work, target, no_place)
+    return await attempt.attempt_claimed(notifier, work, target, no_place)

@@ -261,11 +261,13 @@ OWN: Final = frozenset(
 
 def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
     """Raises Permanent (`invalid_header`), which names the header and never its value."""
-    # If one of them is not, the loop below finds it.
-    are_fit = _VALUE.fullmatch("".join([value for _, value in headers]))
-    for name, value in headers:
+    for name, _ in headers:
         _verify_header_name(name)
-        if not (are_fit or _VALUE.fullmatch(value)):
+    all_values = "".join([value for _, value in headers])
+    if _VALUE.fullmatch(all_values) and len(all_values) <= MAX_VALUE_CHARACTERS:
+        return
+    for name, value in headers:
+        if not _VALUE.fullmatch(value):
             raise Permanent(
                 "invalid_header",
                 f"the header {name!r} must have no line break, no control character, and only characters of latin-1",

@@ -91,7 +91,7 @@ class _Lane:
 
     def newly_hanging(self, now: float) -> list[str]:
         """Return the attempts that hang and were not reported before, and note that they are reported."""
-        if len(self.durations) < HANGING_ANSWERS or self.age(now) <= HANGING_SECONDS:
+        if len(self.durations) < HANGING_ANSWERS:
             return []
         limit_seconds = max(HANGING_SECONDS, HANGING_FACTOR * self.usual_seconds())
         found = [key for key, at in self.began.items() if now - at > limit_seconds and key not in self.hanging]
@@ -114,6 +114,9 @@ class _Lane:
 LOAD_SECONDS: Final = 10.0
 """Work that ended this many seconds ago counts 1/e in a load. If longer, a group counts as heavy for longer after its
 flood."""
+UNCOUNTED_SECONDS: Final = 0.1
+"""Work that comes so soon after other work counts as if it came with it. If longer, the load is less exact; if shorter,
+it is computed more often."""
 SPACING_WEIGHT: Final = 0.1
 """The part of the newest interval in the average of a group's intervals. If larger, turns follow a receiver's change of
 speed sooner, and single intervals move them more."""
@@ -138,7 +141,10 @@ class Load:
         return self.count * exp(-max(0.0, now - self.counted_at) / LOAD_SECONDS)
 
     def add(self, now: float) -> None:
-        self.count, self.counted_at = self.at(now) + 1, now
+        if abs(now - self.counted_at) > UNCOUNTED_SECONDS:
+            self.count = self.at(now)
+            self.counted_at = now
+        self.count += 1
 
 
 @dataclass(slots=True)
@@ -287,10 +293,13 @@ class ProcessGate:
         lane = self._lane(lane_name)
         group = self._group(group_name, lane)
         if turns == 0:
-            self._count_new_work(group)
+            group.load.add(group.used_at)
+            self._load.add(group.used_at)
         if not self._has_place(lane, group, turns) and not await self._wait(lane, group, turns):
             return self._turn(lane, group, turns)
-        self._take_place(key, lane, group)
+        self._work[key] = _Work(lane, group)
+        lane.places += 1
+        group.places += 1
         return None
 
     def begin(self, key: str) -> None:
@@ -299,12 +308,15 @@ class ProcessGate:
 
     def leave(self, key: str, *, has_failed: bool | None = None) -> None:
         """End the work. `has_failed`: whether the receiver failed; None where it was not asked."""
-        lane, group = self._free_place(key)
+        lane, group = self._work.pop(key)
+        lane.places -= 1
+        group.places -= 1
         began_at = lane.began.pop(key, None)
         lane.hanging.discard(key)
         if has_failed is not None and began_at is not None:
             self._note_result(lane, group, began_at, has_failed=has_failed)
-        group.wake_first()
+        if group.held:
+            group.wake_first()
 
     def note_arrival(self, waited_seconds: float) -> None:
         """Note how long a new message waited in the bus.
@@ -312,12 +324,10 @@ class ProcessGate:
         A long wait shows a queue, and only a short one shows that it is over. One between them says that a queue which
         was shown is still there.
         """
-        if waited_seconds < QUEUE_OVER_SECONDS:
+        if waited_seconds <= QUEUE_OVER_SECONDS:
             self._queued_until = NO_QUEUE
             return
-        shows_queue = waited_seconds > QUEUED_SECONDS
-        prolongs_queue = self._queued_until != NO_QUEUE and waited_seconds > QUEUE_OVER_SECONDS
-        if shows_queue or prolongs_queue:
+        if waited_seconds > QUEUED_SECONDS or self._queued_until != NO_QUEUE:
             self.queue_seen_at = self._now()
             self._queued_until = self.queue_seen_at + QUEUE_SHOWN_SECONDS
 
@@ -366,34 +376,19 @@ class ProcessGate:
     def hanging(self, lane_name: str) -> Sequence[str]:
         """Return the attempts under way that hang, each of them once."""
         lane = self._lanes.get(lane_name)
-        return lane.newly_hanging(self._now()) if lane and lane.began else ()
+        now = self._now()
+        return lane.newly_hanging(now) if lane and lane.age(now) > HANGING_SECONDS else ()
 
     def is_known_to_hang(self, lane_name: str, key: str) -> bool:
         """Return whether `hanging` returned this attempt, which is still under way."""
         lane = self._lanes.get(lane_name)
         return lane is not None and key in lane.hanging
 
-    def _count_new_work(self, group: _Group) -> None:
-        now = self._now()
-        group.load.add(now)
-        self._load.add(now)
-
-    def _take_place(self, key: str, lane: _Lane, group: _Group) -> None:
-        self._work[key] = _Work(lane, group)
-        lane.places += 1
-        group.places += 1
-
-    def _free_place(self, key: str) -> _Work:
-        work = self._work.pop(key)
-        work.lane.places -= 1
-        work.group.places -= 1
-        return work
-
     def _note_result(self, lane: _Lane, group: _Group, began_at: float, *, has_failed: bool) -> None:
         now = self._now()
         lane.note_result(now - began_at, has_failed=has_failed)
         group.note_end(now)
-        if not has_failed and not self._is_queue_shown(now):
+        if not has_failed and self._queued_until <= now:
             # The receiver answers, and no queue is known: new work gets its whole share, and turns start from now.
             group.next_at = 0.0
 
@@ -443,7 +438,7 @@ class ProcessGate:
         It brought most of the recent messages, so its own fill the queue. The places that it leaves free are for the
         messages of others that wait between them.
         """
-        return self._is_queue_shown(now) and self._is_heavy(group, now) and self._has_quiet_neighbor(group)
+        return self._queued_until > now and self._is_heavy(group, now) and self._has_quiet_neighbor(group)
 
     def _has_place_in_share(self, group: _Group, turns: int, now: float) -> bool:
         """Return whether the group has fewer places than PLACES_PER_FREE_PLACE allows: see the module's description.
@@ -466,13 +461,11 @@ class ProcessGate:
         """Return how many places are free; at least 1, so that each group gets a few."""
         return max(1, self._usable_places() - len(self._work))
 
-    def _is_queue_shown(self, now: float) -> bool:
-        return self._queued_until > now
-
     def _is_heavy(self, group: _Group, now: float) -> bool:
         """Return whether the group may have caused the queue, and has places to spare."""
-        least_load = max(HEAVY_LOAD, HEAVY_SHARE * self._load.at(now))
-        return group.places >= HEAVY_PLACES and group.load.at(now) >= least_load
+        if group.places < HEAVY_PLACES:
+            return False
+        return group.load.at(now) >= max(HEAVY_LOAD, HEAVY_SHARE * self._load.at(now))
 
     async def _wait(self, lane: _Lane, group: _Group, turns: int) -> bool:
         """Wait in the process for a place. Return False where the work has to come back.
@@ -504,7 +497,7 @@ class ProcessGate:
         """Return how many seconds work may wait in the process, as things are now."""
         if lane.durations and not self._has_quiet_neighbor(group):
             return ALONE_SECONDS
-        if self._is_queue_shown(self._now()):
+        if self._queued_until > self._now():
             return 0.0  # the messages in the bus need the free places
         return hold_seconds
 

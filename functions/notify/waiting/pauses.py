@@ -89,9 +89,13 @@ class Breakers:
             del self._probes[name]
         if outcome is None:
             return
-        was_counted_as_hanging = self.gate.is_known_to_hang(name, delivery.id)
-        if was_counted_as_hanging and has_failed(outcome):
-            return
+        if not has_failed(outcome):
+            circuit = self._circuits.get(name, CLOSED)
+            is_counting = circuit.failures or circuit.pause_seconds
+            if not is_counting:
+                return
+        elif self.gate.is_known_to_hang(name, delivery.id):
+            return  # it was counted as hanging
         await self._note(configured, settings, outcome)
 
     def _begin_probe(self, name: str, delivery: Delivery) -> bool:

@@ -30,10 +30,10 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     routing = read_routing(configured(options).slices)
     found = matching(routing, options.find or "")
+    rows = rows_of(found, is_grouped=options.group)
     if not found.routes and not found.sources and not found.destinations:
         report("map", f"no route, source, step or destination has the text {options.find!r}")
         return NOT_DONE
-    rows = rows_of(found, is_grouped=options.group)
     svg = draw(arrange(found, rows))
     # Character references, because standard output may have another encoding than UTF-8.
     print(svg.encode("ascii", "xmlcharrefreplace").decode("ascii"), end="")

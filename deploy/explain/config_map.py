@@ -90,7 +90,7 @@ def rate_text(per_minute: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The states and the traffic of now. States are by kind and name, traffic is by source and by route and destination."""
+    """The current states by kind and name, and the current traffic by source, and by route and destination."""
 
     states: Mapping[tuple[Kind, str], State] = field(default_factory=dict)
     sources: Mapping[str, Traffic] = field(default_factory=dict)

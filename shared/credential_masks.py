@@ -29,7 +29,7 @@ def without_credentials(body: bytes, credentials: Sequence[str]) -> bytes:
     for value in credentials:
         for spelling in _spellings(value):
             if spelling in low:
-                body = re.sub(re.escape(spelling), MASK.encode(), body, flags=re.IGNORECASE)
+                body = re.sub(re.escape(spelling) + _END_OF_BASE64, MASK.encode(), body, flags=re.IGNORECASE)
                 low = body.lower()
     return _without_escaped(body, low, credentials)
 
@@ -45,6 +45,8 @@ def masked(text: str, credentials: Sequence[str]) -> str:
     return text
 
 
+_END_OF_BASE64: Final = rb"(?:[a-z0-9+/_-]={1,2})?"
+"""The last character with its padding, which has bits of the credential's last byte."""
 _ESCAPE: Final = re.compile(
     rb"%[0-9a-f]{2}|\\u(?:d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|[0-9a-f]{4})|\\[\"\\/bfnrt]|&#?[0-9a-z]{1,8};"
 )

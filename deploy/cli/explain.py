@@ -31,6 +31,7 @@ from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.cloud.local.documents import KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.errors import Temporary
+from shared.http import Request
 from shared.jsontext import JsonObject, mapping_at
 from shared.ledger import DestinationState
 from shared.secrets import variable_name
@@ -87,8 +88,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def explained(options: argparse.Namespace) -> Report:
     """Raises ValueError, OSError, and the faults of a configuration."""
-    request = request_from_options(options)
-    found = configured(options)
+    return explained_request(request_from_options(options), options, configured(options))
+
+
+def explained_request(request: Request, options: argparse.Namespace, found: Configured) -> Report:
+    """Return the report on a request by the configuration `found`. The options that are read are `unsigned`, `now` and
+    `env_file`."""
     now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
     if options.unsigned:

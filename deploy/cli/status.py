@@ -97,10 +97,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    try:
-        configuration, now = configured(options), time.time()
-    except ConfigFaults as faults:
-        configuration, now = _served(options, faults), time.time()
+    configuration, now = served_configuration(options), time.time()
     where = same_platform(options)
     status = _status(open_platform(options, configuration.environ), configuration, now, where)
     if options.json:
@@ -108,6 +105,14 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(status_text(status, now, stdout_screen(), where)))
     return DONE
+
+
+def served_configuration(options: argparse.Namespace) -> Configured:
+    """Return the configuration; if it has faults, that of a running `hookchain dev`. Raises ConfigFaults."""
+    try:
+        return configured(options)
+    except ConfigFaults as faults:
+        return _served(options, faults)
 
 
 def _served(options: argparse.Namespace, faults: ConfigFaults) -> Configured:
@@ -125,12 +130,7 @@ def _status(platform: Platform, configuration: Configured, now: float, where: st
     """Read each part on its own: in a cloud, one that cannot be read hides no other."""
     found = platform.running(now)
     try:
-        with platform.state() as state:
-            silences = history_status.silences_of(configuration.slices["notify"])
-            fetch = cloud_platform.fetch(keeps=False)
-            outside = asyncio.run(read_outside(configuration, platform.source_access(), fetch, now))
-            receive = configuration.slices["receive"]
-            stored = history_status.read_stored_status(state, receive, now, silences, outside, where)
+        stored = stored_status(platform, configuration, now, where)
     except (CommandError, HookchainError) as fault:
         if platform.traits.is_local:
             raise
@@ -138,6 +138,15 @@ def _status(platform: Platform, configuration: Configured, now: float, where: st
         notes = [*found.notes, f"events, dead letters and what is held: {reason}"]
         return history_status.Status(found.versions, backlogs=found.backlogs, notes=notes)
     return replace(stored, versions=found.versions, backlogs=found.backlogs, notes=found.notes)
+
+
+def stored_status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
+    """Return the part of the status that does not depend on what runs. `where` is as for status_text."""
+    silences = history_status.silences_of(configuration.slices["notify"])
+    with platform.state() as state:
+        fetch = cloud_platform.fetch(keeps=False)
+        outside = asyncio.run(read_outside(configuration, platform.source_access(), fetch, now))
+        return history_status.read_stored_status(state, configuration.slices["receive"], now, silences, outside, where)
 
 
 def status_text(status: history_status.Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:

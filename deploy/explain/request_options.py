@@ -41,10 +41,10 @@ def request_from_options(options: argparse.Namespace) -> Request:
         address = options.url or f"http://localhost:8080/{quote(options.source)}"
         headers = tuple(_header(line) for line in options.header)
         request = Request(options.method.upper(), "/", headers=headers, body=_body(options.file))
-    return _at(address, options.source, replace(request, peer=options.peer))
+    return request_at(address, options.source, replace(request, peer=options.peer))
 
 
-def _at(address: str, source: str | None, request: Request) -> Request:
+def request_at(address: str, source: str | None, request: Request) -> Request:
     """Return the request at the address, with the headers that every client adds by itself."""
     url = urlsplit(address if "://" in address else f"http://{address}")
     path = url.path if url.path.startswith("/") else f"/{url.path}"

@@ -28,7 +28,7 @@ ACTIONS: Final = {
 LEAVES: Final = tuple((name, action) if action else (name,) for name in COMMANDS for action in ACTIONS.get(name, ("",)))
 ONLY_VALUES: Final = frozenset(
     {"dev", "inspect", "bundle", "plan-gcp", "plan-aws", "deploy-gcp", "deploy-aws", "destroy-gcp", "destroy-aws"}
-    | {"rollback-gcp", "rollback-aws", "serve"}
+    | {"rollback-gcp", "rollback-aws", "serve", "mcp"}
 )
 """Commands that start, deploy or bundle something: only bad values are tried, which are rejected before that."""
 POSITIONAL: Final = {

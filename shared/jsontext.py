@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 import orjson
@@ -56,6 +56,14 @@ def list_at(document: Json, *path: str | int) -> list[Json]:
     """Return the list at the path; an empty one if there is none."""
     value = value_at(document, *path)
     return value if isinstance(value, list) else []
+
+
+def values_in(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Json]]:
+    """Yield the value and each value in it, each after its path."""
+    yield path, value
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from values_in(item, (*path, key))
 
 
 def texts_at(document: Json, *path: str | int) -> list[str]:

@@ -17,7 +17,7 @@ from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import GOOGLE_KINDS
 from functions.notify.registry import load_own_kinds
 from functions.transform.program import read_program
-from shared.jsontext import Json, JsonObject, list_at, mappings_at, value_at
+from shared.jsontext import Json, JsonObject, list_at, mappings_at, value_at, values_in
 from shared.own_modules import own_sources
 
 _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==\S+")
@@ -162,12 +162,8 @@ _EXTRAS: Final[Mapping[str, Callable[[JsonObject], Iterator[str]]]] = {
 
 def _has_account_key(settings: Json) -> bool:
     """Return whether a request authenticates by the key of a Google service account, which signs by RSA."""
-    if isinstance(settings, list):
-        return any(map(_has_account_key, settings))
-    if not isinstance(settings, dict):
-        return False
-    is_one = settings.get("scheme") == "google_oauth" and settings.get("secret") is not None
-    return is_one or any(map(_has_account_key, settings.values()))
+    schemes = (each for _, each in values_in(settings) if value_at(each, "scheme") == "google_oauth")
+    return any(value_at(each, "secret") is not None for each in schemes)
 
 
 def _has_secret(destination: Json) -> bool:

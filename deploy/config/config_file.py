@@ -17,7 +17,7 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, value_at
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, value_at, values_in
 
 DocumentPath = tuple[str | int, ...]
 """Keys and positions from the top of the file: ("routes", 0, "to")."""
@@ -99,13 +99,9 @@ class ConfigFile:
                 yield position, entry
 
 
-def texts_in(value: object) -> Iterator[str]:
+def texts_in(value: Json) -> Iterator[str]:
     """Yield each text in the value, but not the keys."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from texts_in(item)
+    return (each for _, each in values_in(value) if isinstance(each, str))
 
 
 def read_config_file(path: Path) -> ConfigFile:

@@ -14,7 +14,7 @@ from deploy.config.config_file import DocumentPath
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.waiting.routes import LEAST_SECONDS, MAX_SHARE
 from functions.notify.waiting.schedule import JITTER, MAX_ASKED_SECONDS
-from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, value_at
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, value_at, values_in
 from shared.retention import DAY_SECONDS, Retention
 
 
@@ -160,15 +160,10 @@ def _loopbacks(place: DocumentPath, where: str, value: Json) -> Iterator[tuple[D
 
 def _hosts(value: Json) -> Iterator[tuple[str, str]]:
     """Yield the host of each address in settings, with its key."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _hosts(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, str) and _ADDRESS_KEY.fullmatch(key) and (found := _HOST.match(item)):
-                yield key, (found[1] or found[2]).lower()
-            else:
-                yield from _hosts(item)
+    for path, item in values_in(value):
+        key = str(path[-1]) if path else ""
+        if isinstance(item, str) and _ADDRESS_KEY.fullmatch(key) and (found := _HOST.match(item)):
+            yield key, (found[1] or found[2]).lower()
 
 
 LONG_SECONDS: Final = 30 * DAY_SECONDS

@@ -30,7 +30,7 @@ from shared.casting import CASTS
 from shared.config.signed import DigestAuth, SignedAuth
 from shared.did_you_mean import nearest
 from shared.expressions import Expression, is_true, names_of_path
-from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, to_json, values_in
 from shared.retention import retention_of
 from shared.signatures.auth_scheme import read_scheme
 from shared.times import duration_text
@@ -88,7 +88,7 @@ def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -
         *_chain_rules(program),
         *_destination_rules(config),
         *_retention_rules(file, slices["notify"]),
-        *_unit_rules((), file.document),
+        *_unit_rules(file.document),
     ]
     found = {fault_at(file, path, rule) for path, rule in rules}
     return sorted({*found, *misleading_values(file), *subscribers_warnings(file)})
@@ -159,16 +159,14 @@ def _retention_rules(file: ConfigFile, notify: JsonObject) -> Iterator[Rule]:
         yield ("retention", "bodies"), rule
 
 
-def _unit_rules(path: DocumentPath, value: Json) -> Iterator[Rule]:
+def _unit_rules(document: Json) -> Iterator[Rule]:
     """Yield the durations without a unit that are too short to be meant in seconds."""
-    if isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _unit_rules((*path, key), item)
-    elif str(value).isdecimal():
-        dotted = ".".join(map(str, path))
-        for pattern, (least, unit) in SHORTEST_SECONDS.items():
-            if fnmatch.fnmatchcase(dotted, pattern) and int(str(value)) < least:
-                yield path, f"{value} without a unit is {duration_text(int(str(value)))}; did you mean {value}{unit}?"
+    for path, value in values_in(document):
+        if isinstance(value, int | str) and str(value).isdecimal():
+            seconds, dotted = int(value), ".".join(map(str, path))
+            for pattern, (least, unit) in SHORTEST_SECONDS.items():
+                if fnmatch.fnmatchcase(dotted, pattern) and seconds < least:
+                    yield path, f"{value} without a unit is {duration_text(seconds)}; did you mean {value}{unit}?"
 
 
 def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
@@ -464,16 +462,11 @@ def template_rules(text: str, is_text: bool) -> Iterator[str]:
         yield f"is the text {text.strip()!r} itself: to fill in the value, write {{{{ {text.strip()} }}}}"
 
 
-def _named_texts(value: Json, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each text in the value, after the key that it is under."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _named_texts(item, name)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _named_texts(item, key)
+def _named_texts(settings: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield each text in the settings, after the key that it is under."""
+    for path, value in values_in(settings):
+        if isinstance(value, str):
+            yield next(part for part in reversed(path) if isinstance(part, str)), value
 
 
 def _conditions(step: Step) -> list[str]:

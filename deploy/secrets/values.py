@@ -20,7 +20,7 @@ from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets.needs import Need
 from deploy.terminal.command_line import CommandError, Questions
 from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, value_at, values_in
 from shared.secrets import (
     Reader,
     from_environment,
@@ -162,14 +162,12 @@ def signing_secrets(*slices: Json) -> frozenset[str]:
     return frozenset(name for slice_ in slices for name in _names(slice_))
 
 
-def _names(value: Json) -> Iterator[str]:
-    if isinstance(value, dict):
-        webhook = value.get("settings") if value.get("kind") == "webhook" else None
-        for settings in (webhook, *map(value.get, _SIGNING)):
-            if isinstance(settings, dict) and isinstance(name := settings.get("secret"), str):
+def _names(slice_: Json) -> Iterator[str]:
+    for _, value in values_in(slice_):
+        signing = ("settings", *_SIGNING) if value_at(value, "kind") == "webhook" else _SIGNING
+        for name in (value_at(value, each, "secret") for each in signing):
+            if isinstance(name, str):
                 yield name
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _names(each)
 
 
 # Rules and rotation

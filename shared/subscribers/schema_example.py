@@ -85,8 +85,7 @@ def _parts(schema: Json, root: Json, depth: int) -> Iterator[JsonObject]:
             yield from _parts(value_at(root, where), root, depth + 1)
         except LookupError:
             return
-    inner = schema.get("allOf")
-    for each in inner if isinstance(inner, list) else ():
+    for each in list_at(schema, "allOf"):
         yield from _parts(each, root, depth + 1)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 from deploy.cli import subscribers
@@ -11,8 +10,8 @@ from deploy.client.hookchain.subscribers import Subscribers
 from deploy.client.hookchain.subscribers_types import Endpoint
 from deploy.subscribers.imports import EndpointImporter, endpoint_rows
 from deploy.terminal.command_line import UsageError
-from deploy.terminal.output import BOLD, GREEN, RED, YELLOW, Column, print_json, printable
-from shared.jsontext import JsonObject, to_json
+from deploy.terminal.output import GREEN, RED, YELLOW, Column, print_json, printable
+from shared.jsontext import JsonObject, texts_at, to_json
 from shared.subscribers.names import SEPARATOR
 
 _STATES: Final = {"enabled": GREEN, "disabled": RED, "failing": YELLOW, "unverified": YELLOW}
@@ -81,8 +80,7 @@ def state_of(endpoint: JsonObject) -> str:
 
 
 def _row(endpoint: JsonObject) -> tuple[str, ...]:
-    types = endpoint["types"]
-    listed = " ".join(map(str, types)) if isinstance(types, list) and types else "all"
+    listed = " ".join(texts_at(endpoint, "types")) or "all"
     return f"{endpoint['tenant']}:{endpoint['id']}", state_of(endpoint), str(endpoint["url"]), listed
 
 
@@ -105,11 +103,7 @@ def _show(call: subscribers.Call) -> int:
     if call.options.json:
         print_json(endpoint)
         return DONE
-    print(call.screen.coloured(f"Endpoint {printable(tenant)}:{printable(name)}", BOLD))
-    facts = dict(_facts(endpoint))
-    width = max(map(len, facts))
-    for key, value in facts.items():
-        print(f"  {key.ljust(width)}  {printable(value)}")
+    subscribers.print_facts(call, f"Endpoint {tenant}:{name}", dict(_facts(endpoint)))
     return DONE
 
 
@@ -151,11 +145,6 @@ def _change(
     return run
 
 
-def _add_import(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", metavar="FILE.csv", type=Path, help="read this file")
-    subscribers.add_yes(command)
-
-
 def _import(call: subscribers.Call) -> int:
     return subscribers.run_import(call, "endpoint", endpoint_rows, EndpointImporter)
 
@@ -180,7 +169,7 @@ ACTIONS: Final = {
     "import": subscribers.Action(
         "Import endpoints from a CSV file",
         "hookchain endpoints import endpoints.csv --yes",
-        _add_import,
+        subscribers.add_csv_file,
         _import,
         IMPORT_DETAILS,
     ),

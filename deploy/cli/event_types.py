@@ -71,10 +71,8 @@ def _show(call: subscribers.Call) -> int:
         print_json(subscribers.document_of(found))
         return DONE
     mark = " (deprecated)" if found["deprecated"] else ""
-    print(call.screen.coloured(f"Event type {printable(found['name'])}{mark}", BOLD))
-    print(f"  from   {found['source']}")
-    if found["group"]:
-        print(f"  group  {printable(found['group'])}")
+    facts = {"from": found["source"], "group": found["group"]}
+    subscribers.print_facts(call, f"Event type {found['name']}{mark}", facts)
     for title, text in (
         ("", found["description"]),
         ("Schema", _pretty(found["schema"]) if found["schema"] else ""),

@@ -17,7 +17,7 @@ from deploy.platforms.platform import Platform
 from deploy.subscribers.imports import CsvFault, Importer, ImportResult, Row, fault_texts, import_rows
 from deploy.subscribers.operator_api import Deployment, OperatorApi
 from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import Column, Screen, count_of, print_json, stdout_screen, table
+from deploy.terminal.output import BOLD, Column, Screen, count_of, print_json, printable, stdout_screen, table
 from deploy.terminal.progress import PassingLine
 from functions.subscribe.service import SubscribeSettings, read_settings
 from shared.jsontext import Json, JsonObject
@@ -103,9 +103,23 @@ def add_yes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--yes", action="store_true", help="do it; without --yes, print what would be done")
 
 
+def add_csv_file(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE.csv", type=Path, help="read this file")
+    add_yes(command)
+
+
 def document_of(entry: Mapping[str, object], *hidden: str) -> JsonObject:
     """Return an object that the API returned, without the hidden fields."""
     return cast("JsonObject", {name: value for name, value in entry.items() if name not in hidden})
+
+
+def print_facts(call: Call, title: str, facts: Mapping[str, str]) -> None:
+    """Print the facts below the title, except those without a value."""
+    print(call.screen.coloured(printable(title), BOLD))
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if value:
+            print(f"  {printable(name.ljust(width))}  {printable(value)}")
 
 
 def print_items(call: Call, items: list[JsonObject], noun: str, columns: tuple[Column, ...], row: "RowOf") -> int:

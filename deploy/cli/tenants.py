@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Final, get_args
 
 from deploy.cli import subscribers
@@ -10,7 +9,7 @@ from deploy.cli.command import DONE, NOT_DONE, add_limit, duration_option
 from deploy.client.hookchain.subscribers_types import Capability
 from deploy.subscribers.imports import find_tenant, import_tenant, set_tenant, tenant_rows
 from deploy.terminal.command_line import CommandError, UsageError
-from deploy.terminal.output import BOLD, Column, count_of, print_json, printable
+from deploy.terminal.output import Column, count_of, print_json, printable
 from shared.jsontext import JsonObject
 
 LISTED: Final = 100
@@ -70,11 +69,7 @@ def _show(call: subscribers.Call) -> int:
         "created": tenant["created_at"],
         "endpoints": f"{len(endpoints)}{note}",
     }
-    print(call.screen.coloured(f"Tenant {printable(tenant['id'])}", BOLD))
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        if value:
-            print(f"  {printable(name.ljust(width))}  {printable(value)}")
+    subscribers.print_facts(call, f"Tenant {tenant['id']}", facts)
     if endpoints:
         print(f"\nhookchain endpoints list {tenant['id']}{call.where}")
     return DONE
@@ -139,11 +134,6 @@ def _delete(call: subscribers.Call) -> int:
     return NOT_DONE if is_left else DONE
 
 
-def _add_import(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", metavar="FILE.csv", type=Path, help="read this file")
-    subscribers.add_yes(command)
-
-
 def _import(call: subscribers.Call) -> int:
     return subscribers.run_import(call, "tenant", tenant_rows, lambda _: import_tenant)
 
@@ -163,7 +153,7 @@ ACTIONS: Final = {
     "import": subscribers.Action(
         "Import tenants from a CSV file",
         "hookchain tenants import tenants.csv --yes",
-        _add_import,
+        subscribers.add_csv_file,
         _import,
         IMPORT_DETAILS,
     ),

@@ -183,7 +183,7 @@ def registration_of(
 
     def show(text: str) -> None:
         line.clear()
-        print(text)
+        print(printable(text))
 
     return Registration(
         HookApi(name, kind, fetch, token_of(call, hook.token), hook.token, hook.api or "", hook.allow_private),

@@ -23,7 +23,8 @@ class Remembered:
     stage      of a creation that has begun, empty once it is over: `creating` (the answer may be lost), `created` (its
                secret is not stored yet), `stored` (instances may not have read it yet), `enabled` (the hook that it
                replaces still exists)
-    known      the ids that the place had before the creation
+    known      the ids that the place had before the creation; once the new hook is enabled, the id and the URL of the
+               hook that it replaces
     new_id     of the hook that is being created, which at last takes the place of `id`
     new_secret its fingerprint
     stored_at  Unix seconds: when its secret was stored

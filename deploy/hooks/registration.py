@@ -237,8 +237,10 @@ class Registration:
         with suppress(CommandError):  # a removal does not need the secret, except to mask it
             self._values()
         made = {each for each in (row.id if row.is_made else "", row.new_id) if each}
+        urls = {row.url, self.wanted.url}
         if row.stage == "enabled":
-            made.update(row.known)
+            made.update(row.known[:1])
+            urls.update(row.known[1:])
         await self.row.save()
         is_deleted = False
         try:
@@ -246,12 +248,12 @@ class Registration:
                 made.add(unfinished.id)
             for hook in await self.api.hooks(at):
                 is_known = hook.id in made or (self.api.kind.is_single and row.is_made)
-                if is_known and hook.url in (row.url, self.wanted.url):
+                if is_known and hook.url in urls:
                     await self.api.delete(at, hook)
                     is_deleted = True
                 elif is_known or hook.id == row.id:
                     why = "somebody else changed its URL" if is_known else "Hookchain did not make it"
-                    self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
+                    self._show_left_alone(at, hook, why)
         except LostAnswer as error:
             raise CommandError(f"{error}. Run the command again") from error
         del self.row.hooks[at]
@@ -268,6 +270,8 @@ class Registration:
         wanted = self._with_secret()
         if wanted.secret and own.secret not in ("", self._fingerprint(wanted.secret)):
             await self.wait_for_instances(self.secret.set_at() or self.now())
+            if await self._url_of(at, hook.id) != hook.url:
+                raise CommandError(f"{self._name(at)}: the hook has changed meanwhile; run the command again")
         await self.api.change(at, wanted, hook)  # if its answer is lost, sending it again has the same effect
         secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
         self.row.hooks[at] = replace(own, url=self.wanted.url, secret=secret, expires_at=hook.expires_at or 0.0)
@@ -276,19 +280,21 @@ class Registration:
 
     async def _create(self, at: str, replaced: Hook | None = None, *, may_delete: bool = False) -> None:
         """Create a hook. It takes the place of `replaced`, which sends until the new one does, and is then deleted."""
-        hooks = await self.api.hooks(at)
-        if replaced is None and any(hook.url == self.wanted.url for hook in hooks):
-            raise CommandError(f"{self._name(at)}: a hook with this URL exists by now; run the command again")
         wanted = self._with_secret()
+        if wanted.secret:
+            await self.wait_for_instances(self.secret.set_at() or 0.0)
+        hooks = await self.api.hooks(at)  # after the wait, in which somebody may have made one
+        obstacles = [hook for hook in hooks if hook.url == self.wanted.url or (self.api.kind.is_single and hook.url)]
+        if replaced is None and obstacles:
+            raise CommandError(f"{self._name(at)}: there is a hook by now; run the command again")
         row = self.row.hooks.get(at)
         own = replace(row, new_id="", new_secret="") if row and replaced else Remembered(url=self.wanted.url)
         if replaced and may_delete and own.id != replaced.id:
             own = Remembered(replaced.id, replaced.url)
         own = replace(own, stage="creating", known=tuple(hook.id for hook in hooks if hook.url))
+        replaced_url = replaced.url if replaced else own.url
         self.row.hooks[at] = own
         await self.row.save()
-        if wanted.secret:
-            await self.wait_for_instances(self.secret.set_at() or 0.0)
         try:
             hook, secret = await self.api.create(at, wanted)
         except LostAnswer:
@@ -308,7 +314,7 @@ class Registration:
             )
         if self.api.kind.secret is None:
             made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
-            await self._finish_enabled(at, made, own.id)
+            await self._finish_enabled(at, made, own.id, replaced_url)
             return
         own = replace(own, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
         self.row.hooks[at] = own
@@ -322,22 +328,24 @@ class Registration:
         self.row.hooks[at] = replace(own, stage="stored", new_secret=new_secret, stored_at=self.now())
         await self.row.save()
         self.show(f"{self._name(at)}: created; its secret is stored")
-        await self._enable(at)
+        await self._enable(at, replaced_url)
 
-    async def _enable(self, at: str) -> None:
+    async def _enable(self, at: str, replaced_url: str) -> None:
         row = self.row.hooks[at]
         await self.wait_for_instances(row.stored_at)
+        if await self._url_of(at, row.new_id) not in (None, self.wanted.url):
+            raise CommandError(f"{self._name(at)}: the new hook has changed meanwhile; run the command again")
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted, Hook(row.new_id, self.wanted.url, self.wanted.events))
         made = Remembered(row.new_id, self.wanted.url, row.new_secret, is_made=True, expires_at=row.expires_at)
-        await self._finish_enabled(at, made, row.id)
+        await self._finish_enabled(at, made, row.id, replaced_url)
 
-    async def _finish_enabled(self, at: str, made: Remembered, replaced_id: str) -> None:
+    async def _finish_enabled(self, at: str, made: Remembered, replaced_id: str, replaced_url: str = "") -> None:
         """Remember the new hook, then delete the one that it replaces."""
         if replaced_id and replaced_id != made.id:
-            self.row.hooks[at] = replace(made, stage="enabled", known=(replaced_id,))
+            self.row.hooks[at] = replace(made, stage="enabled", known=(replaced_id, replaced_url))
             await self.row.save()
-            await self.api.delete(at, Hook(replaced_id, self.wanted.url, None))
+            await self._delete(at, replaced_id, replaced_url)
         self.row.hooks[at] = made
         await self.row.save()
         self.show(f"{self._name(at)}: registered")
@@ -346,24 +354,24 @@ class Registration:
         """Continue a creation that was interrupted at any stage."""
         row = self.row.hooks[at]
         match row.stage:
-            case "stored" if self._newest() == row.new_secret:
-                await self._enable(at)
+            case "stored" if self._newest() == row.new_secret and await self._url_of(at, row.new_id) == self.wanted.url:
+                await self._enable(at, row.url)
             case "enabled":
-                await self._finish_enabled(at, replace(row, stage="", known=()), row.known[0])
+                await self._finish_enabled(at, replace(row, stage="", known=()), *row.known)
             case _:
                 unfinished = await self._created_without_answer(at, row) if row.stage == "creating" else None
                 if unfinished and self.api.kind.secret is None:
                     made = Remembered(unfinished.id, self.wanted.url, is_made=True)
-                    await self._finish_enabled(at, made, row.id)
+                    await self._finish_enabled(at, made, row.id, row.url)
                     await self._change(at, unfinished)
                     return
                 await self._start_again(at, unfinished.id if unfinished else row.new_id)
 
     async def _start_again(self, at: str, unfinished_id: str) -> None:
         """Delete the hook whose secret is lost, and create another."""
-        if unfinished_id:
-            await self.api.delete(at, Hook(unfinished_id, self.wanted.url, None))
         row = self.row.hooks[at]
+        if unfinished_id:
+            await self._delete(at, unfinished_id, row.url)
         self._restore(at, replace(row, stage="", known=(), new_id="", new_secret="") if row.id else None)
         await self.row.save()
         stored = [self._fingerprint(value) for value in self._values()]
@@ -372,6 +380,21 @@ class Registration:
             await self._create(at)
         elif row.id and difference.hook:
             await self._create(at, difference.hook)
+
+    async def _url_of(self, at: str, id: str) -> str | None:
+        """Return the URL that the hook has now; None if it is not listed."""
+        return next((hook.url for hook in await self.api.hooks(at) if hook.id == id), None)
+
+    async def _delete(self, at: str, id: str, former_url: str) -> None:
+        """Delete the hook, unless somebody else has changed its URL meanwhile."""
+        url = await self._url_of(at, id)
+        if url in (None, former_url, self.wanted.url):  # one that is not listed yet is deleted too
+            await self.api.delete(at, Hook(id, self.wanted.url, None))
+        else:
+            self._show_left_alone(at, Hook(id, str(url), None), "somebody else changed its URL")
+
+    def _show_left_alone(self, at: str, hook: Hook, why: str) -> None:
+        self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
 
     async def _created_without_answer(self, at: str, row: Remembered) -> Hook | None:
         """Return the hook with our URL that was not there before the creation whose answer was lost."""

@@ -29,7 +29,7 @@ from deploy.terminal.command_line import CommandError
 from shared.cloud import platform as cloud_platform
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.errors import Temporary
-from shared.jsontext import JsonObject, value_at
+from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.times import rfc3339, unix_seconds
 from tests.fakes.command import Command, as_objects, exit_code
 from tests.hook_providers import TOKEN, Airtable, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram, Twilio
@@ -1029,7 +1029,7 @@ def test_the_settings_of_a_sender_name_the_command(world: World, command: Comman
 
 def test_stripes_secret_is_stored_before_the_hook_is_enabled(world: World) -> None:
     stored: list[list[str]] = []
-    world.stripe.on_request = lambda _: stored.append(world.values("STRIPE_SECRET"))
+    world.stripe.on_request = lambda method: stored.extend([world.values("STRIPE_SECRET")] * (method == "POST"))
     world("apply", "stripe", "--yes")
     id, hook = world.only_hook(world.stripe)
     assert world.stripe.changes() == [
@@ -1037,8 +1037,8 @@ def test_stripes_secret_is_stored_before_the_hook_is_enabled(world: World) -> No
         f"POST /v1/webhook_endpoints/{id}",
         f"POST /v1/webhook_endpoints/{id}",
     ]
-    assert stored[-1] == [hook["secret"]] == world.values("STRIPE_SECRET")
-    assert stored[-2] == []
+    assert stored == [[], [], [hook["secret"]]]
+    assert stored[-1] == world.values("STRIPE_SECRET")
     assert (hook["status"], hook["url"]) == ("enabled", f"{URL}/stripe")
     assert "nothing differs" in world("plan", "stripe")
 
@@ -1167,3 +1167,74 @@ def test_waiting_shows_what_is_left_and_keeps_the_lock(world: World, monkeypatch
     monkeypatch.setattr(registration, "TICK_SECONDS", 0.05)
     world("apply", "stripe", "--yes")
     assert "until every instance has the new secret. You can press Ctrl-C" in world.error
+
+
+# What somebody else does while a command waits, or after one was interrupted
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Have something happen while the command waits for the instances."""
+
+    def happens(change: Callable[[], object]) -> None:
+        async def wait(*_: object) -> None:
+            change()
+
+        monkeypatch.setattr(registration.Registration, "wait_for_instances", wait)
+
+    return happens
+
+
+def test_a_slot_that_is_taken_while_the_command_waits_is_not_overwritten(
+    world: World, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    meanwhile(lambda: world.telegram.hooks.update({"webhook": {"url": FOREIGN, "secret_token": "theirs"}}))
+    world("apply", "telegram", "--yes", code=1)
+    assert "telegram: there is a hook by now; run the command again" in world.error
+    assert world.only_hook(world.telegram)[1]["url"] == FOREIGN
+
+
+def test_a_url_that_is_set_while_the_command_waits_is_not_overwritten(
+    world: World, command: Command, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    world("apply", "github", "--yes")
+    _, hook = world.only_hook(world.github)
+    meanwhile(lambda: mapping_at(hook, "config").update({"url": FOREIGN}))
+    command("secrets", "rotate", "github-secret", "--random", code=1)
+    assert "github acme/shop: the hook has changed meanwhile; run the command again" in world.error
+    assert mapping_at(hook, "config")["url"] == FOREIGN
+
+
+def test_a_replaced_hook_that_got_another_url_is_left_alone(world: World, command: Command) -> None:
+    world("apply", "stripe", "--yes")
+    id, hook = world.only_hook(world.stripe)
+    world.stripe.fails = {"DELETE": 500}
+    command("secrets", "rotate", "stripe-secret", "--random", code=1)
+    hook["url"] = FOREIGN + "\x1b[31m"
+    output = world("apply", "stripe", "--yes")
+    assert f"stripe: left alone, because somebody else changed its URL: {FOREIGN} [31m" in output
+    assert [each["url"] for each in world.stripe.hooks.values()] == [FOREIGN + "\x1b[31m", f"{URL}/stripe"]
+    assert id in world.stripe.hooks
+    assert "nothing differs" in world("plan", "stripe")
+
+
+@pytest.mark.parametrize("is_repurposed", [False, True])
+def test_a_new_hook_that_is_gone_before_it_is_enabled_is_made_again(world: World, is_repurposed: bool) -> None:
+    def fail(method: str) -> None:
+        if world.values("STRIPE_SECRET"):
+            world.stripe.fails = {"POST": 500}
+
+    world.stripe.on_request = fail
+    world("apply", "stripe", "--yes", code=1)
+    world.stripe.on_request = lambda _: None
+    world.stripe.fails = {}
+    id, hook = world.only_hook(world.stripe)
+    if is_repurposed:
+        hook["url"] = FOREIGN
+    else:
+        del world.stripe.hooks[id]
+    world("apply", "stripe", "--yes")
+    assert (id in world.stripe.hooks) is is_repurposed
+    [own] = [each for key, each in world.stripe.hooks.items() if key != id]
+    assert (own["url"], own["status"]) == (f"{URL}/stripe", "enabled")
+    assert world.values("STRIPE_SECRET")[0] == own["secret"]

@@ -2,6 +2,10 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
+
+_FIRST: Final = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+_END: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() + 1.0
 
 
 def rfc3339(unix_seconds: float) -> str:
@@ -24,8 +28,11 @@ def _to_the_second(unix_seconds: float) -> str:
 
 
 def unix_seconds(text: str) -> float:
-    """Read an RFC 3339 time. Raises ValueError unless the text is one with a zone."""
-    return read_time(text).timestamp()
+    """Read an RFC 3339 time. Raises ValueError unless the text is one with a zone that `rfc3339` can write."""
+    seconds = read_time(text).timestamp()
+    if not _FIRST <= seconds < _END:  # a zone can move the first and the last day out of the years that UTC has
+        raise ValueError(f"the time {text!r} is not in the years 1 to 9999 of UTC")
+    return seconds
 
 
 def duration_text(seconds: float) -> str:

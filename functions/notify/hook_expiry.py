@@ -109,7 +109,7 @@ class HookExpiry:
         """Return the new expiry; None if the hook could not be renewed."""
         try:
             expires_at = await self._ask(renewal, at, id)
-        except (HookchainError, ValueError) as error:
+        except (HookchainError, ValueError, RecursionError) as error:
             fault = error if isinstance(error, HookchainError) else Permanent("malformed_response", "it has no expiry")
             detail = f"{at}: {fault.detail}"
             log("WARNING", "webhook not renewed", function="notify", source=source, code=fault.code, detail=detail)

@@ -138,6 +138,8 @@ async def test_a_command_that_changed_the_row_meanwhile_wins() -> None:
         (Fetched(503, (), b""), f"{BASE}: the provider answered 503"),
         (Fetched(200, (), b"{}"), f"{BASE}: it has no expiry"),
         (Fetched(200, (), b"{"), f"{BASE}: it has no expiry"),
+        (Fetched(200, (), b"[" * 100_000), f"{BASE}: it has no expiry"),
+        (Fetched(200, (), b'{"expirationTime": "0001-01-01T00:00:00+23:59"}'), f"{BASE}: it has no expiry"),
         (None, f"{BASE}: api.airtable.com refused the connection"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.times import duration_text, rfc3339
+from shared.times import duration_text, rfc3339, unix_seconds
 
 
 @given(st.floats(-6e10, 2.5e11) | st.integers(0, 2_000_000_000_000).map(lambda milliseconds: milliseconds / 1000))
@@ -17,6 +17,14 @@ def test_a_time_is_written_as_the_standard_library_writes_it(unix_seconds: float
 def test_what_is_no_time_raises(unix_seconds: float) -> None:
     with pytest.raises((ValueError, OverflowError)):
         rfc3339(unix_seconds)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"])
+def test_a_time_that_cannot_be_written_in_utc_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError, match="is not in the years 1 to 9999 of UTC"):
+        unix_seconds(text)
+    last = "9999-12-31T23:59:59.500Z"
+    assert rfc3339(unix_seconds(last)) == last
 
 
 @pytest.mark.parametrize(

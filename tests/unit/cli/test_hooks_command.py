@@ -876,6 +876,7 @@ def test_each_wait_of_a_rotation_is_announced(world: World, command: Command, mo
     monkeypatch.setattr(world, "fetch", fetch)
     world("apply", "github", "--yes")
     monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.4)
+    monkeypatch.setattr(registration, "TICK_SECONDS", 0.05)
     command("secrets", "rotate", "github-secret", "--random")
     assert command.error.count("github: waiting 0 s until every instance has the new secret") == 2
 

@@ -1,7 +1,6 @@
 """`hookchain lint`: list every fault of a configuration, and what is allowed but seldom intended."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,11 +18,11 @@ from deploy.explain.config_tests import event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
 from deploy.secrets import forms, needs, values
-from deploy.terminal.output import count_of
+from deploy.terminal.output import count_of, print_json
 from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology, over_limits
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.secrets import Reader, from_environment, from_folder, is_short, split_values, variable_name, weakness
 
 
@@ -188,8 +187,7 @@ def _print(
     file: str, faults: Sequence[Fault], warnings_: Sequence[Fault], notes: Sequence[Fault], as_json: bool
 ) -> None:
     if as_json:
-        listed = {"faults": _listed(faults), "warnings": _listed(warnings_), "notes": _listed(notes)}
-        print(json.dumps({"file": file, **listed}, indent=2))
+        print_json(lint_document(file, faults, warnings_, notes))
         return
     for note in notes:
         print(f"note: {note.text(file)}", file=sys.stderr)
@@ -201,7 +199,13 @@ def _print(
         print(count_of(len(faults), "fault"), file=sys.stderr)
 
 
-def _listed(faults: Sequence[Fault]) -> list[dict[str, int | str]]:
+def lint_document(
+    file: str, faults: Sequence[Fault] = (), warnings_: Sequence[Fault] = (), notes: Sequence[Fault] = ()
+) -> JsonObject:
+    return {"file": file, "faults": _listed(faults), "warnings": _listed(warnings_), "notes": _listed(notes)}
+
+
+def _listed(faults: Sequence[Fault]) -> list[Json]:
     return [{"line": fault.line, "where": fault.where, "rule": fault.rule} for fault in faults]
 
 

@@ -11,17 +11,19 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, get_args
 
 from deploy.cli import dead_letters, events, explain, status
 from deploy.cli.command import EXPECTED, error_text, moment
+from deploy.cli.config_text import check_text
 from deploy.cli.lint import secret_text
 from deploy.cli.look_up import key_of
 from deploy.cli.records import require_known
-from deploy.config.checkout import environ_with, own_env_file
+from deploy.config.checkout import OWN_CONFIG, ROOT, environ_with, own_env_file
 from deploy.config.compiler import secrets_needed
 from deploy.config.config_file import ConfigFaults
-from deploy.config.configured import configured
+from deploy.config.configured import config_path, configured
 from deploy.config.dotenv import read_dotenv
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
@@ -236,6 +238,26 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
     return {name: value for name, value in report_document(report).items() if name != "reply"}
 
 
+# A configuration that is not in use
+
+
+def lint_configuration(session: Session, arguments: JsonObject) -> Json:
+    return _check("lint", session, arguments)
+
+
+def test_configuration(session: Session, arguments: JsonObject) -> Json:
+    return _check("test", session, arguments)
+
+
+def _check(action: str, session: Session, arguments: JsonObject) -> Json:
+    options = session.options
+    environ = environ_with(options.env_file)
+    path = config_path(options, environ) or ROOT / OWN_CONFIG
+    secrets_folder = Path(environ.get("SECRETS_DIR") or "/secrets")
+    excluded = (options.env_file, own_env_file(), options.state, secrets_folder)
+    return check_text(action, str(arguments["text"]), path.absolute().parent, excluded, environ)
+
+
 # The table
 
 
@@ -355,5 +377,20 @@ def tools_of(session: Session) -> dict[str, Tool]:
                 "method": _text("The method. Default: POST.", enum=["POST", "GET", "PUT", "PATCH", "DELETE"]),
             },
             ("source", "body"),
+        ),
+        "lint_configuration": Tool(
+            "Check a configuration text, the content of hookchain.yaml, without using it. Returns its faults and "
+            "warnings with their lines. The text can name files in the folder of the current configuration, but no "
+            "Python files.",
+            bound(lint_configuration),
+            {"text": _text("The whole configuration.", maxLength=MAX_TEXT_CHARACTERS)},
+            ("text",),
+        ),
+        "test_configuration": Tool(
+            "Run the `tests` of a configuration text offline, without using it. Returns each test and why it failed. "
+            "The same files are allowed as in lint_configuration.",
+            bound(test_configuration),
+            {"text": _text("The whole configuration, with its `tests`.", maxLength=MAX_TEXT_CHARACTERS)},
+            ("text",),
         ),
     }

@@ -42,19 +42,24 @@ def _run(options: argparse.Namespace) -> int:
         results = _results(options)
     except config_file.ConfigFaults as found:
         if options.json:
-            faults: list[Json] = [{"line": each.line, "where": each.where, "rule": each.rule} for each in found.faults]
-            print_json({"file": found.file, "faults": faults, "tests": []})
+            print_json(faults_document(found))
             return NOT_DONE
         raise
     if options.json:
-        print_json({"tests": [_document(each) for each in results]})
+        print_json(results_document(results))
     else:
         _print(results, stdout_screen())
     return DONE if all(each.passed for each in results) else NOT_DONE
 
 
-def _document(result: CaseResult) -> JsonObject:
-    return {"name": result.name, "passed": result.passed, "lines": list(result.lines)}
+def results_document(results: Sequence[CaseResult]) -> JsonObject:
+    return {"tests": [{"name": each.name, "passed": each.passed, "lines": list(each.lines)} for each in results]}
+
+
+def faults_document(found: config_file.ConfigFaults) -> JsonObject:
+    """Return the document in place of results: a configuration with faults has none."""
+    faults: list[Json] = [{"line": each.line, "where": each.where, "rule": each.rule} for each in found.faults]
+    return {"file": found.file, "faults": faults, "tests": []}
 
 
 def _results(options: argparse.Namespace) -> list[CaseResult]:

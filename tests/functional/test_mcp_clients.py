@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 HOOKCHAIN: Final = (sys.executable, "-m", "deploy.cli", "mcp")
 READING: Final = (
     *("search_events", "get_event", "get_event_body", "list_deliveries", "list_dead_letters", "list_destinations"),
-    *("list_sources", "list_providers", "explain_request"),
+    *("list_sources", "list_providers", "explain_request", "lint_configuration", "test_configuration"),
 )
 
 

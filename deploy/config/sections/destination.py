@@ -325,7 +325,7 @@ def _resolved_value(file: ConfigFile, kind: str, key: str, value: Json) -> Json:
         name = str(value["file"])
         try:
             return (file.folder / name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a NUL in it
             raise Unresolved(unreadable(name)) from error
     if kind == "email" and key in {"to", "cc", "bcc"} and not isinstance(value, dict):
         return _addresses(value, file.mapping("lists"))

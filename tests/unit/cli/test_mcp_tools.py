@@ -63,20 +63,25 @@ class Assistant:
         return text
 
 
-def options_in(folder: Path, **more: object) -> argparse.Namespace:
+def config_folder(state: Path) -> Path:
+    return state.with_name(f"{state.name}-config")
+
+
+def options_in(state: Path) -> argparse.Namespace:
     targets = dict.fromkeys(TARGET_OPTIONS)
-    return argparse.Namespace(
-        **{"config": None, "env_file": folder / "env", "platform": "local", "state": folder, **targets, **more}
-    )
+    env_file = config_folder(state) / "env"
+    return argparse.Namespace(config=None, env_file=env_file, platform="local", state=state, **targets)
 
 
 @pytest.fixture
 def assistant(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Assistant:
-    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
-    (tmp_path / "env").write_text(f"SHOP_KEY={SECRET}\n", encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    config = config_folder(tmp_path) / "hookchain.yaml"
+    config.parent.mkdir()
+    config.write_text(CONFIG, encoding="utf-8")
+    (config.parent / "env").write_text(f"SHOP_KEY={SECRET}\n", encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(config))
     (tmp_path / "slices").mkdir()
-    for function, slice_ in compile_file(tmp_path / "hookchain.yaml", {}).items():
+    for function, slice_ in compile_file(config, {}).items():
         (tmp_path / "slices" / f"{function}.json").write_text(json.dumps(slice_), encoding="utf-8")
     session = Session(options_in(tmp_path))
     return Assistant(ToolServer("1.0", INSTRUCTIONS, lambda: tools_of(session)))
@@ -146,7 +151,7 @@ def test_a_secret_is_masked_too_while_the_configuration_has_faults(
     assistant: Assistant, kept: Kept, tmp_path: Path
 ) -> None:
     kept.event("e1e1e1e1", type=SECRET)
-    (tmp_path / "hookchain.yaml").write_text("sources: 5", encoding="utf-8")
+    (config_folder(tmp_path) / "hookchain.yaml").write_text("sources: 5", encoding="utf-8")
     assert [each["type"] for each in as_objects(assistant("search_events")["events"])] == ["***"]
 
 
@@ -195,6 +200,18 @@ def test_an_explanation_is_no_way_to_have_a_text_signed(assistant: Assistant, ke
     assert "encryptedToken" not in json.dumps(report)
 
 
+def test_a_configuration_text_is_checked_in_the_folder_of_the_current_one(assistant: Assistant, tmp_path: Path) -> None:
+    (config_folder(tmp_path) / "any.json").write_text("{}", encoding="utf-8")
+    (config_folder(tmp_path) / "state").symlink_to(tmp_path / "slices")
+    text = CONFIG.replace("auth: none", "auth: none, schema: any.json")
+    assert assistant("lint_configuration", text=text)["faults"] == []
+    assert assistant("test_configuration", text=text) == {"tests": []}
+    for name in ("env", "state/notify.json", "../x.json"):  # secrets, the state, and what is elsewhere
+        fault = assistant.fault("lint_configuration", text=text.replace("any.json", name))
+        assert f"'{name}' is not allowed" in fault
+    assert "can name no Python files" in assistant.fault("test_configuration", text=f"{CONFIG}\nsteps_from: [own.py]")
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -202,6 +219,8 @@ def test_an_explanation_is_no_way_to_have_a_text_signed(assistant: Assistant, ke
         ("get_event", {"id": "e1e1e1e1", "body": True}),
         ("get_event_body", {}),
         ("explain_request", {"source": "shop"}),
+        ("lint_configuration", {}),
+        ("test_configuration", {"text": "a: 1", "file": "hookchain.yaml"}),
         ("search_events", {"limit": 1_000}),
         ("search_events", {"status": "lost"}),
         ("list_sources", {"platform": "gcp"}),

@@ -1,0 +1,179 @@
+"""A configuration text of an assistant: it is checked as a file would be, and reads nothing that it should not."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.cli import config_text
+from deploy.cli.config_text import NAME, NotAllowed, check_text, checked
+from deploy.terminal.command_line import CommandError
+from shared.jsontext import JsonObject
+from tests.fakes.command import as_objects
+
+CANARY: Final = "canary-of-a-file"
+BASE: Final[JsonObject] = {
+    "sources": {"web": {"auth": "none"}},
+    "routes": [{"name": "all", "to": "people"}],
+    "destinations": {"people": {"email": {"to": ["ann@example.com"]}}},
+}
+
+
+def naming(place: str, name: str) -> str:
+    """Return a configuration that names a file in one of the places where it can."""
+    files: dict[str, JsonObject] = {
+        "schema": {"sources": {"web": {"auth": "none", "schema": name}}},
+        "step": {"routes": [{"name": "all", "steps": [{"lint": {"schema": name}}], "to": "people"}]},
+        "step file": {
+            "routes": [{"name": "all", "steps": [{"template": {"data.text": {"file": name}}}], "to": "people"}]
+        },
+        "chain": {"chains": {"tidy": [{"lint": {"schema": name}}]}},
+        "mail": {"destinations": {"people": {"email": {"to": ["ann@example.com"], "text": {"file": name}}}}},
+        "people": {"people": {"file": name}},
+        "test": {"tests": [{"name": "one", "input": {"source": "web", "file": name}, "expect": []}]},
+        "event types": {"subscribers": {"event_types": {"file": name}}},
+        "event types in several": {"subscribers": {"event_types": {"file": ["types.json", name]}}},
+        "schema of an event type": {"subscribers": {"event_types": {"order.paid": {"schema": name}}}},
+    }
+    return json.dumps({**BASE, **files[place]})
+
+
+PLACES: Final = (
+    *("schema", "step", "step file", "chain", "mail", "people", "test", "event types", "event types in several"),
+    "schema of an event type",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A configuration's folder. Nothing outside of it, and nothing that may be a secret, is opened in a test."""
+    folder = tmp_path / "configuration"
+    (folder / "links").mkdir(parents=True)
+    (folder / "state").mkdir()
+    outside = tmp_path / "outside.json"
+    forbidden = [outside, folder / ".hidden.json", folder / "prod.env", folder / "state" / "x.json"]
+    for path in (*forbidden, folder / "types.json"):
+        path.write_text("{}", encoding="utf-8")
+    (folder / "link.json").symlink_to(outside)
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "links" / "link.json").symlink_to(outside)
+    (folder / "dotted.json").symlink_to(folder / ".hidden.json")
+    opened = Path.open
+
+    def watched(path: Path, *arguments: object, **options: object) -> object:
+        assert "\0" in str(path) or Path(os.path.realpath(path)) not in forbidden
+        return opened(path, *arguments, **options)  # type: ignore[call-overload] # as it was called
+
+    monkeypatch.setattr(Path, "open", watched)
+    yield folder
+    config_text.FencedFolder.excluded = ()
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("/etc/passwd", "../outside.json", "link.json", "up/outside.json", "links/../../outside.json"),
+        *("links/../link.json", ".hidden.json", "./.hidden.json", "dotted.json", "prod.env", "state/x.json"),
+        "../configuration/prod.env",
+    ],
+)  # fmt: skip
+def test_a_file_outside_and_one_with_secrets_is_not_opened(place: str, name: str, folder: Path) -> None:
+    action = "test" if place == "test" else "lint"
+    with pytest.raises(NotAllowed, match="is not allowed"):
+        checked(action, naming(place, name), folder, [folder / "prod.env", folder / "state"])
+
+
+@pytest.mark.parametrize("place", ["event types", "event types in several"])
+def test_a_folder_with_a_link_to_the_outside_is_not_read(place: str, folder: Path) -> None:
+    with pytest.raises(NotAllowed):
+        checked("lint", naming(place, "links"), folder)
+
+
+def test_an_absolute_path_is_not_allowed_within_the_folder(folder: Path) -> None:
+    with pytest.raises(NotAllowed):
+        checked("lint", naming("schema", str(folder / "types.json")), folder)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_file_in_the_folder_is_read_as_in_a_file(place: str, folder: Path) -> None:
+    rule = "there is no file" if place == "test" else "cannot be read"
+    document = checked("lint", naming(place, "types.json"), folder)
+    assert document["file"] == NAME
+    assert rule not in json.dumps(document)
+    assert rule in json.dumps(checked("lint", naming(place, "gone.json"), folder))
+    assert checked("lint", naming(place, "a\0b"), folder)["faults"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steps_from: [own.py]",
+        "destinations_from: [own.py]",
+        "steps_from: own.py",
+        "steps_from: []",
+        "base: &base {steps_from: [own.py]}\n<<: *base",
+        '"steps\\x5ffrom": [own.py]',
+        "sources: {}\nsteps_from: [own.py]\nsteps_from: [types.json]",
+        "sources: 5\ndestinations_from: [/etc/passwd]",
+    ],
+)
+@pytest.mark.parametrize("action", ["lint", "test"])
+def test_own_python_is_rejected_before_anything_is_loaded(action: str, text: str, folder: Path) -> None:
+    (folder / "own.py").write_text("raise AssertionError('this was run')", encoding="utf-8")
+    with pytest.raises(NotAllowed, match="a text can name no Python files"):
+        checked(action, text, folder)
+
+
+def test_faults_warnings_and_tests_are_those_of_the_commands(folder: Path) -> None:
+    [fault] = as_objects(
+        checked("lint", json.dumps({**BASE, "routes": [{"name": "all", "to": "poeple"}]}), folder)["faults"]
+    )
+    assert "did you mean 'people'" in str(fault["rule"])
+    assert checked("lint", json.dumps(BASE), folder)["faults"] == []
+    case: JsonObject = {"name": "one", "input": {"source": "web", "body": {}}, "expect": [{"to": "people"}]}
+    passed = checked("test", json.dumps({**BASE, "tests": [case]}), folder)
+    assert passed == {"tests": [{"name": "one", "passed": True, "lines": []}]}
+    assert as_objects(checked("test", "routes: 5", folder)["faults"])
+    assert as_objects(checked("test", "a: [", folder)["faults"])
+
+
+# In a process of its own
+
+
+def test_the_process_has_no_secret_and_returns_what_it_finds(folder: Path) -> None:
+    environ = {"WEB_KEY": CANARY, "PATH": os.environ["PATH"]}
+    assert check_text("lint", json.dumps(BASE), folder, [], environ)["faults"] == []
+    with pytest.raises(CommandError, match=r"is not allowed.*Nothing was checked"):
+        check_text("lint", naming("schema", "../outside.json"), folder, [], environ)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 30_000,
+        "a: &a [x, x]\n"
+        + "\n".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]" for n in range(24)),
+        "{{ 9 ** 9 ** 9 ** 9 }}",
+        "{{ 'x' * 10000000000 }}",
+        "{% for a in range(999999999) %}{% endfor %}",
+    ],
+)
+def test_a_text_that_takes_all_time_or_memory_ends_and_is_answered(
+    text: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_text, "MAX_SECONDS", 10)
+    written = text
+    if text.startswith("{"):
+        case: JsonObject = {"name": "one", "input": {"source": "web", "body": {}}, "expect": []}
+        email: JsonObject = {"people": {"email": {"to": ["ann@example.com"], "text": text}}}
+        written = json.dumps({**BASE, "destinations": email, "tests": [case]})
+    try:
+        document = check_text("test", written, folder, [], {})
+    except CommandError as error:
+        assert "longer than" in str(error) or "too much memory" in str(error)
+    else:
+        assert document["tests"] or document["faults"]

@@ -29,7 +29,7 @@ class SecretManagerBackend:
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
         secret = secret_id(self._target, name)
-        self._refuse_others(secret)
+        self._reject_others(secret)
         add = ["secrets", "versions", "add", secret, "--data-file=-"]
         answer = self._write(add, text)
         if answer.code and any(phrase in answer.stderr for phrase in _DISABLED):
@@ -62,15 +62,13 @@ class SecretManagerBackend:
             raise BackendError(f"Secret Manager, {name!r}: {fault}") from fault
         return StoredSecret(_text_of(payload), where, set_at)
 
-    def _refuse_others(self, secret: str) -> None:
+    def _reject_others(self, secret: str) -> None:
         """Raise BackendError for another deployment's secret: `eu-key` of `shop-` is also `key` of `shop-eu-`."""
         try:
-            labels = self._api.get("secretmanager", f"/v1/projects/{self._target.project}/secrets/{secret}").get(
-                "labels"
-            )
+            found = self._api.get("secretmanager", f"/v1/projects/{self._target.project}/secrets/{secret}")
         except ApiError:
             return  # it does not exist, or gcloud will report the error when it writes
-        owner = labels.get(BUNDLE_LABEL) if isinstance(labels, dict) else None
+        owner = jsontext.value_at(found, "labels", BUNDLE_LABEL)
         if owner not in (None, self._target.bundle):
             raise BackendError(f"nothing was changed: secret {secret} has the label of the deployment {owner!r}")
 

@@ -275,21 +275,17 @@ def first_values(
     `receive` is its slice. `where` are the options that find the deployment in printed commands.
     Raises CommandError, which lists every missing secret with what to do.
     """
-    found = {need.name: _checked(need, shell[variable_name(need.name)]) for need in missing if _is_set(need, shell)}
+    found = {need.name: _checked(need, text) for need in missing if (text := shell.get(variable_name(need.name)))}
     lacking = [need for need in missing if need.name not in found and not need.is_optional]
     generated = [need for need in lacking if is_generated(need, receive)]
-    found |= {need.name: _random(need) for need in generated}
+    found |= {need.name: random_text(need.schemes) for need in generated}
     prompted = [need for need in lacking if need.name not in found]
     if len(prompted) > ask.left:
         raise CommandError(_how_to_set(prompted, where))
     values = {need.name: _ask_value(need, ask, where) for need in prompted}
     random = [*(need.name for need in generated), *(need.name for need in prompted if not values[need.name])]
-    texts = {need.name: values[need.name] or _random(need) for need in prompted}
+    texts = {need.name: values[need.name] or random_text(need.schemes) for need in prompted}
     return {**found, **texts}, sorted(random)
-
-
-def _is_set(need: Need, shell: Mapping[str, str]) -> bool:
-    return bool(shell.get(variable_name(need.name)))
 
 
 def is_generated(need: Need, receive: JsonObject) -> bool:
@@ -323,21 +319,10 @@ def _checked(need: Need, text: str) -> str:
         raise CommandError(f"secret {need.name}: {error}") from error
 
 
-def _random(need: Need) -> str:
-    return random_text(need.schemes)
-
-
 def _how_to_set(missing: Sequence[Need], where: str) -> str:
     """Return the commands that set the secrets, and their variables, which a shell or a CI may have already."""
     lines = [f"  .venv/bin/hookchain secrets set {need.name} {where}  # {', '.join(need.uses)}" for need in missing]
     variables = ", ".join(variable_name(need.name) for need in missing)
-    count = "a secret is missing" if len(missing) == 1 else f"{len(missing)} secrets are missing"
-    return "\n".join(
-        [
-            f"nothing was changed: {count}. Set it with"
-            if len(missing) == 1
-            else f"nothing was changed: {count}. Set them with",
-            *lines,
-            f"or in the environment: {variables}",
-        ]
-    )
+    is_one = len(missing) == 1
+    count = "a secret is missing. Set it" if is_one else f"{len(missing)} secrets are missing. Set them"
+    return "\n".join([f"nothing was changed: {count} with", *lines, f"or in the environment: {variables}"])

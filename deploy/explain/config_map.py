@@ -64,7 +64,7 @@ class State:
 class Traffic:
     """The number of events or deliveries in the last hour; with `is_more`, there were more.
 
-    per_minute  None if it is not known
+    per_minute  the current rate; None if nothing happens now
     failed      how many deliveries became dead letters
     """
 
@@ -75,11 +75,10 @@ class Traffic:
 
     @property
     def text(self) -> str:
-        if not self.count and not self.failed:
-            return "0"
-        rate = "" if self.per_minute is None else f" · {rate_text(self.per_minute)}"
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.count}{'+' if self.is_more else ''}{rate}{failed}"
+        counted = f"{self.count}{'+' if self.is_more else ''}" if self.count or not self.failed else ""
+        rate = "" if self.per_minute is None else rate_text(self.per_minute)
+        failed = f"{self.failed} failed" if self.failed else ""
+        return " · ".join(filter(None, (counted, rate, failed)))
 
 
 def rate_text(per_minute: float) -> str:
@@ -233,7 +232,7 @@ class Columns:
 WIDE: Final = Columns(source=172, route=214, steps=190, destination=190, stem=104, fan=64, labels=142)
 NARROW: Final = Columns(source=104, route=106, steps=0, destination=104, stem=0, fan=22, labels=0)
 MARGIN: Final = 3
-TOP: Final = 30
+TOP: Final = 36
 BOX_HEIGHT: Final = 44
 ROW_GAP: Final = 12
 PORT_GAP: Final = 17
@@ -295,11 +294,13 @@ def arrange(
     open_link: Callable[[str], str] = lambda _: "",
 ) -> Picture:
     """Return the picture. `live` adds counts and states; `open_link` returns the address that opens a group."""
-    has_steps = columns.steps > 0 and any(route.steps for row in rows for route in row.routes)
+    has_steps = columns.steps > 0 and any(len(row.routes) == 1 and row.routes[0].steps for row in rows)
     route_x = MARGIN + columns.source + columns.stem + columns.fan
     steps_x = route_x + columns.route + columns.step_gap
     labels_x = steps_x + columns.steps if has_steps else route_x + columns.route
-    destination_x = labels_x + columns.labels + columns.fan
+    # Without steps, the curves get half of their room: lines to many destinations then cross at wider angles.
+    fan = columns.fan if has_steps else columns.fan + columns.steps // 2
+    destination_x = labels_x + columns.labels + fan
     # Without counts, the curves have that room too.
     bend_x = labels_x + (columns.labels if live else 0)
 
@@ -322,10 +323,15 @@ def arrange(
         name: texts.destination_box(name, destination_x, top) for name, top in _tops(destination_rows).items()
     }
 
+    labelled: set[str] = set()
     step_boxes: list[Box] = []
     lines: list[Line] = []
     for row, box in zip(rows, row_boxes, strict=True):
-        lines += [texts.source_line(sources[name], name, row, box) for name in row.sources]
+        for name in row.sources:
+            # The lines of a source begin as one, on which the text stands once.
+            is_first = name not in labelled
+            labelled.add(name)
+            lines.append(texts.source_line(sources[name], name, row, box, has_text=is_first))
         begin = box
         if has_steps and len(row.routes) == 1 and row.routes[0].steps:
             begin = texts.steps_box(row.routes[0], steps_x, box.y, box.height)
@@ -376,7 +382,7 @@ class _Texts:
             return Box("source", "every source", "", x, y, self.columns.source, BOX_HEIGHT, state, link, "Every source")
         detail = self.routing.sources.get(name, "")
         traffic = self.live.sources.get(name, Traffic()) if self.live else None
-        if traffic and not self.columns.stem:
+        if traffic and traffic.count and not self.columns.stem:
             detail = traffic.text
         counted = f"{traffic.text} in the last hour" if traffic else ""
         link = page_link("events", source=name)
@@ -393,8 +399,9 @@ class _Texts:
         if len(row.routes) == 1:
             count = len(route.steps)
             counted = f"{count} step{'' if count == 1 else 's'}" if count and not self.columns.steps else ""
-            detail = " · ".join(filter(None, (route.selects, counted)))
-            return self._box("route", route.name, detail, place, page_link("deliveries", route=route.name))
+            return self._box(
+                "route", route.name, counted or route.selects, place, page_link("deliveries", route=route.name)
+            )
         states = [self._state("route", each.name) for each in row.routes]
         is_off = all(state.level == "off" for state in states)
         urgent = states if is_off else [state for state in states if state.level != "off"]
@@ -410,10 +417,10 @@ class _Texts:
         description = f"Steps of route {route.name}: {names}"
         return Box("steps", names, counted, x, y, self.columns.steps, height, State(), "", description)
 
-    def source_line(self, source: Box, name: str, row: Row, row_box: Box) -> Line:
+    def source_line(self, source: Box, name: str, row: Row, row_box: Box, *, has_text: bool) -> Line:
         stem = self.columns.stem if self.live else 0
         traffic = self.live.sources.get(name) if self.live else None
-        text = traffic.text if traffic and stem else ""
+        text = traffic.text if traffic and stem and has_text else ""
         is_off = all(not route.is_enabled for route in row.routes)
         level: Level = "off" if is_off else source.state.level
         return Line(source.end, source.middle, source.end + stem, row_box.x, row_box.middle, text, level=level)

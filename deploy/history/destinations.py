@@ -3,7 +3,7 @@ it."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Final, Literal
 
@@ -102,6 +102,7 @@ class DestinationView:
     hour_of       how many of the newest deliveries were read to count `hour`; None if all were read
     groups        what is gathered, the first to be closed first
     digests       the last digests, newest first
+    newest        the newest deliveries, at most MAX_COUNTED
     """
 
     name: str
@@ -121,6 +122,7 @@ class DestinationView:
     gathered: int = 0
     groups: Sequence[WaitingGroup] = ()
     digests: Sequence[DigestView] = ()
+    newest: Sequence[LedgerRow] = field(default=(), repr=False, compare=False)
 
     def document(self) -> JsonObject:
         return {
@@ -200,6 +202,7 @@ def destination_view(
         hour=sum(row.state == ledger_rules.DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
         hour_of=MAX_COUNTED if len(newest) >= MAX_COUNTED else None,
         gathered=len(waiting) - len(alone),
+        newest=newest,
     )
 
 

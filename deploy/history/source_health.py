@@ -100,6 +100,7 @@ class SourceFacts:
     usual_seconds    the median interval between its last events; None if there were too few
     overdue_seconds  after how long without an event it is overdue; None if that is not known
     rejected         its last request that was rejected
+    sampled_at       when its newest events were received, at most SAMPLED_EVENTS
     """
 
     source: str
@@ -109,6 +110,7 @@ class SourceFacts:
     usual_seconds: float | None = None
     overdue_seconds: float | None = None
     rejected: RequestEntry | None = None
+    sampled_at: tuple[float, ...] = ()
 
     def is_overdue(self, now: float) -> bool:
         return (
@@ -264,6 +266,7 @@ def read_facts(
             usual_seconds=usual,
             overdue_seconds=silences.get(name, overdue),
             rejected=newest_rejected.get(name),
+            sampled_at=tuple(each.received_at for each in events),
         )
 
 

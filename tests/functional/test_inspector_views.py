@@ -321,3 +321,66 @@ async def look_around(page: Page, url: str) -> None:
         "deploy/codes.md"
     ).read_text(encoding="utf-8")
     await page.press("Escape")
+
+
+# The map
+
+MAPPED = """
+sources: {shop: {auth: none}, till: {auth: none}}
+routes:
+  - {name: "<img src=x onerror='window.attacked=1'>", from: shop, to: [crm, mail], steps: [{drop: [data.card]}]}
+  - {name: the rest, else: true, to: mail}
+destinations:
+  crm: {webhook: {url: "https://crm.example.com/in"}}
+  mail: {email: {to: [ann@example.com], subject: New}}
+"""
+
+
+async def test_a_person_finds_the_broken_destination_on_the_map_and_its_deliveries(tmp_path: Path) -> None:
+    compiled = compile_config(parse_config(MAPPED, "x", Path()))
+    slices = {name: to_json(slice_) for name, slice_ in compiled.items()}
+    async with inspected(tmp_path, **slices) as (parts, page, url):
+        for number, name in enumerate(("crm", "mail")):
+            delivery = Delivery(replace(PAID, id=f"{number:032x}"), "the rest", name)
+            claim = await parts.ledger.claim(delivery, b"{}", NOW, 60)
+            assert isinstance(claim, Claimed)
+            attempt = AttemptEntry(delivery.id, delivery.event.id, "the rest", name, 1, NOW, NOW, "delivered", "", "")
+            assert await parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
+        await parts.ledger.disable("crm", "it returned <b>410</b>", NOW)
+        await page.open(f"{url}?token={TOKEN}")
+        for width, height in ((1280, 900), (390, 844)):
+            await page.look(width, height)
+            await look_at_map(page, url)
+            assert await page.run("document.documentElement.scrollWidth") == width
+
+
+async def look_at_map(page: Page, url: str) -> None:
+    await page.open(f"{url}#/map")
+    await page.until_shown("One part needs attention", ".troubles")
+    await page.until_shown("it returned <b>410</b>", ".troubles")
+    await page.until("document.querySelector('.map a.destination.bad')?.getAttribute('aria-label').includes('crm')")
+    assert await page.run("window.attacked === undefined && !document.querySelector('.map img')")
+    frame = "document.querySelector('.map-frame')"
+    assert await page.run(f"{frame}.scrollWidth <= {frame}.clientWidth")
+    await page.click("summary", "The same as a table")
+    await page.until_shown("disabled", ".routes-table")
+    assert await page.run("document.querySelectorAll('.routes-table tbody tr').length") == 3
+
+    # By keyboard: through the boxes, into the search, and out of it.
+    await page.run("document.activeElement.blur()")
+    await page.press("j", "j")
+    assert await page.run("document.activeElement.getAttribute('href')") == "#/events"
+    await page.press("/")
+    await page.type("CRM")
+    await page.until("location.hash === '#/map?find=CRM'")
+    await page.until("document.querySelectorAll('.map a.route').length === 1")
+    await page.press("Escape", "Escape")
+    await page.until("location.hash === '#/map'")
+    await page.until("document.querySelectorAll('.map a.route').length === 2")
+
+    await page.run("document.querySelector('.map a.destination.bad').focus()")
+    await page.press("Enter")
+    await page.until_shown("Only deliveries of the destination crm")
+    await page.until("document.querySelectorAll('.rows.deliveries li').length === 1")
+    await page.click("button", "Show all")
+    await page.until("document.querySelectorAll('.rows.deliveries li').length === 2")

@@ -26,7 +26,8 @@ class Backend:
     """The ports on any platform.
 
     `reader` is used in `thread` only. `documents` are the documents of subscribers. `tick_seconds`: how often a page
-    gets updates. `notify_slice` returns notify's slice of the configuration; None if it is not known.
+    gets updates. `notify_slice`, `receive_slice` and `transform_slice` return the slices of the configuration; None if
+    they are not known.
     """
 
     reader: journal_view.JournalView
@@ -38,6 +39,7 @@ class Backend:
     tick_seconds: float
     notify_slice: Callable[[], JsonObject | None]
     receive_slice: Callable[[], JsonObject | None]
+    transform_slice: Callable[[], JsonObject | None]
 
     def destinations(self) -> ConfiguredDestinations:
         """Return the destinations of the configuration; none if it is not known."""

@@ -73,6 +73,7 @@ async def open_cloud_backend(state: State) -> AsyncIterator[api.Backend]:
                 TICK_SECONDS,
                 state.notify_slice,
                 state.receive_slice,
+                state.transform_slice,
             )
         finally:
             await asyncio.to_thread(thread.shutdown)

@@ -14,6 +14,7 @@ from deploy.dev.caught import Mailbox
 from deploy.dev.inspector.api import (
     BACKEND,
     LOCAL,
+    MAX_LIMIT,
     Backend,
     bad_request,
     before_of,
@@ -95,8 +96,13 @@ async def _whole_event(backend: Backend, record: journal_view.EventRecord) -> Js
 
 
 async def list_deliveries(request: web.Request) -> web.Response:
-    destination, state = (request.query.get(name) or None for name in ("destination", "state"))
-    rows = await request.app[BACKEND].ledger.rows(limit_of(request.query), destination=destination, state=state)
+    """List the newest deliveries; with `route`, those among the newest MAX_LIMIT."""
+    destination, state, route = (request.query.get(name) or None for name in ("destination", "state", "route"))
+    limit = limit_of(request.query)
+    searched = MAX_LIMIT if route else limit
+    rows = await request.app[BACKEND].ledger.rows(searched, destination=destination, state=state)
+    if route:
+        rows = [row for row in rows if row.route == route][:limit]
     return json_answer({"deliveries": [documents.delivery_document(row) for row in rows]})
 
 

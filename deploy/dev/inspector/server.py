@@ -19,8 +19,9 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.checkout import ROOT
-from deploy.dev.inspector import api, records_api, sources_api
+from deploy.dev.inspector import api, map_api, records_api, sources_api
 from deploy.dev.local_server import LocalSite, local_only, same_site_only
+from deploy.explain.config_map import STYLE_FILE
 from deploy.history import documents, journal_view
 from shared import errors, logs
 from shared.cloud.local.database import reason_of
@@ -29,8 +30,8 @@ from shared.jsontext import Json, JsonObject, to_json
 DEFAULT_PORT: Final = 8090
 PAUSE_SECONDS: Final = 1.0
 PAGE: Final = Path(__file__).parent / "page"
-SHARED_FILES: Final = {"dom.js": ROOT / "functions" / "subscribe" / "page" / "dom.js"}
-"""Files of the portal that this page uses too."""
+SHARED_FILES: Final = {"dom.js": ROOT / "functions" / "subscribe" / "page" / "dom.js", "map.css": STYLE_FILE}
+"""Files of the portal and of `hookchain map` that this page uses too."""
 TYPES: Final = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -144,7 +145,7 @@ def base_app(
     app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
     app.router.add_get("/api/live", live)
-    app.add_routes([*records_api.RECORDS_ROUTES, *sources_api.SOURCES_ROUTES])
+    app.add_routes([*records_api.RECORDS_ROUTES, *sources_api.SOURCES_ROUTES, *map_api.MAP_ROUTES])
 
     async def run_tasks(_: web.Application) -> AsyncIterator[None]:
         running = [asyncio.create_task(repeated(task)) for task in (board.update, *tasks)]

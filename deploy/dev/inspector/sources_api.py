@@ -6,17 +6,17 @@ Providers are asked at most once a minute, and only while a page shows the sourc
 import asyncio
 import importlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from deploy.dev.inspector.api import BACKEND, json_answer
-from deploy.history.source_health import Outside, health_document, read_facts
+from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.status import silences_of
 from shared.cloud import platform
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 ASK_AGAIN_SECONDS: Final = 60.0
 FIRST_SECONDS: Final = 0.5
@@ -54,14 +54,22 @@ OUTSIDE: Final = web.AppKey("outside", OutsideFacts)
 
 
 async def list_sources(request: web.Request) -> web.Response:
-    backend, outside_facts = request.app[BACKEND], request.app[OUTSIDE]
-    outside, is_reading = await outside_facts.newest()
+    backend = request.app[BACKEND]
     receive, notify = await asyncio.to_thread(lambda: (backend.receive_slice(), backend.notify_slice()))
-    silences = silences_of(notify or {})
-    facts = await backend.read(lambda: list(read_facts(backend.reader, receive or {}, silences, outside)))
-    now = time.time()
-    sources: list[Json] = [health_document(each, now, outside_facts.where) for each in facts]
+    facts, is_reading = await find_facts(request, receive or {}, notify or {})
+    now, where = time.time(), request.app[OUTSIDE].where
+    sources: list[Json] = [health_document(each, now, where) for each in facts]
     return json_answer({"sources": sources, "asking": is_reading})
+
+
+async def find_facts(
+    request: web.Request, receive: JsonObject, notify: JsonObject
+) -> tuple[Sequence[SourceFacts], bool]:
+    """Return the facts about the sources of receive's slice, and whether the providers are still being asked."""
+    backend = request.app[BACKEND]
+    outside, is_reading = await request.app[OUTSIDE].newest()
+    facts = await backend.read(lambda: list(read_facts(backend.reader, receive, silences_of(notify), outside)))
+    return facts, is_reading
 
 
 async def read_local_outside(state: Path) -> Outside:

@@ -166,7 +166,7 @@ def test_trouble_and_counts_are_in_texts_and_not_only_in_colours() -> None:
     )
     assert box_of(picture, "shop").description == "Source shop, hmac, 7 · 30/h in the last hour"
     texts = [line.text for line in picture.lines if line.text]
-    assert texts == ["0", "0", "7 · 30/h", "100+ · 1.5/s, 2 failed", "7 · 30/h", "0", "0"]
+    assert texts == ["0", "0", "7 · 30/h", "100+ · 1.5/s · 2 failed", "0", "0"]
     assert {line.level for line in picture.lines if line.end_y == crm.middle} == {"bad", "off"}
     root = ElementTree.fromstring(draw(picture))
     signs = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "sign"]

@@ -8,6 +8,7 @@ import { destinationsView } from "/page/destinations.js";
 import { eventsView } from "/page/events.js";
 import { listenToKeys, showHelp } from "/page/keys.js";
 import { mailView } from "/page/mail.js";
+import { mapView } from "/page/map.js";
 import { rejectedView } from "/page/rejected.js";
 import { sheetsView } from "/page/sheets.js";
 import { subscribersView } from "/page/subscribers.js";
@@ -23,6 +24,7 @@ const SECTIONS = [
   ["deliveries", "Deliveries", deliveriesView, () => null, ""],
   ["destinations", "Destinations", destinationsView, () => null, ""],
   ["sources", "Sources", sourcesView, () => null, ""],
+  ["map", "Map", mapView, () => null, ""],
   ["sheets", "Sheets", sheetsView, (overview) => overview.sheet_rows, "rows caught"],
   ["subscribers", "Subscribers", subscribersView, () => null, ""],
 ];
@@ -90,7 +92,7 @@ listenToKeys({
   view: () => view,
   section: (at) => { const shown = [...tabs.children].filter((tab) => !tab.hidden); if (shown[at]) navigate(shown[at].dataset.name, null); },
   search: () => {
-    if (name === "events") return view.search();
+    if (view.search) return view.search();
     navigate("events", null);
     window.addEventListener("hashchange", () => view.search(), { once: true });
   },

@@ -8,22 +8,26 @@ import { ROUTE_ITSELF, deliveryState, destinationText, endpointOf, plural } from
 
 const FILTERS = [["", "All"], ["retry_scheduled", "Retry scheduled"], ["held", "Held"], ["dead_lettered", "Dead-lettered"], ["merged", "Merged"], ["delivered", "Delivered"]];
 
-export function deliveriesView(main) {
+export function deliveriesView(main, navigate) {
   const states = h("div", { class: "statuses", role: "group", "aria-label": "State" });
   const list = h("ul", { class: "rows deliveries", "aria-label": "Deliveries, newest first" });
   const foot = h("div", { class: "foot" });
+  const chosen = h("div", { class: "between", role: "status" });
   let state = "";
+  let only = {}; // the destination and the route that the page's address names
   let asking = false;
-  fill(main, h("h1", { class: "unseen" }, "Deliveries"), h("div", { class: "filters" }, states), list, foot);
+  fill(main, h("h1", { class: "unseen" }, "Deliveries"), h("div", { class: "filters" }, chosen, states), list, foot);
 
   async function load() {
     if (asking) return;
     asking = true;
     try {
-      const { deliveries } = await get("/api/deliveries", { state, limit: 100 });
+      const wanted = only;
+      const { deliveries } = await get("/api/deliveries", { ...wanted, state, limit: 100 });
+      if (wanted !== only) return;
       list.hidden = !deliveries.length;
       reconcile(list, deliveries, (each) => each.id, row);
-      fill(foot, !deliveries.length && empty(state ? "No deliveries in this state" : "No deliveries yet", h("p", {}, "A delivery is one event for one destination, from one route. The ledger keeps it for 45 days after it ends.")));
+      fill(foot, !deliveries.length && empty(only.route ? "No deliveries among the newest" : state ? "No deliveries in this state" : "No deliveries yet", h("p", {}, "A delivery is one event for one destination, from one route. The ledger keeps it for 45 days after it ends.")));
     } finally {
       asking = false;
     }
@@ -37,7 +41,17 @@ export function deliveriesView(main) {
 
   choose("");
   const forget = [on("overview", load)];
-  return { update: () => {}, close: () => forget.forEach((each) => each()) };
+  return {
+    update(id, { destination = "", route = "" }) {
+      only = { destination, route };
+      const text = [route && `the route ${route}`, destination && `the destination ${destinationText(destination)}`].filter(Boolean).join(" and ");
+      fill(chosen, text && h("span", {}, `Only deliveries of ${text}`), text && h("button", { type: "button", onclick: () => navigate("deliveries", null) }, "Show all"));
+      chosen.hidden = !text;
+      asking = false;
+      load();
+    },
+    close: () => forget.forEach((each) => each()),
+  };
 }
 
 function row(delivery) {

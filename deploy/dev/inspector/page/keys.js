@@ -2,7 +2,7 @@
 
 import { h } from "/page/dom.js";
 
-const HELP = [["j, ↓", "next in the list"], ["k, ↑", "previous in the list"], ["Enter", "open the entry"], ["Esc", "close the entry; leave the search"], ["/", "search events"], ["1 – 9", "sections, in the order of their tabs"], ["?", "this list"]];
+const HELP = [["j, ↓", "next in the list or on the map"], ["k, ↑", "previous in the list or on the map"], ["Enter", "open the entry"], ["Esc", "close the entry; leave the search"], ["/", "search events, or the map"], ["1 – 9", "sections, in the order of their tabs"], ["?", "this list"]];
 
 const PAGES = [["README.md", "Overview"], ["functions/receive/README.md", "Sources"], ["functions/transform/README.md", "Steps"], ["functions/notify/README.md", "Destinations"], ["functions/subscribe/README.md", "Subscribers"], ["deploy/codes.md", "Outcomes and codes"], ["deploy/README.md", "Deployment and settings"]];
 
@@ -18,7 +18,7 @@ export function showHelp() {
 }
 
 function move(step) {
-  const links = [...document.querySelectorAll("main .rows a")];
+  const links = [...document.querySelectorAll("main .rows a, main .map a")];
   if (!links.length) return;
   const from = links.indexOf(document.activeElement);
   const start = from >= 0 ? from : links.findIndex((link) => link.hasAttribute("aria-current"));

@@ -1,0 +1,196 @@
+"""The map with what happens now: GET /api/map?find=…&open=…&all=1&narrow=1.
+
+The states and counts are those of the tabs Sources, Destinations and Deliveries, so the map reads nothing else.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+
+from deploy.dev.inspector.api import BACKEND, json_answer
+from deploy.dev.inspector.sources_api import find_facts
+from deploy.explain import config_map
+from deploy.explain.config_map import Kind, Level, Live, RouteInfo, Routing, State, Traffic
+from deploy.history import destinations, source_health, status
+from deploy.history.state import configured_destinations
+from functions.notify.waiting.due import waits_for_slot
+from shared import ledger_rules
+from shared.jsontext import Json, JsonObject
+from shared.retention import DAY_SECONDS
+from shared.times import time_text
+
+MAX_LISTED: Final = 20
+"""More routes than these are grouped by their sources, unless a person asks for each."""
+HOUR_SECONDS: Final = 3_600.0
+RATE_SECONDS: Final = 300.0
+"""The current rate is that of the last five minutes, as on the plots."""
+_SOURCE_LEVELS: Final[Mapping[source_health.Word, Level]] = {"failing": "bad", "unregistered": "bad", "quiet": "warn"}
+_ENDED: Final = (ledger_rules.DELIVERED, ledger_rules.DEAD_LETTERED)
+
+
+async def show_map(request: web.Request) -> web.Response:
+    backend, query = request.app[BACKEND], request.query
+    receive, transform, notify = await asyncio.to_thread(
+        lambda: (backend.receive_slice() or {}, backend.transform_slice() or {}, backend.notify_slice() or {})
+    )
+    routing = config_map.read_routing({"receive": receive, "transform": transform, "notify": notify})
+    now = time.time()
+    facts, is_reading = await find_facts(request, receive, notify)
+    views = await destinations.read_destinations(backend.ledger, configured_destinations(notify), now, notify)
+    waiting_rows = await backend.ledger.rows(status.MAX_RETRYING, state=ledger_rules.RETRY_SCHEDULED)
+    live = live_map(facts, views, status.count_waiting_routes(waiting_rows), now)
+
+    find = query.get("find", "")
+    opened = [key for key in query.get("open", "").split(";") if key]
+    found = config_map.matching(routing, find)
+    is_grouped = len(found.routes) > MAX_LISTED and not query.get("all")
+    rows = config_map.rows_of(found, is_grouped=is_grouped, opened=opened)
+    columns = config_map.NARROW if query.get("narrow") else config_map.WIDE
+    picture = config_map.arrange(found, rows, live, columns, partial(_open_link, find, opened))
+    return json_answer(
+        {
+            "svg": config_map.draw(picture, is_standalone=False),
+            "count": len(routing.routes),
+            "shown": len(found.routes),
+            "grouped": is_grouped,
+            "asking": is_reading,
+            "troubles": [*troubles(routing, live)],
+            "routes": [_route_document(each, live) for each in found.routes],
+        }
+    )
+
+
+def _open_link(find: str, opened: Sequence[str], key: str) -> str:
+    return config_map.page_link("map", find=find, open=";".join([*opened, key]))
+
+
+def live_map(
+    facts: Sequence[source_health.SourceFacts],
+    views: Sequence[destinations.DestinationView],
+    waiting_routes: Sequence[status.WaitingRoutes],
+    now: float,
+) -> Live:
+    """Return the states and counts of the map."""
+    states: dict[tuple[Kind, str], State] = {}
+    for each in facts:
+        health = source_health.judge(each, now)
+        if level := _SOURCE_LEVELS.get(health.word):
+            states["source", each.source] = State(level, health.word, health.reason)
+    for route in waiting_routes:
+        count = f"{route.count}{'+' if route.is_more else ''}"
+        states["route", route.route] = State("warn", f"{count} waiting", route.reason)
+    lines: dict[tuple[str, str], Traffic] = {}
+    for view in views:
+        states["destination", view.name] = destination_state(view, now)
+        lines |= {(route, view.name): traffic for route, traffic in _traffic_by_route(view, now)}
+    return Live(
+        states=states,
+        sources={
+            each.source: traffic_of(each.sampled_at, [], now, each.sampled_at, source_health.SAMPLED_EVENTS)
+            for each in facts
+        },
+        lines=lines,
+    )
+
+
+def destination_state(view: destinations.DestinationView, now: float) -> State:
+    """Return the most urgent state: disabled, paused, failing, held, retrying, or failed within the last hour.
+
+    A destination is failing if its last delivery became a dead letter, within the last day.
+    """
+    if view.state == "disabled":
+        return State("bad", "disabled", view.reason)
+    if view.state == "paused":
+        until = f"until {time_text(view.paused_until)}" if view.paused_until else "until you resume it"
+        # A pause without an end is an operator's own. Any other pause is an open breaker.
+        return State("bad" if view.paused_until else "warn", "paused", "; ".join(filter(None, (until, view.reason))))
+    ended = [row for row in view.newest if row.state in _ENDED]
+    last = max(ended, key=lambda row: row.updated_at, default=None)
+    if last is not None and last.state == ledger_rules.DEAD_LETTERED and last.updated_at > now - DAY_SECONDS:
+        return State("bad", "failing", last.reason)
+    if view.held:
+        return State("warn", f"{view.held} held", view.reason)
+    retrying = [
+        row
+        for row in view.newest
+        if row.state == ledger_rules.RETRY_SCHEDULED and not row.group and not waits_for_slot(row)
+    ]
+    if retrying:
+        return State("warn", f"{len(retrying)} retrying", retrying[0].reason)
+    failed = [row for row in ended if row.state == ledger_rules.DEAD_LETTERED and row.updated_at > now - HOUR_SECONDS]
+    return State("warn", f"{len(failed)} failed", failed[0].reason) if failed else State()
+
+
+def _traffic_by_route(view: destinations.DestinationView, now: float) -> Iterator[tuple[str, Traffic]]:
+    sampled_at = [row.created_at for row in view.newest]
+    for route in dict.fromkeys(row.route for row in view.newest):
+        rows = [row for row in view.newest if row.route == route]
+        delivered = [row.updated_at for row in rows if row.state == ledger_rules.DELIVERED]
+        failed = [row.updated_at for row in rows if row.state == ledger_rules.DEAD_LETTERED]
+        yield route, traffic_of(delivered, failed, now, sampled_at, destinations.MAX_COUNTED)
+
+
+def traffic_of(
+    times: Sequence[float], failed_at: Sequence[float], now: float, sampled_at: Sequence[float], sample_size: int
+) -> Traffic:
+    """Return the counts of the last hour.
+
+    `sampled_at` are the times of all that was read, at most `sample_size`. If these go back less than an hour, there
+    may be more. If they go back less than RATE_SECONDS, the rate is that of the time to which they go back.
+    """
+    hour_began = now - HOUR_SECONDS
+    oldest_at = min(sampled_at, default=hour_began) if len(sampled_at) >= sample_size else hour_began
+    rate_began = max(oldest_at, now - RATE_SECONDS)
+    count = sum(each > hour_began for each in times)
+    newest_count = sum(each >= rate_began for each in times)
+    return Traffic(
+        count=count,
+        is_more=count > 0 and oldest_at > hour_began,
+        per_minute=newest_count * 60 / max(now - rate_began, 1.0) if newest_count else None,
+        failed=sum(each > hour_began for each in failed_at),
+    )
+
+
+def troubles(routing: Routing, live: Live) -> Iterator[JsonObject]:
+    """Yield what needs attention, the most urgent first."""
+    order = sorted(live.states.items(), key=lambda item: -config_map.LEVELS.index(item[1].level))
+    known = {"source": routing.sources, "destination": routing.destinations}
+    for (kind, name), state in order:
+        if state.level in ("warn", "bad") and name in known.get(kind, {name: ""}):
+            yield {"kind": kind, "name": name, **_state_document(state)}
+
+
+def _state_document(state: State) -> JsonObject:
+    return {"level": state.level, "word": state.word, "reason": state.reason}
+
+
+def _route_document(route: RouteInfo, live: Live) -> JsonObject:
+    state = live.states.get(("route", route.name), State())
+    if not route.is_enabled:
+        state = State("off", "disabled")
+    sources: list[Json] = [
+        {"name": name, "count": live.sources.get(name, Traffic()).text, **_state_document(_state(live, "source", name))}
+        for name in route.sources
+    ]
+    leads_to: list[Json] = [
+        {
+            "name": name,
+            "count": live.lines.get((route.name, name), Traffic()).text,
+            **_state_document(_state(live, "destination", name)),
+        }
+        for name in route.destinations
+    ]
+    steps: list[Json] = [*route.steps]
+    document = {"name": route.name, "selects": route.selects, **_state_document(state)}
+    return {**document, "sources": sources, "steps": steps, "destinations": leads_to}
+
+
+def _state(live: Live, kind: Kind, name: str) -> State:
+    return live.states.get((kind, name), State())
+
+
+MAP_ROUTES: Final = [web.get("/api/map", show_map)]

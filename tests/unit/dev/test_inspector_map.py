@@ -1,0 +1,215 @@
+"""The map of the page: its states, its counts, and the document that /api/map returns."""
+
+import time
+from typing import Final
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+
+from deploy.dev.inspector.map_api import destination_state, live_map, traffic_of
+from deploy.explain.config_map import Level, Traffic
+from deploy.history.destinations import DestinationView, destination_view
+from deploy.history.source_health import SourceFacts
+from deploy.history.status import WaitingRoutes
+from shared.delivery import ROUTE_ITSELF, Delivery
+from shared.event import Event
+from shared.journal import AttemptEntry, EventEntry, RouteDecision
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, LedgerRow, Settlement
+from shared.outcomes import DeliveryState
+from shared.times import rfc3339
+from tests.fakes.configurations import compile_text
+from tests.unit.dev.inspected import Inspector, rows_of
+
+NOW: Final = 1_790_000_000.0
+CONFIG: Final = """
+sources: {shop: {auth: none}, till: {auth: none}}
+routes:
+  - {name: "orders <b>", from: shop, to: [crm, mail], steps: [{drop: [data.card]}]}
+  - {name: the rest, else: true, to: mail}
+  - {name: old, from: till, enabled: false, to: mail}
+destinations:
+  crm: {webhook: {url: "https://crm.example.com/in"}}
+  mail: {email: {to: [ann@example.com], subject: New}}
+"""
+
+
+def row(number: int, state: str, at: float, route: str = "orders", reason: str = "", **more: str | float) -> LedgerRow:
+    values = LedgerRow(f"k{number}", f"e{number}", route, "crm", state, 1, 0, 1, None, reason, "", at, at, b"")
+    return values._replace(**more)  # type: ignore[arg-type]
+
+
+def view_of(*newest: LedgerRow, state: DestinationState = DestinationState(), held: int = 0) -> DestinationView:  # noqa: B008
+    return destination_view("crm", state, [], [row(n, "held", NOW, reason="verify") for n in range(held)], newest, NOW)
+
+
+@pytest.mark.parametrize(
+    ("view", "level", "word", "reason"),
+    [
+        (view_of(), "", "", ""),
+        (view_of(row(1, "delivered", NOW - 10)), "", "", ""),
+        (view_of(state=DestinationState(disabled_reason="it returned 410")), "bad", "disabled", "it returned 410"),
+        (
+            view_of(state=DestinationState(paused_until=NOW + 60, pause_reason="503")),
+            "bad",
+            "paused",
+            f"until {rfc3339(NOW + 60)}; 503",
+        ),
+        (
+            view_of(state=DestinationState(disabled_reason=PAUSED_BY_OPERATOR)),
+            "warn",
+            "paused",
+            f"until you resume it; {PAUSED_BY_OPERATOR}",
+        ),
+        (
+            view_of(row(2, "dead_lettered", NOW - 5, reason="400"), row(1, "delivered", NOW - 9)),
+            "bad",
+            "failing",
+            "400",
+        ),
+        (
+            view_of(row(2, "delivered", NOW - 5), row(1, "dead_lettered", NOW - 9, reason="400")),
+            "warn",
+            "1 failed",
+            "400",
+        ),
+        (view_of(row(2, "delivered", NOW - 5), row(1, "dead_lettered", NOW - 3_601, reason="400")), "", "", ""),
+        (view_of(row(1, "dead_lettered", NOW - 86_401, reason="400")), "", "", ""),
+        (view_of(held=2), "warn", "2 held", "verify"),
+        (view_of(row(1, "retry_scheduled", NOW, reason="503")), "warn", "1 retrying", "503"),
+        (view_of(row(1, "retry_scheduled", NOW, group="g1")), "", "", ""),
+        (view_of(row(1, "retry_scheduled", NOW, slot_at=NOW + 9, retry_at=NOW + 9)), "", "", ""),
+    ],
+)
+def test_a_destination_shows_its_most_urgent_state(view: DestinationView, level: Level, word: str, reason: str) -> None:
+    state = destination_state(view, NOW)
+    assert (state.level, state.word, state.reason) == (level, word, reason)
+
+
+@pytest.mark.parametrize(
+    ("ages", "sample_size", "expected"),
+    [
+        ([], 4, Traffic()),
+        ([3_601.0], 4, Traffic()),
+        ([400.0, 3_599.0], 4, Traffic(2)),
+        ([10.0, 290.0, 310.0], 4, Traffic(3, per_minute=0.4)),
+        ([10.0, 290.0, 310.0, 600.0], 4, Traffic(4, is_more=True, per_minute=0.4)),
+        ([1.0, 2.0, 3.0, 4.0], 4, Traffic(4, is_more=True, per_minute=60.0)),
+        ([10.0, 290.0, 310.0, 4_000.0], 4, Traffic(3, per_minute=0.4)),
+    ],
+)
+def test_counts_are_of_the_last_hour_and_rates_of_the_last_five_minutes(
+    ages: list[float], sample_size: int, expected: Traffic
+) -> None:
+    times = [NOW - age for age in ages]
+    assert traffic_of(times, [], NOW, times, sample_size) == expected
+
+
+def test_sources_and_waiting_routes_have_states_and_lines_have_the_counts_of_their_routes() -> None:
+    facts = [SourceFacts("shop", last_at=NOW - 20_000, overdue_seconds=60.0), SourceFacts("till", sampled_at=(NOW,))]
+    view = view_of(row(1, "delivered", NOW), row(2, "delivered", NOW, "rest"), row(3, "dead_lettered", NOW - 9, "rest"))
+    live = live_map(facts, [view], [WaitingRoutes("orders", 100, "503", NOW + 9, is_more=True)], NOW)
+    words = {name: (state.level, state.word) for name, state in live.states.items() if state.level}
+    assert words == {
+        ("source", "shop"): ("warn", "quiet"),
+        ("route", "orders"): ("warn", "100+ waiting"),
+        ("destination", "crm"): ("warn", "1 failed"),
+    }
+    assert live.sources["till"].count == 1
+    assert {line: (each.count, each.failed) for line, each in live.lines.items()} == {
+        ("orders", "crm"): (1, 0),
+        ("rest", "crm"): (1, 1),
+    }
+
+
+def write_slices(inspector: Inspector, config: str) -> None:
+    folder = inspector.parts.state / "slices"
+    folder.mkdir()
+    for name, slice_ in compile_text(config).items():
+        (folder / f"{name}.json").write_text(to_json(slice_), encoding="utf-8")
+
+
+async def deliver(inspector: Inspector, number: int, route: str, destination: str, state: DeliveryState) -> None:
+    now = time.time()
+    event = Event(f"{number:032x}", "/sources/shop", "order.paid", rfc3339(now), "0" * 64, {"n": number})
+    delivery = Delivery(event, route, destination)
+    claim = await inspector.parts.ledger.claim(delivery, b"{}", now, 60)
+    assert isinstance(claim, Claimed)
+    outcome = "delivered" if state == "delivered" else "retry_scheduled"
+    attempt = AttemptEntry(delivery.id, event.id, route, destination, 1, now, now, outcome, "it returned 503")
+    retry_at = now + 300 if state == "retry_scheduled" else None
+    assert await inspector.parts.ledger.settle(claim, Settlement(state, now, "it returned 503", attempt, retry_at))
+    await inspector.parts.journal.record([EventEntry(event, (RouteDecision(route, True, "", (destination,)),), now)])
+
+
+async def test_the_map_shows_what_happens_and_where_the_trouble_is(inspector: Inspector) -> None:
+    write_slices(inspector, CONFIG)
+    await deliver(inspector, 1, "orders <b>", "mail", "delivered")
+    await deliver(inspector, 2, "orders <b>", "crm", "retry_scheduled")
+    await deliver(inspector, 3, "orders <b>", ROUTE_ITSELF, "retry_scheduled")
+    await inspector.parts.ledger.disable("crm", "it returned 410", time.time())
+    found = await inspector.get("/api/map")
+    assert (found["count"], found["shown"], found["grouped"]) == (3, 3, False)
+    assert [(each["kind"], each["name"], each["word"]) for each in rows_of(found, "troubles")] == [
+        ("destination", "crm", "disabled"),
+        ("route", "orders <b>", "1 waiting"),
+    ]
+    root = ElementTree.fromstring(str(found["svg"]))
+    labels = [str(each.get("aria-label")) for each in root.iter("{http://www.w3.org/2000/svg}a")]
+    assert "Destination crm, webhook. Disabled: it returned 410" in labels
+    assert "Source shop, none, 3 · 36/h in the last hour" in labels
+    [orders, rest, old] = rows_of(found, "routes")
+    assert (orders["steps"], orders["word"], rest["sources"], old["word"]) == (["drop"], "1 waiting", [], "disabled")
+    leads_to = rows_of(orders, "destinations")
+    assert [(each["name"], each["count"], each["word"]) for each in leads_to] == [
+        ("crm", "0", "disabled"),
+        ("mail", "1 · 12/h", ""),
+    ]
+
+
+async def test_a_search_and_a_narrow_window_get_a_map_of_their_own(inspector: Inspector) -> None:
+    write_slices(inspector, CONFIG)
+    wide = await inspector.get("/api/map")
+    narrow = await inspector.get("/api/map?narrow=1")
+    assert 'width="364"' in str(narrow["svg"])
+    assert len(str(narrow["svg"])) < len(str(wide["svg"]))
+    found = await inspector.get("/api/map?find=CRM")
+    assert (found["count"], found["shown"], [each["name"] for each in rows_of(found, "routes")]) == (
+        3,
+        1,
+        ["orders <b>"],
+    )
+
+
+async def test_many_routes_are_grouped_and_a_group_is_opened_by_its_link(inspector: Inspector) -> None:
+    routes: list[Json] = [{"name": f"r{n}", "from": ["shop"] if n % 2 else ["till"], "to": ["crm"]} for n in range(24)]
+    write_slices(inspector, CONFIG)
+    (inspector.parts.state / "slices" / "transform.json").write_text(to_json({"routes": routes}), encoding="utf-8")
+    grouped = await inspector.get("/api/map")
+    assert grouped["grouped"] is True
+    assert str(grouped["svg"]).count(">12 routes<") == 2
+    assert "#/map?open=shop" in str(grouped["svg"])
+    opened = str((await inspector.get("/api/map?open=shop"))["svg"])
+    assert (opened.count(">12 routes<"), opened.count('class="box route"')) == (1, 12)
+    assert "#/map?open=shop%3Btill" in opened
+    whole = await inspector.get("/api/map?all=1")
+    assert (whole["grouped"], str(whole["svg"]).count('class="box route"')) == (False, 24)
+
+
+async def test_the_map_without_a_configuration_is_empty(inspector: Inspector) -> None:
+    found = await inspector.get("/api/map")
+    assert (found["count"], found["routes"], found["troubles"]) == (0, [], [])
+
+
+async def test_deliveries_are_listed_by_route(inspector: Inspector) -> None:
+    await deliver(inspector, 1, "orders <b>", "mail", "delivered")
+    await deliver(inspector, 2, "the rest", "mail", "delivered")
+    await deliver(inspector, 3, "the rest", "crm", "delivered")
+
+    async def listed(query: str) -> list[JsonObject]:
+        return rows_of(await inspector.get(f"/api/deliveries?{query}"), "deliveries")
+
+    assert [each["destination"] for each in await listed("route=the%20rest")] == ["crm", "mail"]
+    assert [each["destination"] for each in await listed("route=the%20rest&limit=1")] == ["crm"]
+    assert [each["route"] for each in await listed(f"route={quote('orders <b>')}&destination=mail")] == ["orders <b>"]

@@ -238,7 +238,8 @@ HEAVY_SHARE: Final = 1 / 3
 count as its cause."""
 NEIGHBOR_SECONDS: Final = 60.0
 """How long a group counts as a neighbour after its last work. If longer, a heavy group leaves places free for longer to
-groups that send nothing any more."""
+groups that send nothing any more. If shorter, a group that sends little is forgotten between two of its messages: each
+of 20 instances gets one in 20."""
 
 # The work that waits in the process
 HOLD_SECONDS: Final = 0.25
@@ -399,7 +400,7 @@ class ProcessGate:
         now = self._now()
         if lane.health(now) != "healthy":
             return self._is_first_of_new_lane(lane, group, now) or self._has_unproven_place(lane, group, now)
-        if self._must_wait_for_queue(group, now):
+        if self._queued_until > now and self._must_wait_for_queue(group, now):
             return False
         return self._has_place_in_share(group, turns, now)
 
@@ -433,12 +434,12 @@ class ProcessGate:
         return max(group.places, lane.places) + 1 <= part - used
 
     def _must_wait_for_queue(self, group: _Group, now: float) -> bool:
-        """Return whether the group waits until the messages of all are here.
+        """Return whether the group waits, while a queue is shown, until the messages of all are here.
 
         It brought most of the recent messages, so its own fill the queue. The places that it leaves free are for the
         messages of others that wait between them.
         """
-        return self._queued_until > now and self._is_heavy(group, now) and self._has_quiet_neighbor(group)
+        return self._is_heavy(group, now) and self._has_quiet_neighbor(group)
 
     def _has_place_in_share(self, group: _Group, turns: int, now: float) -> bool:
         """Return whether the group has fewer places than PLACES_PER_FREE_PLACE allows: see the module's description.

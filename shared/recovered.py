@@ -34,9 +34,8 @@ class RecoveredRequest(NamedTuple):
 
 def read_recovered(data: bytes) -> RecoveredRequest:
     """Return the request of a message. Raises Rejected (`malformed_body`)."""
-    unpacking = zlib.decompressobj()
     try:
-        document: Json = json.loads(unpacking.decompress(data, MAX_DECODED_BYTES))
+        document: Json = json.loads(_decompressed(data))
     except (ValueError, RecursionError, zlib.error) as error:
         raise errors.Rejected("malformed_body", "the message is no recovered event") from error
     if not isinstance(document, dict) or not isinstance(body := document.get("body"), str):
@@ -44,3 +43,15 @@ def read_recovered(data: bytes) -> RecoveredRequest:
     pairs = [each for each in list_at(document, "headers") if isinstance(each, list) and len(each) == 2]
     headers = tuple((str(name), str(value)) for name, value in pairs)
     return RecoveredRequest(str(document.get("source")), headers, body)
+
+
+def readable(data: bytes) -> bytes:
+    """Return the JSON of a message, for a person; the data as it is if it is not compressed."""
+    try:
+        return _decompressed(data)
+    except zlib.error:
+        return data
+
+
+def _decompressed(data: bytes) -> bytes:
+    return zlib.decompressobj().decompress(data, MAX_DECODED_BYTES)

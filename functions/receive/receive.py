@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -270,12 +270,21 @@ class Receiver:
                 event_data = _checked(source, parsed.data)
                 events = build_events(source, request, event_data, now, self.random_id)
         except errors.Rejected as error:
+            if bus.kind == RECOVERED_KIND:
+                source, push = self._shown_recovered(source, push)
             letter = rejected_letter(source.name, push, error, now)
             await self._confirm(source, self.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
             return DeadLettered(source, error)
         if events:
             await self._confirm(source, self._publish(events, parsed), deadline)
         return Accepted(source, events, note_on(source, event_data, events))
+
+    def _shown_recovered(self, source: Source, push: "Push") -> tuple[Source, "Push"]:
+        """Return the source that the message names, and the message as its dead letter shows it to a person."""
+        from shared.recovered import readable
+
+        named = self.sources.get(push.attributes.get("source", ""), source)
+        return named, replace(push, data=readable(push.data))
 
     async def _read_recovered(
         self, push: "Push", now: float

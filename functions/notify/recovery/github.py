@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
-from functions.notify.recovery.kind import Ambiguous, Ask, Found, Missed, RecoveryKind, Window
+from functions.notify.recovery.kind import Ask, Found, Missed, RecoveryKind, UnknownHook, Window
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, value_at
 from shared.recovered import RecoveredRequest
@@ -40,9 +40,13 @@ def read(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
 
 def _hooks(place: str, answer: Json, window: Window) -> Iterator[Ask]:
     found = [each for each in objects_at(answer) if window.is_of_source(str(value_at(each, "config", "url")))]
+    if not found:
+        has_url = f"has the URL {window.url}" if window.url else f"has a URL that ends with /{window.source}"
+        raise UnknownHook(f"no webhook of {place} {has_url}. Correct `repositories` or `public_url`")
     if len(found) > 1 and not window.url:
         # The events of another deployment's webhook would become dead letters, because it has another secret.
-        raise Ambiguous(f"{len(found)} webhooks of {place} have URLs that end with /{window.source}. Set `public_url`")
+        rule = f"{len(found)} webhooks of {place} have URLs that end with /{window.source}. Set `public_url`"
+        raise UnknownHook(rule)
     for each in found:
         path = f"{place}/hooks/{int(str(each['id']))}/deliveries"
         yield Ask(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
@@ -52,9 +56,12 @@ def _deliveries(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
     """Yield the deliveries of which no attempt succeeded, and the next page.
 
     `settled` are the GUIDs of which a redelivery succeeded. It comes before its first attempt, which decides here.
+    `repeated` has, by GUID, the newest redelivery and its status if it failed, where GitHub delivers again: it is asked
+    to do so once more.
     """
     path = str(ask.about["path"])
     settled = [*list_at(ask.about, "settled")]
+    repeated = {guid: each for guid, each in mapping_at(ask.about, "repeated").items() if isinstance(each, list)}
     is_complete = False
     for each in objects_at(from_json(answer.body)):
         guid, status, at = str(each["guid"]), int(str(each["status_code"])), unix_seconds(str(each["delivered_at"]))
@@ -64,19 +71,27 @@ def _deliveries(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
         is_delivered = 200 <= status < 400
         if each["redelivery"] is True:
             settled += [guid] if is_delivered else []
+            if window.redelivers and not is_delivered and guid not in settled:
+                repeated.setdefault(guid, [int(str(each["id"])), status])
             continue
         event, action = str(each["event"]), value_at(each, "action")
         is_wanted = at <= window.until and window.wants(event, action if isinstance(action, str) else None)
         if is_wanted and not is_delivered and guid not in settled:
-            rejected_status = status if 400 <= status < 500 and status not in _NOT_REJECTED else None
-            named: JsonObject = {"guid": guid, "event": event, "at": at, "status": rejected_status}
+            redelivery, newest_status = repeated.get(guid, ("", status))
+            id = f"{guid} {redelivery}".rstrip()
+            rejected_status = _rejected_status(int(str(newest_status)))
+            named: JsonObject = {"guid": id, "event": event, "at": at, "status": rejected_status}
             delivery = Ask(f"{path}/{int(str(each['id']))}", "delivery", named, is_of_event=True)
             attempt = Ask(f"{delivery.path}/attempts", "attempt", named, is_of_event=True, body={})
-            yield Missed(guid, event, at, rejected_status, ask=attempt if window.redelivers else delivery)
+            yield Missed(id, event, at, rejected_status, ask=attempt if window.redelivers else delivery)
     cursor = _NEXT.search(answer.header("link") or "")
     if cursor and not is_complete:
         page = f"{path}?per_page={PAGE_SIZE}&cursor={quote(cursor[1], safe='%')}"
-        yield Ask(page, "deliveries", {"path": path, "settled": settled})
+        yield Ask(page, "deliveries", {"path": path, "settled": settled, "repeated": dict(repeated)})
+
+
+def _rejected_status(status: int) -> int | None:
+    return status if 400 <= status < 500 and status not in _NOT_REJECTED else None
 
 
 def _missed(ask: Ask, request: RecoveredRequest | None) -> Missed:

@@ -40,8 +40,8 @@ class Window(NamedTuple):
         return url == self.url if self.url else url.rstrip("/").rpartition("/")[2] == self.source
 
 
-class Ambiguous(Exception):
-    """The operator must say which of the provider's hooks is the source's. The text says how."""
+class UnknownHook(Exception):
+    """The source's hook cannot be told from the provider's others. The text says what the operator must do."""
 
 
 class Ask(NamedTuple):
@@ -92,7 +92,7 @@ class RecoveryKind:
     authenticated  how receive authenticates its events: see functions/receive/recovered.py
     kept_seconds   how long the provider keeps what it lists
     first          returns the first requests
-    read           returns what an answer has, newest events first. Raises Ambiguous; and KeyError, TypeError and
+    read           returns what an answer has, newest events first. Raises UnknownHook; and KeyError, TypeError and
                    ValueError for an answer in an unknown form
     lists_others   the list has events, too, that were delivered to this source, or are on their way
     headers        values with `{token}` in them

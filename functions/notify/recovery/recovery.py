@@ -6,6 +6,7 @@ A record of the source has
     complete_at  up to when everything was listed
     not_before   when the provider may be asked again
     window       since when and until when events are listed, while requests are left: `asks`
+    is_partial   some of what is listed in this window could not be read
     done         the ids of the events that were published, or that receive had rejected, with their times
 """
 
@@ -16,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
-from functions.notify.recovery.kind import Ambiguous, Ask, Missed, RecoveryKind, Window, types_pattern
+from functions.notify.recovery.kind import Ask, Missed, RecoveryKind, UnknownHook, Window, types_pattern
 from functions.notify.recovery.kinds import KINDS
 from functions.notify.waiting.beside import LIMIT_SECONDS
 from shared import errors, logs, ports
@@ -97,11 +98,16 @@ def read_recovery_settings(notify: JsonObject) -> tuple[RecoverySettings, ...]:
 
 
 class ProviderFault(Exception):
-    """The provider did not list its events. `pause_seconds` is how long it wants not to be asked; 0 if it says none."""
+    """The provider did not list its events.
 
-    def __init__(self, text: str, pause_seconds: float = 0.0) -> None:
+    pause_seconds  how long it wants not to be asked; 0 if it says none
+    is_of_place    the other places of the source can be listed
+    """
+
+    def __init__(self, text: str, pause_seconds: float = 0.0, *, is_of_place: bool = False) -> None:
         super().__init__(text)
         self.pause_seconds = pause_seconds
+        self.is_of_place = is_of_place
 
 
 Fault: TypeAlias = ProviderFault | errors.Temporary
@@ -122,6 +128,8 @@ class Walk:
     reads_each         the request of each event is read, where that takes a request
     done               the ids of events that are not found again
     rejected           the events that were passed over because receive had rejected them
+    is_partial         a request was left out, so that all is listed again in the next window
+    answered           the requests for lists that were answered in this run
     """
 
     settings: RecoverySettings
@@ -133,22 +141,36 @@ class Walk:
     includes_rejected: bool = False
     reads_each: bool = True
     rejected: int = 0
+    is_partial: bool = False
+    answered: set[tuple[str, str]] = field(default_factory=set)
 
     async def step(self, now: float) -> Step:
         """Make the next request. It is left until the step is finished: a failure in between loses nothing.
 
-        Raises ProviderFault. Then the request is left too, unless the answer is an event that cannot be read.
+        Raises ProviderFault. Then the request is left too, unless the answer is an event that cannot be read, or others
+        can be made without it.
         """
         ask = self.asks[-1]
-        answer = await self._ask(ask, now)
+        key = (ask.path, to_json(ask.body))
+        if key in self.answered and not ask.is_of_event:
+            self._leave_out()
+            raise ProviderFault(f"{self.settings.kind.title} lists the same page again")
+        try:
+            answer = await self._ask(ask, now)
+        except ProviderFault as fault:
+            if fault.is_of_place:
+                self._leave_out()
+            raise
+        self.answered.add(key)
         missed: list[Missed] = []
         further: list[Ask] = []
         if answer is not None:
             try:
                 found = [*self.settings.kind.read(ask, answer, self.window)]
-            except Ambiguous as error:
-                raise ProviderFault(str(error)) from error
-            except (KeyError, TypeError, ValueError, RecursionError) as error:
+            except UnknownHook as error:
+                self._leave_out()
+                raise ProviderFault(str(error), is_of_place=True) from error
+            except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
                 if ask.is_of_event:
                     self.asks.pop()
                 raise ProviderFault(f"{self.settings.kind.title} answered {ask.reads} in an unknown form") from error
@@ -171,6 +193,10 @@ class Walk:
         self.asks.pop()
         self.asks += reversed(step.further)
         self.done |= {each.id: each.at for each in step.missed}
+
+    def _leave_out(self) -> None:
+        self.asks.pop()
+        self.is_partial = True
 
     async def _ask(self, ask: Ask, now: float) -> Fetched | None:
         """Return the answer; None if what was listed is gone."""
@@ -196,18 +222,20 @@ class Walk:
         if answer.status in (404, 410, 422) and ask.is_of_event:
             return None
         if not 200 <= answer.status < 300:
-            raise _fault(self.settings, answer, now)
+            raise _fault(self.settings, ask, answer, now)
         return answer
 
 
-def _fault(settings: RecoverySettings, answer: Fetched, now: float) -> ProviderFault:
+def _fault(settings: RecoverySettings, ask: Ask, answer: Fetched, now: float) -> ProviderFault:
     text = f"{settings.kind.title} answered {answer.status}"
+    is_of_place = False
     pause = _number(answer.header("retry-after"))
     if answer.header("x-ratelimit-remaining") == "0":
         pause = max(pause, _number(answer.header("x-ratelimit-reset")) - now)
     if answer.status in (401, 403, 404) and not pause:
-        text += f". The token {settings.secret} needs {settings.rights}"
-    return ProviderFault(text, min(max(pause, 0.0), MAX_PAUSE_SECONDS))
+        text += f" to {ask.path.partition('?')[0]}. The token {settings.secret} needs {settings.rights}"
+        is_of_place = settings.kind.has_places and answer.status != 401
+    return ProviderFault(text, min(max(pause, 0.0), MAX_PAUSE_SECONDS), is_of_place=is_of_place)
 
 
 def _number(text: str | None) -> float:
@@ -288,9 +316,12 @@ class Recovery:
         return self._make_records()
 
     async def run(self) -> None:
-        """Ask each provider whose turn it is, for RUN_SECONDS in all. Log what fails, and raise nothing."""
-        end = asyncio.get_running_loop().time() + RUN_SECONDS
-        for settings in self._settings:
+        """Ask each provider whose turn it is, for RUN_SECONDS in all. Log what fails, and raise nothing.
+
+        The one that has waited longest comes first: an answer may take most of the time.
+        """
+        end = asyncio.get_running_loop().time() + RUN_SECONDS - ANSWER_SECONDS  # the last request begins before it
+        for settings in sorted(self._settings, key=lambda each: self._next_at.get(each.source, 0.0)):
             try:
                 await self._recover(settings, end)
             except errors.HookchainError as error:
@@ -309,15 +340,15 @@ class Recovery:
         if record is None:
             return
         walk = await self._walk(settings, record, now)
-        recovered, fault = await self._ask_all(walk, end)
+        recovered, faults = await self._ask_all(walk, end)
         if recovered or walk.rejected:
             await self._report(walk, recovered, now)
-        if fault:
+        for fault in faults:
             detail = fault.detail if isinstance(fault, errors.Temporary) else str(fault)
             _log("WARNING", "recovery failed", source=source, detail=detail)
-        if walk.asks and not fault:
+        if walk.asks and not faults:
             self._next_at[source] = now + CONTINUED_SECONDS
-        kept = _kept(record, walk, fault, self._clock.now())
+        kept = _kept(record, walk, faults, self._clock.now())
         await self._records.change(_record_name(source), now, lambda _: (None, kept))
 
     async def _walk(self, settings: RecoverySettings, record: JsonObject, now: float) -> Walk:
@@ -328,25 +359,30 @@ class Recovery:
         since, until = (float(str(each)) for each in list_at(record, "window") or (0, 0))
         if asks and now < until + MAX_WALK_SECONDS:
             walk.window, walk.asks = settings.window(since, until), asks
+            walk.is_partial = record.get("is_partial") is True
         return walk
 
-    async def _ask_all(self, walk: Walk, end: float) -> tuple[list[Missed], Fault | None]:
+    async def _ask_all(self, walk: Walk, end: float) -> tuple[list[Missed], list[Fault]]:
         """Publish what is found until time runs out. Return it, and what went wrong."""
         recovered: list[Missed] = []
+        faults: list[Fault] = []
         for _ in range(MAX_REQUESTS):
-            if not walk.asks or asyncio.get_running_loop().time() >= end - ANSWER_SECONDS:
+            if not walk.asks or asyncio.get_running_loop().time() >= end:
                 break
             try:
                 step = await walk.step(self._clock.now())
                 publication = await publish(step.missed, walk.settings, self._has_event, self._bus)
             except (ProviderFault, errors.Temporary) as fault:
-                return recovered, fault
+                faults.append(fault)
+                if isinstance(fault, ProviderFault) and fault.is_of_place:
+                    continue
+                break
             walk.finish(step)
             recovered += publication.recovered
             for each in publication.too_large:
                 detail = f"the event {each.id} is too large for the bus; deliver it again in the provider's settings"
                 _log("ERROR", "recovery failed", source=walk.settings.source, detail=detail)
-        return recovered, None
+        return recovered, faults
 
     async def _report(self, walk: Walk, recovered: Sequence[Missed], now: float) -> None:
         source, where = walk.settings.source, self._alerts.where if self._alerts else ""
@@ -393,17 +429,18 @@ def _begin(text: str | None, now: float) -> tuple[tuple[JsonObject | None, float
     return (begun, later), Kept(to_json(begun), now + KEPT_SECONDS)
 
 
-def _kept(record: JsonObject, walk: Walk, fault: Fault | None, now: float) -> Kept:
-    complete_at = time_in(record, "complete_at") if walk.asks else walk.window.until
+def _kept(record: JsonObject, walk: Walk, faults: Sequence[Fault], now: float) -> Kept:
+    complete_at = time_in(record, "complete_at") if walk.asks or walk.is_partial else walk.window.until
     newest = sorted(walk.done.items(), key=lambda each: each[1])[-MAX_DONE:]
     oldest_at = (complete_at or now) - OVERLAP_SECONDS
     done: JsonObject = {id: at for id, at in newest if walk.asks or at >= oldest_at}
     stored: JsonObject = {"run_at": record.get("run_at"), "complete_at": complete_at, "done": done}
     if walk.asks:
         asks: list[Json] = [list(each) for each in walk.asks]
-        stored |= {"asks": asks, "window": [walk.window.since, walk.window.until]}
-    if isinstance(fault, ProviderFault) and fault.pause_seconds:
-        stored["not_before"] = now + fault.pause_seconds
+        stored |= {"asks": asks, "window": [walk.window.since, walk.window.until], "is_partial": walk.is_partial}
+    pauses = [each.pause_seconds for each in faults if isinstance(each, ProviderFault)]
+    if any(pauses):
+        stored["not_before"] = now + max(pauses)
     return Kept(to_json(stored), now + KEPT_SECONDS)
 
 

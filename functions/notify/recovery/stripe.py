@@ -11,6 +11,7 @@ from functions.notify.recovery.kind import Ask, Found, Missed, RecoveryKind, Win
 from shared.fetch import Fetched
 from shared.jsontext import from_json, list_at, to_json, value_at
 from shared.recovered import RecoveredRequest
+from shared.times import rfc3339, unix_seconds
 
 _HEADERS: Final = (("content-type", "application/json; charset=utf-8"),)
 
@@ -30,8 +31,9 @@ def read(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
         if not isinstance(created, int):
             raise TypeError("an event without a time")
         if window.wants(event_type):
+            created_at = unix_seconds(rfc3339(created))  # raises for what is no time
             request = RecoveredRequest(window.source, _HEADERS, to_json(each))
-            yield Missed(id, event_type, float(created), request=request)
+            yield Missed(id, event_type, created_at, request=request)
     if value_at(document, "has_more") is True and id:
         path = str(ask.about["path"])
         yield Ask(f"{path}&starting_after={quote(id, safe='')}", "events", {"path": path})

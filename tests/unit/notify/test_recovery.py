@@ -15,24 +15,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
+from functions.notify.recovery import recovery
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry
 from functions.receive.recovered import written_bodies
 from functions.receive.source import RECOVERED_NAME
 from shared.cloud.kept_by_key import DocumentRecords
 from shared.cloud.local.documents import LocalDocuments
+from shared.dead_letter_message import dead_letter_from
 from shared.errors import Rejected, Temporary
 from shared.event import Event, from_cloudevent
 from shared.fetch import Fetched, Outgoing
 from shared.http import Request
 from shared.journal import EventEntry
 from shared.jsontext import JsonObject
-from shared.ports import EVENTS, RECOVERED, BusMessage
+from shared.ports import DEAD_LETTERS, EVENTS, RECOVERED, BusMessage
 from shared.push import Push
 from shared.recovered import RecoveredRequest, read_recovered
 from shared.store_ports import Kept
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
 from tests.fakes.configurations import compile_text
 from tests.hook_providers import TOKEN
 from tests.missed_events import CONFIGURATION, World
@@ -176,6 +179,24 @@ async def test_where_the_token_may_write_the_provider_delivers_again(capsys: pyt
     assert (world.delivered, world.bus.on(RECOVERED)) == (["guid-0"], [])
     assert [each["redelivery"] for each in world.github.log] == [False, True]
     assert [line["recovered"] for line in lines(capsys, "recovered")] == [1]
+
+
+@pytest.mark.parametrize(("status", "delivered"), [(502, ["guid-0"]), (422, [])])
+async def test_a_redelivery_that_failed_is_asked_for_again_unless_it_was_rejected(
+    status: int, delivered: list[str]
+) -> None:
+    world = await started(CONFIGURATION.replace("acme/shop]", "acme/shop], redeliver: true"))
+    await world.github.send(issue(1), is_lost=True)
+    send = world.github.send
+    fates = [True, False]
+
+    async def redeliver(payload: JsonObject, **more: object) -> JsonObject:
+        return await send(payload, is_lost=fates.pop(0), status=status, **more)  # type: ignore[arg-type]
+
+    world.github.send = redeliver  # type: ignore[method-assign]
+    for _ in range(3):
+        await world.recover(EVERY_SECONDS)
+    assert world.delivered == delivered
 
 
 async def test_only_the_types_that_routes_take_are_recovered() -> None:
@@ -333,11 +354,98 @@ async def test_a_recovered_event_is_marked_and_reported(capsys: pytest.CaptureFi
         (CONFIGURATION.replace("github, secret", "github, public_url: https://other.example.com/github, secret"), 0),
     ],
 )
-async def test_a_hook_is_the_sources_by_its_public_url(configuration: str, expected: int) -> None:
+async def test_a_hook_is_the_sources_by_its_public_url(
+    configuration: str, expected: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     world = await started(configuration)
     await world.github.send(issue(1), is_lost=True)
     await world.recover(EVERY_SECONDS)
     assert len(world.delivered) == expected
+    missing = "no webhook of /repos/acme/shop has the URL https://other.example.com/github"
+    assert all(missing in str(line["detail"]) for line in lines(capsys, "recovery failed")) or expected
+
+
+@pytest.mark.parametrize("status", [403, 404, 200])
+async def test_a_place_that_cannot_be_listed_stops_no_other_and_is_listed_later(
+    status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = await started(CONFIGURATION.replace("[acme/shop]", "[acme/gone, acme/shop]"))
+    answer = world.github.fetch
+    is_gone = True
+
+    async def fetch(request: Outgoing) -> Fetched:
+        if is_gone and "/gone/" in request.url:
+            return Fetched(status, (), b"[]")
+        return await answer(request._replace(url=request.url.replace("/gone/", "/shop/")))
+
+    world.github.fetch = fetch  # type: ignore[method-assign]
+    await world.github.send(issue(1), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == ["guid-0"]
+    place = "acme/gone has a URL" if status == 200 else f"answered {status} to /repos/acme/gone/hooks. The token token"
+    assert all(place in str(line["detail"]) for line in lines(capsys, "recovery failed"))
+    record = json.loads(str(await world.notifier.records.read("recover:github")))
+    assert record["complete_at"] == FakeClock().now()
+    is_gone = False
+    await world.recover(EVERY_SECONDS)
+    record = json.loads(str(await world.notifier.records.read("recover:github")))
+    assert record["complete_at"] == record["run_at"]
+    assert world.delivered == ["guid-0"]
+
+
+async def test_a_provider_that_lists_the_same_page_again_is_not_asked_for_it_for_ever(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = await started()
+    asked: list[str] = []
+
+    async def fetch(request: Outgoing) -> Fetched:
+        asked.append(request.url)
+        event = {"id": "evt_1", "type": "invoice.paid", "created": int(world.clock.now())}
+        return Fetched(200, (), json.dumps({"data": [event], "has_more": True}).encode())
+
+    world.stripe.fetch = fetch  # type: ignore[method-assign]
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    assert len(asked) == 2
+    assert [line["detail"] for line in lines(capsys, "recovery failed")] == ["Stripe lists the same page again"]
+
+
+@pytest.mark.parametrize("created", [10**400, 10**13, -(10**13)])
+async def test_a_time_that_is_none_is_a_line(created: int, capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started()
+
+    async def fetch(request: Outgoing) -> Fetched:
+        assert request.url.startswith(world.stripe.host)
+        return Fetched(200, (), json.dumps({"data": [{"id": "evt_1", "type": "x", "created": created}]}).encode())
+
+    world.stripe.fetch = fetch  # type: ignore[method-assign]
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    assert [line["detail"] for line in lines(capsys, "recovery failed")] == [
+        "Stripe answered events in an unknown form"
+    ]
+
+
+async def test_a_slow_provider_does_not_keep_the_others_from_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await started()
+    await world.square.send(is_lost=True)
+    for number in range(50):
+        await world.github.send(issue(number), is_lost=True)
+    monkeypatch.setattr(recovery, "RUN_SECONDS", recovery.ANSWER_SECONDS + 0.05)
+    answer = world.github.fetch
+
+    async def fetch(request: Outgoing) -> Fetched:
+        await asyncio.sleep(0.03)
+        return await answer(request)
+
+    world.github.fetch = fetch  # type: ignore[method-assign]
+    world.clock.advance(EVERY_SECONDS)
+    for _ in range(2):
+        await world.recovery.run()
+        world.clock.advance(61)
+    await world.pump()
+    assert "square-0" in world.delivered
 
 
 async def test_of_several_hooks_the_operator_says_which_is_the_sources(capsys: pytest.CaptureFixture[str]) -> None:
@@ -376,6 +484,17 @@ async def test_a_forged_message_of_the_topic_makes_no_event() -> None:
     await world.bus.publish(RECOVERED, [listed, BusMessage(b"?")])
     await world.pump()
     assert (world.delivered, len(world.letters)) == ([], 4)
+
+
+async def test_a_dead_letter_names_the_source_and_has_the_request_in_readable_form() -> None:
+    rule = "acme/shop]}}\n  pay: {schema: {type: object, required: [more]}, "
+    world = await started(CONFIGURATION.replace("acme/shop]}}\n  pay: {", rule))
+    await world.stripe.send(is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert world.letters == ["source 'pay' cannot take the message: schema_mismatch: data lacks more (rule required)"]
+    [push] = world.bus.on(DEAD_LETTERS)
+    kept = json.loads(dead_letter_from(json.loads(push.data)).message)
+    assert (kept["source"], json.loads(kept["body"])["id"]) == ("pay", "evt_0")
 
 
 async def verified(_: Request) -> None:

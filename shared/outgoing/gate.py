@@ -238,8 +238,8 @@ HEAVY_SHARE: Final = 1 / 3
 count as its cause."""
 NEIGHBOR_SECONDS: Final = 60.0
 """How long a group counts as a neighbour after its last work. If longer, a heavy group leaves places free for longer to
-groups that send nothing any more. If shorter, a group that sends little is forgotten between two of its messages: each
-of 20 instances gets one in 20."""
+groups that send nothing any more. If shorter, a group that sends little is forgotten between two of its messages. Each
+of 20 instances gets one in 20, so a minute covers a group that sends one in 3 s."""
 
 # The work that waits in the process
 HOLD_SECONDS: Final = 0.25

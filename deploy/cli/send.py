@@ -14,6 +14,7 @@ from deploy.client.hookchain.formats import FORMATS
 from deploy.client.hookchain.outcome import Outcome
 from deploy.client.hookchain.sending import send
 from deploy.config import checkout, configured, dotenv
+from deploy.config.running_dev import start_command
 from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import StateFault
 from deploy.requests import posting, send_options
@@ -67,7 +68,8 @@ def main(arguments: list[str]) -> int:
     if outcome.code == PUSH_REJECTED:
         note = f"The source's messages come from a bus: `{program()} sources` prints how to publish one."
     if outcome.code == "unreachable" and urlsplit(options.url).hostname in send_options.THIS_MACHINE:
-        note = "Is `make dev` running, and is this its port? It prints its URLs when it starts."
+        command = start_command(checkout.state_folder())
+        note = f"Is `{command}` running, and is this its port? It prints its URLs when it starts."
     note = wrong_port_note(options.url, outcome, checkout.state_folder()) or note
     if note:
         print(note, file=sys.stderr)
@@ -173,7 +175,7 @@ def wrong_port_note(url: str, outcome: Outcome, state: Path) -> str:
     if own.get(target.port or 0, "receive") != "receive":
         return f"Port {target.port} is the port of {own[target.port or 0]}, which accepts no events{receive}"
     if outcome.code == "http" and target.port not in own:  # every answer of receive has a code
-        program = "" if ports else f", and no `make dev` runs with {state}"
+        program = "" if ports else f", and no `{start_command(state)}` runs with {state}"
         return f"Another program answered on port {target.port or 80}{program}{receive}"
     return ""
 

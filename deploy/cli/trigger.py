@@ -24,6 +24,7 @@ from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.config import compiler, dotenv
 from deploy.config.checkout import env_file
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
+from deploy.config.running_dev import start_command
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import Handshake, ProviderEntry, load_catalogue
 from deploy.config.sections.source import SourceConfig, provider_part
@@ -425,7 +426,8 @@ def _print_result(
         f"{target.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, "
         f"to {printable(target.url)}"
     )
-    start = "; start `make dev`" if options.to is None and isinstance(answer, NoResponse) else ""
+    needs_start = options.to is None and isinstance(answer, NoResponse)
+    start = f"; start `{start_command(options.state)}`" if needs_start else ""
     print(f"  {printable(_result_text(outcome, sample, answer))}{start}{_verdict(options, target, outcome, rejected)}")
     if note := send.wrong_port_note(target.url, outcome, options.state):
         print(f"  {note}")
@@ -483,8 +485,9 @@ def result_lines(sent: SentEvent, state: Path) -> list[str]:
 def why_rejected(sent: SentEvent, state: Path) -> list[str]:
     """Return receive's diagnosis, or the finding of its check if it made none."""
     if running_ports(state) is None:
-        found = f"no `make dev` runs with {state}, so another program answered"
-        return [f"why: {found}. Set HOOKCHAIN_STATE and PORT_BASE as for the `make dev` that you mean"]
+        command = start_command(state)
+        found = f"no `{command}` runs with {state}, so another program answered"
+        return [f"why: {found}. Set HOOKCHAIN_STATE and PORT_BASE as for the `{command}` that you mean"]
     return _wait_for(state, lambda local: _rejection(sent, local))
 
 

@@ -22,7 +22,7 @@ HOST: Final = "127.0.0.1"
 DEFAULT_BASE: Final = 8080
 HIGHEST_BASE: Final = 65_535 - 10
 LSOF_SECONDS: Final = 2
-OTHER_FOLDER: Final = "If `make dev` was started with another HOOKCHAIN_STATE, set the same here, or give --state."
+OTHER_FOLDER: Final = "If Hookchain was started with another HOOKCHAIN_STATE, set the same here, or give --state."
 """The likeliest cause where a state folder lacks what a command looks for."""
 
 
@@ -188,6 +188,11 @@ def is_production(state: Path) -> bool:
 def command_of(state: Path) -> str:
     """Return the command that runs with the state folder."""
     return "hookchain serve" if is_production(state) else "hookchain dev"
+
+
+def start_command(state: Path) -> str:
+    """Return the command that starts Hookchain with the state folder, as an operator types it."""
+    return "hookchain serve" if is_production(state) else "make dev"
 
 
 def is_sending_mail(state: Path) -> bool:

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.page_token import page_token, page_url
-from deploy.config.running_dev import FILE_NAME, HOST, command_of, is_production, pause_of, read_aws_environ
+from deploy.config.running_dev import (
+    FILE_NAME,
+    HOST,
+    command_of,
+    is_production,
+    pause_of,
+    read_aws_environ,
+    start_command,
+)
 from deploy.dev.probe import request_status
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.pubsub.store import read_waiting
@@ -24,8 +32,7 @@ READY_PATH: Final = "/robots.txt"
 def local_version(folder: Path) -> Version:
     ports = running_ports(folder)
     if ports is None:
-        start = "hookchain serve" if is_production(folder) else "make dev"
-        return Version(command_of(folder), "", None, f"not up: {start}")
+        return Version(command_of(folder), "", None, f"not up: {start_command(folder)}")
     since = (folder / FILE_NAME).stat().st_mtime
     silent = asyncio.run(silent_processes(ports.named()))
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""

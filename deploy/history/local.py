@@ -47,7 +47,8 @@ def open_local_state(folder: Path) -> Iterator[State]:
     """Raises StateFault where the folder has no state."""
     path = folder / journal.FILE_NAME
     if not path.is_file():
-        raise StateFault(f"{folder} has no events. `make dev` stores them there. {running_dev.OTHER_FOLDER}")
+        command = running_dev.start_command(folder)
+        raise StateFault(f"{folder} has no events. `{command}` stores them there. {running_dev.OTHER_FOLDER}")
     with local_journal.JournalReader(path) as stored, _journal(folder, stored) as reader:
         yield State(
             reader=reader,
@@ -70,8 +71,7 @@ def _troubles(folder: Path) -> Iterator[str]:
     """Yield why events are not processed: nothing runs, a function does not answer, or the ledger is locked."""
     ports = running_ports(folder)
     if ports is None:
-        command = "hookchain serve" if running_dev.is_production(folder) else "make dev"
-        yield f"nothing is processed until `{command}` runs with this state folder"
+        yield f"nothing is processed until `{running_dev.start_command(folder)}` runs with this state folder"
         return
     for name in ("transform", "notify") if read_aws_environ(folder) is None else ():
         connection = HTTPConnection(HOST, ports.named()[name], timeout=ANSWER_SECONDS)
@@ -196,7 +196,7 @@ async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterat
         return
     settings = read_settings(environ)
     host = settings.emulator_host or local_bus_host(state, environ)
-    await _require_answer(host)
+    await _require_answer(host, running_dev.start_command(state))
     if settings.emulator_host:
         bus = pubsub.PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, tokens.no_authorization)
     else:  # `hookchain dev` has its own project and prefix, whatever the environment names
@@ -207,13 +207,13 @@ async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterat
         bus.close()
 
 
-async def _require_answer(host: str) -> None:
+async def _require_answer(host: str, start_command: str) -> None:
     name, _, port = host.rpartition(":")
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(name.strip("[]"), int(port))
     except (OSError, ValueError) as error:  # a timeout is an OSError
-        raise StateFault(f"the bus does not answer at {host}. Start `make dev`, then try again.") from error
+        raise StateFault(f"the bus does not answer at {host}. Start `{start_command}`, then try again.") from error
     writer.close()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
-from deploy.config.running_dev import OTHER_FOLDER
+from deploy.config.running_dev import OTHER_FOLDER, start_command
 from deploy.history.logs import Record, parse_local_line
 from deploy.terminal.command_line import CommandError
 from shared import jsontext, times
@@ -94,7 +94,7 @@ def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Reco
     """
     path = state / FILE_NAME
     if not path.is_file():
-        raise CommandError(f"{state} has no log. `make dev` writes it there. {OTHER_FOLDER}")
+        raise CommandError(f"{state} has no log. `{start_command(state)}` writes it there. {OTHER_FOLDER}")
     old = state / OLD_NAME
     if old.is_file():
         with old.open(encoding="utf-8", errors="replace") as file:

@@ -109,7 +109,8 @@ class LocalPlatform:
     def serving_url(self) -> str:
         ports = local.running_ports(self.folder)
         if ports is None:
-            hint = f"Start `make dev`, or use --platform gcp or --platform aws. {running_dev.OTHER_FOLDER}"
+            command = running_dev.start_command(self.folder)
+            hint = f"Start `{command}`, or use --platform gcp or --platform aws. {running_dev.OTHER_FOLDER}"
             raise CommandError(f"no `{running_dev.command_of(self.folder)}` runs with {self.folder}. {hint}")
         return f"http://{running_dev.HOST}:{ports.receive}"
 
@@ -133,7 +134,7 @@ def _process_checks(folder: Path) -> list[Check]:
     """Return the check of what runs; none if no `hookchain dev` runs with the folder."""
     if local.running_ports(folder) is None:
         return []
-    command = "hookchain serve" if running_dev.is_production(folder) else "make dev"
+    command = running_dev.start_command(folder)
     return [
         Check(
             command.removeprefix("hookchain "),

@@ -278,7 +278,7 @@ def test_a_state_folder_that_is_removed_ends_it(start: Start, tmp_path: Path) ->
     dev.until_said("Hookchain is up")
     (tmp_path / "state").rename(tmp_path / "removed")  # at once: what is deleted one by one is written again meanwhile
     assert dev.process.wait(PATIENCE_SECONDS) == 1
-    assert f"{tmp_path / 'state'}: must exist while hookchain dev runs; it was removed" in dev.output
+    assert f"{tmp_path / 'state'}: must exist while Hookchain runs; it was removed" in dev.output
     assert "Traceback" not in dev.output
     assert dev.ports_open() == []
 

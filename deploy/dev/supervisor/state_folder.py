@@ -52,7 +52,7 @@ def require_state_folder(state: Path) -> None:
     """Raises StateFault if the folder was removed: processes keep their open files, and all they write is lost."""
     if not (state / FILE_NAME).exists():
         advice = "Start it again, and stop it before you remove the folder"
-        raise StateFault(f"{state}: must exist while hookchain dev runs; it was removed. {advice}.")
+        raise StateFault(f"{state}: must exist while Hookchain runs; it was removed. {advice}.")
 
 
 def make_private(state: Path) -> None:

@@ -143,7 +143,7 @@ def reason_of(error: sqlite3.Error | OSError) -> str:
     """Return SQLite's message, such as `database is locked`. It can name tables, but contains no values."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return f"{error}; start `hookchain dev` again: it finds the damaged file" if is_damage(error) else str(error)
+    return f"{error}; start Hookchain again: it finds the damaged file" if is_damage(error) else str(error)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.cli import main as command
 from deploy.cli.main import COMMANDS, main, usage
-from deploy.config.running_dev import Hint, Ports, write_dev_file
+from deploy.config.running_dev import PRODUCTION_FILE, Hint, Ports, write_dev_file
 from tests.fakes.kept import Kept
 from tests.fakes.receiver import http_answer, receiver
 
@@ -149,6 +149,9 @@ def test_whoever_sends_to_the_port_of_another_function_or_program_is_told_whose_
         port = urlsplit(other.url).port or 0
         assert main(send) == 1
         assert f"Another program answered on port {port}, and no `make dev` runs" in capsys.readouterr().err
+        (kept.folder / PRODUCTION_FILE).touch()
+        assert main(send) == 1
+        assert f"Another program answered on port {port}, and no `hookchain serve` runs" in capsys.readouterr().err
         write_dev_file(kept.folder, Ports(8080, port, 1, 2, 3), Hint("", ()), None)
         assert main(send) == 1
         whose = f"Port {port} is the port of transform, which accepts no events: receive is at http://localhost:8080"

@@ -157,7 +157,7 @@ def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(jour
 def test_what_is_not_found_may_not_be_processed_yet_where_only_transform_lists_events(tmp_path: Path) -> None:
     open_journal(tmp_path / FILE_NAME).close()
     with open_local_state(tmp_path) as state:
-        with pytest.raises(StateFault, match=r"begins with it\. If `make dev` was started with another"):
+        with pytest.raises(StateFault, match=r"begins with it\. If Hookchain was started with another"):
             state.find_id("events", "4f2a9c")
         with pytest.raises(StateFault, match="listed once transform has processed it: `hookchain logs --event ID`"):
             replace(state, lists_accepted=False).find_id("events", "4f2a9c")

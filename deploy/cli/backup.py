@@ -65,7 +65,7 @@ def restore(arguments: list[str]) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    state: Path = options.state.absolute()
+    state: Path = options.state.resolve()  # a link to a folder on another disk stays
     now = time.time()
     if not options.file.is_file():
         raise CommandError(f"{options.file} does not exist")

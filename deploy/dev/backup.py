@@ -132,13 +132,14 @@ def read_backup(file: Path, target: Path) -> Manifest:
     """Unpack the backup into an empty folder. Raises CommandError and OSError."""
     try:
         with tarfile.open(file, "r:gz") as archive:
-            archive.extractall(target, filter="data")
+            archive.extractall(target, filter=_require_own_member)  # noqa: S202 data_filter is in it
         document = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-    except (tarfile.TarError, zlib.error, EOFError, ValueError, FileNotFoundError) as error:
+        if value_at(document, "version") != VERSION:
+            raise CommandError(f"{file}: a newer Hookchain wrote it. Use that version")
+        manifest = Manifest(float(document["created_at"]), tuple(map(str, document["secrets"])))
+    except (tarfile.TarError, zlib.error, EOFError, ValueError, LookupError, TypeError, FileNotFoundError) as error:
         rule = "must be a whole backup that `hookchain backup` wrote"
         raise CommandError(f"{file}: {rule}; got another file, or a part of one") from error
-    if value_at(document, "version") != VERSION:
-        raise CommandError(f"{file}: a newer Hookchain wrote it. Use that version")
     (target / MANIFEST).unlink()
     for path in (target, *target.rglob("*")):
         path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
@@ -148,7 +149,17 @@ def read_backup(file: Path, target: Path) -> Manifest:
         if (target / name).is_file():
             with closing(sqlite3.connect(target / name)) as database:
                 require_known_version(database, name)
-    return Manifest(float(document["created_at"]), tuple(map(str, document["secrets"])))
+    return manifest
+
+
+def _require_own_member(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo:
+    """Return the member. Raises TarError for what no backup has, such as a link, and CommandError on a full disk."""
+    folder, _, _ = member.name.partition("/")
+    if not member.isfile() or folder not in {MANIFEST, *FIRST, *REST, *SMALL_FILES, BLOBS, SLICES}:
+        raise tarfile.TarError(member.name)
+    if member.size > shutil.disk_usage(target).free:
+        raise CommandError(f"the disk of {target} has no room for the backup")
+    return tarfile.data_filter(member, target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """`hookchain backup` and `restore`: what waited is delivered, and nothing that the backup knew as delivered."""
 
 import gzip
+import io
 import json
 import os
 import re
@@ -142,7 +143,10 @@ def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, 
         hookchain(state, "backup", str(file))
         hookchain(state, "forget", "--where", "data.id == `1`", "--yes")
         stop(stack, tmp_path)
-    said = hookchain(state, "restore", str(file))
+    link = tmp_path / "link"
+    link.symlink_to(state, target_is_directory=True)
+    said = hookchain(link, "restore", str(file))
+    assert link.is_symlink()
     assert re.search("Forgotten again, as at .*: 1 event: ", said)
     assert re.search(r"The old state is kept in .*/state\.before-", said)
     assert file.stat().st_mode & 0o777 == 0o600
@@ -158,7 +162,38 @@ def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, 
     assert ("/in", 1) not in crm.taken
 
 
-@pytest.mark.parametrize("content", [b"", b"not a backup", gzip.compress(b"half of one" * 99)[:-9]])
+MANIFEST: Final = ("backup.json", tarfile.REGTYPE, b'{"version": 1, "created_at": 1.0, "secrets": []}')
+
+
+def archive(*members: tuple[str, bytes, bytes]) -> bytes:
+    """Return an archive with these members: name, type, and content or the target of a link."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as made:
+        for name, kind, content in members:
+            member = tarfile.TarInfo(name)
+            member.type = kind
+            member.linkname = content.decode()
+            member.size = len(content) if kind == tarfile.REGTYPE else 0
+            made.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a backup",
+        gzip.compress(b"half of one" * 99)[:-9],
+        archive(("backup.json", tarfile.REGTYPE, b'{"version": 1}')),
+        archive(MANIFEST, ("../evil.db", tarfile.REGTYPE, b"x")),
+        archive(MANIFEST, ("blobs/../../evil", tarfile.REGTYPE, b"x")),
+        archive(MANIFEST, ("/tmp/evil", tarfile.REGTYPE, b"x")),
+        archive(MANIFEST, ("dev.lock", tarfile.REGTYPE, b"x")),
+        archive(MANIFEST, ("ledger.db", tarfile.SYMTYPE, b"journal.db")),
+        archive(MANIFEST, ("blobs", tarfile.SYMTYPE, b"slices"), ("blobs/aa/evil", tarfile.REGTYPE, b"x")),
+        archive(MANIFEST, ("bus.db", tarfile.FIFOTYPE, b"")),
+    ],
+)
 def test_another_file_is_rejected_and_the_state_stays(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     (tmp_path / "state" / "ledger.db").touch()

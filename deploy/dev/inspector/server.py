@@ -55,6 +55,8 @@ READY_PATH: Final = "/favicon.ico"
 EVENTS_ELSEWHERE: Final = "the URLs that `hookchain sources` prints"
 NO_PAGE: Final = "There is no page without the secret page-password.\n"
 NEEDS_PASSWORD: Final = "The page needs the value of the secret page-password, with any user name.\n"  # noqa: S105
+WRONG_PASSWORD_SECONDS: Final = 1.0
+"""How long the answer to a wrong password takes, so that few can be tried on a connection."""
 REJECTED_VISIT: Final = "Open the page with the URL that `make dev` or `hookchain status` prints: it has a token.\n"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -110,6 +112,8 @@ class PageAccess:
         _, _, given = _decoded(credentials).partition(b":")
         matches = [hmac.compare_digest(given, password.encode()) for password in self.passwords]
         if scheme.lower() != "basic" or not any(matches):
+            if given:  # a browser's first request has no password, and is answered at once
+                await asyncio.sleep(WRONG_PASSWORD_SECONDS)
             headers = {"WWW-Authenticate": 'Basic realm="Hookchain", charset="UTF-8"'}
             raise web.HTTPUnauthorized(text=NEEDS_PASSWORD, headers=headers)
         return await handler(request)

@@ -68,8 +68,8 @@ def main(arguments: list[str]) -> int:
     if outcome.code == PUSH_REJECTED:
         note = f"The source's messages come from a bus: `{program()} sources` prints how to publish one."
     if outcome.code == "unreachable" and urlsplit(options.url).hostname in send_options.THIS_MACHINE:
-        command = start_command(checkout.state_folder())
-        note = f"Is `{command}` running, and is this its port? It prints its URLs when it starts."
+        start = start_command(checkout.state_folder())
+        note = f"Is `{start}` running, and is this its port? It prints its URLs when it starts."
     note = wrong_port_note(options.url, outcome, checkout.state_folder()) or note
     if note:
         print(note, file=sys.stderr)

@@ -265,15 +265,20 @@ def _setting_lines(entry: JsonObject) -> Iterator[str]:
             yield f"{_SIGNING_SECRET} ({kind}{header}): {secret}" if secret else f"it signs by itself ({kind}{header})"
 
 
-def source_lines(sources: JsonObject, ports: running_dev.Ports, queues: Mapping[str, str] | None = None) -> list[str]:
+def source_lines(
+    sources: JsonObject, ports: running_dev.Ports, queues: Mapping[str, str] | None = None, *, is_public: bool = False
+) -> list[str]:
     """Return one line for each source: its URL on this machine, and how it authenticates.
+
+    `is_public`: its `public_url` instead, where it has one.
 
     `queues` are those of the local AWS that stand for buses, by source; without them, the emulated Pub/Sub does.
     """
-    width = max((len(source_url(name, ports)) for name in sources), default=0)
+    public_urls = {name: value_at(source, "public_url") for name, source in sources.items()} if is_public else {}
+    urls = {name: str(public_urls.get(name) or source_url(name, ports)) for name in sources}
+    width = max(map(len, urls.values()), default=0)
     return [
-        f"{source_url(name, ports).ljust(width)}  {_auth_text(source, (queues or {}).get(name))}"
-        for name, source in sources.items()
+        f"{urls[name].ljust(width)}  {_auth_text(source, (queues or {}).get(name))}" for name, source in sources.items()
     ]
 
 

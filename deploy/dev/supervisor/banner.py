@@ -25,7 +25,7 @@ TryLine = Callable[[dict[str, JsonObject], running_dev.Ports, Path | None], str 
 def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] = ()) -> str:
     """Return the text. `warnings` are the warnings about the configuration."""
     lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
-    lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup)), ""]
+    lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup, _sources(setup))), ""]
     lines += ["  Watch what happens:", f"    {page_url(setup.ports.inspector, page_token(setup.folders.state))}", ""]
     if setup.ports.subscribe:
         lines += ["  Let your users subscribe:", *(f"    {line}" for line in _subscribers_lines(setup)), ""]
@@ -63,7 +63,7 @@ def production_banner(setup: Setup, seconds: float, warnings: Sequence[config_fi
     options = setup.options
     assert options.production
     lines = [f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}"]
-    lines += [f"Send webhooks to {' '.join(line.split())}" for line in _source_lines(setup)]
+    lines += [f"Send webhooks to {line.replace('  ', ': ', 1)}" for line in _separate_source_lines(setup)]
     if options.production.listen:
         host, port = options.production.listen
         lines.append(f"Other machines send them to port {port} of {host}, by HTTPS")
@@ -75,7 +75,9 @@ def production_banner(setup: Setup, seconds: float, warnings: Sequence[config_fi
     if setup.short_secrets:
         lines.append(f"These secrets are short enough to guess: {', '.join(map(variable_name, setup.short_secrets))}")
     if warnings:
-        lines.append(f"The configuration has {count_of(len(warnings), 'warning')}. Run: {program()} lint")
+        # The service's own folder and environment are not those of the terminal in which the command is run.
+        command = shlex.join(["hookchain", "lint", "--config", str(setup.configuration.path)])
+        lines.append(f"The configuration has {count_of(len(warnings), 'warning')}. Run: {command}")
     return lines
 
 
@@ -119,7 +121,8 @@ def farewell(state: Path) -> str:
 
 def make_hint(setup: Setup) -> running_dev.Hint:
     """Return the same for the page, whose process has no secrets."""
-    return running_dev.Hint(_command_to_try(setup, first_event_line_without_secret) or "", tuple(_source_lines(setup)))
+    trial = _command_to_try(setup, first_event_line_without_secret) or ""
+    return running_dev.Hint(trial, tuple(_source_lines(setup, _sources(setup))))
 
 
 def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[config_file.Fault] = ()) -> list[str]:
@@ -170,8 +173,8 @@ def _unset(setup: Setup) -> list[str]:
     return [*(held if destinations else []), *(waiting if sources else [])]
 
 
-def _source_lines(setup: Setup) -> list[str]:
-    return source_lines(_sources(setup), setup.ports, _queues(setup))
+def _source_lines(setup: Setup, sources: JsonObject) -> list[str]:
+    return source_lines(sources, setup.ports, _queues(setup), is_public=setup.options.production is not None)
 
 
 def _queues(setup: Setup) -> Mapping[str, str] | None:
@@ -182,10 +185,7 @@ def _queues(setup: Setup) -> Mapping[str, str] | None:
 
 def _separate_source_lines(setup: Setup) -> list[str]:
     """Return each line as it is alone: in columns, a longer name would change all the others."""
-    queues = _queues(setup)
-    return [
-        line for name, source in _sources(setup).items() for line in source_lines({name: source}, setup.ports, queues)
-    ]
+    return [line for name, source in _sources(setup).items() for line in _source_lines(setup, {name: source})]
 
 
 def _sources(setup: Setup) -> JsonObject:

@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli import serve
+from deploy.config.config_file import Fault
 from deploy.config.running_dev import PAUSE_FILE, ports_from
+from deploy.dev.inspector import server
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.local_status import local_version
 from deploy.dev.supervisor import setup, state_folder
+from deploy.dev.supervisor.banner import production_banner
 from deploy.dev.supervisor.output import JsonView
 from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
 from deploy.secrets.values import WeakSecret
@@ -111,6 +115,15 @@ def test_nothing_is_generated_or_written_and_the_secrets_alone_are_enough(tmp_pa
 def test_a_password_that_can_be_guessed_ends_the_start(tmp_path: Path, password: str) -> None:
     with pytest.raises(WeakSecret, match="page-password"):
         set_up(tmp_path, {**SECRETS, "PAGE_PASSWORD": password})
+
+
+def test_the_log_names_the_public_url_of_a_source_and_a_command_for_any_folder(tmp_path: Path) -> None:
+    found = set_up(tmp_path, SECRETS, f"public_url: https://hooks.example.com\n{CONFIG}")
+    lines = production_banner(found, 1.0, [Fault(0, "routes", "has no effect")])
+    assert lines[1:] == [
+        "Send webhooks to https://hooks.example.com/form: basic auth; user: web; password: FORM_PASSWORD",
+        f"The configuration has 1 warning. Run: hookchain lint --config {tmp_path / 'hookchain.yaml'}",
+    ]
 
 
 def test_the_example_is_never_served(tmp_path: Path) -> None:
@@ -255,6 +268,15 @@ async def test_the_page_opens_for_its_password_under_any_name(
 ) -> None:
     async with page.get(path, headers=headers) as answer:
         assert answer.status == status
+
+
+async def test_an_answer_to_a_wrong_password_takes_a_second(page: TestClient[web.Request, web.Application]) -> None:
+    seconds = []
+    for headers in (basic("wrong"), {}, basic(PASSWORD)):
+        began = time.monotonic()
+        async with page.get("/", headers=headers):
+            seconds.append(time.monotonic() - began)
+    assert [taken >= server.WRONG_PASSWORD_SECONDS for taken in seconds] == [True, False, False]
 
 
 async def test_without_a_password_there_is_no_page(tmp_path: Path) -> None:

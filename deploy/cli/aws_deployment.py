@@ -61,6 +61,8 @@ def _run_plan(options: argparse.Namespace) -> int:
         raise CommandError(fault)
     prepared = prepare(config, environ, target.prefix, options.out)
     deployment_command.print_warnings(prepared.warnings)
+    for line in deployment_command.token_lines(config, environ):
+        print(f"# {line}", file=sys.stderr)
     if options.live:
         return _print_live(AwsApi(target.region, environ), target, prepared)
     everything = f"Everything that is created by the stack {target.stack}"

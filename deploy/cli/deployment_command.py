@@ -11,6 +11,7 @@ from deploy.cli.command import EXPECTED, error_text, parser
 from deploy.config import checkout, configured
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_line import CommandError, Questions, read_answer
+from shared.jsontext import mappings_at, value_at
 
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
@@ -51,6 +52,24 @@ def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Que
     if passed := require_passing_tests(config, environ):
         print(f"The configuration's tests pass: {passed}", flush=True)
     return config
+
+
+def token_lines(config: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """Return a line about each token of a provider's API that is deployed: what it is for, and its least rights."""
+    from deploy.hooks.kinds import KINDS  # like the next one: slow to import, and seldom needed
+    from functions.notify.recovery.recovery import read_recovery_settings
+
+    configuration = configured.configured_at(config, environ)
+    lines = [
+        f"notify recovers events of {each.source} with the token {each.secret}. It needs {each.rights}"
+        for each in read_recovery_settings(configuration.slices["notify"])
+    ]
+    for name, source in mappings_at(configuration.document, "sources").items():
+        if value_at(source, "hook", "renew") is True:
+            rights = KINDS[str(source["provider"])].rights
+            token = value_at(source, "hook", "token")
+            lines.append(f"notify renews the webhook of {name} with the token {token}. It needs {rights}")
+    return lines
 
 
 def print_unregistered_hooks(config: Path | None, environ: Mapping[str, str], target: argparse.Namespace) -> None:

@@ -67,6 +67,7 @@ def _run_plan(options: argparse.Namespace) -> int:
         return DONE
     what = "Changes" if options.live else "Everything that is created"
     print(f"# {what} in project {target.project}, region {target.region}: {count_of(len(actions), 'step')}")
+    print("".join(f"# {line}\n" for line in deployment_command.token_lines(config, environ)), end="")
     print("\n".join(gcp_plan.script(actions, target)))
     return DONE
 

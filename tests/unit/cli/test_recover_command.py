@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deploy.cli import recover
+from deploy.cli import deployment_command, recover
 from functions.notify.recovery.recovery import OVERLAP_SECONDS
 from shared.cloud import platform as cloud_platform
 from shared.journal import EventEntry
@@ -147,6 +147,22 @@ def test_a_source_that_cannot_be_recovered_is_an_error(
 ) -> None:
     deployment(source, code=code)
     assert rule in deployment.error
+
+
+def test_the_plan_of_a_deployment_names_the_least_rights_of_each_token(tmp_path: Path) -> None:
+    file = tmp_path / "hookchain.yaml"
+    base = "provider: airtable, secret: base, hook: {token: write, at: appAbCdEfGhIjKlMn, renew: true}"
+    text = OWN.replace("acme/shop]}", "acme/shop], redeliver: true}").replace("routes:", f"  base: {{{base}}}\nroutes:")
+    file.write_text(text, encoding="utf-8")
+    assert deployment_command.token_lines(file, {}) == [
+        "notify recovers events of github with the token token. It needs the permission Webhooks: read and write, or "
+        "the classic scope write:repo_hook or admin:org_hook",
+        "notify recovers events of pay with the token token. It needs a restricted key with read access to Events",
+        "notify renews the webhook of base with the token write. It needs a personal access token with the scope "
+        "webhook:manage",
+    ]
+    file.write_text(OWN, encoding="utf-8")
+    assert "It needs the permission Webhooks: read, or" in deployment_command.token_lines(file, {})[0]
 
 
 def test_a_provider_that_asks_to_wait_is_an_error_with_the_time(deployment: Deployment) -> None:

@@ -190,7 +190,7 @@ def _pages(state: State, query: EventQuery, limit: int | None) -> Iterator[list[
         query = replace(query, before=page.next_before)
 
 
-def _chosen_events(state: State, options: argparse.Namespace) -> list[EventSummary]:
+def chosen_events(state: State, options: argparse.Namespace) -> list[EventSummary]:
     """Return them oldest first, in the order in which they arrived. Raises UsageError and StateFault."""
     records.require_choice(options, FILTERS)
     if not options.ids:
@@ -202,8 +202,8 @@ def _chosen_events(state: State, options: argparse.Namespace) -> list[EventSumma
 
 def replay_events(context: records.Context) -> int:
     options = context.options
-    _require_destination(context.state, options.only)
-    events = _chosen_events(context.state, options)
+    require_destination(context.state, options.only)
+    events = chosen_events(context.state, options)
     stored = context.state.reader.with_document([event.id for event in events])
     replayable = [event for event in events if event.id in stored]
     left_out = [event.id for event in events if event.id not in stored]
@@ -212,7 +212,7 @@ def replay_events(context: records.Context) -> int:
     if options.yes:
         replay_id = secrets.token_hex(8)
         if replayable:
-            asyncio.run(_publish(context, replayable, replay_id))
+            asyncio.run(publish_events(context, replayable, replay_id))
         _print_replay(context, replayable, left_out, replay_id)
     else:
         _print_dry_run(context, replayable, left_out)
@@ -233,13 +233,13 @@ def _replayable_id(state: State, prefix: str) -> str:
         raise StateFault(f"{rule} (`hookchain events show {prefix}` lists them), or its dead letter.") from fault
 
 
-def _require_destination(state: State, only: str | None) -> None:
+def require_destination(state: State, only: str | None) -> None:
     names = state.destinations() if only is not None else ()
     if only is not None and names and only not in names:
         raise UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
 
 
-async def _publish(context: records.Context, events: Sequence[EventSummary], replay_id: str) -> None:
+async def publish_events(context: records.Context, events: Sequence[EventSummary], replay_id: str) -> None:
     async def send(bus: ports.Bus, batch: Sequence[EventSummary]) -> None:
         found = (context.state.reader.stored_document(event.id) for event in batch)
         texts = [text for text in found if text is not None]

@@ -53,7 +53,7 @@ GROUPS: Final = {
         "inspect": Command("Serve the inspector page for this machine or a cloud"),
         "backup": Command("Write the state of this machine to one file, while it is used", "backup"),
         "restore": Command("Restore the state of this machine, with deliveries paused", "backup"),
-        "mcp": Command("Give an assistant tools that read events and check configurations"),
+        "mcp": Command("Give an assistant tools for events and configurations"),
         "doctor": Command("Find what would make a start or a deployment fail"),
         "pause": Command("Pause a destination: its deliveries wait until it is resumed", "pause"),
         "resume": Command("Resume a paused or disabled destination", "pause"),

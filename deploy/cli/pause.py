@@ -5,7 +5,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
 from deploy.config import running_dev
@@ -59,8 +59,15 @@ class Subject:
         return f"{deliveries} will be attempted {self.attempt_time()}" if released else "no delivery was held"
 
 
-Act = Callable[[Subject], Awaitable[str]]
-"""Acts on the destination, and returns the line to print. Raises CommandError."""
+class Acted(NamedTuple):
+    """A result: the line to print, and how many deliveries were made due."""
+
+    text: str
+    deliveries: int = 0
+
+
+Act = Callable[[Subject], Awaitable[Acted]]
+"""Acts on the destination. Raises CommandError."""
 
 
 def destination_parser(
@@ -81,17 +88,22 @@ def run_on_destination(name: str, options: argparse.Namespace, act: Act) -> int:
 
 
 def _run(options: argparse.Namespace, act: Act) -> int:
+    print(f"{options.destination}: {act_on_destination(options, act).text}")
+    return DONE
+
+
+def act_on_destination(options: argparse.Namespace, act: Act) -> Acted:
+    """Raises CommandError, also for a destination that does not exist."""
     environ = environ_of(options)
     platform = open_platform(options, environ)
 
-    async def acted() -> str:
+    async def acted() -> Acted:
         async with platform.ledger() as ledger:
             if not await ledger.rows(1, destination=options.destination):
                 _require_configured(options, environ)
             return await act(Subject(options, ledger, platform.traits))
 
-    print(f"{options.destination}: {asyncio.run(acted())}")
-    return DONE
+    return asyncio.run(acted())
 
 
 def _require_configured(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
@@ -107,6 +119,7 @@ def _require_configured(options: argparse.Namespace, environ: Mapping[str, str])
         )
 
 
+PAUSE_TIME: Final = duration_option("1s", "365d")
 PAUSE_DETAILS: Final = f"""\
 No delivery is lost: deliveries wait until `hookchain resume`, or with --for until the time has passed. Running
 functions can take {CACHE_TIME} to notice."""
@@ -118,13 +131,13 @@ def pause(arguments: list[str]) -> int:
         "--for",
         metavar="TIME",
         dest="seconds",
-        type=duration_option("1s", "365d"),
+        type=PAUSE_TIME,
         help="pause for a time such as 30m, 2h or 1d",
     )
-    return run_on_destination("pause", command.parse_args(arguments), _pause)
+    return run_on_destination("pause", command.parse_args(arguments), pause_destination)
 
 
-async def _pause(subject: Subject) -> str:
+async def pause_destination(subject: Subject) -> Acted:
     now = time.time()
     resume = f"to resume it: `hookchain resume {subject.name}{subject.where}`"
     state = await subject.ledger.destination_state(subject.name)
@@ -134,9 +147,9 @@ async def _pause(subject: Subject) -> str:
         )
     if (seconds := subject.options.seconds) is None:
         await subject.ledger.disable(subject.name, PAUSED_BY_OPERATOR, now)
-        return f"paused {subject.noticed}; {resume}"
+        return Acted(f"paused {subject.noticed}; {resume}")
     await subject.ledger.pause(subject.name, now + seconds, now, PAUSED_BY_OPERATOR)
-    return f"paused {subject.noticed}, until {times.rfc3339(now + seconds)}; {resume}"
+    return Acted(f"paused {subject.noticed}, until {times.rfc3339(now + seconds)}; {resume}")
 
 
 RESUME_DETAILS: Final = f"""\
@@ -157,7 +170,7 @@ def resume(arguments: list[str]) -> int:
         command.error("--all: needs this machine; a cloud has no `hookchain restore`")
     if options.all:
         return run_command("resume", lambda: _resume_all(options.state))
-    return run_on_destination("resume", options, _resume)
+    return run_on_destination("resume", options, resume_destination)
 
 
 def _resume_all(state: Path) -> int:
@@ -169,7 +182,7 @@ def _resume_all(state: Path) -> int:
     return DONE
 
 
-async def _resume(subject: Subject) -> str:
+async def resume_destination(subject: Subject) -> Acted:
     now = time.time()
     is_stopped = await subject.stopped_by(now) is not None
     if not is_stopped and await subject.ledger.rows(1, destination=subject.name, state="held"):
@@ -177,9 +190,10 @@ async def _resume(subject: Subject) -> str:
         raise command_line.CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
     resumed = await destinations.resume_destination(subject.ledger, subject.name, now)
     if not is_stopped and not resumed.hastened:
-        return "not paused: nothing to do"
+        return Acted("not paused: nothing to do")
     deliveries = _deliveries(resumed, subject.attempt_time(resumed.delay_seconds))
-    return f"{'resumed' if is_stopped else 'it was not paused'}; {deliveries}"
+    text = f"{'resumed' if is_stopped else 'it was not paused'}; {deliveries}"
+    return Acted(text, resumed.released + resumed.hastened)
 
 
 def _deliveries(resumed: destinations.Resumed, attempt_time: str) -> str:
@@ -197,13 +211,14 @@ def release(arguments: list[str]) -> int:
         "has it."
     )
     command = destination_parser("release", "hookchain release crm --platform gcp", details, "released")
-    return run_on_destination("release", command.parse_args(arguments), _release)
+    return run_on_destination("release", command.parse_args(arguments), release_destination)
 
 
-async def _release(subject: Subject) -> str:
+async def release_destination(subject: Subject) -> Acted:
     now = time.time()
     if reason := await subject.stopped_by(now):
         resume = f"run `hookchain resume {subject.name}{subject.where}`"
         act = resume if PAUSED_BY_OPERATOR in reason else f"fix that first, then {resume}"
         raise command_line.CommandError(f"{subject.name} is paused or disabled: {reason}; {act}")
-    return subject.released_line(await subject.ledger.release(subject.name, now))
+    released = await subject.ledger.release(subject.name, now)
+    return Acted(subject.released_line(released), released)

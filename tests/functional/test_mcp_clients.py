@@ -18,6 +18,7 @@ from tests.processes import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 HOOKCHAIN: Final = (sys.executable, "-m", "deploy.cli", "mcp")
+DESTINATION: Final = "destinations: {hook: {webhook: {url: https://hook.example/in, secret: hook-key}}}"
 READING: Final = (
     *("search_events", "get_event", "get_event_body", "list_deliveries", "list_dead_letters", "list_destinations"),
     *("list_sources", "list_providers", "explain_request", "lint_configuration", "test_configuration"),
@@ -48,6 +49,23 @@ def test_the_client_for_python_lists_and_calls_the_tools(mode: str, environ: dic
     names, text = asyncio.run(used())
     assert names == [*READING]
     assert json.loads(text)["status"] == "delivered"
+
+
+def test_the_client_for_python_pauses_a_destination_with_permission(environ: dict[str, str], tmp_path: Path) -> None:
+    mcp = pytest.importorskip("mcp", reason="mcp is not installed: run `make check`, which installs it")
+    config = tmp_path / "hookchain.yaml"
+    config.write_text("sources: {web: {auth: none}}\nroutes: [{name: all, to: hook}]\n" + DESTINATION, encoding="utf-8")
+    line = [*HOOKCHAIN[1:], "--allow-write", "--config", str(config)]
+    parameters = mcp.StdioServerParameters(command=HOOKCHAIN[0], args=line, env=environ)
+
+    async def used() -> str:
+        async with mcp.Client(parameters) as client:
+            result = await client.call_tool("pause_destination", {"destination": "hook"})
+            assert not result.is_error, result.content[0].text
+            return str(result.content[0].text)
+
+    assert json.loads(asyncio.run(used()))["destination"] == "hook"
+    assert json.loads((tmp_path / "audit.jsonl").read_text())["what"] == "pause hook"
 
 
 @pytest.mark.parametrize("revision", ["initialize", "auto", "2026-07-28"])

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from deploy.cli.mcp import INSTRUCTIONS, MAX_MESSAGE_BYTES, serve
-from deploy.cli.mcp_tools import MAX_BODY_BYTES, Session, tools_of
+from deploy.cli.mcp_tools import MAX_BODY_BYTES, PLAN_SECONDS, Session, tools_of
 from deploy.config.compiler import compile_file
 from deploy.platforms.choice import TARGET_OPTIONS
 from shared.event import Event
@@ -17,6 +17,7 @@ from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject
 from shared.mcp import ToolServer
 from shared.times import rfc3339
+from tests.fakes.bus import FakeBus
 from tests.fakes.command import Command, as_objects
 from tests.fakes.kept import NOW, OTHER, TELL, Kept
 
@@ -37,13 +38,14 @@ destinations: {list: {webhook: {url: https://list.example/in, secret: shop-key}}
 class Assistant:
     """Calls the tools as a client does. Each call returns the text of the result; `is_error` is that of the last."""
 
-    def __init__(self, server: ToolServer) -> None:
-        self._server = server
+    def __init__(self, session: Session, server: ToolServer) -> None:
+        self.session = session
+        self.server = server
         self.is_error: Json = None
 
     def text(self, name: str, /, **arguments: Json) -> str:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
-        reply = self._server.reply(json.dumps(message).encode())
+        reply = self.server.reply(json.dumps(message).encode())
         assert reply is not None
         result = reply["result"]
         assert isinstance(result, dict)
@@ -69,8 +71,8 @@ def config_folder(state: Path) -> Path:
 
 def options_in(state: Path) -> argparse.Namespace:
     targets = dict.fromkeys(TARGET_OPTIONS)
-    env_file = config_folder(state) / "env"
-    return argparse.Namespace(config=None, env_file=env_file, platform="local", state=state, **targets)
+    options = {"config": None, "env_file": config_folder(state) / "env", "platform": "local", "state": state}
+    return argparse.Namespace(**options, **targets, allow_write=False)
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def assistant(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> As
     for function, slice_ in compile_file(config, {}).items():
         (tmp_path / "slices" / f"{function}.json").write_text(json.dumps(slice_), encoding="utf-8")
     session = Session(options_in(tmp_path))
-    return Assistant(ToolServer("1.0", INSTRUCTIONS, lambda: tools_of(session)))
+    return Assistant(session, ToolServer("1.0", INSTRUCTIONS, lambda: tools_of(session)))
 
 
 def ids_of(listed: Json) -> list[Json]:
@@ -231,6 +233,117 @@ def test_a_wrong_argument_does_nothing(name: str, arguments: dict[str, Json], as
     assert assistant.fault(name, **arguments).endswith("Nothing was done.")
 
 
+# Changes
+
+
+WRITING: Final = ("plan_replay", "run_replay", "pause_destination", "resume_destination", "release_destination")
+
+
+@pytest.fixture
+def writer(assistant: Assistant) -> Assistant:
+    assistant.session.options.allow_write = True
+    return assistant
+
+
+def audit_of(state: Path) -> list[tuple[str, int, str]]:
+    path = state / "audit.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    assert all(each["who"] and each["at"] == rfc3339(NOW) and each["tool"] == "mcp" for each in records)
+    return [(each["what"], each["count"], each["outcome"]) for each in records]
+
+
+def test_without_permission_there_is_no_tool_that_changes_anything(assistant: Assistant, tmp_path: Path) -> None:
+    assert not {*WRITING} & assistant.server.tools.keys()
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "pause_destination"}}
+    reply = assistant.server.reply(json.dumps(message).encode())
+    assert reply is not None
+    assert "error" in reply
+    assert not (tmp_path / "audit.jsonl").exists()
+
+
+def test_a_tool_says_whether_it_changes_anything(writer: Assistant) -> None:
+    tools = writer.server.tools
+    assert {name for name, tool in tools.items() if tool.is_writing} == {*WRITING} - {"plan_replay"}
+
+
+def test_a_replay_is_planned_and_run_once(writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path) -> None:
+    kept.event("e1e1e1e1", at=NOW - 60)
+    kept.event("e2e2e2e2", source="shop")
+    plan = writer("plan_replay", source="web", only="list")
+    kept.event("e3e3e3e3")  # what arrives later is not part of the plan
+    assert (plan["count"], ids_of(plan["first_events"]), plan["only"]) == (1, ["e1e1e1e1"], "list")
+    assert bus.sent == []
+    assert audit_of(tmp_path) == []
+    done = writer("run_replay", plan=plan["plan"])
+    [(topic, message)] = bus.sent
+    assert (topic, message.attributes["ce-id"], message.attributes["only"]) == ("events", "e1e1e1e1", "list")
+    assert "force" not in message.attributes
+    assert audit_of(tmp_path) == [(f"replay {done['replay']} only=list force=False", 1, "done")]
+    assert "a plan is run once" in writer.fault("run_replay", plan=plan["plan"])
+    assert len(bus.sent) == 1
+
+
+def test_a_plan_ends(writer: Assistant, kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.event("e1e1e1e1")
+    plan = writer("plan_replay", event="e1e1e1")
+    monkeypatch.setattr("time.time", lambda: NOW + PLAN_SECONDS + 1)
+    assert "there is no such plan" in writer.fault("run_replay", plan=plan["plan"])
+    assert bus.sent == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "fault"),
+    [
+        ("plan_replay", {}, "choose the events"),
+        ("plan_replay", {"force": True, "only": "list"}, "choose the events"),
+        ("plan_replay", {"event": "e1e1e1e1", "source": "web"}, "use ids or filters, not both"),
+        ("plan_replay", {"event": "ffffffff"}, "no event has an id"),
+        ("plan_replay", {"source": "web", "only": "lst"}, "there is no destination 'lst'; did you mean 'list'?"),
+        ("plan_replay", {"source": "shop"}, "no event matches"),
+        ("plan_replay", {"source": "web", "all": True}, "there is no argument 'all'"),
+        ("run_replay", {}, "the argument 'plan' is missing"),
+        ("run_replay", {"plan": "0123456789abcdef"}, "there is no such plan"),
+        ("pause_destination", {}, "the argument 'destination' is missing"),
+        ("pause_destination", {"destination": "list", "for": "long"}, "for: must be a time such as 30m or 2h"),
+        ("resume_destination", {"destination": "list", "all": True}, "there is no argument 'all'"),
+    ],
+)
+def test_a_wrong_change_changes_nothing(
+    name: str, arguments: dict[str, Json], fault: str, writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
+) -> None:
+    kept.event("e1e1e1e1")
+    assert fault in writer.fault(name, **arguments)
+    assert bus.sent == []
+    assert audit_of(tmp_path) == []
+
+
+def test_a_destination_is_paused_and_resumed_with_a_record_of_each(writer: Assistant, tmp_path: Path) -> None:
+    assert "paused" in str(writer("pause_destination", destination="list", **{"for": "2h"})["done"])
+    [destination] = as_objects(writer("list_destinations")["destinations"])
+    assert destination["state"] == "paused"
+    assert "is paused or disabled" in writer.fault("release_destination", destination="list")
+    assert "resumed" in str(writer("resume_destination", destination="list")["done"])
+    assert "no delivery was held" in str(writer("release_destination", destination="list")["done"])
+    assert "has no destination 'lst'" in writer.fault("pause_destination", destination="lst")
+    assert audit_of(tmp_path) == [
+        ("pause list for 7200 s", 0, "done"),
+        ("release list", 0, "failed"),
+        ("resume list", 0, "done"),
+        ("release list", 0, "done"),
+        ("pause lst", 0, "failed"),
+    ]
+
+
+def test_nothing_is_changed_that_cannot_be_recorded(
+    writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
+) -> None:
+    (tmp_path / "audit.jsonl").mkdir()
+    kept.event("e1e1e1e1")
+    plan = writer("plan_replay", event="e1e1e1e1")
+    assert "audit.jsonl cannot be opened" in writer.fault("run_replay", plan=plan["plan"])
+    assert bus.sent == []
+
+
 # The messages on the streams
 
 
@@ -238,6 +351,6 @@ def test_one_message_a_line_is_answered_until_the_input_ends(assistant: Assistan
     ping = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
     long = b'"' + b"x" * (2 * MAX_MESSAGE_BYTES) + b'"\n'
     replies = io.BytesIO()
-    serve(assistant._server, io.BytesIO(ping + b"\n" + long + b'{"method":"x"}\n' + b"{\n" + ping.strip()), replies)
+    serve(assistant.server, io.BytesIO(ping + b"\n" + long + b'{"method":"x"}\n' + b"{\n" + ping.strip()), replies)
     answers = [json.loads(line) for line in replies.getvalue().splitlines()]
     assert [each.get("result", each.get("error", {}).get("code")) for each in answers] == [{}, -32600, -32700, {}]

@@ -267,6 +267,8 @@ def remove_dev_file(state: Path) -> None:
 
 PAUSE_FILE: Final = "restored.json"
 """In a state folder that `hookchain restore` made: nothing is delivered until `hookchain resume --all` removes it."""
+NOT_RESUMED: Final = "restored from a backup, delivers nothing yet"
+RESUME_ALL: Final = "hookchain resume --all"
 
 
 def pause_of(state: Path) -> JsonObject | None:

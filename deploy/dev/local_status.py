@@ -10,6 +10,8 @@ from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import (
     FILE_NAME,
     HOST,
+    NOT_RESUMED,
+    RESUME_ALL,
     command_of,
     is_production,
     pause_of,
@@ -38,7 +40,7 @@ def local_version(folder: Path) -> Version:
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""
     if is_production(folder):
         if pause_of(folder) is not None:
-            trouble = trouble or "restored from a backup, delivers nothing yet: hookchain resume --all"
+            trouble = trouble or f"{NOT_RESUMED}: {RESUME_ALL}"
         return Version("hookchain serve", f"http://{HOST}:{ports.inspector}/", since, trouble)
     name = "hookchain dev" if read_aws_environ(folder) is None else "hookchain dev, local AWS"
     return Version(name, page_url(ports.inspector, page_token(folder)), since, trouble)

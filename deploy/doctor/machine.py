@@ -49,6 +49,8 @@ def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callabl
 
 def processes(trouble: str, ledger_faults: Sequence[str], command: str = "make dev") -> Finding:
     """Check what `command` runs. `trouble` names the processes that do not answer."""
+    if trouble.startswith(running_dev.NOT_RESUMED):
+        return problem(running_dev.NOT_RESUMED, running_dev.RESUME_ALL)
     if trouble:
         return problem(trouble, f"stop `{command}` and start it again")
     if ledger_faults:

@@ -14,6 +14,7 @@ import pytest
 
 from deploy.cli.doctor import document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
+from deploy.config.running_dev import NOT_RESUMED, RESUME_ALL
 from deploy.doctor.checks import checkup, held_finding
 from deploy.doctor.machine import clock_finding, disk, env_file, processes, python
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
@@ -83,6 +84,7 @@ def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_what_runs_is_checked_with_its_ledger(tmp_path: Path) -> None:
     assert processes("", []) == ok("each process answers")
     assert processes("no answer from transform: hookchain logs", []).todo == "stop `make dev` and start it again"
+    assert processes(f"{NOT_RESUMED}: {RESUME_ALL}", []).todo == "hookchain resume --all"
     assert not list(ledger_faults(tmp_path))
     path = tmp_path / "ledger.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

@@ -1,4 +1,4 @@
-"""`hookchain recover SOURCE`: list what a provider could not deliver, and hand it to receive after a question."""
+"""`hookchain recover SOURCE`: list the events that a provider could not deliver, and publish them for receive."""
 
 import argparse
 import asyncio
@@ -12,16 +12,17 @@ from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
 from deploy.terminal.output import count_of, printable
-from functions.notify.recovery.kind import Missed
+from functions.notify.recovery.kind import MissedEvent
 from functions.notify.recovery.recovery import (
     HasEvent,
+    Listing,
     ProviderFault,
+    ReadAnswer,
     RecoverySettings,
-    Walk,
-    begin_walk,
+    begin_listing,
     publish,
     read_recovery_settings,
-    unknown,
+    without_arrived,
 )
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
@@ -30,7 +31,7 @@ from shared.jsontext import Json, JsonObject, mappings_at
 from shared.ports import Bus
 from shared.times import rfc3339
 
-SHOWN: Final = 20
+MAX_PRINTED: Final = 20
 DETAILS: Final = """\
 A source needs `recover: {secret: NAME}` in the configuration. The sweep of a deployment recovers what fails from then
 on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Square for 28 days and
@@ -69,19 +70,20 @@ def _run(options: argparse.Namespace) -> int:
     configuration = configured(options)
     settings = _settings(configuration.document, configuration.slices["notify"], options.source)
     call = Call(options, configuration, open_platform(options, configuration.environ))
-    return asyncio.run(_recover(call, settings, token_of(call, settings.secret)))
+    token = token_of(call, settings.secret)
+    return asyncio.run(_recover(call, settings, token))
 
 
 def _settings(document: Json, notify: JsonObject, name: str) -> RecoverySettings:
-    """Raises UsageError and CommandError."""
+    """Return the source's settings. Raises UsageError if the source is unknown, and CommandError."""
     sources = mappings_at(document, "sources")
     if name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
-    found = {each.source: each for each in read_recovery_settings(notify)}
-    if name not in found:
+    settings_by_source = {each.source: each for each in read_recovery_settings(notify)}
+    if name not in settings_by_source:
         missing = "no route takes its events" if sources[name].get("recover") else "it has no `recover`"
         raise CommandError(f"{name}: {missing}, so nothing of it can be recovered")
-    return found[name]
+    return settings_by_source[name]
 
 
 async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
@@ -91,47 +93,52 @@ async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
         async def has_event(event_id: str) -> bool:
             return state.reader.event(event_id) is not None
 
-        listing = _walk(call, settings, fetch, token, reads_each=False)
-        missed = [each async for found in _steps(listing) for each in await unknown(found, settings, has_event)]
-        _print(settings, missed, listing.rejected)
-        if call.options.dry_run or not missed:
+        listing = _listing(call, settings, fetch, token, reads_each_event=False)
+        missed_events: list[MissedEvent] = []
+        async for answer in _answers(listing):
+            missed_events += await without_arrived(answer.missed_events, settings, has_event)
+        _print(settings, missed_events, listing.rejected_count)
+        if call.options.dry_run or not missed_events:
             return DONE
-        if not _is_confirmed(call, len(missed)):
+        if not _is_confirmed(call, len(missed_events)):
             return NOT_DONE
         async with state.bus() as bus:
-            return await _publish(_walk(call, settings, fetch, token, reads_each=True), has_event, bus)
+            listing = _listing(call, settings, fetch, token, reads_each_event=True)
+            return await _publish(listing, has_event, bus)
 
 
-def _walk(call: Call, settings: RecoverySettings, fetch: Fetch, token: str, *, reads_each: bool) -> Walk:
-    walk = begin_walk(settings, fetch, token, call.options.since, time.time())
-    walk.includes_rejected = call.options.include_rejected
-    walk.reads_each = reads_each
-    return walk
+def _listing(call: Call, settings: RecoverySettings, fetch: Fetch, token: str, *, reads_each_event: bool) -> Listing:
+    listing = begin_listing(settings, fetch, token, call.options.since, time.time())
+    listing.includes_rejected = call.options.include_rejected
+    listing.reads_each_event = reads_each_event
+    return listing
 
 
-async def _steps(walk: Walk) -> AsyncIterator[Sequence[Missed]]:
-    """Yield what each request finds, until none is left. Raises CommandError."""
-    while walk.asks:
+async def _answers(listing: Listing) -> AsyncIterator[ReadAnswer]:
+    """Yield the answer to each request until none is left. Raises CommandError."""
+    while listing.requests:
         try:
-            step = await walk.step(time.time())
+            answer = await listing.read_next(time.time())
         except ProviderFault as fault:
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
-            raise CommandError(f"{walk.settings.source}: {fault}{again}") from fault
-        yield step.missed
-        walk.finish(step)
+            raise CommandError(f"{listing.settings.source}: {fault}{again}") from fault
+        yield answer
+        listing.finish(answer)
 
 
-def _print(settings: RecoverySettings, missed: Sequence[Missed], rejected: int) -> None:
+def _print(settings: RecoverySettings, missed_events: Sequence[MissedEvent], rejected_count: int) -> None:
     kind = settings.kind
-    which = f"of {kind.title} that have not arrived" if kind.lists_others else f"that {kind.title} could not deliver"
-    print(f"{settings.source}: {count_of(len(missed), 'event')} {which}")
-    for each in sorted(missed, key=lambda each: -each.at)[:SHOWN]:  # the newest first
-        answered = f"  rejected with {each.rejected_status}" if each.rejected_status else ""
-        print(printable(f"  {rfc3339(each.at)[:19]}Z  {each.type}  {each.id}{answered}"))
-    if len(missed) > SHOWN:
-        print(f"  and {len(missed) - SHOWN:,} older ones")
-    if rejected:
-        print(f"  {count_of(rejected, 'event')} that the source rejected: not recovered without --include-rejected")
+    which = f"of {kind.title} that have not arrived" if kind.lists_all else f"that {kind.title} could not deliver"
+    print(f"{settings.source}: {count_of(len(missed_events), 'event')} {which}")
+    newest_first = sorted(missed_events, key=lambda event: -event.happened_at)
+    for event in newest_first[:MAX_PRINTED]:
+        rejection = f"  rejected with {event.rejected_status}" if event.rejected_status else ""
+        print(printable(f"  {rfc3339(event.happened_at)[:19]}Z  {event.type}  {event.id}{rejection}"))
+    if len(missed_events) > MAX_PRINTED:
+        print(f"  and {len(missed_events) - MAX_PRINTED:,} older ones")
+    if rejected_count:
+        rejected = count_of(rejected_count, "event")
+        print(f"  {rejected} that the source rejected: not recovered without --include-rejected")
 
 
 def _is_confirmed(call: Call, count: int) -> bool:
@@ -139,15 +146,16 @@ def _is_confirmed(call: Call, count: int) -> bool:
     return call.options.yes or is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
 
 
-async def _publish(walk: Walk, has_event: HasEvent, bus: Bus) -> int:
-    recovered = 0
-    too_large: list[Missed] = []
-    async for missed in _steps(walk):
-        publication = await publish(missed, walk.settings, has_event, bus)
-        recovered += len(publication.recovered)
+async def _publish(listing: Listing, has_event: HasEvent, bus: Bus) -> int:
+    """Publish the listed events, print the result and return the exit code."""
+    recovered_count = 0
+    too_large: list[MissedEvent] = []
+    async for answer in _answers(listing):
+        publication = await publish(answer.missed_events, listing.settings, has_event, bus)
+        recovered_count += len(publication.recovered)
         too_large += publication.too_large
     note = "Those that had arrived are not delivered again"
-    print(f"{walk.settings.source}: {count_of(recovered, 'event')} recovered. {note}.")
-    for each in too_large:
-        print(f"  {printable(each.id)} is too large for the bus: deliver it again in the settings of the provider")
+    print(f"{listing.settings.source}: {count_of(recovered_count, 'event')} recovered. {note}.")
+    for event in too_large:
+        print(f"  {printable(event.id)} is too large for the bus: deliver it again in the settings of the provider")
     return NOT_DONE if too_large else DONE

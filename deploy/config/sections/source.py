@@ -616,7 +616,7 @@ def compiled_source(name: str, source: SourceConfig, folder: Path, is_mailed: bo
     if source.schema_ is not None:
         compiled["schema"] = schema_document(source.schema_, folder)
     if source.recover is not None:
-        compiled["recover"] = RECOVERY_KINDS[str(source.provider)].authenticated
+        compiled["recover"] = RECOVERY_KINDS[str(source.provider)].authentication
     return compiled
 
 

@@ -1,18 +1,20 @@
 """Recovery: events that a provider could not deliver while we were unreachable. Start with recovery.py.
 
-Where      The sweep lists them, beside the rows that are due. `hookchain recover` lists them on an operator's machine.
-Kinds      kind.py: each provider is one entry, its first requests and a pure function that reads an answer: into the
-           events that were missed, and further requests.
-Handover   shared/recovered.py: each is published to a topic of its own, as the request that the provider would have
-           sent. receive takes it as a message of a bus, with all checks except those of the sender's request.
-Identity   (a) GitHub: receive has the recorded signature verify the bytes. So the event has its original's id and hash.
-           (b) Square, Stripe: the id is in the body, but the rest may differ. A recovered event never conflicts on its
-           payload hash (shared/ledger_rules.py): whichever came first is delivered, and the other one is finished.
-           (c) A provider with neither has no entry.
-Repeats    A cursor and an overlap in a record of the source. A process that dies may publish an event again, which has
-           the same id.
+Who lists them   The sweep, beside the rows that are due. `hookchain recover`, on an operator's machine.
+Providers        Each provider has one entry (kind.py): the first requests, and a pure function that reads an answer. An
+                 answer has missed events and leads to further requests.
+Handover         Each event is published to a topic of its own as the request that the provider would have sent
+                 (shared/recovered.py). receive takes it from the bus and makes all checks but those of the sender.
+Identity         (a) GitHub: receive rewrites the body until the recorded signature verifies it. So the event has the id
+                     and the hash of the original.
+                 (b) Square, Stripe: the body has the same id, but other parts may differ. A recovered event never
+                     conflicts on its payload hash (shared/ledger_rules.py): the first to come is delivered, and the
+                     other one is finished.
+                 (c) A provider that offers neither has no entry.
+Repeats          The source's record has the time up to which events are listed, and each listing overlaps the last one.
+                 If a process dies, it may publish an event again, with the same id.
 
-    kind.py          what a provider's entry has
-    kinds.py         the entries, each of a module
-    recovery.py      asks the providers, page by page, and publishes what they list
+    kind.py          the types that a provider's module uses
+    kinds.py         the entries, one module each
+    recovery.py      asks the providers, page by page, and publishes the events that they list
 """

@@ -9,105 +9,131 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
-from functions.notify.recovery.kind import Ask, Found, Missed, RecoveryKind, UnknownHook, Window
+from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, UnknownHook, Window
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, value_at
 from shared.recovered import RecoveredRequest
 from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 100
-_NEXT: Final = re.compile(r'<[^>]*[?&]cursor=([^&>]+)[^>]*>; *rel="next"')
-_NOT_REJECTED: Final = frozenset({408, 429})
-"""Statuses of an overloaded platform, and not of receive."""
+_NEXT_CURSOR: Final = re.compile(r'<[^>]*[?&]cursor=([^&>]+)[^>]*>; *rel="next"')
+_OVERLOADED_STATUSES: Final = frozenset({408, 429})
+"""The platform answers with these when it is overloaded. receive does not."""
 
 
-def first(window: Window) -> Iterator[Ask]:
+def first_requests(window: Window) -> Iterator[ApiRequest]:
     for place in window.places:
-        yield Ask(f"{place}/hooks?per_page={PAGE_SIZE}", "hooks", {"place": place})
+        yield ApiRequest(f"{place}/hooks?per_page={PAGE_SIZE}", "hooks", {"place": place})
 
 
-def read(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
-    match ask.reads:
+def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[MissedEvent | ApiRequest]:
+    match request.answer_kind:
         case "hooks":
-            yield from _hooks(str(ask.about["place"]), from_json(answer.body), window)
+            yield from _read_hooks(str(request.context["place"]), from_json(answer.body), window)
         case "deliveries":
-            yield from _deliveries(ask, answer, window)
+            yield from _read_deliveries(request, answer, window)
         case "attempt":
-            yield _missed(ask, None)._replace(is_redelivered=True)
+            yield _missed_event(request.context)._replace(is_redelivered=True)
         case _:
-            yield _missed(ask, _request(answer.body, window))
+            yield _missed_event(request.context)._replace(webhook_request=_webhook_request(answer.body, window))
 
 
-def _hooks(place: str, answer: Json, window: Window) -> Iterator[Ask]:
-    found = [each for each in objects_at(answer) if window.is_of_source(str(value_at(each, "config", "url")))]
-    if not found:
-        has_url = f"has the URL {window.url}" if window.url else f"has a URL that ends with /{window.source}"
+def _read_hooks(place: str, hooks: Json, window: Window) -> Iterator[ApiRequest]:
+    """Yield the request for the deliveries of each webhook of the source."""
+    own_hooks = [hook for hook in objects_at(hooks) if window.is_url_of_source(str(value_at(hook, "config", "url")))]
+    if not own_hooks:
+        has_url = (
+            f"has the URL {window.public_url}" if window.public_url else f"has a URL that ends with /{window.source}"
+        )
         raise UnknownHook(f"no webhook of {place} {has_url}. Correct `repositories` or `public_url`")
-    if len(found) > 1 and not window.url:
+    if len(own_hooks) > 1 and not window.public_url:
         # The events of another deployment's webhook would become dead letters, because it has another secret.
-        rule = f"{len(found)} webhooks of {place} have URLs that end with /{window.source}. Set `public_url`"
+        rule = f"{len(own_hooks)} webhooks of {place} have URLs that end with /{window.source}. Set `public_url`"
         raise UnknownHook(rule)
-    for each in found:
-        path = f"{place}/hooks/{int(str(each['id']))}/deliveries"
-        yield Ask(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
+    for hook in own_hooks:
+        path = f"{place}/hooks/{int(str(hook['id']))}/deliveries"
+        yield ApiRequest(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
 
 
-def _deliveries(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
-    """Yield the deliveries of which no attempt succeeded, and the next page.
+def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[MissedEvent | ApiRequest]:
+    """Yield the deliveries without a successful attempt, and the request for the next page.
 
-    `settled` are the GUIDs of which a redelivery succeeded. It comes before its first attempt, which decides here.
-    `repeated` has, by GUID, the newest redelivery and its status if it failed, where GitHub delivers again: it is asked
-    to do so once more.
+    The list has a redelivery before the first attempt of the same delivery, maybe on an earlier page. So the request's
+    context has what the earlier pages listed:
+
+    settled   the GUIDs with a successful redelivery
+    repeated  by GUID, the id and the status of the newest failed redelivery; only where GitHub delivers again
     """
-    path = str(ask.about["path"])
-    settled = [*list_at(ask.about, "settled")]
-    repeated = {guid: each for guid, each in mapping_at(ask.about, "repeated").items() if isinstance(each, list)}
-    is_complete = False
-    for each in objects_at(from_json(answer.body)):
-        guid, status, at = str(each["guid"]), int(str(each["status_code"])), unix_seconds(str(each["delivered_at"]))
-        if at < window.since:
-            is_complete = True
+    path = str(request.context["path"])
+    settled = [*list_at(request.context, "settled")]
+    repeated = {guid: each for guid, each in mapping_at(request.context, "repeated").items() if isinstance(each, list)}
+    is_last_page = False
+    for attempt in objects_at(from_json(answer.body)):
+        guid = str(attempt["guid"])
+        status = int(str(attempt["status_code"]))
+        attempted_at = unix_seconds(str(attempt["delivered_at"]))
+        if attempted_at < window.since:
+            is_last_page = True
             break
         is_delivered = 200 <= status < 400
-        if each["redelivery"] is True:
-            settled += [guid] if is_delivered else []
-            if window.redelivers and not is_delivered and guid not in settled:
-                repeated.setdefault(guid, [int(str(each["id"])), status])
+        if attempt["redelivery"] is True:
+            if is_delivered:
+                settled.append(guid)
+            elif window.redelivers and guid not in settled:
+                repeated.setdefault(guid, [int(str(attempt["id"])), status])
             continue
-        event, action = str(each["event"]), value_at(each, "action")
-        is_wanted = at <= window.until and window.wants(event, action if isinstance(action, str) else None)
-        if is_wanted and not is_delivered and guid not in settled:
-            redelivery, newest_status = repeated.get(guid, ("", status))
-            id = f"{guid} {redelivery}".rstrip()
-            rejected_status = _rejected_status(int(str(newest_status)))
-            named: JsonObject = {"guid": id, "event": event, "at": at, "status": rejected_status}
-            delivery = Ask(f"{path}/{int(str(each['id']))}", "delivery", named, is_of_event=True)
-            attempt = Ask(f"{delivery.path}/attempts", "attempt", named, is_of_event=True, body={})
-            yield Missed(id, event, at, rejected_status, ask=attempt if window.redelivers else delivery)
-    cursor = _NEXT.search(answer.header("link") or "")
-    if cursor and not is_complete:
-        page = f"{path}?per_page={PAGE_SIZE}&cursor={quote(cursor[1], safe='%')}"
-        yield Ask(page, "deliveries", {"path": path, "settled": settled, "repeated": dict(repeated)})
+        event_type = str(attempt["event"])
+        action = value_at(attempt, "action")
+        is_wanted = window.wants(event_type, action if isinstance(action, str) else None)
+        if is_wanted and attempted_at <= window.until and not is_delivered and guid not in settled:
+            redelivery_id, newest_status = repeated.get(guid, ("", status))
+            missed_event = MissedEvent(
+                f"{guid} {redelivery_id}".rstrip(),  # after a redelivery that failed, it is an event of its own
+                event_type,
+                attempted_at,
+                _rejected_status(int(str(newest_status))),
+            )
+            delivery_path = f"{path}/{int(str(attempt['id']))}"
+            yield missed_event._replace(api_request=_event_request(delivery_path, missed_event, window))
+    cursor = _NEXT_CURSOR.search(answer.header("link") or "")
+    if cursor and not is_last_page:
+        next_page = f"{path}?per_page={PAGE_SIZE}&cursor={quote(cursor[1], safe='%')}"
+        yield ApiRequest(next_page, "deliveries", {"path": path, "settled": settled, "repeated": dict(repeated)})
 
 
 def _rejected_status(status: int) -> int | None:
-    return status if 400 <= status < 500 and status not in _NOT_REJECTED else None
+    return status if 400 <= status < 500 and status not in _OVERLOADED_STATUSES else None
 
 
-def _missed(ask: Ask, request: RecoveredRequest | None) -> Missed:
-    status, at = ask.about["status"], ask.about["at"]
-    assert isinstance(at, int | float)
+def _event_request(delivery_path: str, missed_event: MissedEvent, window: Window) -> ApiRequest:
+    """Return the request that reads the delivery, or the one that makes GitHub attempt it again."""
+    context: JsonObject = {
+        "guid": missed_event.id,
+        "event": missed_event.type,
+        "at": missed_event.happened_at,
+        "status": missed_event.rejected_status,
+    }
+    if window.redelivers:
+        return ApiRequest(f"{delivery_path}/attempts", "attempt", context, is_for_event=True, body={})
+    return ApiRequest(delivery_path, "delivery", context, is_for_event=True)
+
+
+def _missed_event(context: JsonObject) -> MissedEvent:
+    """Return the event that `_event_request` was made for."""
+    happened_at = context["at"]
+    assert isinstance(happened_at, int | float)
+    status = context["status"]
     rejected_status = status if isinstance(status, int) else None
-    return Missed(str(ask.about["guid"]), str(ask.about["event"]), at, rejected_status, request)
+    return MissedEvent(str(context["guid"]), str(context["event"]), happened_at, rejected_status)
 
 
-def _request(body: bytes, window: Window) -> RecoveredRequest:
-    """Return the request of a delivery. The numbers in its payload stay as GitHub wrote them."""
-    request = mapping_at(json.loads(body, parse_float=_Number, parse_int=_Number), "request")
-    if not isinstance(request["payload"], dict):
+def _webhook_request(body: bytes, window: Window) -> RecoveredRequest:
+    """Return the request that GitHub recorded for a delivery. The numbers in its payload stay as GitHub wrote them."""
+    recorded = mapping_at(json.loads(body, parse_float=_Number, parse_int=_Number), "request")
+    if not isinstance(recorded["payload"], dict):
         raise TypeError("no payload")
-    headers = tuple((name.lower(), str(value)) for name, value in mapping_at(request, "headers").items())
-    return RecoveredRequest(window.source, headers, _compact(request["payload"]))
+    headers = tuple((name.lower(), str(value)) for name, value in mapping_at(recorded, "headers").items())
+    return RecoveredRequest(window.source, headers, _compact(recorded["payload"]))
 
 
 class _Number(str):
@@ -129,10 +155,10 @@ KIND: Final = RecoveryKind(
     api="https://api.github.com",
     rights="the permission Webhooks: read, or the classic scope read:repo_hook, or admin:org_hook for an organization",
     write_rights="the permission Webhooks: read and write, or the classic scope write:repo_hook or admin:org_hook",
-    authenticated="signature",
+    authentication="signature",
     kept_seconds=3 * 86_400.0,
-    first=first,
-    read=read,
+    first_requests=first_requests,
+    read_answer=read_answer,
     headers={
         "Authorization": "Bearer {token}",
         "Accept": "application/vnd.github+json",

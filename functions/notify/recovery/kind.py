@@ -7,7 +7,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 from shared.fetch import Fetched
 from shared.jsontext import JsonObject
@@ -15,18 +15,20 @@ from shared.recovered import RecoveredRequest
 
 
 class Window(NamedTuple):
-    """The events that are wanted: of Unix seconds `since` to `until`, and of types that match; None for all.
+    """A time in which a source's events were missed, and which of these events are wanted.
 
-    places      where the source's hooks are, as paths of the API
-    url         the source's public URL; empty where it is not known
-    redelivers  the provider is asked to deliver the events again
+    since, until  Unix seconds
+    places        where the source's webhooks are, as paths of the API
+    public_url    the URL of the source; empty where it is not known
+    types         matches the wanted event types; None for all
+    redelivers    the provider is asked to deliver the events again
     """
 
     source: str
     since: float
     until: float
     places: tuple[str, ...] = ()
-    url: str = ""
+    public_url: str = ""
     types: re.Pattern[str] | None = None
     redelivers: bool = False
 
@@ -35,83 +37,84 @@ class Window(NamedTuple):
             return True
         return action is not None and self.types.match(f"{event_type}.{action}") is not None
 
-    def is_of_source(self, url: str) -> bool:
-        """Return whether a hook with this URL is the source's: by its last part, where the public URL is not known."""
-        return url == self.url if self.url else url.rstrip("/").rpartition("/")[2] == self.source
+    def is_url_of_source(self, url: str) -> bool:
+        """Return whether the URL is the source's. Without a public URL, its last part must be the source's name."""
+        if self.public_url:
+            return url == self.public_url
+        return url.rstrip("/").rpartition("/")[2] == self.source
 
 
 class UnknownHook(Exception):
-    """The source's hook cannot be told from the provider's others. The text says what the operator must do."""
+    """The provider has no webhook of the source, or several. The text says what the operator must do."""
 
 
-class Ask(NamedTuple):
-    """A request to the provider's API. It is stored where time runs out, so it is plain JSON.
+class ApiRequest(NamedTuple):
+    """A request to the provider's API. It contains plain JSON only, because a run stores the requests that are left.
 
-    path           after the beginning of all URLs
-    reads          what the answer is, for the function that reads it
-    about          what else that function needs
-    is_of_event    the answer is a single event, which may be gone by then
-    body           of a POST; None for a GET
+    path          begins after the API's base URL
+    answer_kind   the name of what the provider answers, such as `events`
+    context       further values that the function `read_answer` needs
+    is_for_event  the request is for a single event, which the provider may have deleted
+    body          of a POST; None for a GET
     """
 
     path: str
-    reads: str
-    about: JsonObject
-    is_of_event: bool = False
+    answer_kind: str
+    context: JsonObject
+    is_for_event: bool = False
     body: JsonObject | None = None
 
 
-class Missed(NamedTuple):
+class MissedEvent(NamedTuple):
     """An event that the provider could not deliver.
 
-    id               the provider's own, the same for all attempts
-    rejected_status  the status by which receive rejected it, if it did
-    request          None if a further request reads it, `ask`, or if the provider delivers it again
-    is_redelivered   the provider was asked to deliver it again
+    id                the provider's own id, the same for all attempts
+    happened_at       Unix seconds
+    rejected_status   the status with which receive rejected the event; None if receive did not reject it
+    webhook_request   the request for receive; None if it is not read yet, or if the provider delivers the event again
+    api_request       reads the webhook request, or asks the provider to deliver the event again; None if not needed
+    is_redelivered    the provider was asked to deliver the event again
     """
 
     id: str
     type: str
-    at: float
+    happened_at: float
     rejected_status: int | None = None
-    request: RecoveredRequest | None = None
-    ask: Ask | None = None
+    webhook_request: RecoveredRequest | None = None
+    api_request: ApiRequest | None = None
     is_redelivered: bool = False
-
-
-Found: TypeAlias = Ask | Missed
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryKind:
     """The recovery at one provider.
 
-    api            the beginning of all URLs
-    rights         the least rights that the token needs; `write_rights`: to have events delivered again. Empty where
-                   the provider cannot do that
-    authenticated  how receive authenticates its events: see functions/receive/recovered.py
-    kept_seconds   how long the provider keeps what it lists
-    first          returns the first requests
-    read           returns what an answer has, newest events first. Raises UnknownHook; and KeyError, TypeError and
-                   ValueError for an answer in an unknown form
-    lists_others   the list has events, too, that were delivered to this source, or are on their way
-    headers        values with `{token}` in them
-    has_places     the operator names the places of the hooks
+    api             the base URL of the API
+    rights          the least rights that the token needs to list events
+    write_rights    the least rights that it needs to have events delivered again; empty where the provider cannot do so
+    authentication  how receive authenticates a recovered event: see functions/receive/recovered.py
+    kept_seconds    how long the provider keeps its events
+    first_requests  returns the requests with which a listing begins
+    read_answer     returns the events of an answer, newest first, and the requests that follow from it. Raises
+                    UnknownHook. Raises KeyError, TypeError and ValueError for an answer in an unknown form
+    lists_all       the provider also lists events that have arrived or are on their way
+    headers         `{token}` in a value stands for the token
+    has_places      the operator configures where the webhooks are
     """
 
     title: str
     api: str
     rights: str
-    authenticated: Literal["signature", "listed"]
+    authentication: Literal["signature", "listed"]
     kept_seconds: float
-    first: Callable[[Window], Iterable[Ask]]
-    read: Callable[[Ask, Fetched, Window], Iterable[Found]]
-    lists_others: bool = False
+    first_requests: Callable[[Window], Iterable[ApiRequest]]
+    read_answer: Callable[[ApiRequest, Fetched, Window], Iterable[MissedEvent | ApiRequest]]
+    lists_all: bool = False
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
     has_places: bool = False
     write_rights: str = ""
 
 
 def types_pattern(types: Iterable[str]) -> re.Pattern[str]:
-    """Return what matches the types of routes, as transform does."""
+    """Return a pattern that matches these types of routes as transform does."""
     return re.compile("|".join(fnmatch.translate(each) for each in types))

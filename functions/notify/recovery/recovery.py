@@ -1,13 +1,18 @@
-"""The requests to the providers, and the publication of what they list: each sweep, one source at a time.
+"""The recovery of missed events: each sweep asks the providers, one source at a time, and publishes what they list.
 
-A record of the source has
+The record of a source says where the next run continues. Its times are Unix seconds.
 
-    run_at       when a run began; another one begins EVERY_SECONDS later, or at the next sweep if requests are left
-    complete_at  up to when everything was listed
-    not_before   when the provider may be asked again
-    window       since when and until when events are listed, while requests are left: `asks`
-    is_partial   some of what is listed in this window could not be read
-    done         the ids of the events that were published, or that receive had rejected, with their times
+    run_at       when the last run began; the next one begins EVERY_SECONDS later, or at the next sweep if requests are
+                 left
+    complete_at  the events until this time were listed
+    not_before   the provider wants no request until then
+    handled      by the id of an event that was published or that receive had rejected: when it happened
+
+While requests are left:
+
+    requests     the requests, the next one last
+    window       since when and until when the events are listed
+    is_partial   a request was skipped
 """
 
 import asyncio
@@ -17,7 +22,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
-from functions.notify.recovery.kind import Ask, Missed, RecoveryKind, UnknownHook, Window, types_pattern
+from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, UnknownHook, Window, types_pattern
 from functions.notify.recovery.kinds import KINDS
 from functions.notify.waiting.beside import LIMIT_SECONDS
 from shared import errors, logs, ports
@@ -35,36 +40,42 @@ EVERY_SECONDS: Final = 300.0
 CONTINUED_SECONDS: Final = 30.0
 """Less than the minute from one sweep to the next."""
 RUN_SECONDS: Final = LIMIT_SECONDS - 5.0
-"""The rest is for what follows the last answer: a run that is cut off would begin again where it began."""
+"""The rest of the time is for the publication and the record. A run that is cut off would be repeated."""
 ANSWER_SECONDS: Final = 6.0
 MAX_REQUESTS: Final = 100
-"""In a run. GitHub lets a token make 5,000 an hour."""
+"""In a run. GitHub allows 5,000 requests an hour to a token."""
 OVERLAP_SECONDS: Final = 3_600.0
-"""What was listed is listed again: a provider may show an event late."""
+"""Each listing begins so long before the end of the last one, because a provider may show an event late."""
 SETTLED_SECONDS: Final = 120.0
-"""An event that is younger may still be on its way, where the provider does not tell it from one that failed."""
+"""A younger event may still be on its way. A provider that lists all events does not tell it from one that failed."""
 MAX_LIST_BYTES: Final = 32 * 1024 * 1024
 MAX_EVENT_BYTES: Final = 12 * 1024 * 1024
-"""A source takes bodies of 10 MiB at most."""
-MAX_DONE: Final = 4_000
-"""The ids that a record has room for. One that is forgotten may be published again, which changes nothing."""
+"""A source accepts bodies of 10 MiB at most."""
+MAX_HANDLED: Final = 4_000
+"""The ids that a record has room for. An event whose id is left out may be published again, which changes nothing."""
 MAX_PAUSE_SECONDS: Final = 3_600.0
-MAX_WALK_SECONDS: Final = 6 * 3_600.0
-"""After that, the requests that are left are forgotten and everything is listed again: one may never succeed."""
+MAX_LISTING_SECONDS: Final = 6 * 3_600.0
+"""After this time, a new listing begins and the requests that are left are dropped: one of them may never succeed."""
 KEPT_SECONDS: Final = 400 * 86_400.0
 
 
 class RecoverySettings(NamedTuple):
-    """A source's `recover`, as the compiler wrote it. `secret` names the token; `api` replaces the kind's if set.
+    """A source's `recover`, as the compiler wrote it.
 
-    `redelivers`: the provider delivers the events again.
+    secret         the name of the provider's token
+    places         where the source's webhooks are, as paths of the API
+    public_url     the URL of the source; empty where it is not known
+    types          the event types of its routes; empty for all
+    api            the base URL of the API; empty for the kind's
+    allow_private  the API may have an address that is not public
+    redelivers     the provider is asked to deliver the events again
     """
 
     source: str
     kind: RecoveryKind
     secret: str
     places: tuple[str, ...] = ()
-    url: str = ""
+    public_url: str = ""
     types: tuple[str, ...] = ()
     api: str = ""
     allow_private: bool = False
@@ -76,7 +87,7 @@ class RecoverySettings(NamedTuple):
 
     def window(self, since: float, until: float) -> Window:
         types = types_pattern(self.types) if self.types else None
-        return Window(self.source, since, until, self.places, self.url, types, self.redelivers)
+        return Window(self.source, since, until, self.places, self.public_url, types, self.redelivers)
 
 
 def read_recovery_settings(notify: JsonObject) -> tuple[RecoverySettings, ...]:
@@ -100,8 +111,8 @@ def read_recovery_settings(notify: JsonObject) -> tuple[RecoverySettings, ...]:
 class ProviderFault(Exception):
     """The provider did not list its events.
 
-    pause_seconds  how long it wants not to be asked; 0 if it says none
-    is_of_place    the other places of the source can be listed
+    pause_seconds  how long the provider wants no further request; 0 if it says nothing about it
+    is_of_place    only one place failed: the source's other places can be listed
     """
 
     def __init__(self, text: str, pause_seconds: float = 0.0, *, is_of_place: bool = False) -> None:
@@ -113,140 +124,150 @@ class ProviderFault(Exception):
 Fault: TypeAlias = ProviderFault | errors.Temporary
 
 
-class Step(NamedTuple):
-    """The events that a request found, and the requests that follow from its answer."""
+class ReadAnswer(NamedTuple):
+    """The missed events of an answer, and the requests that follow from it."""
 
-    missed: Sequence[Missed]
-    further: Sequence[Ask]
+    missed_events: Sequence[MissedEvent]
+    further_requests: Sequence[ApiRequest]
 
 
 @dataclass(slots=True)
-class Walk:
-    """The way through a provider's lists. `asks` are the requests that are left, the next one last.
+class Listing:
+    """The events that a provider lists in a window, read request by request.
 
-    includes_rejected  events that receive had rejected are found, too
-    reads_each         the request of each event is read, where that takes a request
-    done               the ids of events that are not found again
-    rejected           the events that were passed over because receive had rejected them
-    is_partial         a request was left out, so that all is listed again in the next window
-    answered           the requests for lists that were answered in this run
+    requests           the requests that are left, the next one last
+    handled            by the id of an event that is passed over: when it happened
+    includes_rejected  events that receive had rejected are missed events too
+    reads_each_event   further requests read the webhook request of each event, where the list does not have it
+    rejected_count     how many events were passed over because receive had rejected them
+    is_partial         a request was skipped, so the next listing has to cover this window again
+    answered           the path and body of each request that was answered in this run
     """
 
     settings: RecoverySettings
     fetch: Fetch
     token: str
     window: Window
-    asks: list[Ask]
-    done: dict[str, float] = field(default_factory=dict)
+    requests: list[ApiRequest]
+    handled: dict[str, float] = field(default_factory=dict)
     includes_rejected: bool = False
-    reads_each: bool = True
-    rejected: int = 0
+    reads_each_event: bool = True
+    rejected_count: int = 0
     is_partial: bool = False
     answered: set[tuple[str, str]] = field(default_factory=set)
 
-    async def step(self, now: float) -> Step:
-        """Make the next request. It is left until the step is finished: a failure in between loses nothing.
+    async def read_next(self, now: float) -> ReadAnswer:
+        """Send the next request and read its answer. The request is left until `finish`, so a failure loses no event.
 
-        Raises ProviderFault. Then the request is left too, unless the answer is an event that cannot be read, or others
-        can be made without it.
+        Raises ProviderFault. Then the request is left too, except for one that cannot succeed: it is skipped.
         """
-        ask = self.asks[-1]
-        key = (ask.path, to_json(ask.body))
-        if key in self.answered and not ask.is_of_event:
-            self._leave_out()
+        request = self.requests[-1]
+        identity = (request.path, to_json(request.body))
+        if identity in self.answered and not request.is_for_event:
+            self._skip()
             raise ProviderFault(f"{self.settings.kind.title} lists the same page again")
         try:
-            answer = await self._ask(ask, now)
+            answer = await self._send(request, now)
         except ProviderFault as fault:
             if fault.is_of_place:
-                self._leave_out()
+                self._skip()
             raise
-        self.answered.add(key)
-        missed: list[Missed] = []
-        further: list[Ask] = []
-        if answer is not None:
-            try:
-                found = [*self.settings.kind.read(ask, answer, self.window)]
-            except UnknownHook as error:
-                self._leave_out()
-                raise ProviderFault(str(error), is_of_place=True) from error
-            except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-                if ask.is_of_event:
-                    self.asks.pop()
-                raise ProviderFault(f"{self.settings.kind.title} answered {ask.reads} in an unknown form") from error
-            for each in found:
-                if isinstance(each, Ask):
-                    further.append(each)
-                elif each.id in self.done:
-                    continue
-                elif each.rejected_status is not None and not self.includes_rejected:
-                    self.done[each.id] = each.at
-                    self.rejected += 1
-                elif each.ask and self.reads_each:
-                    further.append(each.ask)
-                else:
-                    missed.append(each)
-        return Step(missed, further)
+        self.answered.add(identity)
+        return ReadAnswer((), ()) if answer is None else self._select(self._read(request, answer))
 
-    def finish(self, step: Step) -> None:
-        """Go on, once the events of the step are published."""
-        self.asks.pop()
-        self.asks += reversed(step.further)
-        self.done |= {each.id: each.at for each in step.missed}
+    def finish(self, answer: ReadAnswer) -> None:
+        """Continue with the requests that follow from the answer. Its events are handled."""
+        self.requests.pop()
+        self.requests += reversed(answer.further_requests)
+        self.handled |= {event.id: event.happened_at for event in answer.missed_events}
 
-    def _leave_out(self) -> None:
-        self.asks.pop()
+    def _read(self, request: ApiRequest, answer: Fetched) -> list[MissedEvent | ApiRequest]:
+        """Raises ProviderFault."""
+        kind = self.settings.kind
+        try:
+            return [*kind.read_answer(request, answer, self.window)]
+        except UnknownHook as error:
+            self._skip()
+            raise ProviderFault(str(error), is_of_place=True) from error
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            if request.is_for_event:
+                self.requests.pop()
+            raise ProviderFault(f"{kind.title} answered {request.answer_kind} in an unknown form") from error
+
+    def _select(self, items: Sequence[MissedEvent | ApiRequest]) -> ReadAnswer:
+        """Return the events that are not handled yet, and the requests."""
+        missed_events: list[MissedEvent] = []
+        further_requests: list[ApiRequest] = []
+        for item in items:
+            if isinstance(item, ApiRequest):
+                further_requests.append(item)
+            elif item.id in self.handled:
+                continue
+            elif item.rejected_status is not None and not self.includes_rejected:
+                self.handled[item.id] = item.happened_at
+                self.rejected_count += 1
+            elif item.api_request and self.reads_each_event:
+                further_requests.append(item.api_request)
+            else:
+                missed_events.append(item)
+        return ReadAnswer(missed_events, further_requests)
+
+    def _skip(self) -> None:
+        self.requests.pop()
         self.is_partial = True
 
-    async def _ask(self, ask: Ask, now: float) -> Fetched | None:
-        """Return the answer; None if what was listed is gone."""
+    async def _send(self, request: ApiRequest, now: float) -> Fetched | None:
+        """Return the answer; None if the provider has deleted the event. Raises ProviderFault."""
         kind = self.settings.kind
         headers = [(name, value.format(token=self.token)) for name, value in kind.headers.items()]
-        if ask.body is not None:
+        if request.body is not None:
             headers.append(("Content-Type", "application/json"))
-        url = (self.settings.api or kind.api).rstrip("/") + ask.path
-        request = Outgoing(
-            "GET" if ask.body is None else "POST",
-            url,
+        outgoing = Outgoing(
+            "GET" if request.body is None else "POST",
+            (self.settings.api or kind.api).rstrip("/") + request.path,
             tuple(headers),
-            b"" if ask.body is None else texts_json(ask.body),
+            b"" if request.body is None else texts_json(request.body),
             timeout_seconds=ANSWER_SECONDS,
-            max_bytes=MAX_EVENT_BYTES if ask.is_of_event else MAX_LIST_BYTES,
+            max_bytes=MAX_EVENT_BYTES if request.is_for_event else MAX_LIST_BYTES,
             allow_private=self.settings.allow_private,
-            may_repeat=ask.body is None,
+            may_repeat=request.body is None,
         )
         try:
-            answer = await self.fetch.fetch(request)
+            answer = await self.fetch.fetch(outgoing)
         except errors.HookchainError as error:
             raise ProviderFault(f"{kind.title}: {masked(error.detail, [self.token])}") from error
-        if answer.status in (404, 410, 422) and ask.is_of_event:
+        if answer.status in (404, 410, 422) and request.is_for_event:
             return None
         if not 200 <= answer.status < 300:
-            raise _fault(self.settings, ask, answer, now)
+            raise _status_fault(self.settings, request, answer, now)
         return answer
 
 
-def _fault(settings: RecoverySettings, ask: Ask, answer: Fetched, now: float) -> ProviderFault:
+def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetched, now: float) -> ProviderFault:
+    """Return the fault that an answer with an error status reports."""
     text = f"{settings.kind.title} answered {answer.status}"
     is_of_place = False
-    pause = _number(answer.header("retry-after"))
+    pause_seconds = _number(answer.header("retry-after"))
     if answer.header("x-ratelimit-remaining") == "0":
-        pause = max(pause, _number(answer.header("x-ratelimit-reset")) - now)
-    if answer.status in (401, 403, 404) and not pause:
-        text += f" to {ask.path.partition('?')[0]}. The token {settings.secret} needs {settings.rights}"
+        pause_seconds = max(pause_seconds, _number(answer.header("x-ratelimit-reset")) - now)
+    if answer.status in (401, 403, 404) and not pause_seconds:
+        text += f" to {request.path.partition('?')[0]}. The token {settings.secret} needs {settings.rights}"
         is_of_place = settings.kind.has_places and answer.status != 401
-    return ProviderFault(text, min(max(pause, 0.0), MAX_PAUSE_SECONDS), is_of_place=is_of_place)
+    return ProviderFault(text, min(max(pause_seconds, 0.0), MAX_PAUSE_SECONDS), is_of_place=is_of_place)
 
 
 def _number(text: str | None) -> float:
+    """Return the number of a header; 0 if there is none."""
     return float(text) if text and text.isascii() and text.isdecimal() and len(text) < 16 else 0.0
 
 
-def begin_walk(settings: RecoverySettings, fetch: Fetch, token: str, since: float, now: float) -> Walk:
-    """Return the way to the events since then that are settled now."""
-    until = now - SETTLED_SECONDS if settings.kind.lists_others else now
-    window = settings.window(max(since, now - settings.kind.kept_seconds), until)
-    return Walk(settings, fetch, token, window, [*settings.kind.first(window)][::-1])
+def begin_listing(settings: RecoverySettings, fetch: Fetch, token: str, since: float, now: float) -> Listing:
+    """Return a listing of the events since this time (Unix seconds), as far as the provider keeps them."""
+    kept_since = now - settings.kind.kept_seconds
+    until = now - SETTLED_SECONDS if settings.kind.lists_all else now
+    window = settings.window(max(since, kept_since), until)
+    first_requests = [*settings.kind.first_requests(window)]
+    return Listing(settings, fetch, token, window, first_requests[::-1])
 
 
 HasEvent: TypeAlias = Callable[[str], Awaitable[bool]]
@@ -254,34 +275,38 @@ HasEvent: TypeAlias = Callable[[str], Awaitable[bool]]
 
 
 class Publication(NamedTuple):
-    """The events that were published, and those that are too large for the bus."""
+    """The events that were recovered, and those that are too large for the bus."""
 
-    recovered: Sequence[Missed]
-    too_large: Sequence[Missed] = ()
+    recovered: Sequence[MissedEvent]
+    too_large: Sequence[MissedEvent] = ()
 
 
-async def unknown(missed: Sequence[Missed], settings: RecoverySettings, has_event: HasEvent) -> Sequence[Missed]:
-    """Return the events that have not arrived, where the provider's list has others, too. Raises Temporary."""
-    if not settings.kind.lists_others:
-        return missed
-    have_arrived = await asyncio.gather(*(has_event(event_id(settings.source, each.id)) for each in missed))
-    return [each for each, has_arrived in zip(missed, have_arrived, strict=True) if not has_arrived]
+async def without_arrived(
+    missed_events: Sequence[MissedEvent], settings: RecoverySettings, has_event: HasEvent
+) -> Sequence[MissedEvent]:
+    """Return the events that have not arrived. Only a provider that lists all events lists others. Raises Temporary."""
+    if not settings.kind.lists_all:
+        return missed_events
+    event_ids = [event_id(settings.source, event.id) for event in missed_events]
+    have_arrived = await asyncio.gather(*map(has_event, event_ids))
+    return [event for event, has_arrived in zip(missed_events, have_arrived, strict=True) if not has_arrived]
 
 
 async def publish(
-    missed: Sequence[Missed], settings: RecoverySettings, has_event: HasEvent, bus: ports.Bus
+    missed_events: Sequence[MissedEvent], settings: RecoverySettings, has_event: HasEvent, bus: ports.Bus
 ) -> Publication:
     """Publish the events for receive, except those that have arrived or are delivered again. Raises Temporary."""
-    recovered: list[Missed] = []
-    too_large: list[Missed] = []
+    recovered: list[MissedEvent] = []
+    too_large: list[MissedEvent] = []
     messages: list[ports.BusMessage] = []
-    for each in await unknown(missed, settings, has_event):
-        message = each.request.message() if each.request else None
-        if message is None and not each.is_redelivered:
-            too_large.append(each)
-            continue
-        recovered.append(each)
-        messages += [message] if message else []
+    for event in await without_arrived(missed_events, settings, has_event):
+        message = event.webhook_request.message() if event.webhook_request else None
+        if message:
+            messages.append(message)
+        if message or event.is_redelivered:
+            recovered.append(event)
+        else:
+            too_large.append(event)
     if messages:
         await bus.publish(ports.RECOVERED, messages)
     return Publication(recovered, too_large)
@@ -305,7 +330,7 @@ class Recovery:
         self._fetch = fetch
         self._secrets = secrets
         self._bus = bus
-        self._has_event = journal.has_event if journal else _is_unknown
+        self._has_event = journal.has_event if journal else _never_has_event
         self._make_records = records
         self._clock = clock
         self._alerts = alerts
@@ -316,77 +341,84 @@ class Recovery:
         return self._make_records()
 
     async def run(self) -> None:
-        """Ask each provider whose turn it is, for RUN_SECONDS in all. Log what fails, and raise nothing.
+        """Recover events of each source whose time has come, for RUN_SECONDS in all. Log what fails; raise nothing.
 
-        The one that has waited longest comes first: an answer may take most of the time.
+        The source that has waited longest is first, because one answer may take most of the time.
         """
-        end = asyncio.get_running_loop().time() + RUN_SECONDS - ANSWER_SECONDS  # the last request begins before it
+        last_request_at = asyncio.get_running_loop().time() + RUN_SECONDS - ANSWER_SECONDS
         for settings in sorted(self._settings, key=lambda each: self._next_at.get(each.source, 0.0)):
             try:
-                await self._recover(settings, end)
+                await self._recover(settings, last_request_at)
             except errors.HookchainError as error:
                 _log("WARNING", "recovery failed", source=settings.source, code=error.code, detail=error.detail)
             except Exception as error:  # a fault in this program must not stop the sweep
                 _log("ERROR", "recovery failed", source=settings.source, detail=errors.place_of(error))
 
-    async def _recover(self, settings: RecoverySettings, end: float) -> None:
-        source, now = settings.source, self._clock.now()
-        if now < self._next_at.get(source, 0.0) or asyncio.get_running_loop().time() >= end:
+    async def _recover(self, settings: RecoverySettings, last_request_at: float) -> None:
+        """Recover events of a source if its time has come. `last_request_at` is a time of the event loop."""
+        source = settings.source
+        now = self._clock.now()
+        if now < self._next_at.get(source, 0.0) or asyncio.get_running_loop().time() >= last_request_at:
             return
-        self._next_at[source] = now + EVERY_SECONDS
-        record, self._next_at[source] = await self._records.change(
-            _record_name(source), now, lambda text: _begin(text, now)
-        )
-        if record is None:
+        self._next_at[source] = now + EVERY_SECONDS  # also if the record cannot be read
+        start = await self._records.change(_record_name(source), now, lambda text: _start_run(text, now))
+        self._next_at[source] = start.next_at
+        if start.record is None:
             return
-        walk = await self._walk(settings, record, now)
-        recovered, faults = await self._ask_all(walk, end)
-        if recovered or walk.rejected:
-            await self._report(walk, recovered, now)
+        listing = await self._listing(settings, start.record, now)
+        recovered, faults = await self._publish_all(listing, last_request_at)
+        if recovered or listing.rejected_count:
+            await self._report(listing, recovered, now)
         for fault in faults:
             detail = fault.detail if isinstance(fault, errors.Temporary) else str(fault)
             _log("WARNING", "recovery failed", source=source, detail=detail)
-        if walk.asks and not faults:
+        if listing.requests and not faults:
             self._next_at[source] = now + CONTINUED_SECONDS
-        kept = _kept(record, walk, faults, self._clock.now())
+        kept = _record_after_run(start.record, listing, faults, self._clock.now())
         await self._records.change(_record_name(source), now, lambda _: (None, kept))
 
-    async def _walk(self, settings: RecoverySettings, record: JsonObject, now: float) -> Walk:
+    async def _listing(self, settings: RecoverySettings, record: JsonObject, now: float) -> Listing:
+        """Return the listing that the last run left unfinished, or a new one. Raises HookchainError."""
         token = (await self._secrets.values(settings.secret))[0]
-        walk = begin_walk(settings, self._fetch, token, (time_in(record, "complete_at") or now) - OVERLAP_SECONDS, now)
-        walk.done = {id: at for id, at in mapping_at(record, "done").items() if isinstance(at, int | float)}
-        asks = [_stored_ask(each) for each in list_at(record, "asks")]
+        complete_at = time_in(record, "complete_at") or now
+        listing = begin_listing(settings, self._fetch, token, complete_at - OVERLAP_SECONDS, now)
+        handled = mapping_at(record, "handled")
+        listing.handled = {id: at for id, at in handled.items() if isinstance(at, int | float)}
+        requests = [_stored_request(each) for each in list_at(record, "requests")]
         since, until = (float(str(each)) for each in list_at(record, "window") or (0, 0))
-        if asks and now < until + MAX_WALK_SECONDS:
-            walk.window, walk.asks = settings.window(since, until), asks
-            walk.is_partial = record.get("is_partial") is True
-        return walk
+        if requests and now < until + MAX_LISTING_SECONDS:
+            listing.requests = requests
+            listing.window = settings.window(since, until)
+            listing.is_partial = record.get("is_partial") is True
+        return listing
 
-    async def _ask_all(self, walk: Walk, end: float) -> tuple[list[Missed], list[Fault]]:
-        """Publish what is found until time runs out. Return it, and what went wrong."""
-        recovered: list[Missed] = []
+    async def _publish_all(self, listing: Listing, last_request_at: float) -> tuple[list[MissedEvent], list[Fault]]:
+        """Publish the listed events until time runs out. Return the recovered events and the faults."""
+        recovered: list[MissedEvent] = []
         faults: list[Fault] = []
         for _ in range(MAX_REQUESTS):
-            if not walk.asks or asyncio.get_running_loop().time() >= end:
+            if not listing.requests or asyncio.get_running_loop().time() >= last_request_at:
                 break
             try:
-                step = await walk.step(self._clock.now())
-                publication = await publish(step.missed, walk.settings, self._has_event, self._bus)
+                answer = await listing.read_next(self._clock.now())
+                publication = await publish(answer.missed_events, listing.settings, self._has_event, self._bus)
             except (ProviderFault, errors.Temporary) as fault:
                 faults.append(fault)
                 if isinstance(fault, ProviderFault) and fault.is_of_place:
                     continue
                 break
-            walk.finish(step)
+            listing.finish(answer)
             recovered += publication.recovered
-            for each in publication.too_large:
-                detail = f"the event {each.id} is too large for the bus; deliver it again in the provider's settings"
-                _log("ERROR", "recovery failed", source=walk.settings.source, detail=detail)
+            for event in publication.too_large:
+                detail = f"the event {event.id} is too large for the bus; deliver it again in the provider's settings"
+                _log("ERROR", "recovery failed", source=listing.settings.source, detail=detail)
         return recovered, faults
 
-    async def _report(self, walk: Walk, recovered: Sequence[Missed], now: float) -> None:
-        source, where = walk.settings.source, self._alerts.where if self._alerts else ""
-        detail = f"{walk.rejected} that receive had rejected were not recovered" if walk.rejected else None
+    async def _report(self, listing: Listing, recovered: Sequence[MissedEvent], now: float) -> None:
+        """Log the result of a run, and publish an alert about recovered events. Raises Temporary."""
+        source = listing.settings.source
+        rejected_count = listing.rejected_count
+        detail = f"{rejected_count} that receive had rejected were not recovered" if rejected_count else None
         _log("WARNING", "recovered", source=source, recovered=len(recovered), detail=detail)
         if self._alerts and recovered:
             events = "1 event was" if len(recovered) == 1 else f"{len(recovered):,} events were"
@@ -395,15 +427,15 @@ class Recovery:
                 key=f"{source}:{now!r}",
                 at=now,
                 about=source,
-                reason=f"{events} recovered that {walk.settings.kind.title} could not deliver",
-                command=f"hookchain events list --source {source}{where}",
+                reason=f"{events} recovered that {listing.settings.kind.title} could not deliver",
+                command=f"hookchain events list --source {source}{self._alerts.where}",
                 details={"recovered": len(recovered)},
             )
             await self._alerts.publish(alert, self._alerts.settings.to)
 
 
-async def _is_unknown(_: str) -> bool:
-    """Stand for a platform without a journal: an event that has arrived comes again, and is not delivered again."""
+async def _never_has_event(_: str) -> bool:
+    """Stand for a missing journal. An event that has arrived is then published, but not delivered again."""
     return False
 
 
@@ -411,44 +443,55 @@ def _record_name(source: str) -> str:
     return f"recover:{source}"
 
 
-def _begin(text: str | None, now: float) -> tuple[tuple[JsonObject | None, float], Kept | None]:
-    """Return the record if this run may begin, when to look again, and the record as it is while the run lasts.
+class _RunStart(NamedTuple):
+    """The record of a run that begins, None if it must not begin, and when the next run may begin (Unix seconds)."""
 
-    The first run only notes when it was: what was missed before is for `hookchain recover`.
+    record: JsonObject | None
+    next_at: float
+
+
+def _start_run(text: str | None, now: float) -> tuple[_RunStart, Kept | None]:
+    """Start a run if its time has come. Return the record to store until the run ends, too; None changes nothing.
+
+    The first run only stores its time, because `hookchain recover` is for the events that were missed before it.
     """
     record = read_record(text)
-    later = now + EVERY_SECONDS
+    next_at = now + EVERY_SECONDS
     if not record:
-        return (None, later), Kept(to_json({"run_at": now, "complete_at": now}), now + KEPT_SECONDS)
-    wait = CONTINUED_SECONDS if record.get("asks") else EVERY_SECONDS
+        return _RunStart(None, next_at), Kept(to_json({"run_at": now, "complete_at": now}), now + KEPT_SECONDS)
+    wait_seconds = CONTINUED_SECONDS if record.get("requests") else EVERY_SECONDS
     run_at = time_in(record, "run_at") or 0.0
-    turn_at = max(run_at + wait, time_in(record, "not_before") or 0.0)
-    if run_at <= now < turn_at:
-        return (None, turn_at), None
-    begun: JsonObject = {**record, "run_at": now}
-    return (begun, later), Kept(to_json(begun), now + KEPT_SECONDS)
+    not_before = time_in(record, "not_before") or 0.0
+    due_at = max(run_at + wait_seconds, not_before)
+    if run_at <= now < due_at:
+        return _RunStart(None, due_at), None
+    started: JsonObject = {**record, "run_at": now}
+    return _RunStart(started, next_at), Kept(to_json(started), now + KEPT_SECONDS)
 
 
-def _kept(record: JsonObject, walk: Walk, faults: Sequence[Fault], now: float) -> Kept:
-    complete_at = time_in(record, "complete_at") if walk.asks or walk.is_partial else walk.window.until
-    newest = sorted(walk.done.items(), key=lambda each: each[1])[-MAX_DONE:]
-    oldest_at = (complete_at or now) - OVERLAP_SECONDS
-    done: JsonObject = {id: at for id, at in newest if walk.asks or at >= oldest_at}
-    stored: JsonObject = {"run_at": record.get("run_at"), "complete_at": complete_at, "done": done}
-    if walk.asks:
-        asks: list[Json] = [list(each) for each in walk.asks]
-        stored |= {"asks": asks, "window": [walk.window.since, walk.window.until], "is_partial": walk.is_partial}
+def _record_after_run(record: JsonObject, listing: Listing, faults: Sequence[Fault], now: float) -> Kept:
+    is_complete = not listing.requests and not listing.is_partial
+    complete_at = listing.window.until if is_complete else time_in(record, "complete_at")
+    newest = sorted(listing.handled.items(), key=lambda id_and_time: id_and_time[1])[-MAX_HANDLED:]
+    next_since = (complete_at or now) - OVERLAP_SECONDS
+    handled: JsonObject = {id: at for id, at in newest if listing.requests or at >= next_since}
+    after: JsonObject = {"run_at": record.get("run_at"), "complete_at": complete_at, "handled": handled}
+    if listing.requests:
+        requests: list[Json] = [list(each) for each in listing.requests]
+        window: Json = [listing.window.since, listing.window.until]
+        after |= {"requests": requests, "window": window, "is_partial": listing.is_partial}
     pauses = [each.pause_seconds for each in faults if isinstance(each, ProviderFault)]
     if any(pauses):
-        stored["not_before"] = now + max(pauses)
-    return Kept(to_json(stored), now + KEPT_SECONDS)
+        after["not_before"] = now + max(pauses)
+    return Kept(to_json(after), now + KEPT_SECONDS)
 
 
-def _stored_ask(stored: Json) -> Ask:
+def _stored_request(stored: Json) -> ApiRequest:
+    """Return the request of a record, where it is a list of the fields."""
     assert isinstance(stored, list)
-    path, reads, about, is_of_event, body = stored
-    written = body if isinstance(body, dict) else None
-    return Ask(str(path), str(reads), mapping_at(about), is_of_event is True, written)
+    path, answer_kind, context, is_for_event, stored_body = stored
+    body = stored_body if isinstance(stored_body, dict) else None
+    return ApiRequest(str(path), str(answer_kind), mapping_at(context), is_for_event is True, body)
 
 
 def _log(severity: str, message: str, **fields: Json) -> None:

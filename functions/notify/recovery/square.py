@@ -6,44 +6,46 @@ The list has every event, whether it was delivered or not. It is empty until som
 from collections.abc import Iterator
 from typing import Final
 
-from functions.notify.recovery.kind import Ask, Found, Missed, RecoveryKind, Window
+from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, Window
 from shared.fetch import Fetched
 from shared.jsontext import JsonObject, from_json, objects_at, to_json, value_at
 from shared.recovered import RecoveredRequest
 from shared.times import rfc3339, unix_seconds
 
-_HEADERS: Final = (("content-type", "application/json"),)
 PATH: Final = "/v2/events"
+PAGE_SIZE: Final = 100
+_WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
 
 
-def first(window: Window) -> Iterator[Ask]:
-    created: JsonObject = {"start_at": rfc3339(window.since), "end_at": rfc3339(window.until)}
-    yield _page({"limit": 100, "query": {"filter": {"created_at": created}}})
+def first_requests(window: Window) -> Iterator[ApiRequest]:
+    created_at: JsonObject = {"start_at": rfc3339(window.since), "end_at": rfc3339(window.until)}
+    yield _page_request({"limit": PAGE_SIZE, "query": {"filter": {"created_at": created_at}}})
 
 
-def _page(body: JsonObject) -> Ask:
-    return Ask(PATH, "events", {}, body=body)
+def _page_request(body: JsonObject) -> ApiRequest:
+    return ApiRequest(PATH, "events", {}, body=body)
 
 
-def read(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
+def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[MissedEvent | ApiRequest]:
     document = from_json(answer.body)
-    for each in objects_at(document, "events"):
-        event_type, created_at = str(each["type"]), unix_seconds(str(each["created_at"]))
+    for event in objects_at(document, "events"):
+        event_type = str(event["type"])
+        created_at = unix_seconds(str(event["created_at"]))
         if window.wants(event_type):
-            request = RecoveredRequest(window.source, _HEADERS, to_json(each))
-            yield Missed(str(each["event_id"]), event_type, created_at, request=request)
+            webhook_request = RecoveredRequest(window.source, _WEBHOOK_HEADERS, to_json(event))
+            yield MissedEvent(str(event["event_id"]), event_type, created_at, webhook_request=webhook_request)
     if cursor := value_at(document, "cursor"):
-        assert ask.body is not None
-        yield _page({**ask.body, "cursor": cursor})
+        assert request.body is not None
+        yield _page_request({**request.body, "cursor": cursor})
 
 
 KIND: Final = RecoveryKind(
     title="Square",
     api="https://connect.squareup.com",
     rights="a personal access token of the application, as its developer console shows it",
-    authenticated="listed",
+    authentication="listed",
     kept_seconds=28 * 86_400.0,
-    first=first,
-    read=read,
-    lists_others=True,
+    first_requests=first_requests,
+    read_answer=read_answer,
+    lists_all=True,
 )

@@ -1,42 +1,44 @@
 """Stripe's events that it could not deliver: https://docs.stripe.com/webhooks/process-undelivered-events
 
-The list has the events that are still pending, too, and those that failed at another endpoint of the account.
+The list also has events that are still pending, and events that failed at another endpoint of the account.
 """
 
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
-from functions.notify.recovery.kind import Ask, Found, Missed, RecoveryKind, Window
+from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, Window
 from shared.fetch import Fetched
 from shared.jsontext import from_json, list_at, to_json, value_at
 from shared.recovered import RecoveredRequest
 from shared.times import rfc3339, unix_seconds
 
-_HEADERS: Final = (("content-type", "application/json; charset=utf-8"),)
+PAGE_SIZE: Final = 100
+_WEBHOOK_HEADERS: Final = (("content-type", "application/json; charset=utf-8"),)
 
 
-def first(window: Window) -> Iterator[Ask]:
+def first_requests(window: Window) -> Iterator[ApiRequest]:
     created = f"created[gte]={int(window.since)}&created[lte]={int(window.until)}"
-    path = f"/v1/events?limit=100&delivery_success=false&{created}"
-    yield Ask(path, "events", {"path": path})
+    first_page = f"/v1/events?limit={PAGE_SIZE}&delivery_success=false&{created}"
+    yield ApiRequest(first_page, "events", {"path": first_page})
 
 
-def read(ask: Ask, answer: Fetched, window: Window) -> Iterator[Found]:
+def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[MissedEvent | ApiRequest]:
     document = from_json(answer.body)
-    id = ""
-    for each in list_at(document, "data"):
-        id, event_type = _text(value_at(each, "id")), _text(value_at(each, "type"))
-        created = value_at(each, "created")
+    last_id = ""
+    for event in list_at(document, "data"):
+        last_id = _text(value_at(event, "id"))
+        event_type = _text(value_at(event, "type"))
+        created = value_at(event, "created")
         if not isinstance(created, int):
             raise TypeError("an event without a time")
         if window.wants(event_type):
-            created_at = unix_seconds(rfc3339(created))  # raises for what is no time
-            request = RecoveredRequest(window.source, _HEADERS, to_json(each))
-            yield Missed(id, event_type, created_at, request=request)
-    if value_at(document, "has_more") is True and id:
-        path = str(ask.about["path"])
-        yield Ask(f"{path}&starting_after={quote(id, safe='')}", "events", {"path": path})
+            created_at = unix_seconds(rfc3339(created))  # raises for a number that is not a time
+            webhook_request = RecoveredRequest(window.source, _WEBHOOK_HEADERS, to_json(event))
+            yield MissedEvent(last_id, event_type, created_at, webhook_request=webhook_request)
+    if value_at(document, "has_more") is True and last_id:
+        first_page = str(request.context["path"])
+        yield ApiRequest(f"{first_page}&starting_after={quote(last_id, safe='')}", "events", {"path": first_page})
 
 
 def _text(value: object) -> str:
@@ -49,9 +51,9 @@ KIND: Final = RecoveryKind(
     title="Stripe",
     api="https://api.stripe.com",
     rights="a restricted key with read access to Events",
-    authenticated="listed",
+    authentication="listed",
     kept_seconds=30 * 86_400.0,
-    first=first,
-    read=read,
-    lists_others=True,
+    first_requests=first_requests,
+    read_answer=read_answer,
+    lists_all=True,
 )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 from deploy.history.local_requests import RequestEntry
 from shared import journal, jsontext, outcomes
@@ -112,6 +112,18 @@ class Bucket:
     not_delivered: int = 0
     p50_ms: float | None = None
     p95_ms: float | None = None
+
+
+class AttemptTimes(NamedTuple):
+    """An attempt as it is counted. `source` is empty and `received_at` is None if the event is deleted."""
+
+    seq: int
+    ended_at: float
+    outcome: str
+    attempt_number: int
+    destination: str
+    source: str
+    received_at: float | None
 
 
 def make_buckets(

@@ -60,6 +60,11 @@ _ATTEMPT_COUNTS: Final = """
 SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
 FROM attempts WHERE ended_at >= :since AND attempt_number > 0 GROUP BY 1
 """
+_ATTEMPTS_AFTER: Final = """
+SELECT attempts.seq, ended_at, outcome, attempt_number, destination, coalesce(source, ''), received_at
+FROM attempts LEFT JOIN events ON events.id = event_id
+WHERE attempts.seq > ? AND attempt_number > 0 ORDER BY attempts.seq LIMIT ?
+"""
 _LATENCIES: Final = """
 SELECT CAST((ended_at - :since) / :width AS INTEGER), ended_at - received_at
 FROM (SELECT event_id, ended_at FROM attempts WHERE ended_at >= :since AND outcome = 'delivered' AND attempt_number = 1
@@ -213,6 +218,21 @@ class JournalReader:
             self._connection.execute(sql, window).fetchall() for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
         ]
         return journal_view.make_buckets(since, width, count, requests, attempts, latencies)
+
+    def newest_numbers(self) -> tuple[int, int]:
+        """Return the numbers of the newest request and of the newest attempt."""
+        requests, attempts = "SELECT max(seq) FROM requests", "SELECT max(seq) FROM attempts"
+        row = self._connection.execute(f"SELECT coalesce(({requests}), 0), coalesce(({attempts}), 0)").fetchone()
+        return row[0], row[1]
+
+    def requests_after(self, seq: int, limit: int) -> list[tuple[int, float, int, str]]:
+        """Return the number, time, status and source of the next requests, oldest first."""
+        select = "SELECT seq, at, status, source FROM requests WHERE seq > ? ORDER BY seq LIMIT ?"
+        return self._connection.execute(select, (seq, limit)).fetchall()
+
+    def attempts_after(self, seq: int, limit: int) -> list[journal_view.AttemptTimes]:
+        """Return the next attempts, oldest first."""
+        return [journal_view.AttemptTimes(*row) for row in self._connection.execute(_ATTEMPTS_AFTER, (seq, limit))]
 
     def counts(self) -> dict[str, int]:
         """Events by status, those of status zero left out."""

@@ -78,6 +78,12 @@ async def test_an_event_is_shown_whole_and_found(inspected: Inspected) -> None:
     assert [row["event_id"] for row in inspected.rows("deliveries", "/api/deliveries?state=delivered")] == [event_id]
 
 
+async def test_the_map_is_shown_and_longer_spans_are_on_the_dashboard(inspected: Inspected) -> None:
+    status, found = inspected.ask("/api/map")
+    assert (status, isinstance(found["svg"], str)) == (200, True)
+    assert inspected.ask("/api/charts?span=hour")[0] == 404
+
+
 async def test_an_event_is_replayed_from_the_page(inspected: Inspected) -> None:
     event_id = inspected.deployed.post(id="again")
     wait_for(lambda: inspected.status(event_id) == "delivered")

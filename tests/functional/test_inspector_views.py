@@ -1,5 +1,7 @@
 """The views of the page, in a browser over a state folder: digests, waiting routes, endpoints, sheets, a glance."""
 
+import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +15,7 @@ from deploy.config.config_file import parse_config
 from deploy.dev.caught import Sheet
 from deploy.dev.inspector.api import LocalBackend
 from deploy.dev.inspector.app import make_app, open_backend
-from deploy.history.local_requests import request_from, write_requests
+from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import ROUTE_ITSELF, Delivery
@@ -27,6 +29,7 @@ from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import EndpointName
+from shared.times import rfc3339
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import message_of
@@ -384,3 +387,53 @@ async def look_at_map(page: Page, url: str) -> None:
     await page.until("document.querySelectorAll('.rows.deliveries li').length === 1")
     await page.click("button", "Show all")
     await page.until("document.querySelectorAll('.rows.deliveries li').length === 2")
+
+
+# The plots of longer spans
+
+
+async def test_a_person_chooses_the_span_and_the_source_or_destination_of_the_plots(tmp_path: Path) -> None:
+    async with inspected(tmp_path) as (parts, page, url):
+        now = time.time()
+        journal = open_journal(tmp_path / FILE_NAME)
+        with transaction(journal):
+            write_requests(journal, [RequestEntry(now - 7_200, "POST", 200, HOSTILE)] * 3)
+        journal.close()
+        event = replace(PAID, receivedat=rfc3339(now - 9))
+        tried = AttemptEntry("d1", event.id, "tell", "crm", 1, now - 8, now - 8, "delivered", "", "204")
+        await parts.journal.record([EventEntry(event, (TOLD,), now), tried])
+        await page.open(f"{url}?token={TOKEN}")
+        for width, height in ((1280, 900), (390, 844)):
+            await page.look(width, height)
+            await look_at_plots(page, url)
+            assert await page.run("document.documentElement.scrollWidth") == width
+
+
+async def look_at_plots(page: Page, url: str) -> None:
+    await page.open(f"{url}#/mail")
+    await page.open(f"{url}#/events")
+    await page.until_shown("5 min", ".plots")
+    await choose(page, "Span of the plots", "Last hour")
+    await page.until_shown("1 hour", ".plots")
+    assert await page.text(".plots .card:first-child .figure") == "0"
+    await choose(page, "Span of the plots", "Last 30 days")
+    await page.until("document.querySelector('.plots .card:first-child .figure')?.innerText === '3'")
+    assert "1.0 s" in await page.text(".plots .card:last-child")
+    await choose(page, "Source or destination of the plots", f"Source {HOSTILE}")
+    await page.until("document.querySelector('.plots .card:nth-child(3) .figure')?.innerText === '0'")
+    await choose(page, "Source or destination of the plots", "Destination crm")
+    await page.until("document.querySelectorAll('.plots .card').length === 2")
+    assert "1" in await page.text(".plots .card:first-child .figure")
+    assert await page.run("window.attacked === undefined")
+    await choose(page, "Span of the plots", "Last 5 minutes")
+    await page.until_shown("5 min", ".plots")
+
+
+async def choose(page: Page, label: str, text: str) -> None:
+    """Choose the option with that text once it is there."""
+    options = f"[...document.querySelectorAll('select[aria-label={json.dumps(label)}] option')]"
+    option = f"{options}.find((each) => each.innerText === {json.dumps(text)})"
+    await page.until(option)
+    await page.run(
+        f"{{ const found = {option}; found.selected = true; found.parentElement.dispatchEvent(new Event('change')); }}"
+    )

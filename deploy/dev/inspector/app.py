@@ -20,7 +20,7 @@ from aiohttp import web
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
-from deploy.dev.inspector import api, caught_api, journal_upkeep, server, sources_api, steps_api
+from deploy.dev.inspector import api, caught_api, charts_api, journal_upkeep, server, sources_api, steps_api
 from deploy.dev.local_server import stopped_by_signal
 from deploy.dev.supervisor.processes import PAGE_PASSWORD
 from deploy.history import aws_ports, cloud_journal, local, local_journal, status
@@ -138,7 +138,8 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
 
 def make_app(backend: api.LocalBackend, token: str, passwords: tuple[str, ...] | None = None) -> web.Application:
     upkeep = (partial(journal_upkeep.update_index, backend), partial(journal_upkeep.repair_journal, backend))
-    return _dev_app(backend, token, PLOT_SECONDS, upkeep, passwords=passwords)
+    charts = charts_api.Charts(backend.reader)
+    return _dev_app(backend, token, PLOT_SECONDS, upkeep, passwords=passwords, charts=charts)
 
 
 def make_aws_app(backend: api.DevBackend, token: str) -> web.Application:
@@ -152,6 +153,7 @@ def _dev_app(
     tasks: Sequence[Callable[[], Awaitable[None]]] = (),
     counted_events: int | None = None,
     passwords: tuple[str, ...] | None = None,
+    charts: charts_api.Charts | None = None,
 ) -> web.Application:
     """Return the application. Its counts are of the newest `counted_events`; None: of all events.
 
@@ -168,7 +170,11 @@ def _dev_app(
     )
     access = server.PageAccess(token, lambda: events_advice(backend.state), passwords)
     outside = sources_api.OutsideFacts(partial(sources_api.read_local_outside, backend.state))
-    app = server.base_app(backend, server.Board(documents), access, outside, tasks)
+    board = server.Board(documents)
+    counting = [partial(charts_api.count_ahead, backend, charts, lambda: board.open_pages > 0)] if charts else []
+    app = server.base_app(backend, board, access, outside, (*tasks, *counting))
+    if charts is not None:
+        app[charts_api.CHARTS] = charts
     app[api.LOCAL] = backend
     app.add_routes([*(caught_api.CAUGHT_ROUTES if catches else []), *steps_api.STEPS_ROUTES])
     return app

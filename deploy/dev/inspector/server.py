@@ -19,7 +19,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.checkout import ROOT
-from deploy.dev.inspector import api, map_api, records_api, sources_api
+from deploy.dev.inspector import api, charts_api, map_api, records_api, sources_api
 from deploy.dev.local_server import LocalSite, local_only, same_site_only
 from deploy.explain.config_map import STYLE_FILE
 from deploy.history import documents, journal_view
@@ -149,7 +149,9 @@ def base_app(
     app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
     app.router.add_get("/api/live", live)
-    app.add_routes([*records_api.RECORDS_ROUTES, *sources_api.SOURCES_ROUTES, *map_api.MAP_ROUTES])
+    routes = (records_api.RECORDS_ROUTES, sources_api.SOURCES_ROUTES, map_api.MAP_ROUTES, charts_api.CHARTS_ROUTES)
+    for each in routes:
+        app.add_routes(each)
 
     async def run_tasks(_: web.Application) -> AsyncIterator[None]:
         running = [asyncio.create_task(repeated(task)) for task in (board.update, *tasks)]

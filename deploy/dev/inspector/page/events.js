@@ -5,12 +5,12 @@ import { announce, copyButton, fill, h, reconcile, time } from "/page/dom.js";
 import { eventView } from "/page/event.js";
 import { filterBar, liveParameters } from "/page/filters.js";
 import { copyIcon, empty, statusChip } from "/page/pieces.js";
-import { showPlots } from "/page/plots.js";
+import { plotsView } from "/page/plots.js";
 import { current, follow, on } from "/page/state.js";
 import { plural } from "/page/words.js";
 
 export function eventsView(main, navigate) {
-  const plots = h("section", { class: "plots", "aria-label": "The last five minutes" });
+  const plots = h("section", { class: "plots-section", "aria-label": "Plots" });
   const filters = filterBar((wanted) => navigate("events", opened, wanted));
   const list = h("ul", { class: "rows", "aria-label": "Events, newest first" });
   const foot = h("div", { class: "foot" });
@@ -25,7 +25,7 @@ export function eventsView(main, navigate) {
     h("div", { class: "split" }, h("section", { class: "list", "aria-label": "List of events" }, list, foot), beside));
 
   const forget = [
-    on("plots", (data) => showPlots(plots, data)),
+    plotsView(plots),
     on("overview", (overview) => { filters.showCounts(overview.statuses, overview.newest); show(); event.refresh(); }),
     on("hint", () => show()),
     on("events", (news) => {

@@ -99,6 +99,7 @@ export function mapView(main, navigate) {
       h("ul", {}, shown.map((each) => h("li", { title: each.reason },
         chip(each.word, LEVELS[each.level], each.reason), " ",
         h("a", { href: SECTIONS[each.kind] ?? `#/deliveries?route=${encodeURIComponent(each.name)}` }, `${each.kind} `, h("strong", {}, each.name)),
+        each.kind !== "route" && [" (", h("a", { href: `#/map?find=${encodeURIComponent(each.name)}` }, "on the map"), ")"],
         each.reason && h("span", { class: "faint" }, " ", withLinks(each.reason))))),
       more > 0 && h("p", { class: "faint" }, `${plural(more, "other part")} are in the table.`));
   }

@@ -1,0 +1,209 @@
+"""Charts of the last hour, day and 30 days: GET /api/charts?span=…&source=…&destination=….
+
+The process of the page counts the journal's rows once, in their order, while a page is open: per minute, per quarter of
+an hour and per half a day. So nothing more is written for an event, and a look reads new rows only.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, NamedTuple
+
+from aiohttp import web
+
+from deploy.dev.inspector.api import BACKEND, Backend, bad_request, json_answer, not_found
+from deploy.history import documents, journal_view
+from deploy.history.local_journal import JournalReader
+from deploy.history.state import configured_name
+from shared.jsontext import Json
+
+BATCH: Final = 2_000
+LOOK_SECONDS: Final = 0.2
+"""How long one look may count. The next look continues: a page asks again at once until all rows are counted."""
+LATENCY_STEPS: Final = 12
+"""Delivery times are counted in steps of e^(1/12), so a percentile is exact to 5 %."""
+
+
+class Span(NamedTuple):
+    bucket_seconds: int
+    buckets: int
+
+
+SPANS: Final = {"hour": Span(60, 60), "day": Span(900, 96), "month": Span(43_200, 60)}
+
+
+class Names(NamedTuple):
+    """A source and a destination. The destination is empty for a request, the source is if the event is deleted."""
+
+    source: str
+    destination: str = ""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """The counts of one source and destination. `latencies` has the number of first attempts by step."""
+
+    accepted: int = 0
+    rejected: int = 0
+    delivered: int = 0
+    not_delivered: int = 0
+    latencies: Counter[int] = field(default_factory=Counter)
+
+
+class Series(NamedTuple):
+    """The buckets of a span, oldest first, and the percentiles of the whole span."""
+
+    buckets: tuple[journal_view.Bucket, ...]
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class Charts:
+    """The counts of the journal, in memory. Used in the thread of the reader only."""
+
+    def __init__(self, reader: JournalReader, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._last_request = 0
+        self._last_attempt = 0
+        self._buckets: dict[str, dict[int, dict[Names, Bucket]]] = {name: {} for name in SPANS}
+
+    def update(self, now: float) -> bool:
+        """Count the next rows for LOOK_SECONDS. Return whether all of them are counted."""
+        ends_at = self._clock() + LOOK_SECONDS
+        newest_request, newest_attempt = self._reader.newest_numbers()
+        # Retention deleted all rows, and the numbers begin again.
+        self._last_request = self._last_request if newest_request >= self._last_request else 0
+        self._last_attempt = self._last_attempt if newest_attempt >= self._last_attempt else 0
+        is_done = False
+        while not is_done and self._clock() < ends_at:
+            requests = self._reader.requests_after(self._last_request, BATCH)
+            attempts = self._reader.attempts_after(self._last_attempt, BATCH)
+            for seq, at, status, source in requests:
+                self._last_request = seq
+                for bucket in self._at(at, Names(source), now):
+                    bucket.accepted += status < 400
+                    bucket.rejected += status >= 400
+            for attempt in attempts:
+                self._last_attempt = attempt.seq
+                self._count_attempt(attempt, now)
+            is_done = len(requests) < BATCH and len(attempts) < BATCH
+        self._forget_old(now)
+        return is_done
+
+    def _count_attempt(self, attempt: journal_view.AttemptTimes, now: float) -> None:
+        names = Names(attempt.source, configured_name(attempt.destination))
+        for bucket in self._at(attempt.ended_at, names, now):
+            if attempt.outcome != "delivered":
+                bucket.not_delivered += 1
+                continue
+            bucket.delivered += 1
+            if attempt.attempt_number == 1 and attempt.received_at is not None:
+                bucket.latencies[latency_step(attempt.ended_at - attempt.received_at)] += 1
+
+    def _at(self, at: float, names: Names, now: float) -> Iterator[Bucket]:
+        """Yield the bucket of each span that has the time."""
+        for name, span in SPANS.items():
+            number = math.floor(at / span.bucket_seconds)
+            if number > math.floor(now / span.bucket_seconds) - span.buckets:
+                yield self._buckets[name].setdefault(number, {}).setdefault(names, Bucket())
+
+    def _forget_old(self, now: float) -> None:
+        for name, span in SPANS.items():
+            oldest = math.floor(now / span.bucket_seconds) - span.buckets
+            for number in [each for each in self._buckets[name] if each <= oldest]:
+                del self._buckets[name][number]
+
+    def series(self, name: str, now: float, source: str = "", destination: str = "") -> Series:
+        """Return the counts of a span, of one source or destination where it is given.
+
+        A request has no destination, so none is counted for one.
+        """
+        span = SPANS[name]
+        last = math.floor(now / span.bucket_seconds)
+        buckets: list[journal_view.Bucket] = []
+        whole = Counter[int]()
+        for number in range(last - span.buckets + 1, last + 1):
+            parts = [
+                bucket
+                for names, bucket in self._buckets[name].get(number, {}).items()
+                if source in ("", names.source) and destination in ("", names.destination)
+            ]
+            latencies = Counter[int]()
+            for each in parts:
+                latencies.update(each.latencies)
+            whole.update(latencies)
+            buckets.append(
+                journal_view.Bucket(
+                    at=number * span.bucket_seconds,
+                    accepted=sum(each.accepted for each in parts),
+                    rejected=sum(each.rejected for each in parts),
+                    delivered=sum(each.delivered for each in parts),
+                    not_delivered=sum(each.not_delivered for each in parts),
+                    p50_ms=percentile_ms(latencies, 0.5),
+                    p95_ms=percentile_ms(latencies, 0.95),
+                )
+            )
+        return Series(tuple(buckets), percentile_ms(whole, 0.5), percentile_ms(whole, 0.95))
+
+    def names(self, name: str) -> tuple[list[str], list[str]]:
+        """Return the sources and the destinations that the span has, in order."""
+        known = {names for buckets in self._buckets[name].values() for names in buckets}
+        return _listed(each.source for each in known), _listed(each.destination for each in known)
+
+
+def _listed(names: Iterable[str]) -> list[str]:
+    return sorted({name for name in names if name})
+
+
+def latency_step(seconds: float) -> int:
+    return round(math.log(max(seconds * 1000, 1.0)) * LATENCY_STEPS)
+
+
+def percentile_ms(steps: Counter[int], share: float) -> float | None:
+    """Return the time below which that share of the deliveries is; None without deliveries."""
+    wanted = steps.total() * share
+    passed = 0
+    for step in sorted(steps):
+        passed += steps[step]
+        if passed >= wanted:
+            return round(math.exp(step / LATENCY_STEPS), 1)
+    return None
+
+
+CHARTS: Final = web.AppKey("charts", Charts)
+"""Present only where the journal is a file on this machine."""
+ELSEWHERE: Final = "Here the page has no counts of longer spans. The dashboard of a deployment shows its deliveries."
+
+
+async def count_ahead(backend: Backend, charts: Charts, has_open_page: Callable[[], bool]) -> None:
+    """Count the next rows while a page is open, so that a person who chooses a span need not wait."""
+    if has_open_page():
+        await backend.read(partial(charts.update, time.time()))
+
+
+async def show_charts(request: web.Request) -> web.Response:
+    charts = request.app.get(CHARTS)
+    if charts is None:
+        raise not_found(ELSEWHERE)
+    span, source, destination = (request.query.get(name, "") for name in ("span", "source", "destination"))
+    if span not in SPANS:
+        raise bad_request(f"span: must be one of {', '.join(SPANS)}; got {span!r}.")
+    backend, now = request.app[BACKEND], time.time()
+    is_done = await backend.read(partial(charts.update, now))
+    series = await backend.read(partial(charts.series, span, now, source, destination))
+    sources, destinations = await backend.read(partial(charts.names, span))
+    whole: dict[str, Json] = {
+        "whole_p50_ms": series.p50_ms,
+        "whole_p95_ms": series.p95_ms,
+        "sources": [*sources],
+        "destinations": [*destinations],
+        "counting": not is_done,
+    }
+    return json_answer({**documents.series_document(series.buckets, SPANS[span].bucket_seconds), **whole})
+
+
+CHARTS_ROUTES: Final = [web.get("/api/charts", show_charts)]

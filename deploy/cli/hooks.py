@@ -24,14 +24,14 @@ from deploy.requests.sources import route_types, routes_from
 from deploy.requests.wanted_hooks import wanted_hook
 from deploy.secrets.backend import StoredSecret
 from deploy.secrets.values import joined
-from deploy.terminal.command_line import CommandError, CommandParser, UsageError
+from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
 from deploy.terminal.output import count_of, printable
 from deploy.terminal.progress import PassingLine
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError
 from shared.fetch import Fetch
-from shared.jsontext import Json, mappings_at, value_at
+from shared.jsontext import mappings_at, value_at
 from shared.secrets import CACHE_SECONDS, variable_name
 
 DIFFERENT: Final = 3
@@ -426,7 +426,7 @@ async def _planned(call: Call, name: str, registration: Registration) -> list[Di
     differences = await registration.plan()
     wanted = registration.wanted
     print(f"{name}  {wanted.url}")
-    routes: list[Json] = list(routes_from(call.configuration.slices["transform"], name))
+    routes = routes_from(call.configuration.slices["transform"], name)
     globs = [each for each in route_types(routes) if is_glob(each)]
     if wanted.events is None and globs:
         print(f"  all event types, because {', '.join(globs)} may match any")
@@ -476,16 +476,6 @@ def _replace_option(url: str) -> str:
 
 
 def _is_confirmed(call: Call, name: str, question: str) -> bool:
-    if call.options.yes:
-        return True
-    if not sys.stdin.isatty():
-        replace = _replace_option(call.options.replace) if call.options.replace else ""
-        print(f"Nothing was changed. To do it:\n  {call.command_line(call.options.action, name)}{replace} --yes")
-        return False
-    try:
-        answer = input(f"{question} [y/N] ").strip().lower()
-    except EOFError:
-        answer = ""
-    if answer not in ("y", "yes"):
-        print("Nothing was changed.")
-    return answer in ("y", "yes")
+    replace = _replace_option(call.options.replace) if call.options.replace else ""
+    command = f"{call.command_line(call.options.action, name)}{replace} --yes"
+    return call.options.yes or is_confirmed(f"{question} [y/N]", "Nothing was changed.", f"To do it:\n  {command}")

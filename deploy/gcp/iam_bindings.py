@@ -160,7 +160,7 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
         name, member = function.name, account_member(target, function.name)
         if function.stores:
             own = Grant(PROJECT, target.project, DATABASE_USER, member, own_database)
-            yield own, f"{name} keeps {_kept(function)}, in this database only"
+            yield own, f"{name} reads and writes {', '.join(function.stores)}, in this database only"
         if not function.is_public:
             called = Grant("service", gcp_names.service(target, name), INVOKER, account_member(target, "push"))
             yield called, f"calls {name}, and nobody else may"
@@ -172,10 +172,6 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
         use = "reads" if function.blobs == "read" else "keeps"
         on_bucket = Grant("bucket", gcp_names.bucket(target), BLOB_ROLES[function.blobs], member)
         yield on_bucket, f"{name} {use} large bodies there"
-
-
-def _kept(function: Function) -> str:
-    return "subscribers and the ledger" if "documents" in function.stores else "the ledger and the journal"
 
 
 def _secret_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:

@@ -517,15 +517,12 @@ def _files_to_watch(
     return (*((path,) if path else ()), *named, *own)
 
 
-def _named_files(value: Json, folder: Path) -> Iterator[Path]:
+def _named_files(document: Json, folder: Path) -> Iterator[Path]:
     """Yield each text in the configuration that could be the name of a file: a template, a schema."""
-    if isinstance(value, str):
-        is_name = len(value) <= MAX_PATH_CHARACTERS and value.isprintable() and Path(value).suffix in SUFFIXES
-        if is_name and not (folder / value).is_dir():
-            yield folder / value
-    elif isinstance(value, list | dict):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _named_files(each, folder)
+    for text in config_file.texts_in(document):
+        is_name = len(text) <= MAX_PATH_CHARACTERS and text.isprintable() and Path(text).suffix in SUFFIXES
+        if is_name and not (folder / text).is_dir():
+            yield folder / text
 
 
 def _providers(document: Json) -> dict[str, str]:

@@ -342,6 +342,8 @@ def test_subscribers_have_a_public_function_with_few_rights() -> None:
         "roles/secretmanager.secretAccessor on secret hookchain-subscribers-key",
         "roles/storage.objectViewer on bucket my-project-hookchain-blobs",
     }
+    [database] = [each for key, each in resources.items() if key.startswith("grant roles/datastore") and member in key]
+    assert database.why == "subscribe reads and writes documents, ledger, grants, in this database only"
     added = {key.partition(" ")[0] for key in resources.keys() - usual.keys()} - {"exemption", "expiry"}
     assert added == {"account", "grant", "secret", "service", "value"}
 

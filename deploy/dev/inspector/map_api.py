@@ -1,6 +1,6 @@
 """The map with what happens now: GET /api/map?find=…&open=…&all=1&narrow=1.
 
-The states and counts are those of the tabs Sources, Destinations and Deliveries, so the map reads nothing else.
+The states and counts are those of the tabs Sources, Destinations and Dead letters, so the map reads nothing else.
 """
 
 import asyncio
@@ -16,13 +16,16 @@ from deploy.dev.inspector.sources_api import find_facts
 from deploy.explain import config_map
 from deploy.explain.config_map import Kind, Level, Live, RouteInfo, Routing, State, Traffic
 from deploy.history import destinations, source_health, status
+from deploy.history.journal_view import DeadLetterRow
 from deploy.history.state import configured_destinations
 from functions.notify.waiting.due import waits_for_slot
 from shared import ledger_rules
+from shared.delivery import ROUTE_ITSELF
 from shared.jsontext import Json, JsonObject
 from shared.retention import DAY_SECONDS
 from shared.times import time_text
 
+MAX_LETTERS: Final = 50
 MAX_LISTED: Final = 20
 """More routes than these are grouped by their sources, unless a person asks for each."""
 HOUR_SECONDS: Final = 3_600.0
@@ -42,7 +45,8 @@ async def show_map(request: web.Request) -> web.Response:
     facts, is_reading = await find_facts(request, receive, notify)
     views = await destinations.read_destinations(backend.ledger, configured_destinations(notify), now, notify)
     waiting_rows = await backend.ledger.rows(status.MAX_RETRYING, state=ledger_rules.RETRY_SCHEDULED)
-    live = live_map(facts, views, status.count_waiting_routes(waiting_rows), now)
+    letters = await backend.read(partial(backend.reader.dead_letters, MAX_LETTERS))
+    live = live_map(facts, views, status.count_waiting_routes(waiting_rows), letters, now)
 
     find = query.get("find", "")
     opened = [key for key in query.get("open", "").split(";") if key]
@@ -72,9 +76,10 @@ def live_map(
     facts: Sequence[source_health.SourceFacts],
     views: Sequence[destinations.DestinationView],
     waiting_routes: Sequence[status.WaitingRoutes],
+    letters: Sequence[DeadLetterRow],
     now: float,
 ) -> Live:
-    """Return the states and counts of the map."""
+    """Return the states and counts of the map. `letters` are the newest dead letters that are kept, newest first."""
     states: dict[tuple[Kind, str], State] = {}
     for each in facts:
         health = source_health.judge(each, now)
@@ -83,6 +88,15 @@ def live_map(
     for route in waiting_routes:
         count = f"{route.count}{'+' if route.is_more else ''}"
         states["route", route.route] = State("warn", f"{count} waiting", route.reason)
+    # A dead letter without a destination is of an event that a step could not process.
+    failed = [
+        each
+        for each in letters
+        if each.route and each.destination in ("", ROUTE_ITSELF) and each.at > now - HOUR_SECONDS
+    ]
+    for letter in reversed(failed):
+        count = sum(each.route == letter.route for each in failed)
+        states["route", letter.route] = State("bad", f"{count} failed", letter.reason)
     lines: dict[tuple[str, str], Traffic] = {}
     for view in views:
         states["destination", view.name] = destination_state(view, now)

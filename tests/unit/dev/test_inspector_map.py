@@ -10,6 +10,7 @@ import pytest
 from deploy.dev.inspector.map_api import destination_state, live_map, traffic_of
 from deploy.explain.config_map import Level, Traffic
 from deploy.history.destinations import DestinationView, destination_view
+from deploy.history.journal_view import DeadLetterRow
 from deploy.history.source_health import SourceFacts
 from deploy.history.status import WaitingRoutes
 from shared.delivery import ROUTE_ITSELF, Delivery
@@ -106,16 +107,25 @@ def test_counts_are_of_the_last_hour_and_rates_of_the_last_five_minutes(
     assert traffic_of(times, [], NOW, times, sample_size) == expected
 
 
-def test_sources_and_waiting_routes_have_states_and_lines_have_the_counts_of_their_routes() -> None:
+def test_sources_and_routes_have_states_and_lines_have_the_counts_of_their_routes() -> None:
     facts = [SourceFacts("shop", last_at=NOW - 20_000, overdue_seconds=60.0), SourceFacts("till", sampled_at=(NOW,))]
     view = view_of(row(1, "delivered", NOW), row(2, "delivered", NOW, "rest"), row(3, "dead_lettered", NOW - 9, "rest"))
-    live = live_map(facts, [view], [WaitingRoutes("orders", 100, "503", NOW + 9, is_more=True)], NOW)
+    waiting = [WaitingRoutes(name, 100, "503", NOW + 9, is_more=True) for name in ("orders", "rest")]
+    letters = [
+        DeadLetterRow("d3", "request_rejected", "400", NOW, b"", "deliveries", "e3", "orders", "crm"),
+        DeadLetterRow("e2:rest", "step_failed", "no total", NOW, b"", "events", "e2", "rest"),
+        DeadLetterRow("e1:rest", "step_failed", "no name", NOW - 9, b"", "events", "e1", "rest"),
+        DeadLetterRow("e0:old", "step_failed", "no name", NOW - 3_601, b"", "events", "e0", "old"),
+    ]
+    live = live_map(facts, [view], waiting, letters, NOW)
     words = {name: (state.level, state.word) for name, state in live.states.items() if state.level}
     assert words == {
         ("source", "shop"): ("warn", "quiet"),
         ("route", "orders"): ("warn", "100+ waiting"),
+        ("route", "rest"): ("bad", "2 failed"),
         ("destination", "crm"): ("warn", "1 failed"),
     }
+    assert live.states["route", "rest"].reason == "no total"
     assert live.sources["till"].count == 1
     assert {line: (each.count, each.failed) for line, each in live.lines.items()} == {
         ("orders", "crm"): (1, 0),

@@ -98,7 +98,7 @@ export function mapView(main, navigate) {
       h("h2", {}, answer.troubles.length === 1 ? "One part needs attention" : `${answer.troubles.length} parts need attention`),
       h("ul", {}, shown.map((each) => h("li", { title: each.reason },
         chip(each.word, LEVELS[each.level], each.reason), " ",
-        h("a", { href: SECTIONS[each.kind] ?? `#/deliveries?route=${encodeURIComponent(each.name)}` }, `${each.kind} `, h("strong", {}, each.name)),
+        h("a", { href: linkOf(each) }, `${each.kind} `, h("strong", {}, each.name)),
         each.kind !== "route" && [" (", h("a", { href: `#/map?find=${encodeURIComponent(each.name)}` }, "on the map"), ")"],
         each.reason && h("span", { class: "faint" }, " ", withLinks(each.reason))))),
       more > 0 && h("p", { class: "faint" }, `${plural(more, "other part")} are in the table.`));
@@ -136,6 +136,11 @@ function routesTable(routes) {
     h("td", {}, destination.count), h("td", { class: "answer" }, state(destination) ?? "works", destination.reason && h("div", { class: "faint" }, destination.reason)))));
   return h("table", { class: "routes-table" },
     h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows));
+}
+
+// A route waits in its deliveries; its events that failed are dead letters.
+function linkOf({ kind, name, level }) {
+  return SECTIONS[kind] ?? (level === "bad" ? "#/dead-letters" : `#/deliveries?route=${encodeURIComponent(name)}`);
 }
 
 function state(each) {

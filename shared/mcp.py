@@ -40,6 +40,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "object": (dict,),
 }
 _NOT_CACHED: Final[JsonObject] = {"ttlMs": 0, "cacheScope": "private"}
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NOT_ASCII: Final = re.compile(r"[^ -~]")
 _INVISIBLE: Final = re.compile("[\u034f\u115f\u1160\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """Characters that Python calls printable, although a font shows nothing: variation selectors and fillers."""
@@ -103,6 +104,8 @@ def _value_fault(value: Json, schema: JsonObject) -> str | None:
         return f"must be one of {', '.join(map(str, choices))}"
     if isinstance(value, int) and isinstance(least, int) and isinstance(most, int) and not least <= value <= most:
         return f"must be from {least} to {most}"
+    if isinstance(value, str) and _SURROGATE.search(value):
+        return "must be Unicode text, without a lone surrogate"
     longest = schema.get("maxLength", MAX_ARGUMENT_CHARACTERS)
     if isinstance(value, str) and isinstance(longest, int) and not 0 < len(value) <= longest:
         return f"must have from 1 to {longest:,} characters; got {len(value):,}"
@@ -164,7 +167,8 @@ class ToolServer:
         if _VERSION_KEY not in meta:
             return self._earlier_result(method, params)
         if (requested := meta[_VERSION_KEY]) != CURRENT:
-            versions: JsonObject = {"supported": [CURRENT], "requested": requested}
+            shown = requested[:100] if isinstance(requested, str) else kind_of(requested)
+            versions: JsonObject = {"supported": [CURRENT], "requested": shown}
             raise ProtocolFault(UNSUPPORTED_VERSION, "the protocol version is not supported", versions)
         return {"resultType": "complete", **self._current_result(method, params)}
 

@@ -33,7 +33,7 @@ from deploy.explain.report import report_document
 from deploy.explain.request_options import request_at
 from deploy.history import documents
 from deploy.history.audit import Action, audited
-from deploy.history.journal_view import STATUSES, EventSummary
+from deploy.history.journal_view import STATUSES, EventSummary, search_words
 from deploy.history.state import State
 from deploy.platforms.choice import open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -105,6 +105,8 @@ class Session:
         """Return the arguments as the options of a command, with its times as Unix seconds. Raises ToolFault."""
         filters: dict[str, object] = dict.fromkeys((*events.FILTERS, *dead_letters.FILTERS))
         chosen = argparse.Namespace(**{**filters, "limit": LISTED, **arguments})
+        if chosen.text is not None and not search_words(chosen.text):
+            raise ToolFault("text: must have a letter or a digit; it would match everything")
         try:
             for name in ("since", "until"):
                 if (text := getattr(chosen, name)) is not None:

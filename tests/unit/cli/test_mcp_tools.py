@@ -233,6 +233,49 @@ def test_a_wrong_argument_does_nothing(name: str, arguments: dict[str, Json], as
     assert assistant.fault(name, **arguments).endswith("Nothing was done.")
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        *(("get_event", {"id": each}) for each in ("%%%%%%", "______", "e", "e1e1e1\0", "' OR 1=1")),
+        ("search_events", {"text": "*"}),
+        ("search_events", {"since": "9" * 900 + "d"}),
+        ("search_events", {"source": "' OR 1=1 --"}),
+        ("list_providers", {"name": "../../etc/passwd"}),
+    ],
+)
+def test_a_hostile_argument_is_a_fault_that_says_why(
+    name: str, arguments: dict[str, Json], assistant: Assistant, kept: Kept
+) -> None:
+    kept.event("e1e1e1e1")
+    assert "The tool failed" not in assistant.fault(name, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        ("[" * 100_000, {"content-type": "application/json"}, "nested_too_deeply"),
+        ("a" * 200_000, {"Content-Encoding": "gzip", "x\r\ny": "z\r\n", "": ""}, "malformed_body"),
+        ("{}", {"Content-Length": "99999999999999"}, "body_too_large"),
+        (
+            "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><x>&a;</x>",
+            {"content-type": "text/xml"},
+            "dtd_not_allowed",
+        ),
+    ],
+)
+def test_a_hostile_request_is_explained(body: str, headers: dict[str, Json], code: str, assistant: Assistant) -> None:
+    assert assistant("explain_request", source="web", body=body, headers={**headers})["code"] == code
+
+
+def test_hidden_instructions_in_an_event_are_visible(assistant: Assistant, kept: Kept) -> None:
+    kept.delivered(kept.event("e1e1e1e1", type="order\u200b\U000e0041", data={"x": "\u202ea"}), answer="ok\u202e")
+    texts = [
+        assistant.text("search_events"),
+        *(assistant.text(each, id="e1e1e1e1") for each in ("get_event", "get_event_body")),
+    ]
+    assert all(character.isprintable() for text in texts for character in text)
+
+
 # Changes
 
 
@@ -300,6 +343,8 @@ def test_a_plan_ends(writer: Assistant, kept: Kept, bus: FakeBus, monkeypatch: p
         ("plan_replay", {"event": "ffffffff"}, "no event has an id"),
         ("plan_replay", {"source": "web", "only": "lst"}, "there is no destination 'lst'; did you mean 'list'?"),
         ("plan_replay", {"source": "shop"}, "no event matches"),
+        ("plan_replay", {"text": '"-"'}, "text: must have a letter or a digit; it would match everything"),
+        ("plan_replay", {"text": "\u200b"}, "text: must have a letter or a digit"),
         ("plan_replay", {"source": "web", "all": True}, "there is no argument 'all'"),
         ("run_replay", {}, "the argument 'plan' is missing"),
         ("run_replay", {"plan": "0123456789abcdef"}, "there is no such plan"),

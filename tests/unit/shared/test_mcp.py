@@ -148,6 +148,7 @@ def test_ping_is_answered_in_both_forms() -> None:
         ({"n": 1, "word": "c"}, "word: must be one of a, b"),
         ({"n": 1, "text": ""}, "text: must have from 1 to 1,000 characters; got 0"),
         ({"n": 1, "text": "x" * 1_001}, "text: must have from 1 to 1,000 characters; got 1,001"),
+        ({"n": 1, "text": "a\ud800"}, "text: must be Unicode text, without a lone surrogate"),
         ({"n": 1, "all": "yes"}, "all: must be of the type boolean; got text"),
     ],
 )
@@ -199,13 +200,14 @@ def test_a_wrong_message_gets_the_error_of_its_fault(message: Json, code: int) -
     assert CALLS == []
 
 
-def test_another_version_gets_the_versions_that_are_supported() -> None:
-    other: JsonObject = {"_meta": {"io.modelcontextprotocol/protocolVersion": "2027-01-01"}}
+@pytest.mark.parametrize(("version", "shown"), [("2027-01-01", "2027-01-01"), ([[[]]], "a list"), (None, "null")])
+def test_another_version_gets_the_versions_that_are_supported(version: Json, shown: str) -> None:
+    other: JsonObject = {"_meta": {"io.modelcontextprotocol/protocolVersion": version}}
     message: JsonObject = {**request("ping"), "params": other}
     error = reply(message)["error"]
     assert isinstance(error, dict)
     assert error["code"] == UNSUPPORTED_VERSION
-    assert error["data"] == {"supported": [CURRENT], "requested": "2027-01-01"}
+    assert error["data"] == {"supported": [CURRENT], "requested": shown}
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 100_000, b""])

@@ -82,3 +82,33 @@ def test_the_client_for_typescript_lists_and_calls_the_tools(
     printed = json.loads(done.stdout)
     assert printed["tools"] == [*READING]
     assert json.loads(printed["text"])["id"] == "e1e1e1e1"
+
+
+NOISY: Final = """
+import os, sys
+print("noise")
+os.write(1, b"noise of the descriptor")
+assert sys.stdin.read() == "" and os.read(0, 9) == b""
+"""
+
+
+def test_code_of_the_operator_that_prints_and_reads_disturbs_no_message(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "noisy.py").write_text(NOISY, encoding="utf-8")
+    config = tmp_path / "hookchain.yaml"
+    config.write_text(
+        "sources: {web: {auth: none}}\nroutes: []\ndestinations: {}\nsteps_from: [noisy.py]\n", encoding="utf-8"
+    )
+    call = {"name": "explain_request", "arguments": {"source": "web", "body": "{}"}}
+    messages = [
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call},
+        {"jsonrpc": "2.0", "id": 2, "method": "ping"},
+    ]
+    lines = "".join(f"{json.dumps(each)}\n" for each in messages)
+    done = subprocess.run(
+        [*HOOKCHAIN, "--config", str(config)], env=environ, input=lines, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1, 2]
+    assert "noise" in done.stderr

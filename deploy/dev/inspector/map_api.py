@@ -95,8 +95,8 @@ def live_map(
         if each.route and each.destination in ("", ROUTE_ITSELF) and each.at > now - HOUR_SECONDS
     ]
     for letter in reversed(failed):
-        count = sum(each.route == letter.route for each in failed)
-        states["route", letter.route] = State("bad", f"{count} failed", letter.reason)
+        failed_count = sum(each.route == letter.route for each in failed)
+        states["route", letter.route] = State("bad", f"{failed_count} failed", letter.reason)
     lines: dict[tuple[str, str], Traffic] = {}
     for view in views:
         states["destination", view.name] = destination_state(view, now)

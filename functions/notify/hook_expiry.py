@@ -1,7 +1,7 @@
-"""The webhooks of sources that expire at their providers: renewed in time, and an alert days before one expires.
+"""Webhooks that expire at their providers: they are renewed in time, and an alert is published if that fails.
 
-`hookchain hooks` registers them, and remembers the id and the expiry of each in a document of its source. The sweep has
-this done beside its rows. notify has a provider's token for the sources with `renew: true` only.
+`hookchain hooks` registers the webhooks of a source and stores their ids and expiries in one document. The sweep calls
+`HookExpiry.check` each hour. notify can read a provider's token only for sources with `renew: true`.
 """
 
 import asyncio
@@ -23,38 +23,41 @@ if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
 
 PARTITION: Final = "hooks"
-"""The documents of `hookchain hooks`, one a source."""
+"""The documents of `hookchain hooks`, one for each source."""
 EVERY_SECONDS: Final = 3_600.0
 RENEW_SECONDS: Final = 5.0 * DAY_SECONDS
-"""A hook that expires sooner is renewed."""
+"""A hook is renewed when it has less time left."""
 SOON_SECONDS: Final = 2.0 * DAY_SECONDS
-"""A hook that expires sooner is not being renewed: it makes an alert."""
-PUBLISHED: Final = "alerts:hooks"
-"""The record with the expiry of each hook about which an alert was published."""
+"""An alert is published about a hook with less time left: its renewals have failed, or nothing renews it."""
+ALERTS_RECORD: Final = "alerts:hooks"
+"""The name of the record that has, by hook, the expiry about which an alert was published."""
 KEPT_SECONDS: Final = 60.0 * DAY_SECONDS
 
 
-class _Hook(NamedTuple):
-    """A registered hook, and when it expires (Unix seconds)."""
+class _ExpiringHook(NamedTuple):
+    """A registered hook that expires (Unix seconds). `place` is where the provider has it, such as `acme/shop`."""
 
     source: str
-    at: str
+    place: str
     expires_at: float
 
     @property
     def name(self) -> str:
-        return f"{self.source} {self.at}"
+        return f"{self.source} {self.place}"
 
 
 class HookExpiry:
-    """`renewals`, by source, are the requests that renew its hooks, as the compiler wrote them:
+    """The renewal of hooks that expire, and the alerts about them.
 
-    secret   the name of the provider's token
-    urls     by the place of the hook, with `{id}` for its id
-    headers  with `{token}` for the token
-    expiry   the field of the answer that has the new expiry
+    `renewals` has, by source, the request that renews its hooks; an empty one if the source has no `renew: true`:
 
-    One is empty where nothing renews the hooks. `alerts`: None if nobody gets any. `records` is called at first use.
+    method, allow_private  of the request
+    secret                 the name of the provider's token
+    urls                   by the place of a hook, with `{id}` for the hook's id
+    headers                with `{token}` for the token
+    expiry                 the field of the answer that has the new expiry
+
+    `alerts` is None if nobody gets any. `records` is called at first use.
     """
 
     def __init__(
@@ -76,58 +79,69 @@ class HookExpiry:
         self._records = records
 
     async def check(self) -> None:
-        """Renew the hooks that expire in days, and publish an alert about those that are not renewed.
+        """Renew the hooks that expire within RENEW_SECONDS. Publish alerts about those that still expire soon.
 
-        A hook that cannot be renewed is a line in the log. Raises Temporary.
+        A failed renewal is logged. Raises Temporary.
         """
-        found = await asyncio.gather(*(self._renewed_hooks(source) for source in self._renewals))
+        hooks_by_source = await asyncio.gather(*map(self._renew_hooks, self._renewals))
         soon = self._clock.now() + SOON_SECONDS
-        if expiring := [each for hooks in found for each in hooks if each.expires_at < soon]:
-            await self._publish(expiring)
+        expiring_soon = [hook for hooks in hooks_by_source for hook in hooks if hook.expires_at < soon]
+        if expiring_soon:
+            await self._publish_alerts(expiring_soon)
 
-    async def _renewed_hooks(self, source: str) -> list[_Hook]:
-        """Return the hooks of the source that expire, after the renewals. Raises Temporary."""
+    async def _renew_hooks(self, source: str) -> list[_ExpiringHook]:
+        """Renew the hooks of the source, and return all of them that expire. Raises Temporary."""
         document = await self._documents.get(PARTITION, source)
-        row = read_record(document.text if document else None)
-        hooks = mappings_at(row, "hooks")
+        content = read_record(document.text if document else None)
+        hooks = mappings_at(content, "hooks")
         now = self._clock.now()
-        is_locked = (time_in(mapping_at(row, "lock"), "until") or 0.0) > now
-        renewal = {} if is_locked else self._renewals[source]
-        soon = [at for at, hook in hooks.items() if 0 < _expires_at(hook) < now + RENEW_SECONDS]
-        due = [at for at in soon if not hooks[at].get("stage")]  # the others are being created
-        if document and renewal and due:
-            ends = await asyncio.gather(*(self._renew(source, renewal, at, str(hooks[at]["id"])) for at in due))
-            renewed = {at: end for at, end in zip(due, ends, strict=True) if end is not None}
-            hooks = {at: {**hook, "expires_at": renewed.get(at, _expires_at(hook))} for at, hook in hooks.items()}
+        locked_until = time_in(mapping_at(content, "lock"), "until") or 0.0
+        renewal = self._renewals[source]
+        if document and renewal and locked_until <= now:
+            renewed = await self._renew_due(source, renewal, hooks, now)
+            for place, expires_at in renewed.items():
+                hooks[place] = {**hooks[place], "expires_at": expires_at}
             if renewed:
-                # If a command has changed the document meanwhile, the next check renews the hook again.
-                text = texts_json({**row, "hooks": dict(hooks)}).decode()
+                # If a command has changed the document in the meantime, the next check renews the hooks again.
+                text = texts_json({**content, "hooks": dict(hooks)}).decode()
                 await self._documents.write(PARTITION, source, text, document.version)
-        return [_Hook(source, at, _expires_at(hook)) for at, hook in hooks.items() if _expires_at(hook)]
+        expiries = {place: _expires_at(hook) for place, hook in hooks.items()}
+        return [_ExpiringHook(source, place, expires_at) for place, expires_at in expiries.items() if expires_at]
 
-    async def _renew(self, source: str, renewal: JsonObject, at: str, id: str) -> float | None:
-        """Return the new expiry; None if the hook could not be renewed."""
+    async def _renew_due(
+        self, source: str, renewal: JsonObject, hooks: Mapping[str, JsonObject], now: float
+    ) -> dict[str, float]:
+        """Return the new expiries, by place, of the hooks that were due and could be renewed."""
+        due = [place for place, hook in hooks.items() if 0 < _expires_at(hook) < now + RENEW_SECONDS]
+        complete = [place for place in due if not hooks[place].get("stage")]  # the others are being created
+        expiries = await asyncio.gather(
+            *(self._renew(source, renewal, place, str(hooks[place]["id"])) for place in complete)
+        )
+        return {place: expiry for place, expiry in zip(complete, expiries, strict=True) if expiry is not None}
+
+    async def _renew(self, source: str, renewal: JsonObject, place: str, hook_id: str) -> float | None:
+        """Renew a hook and log the result. Return the new expiry; None if the renewal failed."""
         try:
-            expires_at = await self._ask(renewal, at, id)
+            expires_at = await self._send_renewal(renewal, place, hook_id)
         except (HookchainError, ValueError, RecursionError) as error:
             fault = error if isinstance(error, HookchainError) else Permanent("malformed_response", "it has no expiry")
-            detail = f"{at}: {fault.detail}"
+            detail = f"{place}: {fault.detail}"
             log("WARNING", "webhook not renewed", function="notify", source=source, code=fault.code, detail=detail)
             return None
-        detail = f"{at}: it expires at {rfc3339(expires_at)}"
+        detail = f"{place}: it expires at {rfc3339(expires_at)}"
         log("INFO", "webhook renewed", function="notify", source=source, detail=detail)
         return expires_at
 
-    async def _ask(self, renewal: JsonObject, at: str, id: str) -> float:
-        """Return the new expiry. Raises HookchainError and ValueError."""
-        url = value_at(renewal, "urls", at)
+    async def _send_renewal(self, renewal: JsonObject, place: str, hook_id: str) -> float:
+        """Return the new expiry. Raises HookchainError, and ValueError or RecursionError for an unreadable answer."""
+        url = value_at(renewal, "urls", place)
         if not isinstance(url, str):
             raise Permanent("request_rejected", "its place is not in the configuration any more")
         token = (await self._secrets.values(str(renewal["secret"])))[0]
         headers = [(name, str(text).format(token=token)) for name, text in mapping_at(renewal, "headers").items()]
         request = Outgoing(
             str(renewal["method"]),
-            url.format(id=quote(id, safe="")),
+            url.format(id=quote(hook_id, safe="")),
             tuple(headers),
             may_repeat=True,
             allow_private=renewal["allow_private"] is True,
@@ -138,36 +152,38 @@ class HookExpiry:
             raise Temporary("host_unavailable", text)
         if not 200 <= answer.status < 300:
             raise Permanent("request_rejected", text)
-        return unix_seconds(str(value_at(from_json(answer.body), str(renewal["expiry"]))))
+        expiry = value_at(from_json(answer.body), str(renewal["expiry"]))
+        return unix_seconds(str(expiry))
 
-    async def _publish(self, expiring: list[_Hook]) -> None:
-        """Publish an alert about each hook, once for each of its expiries. Raises Temporary."""
+    async def _publish_alerts(self, hooks: list[_ExpiringHook]) -> None:
+        """Publish one alert for each expiry of a hook. Raises Temporary."""
         if self._alerts is None:
             return
-        records, now = self._records(), self._clock.now()
-        published = read_record(await records.read(PUBLISHED))
-        fresh = [each for each in expiring if published.get(each.name) != each.expires_at]
-        for each in fresh:
-            await self._alerts.publish(_alert(each, now, self._alerts.where), self._alerts.settings.to)
-        if fresh:
-            noted: JsonObject = {each.name: each.expires_at for each in expiring}
-            kept = Kept(texts_json(noted).decode(), now + KEPT_SECONDS)
-            await records.change(PUBLISHED, now, lambda _: (None, kept))
+        records = self._records()
+        now = self._clock.now()
+        alerted_expiries = read_record(await records.read(ALERTS_RECORD))
+        unalerted = [hook for hook in hooks if alerted_expiries.get(hook.name) != hook.expires_at]
+        for hook in unalerted:
+            await self._alerts.publish(_alert(hook, now, self._alerts.where), self._alerts.settings.to)
+        if unalerted:
+            expiries: JsonObject = {hook.name: hook.expires_at for hook in hooks}
+            kept = Kept(texts_json(expiries).decode(), now + KEPT_SECONDS)
+            await records.change(ALERTS_RECORD, now, lambda _: (None, kept))
 
 
-def _alert(hook: _Hook, now: float, where: str) -> Alert:
+def _alert(hook: _ExpiringHook, now: float, where: str) -> Alert:
     expiry = rfc3339(hook.expires_at)
     return Alert(
         kind="hook_expires",
         key=f"{hook.name}:{hook.expires_at!r}",
         at=now,
         about=hook.source,
-        reason=f"its webhook at {hook.at} expires at {expiry}, after which the provider sends no events",
+        reason=f"its webhook at {hook.place} expires at {expiry}, after which the provider sends no events",
         command=f"hookchain hooks apply {hook.source}{where}",
         details={"expires_at": expiry},
     )
 
 
 def _expires_at(hook: JsonObject) -> float:
-    """Return when the hook expires; 0 if it does not, or if that is not known."""
+    """Return when the hook expires (Unix seconds); 0 if it does not expire, or if its expiry is unknown."""
     return time_in(hook, "expires_at") or 0.0

@@ -1,5 +1,6 @@
-"""`hookchain smoke` and `status` over functions that run on an emulated Google Cloud."""
+"""`hookchain smoke`, `status` and `mcp` over functions that run on an emulated Google Cloud."""
 
+import argparse
 import base64
 import json
 from collections.abc import Iterator
@@ -8,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import main
-from shared.jsontext import JsonObject
+from deploy.cli.mcp_tools import Session, tools_of
+from deploy.platforms.choice import TARGET_OPTIONS
+from shared.jsontext import JsonObject, mapping_at, value_at
+from shared.mcp import ToolServer
+from tests.fakes.command import as_objects
 from tests.gcp.deployment import PROJECT, SECRET, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
 from tests.google_stand_in import StandIn, standing_in
@@ -92,3 +97,41 @@ def test_a_large_event_is_forgotten_in_every_store(
     assert {name: each["left"] for name, each in document["stores"].items()} == dict.fromkeys(document["stores"], 0)
     assert not any(b"eve@example.com" in content for content in deployed.storage.objects.values())
     assert any("dead-letters-hold" in each for each in document["beyond_reach"])
+
+
+def test_an_assistants_tools_read_and_change_the_deployment(
+    deployed: Deployed, google: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    target = dict.fromkeys(TARGET_OPTIONS) | {"project": PROJECT}
+    options = argparse.Namespace(
+        config=None, env_file=tmp_path / "env", platform="gcp", state=tmp_path / "state", allow_write=True, **target
+    )
+    server = ToolServer("1.0", "", lambda: tools_of(Session(options)))
+
+    def call(name: str, arguments: JsonObject) -> JsonObject:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+        result = mapping_at(server.reply(json.dumps(message).encode()), "result")
+        text = str(value_at(result, "content", 0, "text"))
+        assert not result["isError"], text
+        return mapping_at(json.loads(text))
+
+    order = tmp_path / "order.json"
+    order.write_text(json.dumps({"event": "order.large", "to": "assistant@example.com"}))
+    assert run("smoke", "--file", str(order), "--yes") == 0
+    event_id = value_at(call("search_events", {"limit": 1}), "events", 0, "id")
+    deliveries = as_objects(call("list_deliveries", {"event": event_id})["deliveries"])
+    assert [each["state"] for each in deliveries] == ["delivered", "delivered"]
+    assert "assistant@example.com" in str(call("get_event_body", {"id": event_id})["untrusted_body"])
+    assert call("get_event", {"id": event_id})["status"] == "delivered"
+    destination = deliveries[0]["destination"]
+    listed = as_objects(call("list_destinations", {})["destinations"])
+    assert destination in [each["destination"] for each in listed]
+    assert value_at(call("list_sources", {}), "sources", 0, "source") == "shop"
+    plan = call("plan_replay", {"event": event_id, "only": destination})
+    assert call("run_replay", {"plan": plan["plan"]})["count"] == 1
+    call("pause_destination", {"destination": destination, "for": "1h"})
+    call("resume_destination", {"destination": destination})
+    records = [json.loads(line) for line in (tmp_path / "state" / "audit.jsonl").read_text().splitlines()]
+    assert [each["outcome"] for each in records] == ["done"] * 3
+    assert {each["where"] for each in records} == {f"--platform gcp --project {PROJECT}"}

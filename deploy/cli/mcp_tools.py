@@ -152,16 +152,17 @@ def _without_answers(document: JsonObject) -> JsonObject:
 
 
 def get_event_body(session: Session, arguments: JsonObject) -> Json:
+    """Mask secrets before the texts are cut and escaped once more, by which a part of one could stay."""
     with session.platform().state() as state:
         event_id = state.find_id("events", str(arguments["id"]))
         record = state.reader.event(event_id)
         document = state.event_with_data(record.document) if record else None
     if record is None or document is None or "data" not in document:
         raise ToolFault("the body is not stored (any more)")
-    data = document["data"]
-    body, size = _cut(data if isinstance(data, str) else to_json(data))
+    data, credentials = document["data"], session.credentials()
+    body, size = _cut(_masked(data if isinstance(data, str) else to_json(data), credentials))
     responses: list[Json] = [f"{each.destination}: {each.answer}" for each in record.attempts if each.answer]
-    answers, answers_size = _cut(to_json(responses))
+    answers, answers_size = _cut(_masked(to_json(responses), credentials))
     return {
         "note": UNTRUSTED,
         "untrusted_body": body,

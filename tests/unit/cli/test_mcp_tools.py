@@ -137,6 +137,17 @@ def test_a_body_is_shown_by_its_own_tool_and_cut(assistant: Assistant, kept: Kep
     assert (len(str(cut["untrusted_body"]).encode()), cut["body_bytes"], cut["body_is_cut"]) == (16_384, 32_768, True)
 
 
+def test_a_secret_at_the_cut_and_one_that_is_escaped_are_masked(
+    assistant: Assistant, kept: Kept, tmp_path: Path
+) -> None:
+    escaped = 'quote" and \\ backslash, 0123456789'
+    (config_folder(tmp_path) / "env").write_text(f"SHOP_KEY='{escaped}'\n", encoding="utf-8")
+    kept.event("e1e1e1e1", data={"text": "x" * (MAX_BODY_BYTES - 20) + escaped})
+    kept.event("e2e2e2e2", data={"text": escaped})
+    for event_id in ("e1e1e1e1", "e2e2e2e2"):
+        assert "quote" not in assistant.text("get_event_body", id=event_id)
+
+
 def test_a_raw_body_its_headers_and_a_known_secret_never_leave(assistant: Assistant, kept: Kept) -> None:
     raw = Event(
         "e1e1e1e1", "/sources/web", "signup.created", rfc3339(NOW), "0" * 64, {"key": f"it is {SECRET}!"},

@@ -1,7 +1,7 @@
-"""The message of an event that its provider could not deliver: a request, as it was or would have been sent.
+"""The message of a recovered event: the request that its provider sent in vain, or would have sent.
 
-A JSON object `{"source": …, "headers": [[name, value], …], "body": …}`, compressed by zlib, because a bus takes less
-than a source does. receive takes it from the topic RECOVERED.
+It is a JSON object `{"source": …, "headers": [[name, value], …], "body": …}`. It is compressed by zlib, because a
+source accepts larger bodies than a bus does. receive gets it from the topic RECOVERED.
 """
 
 import json
@@ -12,24 +12,26 @@ from shared import errors, ports
 from shared.jsontext import Json, list_at
 
 MAX_MESSAGE_BYTES: Final = 700 * 1024
-"""SQS takes 1 MiB, in base64."""
+"""SQS accepts messages of 1 MiB, and this data is in base64 there."""
 MAX_DECODED_BYTES: Final = 40 * 1024 * 1024
-"""The largest body that a source takes, 10 MiB, is longer in JSON."""
+"""A source accepts bodies of 10 MiB, and JSON escapes make them longer."""
 
 
 class RecoveredRequest(NamedTuple):
-    """A request of the source's sender. The names of headers are in lower case."""
+    """A webhook request of the source's provider. The names of headers are in lower case."""
 
     source: str
     headers: tuple[tuple[str, str], ...]
     body: str
 
     def message(self) -> ports.BusMessage | None:
-        """Return the message; None if it is too large for a bus."""
+        """Return the message for the bus; None if it is too large."""
         headers: list[Json] = [[name, value] for name, value in self.headers]
         document: Json = {"source": self.source, "headers": headers, "body": self.body}
         data = zlib.compress(json.dumps(document).encode())  # in ASCII: the body may have half a surrogate pair
-        return ports.BusMessage(data, {"source": self.source}) if len(data) <= MAX_MESSAGE_BYTES else None
+        if len(data) > MAX_MESSAGE_BYTES:
+            return None
+        return ports.BusMessage(data, {"source": self.source})
 
 
 def read_recovered(data: bytes) -> RecoveredRequest:
@@ -46,7 +48,7 @@ def read_recovered(data: bytes) -> RecoveredRequest:
 
 
 def readable(data: bytes) -> bytes:
-    """Return the JSON of a message, for a person; the data as it is if it is not compressed."""
+    """Return the message's JSON for a person to read; the data itself if it is not compressed."""
     try:
         return _decompressed(data)
     except zlib.error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from functions.notify.digests.closing import Closer
     from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
-    from functions.notify.waiting.beside import Beside, Task
+    from functions.notify.waiting.side_tasks import SideTasks, Task
     from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
     from shared.journal import Journal
@@ -77,7 +77,7 @@ def service() -> entry.Service:
         groups=_groups(notifier),
         pauses=pauses.Pauses(states, destinations_or_exit()),
         monitor=_monitor(notifier, alerts) if alerts else None,
-        beside=_beside(context, bus, journal, alerts),
+        side_tasks=_side_tasks(context, bus, journal, alerts),
     )
     return entry.Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
 
@@ -122,22 +122,22 @@ def _monitor(notifier: Notifier, alerts: "AlertPublisher") -> "Monitor":
     return Monitor(alerts, list(notifier.destinations.configured), notifier.ledger, _records, notifier.clock)
 
 
-def _beside(
+def _side_tasks(
     context: Context, bus: ports.Bus, journal: "Journal | None", alerts: "AlertPublisher | None"
-) -> "Beside | None":
-    """Return the work beside the sweep; None if there is none."""
+) -> "SideTasks | None":
+    """Return the tasks beside the sweep; None if there are none."""
     if not {"hooks", "recover"} & slice_or_exit("notify").keys():
         return None
-    from functions.notify.waiting.beside import Beside
+    from functions.notify.waiting.side_tasks import SideTasks
 
     tasks = [_renewals(context, alerts)] if "hooks" in slice_or_exit("notify") else []
     tasks += [_recovery(context, bus, journal, alerts)] if "recover" in slice_or_exit("notify") else []
-    return Beside(tasks, context.clock)
+    return SideTasks(tasks, context.clock)
 
 
 def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
     from functions.notify import hook_expiry
-    from functions.notify.waiting.beside import Task
+    from functions.notify.waiting.side_tasks import Task
 
     expiry = hook_expiry.HookExpiry(
         mappings_at(slice_or_exit("notify"), "hooks"),
@@ -153,11 +153,11 @@ def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
 
 def _recovery(context: Context, bus: ports.Bus, journal: "Journal | None", alerts: "AlertPublisher | None") -> "Task":
     from functions.notify.recovery import recovery
-    from functions.notify.waiting.beside import Task
+    from functions.notify.waiting.side_tasks import Task
 
-    found = recovery.read_recovery_settings(slice_or_exit("notify"))
+    recovery_settings = recovery.read_recovery_settings(slice_or_exit("notify"))
     recovering = recovery.Recovery(
-        found, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
+        recovery_settings, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
     )
     return Task("recovering events", recovery.CONTINUED_SECONDS, recovering.run)
 

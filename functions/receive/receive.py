@@ -308,7 +308,7 @@ class Receiver:
             fields = locations.RequestFields(request, admission.requested_url(request, source))
             signed = SignedRequest(source, auth, fields, parsed.by_body) if auth.signs_content else None
         else:
-            request = recovered.request_of(sent, source, sent.body)
+            request = recovered.request_with_body(sent, source, sent.body)
             parsed = parsing.read_data(source, request, self.limits)
         event_data = _checked(source, parsed.data)
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets, is_recovered=True)
@@ -322,8 +322,8 @@ class Receiver:
         """Return the request with the bytes that its signature verifies. Raises Rejected and Temporary."""
         from functions.receive import recovered
 
-        for body in recovered.written_bodies(sent.body):
-            request = parsing.as_sent_by_provider(source, recovered.request_of(sent, source, body))
+        for body in recovered.possible_bodies(sent.body):
+            request = parsing.as_sent_by_provider(source, recovered.request_with_body(sent, source, body))
             fields = locations.RequestFields(request, admission.requested_url(request, source))
             try:
                 return request, await self._verify_signature(source, request, fields, secrets, now)

@@ -1,11 +1,11 @@
-"""Events that a provider could not deliver, read from its API by notify's sweep or by `hookchain recover`.
+"""The requests of recovered events, which notify's sweep or `hookchain recover` read from the provider's API.
 
-A source says in which way such an event is authenticated:
+There are two ways to authenticate such an event. The provider's entry in functions/notify/recovery/ says which is used:
 
-    signature  The message has the headers of the original request. Its body is written again until the signature in
-               them verifies it. So it has the bytes of the original, and everything that follows from them.
-    listed     The message has the event as the provider's API lists it, over TLS, to the holder of a token. Its id is
-               in the body, and the same as the original's; other parts may differ.
+    signature  The message has the headers of the original request. The body is written in several forms until the
+               signature verifies one of them. So the event has the bytes of the original.
+    listed     The message has the event as the provider's API lists it, over TLS, to the holder of a token. The body
+               has the id of the original, but other parts may differ.
 """
 
 import re
@@ -25,45 +25,48 @@ NOT_WRITTEN: Final = (
 )
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-f]{4})|.)")
-"""An escape of a character by its number, whose digits are the group, or any other."""
-_OF_HTML: Final = re.compile("[<>&\u2028\u2029]")
+"""A JSON escape. The group is the number of a character in lower case, if the escape has one."""
+_ESCAPED_FOR_HTML: Final = re.compile("[<>&\u2028\u2029]")
 
 
-def request_of(sent: RecoveredRequest, source: Source, text: str) -> http.Request:
-    """Return the request with this text as its body. Raises Rejected."""
+def request_with_body(recovered: RecoveredRequest, source: Source, text: str) -> http.Request:
+    """Return the recovered request with this text as its body. Raises Rejected."""
     body = text.encode("utf-8", "surrogatepass")
     if len(body) > source.max_body_bytes:
         raise http.body_too_large(source.max_body_bytes)
-    return http.Request("POST", f"/{source.name}", "", sent.headers, body)
+    return http.Request("POST", f"/{source.name}", "", recovered.headers, body)
 
 
-def written_bodies(text: str) -> Iterator[str]:
-    """Yield the ways in which senders write the same JSON, which has no white space between its values.
+def possible_bodies(text: str) -> Iterator[str]:
+    """Yield the forms in which senders write this JSON, which has no white space between its values.
 
-    The first is GitHub's, with escapes in upper case, as @octokit/webhooks 9.26 verifies a payload that was parsed.
+    The first form is GitHub's, with escapes in upper case, as @octokit/webhooks 9.26 verifies a parsed payload.
 
-    >>> [*written_bodies('["é"]')]
+    >>> [*possible_bodies('["é"]')]
     ['["é"]', '["\\\\u00E9"]', '["\\\\u00e9"]']
     """
-    seen: set[str] = set()
-    for each in (text, _OF_HTML.sub(_escape, text), text.replace("/", "\\/")):
-        for written in (each, _NOT_ASCII.sub(_escape, each)):
-            for body in (_ESCAPE.sub(_in_upper_case, written), written):
-                if body not in seen:
-                    seen.add(body)
+    yielded: set[str] = set()
+    html_safe = _ESCAPED_FOR_HTML.sub(_escape, text)
+    with_escaped_slashes = text.replace("/", "\\/")
+    for form in (text, html_safe, with_escaped_slashes):
+        for variant in (form, _NOT_ASCII.sub(_escape, form)):
+            for body in (_ESCAPE.sub(_in_upper_case, variant), variant):
+                if body not in yielded:
+                    yielded.add(body)
                     yield body
 
 
-def _in_upper_case(found: re.Match[str]) -> str:
-    return f"\\u{found[1].upper()}" if found[1] else found[0]
+def _in_upper_case(escape: re.Match[str]) -> str:
+    return f"\\u{escape[1].upper()}" if escape[1] else escape[0]
 
 
-def _escape(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be", "surrogatepass")
+def _escape(character: re.Match[str]) -> str:
+    """Return the character as JSON escapes of its UTF-16 code units."""
+    units = character[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def verify_identified(events: Iterable[Event]) -> None:
-    """Reject an event of the API without the id by which its original is found. Raises Rejected."""
+    """Reject an event without an id: it could not be recognized as the original. Raises Rejected."""
     if any(event.deliveryid is None for event in events):
         raise errors.Rejected("invalid_delivery_id", "the event that the provider's API lists has no id")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from functions.notify.alerts.alert import Alert, read_record, time_in
 from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, UnknownHook, Window, types_pattern
 from functions.notify.recovery.kinds import KINDS
-from functions.notify.waiting.beside import LIMIT_SECONDS
+from functions.notify.waiting.side_tasks import LIMIT_SECONDS
 from shared import errors, logs, ports
 from shared.credential_masks import masked
 from shared.event import event_id

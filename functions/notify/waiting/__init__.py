@@ -7,6 +7,7 @@
     caps.py       `rate` and `in_flight` of a destination, over all instances; rate.py has the times of a rate
     routes.py     a route whose step asked a system that did not respond
     sweep.py      publishes what is due
+    side_tasks.py tasks that run beside the sweep
 
 The order in which these are asked is in the first lines of attempt.py.
 """

@@ -2,8 +2,8 @@
 
 A sweep purges old rows, checks what alerts are about, closes groups of digests, and publishes what is due: pages of
 rows, several at once. Each row is moved ten minutes ahead before it is published, so that it is due again if this
-process dies in between. Sweeps may overlap: only one of them moves a row. What asks other systems runs beside the sweep
-(beside.py).
+process dies in between. Sweeps may overlap: only one of them moves a row. Tasks beside the sweep send the requests to
+other systems (side_tasks.py).
 
 Ten thousand deliveries that failed together are due together. A destination that has just come back gets at most
 MAX_PER_SECOND of them a second. The others wait for their turn, and deliveries to other destinations pass them.
@@ -30,7 +30,7 @@ from shared.subscribers.names import SEPARATOR
 if TYPE_CHECKING:
     from functions.notify.alerts.monitor import Monitor
     from functions.notify.digests.closing import Closer
-    from functions.notify.waiting.beside import Beside
+    from functions.notify.waiting.side_tasks import SideTasks
 
 PURGE_EVERY_SECONDS: Final = 3_600.0
 """A sweep that purges also looks for whatever is due, however old it is."""
@@ -158,16 +158,16 @@ class Sweeper:
         pauses: Pauses | None = None,
         groups: "Closer | None" = None,
         monitor: "Monitor | None" = None,
-        beside: "Beside | None" = None,
+        side_tasks: "SideTasks | None" = None,
     ) -> None:
         """`looks_ahead`: publish at its time what is due before the next sweep, too.
 
-        `groups`: None if none gathers; `monitor`: None if nobody gets alerts; `beside`: None if there is no such work.
+        `groups`: None if none gathers; `monitor`: None if nobody gets alerts; `side_tasks`: None if there are none.
         """
         self._ledger = ledger
         self._groups = groups
         self._monitor = monitor
-        self._beside = beside
+        self._side_tasks = side_tasks
         self._bus = bus
         self._clock = clock
         self._sleep = sleep
@@ -185,14 +185,14 @@ class Sweeper:
 
         Returns how many deliveries were published. Raises Temporary; rows that were not moved or published stay due.
         """
-        if self._beside is None:
+        if self._side_tasks is None:
             return await self._sweep()
-        self._beside.start()
+        self._side_tasks.start()
         try:
             return await self._sweep()
         finally:
             if self._looks_ahead:
-                await self._beside.finish()
+                await self._side_tasks.finish()
 
     async def _sweep(self) -> int:
         start = self._clock.now()

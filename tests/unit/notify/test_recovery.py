@@ -18,7 +18,7 @@ from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
 from functions.notify.recovery import recovery
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry
-from functions.receive.recovered import written_bodies
+from functions.receive.recovered import possible_bodies
 from functions.receive.source import RECOVERED_NAME
 from shared.cloud.kept_by_key import DocumentRecords
 from shared.cloud.local.documents import LocalDocuments
@@ -315,7 +315,7 @@ async def test_the_body_is_written_as_its_sender_wrote_it(text: str) -> None:
 
 
 def test_a_text_of_ascii_is_written_in_one_way() -> None:
-    assert [*written_bodies('{"a":1}')] == ['{"a":1}']
+    assert [*possible_bodies('{"a":1}')] == ['{"a":1}']
 
 
 async def test_an_event_that_is_too_large_for_the_bus_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -533,7 +533,7 @@ from functions.notify import wiring
 async def sweep():
     sweeper = wiring.service().sweeper
     await sweeper.sweep()
-    await sweeper._beside.finish()
+    await sweeper._side_tasks.finish()
 
 asyncio.run(sweep())
 """

@@ -1,11 +1,11 @@
-"""Work beside the sweep: started at its time, bounded, and no delay for a row that is due."""
+"""Tasks beside the sweep: started at their time, bounded, and no delay for a row that is due."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from functions.notify.waiting.beside import Beside, Task
+from functions.notify.waiting.side_tasks import SideTasks, Task
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import RetryLater
 from shared.errors import Temporary
@@ -34,11 +34,11 @@ async def hang() -> None:
 
 async def test_a_task_runs_when_its_time_has_come() -> None:
     work, clock = Work(), FakeClock()
-    beside = Beside([Task("asking", 60.0, work)], clock)
+    side_tasks = SideTasks([Task("asking", 60.0, work)], clock)
     for seconds, runs in ((0, 1), (59, 1), (1, 2), (-3_600, 3)):  # at last, somebody set the clock back
         clock.advance(seconds)
-        beside.start()
-        await beside.finish()
+        side_tasks.start()
+        await side_tasks.finish()
         assert work.runs == runs
 
 
@@ -53,9 +53,9 @@ async def test_a_task_runs_when_its_time_has_come() -> None:
 async def test_a_task_that_fails_or_hangs_is_a_line_in_the_log(
     result: Exception, severity: str, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    beside = Beside([Task("asking", 60.0, Work(result))], FakeClock(), limit_seconds=0.01)
-    beside.start()
-    await beside.finish()
+    side_tasks = SideTasks([Task("asking", 60.0, Work(result))], FakeClock(), limit_seconds=0.01)
+    side_tasks.start()
+    await side_tasks.finish()
     line = capsys.readouterr().out
     assert f'"severity": "{severity}"' in line or f'"severity":"{severity}"' in line
     assert "asking failed" in line
@@ -65,12 +65,12 @@ async def test_a_task_that_fails_or_hangs_is_a_line_in_the_log(
 
 async def test_a_task_that_hangs_is_not_started_again_and_stops_no_other() -> None:
     hanging, other, clock = Work(hang), Work(), FakeClock()
-    beside = Beside([Task("hanging", 60.0, hanging), Task("other", 60.0, other)], clock, limit_seconds=0.1)
+    side_tasks = SideTasks([Task("hanging", 60.0, hanging), Task("other", 60.0, other)], clock, limit_seconds=0.1)
     for _ in range(2):
-        beside.start()
+        side_tasks.start()
         await asyncio.sleep(0)
         clock.advance(60)
-    await beside.finish()
+    await side_tasks.finish()
     assert (hanging.runs, other.runs) == (1, 2)
 
 
@@ -87,11 +87,16 @@ async def test_due_rows_wait_for_no_task(looks_ahead: bool) -> None:
             await asyncio.sleep(0)
         published.append(len(notifier.bus.on(DELIVERIES)))
 
-    beside = Beside([Task("asking", 60.0, Work(look))], notifier.clock)
+    side_tasks = SideTasks([Task("asking", 60.0, Work(look))], notifier.clock)
     sweeper = Sweeper(
-        notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, looks_ahead=looks_ahead, beside=beside
+        notifier.ledger,
+        notifier.bus,
+        notifier.clock,
+        notifier.clock.sleep,
+        looks_ahead=looks_ahead,
+        side_tasks=side_tasks,
     )
     assert await sweeper.sweep() == 1
     assert published == ([1] if looks_ahead else [])
-    await beside.finish()
+    await side_tasks.finish()
     assert published == [1]

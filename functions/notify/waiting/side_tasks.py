@@ -1,8 +1,8 @@
-"""Work beside the sweep: what asks other systems now and then, and delays no row that is due.
+"""Tasks that run beside the sweep. They send requests to other systems, and delay no row that is due.
 
-A sweep starts the tasks whose time has come, and publishes rows while they run. Where another sweep comes a minute
-later, it ends only after them, because nothing runs after its answer. On this machine, a sweep comes each second and
-does not wait for them.
+A sweep starts the tasks whose time has come, and publishes due rows while they run. On a cloud, the sweep waits for the
+tasks at its end, because the platform may stop the process after the answer. Locally, a sweep comes each second and
+does not wait.
 """
 
 import asyncio
@@ -15,18 +15,21 @@ from shared.logs import log
 from shared.ports import Clock
 
 LIMIT_SECONDS: Final = 20.0
-"""The time of a task in one sweep."""
+"""The longest time that a task may run."""
 
 
 class Task(NamedTuple):
-    """Work that is done every so many seconds. `name` is for the log: a task reports what it expects to fail itself."""
+    """Work that is started every `every_seconds`. `name` is for the log.
+
+    `run` logs the faults that it expects. What it raises is logged as a failure of the task.
+    """
 
     name: str
     every_seconds: float
     run: Callable[[], Awaitable[None]]
 
 
-class Beside:
+class SideTasks:
     def __init__(self, tasks: Sequence[Task], clock: Clock, limit_seconds: float = LIMIT_SECONDS) -> None:
         self._tasks = tasks
         self._clock = clock
@@ -35,34 +38,35 @@ class Beside:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
-        """Start the tasks whose time has come, except for those that an earlier sweep started and that still run."""
+        """Start the tasks whose time has come, except for a task that still runs since an earlier sweep."""
         now = self._clock.now()
         for task in self._tasks:
             started_at = self._started_at.get(task.name)
-            has_time = started_at is None or not started_at <= now < started_at + task.every_seconds
+            is_due = started_at is None or not started_at <= now < started_at + task.every_seconds
             running = self._running.get(task.name)
-            if has_time and (running is None or running.done()):
+            if is_due and (running is None or running.done()):
                 self._started_at[task.name] = now
                 self._running[task.name] = asyncio.create_task(self._run(task))
 
     async def finish(self) -> None:
-        """Wait until no task runs. Each ends in time."""
+        """Wait until no task runs, for `limit_seconds` at most."""
         if self._running:
             await asyncio.wait(self._running.values())
 
     async def _run(self, task: Task) -> None:
+        """Run the task and log its failure."""
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._limit_seconds):
                 await task.run()
         except TimeoutError:
             text = f"it did not end within {self._limit_seconds:.0f} s"
-            _log_fault("WARNING", task, started, Temporary("host_unreachable", text))
+            _log_failure("WARNING", task, started, Temporary("host_unreachable", text))
         except HookchainError as error:
-            _log_fault("WARNING", task, started, error)
+            _log_failure("WARNING", task, started, error)
         except Exception as error:
-            _log_fault("ERROR", task, started, Temporary("internal_error", place_of(error)))
+            _log_failure("ERROR", task, started, Temporary("internal_error", place_of(error)))
 
 
-def _log_fault(severity: str, task: Task, started: float, fault: HookchainError) -> None:
+def _log_failure(severity: str, task: Task, started: float, fault: HookchainError) -> None:
     log(severity, f"{task.name} failed", started, function="notify", code=fault.code, detail=fault.detail)

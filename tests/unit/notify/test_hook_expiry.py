@@ -205,7 +205,7 @@ from functions.notify import wiring
 async def sweep():
     sweeper = wiring.service().sweeper
     await sweeper.sweep()
-    await sweeper._beside.finish()
+    await sweeper._side_tasks.finish()
 
 asyncio.run(sweep())
 """

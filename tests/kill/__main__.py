@@ -7,6 +7,7 @@ Examples:
   python -m tests.kill --destinations all --hang
   python -m tests.kill --platform aws --hang
   python -m tests.kill --serve --with partition,pause,disk,clock
+  python -m tests.kill --serve --slow-disk 0.1 --events 1000 --rate 20
 """
 
 import argparse
@@ -49,7 +50,8 @@ def main() -> int:
     storm = Storm(options.events, options.rate, options.seed, options.kills, troubles, options.seconds)
     # Events are posted for as long as something is disturbed, however many there are.
     rate = min(options.rate, options.events / max(1.0, 1.2 * busy_seconds(storm)))
-    storm = replace(storm, rate=rate, destinations=destinations, hangs=options.hang, serves=options.serve)
+    storm = replace(storm, rate=rate, destinations=destinations, hangs=options.hang)
+    storm = replace(storm, serves=options.serve, commit_seconds=options.slow_disk)
     with tempfile.TemporaryDirectory() as folder:
         outcome = kill_test(Path(folder), storm)
     print(outcome)
@@ -82,6 +84,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each of them lasts [60]")
     parser.add_argument(
         "--hang", action="store_true", help="let one more destination and a step's API hang until the kills are over"
+    )
+    parser.add_argument(
+        "--slow-disk", type=float, default=0.0, metavar="S", help="each commit takes S seconds longer [0]"
     )
     parser.add_argument("--serve", action="store_true", help="run `hookchain serve` instead of `hookchain dev`")
     options = parser.parse_args()

@@ -90,6 +90,7 @@ class Storm:
     `destinations`: names of DESTINATIONS; each event goes to all of them.
     `hangs`: a destination and the API of a step, which each event needs too, hang until the kills are over.
     `serves`: the pipe is `hookchain serve`, whose bus has no faults of its own.
+    `commit_seconds`: how much longer each commit takes, as on a slow disk.
     """
 
     events: int
@@ -103,6 +104,7 @@ class Storm:
     destinations: Sequence[str] = ("mail",)
     hangs: bool = False
     serves: bool = False
+    commit_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
         environ = {
             **clock.environ,
             "DISTURBED_PORTS": json.dumps(cable.ports if cable else {}),
+            "DISTURBED_COMMIT": str(storm.commit_seconds),
             "DISTURBED_REMOVED": storm.removed,
             "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks"),
             "SENDGRID_API_KEY": "SG.of-the-kill-test",

@@ -2,15 +2,20 @@
 
 DISTURBED_CLOCK    a file of eight bytes: by how many seconds this machine's clock is wrong, changed while it runs
 DISTURBED_PORTS    {"20005": 31000}: what is sent to the first port goes through the second, where a proxy listens
+DISTURBED_COMMIT   how many seconds longer each commit of SQLite takes, as on a slow disk
 DISTURBED_REMOVED  `deduplication`: the ledger lets every claim have its delivery, to show that the test sees it
 """
 
 import json
 import mmap
 import os
+import sqlite3
 import struct
 import time
+from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Literal
 
 if path := os.environ.get("DISTURBED_CLOCK"):
     with Path(path).open("rb") as file:
@@ -34,6 +39,17 @@ if text := os.environ.get("DISTURBED_PORTS"):
         return await CONNECT(self, deadline)
 
     HttpClient._connect = connect_through_proxy  # type: ignore[method-assign]
+
+if commit_seconds := float(os.environ.get("DISTURBED_COMMIT") or 0.0):
+
+    class SlowConnection(sqlite3.Connection):
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        ) -> Literal[False]:
+            time.sleep(commit_seconds)
+            return super().__exit__(kind, error, at)
+
+    vars(sqlite3)["connect"] = partial(sqlite3.connect, factory=SlowConnection)
 
 if os.environ.get("DISTURBED_REMOVED") == "deduplication":
     from shared import ledger_rules

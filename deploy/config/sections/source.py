@@ -453,6 +453,8 @@ def _hook_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[s
         yield "hook", "needs the provider's own auth scheme and its `secret`, without `auth`"
     elif kind.variant and source.variant not in (None, kind.variant):
         yield "hook", f"uses the variant {kind.variant!r} of {entry.name}, and the source has {source.variant!r}"
+    elif source.hook.token == source.secret:
+        yield "hook", _one_secret("token", source.hook.token)
     elif kind.places and not source.hook.at:
         yield "hook", f"at is missing: where the hook is, such as {kind.examples}"
     elif source.hook.renew and not kind.expiry:
@@ -488,8 +490,14 @@ def _compiled_renewal(hook: HookConfig, kind: HookKind) -> JsonObject:
     }
 
 
+def _one_secret(key: str, name: str) -> str:
+    return f"{key} {name!r} is also the source's `secret`, which signs events. Store the API token under another name"
+
+
 _IDENTITY: Final = ("auth", "id", "batch")
 """The settings by which a recovered event would have another id than its original."""
+_READING: Final = ("body", "unwrap", "unpack")
+"""The settings by which the id in the body that the API lists would not be read."""
 
 
 def _recover_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
@@ -499,9 +507,14 @@ def _recover_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tupl
     if kind is None:
         *others, last = sorted(each.title for each in RECOVERY_KINDS.values())
         yield "recover", f"Hookchain recovers no events of {entry.name}, only of {', '.join(others)} and {last}"
-    elif own := [key for key in _IDENTITY if key in source.model_fields_set]:
+        return
+    reading = _READING if kind.authenticated == "listed" else ()
+    own = [key for key in (*_IDENTITY, *reading) if key in source.model_fields_set]
+    if own:
         rule = "a recovered event must have the id of its original, which is the provider's own"
         yield "recover", f"cannot be used together with `{own[0]}`: {rule}"
+    elif source.recover.secret == source.secret:
+        yield "recover", _one_secret("secret", source.recover.secret)
     elif kind.has_places != bool(source.recover.repositories):
         advice = "is missing: such as acme/shop" if kind.has_places else f"has no meaning for {entry.name}; take it out"
         yield "recover", f"repositories {advice}"

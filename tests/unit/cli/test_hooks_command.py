@@ -696,6 +696,7 @@ def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World
         ("provider: github, secret: s, hook: {token: t, at: a/..}", "at: must be such as acme/shop or acme"),
         ("provider: stripe, secret: s, hook: {token: t, at: acme}", "at: Stripe has one place only; got 'acme'"),
         ("provider: stripe, secret: s, hook: {token: t, renew: true}", "the webhooks of Stripe do not expire. Remove"),
+        ("provider: stripe, secret: s, hook: {token: s}", "token 's' is also the source's `secret`"),
         ("provider: github, auth: none, hook: {token: t, at: a/b}", "needs the provider's own auth scheme"),
         (
             "provider: gitlab, secret: s, variant: signing_token, hook: {token: t, at: groups/a}",

@@ -36,6 +36,8 @@ GITHUB = "provider: github, secret: k, recover: {secret: token, repositories: ac
         ("provider: stripe, secret: k, recover: {secret: t, redeliver: true}", "Stripe cannot deliver an event again"),
         (f"{GITHUB}, id: data.id", "cannot be used together with `id`"),
         (f"{GITHUB}, auth: none", "cannot be used together with `auth`"),
+        ("provider: stripe, secret: k, body: text, recover: {secret: t}", "cannot be used together with `body`"),
+        ("provider: stripe, secret: k, recover: {secret: k}", "secret 'k' is also the source's `secret`"),
         ("bus: {pubsub: orders}, recover: {secret: t}", "`recover` "),
     ],
 )

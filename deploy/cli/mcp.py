@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.main import version
 from deploy.config.configured import add_configuration
-from deploy.platforms.choice import add_platform, add_state, chosen_kind
+from deploy.platforms.choice import add_platform, add_state, verify_platform
 from shared import mcp
 from shared.jsontext import JsonObject
 
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    chosen_kind(options)  # a usage error is reported now, and not by the first tool
+    verify_platform(options)  # a usage error is reported now, and not by the first tool
 
     def load_tools() -> Mapping[str, mcp.Tool]:
         # Imported here, because it is slow to import: see the top of this module.
@@ -52,6 +52,8 @@ def _run(options: argparse.Namespace) -> int:
 
         return tools_of(Session(options))
 
+    if sys.stdin.isatty():
+        print("Waiting for the messages of an assistant's program; press Ctrl-D to stop.", file=sys.stderr)
     server = mcp.ToolServer(version(), INSTRUCTIONS, load_tools)
     with _own_streams() as (messages, replies):
         serve(server, messages, replies)

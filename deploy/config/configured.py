@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.config import checkout, compiler, config_file
+from deploy.config import checkout, config_file
 from shared.jsontext import Json, JsonObject
 
 
@@ -57,6 +57,9 @@ def configured(options: argparse.Namespace) -> Configured:
 
 def configured_at(path: Path | None, environ: Mapping[str, str]) -> Configured:
     """Raises ConfigFaults."""
+    # Imported here, because it is slow to import, and `hookchain mcp` must answer its first message within a second.
+    from deploy.config import compiler
+
     file = compiler.read_config(path, environ)
     return Configured(environ, path, file.document, compiler.compile_config(file))
 

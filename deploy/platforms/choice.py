@@ -74,7 +74,14 @@ def open_platform(options: argparse.Namespace, environ: Mapping[str, str]) -> "P
 
 
 def chosen_kind(options: argparse.Namespace) -> "PlatformKind":
-    """Return the kind of platform. Raises UsageError for an option of another one, which may name what is meant."""
+    """Return the kind of platform. Raises UsageError."""
+    verify_platform(options)
+    kind: PlatformKind = importlib.import_module(PLATFORMS[options.platform].module).KIND
+    return kind
+
+
+def verify_platform(options: argparse.Namespace) -> None:
+    """Raise UsageError for an option of another platform, which may name what is meant."""
     chosen = PLATFORMS[options.platform]
     for name in TARGET_OPTIONS:
         if getattr(options, name) is not None and name not in chosen.options:
@@ -82,8 +89,6 @@ def chosen_kind(options: argparse.Namespace) -> "PlatformKind":
             raise UsageError(f"--{name}: needs {takers}; got --platform {options.platform}")
     if not is_local(options) and getattr(options, "state", None) not in {None, state_folder()}:
         raise UsageError(f"--state: has no effect with --platform {options.platform}")
-    kind: PlatformKind = importlib.import_module(chosen.module).KIND
-    return kind
 
 
 def same_platform(options: argparse.Namespace) -> str:

@@ -3,6 +3,8 @@
 import argparse
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,7 @@ from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
 from tests.fakes.command import Command, as_objects
 from tests.fakes.kept import NOW, OTHER, TELL, Kept
+from tests.processes import ROOT
 
 SECRET: Final = "whsec-of-the-shop-0123456789"
 CANARY: Final = "canary-of-the-body"
@@ -401,6 +404,13 @@ def test_nothing_is_changed_that_cannot_be_recorded(
 
 
 # The messages on the streams
+
+
+def test_the_first_message_is_answered_before_anything_slow_is_imported() -> None:
+    """Some clients give up on a server that does not answer within a second."""
+    script = "import sys, deploy.cli.mcp; print(*{'pydantic', 'jinja2', 'jmespath'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 def test_one_message_a_line_is_answered_until_the_input_ends(assistant: Assistant) -> None:

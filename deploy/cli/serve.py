@@ -93,7 +93,9 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _options(chosen: argparse.Namespace) -> setup.Options:
-    production = Production(chosen.listen, chosen.tls_certificate, chosen.tls_key, chosen.adopt, chosen.yes)
+    # Whole paths: a function runs in its own folder.
+    certificate, key = (path and path.absolute() for path in (chosen.tls_certificate, chosen.tls_key))
+    production = Production(chosen.listen, certificate, key, chosen.adopt, chosen.yes)
     return setup.Options(
         platform=setup.PLATFORMS[0],
         config=chosen.config,

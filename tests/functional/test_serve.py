@@ -19,7 +19,7 @@ from typing import Final
 import pytest
 
 from tests.ports import free_port
-from tests.processes import is_open, wait_for
+from tests.processes import ROOT, is_open, wait_for
 from tests.stack import Stack, running
 
 KEY: Final = "a-long-key-of-the-shop"
@@ -186,7 +186,8 @@ def test_https_is_served_with_the_certificate_and_the_one_that_replaces_it(tmp_p
     port = free_port()
     certificate, key = write_certificate(tmp_path)
     host = "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"
-    options = ["--listen", f"{host}:{port}", "--tls-certificate", str(certificate), "--tls-key", str(key)]
+    beside = os.path.relpath(certificate, ROOT)  # the functions run in other folders than the command
+    options = ["--listen", f"{host}:{port}", "--tls-certificate", beside, "--tls-key", str(key)]
     with running(tmp_path, config_for(crm), ENVIRON, options, log_level="INFO", serves=True) as stack:
         wait_for(lambda: is_open(port))
         first = ssl.create_default_context(cafile=str(certificate))

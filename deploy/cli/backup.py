@@ -49,6 +49,8 @@ def _backup(options: argparse.Namespace) -> int:
     if not (state / LEDGER).is_file():
         raise CommandError(f"{state} has no deliveries to back up. Name another folder with --state")
     file: Path = options.file
+    if file.exists() and not file.is_file():  # the backup would take the place of /dev/null
+        raise CommandError(f"{file}: must be the name of a file; got a folder, a pipe or a device")
     manifest = backups.write_backup(state, file.absolute(), time.time(), environ_with(own_env_file()))
     print(f"{file}: {count_of(file.stat().st_size, 'byte')}, the state of {rfc3339(manifest.created_at)}")
     if manifest.secrets:

@@ -201,3 +201,13 @@ def test_another_file_is_rejected_and_the_state_stays(tmp_path: Path, content: b
     with pytest.raises(AssertionError, match="must be a whole backup that `hookchain backup` wrote"):
         hookchain(tmp_path / "state", "restore", str(tmp_path / "file"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "state"]
+
+
+@pytest.mark.parametrize("target", ["state", "pipe"])
+def test_a_backup_replaces_nothing_but_a_file(tmp_path: Path, target: str) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "ledger.db").touch()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(AssertionError, match="must be the name of a file; got a folder, a pipe or a device"):
+        hookchain(tmp_path / "state", "backup", str(tmp_path / target))
+    assert (tmp_path / "pipe").is_fifo()

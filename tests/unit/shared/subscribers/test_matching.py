@@ -61,7 +61,8 @@ def test_a_filter_reads_the_id_type_timestamp_and_data_of_an_event(text: str) ->
     ("text", "rule"),
     [
         ("{{ data.total }}", "must be a JMESPath expression: column 2"),
-        ("subject == 'x'", "there is no 'subject'"),
+        ("subject == 'x'", "must be a JMESPath expression: there is no 'subject'"),
+        ("nope(data)", "must be a JMESPath expression: JMESPath has no function 'nope'"),
         ("[data, data]", "that makes a list"),
         ("sort_by(data, &a)", "has no sort_by"),
         ("length(&data)", "has no `&`"),

@@ -45,8 +45,8 @@ def masked(text: str, credentials: Sequence[str]) -> str:
     return text
 
 
-_END_OF_BASE64: Final = rb"(?:[a-z0-9+/_-]={1,2})?"
-"""The last character with its padding, which has bits of the credential's last byte."""
+_END_OF_BASE64: Final = rb"(?:[a-z0-9+/_-](?:={1,2}|(?![a-z0-9+/_-])))?"
+"""The last character, with or without padding, which has bits of the credential's last byte."""
 _ESCAPE: Final = re.compile(
     rb"%[0-9a-f]{2}|\\u(?:d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|[0-9a-f]{4})|\\[\"\\/bfnrt]|&#?[0-9a-z]{1,8};"
 )

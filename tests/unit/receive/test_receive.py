@@ -467,6 +467,7 @@ async def test_each_item_of_a_batch_is_without_it() -> None:
         "Bearer {0}",
         "{0}",
         *(f"Basic {base64.b64encode(user + TOKEN.encode()).decode()}" for user in (b"user:", b"u:", b"ab:")),
+        *(base64.urlsafe_b64encode(user + TOKEN.encode()).decode().rstrip("=") for user in (b"user:", b"u:", b"ab:")),
         f"x={quote_plus(TOKEN)}",
         json.dumps(TOKEN).upper(),
         TOKEN.encode().hex(),
@@ -489,7 +490,7 @@ async def test_a_password_that_a_proxy_copied_is_not_kept(auth: str, presented: 
     assert ["x-other", "kept"] in kept
     shown = f"{event.rawheaders}{event.rawbody}".lower()
     assert shown.count("***") == 3
-    assert not re.search(r"\*\*\*.=", shown), "the last character in base64 has bits of the token"
+    assert not re.search(r'\*\*\*[^b"\\]["=]', shown), "the last character in base64 has bits of the token"
     for spelling in (TOKEN, quote_plus(TOKEN), TOKEN.encode().hex(), base64.b64encode(TOKEN.encode()).decode()[:20]):
         assert spelling.lower() not in shown
 

@@ -508,7 +508,7 @@ def _recover_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tupl
         *others, last = sorted(each.title for each in RECOVERY_KINDS.values())
         yield "recover", f"Hookchain recovers no events of {entry.name}, only of {', '.join(others)} and {last}"
         return
-    reading = _READING if kind.authenticated == "listed" else ()
+    reading = _READING if kind.authentication == "listed" else ()
     own = [key for key in (*_IDENTITY, *reading) if key in source.model_fields_set]
     if own:
         rule = "a recovered event must have the id of its original, which is the provider's own"

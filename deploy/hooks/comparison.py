@@ -1,4 +1,4 @@
-"""The comparison of a provider's hook with the configuration and with what is remembered: a pure function."""
+"""The comparison of a provider's hooks with the configuration and with the remembered hook: a pure function."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -15,20 +15,20 @@ Action: TypeAlias = Literal["none", "create", "change", "extend", "renew", "fini
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A hook that we made or adopted, as it is remembered.
+    """A hook that Hookchain made or adopted, as its document stores it.
 
-    url        as the provider had it after our last change
-    secret     the fingerprint of its secret; empty if that is not known
-    is_made    we made it, so that `remove` may delete it
-    stage      of a creation that has begun, empty once it is over: `creating` (the answer may be lost), `created` (its
-               secret is not stored yet), `stored` (instances may not have read it yet), `enabled` (the hook that it
-               replaces still exists)
-    known      the ids that the place had before the creation; once the new hook is enabled, the id and the URL of the
-               hook that it replaces
-    new_id     of the hook that is being created, which at last takes the place of `id`
-    new_secret its fingerprint
-    stored_at  Unix seconds: when its secret was stored
-    expires_at Unix seconds; 0 if it does not expire or that is not known
+    url         the hook's URL after our last change
+    secret      the fingerprint of its secret; empty if the secret is unknown
+    is_made     Hookchain made the hook, so `remove` may delete it
+    stage       of a creation that was begun; empty if none was. `creating`: the answer may be lost. `created`: the
+                secret is not stored yet. `stored`: instances may not have read the secret yet. `enabled`: the replaced
+                hook still exists
+    known       the ids that the place had before the creation. At the stage `enabled`, the id and the URL of the
+                replaced hook
+    new_id      the id of the hook that is being created, which becomes `id` at the end
+    new_secret  the fingerprint of its secret
+    stored_at   Unix seconds: when its secret was stored
+    expires_at  Unix seconds; 0 if the hook does not expire or its expiry is unknown
     """
 
     id: str = ""
@@ -46,11 +46,12 @@ class Remembered:
 class Difference(NamedTuple):
     """The change that the hook at a place needs, and why.
 
-    hook        the hook as it is; None if there is none
-    overwrites  the URL that somebody else gave to it, which only the operator's consent to this URL overwrites
-    is_foreign  the hook is not ours
-    unknown     what the provider does not tell, so that the hook cannot be called equal
-    notes       what the operator should know, which nothing changes
+    hook        the provider's hook; None if there is none
+    overwrites  the URL of a hook that somebody else may use: the change needs the operator's consent to this URL. Empty
+                if it needs none
+    is_foreign  Hookchain did not make or adopt the hook
+    unknown     a fact that the provider does not show, so the hook may differ; empty if there is none
+    notes       facts for the operator that need no change
     """
 
     at: str
@@ -64,7 +65,7 @@ class Difference(NamedTuple):
 
 
 def fingerprint(source: str, value: str) -> str:
-    """Return what tells two values of a secret apart and reveals neither."""
+    """Return a hash that is equal for equal values of a secret, and reveals nothing about a value."""
     return hashlib.sha256(f"hookchain hook {source}\0{value}".encode()).hexdigest()[:16]
 
 
@@ -73,44 +74,61 @@ def compare(
     at: str,
     wanted: Wanted,
     hooks: Sequence[Hook],
-    row: Remembered | None,
+    remembered: Remembered | None,
     stored: Sequence[str],
     now: float,
     extend_seconds: float = RENEW_SECONDS,
 ) -> Difference:
-    """Compare the hooks at a place. `stored` are the fingerprints of the secret's values, newest first.
+    """Compare the hooks at a place with the wanted hook and the remembered one.
 
-    A hook that expires within `extend_seconds` of `now` (Unix seconds) has to be extended.
+    `stored` are the fingerprints of the secret's values, newest first. A hook that expires within `extend_seconds` of
+    `now` (Unix seconds) has to be extended.
     """
-    hook = _find(kind, wanted, hooks, row)
+    hook = _find(kind, wanted, hooks, remembered)
     notes = _notes(wanted, hooks, hook)
-    if row and row.stage:
-        return Difference(at, "finish", (f"the last command ended before it was {_UNFINISHED[row.stage]}",), hook)
+    if remembered and remembered.stage:
+        interruption = f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
+        return Difference(at, "finish", (interruption,), hook)
     if hook is None:
-        return Difference(at, "create", ("the hook is gone" if row else "there is no hook",), notes=notes)
-    former_url = row.url if row else ""
-    own = row if row and (kind.is_single or hook.id == row.id) else None
-    is_elsewhere = hook.url not in (former_url, wanted.url)  # somebody else gave this URL to it
-    if is_elsewhere and kind.is_single:
-        return Difference(at, "change", (f"it belongs to {hook.url}",), hook, hook.url, is_foreign=True, notes=notes)
-    reasons = [] if own else ["Hookchain did not make it"]
-    reasons += _settings(wanted, hook, former_url)
+        return Difference(at, "create", ("the hook is gone" if remembered else "there is no hook",), notes=notes)
+    former_url = remembered.url if remembered else ""
+    is_url_of_others = hook.url not in (former_url, wanted.url)
+    if is_url_of_others and kind.is_single:
+        reason = f"it belongs to {hook.url}"
+        return Difference(at, "change", (reason,), hook, hook.url, is_foreign=True, notes=notes)
+    own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
-    is_unreadable = is_secret_unknown and not stored
-    secret = [f"{kind.title} shows its secret only once, and it is not stored"] if is_unreadable else []
-    secret += _secret(kind, hook, own, stored)
-    is_fixed = kind.is_fixed and any(each != hook.inactive for each in reasons) and (own or hook.url != wanted.url)
-    is_renewed = bool(kind.secret and secret) or bool(is_fixed)
-    action: Action = "none" if not reasons and not secret else "renew" if is_renewed else "change"
-    unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
-    if action == "renew" or not is_secret_unknown:
-        unknown = ""
+    is_secret_lost = is_secret_unknown and not stored
+    setting_reasons = [] if own else ["Hookchain did not make it"]
+    setting_reasons += _setting_reasons(wanted, hook, former_url)
+    secret_reasons = [f"{kind.title} shows its secret only once, and it is not stored"] if is_secret_lost else []
+    secret_reasons += _secret_reasons(kind, hook, own, stored)
+    needs_new_secret = kind.secret is not None and bool(secret_reasons)
+    needs_new_settings = any(reason != hook.inactive for reason in setting_reasons)
+    # A hook with the wanted URL that Hookchain did not make is taken over, not replaced.
+    is_replaced = kind.is_fixed and needs_new_settings and (own is not None or hook.url != wanted.url)
+    action: Action = "none"
+    if needs_new_secret or is_replaced:
+        action = "renew"
+    elif setting_reasons or secret_reasons:
+        action = "change"
+    unknown = ""
+    if is_secret_unknown and action != "renew":
+        unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
     if action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
         expiry = f"it expires at {rfc3339(hook.expires_at)}"
         return Difference(at, "extend", (expiry,), hook, unknown=unknown, notes=notes)
-    is_blocked = is_elsewhere or is_unreadable or (own is None and action == "renew")
-    overwrites = hook.url if is_blocked else ""
-    return Difference(at, action, (*reasons, *secret), hook, overwrites, own is None, unknown, notes)
+    needs_consent = is_url_of_others or is_secret_lost or (own is None and action == "renew")
+    return Difference(
+        at,
+        action,
+        (*setting_reasons, *secret_reasons),
+        hook,
+        overwrites=hook.url if needs_consent else "",
+        is_foreign=own is None,
+        unknown=unknown,
+        notes=notes,
+    )
 
 
 _UNFINISHED: Final = {
@@ -119,50 +137,56 @@ _UNFINISHED: Final = {
     "stored": "certain that every instance has the new secret",
     "enabled": "known whether the replaced hook is deleted",
 }
+"""By the stage of a creation: the step that was not reached."""
 
 
-def _find(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], row: Remembered | None) -> Hook | None:
+def _find(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: Remembered | None) -> Hook | None:
     """Return the remembered hook, else one with our URL, else one with our former URL."""
     if kind.is_single:
         return next((hook for hook in hooks if hook.url), None)
-    wanted_first = [hook for hook in hooks if row and hook.id == row.id]
-    wanted_first += [hook for hook in hooks if hook.url == wanted.url]
-    wanted_first += [hook for hook in hooks if row and hook.url == row.url]
-    return next(iter(wanted_first), None)
+    candidates = [hook for hook in hooks if remembered and hook.id == remembered.id]
+    candidates += [hook for hook in hooks if hook.url == wanted.url]
+    candidates += [hook for hook in hooks if remembered and hook.url == remembered.url]
+    return next(iter(candidates), None)
 
 
-def _settings(wanted: Wanted, hook: Hook, former_url: str) -> list[str]:
-    found: list[str] = []
+def _setting_reasons(wanted: Wanted, hook: Hook, former_url: str) -> list[str]:
+    """Return in which settings the hook differs from the wanted one."""
+    reasons: list[str] = []
     if hook.url != wanted.url:
         former = " (our former URL)" if hook.url == former_url else ""
-        found.append(f"its URL is {hook.url}{former}")
-    found += _events(wanted.events, hook.events)
+        reasons.append(f"its URL is {hook.url}{former}")
+    reasons += _event_reasons(wanted.events, hook.events)
     if hook.inactive:
-        found.append(hook.inactive)
-    return [*found, *hook.faults]
+        reasons.append(hook.inactive)
+    return [*reasons, *hook.faults]
 
 
-def _events(wanted: Collection[str] | None, found: Collection[str] | None) -> list[str]:
+def _event_reasons(wanted: Collection[str] | None, selected: Collection[str] | None) -> list[str]:
+    """Return how the hook's event types differ from the wanted ones. None stands for all."""
     if wanted is None:
-        return [] if found is None else ["it has some event types, and a route needs all"]
-    if found is None:
+        return [] if selected is None else ["it has some event types, and a route needs all"]
+    if selected is None:
         return ["it has all event types, and the routes need some"]
-    missing = sorted({*wanted} - {*found})
-    surplus = sorted({*found} - {*wanted})
+    missing = sorted({*wanted} - {*selected})
+    surplus = sorted({*selected} - {*wanted})
     texts = (("event types are missing", missing), ("event types that no route needs", surplus))
     return [f"{text}: {', '.join(names)}" for text, names in texts if names]
 
 
-def _secret(kind: HookKind, hook: Hook, row: Remembered | None, stored: Sequence[str]) -> list[str]:
+def _secret_reasons(kind: HookKind, hook: Hook, own: Remembered | None, stored: Sequence[str]) -> list[str]:
+    """Return why the hook needs another secret. `own` is the remembered hook, if the hook is ours."""
     if kind.is_account_signed:
         return []
     if not hook.has_secret:
         return ["it has no secret"]
-    if row is None or not row.secret:
-        return [] if kind.secret or row is None else ["it is not known whether it has the stored secret"]
-    if kind.secret:
-        return [] if row.secret in stored else ["its secret is not stored any more"]
-    return [] if stored[:1] == [row.secret] else [IS_OLDER]
+    if own is None:
+        return []
+    if kind.secret:  # the provider makes it
+        return [] if own.secret in ("", *stored) else ["its secret is not stored any more"]
+    if not own.secret:
+        return ["it is not known whether it has the stored secret"]
+    return [] if stored[:1] == [own.secret] else [IS_OLDER]
 
 
 def _notes(wanted: Wanted, hooks: Sequence[Hook], hook: Hook | None) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Registering the hooks of one source: the remembered row, and each stage of a creation, a change and a removal.
+"""The registration of one source's hooks: their row in the store, and each stage of a creation, a change and a removal.
 
-Each stage is written before its request is sent. So whatever ends the command, the next one knows what may have
-happened, and lists the hooks before it creates one.
+Each stage is stored before its request is sent. If a command is interrupted, the next one reads from the stage which
+requests may have reached the provider. It lists the hooks before it creates one.
 """
 
 import asyncio
@@ -45,9 +45,9 @@ class SourceSecret(Protocol):
 
 
 class Row:
-    """The remembered hooks of a source, by place. While it is locked, no other command changes them.
+    """The remembered hooks of a source, by place. While the row is locked, no other command changes it.
 
-    settings  of the source as `hook` needs them, so that its hooks can be removed once the configuration has none
+    settings  the source's provider, secret and `hook`: its hooks can be removed after the configuration lost them
     """
 
     def __init__(self, documents: Documents, source: str, now: Callable[[], float] = time.time) -> None:
@@ -160,11 +160,11 @@ class Registration:
         """Compare each place. Raises CommandError and Temporary."""
         stored = [self._fingerprint(value) for value in self._values()]
         found = [await self._difference(at, stored) for at in self.places]
-        for at, row in self.row.hooks.items():
+        for at, remembered in self.row.hooks.items():
             if at not in self.places:
                 reasons = ("its place is not in the configuration any more",)
-                hook = await self._remembered_hook(at, row)
-                is_made = hook is not None and (row.is_made or hook.id == row.new_id)
+                hook = await self._remembered_hook(at, remembered)
+                is_made = hook is not None and (remembered.is_made or hook.id == remembered.new_id)
                 found.append(Difference(at, "delete" if is_made else "forget", reasons, hook))
         return found
 
@@ -172,11 +172,11 @@ class Registration:
         hooks = await self.api.hooks(at)
         return compare(self.api.kind, at, self.wanted, hooks, self.row.hooks.get(at), stored, self.now())
 
-    async def _remembered_hook(self, at: str, row: Remembered) -> Hook | None:
+    async def _remembered_hook(self, at: str, remembered: Remembered) -> Hook | None:
         """Return the hook if it is still ours: somebody else may have given it another URL."""
-        known = {each for each in (row.id, row.new_id) if each} or {""}
+        known = {each for each in (remembered.id, remembered.new_id) if each} or {""}
         found = [hook for hook in await self.api.hooks(at) if hook.id in known or self.api.kind.is_single]
-        return next((hook for hook in found if hook.url in (row.url, self.wanted.url)), None)
+        return next((hook for hook in found if hook.url in (remembered.url, self.wanted.url)), None)
 
     async def apply(self, difference: Difference) -> None:
         """Raises CommandError and Temporary."""
@@ -208,9 +208,9 @@ class Registration:
     async def remember_expiries(self, differences: Sequence[Difference]) -> None:
         """Remember when the hooks expire, as their provider says. Raises CommandError and Temporary."""
         for each in differences:
-            row = self.row.hooks.get(each.at)
-            if row and each.hook and row.id == each.hook.id:
-                self.row.hooks[each.at] = replace(row, expires_at=each.hook.expires_at or 0.0)
+            remembered = self.row.hooks.get(each.at)
+            if remembered and each.hook and remembered.id == each.hook.id:
+                self.row.hooks[each.at] = replace(remembered, expires_at=each.hook.expires_at or 0.0)
         await self.row.save()
 
     async def rotate(self, store_new_value: Callable[[], object]) -> None:
@@ -233,25 +233,25 @@ class Registration:
 
     async def remove(self, at: str) -> None:
         """Delete the hook if we made it and nobody else has changed its URL. Raises CommandError and Temporary."""
-        row = self.row.hooks[at]
+        remembered = self.row.hooks[at]
         with suppress(CommandError):  # a removal does not need the secret, except to mask it
             self._values()
-        made = {each for each in (row.id if row.is_made else "", row.new_id) if each}
-        urls = {row.url, self.wanted.url}
-        if row.stage == "enabled":
-            made.update(row.known[:1])
-            urls.update(row.known[1:])
+        made = {each for each in (remembered.id if remembered.is_made else "", remembered.new_id) if each}
+        urls = {remembered.url, self.wanted.url}
+        if remembered.stage == "enabled":
+            made.update(remembered.known[:1])
+            urls.update(remembered.known[1:])
         await self.row.save()
         is_deleted = False
         try:
-            if row.stage == "creating" and (unfinished := await self._created_without_answer(at, row)):
+            if remembered.stage == "creating" and (unfinished := await self._created_without_answer(at, remembered)):
                 made.add(unfinished.id)
             for hook in await self.api.hooks(at):
-                is_known = hook.id in made or (self.api.kind.is_single and row.is_made)
+                is_known = hook.id in made or (self.api.kind.is_single and remembered.is_made)
                 if is_known and hook.url in urls:
                     await self.api.delete(at, hook)
                     is_deleted = True
-                elif is_known or hook.id == row.id:
+                elif is_known or hook.id == remembered.id:
                     why = "somebody else changed its URL" if is_known else "Hookchain did not make it"
                     self._show_left_alone(at, hook, why)
         except LostAnswer as error:
@@ -263,9 +263,9 @@ class Registration:
     # Stages
 
     async def _change(self, at: str, hook: Hook) -> None:
-        row = self.row.hooks.get(at)
-        is_own = row is not None and (self.api.kind.is_single or row.id == hook.id)
-        own = row if row and is_own else Remembered(hook.id, hook.url)
+        remembered = self.row.hooks.get(at)
+        is_own = remembered is not None and (self.api.kind.is_single or remembered.id == hook.id)
+        own = remembered if remembered and is_own else Remembered(hook.id, hook.url)
         await self.row.save()
         wanted = self._with_secret()
         if wanted.secret and own.secret not in ("", self._fingerprint(wanted.secret)):
@@ -287,58 +287,71 @@ class Registration:
         obstacles = [hook for hook in hooks if hook.url == self.wanted.url or (self.api.kind.is_single and hook.url)]
         if replaced is None and obstacles:
             raise CommandError(f"{self._name(at)}: there is a hook by now; run the command again")
-        row = self.row.hooks.get(at)
-        own = replace(row, new_id="", new_secret="") if row and replaced else Remembered(url=self.wanted.url)
-        if replaced and may_delete and own.id != replaced.id:
-            own = Remembered(replaced.id, replaced.url)
-        own = replace(own, stage="creating", known=tuple(hook.id for hook in hooks if hook.url))
-        replaced_url = replaced.url if replaced else own.url
-        self.row.hooks[at] = own
+        remembered = self.row.hooks.get(at)
+        former = self._former(remembered, replaced, may_delete=may_delete)
+        creating = replace(former, stage="creating", known=tuple(hook.id for hook in hooks if hook.url))
+        replaced_url = replaced.url if replaced else former.url
+        self.row.hooks[at] = creating
         await self.row.save()
         try:
             hook, secret = await self.api.create(at, wanted)
         except LostAnswer:
             if self.api.kind.secret or self.api.kind.is_single:
                 raise
-            found = await self._created_without_answer(at, own)
+            found = await self._created_without_answer(at, creating)
             if found is None:
                 raise
             hook, secret = found, ""
         except CommandError:
-            self._restore(at, row)
+            self._restore(at, remembered)
             await self.row.save()
             raise
-        if hook.id in own.known or hook.url != wanted.url:
+        if hook.id in creating.known or hook.url != wanted.url:
             raise CommandError(
                 f"{self._name(at)}: {self.api.kind.title} answered with another hook; compare them there"
             )
         if self.api.kind.secret is None:
             made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
-            await self._finish_enabled(at, made, own.id, replaced_url)
+            await self._finish_enabled(at, made, former.id, replaced_url)
             return
-        own = replace(own, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
-        self.row.hooks[at] = own
+        created = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
+        await self._store_made_secret(at, created, hook, secret)
+        await self._enable(at, replaced_url)
+
+    def _former(self, remembered: Remembered | None, replaced: Hook | None, *, may_delete: bool) -> Remembered:
+        """Return the remembered hook that the new one replaces; one without an id if it replaces none of ours."""
+        if replaced is None:
+            return Remembered(url=self.wanted.url)
+        former = replace(remembered, new_id="", new_secret="") if remembered else Remembered(url=self.wanted.url)
+        if may_delete and former.id != replaced.id:
+            return Remembered(replaced.id, replaced.url)
+        return former
+
+    async def _store_made_secret(self, at: str, created: Remembered, hook: Hook, secret: str) -> None:
+        """Store the secret that the provider made, while the new hook is disabled where the provider can do so."""
+        self.row.hooks[at] = created
         await self.row.save()
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted._replace(is_enabled=False), hook)
         self._store(secret)
-        if self._newest() != self._fingerprint(secret):
-            raise CommandError(f"{self._name(at)}: the stored secret cannot be read back; the hook stays disabled")
         new_secret = self._fingerprint(secret)
-        self.row.hooks[at] = replace(own, stage="stored", new_secret=new_secret, stored_at=self.now())
+        if self._newest() != new_secret:
+            raise CommandError(f"{self._name(at)}: the stored secret cannot be read back; the hook stays disabled")
+        self.row.hooks[at] = replace(created, stage="stored", new_secret=new_secret, stored_at=self.now())
         await self.row.save()
         self.show(f"{self._name(at)}: created; its secret is stored")
-        await self._enable(at, replaced_url)
 
     async def _enable(self, at: str, replaced_url: str) -> None:
-        row = self.row.hooks[at]
-        await self.wait_for_instances(row.stored_at)
-        if await self._url_of(at, row.new_id) not in (None, self.wanted.url):
+        remembered = self.row.hooks[at]
+        await self.wait_for_instances(remembered.stored_at)
+        if await self._url_of(at, remembered.new_id) not in (None, self.wanted.url):
             raise CommandError(f"{self._name(at)}: the new hook has changed meanwhile; run the command again")
         if self.api.kind.can_disable:
-            await self.api.change(at, self.wanted, Hook(row.new_id, self.wanted.url, self.wanted.events))
-        made = Remembered(row.new_id, self.wanted.url, row.new_secret, is_made=True, expires_at=row.expires_at)
-        await self._finish_enabled(at, made, row.id, replaced_url)
+            await self.api.change(at, self.wanted, Hook(remembered.new_id, self.wanted.url, self.wanted.events))
+        made = Remembered(
+            remembered.new_id, self.wanted.url, remembered.new_secret, is_made=True, expires_at=remembered.expires_at
+        )
+        await self._finish_enabled(at, made, remembered.id, replaced_url)
 
     async def _finish_enabled(self, at: str, made: Remembered, replaced_id: str, replaced_url: str = "") -> None:
         """Remember the new hook, then delete the one that it replaces."""
@@ -352,33 +365,36 @@ class Registration:
 
     async def _finish(self, at: str) -> None:
         """Continue a creation that was interrupted at any stage."""
-        row = self.row.hooks[at]
-        match row.stage:
-            case "stored" if self._newest() == row.new_secret and await self._url_of(at, row.new_id) == self.wanted.url:
-                await self._enable(at, row.url)
-            case "enabled":
-                await self._finish_enabled(at, replace(row, stage="", known=()), *row.known)
-            case _:
-                unfinished = await self._created_without_answer(at, row) if row.stage == "creating" else None
-                if unfinished and self.api.kind.secret is None:
-                    made = Remembered(unfinished.id, self.wanted.url, is_made=True)
-                    await self._finish_enabled(at, made, row.id, row.url)
-                    await self._change(at, unfinished)
-                    return
-                await self._start_again(at, unfinished.id if unfinished else row.new_id)
+        remembered = self.row.hooks[at]
+        if remembered.stage == "enabled":
+            await self._finish_enabled(at, replace(remembered, stage="", known=()), *remembered.known)
+            return
+        is_secret_stored = remembered.stage == "stored" and self._newest() == remembered.new_secret
+        if is_secret_stored and await self._url_of(at, remembered.new_id) == self.wanted.url:
+            await self._enable(at, remembered.url)
+            return
+        unfinished: Hook | None = None
+        if remembered.stage == "creating":
+            unfinished = await self._created_without_answer(at, remembered)
+        if unfinished and self.api.kind.secret is None:
+            made = Remembered(unfinished.id, self.wanted.url, is_made=True)
+            await self._finish_enabled(at, made, remembered.id, remembered.url)
+            await self._change(at, unfinished)
+            return
+        await self._start_again(at, unfinished.id if unfinished else remembered.new_id)
 
     async def _start_again(self, at: str, unfinished_id: str) -> None:
         """Delete the hook whose secret is lost, and create another."""
-        row = self.row.hooks[at]
+        remembered = self.row.hooks[at]
         if unfinished_id:
-            await self._delete(at, unfinished_id, row.url)
-        self._restore(at, replace(row, stage="", known=(), new_id="", new_secret="") if row.id else None)
+            await self._delete(at, unfinished_id, remembered.url)
+        self._restore(at, replace(remembered, stage="", known=(), new_id="", new_secret="") if remembered.id else None)
         await self.row.save()
         stored = [self._fingerprint(value) for value in self._values()]
         difference = await self._difference(at, stored)
         if difference.action == "create":
             await self._create(at)
-        elif row.id and difference.hook:
+        elif remembered.id and difference.hook:
             await self._create(at, difference.hook)
 
     async def _url_of(self, at: str, id: str) -> str | None:
@@ -396,10 +412,10 @@ class Registration:
     def _show_left_alone(self, at: str, hook: Hook, why: str) -> None:
         self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
 
-    async def _created_without_answer(self, at: str, row: Remembered) -> Hook | None:
+    async def _created_without_answer(self, at: str, remembered: Remembered) -> Hook | None:
         """Return the hook with our URL that was not there before the creation whose answer was lost."""
-        new = [each for each in await self.api.hooks(at) if each.id not in row.known]
-        return next((each for each in new if each.url in (row.url, self.wanted.url)), None)
+        new = [each for each in await self.api.hooks(at) if each.id not in remembered.known]
+        return next((each for each in new if each.url in (remembered.url, self.wanted.url)), None)
 
     async def wait_for_instances(self, stored_at: float) -> None:
         """Wait until every instance has read the secret that was stored then, and keep the row locked."""
@@ -411,7 +427,7 @@ class Registration:
     # Secrets and names
 
     def _with_secret(self) -> Wanted:
-        """Return what is wanted, with the newest value of a secret that we choose. Raises CommandError."""
+        """Return the wanted hook, with the newest value of the secret if we choose it. Raises CommandError."""
         if self.api.kind.secret or self.api.kind.is_account_signed:
             return self.wanted
         values = self._values()
@@ -420,11 +436,16 @@ class Registration:
         return self.wanted._replace(secret=values[0])
 
     def _store(self, value: str) -> None:
-        """Store the value as the newest one, beside the one before it and all that hooks use.
+        """Store the value as the newest one. Keep the value before it, and the values that hooks use.
 
-        Where no hook's secret is known, any of the values may be in use.
+        If no hook's secret is known, keep all values, because each may be in use.
         """
-        used = {each for row in self.row.hooks.values() for each in (row.secret, row.new_secret) if each}
+        used = {
+            each
+            for remembered in self.row.hooks.values()
+            for each in (remembered.secret, remembered.new_secret)
+            if each
+        }
         before = self._values()
         kept = [each for each in before if not used or each == before[0] or self._fingerprint(each) in used]
         self.secret.store([value, *(each for each in kept if each != value)])
@@ -441,9 +462,9 @@ class Registration:
     def _fingerprint(self, value: str) -> str:
         return fingerprint(self.wanted.source, value)
 
-    def _restore(self, at: str, row: Remembered | None) -> None:
-        if row:
-            self.row.hooks[at] = row
+    def _restore(self, at: str, remembered: Remembered | None) -> None:
+        if remembered:
+            self.row.hooks[at] = remembered
         else:
             self.row.hooks.pop(at, None)
 
@@ -451,12 +472,12 @@ class Registration:
         return " ".join(filter(None, (self.wanted.source, at)))
 
 
-def signs_with(source: str, rows: Mapping[str, Remembered], values: Sequence[str]) -> list[str]:
+def signs_with(source: str, hooks: Mapping[str, Remembered], values: Sequence[str]) -> list[str]:
     """Return the places whose hooks sign with one of these values."""
     fingerprints = {fingerprint(source, each) for each in values}
-    return [at for at, row in rows.items() if row.secret in fingerprints]
+    return [at for at, remembered in hooks.items() if remembered.secret in fingerprints]
 
 
-def remembered_urls(rows: Mapping[str, Remembered]) -> list[str]:
+def remembered_urls(hooks: Mapping[str, Remembered]) -> list[str]:
     """Return the URLs of the registered hooks."""
-    return [row.url for row in rows.values() if row.url]
+    return [remembered.url for remembered in hooks.values() if remembered.url]

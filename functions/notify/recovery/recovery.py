@@ -173,7 +173,7 @@ class Listing:
                 self._skip()
             raise
         self.answered.add(identity)
-        return ReadAnswer((), ()) if answer is None else self._select(self._read(request, answer))
+        return ReadAnswer((), ()) if answer is None else self._select(await self._read(request, answer))
 
     def finish(self, answer: ReadAnswer) -> None:
         """Continue with the requests that follow from the answer. Its events are handled."""
@@ -181,11 +181,12 @@ class Listing:
         self.requests += reversed(answer.further_requests)
         self.handled |= {event.id: event.happened_at for event in answer.missed_events}
 
-    def _read(self, request: ApiRequest, answer: Fetched) -> list[MissedEvent | ApiRequest]:
+    async def _read(self, request: ApiRequest, answer: Fetched) -> list[MissedEvent | ApiRequest]:
         """Raises ProviderFault."""
         kind = self.settings.kind
         try:
-            return [*kind.read_answer(request, answer, self.window)]
+            # In a thread, because a large answer takes seconds, and the sweep must publish what is due meanwhile.
+            return await asyncio.to_thread(lambda: [*kind.read_answer(request, answer, self.window)])
         except UnknownHook as error:
             self._skip()
             raise ProviderFault(str(error), is_of_place=True) from error
@@ -299,8 +300,8 @@ async def publish(
     recovered: list[MissedEvent] = []
     too_large: list[MissedEvent] = []
     messages: list[ports.BusMessage] = []
-    for event in await without_arrived(missed_events, settings, has_event):
-        message = event.webhook_request.message() if event.webhook_request else None
+    events = await without_arrived(missed_events, settings, has_event)
+    for event, message in zip(events, await asyncio.to_thread(_messages, events), strict=True):
         if message:
             messages.append(message)
         if message or event.is_redelivered:
@@ -310,6 +311,11 @@ async def publish(
     if messages:
         await bus.publish(ports.RECOVERED, messages)
     return Publication(recovered, too_large)
+
+
+def _messages(missed_events: Sequence[MissedEvent]) -> list[ports.BusMessage | None]:
+    """Return the message of each event; None if it is too large, or if the event has no request."""
+    return [event.webhook_request.message() if event.webhook_request else None for event in missed_events]
 
 
 class Recovery:

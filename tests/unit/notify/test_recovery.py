@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
-from functions.notify.recovery import recovery
+from functions.notify.recovery import github, recovery
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry
 from functions.receive.recovered import possible_bodies
@@ -325,6 +326,28 @@ async def test_an_event_that_is_too_large_for_the_bus_is_named(capsys: pytest.Ca
     await world.recover(EVERY_SECONDS)
     [line] = lines(capsys, "recovery failed")
     assert "guid-0 is too large for the bus" in str(line["detail"])
+
+
+async def test_large_answers_are_read_and_compressed_beside_the_thread_of_the_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await started()
+    threads: list[threading.Thread] = []
+
+    def noting(function):  # type: ignore[no-untyped-def]
+        def call(*arguments):  # type: ignore[no-untyped-def]
+            threads.append(threading.current_thread())
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(github, "_webhook_request", noting(github._webhook_request))
+    monkeypatch.setattr(RecoveredRequest, "message", noting(RecoveredRequest.message))
+    await world.github.send(issue(1), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == ["guid-0"]
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
 
 
 async def test_a_recovered_event_is_marked_and_reported(capsys: pytest.CaptureFixture[str]) -> None:

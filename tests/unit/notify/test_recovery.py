@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
 from functions.notify.recovery import github, recovery
+from functions.notify.recovery.kind import Window
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry
 from functions.receive.recovered import possible_bodies
@@ -334,15 +335,18 @@ async def test_large_answers_are_read_and_compressed_beside_the_thread_of_the_sw
     world = await started()
     threads: list[threading.Thread] = []
 
-    def noting(function):  # type: ignore[no-untyped-def]
-        def call(*arguments):  # type: ignore[no-untyped-def]
-            threads.append(threading.current_thread())
-            return function(*arguments)
+    read, message = github._webhook_request, RecoveredRequest.message
 
-        return call
+    def noting_read(body: bytes, window: Window) -> RecoveredRequest:
+        threads.append(threading.current_thread())
+        return read(body, window)
 
-    monkeypatch.setattr(github, "_webhook_request", noting(github._webhook_request))
-    monkeypatch.setattr(RecoveredRequest, "message", noting(RecoveredRequest.message))
+    def noting_message(request: RecoveredRequest) -> BusMessage | None:
+        threads.append(threading.current_thread())
+        return message(request)
+
+    monkeypatch.setattr(github, "_webhook_request", noting_read)
+    monkeypatch.setattr(RecoveredRequest, "message", noting_message)
     await world.github.send(issue(1), is_lost=True)
     await world.recover(EVERY_SECONDS)
     assert world.delivered == ["guid-0"]

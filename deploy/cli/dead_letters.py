@@ -222,7 +222,12 @@ def _add_filters(command: argparse.ArgumentParser, limit: int | None, status: st
     command.add_argument("--code", metavar="CODE", help="include this reason code only, such as `retries_exhausted`")
     command.add_argument("--route", metavar="NAME", help="include this route only")
     command.add_argument("--destination", metavar="NAME", help="include this destination only")
-    command.add_argument("--text", metavar="WORDS", help="include letters with all these words in reason or message")
+    command.add_argument(
+        "--text",
+        metavar="WORDS",
+        type=records.search_text,
+        help="include letters with all these words in reason or message",
+    )
     command.add_argument(
         "--status",
         metavar="STATUS",

@@ -296,7 +296,10 @@ def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:
     command.add_argument("--type", metavar="TYPE", help="include this type; `trial.*` is every type with this prefix")
     command.add_argument("--status", metavar="STATUS", choices=STATUSES, help=f"include one of: {', '.join(STATUSES)}")
     command.add_argument(
-        "--text", metavar="WORDS", help='include events with all these words; "double quotes" keep words together'
+        "--text",
+        metavar="WORDS",
+        type=records.search_text,
+        help='include events with all these words; "double quotes" keep words together',
     )
     records.add_selection(command, limit)
 

@@ -14,6 +14,7 @@ from typing import Final, TypeVar, get_args
 
 from deploy.cli.command import DONE, add_limit, add_since, number_option, parser, run_command, time_option
 from deploy.config.checkout import environ_with, own_env_file
+from deploy.history.journal_view import search_words
 from deploy.history.state import State
 from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
 from deploy.terminal import command_line, output
@@ -112,6 +113,13 @@ def add_selection(command: argparse.ArgumentParser, limit: int | None) -> None:
     add_since(command)
     command.add_argument("--until", metavar="TIME", type=time_option, help="end at this time")
     add_limit(command, limit)
+
+
+def search_text(text: str) -> str:
+    """Return the value of --text. Raises ArgumentTypeError for a text without words, which would select everything."""
+    if not search_words(text):
+        raise argparse.ArgumentTypeError(f"must have a letter or a digit; got {text!r}")
+    return text
 
 
 def add_id(command: argparse.ArgumentParser) -> None:

@@ -78,6 +78,7 @@ BAD_BY_OPTION: Final = {
     "--expires": ("0s",),
     "--since": ("0s",),
     "--keep": ("11",),
+    "--text": (" ", '"-"', "*"),
     "--port-base": ("0", "65530", "99999", "x"),
     "--env-file": ("none.env", "."),
 }

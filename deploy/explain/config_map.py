@@ -6,7 +6,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -28,7 +28,12 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 @dataclass(frozen=True, slots=True)
 class RouteInfo:
-    """A route. `sources` is empty if it takes events of all of them; `steps` are their names in order."""
+    """A route.
+
+    sources  the names of the sources; empty for all
+    steps    the names of the steps in order
+    selects  which events it takes, as a short text
+    """
 
     name: str
     sources: tuple[str, ...]
@@ -165,7 +170,7 @@ class Row:
 
 
 def matching(routing: Routing, text: str) -> Routing:
-    """Return the routes that contain the text in the name of any of their parts, and what they lead from and to."""
+    """Return the routes with the text in the name of any of their parts, and the sources and destinations of these."""
     wanted = text.casefold().strip()
     if not wanted:
         return routing
@@ -194,12 +199,13 @@ def rows_of(routing: Routing, *, is_grouped: bool = False, opened: Iterable[str]
     by_sources: dict[str, list[RouteInfo]] = {}
     for route in routing.routes:
         by_sources.setdefault(route.group_key, []).append(route)
-    order = sorted(
-        by_sources, key=lambda key: min((position.get(name, len(position)) for name in key.split(",")), default=0)
-    )
+
+    def first_position(group_key: str) -> int:
+        return min(position.get(name, len(position)) for name in group_key.split(","))
+
     open_keys = set(opened)
     rows: list[Row] = []
-    for key in order:
+    for key in sorted(by_sources, key=first_position):
         if is_grouped and key not in open_keys:
             rows.append(Row(tuple(by_sources[key])))
         else:
@@ -286,6 +292,17 @@ class Picture:
     lines: Sequence[Line]
 
 
+@dataclass(frozen=True, slots=True)
+class _ColumnPlaces:
+    """The left ends of the columns in pixels. `bend_x` is where the lines of a route begin to curve."""
+
+    has_steps: bool
+    route_x: int
+    steps_x: int
+    bend_x: int
+    destination_x: int
+
+
 def arrange(
     routing: Routing,
     rows: Sequence[Row],
@@ -294,33 +311,19 @@ def arrange(
     open_link: Callable[[str], str] = lambda _: "",
 ) -> Picture:
     """Return the picture. `live` adds counts and states; `open_link` returns the address that opens a group."""
-    has_steps = columns.steps > 0 and any(len(row.routes) == 1 and row.routes[0].steps for row in rows)
-    route_x = MARGIN + columns.source + columns.stem + columns.fan
-    steps_x = route_x + columns.route + columns.step_gap
-    labels_x = steps_x + columns.steps if has_steps else route_x + columns.route
-    # Without steps, the curves get half of their room: lines to many destinations then cross at wider angles.
-    fan = columns.fan if has_steps else columns.fan + columns.steps // 2
-    destination_x = labels_x + columns.labels + fan
-    # Without counts, the curves have that room too.
-    bend_x = labels_x + (columns.labels if live else 0)
-
+    places = _column_places(rows, columns, has_counts=live is not None)
     texts = _Texts(routing, live, columns, open_link)
-    row_boxes: list[Box] = []
-    bottom = float(TOP)
-    for row in rows:
-        row_height = max(BOX_HEIGHT, PORT_GAP * len(row.destinations)) if columns.labels else BOX_HEIGHT
-        row_boxes.append(texts.row_box(row, route_x, bottom, row_height))
-        bottom += row_height + ROW_GAP
-    source_rows: dict[str, list[float]] = {name: [] for name in routing.sources}
-    destination_rows: dict[str, list[float]] = {name: [] for name in routing.destinations}
+    row_boxes = _row_boxes(rows, texts, places)
+    source_middles: dict[str, list[float]] = {name: [] for name in routing.sources}
+    destination_middles: dict[str, list[float]] = {name: [] for name in routing.destinations}
     for row, box in zip(rows, row_boxes, strict=True):
         for name in row.sources:
-            source_rows.setdefault(name, []).append(box.middle)
+            source_middles.setdefault(name, []).append(box.middle)
         for name in row.destinations:
-            destination_rows.setdefault(name, []).append(box.middle)
-    sources = {name: texts.source_box(name, MARGIN, top) for name, top in _tops(source_rows).items()}
+            destination_middles.setdefault(name, []).append(box.middle)
+    sources = {name: texts.source_box(name, MARGIN, top) for name, top in _tops(source_middles).items()}
     destinations = {
-        name: texts.destination_box(name, destination_x, top) for name, top in _tops(destination_rows).items()
+        name: texts.destination_box(name, places.destination_x, top) for name, top in _tops(destination_middles).items()
     }
 
     labelled: set[str] = set()
@@ -332,39 +335,80 @@ def arrange(
             is_first = name not in labelled
             labelled.add(name)
             lines.append(texts.source_line(sources[name], name, row, box, has_text=is_first))
-        begin = box
-        if has_steps and len(row.routes) == 1 and row.routes[0].steps:
-            begin = texts.steps_box(row.routes[0], steps_x, box.y, box.height)
-            step_boxes.append(begin)
-            lines.append(Line(box.end, box.middle, box.end, begin.x, box.middle))
-        downwards = sorted(row.destinations, key=lambda name: destinations[name].y)
-        for number, name in enumerate(downwards):
-            offset = (number - (len(downwards) - 1) / 2) * PORT_GAP if columns.labels else 0.0
-            lines.append(texts.delivery_line(row, name, begin.end, box.middle + offset, bend_x, destinations[name]))
+        last_box = box
+        if places.has_steps and _has_steps_box(row):
+            last_box = texts.steps_box(row.routes[0], places.steps_x, box.y, box.height)
+            step_boxes.append(last_box)
+            lines.append(Line(box.end, box.middle, box.end, last_box.x, box.middle))
+        lines += _delivery_lines(row, last_box, destinations, texts, places.bend_x)
 
-    headings = [(MARGIN, "Sources"), (route_x, "Routes"), (destination_x, "Destinations")]
-    if has_steps:
-        headings.append((steps_x, "Steps"))
+    headings = [(MARGIN, "Sources"), (places.route_x, "Routes"), (places.destination_x, "Destinations")]
+    if places.has_steps:
+        headings.append((places.steps_x, "Steps"))
     boxes = [*sources.values(), *row_boxes, *step_boxes, *destinations.values()]
+    width = places.destination_x + columns.destination + MARGIN
     height = max((box.y + box.height for box in boxes), default=TOP) + MARGIN
-    return Picture(destination_x + columns.destination + MARGIN, height, headings, boxes, lines)
+    return Picture(width, height, headings, boxes, lines)
 
 
-def _tops(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return the tops of the boxes of a column: together as near as possible to the middles of their rows."""
-    step = BOX_HEIGHT + ROW_GAP
-    connected = sorted((name for name in rows if rows[name]), key=lambda name: fmean(rows[name]))
-    # Boxes that would overlap become one block, whose place is the mean of the places that they want.
+def _has_steps_box(row: Row) -> bool:
+    return len(row.routes) == 1 and bool(row.routes[0].steps)
+
+
+def _column_places(rows: Sequence[Row], columns: Columns, *, has_counts: bool) -> _ColumnPlaces:
+    has_steps = columns.steps > 0 and any(map(_has_steps_box, rows))
+    route_x = MARGIN + columns.source + columns.stem + columns.fan
+    steps_x = route_x + columns.route + columns.step_gap
+    labels_x = steps_x + columns.steps if has_steps else route_x + columns.route
+    # Without steps, the curves get half of their room: lines to many destinations then cross at wider angles.
+    fan = columns.fan if has_steps else columns.fan + columns.steps // 2
+    # Without counts, the curves get the room of the labels too.
+    bend_x = labels_x + columns.labels if has_counts else labels_x
+    return _ColumnPlaces(has_steps, route_x, steps_x, bend_x, destination_x=labels_x + columns.labels + fan)
+
+
+def _row_boxes(rows: Sequence[Row], texts: "_Texts", places: _ColumnPlaces) -> list[Box]:
+    """Return the boxes of the rows, one below the other."""
+    boxes: list[Box] = []
+    top = float(TOP)
+    for row in rows:
+        height = max(BOX_HEIGHT, PORT_GAP * len(row.destinations)) if texts.columns.labels else BOX_HEIGHT
+        boxes.append(texts.row_box(row, places.route_x, top, height))
+        top += height + ROW_GAP
+    return boxes
+
+
+def _delivery_lines(
+    row: Row, last_box: Box, destinations: Mapping[str, Box], texts: "_Texts", bend_x: float
+) -> Iterator[Line]:
+    """Yield the lines from the row's last box to its destinations, from the top down."""
+    downwards = sorted(row.destinations, key=lambda name: destinations[name].y)
+    middle_number = (len(downwards) - 1) / 2
+    for number, name in enumerate(downwards):
+        offset = (number - middle_number) * PORT_GAP if texts.columns.labels else 0.0
+        begin_y = last_box.middle + offset
+        yield texts.delivery_line(row, name, last_box.end, begin_y, bend_x, destinations[name])
+
+
+def _tops(middles: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the tops of a column's boxes by name. `middles` are the middles of the rows to which each box has a line.
+
+    Each box is as near as possible to the mean of its rows. Boxes without a line follow below.
+    """
+    distance = BOX_HEIGHT + ROW_GAP
+    connected = sorted((name for name in middles if middles[name]), key=lambda name: fmean(middles[name]))
+    # Boxes that would overlap become a block. A block has, for each box, the top that this would give its first box.
     blocks: list[list[float]] = []
     for number, name in enumerate(connected):
-        blocks.append([fmean(rows[name]) - BOX_HEIGHT / 2 - number * step])
+        wanted_top = fmean(middles[name]) - BOX_HEIGHT / 2
+        blocks.append([wanted_top - number * distance])
         while len(blocks) > 1 and fmean(blocks[-2]) >= fmean(blocks[-1]):
             blocks[-2:] = [blocks[-2] + blocks[-1]]
-    places = [max(fmean(block), TOP) for block in blocks for _ in block]
-    tops = {name: place + number * step for number, (name, place) in enumerate(zip(connected, places, strict=True))}
-    free = max(tops.values(), default=TOP - step) + step
-    unconnected = [name for name in rows if name not in tops]
-    return tops | {name: free + number * step for number, name in enumerate(unconnected)}
+    block_tops = [max(fmean(block), TOP) for block in blocks for _ in block]
+    tops = {name: block_tops[number] + number * distance for number, name in enumerate(connected)}
+    below = max(tops.values(), default=TOP - distance) + distance
+    unconnected = [name for name in middles if name not in tops]
+    return tops | {name: below + number * distance for number, name in enumerate(unconnected)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,7 +530,7 @@ def page_link(section: str, **parameters: str) -> str:
 
 NAME_WIDTH: Final = 7.9
 DETAIL_WIDTH: Final = 6.4
-"""The average width of a character in pixels: a browser measures texts, and this module cannot."""
+"""The average width of a character in pixels. This module cannot measure texts as a browser does."""
 PADDING: Final = 10
 BADGE: Final = 18
 SIGNS: Final[Mapping[Level, str]] = {"warn": "!", "bad": "✕", "off": "–"}
@@ -505,7 +549,7 @@ def draw(picture: Picture, *, is_standalone: bool = True) -> str:
         parts.append(f"<style>{STYLE_FILE.read_text(encoding='utf-8')}</style>")
         parts.append('<rect class="paper" width="100%" height="100%"/>')
     parts += [f'<text class="heading" x="{x:.0f}" y="16">{text}</text>' for x, text in picture.headings]
-    # What is in trouble is drawn last, so that no other line is over it.
+    # Lines in trouble are drawn last, so that no other line covers them.
     parts += [_line(line) for line in sorted(picture.lines, key=lambda line: LEVELS.index(line.level))]
     parts += [_box(box, has_link=not is_standalone) for box in picture.boxes]
     return "\n".join([*parts, "</svg>", ""])
@@ -543,7 +587,7 @@ def _box(box: Box, *, has_link: bool) -> str:
 
 
 def _badge(box: Box) -> str:
-    """Return the sign in the corner: a diamond for what is broken, a circle for what waits."""
+    """Return the sign in the corner: a diamond for the level `bad`, a circle for the others."""
     x, y = box.end - PADDING - 6, box.y + 15
     shape = f'<circle class="badge" cx="{x:.1f}" cy="{y:.1f}" r="8"/>'
     if box.state.level == "bad":
@@ -562,5 +606,5 @@ def fitted(text: str, room: float) -> str:
 
 
 def xml_text(text: str) -> str:
-    """Return the text as XML can have it, in an attribute too."""
+    """Return the text escaped for an element or an attribute of XML, without characters that XML cannot contain."""
     return escape(_NOT_IN_XML.sub("\ufffd", text))

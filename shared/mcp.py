@@ -51,6 +51,8 @@ class ToolFault(Exception):
 
 
 class ProtocolFault(Exception):
+    """A request breaks the protocol. `code` and `data` are members of the JSON-RPC error."""
+
     def __init__(self, code: int, text: str, data: Json = None) -> None:
         super().__init__(text)
         self.code = code
@@ -96,10 +98,12 @@ class Tool:
 
 def _value_fault(value: Json, schema: JsonObject) -> str | None:
     expected = str(schema["type"])
-    is_mistaken = isinstance(value, bool) and expected == "integer"  # in Python, true is an integer
-    if is_mistaken or not isinstance(value, _TYPES[expected]):
+    is_bool_as_integer = isinstance(value, bool) and expected == "integer"  # in Python, True is an int
+    if is_bool_as_integer or not isinstance(value, _TYPES[expected]):
         return f"must be of the type {expected}; got {kind_of(value)}"
-    choices, least, most = schema.get("enum"), schema.get("minimum"), schema.get("maximum")
+    choices = schema.get("enum")
+    least = schema.get("minimum")
+    most = schema.get("maximum")
     if isinstance(choices, list) and value not in choices:
         return f"must be one of {', '.join(map(str, choices))}"
     if isinstance(value, int) and isinstance(least, int) and isinstance(most, int) and not least <= value <= most:
@@ -128,7 +132,7 @@ def _escaped_if_invisible(character: str) -> str:
 
 
 class ToolServer:
-    """A server of tools. `load_tools` is called when a client first asks for the tools: they may be slow to import."""
+    """A server of tools. `load_tools` may be slow to import, so it is called when a client first asks for the tools."""
 
     def __init__(self, version: str, instructions: str, load_tools: Callable[[], Mapping[str, Tool]]) -> None:
         self._server_info: JsonObject = {"name": "hookchain", "version": version}
@@ -155,8 +159,9 @@ class ToolServer:
             return error_reply(request_id, fault.code, str(fault), fault.data)
 
     def _result(self, message: JsonObject) -> JsonObject:
-        """Raises ProtocolFault."""
-        method, params = message["method"], message.get("params", {})
+        """Return the result of a request. Raises ProtocolFault."""
+        method = message["method"]
+        params = message.get("params", {})
         if message.get("jsonrpc") != "2.0" or not isinstance(method, str):
             raise ProtocolFault(INVALID_REQUEST, "the message must be a request of JSON-RPC 2.0")
         if not isinstance(params, dict):
@@ -208,7 +213,7 @@ class ToolServer:
         return self._tools
 
     def _call(self, name: Json, arguments: Json) -> JsonObject:
-        """Return the result of a tool. What a tool cannot do is a result too, which the assistant reads."""
+        """Return the result of a tool. A tool's fault is a result too, because the assistant reads only results."""
         tool = self.tools.get(name) if isinstance(name, str) else None
         if tool is None:
             raise ProtocolFault(INVALID_PARAMS, f"there is no such tool{did_you_mean(str(name)[:40], self.tools)}")
@@ -219,7 +224,7 @@ class ToolServer:
 
 
 def _outcome(tool: Tool, arguments: JsonObject) -> tuple[str, bool]:
-    """Return the text of the result, and whether it says what went wrong."""
+    """Return the text of the result, and whether the text describes a fault."""
     if fault := tool.argument_fault(arguments):
         return f"{fault}. Nothing was done.", True
     try:

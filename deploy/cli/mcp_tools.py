@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, TypeAlias, get_args
 
 from deploy.cli import dead_letters, events, explain, pause, status
 from deploy.cli.command import EXPECTED, error_text, moment
@@ -152,25 +152,31 @@ def _without_answers(document: JsonObject) -> JsonObject:
 
 
 def get_event_body(session: Session, arguments: JsonObject) -> Json:
-    """Mask secrets before the texts are cut and escaped once more, by which a part of one could stay."""
+    """Mask secrets in each text first: a part of a secret could remain after the text is cut or escaped again."""
     with session.platform().state() as state:
         event_id = state.find_id("events", str(arguments["id"]))
         record = state.reader.event(event_id)
         document = state.event_with_data(record.document) if record else None
     if record is None or document is None or "data" not in document:
         raise ToolFault("the body is not stored (any more)")
-    data, credentials = document["data"], session.credentials()
-    body, size = _cut(_masked(data if isinstance(data, str) else to_json(data), credentials))
+    data = document["data"]
+    data_text = data if isinstance(data, str) else to_json(data)
     responses: list[Json] = [f"{each.destination}: {each.answer}" for each in record.attempts if each.answer]
-    answers, answers_size = _cut(_masked(to_json(responses), credentials))
+    credentials = session.credentials()
+    body, body_bytes = _cut(_masked(data_text, credentials))
+    response_text, response_bytes = _cut(_masked(to_json(responses), credentials))
     return {
         "note": UNTRUSTED,
         "untrusted_body": body,
-        "body_bytes": size,
-        "body_is_cut": size > MAX_BODY_BYTES,
-        "untrusted_responses": answers,
-        "responses_are_cut": answers_size > MAX_BODY_BYTES,
+        "body_bytes": body_bytes,
+        "body_is_cut": body_bytes > MAX_BODY_BYTES,
+        "untrusted_responses": response_text,
+        "responses_are_cut": response_bytes > MAX_BODY_BYTES,
     }
+
+
+def _masked(text: str, credentials: Sequence[str]) -> str:
+    return without_credentials(text.encode("utf-8", "surrogatepass"), credentials).decode("utf-8", "surrogatepass")
 
 
 def _cut(text: str) -> tuple[str, int]:
@@ -181,15 +187,17 @@ def _cut(text: str) -> tuple[str, int]:
 
 def list_deliveries(session: Session, arguments: JsonObject) -> Json:
     limit = int(str(arguments.get("limit", LISTED)))
-    destination, wanted_state = (_optional(arguments, name) for name in ("destination", "state"))
-    event = _optional(arguments, "event")
+    destination = _optional(arguments, "destination")
+    wanted_state = _optional(arguments, "state")
+    id_prefix = _optional(arguments, "event")
 
     async def read(state: State, event_id: str | None) -> Sequence[LedgerRow]:
         async with state.ledger() as ledger:
             return await ledger.rows(limit + 1, event_id=event_id, destination=destination, state=wanted_state)
 
     with session.platform().state() as state:
-        rows = asyncio.run(read(state, None if event is None else state.find_id("events", event)))
+        event_id = None if id_prefix is None else state.find_id("events", id_prefix)
+        rows = asyncio.run(read(state, event_id))
         if not rows:
             require_known(state, argparse.Namespace(destination=destination))
     shown = [each for each in rows[:limit] if each.destination != ROUTE_ITSELF]
@@ -215,8 +223,8 @@ def list_dead_letters(session: Session, arguments: JsonObject) -> Json:
 
 
 def list_destinations(session: Session, _: JsonObject) -> Json:
-    found = _status(session)
-    return {name: found[name] for name in ("destinations", "held", "waiting_routes", "dead_letters")}
+    status_document = _status(session)
+    return {name: status_document[name] for name in ("destinations", "held", "waiting_routes", "dead_letters")}
 
 
 def list_sources(session: Session, _: JsonObject) -> Json:
@@ -224,7 +232,7 @@ def list_sources(session: Session, _: JsonObject) -> Json:
 
 
 def _status(session: Session) -> JsonObject:
-    """Return the part of the status that the stores have. The part on what runs has the token of the page."""
+    """Return the part of the status that comes from the stores. The part about processes has the token of the page."""
     configuration = status.served_configuration(session.options)
     platform = open_platform(session.options, configuration.environ)
     return status.stored_status(platform, configuration, time.time(), same_platform(session.options)).document()
@@ -242,13 +250,14 @@ def list_providers(_: Session, arguments: JsonObject) -> Json:
 
 
 def explain_request(session: Session, arguments: JsonObject) -> Json:
-    """Explain the request without any secret: with one, the report would be a way to have texts signed."""
-    source, headers = str(arguments["source"]), arguments.get("headers", {})
+    """Explain the request without any secret. With a secret, the report could be used to sign texts."""
+    source = str(arguments["source"])
+    headers = arguments.get("headers", {})
     assert isinstance(headers, dict)
     pairs = tuple((name.strip().lower(), value) for name, value in headers.items() if isinstance(value, str))
     if len(pairs) < len(headers):
         raise ToolFault("headers: each value must be of the type string")
-    found = replace(configured(session.options), environ=NO_SECRETS)
+    configuration = replace(configured(session.options), environ=NO_SECRETS)
     sent = Request(
         str(arguments.get("method", "POST")),
         "/",
@@ -258,7 +267,7 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
     )
     request = request_at("http://localhost:8080/", source, sent)
     options = argparse.Namespace(unsigned=True, now=None, env_file=session.options.env_file)
-    report = explain.explained_request(request, options, found)
+    report = explain.explained_request(request, options, configuration)
     return {name: value for name, value in report_document(report).items() if name != "reply"}
 
 
@@ -286,7 +295,7 @@ def _check(action: str, session: Session, arguments: JsonObject) -> Json:
 
 
 def plan_replay(session: Session, arguments: JsonObject) -> Json:
-    """Choose the events now, so that the plan that is run is the plan that was shown."""
+    """Choose the events now, so run_replay sends exactly the events that the plan counts."""
     if not arguments.keys() - {"only", "force"}:
         raise ToolFault("choose the events, by `event` or by filters")
     filters = {name: value for name, value in arguments.items() if name != "event"}
@@ -304,7 +313,8 @@ def plan_replay(session: Session, arguments: JsonObject) -> Json:
     replayable = [each for each in found if each.id in stored]
     if not replayable:
         raise ToolFault("no event matches whose body is stored")
-    plan_id, now = secrets.token_hex(8), time.time()
+    plan_id = secrets.token_hex(8)
+    now = time.time()
     session.plans = {name: plan for name, plan in session.plans.items() if plan.until > now}
     session.plans[plan_id] = Plan(replayable, chosen, now + PLAN_SECONDS)
     sample: list[Json] = [documents.summary_document(each) for each in replayable[:SAMPLE]]
@@ -353,9 +363,9 @@ def _act(name: str, act: pause.Act, session: Session, arguments: JsonObject, sec
     destination = str(arguments["destination"])
     options = argparse.Namespace(**{**vars(session.options), "destination": destination, "seconds": seconds})
     with session.audited(f"{name} {destination}{'' if seconds is None else f' for {seconds:g} s'}") as action:
-        acted = pause.act_on_destination(options, act)
-        action.count = acted.deliveries
-    return {"destination": destination, "done": acted.text, "deliveries": acted.deliveries}
+        result = pause.act_on_destination(options, act)
+        action.count = result.deliveries
+    return {"destination": destination, "done": result.text, "deliveries": result.deliveries}
 
 
 # The table
@@ -389,26 +399,35 @@ _SEARCH: Final = {
 _NAME: Final = _text("The name of the destination.")
 
 
-def _masked(text: str, credentials: Sequence[str]) -> str:
-    return without_credentials(text.encode("utf-8", "surrogatepass"), credentials).decode("utf-8", "surrogatepass")
+Run: TypeAlias = Callable[[Session, JsonObject], Json]
+BoundRun: TypeAlias = Callable[[JsonObject], str]
 
 
 def tools_of(session: Session) -> dict[str, Tool]:
     """Return the tools by name. They raise ToolFault for the errors that a command reports in one line."""
 
-    def bound(run: Callable[[Session, JsonObject], Json]) -> Callable[[JsonObject], str]:
-        def tool(arguments: JsonObject) -> str:
-            credentials: list[str] = []
-            try:
-                credentials = session.credentials()
-                text = json.dumps(run(session, arguments), ensure_ascii=False)
-            except (*EXPECTED, sqlite3.Error) as fault:
-                raise ToolFault(_masked(error_text(fault), credentials)) from fault
-            return _masked(text, credentials)
+    def bound(run: Run) -> BoundRun:
+        return lambda arguments: _masked_result(session, run, arguments)
 
-        return tool
+    tools = _reading_tools(bound)
+    if session.options.allow_write:
+        tools |= _writing_tools(bound)
+    return tools
 
-    reading = {
+
+def _masked_result(session: Session, run: Run, arguments: JsonObject) -> str:
+    """Return the result as JSON without credentials. Raises ToolFault."""
+    credentials: list[str] = []
+    try:
+        credentials = session.credentials()
+        text = json.dumps(run(session, arguments), ensure_ascii=False)
+    except (*EXPECTED, sqlite3.Error) as fault:
+        raise ToolFault(_masked(error_text(fault), credentials)) from fault
+    return _masked(text, credentials)
+
+
+def _reading_tools(bound: Callable[[Run], BoundRun]) -> dict[str, Tool]:
+    return {
         "search_events": Tool(
             "Search the events that were received, newest first. Returns a summary of each, without its body.",
             bound(search_events),
@@ -495,10 +514,10 @@ def tools_of(session: Session) -> dict[str, Tool]:
             ("text",),
         ),
     }
-    if not session.options.allow_write:
-        return reading
+
+
+def _writing_tools(bound: Callable[[Run], BoundRun]) -> dict[str, Tool]:
     return {
-        **reading,
         "plan_replay": Tool(
             "Plan to send stored events through the routes again. Returns the plan's id, how many events there are, "
             "and the first of them. Nothing is sent until run_replay. Choose the events by `event` or by filters.",

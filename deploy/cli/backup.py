@@ -80,8 +80,8 @@ def _restore(options: argparse.Namespace) -> int:
         restored.mkdir(mode=0o700)
         manifest = backups.read_backup(options.file, restored)
         print(f"The state of {rfc3339(manifest.created_at)}")
-        _print_repeats(state, restored)
         _forget_again(restored, backups.forgotten_since(state, manifest.created_at))
+        _print_repeats(state, restored)  # without what is forgotten
         if not (state / LEDGER).is_file():
             print("The old state is gone: repeat each `hookchain forget` since then.")
         backups.pause(restored, manifest, now)

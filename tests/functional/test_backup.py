@@ -148,6 +148,7 @@ def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, 
     said = hookchain(link, "restore", str(file))
     assert link.is_symlink()
     assert re.search("Forgotten again, as at .*: 1 event: ", said)
+    assert "It will make 1 delivery, which waited" in said
     assert re.search(r"The old state is kept in .*/state\.before-", said)
     assert file.stat().st_mode & 0o777 == 0o600
     for path in (each for each in state.rglob("*.db") if each.name in {"journal.db", "ledger.db", "bus.db"}):

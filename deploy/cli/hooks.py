@@ -97,7 +97,7 @@ def hooked_sources(configuration: Configured, name: str | None = None) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command. `url` is the public URL before a source's name, where it was given."""
+    """The options of a command with its configuration and platform. `url` is the value of --url, if it was given."""
 
     options: argparse.Namespace
     configuration: Configured
@@ -139,7 +139,10 @@ async def _run_all(call: Call) -> int:
 
 
 def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
-    """Return the sources with a `hook`, or the one that was named. What is removed may have no `hook` any more."""
+    """Return the sources with a `hook`, or the one that was named.
+
+    `remove` also finds the sources whose hooks are remembered, because the configuration may have lost their `hook`.
+    """
     name = call.options.source
     if call.options.action != "remove":
         return hooked_sources(call.configuration, name)
@@ -151,10 +154,12 @@ def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
 
 
 def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
-    """Return the hook that the source needs. What is removed may have no route and no public URL any more."""
+    """Return the hook that the source needs. For `remove`, the source may have lost its routes and its public URL."""
     if call.options.action == "remove":
-        return Wanted(name, next(iter(remembered_urls(row.hooks)), ""))
-    return wanted_hook(call.configuration.slices["transform"], name, source, hook_url(call, name, source))
+        remembered_url = next(iter(remembered_urls(row.hooks)), "")
+        return Wanted(name, remembered_url)
+    url = hook_url(call, name, source)
+    return wanted_hook(call.configuration.slices["transform"], name, source, url)
 
 
 def registration_of(
@@ -199,7 +204,7 @@ def registration_of(
 
 
 def token_of(call: Call, name: str) -> str:
-    """Return the token from the variable or file of its name, else from the deployment's store. Raises CommandError."""
+    """Return the token from its variable or file on this machine, else from the deployment. Raises CommandError."""
     try:
         return read_secret(name, call.configuration.environ)
     except ValueError:
@@ -235,15 +240,15 @@ class StoredSourceSecret:
     platform: Platform
 
     def values(self) -> Sequence[str]:
-        found = self._find()
-        if found and found.trouble:
-            raise CommandError(f"secret {self.name} {found.trouble}")
-        return found.values if found else ()
+        stored = self._find()
+        if stored and stored.trouble:
+            raise CommandError(f"secret {self.name} {stored.trouble}")
+        return stored.values if stored else ()
 
     def set_at(self) -> float | None:
-        """Return when they were stored. `.env` has the day only."""
-        found = None if self.platform.traits.is_local else self._find()
-        return found.set_at if found else None
+        """Return when the values were stored; None for `.env`, which has only the day."""
+        stored = None if self.platform.traits.is_local else self._find()
+        return stored.set_at if stored else None
 
     def _find(self) -> StoredSecret | None:
         return self.platform.secrets().find([self.name]).get(self.name)
@@ -256,33 +261,38 @@ class StoredSourceSecret:
 
 
 async def _plan(call: Call, name: str, registration: Registration) -> int:
-    differences = await _planned(call, name, registration)
+    differences = await _print_plan(call, name, registration)
     return DIFFERENT if any(each.action != "none" or each.unknown for each in differences) else DONE
 
 
 async def _apply(call: Call, name: str, registration: Registration) -> int:
-    differences = await _planned(call, name, registration)
-    wanted = [each for each in differences if each.action != "none"]
-    allowed = [each for each in wanted if _is_allowed(call, each)]
-    for each in wanted:
+    differences = await _print_plan(call, name, registration)
+    changes = [each for each in differences if each.action != "none"]
+    allowed = [each for each in changes if _is_allowed(call, each)]
+    for each in changes:
         if each not in allowed:
             _print_blocked(call, name, each)
-    if not wanted and registration.api.kind.expiry:
+    if not changes and registration.api.kind.expiry:
         async with registration.row.locked():
             await registration.remember_expiries(differences)
     if not allowed:
-        return NOT_DONE if wanted else DONE
+        return NOT_DONE if changes else DONE
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
         return NOT_DONE
     async with registration.row.locked():
-        if [each[:3] for each in await registration.plan()] != [each[:3] for each in differences]:
+        current = await registration.plan()
+        if _actions(current) != _actions(differences):
             raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
         for each in allowed:
             if each.overwrites and each.hook:
                 events = "all" if each.hook.events is None else ", ".join(each.hook.events)
                 print(f"  to restore the overwritten hook: URL {printable(each.hook.url)}; event types: {events}")
             await registration.apply(each)
-    return DONE if len(allowed) == len(wanted) else NOT_DONE
+    return DONE if len(allowed) == len(changes) else NOT_DONE
+
+
+def _actions(differences: Sequence[Difference]) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(each.at, each.action, each.reasons) for each in differences]
 
 
 async def _remove(call: Call, name: str, registration: Registration) -> int:
@@ -290,8 +300,9 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
     if not row.hooks:
         print(f"{name}: no hook is registered")
         return DONE
-    for at, each in row.hooks.items():
-        print(f"{name} {at or registration.api.kind.title}: {'delete' if each.is_made else 'forget'} {each.url}")
+    for at, remembered in row.hooks.items():
+        verb = "delete" if remembered.is_made else "forget"
+        print(f"{name} {at or registration.api.kind.title}: {verb} {remembered.url}")
     if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
         return NOT_DONE
     async with row.locked():
@@ -301,7 +312,7 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
 
 
 async def rotate(call: Call, secret: str, store_new_value: Callable[[], object]) -> bool:
-    """Rotate the secret of registered hooks at both sides; False if no hook with this secret is registered.
+    """Rotate the secret in its store and at the provider. Return False if no hook with this secret is registered.
 
     Raises CommandError and Temporary.
     """
@@ -335,13 +346,13 @@ def _sources_of(call: Call, secret: str) -> dict[str, SourceConfig]:
 
 
 def _with_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
-    """Return the call with the tunnel's URL that was registered, without which no command finds it."""
+    """Return the call with the registered URL if that is a tunnel's: the configuration does not have such a URL."""
     is_tunnel = call.platform.traits.is_local and not source.public_url and urls
     return replace(call, url=urls[0].removesuffix(f"/{name}")) if is_tunnel else call
 
 
 async def lines_after_set(call: Call, secret: str, before: Sequence[str]) -> list[str]:
-    """Return how to give the hooks that still sign with a value of before the new one."""
+    """Return a line for each source with a hook that still signs with one of the values `before` the change."""
     chosen = _sources_of(call, secret)
     rows = await _read_rows(call.platform) if chosen else {}
     lines = []
@@ -387,7 +398,7 @@ def _is_missing(call: Call, name: str, source: SourceConfig, row: Row | None) ->
 
 
 def _unconfigured_lines(call: Call, rows: Mapping[str, Row]) -> list[str]:
-    """Return which sources have remembered hooks and no `hook` any more: nobody repairs or removes those."""
+    """Return a line for each source that has remembered hooks but no `hook`: plan and apply leave it out."""
     chosen = hooked_sources(call.configuration)
     return [
         f"{_listed({name: row})}: still registered, and {name} has no `hook` any more. "
@@ -398,9 +409,9 @@ def _unconfigured_lines(call: Call, rows: Mapping[str, Row]) -> list[str]:
 
 
 def left_lines(target: argparse.Namespace, environ: Mapping[str, str]) -> list[str]:
-    """Return lines about the hooks that a removed deployment leaves at the providers.
+    """Return lines about the hooks that stay at the providers after a deployment is removed.
 
-    `target` is its options. Raises CommandError and HookchainError.
+    `target` is the options of the deployment. Raises CommandError and HookchainError.
     """
     rows = asyncio.run(_read_rows(open_platform(target, environ)))
     if not rows:
@@ -421,8 +432,8 @@ ACTIONS: Final = {
 """What each action runs, and its help."""
 
 
-async def _planned(call: Call, name: str, registration: Registration) -> list[Difference]:
-    """Compare the hooks and print what differs."""
+async def _print_plan(call: Call, name: str, registration: Registration) -> list[Difference]:
+    """Compare the hooks, print how they differ and return the differences. Raises CommandError and Temporary."""
     differences = await registration.plan()
     wanted = registration.wanted
     print(f"{name}  {wanted.url}")
@@ -435,10 +446,7 @@ async def _planned(call: Call, name: str, registration: Registration) -> list[Di
         print(f"  the function notify renews it with the token {api.token_name}, which is deployed: {api.kind.rights}")
     for each in differences:
         place = each.at or registration.api.kind.title
-        reasons = "; ".join(each.reasons)
-        equal = "nothing else differs" if each.unknown else "nothing differs"
-        verb = "create another and delete this one" if each.action == "renew" else each.action
-        print(f"  {place}: {printable(f'{verb}: {reasons}' if reasons else equal)}")
+        print(f"  {place}: {printable(_change_text(each))}")
         if each.unknown:
             print(f"  {place}: not known: {each.unknown}.")
             print("  If it is not, events are rejected. To replace the hook and its secret:")
@@ -450,15 +458,25 @@ async def _planned(call: Call, name: str, registration: Registration) -> list[Di
     return differences
 
 
+def _change_text(difference: Difference) -> str:
+    if not difference.reasons:
+        return "nothing else differs" if difference.unknown else "nothing differs"
+    verb = "create another and delete this one" if difference.action == "renew" else difference.action
+    return f"{verb}: {'; '.join(difference.reasons)}"
+
+
 def _renewal(call: Call, name: str, difference: Difference) -> str:
-    """Return the commands that make a hook whose secret is known, and delete the one whose secret is not."""
+    """Return the commands that replace a hook with an unknown secret by one with a known secret."""
     secret = mappings_at(call.configuration.document, "sources")[name]["secret"]
     rotate = f"    hookchain secrets rotate {secret} --random{call.where}"
     return f"    {call.command_line('apply', name)}\n{rotate}" if difference.is_foreign else rotate
 
 
 def _is_allowed(call: Call, difference: Difference) -> bool:
-    """Return whether a URL that somebody else set may be overwritten: it is named, or a person is going to answer."""
+    """Return whether the change may be made, after a question at most.
+
+    A hook that somebody else may use is changed only with --replace. For one of ours, a person who can answer is enough.
+    """
     if not difference.overwrites or call.options.replace == difference.overwrites:
         return True
     return not difference.is_foreign and not call.options.yes and sys.stdin.isatty()
@@ -471,7 +489,7 @@ def _print_blocked(call: Call, name: str, difference: Difference) -> None:
 
 
 def _replace_option(url: str) -> str:
-    """Return the option as a shell reads it: somebody else wrote the URL."""
+    """Return the option, quoted for a shell because the URL may be somebody else's text."""
     return f" --replace {shlex.quote(printable(url))}"
 
 

@@ -475,7 +475,7 @@ def _renewal(call: Call, name: str, difference: Difference) -> str:
 def _is_allowed(call: Call, difference: Difference) -> bool:
     """Return whether the change may be made, after a question at most.
 
-    A hook that somebody else may use is changed only with --replace. For one of ours, a person who can answer is enough.
+    A foreign hook is changed only with --replace. For a hook of ours, a person who can answer is enough.
     """
     if not difference.overwrites or call.options.replace == difference.overwrites:
         return True

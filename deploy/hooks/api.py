@@ -30,7 +30,7 @@ _MESSAGES: Final[tuple[tuple[str | int, ...], ...]] = (
 
 
 class LostAnswer(Exception):
-    """A request that changes something was sent, and whether the provider acted on it is unknown."""
+    """A request that changes a hook was sent, but it is unknown whether the provider made the change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class HookApi:
 
     name           the source's name, for messages
     token_name     the name of the secret that has the token
-    url            the beginning of all URLs, in place of the kind's
+    url            the base URL of the API; empty for the kind's
     allow_private  the API may have an address that is not public
-    hidden         secrets that no text of the provider may show, beside the token
+    hidden         secrets that are masked in the provider's texts, besides the token
     """
 
     name: str
@@ -55,24 +55,24 @@ class HookApi:
 
     async def hooks(self, at: str) -> list[Hook]:
         """Return all hooks at the place. Raises CommandError."""
-        found: list[Hook] = []
+        hooks: list[Hook] = []
         for page in range(1, MAX_PAGES + 1):
             query = f"?per_page={PAGE_SIZE}&page={page}" if self.kind.is_paged else ""
-            answer = await self._ask("list", at, Wanted(self.name, ""), query)
+            answer = await self._send("list", at, Wanted(self.name, ""), query)
             if self.kind.has_more(answer):
                 break
             listed = value_at(answer, *self.kind.listed)
             if listed is None and self.kind.omits_empty:
-                return found
+                return hooks
             entries = [listed] if self.kind.is_single else listed
-            found += self._read("list", entries)
+            hooks += self._read("list", entries)
             if not self.kind.is_paged or len(objects_at(entries)) < PAGE_SIZE:
-                return found
+                return hooks
         raise CommandError(f"{self.name}: {self.kind.title} lists more hooks than can be compared; delete unused ones")
 
     async def create(self, at: str, wanted: Wanted) -> tuple[Hook, str]:
         """Return the hook, and its secret if the provider made it. Raises LostAnswer and CommandError."""
-        answer = await self._ask("create", at, wanted)
+        answer = await self._send("create", at, wanted)
         secret = self.kind.secret(answer) if self.kind.secret else ""
         self.hidden.add(secret)
         if self.kind.is_single:
@@ -83,41 +83,34 @@ class HookApi:
         return listed[0]._replace(url=listed[0].url or wanted.url), secret
 
     async def change(self, at: str, wanted: Wanted, hook: Hook) -> None:
-        """Raises LostAnswer and CommandError."""
-        await self._ask("change", at, wanted._replace(replaces=hook))
+        """Change the hook as wanted. Raises LostAnswer and CommandError."""
+        await self._send("change", at, wanted._replace(replaces=hook))
 
     async def extend(self, at: str, hook: Hook) -> float:
         """Extend a hook that expires, and return its new expiry. Raises LostAnswer and CommandError."""
-        answer = await self._ask("extend", at, Wanted(self.name, hook.url, replaces=hook))
+        answer = await self._send("extend", at, Wanted(self.name, hook.url, replaces=hook))
         try:
             return unix_seconds(str(value_at(answer, self.kind.expiry)))
         except ValueError as error:
             raise LostAnswer(f"{self.kind.title} answered without the new expiry") from error
 
     async def delete(self, at: str, hook: Hook) -> None:
-        """Do nothing if the hook is gone. Raises LostAnswer and CommandError."""
-        await self._ask("delete", at, Wanted(self.name, hook.url, replaces=hook))
+        """Delete the hook, if it still exists. Raises LostAnswer and CommandError."""
+        await self._send("delete", at, Wanted(self.name, hook.url, replaces=hook))
 
     def _read(self, operation: Operation, entries: Json) -> list[Hook]:
+        """Return the hooks of the entries. Raises LostAnswer and CommandError."""
         try:
             if not isinstance(entries, list) or len(objects_at(entries)) < len(entries):
                 raise TypeError("no list of hooks")
-            found = [hook for each in objects_at(entries) if (hook := self.kind.hook(each))]
+            hooks = [hook for each in objects_at(entries) if (hook := self.kind.hook(each))]
         except (KeyError, TypeError, ValueError) as error:
             raise self._lost(operation, f"{self.kind.title} answered in a form that is not known") from error
-        return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in found]
+        return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in hooks]
 
-    async def _ask(self, operation: Operation, at: str, wanted: Wanted, query: str = "") -> Json:
+    async def _send(self, operation: Operation, at: str, wanted: Wanted, query: str = "") -> Json:
         """Send a request about the hook that `wanted` replaces. Raises LostAnswer and CommandError."""
-        place = self.kind.path_of(at)
-        if place is None:
-            raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
-        id = quote(wanted.replaces.id, safe="") if wanted.replaces else ""
-        line = self.kind.operations[operation].format(at=place, id=id, token=quote(self.token, safe=":"))
-        method, _, path = line.partition(" ")
-        body = None if method in ("GET", "DELETE") else self.kind.body(operation, wanted)
-        url = (self.url or self.kind.api).rstrip("/") + path + query
-        request = Outgoing(method, url, self._headers(body), self._content(body), allow_private=self.allow_private)
+        request = self._request(operation, at, wanted, query)
         where = " ".join(filter(None, (self.kind.title, at)))
         try:
             response = await self.fetch.fetch(request)
@@ -129,11 +122,26 @@ class HookApi:
             return None
         return self._answer(operation, where, response)
 
+    def _request(self, operation: Operation, at: str, wanted: Wanted, query: str) -> Outgoing:
+        """Raises CommandError if the API cannot have hooks at this place."""
+        place_path = self.kind.path_of(at)
+        if place_path is None:
+            raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
+        hook_id = quote(wanted.replaces.id, safe="") if wanted.replaces else ""
+        token = quote(self.token, safe=":")
+        method_and_path = self.kind.operations[operation].format(at=place_path, id=hook_id, token=token)
+        method, _, path = method_and_path.partition(" ")
+        body = None if method in ("GET", "DELETE") else self.kind.body(operation, wanted)
+        url = (self.url or self.kind.api).rstrip("/") + path + query
+        return Outgoing(method, url, self._headers(body), self._content(body), allow_private=self.allow_private)
+
     def _headers(self, body: Body | None) -> tuple[tuple[str, str], ...]:
         basic = base64_text(self.token.encode())
         headers = [(name, text.format(token=self.token, basic=basic)) for name, text in self.kind.headers.items()]
-        content_type = "application/x-www-form-urlencoded" if self.kind.is_form else "application/json"
-        return (*headers, *([] if body is None else [("Content-Type", content_type)]))
+        if body is not None:
+            content_type = "application/x-www-form-urlencoded" if self.kind.is_form else "application/json"
+            headers.append(("Content-Type", content_type))
+        return tuple(headers)
 
     def _content(self, body: Body | None) -> bytes:
         if body is None:
@@ -141,15 +149,16 @@ class HookApi:
         return urlencode(body, doseq=True).encode() if self.kind.is_form else texts_json(dict(body))
 
     def _answer(self, operation: Operation, where: str, response: Fetched) -> Json:
-        is_good = 200 <= response.status < 300
+        """Return the JSON of the answer. Raises LostAnswer and CommandError."""
+        is_success = 200 <= response.status < 300
         try:
             document = from_json(response.body) if response.body else None
         except (ValueError, RecursionError) as error:
             document = None
-            if is_good and operation != "delete":
+            if is_success and operation != "delete":
                 raise self._lost(operation, f"{where}: the answer is not JSON") from error
-        message = self.kind.fault(document) if is_good else _message(document)
-        if is_good and not message:
+        message = self.kind.fault(document) if is_success else _message(document)
+        if is_success and not message:
             return document
         answered = f"{where} answered {response.status} to `{operation}`"
         text = self._masked(f"{answered}: {message}" if message else answered)[:_MAX_MESSAGE]
@@ -158,7 +167,7 @@ class HookApi:
         raise CommandError(f"{self.name}: {text}{self._advice(response)}")
 
     def _lost(self, operation: Operation, text: str) -> CommandError | LostAnswer:
-        """Return the error of a request without a usable answer. Only a list is known to have changed nothing."""
+        """Return the error of a request without a usable answer. A `list` has changed nothing: nothing is unknown."""
         return CommandError(f"{self.name}: {text}") if operation == "list" else LostAnswer(text)
 
     def _advice(self, response: Fetched) -> str:

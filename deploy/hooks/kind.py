@@ -56,7 +56,11 @@ class Hook(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A form of `at` in the configuration, and the beginning of its path with the groups of the pattern."""
+    """A form that `at` in the configuration can have.
+
+    pattern  a regular expression that matches the whole text
+    path     the beginning of the API's path for this place; `{name}` stands for the group of this name in the pattern
+    """
 
     pattern: str
     path: str
@@ -67,9 +71,9 @@ class Place(NamedTuple):
 class HookKind:
     """The hooks of one provider.
 
-    api         the beginning of all URLs
+    api         the base URL of the API
     rights      the least rights that the token needs
-    headers     values with `{token}` in them, or `{basic}` for the same as basic authentication has it
+    headers     `{token}` in a value stands for the token, and `{basic}` for the token in base64
     operations  method and path; `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
                 `extend` is for hooks that expire
     body        returns the body of a request whose method is neither GET nor DELETE; None for none
@@ -83,7 +87,7 @@ class HookKind:
     is_form     bodies are forms
     is_single   a place has one hook at most, and creating it overwrites another
     is_account_signed  requests are signed with a secret of the account: no hook has one of its own
-    is_fixed    `change` only enables and disables a hook: another one takes the place of a hook that differs
+    is_fixed    `change` only enables and disables a hook. A hook that differs is replaced by a new one
     is_paged    a list has pages of 100 hooks, by `page`
     omits_empty an empty list is left out of the answer
     can_disable a hook can be disabled while its secret is being stored
@@ -120,12 +124,16 @@ class HookKind:
     expiry: str = ""
 
     def path_of(self, at: str) -> str | None:
-        """Return the path of a place in the configuration; None if it cannot be one. Empty is the only place."""
+        """Return the API's path of the place `at`; None if no hook can be there.
+
+        An empty `at` is the only place of a kind without `places`.
+        """
         if not self.places:
             return None if at else ""
         for place in self.places:
-            if found := re.fullmatch(place.pattern, at):
-                return place.path.format(**{name: quote(text, safe="") for name, text in found.groupdict().items()})
+            if match := re.fullmatch(place.pattern, at):
+                groups = {name: quote(text, safe="") for name, text in match.groupdict().items()}
+                return place.path.format(**groups)
         return None
 
     @property
@@ -144,9 +152,12 @@ def event_name(pattern: str) -> str | None:
 
 
 def provider_events(kind: HookKind, patterns: Iterable[str]) -> tuple[str, ...] | None:
-    """Return the provider's names of what these types match, sorted; None for all, also where a glob may be any.
+    """Return the provider's names of the event types that the patterns match, sorted.
 
-    Raises ValueError.
+    None stands for all event types: there are no patterns, or one of them may match any. Raises ValueError.
     """
-    names = [kind.event(each) for each in patterns]
-    return tuple(sorted({each for each in names if each is not None})) if names and None not in names else None
+    names = [kind.event(pattern) for pattern in patterns]
+    known_names = {name for name in names if name is not None}
+    if not names or None in names:
+        return None
+    return tuple(sorted(known_names))

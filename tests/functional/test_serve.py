@@ -42,6 +42,7 @@ class Receiver(ThreadingHTTPServer):
     is answered 503."""
 
     daemon_threads = True
+    request_queue_size = 1_024  # with the usual 5, the system drops connections when all that waited comes at once
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Delivery)

@@ -126,7 +126,8 @@ async def test_the_page_says_which_bundle_it_shows_and_follows_it(inspected: Ins
     await page.until_shown("Live")
     inspected.deployed.post(id="live", event="seen.live")
     await page.until_shown("seen.live", ".rows")
-    await page.until("[...document.querySelectorAll('#tabs a')].filter((e) => !e.hidden).length === 5")
+    local_tabs = "#tabs [data-name=mail], #tabs [data-name=rejected], #tabs [data-name=sheets]"
+    await page.until(f"[...document.querySelectorAll('{local_tabs}')].every((tab) => tab.hidden)")
     await page.until("document.getElementById('sink').hidden")
     await page.click(".rows a", "seen.live")
     await page.until_shown("Its request is in receive's log", ".stage")

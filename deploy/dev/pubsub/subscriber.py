@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from deploy.dev.faults import FaultPlan
 from deploy.dev.pubsub.messages import Message, kept_back_seconds, push_body, received_message
 from deploy.dev.pubsub.push_tokens import PushTokens
 from deploy.dev.pubsub.resources import PushTarget, RetryPolicy, Subscription, invalid
+from shared import logs
 from shared.cloud.platform import EMULATED_FIRST_PLACES, EMULATED_PLACES
 from shared.outgoing.http_client import HttpClient
 
@@ -255,7 +257,7 @@ class Pusher:
                 return
             task = loop.create_task(self._push(pending))
             self._under_way.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(partial(self._ended, pending))
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop; pushes without a response by then are sent again after the next start."""
@@ -267,10 +269,16 @@ class Pusher:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, pending: PendingDelivery, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        if not task.cancelled() and not task.exception():
-            self.wake()
+        if task.cancelled():
+            return
+        if error := task.exception():
+            # Only the error's type: its text may have a part of the message.
+            detail = f"message {pending.message.id}: {type(error).__name__}"
+            logs.log("ERROR", "the emulated bus failed to push a message; it tries again", detail=detail)
+            self._failed(pending)
+        self.wake()
 
     async def _push(self, pending: PendingDelivery) -> None:
         config = self._subscriber.config
@@ -284,8 +292,11 @@ class Pusher:
             self._window.succeeded()
             self._subscriber.acknowledged(pending)
         else:
-            self._window.failed(asyncio.get_running_loop().time())
-            self._subscriber.failed(pending)
+            self._failed(pending)
+
+    def _failed(self, pending: PendingDelivery) -> None:
+        self._window.failed(asyncio.get_running_loop().time())
+        self._subscriber.failed(pending)
 
 
 class Window:

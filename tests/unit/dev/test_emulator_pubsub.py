@@ -1,5 +1,6 @@
 """The emulated Pub/Sub, without a socket or a clock: deliveries, resources, its file, and who may speak to it."""
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -14,12 +15,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.dev.faults import FaultPlan
 from deploy.dev.local_server import is_local, owner_in
 from deploy.dev.pubsub.broker import PubSub
 from deploy.dev.pubsub.messages import Message, draft_of, drafts_from, push_body
-from deploy.dev.pubsub.resources import ApiError, RetryPolicy, parse_filter, parse_object, subscription_from, topic_from
+from deploy.dev.pubsub.resources import (
+    ApiError,
+    PushTarget,
+    RetryPolicy,
+    parse_filter,
+    parse_object,
+    subscription_from,
+    topic_from,
+)
 from deploy.dev.pubsub.store import Changes, Store, read_waiting
-from deploy.dev.pubsub.subscriber import Backlog, PendingDelivery, retry_delay
+from deploy.dev.pubsub.subscriber import Backlog, PendingDelivery, PushClient, Subscriber, retry_delay
 from shared.jsontext import Json, JsonObject
 from shared.push import parse_push
 
@@ -72,6 +82,49 @@ def test_our_own_functions_read_every_push(data: bytes, attributes: dict[str, st
 def test_a_message_that_google_rejects_is_rejected(message: object) -> None:
     with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
         drafts_from(json.dumps({"messages": [message]}).encode())
+
+
+class FailedPushes:
+    """A recorder of the pushes that failed, where nothing else may happen."""
+
+    def __init__(self) -> None:
+        self.failed_ids: list[int] = []
+
+    def acknowledged(self, subscriber: Subscriber, message: Message) -> None:
+        raise AssertionError(message)
+
+    def failed(self, subscriber: Subscriber, pending: PendingDelivery) -> None:
+        self.failed_ids.append(pending.message.id)
+
+    def dead_lettered(self, subscriber: Subscriber, pending: PendingDelivery) -> None:
+        raise AssertionError(pending)
+
+
+class BrokenClient(PushClient):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    async def push(self, target: PushTarget, body: bytes, timeout_seconds: float) -> bool:
+        raise self._error
+
+
+async def test_a_push_that_ends_in_an_unforeseen_error_is_logged_and_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pushes = FailedPushes()
+    config = subscription_from(SUBSCRIPTION, {"topic": TOPIC, "pushConfig": {"pushEndpoint": "http://127.0.0.1:9/"}})
+    subscriber = Subscriber(1, config, pushes, BrokenClient(ValueError("a body")), FaultPlan())
+    subscriber.offer(message(7))
+    subscriber.wake()
+    deadline = time.monotonic() + 5
+    while len(pushes.failed_ids) < 2 and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    await subscriber.stop(grace_seconds=0)
+    assert pushes.failed_ids[:2] == [7, 7]
+    output = capsys.readouterr().out
+    assert "message 7: ValueError" in output
+    assert "a body" not in output
 
 
 # Resources, and what the API rejects

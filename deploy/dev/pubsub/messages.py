@@ -44,11 +44,15 @@ class Message:
 
 
 def kept_back_seconds(message: Message, now: float) -> float:
-    """Return how long the message is still kept back, as SQS does by DelaySeconds. Google's Pub/Sub has no delays."""
+    """Return how long the message is still kept back, as SQS does by DelaySeconds. Google's Pub/Sub has no delays.
+
+    If the clock was set back since the message was published, it is kept back for its delay, and not longer.
+    """
     try:
-        seconds = float(message.attributes.get(NOT_BEFORE, 0.0)) - now
+        not_before = float(message.attributes.get(NOT_BEFORE, 0.0))
     except ValueError:
         return 0.0
+    seconds = not_before - max(now, message.published_at)
     return min(seconds, MAX_DELAY_SECONDS) if seconds > 0 else 0.0
 
 
@@ -156,7 +160,10 @@ def received_message(message: Message, ack_id: str, attempt: int | None) -> str:
 
 
 def dead_letter(message: Message, subscription: str, attempts: int) -> Draft:
-    """Return the message for the dead-letter topic: the same data and attributes, with its origin and attempts."""
+    """Return the message for the dead-letter topic: the same data and attributes, with its origin and attempts.
+
+    Its delay is over, so it has none, even if the clock was set back since.
+    """
     content = content_of(message.content)
     _, project, _, name = subscription.split("/")
     source = {
@@ -166,4 +173,5 @@ def dead_letter(message: Message, subscription: str, attempts: int) -> Draft:
         "CloudPubSubDeadLetterSourceTopicPublishTime": times.rfc3339(message.published_at).replace("Z", "+00:00"),
     }
     attributes = {**content.get("attributes", {}), **source}
+    attributes.pop(NOT_BEFORE, None)
     return draft_of(content.get("data", ""), attributes, content.get("orderingKey", ""))

@@ -1,5 +1,6 @@
 """The port of requests to other systems. See shared/ports.py."""
 
+from datetime import UTC
 from typing import NamedTuple, Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -16,6 +17,21 @@ class Fetched(NamedTuple):
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
+
+
+def retry_after_seconds(value: str | None, now: float) -> float | None:
+    """Return the wait that a `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3); None for any other."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdecimal() and len(text) <= 12:
+        return float(text)
+    # Imported here, because few answers have a date.
+    from email.utils import parsedate_to_datetime
+
+    try:
+        at = parsedate_to_datetime(text)
+        return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
 def redirect_target(url: str, location: str | None) -> str:

@@ -147,6 +147,7 @@ class GitHub:
 
     is_down   its API answers 502
     limits    how many requests it answers before it says how long to wait
+    wait      the `Retry-After` that it then sends
     written   how its payloads are written
     """
 
@@ -158,6 +159,7 @@ class GitHub:
         self.log: list[JsonObject] = []
         self.is_down = False
         self.limits: int | None = None
+        self.wait = "900"
         self.calls: list[str] = []
         self.hooks = {7: "https://hooks.example.com/github", 8: "https://ci.example.com/"}
 
@@ -205,7 +207,7 @@ class GitHub:
         if self.is_down:
             return Fetched(502, (), b"<html>")
         if self.limits is not None and len(self.calls) > self.limits:
-            return Fetched(403, (("retry-after", "900"),), b'{"message": "rate limit"}')
+            return Fetched(403, (("retry-after", self.wait),), b'{"message": "rate limit"}')
         if request.method == "POST":
             id = url.path.removeprefix(f"{self.base}/7/deliveries/").removesuffix("/attempts")
             [found] = [each for each in self.log if str(each["id"]) == id]

@@ -32,8 +32,6 @@ import json
 from base64 import b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import isfinite
 from types import ModuleType
@@ -134,15 +132,8 @@ class Response(NamedTuple):
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """The wait that `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3)."""
-        text = (self.header("retry-after") or "").strip()
-        if text.isascii() and text.isdecimal() and len(text) <= 12:
-            return float(text)
-        try:
-            at = parsedate_to_datetime(text)
-            return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - self.now)
-        except (ValueError, OverflowError):
-            return None
+        """The wait that `Retry-After` asks for; None if it asks for none."""
+        return fetch.retry_after_seconds(self.header("retry-after"), self.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from functions.notify.waiting.side_tasks import LIMIT_SECONDS
 from shared import errors, logs, ports
 from shared.credential_masks import masked
 from shared.event import event_id
-from shared.fetch import Fetch, Fetched, Outgoing
+from shared.fetch import Fetch, Fetched, Outgoing, retry_after_seconds
 from shared.journal import Journal
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, texts_json, to_json
 from shared.store_ports import Kept, Records
@@ -248,7 +248,7 @@ def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetch
     """Return the fault that an answer with an error status reports."""
     text = f"{settings.kind.title} answered {answer.status}"
     is_of_place = False
-    pause_seconds = _number(answer.header("retry-after"))
+    pause_seconds = retry_after_seconds(answer.header("retry-after"), now) or 0.0
     if answer.header("x-ratelimit-remaining") == "0":
         pause_seconds = max(pause_seconds, _number(answer.header("x-ratelimit-reset")) - now)
     if answer.status in (401, 403, 404) and not pause_seconds:

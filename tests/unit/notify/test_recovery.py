@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -247,12 +248,15 @@ async def test_a_provider_that_is_down_is_a_line_and_nothing_is_lost(capsys: pyt
     assert world.delivered == ["guid-0"]
 
 
-async def test_a_provider_is_not_asked_before_the_time_that_it_names(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("is_date", [False, True])
+async def test_a_provider_is_not_asked_before_the_time_that_it_names(is_date: bool) -> None:
     world = await started()
     for number in range(3):
         await world.github.send(issue(number), is_lost=True)
     world.github.limits = len(world.github.calls) + 3
     world.clock.advance(EVERY_SECONDS)
+    if is_date:
+        world.github.wait = formatdate(world.clock.now() + 900, usegmt=True)
     await world.recovery.run()
     asked = len(world.github.calls)
     world.clock.advance(880)

@@ -25,7 +25,7 @@ class _Closable(Protocol):
     def close(self) -> Awaitable[None] | None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: Python 3.11 cannot call Implementations[Port] with them
 class Implementations(Generic[Port]):
     """What makes a port on each platform."""
 

@@ -128,11 +128,7 @@ def checked(action: str, text: str, folder: Path, excluded: Sequence[Path] = ())
 
 
 def main(action: str, folder: str, *excluded: str) -> None:
-    for limit, most in (
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CPU, MAX_SECONDS),
-        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
-    ):
+    for limit, most in LIMITS.items():
         with contextlib.suppress(ValueError, OSError):  # macOS does not have each limit
             resource.setrlimit(limit, (most, most))
     try:

@@ -158,7 +158,8 @@ def time_option(text: str) -> float:
 def moment(text: str, now: float) -> float:
     """Return the Unix time of `90s`, `5m`, `1h` or `2d` before now, or of an RFC 3339 time. Raises ValueError."""
     if ago := _AGO.fullmatch(text):
-        return now - float(ago[1]) * _UNIT_SECONDS[ago[2]]
+        # Nothing happened before 1970, and RFC 3339, which some readers use, has no year before 0.
+        return max(now - float(ago[1]) * _UNIT_SECONDS[ago[2]], 0.0)
     try:
         return unix_seconds(text)
     except (ValueError, OverflowError) as error:

@@ -226,6 +226,11 @@ def test_a_replay_is_a_dry_run_that_says_what_and_how(kept: Kept, bus: FakeBus, 
     assert bus.sent == []
 
 
+def test_a_replay_since_a_time_before_the_calendar_is_one_since_1970(kept: Kept, command: Command) -> None:
+    kept.event("e1", at=NOW - 60)
+    assert "--since 1970-01-01T00:00:00.000Z" in command("events", "replay", "--since", "999999d")
+
+
 def test_a_replay_says_whether_deliveries_that_succeeded_are_repeated(kept: Kept, command: Command) -> None:
     kept.delivered(kept.event("e1", routes=(TELL,)))
     assert "not repeated without --force" in command("events", "replay", "e1")

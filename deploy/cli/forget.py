@@ -369,7 +369,9 @@ def _choose(call: Call) -> Chosen:
 
 
 def _actor_condition(name: str) -> Condition:
-    """Names are compared as those of people are: without regard to the case of A to Z."""
+    """Names are compared as those of people are: without regard to the case of A to Z. Raises UsageError."""
+    if not folded(name):  # it would choose every event without an actor
+        raise UsageError(f"--actor: must have a character other than white space; got {name!r}")
     return Condition(lambda view: folded(str(view["actor"] or "")) == folded(name), reads_body=False)
 
 

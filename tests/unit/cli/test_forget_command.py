@@ -157,6 +157,13 @@ def test_an_actor_is_found_without_reading_bodies(kept: Kept, command: Command) 
     assert command("forget", "--actor", "ada", "--yes", code=1) == ""
 
 
+def test_a_blank_actor_does_not_choose_the_events_without_an_actor(kept: Kept, command: Command) -> None:
+    record(kept, "e1", ADA)
+    command("forget", "--actor", " ", "--yes", code=2)
+    assert "--actor: must have a character other than white space; got ' '" in command.error
+    assert command.json("forget", "--where", IS_ADA, "--dry-run")["events"] == ["e1"]
+
+
 def test_a_person_is_found_under_each_name_that_a_source_may_use(kept: Kept, command: Command) -> None:
     rows: Json = [
         {"name": "ada", "email": ADA, "aliases": ["al"], "github": "countess", "web": "lovelace"},

@@ -12,7 +12,7 @@ from typing import Final
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.records import ids_note
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.config.running_dev import read_aws_environ
+from deploy.config.running_dev import read_aws_environ, served_env_file
 from deploy.dev import backup as backups
 from deploy.dev.supervisor.state_folder import StateFault, locked
 from deploy.history.forget import open_forgetter
@@ -51,7 +51,8 @@ def _backup(options: argparse.Namespace) -> int:
     file: Path = options.file
     if file.exists() and not file.is_file():  # the backup would take the place of /dev/null
         raise CommandError(f"{file}: must be the name of a file; got a folder, a pipe or a device")
-    manifest = backups.write_backup(state, file.absolute(), time.time(), environ_with(own_env_file()))
+    env_file = Path(served_env_file(state) or own_env_file())
+    manifest = backups.write_backup(state, file.absolute(), time.time(), environ_with(env_file))
     print(f"{file}: {count_of(file.stat().st_size, 'byte')}, the state of {rfc3339(manifest.created_at)}")
     if manifest.secrets:
         print(f"It has no secret. A restore needs these: {', '.join(manifest.secrets)}")

@@ -20,7 +20,6 @@ from deploy.doctor.checks import (
     SHORT,
     UNREADABLE,
     WEAK,
-    is_unneeded_locally,
     state_of,
     why_weak,
 )
@@ -97,7 +96,7 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
 
 
 def _state(options: argparse.Namespace, need: Need, stored: StoredSecret | None) -> str:
-    if stored is None and is_local(options) and is_unneeded_locally(need):
+    if stored is None and is_local(options) and need.is_unneeded_locally:
         return NOT_NEEDED
     state = state_of(need, stored)
     return PRESENT if state == SHORT and not need.readers else state

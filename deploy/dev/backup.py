@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE
+from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE, is_production, is_sending_mail
 from deploy.dev.pubsub.messages import content_of
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.supervisor.state_folder import damage_of
@@ -89,12 +89,16 @@ def write_backup(state: Path, file: Path, now: float, environ: Mapping[str, str]
 
 
 def needed_secrets(state: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names of the secrets that the configuration of the state needs."""
+    """Return the names of the secrets that the configuration of the state needs.
+
+    Those of a mail service are left out if mails are caught.
+    """
     found = {path.stem: read_slice(state, path.stem) for path in (state / SLICES).glob("*.json")}
     slices = {name: slice_ for name, slice_ in found.items() if slice_ is not None}
     if not {"receive", "transform", "notify"} <= slices.keys():
         return ()
-    return tuple(need.name for need in needs(slices, environ))
+    has_caught_mails = not is_production(state) and not is_sending_mail(state)
+    return tuple(need.name for need in needs(slices, environ) if not (has_caught_mails and need.is_unneeded_locally))
 
 
 def copy_databases(state: Path, target: Path) -> dict[str, Path]:

@@ -106,7 +106,7 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
         return ok("the configuration needs none")
     found = place.find([need.name for need in needed])
     states = {need.name: state_of(need, found.get(need.name)) for need in needed}
-    is_unneeded = {need.name: need.is_optional or (not subject.where and is_unneeded_locally(need)) for need in needed}
+    is_unneeded = {need.name: need.is_optional or (not subject.where and need.is_unneeded_locally) for need in needed}
     missing = [need for need in needed if states[need.name] == MISSING and not is_unneeded[need.name]]
     weak = [need for need in needed if states[need.name] == WEAK]
     if weak:
@@ -154,11 +154,6 @@ def _missing_finding(subject: Subject, missing: Sequence[Need]) -> Finding:
     credential_names = ", ".join(need.name for need in credentials)
     rule = f"missing: {credential_names}; {missing_effect(credentials)}"
     return problem(rule, f"hookchain secrets set {credentials[0].name}")
-
-
-def is_unneeded_locally(need: Need) -> bool:
-    """Return whether `hookchain dev` does without it: it catches mails."""
-    return bool(need.readers) and not need.is_made_locally and not need.is_credential
 
 
 def state_of(need: Need, stored: StoredSecret | None) -> str:

@@ -57,6 +57,11 @@ class Need:
         """Return whether a random value can serve. A key that another system issued cannot be random."""
         return self.is_made_locally and not any(map(is_asymmetric, self.schemes))
 
+    @property
+    def is_unneeded_locally(self) -> bool:
+        """Return whether `hookchain dev` does without it: it catches mails."""
+        return bool(self.readers) and not self.is_made_locally and not self.is_credential
+
 
 def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_ses: bool = False) -> list[Need]:
     """Return the secrets in alphabetical order, including those of the mail service.

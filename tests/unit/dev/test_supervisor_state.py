@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.compiler import compile_config, read_config
+from deploy.config.running_dev import PRODUCTION_FILE
+from deploy.dev.backup import needed_secrets
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
+from deploy.dev.supervisor.processes import Folders
+from deploy.dev.supervisor.setup import write_slices
 from deploy.dev.supervisor.state_folder import StateFault, locked, require_known_files, set_aside_damaged
 from deploy.dev.supervisor.supervisor import purge_state
 from deploy.history.local_journal import JournalReader
@@ -30,6 +35,14 @@ from shared.times import rfc3339
 from tests.fakes.deliveries import message_of
 
 NOW = 1_790_000_000.0
+MAILING = """\
+sources:
+  shop: {auth: {scheme: basic, secret: shop-password}}
+routes:
+  - {name: all, from: shop, to: people}
+destinations:
+  people: {email: {to: people@example.com}}
+"""
 
 
 def test_a_state_folder_that_others_could_read_is_closed_to_them_with_all_it_holds(tmp_path: Path) -> None:
@@ -203,3 +216,22 @@ def test_caught_mails_are_kept_as_long_as_bodies(tmp_path: Path) -> None:
     purge_state(tmp_path, {"destinations": {}, "retention": {"bodies_seconds": 7 * DAY_SECONDS}}, NOW)
     assert mailbox.count() == 1
     mailbox.close()
+
+
+@pytest.mark.parametrize(
+    ("is_production", "environ", "names"),
+    [
+        (False, {}, ("shop-password",)),
+        (True, {}, ("sendgrid-api-key", "shop-password")),
+        (True, {"SMTP_URL": "smtp://localhost:25"}, ("shop-password",)),
+    ],
+)
+def test_a_backup_names_the_mail_services_secrets_only_where_mails_are_sent(
+    tmp_path: Path, is_production: bool, environ: dict[str, str], names: tuple[str, ...]
+) -> None:
+    (tmp_path / "hookchain.yaml").write_text(MAILING)
+    slices = compile_config(read_config(tmp_path / "hookchain.yaml", {}))
+    write_slices(slices, Folders(tmp_path, tmp_path, tmp_path))
+    if is_production:
+        (tmp_path / PRODUCTION_FILE).touch()
+    assert needed_secrets(tmp_path, environ) == names

@@ -73,6 +73,8 @@ SHORTEST_SECONDS: Final = {
 }
 """The settings that are seldom as short as a number without a unit says: from how many seconds on such a number is
 plausible, and the unit that was probably meant."""
+_LONG_DIGITS: Final = 10
+"""A number of so many digits is never too short, and int() rejects one of more than 4,300."""
 Rule: TypeAlias = tuple[DocumentPath, str]
 """The place of a warning, and what it says."""
 
@@ -162,8 +164,9 @@ def _retention_rules(file: ConfigFile, notify: JsonObject) -> Iterator[Rule]:
 def _unit_rules(document: Json) -> Iterator[Rule]:
     """Yield the durations without a unit that are too short to be meant in seconds."""
     for path, value in values_in(document):
-        if isinstance(value, int | str) and str(value).isdecimal():
-            seconds, dotted = int(value), ".".join(map(str, path))
+        text = str(value) if isinstance(value, int | str) else ""
+        if text.isdecimal() and len(text) < _LONG_DIGITS:
+            seconds, dotted = int(text), ".".join(map(str, path))
             for pattern, (least, unit) in SHORTEST_SECONDS.items():
                 if fnmatch.fnmatchcase(dotted, pattern) and seconds < least:
                     yield path, f"{value} without a unit is {duration_text(seconds)}; did you mean {value}{unit}?"

@@ -315,6 +315,11 @@ def test_a_duration_without_a_unit_that_is_too_short_to_be_meant_is_named(patter
         assert [rule.partition("did you mean ")[2] for rule in found] == [f"{short}{unit}?"] * is_named
 
 
+def test_a_text_of_any_number_of_digits_is_no_fault() -> None:
+    found = warnings_of_text(CONFIG.replace("subject: x", f"subject: '{'1' * 5_000}'"))
+    assert not any("without a unit" in each.rule for each in found)
+
+
 def test_each_duration_of_the_configuration_is_seconds_or_has_a_shortest_plausible_value() -> None:
     fields = [
         node.target.id

@@ -157,7 +157,8 @@ def add_forgotten(folder: Path, entry: jsontext.JsonObject) -> None:
     """Note what was erased: its `at` in Unix seconds, and its `events` or its `tenant`. Raises OSError."""
     descriptor = os.open(folder / FORGOTTEN_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, database.PRIVATE_FILE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(jsontext.to_json(entry) + "\n")
+        # It begins on a line of its own: a full disk may have cut the note before it.
+        file.write(f"\n{json.dumps(entry)}\n")
         file.flush()
         os.fsync(descriptor)
 
@@ -170,7 +171,7 @@ def read_forgotten(folder: Path) -> list[jsontext.JsonObject]:
         return []
     found = []
     for line in lines:
-        with suppress(ValueError):  # the last line, if the disk was full
+        with suppress(ValueError):  # an empty line, or a note that a full disk has cut
             found.append(jsontext.mapping_at(json.loads(line)))
     return found
 

@@ -12,6 +12,7 @@ import pytest
 from deploy.cli import forget as forget_command
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
+from deploy.history.local import FORGOTTEN_FILE, read_forgotten
 from deploy.history.local_journal import JournalReader
 from functions.subscribe.idempotency import Record
 from shared.claim_check import checked_in
@@ -143,6 +144,13 @@ def test_json_does_not_ask(kept: Kept, command: Command) -> None:
     command("forget", "--where", IS_ADA, "--json", code=2)
     document = command.json("forget", "--where", IS_ADA, "--yes")
     assert (document["events"], document["dry_run"], document["in_flight"]) == (["e1"], False, 1)
+
+
+def test_a_note_for_a_restore_is_read_after_one_that_a_full_disk_cut(kept: Kept, command: Command) -> None:
+    record(kept, "e1", ADA)
+    (kept.folder / FORGOTTEN_FILE).write_text('{"at": 1.0, "ev')
+    command("forget", "--event", "e1", "--yes")
+    assert [each["events"] for each in read_forgotten(kept.folder)] == [["e1"]]
 
 
 # Which events

@@ -18,7 +18,11 @@ MAIL_SECRETS: Final = (email.API_KEY, SMTP_PASSWORD)
 HOOK: Final = "hook of"
 RECOVERY: Final = "recovery of"
 _PARTS: Final = {
-    **{"sources": "source", "routes": "route", "destinations": "destination", "hooks": HOOK, "recover": RECOVERY},
+    "sources": "source",
+    "routes": "route",
+    "destinations": "destination",
+    "hooks": HOOK,
+    "recover": RECOVERY,
 }
 
 

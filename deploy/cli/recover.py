@@ -97,9 +97,11 @@ async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
         missed_events: list[MissedEvent] = []
         async for answer in _answers(listing):
             missed_events += await without_arrived(answer.missed_events, settings, has_event)
-        _print(settings, missed_events, listing.rejected_count)
-        if call.options.dry_run or not missed_events:
+        _print(listing, missed_events)
+        if call.options.dry_run:
             return DONE
+        if not missed_events:
+            return NOT_DONE if listing.unreadable_count else DONE
         if not _is_confirmed(call, len(missed_events)):
             return NOT_DONE
         async with state.bus() as bus:
@@ -126,7 +128,8 @@ async def _answers(listing: Listing) -> AsyncIterator[ReadAnswer]:
         listing.finish(answer)
 
 
-def _print(settings: RecoverySettings, missed_events: Sequence[MissedEvent], rejected_count: int) -> None:
+def _print(listing: Listing, missed_events: Sequence[MissedEvent]) -> None:
+    settings = listing.settings
     kind = settings.kind
     which = f"of {kind.title} that have not arrived" if kind.lists_all else f"that {kind.title} could not deliver"
     print(f"{settings.source}: {count_of(len(missed_events), 'event')} {which}")
@@ -136,9 +139,13 @@ def _print(settings: RecoverySettings, missed_events: Sequence[MissedEvent], rej
         print(printable(f"  {rfc3339(event.happened_at)[:19]}Z  {event.type}  {event.id}{rejection}"))
     if len(missed_events) > MAX_PRINTED:
         print(f"  and {len(missed_events) - MAX_PRINTED:,} older ones")
-    if rejected_count:
-        rejected = count_of(rejected_count, "event")
+    if listing.rejected_count:
+        rejected = count_of(listing.rejected_count, "event")
         print(f"  {rejected} that the source rejected: not recovered without --include-rejected")
+    if listing.unreadable_count:
+        unreadable = count_of(listing.unreadable_count, "event")
+        again = "deliver it again" if listing.unreadable_count == 1 else "deliver them again"
+        print(f"  {unreadable} in an unknown form: {again} in the settings of the provider")
 
 
 def _is_confirmed(call: Call, count: int) -> bool:
@@ -158,4 +165,4 @@ async def _publish(listing: Listing, has_event: HasEvent, bus: Bus) -> int:
     print(f"{listing.settings.source}: {count_of(recovered_count, 'event')} recovered. {note}.")
     for event in too_large:
         print(f"  {printable(event.id)} is too large for the bus: deliver it again in the settings of the provider")
-    return NOT_DONE if too_large else DONE
+    return NOT_DONE if too_large or listing.unreadable_count else DONE

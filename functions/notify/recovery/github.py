@@ -6,10 +6,20 @@ The list has every attempt, the newest first. All attempts of a delivery have th
 import json
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, UnknownHook, Window
+from functions.notify.recovery.kind import (
+    ApiRequest,
+    ListItem,
+    MissedEvent,
+    RecoveryKind,
+    UnknownHook,
+    UnreadableEvent,
+    Window,
+    read_each,
+    text_at,
+)
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, value_at
 from shared.recovered import RecoveredRequest
@@ -26,7 +36,7 @@ def first_requests(window: Window) -> Iterator[ApiRequest]:
         yield ApiRequest(f"{place}/hooks?per_page={PAGE_SIZE}", "hooks", {"place": place})
 
 
-def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[MissedEvent | ApiRequest]:
+def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
     match request.answer_kind:
         case "hooks":
             yield from _read_hooks(str(request.context["place"]), from_json(answer.body), window)
@@ -55,7 +65,32 @@ def _read_hooks(place: str, hooks: Json, window: Window) -> Iterator[ApiRequest]
         yield ApiRequest(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
 
 
-def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[MissedEvent | ApiRequest]:
+class _Attempt(NamedTuple):
+    """An attempt to deliver an event, as the list has it. The time is in Unix seconds."""
+
+    id: int
+    guid: str
+    status: int
+    attempted_at: float
+    is_redelivery: bool
+    event_type: str
+    action: str | None
+
+
+def _read_attempt(listed: Json) -> _Attempt:
+    action = value_at(listed, "action")
+    return _Attempt(
+        int(str(value_at(listed, "id"))),
+        text_at(listed, "guid"),
+        int(str(value_at(listed, "status_code"))),
+        unix_seconds(text_at(listed, "delivered_at")),
+        value_at(listed, "redelivery") is True,
+        text_at(listed, "event"),
+        action if isinstance(action, str) else None,
+    )
+
+
+def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
     """Yield the deliveries without a successful attempt, and the request for the next page.
 
     The list has a redelivery before the first attempt of the same delivery, maybe on an earlier page. So the request's
@@ -68,32 +103,31 @@ def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> It
     settled = [*list_at(request.context, "settled")]
     repeated = {guid: each for guid, each in mapping_at(request.context, "repeated").items() if isinstance(each, list)}
     is_last_page = False
-    for attempt in objects_at(from_json(answer.body)):
-        guid = str(attempt["guid"])
-        status = int(str(attempt["status_code"]))
-        attempted_at = unix_seconds(str(attempt["delivered_at"]))
-        if attempted_at < window.since:
+    for attempt in read_each(list_at(from_json(answer.body)), _read_attempt):
+        if isinstance(attempt, UnreadableEvent):
+            yield attempt
+            continue
+        guid, status = attempt.guid, attempt.status
+        if attempt.attempted_at < window.since:
             is_last_page = True
             break
         is_delivered = 200 <= status < 400
-        if attempt["redelivery"] is True:
+        if attempt.is_redelivery:
             if is_delivered:
                 settled.append(guid)
             elif window.redelivers and guid not in settled:
-                repeated.setdefault(guid, [int(str(attempt["id"])), status])
+                repeated.setdefault(guid, [attempt.id, status])
             continue
-        event_type = str(attempt["event"])
-        action = value_at(attempt, "action")
-        is_wanted = window.wants(event_type, action if isinstance(action, str) else None)
-        if is_wanted and attempted_at <= window.until and not is_delivered and guid not in settled:
+        is_wanted = window.wants(attempt.event_type, attempt.action)
+        if is_wanted and attempt.attempted_at <= window.until and not is_delivered and guid not in settled:
             redelivery_id, newest_status = repeated.get(guid, ("", status))
             missed_event = MissedEvent(
                 f"{guid} {redelivery_id}".rstrip(),  # after a redelivery that failed, it is an event of its own
-                event_type,
-                attempted_at,
+                attempt.event_type,
+                attempt.attempted_at,
                 _rejected_status(int(str(newest_status))),
             )
-            delivery_path = f"{path}/{int(str(attempt['id']))}"
+            delivery_path = f"{path}/{attempt.id}"
             yield missed_event._replace(api_request=_event_request(delivery_path, missed_event, window))
     cursor = _NEXT_CURSOR.search(answer.header("link") or "")
     if cursor and not is_last_page:

@@ -5,13 +5,17 @@ A new kind is a module with one RecoveryKind and its two functions, and its entr
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from shared.fetch import Fetched
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject, value_at
 from shared.recovered import RecoveredRequest
+
+Read = TypeVar("Read")
+UNKNOWN_FORM: Final = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""The errors that reading an answer in an unknown form raises."""
 
 
 class Window(NamedTuple):
@@ -85,6 +89,13 @@ class MissedEvent(NamedTuple):
     is_redelivered: bool = False
 
 
+class UnreadableEvent(NamedTuple):
+    """An event of a list that is in an unknown form. It is passed over, so that the others are recovered."""
+
+
+ListItem: TypeAlias = MissedEvent | UnreadableEvent | ApiRequest
+
+
 @dataclass(frozen=True, slots=True)
 class RecoveryKind:
     """The recovery at one provider.
@@ -96,7 +107,7 @@ class RecoveryKind:
     kept_seconds    how long the provider keeps its events
     first_requests  returns the requests with which a listing begins
     read_answer     returns the events of an answer, newest first, and the requests that follow from it. Raises
-                    UnknownHook. Raises KeyError, TypeError and ValueError for an answer in an unknown form
+                    UnknownHook. Raises the errors in UNKNOWN_FORM for an answer in an unknown form
     lists_all       the provider also lists events that have arrived or are on their way
     headers         `{token}` in a value stands for the token
     has_places      the operator configures where the webhooks are
@@ -108,7 +119,7 @@ class RecoveryKind:
     authentication: Literal["signature", "listed"]
     kept_seconds: float
     first_requests: Callable[[Window], Iterable[ApiRequest]]
-    read_answer: Callable[[ApiRequest, Fetched, Window], Iterable[MissedEvent | ApiRequest]]
+    read_answer: Callable[[ApiRequest, Fetched, Window], Iterable[ListItem]]
     lists_all: bool = False
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
     has_places: bool = False
@@ -118,3 +129,22 @@ class RecoveryKind:
 def types_pattern(types: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern that matches these types of routes as transform does."""
     return re.compile("|".join(fnmatch.translate(each) for each in types))
+
+
+def read_each(events: Iterable[Json], read: Callable[[Json], Read]) -> Iterator[Read | UnreadableEvent]:
+    """Yield what `read` returns for each event of a list, and an UnreadableEvent where it raises UNKNOWN_FORM."""
+    for event in events:
+        try:
+            event_read = read(event)
+        except UNKNOWN_FORM:
+            yield UnreadableEvent()
+        else:
+            yield event_read
+
+
+def text_at(event: Json, name: str) -> str:
+    """Return the text of the field. Raises TypeError."""
+    value = value_at(event, name)
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise TypeError(f"an event without {name}")
+    return value

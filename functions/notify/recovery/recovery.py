@@ -22,7 +22,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
-from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, UnknownHook, Window, types_pattern
+from functions.notify.recovery.kind import (
+    UNKNOWN_FORM,
+    ApiRequest,
+    ListItem,
+    MissedEvent,
+    RecoveryKind,
+    UnknownHook,
+    UnreadableEvent,
+    Window,
+    types_pattern,
+)
 from functions.notify.recovery.kinds import KINDS
 from functions.notify.waiting.side_tasks import LIMIT_SECONDS
 from shared import errors, logs, ports
@@ -140,6 +150,7 @@ class Listing:
     includes_rejected  events that receive had rejected are missed events too
     reads_each_event   further requests read the webhook request of each event, where the list does not have it
     rejected_count     how many events were passed over because receive had rejected them
+    unreadable_count   how many events were passed over because they are in an unknown form
     is_partial         a request was skipped, so the next listing has to cover this window again
     answered           the path and body of each request that was answered in this run
     """
@@ -153,6 +164,7 @@ class Listing:
     includes_rejected: bool = False
     reads_each_event: bool = True
     rejected_count: int = 0
+    unreadable_count: int = 0
     is_partial: bool = False
     answered: set[tuple[str, str]] = field(default_factory=set)
 
@@ -181,7 +193,7 @@ class Listing:
         self.requests += reversed(answer.further_requests)
         self.handled |= {event.id: event.happened_at for event in answer.missed_events}
 
-    async def _read(self, request: ApiRequest, answer: Fetched) -> list[MissedEvent | ApiRequest]:
+    async def _read(self, request: ApiRequest, answer: Fetched) -> list[ListItem]:
         """Raises ProviderFault."""
         kind = self.settings.kind
         try:
@@ -190,18 +202,20 @@ class Listing:
         except UnknownHook as error:
             self._skip()
             raise ProviderFault(str(error), is_of_place=True) from error
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        except UNKNOWN_FORM as error:
             if request.is_for_event:
                 self.requests.pop()
             raise ProviderFault(f"{kind.title} answered {request.answer_kind} in an unknown form") from error
 
-    def _select(self, items: Sequence[MissedEvent | ApiRequest]) -> ReadAnswer:
+    def _select(self, items: Sequence[ListItem]) -> ReadAnswer:
         """Return the events that are not handled yet, and the requests."""
         missed_events: list[MissedEvent] = []
         further_requests: list[ApiRequest] = []
         for item in items:
             if isinstance(item, ApiRequest):
                 further_requests.append(item)
+            elif isinstance(item, UnreadableEvent):
+                self.unreadable_count += 1
             elif item.id in self.handled:
                 continue
             elif item.rejected_status is not None and not self.includes_rejected:
@@ -375,6 +389,9 @@ class Recovery:
         recovered, faults = await self._publish_all(listing, last_request_at)
         if recovered or listing.rejected_count:
             await self._report(listing, recovered, now)
+        if count := listing.unreadable_count:
+            detail = f"events in an unknown form: {count}. Deliver them again in the provider's settings"
+            _log("ERROR", "recovery failed", source=source, detail=detail)
         for fault in faults:
             detail = fault.detail if isinstance(fault, errors.Temporary) else str(fault)
             _log("WARNING", "recovery failed", source=source, detail=detail)

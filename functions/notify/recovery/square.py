@@ -6,9 +6,18 @@ The list has every event, whether it was delivered or not. It is empty until som
 from collections.abc import Iterator
 from typing import Final
 
-from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, Window
+from functions.notify.recovery.kind import (
+    ApiRequest,
+    ListItem,
+    MissedEvent,
+    RecoveryKind,
+    UnreadableEvent,
+    Window,
+    read_each,
+    text_at,
+)
 from shared.fetch import Fetched
-from shared.jsontext import JsonObject, from_json, objects_at, to_json, value_at
+from shared.jsontext import Json, JsonObject, from_json, list_at, to_json, value_at
 from shared.recovered import RecoveredRequest
 from shared.times import rfc3339, unix_seconds
 
@@ -26,17 +35,20 @@ def _page_request(body: JsonObject) -> ApiRequest:
     return ApiRequest(PATH, "events", {}, body=body)
 
 
-def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[MissedEvent | ApiRequest]:
+def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
     document = from_json(answer.body)
-    for event in objects_at(document, "events"):
-        event_type = str(event["type"])
-        created_at = unix_seconds(str(event["created_at"]))
-        if window.wants(event_type):
-            webhook_request = RecoveredRequest(window.source, _WEBHOOK_HEADERS, to_json(event))
-            yield MissedEvent(str(event["event_id"]), event_type, created_at, webhook_request=webhook_request)
+    for event in read_each(list_at(document, "events"), lambda each: _missed_event(each, window.source)):
+        if isinstance(event, UnreadableEvent) or window.wants(event.type):
+            yield event
     if cursor := value_at(document, "cursor"):
         assert request.body is not None
         yield _page_request({**request.body, "cursor": cursor})
+
+
+def _missed_event(event: Json, source: str) -> MissedEvent:
+    created_at = unix_seconds(text_at(event, "created_at"))
+    webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
+    return MissedEvent(text_at(event, "event_id"), text_at(event, "type"), created_at, webhook_request=webhook_request)
 
 
 KIND: Final = RecoveryKind(

@@ -7,9 +7,18 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
-from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoveryKind, Window
+from functions.notify.recovery.kind import (
+    ApiRequest,
+    ListItem,
+    MissedEvent,
+    RecoveryKind,
+    UnreadableEvent,
+    Window,
+    read_each,
+    text_at,
+)
 from shared.fetch import Fetched
-from shared.jsontext import from_json, list_at, to_json, value_at
+from shared.jsontext import Json, from_json, list_at, to_json, value_at
 from shared.recovered import RecoveredRequest
 from shared.times import rfc3339, unix_seconds
 
@@ -23,28 +32,28 @@ def first_requests(window: Window) -> Iterator[ApiRequest]:
     yield ApiRequest(first_page, "events", {"path": first_page})
 
 
-def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[MissedEvent | ApiRequest]:
+def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
     document = from_json(answer.body)
-    last_id = ""
-    for event in list_at(document, "data"):
-        last_id = _text(value_at(event, "id"))
-        event_type = _text(value_at(event, "type"))
-        created = value_at(event, "created")
-        if not isinstance(created, int):
-            raise TypeError("an event without a time")
-        if window.wants(event_type):
-            created_at = unix_seconds(rfc3339(created))  # raises for a number that is not a time
-            webhook_request = RecoveredRequest(window.source, _WEBHOOK_HEADERS, to_json(event))
-            yield MissedEvent(last_id, event_type, created_at, webhook_request=webhook_request)
-    if value_at(document, "has_more") is True and last_id:
+    events = list_at(document, "data")
+    for event in read_each(events, lambda each: _missed_event(each, window.source)):
+        if isinstance(event, UnreadableEvent) or window.wants(event.type):
+            yield event
+    if value_at(document, "has_more") is True and events:
+        # The next page begins after the last id, so it may begin with events whose ids cannot be read.
+        ids = [each for each in read_each(events, lambda each: text_at(each, "id")) if isinstance(each, str)]
+        if not ids:
+            raise ValueError("a page without an id")
         first_page = str(request.context["path"])
-        yield ApiRequest(f"{first_page}&starting_after={quote(last_id, safe='')}", "events", {"path": first_page})
+        yield ApiRequest(f"{first_page}&starting_after={quote(ids[-1], safe='')}", "events", {"path": first_page})
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.isprintable():
-        raise TypeError("an event without an id or a type")
-    return value
+def _missed_event(event: Json, source: str) -> MissedEvent:
+    created = value_at(event, "created")
+    if not isinstance(created, int):
+        raise TypeError("an event without a time")
+    created_at = unix_seconds(rfc3339(created))  # raises for a number that is not a time
+    webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
+    return MissedEvent(text_at(event, "id"), text_at(event, "type"), created_at, webhook_request=webhook_request)
 
 
 KIND: Final = RecoveryKind(

@@ -120,6 +120,17 @@ def test_what_is_recovered_is_delivered_once(
             assert f"{source}: {len(ids)} events recovered" in output
 
 
+def test_an_event_in_an_unknown_form_is_counted_and_the_others_are_recovered(deployment: Deployment) -> None:
+    events = deployment.world.stripe.log
+    events[0]["type"] = None
+    line = "1 event in an unknown form: deliver it again in the settings of the provider"
+    assert line in deployment("pay", "--dry-run")
+    assert line in deployment("pay", "--yes", code=1)
+    assert len(deployment.world.bus.on(RECOVERED)) == 1
+    del events[1]
+    assert line in deployment("pay", "--yes", code=1)
+
+
 def test_without_consent_nothing_is_recovered(deployment: Deployment, answer: Callable[[str], None]) -> None:
     assert "Nothing was recovered. To do it, add --yes." in deployment("github", code=1)
     answer("n")

@@ -41,7 +41,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.configurations import compile_text
 from tests.hook_providers import TOKEN
-from tests.missed_events import CONFIGURATION, World
+from tests.missed_events import CONFIGURATION, GitHub, Square, Stripe, World
 
 Lines = list[JsonObject]
 
@@ -442,20 +442,80 @@ async def test_a_provider_that_lists_the_same_page_again_is_not_asked_for_it_for
     assert [line["detail"] for line in lines(capsys, "recovery failed")] == ["Stripe lists the same page again"]
 
 
-@pytest.mark.parametrize("created", [10**400, 10**13, -(10**13)])
-async def test_a_time_that_is_none_is_a_line(created: int, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("stripe", {"created": 10**400}),
+        ("stripe", {"created": 10**13}),
+        ("stripe", {"created": -(10**13)}),
+        ("stripe", {"created": None}),
+        ("stripe", {"id": None}),
+        ("stripe", {"type": 7}),
+        ("stripe", None),
+        ("square", {"created_at": "yesterday"}),
+        ("square", {"event_id": None}),
+        ("square", None),
+        ("github", {"status_code": None}),
+        ("github", {"delivered_at": "0000-00-00"}),
+        ("github", None),
+    ],
+)
+async def test_an_event_in_an_unknown_form_is_a_line_and_the_others_of_its_list_are_recovered(
+    name: str, change: JsonObject | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = await started()
+    for number in range(3):
+        await world.github.send(issue(number), is_lost=True)
+        await world.stripe.send(is_lost=True)
+        await world.square.send(is_lost=True)
+    providers: dict[str, GitHub | Stripe | Square] = {
+        "github": world.github,
+        "stripe": world.stripe,
+        "square": world.square,
+    }
+    provider = providers[name]
+    answer = provider.fetch
 
     async def fetch(request: Outgoing) -> Fetched:
-        assert request.url.startswith(world.stripe.host)
-        return Fetched(200, (), json.dumps({"data": [{"id": "evt_1", "type": "x", "created": created}]}).encode())
+        fetched = await answer(request)
+        document = json.loads(fetched.body)
+        events = document if isinstance(document, list) else document.get("events", document.get("data", []))
+        if "/hooks?" not in request.url and len(events) == 3:
+            events[1] = None if change is None else events[1] | change
+        return fetched._replace(body=json.dumps(document).encode())
+
+    monkeypatch.setattr(provider, "fetch", fetch)
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    await world.pump()
+    failed = [(line["severity"], line["source"], line["detail"]) for line in lines(capsys, "recovery failed")]
+    source = {"github": "github", "stripe": "pay", "square": "shop"}[name]
+    detail = "events in an unknown form: 1. Deliver them again in the provider's settings"
+    assert failed == [("ERROR", source, detail)]
+    assert len(set(world.delivered)) == len(world.delivered) == 8
+
+
+async def test_the_next_page_of_stripe_begins_after_the_last_id_that_can_be_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = await started()
+    asked: list[str] = []
+
+    async def fetch(request: Outgoing) -> Fetched:
+        asked.append(request.url.partition("starting_after=")[2])
+        now = int(world.clock.now()) - 200
+        event = {"id": f"evt_{len(asked)}", "type": "invoice.paid", "created": now}
+        events = [event, {**event, "id": None}] if len(asked) < 3 else [{**event, "id": None}]
+        return Fetched(200, (), json.dumps({"data": events, "has_more": True}).encode())
 
     world.stripe.fetch = fetch  # type: ignore[method-assign]
     world.clock.advance(EVERY_SECONDS)
     await world.recovery.run()
-    assert [line["detail"] for line in lines(capsys, "recovery failed")] == [
-        "Stripe answered events in an unknown form"
-    ]
+    await world.pump()
+    assert asked == ["", "evt_1", "evt_2"]
+    assert world.delivered == ["evt_1", "evt_2"]
+    details = [str(line["detail"]) for line in lines(capsys, "recovery failed")]
+    assert details[-1] == "Stripe answered events in an unknown form"
 
 
 async def test_a_slow_provider_does_not_keep_the_others_from_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,3 +105,13 @@ def test_a_name_is_a_noun_or_a_verb_and_no_participle() -> None:
         if not ((where := str(path.relative_to(ROOT))).startswith(_WORDS_OF_A_TEXT) and plain == "words")
     ]
     assert not faults, "\n".join(faults)
+
+
+def test_no_address_has_a_name_of_the_code_in_its_host() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in _sources()
+        for number, text in _texts(path)
+        if re.search(r"https?://[\w.-]*_[\w-]*\.[a-z]", text)
+    ]
+    assert not found, found

@@ -34,7 +34,7 @@ def filter_pattern(metric: LogMetric) -> str:
 def search(chart: Chart) -> str:
     """Return the expression for the chart's series, which finds each destination that there is.
 
-    https://docs.aws.aws_names.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
     """
     some = chart.outcomes != chart.metric.outcomes
     outcomes = " OR ".join(f'outcome="{each}"' for each in chart.outcomes)
@@ -86,7 +86,7 @@ def _oldest_of(queues: Sequence[str], alarm: Alarm) -> Series:
     """Take the age of the oldest message. SQS leaves out messages that were received three times, so a queue of which
     some are worked on and none was done for as long as the bound counts as older than it.
 
-    https://docs.aws.aws_names.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     """
     metrics: list[Metric] = []
     terms: list[str] = []

@@ -41,7 +41,7 @@ OBJECTS: Final[Mapping[functions.BlobUse, tuple[str, ...]]] = {
 NEW_OBJECT: Final[JsonObject] = {"Null": {"s3:if-none-match": False}}
 PUBLISH: Final[Mapping[str, str]] = {"sns": "sns:Publish", "sqs": "sqs:SendMessage", "events": "events:PutEvents"}
 ROLE_CHARACTERS: Final = 10_240
-"""All policies of a role itself. https://docs.aws.aws_names.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+"""All policies of a role itself. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 INLINE_CHARACTERS: Final = 8_192
 """The rest is left for the policies that an operator adds."""
 MANAGED_POLICIES: Final = 8

@@ -13,7 +13,7 @@ LONGEST_KEPT_DAYS: Final = 14
 """SQS's own limit."""
 VISIBILITY_TIMEOUTS: Final = 6
 """Lambda asks for six times the function's timeout.
-https://docs.aws.aws_names.com/lambda/latest/dg/services-sqs-configure.html"""
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"""
 LEAST_VISIBILITY_SECONDS: Final = LONGEST_WAIT_SECONDS
 """A function that cannot start postpones nothing: its messages too are to last for as long as the waits do."""
 DETAIL_TYPES: Final[Mapping[str, str]] = {"finalize": "Object Created", "delete": "Object Deleted"}

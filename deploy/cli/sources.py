@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -79,10 +80,14 @@ def _run(options: argparse.Namespace) -> int:
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
             print(f"\nTo set $NAME in your shell, read .env:  . {read}")
             for variable, text in configuration.environ.items():
-                if len(split_values(text)) > 1 and any(f"${variable}" in line for line in lines.values()):
+                if len(split_values(text)) > 1 and any(_reads(line, variable) for line in lines.values()):
                     first = f'{variable}=$(printf %s "${variable}" | head -n 1)'
                     print(f"{variable} is being rotated; a sender uses its first line:  {first}")
     return DONE
+
+
+def _reads(line: str, variable: str) -> bool:
+    return re.search(rf"\${re.escape(variable)}\b", line) is not None
 
 
 def _snippet(configuration: Configured, name: str, base: str, language: str) -> str:

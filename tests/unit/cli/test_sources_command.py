@@ -80,7 +80,10 @@ def test_a_secret_that_is_being_rotated_is_used_by_its_first_line(
 ) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "the new one 0123456789\nthe old one 0123456789")
     line = 'SHOP_PASSWORD=$(printf %s "$SHOP_PASSWORD" | head -n 1)'
-    assert f"SHOP_PASSWORD is being rotated; a sender uses its first line:  {line}" in command("sources", "shop")
+    monkeypatch.setenv("SHOP", "a variable\nof another program")
+    output = command("sources", "shop")
+    assert f"SHOP_PASSWORD is being rotated; a sender uses its first line:  {line}" in output
+    assert "SHOP is being rotated" not in output
 
 
 @pytest.mark.parametrize(

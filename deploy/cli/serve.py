@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     parser = _parser(environ)
     chosen = parser.parse_args(arguments)
     if chosen.install:
-        return install(chosen, arguments)
+        return install(chosen, parser.given(arguments))
     if env_file != checkout.ROOT / ".env" and not env_file.is_file():
         parser.error(f"--env-file: must be a file that exists; got {str(env_file)!r}")
     if chosen.yes and not chosen.adopt:
@@ -110,9 +110,9 @@ def _options(chosen: argparse.Namespace) -> setup.Options:
     )
 
 
-def install(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
+def install(chosen: argparse.Namespace, given: Collection[str]) -> int:
     """Print the unit; with --yes, write it. Return the exit code."""
-    unit = systemd_unit(chosen, arguments)
+    unit = systemd_unit(chosen, given)
     if not chosen.yes:
         print(unit, end="")
         print(f"# To write it to {UNIT}: add --yes", file=sys.stderr)
@@ -126,16 +126,17 @@ def install(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
     return 0
 
 
-def systemd_unit(chosen: argparse.Namespace, arguments: Sequence[str]) -> str:
-    named_options = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in arguments}
-    named = {name: str(getattr(chosen, name)) for name in (*PATHS, "port_base", "log_level") if name in named_options}
+def systemd_unit(chosen: argparse.Namespace, given: Collection[str]) -> str:
+    """Return the unit with the options that were given."""
+    names = (*PATHS, "port_base", "log_level")
+    named = {name: str(getattr(chosen, name)) for name in names if _option(name) in given}
     if chosen.listen:
         host, port = chosen.listen
         named["listen"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     command = [str(Path(sys.executable).parent / "hookchain"), "serve"]
     for name, value in {**INSTALLED, **named}.items():
         is_path = name in PATHS and value != "none"
-        command += [f"--{name.replace('_', '-')}", str(Path(value).absolute()) if is_path else value]
+        command += [_option(name), str(Path(value).absolute()) if is_path else value]
     needs_low_port = chosen.listen is not None and chosen.listen[1] < 1024
     return UNIT_TEMPLATE.read_text(encoding="utf-8").format(
         root=checkout.ROOT,
@@ -145,3 +146,7 @@ def systemd_unit(chosen: argparse.Namespace, arguments: Sequence[str]) -> str:
         timeout_stop_seconds=TIMEOUT_STOP_SECONDS,
         capabilities="CAP_NET_BIND_SERVICE" if needs_low_port else "",
     )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -66,11 +66,15 @@ class CommandParser(argparse.ArgumentParser):
 
         `ignored` has, for each of those, the options that it leaves without effect.
         """
-        given = {self._full_name(each) if each.startswith("-") else each for each in arguments}
+        given = self.given(arguments)
         for option, others in ignored.items():
             for other in others:
                 if {option, other} <= given:
                     self.error(f"argument {other}: has no effect with {option}; leave one of them out")
+
+    def given(self, arguments: Sequence[str]) -> set[str]:
+        """Return the arguments, with each option as it is declared and without its value."""
+        return {self._full_name(each) if each.startswith("-") else each for each in arguments}
 
     def _full_name(self, argument: str) -> str:
         """Return the option as it is declared: `--pla=aws` is --platform."""

@@ -293,7 +293,8 @@ async def test_without_a_password_there_is_no_page(tmp_path: Path) -> None:
 
 
 def unit(*arguments: str) -> str:
-    return serve.systemd_unit(serve._parser({}).parse_args(arguments), arguments)
+    parser = serve._parser({})
+    return serve.systemd_unit(parser.parse_args(arguments), parser.given(arguments))
 
 
 def test_the_unit_has_the_stop_the_places_and_no_right_that_it_does_not_need() -> None:
@@ -305,6 +306,7 @@ def test_the_unit_has_the_stop_the_places_and_no_right_that_it_does_not_need() -
     more = f"--state /srv/state --tls-certificate {Path.cwd()}/pem --tls-key /key --listen '[::]:443'\n"
     assert more in tls
     assert "--port-base 9000 --log-level WARNING\n" in unit("--port-base=9000", "--log-level", "warn")
+    assert "serve --config /srv/x.yaml --env-file" in unit("--conf", "/srv/x.yaml")
     assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in tls
 
 

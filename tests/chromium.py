@@ -126,6 +126,9 @@ class Page:
             f"document.querySelector({json.dumps(within)})?.innerText.includes({json.dumps(text)}) ?? false"
         )
 
+    async def until_count(self, count: int, selector: str) -> None:
+        await self.until(f"document.querySelectorAll({json.dumps(selector)}).length === {count}")
+
     async def text(self, selector: str) -> str:
         return str(await self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
 

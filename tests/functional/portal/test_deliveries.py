@@ -28,7 +28,7 @@ async def test_a_delivery_is_sent_again(portal: Portal) -> None:
     await portal.shows("410 gone", ".beside")
     await portal.click("Send again")
     await portal.shows("Delivered", ".beside .chip")
-    await portal.page.until("document.querySelectorAll('.attempts li').length === 2")
+    await portal.page.until_count(2, ".attempts li")
     await portal.click("Send again")
     await portal.shows("Your server accepted it before.", "dialog")
     await portal.confirm("Cancel")
@@ -109,14 +109,14 @@ async def test_a_search_goes_on_where_an_answer_has_nothing_although_there_is_mo
     for _ in range(520):
         await portal.api.delivery(id_, "order.paid")
     await portal.open(place="#/deliveries?type=user.created")
-    await portal.page.until("document.querySelectorAll('.rows a').length === 1")
+    await portal.page.until_count(1, ".rows a")
 
 
 async def test_the_catalogue_shows_schemas_and_examples(portal: Portal) -> None:
     await portal.open("view", place="#/event-types")
     await portal.shows("An order is paid.")
     await portal.enter("Search event types", "shipped")
-    await portal.page.until("document.querySelectorAll('.rows a').length === 1")
+    await portal.page.until_count(1, ".rows a")
     await portal.click("order.shipped", ".rows a")
     await portal.shows('"title": "A parcel"', ".beside")
     await portal.go("#/event-types/order.paid")

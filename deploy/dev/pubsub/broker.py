@@ -277,7 +277,9 @@ class Broker:
         for subscriber in self._registry.subscribers.values():
             oldest = now - subscriber.config.retention_seconds
             subscriber.drop(published_before=oldest)
-            self._store.expire(subscriber.id, oldest)
+            if count := self._store.expire(subscriber.id, oldest):
+                text = "the emulated bus deleted messages that were not acknowledged within their retention"
+                logs.log("ERROR", text, count=count, topic=subscriber.config.topic.rpartition("/")[2])
         self._store.forget_unowed()
 
     def stop(self) -> None:

@@ -125,11 +125,12 @@ class Store:
         row = self.db.execute("SELECT published_at FROM message ORDER BY id DESC LIMIT 1").fetchone()
         return None if row is None else float(row[0])
 
-    def expire(self, subscription_id: int, published_before: float) -> None:
-        self.db.execute(
+    def expire(self, subscription_id: int, published_before: float) -> int:
+        """Delete what the subscription is owed of messages published before that time. Return how many."""
+        return self.db.execute(
             "DELETE FROM owed WHERE subscription = ? AND message IN (SELECT id FROM message WHERE published_at < ?)",
             (subscription_id, published_before),
-        )
+        ).rowcount
 
     def forget_unowed(self) -> None:
         """Delete the messages that no subscription is owed."""

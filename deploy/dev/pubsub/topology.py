@@ -1,8 +1,9 @@
 """The topics and subscriptions of `hookchain dev`, created or updated over Pub/Sub's REST API.
 
-They are those of a cloud account, with two differences: the functions are on this machine, and a message that a
-function does not acknowledge is delivered again after 0.5 s to 60 s instead of Google's 10 s to 600 s, so that a person
-who fixes something does not wait.
+They are those of a cloud account, with three differences. The functions are on this machine. A message that a function
+does not acknowledge is delivered again after 0.5 s to 60 s instead of Google's 10 s to 600 s, so that a person who
+fixes something does not wait. A message is kept for 31 days instead of 7, because a machine may be off for more than a
+week, or a restored backup may wait for `hookchain resume --all`.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import aiohttp
 
 from deploy.config.running_dev import function_url
 from deploy.config.sections.bus_source import PREFIX
+from deploy.dev.pubsub.resources import DAY_SECONDS
 from deploy.requests.sources import dev_topic
 from deploy.topology.buses import bus_sources
 from deploy.topology.topology import MOST_TRIES
@@ -25,6 +27,8 @@ LABELS: Final[Mapping[str, str]] = {"managed-by": "hookchain"}
 ACK_DEADLINE_SECONDS: Final = 60
 MINIMUM_BACKOFF: Final = "0.500s"
 MAXIMUM_BACKOFF: Final = "60s"
+RETENTION: Final = f"{31 * DAY_SECONDS}s"
+"""The longest that Pub/Sub accepts."""
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
 
 
@@ -73,6 +77,7 @@ def _pushed(topic: str, url: str, path: str) -> JsonObject:
             "oidcToken": {"serviceAccountEmail": LOCAL_PUSH_ACCOUNT, "audience": url},
         },
         "ackDeadlineSeconds": ACK_DEADLINE_SECONDS,
+        "messageRetentionDuration": RETENTION,
         "retryPolicy": {"minimumBackoff": MINIMUM_BACKOFF, "maximumBackoff": MAXIMUM_BACKOFF},
         "labels": dict(LABELS),
     }

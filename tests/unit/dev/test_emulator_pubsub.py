@@ -30,6 +30,7 @@ from deploy.dev.pubsub.resources import (
 )
 from deploy.dev.pubsub.store import Changes, Store, read_waiting
 from deploy.dev.pubsub.subscriber import Backlog, PendingDelivery, PushClient, Subscriber, retry_delay
+from deploy.dev.pubsub.topology import topology
 from shared.cloud.gcp.pubsub import NOT_BEFORE
 from shared.jsontext import Json, JsonObject
 from shared.push import parse_push
@@ -244,6 +245,24 @@ async def test_a_clock_that_jumps_by_years_before_a_start_expires_nothing(tmp_pa
     pubsub.start()
     await pubsub.stop()
     assert [count for _, count, _ in read_waiting(tmp_path)] == [1]
+
+
+@pytest.mark.parametrize(("days", "count"), [(30, 1), (32, 0)])
+async def test_our_own_subscriptions_keep_a_message_for_31_days_and_its_end_is_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], days: int, count: int
+) -> None:
+    [own] = [each for each in topology("p1", "", 1, 2) if each.name.endswith("/transform-events")]
+    store = Store(tmp_path)
+    store.put_topic(TOPIC, "{}")
+    number = store.add_subscription(own.name, json.dumps(own.settings))
+    publish(store, message(1, time.time() - days * 86_400), to=(number,))
+    store.close()
+    pubsub = PubSub(tmp_path)
+    pubsub.plan.is_paused = True
+    pubsub.start()
+    await pubsub.stop()
+    assert [kept for _, kept, _ in read_waiting(tmp_path)] == [count]
+    assert ("not acknowledged within their retention" in capsys.readouterr().out) == (count == 0)
 
 
 def is_synced(database: sqlite3.Connection) -> bool:

@@ -57,7 +57,7 @@ class HookExpiry:
     headers                with `{token}` for the token
     expiry                 the field of the answer that has the new expiry
 
-    `alerts` is None if nobody gets any. `records` is called at first use.
+    `alerts` is None if nobody gets any. `records` opens the store when it is first called.
     """
 
     def __init__(

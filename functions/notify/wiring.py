@@ -162,7 +162,9 @@ def _recovery(context: Context, bus: ports.Bus, journal: "Journal | None", alert
     return Task("recovering events", recovery.CONTINUED_SECONDS, recovering.run)
 
 
+@cache
 def _records() -> "Records":
+    """Open the store once for all that use it."""
     return platform.records(settings())
 
 

@@ -6,7 +6,7 @@ leaves it pending, and the next one publishes it under the same id.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Final, TypeVar
 
 from functions.notify.alerts import paused_destinations, publisher, quiet_sources
@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 
 
 class Monitor:
-    """`destinations` are the names of all of them. `records` is called at first use."""
+    """`destinations` are the names of all of them. `records` opens the store when it is first called."""
 
     def __init__(
         self,
@@ -35,13 +35,9 @@ class Monitor:
         self._alerts = alerts
         self._destinations = [name for name in destinations if alerts.settings.recipients_for(name)]
         self._ledger = ledger
-        self._make_records = records
+        self._records = records
         self._clock = clock
         self._checked_at: float | None = None
-
-    @cached_property
-    def _records(self) -> store_ports.Records:
-        return self._make_records()
 
     async def check(self) -> None:
         """Raises Temporary, once all was checked; another sweep publishes what this one did not."""
@@ -62,30 +58,30 @@ class Monitor:
     async def _check_source(self, name: str) -> None:
         record, settings = seen_record(name), self._alerts.settings.silences[name]
         now = self._clock.now()
-        pending, kept = quiet_sources.decide(await self._records.read(record), settings, now)
+        pending, kept = quiet_sources.decide(await self._records().read(record), settings, now)
         if kept is not None:
-            pending = await self._records.change(record, now, lambda text: quiet_sources.decide(text, settings, now))
+            pending = await self._records().change(record, now, lambda text: quiet_sources.decide(text, settings, now))
         if pending is not None:
             alert = quiet_sources.silence_alert(name, pending, settings, self._alerts.where)
             await self._alerts.publish(alert, settings.to)
-            await self._records.change(record, now, lambda text: quiet_sources.mark_published(text, pending, now))
+            await self._records().change(record, now, lambda text: quiet_sources.mark_published(text, pending, now))
 
     async def _check_destinations(self) -> None:
-        text = await self._records.read(DESTINATIONS)
+        text = await self._records().read(DESTINATIONS)
         paused = paused_destinations.open_pauses(text)
         checks = [(name, partial(self._health, name, paused.get(name))) for name in self._destinations]
         found, faults = await _all(checks)
         now = self._clock.now()
         pending, kept = paused_destinations.decide(text, found, now)
         if kept is not None:
-            pending = await self._records.change(
+            pending = await self._records().change(
                 DESTINATIONS, now, lambda text: paused_destinations.decide(text, found, now)
             )
         if pending:
             for each in pending:
                 to = self._alerts.settings.recipients_for(each.name)
                 await self._alerts.publish(paused_destinations.health_alert(each, self._alerts.where), to)
-            await self._records.change(
+            await self._records().change(
                 DESTINATIONS, now, lambda text: paused_destinations.mark_published(text, pending, now)
             )
         if faults:

@@ -13,7 +13,6 @@ waits: an outage of days ends in one more digest, and not in one for each quarte
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.digests.draft import Draft, LineTime, merged_bytes
@@ -135,7 +134,7 @@ class Pass:
 
 
 class Closer:
-    """The groups of the destinations that gather. `records` is called at first use."""
+    """The groups of the destinations that gather. `records` opens the store when it is first called."""
 
     def __init__(
         self,
@@ -149,15 +148,11 @@ class Closer:
         self._destinations = destinations
         self._ledger = ledger
         self._bus = bus
-        self._make_records = records
+        self._records = records
         self._clock = clock
         self._recipients = recipients
         self._since = 0.0
         self._look_back_at = 0.0
-
-    @cached_property
-    def _records(self) -> Records:
-        return self._make_records()
 
     async def close(self, seconds: float) -> int:
         """Close the groups whose time has come, those that wait longest first; return how many were published.
@@ -204,7 +199,7 @@ class Closer:
             at_since = sum(row.retry_at == since for row in rows)
 
     async def _close_some(self, groups: Mapping[str, str], progress: Pass) -> None:
-        texts = await progress.for_each(list(groups), lambda name: self._records.read(record_name(name)))
+        texts = await progress.for_each(list(groups), lambda name: self._records().read(record_name(name)))
         settings = {name: (groups[name], self._gather_settings(name, groups[name])) for name in texts}
         drafts = await progress.drafts(self._ledger, settings)
         await progress.for_each(list(drafts), lambda name: self._close(name, texts[name], drafts[name], progress))
@@ -346,7 +341,7 @@ class Closer:
                 return True, None
             return (True, Kept(after, now + RECORD_SECONDS)) if found == before else (False, None)
 
-        return await self._records.change(record_name(name), now, decide)
+        return await self._records().change(record_name(name), now, decide)
 
 
 def waits_in_group(row: LedgerRow, destinations: Mapping[str, Configured]) -> bool:

@@ -18,7 +18,6 @@ While requests are left:
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
@@ -333,7 +332,10 @@ def _messages(missed_events: Sequence[MissedEvent]) -> list[ports.BusMessage | N
 
 
 class Recovery:
-    """Recovers events in each sweep. `records` is called at first use; `alerts` is None if nobody gets any."""
+    """Recovers events in each sweep.
+
+    `records` opens the store when it is first called; `alerts` is None if nobody gets any.
+    """
 
     def __init__(
         self,
@@ -351,14 +353,10 @@ class Recovery:
         self._secrets = secrets
         self._bus = bus
         self._has_event = journal.has_event if journal else _never_has_event
-        self._make_records = records
+        self._records = records
         self._clock = clock
         self._alerts = alerts
         self._next_at: dict[str, float] = {}
-
-    @cached_property
-    def _records(self) -> Records:
-        return self._make_records()
 
     async def run(self) -> None:
         """Recover events of each source whose time has come, for RUN_SECONDS in all. Log what fails; raise nothing.
@@ -381,7 +379,7 @@ class Recovery:
         if now < self._next_at.get(source, 0.0) or asyncio.get_running_loop().time() >= last_request_at:
             return
         self._next_at[source] = now + EVERY_SECONDS  # also if the record cannot be read
-        start = await self._records.change(_record_name(source), now, lambda text: _start_run(text, now))
+        start = await self._records().change(_record_name(source), now, lambda text: _start_run(text, now))
         self._next_at[source] = start.next_at
         if start.record is None:
             return
@@ -398,7 +396,7 @@ class Recovery:
         if listing.requests and not faults:
             self._next_at[source] = now + CONTINUED_SECONDS
         kept = _record_after_run(start.record, listing, faults, self._clock.now())
-        await self._records.change(_record_name(source), now, lambda _: (None, kept))
+        await self._records().change(_record_name(source), now, lambda _: (None, kept))
 
     async def _listing(self, settings: RecoverySettings, record: JsonObject, now: float) -> Listing:
         """Return the listing that the last run left unfinished, or a new one. Raises HookchainError."""

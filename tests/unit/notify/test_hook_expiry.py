@@ -200,12 +200,22 @@ def test_the_slice_has_the_token_only_with_renew() -> None:
 
 SWEEP: Final = """\
 import asyncio
+from contextlib import suppress
 from functions.notify import wiring
+from shared.cloud import platform
+from shared.errors import Temporary
+
+opened = []
+open_records = platform.records
+platform.records = lambda settings: opened.append(settings) or open_records(settings)
 
 async def sweep():
     sweeper = wiring.service().sweeper
     await sweeper.sweep()
     await sweeper._side_tasks.finish()
+    with suppress(Temporary):
+        await sweeper._side_tasks._tasks[0].run()
+    print("stores opened:", len(opened))
 
 asyncio.run(sweep())
 """
@@ -226,4 +236,5 @@ async def test_the_sweep_of_a_process_of_its_own_looks_after_them(root: Path, tm
     done = await asyncio.to_thread(subprocess.run, command, cwd=root, env=environ, capture_output=True, text=True)
     assert "webhook not renewed" in done.stdout, done.stderr
     assert "secret_unavailable" in done.stdout
+    assert "stores opened: 1\n" in done.stdout
     assert "renewing webhooks failed" in done.stdout, "the alert finds no bus"

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -118,14 +119,21 @@ def _forget_events(call: Call) -> int:
         return code
     if not _is_confirmed(call, "yes", f"erase {count_of(len(found), 'event')}", _choice_arguments(call.options)):
         return code
-    _note(call, {"events": id_list([each.event_id for each in found])})
-    left = asyncio.run(_erase(call, found))
+    with _noted(call, {"events": id_list([each.event_id for each in found])}):
+        left = asyncio.run(_erase(call, found))
     _print_erased(call, found, left)
     return NOT_DONE if any(total_counts(left).values()) else code
 
 
-def _note(call: Call, entry: JsonObject) -> None:
-    """Note on this machine what is erased, for a restore of an earlier backup. Before the erasure, which may fail."""
+@contextmanager
+def _noted(call: Call, entry: JsonObject) -> Iterator[None]:
+    """Note on this machine what is erased inside, for a restore of an earlier backup.
+
+    It is noted before, because the erasure may fail, and after: a backup that was begun meanwhile has some of it.
+    """
+    if is_local(call.options):
+        add_forgotten(call.options.state, {"at": time.time(), **entry})
+    yield
     if is_local(call.options):
         add_forgotten(call.options.state, {"at": time.time(), **entry})
 
@@ -232,8 +240,8 @@ def _forget_tenant(call: Call) -> int:
         _print_found_tenant(call, found)
     if call.options.dry_run or not _is_confirmed(call, tenant, "erase this tenant", ["--tenant", tenant]):
         return DONE
-    _note(call, {"tenant": tenant})
-    left = asyncio.run(_erase_tenant(call, found))
+    with _noted(call, {"tenant": tenant}):
+        left = asyncio.run(_erase_tenant(call, found))
     _print_erased_tenant(call, found, left)
     return NOT_DONE if any(left.counts) else DONE
 

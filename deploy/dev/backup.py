@@ -248,8 +248,12 @@ def _event_id(event: JsonObject) -> str:
 
 
 def forgotten_since(old: Path, created_at: float) -> list[JsonObject]:
-    """Return what `hookchain forget` has erased in the old state since then, oldest first."""
-    return [each for each in read_forgotten(old) if isinstance(at := each.get("at"), float) and at > created_at]
+    """Return what `hookchain forget` has erased in the old state since then, oldest first.
+
+    An erasure has two notes, of its beginning and its end. The last one counts.
+    """
+    notes = [each for each in read_forgotten(old) if isinstance(at := each.get("at"), float) and at > created_at]
+    return [*{to_json({**each, "at": None}): each for each in notes}.values()]
 
 
 def drop_messages(state: Path, events: Sequence[str]) -> None:

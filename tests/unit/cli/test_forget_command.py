@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import forget as forget_command
+from deploy.dev.backup import forgotten_since
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
-from deploy.history.local import FORGOTTEN_FILE, read_forgotten
+from deploy.history.local import FORGOTTEN_FILE, add_forgotten, read_forgotten
 from deploy.history.local_journal import JournalReader
 from functions.subscribe.idempotency import Record
 from shared.claim_check import checked_in
@@ -150,7 +151,15 @@ def test_a_note_for_a_restore_is_read_after_one_that_a_full_disk_cut(kept: Kept,
     record(kept, "e1", ADA)
     (kept.folder / FORGOTTEN_FILE).write_text('{"at": 1.0, "ev')
     command("forget", "--event", "e1", "--yes")
-    assert [each["events"] for each in read_forgotten(kept.folder)] == [["e1"]]
+    begun, ended = read_forgotten(kept.folder)
+    assert begun["events"] == ended["events"] == ["e1"]
+
+
+def test_what_was_being_erased_when_a_backup_began_is_erased_again_by_its_restore(kept: Kept) -> None:
+    for at in (5.0, 7.0):
+        add_forgotten(kept.folder, {"at": at, "events": ["e1"]})
+    found = [[each["at"] for each in forgotten_since(kept.folder, created_at)] for created_at in (4.0, 6.0, 8.0)]
+    assert found == [[7.0], [7.0], []]
 
 
 # Which events

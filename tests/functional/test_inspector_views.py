@@ -1,5 +1,6 @@
 """The views of the page, in a browser over a state folder: digests, waiting routes, endpoints, sheets, a glance."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -384,6 +385,33 @@ async def look_at_map(page: Page, url: str) -> None:
     await page.until_count(1, ".rows.deliveries li")
     await page.click("button", "Show all")
     await page.until_count(2, ".rows.deliveries li")
+
+
+SLOW_HELD = """
+const quick = window.fetch;
+window.fetch = async (url, ...rest) => {
+  if (String(url).includes("state=held")) await new Promise((done) => setTimeout(done, 1000));
+  return quick(url, ...rest);
+};
+true
+"""
+
+
+async def test_the_last_state_that_a_person_chooses_is_shown_although_an_earlier_answer_is_late(tmp_path: Path) -> None:
+    async with inspected(tmp_path) as (parts, page, url):
+        delivery = Delivery(PAID, "the rest", "crm")
+        claim = await parts.ledger.claim(delivery, b"{}", NOW, 60)
+        assert isinstance(claim, Claimed)
+        attempt = AttemptEntry(delivery.id, delivery.event.id, "the rest", "crm", 1, NOW, NOW, "delivered", "", "")
+        assert await parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
+        await page.open(f"{url}?token={TOKEN}")
+        await page.open(f"{url}#/deliveries")
+        await page.until("document.querySelectorAll('.rows.deliveries li').length === 1")
+        await page.run(SLOW_HELD)
+        await page.click("button", "Held")
+        await page.click("button", "Delivered")
+        await asyncio.sleep(1.5)
+        await page.until_shown("crm", ".rows.deliveries")
 
 
 # The plots of longer spans

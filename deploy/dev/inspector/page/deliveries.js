@@ -15,21 +15,21 @@ export function deliveriesView(main, navigate) {
   const chosen = h("div", { class: "between", role: "status" });
   let state = "";
   let only = {}; // the destination and the route that the page's address names
+  let number = 0; // of the newest request, whose answer alone is shown
   let asking = false;
   fill(main, h("h1", { class: "unseen" }, "Deliveries"), h("div", { class: "filters" }, chosen, states), list, foot);
 
   async function load() {
-    if (asking) return;
+    const mine = ++number;
     asking = true;
     try {
-      const wanted = only;
-      const { deliveries } = await get("/api/deliveries", { ...wanted, state, limit: 100 });
-      if (wanted !== only) return;
+      const { deliveries } = await get("/api/deliveries", { ...only, state, limit: 100 });
+      if (mine !== number) return;
       list.hidden = !deliveries.length;
       reconcile(list, deliveries, (each) => each.id, row);
       fill(foot, !deliveries.length && empty(only.route ? "No deliveries among the newest" : state ? "No deliveries in this state" : "No deliveries yet", h("p", {}, "A delivery is one event for one destination, from one route. The ledger keeps it for 45 days after it ends.")));
     } finally {
-      asking = false;
+      if (mine === number) asking = false;
     }
   }
 
@@ -40,14 +40,13 @@ export function deliveriesView(main, navigate) {
   }
 
   choose("");
-  const forget = [on("overview", load)];
+  const forget = [on("overview", () => { if (!asking) load(); })];
   return {
     update(id, { destination = "", route = "" }) {
       only = { destination, route };
       const text = [route && `the route ${route}`, destination && `the destination ${destinationText(destination)}`].filter(Boolean).join(" and ");
       fill(chosen, text && h("span", {}, `Only deliveries of ${text}`), text && h("button", { type: "button", onclick: () => navigate("deliveries", null) }, "Show all"));
       chosen.hidden = !text;
-      asking = false;
       load();
     },
     close: () => forget.forEach((each) => each()),

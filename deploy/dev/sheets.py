@@ -23,7 +23,7 @@ from shared.logs import log
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 LEAST_ROWS: Final = 1_000
 """Of a new sheet at Google."""
-_CELLS: Final = re.compile(r"'((?:[^']|'')*)'!([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?")
+_CELLS: Final = re.compile(r"'((?:[^']|'')*)'!([A-Z]{1,3})([0-9]{1,8})(?::([A-Z]{1,3})([0-9]{1,8}))?")
 
 
 class EmulatedSheets:

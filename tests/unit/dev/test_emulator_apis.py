@@ -204,7 +204,7 @@ ID = delivery_with(ADA).id
 
 class Emulation:
     def __init__(self, client: "TestClient[web.Request, web.Application]", store: SheetStore) -> None:
-        self._client = client
+        self.client = client
         self.store = store
         self.is_answer_lost = False
 
@@ -216,7 +216,7 @@ class Emulation:
         body: Json = json.loads(request.body) if request.body else None
         api = description("sheets", "v4")
         method = api.method(request.method, path.partition("?")[0], dict(url.query), body)
-        async with self._client.request(request.method, url, data=request.body, headers=request.headers) as answer:
+        async with self.client.request(request.method, url, data=request.body, headers=request.headers) as answer:
             content = await answer.read()
         if answer.status == 200:
             api.check_answer(method, json.loads(content))
@@ -258,6 +258,12 @@ async def test_a_row_is_caught_below_its_header(emulation: Emulation) -> None:
     assert await attempted(rows, ADA) == Delivered("row 2")
     assert await attempted(rows, delivery_with({"name": "Grace"}, number=2)) == Delivered("row 3")
     assert emulation.rows[:2] == [["Name", "Number", "Delivery"], ["=1+1", 7, ID]]
+
+
+@pytest.mark.parametrize("cells", ["A", f"A{'9' * 20}", f"A{'9' * 5_000}", f"{'Z' * 99}1"])
+async def test_cells_that_no_sheet_has_are_rejected(emulation: Emulation, cells: str) -> None:
+    async with emulation.client.get(f"/v4/spreadsheets/a/values/'b'!{cells}") as answer:
+        assert answer.status == 400
 
 
 @pytest.mark.parametrize("header", ["make", "none"])

@@ -57,7 +57,8 @@ class LocalHandler(web.RequestHandler):
 class LocalSite(web.BaseSite):
     """A port of 127.0.0.1 for a runner. `start` raises OSError if the port is taken.
 
-    `any_user`: every user of this machine may connect, because the application asks for a password.
+    `any_user`: every user of this machine may connect: to the page that asks for a password, and to the URL of a
+    function, which authenticates its senders.
     """
 
     def __init__(self, runner: web.AppRunner, port: int, *, any_user: bool = False) -> None:

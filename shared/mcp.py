@@ -231,7 +231,7 @@ def _outcome(tool: Tool, arguments: JsonObject) -> tuple[str, bool]:
         text = visible(tool.run(arguments))
     except ToolFault as unable:
         return visible(str(unable)), True
-    except Exception as error:
+    except Exception as error:  # a fault in this program must not end the session
         print(f"tool failed: {errors.place_of(error)}", file=sys.stderr)
         return "The tool failed. The server's standard error says where.", True
     if len(text) > MAX_RESULT_CHARACTERS:

@@ -369,7 +369,7 @@ class Recovery:
                 await self._recover(settings, last_request_at)
             except errors.HookchainError as error:
                 _log("WARNING", "recovery failed", source=settings.source, code=error.code, detail=error.detail)
-            except Exception as error:  # a fault in this program must not stop the sweep
+            except Exception as error:  # a fault in this program must not stop the other sources
                 _log("ERROR", "recovery failed", source=settings.source, detail=errors.place_of(error))
 
     async def _recover(self, settings: RecoverySettings, last_request_at: float) -> None:

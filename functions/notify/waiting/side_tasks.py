@@ -64,7 +64,7 @@ class SideTasks:
             _log_failure("WARNING", task, started, Temporary("host_unreachable", text))
         except HookchainError as error:
             _log_failure("WARNING", task, started, error)
-        except Exception as error:
+        except Exception as error:  # a fault in this program: asyncio would print its text, which may be a secret
             _log_failure("ERROR", task, started, Temporary("internal_error", place_of(error)))
 
 

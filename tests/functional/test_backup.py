@@ -89,7 +89,7 @@ def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_go
         send_some(stack, range(100))
         sending = threading.Thread(target=send_some, args=(stack, range(100, 400)))
         sending.start()
-        time.sleep(3.0)
+        wait_for(lambda: len({*crm.taken}) > 200)
         assert "It has no secret. A restore needs these: shop-key" in hookchain(state, "backup", str(file))
         sending.join()
         crm.failing = ""

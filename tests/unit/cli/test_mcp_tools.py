@@ -96,7 +96,7 @@ def ids_of(listed: Json) -> list[Json]:
     return [each["id"] for each in as_objects(listed)]
 
 
-def test_events_are_searched(assistant: Assistant, kept: Kept) -> None:
+def test_events_are_found_by_text_time_type_and_source(assistant: Assistant, kept: Kept) -> None:
     kept.event("e1e1e1e1", at=NOW - 7_200)
     kept.delivered(kept.event("e2e2e2e2", data={"name": "Ada Lovelace"}))
     kept.event("e3e3e3e3", source="shop", type="order.paid")
@@ -199,7 +199,7 @@ def test_sources_destinations_and_providers_are_listed(assistant: Assistant, kep
     assert "there is no provider 'gihub'; did you mean 'github'?" in assistant.fault("list_providers", name="gihub")
 
 
-def test_a_request_is_explained(assistant: Assistant, kept: Kept) -> None:
+def test_an_explanation_shows_the_deliveries_or_the_rejection(assistant: Assistant, kept: Kept) -> None:
     report = assistant("explain_request", source="shop", body='{"event": "signup.created"}')
     assert report["deliveries"] == ["list (route 'tell')"]
     assert assistant("explain_request", source="shp/../x", body="{}")["status"] == 404
@@ -340,7 +340,9 @@ def test_a_replay_is_planned_and_run_once(writer: Assistant, kept: Kept, bus: Fa
     assert len(bus.sent) == 1
 
 
-def test_a_plan_ends(writer: Assistant, kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_expires_after_fifteen_minutes(
+    writer: Assistant, kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept.event("e1e1e1e1")
     plan = writer("plan_replay", event="e1e1e1")
     monkeypatch.setattr("time.time", lambda: NOW + PLAN_SECONDS + 1)

@@ -45,7 +45,7 @@ def test_a_recovery_that_cannot_work_is_a_fault(source: str, message: str) -> No
     assert message in faults_of_text(text_of(source))
 
 
-def test_it_compiles_to_what_notify_asks_and_to_what_receive_takes() -> None:
+def test_recover_compiles_to_what_notify_asks_and_to_what_receive_takes() -> None:
     slices = compile_text(text_of(GITHUB, "types: [push, issues.opened], "))
     [settings] = read_recovery_settings(slices["notify"])
     assert (settings.source, settings.secret, settings.places) == ("a", "token", ("/repos/acme/shop",))
@@ -65,7 +65,7 @@ def test_a_route_without_types_wants_all_of_them() -> None:
     assert settings.window(0, 1).wants("anything")
 
 
-def test_without_it_no_slice_has_anything_of_it() -> None:
+def test_without_recover_no_slice_has_anything_of_it() -> None:
     slices = compile_text(text_of("provider: github, secret: k"))
     assert "recover" not in str(slices)
     assert features("receive", slices["receive"]) == ()

@@ -221,7 +221,7 @@ asyncio.run(sweep())
 """
 
 
-async def test_the_sweep_of_a_process_of_its_own_looks_after_them(root: Path, tmp_path: Path) -> None:
+async def test_the_sweep_of_a_process_of_its_own_renews_webhooks(root: Path, tmp_path: Path) -> None:
     documents = LocalDocuments(tmp_path / FILE_NAME)
     hook = asdict(Remembered("ach1", expires_at=1.0))
     await documents.write(PARTITION, "rows", json.dumps({"hooks": {BASE: hook}}))

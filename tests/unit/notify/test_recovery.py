@@ -523,7 +523,7 @@ async def test_a_slow_provider_does_not_keep_the_others_from_their_turn(monkeypa
     await world.square.send(is_lost=True)
     for number in range(50):
         await world.github.send(issue(number), is_lost=True)
-    monkeypatch.setattr(recovery, "RUN_SECONDS", recovery.ANSWER_SECONDS + 0.05)
+    monkeypatch.setattr(recovery, "RUN_SECONDS", recovery.ANSWER_SECONDS + 0.2)
     answer = world.github.fetch
 
     async def fetch(request: Outgoing) -> Fetched:
@@ -663,6 +663,6 @@ async def test_a_journal_that_answers_slowly_cuts_no_run_off() -> None:
     world.journal.has_event = has_event  # type: ignore[method-assign, assignment]
     world.recovery = world.new_recovery()
     world.clock.advance(EVERY_SECONDS)
-    async with asyncio.timeout(2.0):
+    async with asyncio.timeout(5.0):  # one after the other, the look-ups take 7.5 s
         await world.recovery.run()
     assert len(world.bus.on(RECOVERED)) == 150

@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,7 +47,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import LedgerRow
 from shared.mcp import Tool, ToolFault
 from shared.outcomes import DeliveryState
-from shared.secrets import split_values
+from shared.secrets import SECRET_NAME, split_values
 
 MAX_LISTED: Final = 100
 LISTED: Final = 20
@@ -91,13 +91,17 @@ class Session:
     def credentials(self) -> list[str]:
         """Return the values of the secrets on this machine, which no result may contain: a sender may repeat one.
 
-        If the configuration has faults, and the names of its secrets are not known, every variable in .env is one.
+        If the configuration has faults, and the names of its secrets are not known, every variable in .env and every
+        mounted file is one.
         """
         environ = environ_with(self.options.env_file)
         try:
             names = secrets_needed(configured(self.options).slices)
         except ConfigFaults:
-            names = [name.lower() for name in read_dotenv(self.options.env_file)]
+            folder = _secrets_folder(environ)
+            mounted = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+            names = [name for name in mounted if SECRET_NAME.fullmatch(name)]
+            names += [name.lower() for name in read_dotenv(self.options.env_file)]
         texts = [secret_text(name, environ) for name in names]
         return [value for text in texts if text for value in split_values(text)]
 
@@ -114,6 +118,10 @@ class Session:
         except ValueError as error:
             raise ToolFault(str(error)) from error
         return chosen
+
+
+def _secrets_folder(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("SECRETS_DIR") or "/secrets")
 
 
 # Events and their deliveries
@@ -286,8 +294,7 @@ def _check(action: str, session: Session, arguments: JsonObject) -> Json:
     options = session.options
     environ = environ_with(options.env_file)
     path = config_path(options, environ) or ROOT / OWN_CONFIG
-    secrets_folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-    excluded = (options.env_file, own_env_file(), options.state, secrets_folder)
+    excluded = (options.env_file, own_env_file(), options.state, _secrets_folder(environ))
     return check_text(action, str(arguments["text"]), path.absolute().parent, excluded, environ)
 
 

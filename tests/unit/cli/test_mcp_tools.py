@@ -164,11 +164,16 @@ def test_a_raw_body_its_headers_and_a_known_secret_never_leave(assistant: Assist
 
 
 def test_a_secret_is_masked_too_while_the_configuration_has_faults(
-    assistant: Assistant, kept: Kept, tmp_path: Path
+    assistant: Assistant, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept.event("e1e1e1e1", type=SECRET)
+    mounted = "whsec-in-a-mounted-file-0123456789"
+    (tmp_path / "mount" / "..data").mkdir(parents=True)
+    (tmp_path / "mount" / "shop-key").write_text(mounted, encoding="utf-8")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "mount"))
+    for number, secret in enumerate((SECRET, mounted)):
+        kept.event(f"e{number}e1e1e1", type=secret)
     (config_folder(tmp_path) / "hookchain.yaml").write_text("sources: 5", encoding="utf-8")
-    assert [each["type"] for each in as_objects(assistant("search_events")["events"])] == ["***"]
+    assert [each["type"] for each in as_objects(assistant("search_events")["events"])] == ["***", "***"]
 
 
 def test_deliveries_and_dead_letters_are_listed(assistant: Assistant, kept: Kept) -> None:

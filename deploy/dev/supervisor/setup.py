@@ -401,10 +401,12 @@ def _tls_faults(options: Options) -> Iterator[str]:
     if production is None or production.listen is None or production.certificate is None:
         return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(production.certificate, production.key)
+        # With an empty password, OpenSSL asks nobody for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(production.certificate, production.key, password="")
     except OSError as error:  # an SSLError is one
         files = f"{production.certificate} and {production.key}"
-        yield f"TLS: {files} must be a certificate and its key, readable by this user; got {error.strerror or error}"
+        rule = "must be a certificate and its key, without a password and readable by this user"
+        yield f"TLS: {files} {rule}; got {error.strerror or error}"
 
 
 TIMEOUTS: Final = ("timeout_seconds", "timeout")

@@ -13,6 +13,12 @@ from typing import Final
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +36,7 @@ from deploy.secrets.values import WeakSecret
 from shared.cloud.gcp import http_server, serving
 from shared.cloud.local.ledger_tables import open_ledger
 from shared.settings import read_settings
+from tests.unit.shared.outgoing_worlds import issue
 
 CONFIG: Final = """
 sources:
@@ -136,6 +143,16 @@ def test_the_example_is_never_served(tmp_path: Path) -> None:
 def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(setup.NotReady, match=r"TLS: .*must be a certificate and its key"):
         set_up(tmp_path, SECRETS, listen=("0.0.0.0", 443), certificate=tmp_path / "none", key=tmp_path / "none")
+
+
+def test_a_key_with_a_password_ends_the_start_without_a_question(tmp_path: Path) -> None:
+    issued = issue("127.0.0.1")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_text(issued.certificate)
+    private = load_pem_private_key(issued.key.encode(), None)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"of the test")))
+    with pytest.raises(setup.NotReady, match=r"without a password and .* got \[SSL"):
+        set_up(tmp_path, SECRETS, listen=("0.0.0.0", 443), certificate=certificate, key=key)
 
 
 # The processes

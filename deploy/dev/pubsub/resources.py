@@ -5,6 +5,7 @@ https://cloud.google.com/pubsub/docs/reference/rest
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -124,7 +125,9 @@ class Subscription:
 def parse_object(body: bytes) -> JsonObject:
     """Parse a request's body; an empty body is an empty object. Raises ApiError."""
     try:
-        document: Json = json.loads(body, parse_constant=_reject_constant) if body.strip() else {}
+        document: Json = {}
+        if body.strip():
+            document = json.loads(body, parse_constant=_reject_constant, parse_float=_finite)
         if b"\\u" in body:
             to_json(document).encode()  # raises for a lone surrogate, which no answer could contain
     except (ValueError, RecursionError) as error:
@@ -136,6 +139,13 @@ def parse_object(body: bytes) -> JsonObject:
 
 def _reject_constant(name: str) -> Json:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """Return the number. Raises ValueError for one that is out of range, such as 1e999."""
+    if math.isinf(number := float(text)):
+        raise ValueError("a number is out of range")
+    return number
 
 
 class Fields:

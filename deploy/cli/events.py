@@ -18,7 +18,7 @@ from deploy.cli.command import DONE, NOT_DONE
 from deploy.history import digests, documents, replay, stored_messages
 from deploy.history.journal_view import STATUSES, DeadLetterRow, EventQuery, EventRecord, EventSummary, RequestRow
 from deploy.history.state import State, StateFault
-from deploy.platforms.choice import same_platform
+from deploy.platforms.choice import same_state
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import (
     BOLD,
@@ -261,7 +261,7 @@ def _print_replay(
     if context.options.json:
         print_json({"dry_run": False, "count": count, "replay": replay_id, "left_out": records.id_list(left_out)})
     elif events:
-        line = f"hookchain events show ID{same_platform(context.options)}"
+        line = f"hookchain events show ID{same_state(context.options)}"
         print(f"{count_of(count, 'event')} published as replay {replay_id}. To see the result of each: {line}")
         _print_finished(context.options, events)
 

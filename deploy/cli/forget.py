@@ -22,7 +22,7 @@ from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forget
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
 from deploy.history.local import add_forgotten
 from deploy.history.state import State
-from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
+from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_state
 from deploy.terminal.command_line import CommandError, UsageError, is_confirmed
 from deploy.terminal.output import Column, Screen, count_of, print_json, printable, stdout_screen, table
 from deploy.terminal.progress import PassingLine
@@ -206,7 +206,7 @@ def _print_unsent_digests(call: Call, found: Sequence[Traces]) -> None:
     forgotten = {each.event_id for each in found}
     for digest in _unsent_digests(found):
         others = [each for each in digest.others if each not in forgotten]
-        name, where = digest.destination, same_platform(call.options)
+        name, where = digest.destination, same_state(call.options)
         print(f"The digest {digest.event_id} to {name!r} has not been sent and never will be.")
         if others:
             line = f"hookchain events replay {shlex.join(others)} --only {shlex.quote(name)} --force{where} --yes"
@@ -287,7 +287,7 @@ def _print_erased_tenant(call: Call, found: TenantTraces, left: TenantTraces) ->
 def _event_commands(call: Call, tenant: str) -> list[str]:
     """Return the commands that erase the tenant's events: a destination's expression says whose an event is."""
     expressions = dict.fromkeys(each for each in subscriber_destinations(call.state).values() if each)
-    where = same_platform(call.options)
+    where = same_state(call.options)
     conditions = [f"contains([{each}][], '{tenant}')" for each in expressions]
     return [f"hookchain forget --where {shlex.quote(each)}{where} --dry-run" for each in conditions]
 
@@ -299,7 +299,7 @@ def _is_confirmed(call: Call, word: str, purpose: str, choice: Sequence[str]) ->
     """Ask for `word` to be typed. Without a terminal, print the command that needs no answer: `choice` and --yes."""
     if call.options.yes:
         return True
-    line = f"hookchain forget {shlex.join(choice)}{same_platform(call.options)} --yes"
+    line = f"hookchain forget {shlex.join(choice)}{same_state(call.options)} --yes"
     question = f"This cannot be undone. Type {printable(word)} to {purpose}:"
     return is_confirmed(question, "Nothing was erased.", f"To erase it:\n  {line}", word)
 

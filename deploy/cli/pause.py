@@ -11,7 +11,7 @@ from deploy.cli.command import DONE, duration_option, parser, run_command
 from deploy.config import running_dev
 from deploy.config.configured import add_configuration, config_path, environ_of
 from deploy.history import destinations, local
-from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
+from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_state
 from deploy.platforms.platform import Traits
 from deploy.terminal import command_line, output
 from shared import jsontext, times
@@ -34,7 +34,7 @@ class Subject:
         self.name: str = options.destination
         self.ledger = ledger
         self.traits = traits
-        self.where = same_platform(options)
+        self.where = same_state(options)
         self._is_running = not traits.is_local or local.running_ports(options.state) is not None
         self.noticed = f"within {CACHE_TIME}" if self._is_running else "now"
 

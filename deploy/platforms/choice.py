@@ -101,3 +101,9 @@ def same_platform(options: argparse.Namespace) -> str:
     named = [(name, getattr(options, name)) for name in PLATFORMS[options.platform].options]
     arguments = [word for name, value in named if value for word in (f"--{name}", value)]
     return f" {shlex.join(['--platform', options.platform, *arguments])}"
+
+
+def same_state(options: argparse.Namespace) -> str:
+    """Return what same_platform does, or the --state that was given: for a command that has this option too."""
+    is_named = is_local(options) and options.state != state_folder()
+    return f" --state {shlex.quote(str(options.state))}" if is_named else same_platform(options)

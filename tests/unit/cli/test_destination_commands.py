@@ -74,6 +74,14 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(ledger_pa
     assert held_count(ledger_path) == 0
 
 
+def test_the_printed_command_has_the_state_folder_that_was_given(
+    ledger_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOOKCHAIN_STATE")
+    state = ledger_path.parent
+    assert f"`hookchain resume people --state {state}`" in command("pause", "people", "--state", str(state))
+
+
 def test_a_pause_with_an_end_does_not_replace_one_without(ledger_path: Path, command: Command) -> None:
     command("pause", "people")
     command("pause", "people", "--for", "2h", code=1)

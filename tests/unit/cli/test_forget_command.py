@@ -147,6 +147,15 @@ def test_json_does_not_ask(kept: Kept, command: Command) -> None:
     assert (document["events"], document["dry_run"], document["in_flight"]) == (["e1"], False, 1)
 
 
+def test_a_printed_command_has_the_state_folder_that_was_given(
+    kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(kept, "e1", ADA)
+    monkeypatch.delenv("HOOKCHAIN_STATE")
+    printed = command("forget", "--event", "e1", "--state", str(kept.folder))
+    assert printed.endswith(f"hookchain forget --event e1 --state {kept.folder} --yes\n")
+
+
 def test_a_note_for_a_restore_is_read_after_one_that_a_full_disk_cut(kept: Kept, command: Command) -> None:
     record(kept, "e1", ADA)
     (kept.folder / FORGOTTEN_FILE).write_text('{"at": 1.0, "ev')

@@ -49,7 +49,7 @@ def _models_read_once() -> Iterator[None]:
 
 @contextmanager
 def local_aws() -> Iterator[AwsPlace]:
-    """Where it is, until the block ends. It has nothing at first; the state of this process is its own."""
+    """Where it is, until the block ends. All of this process share its state: a test removes what it has made there."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 

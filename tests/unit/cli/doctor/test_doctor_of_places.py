@@ -168,6 +168,7 @@ def test_a_bucket_on_aws_is_there_in_its_region(keys: None) -> None:
         assert found_on_aws(endpoint, bucket)[:2] == ("ok", "it: s3://the-archive exists")
         elsewhere = bucket.replace(REGION, "us-east-1")
         assert found_on_aws(endpoint, elsewhere)[2] == f"set `region: {REGION}`"
+        client.delete_bucket(Bucket="the-archive")
 
 
 SHEET = "sheet: {spreadsheet: 1ExampleOfASpreadsheet, sheet: S, columns: {A: data.a}"

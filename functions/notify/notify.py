@@ -147,7 +147,8 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     reason = places.no_place_reason(notifier.gate, target.configured, lane, turn)
     if turn.health != "troubled" and put_backs < places.MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
         return await places.put_back(notifier, push, delivery, turn, put_backs, reason)
-    return await _claim_and_attempt(notifier, push, delivery, target, schedule.Wait(turn.at, reason))
+    wait = schedule.Wait(notifier.clock.now() + turn.seconds, reason)
+    return await _claim_and_attempt(notifier, push, delivery, target, wait)
 
 
 async def _find_target(notifier: Notifier, push: Push, delivery: Delivery) -> registry.Target | registry.Rejection:

@@ -51,7 +51,7 @@ def service() -> entry.Service:
     if "subscribers" in slice_or_exit("notify"):
         context, endpoints = _subscribers(context, bus)
     states = registry.DestinationStates(ledger, clock)
-    gate = platform.process_gate(settings(), clock)
+    gate = platform.process_gate(settings())
     recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(
         destinations=registry.Destinations(destinations_or_exit(), context),

@@ -77,7 +77,7 @@ class StepHosts:
         turn = await self.gate.enter(key, host, f"{event.source} {host}", turns)
         if turn is not None:
             reason = f"earlier requests to {host} use its whole share of the capacity"
-            return self._turned_away(event, turns, turn.at, reason)
+            return self._turned_away(event, turns, turn.seconds, reason)
         try:
             turn = await self.instances.enter(host, LONGEST_SECONDS, turns) if self.instances else None
         except BaseException:  # cancelled, too: the step's time may be over
@@ -85,7 +85,7 @@ class StepHosts:
             raise
         if turn is not None:
             self.gate.leave(key)
-            return self._turned_away(event, turns, turn.at, f"another instance tries {host} first")
+            return self._turned_away(event, turns, turn.seconds, f"another instance tries {host} first")
         if closed := self._closed(asker):  # it failed meanwhile
             self.gate.leave(key)
             return closed
@@ -95,11 +95,11 @@ class StepHosts:
         self.gate.begin(key)
         return key
 
-    def _turned_away(self, event: Event, turns: int, at: float, reason: str) -> Closed:
+    def _turned_away(self, event: Event, turns: int, seconds: float, reason: str) -> Closed:
         self._turns[event.id] = turns + 1
         if len(self._turns) > MAX_KNOWN:
             del self._turns[next(iter(self._turns))]
-        return Closed(at, reason)
+        return Closed(self.clock.now() + seconds, reason)
 
     async def give_back(self, host: str) -> None:
         """Let all instances ask the host, if it answers."""

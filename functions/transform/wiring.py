@@ -47,7 +47,7 @@ def _hosts() -> "StepHosts | None":
     from functions.transform.hosts import StepHosts
 
     clock = platform.SystemClock()
-    gate = platform.process_gate(settings(), clock)
+    gate = platform.process_gate(settings())
     if not settings().is_aws:
         return StepHosts(gate, clock)
     from shared.outgoing.instance_leases import InstanceLeases

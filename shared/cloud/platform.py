@@ -5,7 +5,7 @@ Each is imported when it is made: a function imports only what its platform need
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -68,15 +68,15 @@ def bus(settings: Settings, *, batches_on_lambda: bool = True) -> ports.Bus:
     )
 
 
-def process_gate(settings: Settings, clock: ports.Clock) -> "ProcessGate":
+def process_gate(settings: Settings, now: Callable[[], float] = time.monotonic) -> "ProcessGate":
     """Return the gate of this process's places, which are as many as messages that the bus hands it at once."""
     from shared.outgoing.gate import ProcessGate
 
     if settings.is_aws:  # what an invocation of Lambda has at once is its own batch: nobody else gets its places
-        return ProcessGate(clock.now, LAMBDA_PLACES, LAMBDA_PLACES)
+        return ProcessGate(now, LAMBDA_PLACES, LAMBDA_PLACES)
     if settings.is_local:
-        return ProcessGate(clock.now, EMULATED_PLACES, EMULATED_FIRST_PLACES)
-    return ProcessGate(clock.now, CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES)
+        return ProcessGate(now, EMULATED_PLACES, EMULATED_FIRST_PLACES)
+    return ProcessGate(now, CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES)
 
 
 def blobs(settings: Settings) -> ports.Blobs | None:

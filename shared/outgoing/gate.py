@@ -13,7 +13,8 @@ threshold of shared-memory switches, which needs no list of who is waiting. (Cho
 thresholds", IEEE/ACM Transactions on Networking, 1998.) Lanes that are not known to be healthy share a fifth of the
 places. While messages wait in the bus, the group that brought most of them gets hardly any place, until they are here.
 
-Times are those of the caller's clock, in seconds. The gate writes nothing, and runs on one event loop.
+Times are those of a clock that nobody sets, such as `time.monotonic`, in seconds: with the time of day, work came back
+minutes late after the clock was set back. The gate writes nothing, and runs on one event loop.
 """
 
 import asyncio
@@ -21,16 +22,16 @@ import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import exp
+from math import exp, inf
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 Health: TypeAlias = Literal["healthy", "new", "troubled"]
 
 
 class Turn(NamedTuple):
-    """The answer to work that may not begin: it comes back at the time `at`. `health` is the health of its lane."""
+    """The answer to work that may not begin: it comes back in `seconds`. `health` is the health of its lane."""
 
-    at: float
+    seconds: float
     health: Health
 
 
@@ -261,7 +262,6 @@ class ProcessGate:
 
     `most` is the number of places, `first` how many of them the bus uses at first: it gives more while work ends.
 
-    queue_seen_at   when a message last showed that others wait in the bus
     _places         how many messages the bus gives at once, as far as is known
     _work           the work that has a place, by key
     _lanes          by name, the last used at the end
@@ -270,6 +270,7 @@ class ProcessGate:
     _held           how much work waits in the process
     _copies         how many messages wait here because another message has the same work under way
     _queued_until   the time until which messages are assumed to wait in the bus; NO_QUEUE once one did not wait
+    _queue_seen_at  when a message last showed that others wait there
     """
 
     def __init__(self, now: Callable[[], float], most: int, first: int) -> None:
@@ -283,7 +284,7 @@ class ProcessGate:
         self._held = 0
         self._copies = 0
         self._queued_until = NO_QUEUE
-        self.queue_seen_at = 0.0
+        self._queue_seen_at = -inf
 
     async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Turn | None:
         """Give the work `key` a place and return None, or return when to come back. What has a place calls `leave`.
@@ -329,8 +330,12 @@ class ProcessGate:
             self._queued_until = NO_QUEUE
             return
         if waited_seconds > QUEUED_SECONDS or self._queued_until != NO_QUEUE:
-            self.queue_seen_at = self._now()
-            self._queued_until = self.queue_seen_at + QUEUE_SHOWN_SECONDS
+            self._queue_seen_at = self._now()
+            self._queued_until = self._queue_seen_at + QUEUE_SHOWN_SECONDS
+
+    def has_seen_queue(self, within_seconds: float) -> bool:
+        """Return whether a message showed in the last seconds that others wait in the bus."""
+        return self._now() < self._queue_seen_at + within_seconds
 
     def note_answer(self, *, is_acknowledged: bool) -> None:
         """Note what the bus was answered: it gives more messages at once after each one that is acknowledged, and
@@ -530,7 +535,7 @@ class ProcessGate:
         after_others = group.next_at + _seconds_between_turns(lane, group, places, now)
         least_seconds = MIN_WAIT_SECONDS * 2 ** min(turns, MAX_WAIT_DOUBLINGS)
         group.next_at = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
-        return Turn(group.next_at, lane.health(now))
+        return Turn(group.next_at - now, lane.health(now))
 
     def _has_quiet_neighbor(self, group: _Group) -> bool:
         """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places.

@@ -125,7 +125,7 @@ class InstanceLeases:
         wait = ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, 4)
         if health == "troubled":  # the attempt of the process that has the lease ends first
             wait = max(wait, timeout_seconds)
-        return Turn(self._clock.now() + min(wait, MAX_WAIT_SECONDS), health)
+        return Turn(min(wait, MAX_WAIT_SECONDS), health)
 
     async def enter_flood(self, lane: str, group: str, timeout_seconds: float, turns: int) -> Turn | None:
         """Return None unless messages wait because of the group, and this process does not work for it now.
@@ -141,7 +141,7 @@ class InstanceLeases:
             self._load.add(now)
             flooding.load.add(now)
             is_most = flooding.load.count >= max(FLOOD_LOAD, FLOOD_SHARE * self._load.count)
-            if is_most and now < self._gate.queue_seen_at + FLOOD_SECONDS:
+            if is_most and self._gate.has_seen_queue(FLOOD_SECONDS):
                 flooding.until = now + FLOOD_SECONDS
         if now >= flooding.until or self._gate.usual_seconds(lane) < HOLDING_SECONDS:
             return None
@@ -149,8 +149,9 @@ class InstanceLeases:
             async with self._flood_lease.lock:
                 if await self._has_lease("", self._flood_lease, timeout_seconds, wanted=1):
                     return None
-        at = self._clock.now() + ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, PASSES_AFTER)
-        return Turn(ceil(at / ROUND_SECONDS) * ROUND_SECONDS, "healthy")
+        now = self._clock.now()
+        at = now + ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, PASSES_AFTER)
+        return Turn(ceil(at / ROUND_SECONDS) * ROUND_SECONDS - now, "healthy")
 
     async def leave(self, lane: str) -> None:
         """Open the receiver for all processes if it answers now, for as long as the lease of this one lasts.

@@ -70,7 +70,7 @@ class FakeNotifier:
         """As a new process: with nothing remembered."""
         states = DestinationStates(self.ledger, self.clock)
         endpoints = self.make_endpoints() if self.make_endpoints else None
-        gate = ProcessGate(self.clock.now, self.places, self.places)
+        gate = ProcessGate(self.clock.monotonic, self.places, self.places)
         self.parts = Notifier(
             destinations=self.destinations or FakeDestinations({"crm": self.crm}),
             states=states,

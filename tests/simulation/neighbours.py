@@ -287,7 +287,7 @@ class _World:
         return _Instance(f"i{self._made}", make())
 
     def _gate(self) -> ProcessGate:
-        return process_gate(read_settings(ENVIRONMENTS[self._cloud]), self._clock)
+        return process_gate(read_settings(ENVIRONMENTS[self._cloud]), self._clock.now)
 
     def _leases(self, gate: ProcessGate) -> InstanceLeases | None:
         self._made += 1

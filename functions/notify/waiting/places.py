@@ -82,7 +82,5 @@ async def put_back(
     It is no nack, because a nack slows down the whole subscription and counts towards the bus's tries.
     """
     attributes = {**push.attributes, PUT_BACK: str(put_backs + 1)}
-    # The difference can be negative if the clock was set ahead.
-    delay_seconds = max(0.0, turn.at - notifier.clock.now())
-    await notifier.bus.publish(DELIVERIES, [BusMessage(push.data, attributes, delay_seconds)])
+    await notifier.bus.publish(DELIVERIES, [BusMessage(push.data, attributes, turn.seconds)])
     return Acknowledged("deferred", delivery, reason=reason)

@@ -22,6 +22,7 @@ from shared.jsontext import Json, JsonObject, mapping_at
 TARGET: Final = Path(__file__).with_name("hook_descriptions.json")
 GITHUB_FILE: Final = "generated/api.github.com.deref.json"
 GITHUB_PATHS: Final = ("/repos/{owner}/{repo}/hooks", "/orgs/{org}/hooks")
+GITHUB_APP_PATHS: Final = ("/app", "/app/hook/config")
 DELIVERIES: Final = ("/deliveries", "/deliveries/{delivery_id}")
 """After a hook's path."""
 _PROSE: Final = frozenset({"description", "example", "examples", "title", "nullable"})
@@ -32,7 +33,7 @@ def github(folder: Path) -> JsonObject:
     package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
     operations: JsonObject = {}
     ends = ("", "/{hook_id}", *(f"/{{hook_id}}{end}" for end in DELIVERIES))
-    for path in (f"{base}{end}" for base in GITHUB_PATHS for end in ends):
+    for path in (*(f"{base}{end}" for base in GITHUB_PATHS for end in ends), *GITHUB_APP_PATHS):
         for method, operation in document["paths"][path].items():
             answers = {
                 status: _schema(answer) for status, answer in operation["responses"].items() if status.startswith("2")

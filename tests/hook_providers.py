@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
+import jwt
 import stripe
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jsonschema import Draft202012Validator
 from stripe.params import WebhookEndpointCreateParams, WebhookEndpointUpdateParams
 
@@ -170,6 +173,49 @@ class GitHub(HookProvider):
 
     def secret(self, id: str) -> Json:
         return value_at(self.hooks[id], "config", "secret")
+
+
+class GitHubApp(HookProvider):
+    """The hook of an App, which is the only one in `hooks`. A person selects its event types, and can delete it."""
+
+    host = "https://api.github.com"
+    client_id = "Iv23liAbCdEf"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._key = generate_private_key(65_537, 2048)
+        self.private_key = self._key.private_bytes(
+            Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+        ).decode()
+        self.events: Json = ["push"]
+
+    def is_authorized(self, request: Outgoing) -> bool:
+        token = dict(request.headers)["Authorization"].removeprefix("Bearer ")
+        claims = jwt.decode(token, self._key.public_key(), algorithms=["RS256"])
+        return bool(claims["iss"] == self.client_id and 0 < claims["exp"] - claims["iat"] <= 600)
+
+    def act(self, request: Outgoing, path: str) -> Answer:
+        described = mapping_at(descriptions(), "github", "operations", f"{request.method} {path}")
+        if request.method == "PATCH":
+            body: JsonObject = json.loads(request.body)
+            verify(described["body"], body)
+            self.hooks["app"] = {**self.hooks.get("app", {}), **body}
+        document = self._app() if path == "/app" else self._shown(self.hooks.get("app", {}))
+        verify(mapping_at(described, "answers")["200"], document)
+        return 200, document
+
+    def _shown(self, config: JsonObject) -> JsonObject:
+        return {name: "********" if name == "secret" else value for name, value in config.items()}
+
+    def _app(self) -> JsonObject:
+        names = ("avatar_url", "events_url", "followers_url", "following_url", "gists_url", "html_url")
+        more = ("organizations_url", "received_events_url", "repos_url", "starred_url", "subscriptions_url", "url")
+        links: JsonObject = dict.fromkeys((*names, *more), f"{self.host}/users/acme")
+        owner: JsonObject = {"login": "acme", "id": 1, "node_id": "n", "gravatar_id": None, "type": "User", **links}
+        times: JsonObject = dict.fromkeys(("created_at", "updated_at"), "2026-11-30T00:00:00Z")
+        about: JsonObject = {"id": 37, "node_id": "n", "name": "acme", "description": None, "permissions": {}}
+        urls: JsonObject = dict.fromkeys(("external_url", "html_url"), "https://github.com/apps/acme")
+        return {**about, **times, **urls, "owner": {**owner, "site_admin": False}, "events": self.events}
 
 
 class Stripe(HookProvider):

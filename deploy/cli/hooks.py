@@ -15,7 +15,7 @@ from deploy.config.sections.source import SourceConfig
 from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import Wanted, is_glob
-from deploy.hooks.kinds import KINDS
+from deploy.hooks.kinds import KINDS, kind_at
 from deploy.hooks.registration import Registration, Row, read_rows, remembered_urls, signs_with
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -170,7 +170,7 @@ def registration_of(
     assert hook
     assert source.provider
     assert source.secret
-    kind = KINDS[source.provider]
+    kind = kind_at(source.provider, hook.places)
     others = [key for key, each in hooked_sources(call.configuration).items() if each.secret == source.secret]
     if kind.secret and {*others} > {name}:
         rule = f"{kind.title} makes the secret, so that sources cannot share one; name another `secret`"
@@ -262,7 +262,7 @@ class StoredSourceSecret:
 
 async def _plan(call: Call, name: str, registration: Registration) -> int:
     differences = await _print_plan(call, name, registration)
-    return DIFFERENT if any(each.action != "none" or each.unknown for each in differences) else DONE
+    return DIFFERENT if any(each.is_any for each in differences) else DONE
 
 
 async def _apply(call: Call, name: str, registration: Registration) -> int:
@@ -439,7 +439,7 @@ async def _print_plan(call: Call, name: str, registration: Registration) -> list
     print(f"{name}  {wanted.url}")
     routes = routes_from(call.configuration.slices["transform"], name)
     globs = [each for each in route_types(routes) if is_glob(each)]
-    if wanted.events is None and globs:
+    if registration.api.kind.selects_events and wanted.events is None and globs:
         print(f"  all event types, because {', '.join(globs)} may match any")
     if value_at(call.configuration.document, "sources", name, "hook", "renew") is True:
         api = registration.api
@@ -451,16 +451,18 @@ async def _print_plan(call: Call, name: str, registration: Registration) -> list
             print(f"  {place}: not known: {each.unknown}.")
             print("  If it is not, events are rejected. To replace the hook and its secret:")
             print(_renewal(call, name, each))
+        for step in each.steps:
+            print(f"  {place}: to do by hand: {step}")
         for note in each.notes:
             print(f"  {place}: note: {printable(note)}")
-    if any(each.action in ("create", "change") for each in differences):
+    if registration.api.kind.selects_events and any(each.action in ("create", "change") for each in differences):
         print(f"  event types: {'all' if wanted.events is None else ', '.join(wanted.events)}")
     return differences
 
 
 def _change_text(difference: Difference) -> str:
     if not difference.reasons:
-        return "nothing else differs" if difference.unknown else "nothing differs"
+        return "nothing else differs" if difference.is_any else "nothing differs"
     verb = "create another and delete this one" if difference.action == "renew" else difference.action
     return f"{verb}: {'; '.join(difference.reasons)}"
 

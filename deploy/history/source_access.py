@@ -20,7 +20,7 @@ from deploy.history.source_health import HookState, Outside, Registration, State
 from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
 from deploy.hooks.kind import Wanted
-from deploy.hooks.kinds import KINDS
+from deploy.hooks.kinds import kind_at
 from deploy.hooks.registration import Row, remembered_urls
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import compiled_sources
@@ -158,7 +158,7 @@ class _Providers:
         assert hook
         assert source.provider
         assert source.secret
-        kind = KINDS[source.provider]
+        kind = kind_at(source.provider, hook.places)
         remembered_url = next(iter(remembered_urls(remembered)), "")
         url = source.public_url or await self._own_url(name) or remembered_url
         if not url:
@@ -197,8 +197,9 @@ class _Providers:
 def hook_state(wanted: Wanted, difference: Difference) -> HookState:
     """Return the state of the hook at a place. A pure function."""
     hook = difference.hook
+    differences = (*difference.reasons, *difference.steps)
     if hook is None or difference.action == "create":
-        return HookState(difference.at, "unregistered", difference.reasons)
+        return HookState(difference.at, "unregistered", differences)
     has_all_events = hook.events is None or (wanted.events is not None and {*wanted.events} <= {*hook.events})
     is_sending = (
         difference.action != "extend"
@@ -208,4 +209,4 @@ def hook_state(wanted: Wanted, difference: Difference) -> HookState:
         and has_all_events
     )
     state: State = "registered" if is_sending else "broken"
-    return HookState(difference.at, state, difference.reasons, hook.note, hook.failed_at, hook.expires_at)
+    return HookState(difference.at, state, differences, hook.note, hook.failed_at, hook.expires_at)

@@ -1,6 +1,8 @@
 """Requests to a provider's API for hooks, over the guarded HTTP client."""
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -17,6 +19,7 @@ from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 100
 MAX_PAGES: Final = 20
+_UNKNOWN_FORM: Final = (KeyError, TypeError, ValueError)
 _MAX_MESSAGE: Final = 200
 _MESSAGES: Final[tuple[tuple[str | int, ...], ...]] = (
     ("message",),
@@ -52,6 +55,7 @@ class HookApi:
     url: str = ""
     allow_private: bool = False
     hidden: set[str] = field(default_factory=set)
+    now: Callable[[], float] = time.time
 
     async def hooks(self, at: str) -> list[Hook]:
         """Return all hooks at the place. Raises CommandError."""
@@ -66,9 +70,19 @@ class HookApi:
                 return hooks
             entries = [listed] if self.kind.is_single else listed
             hooks += self._read("list", entries)
+            if not self.kind.selects_events:
+                return await self._with_selected_events(at, hooks)
             if not self.kind.is_paged or len(objects_at(entries)) < PAGE_SIZE:
                 return hooks
         raise CommandError(f"{self.name}: {self.kind.title} lists more hooks than can be compared; delete unused ones")
+
+    async def _with_selected_events(self, at: str, hooks: list[Hook]) -> list[Hook]:
+        answer = await self._send("events", at, Wanted(self.name, ""))
+        try:
+            selected = self.kind.selected(answer)
+        except _UNKNOWN_FORM as error:
+            raise self._unknown_form("events") from error
+        return [each._replace(events=selected) for each in hooks]
 
     async def create(self, at: str, wanted: Wanted) -> tuple[Hook, str]:
         """Return the hook, and its secret if the provider made it. Raises LostAnswer and CommandError."""
@@ -104,8 +118,8 @@ class HookApi:
             if not isinstance(entries, list) or len(objects_at(entries)) < len(entries):
                 raise TypeError("no list of hooks")
             hooks = [hook for each in objects_at(entries) if (hook := self.kind.hook(each))]
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._lost(operation, f"{self.kind.title} answered in a form that is not known") from error
+        except _UNKNOWN_FORM as error:
+            raise self._unknown_form(operation) from error
         return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in hooks]
 
     async def _send(self, operation: Operation, at: str, wanted: Wanted, query: str = "") -> Json:
@@ -128,16 +142,29 @@ class HookApi:
         if place_path is None:
             raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
         hook_id = quote(wanted.replaces.id, safe="") if wanted.replaces else ""
-        token = quote(self.token, safe=":")
-        method_and_path = self.kind.operations[operation].format(at=place_path, id=hook_id, token=token)
+        token = self._token_at(at)
+        quoted_token = quote(token, safe=":")
+        method_and_path = self.kind.operations[operation].format(at=place_path, id=hook_id, token=quoted_token)
         method, _, path = method_and_path.partition(" ")
         body = None if method in ("GET", "DELETE") else self.kind.body(operation, wanted)
         url = (self.url or self.kind.api).rstrip("/") + path + query
-        return Outgoing(method, url, self._headers(body), self._content(body), allow_private=self.allow_private)
+        headers = self._headers(token, body)
+        return Outgoing(method, url, headers, self._content(body), allow_private=self.allow_private)
 
-    def _headers(self, body: Body | None) -> tuple[tuple[str, str], ...]:
-        basic = base64_text(self.token.encode())
-        headers = [(name, text.format(token=self.token, basic=basic)) for name, text in self.kind.headers.items()]
+    def _token_at(self, at: str) -> str:
+        """Return the token for requests about the place. Raises CommandError."""
+        if self.kind.signed_token is None:
+            return self.token
+        try:
+            token = self.kind.signed_token(at, self.token, self.now())
+        except ValueError as error:
+            raise CommandError(f"{self.name}: the token {self.token_name} {error}") from error
+        self.hidden.add(token)
+        return token
+
+    def _headers(self, token: str, body: Body | None) -> tuple[tuple[str, str], ...]:
+        basic = base64_text(token.encode())
+        headers = [(name, text.format(token=token, basic=basic)) for name, text in self.kind.headers.items()]
         if body is not None:
             content_type = "application/x-www-form-urlencoded" if self.kind.is_form else "application/json"
             headers.append(("Content-Type", content_type))
@@ -166,9 +193,12 @@ class HookApi:
             raise self._lost(operation, text)
         raise CommandError(f"{self.name}: {text}{self._advice(response)}")
 
+    def _unknown_form(self, operation: Operation) -> CommandError | LostAnswer:
+        return self._lost(operation, f"{self.kind.title} answered in a form that is not known")
+
     def _lost(self, operation: Operation, text: str) -> CommandError | LostAnswer:
-        """Return the error of a request without a usable answer. A `list` has changed nothing: nothing is unknown."""
-        return CommandError(f"{self.name}: {text}") if operation == "list" else LostAnswer(text)
+        """Return the error of a request without a usable answer. One that only reads has changed nothing."""
+        return CommandError(f"{self.name}: {text}") if operation in ("list", "events") else LostAnswer(text)
 
     def _advice(self, response: Fetched) -> str:
         if response.status in (401, 403, 404):

@@ -51,6 +51,7 @@ class Difference(NamedTuple):
                 if it needs none
     is_foreign  Hookchain did not make or adopt the hook
     unknown     a fact that the provider does not show, so the hook may differ; empty if there is none
+    steps       what a person has to do at the provider, because its API cannot
     notes       facts for the operator that need no change
     """
 
@@ -61,7 +62,13 @@ class Difference(NamedTuple):
     overwrites: str = ""
     is_foreign: bool = False
     unknown: str = ""
+    steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_any(self) -> bool:
+        """Return whether the hook differs, or may differ, from the wanted one."""
+        return self.action != "none" or bool(self.unknown or self.steps)
 
 
 def fingerprint(source: str, value: str) -> str:
@@ -84,23 +91,27 @@ def compare(
     `stored` are the fingerprints of the secret's values, newest first. A hook that expires within `extend_seconds` of
     `now` (Unix seconds) has to be extended.
     """
+    steps = _steps(kind, wanted, hooks)
+    if not kind.selects_events and not steps:
+        hooks = [each._replace(events=wanted.events) for each in hooks]  # others that a person selected do no harm
     hook = _find(kind, wanted, hooks, remembered)
     notes = _notes(wanted, hooks, hook)
     if remembered and remembered.stage:
         interruption = f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
         return Difference(at, "finish", (interruption,), hook)
     if hook is None:
-        return Difference(at, "create", ("the hook is gone" if remembered else "there is no hook",), notes=notes)
+        reason = "the hook is gone" if remembered else "there is no hook"
+        return Difference(at, "create", (reason,), steps=steps, notes=notes)
     former_url = remembered.url if remembered else ""
     is_url_of_others = hook.url not in (former_url, wanted.url)
     if is_url_of_others and kind.is_single:
         reason = f"it belongs to {hook.url}"
-        return Difference(at, "change", (reason,), hook, hook.url, is_foreign=True, notes=notes)
+        return Difference(at, "change", (reason,), hook, hook.url, is_foreign=True, steps=steps, notes=notes)
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
     is_secret_lost = is_secret_unknown and not stored
     setting_reasons = [] if own else ["Hookchain did not make it"]
-    setting_reasons += _setting_reasons(wanted, hook, former_url)
+    setting_reasons += _setting_reasons(kind, wanted, hook, former_url)
     secret_reasons = [f"{kind.title} shows its secret only once, and it is not stored"] if is_secret_lost else []
     secret_reasons += _secret_reasons(kind, hook, own, stored)
     needs_new_secret = kind.secret is not None and bool(secret_reasons)
@@ -127,6 +138,7 @@ def compare(
         overwrites=hook.url if needs_consent else "",
         is_foreign=own is None,
         unknown=unknown,
+        steps=steps,
         notes=notes,
     )
 
@@ -150,13 +162,23 @@ def _find(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: Rem
     return next(iter(candidates), None)
 
 
-def _setting_reasons(wanted: Wanted, hook: Hook, former_url: str) -> list[str]:
+def _steps(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook]) -> tuple[str, ...]:
+    """Return what a person has to do at the provider."""
+    if kind.selects_events:
+        return ()
+    selected = {name for hook in hooks for name in hook.events or ()}
+    missing = sorted({*(wanted.events or ())} - selected)
+    return (f"select these event types in the settings at {kind.title}: {', '.join(missing)}",) if missing else ()
+
+
+def _setting_reasons(kind: HookKind, wanted: Wanted, hook: Hook, former_url: str) -> list[str]:
     """Return in which settings the hook differs from the wanted one."""
     reasons: list[str] = []
     if hook.url != wanted.url:
         former = " (our former URL)" if hook.url == former_url else ""
         reasons.append(f"its URL is {hook.url}{former}")
-    reasons += _event_reasons(wanted.events, hook.events)
+    if kind.selects_events:
+        reasons += _event_reasons(wanted.events, hook.events)
     if hook.inactive:
         reasons.append(hook.inactive)
     return [*reasons, *hook.faults]

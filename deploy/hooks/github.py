@@ -1,19 +1,40 @@
-"""GitHub's webhooks of repositories and organizations: https://docs.github.com/rest/repos/webhooks"""
+"""GitHub's webhooks of repositories and organizations: https://docs.github.com/rest/repos/webhooks
+
+A GitHub App has one webhook of its own: https://docs.github.com/rest/apps/webhooks
+"""
 
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
-from shared.jsontext import JsonObject, list_at, mapping_at, value_at
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, value_at
+from shared.outgoing.access_tokens import signed_jwt
 
 _OWNER: Final = r"[A-Za-z0-9][\w.-]{0,99}"
+_APP: Final = rf"apps/(?P<app>{_OWNER})"
+"""No owner has the name `apps`: https://github.com/apps/NAME is the page of an App."""
 _REPOSITORY: Final = r"(?!\.\.?$)[\w.-]{1,100}"
 """Its first character may be a dot, as in `acme/.github`."""
 
 
+_ALWAYS_SENT: Final = ("github_app_authorization", "installation", "installation_repositories")
+"""Each App gets these event types, which nobody can select (@octokit/openapi-webhooks 12.1.0)."""
+_CLOCK_SECONDS: Final = 30
+_TOKEN_SECONDS: Final = 600
+"""GitHub accepts tokens of an App for 10 minutes at most. Each begins a little earlier, because clocks differ."""
+
+
 def body(_: Operation, wanted: Wanted) -> Body | None:
     """Return the whole `config` for a change too: GitHub removes a secret that a change does not have."""
-    config: JsonObject = {"url": wanted.url, "content_type": "json", "insecure_ssl": "0", "secret": wanted.secret}
+    config: JsonObject = {**_config(wanted)}
     return {"name": "web", "active": True, "events": list(wanted.events or ("*",)), "config": config}
+
+
+def app_body(_: Operation, wanted: Wanted) -> Body | None:
+    return _config(wanted)
+
+
+def _config(wanted: Wanted) -> Body:
+    return {"url": wanted.url, "content_type": "json", "insecure_ssl": "0", "secret": wanted.secret}
 
 
 def hook(each: JsonObject) -> Hook:
@@ -21,29 +42,57 @@ def hook(each: JsonObject) -> Hook:
     events = tuple(sorted(str(name) for name in list_at(each, "events")))
     code = value_at(each, "last_response", "code")
     message = value_at(each, "last_response", "message")
-    is_unverified = str(config.get("insecure_ssl", "0")) != "0"
     return Hook(
         id=str(each["id"]),
         url=str(config.get("url", "")),
         events=None if "*" in events else events,
         inactive="" if each.get("active") else "it is not active",
-        faults=("it does not verify the certificate of the URL",) if is_unverified else (),
+        faults=_faults(config),
         has_secret="secret" in config,
         note=f"its last delivery failed: {code} {message}" if isinstance(code, int) and code >= 400 else "",
     )
 
 
+def app_hook(config: JsonObject) -> Hook:
+    """Return the hook of an App, whose event types another answer has. Without a URL, the App has no hook."""
+    is_json = config.get("content_type", "json") == "json"
+    faults = _faults(config) if is_json else ("its content type is not JSON", *_faults(config))
+    return Hook("app", str(config.get("url", "")), None, faults=faults, has_secret="secret" in config)
+
+
+def _faults(config: JsonObject) -> tuple[str, ...]:
+    is_unverified = str(config.get("insecure_ssl", "0")) != "0"
+    return ("it does not verify the certificate of the URL",) if is_unverified else ()
+
+
+def app_events(app: Json) -> tuple[str, ...]:
+    events = mapping_at(app)["events"]
+    if not isinstance(events, list):
+        raise TypeError("no list of event types")
+    return (*_ALWAYS_SENT, *map(str, events))
+
+
+def app_token(at: str, private_key: str, now: float) -> str:
+    """Return a token of the App whose ID is in the place. Raises ValueError."""
+    issued_at = int(now) - _CLOCK_SECONDS
+    claims: JsonObject = {"iss": at.removeprefix("apps/"), "iat": issued_at, "exp": issued_at + _TOKEN_SECONDS}
+    return signed_jwt({"alg": "RS256", "typ": "JWT"}, claims, private_key)
+
+
+_HEADERS: Final = {
+    "Authorization": "Bearer {token}",
+    "Accept": "application/vnd.github+json",
+    "X-GitHub-Api-Version": "2022-11-28",
+}
 KIND: Final = HookKind(
     title="GitHub",
     api="https://api.github.com",
     rights="the permission Webhooks: read and write, or the classic scope admin:repo_hook or admin:org_hook",
-    headers={
-        "Authorization": "Bearer {token}",
-        "Accept": "application/vnd.github+json",
-        "X-GitHub-Api-Version": "2022-11-28",
-    },
+    headers=_HEADERS,
     places=(
-        Place(rf"(?P<owner>{_OWNER})/(?P<repository>{_REPOSITORY})", "/repos/{owner}/{repository}", "acme/shop"),
+        Place(
+            rf"(?!apps/)(?P<owner>{_OWNER})/(?P<repository>{_REPOSITORY})", "/repos/{owner}/{repository}", "acme/shop"
+        ),
         Place(rf"(?P<organization>{_OWNER})", "/orgs/{organization}", "acme"),
     ),
     operations={
@@ -56,4 +105,23 @@ KIND: Final = HookKind(
     hook=hook,
     event=event_name,
     is_paged=True,
+)
+APP_KIND: Final = HookKind(
+    title="GitHub",
+    api="https://api.github.com",
+    rights="to be the private key of the App, in PEM",
+    headers=_HEADERS,
+    places=(Place(_APP, "/app", "apps/Iv23liAbCdEf"),),
+    operations={
+        "list": "GET {at}/hook/config",
+        "events": "GET {at}",
+        "create": "PATCH {at}/hook/config",
+        "change": "PATCH {at}/hook/config",
+    },
+    body=app_body,
+    hook=app_hook,
+    event=event_name,
+    selected=app_events,
+    signed_token=app_token,
+    is_single=True,
 )

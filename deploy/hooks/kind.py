@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from shared.jsontext import Json, JsonObject
 
-Operation: TypeAlias = Literal["list", "create", "change", "extend", "delete"]
+Operation: TypeAlias = Literal["list", "events", "create", "change", "extend", "delete"]
 Body: TypeAlias = Mapping[str, Json]
 """The body of a request. A form has texts, and lists of texts."""
 
@@ -75,7 +75,8 @@ class HookKind:
     rights      the least rights that the token needs
     headers     `{token}` in a value stands for the token, and `{basic}` for the token in base64
     operations  method and path; `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
-                `extend` is for hooks that expire
+                `extend` is for hooks that expire. `events` lists the event types, if only a person can select them.
+                Without `delete`, a hook is left alone when it is removed
     body        returns the body of a request whose method is neither GET nor DELETE; None for none
     hook        reads an entry of the list, or the answer to `create`; None leaves the hook out
     listed      the path to the list in the answer to `list`, or to the one hook of a place
@@ -84,6 +85,9 @@ class HookKind:
     event       returns the provider's name of an event type in a route's `types`; None if that may be all of them.
                 Raises ValueError if a hook cannot select it
     secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
+    selected    returns the event types in the answer to `events`
+    signed_token  returns what `{token}` stands for at a place, by the operator's secret and the time (Unix seconds), if
+                that is not the secret. Raises ValueError, with what is wrong with the secret
     is_form     bodies are forms
     is_single   a place has one hook at most, and creating it overwrites another
     is_account_signed  requests are signed with a secret of the account: no hook has one of its own
@@ -110,6 +114,8 @@ class HookKind:
     places: tuple[Place, ...] = ()
     event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
     secret: Callable[[Json], str] | None = None
+    selected: Callable[[Json], tuple[str, ...]] = lambda _: ()
+    signed_token: Callable[[str, str, float], str] | None = None
     is_form: bool = False
     is_single: bool = False
     is_account_signed: bool = False
@@ -135,6 +141,15 @@ class HookKind:
                 groups = {name: quote(text, safe="") for name, text in match.groupdict().items()}
                 return place.path.format(**groups)
         return None
+
+    @property
+    def selects_events(self) -> bool:
+        """Return whether the API can select the event types of a hook."""
+        return "events" not in self.operations
+
+    @property
+    def can_delete(self) -> bool:
+        return "delete" in self.operations
 
     @property
     def examples(self) -> str:

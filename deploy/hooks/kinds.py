@@ -1,6 +1,6 @@
 """The kinds of hooks, by the provider's key in the catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from deploy.hooks import airtable, github, gitlab, linear, square, stripe, telegram, twilio
@@ -16,3 +16,13 @@ KINDS: Final[Mapping[str, HookKind]] = {
     "telegram": telegram.KIND,
     "twilio": twilio.KIND,
 }
+APP_KINDS: Final[Mapping[str, HookKind]] = {"github": github.APP_KIND}
+"""The hooks of a provider's applications, which another part of its API manages."""
+
+
+def kind_at(provider: str, places: Iterable[str]) -> HookKind:
+    """Return the kind of the hooks at these places. A source has hooks of one kind only."""
+    app_kind = APP_KINDS.get(provider)
+    if app_kind and any(app_kind.path_of(each) for each in places):
+        return app_kind
+    return KINDS[provider]

@@ -251,6 +251,8 @@ class Registration:
                 if is_known and hook.url in urls:
                     await self.api.delete(at, hook)
                     is_deleted = True
+                elif not self.api.kind.can_delete:
+                    self._show_left_alone(at, hook, f"{self.api.kind.title} lets only a person delete it")
                 elif is_known or hook.id == remembered.id:
                     why = "somebody else changed its URL" if is_known else "Hookchain did not make it"
                     self._show_left_alone(at, hook, why)
@@ -311,7 +313,8 @@ class Registration:
                 f"{self._name(at)}: {self.api.kind.title} answered with another hook; compare them there"
             )
         if self.api.kind.secret is None:
-            made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
+            secret_fingerprint = self._fingerprint(wanted.secret)
+            made = Remembered(hook.id, self.wanted.url, secret_fingerprint, is_made=self.api.kind.can_delete)
             await self._finish_enabled(at, made, former.id, replaced_url)
             return
         created = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
@@ -377,7 +380,7 @@ class Registration:
         if remembered.stage == "creating":
             unfinished = await self._created_without_answer(at, remembered)
         if unfinished and self.api.kind.secret is None:
-            made = Remembered(unfinished.id, self.wanted.url, is_made=True)
+            made = Remembered(unfinished.id, self.wanted.url, is_made=self.api.kind.can_delete)
             await self._finish_enabled(at, made, remembered.id, remembered.url)
             await self._change(at, unfinished)
             return

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from deploy.config.sections.provider_event_types import known_event_types
 from deploy.config.sections.source import SourceConfig
 from deploy.hooks.kind import HookKind, Wanted, provider_events
-from deploy.hooks.kinds import KINDS
+from deploy.hooks.kinds import kind_at
 from deploy.requests.sources import route_types, routes_from
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject, texts_at, value_at
@@ -14,7 +14,7 @@ from shared.jsontext import Json, JsonObject, texts_at, value_at
 def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str) -> Wanted:
     """Return the hook without its secret. `transform` is that function's slice. Raises CommandError."""
     assert source.provider
-    kind = KINDS[source.provider]
+    kind = kind_at(source.provider, source.hook.places if source.hook else ())
     routes = routes_from(transform, name)
     if not routes:
         raise CommandError(f"{name}: no route takes its events, so no hook is needed")

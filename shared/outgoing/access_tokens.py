@@ -128,7 +128,13 @@ async def service_account_token(scope: str, secret_name: str, key: str, fetch: F
     times = {"iat": int(now), "exp": int(now) + ASSERTION_SECONDS}
     claims: Json = {"iss": account.email, "scope": scope, "aud": url, **times}
     header: Json = {"alg": "RS256", "typ": "JWT", "kid": account.key_id}
-    assertion = _signed_assertion(secret_name, header, claims, account.pem)
+    try:
+        assertion = signed_jwt(header, claims, account.pem)
+    except ImportError as error:
+        detail = "to sign with a service account's key, install the package cryptography"
+        raise Temporary("credentials_unavailable", detail) from error
+    except ValueError as error:
+        raise _unusable(secret_name, f"has a `private_key` that {error}") from error
     return await _request_token(url, {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}, (), fetch, now, False)
 
 
@@ -160,22 +166,23 @@ def _unusable(secret_name: str, fault: str) -> Temporary:
     return Temporary("secret_unusable", f"{rule}: set it with `hookchain secrets set {secret_name}`")
 
 
-def _signed_assertion(secret_name: str, header: Json, claims: Json, pem: str) -> str:
-    try:
-        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    except ImportError as error:
-        detail = "to sign with a service account's key, install the package cryptography"
-        raise Temporary("credentials_unavailable", detail) from error
+def signed_jwt(header: Json, claims: Json, pem: str) -> str:
+    """Return a JSON Web Token that the private key signs by RS256.
+
+    Raises ImportError without the package cryptography, and ValueError with what is wrong with the key.
+    """
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     content = b".".join(urlsafe_b64encode(to_json(part).encode()).rstrip(b"=") for part in (header, claims))
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError) as error:
-        raise _unusable(secret_name, "has a `private_key` that is not PEM") from error
+        raise ValueError("is not PEM") from error
     if not isinstance(key, RSAPrivateKey):
-        raise _unusable(secret_name, "has a `private_key` that is not an RSA key")
+        raise ValueError("is not an RSA key")
     signature = urlsafe_b64encode(key.sign(content, PKCS1v15(), SHA256())).rstrip(b"=")
     return f"{content.decode()}.{signature.decode()}"
 

@@ -29,7 +29,7 @@ from deploy.config.sections.catalogue import (
     load_catalogue,
 )
 from deploy.hooks.kind import HookKind
-from deploy.hooks.kinds import KINDS
+from deploy.hooks.kinds import KINDS, kind_at
 from functions.notify.recovery.kinds import KINDS as RECOVERY_KINDS
 from functions.receive.respond import template_fault
 from functions.receive.source import RECOVERED_KIND
@@ -97,7 +97,8 @@ def _hook_api(text: str) -> str:
 class HookConfig(Model):
     """The webhook that `hookchain hooks` registers at the provider.
 
-    token          the name of the secret with the API token; commands read it, and only `renew` deploys it
+    token          the name of the secret with the API token, or with the private key of a GitHub App; commands read it,
+                   and only `renew` deploys it
     at             the place of the hook, or several: a repository such as `acme/shop`, as the provider has them
     api            the beginning of the API's URLs, for a provider that you host yourself
     allow_private  the API may have an address that is not public, and plain http
@@ -445,11 +446,12 @@ def provider_faults(source: SourceConfig, catalogue: Catalogue) -> Iterator[tupl
 def _hook_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tuple[str, str]]:
     if source.hook is None:
         return
-    kind = KINDS.get(str(source.provider))
-    if kind is None:
+    if source.provider is None or source.provider not in KINDS:
         known = ", ".join(sorted(load_catalogue()[key].name for key in KINDS))
         yield "hook", f"Hookchain registers no hooks at {entry.name}, only at {known}. `hookchain sources` shows how to"
-    elif "auth" in source.model_fields_set or source.secret is None:
+        return
+    kind = kind_at(source.provider, source.hook.places)
+    if "auth" in source.model_fields_set or source.secret is None:
         yield "hook", "needs the provider's own auth scheme and its `secret`, without `auth`"
     elif kind.variant and source.variant not in (None, kind.variant):
         yield "hook", f"uses the variant {kind.variant!r} of {entry.name}, and the source has {source.variant!r}"

@@ -32,7 +32,19 @@ from shared.errors import Temporary
 from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.times import rfc3339, unix_seconds
 from tests.fakes.command import Command, as_objects, exit_code
-from tests.hook_providers import TOKEN, Airtable, GitHub, GitLab, HookProvider, Linear, Square, Stripe, Telegram, Twilio
+from tests.hook_providers import (
+    TOKEN,
+    Airtable,
+    GitHub,
+    GitHubApp,
+    GitLab,
+    HookProvider,
+    Linear,
+    Square,
+    Stripe,
+    Telegram,
+    Twilio,
+)
 
 CONFIG: Final = """
 sources:
@@ -79,6 +91,7 @@ class World:
 
     def __init__(self, folder: Path, command: Command) -> None:
         self.github = GitHub()
+        self.app = GitHubApp()
         self.stripe = Stripe()
         self.gitlab = GitLab()
         self.telegram = Telegram()
@@ -91,6 +104,8 @@ class World:
         self._command = command
 
     async def fetch(self, request):  # type: ignore[no-untyped-def]
+        if request.url.startswith(f"{self.app.host}/app"):
+            return await self.app.fetch(request)
         found = next(each for each in PROVIDERS if request.url.startswith(self.provider(each).host))
         return await self.provider(found).fetch(request)
 
@@ -694,6 +709,10 @@ def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World
             "at: must be such as acme/shop or acme; got 'a/b/c'",
         ),
         ("provider: github, secret: s, hook: {token: t, at: a/..}", "at: must be such as acme/shop or acme"),
+        (
+            "provider: github, secret: s, hook: {token: t, at: [apps/1, a/b]}",
+            "must be such as apps/Iv23liAbCdEf; got 'a/b'",
+        ),
         ("provider: stripe, secret: s, hook: {token: t, at: acme}", "at: Stripe has one place only; got 'acme'"),
         ("provider: stripe, secret: s, hook: {token: t, renew: true}", "the webhooks of Stripe do not expire. Remove"),
         ("provider: stripe, secret: s, hook: {token: s}", "token 's' is also the source's `secret`"),
@@ -1024,6 +1043,95 @@ def test_the_settings_of_a_sender_name_the_command(world: World, command: Comman
     assert "hooks apply" not in command("sources", "other")
     assert "add `hook: {token: github-token, at: acme/shop}`" in command("providers", "github")
     assert "add `hook: {token: stripe-token}`" in command("providers", "stripe")
+
+
+# The hook of a GitHub App, whose event types only a person can select
+
+
+APP_CONFIG: Final = """
+sources: {app: {provider: github, secret: app-secret, hook: {token: app-key, at: apps/Iv23liAbCdEf}}}
+routes: [{name: all, from: app, types: [push, installation.created], to: people}]
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+APP_URL: Final = f"{URL}/app"
+
+
+@pytest.fixture
+def app(world: World, monkeypatch: pytest.MonkeyPatch) -> GitHubApp:
+    world.config_file.write_text(APP_CONFIG, encoding="utf-8")
+    world.env_file.write_text(f'APP_SECRET="{SECRET}"\n', encoding="utf-8")
+    monkeypatch.setenv("APP_KEY", world.app.private_key)
+    return world.app
+
+
+def test_the_hook_of_an_app_is_registered_repaired_rotated_and_left_alone(
+    world: World, app: GitHubApp, command: Command
+) -> None:
+    assert "apps/Iv23liAbCdEf: create: there is no hook" in world("plan", "app", code=3)
+    world("apply", "app", "--yes")
+    wanted: JsonObject = {"url": APP_URL, "content_type": "json", "insecure_ssl": "0", "secret": SECRET}
+    assert app.hooks["app"] == wanted
+    assert "nothing differs" in world("plan", "app")
+    app.hooks["app"] |= {"content_type": "form", "insecure_ssl": "1"}
+    reasons = "its content type is not JSON; it does not verify the certificate of the URL"
+    assert f"change: {reasons}" in world("plan", "app", code=3)
+    world("apply", "app", "--yes")
+    assert app.hooks["app"] == wanted
+    command("secrets", "rotate", "app-secret", "--random")
+    assert app.hooks["app"]["secret"] == world.values("APP_SECRET")[0] != SECRET
+    assert "GitHub lets only a person delete it" in world("remove", "app", "--yes")
+    assert app.hooks["app"]["url"] == APP_URL
+    assert {call for call in app.calls if not call.startswith("GET")} == {"PATCH /app/hook/config"}
+
+
+@pytest.mark.parametrize(
+    ("types", "events", "missing"),
+    [
+        ("[push, issues.opened, installation]", ["push"], "issues"),
+        ("[push, issues]", [], "issues, push"),
+        ("[push]", ["push", "issues"], ""),
+        ("['*']", ["push"], ""),
+    ],
+)
+def test_event_types_that_an_app_lacks_are_a_step_for_a_person(
+    world: World, app: GitHubApp, types: str, events: list[str], missing: str
+) -> None:
+    world.config_file.write_text(APP_CONFIG.replace("[push, installation.created]", types), encoding="utf-8")
+    app.events = [*events]
+    step = f"to do by hand: select these event types in the settings at GitHub: {missing}\n"
+    assert (step in world("plan", "app", code=3)) == bool(missing)
+    assert (step in world("apply", "app", "--yes")) == bool(missing)
+    assert ("nothing differs" in world("plan", "app", code=3 if missing else 0)) == (not missing)
+    assert "event types that no route needs" not in world("plan", "app", code=3 if missing else 0)
+
+
+def test_the_only_hook_of_an_app_is_overwritten_only_by_its_url(world: World, app: GitHubApp) -> None:
+    app.hooks["app"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
+    world("apply", "app", "--yes", code=1)
+    assert app.hooks["app"]["url"] == FOREIGN
+    assert f"to restore the overwritten hook: URL {FOREIGN}" in world("apply", "app", "--yes", "--replace", FOREIGN)
+    assert app.hooks["app"]["url"] == APP_URL
+
+
+def test_a_lost_answer_leaves_the_hook_of_an_app_as_wanted(world: World, app: GitHubApp) -> None:
+    app.loses = ["PATCH"]
+    world("apply", "app", "--yes", code=1)
+    world("apply", "app", "--yes")
+    assert app.hooks["app"]["url"] == APP_URL
+    assert "nothing differs" in world("plan", "app")
+
+
+def test_a_token_that_is_no_private_key_is_named(world: World, app: GitHubApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_KEY", TOKEN)
+    world("plan", "app", code=1)
+    assert "app: the token app-key is not PEM" in world.error
+    assert not app.calls
+
+
+def test_an_app_in_an_unknown_form_is_not_one_without_event_types(world: World, app: GitHubApp) -> None:
+    app.act = lambda request, path: (200, {})  # type: ignore[method-assign]
+    world("plan", "app", code=1)
+    assert "answered in a form that is not known" in world.error
 
 
 # Stripe, which shows a secret once

@@ -19,8 +19,9 @@ from deploy.history.source_health import (
     oldest_secret,
 )
 from deploy.history.status import SourceActivity, Status
-from deploy.hooks.comparison import Difference
+from deploy.hooks.comparison import Difference, Remembered, compare
 from deploy.hooks.kind import Hook, Wanted
+from deploy.hooks.kinds import APP_KINDS
 from deploy.terminal.output import Screen
 from functions.notify.hook_expiry import SOON_SECONDS
 from shared.jsontext import value_at
@@ -167,6 +168,23 @@ HOOK: Final = Hook("1", URL, ("issues", "push"))
 def test_a_hook_is_broken_where_events_cannot_arrive(wanted: Wanted, hook: Hook | None, state: str) -> None:
     found = hook_state(wanted, Difference("acme/shop", "change" if hook else "create", ("a reason",), hook))
     assert (found.state, found.differences) == (state, ("a reason",))
+
+
+@pytest.mark.parametrize(
+    ("wanted_events", "state", "differences"),
+    [
+        (("push",), "registered", ()),
+        (None, "registered", ()),
+        (("issues", "push"), "broken", ("select these event types in the settings at GitHub: issues",)),
+    ],
+)
+def test_an_app_is_broken_where_a_person_must_select_event_types(
+    wanted_events: tuple[str, ...] | None, state: str, differences: tuple[str, ...]
+) -> None:
+    wanted = WANTED._replace(events=wanted_events)
+    hook, remembered = Hook("app", URL, ("push", "star")), Remembered("app", URL, "fingerprint")
+    difference = compare(APP_KINDS["github"], "apps/1", wanted, [hook], remembered, ["fingerprint"], NOW)
+    assert hook_state(wanted, difference)[1:3] == (state, differences)
 
 
 def test_a_hook_that_nobody_extends_is_broken_days_before_its_end() -> None:

@@ -1,4 +1,5 @@
-"""Time limits for computations (`bounded`) and for waits (`Deadlines`); and the wait before a call is repeated.
+"""Time limits for computations (`bounded`) and for waits (`Deadlines`), the time in which the event loop turned
+(`LoopTime`), and the wait before a call is repeated.
 
 An operator's template, expression or pattern has seconds of the processor for an event: a hostile event can make one
 run for days. SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A
@@ -10,7 +11,7 @@ import asyncio
 import random
 import signal
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from types import FrameType, TracebackType
 from typing import Final, TypeVar
@@ -68,11 +69,15 @@ class TooLate(TimeoutError):
 
 class Deadlines:
     """Tasks that wait, each with a deadline of its own. One timer watches all of them: asyncio.timeout, with one for
-    each, took 7 of the 100 µs of a request to receive, and 9 of transform's 210."""
+    each, took 7 of the 100 µs of a request to receive, and 9 of transform's 210.
+
+    A deadline that passes while the loop does not turn ends no task before the loop has read what came meanwhile.
+    """
 
     def __init__(self) -> None:
         self._deadlines: dict[asyncio.Task[object], float] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self._was_late = False
 
     async def wait(self, awaited: Awaitable[Answer], deadline: float) -> Answer:
         """Await it in the current task, until a time of the event loop. Raises TooLate where it is cancelled then."""
@@ -93,13 +98,80 @@ class Deadlines:
 
     def _watch(self) -> None:
         """Cancel the tasks that are late, and wake up for the next deadline."""
+        loop = asyncio.get_running_loop()
         if self._alarm is not None:
             self._alarm.cancel()
-        loop = asyncio.get_running_loop()
+            is_late = loop.time() - self._alarm.when() > LATE_SECONDS
+            if is_late and not self._was_late:
+                self._was_late = True
+                self._alarm = loop.call_later(LATE_SECONDS, self._watch)
+                return
+        self._was_late = False
         for task in [task for task, deadline in self._deadlines.items() if deadline <= loop.time()]:
             del self._deadlines[task]
             task.cancel()
         self._alarm = loop.call_at(min(self._deadlines.values()), self._watch) if self._deadlines else None
+
+
+BEAT_SECONDS: Final = 0.05
+"""How often a timer shows that the event loop turns. If shorter, the timer costs more; if longer, computations give
+way later."""
+LATE_SECONDS: Final = 0.1
+"""A turn of the event loop that takes longer than this is too long: the rest of it does not count as time in which the
+loop turned. If shorter, the usual work of a busy process counts as such; if longer, computations give way later."""
+
+
+class LoopTime:
+    """A clock that stands still while the event loop does not turn: the process computes, or it is paused.
+
+    No answer is read then, so that time must not count as time that a receiver took. While work is under way, from
+    `enter` to `leave`, a timer shows that the loop turns. Times are those of `now`, less what did not count.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._work_count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._started_at = 0.0
+        self._lost_seconds = 0.0
+
+    def now(self) -> float:
+        return self._now() - self._lost_seconds - self._late_seconds()
+
+    def enter(self) -> None:
+        if self._work_count == 0:
+            # The timer may be late, or that of a loop that has ended: nobody waited for it meanwhile.
+            self._start_timer()
+        self._work_count += 1
+
+    def leave(self) -> None:
+        self._work_count -= 1
+
+    async def give_way(self) -> None:
+        """Let the loop turn first, if its turn has taken too long: others may have computed in it, one after another.
+
+        Each task that can go on runs in one turn. So the answers to all others would wait for all of them.
+        """
+        while self._late_seconds() > 0:  # noqa: ASYNC110 no event marks a turn
+            await asyncio.sleep(0)
+
+    def _late_seconds(self) -> float:
+        if self._work_count == 0:
+            return 0.0
+        return max(0.0, self._now() - self._started_at - LATE_SECONDS)
+
+    def _on_beat(self) -> None:
+        self._lost_seconds += self._late_seconds()
+        if self._work_count:
+            self._start_timer()
+        else:
+            self._timer = None
+
+    def _start_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._started_at = self._now()
+        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._on_beat)
 
 
 async def back_off(seconds: float) -> None:

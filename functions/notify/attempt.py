@@ -122,6 +122,8 @@ async def _attempt_unless_waiting(
     try:
         if result := await _result_without_attempt(notifier, work, target, no_place):
             return result
+        # Before the look at the lease: this may take as long as others compute.
+        await notifier.gate.give_way()
         started_at = notifier.clock.now()
         begun: ledger.Claimed | None = work.claim
         if row.state == ledger_rules.CLAIMED:

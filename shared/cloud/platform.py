@@ -71,12 +71,15 @@ def bus(settings: Settings, *, batches_on_lambda: bool = True) -> ports.Bus:
 def process_gate(settings: Settings, now: Callable[[], float] = time.monotonic) -> "ProcessGate":
     """Return the gate of this process's places, which are as many as messages that the bus hands it at once."""
     from shared.outgoing.gate import ProcessGate
+    from shared.time_bound import LoopTime
 
     if settings.is_aws:  # what an invocation of Lambda has at once is its own batch: nobody else gets its places
-        return ProcessGate(now, LAMBDA_PLACES, LAMBDA_PLACES)
-    if settings.is_local:
-        return ProcessGate(now, EMULATED_PLACES, EMULATED_FIRST_PLACES)
-    return ProcessGate(now, CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES)
+        places, first_places = LAMBDA_PLACES, LAMBDA_PLACES
+    elif settings.is_local:
+        places, first_places = EMULATED_PLACES, EMULATED_FIRST_PLACES
+    else:
+        places, first_places = CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES
+    return ProcessGate(now, places, first_places, LoopTime(now))
 
 
 def blobs(settings: Settings) -> ports.Blobs | None:

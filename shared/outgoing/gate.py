@@ -14,7 +14,8 @@ thresholds", IEEE/ACM Transactions on Networking, 1998.) Lanes that are not know
 places. While messages wait in the bus, the group that brought most of them gets hardly any place, until they are here.
 
 Times are those of a clock that nobody sets, such as `time.monotonic`, in seconds: with the time of day, work came back
-minutes late after the clock was set back. The gate writes nothing, and runs on one event loop.
+minutes late after the clock was set back. The age of an attempt counts only while the event loop turned: while the
+process computes, it reads no answer. The gate writes nothing, and runs on one event loop.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+from shared.time_bound import LoopTime
 
 Health: TypeAlias = Literal["healthy", "new", "troubled"]
 
@@ -61,6 +64,7 @@ KEPT_DURATIONS: Final = 20
 class _Lane:
     """One receiver.
 
+    loop_now        the clock of attempts
     places          how many its work has
     began           the attempts under way and when they began, the oldest first
     durations       of the last attempts that it answered
@@ -69,6 +73,7 @@ class _Lane:
     hanging         the attempts under way that were reported as hanging
     """
 
+    loop_now: Callable[[], float]
     places: int = 0
     began: dict[str, float] = field(default_factory=dict)
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_DURATIONS))
@@ -76,25 +81,26 @@ class _Lane:
     failed_seconds: float = 0.0
     hanging: set[str] = field(default_factory=set)
 
-    def age(self, now: float) -> float:
+    def age(self) -> float:
         """Return how long the oldest attempt has been under way."""
-        return now - next(iter(self.began.values()), now)
+        return self.loop_now() - next(iter(self.began.values())) if self.began else 0.0
 
-    def health(self, now: float) -> Health:
+    def health(self) -> Health:
         """Return what the last answers show, and the oldest attempt that has no answer yet."""
         if self.is_failing:
             return "troubled"
-        age = self.age(now)
+        age = self.age()
         if not self.durations:
             return "troubled" if age > NEW_SECONDS else "new"
         is_late = age > SLOW_SECONDS and age > SLOW_FACTOR * self.usual_seconds()
         return "troubled" if is_late else "healthy"
 
-    def newly_hanging(self, now: float) -> list[str]:
+    def newly_hanging(self) -> list[str]:
         """Return the attempts that hang and were not reported before, and note that they are reported."""
         if len(self.durations) < HANGING_ANSWERS:
             return []
         limit_seconds = max(HANGING_SECONDS, HANGING_FACTOR * self.usual_seconds())
+        now = self.loop_now()
         found = [key for key, at in self.began.items() if now - at > limit_seconds and key not in self.hanging]
         self.hanging.update(found)
         return found
@@ -261,6 +267,7 @@ class ProcessGate:
     """The places of a process, and the work that has them.
 
     `most` is the number of places, `first` how many of them the bus uses at first: it gives more while work ends.
+    `loop_time` is None where the event loop always turns on time, as in a simulation.
 
     _places         how many messages the bus gives at once, as far as is known
     _work           the work that has a place, by key
@@ -273,8 +280,10 @@ class ProcessGate:
     _queue_seen_at  when a message last showed that others wait there
     """
 
-    def __init__(self, now: Callable[[], float], most: int, first: int) -> None:
+    def __init__(self, now: Callable[[], float], most: int, first: int, loop_time: LoopTime | None = None) -> None:
         self._now = now
+        self._loop_time = loop_time
+        self._loop_now = loop_time.now if loop_time else now
         self._most = most
         self._places = first
         self._work: dict[str, _Work] = {}
@@ -302,11 +311,18 @@ class ProcessGate:
         self._work[key] = _Work(lane, group)
         lane.places += 1
         group.places += 1
+        if self._loop_time is not None:
+            self._loop_time.enter()
         return None
+
+    async def give_way(self) -> None:
+        """Let the event loop turn first, where other work has computed in it for long."""
+        if self._loop_time is not None:
+            await self._loop_time.give_way()
 
     def begin(self, key: str) -> None:
         """Note that the attempt at the receiver begins now."""
-        self._work[key].lane.began[key] = self._now()
+        self._work[key].lane.began[key] = self._loop_now()
 
     def leave(self, key: str, *, has_failed: bool | None = None) -> None:
         """End the work. `has_failed`: whether the receiver failed; None where it was not asked."""
@@ -316,7 +332,9 @@ class ProcessGate:
         began_at = lane.began.pop(key, None)
         lane.hanging.discard(key)
         if has_failed is not None and began_at is not None:
-            self._note_result(lane, group, began_at, has_failed=has_failed)
+            self._note_result(lane, group, self._loop_now() - began_at, has_failed=has_failed)
+        if self._loop_time is not None:
+            self._loop_time.leave()
         if group.held:
             group.wake_first()
 
@@ -362,17 +380,16 @@ class ProcessGate:
     def health(self, lane_name: str) -> Health:
         """Return what this process knows of the receiver from its own attempts."""
         lane = self._lanes.get(lane_name)
-        return lane.health(self._now()) if lane else "new"
+        return lane.health() if lane else "new"
 
     def is_answering(self, lane_name: str) -> bool:
         """Return whether the receiver is healthy, or fails at once, so that its work holds no place for long."""
         lane = self._lanes.get(lane_name)
         if lane is None:
             return False
-        now = self._now()
-        if lane.health(now) == "healthy":
+        if lane.health() == "healthy":
             return True
-        return lane.is_failing and max(lane.failed_seconds, lane.age(now)) < SLOW_SECONDS
+        return lane.is_failing and max(lane.failed_seconds, lane.age()) < SLOW_SECONDS
 
     def usual_seconds(self, lane_name: str) -> float:
         """Return how long the receiver usually takes to answer; 0 if it is not known."""
@@ -382,17 +399,16 @@ class ProcessGate:
     def hanging(self, lane_name: str) -> Sequence[str]:
         """Return the attempts under way that hang, each of them once."""
         lane = self._lanes.get(lane_name)
-        now = self._now()
-        return lane.newly_hanging(now) if lane and lane.age(now) > HANGING_SECONDS else ()
+        return lane.newly_hanging() if lane and lane.age() > HANGING_SECONDS else ()
 
     def is_known_to_hang(self, lane_name: str, key: str) -> bool:
         """Return whether `hanging` returned this attempt, which is still under way."""
         lane = self._lanes.get(lane_name)
         return lane is not None and key in lane.hanging
 
-    def _note_result(self, lane: _Lane, group: _Group, began_at: float, *, has_failed: bool) -> None:
+    def _note_result(self, lane: _Lane, group: _Group, seconds: float, *, has_failed: bool) -> None:
         now = self._now()
-        lane.note_result(now - began_at, has_failed=has_failed)
+        lane.note_result(seconds, has_failed=has_failed)
         group.note_end(now)
         if not has_failed and self._queued_until <= now:
             # The receiver answers, and no queue is known: new work gets its whole share, and turns start from now.
@@ -402,9 +418,9 @@ class ProcessGate:
         """Return whether the work may begin now. The first rule that applies decides."""
         if self._is_idle():
             return True
+        if lane.health() != "healthy":
+            return self._is_first_of_new_lane(lane, group) or self._has_unproven_place(lane, group)
         now = self._now()
-        if lane.health(now) != "healthy":
-            return self._is_first_of_new_lane(lane, group, now) or self._has_unproven_place(lane, group, now)
         if self._queued_until > now and self._must_wait_for_queue(group, now):
             return False
         return self._has_place_in_share(group, turns, now)
@@ -419,23 +435,23 @@ class ProcessGate:
         rounded_part = (self._places + IDLE_DIVISOR // 2) // IDLE_DIVISOR
         return self._queued_until == NO_QUEUE and len(self._work) < rounded_part
 
-    def _is_first_of_new_lane(self, lane: _Lane, group: _Group, now: float) -> bool:
+    def _is_first_of_new_lane(self, lane: _Lane, group: _Group) -> bool:
         """Return whether this work begins because it is the first of its lane and of its group.
 
         A new process knows no lane, and learns the health of each from its first answer. The last free place is not
         given for that.
         """
         is_first = lane.places == 0 and group.places == 0
-        return is_first and lane.health(now) == "new" and self._free_places() > 1
+        return is_first and lane.health() == "new" and self._free_places() > 1
 
-    def _has_unproven_place(self, lane: _Lane, group: _Group, now: float) -> bool:
+    def _has_unproven_place(self, lane: _Lane, group: _Group) -> bool:
         """Return whether the part of the places for lanes that are not known to be healthy has one for this work.
 
         There, a lane or a group may have as many places as are free, so that a receiver that hangs leaves some places
         to others.
         """
         part = max(1.0, self._usable_places() / UNPROVEN_DIVISOR)
-        used = sum([each.health(now) != "healthy" for each, _ in self._work.values()])
+        used = sum([each.health() != "healthy" for each, _ in self._work.values()])
         return max(group.places, lane.places) + 1 <= part - used
 
     def _must_wait_for_queue(self, group: _Group, now: float) -> bool:
@@ -482,7 +498,7 @@ class ProcessGate:
         began_at = clock()
         hold_seconds = self._hold_seconds(lane)
         was_woken = False
-        while lane.health(self._now()) != "troubled":
+        while lane.health() != "troubled":
             if clock() - began_at >= self._longest_wait(lane, group, hold_seconds):
                 return False
             # Who was woken and found no place waits at the front again: first come, first served.
@@ -530,12 +546,12 @@ class ProcessGate:
         """
         now = self._now()
         places = group.places
-        if lane.health(now) == "healthy":
+        if lane.health() == "healthy":
             places = max(places, self._usable_places() // TURNS_DIVISOR)
-        after_others = group.next_at + _seconds_between_turns(lane, group, places, now)
+        after_others = group.next_at + _seconds_between_turns(lane, group, places)
         least_seconds = MIN_WAIT_SECONDS * 2 ** min(turns, MAX_WAIT_DOUBLINGS)
         group.next_at = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
-        return Turn(group.next_at - now, lane.health(now))
+        return Turn(group.next_at - now, lane.health())
 
     def _has_quiet_neighbor(self, group: _Group) -> bool:
         """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places.
@@ -546,14 +562,14 @@ class ProcessGate:
         for other in reversed(self._groups.values()):  # the last used first
             if other.used_at < now - NEIGHBOR_SECONDS:
                 return False
-            if other is not group and other.places < HEAVY_PLACES and other.lane.health(now) == "healthy":
+            if other is not group and other.places < HEAVY_PLACES and other.lane.health() == "healthy":
                 return True
         return False
 
     def _lane(self, name: str) -> _Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = _Lane()
+            lane = self._lanes[name] = _Lane(self._loop_now)
             _forget_one(self._lanes)
         self._lanes.move_to_end(name)
         return lane
@@ -569,13 +585,13 @@ class ProcessGate:
         return group
 
 
-def _seconds_between_turns(lane: _Lane, group: _Group, places: int, now: float) -> float:
+def _seconds_between_turns(lane: _Lane, group: _Group, places: int) -> float:
     """Return the time in which one of the group's places becomes free.
 
     This is the time of an attempt, divided by the attempts at once; less if the group's work has ended faster.
     """
     usual_seconds = lane.usual_seconds() or SLOW_SECONDS  # 0 if it is not known
-    attempt_seconds = max(usual_seconds, lane.age(now))
+    attempt_seconds = max(usual_seconds, lane.age())
     estimated_seconds = attempt_seconds / max(1, places)
     if group.spacing_seconds == 0.0:
         return estimated_seconds

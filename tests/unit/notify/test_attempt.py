@@ -1,16 +1,21 @@
 """Attempts without an answer or a record, and outcomes that are written while the ledger fails."""
 
 import asyncio
+import time
+from dataclasses import replace
 
 import pytest
 
 from functions.notify.destination import Attempt
 from functions.notify.notifier import Acknowledged, Nacked, Result
 from functions.notify.notify import LEASE_MARGIN_SECONDS
+from functions.notify.waiting.pauses import Breakers
+from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
-from shared.outgoing.gate import ALONE_SECONDS, Turn
+from shared.outgoing.gate import ALONE_SECONDS, ProcessGate, Turn
 from shared.ports import DELIVERIES
+from shared.time_bound import LoopTime
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations
 from tests.fakes.ledger import FakeLedger
@@ -18,6 +23,32 @@ from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
 from tests.fakes.virtual_time import run
 
 LEASE = 15.0 + LEASE_MARGIN_SECONDS
+
+
+async def test_between_attempts_that_compute_the_process_reads_the_answers_to_others() -> None:
+    longest_seconds = 0.0
+
+    async def compute(delivery: Delivery, attempt: Attempt) -> Outcome:
+        time.sleep(0.06)
+        await asyncio.sleep(0.3)  # for the answer
+        return Delivered()
+
+    async def watch() -> None:
+        nonlocal longest_seconds
+        while True:
+            began_at = time.monotonic()
+            await asyncio.sleep(0)
+            longest_seconds = max(longest_seconds, time.monotonic() - began_at)
+
+    notifier = FakeNotifier(FakeDestination(*[compute] * 15))
+    clock = SystemClock()
+    gate = ProcessGate(clock.now, 40, 40, LoopTime(clock.now))
+    notifier.parts = replace(notifier.parts, gate=gate, breakers=Breakers(notifier.parts.states, notifier.clock, gate))
+    watching = asyncio.create_task(watch())
+    results = await asyncio.gather(*[notifier.take(a_delivery(number)) for number in range(15)])
+    watching.cancel()
+    assert {result.outcome for result in results} == {"delivered"}
+    assert longest_seconds < 0.3, "they compute for 0.9 s"
 
 
 # What nobody knows

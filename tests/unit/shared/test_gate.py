@@ -17,6 +17,7 @@ from shared.outgoing.gate import (
     ProcessGate,
     Turn,
 )
+from shared.time_bound import BEAT_SECONDS, LoopTime
 from tests.fakes.clock import FakeClock
 
 PLACES = 40
@@ -31,9 +32,11 @@ def no_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 class World:
     """A gate whose work is named by lane and number."""
 
-    def __init__(self, places: int = PLACES) -> None:
+    def __init__(self, places: int = PLACES, *, can_stall: bool = False) -> None:
+        """`can_stall`: the time in which the event loop does not turn counts as such."""
         self.clock = FakeClock()
-        self.gate = ProcessGate(self.clock.now, places, places)
+        loop_time = LoopTime(self.clock.now) if can_stall else None
+        self.gate = ProcessGate(self.clock.now, places, places, loop_time)
         self.count = 0
         self.keys: dict[str, list[str]] = {}
 
@@ -194,6 +197,19 @@ async def test_an_attempt_hangs_only_if_it_takes_far_longer_than_usual_and_each_
     world.answer("crm", has_failed=True)
     assert not world.gate.is_known_to_hang("crm", hanging[0])
     assert world.gate.hanging("nobody") == ()
+
+
+async def test_while_the_process_computes_or_is_paused_no_attempt_hangs() -> None:
+    world = World(can_stall=True)
+    await world.learn("crm", "other")
+    assert await world.enter_all("crm", 2) == 2
+    world.clock.advance(60)
+    assert world.gate.health("crm") == "healthy"
+    assert world.gate.hanging("crm") == ()
+    await asyncio.sleep(2 * BEAT_SECONDS)
+    assert world.gate.health("crm") == "healthy"
+    world.answer("crm", has_failed=False)
+    assert world.gate.usual_seconds("crm") < 1
 
 
 async def test_the_places_grow_as_the_bus_s_window_does_and_halve_with_it(world: World) -> None:

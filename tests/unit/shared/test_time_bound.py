@@ -1,11 +1,14 @@
 """Time limits of many tasks, which one timer watches, and of the retries of the clouds' APIs."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 
 from shared.cloud.retries import PATIENT, with_retries
-from shared.time_bound import Deadlines, TooLate
+from shared.time_bound import BEAT_SECONDS, LATE_SECONDS, Deadlines, LoopTime, TooLate
+from tests.fakes.clock import FakeClock
 from tests.fakes.virtual_time import run
 
 
@@ -55,6 +58,40 @@ async def test_what_goes_on_although_it_is_late_leaves_its_task_to_go_on() -> No
     with pytest.raises(TooLate):
         await deadlines.wait(until(asyncio.Event()), in_seconds(0.01))
     await asyncio.sleep(0)
+
+
+async def test_what_came_while_the_loop_did_not_turn_is_not_late() -> None:
+    came = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    threading.Timer(0.02, loop.call_soon_threadsafe, (came.set,)).start()
+    loop.call_soon(time.sleep, 3 * LATE_SECONDS)
+    await Deadlines().wait(until(came), in_seconds(0.05))
+
+
+async def test_a_loop_that_never_turns_on_time_gives_up_all_the_same() -> None:
+    async def compute() -> None:
+        while True:
+            time.sleep(1.5 * LATE_SECONDS)
+            await asyncio.sleep(0)
+
+    computing = asyncio.create_task(compute())
+    with pytest.raises(TooLate):
+        await Deadlines().wait(until(asyncio.Event()), in_seconds(0.01))
+    computing.cancel()
+
+
+async def test_time_in_which_the_loop_does_not_turn_does_not_count() -> None:
+    clock = FakeClock()
+    loop_time = LoopTime(clock.now)
+    loop_time.enter()
+    began_at = loop_time.now()
+    for _ in range(2):
+        clock.advance(3)  # within one turn
+        await asyncio.sleep(2 * BEAT_SECONDS)
+    assert loop_time.now() - began_at == pytest.approx(2 * LATE_SECONDS)
+    clock.advance(BEAT_SECONDS)
+    assert loop_time.now() - began_at == pytest.approx(2 * LATE_SECONDS + BEAT_SECONDS)
+    loop_time.leave()
 
 
 def test_no_call_begins_after_the_time_of_the_policy() -> None:

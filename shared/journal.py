@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from shared.event import Event
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from shared.outcomes import RouteOutcome
 
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
 MAX_LISTED_ROUTES: Final = 20
 """The journal lists the decisions of this many routes about an event, and counts the others."""
+MAX_KEPT_SPANS: Final = 64
+"""Of an event, the oldest: about 8 KB."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class EventEntry:
     document  the event's JSON; empty where nobody has it at hand
     is_partial  only these routes ran: the stored decisions of all others stay as they are
     unlisted  the number of deliveries that come of routes which are not in `routes`
+    spans  what receive and transform did and when, as documents of shared/telemetry/spans.py; none without telemetry
     """
 
     event: Event
@@ -67,6 +70,7 @@ class EventEntry:
     document: bytes = b""
     is_partial: bool = False
     unlisted: int = 0
+    spans: tuple[JsonObject, ...] = ()
 
     @property
     def expected(self) -> int:
@@ -127,8 +131,9 @@ class Journal(Protocol):
         ...
 
 
-def route_documents(routes: Sequence[RouteDecision], others: int = 0) -> list[Json]:
-    """Return the decisions as the journals store them and the page shows them, and the number of all other routes.
+def route_documents(routes: Sequence[RouteDecision], others: int = 0, spans: Sequence[JsonObject] = ()) -> list[Json]:
+    """Return the decisions as the journals store them and the page shows them, and then the number of all other routes
+    and the event's spans, if there are any.
 
     Of more than MAX_LISTED_ROUTES, those that failed come first, then those that wait, then those that took the event.
     """
@@ -148,7 +153,10 @@ def route_documents(routes: Sequence[RouteDecision], others: int = 0) -> list[Js
         }
         for route in routes
     ]
-    return [*documents, {"others": others}] if others else documents
+    rest: dict[str, Json] = {"others": others} if others else {}
+    if spans:
+        rest["spans"] = [*spans[:MAX_KEPT_SPANS]]
+    return [*documents, rest] if rest else documents
 
 
 def decisions_from(documents: Json) -> tuple[RouteDecision, ...]:
@@ -159,10 +167,19 @@ def decisions_from(documents: Json) -> tuple[RouteDecision, ...]:
 
 def other_routes_from(documents: Json) -> int:
     """Return the number of other routes that route_documents wrote."""
+    others = _last_document(documents).get("others")
+    return others if isinstance(others, int) else 0
+
+
+def spans_from(documents: Json) -> tuple[JsonObject, ...]:
+    """Return the spans that route_documents wrote."""
+    return tuple(objects_at(_last_document(documents), "spans"))
+
+
+def _last_document(documents: Json) -> JsonObject:
     assert isinstance(documents, list)
     last = documents[-1] if documents else None
-    others = last.get("others") if isinstance(last, dict) else None
-    return others if isinstance(others, int) else 0
+    return last if isinstance(last, dict) else {}
 
 
 def _decision(document: JsonObject) -> RouteDecision:
@@ -181,7 +198,7 @@ def _decision(document: JsonObject) -> RouteDecision:
 
 def updated_entry(entry: EventEntry, documents: Json, expected: int) -> EventEntry:
     """Return the whole entry: the stored decisions, in which the decisions of the partial `entry` replace those of the
-    same routes.
+    same routes, and the stored spans with those of the partial entry.
 
     `documents` are the stored decisions, as route_documents wrote them, and `expected` is the stored number.
     """
@@ -189,4 +206,7 @@ def updated_entry(entry: EventEntry, documents: Json, expected: int) -> EventEnt
     unlisted = max(0, expected - sum([each.expected for each in stored]))
     routes = [new.pop(each.route, each) for each in stored]
     others = max(0, other_routes_from(documents) - len(new))
-    return replace(entry, routes=(*routes, *new.values()), others=others, is_partial=False, unlisted=unlisted)
+    spans = (*spans_from(documents), *entry.spans)
+    return replace(
+        entry, routes=(*routes, *new.values()), others=others, is_partial=False, unlisted=unlisted, spans=spans
+    )

@@ -23,7 +23,7 @@ from deploy.history import journal_view
 from shared import batching, delivery, ledger
 from shared import ledger_rules as rules
 from shared.cloud.earlier_words import CODES
-from shared.journal import AttemptEntry, decisions_from, other_routes_from
+from shared.journal import AttemptEntry, decisions_from, other_routes_from, spans_from
 from shared.jsontext import Json, JsonObject, objects_at
 from shared.ports import Blobs
 
@@ -220,6 +220,7 @@ class CloudJournal(ABC):
             attempts=tuple(sorted(attempts, key=lambda each: (each.ended_at, each.delivery_id))),
             dead_letters=letters,
             other_routes=other_routes_from(event.entry["routes"]),
+            spans=spans_from(event.entry["routes"]),
         )
 
     @on_own_loop

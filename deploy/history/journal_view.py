@@ -89,6 +89,7 @@ class EventRecord:
     routes        the decisions that the journal lists
     passes        the number of times that transform has processed it
     other_routes  the number of routes that the journal does not list
+    spans         what receive and transform did and when; none without telemetry
     """
 
     summary: EventSummary
@@ -99,6 +100,7 @@ class EventRecord:
     attempts: tuple[journal.AttemptEntry, ...]
     dead_letters: tuple[DeadLetterRow, ...]
     other_routes: int = 0
+    spans: tuple[jsontext.JsonObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

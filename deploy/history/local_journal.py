@@ -123,6 +123,7 @@ class JournalReader:
             attempts=self.attempts(event_id),
             dead_letters=self.letters_of_event(event_id),
             other_routes=journal.other_routes_from(json.loads(body[1])) if body else 0,
+            spans=journal.spans_from(json.loads(body[1])) if body else (),
         )
 
     def attempts(self, event_id: str) -> tuple[journal.AttemptEntry, ...]:

@@ -44,7 +44,7 @@ def event_document(entry: journal.EventEntry, seq: int) -> JsonObject:
         "routed_at": entry.at,
         "expected": entry.expected,
         "broken": entry.broken,
-        "routes": journal.route_documents(entry.routes, entry.others),
+        "routes": journal.route_documents(entry.routes, entry.others, entry.spans),
     }
 
 
@@ -52,7 +52,7 @@ def updated_text(stored: object, entry: journal.EventEntry) -> str:
     """Return the text of a stored event's document with the decisions of a partial entry in it."""
     document = parsed_entry(stored)
     updated = journal.updated_entry(entry, document["routes"], int(str(document["expected"])))
-    routes = journal.route_documents(updated.routes, updated.others)
+    routes = journal.route_documents(updated.routes, updated.others, updated.spans)
     return to_json({**document, "expected": updated.expected, "broken": updated.broken, "routes": routes})
 
 

@@ -19,7 +19,7 @@ from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
 from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
-from shared.jsontext import to_json
+from shared.jsontext import JsonObject, to_json
 from shared.ledger import Ledger
 from shared.retention import Retention
 from shared.times import rfc3339
@@ -215,6 +215,16 @@ def test_a_run_of_one_route_changes_its_decision_alone(kept: Kept) -> None:
     assert record.routes == (TELL, SPLIT, OTHER)
     assert (record.passes, record.summary.expected) == (1, 1 + 2 * 2)
     assert record.document == to_cloudevent(event)
+
+
+def test_the_spans_of_an_event_are_kept_and_those_of_a_run_of_one_route_are_added(kept: Kept) -> None:
+    event = kept.event("e1")
+    spans: tuple[JsonObject, ...] = ({"name": "process events", "ms": 12.5}, {"name": "run ask", "ms": 7.25})
+    kept.record(EventEntry(event, (TELL, WAITING), NOW, others=7, spans=spans[:1]))
+    kept.record(EventEntry(event, (SPLIT,), NOW + 1, is_partial=True, spans=spans[1:]))
+    record = kept.view.event("e1")
+    assert record
+    assert (record.spans, record.routes, record.other_routes) == (spans, (TELL, SPLIT), 7)
 
 
 def test_routes_that_run_at_the_same_time_change_a_decision_each(kept: Kept) -> None:

@@ -164,6 +164,49 @@ async def look_at_waiting_route(page: Page, url: str) -> None:
     assert await page.run("document.documentElement.scrollWidth") == 360
 
 
+# The time line of an event
+
+SPAN_ROWS: tuple[tuple[str, str, str, str, float, float, str], ...] = (
+    ("POST /shop", "receive", "a", "", 0, 4.2, ""),
+    ("publish events", "receive", "b", "a", 1.9, 2.3, ""),
+    ("process events", "transform", "c", "b", 9.5, 12.1, ""),
+    ("step 1 'drop'", "transform", "d", "c", 10.1, 0.08, ""),
+    ("step 2 'fetch' <b>", "transform", "e", "c", 10.2, 7.4, ""),
+    ("step 3 'add'", "transform", "f", "c", 17.7, 0.15, "step_failed"),
+)
+SPANS: tuple[JsonObject, ...] = tuple(
+    {"name": name, "service": service, "id": own, "parent": parent, "at": NOW + after / 1000, "ms": ms, "code": code}
+    for name, service, own, parent, after, ms, code in SPAN_ROWS
+)
+
+
+async def test_a_person_sees_where_the_time_of_an_event_went(tmp_path: Path) -> None:
+    async with inspected(tmp_path) as (parts, page, url):
+        tell = RouteDecision("tell", True, "its type matches", ("crm", "audit"))
+        await parts.journal.record([EventEntry(WAITING_EVENT, (tell,), NOW + 0.0216, spans=SPANS)])
+        tries = ((0.03, 0.12, "retry_scheduled"), (5.2, 0.2, "retry_scheduled"), (305.4, 0.09, "delivered"))
+        crm, audit = Delivery(WAITING_EVENT, "tell", "crm"), Delivery(WAITING_EVENT, "tell", "audit")
+        attempts = [
+            AttemptEntry(crm.id, "e1", "tell", "crm", number, NOW + after, NOW + after + took, outcome, "503", "")
+            for number, (after, took, outcome) in enumerate(tries, 1)
+        ]
+        attempts.append(AttemptEntry(audit.id, "e1", "tell", "audit", 1, NOW + 0.032, NOW + 0.05, "delivered"))
+        await parts.journal.record(attempts)
+        await look_in_windows(page, url, look_at_time_line, (1280, 900), (390, 844))
+
+
+async def look_at_time_line(page: Page, url: str) -> None:
+    await page.open(f"{url}#/events/e1")
+    await page.until_count(10, ".waterfall .bar-row")
+    await page.until_count(2, ".waterfall .bar-row:first-child .pause")
+    assert "step 2 'fetch' <b>" in await page.text(".waterfall")
+    await page.run("document.querySelector('.waterfall details').open = true")
+    [*_, last] = (await page.text(".waterfall tbody")).splitlines()
+    assert last.split("\t") == ["deliver crm: attempt 3", "notify", "5 min", "90 ms", "–"]
+    widths = "[...document.querySelectorAll('.track rect')].map((each) => each.getBoundingClientRect().width)"
+    assert float(str(await page.run(f"Math.min(...{widths})"))) > 1
+
+
 # Subscribers
 
 PAID = Event(f"{1:032x}", "/sources/app", "order.paid", "2026-09-21T14:13:20Z", "0" * 64, {"accountId": "acme"})

@@ -26,6 +26,7 @@ from deploy.dev.inspector.api import (
 )
 from deploy.history import destinations, digests, documents, journal_view, replay
 from deploy.history.state import configured_destinations
+from deploy.history.waterfall import waterfall_document
 from shared import claim_check, errors, journal, ledger, ports
 from shared.event import from_cloudevent, to_cloudevent
 from shared.jsontext import Json, JsonObject
@@ -69,7 +70,7 @@ async def show_event(request: web.Request) -> web.Response:
         return json_answer({**digests.digest_document(digest), "mails": await _mails(request, digest.rows)})
     rows = list(reversed(await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
     document = documents.record_document(record, await _whole_event(backend, record), rows)
-    return json_answer({**document, "mails": await _mails(request, rows)})
+    return json_answer({**document, "trace": waterfall_document(record), "mails": await _mails(request, rows)})
 
 
 async def _mails(request: web.Request, rows: Sequence[ledger.LedgerRow]) -> JsonObject:

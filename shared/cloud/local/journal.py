@@ -176,7 +176,7 @@ def _idle_status(entry: EventEntry) -> str:
 
 def _body_values(entry: EventEntry) -> tuple[str, str]:
     document = entry.document.decode() or jsontext.to_json(to_cloudevent(entry.event))
-    return document, jsontext.texts_json(route_documents(entry.routes, entry.others)).decode()
+    return document, jsontext.texts_json(route_documents(entry.routes, entry.others, entry.spans)).decode()
 
 
 # events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes

@@ -4,6 +4,7 @@ import { get, post } from "/page/api.js";
 import { copyButton, fill, h, time, toast } from "/page/dom.js";
 import { copyIcon, disclosure, facts, jsonView, statusChip } from "/page/pieces.js";
 import { membersStage, notifyStage, receiveStage, transformStage } from "/page/stages.js";
+import { waterfall } from "/page/waterfall.js";
 import { plural } from "/page/words.js";
 
 const OPEN = new Set(["received", "delivering", "waiting", "retry_scheduled", "held"]);
@@ -39,7 +40,7 @@ export function eventView(element, close) {
     const focused = element.contains(document.activeElement) ? document.activeElement.textContent : null;
     const isFirst = shown === null;
     shown = event;
-    fill(element, head(event), h("ol", { class: "path" }, event.digest ? membersStage(event) : [receiveStage(event), transformStage(event)], notifyStage(event, act)), content(event));
+    fill(element, head(event), h("ol", { class: "path" }, event.digest ? membersStage(event) : [receiveStage(event), transformStage(event)], notifyStage(event, act)), event.trace && waterfall(event.trace), content(event));
     for (const summary of element.querySelectorAll("summary")) {
       if (openParts.has(summary.textContent)) summary.parentElement.open = true;
     }

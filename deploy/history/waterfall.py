@@ -1,0 +1,173 @@
+"""An event's trace as bars on one time line: when it was received, routed and attempted, and how long each took.
+
+With telemetry, transform keeps the spans of receive and of itself, with those of its steps, in the journal. Without,
+the journal knows less: when a request was answered, when the event was routed, and each attempt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from deploy.history.journal_view import EventRecord
+from shared import times
+from shared.delivery import ROUTE_ITSELF
+from shared.journal import AttemptEntry
+from shared.jsontext import Json, JsonObject
+
+MAX_ATTEMPTS: Final = 100
+"""The oldest attempts are shown: an event may have gone to thousands of endpoints."""
+GAPS_PERCENT: Final = 30.0
+MAX_GAP_PERCENT: Final = 6.0
+"""The width of a pause that is cut short, and of all of them together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A span. Times are Unix seconds.
+
+    function  receive, transform or notify
+    depth     the number of spans around it
+    code      why it failed; empty if it did not
+    """
+
+    name: str
+    function: str
+    depth: int
+    started_at: float
+    ended_at: float
+    code: str = ""
+
+
+class Piece(NamedTuple):
+    """A piece of the time line, in percent of its width. `is_cut`: a pause, which is drawn shorter than it was."""
+
+    started_at: float
+    ended_at: float
+    left: float
+    width: float
+    is_cut: bool
+
+    def place(self, at: float) -> float:
+        """Return the place of a time in the piece."""
+        seconds = self.ended_at - self.started_at
+        return self.left + (self.width * (at - self.started_at) / seconds if seconds else 0.0)
+
+
+def waterfall_document(record: EventRecord) -> JsonObject:
+    """Return the bars of an event, oldest first, with their places on the time line in percent of its width."""
+    attempts = sorted(record.attempts, key=lambda each: each.started_at)
+    bars = [*_functions_bars(record), *map(_attempt_bar, attempts[:MAX_ATTEMPTS])]
+    pieces = time_line(bars)
+    began_at = pieces[0].started_at
+    documents: list[Json] = [
+        {
+            "name": bar.name,
+            "function": bar.function,
+            "depth": bar.depth,
+            "at": times.rfc3339(bar.started_at),
+            "after_ms": _milliseconds(began_at, bar.started_at),
+            "ms": _milliseconds(bar.started_at, bar.ended_at),
+            "code": bar.code,
+            "left": round(left := _place(pieces, bar.started_at), 3),
+            "width": round(_place(pieces, bar.ended_at) - left, 3),
+        }
+        for bar in bars
+    ]
+    pauses: list[Json] = [
+        {
+            "left": round(piece.left, 3),
+            "width": round(piece.width, 3),
+            "ms": _milliseconds(piece.started_at, piece.ended_at),
+        }
+        for piece in pieces
+        if piece.is_cut
+    ]
+    return {
+        "bars": documents,
+        "pauses": pauses,
+        "ms": _milliseconds(began_at, pieces[-1].ended_at),
+        "has_spans": bool(record.spans),
+        "more_attempts": max(0, len(attempts) - MAX_ATTEMPTS),
+    }
+
+
+def _functions_bars(record: EventRecord) -> list[Bar]:
+    """Return the bars of receive and transform: of the kept spans, or of what the journal knows without them."""
+    if record.spans:
+        return _kept_bars(record.spans)
+    summary = record.summary
+    request = next((each for each in record.requests if each.event_id), None)
+    answered_at, took_ms = (request.at, request.duration_ms or 0.0) if request else (summary.received_at, 0.0)
+    # The line of the log is written once the request is answered.
+    bars = [Bar("receive", "receive", 0, answered_at - took_ms / 1000, answered_at)]
+    if summary.routed_at is not None:
+        bars.append(
+            Bar("wait on the bus, then transform", "transform", 0, answered_at, max(answered_at, summary.routed_at))
+        )
+    return bars
+
+
+def _kept_bars(spans: Sequence[JsonObject]) -> list[Bar]:
+    """Return a bar for each span, those in a span after it."""
+    depths: dict[str, int] = {}
+    bars: list[Bar] = []
+    for span in sorted(spans, key=lambda each: float(str(each["at"]))):
+        depth = depths.get(str(span["parent"]), -1) + 1
+        depths[str(span["id"])] = depth
+        started_at = float(str(span["at"]))
+        ended_at = started_at + max(0.0, float(str(span["ms"]))) / 1000
+        bars.append(
+            Bar(str(span["name"]), str(span["service"]), depth, started_at, ended_at, str(span.get("code") or ""))
+        )
+    return bars
+
+
+def _attempt_bar(attempt: AttemptEntry) -> Bar:
+    if attempt.destination == ROUTE_ITSELF:
+        name = f"route {attempt.route}: try {attempt.attempt_number}"
+    else:
+        name = f"deliver {attempt.destination}"
+        if attempt.attempt_number > 1:
+            name += f": attempt {attempt.attempt_number}"
+    code = "" if attempt.outcome == "delivered" else attempt.outcome
+    ended_at = max(attempt.started_at, attempt.ended_at)
+    return Bar(name, "notify", 0, attempt.started_at, ended_at, code)
+
+
+def time_line(bars: Sequence[Bar]) -> list[Piece]:
+    """Return the pieces of the time line. A pause that is longer than all that happened is cut short.
+
+    Otherwise, a retry after an hour would leave no width for what took milliseconds.
+    """
+    busy: list[tuple[float, float]] = []
+    for started_at, ended_at in sorted((bar.started_at, bar.ended_at) for bar in bars):
+        if busy and started_at <= busy[-1][1]:
+            busy[-1] = busy[-1][0], max(busy[-1][1], ended_at)
+        else:
+            busy.append((started_at, ended_at))
+    busy_seconds = sum(ended_at - started_at for started_at, ended_at in busy)
+    spans: list[tuple[float, float, bool]] = []
+    for started_at, ended_at in busy:
+        if spans:
+            pause_seconds = started_at - spans[-1][1]
+            spans.append((spans[-1][1], started_at, pause_seconds > busy_seconds))
+        spans.append((started_at, ended_at, False))
+    cut = sum(is_cut for *_, is_cut in spans)
+    cut_percent = min(MAX_GAP_PERCENT, GAPS_PERCENT / cut) if cut else 0.0
+    drawn_seconds = sum(ended_at - started_at for started_at, ended_at, is_cut in spans if not is_cut)
+    percent_of_second = (100.0 - cut * cut_percent) / drawn_seconds if drawn_seconds else 0.0
+    pieces: list[Piece] = []
+    left = 0.0
+    for started_at, ended_at, is_cut in spans:
+        width = cut_percent if is_cut else (ended_at - started_at) * percent_of_second
+        pieces.append(Piece(started_at, ended_at, left, width, is_cut))
+        left += width
+    return pieces
+
+
+def _place(pieces: Sequence[Piece], at: float) -> float:
+    return next(piece.place(at) for piece in pieces if at <= piece.ended_at)
+
+
+def _milliseconds(started_at: float, ended_at: float) -> float:
+    return round((ended_at - started_at) * 1000, 3)

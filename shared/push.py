@@ -29,13 +29,19 @@ class Push:
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
     message_id: str = ""
+    _document: Json = field(default=None, init=False, repr=False, compare=False)
 
     def document(self) -> Json:
-        """Return the message's JSON. Raises Permanent (`malformed_event`) if it is not JSON in UTF-8."""
-        try:
-            return from_json(self.data)
-        except (ValueError, RecursionError) as error:
-            raise Permanent("malformed_event", "the bus message is not JSON") from error
+        """Return the message's JSON, which is decoded once.
+
+        Raises Permanent (`malformed_event`) if it is not JSON in UTF-8.
+        """
+        if self._document is None:
+            try:
+                self._document = from_json(self.data)
+            except (ValueError, RecursionError) as error:
+                raise Permanent("malformed_event", "the bus message is not JSON") from error
+        return self._document
 
 
 def refuse_pages(head: Request) -> None:

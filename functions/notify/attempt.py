@@ -1,4 +1,4 @@
-"""One attempt at a claimed delivery: what can make it wait or end it before, the call, and the record of its outcome.
+"""One attempt at a delivery: its claim, what can make it wait or end it before, the call, and what is recorded of it.
 
 In this order, and the first that applies decides:
 
@@ -21,6 +21,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from functions.notify.claim import claim_delivery
 from functions.notify.destination import REPAIR, Attempt, Destination
 from functions.notify.notifier import Nacked, Notifier, Result, Work
 from functions.notify.registry import Configured, Target
@@ -39,6 +40,7 @@ from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, expires_a
 from shared import errors, event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.did_you_mean import removal_hint
+from shared.push import Push
 
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
@@ -71,29 +73,20 @@ OUTCOME_NAMES: Final[Mapping[type[Outcome], outcomes.AttemptOutcome]] = MappingP
 )
 
 
-async def attempt_suspect(notifier: Notifier, work: Work, target: Target, no_place: Wait | None) -> Result:
-    """Attempt a delivery whose last attempt left no record, so that it may have crashed the worker.
-
-    Such deliveries run one at a time: otherwise a crash would also count against the harmless ones that ran beside it.
-    """
-    try:
-        await asyncio.wait_for(notifier.suspects.acquire(), SUSPECT_SECONDS)
-    except TimeoutError:  # The previous attempt hangs, so this delivery leaves its place to others for now.
-        at = notifier.clock.now() + spread(SUSPECT_WAIT_SECONDS, work.delivery.id, 0)
-        reason = "a delivery that may have ended the worker is tried first"
-        return await let_wait(notifier, work, target.configured, at, reason)
-    try:
-        return await attempt_claimed(notifier, work, target, no_place)
-    finally:
-        notifier.suspects.release()
-
-
-async def attempt_claimed(notifier: Notifier, work: Work, target: Target, no_place: Wait | None) -> Result:
-    """Attempt the delivery once, unless it has to wait. `no_place`: until when it has no place in this process.
+async def claim_and_attempt(
+    notifier: Notifier, push: Push, delivery: Delivery, target: Target, no_place: Wait | None = None
+) -> Result:
+    """Claim the delivery and attempt it once, unless it has to wait. `no_place`: it waits for a place in this process.
 
     Returns once the ledger has the outcome. Raises Temporary: the claim is given back, where nothing was sent.
     """
     configured = target.configured
+    work = await claim_delivery(notifier, push, delivery, configured.timeout_seconds)
+    if isinstance(work, Result):
+        return work
+    is_suspect = work.claim.row.state == ledger_rules.CLAIMED
+    if is_suspect and (result := await _enter_suspects(notifier, work, configured)):
+        return result
     outcome: Outcome | None = None
     try:
         attempted = await _attempt_unless_waiting(notifier, work, target, no_place)
@@ -109,9 +102,26 @@ async def attempt_claimed(notifier: Notifier, work: Work, target: Target, no_pla
             await configured.health.note(outcome, work.attempt_number, entry.ended_at)
         return result
     finally:
+        if is_suspect:
+            notifier.suspects.release()
         if notifier.caps is not None:
-            await notifier.caps.leave(work.delivery)
-        await notifier.breakers.leave(configured, work.delivery, outcome)
+            await notifier.caps.leave(delivery)
+        await notifier.breakers.leave(configured, delivery, outcome)
+
+
+async def _enter_suspects(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
+    """Return None once no other suspect is under way; the result if that takes too long.
+
+    The last attempt of a suspect left no record, so it may have crashed the worker. Suspects are attempted one at a
+    time: otherwise a crash would also count against the harmless ones that ran beside it.
+    """
+    try:
+        await asyncio.wait_for(notifier.suspects.acquire(), SUSPECT_SECONDS)
+    except TimeoutError:  # The previous attempt hangs, so this delivery leaves its place to others for now.
+        at = notifier.clock.now() + spread(SUSPECT_WAIT_SECONDS, work.delivery.id, 0)
+        reason = "a delivery that may have ended the worker is tried first"
+        return await let_wait(notifier, work, configured, at, reason)
+    return None
 
 
 async def _attempt_unless_waiting(
@@ -191,7 +201,7 @@ async def _result_without_attempt(
 
         if result := await keep_back(notifier, work, configured):
             return result
-    wait = await notifier.breakers.enter(configured, work.delivery) or no_place
+    wait = await notifier.breakers.enter(configured, work.delivery, state) or no_place
     if wait is None and notifier.caps is not None:
         wait = await notifier.caps.enter(configured, work.delivery, row.slot_at)
     if wait is None:
@@ -298,20 +308,25 @@ def recordable(outcome: Outcome) -> Outcome:
     Texts hold what a receiver answered, and an operator's own kind may return values of any type. An outcome that
     cannot be recorded would have its request sent again.
     """
-    changed: dict[str, object] = {}
-    for name in ("reason", "answer"):
-        text: object = getattr(outcome, name, "")
-        if not isinstance(text, str):
-            changed[name] = type(text).__name__
-        elif not text.isprintable() or len(text) > MAX_TEXT_CHARACTERS:
-            changed[name] = event.oneline(text[:MAX_TEXT_CHARACTERS])
+    answer = _recordable_text(outcome.answer)
+    if isinstance(outcome, Delivered):
+        return Delivered(answer)
+    reason = _recordable_text(outcome.reason)
     if isinstance(outcome, RetryLater):
-        changed["after_seconds"] = _wait(outcome.after_seconds)
-        changed["pause_destination_seconds"] = _wait(outcome.pause_destination_seconds)
-    return replace(outcome, **changed) if changed else outcome  # type: ignore[arg-type] # a dictionary has one type
+        after_seconds = _recordable_wait(outcome.after_seconds)
+        return RetryLater(reason, after_seconds, answer, _recordable_wait(outcome.pause_destination_seconds))
+    return replace(outcome, reason=reason, answer=answer)
 
 
-def _wait(seconds: object) -> float | None:
+def _recordable_text(text: object) -> str:
+    if not isinstance(text, str):
+        return type(text).__name__
+    if text.isprintable() and len(text) <= MAX_TEXT_CHARACTERS:
+        return text
+    return event.oneline(text[:MAX_TEXT_CHARACTERS])
+
+
+def _recordable_wait(seconds: object) -> float | None:
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0:  # NaN is not
         return float(min(seconds, MAX_ASKED_SECONDS))
     return None

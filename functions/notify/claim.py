@@ -11,15 +11,21 @@ from shared import ledger, ledger_rules, outcomes
 from shared.delivery import Delivery
 from shared.push import Push
 
+LEASE_MARGIN_SECONDS: Final = 30.0
+"""How much longer the lease of a claim is than the attempt may take."""
 REOPENED_STATES: Final[Mapping[str, frozenset[outcomes.DeliveryState] | None]] = MappingProxyType(
     {"true": None, "failed": frozenset({ledger_rules.DEAD_LETTERED})}
 )
 """The states in which a replay reopens a delivery, by its attribute `force`; None: all that are final."""
 
 
-async def claim_delivery(notifier: Notifier, push: Push, delivery: Delivery, lease_seconds: float) -> Work | Result:
+async def claim_delivery(
+    notifier: Notifier, push: Push, delivery: Delivery, timeout_seconds: float = 0.0
+) -> Work | Result:
     """Claim the delivery for one attempt. Return the result where it cannot be claimed. Raises Temporary."""
-    now, due_fence = notifier.clock.now(), number_in(push.attributes, DUE)
+    now = notifier.clock.now()
+    due_fence = number_in(push.attributes, DUE)
+    lease_seconds = timeout_seconds + LEASE_MARGIN_SECONDS
     claim = await notifier.ledger.claim(delivery, push.data, now, lease_seconds, due_fence)
     if isinstance(claim, ledger.Finished):
         claim = await _reopen(notifier, push, delivery, lease_seconds)

@@ -6,7 +6,7 @@
     let it wait for others     where the destination gathers deliveries (digests/)
     give it a place            in this process, or put it back on the bus (waiting/places.py)
     claim it                   in the ledger (claim.py)
-    attempt it once            unless something makes it wait (attempt.py, which asks waiting/ and people/)
+    attempt it once            unless something makes it wait (attempt.py, which asks waiting/ and recipients/)
     record what follows        delivered, a later attempt, held or a dead letter (settle.py)
 
 What waits in the ledger comes back through the sweep (waiting/sweep.py).
@@ -18,12 +18,11 @@ from typing import Final
 from functions.notify import attempt, claim, dead_letters, registry, settle
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result
 from functions.notify.waiting import due, places, schedule
-from shared import errors, jsontext, ledger_rules, outcomes, ports, times
+from shared import errors, jsontext, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
+from shared.journal import DeadLetter
 from shared.push import Push, parse_push
 
-LEASE_MARGIN_SECONDS: Final = 30.0
-"""How much longer the lease of a claim is than the attempt may take."""
 BUSY: Final[outcomes.DeliveryOutcome] = "busy"
 BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
 """Between the looks at a delivery that another message has under way, give or take half."""
@@ -40,66 +39,34 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
     """
     is_acknowledged = False
     try:
-        result = await _take(brought, notifier)
+        message = _read(brought, notifier.clock)
+        if isinstance(message, DeadLetter):
+            await dead_letters.publish_dead_letter(notifier.bus, message)
+            is_acknowledged = True
+            return Acknowledged("dead_lettered", code=message.code, reason=message.reason)
+        push, delivery = message
+        was_delayed = due.DUE in push.attributes or places.PUT_BACK in push.attributes
+        if delivery.id not in notifier.under_way and not was_delayed:
+            notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
+        last_look_at = asyncio.get_running_loop().time() + LAST_LOOK_SECONDS
+        result = await _deliver(notifier, push, delivery)
+        if result.outcome == BUSY:
+            result = await _deliver_later(notifier, push, delivery, result, last_look_at)
         is_acknowledged = isinstance(result, Acknowledged)
         return result
     finally:
         notifier.gate.note_answer(is_acknowledged=is_acknowledged)
 
 
-async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
+def _read(brought: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | DeadLetter:
+    """Return the message and its delivery, or a dead letter about what cannot be read."""
     content = brought if isinstance(brought, bytes) else brought.data
     try:
         push = parse_push(brought) if isinstance(brought, bytes) else brought
         content = push.data
-        document = push.document()
-        delivery = delivery_from(document)
+        return push, delivery_from(push.document())
     except errors.Permanent as error:
-        letter = dead_letters.unreadable_letter(content, error, ports.DELIVERIES, notifier.clock.now())
-        await dead_letters.publish_dead_letter(notifier.bus, letter)
-        return Acknowledged("dead_lettered", code=error.code, reason=error.detail)
-    was_delayed = due.DUE in push.attributes or places.PUT_BACK in push.attributes
-    if delivery.id not in notifier.under_way and not was_delayed:
-        notifier.gate.note_arrival(_waited_seconds(document, notifier.clock.now()))
-    wait_until = asyncio.get_running_loop().time() + LAST_LOOK_SECONDS
-    result = await _deliver_alone(notifier, push, delivery)
-    if result.outcome == BUSY and notifier.instances is None and notifier.gate.hold_copy():
-        try:
-            return await _deliver_later(notifier, push, delivery, result, wait_until)
-        finally:
-            notifier.gate.end_copy()
-    return result
-
-
-async def _deliver_later(notifier: Notifier, push: Push, delivery: Delivery, busy: Result, wait_until: float) -> Result:
-    """Deliver what another message has under way once that one has ended. Most often, nothing is left to do then.
-
-    `busy` is the result of the first look, and `wait_until` a time of the event loop.
-
-    The bus may bring a message twice. If each copy were nacked, Pub/Sub would slow down the whole subscription, for
-    everybody. On AWS a nack delays only its own message, and one that waits would hold up its batch, so none does.
-    """
-    clock = asyncio.get_running_loop().time
-    result = busy
-    for wait_seconds in BUSY_WAITS_SECONDS:
-        seconds_left = wait_until - clock()
-        if result.outcome != BUSY or seconds_left <= 0:
-            break
-        await notifier.sleep(min(wait_seconds, seconds_left))
-        result = await _deliver_alone(notifier, push, delivery)
-    return result
-
-
-async def _deliver_alone(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    """Deliver, unless this process works on the delivery now."""
-    # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
-    if delivery.id in notifier.under_way:
-        return Nacked(BUSY, delivery, reason="this worker has it")
-    notifier.under_way.add(delivery.id)
-    try:
-        return await _deliver(notifier, push, delivery)
-    finally:
-        notifier.under_way.remove(delivery.id)
+        return dead_letters.unreadable_letter(content, error, ports.DELIVERIES, clock.now())
 
 
 def _waited_seconds(document: jsontext.Json, now: float) -> float:
@@ -112,21 +79,75 @@ def _waited_seconds(document: jsontext.Json, now: float) -> float:
 
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    if delivery.destination == ROUTE_ITSELF:
-        # Imported here, because few configurations have steps that ask.
-        from functions.notify.waiting.routes import take_waiting_route
+    """Deliver, unless this process works on the delivery now."""
+    # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
+    if delivery.id in notifier.under_way:
+        return Nacked(BUSY, delivery, reason="this worker has it")
+    notifier.under_way.add(delivery.id)
+    try:
+        if delivery.destination == ROUTE_ITSELF:
+            # Imported here, because few configurations have steps that ask.
+            from functions.notify.waiting.routes import take_waiting_route
 
-        return await take_waiting_route(notifier, push, delivery)
-    target = await _find_target(notifier, push, delivery)
-    if isinstance(target, registry.Rejection):
-        work = await claim.claim_delivery(notifier, push, delivery, LEASE_MARGIN_SECONDS)
-        return work if isinstance(work, Result) else await settle.give_up(notifier, work, target.code, target.reason)
-    if target.configured.gather is not None:
-        # Imported here, because few destinations gather.
-        from functions.notify.digests.arrival import gather
+            return await take_waiting_route(notifier, push, delivery)
+        target = notifier.destinations.target_of(delivery) or await _find_endpoint(notifier, push, delivery)
+        if isinstance(target, registry.Rejection):
+            work = await claim.claim_delivery(notifier, push, delivery)
+            return (
+                work if isinstance(work, Result) else await settle.give_up(notifier, work, target.code, target.reason)
+            )
+        if target.configured.gather is not None:
+            # Imported here, because few destinations gather.
+            from functions.notify.digests.arrival import gather
 
-        if gathered := await gather(notifier, push, delivery, target.configured):
-            return await claim.unclaimed_result(notifier, push, delivery, gathered)
+            if gathered := await gather(notifier, push, delivery, target.configured):
+                return await claim.unclaimed_result(notifier, push, delivery, gathered)
+        return await _attempt_in_place(notifier, push, delivery, target)
+    finally:
+        notifier.under_way.remove(delivery.id)
+
+
+async def _deliver_later(
+    notifier: Notifier, push: Push, delivery: Delivery, busy: Result, last_look_at: float
+) -> Result:
+    """Deliver what another message has under way once that one has ended. Most often, nothing is left to do then.
+
+    `busy` is the result of the first look, and `last_look_at` a time of the event loop.
+
+    The bus may bring a message twice. If each copy were nacked, Pub/Sub would slow down the whole subscription, for
+    everybody. On AWS a nack delays only its own message, and one that waits would hold up its batch, so none does.
+    """
+    if notifier.instances is not None or not notifier.gate.hold_copy():
+        return busy
+    clock = asyncio.get_running_loop().time
+    result = busy
+    try:
+        for wait_seconds in BUSY_WAITS_SECONDS:
+            seconds_left = last_look_at - clock()
+            if result.outcome != BUSY or seconds_left <= 0:
+                break
+            await notifier.sleep(min(wait_seconds, seconds_left))
+            result = await _deliver(notifier, push, delivery)
+    finally:
+        notifier.gate.end_copy()
+    return result
+
+
+async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> registry.Target | registry.Rejection:
+    """Return the subscriber's endpoint; the reason if there is none. Raises Temporary."""
+    if notifier.endpoints is None:
+        return registry.Rejection(
+            "unknown_destination", f"the configuration has no destination {delivery.destination!r}"
+        )
+    target = await notifier.endpoints.resolve(delivery)
+    if isinstance(target, registry.Target) and push.attributes.get("attempt") == "now":
+        await notifier.states.end_pause(target.configured.name)
+    return target
+
+
+async def _attempt_in_place(notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target) -> Result:
+    """Attempt the delivery in one of the places of this process. Without a place, it waits on the bus or in the
+    ledger."""
     put_backs = claim.number_in(push.attributes, places.PUT_BACK) or 0
     lane, group = places.lane_and_group(target, delivery)
     turn = await notifier.gate.enter(delivery.id, lane, group, put_backs)
@@ -138,7 +159,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
                     notifier, notifier.instances, target.configured, lane, group, put_backs
                 )
             if turn is None:
-                result = await _claim_and_attempt(notifier, push, delivery, target)
+                result = await attempt.claim_and_attempt(notifier, push, delivery, target)
                 return result
         finally:
             notifier.gate.leave(delivery.id, has_failed=result.has_failed if result else None)
@@ -148,33 +169,4 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     if turn.health != "troubled" and put_backs < places.MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
         return await places.put_back(notifier, push, delivery, turn, put_backs, reason)
     wait = schedule.Wait(notifier.clock.now() + turn.seconds, reason)
-    return await _claim_and_attempt(notifier, push, delivery, target, wait)
-
-
-async def _find_target(notifier: Notifier, push: Push, delivery: Delivery) -> registry.Target | registry.Rejection:
-    configured = notifier.destinations.configured.get(delivery.destination)
-    if configured is not None:
-        if configured.alerts is not None:
-            configured = configured.for_delivery(delivery)
-        return registry.Target(configured, notifier.destinations.connected(configured))
-    if notifier.endpoints is None:
-        return registry.Rejection(
-            "unknown_destination", f"the configuration has no destination {delivery.destination!r}"
-        )
-    target = await notifier.endpoints.resolve(delivery)
-    if isinstance(target, registry.Target) and push.attributes.get("attempt") == "now":
-        await notifier.states.end_pause(target.configured.name)
-    return target
-
-
-async def _claim_and_attempt(
-    notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target, no_place: schedule.Wait | None = None
-) -> Result:
-    """Attempt the delivery once. `no_place`: it has no place in this process, and waits in the ledger."""
-    lease_seconds = LEASE_MARGIN_SECONDS + target.configured.timeout_seconds
-    work = await claim.claim_delivery(notifier, push, delivery, lease_seconds)
-    if isinstance(work, Result):
-        return work
-    if work.claim.row.state == ledger_rules.CLAIMED:
-        return await attempt.attempt_suspect(notifier, work, target, no_place)
-    return await attempt.attempt_claimed(notifier, work, target, no_place)
+    return await attempt.claim_and_attempt(notifier, push, delivery, target, wait)

@@ -111,6 +111,16 @@ class Destinations:
         self._context = context
         self._connected: dict[str, Destination] = {}
 
+    def target_of(self, delivery: Delivery) -> Target | None:
+        """Return the delivery's destination; None if none is configured by that name. Raises Temporary as `connected`
+        does."""
+        configured = self.configured.get(delivery.destination)
+        if configured is None:
+            return None
+        if configured.alerts is not None:
+            configured = configured.for_delivery(delivery)
+        return Target(configured, self.connected(configured))
+
     def connected(self, configured: Configured) -> Destination:
         """Return the connected destination. Raises Temporary if it cannot start: its deliveries wait for a fix."""
         destination = self._connected.get(configured.name)

@@ -52,13 +52,15 @@ class Breakers:
     _circuits: dict[str, Circuit] = field(default_factory=dict)
     _probes: dict[str, str] = field(default_factory=dict)
 
-    async def enter(self, configured: Configured, delivery: Delivery) -> Wait | None:
-        """Return None if the delivery may be attempted, or until when it waits. Raises Temporary."""
+    async def enter(self, configured: Configured, delivery: Delivery, state: ledger.DestinationState) -> Wait | None:
+        """Return None if the delivery may be attempted, or until when it waits. `state` is the destination's.
+
+        Raises Temporary.
+        """
         settings = configured.breaker
         if settings is None:
             return None
         name = configured.name
-        state = await self.states.state(name)
         now = self.clock.now()
         circuit = with_pause_of_ledger(self._circuits.get(name, CLOSED), settings, state.paused_until, now)
         self._circuits[name] = circuit

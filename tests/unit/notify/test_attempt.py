@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from functions.notify.claim import LEASE_MARGIN_SECONDS
 from functions.notify.destination import Attempt
 from functions.notify.notifier import Acknowledged, Nacked, Result
-from functions.notify.notify import LEASE_MARGIN_SECONDS
 from functions.notify.waiting.pauses import Breakers
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown

@@ -10,13 +10,13 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from deploy.config.running_dev import HOST
 from deploy.config.slices import is_loopback
@@ -27,6 +27,11 @@ Address: TypeAlias = tuple[str, int]
 
 _REJECTED: Final[outcomes.RequestOutcome] = "rejected"
 FOREIGN_PAGE: Final = "A page of another site must not use this local service."
+BODY_SECONDS: Final = 10.0
+"""From a request's head to the end of its body. Also how long a connection of another user is kept for its request."""
+IDLE_SECONDS: Final = 75.0
+"""From the connection, or from the answer before, to the end of a request's head. Our own clients close an idle
+connection sooner."""
 LISTEN_FD: Final = 3
 """The first descriptor that systemd passes to a service."""
 _JSON: Final = "application/json"
@@ -76,12 +81,37 @@ class LocalSite(web.BaseSite):
         assert server is not None
         loop = asyncio.get_running_loop()
         listener = listening_socket(self._port)
+        server.request_handler = partial(_with_time_for_body, server.request_handler)
+        options = {**server._kwargs, "keepalive_timeout": IDLE_SECONDS}
 
         def make_http() -> LocalHandler:
-            return LocalHandler(server, loop=loop, **server._kwargs)
+            return LocalHandler(server, loop=loop, **options)
 
         make_protocol = make_http if self._any_user else lambda: OwnerCheck(make_http)
         self._server = await loop.create_server(make_protocol, sock=listener, backlog=self._backlog)
+
+
+async def _with_time_for_body(
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], request: web.BaseRequest
+) -> web.StreamResponse:
+    """Handle the request. It is answered 408 if its body is not complete in time."""
+    timer = asyncio.get_running_loop().call_later(BODY_SECONDS, _end_body, request.content)
+    try:
+        return await handler(request)
+    except _LateBody as error:
+        text = f"The body was not complete within {BODY_SECONDS:.0f} s.\n"
+        raise web.HTTPRequestTimeout(text=text) from error
+    finally:
+        timer.cancel()
+
+
+class _LateBody(TimeoutError):
+    """A body that is not complete in time. aiohttp expects a TimeoutError where it discards the rest of a body."""
+
+
+def _end_body(body: StreamReader) -> None:
+    if not body.is_eof():
+        body.set_exception(_LateBody())
 
 
 def listening_socket(port: int) -> socket.socket:
@@ -115,6 +145,8 @@ class OwnerCheck(asyncio.Protocol):
             http = self._make_http()
             self._transport.set_protocol(http)
             http.connection_made(self._transport)
+        else:
+            asyncio.get_running_loop().call_later(BODY_SECONDS, self._transport.close)
 
     def data_received(self, _: bytes) -> None:
         text = f"This service answers only the user who runs it (user id {os.geteuid()}).\n"

@@ -1,18 +1,21 @@
 """The HTTP server's protocol that all functions run on: uvicorn's, with what Cloud Run's front end leaves to us.
 
 Cloud Run proxies whole requests over HTTP/1.1, one at a time on a connection, and reads every answer. So nothing here
-bounds what a client pipelines, how many connections are idle, or how long an answer waits to be read. Only the Google
-entry points install this.
+bounds what a client pipelines or how many connections are idle. `hookchain serve --listen` has no front end: what a
+client leaves half done is bounded in time, whether a TLS handshake, a request or the reading of an answer. Only the
+Google entry points install this.
 https://cloud.google.com/run/docs/container-contract
 """
 
 import gc
 import os
-from asyncio import BaseTransport, TimerHandle
+from asyncio import AbstractEventLoop, BaseTransport, TimerHandle
+from functools import partial
 from typing import ClassVar, Final
 
 from gunicorn.config import GracefulTimeout  # type: ignore[import-untyped] # it has no types
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.loops.auto import auto_loop_factory
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
 
@@ -61,6 +64,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """The loop's time since when the next request's head is awaited; None while a request is served."""
 
     _head_timer: TimerHandle | None = None
+    _unread_bytes = 0
+    """The bytes that the client had not read of its answer when the timer last ran."""
     _unfinished_bytes = 0
     """The bytes received since a head, a part of a body or a message was complete."""
     _is_in_head = False
@@ -173,6 +178,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _close_if_late(self) -> None:
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes and unread_bytes == self._unread_bytes:
+            self.transport.abort()  # not `close`, which would wait until they are read
+            return
+        self._unread_bytes = unread_bytes
         now = self.loop.time()
         left_seconds = HEAD_SECONDS if self.waiting_since is None else self.waiting_since + HEAD_SECONDS - now
         if left_seconds > 0.001:
@@ -182,6 +192,13 @@ class BoundedProtocol(HttpToolsProtocol):
             detail = f"the request's head was not complete within {HEAD_SECONDS:.0f} s"
             self._reject(408, "request_timeout", "Request Timeout", detail)
         self.transport.close()
+
+
+def tls_loop() -> AbstractEventLoop:
+    """Return a loop whose servers wait HEAD_SECONDS for a TLS handshake; uvloop's and asyncio's own wait a minute."""
+    loop = auto_loop_factory()()
+    loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HEAD_SECONDS)  # type: ignore[method-assign]
+    return loop
 
 
 def install(function: str, application: Application) -> None:
@@ -194,5 +211,6 @@ def install(function: str, application: Application) -> None:
     tls = {}
     if certificate := os.environ.get("HOOKCHAIN_TLS_CERTIFICATE"):
         tls = {"ssl_certfile": certificate, "ssl_keyfile": os.environ.get("HOOKCHAIN_TLS_KEY")}
+        tls["loop"] = f"{tls_loop.__module__}:{tls_loop.__name__}"
     UvicornWorker.CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, "http": BoundedProtocol, "ws": "none", **tls}
     GracefulTimeout.default = STOP_SECONDS

@@ -21,6 +21,10 @@ class FakeTransport(asyncio.Transport):
         self.writes: list[bytes] = []
         self.is_closed = self.is_lost = self.is_aborted = False
         self.is_paused = False
+        self.unread_bytes = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread_bytes
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.is_lost:

@@ -5,6 +5,7 @@ may leave out, and when it is cut off. tests/functional/test_receive_process.py 
 import asyncio
 import itertools
 import json
+import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cloud.gcp.http_server import HEAD_SECONDS, LINGER_SECONDS, MAX_HEAD_BYTES, BoundedProtocol
+from shared.cloud.gcp import http_server
+from shared.cloud.gcp.http_server import HEAD_SECONDS, LINGER_SECONDS, MAX_HEAD_BYTES, BoundedProtocol, tls_loop
 from shared.cloud.gcp.serving import BODY_SECONDS, DISCARD_BYTES, DISCARD_SECONDS, Application
 from shared.errors import Rejected
 from shared.http import ReadBody, Reply, Request
@@ -324,6 +326,37 @@ def test_the_time_of_a_head_begins_with_the_answer_before_it() -> None:
         return transport.is_closed
 
     assert not run(talk())
+
+
+@pytest.mark.parametrize(("bytes_left", "is_aborted"), [([9, 9, 9], True), ([9, 8, 7], False), ([9, 0, 0], False)])
+def test_a_client_that_reads_nothing_of_its_answer_is_cut_off(bytes_left: list[int], is_aborted: bool) -> None:
+    async def talk() -> bool:
+        protocol, transport = Server(seconds=100.0).connect()
+        protocol.data_received(post("/open", b"body"))
+        for left in bytes_left:
+            transport.unread_bytes = left
+            await asyncio.sleep(HEAD_SECONDS)
+        return transport.is_aborted
+
+    assert run(talk()) is is_aborted
+
+
+def test_a_tls_handshake_that_is_not_complete_in_time_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    async def connect_and_wait() -> bytes:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"\x16\x03")  # the beginning of a handshake
+        async with asyncio.timeout(5):
+            rest = await reader.read()
+        writer.close()
+        server.close()
+        return rest
+
+    with asyncio.Runner(loop_factory=tls_loop) as runner:
+        assert runner.run(connect_and_wait()) == b""
 
 
 # The headers of a request by name

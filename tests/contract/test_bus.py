@@ -12,7 +12,7 @@ from aiohttp import web
 
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.sqs import SqsBus, message_of
-from shared.cloud.gcp.pubsub import NOT_BEFORE, PubSubBus
+from shared.cloud.gcp.pubsub import DELAY, PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
 from shared.ports import DEAD_LETTERS, EVENTS, Bus, BusMessage
@@ -55,7 +55,7 @@ class Topics:
         self.fails = True
 
     def delays(self, topic: str) -> list[float]:
-        return [float(message.attributes.get(NOT_BEFORE, 0)) and 7.0 for message in self.on(topic)]
+        return [float(message.attributes.get(DELAY, 0)) for message in self.on(topic)]
 
     async def _publish(self, request: web.Request) -> web.Response:
         if self.fails:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeAlias
@@ -12,7 +11,7 @@ import pytest
 
 from deploy.dev.pubsub.resources import PushTarget
 from deploy.dev.pubsub.subscriber import PushClient
-from shared.cloud.gcp.pubsub import NOT_BEFORE
+from shared.cloud.gcp.pubsub import DELAY
 from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation, Endpoint, attributes_of, message_of
 
@@ -87,10 +86,9 @@ def first_received(answer: Json) -> JsonObject:
     return received[0]
 
 
-async def test_a_message_that_names_a_time_is_delivered_after_later_ones(bus: Bus, endpoint: Endpoint) -> None:
+async def test_a_message_that_names_a_delay_is_delivered_after_later_ones(bus: Bus, endpoint: Endpoint) -> None:
     await bus.push_to(endpoint.url)
-    at = {NOT_BEFORE: str(time.time() + 1)}
-    late: Json = {"data": "aGVsbG8=", "attributes": {"name": "late", **at}}
+    late: Json = {"data": "aGVsbG8=", "attributes": {"name": "late", DELAY: "1.0"}}
     soon: Json = {"data": "aGVsbG8=", "attributes": {"name": "soon"}}
     await bus.ask("POST", f"{bus.topic}:publish", {"messages": [late, soon]})
 

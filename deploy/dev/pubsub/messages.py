@@ -13,7 +13,7 @@ from typing import Final, TypedDict
 
 from deploy.dev.pubsub.resources import Fields, invalid, parse_object
 from shared import jsontext, times
-from shared.cloud.gcp.pubsub import NOT_BEFORE
+from shared.cloud.gcp.pubsub import DELAY
 
 MAX_MESSAGES: Final = 1000
 MAX_BYTES: Final = 10_000_000
@@ -46,14 +46,14 @@ class Message:
 def kept_back_seconds(message: Message, now: float) -> float:
     """Return how long the message is still kept back, as SQS does by DelaySeconds. Google's Pub/Sub has no delays.
 
-    If the clock was set back since the message was published, it is kept back for its delay, and not longer.
+    If the clock was set back since the message was published, it is kept back for its whole delay, and not longer.
     """
     try:
-        not_before = float(message.attributes.get(NOT_BEFORE, 0.0))
+        delay_seconds = float(message.attributes.get(DELAY, 0.0))
     except ValueError:
         return 0.0
-    seconds = not_before - max(now, message.published_at)
-    return min(seconds, MAX_DELAY_SECONDS) if seconds > 0 else 0.0
+    passed_seconds = max(0.0, now - message.published_at)
+    return max(0.0, min(delay_seconds, MAX_DELAY_SECONDS) - passed_seconds)
 
 
 class Content(TypedDict, total=False):
@@ -173,5 +173,5 @@ def dead_letter(message: Message, subscription: str, attempts: int) -> Draft:
         "CloudPubSubDeadLetterSourceTopicPublishTime": times.rfc3339(message.published_at).replace("Z", "+00:00"),
     }
     attributes = {**content.get("attributes", {}), **source}
-    attributes.pop(NOT_BEFORE, None)
+    attributes.pop(DELAY, None)
     return draft_of(content.get("data", ""), attributes, content.get("orderingKey", ""))

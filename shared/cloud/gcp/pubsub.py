@@ -5,7 +5,6 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 """
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
@@ -33,8 +32,8 @@ MAX_BATCH_BYTES: Final = 6_000_000
 _LEAST_WEIGHT: Final = MAX_BATCH_BYTES // MAX_BATCH
 
 
-NOT_BEFORE: Final = "hookchain-not-before"
-"""The attribute until when, in Unix seconds, our emulator keeps a message back. Google's Pub/Sub knows none."""
+DELAY: Final = "hookchain-delay"
+"""The attribute for how many seconds our emulator keeps a message back. Google's Pub/Sub has no such attribute."""
 
 
 class _Group(NamedTuple):
@@ -108,8 +107,7 @@ class PubSubBus:
 
 
 def _kept_back(message: BusMessage) -> BusMessage:
-    not_before = f"{time.time() + message.delay_seconds:.3f}"
-    return BusMessage(message.data, {**message.attributes, NOT_BEFORE: not_before})
+    return BusMessage(message.data, {**message.attributes, DELAY: f"{message.delay_seconds:.3f}"})
 
 
 def _groups(messages: Sequence[BusMessage]) -> list[_Group]:

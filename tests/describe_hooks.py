@@ -103,7 +103,7 @@ def square(folder: Path) -> JsonObject:
 
 def airtable(folder: Path) -> JsonObject:
     """Return the names of the fields as Airtable has them, which pyairtable translates."""
-    names = ("Webhook", "CreateWebhook", "CreateWebhookResponse")
+    names = ("Webhook", "CreateWebhook", "CreateWebhookResponse", "WebhookPayload", "WebhookPayloads")
     file = folder / "pyairtable/models/webhook.py"
     found: JsonObject = {"source": _version(folder, "pyairtable")}
     for name in names:

@@ -41,6 +41,7 @@ from tests.fakes.secrets import FakeSecrets
 from tests.hook_providers import TOKEN, descriptions, verify
 
 SECRET: Final = "the signing secret, long and random"
+AIRTABLE_SECRET: Final = base64.b64encode(SECRET.encode()).decode()
 CONFIGURATION: Final = """
 sources:
   github: {provider: github, secret: signing, recover: {secret: token, repositories: [acme/shop]}}
@@ -61,7 +62,9 @@ class World:
 
     configuration: str = CONFIGURATION
     clock: FakeClock = field(default_factory=FakeClock)
-    secrets: FakeSecrets = field(default_factory=lambda: FakeSecrets({"signing": SECRET, "token": TOKEN}))
+    secrets: FakeSecrets = field(
+        default_factory=lambda: FakeSecrets({"signing": SECRET, "base-secret": AIRTABLE_SECRET, "token": TOKEN})
+    )
     alerts: AlertPublisher | None = None
     repeats: random.Random | None = None
     bus: FakeBus = field(default_factory=FakeBus)
@@ -74,6 +77,7 @@ class World:
         self.github = GitHub(self)
         self.stripe = Stripe(self)
         self.square = Square(self)
+        self.airtable = Airtable(self)
         self.sources = read_sources(self.slices["receive"])
         self.receiver = Receiver(
             self.sources, self.secrets, self.bus, FakeBlobs(), self.clock, random_id=lambda: "f" * 32
@@ -100,7 +104,7 @@ class World:
     async def fetch(self, request: Outgoing) -> Fetched:
         checked(request)
         assert dict(request.headers)["Authorization"] == f"Bearer {TOKEN}"
-        for api in (self.github, self.stripe, self.square):
+        for api in (self.github, self.stripe, self.square, self.airtable):
             if request.url.startswith(api.host):
                 return await api.fetch(request)
         raise AssertionError(request.url)
@@ -351,4 +355,65 @@ class Square:
         if len(found) > begin + size:
             page["cursor"] = str(begin + size)
         assert {*page} <= {*list_at(described, "found")}
+        return Fetched(200, (), json.dumps(page).encode())
+
+
+class Airtable:
+    """The payloads of a webhook, with the fields of the library. A request only says that there are more."""
+
+    host = "https://api.airtable.com"
+    base = "/v0/bases/appAbCdEfGhIjKlMn/webhooks"
+    hook_id = "ach00000000000001"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.payloads: list[JsonObject] = []
+        self.deleted_count = 0
+        self.calls: list[str] = []
+
+    def change(self) -> str:
+        """Note a change, and return the id of its event. Nothing is unique about its content."""
+        user: JsonObject = {"id": "usr00000000000000", "email": "ann@example.com", "permissionLevel": "create"}
+        payload: JsonObject = {
+            "timestamp": rfc3339(self.world.clock.now()),
+            "baseTransactionNumber": 4,
+            "payloadFormat": "v0",
+            "actionMetadata": {"source": "client", "sourceMetadata": {"user": user}},
+            "changedTablesById": {"tbl1": {"destroyedRecordIds": ["rec1"]}},
+        }
+        assert {*payload} <= {*list_at(descriptions(), "airtable", "WebhookPayload")}
+        self.payloads.append(payload)
+        return f"{self.hook_id}:{len(self.payloads)}"
+
+    async def notify(self) -> int:
+        """Send the request that follows a change."""
+        about: JsonObject = {"base": {"id": "appAbCdEfGhIjKlMn"}, "webhook": {"id": self.hook_id}}
+        body = json.dumps({**about, "timestamp": rfc3339(self.world.clock.now())}).encode()
+        key = base64.b64decode(AIRTABLE_SECRET)
+        mac = hmac.new(key, body, hashlib.sha256).hexdigest()
+        return await self.world.post("base", {"X-Airtable-Content-MAC": f"hmac-sha256={mac}"}, body)
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        url = urlsplit(request.url)
+        self.calls.append(url.path)
+        described = mapping_at(descriptions(), "airtable")
+        if url.path == self.base:
+            hook: JsonObject = {
+                "id": self.hook_id,
+                "areNotificationsEnabled": True,
+                "cursorForNextPayload": len(self.payloads) + 1,
+                "isHookEnabled": True,
+                "notificationUrl": "https://hooks.example.com/base",
+            }
+            assert {*hook} <= {*list_at(described, "Webhook")}
+            return Fetched(200, (), json.dumps({"webhooks": [hook, {**hook, "notificationUrl": None}]}).encode())
+        assert url.path == f"{self.base}/{self.hook_id}/payloads"
+        query = {name: int(values[0]) for name, values in parse_qs(url.query, strict_parsing=True).items()}
+        assert query.keys() == {"cursor", "limit"}
+        assert query["cursor"] >= 1 <= query["limit"] <= 50
+        begin = max(query["cursor"], self.deleted_count + 1)
+        found = self.payloads[begin - 1 :][: query["limit"]]
+        cursor = begin + len(found)
+        page: JsonObject = {"payloads": [*found], "cursor": cursor, "mightHaveMore": cursor <= len(self.payloads)}
+        assert {*page} == {*list_at(described, "WebhookPayloads")}
         return Fetched(200, (), json.dumps(page).encode())

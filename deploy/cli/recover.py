@@ -34,8 +34,8 @@ from shared.times import rfc3339
 MAX_PRINTED: Final = 20
 DETAILS: Final = """\
 A source needs `recover: {secret: NAME}` in the configuration. The sweep of a deployment recovers what fails from then
-on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Square for 28 days and
-Stripe for 30 days.
+on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Airtable for 7 days,
+Square for 28 days and Stripe for 30 days.
 
 It prints what it found, and asks before it hands the events to `receive`. An event that had arrived before is not
 delivered again."""

@@ -121,7 +121,8 @@ class RecoverConfig(Model):
     """The recovery of events that the provider could not deliver.
 
     secret         the name of the secret with the API token, which is deployed for `notify`
-    repositories   the repositories or organizations whose webhooks call the source, such as `acme/shop`
+    repositories   at GitHub: the repositories or organizations whose webhooks call the source, such as `acme/shop`
+    bases          at Airtable: the bases whose webhooks call the source, such as `appAbCdEfGhIjKlMn`
     redeliver      have the provider deliver the events again, for which the token needs the right to write
     api            the beginning of the API's URLs, for a provider that you host yourself
     allow_private  the API may have an address that is not public, and plain http
@@ -129,9 +130,15 @@ class RecoverConfig(Model):
 
     secret: SecretName
     repositories: Texts = Field(default=[])
+    bases: Texts = Field(default=[])
     redeliver: bool = False
     api: Annotated[str, AfterValidator(_hook_api)] | None = None
     allow_private: bool = False
+
+    @property
+    def places(self) -> dict[str, list[str]]:
+        """Return where the webhooks are, by the setting that says so."""
+        return {"repositories": self.repositories, "bases": self.bases}
 
 
 class ProviderSettings(Model):
@@ -517,15 +524,21 @@ def _recover_faults(source: SourceConfig, entry: ProviderEntry) -> Iterator[tupl
         yield "recover", f"cannot be used together with `{own[0]}`: {rule}"
     elif source.recover.secret == source.secret:
         yield "recover", _one_secret("secret", source.recover.secret)
-    elif kind.has_places != bool(source.recover.repositories):
-        advice = "is missing: such as acme/shop" if kind.has_places else f"has no meaning for {entry.name}; take it out"
-        yield "recover", f"repositories {advice}"
+    elif unexpected := [key for key, places in source.recover.places.items() if places and key != kind.places_key]:
+        yield "recover", f"{unexpected[0]} has no meaning for {entry.name}; take it out"
     elif source.recover.redeliver and not kind.write_rights:
         yield "recover", f"redeliver: {entry.name} cannot deliver an event again. Remove it"
-    else:
-        for each in source.recover.repositories:
-            if KINDS[str(source.provider)].path_of(each) is None:
-                yield "recover", f"repositories: must be such as acme/shop, or an organization; got {each!r}"
+    elif kind.places_key:
+        yield from _recover_place_faults(source.recover, kind.places_key, KINDS[str(source.provider)])
+
+
+def _recover_place_faults(recover: RecoverConfig, key: str, kind: HookKind) -> Iterator[tuple[str, str]]:
+    places = recover.places[key]
+    if not places:
+        yield "recover", f"{key} is missing: such as {kind.examples}"
+    for each in places:
+        if kind.path_of(each) is None:
+            yield "recover", f"{key}: must be such as {kind.examples}; got {each!r}"
 
 
 def compiled_recover(
@@ -542,7 +555,7 @@ def compiled_recover(
         if recover is None or name not in routed_types:
             continue
         kind = KINDS[str(source.provider)]
-        places: list[Json] = [kind.path_of(each) for each in recover.repositories]
+        places: list[Json] = [kind.path_of(each) for listed in recover.places.values() for each in listed]
         types: list[Json] = [*routed_types[name]]
         compiled[name] = {
             "provider": source.provider,

@@ -14,9 +14,9 @@ from functions.notify.recovery.kind import (
     ListItem,
     MissedEvent,
     RecoveryKind,
-    UnknownHook,
     UnreadableEvent,
     Window,
+    own_hooks,
     read_each,
     text_at,
 )
@@ -50,17 +50,8 @@ def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterato
 
 def _read_hooks(place: str, hooks: Json, window: Window) -> Iterator[ApiRequest]:
     """Yield the request for the deliveries of each webhook of the source."""
-    own_hooks = [hook for hook in objects_at(hooks) if window.is_url_of_source(str(value_at(hook, "config", "url")))]
-    if not own_hooks:
-        has_url = (
-            f"has the URL {window.public_url}" if window.public_url else f"has a URL that ends with /{window.source}"
-        )
-        raise UnknownHook(f"no webhook of {place} {has_url}. Correct `repositories` or `public_url`")
-    if len(own_hooks) > 1 and not window.public_url:
-        # The events of another deployment's webhook would become dead letters, because it has another secret.
-        rule = f"{len(own_hooks)} webhooks of {place} have URLs that end with /{window.source}. Set `public_url`"
-        raise UnknownHook(rule)
-    for hook in own_hooks:
+    urls_and_hooks = [(str(value_at(hook, "config", "url")), hook) for hook in objects_at(hooks)]
+    for hook in own_hooks(window, place, urls_and_hooks):
         path = f"{place}/hooks/{int(str(hook['id']))}/deliveries"
         yield ApiRequest(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
 
@@ -198,5 +189,5 @@ KIND: Final = RecoveryKind(
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": "2022-11-28",
     },
-    has_places=True,
+    places_key="repositories",
 )

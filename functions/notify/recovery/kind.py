@@ -14,6 +14,7 @@ from shared.jsontext import Json, JsonObject, value_at
 from shared.recovered import RecoveredRequest
 
 Read = TypeVar("Read")
+Listed = TypeVar("Listed")
 UNKNOWN_FORM: Final = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
 """The errors that reading an answer in an unknown form raises."""
 
@@ -50,6 +51,21 @@ class Window(NamedTuple):
 
 class UnknownHook(Exception):
     """The provider has no webhook of the source, or several. The text says what the operator must do."""
+
+
+def own_hooks(window: Window, place: str, urls_and_hooks: Iterable[tuple[str, Listed]]) -> list[Listed]:
+    """Return those webhooks of a place that are the source's. Raises UnknownHook."""
+    found = [hook for url, hook in urls_and_hooks if window.is_url_of_source(url)]
+    if not found:
+        has_url = (
+            f"has the URL {window.public_url}" if window.public_url else f"has a URL that ends with /{window.source}"
+        )
+        raise UnknownHook(f"no webhook of {place} {has_url}. Correct `recover` or `public_url`")
+    if len(found) > 1 and not window.public_url:
+        # The events of another deployment's webhook would become dead letters, because it has another secret.
+        rule = f"{len(found)} webhooks of {place} have URLs that end with /{window.source}. Set `public_url`"
+        raise UnknownHook(rule)
+    return found
 
 
 class ApiRequest(NamedTuple):
@@ -110,7 +126,8 @@ class RecoveryKind:
                     UnknownHook. Raises the errors in UNKNOWN_FORM for an answer in an unknown form
     lists_all       the provider also lists events that have arrived or are on their way
     headers         `{token}` in a value stands for the token
-    has_places      the operator configures where the webhooks are
+    is_only_way     the provider sends no events, so that none of them was missed: each is in this list only
+    places_key      the setting of `recover` that says where the webhooks are; empty if none does
     """
 
     title: str
@@ -122,7 +139,8 @@ class RecoveryKind:
     read_answer: Callable[[ApiRequest, Fetched, Window], Iterable[ListItem]]
     lists_all: bool = False
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
-    has_places: bool = False
+    is_only_way: bool = False
+    places_key: str = ""
     write_rights: str = ""
 
 

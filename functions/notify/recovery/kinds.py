@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from functions.notify.recovery import github, square, stripe
+from functions.notify.recovery import airtable, github, square, stripe
 from functions.notify.recovery.kind import RecoveryKind
 
-KINDS: Final[Mapping[str, RecoveryKind]] = {"github": github.KIND, "square": square.KIND, "stripe": stripe.KIND}
+KINDS: Final[Mapping[str, RecoveryKind]] = {
+    "airtable": airtable.KIND,
+    "github": github.KIND,
+    "square": square.KIND,
+    "stripe": stripe.KIND,
+}

@@ -266,7 +266,7 @@ def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetch
         pause_seconds = max(pause_seconds, _number(answer.header("x-ratelimit-reset")) - now)
     if answer.status in (401, 403, 404) and not pause_seconds:
         text += f" to {request.path.partition('?')[0]}. The token {settings.secret} needs {settings.rights}"
-        is_of_place = settings.kind.has_places and answer.status != 401
+        is_of_place = bool(settings.kind.places_key) and answer.status != 401
     return ProviderFault(text, min(max(pause_seconds, 0.0), MAX_PAUSE_SECONDS), is_of_place=is_of_place)
 
 
@@ -278,7 +278,8 @@ def _number(text: str | None) -> float:
 def begin_listing(settings: RecoverySettings, fetch: Fetch, token: str, since: float, now: float) -> Listing:
     """Return a listing of the events since this time (Unix seconds), as far as the provider keeps them."""
     kept_since = now - settings.kind.kept_seconds
-    until = now - SETTLED_SECONDS if settings.kind.lists_all else now
+    may_be_on_its_way = settings.kind.lists_all and not settings.kind.is_only_way
+    until = now - SETTLED_SECONDS if may_be_on_its_way else now
     window = settings.window(max(since, kept_since), until)
     first_requests = [*settings.kind.first_requests(window)]
     return Listing(settings, fetch, token, window, first_requests[::-1])
@@ -438,6 +439,9 @@ class Recovery:
     async def _report(self, listing: Listing, recovered: Sequence[MissedEvent], now: float) -> None:
         """Log the result of a run, and publish an alert about recovered events. Raises Temporary."""
         source = listing.settings.source
+        if listing.settings.kind.is_only_way:
+            _log("INFO", "events read from the provider", source=source, count=len(recovered))
+            return
         rejected_count = listing.rejected_count
         detail = f"{rejected_count} that receive had rejected were not recovered" if rejected_count else None
         _log("WARNING", "recovered", source=source, recovered=len(recovered), detail=detail)

@@ -31,7 +31,7 @@ from shared.event import Event, from_cloudevent
 from shared.fetch import Fetched, Outgoing
 from shared.http import Request
 from shared.journal import EventEntry
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, value_at
 from shared.ports import DEAD_LETTERS, EVENTS, RECOVERED, BusMessage
 from shared.push import Push
 from shared.recovered import RecoveredRequest, read_recovered
@@ -125,6 +125,64 @@ async def test_an_event_of_square_is_delivered_once_although_its_bodies_differ(o
         await world.square.deliver(lost)
     await world.pump()
     assert (world.delivered, world.letters) == (["square-0"], [])
+
+
+AIRTABLE = """
+sources: {base: {provider: airtable, secret: base-secret, recover: {secret: token, bases: appAbCdEfGhIjKlMn}}}
+routes: [{name: changes, from: base, types: [payload], to: crm}]
+destinations: {crm: {webhook: {url: https://crm.example.com/in, secret: out}}}
+"""
+
+
+async def test_each_change_at_airtable_is_an_event_once(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started(AIRTABLE)
+    ids = []
+    for number in range(130):  # three pages
+        ids.append(world.airtable.change())
+        assert await world.airtable.notify() == 204
+        if number == 60:
+            await world.recover(EVERY_SECONDS)
+    world.airtable.deleted_count = 10
+    for _ in range(3):
+        await world.recover(EVERY_SECONDS)
+    assert sorted(world.delivered) == sorted(ids)
+    event = world.crm.delivered[0].event
+    assert (event.type, event.actor, event.recovered) == ("payload", "usr00000000000000", True)
+    assert value_at(event.data, "payload", "changedTablesById") == {"tbl1": {"destroyedRecordIds": ["rec1"]}}
+    assert world.letters == []
+    read = lines(capsys, "events read from the provider")
+    assert sum(int(str(line["count"])) for line in read) == len(ids)
+    assert all("recovered" not in line for line in read)
+
+
+async def test_changes_at_airtable_from_before_the_window_are_not_listed() -> None:
+    world = World(AIRTABLE)
+    for _ in range(200):
+        world.airtable.change()
+    world.clock.advance(OVERLAP_SECONDS + 60)
+    await world.recovery.run()
+    world.clock.advance(60)
+    newest = world.airtable.change()
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == [newest]
+    pages = [call for call in world.airtable.calls if call.endswith("/payloads")]
+    assert 2 * len(pages) == len(world.airtable.calls)  # one page in each listing
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_each_change_at_airtable_is_an_event_once_under_kills(seed: int) -> None:
+    chance = random.Random(seed)
+    world = await started(AIRTABLE, repeats=chance, bus=FailingBus(chance))
+    ids = []
+    for _ in range(20):
+        ids += [world.airtable.change() for _ in range(chance.randrange(60))]
+        world.recovery = world.new_recovery()
+        await world.recovery.run()
+        world.clock.advance(EVERY_SECONDS)
+    for _ in range(20):
+        await world.recover(EVERY_SECONDS)
+    assert sorted(world.delivered) == sorted(ids)
+    assert world.letters == []
 
 
 class FailingBus(FakeBus):

@@ -1,0 +1,106 @@
+"""Airtable's payloads of a webhook: https://airtable.com/developers/web/api/list-webhook-payloads
+
+A request of Airtable only says that something has changed. Its payload says what, and is only in the list. Each payload
+has a number, by which a webhook counts them and which is never used again.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from functions.notify.recovery.kind import (
+    ApiRequest,
+    ListItem,
+    MissedEvent,
+    RecoveryKind,
+    UnreadableEvent,
+    Window,
+    own_hooks,
+    read_each,
+    text_at,
+)
+from shared.fetch import Fetched
+from shared.jsontext import Json, JsonObject, from_json, list_at, objects_at, to_json, value_at
+from shared.recovered import RecoveredRequest
+from shared.times import unix_seconds
+
+PAGE_SIZE: Final = 50
+TYPE: Final = "payload"
+"""The type of the events, which tells them from Airtable's requests."""
+_WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
+
+
+def first_requests(window: Window) -> Iterator[ApiRequest]:
+    for place in window.places:
+        yield ApiRequest(place, "webhooks", {"place": place})
+
+
+def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
+    if request.answer_kind == "payloads":
+        yield from _read_payloads(request, from_json(answer.body), window)
+        return
+    place = str(request.context["place"])
+    urls_and_hooks = [
+        (str(value_at(hook, "notificationUrl")), hook) for hook in objects_at(from_json(answer.body), "webhooks")
+    ]
+    for hook in own_hooks(window, place, urls_and_hooks):
+        path = f"{place}/{text_at(hook, 'id')}/payloads"
+        yield _page_request(path, _number_at(hook, "cursorForNextPayload"))
+
+
+def _page_request(path: str, end: int) -> ApiRequest:
+    """Return the request for the page of payloads that ends before this number."""
+    begin = max(1, end - PAGE_SIZE)
+    return ApiRequest(f"{path}?cursor={begin}&limit={PAGE_SIZE}", "payloads", {"path": path, "begin": begin})
+
+
+def _read_payloads(request: ApiRequest, document: Json, window: Window) -> Iterator[ListItem]:
+    """Yield the recent payloads of a page, and the request for the page before it."""
+    path, begin = str(request.context["path"]), _number_at(request.context, "begin")
+    payloads = list_at(document, "payloads")
+    first_number = _number_at(document, "cursor") - len(payloads)
+    numbered: list[Json] = [[number, payload] for number, payload in enumerate(payloads, first_number)]
+    is_first_recent = bool(payloads)
+    for event in read_each(numbered, lambda each: _missed_event(each, path, window.source)):
+        if isinstance(event, MissedEvent) and event.happened_at < window.since:
+            is_first_recent = False
+        elif isinstance(event, UnreadableEvent) or window.wants(event.type):
+            yield event
+    if is_first_recent and begin > 1:
+        yield _page_request(path, begin)
+
+
+def _missed_event(numbered: Json, path: str, source: str) -> MissedEvent:
+    number, payload = value_at(numbered, 0), value_at(numbered, 1)
+    _, _, base_id, _, webhook_id, _ = path.split("/")
+    event_id = f"{webhook_id}:{number}"
+    body: JsonObject = {
+        "id": event_id,
+        "type": TYPE,
+        "base": {"id": base_id},
+        "webhook": {"id": webhook_id},
+        "payload": payload,
+    }
+    webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(body))
+    return MissedEvent(event_id, TYPE, unix_seconds(text_at(payload, "timestamp")), webhook_request=webhook_request)
+
+
+def _number_at(document: Json, name: str) -> int:
+    """Return the number of the field. Raises TypeError."""
+    number = value_at(document, name)
+    if not isinstance(number, int):
+        raise TypeError(f"no {name}")
+    return number
+
+
+KIND: Final = RecoveryKind(
+    title="Airtable",
+    api="https://api.airtable.com/v0",
+    rights="a personal access token with the scopes webhook:manage and data.records:read",
+    authentication="listed",
+    kept_seconds=7 * 86_400.0,
+    first_requests=first_requests,
+    read_answer=read_answer,
+    lists_all=True,
+    is_only_way=True,
+    places_key="bases",
+)

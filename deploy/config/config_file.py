@@ -122,19 +122,21 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
             raise ConfigFaults(file, [Fault(1, "empty", "must have at least `sources`")])
         if _size(node, {}) > MAX_VALUES:
             raise ValueError(f"its aliases stand for more than {MAX_VALUES} values")
-        document = loader.construct_document(node)
+        document = _plain(loader.construct_document(node))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigFaults(file, [Fault(line, "not YAML", syntax_rule(error, text))]) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigFaults(file, [Fault(1, "not YAML", str(error).splitlines()[0])]) from error
+        is_too_long = "set_int_max_str_digits" in str(error)
+        rule = "a whole number has too many digits. Put it in quotes" if is_too_long else str(error).splitlines()[0]
+        raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
     except (KeyError, AttributeError) as error:  # PyYAML looks up what such a tag stands for
         rule = "a value does not fit its tag, such as `!!bool` or `!!timestamp`. Take the tag out"
         raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
     lines: Lines = {}
     not_texts: dict[DocumentPath, str] = {}
     repeated = tuple(_walk(node, (), lines, not_texts))
-    return ConfigFile(file, folder, _plain(document), lines, repeated, not_texts, _cut_lines(node, text))
+    return ConfigFile(file, folder, document, lines, repeated, not_texts, _cut_lines(node, text))
 
 
 class _Loader(Composer, CParser, SafeConstructor, Resolver):
@@ -240,13 +242,18 @@ def read_as(written: str) -> str:
 
 
 def _plain(value: object) -> Json:
-    """Return YAML's values as JSON: keys as text, dates as they are written."""
+    """Return YAML's values as JSON: keys as text, dates as they are written.
+
+    Raises ValueError for a whole number that Python does not write as text: one of more than 4,300 digits.
+    """
     if isinstance(value, dict):
         return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, datetime.date | datetime.datetime):
         return value.isoformat()
+    if isinstance(value, int):
+        str(value)  # a hexadecimal number is read without that limit
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)

@@ -18,6 +18,7 @@ from deploy.dev.caught import Mailbox
 from deploy.dev.faults import MailFaults
 from deploy.dev.mail import MailRequest, SentRequest, mail_request
 from shared import batching, logs
+from shared.config.values import fault_text
 from shared.errors import Temporary
 
 MAX_BODY_BYTES: Final = 30 * 1024 * 1024
@@ -122,5 +123,5 @@ class SendGrid:
 
 
 def _faults_of(error: ValidationError) -> list[_Fault]:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return [(".".join(map(str, each["loc"])) or None, each["msg"]) for each in details]
+    details = error.errors(include_url=False)
+    return [(".".join(map(str, each["loc"])) or None, fault_text(each, shows_value=False)) for each in details]

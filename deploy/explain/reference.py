@@ -24,6 +24,7 @@ from functions.notify import http_kind, registry
 from functions.transform import chain, program, verifying
 from functions.transform.step import AskingStep, Example, Settings, Step
 from shared import errors, time_bound
+from shared.config import values
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 
@@ -237,7 +238,7 @@ def example_faults(kind: ModuleType, example: http_kind.HttpExample) -> list[str
     try:
         request = http_kind.example_request(kind, example)
     except ValidationError as error:
-        return [f"its settings: {detail['msg']}" for detail in error.errors()]
+        return [f"its settings: {values.fault_text(detail)}" for detail in error.errors()]
     except errors.Permanent as error:
         return [error.detail]
     headers = {name.lower(): value for name, value in request.headers}

@@ -303,7 +303,7 @@ def read_input(route: Route, request: Request) -> BaseModel:
     try:
         return route.takes.model_validate(value)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False, include_context=True)
+        details = error.errors(include_url=False)
         prefix = "/" if route.takes_body else "?"
         raise invalid_values([_fault(each, prefix) for each in details[:MAX_FAULTS]]) from None
 
@@ -340,5 +340,4 @@ def _fault(detail: "ErrorDetails", prefix: str) -> FaultAt:
         path = f"?{parts[0]}" if parts else ""
     else:
         path = "".join([f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts])
-    rule = "is not known" if detail["type"] == "extra_forbidden" else fault_text(detail)
-    return path[:_MAX_PATH_CHARACTERS], rule[:500]
+    return path[:_MAX_PATH_CHARACTERS], fault_text(detail, shows_value=False)[:500]

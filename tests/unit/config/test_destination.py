@@ -243,4 +243,4 @@ def test_settings_that_are_one_text_have_faults_too(jotter: Path) -> None:
 """,
     )
     jotter.write_text(of_a_text, encoding="utf-8")
-    assert "String must match pattern" in faults_of_text(CONFIG.replace("{path: /notes.txt}", "notes.txt"))
+    assert "must match the pattern '^/'" in faults_of_text(CONFIG.replace("{path: /notes.txt}", "notes.txt"))

@@ -1,14 +1,23 @@
 """Faults and warnings of sources, each with the place and the rule; and of a file that is not YAML."""
 
 import json
+import re
+from collections.abc import Iterator
+from math import inf
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from deploy.config.compiler import secrets_needed
 from deploy.config.config_file import ConfigFaults, Fault, misleading_values, parse_config
+from deploy.config.sections import kinds
+from functions.subscribe.routes import ROUTES
+from functions.transform import program, verifying
+from shared.config.values import fault_text
 from tests.fakes.configurations import compile_text, faults_of_text, warnings_of_text
 
 
@@ -112,6 +121,40 @@ def test_what_is_seldom_meant_is_a_warning(source: str, message: str | None) -> 
     assert (message in output) if message else not output
 
 
+# The words of pydantic
+
+UNFIT: Final[tuple[object, ...]] = (
+    *(None, True, 5, -1, 1.5, 10**400, inf, "", "x", "soon", "x" * 20_000, "5" * 5_000, "\ud800", [], [1], [None]),
+    *({}, {"x": 1}, {1: 2}, ["x"] * 1_100, {f"k{number}": number for number in range(1_100)}),
+)
+PYDANTICS: Final = re.compile(
+    r"\b(Input|String|Value|List|Dictionary|Data|Tuple|Extra|Keys|Unable|validation|string|dictionary|discriminator"
+    r"|iterable|instance of|valid (integer|boolean|number))\b"
+)
+
+
+def our_models(model: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    for each in model.__subclasses__():
+        if each.__module__.startswith(("deploy.", "functions.", "shared.")):
+            yield each
+        yield from our_models(each)
+
+
+def test_the_faults_of_settings_and_of_requests_to_the_api_are_in_our_words() -> None:
+    models = {each.takes for each in ROUTES} | {*map(kinds.settings_model, kinds.destination_kinds())}
+    models |= {*map(verifying.step_settings, program.step_classes().values()), *our_models()}
+    texts = set[str]()
+    for model in models:
+        for name, field in model.model_fields.items():
+            for value in UNFIT:
+                try:
+                    model.model_validate(value if name == "root" else {field.alias or name: value})
+                except ValidationError as error:
+                    texts |= {fault_text(each) for each in error.errors() if each["type"] != "value_error"}
+    assert len(texts) > 100
+    assert not [text for text in texts if PYDANTICS.search(text)]
+
+
 # A file that is not YAML
 
 
@@ -140,6 +183,8 @@ def test_what_is_seldom_meant_is_a_warning(source: str, message: str | None) -> 
         ("a: - b\n", "1: not YAML: a list must begin on a line of its own, or be written as [a, b]."),
         ("sources\nroutes: []\n", "2: not YAML: the line above has no ':' and a space after its key."),
         ("a: !!bool maybe\n", "1: not YAML: a value does not fit its tag"),
+        (f"a: {'9' * 5_000}\n", "1: not YAML: a whole number has too many digits. Put it in quotes"),
+        (f"a: 0x{'f' * 5_000}\n", "1: not YAML: a whole number has too many digits. Put it in quotes"),
     ],
 )
 def test_a_mistake_is_reported_with_its_line_and_what_to_do(text: str, message: str) -> None:

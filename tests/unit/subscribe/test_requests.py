@@ -45,6 +45,23 @@ async def test_a_body_that_is_no_endpoint_is_rejected_with_a_reason(body: bytes,
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("url", "https://a.example.com/" + "x" * 2_000, "must have at most 2000 characters; got 2022"),
+        ("url", "", "must not be empty"),
+        ("types", ["a"] * 1_001, "must have at most 1000 items; got 1001"),
+        ("url", 12_345_678, "must be text"),
+        ("color", "red", "is not known"),
+    ],
+)
+async def test_a_value_is_rejected_with_its_rule_and_without_the_value(field: str, value: object, rule: str) -> None:
+    api, key = await ready()
+    body = json.dumps({"url": "https://a.example.com/", field: value})
+    answer = await api.send("POST", PATH, body.encode(), by=key)
+    assert answer.json["errors"] == [{"path": f"/{field}", "rule": rule}], answer.json
+
+
+@pytest.mark.parametrize(
     ("headers", "code"),
     [
         ({"Content-Type": ""}, "unsupported_content_type"),

@@ -18,6 +18,7 @@ from tests.gcp.serving import served
 from tests.kill.kill import DESTINATIONS, ENDPOINTS, HANGING, TROUBLES, Storm, kill_test
 from tests.kill.sql_kill import SqlStorm, sql_kill_test
 from tests.kill.throttling import DYNAMODB, FIRESTORE, Throttle, deliver_all, throttle
+from tests.processes import ROOT
 from tests.sql_server import sql_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -42,11 +43,10 @@ def test_what_was_accepted_arrives_once_though_network_processes_disk_and_clock_
 
 
 def test_what_serve_accepted_arrives_once_though_processes_network_disk_and_clock_fail(tmp_path: Path) -> None:
-    outcome = kill_test(
-        tmp_path, Storm(300, 18.0, 7, kills=4, troubles=TROUBLES, seconds=2.0, hurries=True, serves=True)
-    )
+    storm = Storm(300, 18.0, 7, kills=4, troubles=TROUBLES, seconds=2.0, hurries=True, serves=True, upgraded_from=ROOT)
+    outcome = kill_test(tmp_path, storm)
     print(outcome)
-    assert {name.split()[0] for name in outcome.disturbed} == {"kill", "partition", "pause", "disk", "clock"}
+    assert {name.split()[0] for name in outcome.disturbed} == {"kill", "partition", "pause", "disk", "clock", "upgrade"}
     assert outcome.is_good, outcome
 
 

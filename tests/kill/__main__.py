@@ -8,9 +8,11 @@ Examples:
   python -m tests.kill --platform aws --hang
   python -m tests.kill --serve --with partition,pause,disk,clock
   python -m tests.kill --serve --slow-disk 0.1 --events 1000 --rate 20
+  python -m tests.kill --serve --upgrade-from HEAD~20 --events 1000 --rate 20
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -18,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from tests.bench.tree import trees
 from tests.kill.kill import DESTINATIONS, TROUBLES, Storm, busy_seconds, kill_test
 from tests.kill.lambda_kill import lambda_kill_test
 
@@ -52,7 +55,11 @@ def main() -> int:
     rate = min(options.rate, options.events / max(1.0, 1.2 * busy_seconds(storm)))
     storm = replace(storm, rate=rate, destinations=destinations, hangs=options.hang)
     storm = replace(storm, serves=options.serve, commit_seconds=options.slow_disk)
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stage:
+        if options.upgrade_from:
+            earlier = stage.enter_context(trees(options.upgrade_from))[-1]
+            storm = replace(storm, upgraded_from=earlier.root)
+        folder = stage.enter_context(tempfile.TemporaryDirectory())
         outcome = kill_test(Path(folder), storm)
     print(outcome)
     return 0 if outcome.is_good else 1
@@ -89,7 +96,15 @@ def parse_options() -> argparse.Namespace:
         "--slow-disk", type=float, default=0.0, metavar="S", help="each commit takes S seconds longer [0]"
     )
     parser.add_argument("--serve", action="store_true", help="run `hookchain serve` instead of `hookchain dev`")
+    parser.add_argument(
+        "--upgrade-from",
+        metavar="COMMIT",
+        help="run this commit first, with the packages of this checkout; after half of the kills and troubles, stop it "
+        "and continue on the same state",
+    )
     options = parser.parse_args()
+    if options.upgrade_from and not options.serve:
+        parser.error("--upgrade-from: needs --serve.")
     if options.serve and (
         options.platform == "aws" or not {"mail", "webhook", "chat"} >= {*options.destinations.split(",")}
     ):

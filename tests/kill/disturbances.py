@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -175,6 +175,12 @@ class Disturber:
             self.clock.step(offset)
             self._note("clock", "every part", began_at)
             await asyncio.sleep(seconds)
+
+    async def upgrade(self, upgrade: Callable[[], None]) -> None:
+        """Stop every part and start it again. A stop finishes what is under way, so this excuses no second copy."""
+        began_at = time.monotonic()
+        await asyncio.to_thread(upgrade)
+        self._note("upgrade", "every process", began_at)
 
     def _note(self, kind: str, name: str, began_at: float, delays: bool = False) -> None:
         worker = "" if name == "notify" else name  # the arrivals' worker: there is one notify

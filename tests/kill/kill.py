@@ -8,6 +8,7 @@ may end.
 import asyncio
 import contextlib
 import json
+import os
 import random
 import sqlite3
 import time
@@ -91,6 +92,8 @@ class Storm:
     `hangs`: a destination and the API of a step, which each event needs too, hang until the kills are over.
     `serves`: the pipe is `hookchain serve`, whose bus has no faults of its own.
     `commit_seconds`: how much longer each commit takes, as on a slow disk.
+    `upgraded_from`: a checkout. Its processes run first. After half of the kills and troubles they are stopped, and
+    those of this checkout continue on the same state.
     """
 
     events: int
@@ -105,6 +108,7 @@ class Storm:
     hangs: bool = False
     serves: bool = False
     commit_seconds: float = 0.0
+    upgraded_from: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,6 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
             "DISTURBED_PORTS": json.dumps(cable.ports if cable else {}),
             "DISTURBED_COMMIT": str(storm.commit_seconds),
             "DISTURBED_REMOVED": storm.removed,
-            "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks"),
             "SENDGRID_API_KEY": "SG.of-the-kill-test",
             "SENDGRID_API_URL": f"http://127.0.0.1:{mail_port}",
             "SHOP_KEY": SECRET,
@@ -190,12 +193,25 @@ def kill_test(folder: Path, storm: Storm) -> Outcome:
             config = with_hanging(config, receivers, f"    timeout: 2s\n    retry: {LONG_WAITS}\n")
             receivers["hanging"].hang()
         options = [] if storm.serves else ["--send-mail"]
-        stack = stage.enter_context(running(folder, config, environ, options, base=base, serves=storm.serves))
+
+        def run(root: Path) -> contextlib.AbstractContextManager[Stack]:
+            # The checkout too, because what the hooks import is imported before Python knows of the current folder.
+            path = os.pathsep.join((str(ROOT / "tests" / "kill" / "hooks"), str(root)))
+            variables = {**environ, "PYTHONPATH": path}
+            return running(folder, config, variables, options, base=base, root=root, serves=storm.serves)
+
+        first = stage.enter_context(contextlib.ExitStack())
+        stack = first.enter_context(run(storm.upgraded_from or ROOT))
+
+        def upgrade() -> None:
+            first.close()
+            stage.enter_context(run(ROOT))
+
         if "customers" in storm.destinations:
             asyncio.run(keep_endpoints(stack.state, receivers))
         assert storm.serves or stack.trouble({"seed": storm.seed, **FAULTS})
         disturber = Disturber(stack, cable, clock, disk, mail_port, has_faults=not storm.serves)
-        sent = asyncio.run(_storm(disturber, storm))
+        sent = asyncio.run(_storm(disturber, storm, upgrade))
         if storm.hangs:
             receivers["hanging"].answer_again()
         settle(storm, stack, receivers, sent, partial(_hurry, stack, clock if storm.hurries else None))
@@ -213,8 +229,10 @@ def _receivers(folder: Path, storm: Storm) -> Iterator[tuple[str, tuple[str, Pat
         yield name, ("webhook", folder / f"arrivals-{name}")
 
 
-async def _storm(disturber: Disturber, storm: Storm) -> Sent:
+async def _storm(disturber: Disturber, storm: Storm, upgrade: Callable[[], None]) -> Sent:
     actions = _actions(disturber, storm)
+    if storm.upgraded_from:
+        actions.insert(len(actions) // 2, partial(disturber.upgrade, upgrade))
     rests = random.Random(storm.seed)
     spare = max(0.0, storm.events / storm.rate - busy_seconds(storm))
     headers = {"Authorization": f"Bearer {SECRET}"}

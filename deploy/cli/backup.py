@@ -114,28 +114,23 @@ def _forget_again(restored: Path, forgotten: Sequence[JsonObject]) -> None:
     """Erase again what was erased after the backup, and print each."""
     for each in forgotten:
         events = [str(id) for id in list_at(each, "events")]
-        tenant = each.get("tenant")
+        tenant = str(each.get("tenant", ""))
         at = rfc3339(float(str(each["at"])))
-        if events:
-            backups.drop_messages(restored, events)
-            asyncio.run(_forget_events(restored, events))
-            print(f"Forgotten again, as at {at}: {count_of(len(events), 'event')}: {ids_note(events)}")
-        if isinstance(tenant, str):
-            asyncio.run(_forget_tenant(restored, tenant))
-            print(f"Forgotten again, as at {at}: the tenant {tenant}")
+        asyncio.run(_erase(restored, events, tenant))
+        erased = f"the tenant {tenant}" if tenant else f"{count_of(len(events), 'event')}: {ids_note(events)}"
+        print(f"Forgotten again, as at {at}: {erased}")
         add_forgotten(restored, each)
 
 
-async def _forget_events(folder: Path, events: Sequence[str]) -> None:
+async def _erase(folder: Path, events: Sequence[str], tenant: str) -> None:
+    """Erase the events, or the tenant if it is named."""
+    now = time.time()
     with open_local_state(folder) as state:
-        async with open_forgetter(state, None) as forgetter:
-            found = [await forgetter.search(each) for each in events]
-            await forgetter.erase(found, time.time())
-        state.rewrite_files()
-
-
-async def _forget_tenant(folder: Path, tenant: str) -> None:
-    with open_local_state(folder) as state:
-        async with open_tenant_forgetter(state, None) as forgetter:
-            await forgetter.erase(await forgetter.search(tenant), time.time())
+        if tenant:
+            async with open_tenant_forgetter(state, None) as tenant_forgetter:
+                await tenant_forgetter.erase(await tenant_forgetter.search(tenant), now)
+        else:
+            backups.drop_messages(folder, events)
+            async with open_forgetter(state, None) as forgetter:
+                await forgetter.erase([await forgetter.search(each) for each in events], now)
         state.rewrite_files()

@@ -23,7 +23,7 @@ from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology, over_limits
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
-from shared.secrets import Reader, from_environment, from_folder, is_short, split_values, variable_name, weakness
+from shared.secrets import is_short, split_values, variable_name, weakness
 
 
 def main(arguments: list[str]) -> int:
@@ -126,7 +126,7 @@ def secret_warnings(
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:
     for name in names:
-        text = secret_text(name, environ)
+        text = values.secret_text(name, environ)
         if text is None:
             yield Fault(0, f"secret {name!r}", f"is missing: set {variable_name(name)}, or create it in your cloud")
         for value in split_values(text or ""):
@@ -140,7 +140,7 @@ def unusable_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str
     """Yield the secrets that a destination or step cannot use, and API keys where a signing secret is needed."""
 
     def read_values(name: str) -> Sequence[str]:
-        return split_values(secret_text(name, environ) or "")
+        return split_values(values.secret_text(name, environ) or "")
 
     for name, text in forms.unusable_secrets(slices, read_values):
         yield Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r}").lstrip(": "))
@@ -148,7 +148,7 @@ def unusable_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str
 
 def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
     for name in compiler.secrets_needed(slices):
-        values_ = split_values(secret_text(name, environ) or "")
+        values_ = split_values(values.secret_text(name, environ) or "")
         if any(is_short(value) and not weakness(value) for value in values_):
             yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random value cannot be guessed")
 
@@ -162,15 +162,6 @@ def unused_secrets(env_file: str, variables: Collection[str], secrets: Collectio
         hint = did_you_mean(variable, map(variable_name, secrets))
         near = hint if hint.startswith("; did") else ""
         yield Fault(0, f"{env_file}: {variable}", f"no needed secret and no setting has this name{near}")
-
-
-def secret_text(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the secret's text as this machine has it, with one value a line; None if it has none."""
-    return next((text for read in _readers(environ) if (text := read(name)) is not None), None)
-
-
-def _readers(environ: Mapping[str, str]) -> Sequence[Reader]:
-    return from_folder(Path(environ.get("SECRETS_DIR") or "/secrets")), from_environment(environ)
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

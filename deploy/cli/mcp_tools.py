@@ -19,7 +19,6 @@ from typing import Final, TypeAlias, get_args
 from deploy.cli import dead_letters, events, explain, pause, status
 from deploy.cli.command import EXPECTED, error_text, moment
 from deploy.cli.config_text import check_text
-from deploy.cli.lint import secret_text
 from deploy.cli.look_up import key_of
 from deploy.cli.records import DEFAULT_RATE, SAMPLE, Context, require_known
 from deploy.config.checkout import OWN_CONFIG, ROOT, environ_with, own_env_file
@@ -37,6 +36,7 @@ from deploy.history.journal_view import STATUSES, EventSummary, search_words
 from deploy.history.state import State
 from deploy.platforms.choice import open_platform, same_platform
 from deploy.platforms.platform import Platform
+from deploy.secrets.values import secret_text
 from deploy.terminal.output import stdout_screen
 from shared.credential_masks import without_credentials
 from shared.delivery import ROUTE_ITSELF

@@ -3,8 +3,8 @@
 The SQLite files are copied as they were at one moment: a lock on all of them holds every writer for some milliseconds,
 in which the reading transactions begin. So the copies fit each other like the files after a kill of every process,
 which the processes recover from. No order of copies alone would do: a message of the bus becomes a row of the ledger,
-and rows of the ledger become the message of a digest. The order is that of the likelier loss: the bus, the ledger,
-the blobs, to which both refer, and the rest. A blob is written before its message, so each one is there.
+and rows of the ledger become the message of a digest. The blobs are copied afterwards. A blob is written before the
+message that refers to it, so each one is there.
 
 Keys, tokens and logs stay behind. Secrets are not in the state folder; the backup names those that are needed.
 """
@@ -28,6 +28,7 @@ from deploy.dev.pubsub.messages import content_of
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.supervisor.state_folder import damage_of
 from deploy.history.local import FORGOTTEN_FILE, read_forgotten, read_slice
+from deploy.history.local_journal import FILE_NAME as SEARCH
 from deploy.history.stored_messages import event_in, message_json
 from deploy.secrets.needs import needs
 from deploy.terminal.command_line import CommandError
@@ -42,10 +43,8 @@ VERSION: Final = 1
 MANIFEST: Final = "backup.json"
 BLOBS: Final = "blobs"
 SLICES: Final = "slices"
-SEARCH: Final = "search.db"
-"""Left out: it is built again from the journal."""
-FIRST: Final[tuple[str, ...]] = (BUS, LEDGER)
-REST: Final = tuple(name for name in VERSIONS if name not in {*FIRST, SEARCH})
+DATABASES: Final = tuple(name for name in VERSIONS if name != SEARCH)
+"""Without the search index, which is built again from the journal."""
 SMALL_FILES: Final = (PRODUCTION_FILE, FORGOTTEN_FILE)
 EVENT_ID_CHARACTERS: Final = 32
 
@@ -70,14 +69,12 @@ def write_backup(state: Path, file: Path, now: float, environ: Mapping[str, str]
         with tarfile.open(draft, "w:gz", compresslevel=1) as archive:
             (Path(work) / MANIFEST).write_text(manifest.text(), encoding="utf-8")
             archive.add(Path(work) / MANIFEST, MANIFEST)
-            for name in [name for name in FIRST if name in copies]:
-                archive.add(copies[name], name)
+            for name, copy in copies.items():
+                archive.add(copy, name)
             for path in sorted((state / BLOBS).glob("*/*")):
                 if not path.name.startswith("."):  # a draft
                     with suppress(FileNotFoundError):  # past its retention
                         archive.add(path, f"{BLOBS}/{path.parent.name}/{path.name}")
-            for name in [name for name in REST if name in copies]:
-                archive.add(copies[name], name)
             for path in [*(state / name for name in SMALL_FILES), *sorted((state / SLICES).glob("*.json"))]:
                 if path.is_file():
                     archive.add(path, str(path.relative_to(state)))
@@ -106,7 +103,7 @@ def copy_databases(state: Path, target: Path) -> dict[str, Path]:
 
     Raises CommandError for a damaged file, sqlite3.Error and OSError.
     """
-    names = [name for name in (*FIRST, *REST) if (state / name).is_file() and (state / name).stat().st_size]
+    names = [name for name in DATABASES if (state / name).is_file() and (state / name).stat().st_size]
     copies = {name: target / name for name in names}
     with ExitStack() as stack:
         readers = {name: stack.enter_context(closing(_open(state / name))) for name in names}
@@ -147,7 +144,7 @@ def read_backup(file: Path, target: Path) -> Manifest:
     (target / MANIFEST).unlink()
     for path in (target, *target.rglob("*")):
         path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
-    for name in (*FIRST, *REST):
+    for name in DATABASES:
         if damage := damage_of(target / name):
             raise CommandError(f"{file}: {name} in it is damaged ({damage})")
         if (target / name).is_file():
@@ -159,7 +156,7 @@ def read_backup(file: Path, target: Path) -> Manifest:
 def _require_own_member(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo:
     """Return the member. Raises TarError for what no backup has, such as a link, and CommandError on a full disk."""
     folder, _, _ = member.name.partition("/")
-    if not member.isfile() or folder not in {MANIFEST, *FIRST, *REST, *SMALL_FILES, BLOBS, SLICES}:
+    if not member.isfile() or folder not in {MANIFEST, *DATABASES, *SMALL_FILES, BLOBS, SLICES}:
         raise tarfile.TarError(member.name)
     if member.size > shutil.disk_usage(target).free:
         raise CommandError(f"the disk of {target} has no room for the backup")
@@ -211,17 +208,17 @@ def repeated_in(old: Path, restored: Path, waiting: Waiting) -> int | None:
         return None
 
 
-def missing_events(old: Path, restored: Path) -> int | None:
-    """Return how many events of the old state are not in the restored one; None if nobody knows."""
+def missing_events(old: Path, restored: Path) -> int:
+    """Return how many events of the old state are not in the restored one, as far as it can be read."""
     if not (old / JOURNAL).is_file():
-        return None
+        return 0
     try:
         with closing(sqlite3.connect(old / JOURNAL)) as journal:
             journal.execute("ATTACH ? AS restored", (str(restored / JOURNAL),))
             statement = "SELECT count(*) FROM events WHERE id NOT IN (SELECT id FROM restored.events)"
             (count,) = journal.execute(statement).fetchone()
     except sqlite3.Error:
-        return None
+        return 0
     return int(count)
 
 

@@ -22,7 +22,6 @@ from deploy.terminal.command_line import CommandError, Questions
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject, value_at, values_in
 from shared.secrets import (
-    Reader,
     from_environment,
     from_folder,
     is_short,
@@ -59,13 +58,22 @@ class Found:
     short: tuple[str, ...]
 
 
-def find_missing(names: Iterable[str], readers: Sequence[Reader]) -> Found:
+def secret_text(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the secret's text as this machine has it, with one value a line; None if it has none.
+
+    The functions read these places in the same order.
+    """
+    mounted = from_folder(read_settings(environ).secrets_folder)(name)
+    return from_environment(environ)(name) if mounted is None else mounted
+
+
+def find_missing(names: Iterable[str], environ: Mapping[str, str]) -> Found:
     """Return which secrets are missing or short. Raises WeakSecret, which lists every weak one."""
     missing: list[str] = []
     short: list[str] = []
     weak: list[str] = []
     for name in names:
-        text = next((text for read in readers if (text := read(name)) is not None), None)
+        text = secret_text(name, environ)
         if text is None:
             missing.append(name)
             continue

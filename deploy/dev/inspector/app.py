@@ -24,6 +24,7 @@ from deploy.dev.inspector import api, caught_api, charts_api, journal_upkeep, se
 from deploy.dev.local_server import stopped_by_signal
 from deploy.dev.supervisor.processes import PAGE_PASSWORD
 from deploy.history import aws_ports, cloud_journal, local, local_journal, status
+from deploy.secrets.values import secret_text
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
@@ -32,7 +33,7 @@ from shared.cloud.local.journal import FILE_NAME, LocalJournal
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
-from shared.secrets import from_environment, from_folder, split_values
+from shared.secrets import split_values
 from shared.settings import DEFAULT_STATE, Settings, read_settings
 
 TICK_SECONDS: Final = 0.5
@@ -209,13 +210,6 @@ def hint_document(state: Path) -> JsonObject:
     return {**found, "subscribers": local.read_slice(state, "subscribe") is not None}
 
 
-def page_passwords(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of the secret for the page, newest first; none if it is not set."""
-    readers = from_folder(read_settings(environ).secrets_folder), from_environment(environ)
-    text = next((found for read in readers if (found := read(PAGE_PASSWORD)) is not None), "")
-    return tuple(split_values(text))
-
-
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m deploy.dev.inspector.app", description="The page of hookchain dev.")
     parser.add_argument(
@@ -225,7 +219,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--aws", action="store_true", help="read the local AWS that the environment names")
     parser.add_argument("--production", action="store_true", help="serve the page of hookchain serve, by password")
     options = parser.parse_args(arguments)
-    passwords = page_passwords(os.environ) if options.production else None
+    # No value: the page does not exist.
+    passwords = tuple(split_values(secret_text(PAGE_PASSWORD, os.environ) or "")) if options.production else None
 
     async def run() -> None:
         await serve(

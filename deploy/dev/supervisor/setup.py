@@ -35,6 +35,7 @@ from deploy.secrets.values import (
     random_text,
     random_values,
     secret_doubts,
+    secret_text,
     signing_secrets,
 )
 from deploy.terminal.command_line import CommandParser, HelpText
@@ -42,8 +43,8 @@ from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at
 from shared.logs import SEVERITIES
-from shared.secrets import from_environment, from_folder, variable_name
-from shared.settings import DEFAULT_STATE, read_settings
+from shared.secrets import variable_name
+from shared.settings import DEFAULT_STATE
 from shared.templating.template import is_template
 
 _DESCRIPTION: Final = """\
@@ -273,9 +274,8 @@ class Setup:
     @property
     def secret_texts(self) -> dict[str, str]:
         """The values of the secrets by their variables, from the place that the functions read first."""
-        readers = from_folder(read_settings(self.environ).secrets_folder), from_environment(self.environ)
         names = secrets_needed(self.configuration.slices)
-        found = {name: next((text for read in readers if (text := read(name)) is not None), None) for name in names}
+        found = {name: secret_text(name, self.environ) for name in names}
         return as_variables({name: text for name, text in found.items() if text is not None})
 
     @property
@@ -311,8 +311,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
             ".env."
         )
     names = secrets_needed(configuration.slices)
-    readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
-    found = find_missing(names, readers)
+    found = find_missing(names, environ)
     needed = [need for need in needs(configuration.slices, environ) if need.name in found.missing]
     ours = [need.name for need in needed if not need.is_credential]
     fitting = {need.name: random_text(need.schemes) for need in needed if need.is_signing_key}
@@ -349,11 +348,10 @@ def _set_up_production(
         rule = "must be your own; only the example was found"
         raise NotReady(f"configuration: {rule}. Write {checkout.OWN_CONFIG}, or name another file with --config")
     configuration = load_configuration(chosen, folders.root, is_production=True)
-    readers = (from_folder(read_settings(environ).secrets_folder), from_environment(environ))
     needed = [need for need in needs(configuration.slices, environ) if not need.is_optional]
     names = [need.name for need in needed]
-    has_page = any(read(PAGE_PASSWORD) is not None for read in readers)
-    found = find_missing([*names, PAGE_PASSWORD] if has_page else names, readers)
+    has_page = secret_text(PAGE_PASSWORD, environ) is not None
+    found = find_missing([*names, PAGE_PASSWORD] if has_page else names, environ)
     unset = [need for need in needed if need.name in found.missing]
     doubts = secret_doubts(options.env_file, names, environ)
     if faults := [*_production_faults(options, configuration.slices, environ, doubts, unset)]:

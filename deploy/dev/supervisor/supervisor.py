@@ -112,11 +112,12 @@ def _run(options: Options, began: float, find_warnings: FindWarnings) -> None:
     if options.platform == "aws":
         environments.find_tools()
     running_dev.require_free(options.port_base, running_dev.is_free, running_dev.owner_of, options.command)
+    warnings: Sequence[str] = ()
     if options.production:
         state_folder.require_undamaged(options.state)
     else:
         state_folder.require_development(options.state)
-    warnings = state_folder.set_aside_damaged(options.state, time.time())
+        warnings = state_folder.set_aside_damaged(options.state, time.time())
     state_folder.require_known_files(options.state, options.command)
     folders = make_folders(options, checkout.ROOT)
     with ReaperLink(folders.sockets) as link:

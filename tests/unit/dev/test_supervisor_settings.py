@@ -22,7 +22,6 @@ from deploy.config.running_dev import PortsTaken, ports_from, require_free
 from deploy.dev.supervisor import supervisor
 from deploy.dev.supervisor.setup import Options, parse_options
 from deploy.secrets.values import WeakSecret, find_missing
-from shared.secrets import from_environment
 
 # Options
 
@@ -220,8 +219,8 @@ def test_a_shell_reads_from_dotenv_what_dev_reads(tmp_path: Path, value: str) ->
 
 
 def test_every_weak_secret_is_named_and_none_is_shown() -> None:
-    readers = (from_environment({"ONE": "changeme", "TWO": "", "THREE": "whsec_"}),)
+    environ = {"ONE": "changeme", "TWO": "", "THREE": "whsec_"}
     with pytest.raises(WeakSecret) as fault:
-        find_missing(["one", "two", "three"], readers)
+        find_missing(["one", "two", "three"], environ)
     assert [line.split()[1] for line in str(fault.value).splitlines()] == ["'one'", "'two'", "'three'"]
     assert "changeme" not in str(fault.value)

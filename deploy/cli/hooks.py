@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+
+from pydantic import ValidationError
 
 from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_command
 from deploy.config.configured import Configured, add_configuration, configured
@@ -48,6 +50,9 @@ EXAMPLES: Final = """\
   hookchain hooks apply github --url https://name.example-tunnel.com
   hookchain hooks remove github --platform gcp --yes"""
 IGNORED: Final = {"plan": ("--replace", "--yes"), "remove": ("--replace",)}
+NOT_STORED: Final = (
+    "cannot be removed, because neither the configuration nor the state has `provider`, `secret` and `hook`"
+)
 NO_HOOKS: Final = "no source has `hook`, so there is nothing to register: deploy/README.md#hooks-at-the-provider"
 
 
@@ -121,7 +126,13 @@ async def _run_all(call: Call) -> int:
     async with call.platform.subscriber_stores() as stores:
         rows = await read_rows(stores.documents)
         chosen = _chosen(call, rows)
-        if not chosen:
+        unknown = _rows_without_source(call, rows, chosen)
+        for name, row in unknown.items():
+            report(
+                "hooks", f"{_listed({name: row})}: {NOT_STORED} of {name}. Write them again, and run the command again"
+            )
+            codes.append(NOT_DONE)
+        if not chosen and not unknown:
             print(NO_HOOKS, file=sys.stderr)
         for name, source in chosen.items():
             try:
@@ -146,11 +157,26 @@ def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
     name = call.options.source
     if call.options.action != "remove":
         return hooked_sources(call.configuration, name)
-    remembered = {key: SourceConfig.model_validate(row.settings) for key, row in rows.items() if row.settings}
+    remembered = {key: source for key, row in rows.items() if (source := _stored_source(row))}
     sources = {**remembered, **hooked_sources(call.configuration)}
-    if name is not None and name not in sources:
+    if name is not None and name not in sources and name not in rows:
         return hooked_sources(call.configuration, name)
     return {key: source for key, source in sources.items() if name in (None, key)}
+
+
+def _stored_source(row: Row) -> SourceConfig | None:
+    """Return the source with the row's settings; None if an earlier version stored none, or a later one others."""
+    try:
+        return SourceConfig.model_validate(row.settings) if row.settings else None
+    except ValidationError:
+        return None
+
+
+def _rows_without_source(call: Call, rows: Mapping[str, Row], chosen: Collection[str]) -> dict[str, Row]:
+    """Return the rows whose hooks `remove` should delete, but which lack the settings to do it."""
+    if call.options.action != "remove":
+        return {}
+    return {key: row for key, row in rows.items() if key not in chosen and call.options.source in (None, key)}
 
 
 def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
@@ -286,7 +312,8 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
         for each in allowed:
             if each.overwrites and each.hook:
                 events = "all" if each.hook.events is None else ", ".join(each.hook.events)
-                print(f"  to restore the overwritten hook: URL {printable(each.hook.url)}; event types: {events}")
+                restoration = f"URL {each.hook.url}; event types: {events}"
+                print(printable(f"  to restore the overwritten hook: {restoration}"))
             await registration.apply(each)
     return DONE if len(allowed) == len(changes) else NOT_DONE
 
@@ -302,7 +329,7 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
         return DONE
     for at, remembered in row.hooks.items():
         verb = "delete" if remembered.is_made else "forget"
-        print(f"{name} {at or registration.api.kind.title}: {verb} {remembered.url}")
+        print(printable(f"{name} {at or registration.api.kind.title}: {verb} {remembered.url}"))
     if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
         return NOT_DONE
     async with row.locked():
@@ -448,11 +475,11 @@ async def _print_plan(call: Call, name: str, registration: Registration) -> list
         place = each.at or registration.api.kind.title
         print(f"  {place}: {printable(_change_text(each))}")
         if each.unknown:
-            print(f"  {place}: not known: {each.unknown}.")
+            print(printable(f"  {place}: not known: {each.unknown}."))
             print("  If it is not, events are rejected. To replace the hook and its secret:")
             print(_renewal(call, name, each))
         for step in each.steps:
-            print(f"  {place}: to do by hand: {step}")
+            print(printable(f"  {place}: to do by hand: {step}"))
         for note in each.notes:
             print(f"  {place}: note: {printable(note)}")
     if registration.api.kind.selects_events and any(each.action in ("create", "change") for each in differences):

@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from heapq import nlargest
 from typing import Final
 
 from deploy.cli.command import DONE, EXIT_CODES, NOT_DONE, add_since, parser, run_command
@@ -12,6 +14,7 @@ from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
 from deploy.terminal.output import count_of, printable
+from deploy.terminal.progress import PassingLine
 from functions.notify.recovery.kind import MissedEvent
 from functions.notify.recovery.recovery import (
     HasEvent,
@@ -32,13 +35,17 @@ from shared.ports import Bus
 from shared.times import rfc3339
 
 MAX_PRINTED: Final = 20
+MAX_ANSWERS: Final = 10_000
+"""A listing ends after so many answers of the provider, which may have a million events: one that never ends its list
+would keep the command busy for ever."""
 DETAILS: Final = """\
 A source needs `recover: {secret: NAME}` in the configuration. The sweep of a deployment recovers what fails from then
 on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Airtable for 7 days,
 Square for 28 days and Stripe for 30 days.
 
 It prints what it found, and asks before it hands the events to `receive`. An event that had arrived before is not
-delivered again."""
+delivered again. It reads at most 10,000 answers of the provider, the newest events first; a shorter --since needs
+fewer."""
 EXAMPLES: Final = """\
   hookchain recover github --since 3d --dry-run
   hookchain recover github --since 3d --platform gcp --yes"""
@@ -94,15 +101,18 @@ async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
             return state.reader.event(event_id) is not None
 
         listing = _listing(call, settings, fetch, token, reads_each_event=False)
-        missed_events: list[MissedEvent] = []
+        count = 0
+        newest: list[MissedEvent] = []
         async for answer in _answers(listing):
-            missed_events += await without_arrived(answer.missed_events, settings, has_event)
-        _print(listing, missed_events)
+            missed_events = await without_arrived(answer.missed_events, settings, has_event)
+            count += len(missed_events)
+            newest = nlargest(MAX_PRINTED, [*newest, *missed_events], key=lambda event: event.happened_at)
+        _print(listing, count, newest)
         if call.options.dry_run:
             return DONE
-        if not missed_events:
-            return NOT_DONE if listing.unreadable_count else DONE
-        if not _is_confirmed(call, len(missed_events)):
+        if not count:
+            return NOT_DONE if _is_incomplete(listing) else DONE
+        if not _is_confirmed(call, count):
             return NOT_DONE
         async with state.bus() as bus:
             listing = _listing(call, settings, fetch, token, reads_each_event=True)
@@ -117,28 +127,38 @@ def _listing(call: Call, settings: RecoverySettings, fetch: Fetch, token: str, *
 
 
 async def _answers(listing: Listing) -> AsyncIterator[ReadAnswer]:
-    """Yield the answer to each request until none is left. Raises CommandError."""
-    while listing.requests:
+    """Yield the answer to each request until none is left, and show how many there were. Raises CommandError."""
+    line = PassingLine(sys.stderr)
+    for count in range(MAX_ANSWERS):
+        if not listing.requests:
+            break
+        line.show(f"{listing.settings.source}: {count_of(count, 'answer')} of {listing.settings.kind.title} read")
         try:
             answer = await listing.read_next(time.time())
         except ProviderFault as fault:
+            line.clear()
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
             raise CommandError(f"{listing.settings.source}: {fault}{again}") from fault
         yield answer
         listing.finish(answer)
+    line.clear()
 
 
-def _print(listing: Listing, missed_events: Sequence[MissedEvent]) -> None:
+def _is_incomplete(listing: Listing) -> bool:
+    return listing.unreadable_count > 0 or bool(listing.requests)
+
+
+def _print(listing: Listing, count: int, newest: Sequence[MissedEvent]) -> None:
     settings = listing.settings
     kind = settings.kind
     which = f"of {kind.title} that have not arrived" if kind.lists_all else f"that {kind.title} could not deliver"
-    print(f"{settings.source}: {count_of(len(missed_events), 'event')} {which}")
-    newest_first = sorted(missed_events, key=lambda event: -event.happened_at)
-    for event in newest_first[:MAX_PRINTED]:
+    print(f"{settings.source}: {count_of(count, 'event')} {which}")
+    for event in newest:
         rejection = f"  rejected with {event.rejected_status}" if event.rejected_status else ""
         print(printable(f"  {rfc3339(event.happened_at)[:19]}Z  {event.type}  {event.id}{rejection}"))
-    if len(missed_events) > MAX_PRINTED:
-        print(f"  and {len(missed_events) - MAX_PRINTED:,} older ones")
+    if count > len(newest):
+        print(f"  and {count - len(newest):,} older ones")
+    _print_rest(listing)
     if listing.rejected_count:
         rejected = count_of(listing.rejected_count, "event")
         print(f"  {rejected} that the source rejected: not recovered without --include-rejected")
@@ -146,6 +166,12 @@ def _print(listing: Listing, missed_events: Sequence[MissedEvent]) -> None:
         unreadable = count_of(listing.unreadable_count, "event")
         again = "deliver it again" if listing.unreadable_count == 1 else "deliver them again"
         print(f"  {unreadable} in an unknown form: {again} in the settings of the provider")
+
+
+def _print_rest(listing: Listing) -> None:
+    """Print that the listing ended at its limit, if it did."""
+    if listing.requests:
+        print(f"  {listing.settings.kind.title} lists more than {MAX_ANSWERS:,} answers; the rest was not read")
 
 
 def _is_confirmed(call: Call, count: int) -> bool:
@@ -165,4 +191,5 @@ async def _publish(listing: Listing, has_event: HasEvent, bus: Bus) -> int:
     print(f"{listing.settings.source}: {count_of(recovered_count, 'event')} recovered. {note}.")
     for event in too_large:
         print(f"  {printable(event.id)} is too large for the bus: deliver it again in the settings of the provider")
-    return NOT_DONE if too_large or listing.unreadable_count else DONE
+    _print_rest(listing)
+    return NOT_DONE if too_large or _is_incomplete(listing) else DONE

@@ -88,7 +88,8 @@ class ApiRequest(NamedTuple):
 class MissedEvent(NamedTuple):
     """An event that the provider could not deliver.
 
-    id                the provider's own id, the same for all attempts
+    id                the provider's own id, the same for all attempts. After a redelivery that failed, a space and the
+                      redelivery's id follow it
     happened_at       Unix seconds
     rejected_status   the status with which receive rejected the event; None if receive did not reject it
     webhook_request   the request for receive; None if it is not read yet, or if the provider delivers the event again

@@ -206,6 +206,11 @@ class Listing:
                 self.requests.pop()
             raise ProviderFault(f"{kind.title} answered {request.answer_kind} in an unknown form") from error
 
+    def is_repeat(self, event: MissedEvent) -> bool:
+        """Return whether the provider was asked before to deliver the event again."""
+        provider_id, _, redelivery_id = event.id.partition(" ")
+        return bool(redelivery_id) and provider_id in self.handled
+
     def _select(self, items: Sequence[ListItem]) -> ReadAnswer:
         """Return the events that are not handled yet, and the requests."""
         missed_events: list[MissedEvent] = []
@@ -429,8 +434,8 @@ class Recovery:
                 if isinstance(fault, ProviderFault) and fault.is_of_place:
                     continue
                 break
+            recovered += [event for event in publication.recovered if not listing.is_repeat(event)]
             listing.finish(answer)
-            recovered += publication.recovered
             for event in publication.too_large:
                 detail = f"the event {event.id} is too large for the bus; deliver it again in the provider's settings"
                 _log("ERROR", "recovery failed", source=listing.settings.source, detail=detail)

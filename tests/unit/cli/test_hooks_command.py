@@ -9,7 +9,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -409,6 +409,28 @@ def test_a_source_without_its_hook_setting_is_not_forgotten(world: World, comman
     assert "there is no source 'github'" in command.error
 
 
+@pytest.mark.parametrize("stored", [{}, {"provider": "of a later version", "hook": {"token": "t", "later": 1}}])
+def test_a_hook_whose_settings_are_not_stored_is_removed_once_the_configuration_has_them(
+    world: World, command: Command, stored: JsonObject
+) -> None:
+    world("apply", "github", "--yes")
+    world("apply", "stripe", "--yes")
+    with closing(LocalDocuments(world.env_file.parent / "state" / FILE_NAME)) as documents:
+        row = RUN(registration.read_rows(documents))["github"]
+        row.settings = stored
+        RUN(row.unlock())
+    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    lacks = "github acme/shop: cannot be removed, because neither the configuration nor the state has"
+    command("hooks", "remove", "github", code=1)
+    assert lacks in command.error
+    command("hooks", "remove", "--yes", code=1)
+    assert lacks in command.error
+    assert (len(world.github.hooks), len(world.stripe.hooks)) == (1, 0)
+    world.config_file.write_text(CONFIG, encoding="utf-8")
+    world("remove", "github", "--yes")
+    assert not world.github.hooks
+
+
 @pytest.mark.parametrize("source", PROVIDERS)
 def test_the_hooks_of_removed_sources_are_removed_without_them(world: World, command: Command, source: str) -> None:
     world("apply", source, "--yes")
@@ -678,7 +700,7 @@ def test_what_gitlab_disabled_is_noted(world: World) -> None:
 
 
 def test_the_only_slot_of_a_bot_is_overwritten_only_by_its_url(world: World, answer: Callable[[str], None]) -> None:
-    theirs: JsonObject = {"url": FOREIGN, "allowed_updates": ["message"], "secret_token": "theirs"}
+    theirs: JsonObject = {"url": FOREIGN, "allowed_updates": ["message", "x\x1b[31m"], "secret_token": "theirs"}
     world.telegram.hooks["webhook"] = {**theirs}
     answer("y")
     assert f"it belongs to {FOREIGN}" in world("plan", "telegram", code=3)
@@ -687,7 +709,7 @@ def test_the_only_slot_of_a_bot_is_overwritten_only_by_its_url(world: World, ans
     world("apply", "telegram", "--yes", "--replace", OWN, code=1)
     assert world.telegram.hooks["webhook"] == theirs
     output = world("apply", "telegram", "--yes", "--replace", FOREIGN)
-    assert f"to restore the overwritten hook: URL {FOREIGN}; event types: message" in output
+    assert f"to restore the overwritten hook: URL {FOREIGN}; event types: message, x [31m" in output
     assert world.only_hook(world.telegram)[1]["url"] == f"{URL}/telegram"
     world.telegram.hooks["webhook"]["url"] = FOREIGN
     world("remove", "telegram", "--yes")

@@ -131,6 +131,13 @@ def test_an_event_in_an_unknown_form_is_counted_and_the_others_are_recovered(dep
     assert line in deployment("pay", "--yes", code=1)
 
 
+def test_a_listing_ends_at_a_limit_and_says_so(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recover, "MAX_ANSWERS", 1)
+    rest = "GitHub lists more than 1 answers; the rest was not read"
+    assert rest in deployment("github", "--dry-run")
+    assert rest in deployment("github", code=1)
+
+
 def test_without_consent_nothing_is_recovered(deployment: Deployment, answer: Callable[[str], None]) -> None:
     assert "Nothing was recovered. To do it, add --yes." in deployment("github", code=1)
     answer("n")

@@ -243,8 +243,8 @@ async def test_where_the_token_may_write_the_provider_delivers_again(capsys: pyt
 
 
 @pytest.mark.parametrize(("status", "delivered"), [(502, ["guid-0"]), (422, [])])
-async def test_a_redelivery_that_failed_is_asked_for_again_unless_it_was_rejected(
-    status: int, delivered: list[str]
+async def test_a_redelivery_that_failed_is_asked_for_again_unless_it_was_rejected_and_counts_once(
+    status: int, delivered: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = await started(CONFIGURATION.replace("acme/shop]", "acme/shop], redeliver: true"))
     await world.github.send(issue(1), is_lost=True)
@@ -258,6 +258,7 @@ async def test_a_redelivery_that_failed_is_asked_for_again_unless_it_was_rejecte
     for _ in range(3):
         await world.recover(EVERY_SECONDS)
     assert world.delivered == delivered
+    assert sum(int(str(line["recovered"])) for line in lines(capsys, "recovered")) == 1
 
 
 async def test_only_the_types_that_routes_take_are_recovered() -> None:

@@ -8,19 +8,21 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import uvloop
 
+from functions.notify.hook_expiry import PARTITION
+from shared.cloud.kept_by_key import DocumentRecords
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
+from shared.store_ports import Kept
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
 from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, sealer_of
@@ -28,7 +30,7 @@ from tests.bench.configurations import ENVIRON
 from tests.bench.folders import new_folder
 from tests.bench.load import http_post, read_answer
 from tests.bench.pipe import NOTHING
-from tests.bench.receivers import arrival_times
+from tests.bench.receivers import LISTED_EVENTS, WANTED_TYPE, arrival_times, counts
 from tests.bench.rows import TROUBLES
 from tests.bench.run import Run
 from tests.bench.tree import Tree
@@ -37,6 +39,7 @@ from tests.ports import free_port
 from tests.processes import Request, started
 from tests.stack import Stack, running
 
+Result = TypeVar("Result")
 QUIET_PER_SECOND: Final = 16.0
 ALONE_EVENTS: Final = 200
 BESIDE_EVENTS: Final = 224
@@ -63,6 +66,26 @@ QUIET: Final = '  quiet: {webhook: {url: "http://127.0.0.1:QUIET/ok", allow_priv
 TO_SUBSCRIBERS: Final = "  customers: {subscribers: {tenant: data.who}}\n"
 FETCH: Final = '{fetch: {url: "http://127.0.0.1:LOUD/API", into: data.more, allow_private: true, timeout: 30s}}'
 ROWS: Final = "{driver: postgresql, host: 127.0.0.1, port: DATABASE, database: postgres, user: app, table: orders"
+BASE: Final = "appAbCdEfGhIjKlMn"
+RETRIED: Final = (
+    '  quiet: {webhook: {url: "http://127.0.0.1:QUIET/again", allow_private: true}, retry: [2s, 2s], breaker: off}\n'
+)
+RECOVERING: Final = f"""\
+  lost:
+    provider: stripe
+    secret: shop-key
+    recover: {{secret: api-key, api: "http://127.0.0.1:LOUD/lists", ALLOWED}}
+  unread:
+    provider: github
+    secret: shop-key
+    recover: {{secret: api-key, repositories: acme/shop, api: "http://127.0.0.1:LOUD/mute", ALLOWED}}
+  expiring:
+    provider: airtable
+    secret: base-key
+    hook: {{token: api-key, at: {BASE}, renew: true, api: "http://127.0.0.1:LOUD/mute", ALLOWED}}
+""".replace("ALLOWED", "allow_private: true")
+RECOVERED_EVENTS: Final = 720
+"""They take 45 s, in which the recovery runs twice."""
 LIMITED: Final = "{url: 'http://127.0.0.1:QUIET/ok', allow_private: true}, rate: 100/s, per: data.who"
 HOSTILE: Final = ("mute", "drip", "fail", "refuse", "close", "slow", "away")
 
@@ -81,6 +104,7 @@ class Trouble:
     second_route  the steps of a route that quiet events take too while the trouble lasts
     events        the number of loud ones; None: as many as the flood has in its time
     endpoints     of the tenant `noisy`, where the destination is `customers`
+    recovering    sources with `recover` and `renew`, for which a `hookchain dev` of its own is started
     """
 
     destinations: str
@@ -90,17 +114,20 @@ class Trouble:
     events: int | None = 300
     per_second: float = 100.0
     endpoints: int = 0
+    recovering: str = ""
 
     def configuration(self, ports: Mapping[str, int]) -> str:
-        quiet_to = "quiet" if QUIET in self.destinations else self.to
+        quiet_to = "quiet" if "  quiet: " in self.destinations else self.to
         routes = [
             f"  - {{name: loud, from: loud, steps: [{self.steps}], to: [{self.to}]}}",
             f"  - {{name: quiet, from: quiet, to: [{quiet_to}]}}",
         ]
         if self.second_route:
             routes.append(f"  - {{name: both, from: quiet, types: [both], steps: [{self.second_route}], to: loud}}")
+        if self.recovering:
+            routes.append(f"  - {{name: recovered, from: [lost, unread], types: [{WANTED_TYPE}, push], to: loud}}")
         section = "subscribers: {allow_private: true, allow_http: true, limits: {endpoints: 10000}}\n"
-        text = HEAD + (section if self.endpoints else "") + "destinations:\n" + self.destinations
+        text = HEAD + self.recovering + (section if self.endpoints else "") + "destinations:\n" + self.destinations
         text += "\n".join(["routes:", *routes, ""])
         for name, port in ports.items():
             text = text.replace(name, str(port))
@@ -123,6 +150,7 @@ SCENARIOS: Final[Mapping[str, Trouble]] = {
     "flood": Trouble(QUIET + _webhook("ok"), events=None, per_second=0),
     "mail": Trouble(QUIET + _MAIL),
     "sql": Trouble(QUIET + _SQL),
+    "recovery": Trouble(RETRIED + _webhook("ok"), recovering=RECOVERING),
     "key": Trouble(f"  crm: {{webhook: {LIMITED}}}\n", "crm", events=None, per_second=150),
 }
 assert SCENARIOS.keys() == TROUBLES.keys()
@@ -258,11 +286,9 @@ def _measure_part(run: Run, name: str, trouble: Trouble) -> None:
     part = f"neighbours-{name}"
     if part not in run.parts:
         return
-    measure = {"writes": _writes, "slow": _slow}.get(name, _beside)
     for _, tree in run.rounds_of(part, 1):
         try:
-            with _world(tree, trouble) as world, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                figures = runner.run(measure(world, trouble))
+            figures = _figures(tree, name, trouble)
         except (RuntimeError, OSError, TimeoutError, subprocess.SubprocessError) as error:
             run.faults[part] = f"{type(error).__name__}: {error}"
             run.clear()
@@ -274,6 +300,37 @@ def _measure_part(run: Run, name: str, trouble: Trouble) -> None:
 
 Figures = Mapping[str, tuple[float, str]]
 """A value and its note for each row, by what the row's name has after that of the part."""
+Delays = tuple[Sequence[float], int]
+"""How long the quiet events took, sorted, and how many of them were lost or came twice."""
+
+
+def _figures(tree: Tree, name: str, trouble: Trouble) -> Figures:
+    if trouble.recovering:
+        return _beside_recovery(tree, trouble)
+    measure = {"writes": _writes, "slow": _slow}.get(name, _beside)
+    with _world(tree, trouble) as world:
+        return _run(measure(world, trouble))
+
+
+def _run(measuring: Coroutine[None, None, Result]) -> Result:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(measuring)
+
+
+def _beside_recovery(tree: Tree, trouble: Trouble) -> Figures:
+    """Measure without the recovering sources, and with them from the first sweep on."""
+    with _world(tree, replace(trouble, recovering="")) as world:
+        alone = _run(_quiet_delays(world, ALONE_EVENTS))
+    with _world(tree, trouble) as world:
+        beside = _run(_quiet_delays(world, RECOVERED_EVENTS))
+        pages = sum(path.startswith("v1/events") for path in counts(world.ports["LOUD"]))
+    return _compared(alone, beside, f"pages of {LISTED_EVENTS} events that the provider listed: {pages}")
+
+
+async def _quiet_delays(world: World, count: int) -> Delays:
+    sender = Sender(world.stack.base)
+    await sender.send("quiet", WARM_UP_EVENTS, 2 * QUIET_PER_SECOND)
+    return await world.delays(sender, await sender.send("quiet", count, QUIET_PER_SECOND))
 
 
 async def _beside(world: World, trouble: Trouble) -> Figures:
@@ -283,24 +340,29 @@ async def _beside(world: World, trouble: Trouble) -> Figures:
         delivered = await _capacity(world, sender)
         per_second, capacity = FLOOD * delivered, f"; `make dev` delivers {delivered:.0f}/s"
     await sender.send("quiet", WARM_UP_EVENTS, 2 * QUIET_PER_SECOND)
-    alone, wrong_alone = await world.delays(sender, await sender.send("quiet", ALONE_EVENTS, QUIET_PER_SECOND))
+    alone = await world.delays(sender, await sender.send("quiet", ALONE_EVENTS, QUIET_PER_SECOND))
     async with asyncio.TaskGroup() as group:
         seconds = BESIDE_EVENTS / QUIET_PER_SECOND
         count = int(per_second * seconds) if trouble.events is None else trouble.events
         group.create_task(sender.send("loud", count, per_second))
         kind = "both" if trouble.second_route else "order"
         ids = await sender.send("quiet", BESIDE_EVENTS, QUIET_PER_SECOND, kind)
-    beside, wrong = await world.delays(sender, ids)
-    p50_limit = max(5 * statistics.median(alone), 0.25)
-    p50, p99 = (f"{before:.3f} → {after:.3f} s" for before, after in zip(_ranks(alone), _ranks(beside), strict=True))
+    beside = await world.delays(sender, ids)
     rejected = dict.fromkeys(("quiet", "loud"), 0)
     for (source, status), times in sender.statuses.items():
         rejected[source] += times if status != 200 else 0
     answers = f"quiet posts without a 200: {rejected['quiet']}, loud ones: {rejected['loud']} of {count}{capacity}"
+    return _compared(alone, beside, answers)
+
+
+def _compared(alone: Delays, beside: Delays, note: str) -> Figures:
+    ranks_alone, ranks_beside = _ranks(alone[0]), _ranks(beside[0])
+    p50_limit = max(5 * ranks_alone[0], 0.25)
+    p50, p99 = (f"{before:.3f} → {after:.3f} s" for before, after in zip(ranks_alone, ranks_beside, strict=True))
     return {
-        "": (_ranks(beside)[1] - _ranks(alone)[1], p99),
-        "-p50": (_ranks(beside)[0] / p50_limit, p50),
-        "-wrong": (wrong_alone + wrong, answers),
+        "": (ranks_beside[1] - ranks_alone[1], p99),
+        "-p50": (ranks_beside[0] / p50_limit, p50),
+        "-wrong": (alone[1] + beside[1], note),
     }
 
 
@@ -354,8 +416,12 @@ def _world(tree: Tree, trouble: Trouble) -> Iterator[World]:
         config = trouble.configuration(ports)
         # To a server that takes connections and never greets: the receiver waits for a request.
         environ = {**ENVIRON, "PYTHONPATH": str(tree.root), "SMTP_URL": f"smtp://127.0.0.1:{ports['LOUD']}"}
+        environ |= {"API_KEY": "a-token-of-the-benchmark", "BASE_KEY": "YS1rZXktb2YtdGhlLWJlbmNobWFyaw=="}
         arguments = ["--send-mail"] if "email:" in config else []
-        dev = stack.enter_context(running(new_folder(), config, environ, arguments, root=tree.root))
+        folder = new_folder()
+        if trouble.recovering:
+            asyncio.run(_keep_overdue_tasks(folder / "state"))
+        dev = stack.enter_context(running(folder, config, environ, arguments, root=tree.root))
         if trouble.endpoints:
             asyncio.run(_keep_endpoints(dev.state, trouble.endpoints, ports))
         yield World(dev, ports)
@@ -375,6 +441,19 @@ def _locked_table() -> Iterator[int]:
                 yield int(url.rpartition(":")[2].partition("/")[0])
             finally:
                 holder.kill()
+
+
+async def _keep_overdue_tasks(state: Path) -> None:
+    """Keep records by which the first sweep asks for a day's missed events, and renews a hook that expires soon."""
+    state.mkdir(mode=0o700)
+    now = time.time()
+    with contextlib.closing(DocumentRecords(LocalDocuments(state / "records.db", "records"))) as records:
+        kept = Kept(json.dumps({"run_at": now - 3_600, "complete_at": now - 86_400}), now + 86_400)
+        for source in ("lost", "unread"):
+            await records.change(f"recover:{source}", now, lambda _: (None, kept))
+    with contextlib.closing(LocalDocuments(state / FILE_NAME)) as documents:
+        hook = {"id": "ach1", "expires_at": now + 86_400}
+        await documents.write(PARTITION, "expiring", json.dumps({"hooks": {BASE: hook}}))
 
 
 async def _keep_endpoints(state: Path, count: int, ports: Mapping[str, int]) -> None:

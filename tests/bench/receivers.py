@@ -2,8 +2,10 @@
 
 The first part of the path decides on the answer: at once (`/ok/…`, `/fail/…` with 500, `/away/…` with 503), after a
 second (`/slow/…`) or 1.5 (`/late/…`), a byte a second (`/drip/…`), never (`/mute/…`), or the connection closes
-(`/close/…`). `/counts` has the number of different deliveries for each of the rest. `/times` has the times at which
-each event arrived, by the id in its body: seconds of the monotonic clock, which all processes of a machine share.
+(`/close/…`). `/again/…` answers the first request of an event with 503, and notes only those after it. `/lists/…` is
+Stripe's list of events, which always has more pages. `/counts` has the number of different deliveries for each of the
+rest. `/times` has the times at which each event arrived, by the id in its body: seconds of the monotonic clock, which
+all processes of a machine share.
 """
 
 import asyncio
@@ -20,6 +22,11 @@ SLOW_SECONDS: Final = 1.0
 DRIP_SECONDS: Final = 1.0
 EVENT_ID: Final = re.compile(rb"(?:quiet|loud)-[0-9]+")
 """The ids of events whose arrivals are noted."""
+LISTED_EVENTS: Final = 100
+"""On a page. A tenth of them is wanted."""
+WANTED_TYPE: Final = "invoice.paid"
+_LISTED_AGE_SECONDS: Final = 600
+_TEXT: Final = "x" * 1_500
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 _AFTER_SECONDS: Final = {"ok": 0.0, "slow": SLOW_SECONDS, "late": 1.5}
 _REJECTIONS: Final = {"fail": b"500 Internal Server Error", "away": b"503 Service Unavailable"}
@@ -28,6 +35,7 @@ _REJECTIONS: Final = {"fail": b"500 Internal Server Error", "away": b"503 Servic
 class Receivers(asyncio.Protocol):
     ids: Final[dict[str, set[bytes]]] = defaultdict(set)
     times: Final[dict[str, list[float]]] = defaultdict(list)
+    refused: Final[set[str]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -53,8 +61,13 @@ class Receivers(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text))
             return
         self.ids["/".join(rest)].add(_header(head, b"webhook-id"))
-        if event_id := EVENT_ID.search(body):
-            self.times[event_id[0].decode()].append(time.monotonic())
+        found_id = EVENT_ID.search(body)
+        event_id = found_id[0].decode() if found_id else ""
+        if kind == "again":
+            kind = "ok" if event_id in self.refused else "away"
+            self.refused.add(event_id)
+        if event_id and kind != "away":
+            self.times[event_id].append(time.monotonic())
         self._answer(kind)
 
     def _answer(self, kind: str) -> None:
@@ -65,6 +78,8 @@ class Receivers(asyncio.Protocol):
             asyncio.get_running_loop().call_later(_AFTER_SECONDS[kind], self._transport.write, _ANSWER)
         elif kind in _REJECTIONS:
             self._transport.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\n\r\n" % _REJECTIONS[kind])
+        elif kind == "lists":
+            self._transport.write(_page(len(self.ids)))
         elif kind == "close":
             self._transport.close()
         elif kind == "drip":
@@ -74,6 +89,23 @@ class Receivers(asyncio.Protocol):
         if at < len(_ANSWER) and not self._transport.is_closing():
             self._transport.write(_ANSWER[at : at + 1])
             asyncio.get_running_loop().call_later(DRIP_SECONDS, self._drip, at + 1)
+
+
+def _page(number: int) -> bytes:
+    """Return the answer that has this page of Stripe's list."""
+    created = int(time.time()) - _LISTED_AGE_SECONDS
+    events = [
+        {
+            "id": f"evt_{number}_{index}",
+            "object": "event",
+            "created": created,
+            "type": "charge.updated" if index % 10 else WANTED_TYPE,
+            "data": {"object": {"description": _TEXT}},
+        }
+        for index in range(LISTED_EVENTS)
+    ]
+    body = json.dumps({"object": "list", "data": events, "has_more": True}).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def counts(port: int) -> dict[str, int]:

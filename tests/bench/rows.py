@@ -78,6 +78,7 @@ TROUBLES: Final = {
     "flood": "a source sends 1.5 times what `make dev` delivers",
     "mail": "an SMTP server that never answers gets 300 mails",
     "sql": "300 rows go to a table that is locked",
+    "recovery": "each event is retried once; `recover` lists pages of events, and the API of `renew` is mute",
     "key": "a key of `per` gets 150 events/s, its rate is 100/s; the others are ten keys",
 }
 """What each part of the group `neighbours` does beside a sender of few events to a healthy receiver."""

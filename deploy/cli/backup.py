@@ -73,20 +73,20 @@ def _restore(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         raise CommandError(f"{options.file} does not exist")
     aside = state.with_name(f"{state.name}.before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
-    with (
-        locked(state, "hookchain restore FILE"),
-        tempfile.TemporaryDirectory(prefix=f".{state.name}-", dir=state.parent) as work,
-    ):
+    # On the same disk as the state. The state folder is made only for a file that is a backup.
+    folder = next(each for each in state.parents if each.is_dir())
+    with tempfile.TemporaryDirectory(prefix=f".{state.name}-", dir=folder) as work:
         restored = Path(work, "state")
         restored.mkdir(mode=0o700)
         manifest = backups.read_backup(options.file, restored)
-        print(f"The state of {rfc3339(manifest.created_at)}")
-        _forget_again(restored, backups.forgotten_since(state, manifest.created_at))
-        _print_repeats(state, restored)  # without what is forgotten
-        if not (state / LEDGER).is_file():
-            print("The old state is gone: repeat each `hookchain forget` since then.")
-        backups.pause(restored, manifest, now)
-        backups.put_in_place(restored, state, aside)
+        with locked(state, "hookchain restore FILE"):
+            print(f"The state of {rfc3339(manifest.created_at)}")
+            _forget_again(restored, backups.forgotten_since(state, manifest.created_at))
+            _print_repeats(state, restored)  # without what is forgotten
+            if not (state / LEDGER).is_file():
+                print("The old state is gone: repeat each `hookchain forget` since then.")
+            backups.pause(restored, manifest, now)
+            backups.put_in_place(restored, state, aside)
     if aside.exists():
         print(f"The old state is kept in {aside}. Delete it when you do not need it any more.")
     print(f"Secrets that it needs: {', '.join(manifest.secrets) or 'none'}")

@@ -2,11 +2,12 @@
 
 import argparse
 import os
-import shlex
+import re
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from deploy.cli.dev import find_warnings
 from deploy.cli.main import COMMANDS
@@ -50,6 +51,9 @@ def main(arguments: list[str]) -> int:
     parser = _parser(environ)
     chosen = parser.parse_args(arguments)
     if chosen.install:
+        for name in PATHS:
+            if not str(getattr(chosen, name)).isprintable():
+                parser.error(f"{_option(name)}: must have no line break or control character in a unit")
         return install(chosen, parser.given(arguments))
     if env_file != checkout.ROOT / ".env" and not env_file.is_file():
         parser.error(f"--env-file: must be a file that exists; got {str(env_file)!r}")
@@ -133,19 +137,38 @@ def systemd_unit(chosen: argparse.Namespace, given: Collection[str]) -> str:
     if chosen.listen:
         host, port = chosen.listen
         named["listen"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    command = [str(Path(sys.executable).parent / "hookchain"), "serve"]
+    # systemd replaces no variable in the path of the program, so `$` stands there for itself.
+    program = _unit_word(str(Path(sys.executable).parent / "hookchain")).replace("$$", "$")
+    command = [program, "serve"]
     for name, value in {**INSTALLED, **named}.items():
         is_path = name in PATHS and value != "none"
-        command += [_option(name), str(Path(value).absolute()) if is_path else value]
+        command += [_option(name), _unit_word(str(Path(value).absolute()) if is_path else value)]
     needs_low_port = chosen.listen is not None and chosen.listen[1] < 1024
     return UNIT_TEMPLATE.read_text(encoding="utf-8").format(
-        root=checkout.ROOT,
+        root=_without_specifiers(str(checkout.ROOT)),
+        documentation=_without_specifiers(quote(f"{checkout.ROOT}/deploy/serve/README.md")),
         user="hookchain",
-        command=shlex.join(command),
+        command=" ".join(command),
         stop_seconds=STOP_SECONDS,
         timeout_stop_seconds=TIMEOUT_STOP_SECONDS,
         capabilities="CAP_NET_BIND_SERVICE" if needs_low_port else "",
     )
+
+
+def _unit_word(text: str) -> str:
+    """Return one word of a command line as systemd reads it: with escapes of C, specifiers and variables.
+
+    https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html#Command%20lines
+    """
+    if re.fullmatch(r"[\w@+=:,./-]+", text):
+        return text
+    escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("$", "$$")
+    return f'"{_without_specifiers(escaped)}"'
+
+
+def _without_specifiers(text: str) -> str:
+    """Return the text as a unit has it: `%n` stands for the unit's name, and `%%` for a percent sign."""
+    return text.replace("%", "%%")
 
 
 def _option(name: str) -> str:

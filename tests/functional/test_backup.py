@@ -204,6 +204,13 @@ def test_another_file_is_rejected_and_the_state_stays(tmp_path: Path, content: b
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "state"]
 
 
+def test_another_file_makes_no_state_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"not a backup")
+    with pytest.raises(AssertionError, match="must be a whole backup"):
+        hookchain(tmp_path / "new" / "state", "restore", str(tmp_path / "file"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize("target", ["state", "pipe"])
 def test_a_backup_replaces_nothing_but_a_file(tmp_path: Path, target: str) -> None:
     (tmp_path / "state").mkdir(mode=0o700)

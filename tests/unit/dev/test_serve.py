@@ -320,11 +320,28 @@ def test_the_unit_has_the_stop_the_places_and_no_right_that_it_does_not_need() -
     assert "serve --config /etc/hookchain/hookchain.yaml --env-file /etc/hookchain/hookchain.env --state /var/" in text
     assert "CapabilityBoundingSet=\n" in text
     tls = unit("--listen", "[::]:443", "--tls-certificate", "pem", "--tls-key", "/key", "--state=/srv/state")
-    more = f"--state /srv/state --tls-certificate {Path.cwd()}/pem --tls-key /key --listen '[::]:443'\n"
+    more = f'--state /srv/state --tls-certificate {Path.cwd()}/pem --tls-key /key --listen "[::]:443"\n'
     assert more in tls
     assert "--port-base 9000 --log-level WARNING\n" in unit("--port-base=9000", "--log-level", "warn")
     assert "serve --config /srv/x.yaml --env-file" in unit("--conf", "/srv/x.yaml")
     assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in tls
+
+
+ODD: Final = """/srv/100%n of $HOME's "state\\x"""
+
+
+def test_a_unit_has_the_paths_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(serve.checkout, "ROOT", Path("/opt/50% $a b"))
+    monkeypatch.setattr("sys.executable", "/opt/50% $a b/python")
+    text = unit("--state", ODD)
+    assert r'--state "/srv/100%%n of $$HOME' in text
+    assert r's \"state\\x"' in text
+    assert 'ExecStart="/opt/50%% $a b/hookchain" serve --config' in text
+    assert "WorkingDirectory=/opt/50%% $a b\n" in text
+    assert "Documentation=file:///opt/50%%25%%20%%24a%%20b/deploy/serve/README.md\n" in text
+    with pytest.raises(SystemExit, match="2"):
+        serve.main(["--install", "systemd", "--state", "/srv/a\nExecStart=/bin/evil"])
+    assert "--state: must have no line break or control character in a unit" in capsys.readouterr().err
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
@@ -333,6 +350,8 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is not installed: apt-get install systemd")
     file = tmp_path / "hookchain.service"
     # The user of the unit is not on this machine, and neither is the command in some checkouts.
-    file.write_text(unit().replace("User=hookchain", "User=root").replace("Group=hookchain", "Group=root"))
+    file.write_text(
+        unit("--state", ODD).replace("User=hookchain", "User=root").replace("Group=hookchain", "Group=root")
+    )
     done = subprocess.run([program, "verify", str(file)], capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

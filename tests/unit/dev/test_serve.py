@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli import serve
+from deploy.config import checkout
 from deploy.config.config_file import Fault
 from deploy.config.running_dev import PAUSE_FILE, ports_from
 from deploy.dev.inspector import server
@@ -331,7 +332,7 @@ ODD: Final = """/srv/100%n of $HOME's "state\\x"""
 
 
 def test_a_unit_has_the_paths_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(serve.checkout, "ROOT", Path("/opt/50% $a b"))
+    monkeypatch.setattr(checkout, "ROOT", Path("/opt/50% $a b"))
     monkeypatch.setattr("sys.executable", "/opt/50% $a b/python")
     text = unit("--state", ODD)
     assert r'--state "/srv/100%%n of $$HOME' in text

@@ -66,7 +66,7 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
             shown,
             letter.code,
             letter.reason if screen.width is None else "",
-            letter.destination or f"route {letter.route}",
+            letter.destination or (f"route {letter.route}" if letter.route else f"topic {letter.topic}"),
             letter.event_id[: len(shown)],
             "" if is_uniform else letter.state,
         )

@@ -203,13 +203,18 @@ def registration_of(
         raise CommandError(f"{', '.join(others)}: {rule}")
     row.settings = {"provider": source.provider, "secret": source.secret, "hook": hook.model_dump(mode="json")}
     line = PassingLine(sys.stderr)
-    waited: list[float] = []
+    is_waiting = False
 
     def show_wait(left: float) -> None:
-        if not waited or left > waited[-1]:  # at each place, a wait begins
+        nonlocal is_waiting
+        if left == 0.0:
+            is_waiting = False
+            line.clear()
+            return
+        if not is_waiting:
+            is_waiting = True
             again = "You can press Ctrl-C and run the command again"
             print(f"{name}: waiting {left:.0f} s until every instance has the new secret. {again}.", file=sys.stderr)
-        waited.append(left)
         line.show(f"{left:.0f} s left")
 
     def show(text: str) -> None:

@@ -140,7 +140,7 @@ class Registration:
     """The hooks of a source, at all of its places.
 
     wait_seconds  how long an instance may use the values that a secret had before
-    show          prints a line; `show_wait` shows how many seconds are left
+    show          prints a line; `show_wait` shows how many seconds are left, and 0 at the end of a wait
     apply_command  the command that makes the hooks as the configuration wants them
     """
 
@@ -426,6 +426,7 @@ class Registration:
             self.show_wait(left)
             await self.sleep(min(left, TICK_SECONDS))
             await self.row.save()
+        self.show_wait(0.0)
 
     # Secrets and names
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -248,6 +249,12 @@ def test_a_package_without_a_pin_is_a_fault_that_says_what_to_run(folder: Path) 
 def test_an_extra_that_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(PinsFault, match="no extra 'azure'; there are: lost, notify, receive"):
         names(folder, "azure")
+
+
+def test_the_committed_pins_have_what_every_extra_needs(root: Path) -> None:
+    """Without a pin, `make check` installs whatever is newest."""
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert requirements(root / "pyproject.toml", root / "deploy" / "pins.txt", tuple(extras))
 
 
 @pytest.mark.parametrize("function", ["receive", "transform", "notify", "subscribe"])

@@ -907,7 +907,10 @@ def test_the_tokens_of_hooks_are_listed_and_set_without_advice_for_secrets(
     assert "warning" not in command.error
 
 
-def test_each_wait_of_a_rotation_is_announced(world: World, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tick_seconds", [0.05, 15.0])
+def test_each_wait_of_a_rotation_is_announced(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch, tick_seconds: float
+) -> None:
     text = world.config_file.read_text(encoding="utf-8")
     world.config_file.write_text(text.replace("at: acme/shop}", "at: [acme/shop, acme]}"), encoding="utf-8")
     organization, repository = GitHub("/orgs/acme"), world.fetch
@@ -918,7 +921,7 @@ def test_each_wait_of_a_rotation_is_announced(world: World, command: Command, mo
     monkeypatch.setattr(world, "fetch", fetch)
     world("apply", "github", "--yes")
     monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.4)
-    monkeypatch.setattr(registration, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(registration, "TICK_SECONDS", tick_seconds)
     command("secrets", "rotate", "github-secret", "--random")
     assert command.error.count("github: waiting 0 s until every instance has the new secret") == 2
 

@@ -106,7 +106,7 @@ async def test_no_event_at_ten_a_second_is_rejected(
     world.check()
     assert world.signing() != before
     assert len(world.signing()) == 1
-    assert world.waits[0] == CACHE_SECONDS
+    assert max(world.waits) == CACHE_SECONDS
     assert before[0] in world.values(), "requests that are retried have the old signature"
 
 

@@ -17,6 +17,7 @@ from deploy.terminal.output import count_of, printable
 from deploy.terminal.progress import PassingLine
 from functions.notify.recovery.kind import MissedEvent
 from functions.notify.recovery.recovery import (
+    SETTLED_SECONDS,
     HasEvent,
     Listing,
     ProviderFault,
@@ -158,6 +159,8 @@ def _print(listing: Listing, count: int, newest: Sequence[MissedEvent]) -> None:
         print(printable(f"  {rfc3339(event.happened_at)[:19]}Z  {event.type}  {event.id}{rejection}"))
     if count > len(newest):
         print(f"  and {count - len(newest):,} older ones")
+    if kind.lists_unsettled:
+        print(f"  Those of the last {SETTLED_SECONDS / 60:.0f} minutes may still be on their way: they are not listed")
     _print_rest(listing)
     if listing.rejected_count:
         rejected = count_of(listing.rejected_count, "event")

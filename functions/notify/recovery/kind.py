@@ -144,6 +144,11 @@ class RecoveryKind:
     places_key: str = ""
     write_rights: str = ""
 
+    @property
+    def lists_unsettled(self) -> bool:
+        """Return whether a young event of the list may still be on its way to the source."""
+        return self.lists_all and not self.is_only_way
+
 
 def types_pattern(types: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern that matches these types of routes as transform does."""

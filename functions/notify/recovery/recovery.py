@@ -283,8 +283,7 @@ def _number(text: str | None) -> float:
 def begin_listing(settings: RecoverySettings, fetch: Fetch, token: str, since: float, now: float) -> Listing:
     """Return a listing of the events since this time (Unix seconds), as far as the provider keeps them."""
     kept_since = now - settings.kind.kept_seconds
-    may_be_on_its_way = settings.kind.lists_all and not settings.kind.is_only_way
-    until = now - SETTLED_SECONDS if may_be_on_its_way else now
+    until = now - SETTLED_SECONDS if settings.kind.lists_unsettled else now
     window = settings.window(max(since, kept_since), until)
     first_requests = [*settings.kind.first_requests(window)]
     return Listing(settings, fetch, token, window, first_requests[::-1])

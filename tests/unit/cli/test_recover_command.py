@@ -96,7 +96,10 @@ def test_a_dry_run_lists_what_would_come_and_does_nothing(deployment: Deployment
     assert "issues  guid-0" in output
     assert "1 event that the source rejected: not recovered without --include-rejected" in output
     assert "rejected with 401" in deployment("github", "--dry-run", "--include-rejected")
-    assert "2 events of Stripe that have not arrived" in deployment("pay", "--dry-run")
+    assert "last 2 minutes" not in output
+    output = deployment("pay", "--dry-run")
+    assert "2 events of Stripe that have not arrived" in output
+    assert "Those of the last 2 minutes may still be on their way: they are not listed" in output
     assert deployment.world.bus.sent == []
     assert not [call for call in deployment.world.github.calls if call[-4:].isdigit()]  # no event was read
 

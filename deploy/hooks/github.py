@@ -6,6 +6,7 @@ A GitHub App has one webhook of its own: https://docs.github.com/rest/apps/webho
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
+from functions.notify.recovery.github import HEADERS
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, value_at
 from shared.outgoing.access_tokens import signed_jwt
 
@@ -79,16 +80,11 @@ def app_token(at: str, private_key: str, now: float) -> str:
     return signed_jwt({"alg": "RS256", "typ": "JWT"}, claims, private_key)
 
 
-_HEADERS: Final = {
-    "Authorization": "Bearer {token}",
-    "Accept": "application/vnd.github+json",
-    "X-GitHub-Api-Version": "2022-11-28",
-}
 KIND: Final = HookKind(
     title="GitHub",
     api="https://api.github.com",
     rights="the permission Webhooks: read and write, or the classic scope admin:repo_hook or admin:org_hook",
-    headers=_HEADERS,
+    headers=HEADERS,
     places=(
         Place(
             rf"(?!apps/)(?P<owner>{_OWNER})/(?P<repository>{_REPOSITORY})", "/repos/{owner}/{repository}", "acme/shop"
@@ -110,7 +106,7 @@ APP_KIND: Final = HookKind(
     title="GitHub",
     api="https://api.github.com",
     rights="to be the private key of the App, in PEM",
-    headers=_HEADERS,
+    headers=HEADERS,
     places=(Place(_APP, "/app", "apps/Iv23liAbCdEf"),),
     operations={
         "list": "GET {at}/hook/config",

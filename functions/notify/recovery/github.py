@@ -25,6 +25,11 @@ from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, ob
 from shared.recovered import RecoveredRequest
 from shared.times import unix_seconds
 
+HEADERS: Final = {
+    "Authorization": "Bearer {token}",
+    "Accept": "application/vnd.github+json",
+    "X-GitHub-Api-Version": "2022-11-28",
+}
 PAGE_SIZE: Final = 100
 _NEXT_CURSOR: Final = re.compile(r'<[^>]*[?&]cursor=([^&>]+)[^>]*>; *rel="next"')
 _OVERLOADED_STATUSES: Final = frozenset({408, 429})
@@ -184,10 +189,6 @@ KIND: Final = RecoveryKind(
     kept_seconds=3 * 86_400.0,
     first_requests=first_requests,
     read_answer=read_answer,
-    headers={
-        "Authorization": "Bearer {token}",
-        "Accept": "application/vnd.github+json",
-        "X-GitHub-Api-Version": "2022-11-28",
-    },
+    headers=HEADERS,
     places_key="repositories",
 )

@@ -152,16 +152,26 @@ async def _run_all(call: Call) -> int:
 def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
     """Return the sources with a `hook`, or the one that was named.
 
-    `remove` also finds the sources whose hooks are remembered, because the configuration may have lost their `hook`.
+    `remove` also finds the sources whose hooks are remembered, because the configuration may have lost their `hook`, or
+    may have one at another provider.
     """
     name = call.options.source
     if call.options.action != "remove":
         return hooked_sources(call.configuration, name)
     remembered = {key: source for key, row in rows.items() if (source := _stored_source(row))}
-    sources = {**remembered, **hooked_sources(call.configuration)}
+    hooked = hooked_sources(call.configuration)
+    sources = remembered | {key: source for key, source in hooked.items() if not _former_places(source, rows.get(key))}
     if name is not None and name not in sources and name not in rows:
         return hooked_sources(call.configuration, name)
     return {key: source for key, source in sources.items() if name in (None, key)}
+
+
+def _former_places(source: SourceConfig, row: Row | None) -> list[str]:
+    """Return the places of remembered hooks that are of another kind than the source's, which needs another token."""
+    assert source.provider
+    assert source.hook
+    kind = kind_at(source.provider, source.hook.places)
+    return [at for at in (row.hooks if row else ()) if kind.path_of(at) is None]
 
 
 def _stored_source(row: Row) -> SourceConfig | None:
@@ -197,6 +207,10 @@ def registration_of(
     assert source.provider
     assert source.secret
     kind = kind_at(source.provider, hook.places)
+    if former_places := _former_places(source, row):
+        where = ", ".join(each or str(row.settings.get("provider")) for each in former_places)
+        rule = f"{name}: the hook of its former settings is still registered at {where}"
+        raise CommandError(f"{rule}. Remove it first: {call.command_line('remove', name)}")
     others = [key for key, each in hooked_sources(call.configuration).items() if each.secret == source.secret]
     if kind.secret and {*others} > {name}:
         rule = f"{kind.title} makes the secret, so that sources cannot share one; name another `secret`"
@@ -293,7 +307,7 @@ class StoredSourceSecret:
 
 async def _plan(call: Call, name: str, registration: Registration) -> int:
     differences = await _print_plan(call, name, registration)
-    return DIFFERENT if any(each.is_any for each in differences) else DONE
+    return DIFFERENT if any(each.is_different for each in differences) else DONE
 
 
 async def _apply(call: Call, name: str, registration: Registration) -> int:
@@ -494,7 +508,7 @@ async def _print_plan(call: Call, name: str, registration: Registration) -> list
 
 def _change_text(difference: Difference) -> str:
     if not difference.reasons:
-        return "nothing else differs" if difference.is_any else "nothing differs"
+        return "nothing else differs" if difference.is_different else "nothing differs"
     verb = "create another and delete this one" if difference.action == "renew" else difference.action
     return f"{verb}: {'; '.join(difference.reasons)}"
 

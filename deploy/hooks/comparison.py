@@ -66,7 +66,7 @@ class Difference(NamedTuple):
     notes: tuple[str, ...] = ()
 
     @property
-    def is_any(self) -> bool:
+    def is_different(self) -> bool:
         """Return whether the hook differs, or may differ, from the wanted one."""
         return self.action != "none" or bool(self.unknown or self.steps)
 

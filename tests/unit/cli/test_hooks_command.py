@@ -1130,6 +1130,21 @@ def test_event_types_that_an_app_lacks_are_a_step_for_a_person(
     assert "event types that no route needs" not in world("plan", "app", code=3 if missing else 0)
 
 
+def test_the_hook_of_former_settings_is_removed_with_them_before_another_is_made(world: World, app: GitHubApp) -> None:
+    former = "token: github-token, at: acme/shop"
+    current = "token: app-key, at: apps/Iv23liAbCdEf"
+    world.config_file.write_text(APP_CONFIG.replace(current, former), encoding="utf-8")
+    world("apply", "app", "--yes")
+    world.config_file.write_text(APP_CONFIG, encoding="utf-8")
+    for action in ("plan", "apply"):
+        world(action, "app", code=1)
+        assert "its former settings is still registered at acme/shop. Remove it first: hookchain hooks" in world.error
+    world("remove", "app", "--yes")
+    assert not world.github.hooks
+    world("apply", "app", "--yes")
+    assert app.hooks["app"]["url"] == APP_URL
+
+
 def test_the_only_hook_of_an_app_is_overwritten_only_by_its_url(world: World, app: GitHubApp) -> None:
     app.hooks["app"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
     world("apply", "app", "--yes", code=1)

@@ -7,8 +7,9 @@ a log by mistake.
 import re
 import sys
 import time
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from shared import jsontext, times
 
@@ -39,6 +40,7 @@ FIELDS: Final = frozenset(
         "route",
         "secret_name",
         "source",
+        "span",
         "status",
         "step",
         "topic",
@@ -62,6 +64,7 @@ _NAME_WORD: Final = r"(?:[0-9]{0,3}[A-Za-z]{1,16}[0-9]{0,5}|[0-9]{1,3})"
 _PLAIN_NAME: Final = re.compile(rf"{_NAME_WORD}(?:[-_.]{_NAME_WORD})*")
 TRACE_FIELD: Final = "logging.googleapis.com/trace"
 """Cloud Logging shows the lines of one trace together, those of all functions."""
+SPAN_FIELD: Final = "logging.googleapis.com/spanId"
 SEVERITIES: Final = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -99,6 +102,17 @@ def set_trace_project(project: str) -> None:
     _trace_project = project
 
 
+Ids: TypeAlias = Callable[[jsontext.JsonObject], tuple[str, str] | None]
+"""Returns the ids of the trace and the span that a line belongs to; None if it belongs to none."""
+_ids: Ids | None = None
+
+
+def set_ids(ids: Ids | None) -> None:
+    """Give each further line the ids of its trace and span, while telemetry is on."""
+    global _ids
+    _ids = ids
+
+
 def log(severity: str, message: str, started: float | None = None, /, **fields: jsontext.Json) -> None:
     """Write a line as `write_line` does, but drop it if standard output fails.
 
@@ -124,7 +138,11 @@ def write_line(severity: str, message: str, started: float | None = None, /, **f
         duration_ms = (time.perf_counter() - started) * 1_000
         line["duration_ms"] = int(duration_ms * 100) / 100  # two decimals, cut off
     line |= {name: value for name, value in fields.items() if value is not None}
+    if _ids is not None and (ids := _ids(line)):
+        line["trace"], line["span"] = ids
     if _trace_project and "trace" in line:
         line[TRACE_FIELD] = f"projects/{_trace_project}/traces/{line['trace']}"
+        if "span" in line:
+            line[SPAN_FIELD] = line["span"]
     sys.stdout.write(jsontext.texts_json(line).decode() + "\n")
     sys.stdout.flush()

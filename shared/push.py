@@ -24,11 +24,15 @@ VerifyPush = Callable[[Request], Awaitable[None]]
 
 @dataclass(slots=True)
 class Push:
-    """The message of a push. What the body says about its subscription and attempts is not read."""
+    """The message of a push. What the body says about its subscription and attempts is not read.
+
+    sent  when the bus had the message, as the bus writes it: RFC 3339, or milliseconds; empty if it does not say it
+    """
 
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
     message_id: str = ""
+    sent: str = field(default="", compare=False)
     _document: Json = field(default=None, init=False, repr=False, compare=False)
 
     def document(self) -> Json:
@@ -73,4 +77,5 @@ def parse_push(body: bytes) -> Push:
     pairs = attributes.items() if isinstance(attributes, dict) else ()
     texts = {name: text for name, text in pairs if isinstance(text, str)}
     message_id = message.get("messageId", message.get("message_id"))
-    return Push(data, texts, message_id if isinstance(message_id, str) else "")
+    sent = message.get("publishTime")
+    return Push(data, texts, message_id if isinstance(message_id, str) else "", sent if isinstance(sent, str) else "")

@@ -28,6 +28,8 @@ QUEUE_VARIABLES: Final = {
     ports.RECOVERED: "HOOKCHAIN_RECOVERED_QUEUE",
 }
 METADATA_HOST: Final = "metadata.google.internal"
+TELEMETRY: Final = "telemetry"
+"""The part of a slice by which its function records spans. Without it, telemetry is off."""
 
 
 class Settings(NamedTuple):

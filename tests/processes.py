@@ -103,8 +103,8 @@ def functions_framework(folder: str, target: str, port: int) -> list[str]:
     return [str(BIN / "functions-framework"), "--source", source, "--target", target, "--port", str(port)]
 
 
-def wait_for(claim: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+def wait_for(claim: Callable[[], bool], seconds: float = PATIENCE_SECONDS, every_seconds: float = 0.05) -> None:
     give_up_at = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < give_up_at, "it did not come true in time"
-        time.sleep(0.05)
+        time.sleep(every_seconds)

@@ -16,7 +16,7 @@ from deploy.config.checkout import ROOT, choose_config
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, config_from_environment, read_config_file
 from deploy.config.configuration import CloudRunConfig, Configuration, LambdaConfig
 from deploy.config.model_faults import model_faults
-from deploy.config.sections import alerts, cases, destination, own_files, people, route, subscribers
+from deploy.config.sections import alerts, cases, destination, own_files, people, route, subscribers, telemetry
 from deploy.config.sections.source import (
     SourceConfig,
     compiled_hooks,
@@ -41,7 +41,8 @@ def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, Jso
 
 
 def read_config(path: Path | None, environ: Mapping[str, str]) -> ConfigFile:
-    return read_config_file(path) if path else config_from_environment(environ)
+    file = read_config_file(path) if path else config_from_environment(environ)
+    return telemetry.with_telemetry(file, environ)
 
 
 def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
@@ -57,6 +58,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             "function": "receive",
             "sources": _sources(config, file.folder),
             **recovered_part(config.sources),
+            **telemetry.compiled_receive_telemetry(config.telemetry),
             **_sizes(config.google_cloud.receive, config.aws.receive),
         },
         "transform": {
@@ -64,6 +66,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             "sources": {name: type_words(source) for name, source in config.sources.items()},
             **routes,
             **alerts.compiled_seen(config.sources),
+            **telemetry.compiled_telemetry(config.telemetry),
             **_retention(config),
             **_sizes(config.google_cloud.transform, config.aws.transform),
         },
@@ -77,6 +80,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             **({"own_kinds": dict(kind_files)} if kind_files else {}),
             **subscribers.compiled_subscribers(config.subscribers),
             **route.compiled_for_notify(routes),
+            **telemetry.compiled_telemetry(config.telemetry),
             **_retention(config),
             **_sizes(config.google_cloud.notify, config.aws.notify),
         },

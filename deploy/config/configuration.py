@@ -11,6 +11,7 @@ from deploy.config.sections import cases, destination, route, source
 from deploy.config.sections.alerts import AlertsConfig
 from deploy.config.sections.people import PeopleConfig
 from deploy.config.sections.subscribers import SubscribersSection
+from deploy.config.sections.telemetry import TelemetryConfig
 from shared.config import rules, values
 from shared.retention import Retention
 
@@ -105,6 +106,7 @@ class Configuration(values.Model):
     alerts                        who gets alerts about dead letters, stopped destinations and quiet sources
     people                        people with their addresses, by name, or `{file: …}` or `{url: …}` with the list
     subscribers                   your own users subscribe to events, through an API and a portal
+    telemetry                     where the functions send their spans, by OpenTelemetry's protocol
     """
 
     public_url: source.PublicUrl | None = None
@@ -119,6 +121,7 @@ class Configuration(values.Model):
     alerts: AlertsConfig | None = None
     people: PeopleConfig = Field(default={})
     subscribers: SubscribersSection = None
+    telemetry: TelemetryConfig | None = None
     retention: RetentionConfig = RetentionConfig()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()
     aws: AwsConfig = AwsConfig()

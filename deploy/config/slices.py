@@ -91,7 +91,7 @@ def _lacks_key(kind: Json, settings: JsonObject) -> bool:
 
 
 _SHARED_FILES: Final = frozenset({"document", "sheet"})
-_ADDRESS_KEY: Final = re.compile(r"(\w+_)?(url|host|endpoint|server)")
+_ADDRESS_KEY: Final = re.compile(r"(\w+_)?(url|host|endpoint|server)|otlp")
 _HOST: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)?(?:\[([^\]]+)\]|([^/:?#]+))", re.IGNORECASE)
 
 
@@ -115,6 +115,7 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
     for number, route in enumerate(objects_at(transform, "routes")):
         yield from _loopbacks(("routes", number), f"route {route.get('name')!r}", route)
     yield from _loopbacks(("people",), "people", notify.get("people"))
+    yield from _loopbacks(("telemetry",), "telemetry", notify.get("telemetry"))
     for name, kind in without_google_account(notify):
         if kind in _SHARED_FILES:
             rule = "on Google Cloud it writes with the account of `notify`, with which you share the file"

@@ -17,6 +17,7 @@ SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 MAIL_SECRETS: Final = (email.API_KEY, SMTP_PASSWORD)
 HOOK: Final = "hook of"
 RECOVERY: Final = "recovery of"
+TELEMETRY: Final = "telemetry"
 _PARTS: Final = {
     "sources": "source",
     "routes": "route",
@@ -34,8 +35,8 @@ class Need:
     is_made_locally  `hookchain dev` generates it
     is_optional      something else serves if it does not exist
     is_signing_key   webhooks are signed with it, and it has no other use: their receivers take over our value
-    is_credential    another system issued it: without it, deliveries to a destination are held, no hook is renewed, or
-                     no event recovered
+    is_credential    another system issued it: without it, deliveries to a destination are held, no hook is renewed, no
+                     event recovered, or no span sent
     is_internal      nobody but our functions reads it
     least_characters of each of its values
     """
@@ -107,12 +108,13 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
 def missing_effect(credentials: Sequence[Need]) -> str:
     """Return what happens while these are missing."""
     uses = dict.fromkeys(use for need in credentials for use in need.uses)
-    held = [use for use in uses if not use.startswith((HOOK, RECOVERY))]
+    held = [use for use in uses if not use.startswith((HOOK, RECOVERY, TELEMETRY))]
     hooks = [use for use in uses if use.startswith(HOOK)]
     sources = [use.removeprefix(f"{RECOVERY} ") for use in uses if use.startswith(RECOVERY)]
     effects = [f"deliveries to {', '.join(held)} are held"] if held else []
     effects += [f"nobody renews the {', '.join(hooks)}"] if hooks else []
     effects += [f"lost events of {', '.join(sources)} are not recovered"] if sources else []
+    effects += ["no spans are sent"] if TELEMETRY in uses else []
     return ", and ".join(effects)
 
 
@@ -127,7 +129,7 @@ def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:
 
 def _uses(document: JsonObject) -> Iterator[tuple[str, str]]:
     """Yield the name of each secret in a slice, and what uses it."""
-    for part, use in (("people", "the list of people"), ("subscribers", "subscribers")):
+    for part, use in (("people", "the list of people"), ("subscribers", "subscribers"), (TELEMETRY, TELEMETRY)):
         yield from ((name, use) for name in secrets_needed({"": document.get(part)}))
     for part, word in _PARTS.items():
         listed = [(str(entry.get("name")), entry) for entry in objects_at(document, part)]

@@ -172,7 +172,10 @@ async def _attempt_unless_waiting(
         # Nothing was sent, so this attempt does not count.
         await give_back(notifier, work.claim)
         raise
-    return outcome, attempt_entry(row, work.attempt_number, outcome, started_at, notifier.clock.now())
+    entry = attempt_entry(row, work.attempt_number, outcome, started_at, notifier.clock.now())
+    if notifier.spans is not None:
+        notifier.spans.note_attempt(work, configured.kind, entry, outcome)
+    return outcome, entry
 
 
 async def _result_without_attempt(

@@ -107,7 +107,8 @@ async def take_dead_letter(make_service: MakeService, push: Push, started: float
 
 async def sweep(service: Service, started: float) -> int:
     """Return how many deliveries were published. Raises Temporary."""
-    count = await service.sweeper.sweep()
+    spans, sweeping = service.notifier.spans, service.sweeper.sweep()
+    count = await (sweeping if spans is None else spans.sweep(sweeping))
     if count:
         _log("INFO", "swept", started, count=count)
     for destination, backlog in service.sweeper.backlog().items():

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.notify import entry, wiring
 from functions.notify.entry import MakeService
@@ -16,6 +16,9 @@ from shared.cloud.aws.invocations import LambdaContext, in_time, run
 from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES
+
+if TYPE_CHECKING:
+    from shared.telemetry.exporter import Exporter
 
 UNDELIVERED: Final = "-undelivered"
 
@@ -26,17 +29,21 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
 
 
 def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
-    return handle(event, context, wiring.service, wiring.queues)
+    return handle(event, context, wiring.service, wiring.queues, wiring.exporter())
 
 
 def handle(
-    event: JsonObject, context: LambdaContext, service: MakeService, queues: Callable[[], MessageQueues]
+    event: JsonObject,
+    context: LambdaContext,
+    service: MakeService,
+    queues: Callable[[], MessageQueues],
+    exporter: "Exporter | None" = None,
 ) -> JsonObject:
     if event.get("sweep") is True:
-        return run(lambda deadline: _sweep(service, deadline), context)
+        return run(lambda deadline: _sweep(service, deadline), context, exporter)
     batch = batch_of(event)
     take = _taker(queue_name(batch.queue_arn), service)
-    return run(lambda deadline: take_batch("notify", batch, take, queues(), deadline), context)
+    return run(lambda deadline: take_batch("notify", batch, take, queues(), deadline), context, exporter)
 
 
 def _taker(queue: str, service: MakeService) -> Take:

@@ -23,6 +23,7 @@ application = Application(lambda head, read_body: entry.answer(wiring.service, h
 
 if __name__ == "main":  # loaded to serve, not imported
     wiring.destinations_or_exit()
+    application.exporter = wiring.exporter()
     from shared.cloud.gcp import http_server
 
     http_server.install("notify", application)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
     from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
+    from functions.notify.tracing import NotifySpans
     from functions.notify.waiting.caps import Caps
     from shared.outgoing.instance_leases import InstanceLeases
 
@@ -34,6 +35,7 @@ class Notifier:
     removals    by route, the paths that its steps may have removed
     suspects    held by a delivery whose last attempt ended without a record, one at a time
     under_way   the ids of the deliveries that this process works on now
+    spans       records spans; None if telemetry is off
     sleep       waits so many seconds, or about as many
     """
 
@@ -53,6 +55,7 @@ class Notifier:
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     under_way: set[str] = field(default_factory=set)
+    spans: "NotifySpans | None" = None
     sleep: Callable[[float], Awaitable[None]] = time_bound.back_off
 
 

@@ -45,6 +45,8 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
             is_acknowledged = True
             return Acknowledged("dead_lettered", code=message.code, reason=message.reason)
         push, delivery = message
+        if notifier.spans is not None:
+            notifier.spans.begin(push, delivery)
         was_delayed = due.DUE in push.attributes or places.PUT_BACK in push.attributes
         if delivery.id not in notifier.under_way and not was_delayed:
             notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))

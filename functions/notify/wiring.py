@@ -12,7 +12,7 @@ from functions.notify.destination import Context
 from functions.notify.notifier import Notifier, read_removals
 from functions.notify.read_destinations import read_destinations
 from functions.notify.waiting import caps, pauses, sweep
-from shared import ports, retention
+from shared import logs, ports, retention
 from shared.cloud import platform
 from shared.jsontext import mappings_at
 from shared.settings import exit_at_fault, settings, slice_or_exit
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from functions.notify.digests.closing import Closer
     from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
+    from functions.notify.tracing import NotifySpans
     from functions.notify.waiting.side_tasks import SideTasks, Task
     from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from shared.outgoing.gate import ProcessGate
     from shared.outgoing.instance_leases import InstanceLeases
     from shared.store_ports import Records
+    from shared.telemetry.exporter import Exporter
 
 
 @cache
@@ -67,6 +69,7 @@ def service() -> entry.Service:
         recipients=recipients,
         endpoints=endpoints,
         removals=read_removals(slice_or_exit("notify")),
+        spans=_spans(clock),
     )
     alerts = _alerts(bus)
     sweeper = sweep.Sweeper(
@@ -80,6 +83,24 @@ def service() -> entry.Service:
         side_tasks=_side_tasks(context, bus, journal, alerts),
     )
     return entry.Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
+
+
+@cache
+def exporter() -> "Exporter | None":
+    """Return what exports spans; None if telemetry is off."""
+    secrets = platform.secrets(settings(), os.environ)
+    return platform.exporter(settings(), "notify", slice_or_exit("notify"), secrets)
+
+
+def _spans(clock: ports.Clock) -> "NotifySpans | None":
+    found = exporter()
+    if found is None:
+        return None
+    from functions.notify.tracing import NotifySpans
+
+    spans = NotifySpans(found.add, platform.messaging_system(settings()), clock)
+    logs.set_ids(spans.ids)
+    return spans
 
 
 def _caps(clock: ports.Clock) -> caps.Caps | None:
@@ -175,7 +196,9 @@ def _groups(notifier: Notifier) -> "Closer | None":
         return None
     from functions.notify.digests.closing import Closer
 
-    return Closer(destinations, notifier.ledger, notifier.bus, _records, notifier.clock, notifier.recipients)
+    return Closer(
+        destinations, notifier.ledger, notifier.bus, _records, notifier.clock, notifier.recipients, notifier.spans
+    )
 
 
 def _subscribers(context: Context, bus: ports.Bus) -> "tuple[Context, Endpoints]":

@@ -34,6 +34,9 @@ cause of each."""
 SECONDS_A_TOKEN: Final = 2.0
 """After those, the time from one explained rejection to the next."""
 
+TimesAttribute = Callable[[float, float, str, int], Mapping[str, str]]
+"""Takes when the request came, when its events are published, its method and the status of the answer."""
+
 
 class Accepted(NamedTuple):
     """A request whose events the bus confirmed: one event, or one for each item of a batch, which may have none.
@@ -130,6 +133,7 @@ class Receiver:
     blobs             None on a platform without blobs: a large event then travels whole
     fetch             None offline: no provider's key is fetched, and no subscription confirmed
     verify_push       None unless a source has a bus that pushes
+    times_attribute   returns the attribute of messages in which receive's times travel; None if telemetry is off
     explanations      takes a token for each rejection whose cause is looked for
     queue_full_lines  takes a token for each log line about a source that has no place among the unconfirmed
     """
@@ -143,6 +147,7 @@ class Receiver:
     limits: Limits = DEFAULT
     fetch: "Fetch | None" = None
     verify_push: "VerifyPush | None" = None
+    times_attribute: TimesAttribute | None = None
     explanations: TokenBucket = field(default_factory=TokenBucket)
     queue_full_lines: TokenBucket = field(default_factory=TokenBucket)
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
@@ -155,6 +160,7 @@ class Receiver:
         did not confirm within CONFIRM_SECONDS, not counting the time in which the body arrived: then the events may
         have been published all the same. Raises Temporary, too, if the source has no place among the unconfirmed.
         """
+        began_at = self.clock.now() if self.times_attribute else 0.0
         source = admission.admit(request, self.sources)
         url = admission.requested_url(request, source)
         handshakes = self._handshakes(source, url) if source.handshakes else None
@@ -196,8 +202,16 @@ class Receiver:
             # The reply is made of the events that are not published, so that a robot cannot tell it from any other.
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
-            await self._confirm(source, self._publish(accepted.events, parsed), deadline)
+            times = self._times(source, began_at, request.method)
+            await self._confirm(source, self._publish(accepted.events, parsed, times), deadline)
         return accepted
+
+    def _times(self, source: Source, began_at: float, method: str = "") -> Mapping[str, str]:
+        """Return what messages have besides the attributes of the event. A bus that brought it has no method."""
+        if self.times_attribute is None:
+            return {}
+        status = source.respond.status if source.respond else 200
+        return self.times_attribute(began_at, self.clock.now(), method, status)
 
     async def _early_outcome(
         self, source: Source, handshakes: "Handshakes | None", head: Request, read_body: ReadBody
@@ -276,7 +290,7 @@ class Receiver:
             await self._confirm(source, self.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
             return DeadLettered(source, error)
         if events:
-            await self._confirm(source, self._publish(events, parsed), deadline)
+            await self._confirm(source, self._publish(events, parsed, self._times(source, now)), deadline)
         return Accepted(source, events, note_on(source, event_data, events))
 
     def _shown_recovered(self, source: Source, push: "Push") -> tuple[Source, "Push"]:
@@ -343,8 +357,8 @@ class Receiver:
         finally:
             self.unconfirmed.remove(source.name)
 
-    async def _publish(self, events: tuple[Event, ...], parsed: parsing.ReadData) -> None:
-        """Return once the bus has confirmed all events. Raises Temporary."""
+    async def _publish(self, events: tuple[Event, ...], parsed: parsing.ReadData, times: Mapping[str, str]) -> None:
+        """Return once the bus has confirmed all events, whose messages have `times` too. Raises Temporary."""
         messages: list[ports.BusMessage] = []
         for event in events:
             text = parsed.text if event.data is parsed.data else None
@@ -356,7 +370,7 @@ class Receiver:
                 # settings can be others.
                 name = f"{event.id}-{self.random_id()}"
                 _, content = await claim_check.checked_in(event, self.blobs, name, content, is_new=True)
-            attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source}
+            attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source, **times}
             messages.append(ports.BusMessage(content, attributes))
         await self.bus.publish(ports.EVENTS, messages)
 

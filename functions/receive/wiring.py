@@ -6,8 +6,9 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from functions.receive import receive, source
+from shared import logs
 from shared.cloud import platform
-from shared.settings import settings, slice_or_exit
+from shared.settings import TELEMETRY, settings, slice_or_exit
 
 if TYPE_CHECKING:
     from shared.cloud.aws.batches import Queues
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 @cache
 def receiver() -> receive.Receiver:
     sources = source.read_sources(slice_or_exit("receive"))
+    times_attribute = None
+    if TELEMETRY in slice_or_exit("receive"):
+        # Imported here, because few deployments export.
+        from shared.telemetry import spans
+
+        times_attribute = spans.received_attribute
+        logs.set_ids(spans.ids_of_line)
     return receive.Receiver(
         sources=sources,
         secrets=platform.secrets(settings(), os.environ),
@@ -27,6 +35,7 @@ def receiver() -> receive.Receiver:
         fetch=_LateFetch(),
         # Verifies who pushes, where a bus brings a source's messages. Most configurations have no such source.
         verify_push=platform.verify_push(settings()) if sources.has("bus") else None,
+        times_attribute=times_attribute,
     )
 
 

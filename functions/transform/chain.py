@@ -1,6 +1,7 @@
 """A chain: it runs its steps in order, and each step takes the event that the step before it returned."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,11 +52,16 @@ class ChainFault(Permanent):
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step that one event took: the event before it, and what it returned or why it failed."""
+    """One step that one event took: the event before it, and what it returned or why it failed.
+
+    Times are Unix seconds.
+    """
 
     step: NamedStep
     before: Event
     result: StepResult | HookchainError
+    started_at: float = 0.0
+    ended_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -238,6 +244,7 @@ class _Run:
 
     async def _take_step(self, step: NamedStep, event: Event, steps_taken: Steps) -> StepResult:
         """Return the verified result of one step. Raises ChainFault, and Temporary."""
+        started_at = 0.0 if self.records is None else time.time()
         try:
             if len(steps_taken) >= MAX_STEPS:
                 raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
@@ -257,10 +264,10 @@ class _Run:
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
             fault = error if isinstance(error, Temporary | Permanent) else step_fault(error)
             if self.records is not None:
-                self.records.append(StepRecord(step, event, fault))
+                self.records.append(StepRecord(step, event, fault, started_at, time.time()))
             raise self._route_fault(fault, step, steps_taken, event) from error
         if self.records is not None:
-            self.records.append(StepRecord(step, event, result))
+            self.records.append(StepRecord(step, event, result, started_at, time.time()))
         return result
 
     def _is_ended_by(self, error: BaseException) -> bool:

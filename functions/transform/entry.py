@@ -69,14 +69,23 @@ async def take_event(service: Service, push: Push, started: float) -> bool:
     `started` is the time of `perf_counter` at which the message arrived.
     """
     is_acknowledged = True
+    spans = service.transformer.spans
+    transformed: transform.Transformed | None = None
+    fault: Exception | None = None
+    if spans is not None:
+        spans.begin(push)
     try:
         transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
     except Permanent as error:
+        fault = error
         _log("WARNING", "dead lettered", started, outcome=DEAD_LETTERED, code=error.code, reason=error.detail)
     except Exception as error:
+        fault = error
         _log_unavailable(error, started)
         is_acknowledged = False
+    if spans is not None:
+        spans.end(transformed, fault)
     if service.services is not None and service.services.hosts is not None:
         service.services.hosts.gate.note_answer(is_acknowledged=is_acknowledged)
     return is_acknowledged

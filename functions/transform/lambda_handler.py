@@ -9,7 +9,7 @@ tell a document from an event: by the alias, no event is taken.
 import os
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 # No plugins of pydantic are used, and looking for them takes 15 ms.
@@ -20,6 +20,9 @@ from shared.cloud.aws import batches, function_url, invocations
 from shared.jsontext import JsonObject
 from shared.push import Push
 
+if TYPE_CHECKING:
+    from shared.telemetry.exporter import Exporter
+
 CHAINS_ALIAS: Final = "chains"
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
@@ -27,7 +30,7 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
 
 
 def handler(event: JsonObject, context: invocations.LambdaContext) -> JsonObject:
-    return handle(event, context, wiring.service, wiring.queues)
+    return handle(event, context, wiring.service, wiring.queues, wiring.exporter())
 
 
 def handle(
@@ -35,6 +38,7 @@ def handle(
     context: invocations.LambdaContext,
     service: Callable[[], entry.Service],
     queues: Callable[[], batches.MessageQueues],
+    exporter: "Exporter | None" = None,
 ) -> JsonObject:
     if "chain" in event:
         request = request_to(event)
@@ -51,7 +55,9 @@ def handle(
     async def take(push: Push) -> bool:
         return await entry.take_event(service(), push, time.perf_counter())
 
-    return invocations.run(lambda deadline: batches.take_batch("transform", batch, take, queues(), deadline), context)
+    return invocations.run(
+        lambda deadline: batches.take_batch("transform", batch, take, queues(), deadline), context, exporter
+    )
 
 
 def request_to(event: JsonObject) -> JsonObject:

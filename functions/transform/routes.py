@@ -319,17 +319,20 @@ async def decide(
     only: str | None = None,
     characters: int | None = None,
     publish: Publish | None = None,
+    *,
+    recorded: bool = False,
 ) -> Decision:
     """Run the routes that may take the event, publish what each owes, and return the decision about all of them.
 
     only        limits it to one destination, as a replay may
     services    may be None if no chain asks
     characters  an upper bound of those in the event's data, if one is known
-    publish     as in run_routes
+    publish     as in run_routes, and so is `recorded`
 
     Raises Permanent (`too_many_hops`) for an event of too many hops, and what `publish` raises.
     """
-    results = await run_routes(event, routes.considered(event), services, only, characters, publish=publish)
+    considered = routes.considered(event)
+    results = await run_routes(event, considered, services, only, characters, recorded=recorded, publish=publish)
     owed: list[OwedEvent] = []
     failed: list[FailedRoute] = []
     unfinished: Temporary | None = None

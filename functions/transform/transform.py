@@ -20,6 +20,7 @@ from shared.push import Push
 
 if TYPE_CHECKING:
     from functions.transform.seen import Seen
+    from functions.transform.tracing import TransformSpans
 
 REPLAY_ATTRIBUTES: Final = ("replay", "force")
 """Attributes of a replayed event that its deliveries carry too."""
@@ -44,6 +45,7 @@ class Transformer:
     owners    remembers which event came first with its signed bytes; it may be None
     seen      notes when sources were last seen; None if no source has `silence`
     version   of the configuration; part of a blob's name, because another version may change the event otherwise
+    spans     records spans; None if telemetry is off
     """
 
     routes: Routes
@@ -55,6 +57,7 @@ class Transformer:
     owners: Owners | None = None
     seen: "Seen | None" = None
     version: str = ""
+    spans: "TransformSpans | None" = None
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
 
     async def take(self, push: Push) -> Transformed:
@@ -69,6 +72,8 @@ class Transformer:
         except Permanent as error:
             await self._give_up(push.message_id or _digest(push.data), error, push.data)
             raise
+        if self.spans is not None:
+            self.spans.note_event(event)
         if "route" in push.attributes:
             return await self._take_run(push, event)
         if self.services and self.services.hosts and "replay" not in push.attributes:
@@ -112,7 +117,8 @@ class Transformer:
             whole, size = await claim_check.stored_event(event.dataref, self.blobs)
         only = push.attributes.get("only")
         publish = partial(self._publish, push, event, whole, self.clock.now())
-        return await decide(whole, routes, self.services, only, output.MOST_COUNTED * size, publish)
+        characters, recorded = output.MOST_COUNTED * size, self.spans is not None
+        return await decide(whole, routes, self.services, only, characters, publish, recorded=recorded)
 
     async def _publish(
         self, push: Push, event: Event, whole: Event, began_at: float, results: Sequence[RouteResult]
@@ -121,6 +127,8 @@ class Transformer:
 
         `event` is as the bus brought it, `whole` has its data. `began_at` is when its routes began to run.
         """
+        if self.spans is not None:
+            self.spans.note_steps(results)
         now = self.clock.now()
         letters: list[DeadLetter] = []
         all_owed: list[OwedEvent] = []
@@ -190,6 +198,8 @@ class Transformer:
         """Write the entry, or log that it is missing from the journal."""
         if self.journal is None:
             return
+        if self.spans is not None:
+            entry.spans = self.spans.kept()
         try:
             deadline = asyncio.get_running_loop().time() + JOURNAL_SECONDS
             await self.deadlines.wait(self.journal.record([entry]), deadline)

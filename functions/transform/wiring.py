@@ -7,15 +7,17 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from functions.transform import entry, program, step, transform
-from shared import jsontext, ports, retention
+from shared import jsontext, logs, ports, retention
 from shared.cloud import platform
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
     from functions.transform.hosts import StepHosts
     from functions.transform.seen import Seen
+    from functions.transform.tracing import TransformSpans
     from shared.cloud.aws.batches import Queues
     from shared.store_ports import Records
+    from shared.telemetry.exporter import Exporter
 
 
 @cache
@@ -74,6 +76,13 @@ def service() -> entry.Service:
 
 
 @cache
+def exporter() -> "Exporter | None":
+    """Return what exports spans; None if telemetry is off."""
+    secrets = platform.secrets(settings(), os.environ)
+    return platform.exporter(settings(), "transform", slice_or_exit("transform"), secrets)
+
+
+@cache
 def queues() -> "Queues":
     """Return the calls about the messages of this function's queue, on AWS."""
     return platform.queues(settings())
@@ -81,9 +90,10 @@ def queues() -> "Queues":
 
 @cache
 def transformer() -> transform.Transformer:
+    bus, spans = platform.bus(settings()), _spans()
     return transform.Transformer(
         routes=program_or_exit().routes,
-        bus=platform.bus(settings()),
+        bus=bus if spans is None else spans.recording(bus),
         blobs=platform.blobs(settings()),
         journal=platform.journal(settings(), retention.retention_of(slice_or_exit("transform"))),
         clock=platform.SystemClock(),
@@ -91,7 +101,20 @@ def transformer() -> transform.Transformer:
         owners=owners(),
         seen=_seen(),
         version=hashlib.sha256(jsontext.texts_json(slice_or_exit("transform"))).hexdigest(),
+        spans=spans,
     )
+
+
+def _spans() -> "TransformSpans | None":
+    found = exporter()
+    if found is None:
+        return None
+    from functions.transform.tracing import TransformSpans
+
+    system, scheme = platform.messaging_system(settings()), "http" if settings().is_local else "https"
+    spans = TransformSpans(found.add, system, scheme, platform.SystemClock(), program_or_exit().type_words)
+    logs.set_ids(spans.ids)
+    return spans
 
 
 def _seen() -> "Seen | None":

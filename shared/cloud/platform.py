@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from shared import http, ports
 from shared.errors import Rejected, Temporary, TemporaryCode
+from shared.jsontext import JsonObject, mapping_at
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
-from shared.settings import Settings
+from shared.settings import TELEMETRY, Settings
 
 if TYPE_CHECKING:
     from shared.cloud.aws.batches import Queues
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from shared.retention import Retention
     from shared.signatures.aws_v4 import Credentials
     from shared.store_ports import Documents, Grants, Records
+    from shared.telemetry.exporter import Exporter
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
@@ -233,6 +236,34 @@ def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
 
         readers.append(from_secret_manager(settings.project, settings.topic_prefix))
     return SecretStore(tuple(readers), SystemClock())
+
+
+def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: ports.Secrets) -> "Exporter | None":
+    """Return what exports the function's spans; None if telemetry is off."""
+    if TELEMETRY not in slice_:
+        return None
+    # Imported here, because few deployments export.
+    from shared.telemetry import exporter as otlp
+    from shared.telemetry import spans
+
+    section = mapping_at(slice_, TELEMETRY)
+    place: JsonObject = {}
+    if settings.is_aws:
+        place = {spans.CLOUD_PROVIDER: "aws", spans.CLOUD_REGION: settings.aws_region}
+    elif settings.metadata_host:
+        place = {spans.CLOUD_PROVIDER: "gcp"}
+    common = {**place, **mapping_at(section, "resource")}
+    prefix = settings.topic_prefix or "hookchain-"
+    resources = {name: {spans.SERVICE_NAME: f"{prefix}{name}", **common} for name in ("receive", function)}
+    resources[function][spans.SERVICE_INSTANCE_ID] = token_hex(16)
+    secret = section.get("headers_secret")
+    post = otlp.OtlpPost(str(section["otlp"]), secrets, secret if isinstance(secret, str) else None)
+    return otlp.Exporter(post, otlp.Spans(resources))
+
+
+def messaging_system(settings: Settings) -> str:
+    """Return the bus by its name in OpenTelemetry's semantic conventions."""
+    return "aws_sqs" if settings.is_aws else "gcp_pubsub"
 
 
 def ses(settings: Settings) -> "AwsClient | None":

@@ -90,7 +90,9 @@ class FakeNotifier:
     def new_sweeper(self) -> Sweeper:
         configured = self.parts.destinations.configured
         gathers = any(each.gather for each in configured.values())
-        closer = Closer(configured, self.ledger, self.bus, lambda: self.records, self.clock, self.recipients)
+        closer = Closer(
+            configured, self.ledger, self.bus, lambda: self.records, self.clock, self.recipients, self.parts.spans
+        )
         pauses = Pauses(self.parts.states, configured)
         groups = closer if gathers else None
         return Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep, groups=groups, pauses=pauses)

@@ -36,6 +36,7 @@ from shared.store_ports import Answer, Kept, Records
 
 if TYPE_CHECKING:
     from functions.notify.recipients.recipient import Recipients
+    from functions.notify.tracing import NotifySpans
 
 LOOK_BACK_EVERY_SECONDS: Final = 3_600.0
 """How often a pass looks for whatever is due, however old it is."""
@@ -144,6 +145,7 @@ class Closer:
         records: Callable[[], Records],
         clock: ports.Clock,
         recipients: "Recipients | None" = None,
+        spans: "NotifySpans | None" = None,
     ) -> None:
         self._destinations = destinations
         self._ledger = ledger
@@ -151,6 +153,7 @@ class Closer:
         self._records = records
         self._clock = clock
         self._recipients = recipients
+        self._spans = spans
         self._since = 0.0
         self._look_back_at = 0.0
 
@@ -306,7 +309,10 @@ class Closer:
 
     async def _publish(self, digest: Frozen) -> None:
         attributes = {"ce-id": digest.delivery_id, "ce-type": DELIVERY_TYPE, "ce-source": "/routes/digest"}
+        started_at = self._clock.now()
         await self._bus.publish(ports.DELIVERIES, [ports.BusMessage(digest.message, attributes)])
+        if self._spans is not None:
+            self._spans.note_digest(digest.message, started_at)
 
     async def _publish_group_alone(self, name: str, progress: Pass) -> None:
         """Publish a page at a time, as long as there is time. Raises Temporary."""

@@ -7,9 +7,12 @@ what was due meanwhile is done first in the next invocation.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache, lru_cache
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from shared import errors, time_bound
+
+if TYPE_CHECKING:
+    from shared.telemetry.exporter import Exporter
 
 STOP_SECONDS: Final = 2.5
 """The time by which the work ends before Lambda's limit: enough to report which messages are done, and when the others
@@ -35,14 +38,21 @@ def event_loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def run(work: Callable[[float], Coroutine[object, object, Answer]], context: LambdaContext) -> Answer:
-    """Run `work`, which takes the time of the loop by which it must end, and return its result."""
+def run(
+    work: Callable[[float], Coroutine[object, object, Answer]],
+    context: LambdaContext,
+    exporter: "Exporter | None" = None,
+) -> Answer:
+    """Run `work`, which takes the time of the loop by which it must end, and return its result.
+
+    `exporter` sends spans before the end; None if telemetry is off.
+    """
     loop = event_loop()
     deadline = loop.time() + context.get_remaining_time_in_millis() / 1000 - STOP_SECONDS
 
     async def stop_after() -> Answer:
         try:
-            return await work(deadline)
+            return await (work(deadline) if exporter is None else exporter.around(work(deadline)))
         finally:
             # Stops the loop after this turn; run_until_complete would take one turn more.
             loop.stop()

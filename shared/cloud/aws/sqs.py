@@ -25,7 +25,7 @@ from shared import batching, errors, ports, push, settings
 from shared.base64_text import base64_text, decode_base64
 from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.retries import with_retries
-from shared.jsontext import Json, JsonObject, from_json, objects_at, texts_json
+from shared.jsontext import Json, JsonObject, from_json, objects_at, texts_json, value_at
 from shared.outgoing.http_client import Answer
 
 MAX_MESSAGE_BYTES: Final = 1_048_576
@@ -134,8 +134,10 @@ def message_of(record: Json) -> push.Push:
         raise errors.Permanent("malformed_push", f"the record's body or its {ATTRIBUTES!r} cannot be read") from error
     if isinstance(packed, dict):
         attributes.update({name: value for name, value in packed.items() if isinstance(value, str)})
-    message_id = record.get("messageId")
-    return push.Push(data, attributes, message_id if isinstance(message_id, str) else "")
+    message_id, sent = record.get("messageId"), value_at(record, "attributes", "SentTimestamp")
+    return push.Push(
+        data, attributes, message_id if isinstance(message_id, str) else "", sent if isinstance(sent, str) else ""
+    )
 
 
 def _decoded(body: str) -> bytes:

@@ -20,6 +20,8 @@ from shared.http import Headers, ReadBody, Reply, Request, body_too_large, probl
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    from shared.telemetry.exporter import Exporter
+
 BODY_SECONDS: Final = 10.0
 WHOLE_KEY: Final = "hookchain.whole"
 """The key of a scope whose request came whole, so that its body needs no timer. Its value is uvicorn's object that
@@ -44,7 +46,11 @@ class Application(Response):
 
     It is a Response to functions-framework, which calls what a function returns: so it serves behind the framework's
     layers too, where the server's protocol does not call it directly (shared/cloud/gcp/http_server.py).
+
+    exporter  sends spans before the answer; None if telemetry is off
     """
+
+    exporter: "Exporter | None" = None
 
     def __init__(self, answer: Answer, not_found: Reply = _NOT_FOUND) -> None:
         """`not_found` is the reply at a browser's own paths."""
@@ -55,7 +61,8 @@ class Application(Response):
         if scope["path"] in _BROWSER_PATHS and scope["method"] in {"GET", "HEAD"}:
             reply = self._not_found
         else:
-            reply = await self._answer(head_of(scope), body_reader(scope, receive))
+            answering = self._answer(head_of(scope), body_reader(scope, receive))
+            reply = await (answering if self.exporter is None else self.exporter.around(answering))
         # Out of the scope, which the cycle has: otherwise only the garbage collector frees the two.
         cycle: RequestResponseCycle | None = scope.pop(WHOLE_KEY, None)
         if cycle is not None and _is_writable(cycle):

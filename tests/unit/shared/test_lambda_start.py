@@ -56,7 +56,8 @@ def test_a_start_imports_nothing_of_another_platform(function: str, tmp_path: Pa
     imported = done.stdout.split()
     assert f"functions.{function}.wiring" in imported
     assert not {name.partition(".")[0] for name in imported} & NEVER
-    assert not [name for name in imported if name.startswith(("shared.cloud.gcp", "shared.cloud.local"))]
+    others = ("shared.cloud.gcp", "shared.cloud.local", "shared.telemetry", f"functions.{function}.tracing")
+    assert not [name for name in imported if name.startswith(others)]
 
 
 def test_a_slice_that_does_not_load_ends_the_start_with_the_fault_in_the_log(tmp_path: Path) -> None:

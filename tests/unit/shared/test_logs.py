@@ -22,6 +22,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 def untraced() -> Iterator[None]:
     yield
     logs.set_trace_project("")
+    logs.set_ids(None)
     settings.cache_clear()
     slice_or_exit.cache_clear()
 
@@ -38,7 +39,12 @@ def test_cloud_logging_shows_the_lines_of_one_trace_together(
     slice_or_exit(function)
     logs.log("INFO", "done", trace=TRACE)
     logs.log("INFO", "of no event")
-    traced, other = map(json.loads, capsys.readouterr().out.splitlines())
+    logs.set_ids(lambda _: (TRACE, "b7ad6b7169203331"))
+    logs.log("INFO", "with telemetry")
+    traced, other, spanned = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (spanned["trace"], spanned["span"]) == (TRACE, "b7ad6b7169203331")
+    assert spanned["logging.googleapis.com/trace"] == traced["logging.googleapis.com/trace"]
+    assert spanned["logging.googleapis.com/spanId"] == "b7ad6b7169203331"
     assert traced["logging.googleapis.com/trace"] == "projects/a-project/traces/0af7651916cd43dd8448eb211c80319c"
     assert "logging.googleapis.com/trace" not in other
 

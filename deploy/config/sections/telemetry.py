@@ -1,0 +1,73 @@
+"""The section `telemetry`: where the functions send their spans, and its compiling.
+
+Without the section, OpenTelemetry's own variables make one. The variable with the headers is a secret like any other.
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Final
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, Field
+
+from deploy.config.config_file import ConfigFile
+from shared.config import rules, values
+from shared.jsontext import JsonObject
+
+SECTION: Final = "telemetry"
+HEADERS_SECRET: Final = "otel-exporter-otlp-headers"  # noqa: S105 its name, whose variable is OTEL_EXPORTER_OTLP_HEADERS
+TRACES_PATH: Final = "/v1/traces"
+
+_BASE_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", re.IGNORECASE)
+
+
+def _base_url(text: str) -> str:
+    if not _BASE_URL.fullmatch(text):
+        raise ValueError("must be the URL of a collector, such as https://collector.example.com:4318")
+    if text.rstrip("/").endswith(TRACES_PATH):
+        raise ValueError(f"must be the base URL: remove {TRACES_PATH}, which is added to it")
+    return text.rstrip("/")
+
+
+class TelemetryConfig(values.Model):
+    """A collector that takes OTLP over HTTP in JSON.
+
+    otlp            its base URL; spans are sent to /v1/traces below it
+    headers_secret  the secret with the headers of each request, such as `authorization=Bearer%20abc,x-team=ops`
+    resource        attributes of the resource, such as `deployment.environment.name`
+    """
+
+    otlp: Annotated[str, AfterValidator(_base_url)]
+    headers_secret: rules.SecretName | None = None
+    resource: dict[str, str] = Field(default={})
+
+
+def with_telemetry(file: ConfigFile, environ: Mapping[str, str]) -> ConfigFile:
+    """Return the configuration with the section that OpenTelemetry's variables make, unless it has one."""
+    section = _section_of(environ)
+    if section is None or not isinstance(file.document, dict) or SECTION in file.document:
+        return file
+    return replace(file, document={**file.document, SECTION: section})
+
+
+def _section_of(environ: Mapping[str, str]) -> JsonObject | None:
+    traces = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
+    url = traces.removesuffix(TRACES_PATH) or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    if is_off or not url:
+        return None
+    secret = {"headers_secret": HEADERS_SECRET} if environ.get("OTEL_EXPORTER_OTLP_HEADERS") else {}
+    pairs = [part.partition("=") for part in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if "=" in part]
+    return {"otlp": url, **secret, "resource": {name.strip(): unquote(value.strip()) for name, _, value in pairs}}
+
+
+def compiled_telemetry(config: TelemetryConfig | None) -> JsonObject:
+    """Return the part of the slices of the functions that send spans."""
+    return {SECTION: config.model_dump(exclude_unset=True)} if config else {}
+
+
+def compiled_receive_telemetry(config: TelemetryConfig | None) -> JsonObject:
+    """Return the part of the slice of receive. It records times and sends nothing, so it needs no secret."""
+    return {SECTION: {}} if config else {}

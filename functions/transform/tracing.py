@@ -1,0 +1,203 @@
+"""The spans of transform, and those of receive, whose times come with the message. Imported only if telemetry is on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from functions.transform.chain import StepRecord
+from functions.transform.routes import RouteResult
+from functions.transform.step import Stop
+from functions.transform.transform import Transformed
+from shared import errors, logs, ports, times
+from shared.event import Event
+from shared.jsontext import JsonObject
+from shared.push import Push
+from shared.telemetry import spans
+from shared.telemetry.spans import Span
+
+FUNCTION: Final = "transform"
+
+
+@dataclass(slots=True)
+class Processing:
+    """A message that is being processed.
+
+    span   of the message; None until its event is read
+    ended  the spans in it that have ended, and those of receive
+    """
+
+    push: Push
+    started_at: float
+    span: Span | None = None
+    ended: list[Span] = field(default_factory=list)
+
+
+_current: ContextVar[Processing | None] = ContextVar("processing", default=None)
+
+
+class TransformSpans:
+    """Records the spans of transform, for the message of the current task.
+
+    add         takes a span that has ended
+    system      the bus, by its name in the semantic conventions
+    scheme      of the URLs of receive
+    type_words  as in entry.Service
+    """
+
+    def __init__(
+        self, add: Callable[[Span], None], system: str, scheme: str, clock: ports.Clock, type_words: Mapping[str, int]
+    ) -> None:
+        self._add = add
+        self._system = system
+        self._scheme = scheme
+        self._clock = clock
+        self._type_words = type_words
+
+    def begin(self, push: Push) -> None:
+        _current.set(Processing(push, self._clock.now()))
+
+    def note_event(self, event: Event) -> None:
+        """Note which event the message has."""
+        processing = _current.get()
+        if processing is None:
+            return
+        push, started_at = processing.push, processing.started_at
+        event_type = logs.loggable_type(event.type, self._type_words.get(event.source_name) or 1)
+        received = push.attributes.get(spans.RECEIVED)
+        parent = None if received is None else (spans.event_ids(event.id)[0], spans.published_id(event.id))
+        place = spans.place_of(event.id, spans.received_at(event, started_at), started_at, parent)
+        if received is not None:
+            at = min(_sent_at(push) or started_at, started_at)
+            processing.ended += spans.receive_spans(event, event_type, received, at, self._system, self._scheme)
+        processing.span = Span(
+            FUNCTION,
+            "process events",
+            spans.CONSUMER,
+            place.trace_id,
+            spans.new_span_id(),
+            place.parent_id,
+            started_at,
+            started_at,
+            {
+                spans.FAAS_TRIGGER: "pubsub",
+                spans.MESSAGING_SYSTEM: self._system,
+                spans.MESSAGING_OPERATION_NAME: "process",
+                spans.MESSAGING_OPERATION_TYPE: "process",
+                spans.MESSAGING_DESTINATION: ports.EVENTS,
+                spans.MESSAGING_MESSAGE_ID: push.message_id or None,
+                **spans.event_attributes(event, event_type),
+            },
+            links=place.links,
+        )
+
+    def note_steps(self, results: Sequence[RouteResult]) -> None:
+        """Note the steps that the routes have taken."""
+        processing = _current.get()
+        if processing is None or processing.span is None:
+            return
+        for result in results:
+            processing.ended += [_step_span(processing.span, result.decision.route, each) for each in result.records]
+
+    def kept(self) -> tuple[JsonObject, ...]:
+        """Return the spans as the journal keeps them, that of the message until now."""
+        processing = _current.get()
+        if processing is None or processing.span is None:
+            return ()
+        processing.span.ended_at = self._clock.now()
+        return tuple([spans.kept_document(span) for span in (*processing.ended, processing.span)])
+
+    def end(self, transformed: Transformed | None, error: Exception | None = None) -> None:
+        """Record the spans of the message. One that holds no event has none."""
+        processing = _current.get()
+        if processing is None or processing.span is None:
+            return
+        span = processing.span
+        span.ended_at = self._clock.now()
+        span.error, span.message = spans.fault_of(error)
+        if transformed is not None:
+            decision = transformed.decision
+            outcome = decision.outcome if transformed.duplicate_of is None else "duplicate"
+            span.attributes = {**span.attributes, spans.OUTCOME: outcome}
+            if decision.failed:
+                span.error, span.message = decision.failed[0].code, decision.failed[0].reason
+        for each in (*processing.ended, span):
+            self._add(each)
+
+    def ids(self, _: JsonObject) -> tuple[str, str] | None:
+        """Return the trace and span ids for a log line of the current task."""
+        processing = _current.get()
+        span = processing.span if processing else None
+        return (span.trace_id, span.span_id) if span else None
+
+    def recording(self, bus: ports.Bus) -> ports.Bus:
+        return RecordingBus(bus, self._system, self._clock)
+
+
+def _sent_at(push: Push) -> float | None:
+    """Return when the bus had the message: Pub/Sub writes RFC 3339, SQS milliseconds. None if it does not say it."""
+    try:
+        return int(push.sent) / 1_000 if push.sent.isdecimal() else times.unix_seconds(push.sent)
+    except ValueError:
+        return None
+
+
+def _step_span(process: Span, route: str, record: StepRecord) -> Span:
+    code, message = spans.fault_of(record.result if isinstance(record.result, errors.HookchainError) else None)
+    return Span(
+        FUNCTION,
+        f"step {record.step.name}",
+        spans.INTERNAL,
+        process.trace_id,
+        spans.new_span_id(),
+        process.span_id,
+        record.started_at,
+        record.ended_at,
+        {
+            spans.ROUTE: route,
+            spans.STEP: record.step.label,
+            spans.OUTCOME: "filtered" if isinstance(record.result, Stop) else None,
+        },
+        code,
+        message,
+    )
+
+
+class RecordingBus:
+    """The bus of transform. Each call is a span, whose ids go with its messages."""
+
+    def __init__(self, bus: ports.Bus, system: str, clock: ports.Clock) -> None:
+        self._bus = bus
+        self._system = system
+        self._clock = clock
+
+    @property
+    def max_delay_seconds(self) -> float:
+        return self._bus.max_delay_seconds
+
+    async def publish(self, topic: str, messages: Sequence[ports.BusMessage]) -> None:
+        processing = _current.get()
+        if processing is None or processing.span is None:
+            await self._bus.publish(topic, messages)
+            return
+        span = Span(
+            FUNCTION,
+            f"publish {topic}",
+            spans.PRODUCER,
+            processing.span.trace_id,
+            spans.new_span_id(),
+            processing.span.span_id,
+            self._clock.now(),
+            0.0,
+            spans.publishing_attributes(self._system, topic, len(messages)),
+        )
+        context = {spans.TRACE_ATTRIBUTE: spans.traceparent(span.trace_id, span.span_id)}
+        with_context = [replace(each, attributes={**each.attributes, **context}) for each in messages]
+        try:
+            await self._bus.publish(topic, with_context)
+        except errors.Temporary as error:
+            span.error, span.message = spans.fault_of(error)
+            raise
+        finally:
+            span.ended_at = self._clock.now()
+            processing.ended.append(span)

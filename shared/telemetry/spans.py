@@ -1,0 +1,352 @@
+"""Spans of OpenTelemetry: their names, ids and OTLP form. Pure, and imported only if telemetry is on.
+
+An event has a trace of its own, whose id is the event's id. A sender's `traceparent` is a link, because anybody can
+send one. Work that begins more than TRACE_SECONDS after the event was received has a trace of its own too, with a link
+to the event's: a trace that lasts for days can be shown by no tool.
+
+A span holds nothing that a log line may not hold: no body, no header, no text of a receiver.
+
+https://opentelemetry.io/docs/specs/otlp/
+https://github.com/open-telemetry/semantic-conventions/tree/v1.44.0/docs
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+from shared import times
+from shared.errors import HookchainError
+from shared.errors import place_of as place_in_code
+from shared.event import TRACEPARENT, Event
+from shared.journal import AttemptEntry
+from shared.jsontext import Json, JsonObject, texts_json
+from shared.subscribers.names import SEPARATOR
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+"""The version of the semantic conventions that the names below follow."""
+
+SERVICE_NAME: Final = "service.name"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+CLOUD_PROVIDER: Final = "cloud.provider"
+CLOUD_REGION: Final = "cloud.region"
+FAAS_NAME: Final = "faas.name"
+FAAS_VERSION: Final = "faas.version"
+FAAS_TRIGGER: Final = "faas.trigger"
+HTTP_METHOD: Final = "http.request.method"
+HTTP_ROUTE: Final = "http.route"
+HTTP_STATUS: Final = "http.response.status_code"
+URL_PATH: Final = "url.path"
+URL_SCHEME: Final = "url.scheme"
+EVENT_ID: Final = "cloudevents.event_id"
+EVENT_SOURCE: Final = "cloudevents.event_source"
+EVENT_TYPE: Final = "cloudevents.event_type"
+MESSAGING_SYSTEM: Final = "messaging.system"
+MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGING_DESTINATION: Final = "messaging.destination.name"
+MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
+MESSAGING_COUNT: Final = "messaging.batch.message_count"
+ERROR_TYPE: Final = "error.type"
+
+OWN_PREFIX: Final = "hookchain."
+ROUTE: Final = "hookchain.route"
+STEP: Final = "hookchain.step"
+DESTINATION: Final = "hookchain.destination"
+OUTCOME: Final = "hookchain.outcome"
+ATTEMPT_NUMBER: Final = "hookchain.attempt_number"
+COUNT: Final = "hookchain.count"
+
+INTERNAL: Final = 1
+SERVER: Final = 2
+CLIENT: Final = 3
+PRODUCER: Final = 4
+CONSUMER: Final = 5
+
+TRACE_SECONDS: Final = 3_600.0
+MAX_MESSAGE_CHARACTERS: Final = 500
+_HEX: Final = re.compile(r"(?!0{16})[0-9a-f]{32}")
+_RECEIVED: Final = re.compile(r"([0-9]{1,12}\.[0-9]{6}) ([0-9]{1,12}\.[0-9]{6}) ([A-Z]*) ([1-5][0-9]{2})")
+_STATUS: Final = re.compile(r"[1-5][0-9]{2}\b")
+_ERROR: Final = 2
+
+Value: TypeAlias = str | int | float | bool
+
+
+# Not frozen, because a frozen dataclass takes longer to create.
+@dataclass(slots=True)
+class Span:
+    """A span of one of the functions. Times are Unix seconds.
+
+    service    the function: the resource has the name `hookchain-<service>`
+    parent_id  empty for the root of a trace
+    error      our code of what failed; empty if nothing did
+    message    of the error: the text that a log line has
+    links      the trace and span ids of other spans
+    """
+
+    service: str
+    name: str
+    kind: int
+    trace_id: str
+    span_id: str
+    parent_id: str
+    started_at: float
+    ended_at: float
+    attributes: Mapping[str, Value | None]
+    error: str = ""
+    message: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class Place(NamedTuple):
+    """The trace that a span is in, its parent there, which may be empty, and its links."""
+
+    trace_id: str
+    parent_id: str
+    links: tuple[tuple[str, str], ...] = ()
+
+
+TRACE_ATTRIBUTE: Final = "traceparent"
+"""The attribute of a message with the ids of the span that published it."""
+
+
+def new_trace_id() -> str:
+    return secrets.token_hex(16)
+
+
+def new_span_id() -> str:
+    return secrets.token_hex(8)
+
+
+def fault_of(error: Exception | None) -> tuple[str, str]:
+    """Return the code and the message of an error, as a log line has them; two empty texts if there is none."""
+    if error is None:
+        return "", ""
+    return (error.code, error.detail) if isinstance(error, HookchainError) else ("internal_error", place_in_code(error))
+
+
+def event_ids(event_id: str) -> tuple[str, str]:
+    """Return the ids of the event's own trace, and of its first span, which is receive's.
+
+    What a step split off, `<id>-<n>`, is in the trace of the event as receive made it.
+    """
+    origin = event_id.partition("-")[0]
+    if not _HEX.fullmatch(origin):
+        origin = hashlib.sha256(origin.encode()).hexdigest()[:32]
+    return origin, origin[:16]
+
+
+def ids_of_line(line: JsonObject) -> tuple[str, str] | None:
+    """Return the ids of receive's span for its log line about an event."""
+    event_id = line.get("event_id")
+    return event_ids(event_id) if isinstance(event_id, str) else None
+
+
+def ids_of(traceparent: str | None) -> tuple[str, str] | None:
+    """Return the trace and span ids of a `traceparent`; None if it is none."""
+    if not traceparent or not TRACEPARENT.fullmatch(traceparent):
+        return None
+    _, trace_id, span_id, _ = traceparent.split("-")
+    return trace_id, span_id
+
+
+def traceparent(trace_id: str, span_id: str) -> str:
+    return f"00-{trace_id}-{span_id}-01"
+
+
+def received_at(event: Event, now: float) -> float:
+    """Return when the event was received; `now` if it does not say that as receive writes it."""
+    try:
+        return times.unix_seconds(event.receivedat)
+    except ValueError:
+        return now
+
+
+def place_of(event_id: str, received_at: float, now: float, parent: tuple[str, str] | None = None) -> Place:
+    """Return the place of work that begins now. `parent` has the ids of its cause, if the message says them."""
+    own = event_ids(event_id)
+    if parent is not None:
+        return Place(*parent, () if parent[0] == own[0] else (own,))
+    if now - received_at > TRACE_SECONDS:
+        return Place(new_trace_id(), "", (own,))
+    return Place(*own)
+
+
+def attempt_span(
+    entry: AttemptEntry, received_at: float, *, parent: tuple[str, str] | None = None, code: str = "", http: bool = True
+) -> Span:
+    """Return the span of an attempt.
+
+    `received_at` is when its event was received, and `code` that of a failure for good. With `http`, its answer begins
+    with the status.
+    """
+    place = place_of(entry.event_id, received_at, entry.started_at, parent)
+    status = _STATUS.match(entry.answer) if http else None
+    is_delivered = entry.outcome == "delivered"
+    return Span(
+        "notify",
+        f"deliver {entry.destination.partition(SEPARATOR)[0]}",
+        CLIENT,
+        place.trace_id,
+        hashlib.sha256(f"{entry.delivery_id} {entry.started_at!r}".encode()).hexdigest()[:16],
+        place.parent_id,
+        entry.started_at,
+        entry.ended_at,
+        {
+            EVENT_ID: entry.event_id,
+            MESSAGING_MESSAGE_ID: entry.delivery_id,
+            ROUTE: entry.route,
+            DESTINATION: entry.destination,
+            ATTEMPT_NUMBER: entry.attempt_number,
+            OUTCOME: entry.outcome,
+            HTTP_STATUS: int(status[0]) if status else None,
+        },
+        "" if is_delivered else code or entry.outcome,
+        "" if is_delivered else entry.reason,
+        place.links,
+    )
+
+
+RECEIVED: Final = "hookchain-received"
+"""The attribute of a message in which receive's times travel. receive exports nothing itself, because a sender waits
+for its answer."""
+
+
+def received_attribute(started_at: float, published_at: float, method: str, status: int) -> dict[str, str]:
+    """Return the attribute. `method` is empty where a bus brought the event. Times are Unix seconds."""
+    return {RECEIVED: f"{started_at:.6f} {published_at:.6f} {method} {status}"}
+
+
+def receive_spans(event: Event, event_type: str, text: str, arrived_at: float, system: str, scheme: str) -> list[Span]:
+    """Return the spans of receive and of its publishing, by the text of the attribute; none if it is malformed.
+
+    event_type  as a log line may have it
+    arrived_at  when the bus had the message
+    system      the bus, and `scheme` that of the request's URL
+    """
+    match = _RECEIVED.fullmatch(text)
+    if match is None:
+        return []
+    started_at, published_at, method, status = float(match[1]), float(match[2]), match[3], int(match[4])
+    trace_id, span_id = event_ids(event.id)
+    ended_at = max(published_at, arrived_at)
+    about = event_attributes(event, event_type)
+    path = f"/{event.source_name}"
+    request = {HTTP_METHOD: method, HTTP_ROUTE: path, URL_PATH: path, URL_SCHEME: scheme, HTTP_STATUS: status}
+    kind, name, trigger = (SERVER, f"{method} {path}", "http") if method else (CONSUMER, f"receive {path}", "pubsub")
+    sender = ids_of(event.traceparent)
+    links = () if sender is None or sender[0] == trace_id else (sender,)
+    publishing = {**publishing_attributes(system, "events", 1), **about}
+    own = {FAAS_TRIGGER: trigger, **about, **(request if method else {})}
+    return [
+        Span("receive", name, kind, trace_id, span_id, "", started_at, ended_at, own, links=links),
+        Span(
+            "receive",
+            "publish events",
+            PRODUCER,
+            trace_id,
+            published_id(event.id),
+            span_id,
+            published_at,
+            ended_at,
+            publishing,
+        ),
+    ]
+
+
+def event_attributes(event: Event, event_type: str) -> dict[str, Value | None]:
+    """Return the attributes of the event. `event_type` is as a log line may have it."""
+    return {EVENT_ID: event.id, EVENT_SOURCE: event.source, EVENT_TYPE: event_type}
+
+
+def published_id(event_id: str) -> str:
+    """Return the id of the span in which receive published the event."""
+    return hashlib.sha256(f"{event_ids(event_id)[0]} published".encode()).hexdigest()[:16]
+
+
+def publishing_attributes(system: str, topic: str, count: int) -> dict[str, Value | None]:
+    return {
+        MESSAGING_SYSTEM: system,
+        MESSAGING_OPERATION_NAME: "publish",
+        MESSAGING_OPERATION_TYPE: "send",
+        MESSAGING_DESTINATION: topic,
+        MESSAGING_COUNT: count if count > 1 else None,
+    }
+
+
+def kept_document(span: Span) -> JsonObject:
+    """Return what the journal keeps of a span."""
+    milliseconds = round((span.ended_at - span.started_at) * 1_000, 3)
+    code = {"code": span.error} if span.error else {}
+    return {
+        "service": span.service,
+        "name": span.name,
+        "id": span.span_id,
+        "parent": span.parent_id,
+        "at": span.started_at,
+        "ms": milliseconds,
+        **code,
+    }
+
+
+def spans_json(spans: Iterable[Span], resources: Mapping[str, JsonObject]) -> bytes:
+    """Return an ExportTraceServiceRequest in JSON. `resources` are the attributes of each service's resource."""
+    by_service: dict[str, list[Json]] = {}
+    for span in spans:
+        by_service.setdefault(span.service, []).append(_document(span))
+    listed: list[Json] = [
+        {
+            "resource": {"attributes": attributes_json(resources[service])},
+            "scopeSpans": [{"scope": {"name": "hookchain"}, "spans": documents}],
+            "schemaUrl": SCHEMA_URL,
+        }
+        for service, documents in by_service.items()
+    ]
+    return texts_json({"resourceSpans": listed})
+
+
+def _document(span: Span) -> JsonObject:
+    attributes = {**span.attributes, ERROR_TYPE: span.error} if span.error else span.attributes
+    document: JsonObject = {
+        "traceId": span.trace_id,
+        "spanId": span.span_id,
+        "name": span.name,
+        "kind": span.kind,
+        "startTimeUnixNano": nanoseconds(span.started_at),
+        # A clock may have been set back, and two functions may have clocks that differ.
+        "endTimeUnixNano": nanoseconds(max(span.started_at, span.ended_at)),
+        "attributes": attributes_json(attributes),
+        "flags": 1,
+    }
+    if span.parent_id:
+        document["parentSpanId"] = span.parent_id
+    if span.error:
+        # It may quote an event, in which a text can hold half a surrogate pair.
+        message = span.message[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
+        document["status"] = {"code": _ERROR, "message": message}
+    if span.links:
+        document["links"] = [{"traceId": trace_id, "spanId": span_id} for trace_id, span_id in span.links]
+    return document
+
+
+def nanoseconds(seconds: float) -> str:
+    """Return the time in OTLP's JSON, which has integers of 64 bits as text."""
+    return str(int(seconds * 1_000_000) * 1_000)
+
+
+def attributes_json(attributes: Mapping[str, Value | None] | JsonObject) -> list[Json]:
+    """Return the attributes that have a value."""
+    return [{"key": name, "value": _value(value)} for name, value in attributes.items() if value is not None]
+
+
+def _value(value: Json) -> JsonObject:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    return {"stringValue": str(value)}

@@ -1,0 +1,95 @@
+"""The trace of an event, as a collector gets it from the running functions on each platform."""
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from shared.telemetry import spans
+from tests.local_lambda import require_tools
+from tests.otlp_receiver import OtlpReceiver, otlp_receiver
+from tests.processes import PATIENCE_SECONDS, wait_for
+from tests.stack import running
+
+pytestmark = pytest.mark.slow
+
+CONFIG: Final = """
+sources:
+  form: {{auth: none, type: data.kind}}
+routes:
+  - name: to mail
+    from: form
+    types: [order]
+    steps: [{{rename: {{data.name: title}}}}, {{drop: [data.secret]}}]
+    to: [team]
+  - name: broken
+    from: form
+    types: [order]
+    steps: [{{call: {{url: "{url}/missing", allow_private: true}}}}]
+    to: [team]
+destinations:
+  team: {{email: {{to: [team@example.com], subject: "{{{{ data.title }}}}"}}}}
+telemetry: {{otlp: "{url}", headers_secret: collector-headers, resource: {{deployment.environment.name: test}}}}
+"""
+SENDER: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+ENVIRON: Final = {"EMAIL_FROM": "hook@example.com", "COLLECTOR_HEADERS": "authorization=Bearer%20abc,x-team=ops"}
+
+
+def send(url: str) -> str:
+    headers = {"Content-Type": "application/json", "traceparent": SENDER}
+    body = json.dumps({"kind": "order", "name": "Jörg", "secret": "canary-value"}).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=PATIENCE_SECONDS) as answer:
+        return str(json.loads(answer.read())["id"])
+
+
+def is_complete(collector: OtlpReceiver, event_id: str) -> bool:
+    return {"process events", "deliver team"} <= {each.name for each in collector.spans() if each.trace_id == event_id}
+
+
+@pytest.mark.parametrize("platform", ["gcp", "aws"])
+def test_a_collector_gets_the_trace_of_an_event(tmp_path: Path, platform: str) -> None:
+    if platform == "aws":
+        require_tools()
+    arguments = ["--platform", "aws"] if platform == "aws" else []
+    with (
+        otlp_receiver() as collector,
+        running(tmp_path, CONFIG.format(url=collector.url), ENVIRON, arguments) as stack,
+    ):
+        event_id = send(f"{stack.url}/form")
+        # What a machine under load did not send in time goes with the spans of the next event.
+        wait_for(lambda: is_complete(collector, event_id) or not send(f"{stack.url}/form"), every_seconds=1.0)
+        found = [each for each in collector.spans() if each.trace_id == event_id]
+    tree = {each.span_id: each for each in found}
+    shown = {
+        (each.resource["service.name"], each.name, tree[each.parent_id].name if each.parent_id else "")
+        for each in found
+    }
+    assert shown == {
+        ("hookchain-receive", "POST /form", ""),
+        ("hookchain-receive", "publish events", "POST /form"),
+        ("hookchain-transform", "process events", "publish events"),
+        ("hookchain-transform", "step rename", "process events"),
+        ("hookchain-transform", "step drop", "process events"),
+        ("hookchain-transform", "step call", "process events"),
+        ("hookchain-transform", "publish deliveries", "process events"),
+        ("hookchain-transform", "publish dead-letters", "process events"),
+        ("hookchain-notify", "deliver team", "publish deliveries"),
+    }
+    assert all(each.started_at <= each.ended_at for each in found)
+    assert all(tree[each.parent_id].started_at <= each.started_at for each in found if each.parent_id)
+    by_name = {each.name: each for each in found}
+    receive = by_name["POST /form"]
+    assert receive.links == ((SENDER.split("-")[1], SENDER.split("-")[2]),)
+    assert receive.attributes[spans.HTTP_STATUS] == 200
+    assert receive.attributes["cloudevents.event_id"] == event_id
+    call = by_name["step call"]
+    assert (call.is_error, call.attributes["error.type"]) == (True, "request_rejected")
+    system = "aws_sqs" if platform == "aws" else "gcp_pubsub"
+    assert by_name["process events"].attributes["messaging.system"] == system
+    assert {each.resource["deployment.environment.name"] for each in found} == {"test"}
+    for request in collector.requests:
+        assert (request.headers["authorization"], request.headers["x-team"]) == ("Bearer abc", "ops")
+        assert b"canary-value" not in request.body
+    assert {*collector.faults} == {"unknown path /missing"}

@@ -1,0 +1,339 @@
+"""The names, ids and form of spans, and the exporter that sends them."""
+
+import asyncio
+import importlib
+import pkgutil
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from opentelemetry.semconv._incubating import attributes as attribute_modules
+from opentelemetry.semconv.schemas import Schemas
+
+from shared.errors import Temporary
+from shared.event import Event
+from shared.journal import AttemptEntry
+from shared.jsontext import JsonObject
+from shared.telemetry import exporter, spans
+from shared.telemetry.exporter import Exporter, OtlpPost, Spans, read_headers
+from shared.telemetry.spans import Span
+from tests.fakes.secrets import FakeSecrets
+from tests.otlp_receiver import otlp_receiver, spans_of
+
+EVENT_ID: Final = "5d03509d68ce534406a308d4b4ddf7f7"
+RESOURCES: Final[dict[str, JsonObject]] = {
+    "notify": {"service.name": "hookchain-notify"},
+    "receive": {"service.name": "hookchain-receive"},
+}
+
+
+def an_event(event_id: str = EVENT_ID, traceparent: str | None = None) -> Event:
+    return Event(event_id, "/sources/web", "order", "2026-09-21T14:13:20.000Z", "a" * 64, traceparent=traceparent)
+
+
+def a_span(name: str = "deliver crm", service: str = "notify") -> Span:
+    return Span(service, name, spans.CLIENT, EVENT_ID, spans.new_span_id(), "", 1.0, 2.0, {spans.ROUTE: "all"})
+
+
+# The names
+
+
+def published_names() -> Iterator[str]:
+    for module in pkgutil.iter_modules(attribute_modules.__path__):
+        found = vars(importlib.import_module(f"{attribute_modules.__name__}.{module.name}")).items()
+        yield from (value for name, value in found if name.isupper() and isinstance(value, str))
+        for values in (value for name, value in found if name.endswith("Values") and isinstance(value, type)):
+            yield from (str(each.value) for each in values)  # type: ignore[attr-defined] # an enumeration
+
+
+def test_the_names_are_those_of_the_semantic_conventions_at_the_stated_version() -> None:
+    named = {text for name, text in vars(spans).items() if name.isupper() and isinstance(text, str) and "." in text}
+    others = {spans.SCHEMA_URL, spans.OWN_PREFIX}
+    own = {name for name in named if name.startswith(spans.OWN_PREFIX)}
+    used_values = {"gcp_pubsub", "aws_sqs", "send", "process", "http", "pubsub", "timer", "gcp", "aws"}
+    published = set(published_names())
+    assert len(named - own) > 20
+    assert not (named - own - others | used_values) - published
+    assert spans.SCHEMA_URL in {each.value for each in Schemas}
+
+
+# Ids and places
+
+
+@pytest.mark.parametrize("event_id", [EVENT_ID, f"{EVENT_ID}-2"])
+def test_the_id_of_an_event_is_that_of_its_trace(event_id: str) -> None:
+    assert spans.event_ids(event_id) == (EVENT_ID, EVENT_ID[:16])
+
+
+@pytest.mark.parametrize("event_id", ["e1", "0" * 32, f"{'0' * 16}{'1' * 16}", EVENT_ID.upper(), ""])
+def test_an_id_that_is_no_trace_s_makes_one(event_id: str) -> None:
+    trace_id, span_id = spans.event_ids(event_id)
+    assert (len(trace_id), len(span_id)) == (32, 16)
+    assert int(span_id, 16)
+
+
+def test_an_attempt_days_later_has_a_trace_of_its_own_with_a_link_to_the_event() -> None:
+    entry = AttemptEntry("d" * 64, EVENT_ID, "all", "crm", 3, 1_000.0, 1_002.0, "retry_scheduled", "why", "503 busy")
+    soon = spans.attempt_span(entry, 990.0)
+    late = spans.attempt_span(entry, 1_000.0 - 2 * 86_400)
+    assert (soon.trace_id, soon.parent_id, soon.links) == (EVENT_ID, EVENT_ID[:16], ())
+    assert late.trace_id != EVENT_ID
+    assert (late.parent_id, late.links) == ("", ((EVENT_ID, EVENT_ID[:16]),))
+    assert (soon.attributes[spans.HTTP_STATUS], soon.error, soon.message) == (503, "retry_scheduled", "why")
+
+
+def test_the_message_of_the_attempt_says_its_parent_also_after_a_replay() -> None:
+    entry = AttemptEntry("d" * 64, EVENT_ID, "all", "crm", 1, 1_000.0, 1_002.0, "delivered", "", "250 OK")
+    same = spans.attempt_span(entry, 990.0, parent=(EVENT_ID, "1" * 16), http=False)
+    replayed = spans.attempt_span(entry, 0.0, parent=("2" * 32, "1" * 16))
+    assert (same.parent_id, same.links, same.error) == ("1" * 16, (), "")
+    assert same.attributes[spans.HTTP_STATUS] is None
+    assert (replayed.trace_id, replayed.links) == ("2" * 32, ((EVENT_ID, EVENT_ID[:16]),))
+
+
+# The times of receive
+
+
+def test_the_times_of_receive_become_its_span_and_that_of_publishing() -> None:
+    text = spans.received_attribute(100.25, 100.5, "POST", 202)[spans.RECEIVED]
+    event = an_event(traceparent=f"00-{'3' * 32}-{'4' * 16}-01")
+    receive, publish = spans.receive_spans(event, "order", text, 100.75, "gcp_pubsub", "https")
+    assert (receive.name, receive.kind, receive.started_at, receive.ended_at) == ("POST /web", 2, 100.25, 100.75)
+    assert receive.links == (("3" * 32, "4" * 16),)
+    assert receive.attributes[spans.HTTP_STATUS] == 202
+    assert (publish.parent_id, publish.started_at, publish.span_id) == (
+        EVENT_ID[:16],
+        100.5,
+        spans.published_id(EVENT_ID),
+    )
+
+
+def test_an_event_without_a_sender_s_trace_has_no_link_and_a_bus_has_no_request() -> None:
+    text = spans.received_attribute(100.25, 100.5, "", 200)[spans.RECEIVED]
+    event = an_event(traceparent=f"00-{EVENT_ID}-{EVENT_ID[:16]}-01")
+    receive, publish = spans.receive_spans(event, "order", text, 0.0, "aws_sqs", "https")
+    assert (receive.name, receive.kind, receive.links) == ("receive /web", spans.CONSUMER, ())
+    assert spans.HTTP_METHOD not in receive.attributes
+    assert publish.ended_at == 100.5  # a clock that is behind does not end a span before it began
+
+
+@pytest.mark.parametrize("text", ["", "1 2 POST 200", "1.000000 2.000000 POST 999", "a" * 10_000])
+def test_times_that_we_did_not_write_become_no_span(text: str) -> None:
+    assert spans.receive_spans(an_event(), "order", text, 1.0, "aws_sqs", "https") == []
+
+
+# The form
+
+
+def test_opentelemetry_s_own_messages_take_the_spans() -> None:
+    failed = Span(
+        *("notify", "deliver ü", spans.CLIENT, EVENT_ID, "5" * 16, "6" * 16, 1_796_120_823.685809, 1_796_120_823.5),
+        *(
+            {spans.COUNT: 3, "a": True, "b": 0.5, "c": None},
+            "refused_by_receiver",
+            "\ud800" * 600,
+            ((EVENT_ID, "7" * 16),),
+        ),
+    )
+    received, other = spans_of(spans.spans_json([failed, a_span("POST /web", "receive")], RESOURCES))
+    assert (received.resource, received.name, received.parent_id) == (RESOURCES["notify"], "deliver ü", "6" * 16)
+    assert received.started_at == received.ended_at == 1_796_120_823.685809
+    assert (received.kind, received.is_error, received.links) == ("client", True, ((EVENT_ID, "7" * 16),))
+    expected = {"hookchain.count": 3, "a": True, "b": 0.5, "error.type": "refused_by_receiver"}
+    assert received.attributes == expected
+    assert other.resource == RESOURCES["receive"]
+
+
+# The exporter
+
+
+class FakeCollector:
+    """Answers after `seconds`, and with each status in turn; then with the last one."""
+
+    def __init__(self, seconds: float = 0.0, *statuses: int | Exception) -> None:
+        self.seconds = seconds
+        self.statuses = [*statuses] or [200]
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, path: str, body: bytes) -> int:
+        assert path == "/v1/traces"
+        await asyncio.sleep(self.seconds)
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if isinstance(status, Exception):
+            raise status
+        self.bodies.append(body)
+        return status
+
+    @property
+    def names(self) -> list[list[str]]:
+        return [[each.name for each in spans_of(body)] for body in self.bodies]
+
+
+async def work_of(exporting: Exporter, name: str, seconds: float = 0.0) -> str:
+    """A request that records a span, after some time."""
+
+    async def work() -> str:
+        await asyncio.sleep(seconds)
+        exporting.add(a_span(name))
+        return name
+
+    return await exporting.around(work())
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "FLUSH_SECONDS", 0.2)
+
+
+async def test_a_request_alone_sends_its_spans_before_its_answer() -> None:
+    collector = FakeCollector()
+    exporting = Exporter(collector, Spans(RESOURCES))
+    assert await work_of(exporting, "a") == "a"
+    assert collector.names == [["a"]]
+
+
+async def test_requests_that_overlap_share_a_flush(fast: None) -> None:
+    collector = FakeCollector()
+    exporting = Exporter(collector, Spans(RESOURCES))
+    await asyncio.gather(*[work_of(exporting, str(number), number / 1_000) for number in range(40)])
+    assert len(collector.names) == 1
+    assert len(collector.names[0]) == 40
+
+
+async def test_what_a_frozen_process_kept_is_sent_while_the_next_request_is_served(fast: None) -> None:
+    collector = FakeCollector()
+    exporting = Exporter(collector, Spans(RESOURCES))
+    exporting.add(a_span("kept"))
+    later = asyncio.create_task(work_of(exporting, "later", 0.1))
+    await asyncio.sleep(0.05)
+    assert collector.names == [["kept"]]
+    await later
+
+
+async def test_at_most_one_flush_begins_in_a_second_and_nothing_is_lost(fast: None) -> None:
+    collector = FakeCollector()
+    exporting = Exporter(collector, Spans(RESOURCES))
+    began_at = time.monotonic()
+    for number in range(60):
+        await work_of(exporting, str(number), 0.01)
+    elapsed = time.monotonic() - began_at
+    assert 2 <= len(collector.bodies) <= elapsed / 0.2 + 1
+    await asyncio.sleep(0.3)  # the timer's flush
+    assert [name for names in collector.names for name in names] == [str(number) for number in range(60)]
+
+
+async def test_a_long_request_holds_back_nobody_s_spans(fast: None) -> None:
+    collector = FakeCollector()
+    exporting = Exporter(collector, Spans(RESOURCES))
+    long = asyncio.create_task(work_of(exporting, "long", 0.5))
+    await asyncio.sleep(0)
+    await work_of(exporting, "short")
+    assert collector.names == []
+    await asyncio.sleep(0.3)
+    assert collector.names == [["short"]]
+    await long
+
+
+async def test_a_slow_collector_costs_a_request_50_ms_and_gets_everything(fast: None) -> None:
+    collector = FakeCollector(0.12)
+    exporting = Exporter(collector, Spans(RESOURCES))
+    for number in range(20):
+        began_at = asyncio.get_running_loop().time()
+        await work_of(exporting, str(number), 0.02)
+        assert asyncio.get_running_loop().time() - began_at < 0.02 + exporter.WAIT_SECONDS + 0.04
+    await asyncio.sleep(0.5)
+    assert [name for names in collector.names for name in names] == [str(number) for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("failure", "detail"),
+    [
+        (ConnectionRefusedError(), "the collector did not answer: ConnectionRefusedError"),
+        (Temporary("secret_unavailable", "no such secret"), "no such secret"),
+        (503, "the collector answered 503 at /v1/traces"),
+    ],
+)
+async def test_what_was_not_sent_goes_with_the_next_flush_and_one_line_warns(
+    failure: int | Exception, detail: str, fast: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collector = FakeCollector(0.0, failure, failure, 200)
+    exporting = Exporter(collector, Spans(RESOURCES))
+    await work_of(exporting, "a")
+    await work_of(exporting, "b")
+    await asyncio.sleep(1.7)  # 0.4 s after the first failure, and 0.8 s after the second
+    assert collector.names[-1] == ["a", "b"]
+    output = capsys.readouterr().out
+    assert output.count("telemetry not sent") == 1
+    assert detail in output
+
+
+async def test_a_collector_that_rejects_the_spans_does_not_get_them_again(fast: None) -> None:
+    collector = FakeCollector(0.0, 400, 200)
+    exporting = Exporter(collector, Spans(RESOURCES))
+    await work_of(exporting, "a")
+    await work_of(exporting, "b")
+    await asyncio.sleep(0.6)
+    assert collector.names == [["a"], ["b"]]
+
+
+async def test_what_cannot_be_written_costs_the_spans_and_no_request(
+    fast: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collector = FakeCollector()
+    exporting = Exporter(collector, Spans({}))  # a service without a resource
+    assert await work_of(exporting, "a") == "a"
+    assert "telemetry not sent" in capsys.readouterr().out
+
+
+async def test_a_dead_collector_costs_no_request_more_than_50_ms(fast: None) -> None:
+    exporting = Exporter(FakeCollector(60.0), Spans(RESOURCES))
+    for number in range(5):
+        began_at = asyncio.get_running_loop().time()
+        await work_of(exporting, str(number))
+        assert asyncio.get_running_loop().time() - began_at < exporter.WAIT_SECONDS + 0.04
+
+
+async def test_a_request_that_fails_is_no_longer_under_way(fast: None) -> None:
+    collector = FakeCollector()
+    exporting = Exporter(collector, Spans(RESOURCES))
+
+    async def fail() -> None:
+        raise ValueError("a fault")
+
+    with pytest.raises(ValueError, match="a fault"):
+        await exporting.around(fail())
+    await work_of(exporting, "a")
+    assert collector.names == [["a"]]
+
+
+def test_of_too_many_spans_the_newest_stay() -> None:
+    waiting = Spans(RESOURCES)
+    for number in range(exporter.MAX_SPANS):
+        waiting.add(a_span(str(number)))
+    waiting.take()
+    for number in range(10):
+        waiting.add(a_span(f"new {number}"))
+    waiting.put_back()
+    names = [each.name for each in spans_of(waiting.take())]
+    assert (len(names), names[0], names[-1]) == (exporter.MAX_SPANS, "10", "new 9")
+
+
+async def test_a_collector_gets_the_headers_of_the_secret_below_the_path_of_its_url() -> None:
+    secrets = FakeSecrets({"headers": "authorization=Bearer%20abc, x-team = ops"})
+    with otlp_receiver() as collector:
+        post = OtlpPost(collector.url, secrets, "headers")
+        assert await post("/v1/traces", b"{}") == 200
+        below = OtlpPost(f"{collector.url}/otlp/", secrets, None)
+        assert await below("/v1/traces", b"{}") == 404
+        post.close()
+        below.close()
+    [request] = collector.requests
+    assert (request.path, request.headers["authorization"]) == ("/v1/traces", "Bearer abc")
+    assert (request.headers["x-team"], request.headers["content-type"]) == ("ops", "application/json")
+    assert collector.faults == ["unknown path /otlp/v1/traces"]
+
+
+@pytest.mark.parametrize(("text", "headers"), [("", {}), ("a=b=c", {"a": "b=c"}), ("a=b,, =c,d", {"a": "b"})])
+def test_headers_are_written_as_opentelemetry_s_variable_has_them(text: str, headers: dict[str, str]) -> None:
+    assert read_headers(text) == headers

@@ -78,6 +78,7 @@ class World:
         self.stripe = Stripe(self)
         self.square = Square(self)
         self.airtable = Airtable(self)
+        self.gitlab = GitLab(self)
         self.sources = read_sources(self.slices["receive"])
         self.receiver = Receiver(
             self.sources, self.secrets, self.bus, FakeBlobs(), self.clock, random_id=lambda: "f" * 32
@@ -103,8 +104,9 @@ class World:
 
     async def fetch(self, request: Outgoing) -> Fetched:
         checked(request)
-        assert dict(request.headers)["Authorization"] == f"Bearer {TOKEN}"
-        for api in (self.github, self.stripe, self.square, self.airtable):
+        headers = dict(request.headers)
+        assert (headers.get("PRIVATE-TOKEN") or headers["Authorization"].removeprefix("Bearer ")) == TOKEN
+        for api in (self.github, self.stripe, self.square, self.airtable, self.gitlab):
             if request.url.startswith(api.host):
                 return await api.fetch(request)
         raise AssertionError(request.url)
@@ -417,3 +419,67 @@ class Airtable:
         page: JsonObject = {"payloads": [*found], "cursor": cursor, "mightHaveMore": cursor <= len(self.payloads)}
         assert {*page} == {*list_at(described, "WebhookPayloads")}
         return Fetched(200, (), json.dumps(page).encode())
+
+
+class GitLab:
+    """The deliveries of a project's webhook, with the fields of GitLab's lib/api/entities/web_hook_log.rb.
+
+    is_old  the list has no times
+    """
+
+    host = "https://gitlab.com"
+    base = "/api/v4/projects/acme%2Fshop/hooks"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.log: list[JsonObject] = []
+        self.is_old = False
+        self.calls: list[str] = []
+
+    async def send(
+        self, *, lost: str = "", name: str = "Push Hook", again: JsonObject | None = None, **data: object
+    ) -> JsonObject:
+        """Deliver an event, or lose it with this status, and note the delivery. `again`: resend that one."""
+        email = "[REDACTED]" if again else "ann@example.com"
+        document: JsonObject = {**data, "event_name": "push", "user_email": email}  # type: ignore[dict-item]
+        key = mapping_at(again, "request_headers")["Idempotency-Key"] if again else f"key-{len(self.log)}"
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": str(key),
+            "X-Gitlab-Event": name,
+            "X-Gitlab-Event-UUID": f"uuid-{len(self.log)}",
+        }
+        body = json.dumps(document).encode()
+        status = lost or str(await self.world.post("lab", {**headers, "X-Gitlab-Token": SECRET}, body))
+        shown_headers: JsonObject = {**headers, "X-Gitlab-Token": "[REDACTED]"}
+        self.log.append(
+            {
+                "id": len(self.log) + 1,
+                "url": "https://hooks.example.com/lab",
+                "trigger": "push_hooks",
+                "request_headers": shown_headers,
+                "request_data": {**document, "user_email": "[REDACTED]"},
+                "response_headers": {},
+                "response_body": "",
+                "execution_duration": 1.0,
+                "response_status": status,
+                "created_at": rfc3339(self.world.clock.now()),
+            }
+        )
+        return self.log[-1]
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        url = urlsplit(request.url)
+        self.calls.append(url.path)
+        if url.path == self.base:
+            hooks = [{"id": 7, "url": "https://hooks.example.com/lab"}, {"id": 8, "url": "https://ci.example.com/"}]
+            return Fetched(200, (), json.dumps(hooks).encode())
+        assert url.path == f"{self.base}/7/events"
+        query = {name: values[0] for name, values in parse_qs(url.query, strict_parsing=True).items()}
+        assert query["status"] == "server_failure,client_failure"
+        page, size = int(query["page"]), int(query["per_page"])
+        assert size <= 20
+        failed = [each for each in self.log[::-1] if each["response_status"] != "200"]
+        hidden = "created_at" if self.is_old else ""
+        found = [{name: value for name, value in each.items() if name != hidden} for each in failed]
+        return Fetched(200, (), json.dumps(found[(page - 1) * size : page * size]).encode())

@@ -41,8 +41,8 @@ MAX_ANSWERS: Final = 10_000
 would keep the command busy for ever."""
 DETAILS: Final = """\
 A source needs `recover: {secret: NAME}` in the configuration. The sweep of a deployment recovers what fails from then
-on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Airtable for 7 days,
-Square for 28 days and Stripe for 30 days.
+on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Airtable and GitLab
+for 7 days, Square for 28 days and Stripe for 30 days.
 
 It prints what it found, and asks before it hands the events to `receive`. An event that had arrived before is not
 delivered again. It reads at most 10,000 answers of the provider, the newest events first; a shorter --since needs

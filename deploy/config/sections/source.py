@@ -122,7 +122,7 @@ class RecoverConfig(Model):
 
     secret         the name of the secret with the API token, which is deployed for `notify`
     repositories   at GitHub: the repositories or organizations whose webhooks call the source, such as `acme/shop`
-    bases          at Airtable: the bases whose webhooks call the source, such as `appAbCdEfGhIjKlMn`
+    at             at Airtable and GitLab: the places of the webhooks that call the source, as in `hook`
     redeliver      have the provider deliver the events again, for which the token needs the right to write
     api            the beginning of the API's URLs, for a provider that you host yourself
     allow_private  the API may have an address that is not public, and plain http
@@ -130,7 +130,7 @@ class RecoverConfig(Model):
 
     secret: SecretName
     repositories: Texts = Field(default=[])
-    bases: Texts = Field(default=[])
+    at: Texts = Field(default=[])
     redeliver: bool = False
     api: Annotated[str, AfterValidator(_hook_api)] | None = None
     allow_private: bool = False
@@ -138,7 +138,7 @@ class RecoverConfig(Model):
     @property
     def places(self) -> dict[str, list[str]]:
         """Return where the webhooks are, by the setting that says so."""
-        return {"repositories": self.repositories, "bases": self.bases}
+        return {"repositories": self.repositories, "at": self.at}
 
 
 class ProviderSettings(Model):

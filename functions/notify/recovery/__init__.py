@@ -10,6 +10,7 @@ Identity         (a) GitHub: receive rewrites the body until the recorded signat
                  (b) Square, Stripe: the body has the same id, but other parts may differ. A recovered event never
                      conflicts on its payload hash (shared/ledger_rules.py): the first to come is delivered, and the
                      other one is finished.
+                 (b) GitLab: an event has the original's headers, and so its id, but its body lacks email addresses.
                  (b) Airtable: the provider sends no events, only the news that there is one. So there is no original.
                  (c) A provider that offers neither has no entry.
 Repeats          The source's record has the time up to which events are listed, and each listing overlaps the last one.

@@ -102,5 +102,5 @@ KIND: Final = RecoveryKind(
     read_answer=read_answer,
     lists_all=True,
     is_only_way=True,
-    places_key="bases",
+    places_key="at",
 )

@@ -18,6 +18,7 @@ from functions.notify.recovery.kind import (
     Window,
     own_hooks,
     read_each,
+    rejected_status,
     text_at,
 )
 from shared.fetch import Fetched
@@ -32,8 +33,6 @@ HEADERS: Final = {
 }
 PAGE_SIZE: Final = 100
 _NEXT_CURSOR: Final = re.compile(r'<[^>]*[?&]cursor=([^&>]+)[^>]*>; *rel="next"')
-_OVERLOADED_STATUSES: Final = frozenset({408, 429})
-"""The platform answers with these when it is overloaded. receive does not."""
 
 
 def first_requests(window: Window) -> Iterator[ApiRequest]:
@@ -121,7 +120,7 @@ def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> It
                 f"{guid} {redelivery_id}".rstrip(),  # after a redelivery that failed, it is an event of its own
                 attempt.event_type,
                 attempt.attempted_at,
-                _rejected_status(int(str(newest_status))),
+                rejected_status(int(str(newest_status))),
             )
             delivery_path = f"{path}/{attempt.id}"
             yield missed_event._replace(api_request=_event_request(delivery_path, missed_event, window))
@@ -129,10 +128,6 @@ def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> It
     if cursor and not is_last_page:
         next_page = f"{path}?per_page={PAGE_SIZE}&cursor={quote(cursor[1], safe='%')}"
         yield ApiRequest(next_page, "deliveries", {"path": path, "settled": settled, "repeated": dict(repeated)})
-
-
-def _rejected_status(status: int) -> int | None:
-    return status if 400 <= status < 500 and status not in _OVERLOADED_STATUSES else None
 
 
 def _event_request(delivery_path: str, missed_event: MissedEvent, window: Window) -> ApiRequest:

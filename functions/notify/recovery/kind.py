@@ -15,6 +15,8 @@ from shared.recovered import RecoveredRequest
 
 Read = TypeVar("Read")
 Listed = TypeVar("Listed")
+_OVERLOADED_STATUSES: Final = frozenset({408, 429})
+"""The platform answers with these when it is overloaded. receive does not."""
 UNKNOWN_FORM: Final = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
 """The errors that reading an answer in an unknown form raises."""
 
@@ -148,6 +150,11 @@ class RecoveryKind:
     def lists_unsettled(self) -> bool:
         """Return whether a young event of the list may still be on its way to the source."""
         return self.lists_all and not self.is_only_way
+
+
+def rejected_status(status: int) -> int | None:
+    """Return the status if receive rejected a delivery with it."""
+    return status if 400 <= status < 500 and status not in _OVERLOADED_STATUSES else None
 
 
 def types_pattern(types: Iterable[str]) -> re.Pattern[str]:

@@ -215,14 +215,19 @@ class Listing:
         """Return the events that are not handled yet, and the requests."""
         missed_events: list[MissedEvent] = []
         further_requests: list[ApiRequest] = []
+        ids: set[str] = set()
         for item in items:
             if isinstance(item, ApiRequest):
                 further_requests.append(item)
-            elif isinstance(item, UnreadableEvent):
-                self.unreadable_count += 1
-            elif item.id in self.handled:
                 continue
-            elif item.rejected_status is not None and not self.includes_rejected:
+            if isinstance(item, UnreadableEvent):
+                self.unreadable_count += 1
+                continue
+            is_known = item.id in self.handled or item.id in ids
+            ids.add(item.id)
+            if is_known:
+                continue
+            if item.rejected_status is not None and not self.includes_rejected:
                 self.handled[item.id] = item.happened_at
                 self.rejected_count += 1
             elif item.api_request and self.reads_each_event:

@@ -26,15 +26,15 @@ GITHUB = "provider: github, secret: k, recover: {secret: token, repositories: ac
     [
         (
             "provider: shopify, secret: k, recover: {secret: t}",
-            "Hookchain recovers no events of Shopify, only of Airtable, GitHub, Square and Stripe",
+            "Hookchain recovers no events of Shopify, only of Airtable, GitHub, GitLab, Square and Stripe",
         ),
         ("auth: none, recover: {secret: t}", "`recover` needs `provider`"),
         (
             "provider: github, secret: k, recover: {secret: t}",
             "recover: repositories is missing: such as acme/shop or acme",
         ),
-        ("provider: airtable, secret: k, recover: {secret: t}", "recover: bases is missing: such as appAbCdEfGhIjKlMn"),
-        ("provider: airtable, secret: k, recover: {secret: t, bases: shop}", "such as appAbCdEfGhIjKlMn; got 'shop'"),
+        ("provider: airtable, secret: k, recover: {secret: t}", "recover: at is missing: such as appAbCdEfGhIjKlMn"),
+        ("provider: airtable, secret: k, recover: {secret: t, at: shop}", "such as appAbCdEfGhIjKlMn; got 'shop'"),
         ("provider: airtable, secret: k, recover: {secret: t, repositories: a/b}", "has no meaning for Airtable"),
         ("provider: github, secret: k, recover: {repositories: acme/shop}", "recover.secret: is missing"),
         (

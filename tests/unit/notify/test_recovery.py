@@ -128,7 +128,7 @@ async def test_an_event_of_square_is_delivered_once_although_its_bodies_differ(o
 
 
 AIRTABLE = """
-sources: {base: {provider: airtable, secret: base-secret, recover: {secret: token, bases: appAbCdEfGhIjKlMn}}}
+sources: {base: {provider: airtable, secret: base-secret, recover: {secret: token, at: appAbCdEfGhIjKlMn}}}
 routes: [{name: changes, from: base, types: [payload], to: crm}]
 destinations: {crm: {webhook: {url: https://crm.example.com/in, secret: out}}}
 """
@@ -183,6 +183,61 @@ async def test_each_change_at_airtable_is_an_event_once_under_kills(seed: int) -
         await world.recover(EVERY_SECONDS)
     assert sorted(world.delivered) == sorted(ids)
     assert world.letters == []
+
+
+GITLAB = """
+sources: {lab: {provider: gitlab, secret: signing, recover: {secret: token, at: projects/acme/shop}}}
+routes: [{name: pushes, from: lab, types: [Push Hook, Issue Hook.open], to: crm}]
+destinations: {crm: {webhook: {url: https://crm.example.com/in, secret: out}}}
+"""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_an_event_of_gitlab_is_delivered_once_although_its_bodies_differ(order: str) -> None:
+    world = await started(GITLAB)
+    lost = await world.gitlab.send(lost="internal error")
+    if order == "original first":
+        await world.gitlab.send(again=lost)
+    if order == "at once":
+        await asyncio.gather(world.recover(EVERY_SECONDS), world.gitlab.send(again=lost))
+    await world.recover(EVERY_SECONDS)
+    if order == "recovery first":
+        await world.gitlab.send(again=lost)
+    await world.pump()
+    assert (world.delivered, world.letters) == (["key-0"], [])
+
+
+async def test_events_of_gitlab_are_found_on_all_pages_with_the_types_and_the_statuses_that_count(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = await started(GITLAB)
+    ids = []
+    for number in range(130):
+        is_wanted = number % 2 == 0
+        lost = "502" if number % 4 else "internal error"
+        sent = await world.gitlab.send(lost=lost, name="Push Hook" if is_wanted else "Job Hook")
+        ids += [str(value_at(sent, "request_headers", "Idempotency-Key"))] if is_wanted else []
+    await world.gitlab.send(lost="422")
+    failed_again = await world.gitlab.send(lost="503", name="Issue Hook", object_attributes={"action": "open"})
+    await world.gitlab.send(lost="503", name="Issue Hook", object_attributes={"action": "open"}, again=failed_again)
+    await world.gitlab.send(lost="503", name="Issue Hook", object_attributes={"action": "close"})
+    await world.gitlab.send()
+    for _ in range(2):
+        await world.recover(EVERY_SECONDS)
+    assert sorted(world.delivered) == sorted([*ids, "key-131", "key-134"])
+    [line] = lines(capsys, "recovered")
+    assert (line["recovered"], line["detail"]) == (66, "1 that receive had rejected were not recovered")
+    assert value_at(world.crm.delivered[-1].event.data, "user_email") == "[REDACTED]"
+
+
+async def test_a_gitlab_whose_list_has_no_times_is_only_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started(GITLAB)
+    world.gitlab.is_old = True
+    await world.gitlab.send(lost="502")
+    await world.gitlab.send(lost="502", oversize=True)
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == []
+    assert "events in an unknown form: 2. Deliver them again" in str(lines(capsys, "recovery failed")[0]["detail"])
 
 
 class FailingBus(FakeBus):

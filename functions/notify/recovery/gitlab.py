@@ -1,0 +1,104 @@
+"""GitLab's events of a webhook, which are its deliveries: https://docs.gitlab.com/api/project_webhooks/
+
+The list has the newest first. GitLab stores `[REDACTED]` in place of each email address, and sends it again like this
+too. The time of an event is in the list since GitLab exposes `created_at` (lib/api/entities/web_hook_log.rb).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from functions.notify.recovery.kind import (
+    ApiRequest,
+    ListItem,
+    MissedEvent,
+    RecoveryKind,
+    UnreadableEvent,
+    Window,
+    own_hooks,
+    read_each,
+    rejected_status,
+    text_at,
+)
+from shared.fetch import Fetched
+from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, to_json, value_at
+from shared.recovered import RecoveredRequest
+from shared.times import unix_seconds
+
+HOOKS_PER_PAGE: Final = 100
+EVENTS_PER_PAGE: Final = 20
+"""GitLab lists no more of them at once."""
+FAILED: Final = "server_failure,client_failure"
+"""Statuses from 400 on, and deliveries without a response."""
+_CREDENTIALS: Final = frozenset({"x-gitlab-token", "webhook-signature"})
+
+
+def first_requests(window: Window) -> Iterator[ApiRequest]:
+    for place in window.places:
+        yield ApiRequest(f"{place}/hooks?per_page={HOOKS_PER_PAGE}", "hooks", {"place": place})
+
+
+def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
+    document = from_json(answer.body)
+    if request.answer_kind == "events":
+        yield from _read_events(request, list_at(document), window)
+        return
+    place = str(request.context["place"])
+    urls_and_hooks = [(str(value_at(hook, "url")), hook) for hook in objects_at(document)]
+    for hook in own_hooks(window, place, urls_and_hooks):
+        yield _page_request(f"{place}/hooks/{int(str(hook['id']))}/events", 1)
+
+
+def _page_request(path: str, page: int) -> ApiRequest:
+    query = f"status={FAILED}&per_page={EVENTS_PER_PAGE}&page={page}"
+    return ApiRequest(f"{path}?{query}", "events", {"path": path, "page": page})
+
+
+def _read_events(request: ApiRequest, events: list[Json], window: Window) -> Iterator[ListItem]:
+    is_last_page = len(events) < EVENTS_PER_PAGE
+    for event, missed_event in zip(events, read_each(events, lambda each: _missed_event(each, window)), strict=True):
+        if isinstance(missed_event, UnreadableEvent):
+            yield missed_event
+            continue
+        if missed_event.happened_at < window.since:
+            is_last_page = True
+            break
+        if window.wants(missed_event.type, _action(event)):
+            yield missed_event
+    if not is_last_page:
+        yield _page_request(str(request.context["path"]), int(str(request.context["page"])) + 1)
+
+
+def _missed_event(event: Json, window: Window) -> MissedEvent:
+    headers: JsonObject = {name.lower(): str(value) for name, value in mapping_at(event, "request_headers").items()}
+    data = mapping_at(event)["request_data"]
+    if not isinstance(data, dict) or data == {"oversize": True}:
+        raise TypeError("an event without its data")
+    sent_headers = tuple((name, str(value)) for name, value in headers.items() if name not in _CREDENTIALS)
+    status = text_at(event, "response_status")
+    return MissedEvent(
+        text_at(headers, "idempotency-key"),
+        text_at(headers, "x-gitlab-event"),
+        unix_seconds(text_at(event, "created_at")),
+        rejected_status(int(status)) if status.isdecimal() else None,
+        RecoveredRequest(window.source, sent_headers, to_json(data)),
+    )
+
+
+def _action(event: Json) -> str | None:
+    """Return the action as the catalogue finds it."""
+    paths = (("object_attributes", "action"), ("action",), ("event_name",))
+    actions = [value_at(event, "request_data", *path) for path in paths]
+    return next((each for each in actions if isinstance(each, str)), None)
+
+
+KIND: Final = RecoveryKind(
+    title="GitLab",
+    api="https://gitlab.com/api/v4",
+    rights="the scope `read_api` and the role Maintainer of the project or Owner of the group",
+    authentication="listed",
+    kept_seconds=7 * 86_400.0,
+    first_requests=first_requests,
+    read_answer=read_answer,
+    headers={"PRIVATE-TOKEN": "{token}"},
+    places_key="at",
+)

@@ -11,8 +11,12 @@ import asyncio
 import random
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
+from time import perf_counter
 from types import FrameType, TracebackType
 from typing import Final, TypeVar
 
@@ -28,13 +32,15 @@ class OutOfTime(BaseException):
 class bounded:  # noqa: N801 a context manager, written as one for its speed
     """A context manager that interrupts the code inside with OutOfTime. It does not nest."""
 
-    __slots__ = ("_is_set", "_seconds")
+    __slots__ = ("_began_at", "_is_set", "_seconds")
 
     def __init__(self, seconds: float = MAX_COMPUTING_SECONDS) -> None:
         self._seconds = seconds
         self._is_set = False
+        self._began_at = 0.0
 
     def __enter__(self) -> None:
+        self._began_at = perf_counter()
         if threading.current_thread() is threading.main_thread() and _handles_signal():
             self._is_set = True
             signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds, _AGAIN_SECONDS)
@@ -42,6 +48,29 @@ class bounded:  # noqa: N801 a context manager, written as one for its speed
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         if self._is_set:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        if computing := _COMPUTING.get():
+            computing.seconds += perf_counter() - self._began_at
+
+
+@dataclass(slots=True)
+class Computing:
+    """The time that computations took together."""
+
+    seconds: float = 0.0
+
+
+_COMPUTING: Final[ContextVar[Computing | None]] = ContextVar("computing", default=None)
+
+
+@contextmanager
+def measured() -> Iterator[Computing]:
+    """Measure the bounded computations of this task in the block, but not those of others that run meanwhile."""
+    computing = Computing()
+    token = _COMPUTING.set(computing)
+    try:
+        yield computing
+    finally:
+        _COMPUTING.reset(token)
 
 
 @cache
@@ -121,6 +150,11 @@ LATE_SECONDS: Final = 0.1
 loop turned. If shorter, the usual work of a busy process counts as such; if longer, computations give way later."""
 
 
+MOST_REST_SECONDS: Final = 1.0
+"""The longest rest after a turn that took too long. If longer, long computations use less of the process while nobody
+else needs it; if shorter, the work of others takes more turns beside them."""
+
+
 class LoopTime:
     """A clock that stands still while the event loop does not turn: the process computes, or it is paused.
 
@@ -134,6 +168,7 @@ class LoopTime:
         self._timer: asyncio.TimerHandle | None = None
         self._started_at = 0.0
         self._lost_seconds = 0.0
+        self._rests_until = 0.0
 
     def now(self) -> float:
         return self._now() - self._lost_seconds - self._late_seconds()
@@ -147,13 +182,23 @@ class LoopTime:
     def leave(self) -> None:
         self._work_count -= 1
 
-    async def give_way(self) -> None:
-        """Let the loop turn first, if its turn has taken too long: others may have computed in it, one after another.
+    async def give_way(self, limit_seconds: float) -> bool:
+        """Wait until a long computation may begin. Return False if that takes longer than the limit.
 
-        Each task that can go on runs in one turn. So the answers to all others would wait for all of them.
+        One may begin in each turn, because all tasks that can go on run in the same turn, and the answers to all others
+        would wait for all of them. After each, the loop has as much time for the work of others.
         """
-        while self._late_seconds() > 0:  # noqa: ASYNC110 no event marks a turn
-            await asyncio.sleep(0)
+        began_at = self._now()
+        while True:
+            now = self._now()
+            if now - began_at >= limit_seconds:
+                return False
+            if self._late_seconds() > 0:
+                await asyncio.sleep(0)
+            elif now < self._rests_until:
+                await asyncio.sleep(self._rests_until - now)
+            else:
+                return True
 
     def _late_seconds(self) -> float:
         if self._work_count == 0:
@@ -161,7 +206,10 @@ class LoopTime:
         return max(0.0, self._now() - self._started_at - LATE_SECONDS)
 
     def _on_beat(self) -> None:
-        self._lost_seconds += self._late_seconds()
+        if late_seconds := self._late_seconds():
+            self._lost_seconds += late_seconds
+            now = self._now()
+            self._rests_until = now + min(now - self._started_at, MOST_REST_SECONDS)
         if self._work_count:
             self._start_timer()
         else:

@@ -11,6 +11,7 @@ In this order, and the first that applies decides:
     its circuit breaker is open        waits
     it has no place in this process    waits
     its rate or in_flight is used up   waits for a slot
+    others compute for long            waits, if its own templates may do so too
 
 What waits has made no attempt. A destination is called at most once, and is cut off a second after its timeout.
 """
@@ -59,6 +60,8 @@ MAX_BUSY_AGE_SECONDS: Final = 3_600.0
 """From this age on, that counts as a failed attempt."""
 SUSPECT_SECONDS: Final = 1.0
 SUSPECT_WAIT_SECONDS: Final = 5.0
+COMPUTING_WAIT_SECONDS: Final = 5.0
+"""How long a delivery waits in the ledger if the computations of others leave it no time."""
 MAX_CRASHES: Final = 3
 """A delivery whose attempts ended so often without a record probably ends the worker each time."""
 
@@ -132,8 +135,10 @@ async def _attempt_unless_waiting(
     try:
         if result := await _result_without_attempt(notifier, work, target, no_place):
             return result
-        # Before the look at the lease: this may take as long as others compute.
-        await notifier.gate.give_way()
+        if not await notifier.gate.give_way(work.delivery.id):
+            at = notifier.clock.now() + spread(COMPUTING_WAIT_SECONDS, row.key, work.attempt_number)
+            reason = "its templates may take long to compute, and those of other deliveries are computed first"
+            return await let_wait(notifier, work, configured, at, reason)
         started_at = notifier.clock.now()
         begun: ledger.Claimed | None = work.claim
         if row.state == ledger_rules.CLAIMED:
@@ -156,7 +161,9 @@ async def _attempt_unless_waiting(
         )
         notifier.gate.begin(work.delivery.id)
         try:
-            outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
+            with time_bound.measured() as computing:
+                outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
+            notifier.gate.note_computing(work.delivery.id, computing.seconds)
             if isinstance(outcome, Failed):
                 hint = removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))
                 outcome = replace(outcome, reason=f"{outcome.reason}{hint}")

@@ -56,6 +56,11 @@ HANGING_FACTOR: Final = 10
 HANGING_ANSWERS: Final = 5
 """A lane with fewer answers has no usual duration, so none of its attempts is reported as hanging. If larger, a hanging
 attempt at a new receiver goes unreported for longer."""
+SHORT_COMPUTING_SECONDS: Final = 0.01
+"""An attempt that computes for no longer does not wait for the computations of others. If longer, many of them together
+delay the answers to all."""
+GIVE_WAY_SECONDS: Final = 5.0
+"""How long an attempt waits for the computations of others. If longer, its lease may end meanwhile."""
 KEPT_DURATIONS: Final = 20
 """The usual duration is the median of this many answers. If larger, it follows a receiver's change more slowly."""
 
@@ -71,6 +76,7 @@ class _Lane:
     is_failing      whether the last attempt failed
     failed_seconds  how long it took then
     hanging         the attempts under way that were reported as hanging
+    computing_seconds  how long the last attempt computed before it called the receiver
     """
 
     loop_now: Callable[[], float]
@@ -80,6 +86,7 @@ class _Lane:
     is_failing: bool = False
     failed_seconds: float = 0.0
     hanging: set[str] = field(default_factory=set)
+    computing_seconds: float = inf
 
     def age(self) -> float:
         """Return how long the oldest attempt has been under way."""
@@ -315,10 +322,18 @@ class ProcessGate:
             self._loop_time.enter()
         return None
 
-    async def give_way(self) -> None:
-        """Let the event loop turn first, where other work has computed in it for long."""
-        if self._loop_time is not None:
-            await self._loop_time.give_way()
+    async def give_way(self, key: str) -> bool:
+        """Wait until the computations of the attempt may begin. Return False if that takes GIVE_WAY_SECONDS.
+
+        Only an attempt that may compute for long waits: the last one of its lane did, or there was none.
+        """
+        if self._loop_time is None or self._work[key].lane.computing_seconds <= SHORT_COMPUTING_SECONDS:
+            return True
+        return await self._loop_time.give_way(GIVE_WAY_SECONDS)
+
+    def note_computing(self, key: str, seconds: float) -> None:
+        """Note how long the attempt has computed, for example for its templates."""
+        self._work[key].lane.computing_seconds = seconds
 
     def begin(self, key: str) -> None:
         """Note that the attempt at the receiver begins now."""

@@ -15,7 +15,7 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, Retr
 from shared.errors import Temporary, Unanswered
 from shared.outgoing.gate import ALONE_SECONDS, ProcessGate, Turn
 from shared.ports import DELIVERIES
-from shared.time_bound import LoopTime
+from shared.time_bound import LoopTime, bounded
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations
 from tests.fakes.ledger import FakeLedger
@@ -29,7 +29,8 @@ async def test_between_attempts_that_compute_the_process_reads_the_answers_to_ot
     longest_seconds = 0.0
 
     async def compute(delivery: Delivery, attempt: Attempt) -> Outcome:
-        time.sleep(0.06)
+        with bounded():
+            time.sleep(0.06)
         await asyncio.sleep(0.3)  # for the answer
         return Delivered()
 

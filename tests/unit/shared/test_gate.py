@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.outgoing import gate as gate_module
 from shared.outgoing.gate import (
+    GIVE_WAY_SECONDS,
     HANGING_ANSWERS,
     HEAVY_LOAD,
     HEAVY_PLACES,
@@ -210,6 +211,30 @@ async def test_while_the_process_computes_or_is_paused_no_attempt_hangs() -> Non
     assert world.gate.health("crm") == "healthy"
     world.answer("crm", has_failed=False)
     assert world.gate.usual_seconds("crm") < 1
+
+
+async def test_only_an_attempt_that_may_compute_for_long_waits_while_others_compute() -> None:
+    world = World(can_stall=True)
+    await world.learn("heavy", "light")
+    for lane, seconds in (("heavy", 1.0), ("light", 0.001)):
+        await world.enter(lane)
+        world.gate.note_computing(world.keys[lane][0], seconds)
+    assert await world.enter("new") is None
+    assert await world.gate.give_way(world.keys["heavy"][0])
+    world.clock.advance(0.5)  # in one turn
+    assert await world.gate.give_way(world.keys["light"][0])
+    waiting = [asyncio.create_task(world.gate.give_way(world.keys[lane][0])) for lane in ("heavy", "new")]
+    await asyncio.sleep(2 * BEAT_SECONDS)
+    assert not any(task.done() for task in waiting), "the loop has as much time for others as the turn took"
+    for _ in range(6):
+        world.clock.advance(0.1)
+        await asyncio.sleep(2 * BEAT_SECONDS)
+    assert [task.done() and task.result() for task in waiting] == [True, True]
+    world.clock.advance(0.5)
+    late = asyncio.create_task(world.gate.give_way(world.keys["heavy"][0]))
+    await asyncio.sleep(0)
+    world.clock.advance(GIVE_WAY_SECONDS)
+    assert not await late
 
 
 async def test_the_places_grow_as_the_bus_s_window_does_and_halve_with_it(world: World) -> None:

@@ -15,7 +15,7 @@ _NAME_COLOURS: Final = {
 }
 _RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _START: Final = '{"severity":"'  # as shared.logs begins each line
-_HIDDEN: Final = frozenset({"severity", "message", "time", "function", "trace", "method"})
+_HIDDEN: Final = frozenset({"severity", "message", "time", "function", "trace", "span", "method"})
 _FIRST: Final = ("source", "type", "route", "destination", "endpoint", "status", "code", "detail", "reason")
 
 

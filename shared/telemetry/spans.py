@@ -15,15 +15,17 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from shared import times
 from shared.errors import HookchainError
 from shared.errors import place_of as place_in_code
 from shared.event import TRACEPARENT, Event
-from shared.journal import AttemptEntry
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.subscribers.names import SEPARATOR
+
+if TYPE_CHECKING:
+    from shared.journal import AttemptEntry
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions that the names below follow."""
@@ -176,7 +178,12 @@ def place_of(event_id: str, received_at: float, now: float, parent: tuple[str, s
 
 
 def attempt_span(
-    entry: AttemptEntry, received_at: float, *, parent: tuple[str, str] | None = None, code: str = "", http: bool = True
+    entry: "AttemptEntry",
+    received_at: float,
+    *,
+    parent: tuple[str, str] | None = None,
+    code: str = "",
+    http: bool = True,
 ) -> Span:
     """Return the span of an attempt.
 

@@ -3,8 +3,8 @@
 import asyncio
 import importlib
 import pkgutil
-import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -19,6 +19,7 @@ from shared.telemetry import exporter, spans
 from shared.telemetry.exporter import Exporter, OtlpPost, Spans, read_headers
 from shared.telemetry.spans import Span
 from tests.fakes.secrets import FakeSecrets
+from tests.fakes.virtual_time import run
 from tests.otlp_receiver import otlp_receiver, spans_of
 
 EVENT_ID: Final = "5d03509d68ce534406a308d4b4ddf7f7"
@@ -145,7 +146,7 @@ def test_opentelemetry_s_own_messages_take_the_spans() -> None:
     assert other.resource == RESOURCES["receive"]
 
 
-# The exporter
+# The exporter, in virtual time
 
 
 class FakeCollector:
@@ -155,9 +156,11 @@ class FakeCollector:
         self.seconds = seconds
         self.statuses = [*statuses] or [200]
         self.bodies: list[bytes] = []
+        self.tried_at: list[float] = []
 
     async def __call__(self, path: str, body: bytes) -> int:
         assert path == "/v1/traces"
+        self.tried_at.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self.seconds)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         if isinstance(status, Exception):
@@ -170,80 +173,109 @@ class FakeCollector:
         return [[each.name for each in spans_of(body)] for body in self.bodies]
 
 
-async def work_of(exporting: Exporter, name: str, seconds: float = 0.0) -> str:
-    """A request that records a span, after some time."""
+class Exporting:
+    """An exporter, and requests whose work takes some time and records a span."""
 
-    async def work() -> str:
-        await asyncio.sleep(seconds)
-        exporting.add(a_span(name))
-        return name
+    def __init__(self, collector: FakeCollector, resources: dict[str, JsonObject] = RESOURCES) -> None:
+        self.collector = collector
+        self.exporter = Exporter(collector, Spans(resources))
 
-    return await exporting.around(work())
+    async def request(self, name: str, seconds: float = 0.0) -> float:
+        """Serve a request, and return how much longer than its work it took."""
 
+        async def work() -> str:
+            await asyncio.sleep(seconds)
+            self.exporter.add(a_span(name))
+            return name
 
-@pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "FLUSH_SECONDS", 0.2)
-
-
-async def test_a_request_alone_sends_its_spans_before_its_answer() -> None:
-    collector = FakeCollector()
-    exporting = Exporter(collector, Spans(RESOURCES))
-    assert await work_of(exporting, "a") == "a"
-    assert collector.names == [["a"]]
-
-
-async def test_requests_that_overlap_share_a_flush(fast: None) -> None:
-    collector = FakeCollector()
-    exporting = Exporter(collector, Spans(RESOURCES))
-    await asyncio.gather(*[work_of(exporting, str(number), number / 1_000) for number in range(40)])
-    assert len(collector.names) == 1
-    assert len(collector.names[0]) == 40
-
-
-async def test_what_a_frozen_process_kept_is_sent_while_the_next_request_is_served(fast: None) -> None:
-    collector = FakeCollector()
-    exporting = Exporter(collector, Spans(RESOURCES))
-    exporting.add(a_span("kept"))
-    later = asyncio.create_task(work_of(exporting, "later", 0.1))
-    await asyncio.sleep(0.05)
-    assert collector.names == [["kept"]]
-    await later
-
-
-async def test_at_most_one_flush_begins_in_a_second_and_nothing_is_lost(fast: None) -> None:
-    collector = FakeCollector()
-    exporting = Exporter(collector, Spans(RESOURCES))
-    began_at = time.monotonic()
-    for number in range(60):
-        await work_of(exporting, str(number), 0.01)
-    elapsed = time.monotonic() - began_at
-    assert 2 <= len(collector.bodies) <= elapsed / 0.2 + 1
-    await asyncio.sleep(0.3)  # the timer's flush
-    assert [name for names in collector.names for name in names] == [str(number) for number in range(60)]
-
-
-async def test_a_long_request_holds_back_nobody_s_spans(fast: None) -> None:
-    collector = FakeCollector()
-    exporting = Exporter(collector, Spans(RESOURCES))
-    long = asyncio.create_task(work_of(exporting, "long", 0.5))
-    await asyncio.sleep(0)
-    await work_of(exporting, "short")
-    assert collector.names == []
-    await asyncio.sleep(0.3)
-    assert collector.names == [["short"]]
-    await long
-
-
-async def test_a_slow_collector_costs_a_request_50_ms_and_gets_everything(fast: None) -> None:
-    collector = FakeCollector(0.12)
-    exporting = Exporter(collector, Spans(RESOURCES))
-    for number in range(20):
         began_at = asyncio.get_running_loop().time()
-        await work_of(exporting, str(number), 0.02)
-        assert asyncio.get_running_loop().time() - began_at < 0.02 + exporter.WAIT_SECONDS + 0.04
-    await asyncio.sleep(0.5)
-    assert [name for names in collector.names for name in names] == [str(number) for number in range(20)]
+        assert await self.exporter.around(work()) == name
+        return asyncio.get_running_loop().time() - began_at - seconds
+
+    async def one_after_another(self, count: int, seconds: float) -> list[float]:
+        return [await self.request(str(number), seconds) for number in range(count)]
+
+
+def numbers(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+def test_a_request_alone_sends_its_spans_before_its_answer() -> None:
+    exporting = Exporting(FakeCollector(0.03))
+    assert run(exporting.request("a")) == 0.03
+    assert exporting.collector.names == [["a"]]
+
+
+def test_requests_that_overlap_share_a_flush() -> None:
+    async def main() -> None:
+        await asyncio.gather(*[exporting.request(name, int(name) / 1_000) for name in numbers(40)])
+
+    exporting = Exporting(FakeCollector())
+    run(main())
+    assert exporting.collector.names == [numbers(40)]
+
+
+def test_at_most_one_flush_begins_in_a_second_and_nothing_is_lost() -> None:
+    async def main() -> None:
+        await exporting.one_after_another(600, 0.01)
+        await asyncio.sleep(1)  # the timer's flush
+
+    exporting = Exporting(FakeCollector())
+    run(main())
+    tried_at = exporting.collector.tried_at
+    assert 6 <= len(tried_at) <= 8
+    assert min(later - earlier for earlier, later in pairwise(tried_at)) == pytest.approx(1, abs=0.02)
+    assert [name for names in exporting.collector.names for name in names] == numbers(600)
+
+
+def test_a_long_request_holds_back_nobody_s_spans() -> None:
+    async def main() -> None:
+        long = asyncio.create_task(exporting.request("long", 2.5))
+        await asyncio.sleep(0)
+        assert await exporting.request("short") == 0
+        assert exporting.collector.names == []
+        await asyncio.sleep(1.1)
+        assert exporting.collector.names == [["short"]]
+        await long
+
+    exporting = Exporting(FakeCollector())
+    run(main())
+    assert exporting.collector.names == [["short"], ["long"]]
+
+
+def test_what_a_frozen_process_kept_is_sent_while_the_next_request_is_served() -> None:
+    async def main() -> None:
+        exporting.exporter.add(a_span("kept"))
+        next_one = asyncio.create_task(exporting.request("next", 0.5))
+        await asyncio.sleep(0.1)
+        assert exporting.collector.names == [["kept"]]
+        await next_one
+
+    exporting = Exporting(FakeCollector())
+    run(main())
+
+
+def test_a_slow_collector_costs_a_request_50_ms_and_gets_everything() -> None:
+    async def main() -> list[float]:
+        costs = await exporting.one_after_another(200, 0.02)
+        await asyncio.sleep(2)
+        return costs
+
+    exporting = Exporting(FakeCollector(0.12))
+    assert max(run(main())) <= exporter.WAIT_SECONDS + 0.001
+    assert [name for names in exporting.collector.names for name in names] == numbers(200)
+
+
+def test_a_dead_collector_costs_no_request_more_than_50_ms_and_is_tried_once_a_minute(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exporting = Exporting(FakeCollector(10.0, TimeoutError()))
+    costs = run(exporting.one_after_another(6_000, 0.1))
+    assert max(costs) <= exporter.WAIT_SECONDS + 0.001
+    assert sum(cost > 0.001 for cost in costs) <= 20
+    last, before = exporting.collector.tried_at[-1], exporting.collector.tried_at[-2]
+    assert last - before == pytest.approx(70, abs=1)  # its answer is awaited for 10 s
+    assert capsys.readouterr().out.count("telemetry not sent") == 1
 
 
 @pytest.mark.parametrize(
@@ -254,57 +286,50 @@ async def test_a_slow_collector_costs_a_request_50_ms_and_gets_everything(fast: 
         (503, "the collector answered 503 at /v1/traces"),
     ],
 )
-async def test_what_was_not_sent_goes_with_the_next_flush_and_one_line_warns(
-    failure: int | Exception, detail: str, fast: None, capsys: pytest.CaptureFixture[str]
+def test_what_was_not_sent_goes_with_the_next_flush_and_one_line_warns(
+    failure: int | Exception, detail: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    collector = FakeCollector(0.0, failure, failure, 200)
-    exporting = Exporter(collector, Spans(RESOURCES))
-    await work_of(exporting, "a")
-    await work_of(exporting, "b")
-    await asyncio.sleep(1.7)  # 0.4 s after the first failure, and 0.8 s after the second
-    assert collector.names[-1] == ["a", "b"]
+    async def main() -> None:
+        await exporting.request("a")
+        await exporting.request("b")
+        await asyncio.sleep(7)  # 2 s after the first failure, and 4 s after the second
+
+    exporting = Exporting(FakeCollector(0.0, failure, failure, 200))
+    run(main())
+    assert exporting.collector.names[-1] == ["a", "b"]
     output = capsys.readouterr().out
     assert output.count("telemetry not sent") == 1
     assert detail in output
 
 
-async def test_a_collector_that_rejects_the_spans_does_not_get_them_again(fast: None) -> None:
-    collector = FakeCollector(0.0, 400, 200)
-    exporting = Exporter(collector, Spans(RESOURCES))
-    await work_of(exporting, "a")
-    await work_of(exporting, "b")
-    await asyncio.sleep(0.6)
-    assert collector.names == [["a"], ["b"]]
+def test_a_collector_that_rejects_the_spans_does_not_get_them_again() -> None:
+    async def main() -> None:
+        await exporting.request("a")
+        await exporting.request("b")
+        await asyncio.sleep(3)
+
+    exporting = Exporting(FakeCollector(0.0, 400, 200))
+    run(main())
+    assert exporting.collector.names == [["a"], ["b"]]
 
 
-async def test_what_cannot_be_written_costs_the_spans_and_no_request(
-    fast: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    collector = FakeCollector()
-    exporting = Exporter(collector, Spans({}))  # a service without a resource
-    assert await work_of(exporting, "a") == "a"
+def test_what_cannot_be_written_costs_the_spans_and_no_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(Exporting(FakeCollector(), {}).request("of a service without a resource")) == 0
     assert "telemetry not sent" in capsys.readouterr().out
 
 
-async def test_a_dead_collector_costs_no_request_more_than_50_ms(fast: None) -> None:
-    exporting = Exporter(FakeCollector(60.0), Spans(RESOURCES))
-    for number in range(5):
-        began_at = asyncio.get_running_loop().time()
-        await work_of(exporting, str(number))
-        assert asyncio.get_running_loop().time() - began_at < exporter.WAIT_SECONDS + 0.04
-
-
-async def test_a_request_that_fails_is_no_longer_under_way(fast: None) -> None:
-    collector = FakeCollector()
-    exporting = Exporter(collector, Spans(RESOURCES))
+def test_a_request_that_fails_is_no_longer_under_way() -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match="a fault"):
+            await exporting.exporter.around(fail())
+        await exporting.request("a")
 
     async def fail() -> None:
         raise ValueError("a fault")
 
-    with pytest.raises(ValueError, match="a fault"):
-        await exporting.around(fail())
-    await work_of(exporting, "a")
-    assert collector.names == [["a"]]
+    exporting = Exporting(FakeCollector())
+    run(main())
+    assert exporting.collector.names == [["a"]]
 
 
 def test_of_too_many_spans_the_newest_stay() -> None:

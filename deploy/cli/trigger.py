@@ -215,6 +215,11 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
     auth = next((each for each in target.source.auth if each.secret and signing.is_asymmetric(each)), None)
     if auth is None:
         raise ValueError(f"{target.entry.name} does not sign with a key pair that can be generated here")
+    return make_key(auth, env_file, state)
+
+
+def make_key(auth: auth_scheme.AuthScheme, env_file: Path, state: Path) -> list[str]:
+    """Do what _make_key does for a scheme that verifies with a public key."""
     pair = signing.generate_key_pair(auth)
     others = dotenv.read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
@@ -322,11 +327,33 @@ def signed_sample(
     request = posting.aim_request(sample.request, target.url)
     if is_unsigned(target, sample) and not any(auth.is_in_head for auth in target.source.auth):
         return request
-    fault: Exception = ValueError(_missing_variant(target.source.auth, variant))
-    for auth in _likeliest_first(target.source.auth, request):
+    moment = Moment(fresh.now, f"msg_{fresh.hex_digits}")
+    return signed_request(request, target.source.auth, target.signed_url, keys, moment, what, variant)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The values that a signature may cover besides the request: Unix seconds, and the sender's id of the event."""
+
+    now: float
+    delivery_id: str
+
+
+def signed_request(
+    request: Request,
+    schemes: Sequence[auth_scheme.AuthScheme],
+    url_of: Callable[[Request], str],
+    keys: Keys,
+    moment: Moment,
+    what: signing.Break | None = None,
+    variant: str | None = None,
+) -> Request:
+    """Return the request, signed by the likeliest of the schemes that can sign it. Raises as signed_sample does."""
+    fault: Exception = ValueError(_missing_variant(schemes, variant))
+    for auth in _likeliest_first(schemes, request):
         if variant in {None, auth.variant}:
             try:
-                return _signed_by(auth, target.signed_url, request, keys, fresh, what)
+                return _signed_by(auth, url_of, request, keys, moment, what)
             except (CannotSign, ValueError, errors.HookchainError) as error:
                 fault = error
     raise fault
@@ -357,23 +384,23 @@ def _signed_by(
     url_of: Callable[[Request], str],
     request: Request,
     keys: Keys,
-    fresh: Fresh,
+    moment: Moment,
     what: signing.Break | None,
 ) -> Request:
     if what and (reason := signing.unbreakable_reason(what, auth)):
         raise ValueError(reason)
-    delivery_id = f"msg_{fresh.hex_digits}"
     if what == "signature" and auth.scheme in signing.BY_CERTIFICATE:
         return _forged(request)
     if what == "signature" and signing.is_asymmetric(auth):
         return signing.sign_request(
-            request, signing.Signer(auth, signing.generate_key_pair(auth).private, url_of, fresh.now, delivery_id)
+            request,
+            signing.Signer(auth, signing.generate_key_pair(auth).private, url_of, moment.now, moment.delivery_id),
         )
     request = _with_scheme_headers(auth, request)
-    signer = signing.Signer(auth, keys.key(auth), url_of, fresh.now, delivery_id)
+    signer = signing.Signer(auth, keys.key(auth), url_of, moment.now, moment.delivery_id)
     right = signing.sign_request(request, signer)
     if not signing.is_asymmetric(auth):
-        auth_scheme.verify(right, auth, [signer.key] if signer.key else [], {}, fresh.now, url_of(right))
+        auth_scheme.verify(right, auth, [signer.key] if signer.key else [], {}, moment.now, url_of(right))
     if what == "signature":
         return signing.sign_request(request, replace(signer, key=_wrong_key(signer)))
     if what == "clock":

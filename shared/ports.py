@@ -17,6 +17,10 @@ RECOVERED: Final = "bus-recovered-b7cf7d5d"
 """The topic of events that a provider could not deliver, which receive takes as the messages of a source's bus. Only a
 configuration with `recover` has it. The digits are those of `resource_name`: no source's bus has this name."""
 
+TAP: Final = "tap"
+"""The topic of copies for developers. Where each of them has a queue, it is the beginning of their names. Only a
+configuration with `develop` has it."""
+
 
 class Clock(Protocol):
     def now(self) -> float:

@@ -32,6 +32,7 @@ GROUPS: Final = {
     "Try": {
         "send": Command("Send a signed test event to a source and print the response"),
         "trigger": Command("Send a correctly signed sample event from a provider"),
+        "listen": Command("Bring a copy of each request of a deployment to this machine"),
         "link": Command("Create a signed link that sends an event when it is opened"),
         "smoke": Command("Send one test event and follow it to its destinations"),
         "explain": Command("Explain offline how a request would be handled"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.terminal.command_line import CommandError
+from shared.cloud.platform import TAP_DATABASE
 
 DEFAULT_REGION: Final = "europe-west1"
 DEFAULT_PREFIX: Final = "hookchain-"
@@ -91,7 +92,7 @@ def holding_subscription(topic: str) -> str:
 
 
 def account(target: Target, name: str) -> str:
-    """`name` is a function, `push` or `build`."""
+    """`name` is a function, `push`, `build` or `developer`."""
     return f"{target.prefix}{name}"
 
 
@@ -105,6 +106,11 @@ def secret_id(target: Target, name: str) -> str:
 
 def database(target: Target) -> str:
     return target.bundle
+
+
+def tap_database(target: Target) -> str:
+    """Return the name of the database with the leases of the tap, in which developers write."""
+    return f"{database(target)}{TAP_DATABASE}"
 
 
 def bucket(target: Target) -> str:

@@ -16,7 +16,17 @@ from deploy.config.checkout import ROOT, choose_config
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, config_from_environment, read_config_file
 from deploy.config.configuration import CloudRunConfig, Configuration, LambdaConfig
 from deploy.config.model_faults import model_faults
-from deploy.config.sections import alerts, cases, destination, own_files, people, route, subscribers, telemetry
+from deploy.config.sections import (
+    alerts,
+    cases,
+    destination,
+    develop,
+    own_files,
+    people,
+    route,
+    subscribers,
+    telemetry,
+)
 from deploy.config.sections.source import (
     SourceConfig,
     compiled_hooks,
@@ -53,10 +63,12 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     routes = route.compiled_routes(file, config.routes, config.chains)
     providers = {name: source.provider for name, source in config.sources.items() if source.provider}
     kind_files = own_files.KIND_FILES.sources(file)
+    sources = _sources(config, file.folder)
+    developed = develop.compiled_develop(config.develop, sources)
     slices: dict[str, JsonObject] = {
         "receive": {
             "function": "receive",
-            "sources": _sources(config, file.folder),
+            "sources": sources,
             **recovered_part(config.sources),
             **telemetry.compiled_receive_telemetry(config.telemetry),
             **_sizes(config.google_cloud.receive, config.aws.receive),
@@ -67,6 +79,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             **routes,
             **alerts.compiled_seen(config.sources),
             **telemetry.compiled_telemetry(config.telemetry),
+            **developed,
             **_retention(config),
             **_sizes(config.google_cloud.transform, config.aws.transform),
         },
@@ -205,6 +218,7 @@ def check_config(file: ConfigFile) -> Checked:
         *settings_faults,
         *destination.option_faults(file),
         *alerts.alert_faults(file),
+        *develop.develop_faults(file),
         *people_list.faults,
         *people.recipient_faults(file, settings, people_list),
         *subscribers.subscribers_faults(file, settings, event_types),
@@ -213,6 +227,7 @@ def check_config(file: ConfigFile) -> Checked:
     if config is not None:
         faults += destination.gathering_faults(file, config.destinations, settings)
         faults += alerts.unfit_for_alerts(file, config.alerts, config.sources, config.destinations, settings)
+        faults += develop.unfit_for_copies(file, config.develop, config.sources)
     return Checked(faults, config, settings, people_list, event_types)
 
 

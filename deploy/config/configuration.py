@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from deploy.config.sections import cases, destination, route, source
 from deploy.config.sections.alerts import AlertsConfig
+from deploy.config.sections.develop import DevelopConfig
 from deploy.config.sections.people import PeopleConfig
 from deploy.config.sections.subscribers import SubscribersSection
 from deploy.config.sections.telemetry import TelemetryConfig
@@ -107,6 +108,7 @@ class Configuration(values.Model):
     people                        people with their addresses, by name, or `{file: …}` or `{url: …}` with the list
     subscribers                   your own users subscribe to events, through an API and a portal
     telemetry                     where the functions send their spans, by OpenTelemetry's protocol
+    develop                       the sources whose requests `hookchain listen` copies to a developer's machine
     """
 
     public_url: source.PublicUrl | None = None
@@ -122,6 +124,7 @@ class Configuration(values.Model):
     people: PeopleConfig = Field(default={})
     subscribers: SubscribersSection = None
     telemetry: TelemetryConfig | None = None
+    develop: DevelopConfig | None = None
     retention: RetentionConfig = RetentionConfig()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()
     aws: AwsConfig = AwsConfig()

@@ -23,6 +23,7 @@ from shared.event import Event, from_cloudevent, view_of
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
+from shared.tap import read_keeps, without_request
 
 MAX_SPLIT_EVENTS: Final = 10
 
@@ -61,6 +62,7 @@ class RouteTrace:
 async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
     """Return what each route does with the whole event. `transform` is its slice. Raises Permanent."""
     routes = tuple(program.read_program(transform).routes)
+    event = without_request(event, read_keeps(transform))
     outcomes = await run_routes(event, routes, services, recorded=True)
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 

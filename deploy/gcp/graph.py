@@ -48,9 +48,12 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
         [
             *project.apis(topology, deployment.slices["notify"]),
             agent,
-            *project.service_accounts(target, functions, (topics.topic_key(target, ports.DEAD_LETTERS),)),
+            *project.service_accounts(
+                target, functions, (topics.topic_key(target, ports.DEAD_LETTERS),), has_tap=topology.has_tap
+            ),
             *(topics.topic(target, each) for each in topology.topics),
             *stores.database(target, topology.stores),
+            *((topics.topic(target, topics.TAP_TOPIC), stores.tap_database(target)) if topology.has_tap else ()),
             stores.bucket(target, topology.blobs_seconds, deployment.folder),
             stores.image_repository(target),
             stores.sources_bucket(target, {each.key: each.name for each in services}, deployment.folder),
@@ -75,7 +78,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
 def _granted(deployment: Deployment, topology: Topology) -> tuple[Resource, ...]:
     """Return the IAM bindings. One for Pub/Sub's service agent needs that agent to exist."""
     number, agent = deployment.project_number, project.pubsub_service_agent()
-    grants = permissions(deployment.target, number, topology.functions)
+    grants = permissions(deployment.target, number, topology.functions, has_tap=topology.has_tap)
     to_agent = f" to {pubsub_agent(number)}"
     return tuple(replace(each, needs=(*each.needs, agent.key)) if to_agent in each.name else each for each in grants)
 

@@ -10,12 +10,13 @@ from typing import Final
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Command, Resource, key_of
-from deploy.gcp.resources.project import API, account_key, accounts
+from deploy.gcp.resources.project import API, DEVELOPER, account_key, accounts
 from deploy.topology.buses import GOOGLE_KINDS, Place, TablePlace
 from deploy.topology.functions import SENT_BACK, BlobUse, Function, subscription_name
 from deploy.topology.topology import TOPICS, NeededFunction
 from functions.notify.destinations.bus import GoogleTopic
-from shared.ports import DEAD_LETTERS
+from shared.ports import DEAD_LETTERS, TAP
+from shared.tap import BLOB_PREFIX
 
 GRANT: Final = "grant"
 PROJECT: Final = "project"
@@ -123,7 +124,9 @@ BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
 }
 
 
-def permissions(target: Target, project_number: str, functions: Sequence[NeededFunction]) -> tuple[Resource, ...]:
+def permissions(
+    target: Target, project_number: str, functions: Sequence[NeededFunction], *, has_tap: bool = False
+) -> tuple[Resource, ...]:
     """Return all bindings of a deployment."""
     wanted = [
         *_account_bindings(target, [each.function for each in functions]),
@@ -131,9 +134,11 @@ def permissions(target: Target, project_number: str, functions: Sequence[NeededF
         *_database_bindings(target, functions),
         *_place_bindings(target, functions),
         *_pubsub_bindings(target, functions, pubsub_agent(project_number)),
+        *(_tap_bindings(target) if has_tap else ()),
     ]
     others = [*_other_topics(target, functions)]
-    accounts_of = {account_member(target, name): name for name in accounts([each.function for each in functions])}
+    wanted_accounts = accounts([each.function for each in functions], has_tap=has_tap)
+    accounts_of = {account_member(target, name): name for name in wanted_accounts}
     last: dict[tuple[str, str], str] = {}
     made: list[Resource] = []
     for grant, why in wanted:
@@ -216,6 +221,20 @@ def _roles_on(place: Place, target: Target) -> Iterator[tuple[str, str]]:
         yield BLOB_ROLES["create"], objects
         if place.reads:
             yield BLOB_ROLES["read"], objects
+
+
+def _tap_bindings(target: Target) -> Iterator[tuple[Grant, str]]:
+    """Yield the rights of transform and of developers. A developer's subscription is created with rights of their own,
+    in any project: the right to create one would be on all subscriptions of this project."""
+    transform, developer = account_member(target, "transform"), account_member(target, DEVELOPER)
+    topic = gcp_names.topic(target, TAP)
+    leases = f'resource.name == "projects/{target.project}/databases/{gcp_names.tap_database(target)}"'
+    copies = f'resource.name.startsWith("projects/_/buckets/{gcp_names.bucket(target)}/objects/{BLOB_PREFIX}")'
+    yield Grant("topic", topic, PUBLISHER, transform), "transform publishes copies for developers"
+    yield Grant("topic", topic, SUBSCRIBER, developer), "developers subscribe to copies"
+    yield Grant(PROJECT, target.project, DATABASE_USER, transform, leases), "transform reads leases"
+    yield Grant(PROJECT, target.project, DATABASE_USER, developer, leases), "developers write leases"
+    yield Grant(PROJECT, target.project, BLOB_ROLES["read"], developer, copies), "developers read large copies"
 
 
 def _other_topics(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:

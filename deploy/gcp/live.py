@@ -17,6 +17,7 @@ from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import SOURCE_ALARM
 from shared.cloud.gcp.collections import EXPIRE_AT
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
+from shared.ports import TAP
 
 Read: TypeAlias = Callable[[JsonObject, Target], tuple[str, Existing] | None]
 
@@ -215,6 +216,7 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
         for key in (services.service_key(target, function.name), project.account_key(target, function.name))
     }
     optional.add(key_of(monitoring.ALERT, monitoring.alert_name(target, SOURCE_ALARM.name)))
+    optional |= {project.account_key(target, project.DEVELOPER), topics.topic_key(target, TAP)}
     own = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))
     gone = {key: there[key] for key in unneeded if key in optional or key.startswith(own)}
     return Live(found | {grant.key: Existing() for grant in grants}, grants, gone)

@@ -118,6 +118,7 @@ def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> di
         *(key_of(METRIC, metric_name(target, each.name)) for each in (*LOG_METRICS, RECOVERED)),
         key_of(METRIC, metric_name(target, SWEEPS)),
         database_key(target),
+        key_of(DATABASE, gcp_names.tap_database(target)),
         bucket_key(target),
         *(key_of(ALERT, alert_name(target, alarm.name)) for alarm in ALARMS),
         *(account_key(target, name) for name in accounts()),

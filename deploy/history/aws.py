@@ -29,20 +29,24 @@ from shared.times import unix_seconds
 BEYOND_REACH: Final = (
     "messages in SQS: an event that is being processed is stored again. SQS keeps a message for 14 days at most: run "
     "the command again then",
+    "copies of requests that developers got with `hookchain listen`, which wait for 7 days at most",
     "DynamoDB's point-in-time recovery: it can restore the tables of the last 35 days",
     "backups and exports of the tables and the bucket, if you made them",
 )
 
 
-def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> AbstractContextManager[State]:
-    """Raises AwsFault."""
-    ports = AwsPorts(
+def aws_ports(deployed: DeployedStack) -> AwsPorts:
+    return AwsPorts(
         deployed.api.place(),
         deployed.target.prefix,
         deployed.bucket,
         lambda: _queue_urls(deployed),
     )
-    return open_cloud_state(ports, environ, BEYOND_REACH)
+
+
+def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> AbstractContextManager[State]:
+    """Raises AwsFault."""
+    return open_cloud_state(aws_ports(deployed), environ, BEYOND_REACH)
 
 
 def _queue_urls(deployed: DeployedStack) -> dict[str, str]:

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+from deploy.cloud_access.inboxes import AwsInboxes
 from deploy.history import dynamo_journal, journal_view, local_journal, status
 from shared.cloud.aws import client, documents, dynamo, ledger, s3
 from shared.cloud.aws.sqs import SqsBus
@@ -65,6 +66,12 @@ class AwsPorts:
 
     def make_bus(self) -> SqsBus:
         return SqsBus(self.place, self.queue_urls())
+
+    def make_leases(self) -> documents.DynamoDocuments:
+        return self.make_documents()
+
+    def make_inboxes(self, project: str | None = None) -> AwsInboxes:  # noqa: ARG002 Google's
+        return AwsInboxes(self.place, self.prefix)
 
     def _journal_store(self) -> dynamo.Dynamo:
         return dynamo.Dynamo(self.place, self.prefix, "journal_unavailable")

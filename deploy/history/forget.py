@@ -30,6 +30,7 @@ from shared.ledger import Ledger, LedgerRow
 from shared.store_ports import Documents, Kept, Records
 from shared.subscribers import directory, model
 from shared.subscribers.names import endpoint_name
+from shared.tap import blob_of_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class Forgetter:
         """Return the blobs that are named after the event, and the blobs to which its stored records refer."""
         listed = [
             name
-            for beginning in (f"{event_id}-", f"answers/{event_id}/", f"answers/{event_id}-")
+            for beginning in (f"{event_id}-", f"answers/{event_id}/", f"answers/{event_id}-", blob_of_copy(event_id))
             for name in await self.blobs.names(beginning)
         ]
         dataref = (record.document or {}).get("dataref") if record else None

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.cloud_access import gcp, gcp_names
-from deploy.cloud_access.gcp_names import Target, bucket, database, service
+from deploy.cloud_access import gcp, gcp_names, inboxes
+from deploy.cloud_access.gcp_names import Target, bucket, database, labels, service, tap_database, topic
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.sections.bus_source import PREFIX
 from deploy.history import firestore_journal, journal_view
@@ -27,6 +27,7 @@ from shared import errors, times
 from shared.cloud import kept_by_key, platform
 from shared.cloud.gcp import documents, firestore, ledger, pubsub, storage, tokens
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
+from shared.ports import TAP
 from shared.settings import Settings, read_settings
 
 TOKEN_SECONDS: Final = 600.0
@@ -37,6 +38,7 @@ BEYOND_REACH: Final = (
     "most: run the command again then",
     "the subscription dead-letters-hold: it keeps each dead letter for 31 days. deploy/gcp/README.md says how to empty "
     "it",
+    "copies of requests that developers got with `hookchain listen`, which wait for 7 days at most",
     "backups and exports of the database, and its point-in-time recovery, if you enabled them",
 )
 EMULATED: Final = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
@@ -71,9 +73,21 @@ class CloudPlace:
         endpoint = _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT)
         return pubsub.PubSubBus(endpoint, self.target.project, self.target.prefix, self._authorization())
 
-    def _firestore(self, code: errors.TemporaryCode) -> firestore.Firestore:
+    def make_leases(self) -> documents.FirestoreDocuments:
+        return documents.FirestoreDocuments(self._firestore("documents_unavailable", tap_database(self.target)))
+
+    def make_inboxes(self, project: str | None = None) -> inboxes.GoogleInboxes:
+        return inboxes.GoogleInboxes(
+            _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT),
+            f"projects/{self.target.project}/topics/{topic(self.target, TAP)}",
+            project or self.target.project,
+            labels(self.target),
+            self._authorization(),
+        )
+
+    def _firestore(self, code: errors.TemporaryCode, name: str = "") -> firestore.Firestore:
         endpoint = _endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
-        name = database(self.target)
+        name = name or database(self.target)
         return firestore.Firestore(endpoint, self.target.project, name, self._authorization(), code, MAX_ANSWER_BYTES)
 
     def _authorization(self) -> tokens.Authorization:

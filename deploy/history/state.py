@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
+from deploy.cloud_access.inboxes import Inboxes
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
 from deploy.config.running_dev import OTHER_FOLDER
 from deploy.history import cloud_journal, digests, journal_view
@@ -188,6 +189,18 @@ class CloudPorts(Protocol):
     def make_records(self) -> CloudRecords: ...
 
     def make_documents(self) -> CloudDocuments: ...
+
+
+class TapPorts(Protocol):
+    """The ports of the tap of one deployment. Each call makes a port of its own."""
+
+    def make_leases(self) -> CloudDocuments: ...
+
+    def make_blobs(self) -> CloudBlobs: ...
+
+    def make_inboxes(self, project: str | None = None) -> Inboxes:
+        """Return the inboxes. On Google Cloud, `project` has their subscriptions [that of the deployment]."""
+        ...
 
 
 @contextmanager

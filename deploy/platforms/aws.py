@@ -12,9 +12,9 @@ from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
 from deploy.config.config_file import ConfigFaults
 from deploy.doctor import aws, checks, machine, places, senders
-from deploy.history.aws import CloudWatchLog, open_aws_state, read_backlogs, read_versions
+from deploy.history.aws import CloudWatchLog, aws_ports, open_aws_state, read_backlogs, read_versions
 from deploy.history.logs import LogQuery
-from deploy.history.state import State
+from deploy.history.state import State, TapPorts
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_line import CommandError
@@ -108,6 +108,9 @@ class AwsPlatform(CloudPlatform[DeployedStack]):
 
     def state(self) -> AbstractContextManager[State]:
         return open_aws_state(self.deployment, self.environ)
+
+    def tap(self) -> TapPorts:
+        return aws_ports(self.deployment)
 
     def secrets(self) -> SecretsManagerBackend:
         return SecretsManagerBackend(self.deployment.target, self.deployment.api)

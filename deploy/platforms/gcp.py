@@ -12,9 +12,9 @@ from deploy.doctor import checks, google, machine
 from deploy.doctor.places import buses_on_google, google_places
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
-from deploy.history.gcp import GoogleLog, open_gcp_state, read_backlogs, read_versions
+from deploy.history.gcp import GoogleLog, cloud_place, open_gcp_state, read_backlogs, read_versions
 from deploy.history.logs import LogQuery
-from deploy.history.state import State
+from deploy.history.state import State, TapPorts
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Check, problem
@@ -89,6 +89,9 @@ class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
 
     def state(self) -> AbstractContextManager[State]:
         return open_gcp_state(self.deployment.target, self.environ)
+
+    def tap(self) -> TapPorts:
+        return cloud_place(self.deployment.target, self.environ)
 
     def secrets(self) -> SecretBackend:
         return SecretManagerBackend(self.deployment.target, self.deployment.gcloud, self.deployment.api)

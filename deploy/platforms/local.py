@@ -15,7 +15,7 @@ from deploy.dev.local_status import local_backlogs, local_version
 from deploy.doctor import checks, machine
 from deploy.history import forget, local, local_log, logs
 from deploy.history.source_access import SourceAccess, local_access
-from deploy.history.state import State, SubscriberStores
+from deploy.history.state import State, SubscriberStores, TapPorts
 from deploy.platforms.platform import PlatformKind, Running, Traits
 from deploy.secrets.backend import DotenvBackend, local_secrets
 from deploy.terminal.command_line import CommandError
@@ -46,6 +46,9 @@ class LocalPlatform:
                 yield state
         except sqlite3.Error as fault:
             raise CommandError(f"{self.folder}: {reason_of(fault)}") from fault
+
+    def tap(self) -> TapPorts:
+        raise CommandError("this machine has no tap: `make dev` has every event. Set --platform gcp or aws")
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]:
         return local.open_local_ledger(self.folder)

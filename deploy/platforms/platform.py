@@ -16,7 +16,7 @@ from deploy.history import forget, status
 from deploy.history.logs import CloudLog, LogQuery, Record, cloud_records
 from deploy.history.source_access import REJECTIONS, SourceAccess, read_outside
 from deploy.history.source_health import MAX_REJECTED, Outside
-from deploy.history.state import State, SubscriberStores
+from deploy.history.state import State, SubscriberStores, TapPorts
 from deploy.requests.send_options import read_secret
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.command_line import CommandError
@@ -69,6 +69,10 @@ class Platform(Protocol):
     def state(self) -> AbstractContextManager[State]: ...
 
     def ledger(self) -> AbstractAsyncContextManager[Ledger]: ...
+
+    def tap(self) -> TapPorts:
+        """Return the ports of the tap. Raises CommandError on this machine."""
+        ...
 
     def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]: ...
 

@@ -144,7 +144,8 @@ def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | 
 
     `prefix` is that of the deployment's names, `project` its project on Google Cloud.
     """
-    own = {f"{prefix}{topic}{end}" for topic in (*ports.TOPIC_NAMES, ports.RECOVERED) for end in ("", "-undelivered")}
+    topics = (*ports.TOPIC_NAMES, ports.RECOVERED, ports.TAP)
+    own = {f"{prefix}{topic}{end}" for topic in topics for end in ("", "-undelivered")}
     for source in bus_sources(receive):
         place, _, name = (source.text("pubsub") or source.text("sqs").replace(":", "/")).rpartition("/")
         is_elsewhere = source.kind == "pubsub" and place not in ("", f"projects/{project}/topics")

@@ -131,6 +131,7 @@ class Topology:
     readers        the names of the functions that read a secret, by the secret's name
     mail           the ways that mail is sent: `auto`, `sendgrid`, `smtp` …
     blobs_seconds  how long a large body is kept
+    has_tap        developers may have requests copied (`develop`)
     """
 
     functions: tuple[NeededFunction, ...]
@@ -140,6 +141,7 @@ class Topology:
     topics: tuple[Topic, ...] = TOPICS
     alarms: tuple[Alarm, ...] = ALARMS
     log_metrics: tuple[LogMetric, ...] = LOG_METRICS
+    has_tap: bool = False
 
     @property
     def stores(self) -> frozenset[Store]:
@@ -188,15 +190,19 @@ def find_topology(
         blobs_seconds=blobs_seconds(retention.retention_of(notify), notify),
         alarms=(*ALARMS, SOURCE_ALARM) if bus_sources(slices["receive"]) else ALARMS,
         log_metrics=(*LOG_METRICS, RECOVERED) if "recover" in notify else LOG_METRICS,
+        has_tap="develop" in slices["transform"],
     )
 
 
 def _with_stores(function: Function, slice_: JsonObject, *, may_wait: bool) -> Function:
     """Return the function with the stores that only some configurations need.
 
-    They note when sources were last seen, and keep subscribers and the webhooks that `hookchain hooks` registers.
-    `may_wait`: routes may wait, because their steps ask other systems.
+    They note when sources were last seen, and keep subscribers and the webhooks that `hookchain hooks` registers. With
+    `develop`, transform reads the leases of developers. `may_wait`: routes may wait, because their steps ask other
+    systems.
     """
+    if "develop" in slice_:
+        function = replace(function, reads=(*function.reads, "documents"))
     wanted: dict[str, Store] = {"seen": "grants", "subscribers": "documents", "hooks": "documents"}
     needed = [store for key, store in wanted.items() if key in slice_]
     needed += function.asking_stores if may_wait else ()

@@ -17,9 +17,11 @@ from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journal, RouteDecision
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
 from shared.push import Push
+from shared.tap import without_request
 
 if TYPE_CHECKING:
     from functions.transform.seen import Seen
+    from functions.transform.tap import Tap
     from functions.transform.tracing import TransformSpans
 
 REPLAY_ATTRIBUTES: Final = ("replay", "force")
@@ -44,6 +46,7 @@ class Transformer:
     journal   None if the platform keeps none
     owners    remembers which event came first with its signed bytes; it may be None
     seen      notes when sources were last seen; None if no source has `silence`
+    tap       copies requests for developers; None if the configuration has no `develop`
     version   of the configuration; part of a blob's name, because another version may change the event otherwise
     spans     records spans; None if telemetry is off
     """
@@ -56,6 +59,7 @@ class Transformer:
     services: step.Services | None = None
     owners: Owners | None = None
     seen: "Seen | None" = None
+    tap: "Tap | None" = None
     version: str = ""
     spans: "TransformSpans | None" = None
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
@@ -85,7 +89,10 @@ class Transformer:
             first = await first_with_signed_bytes(event, self.owners)
             if first is not None:
                 return await self._skip_duplicate(event, first)
+        request = None
         try:
+            if self.tap is not None and event.source_name in self.tap.keeps:
+                push, event, request = await self.tap.split(push, event)
             decision = await self._decide(push, event, self.routes)
         except Permanent as error:
             await self._give_up(event.id, error, push.data, event)
@@ -93,6 +100,8 @@ class Transformer:
         await self._record(EventEntry(event, decision.routes, self.clock.now(), decision.others, push.data))
         if decision.unfinished:
             raise decision.unfinished
+        if self.tap is not None and request is not None and "replay" not in push.attributes:
+            await self.tap.copy(request)
         return Transformed(event, decision)
 
     async def _take_run(self, push: Push, event: Event) -> Transformed:
@@ -175,6 +184,7 @@ class Transformer:
         """Journal the duplicate under an id of its own, so that it does not overwrite the entry of the first event."""
         decision = RouteDecision("", False, duplicate_reason(first))
         entry_id = _digest(f"{event.id}.{event.signedas}".encode()) if first == event.id else event.id
+        event = event if self.tap is None else without_request(event, self.tap.keeps)
         entry = EventEntry(replace(event, id=entry_id), (decision,), self.clock.now())
         await self._record(entry)
         return Transformed(event, Decision((decision,)), first)

@@ -14,9 +14,10 @@ from shared.settings import exit_at_fault, settings, slice_or_exit
 if TYPE_CHECKING:
     from functions.transform.hosts import StepHosts
     from functions.transform.seen import Seen
+    from functions.transform.tap import Tap
     from functions.transform.tracing import TransformSpans
     from shared.cloud.aws.batches import Queues
-    from shared.store_ports import Records
+    from shared.store_ports import Documents, Records
     from shared.telemetry.exporter import Exporter
 
 
@@ -90,16 +91,17 @@ def queues() -> "Queues":
 
 @cache
 def transformer() -> transform.Transformer:
-    bus, spans = platform.bus(settings()), _spans()
+    bus, blobs, spans = platform.bus(settings()), platform.blobs(settings()), _spans()
     return transform.Transformer(
         routes=program_or_exit().routes,
         bus=bus if spans is None else spans.recording(bus),
-        blobs=platform.blobs(settings()),
+        blobs=blobs,
         journal=platform.journal(settings(), retention.retention_of(slice_or_exit("transform"))),
         clock=platform.SystemClock(),
         services=services(),
         owners=owners(),
         seen=_seen(),
+        tap=_tap(bus, blobs),
         version=hashlib.sha256(jsontext.texts_json(slice_or_exit("transform"))).hexdigest(),
         spans=spans,
     )
@@ -124,6 +126,29 @@ def _seen() -> "Seen | None":
     from functions.transform.seen import Seen, read_intervals
 
     return Seen(read_intervals(slice_or_exit("transform")), records, platform.SystemClock())
+
+
+def _tap(bus: ports.Bus, blobs: ports.Blobs | None) -> "Tap | None":
+    """Return None if the configuration has no `develop`."""
+    if "develop" not in slice_or_exit("transform"):
+        return None
+    from functions.transform.tap import Tap, read_redact
+    from shared.tap import read_keeps
+
+    return Tap(
+        keeps=read_keeps(slice_or_exit("transform")),
+        redact=read_redact(slice_or_exit("transform")),
+        documents=leases,
+        bus=bus,
+        topic_of=platform.tap_topic(settings()),
+        blobs=blobs,
+        clock=platform.SystemClock(),
+    )
+
+
+@cache
+def leases() -> "Documents":
+    return platform.leases(settings())
 
 
 @cache

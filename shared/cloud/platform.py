@@ -46,6 +46,8 @@ CLOUD_RUN_PLACES: Final = 40
 LAMBDA_PLACES: Final = 1_000
 NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
+TAP_DATABASE: Final = "-tap"
+"""The end of the name of the database with the leases of the tap, which begins with the name of the ledger's."""
 
 
 class SystemClock:
@@ -174,6 +176,21 @@ def records(settings: Settings) -> "Records":
 def documents(settings: Settings) -> "Documents":
     """Return the documents. Raises Temporary if there are none."""
     return _open_documents(settings, "documents")
+
+
+def leases(settings: Settings) -> "Documents":
+    """Return the documents with the leases of the tap. Raises Temporary if there are none.
+
+    In Firestore, they have a database of their own: a right there is on a whole database, and developers write leases.
+    """
+    if settings.firestore:
+        settings = settings._replace(firestore=f"{settings.firestore}{TAP_DATABASE}")
+    return _open_documents(settings, "documents")
+
+
+def tap_topic(settings: Settings) -> "Callable[[str], str]":
+    """Return the function that returns the topic of a lease's copies by its name. On AWS, each lease has a queue."""
+    return (lambda name: f"{ports.TAP}-{name}") if settings.is_aws else (lambda _: ports.TAP)
 
 
 def _open_documents(settings: Settings, store: "DocumentStore") -> "ClosableDocuments":

@@ -117,9 +117,9 @@ def test_nothing_of_an_event_is_left_in_any_store_and_another_event_stays(kept: 
     kept.record(
         DeadLetter(delivery.id, "request_rejected", f"no {NAME}", NOW, message_of(delivery, NOW), "deliveries", *names)
     )
-    put(kept, f"{ID}-aa", f"answers/{ID}/1", f"answers/{ID}-2/1", f"{OTHER_ID}-aa")
+    put(kept, f"{ID}-aa", f"answers/{ID}/1", f"answers/{ID}-2/1", f"{OTHER_ID}-aa", f"tap-{ID}-request")
     mails = Mails(delivery.id, delivery.id, "another")
-    expected = {"journal": 1, "dead letters": 1, "ledger": 1, "blobs": 3, "mails": 2}
+    expected = {"journal": 1, "dead letters": 1, "ledger": 1, "blobs": 4, "mails": 2}
     assert counts(search(kept, mails=mails)) == EMPTY | expected
 
     assert counts(forget(kept, mails=mails)) == EMPTY

@@ -3,18 +3,20 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from deploy.client.hookchain.auth import Bearer
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import read_config_file
 from deploy.dev.caught import Mailbox
-from deploy.dev.pubsub.topology import ensure, topology
+from deploy.dev.pubsub.topology import Resource, ensure, topology
 from shared.jsontext import Json, JsonObject
+from shared.ports import TAP
 from tests.emulation import Emulation
 from tests.fakes.pushes import push_environment, push_headers
 from tests.gcp.firestore_server import FirestoreServer, Store
@@ -82,14 +84,19 @@ class Deployed:
 
 
 @contextlib.contextmanager
-def deploy(folder: Path, store: Store) -> Iterator[Deployed]:
+def deploy(
+    folder: Path, store: Store, text: str = CONFIG, secrets: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Deployed]:
+    """Deploy the configuration `text`. `secrets` are further variables of the functions."""
     config = folder / "hookchain.yaml"
-    config.write_text(CONFIG, encoding="utf-8")
+    config.write_text(text, encoding="utf-8")
     ports = {name: free_port() for name in ("receive", "transform", "notify")}
     firestore, storage, emulation = FirestoreServer(store), StorageServer(BUCKET), Emulation(folder / "state")
     with ExitStack() as stack:
         stack.enter_context(emulation.running())
-        asyncio.run(ensure(emulation.url, topology(PROJECT, "hookchain-", ports["transform"], ports["notify"])))
+        tap = Resource(f"projects/{PROJECT}/topics/hookchain-{TAP}", {})
+        resources = topology(PROJECT, "hookchain-", ports["transform"], ports["notify"])
+        asyncio.run(ensure(emulation.url, (*resources, tap)))
         cloud = {
             "PUBSUB_EMULATOR_HOST": emulation.url.removeprefix("http://"),
             "FIRESTORE_EMULATOR_HOST": stack.enter_context(served(firestore.app())),
@@ -102,6 +109,7 @@ def deploy(folder: Path, store: Store) -> Iterator[Deployed]:
             environ = {
                 **cloud,
                 **SETTINGS,
+                **secrets,
                 **push_environment(ports[name]),
                 "SENDGRID_API_URL": emulation.url,
                 "HOOKCHAIN_SLICE": str(compiled_file),

@@ -16,7 +16,10 @@ from deploy.cloud_access import aws_names
 from deploy.topology import buses, functions
 from deploy.topology.topology import NeededFunction, Topology
 from functions.notify.destinations.bus import AwsBus
+from shared import tap
+from shared.cloud.aws.tables import DOCUMENTS
 from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import TAP
 
 CONSUME: Final = (
     "sqs:ChangeMessageVisibility",
@@ -32,6 +35,23 @@ ITEMS: Final = (
     "dynamodb:Query",
     "dynamodb:UpdateItem",
 )
+LEASES: Final = (
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:UpdateItem",
+)
+TAP_QUEUES: Final = names.sub(f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{Prefix}}{TAP}-*")
+TAP_ACTIONS: Final = (
+    "sqs:CreateQueue",
+    "sqs:DeleteMessage",
+    "sqs:DeleteQueue",
+    "sqs:GetQueueUrl",
+    "sqs:ReceiveMessage",
+    "sqs:TagQueue",
+)
+TRANSFORM: Final = "transform"
 READS: Final = ("dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query")
 OBJECTS: Final[Mapping[functions.BlobUse, tuple[str, ...]]] = {
     "create": ("s3:PutObject",),
@@ -146,6 +166,8 @@ def _own_rights(topology: Topology, needed: NeededFunction) -> Iterator[Right]:
         sent = tuple(names.arn(names.queue(topic)) for topic in function.topics)
         why = "; and ".join(f"It sends {functions.SENT_BACK[topic]}" for topic in function.sends_back)
         yield Right(("sqs:SendMessage",), sent, why)
+    if function.name == TRANSFORM and topology.has_tap:
+        yield Right(("sqs:SendMessage",), (TAP_QUEUES,), "It copies requests to the queues of developers")
     if tables := [table for store in function.stores for table in stores.TABLES_OF[store]]:
         yield Right(ITEMS, tuple(each for table in tables for each in _table(table)))
     if tables := [table for store in function.reads for table in stores.TABLES_OF[store]]:
@@ -187,6 +209,15 @@ def _objects_of_destination(place: buses.BucketPlace) -> Iterator[Right]:
     yield Right(("s3:PutObject",), (objects,), why, {**own, **NEW_OBJECT})
     if place.reads:
         yield Right(("s3:GetObject",), (objects,), "It reads who wrote an object that has the key already", own)
+
+
+def developer_rights() -> Iterator[Right]:
+    """Yield the rights of developers: on their queues, on leases, and on copies that are too large for a queue."""
+    yield Right(TAP_ACTIONS, (TAP_QUEUES,))
+    yield Right(("sqs:ListQueues",), ("*",), "It names queues, and reads none")
+    own: JsonObject = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [tap.PARTITION]}}
+    yield Right(LEASES, tuple(_table(DOCUMENTS.name)), "Leases only, of all documents", own)
+    yield Right(("s3:GetObject",), (names.sub(f"${{{names.BUCKET}.Arn}}/{tap.BLOB_PREFIX}*"),))
 
 
 def _table(name: str) -> Iterator[JsonObject]:

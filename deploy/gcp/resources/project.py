@@ -66,13 +66,19 @@ def apis(topology: Topology, notify: JsonObject) -> tuple[Resource, ...]:
 ACCOUNT: Final = "account"
 
 
-def accounts(functions: Sequence[Function] = FUNCTIONS) -> Mapping[str, str]:
-    """Return the names of the accounts, each with its purpose: one for each function, `push` and `build`."""
+DEVELOPER: Final = "developer"
+"""The account as which developers run `hookchain listen`."""
+
+
+def accounts(functions: Sequence[Function] = FUNCTIONS, *, has_tap: bool = True) -> Mapping[str, str]:
+    """Return the names of the accounts, each with its purpose: one for each function, `push`, `build` and, for a tap,
+    `developer`."""
     called = " and ".join(each.name for each in functions if not each.is_public)
     return {
         **{each.name: f"runs {each.name}" for each in functions},
         "push": f"calls {called} for Pub/Sub and Cloud Scheduler",
         "build": "builds the functions for Cloud Build",
+        **({DEVELOPER: "may have requests copied, for developers who act as this account"} if has_tap else {}),
     }
 
 
@@ -80,9 +86,12 @@ def account_key(target: Target, name: str) -> str:
     return key_of(ACCOUNT, gcp_names.account(target, name))
 
 
-def service_accounts(target: Target, functions: Sequence[Function], before: tuple[str, ...]) -> tuple[Resource, ...]:
+def service_accounts(
+    target: Target, functions: Sequence[Function], before: tuple[str, ...], *, has_tap: bool
+) -> tuple[Resource, ...]:
     """Return the service accounts. `before` are the keys of resources that must exist before."""
-    return tuple(_account(target, name, why, before) for name, why in accounts(functions).items())
+    wanted = accounts(functions, has_tap=has_tap)
+    return tuple(_account(target, name, why, before) for name, why in wanted.items())
 
 
 def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Resource:

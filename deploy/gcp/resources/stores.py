@@ -58,6 +58,19 @@ def database(target: Target, needed: frozenset[Store]) -> tuple[Resource, ...]:
     return (made, *_in_sequence([*exempt, *expiring]))
 
 
+def tap_database(target: Target) -> Resource:
+    """Return the database of the leases. Developers write there, and a right is on a whole database."""
+    name = gcp_names.tap_database(target)
+    where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
+    return Resource(
+        DATABASE,
+        name,
+        "the leases of developers who listen",
+        one("firestore", "databases", "create", *where),
+        needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
+    )
+
+
 def _in_sequence(changes: Sequence[Resource]) -> Iterator[Resource]:
     """Order the changes: Firestore rejects one during another ("Please retry, underlying data changed")."""
     before: tuple[str, ...] = ()

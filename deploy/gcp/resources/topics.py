@@ -20,6 +20,9 @@ ACK_MARGIN_SECONDS: Final = 10
 MAX_ACK_SECONDS: Final = 600
 
 
+TAP_TOPIC: Final = Topic(ports.TAP, "copies of requests for developers")
+
+
 def topic_key(target: Target, name: str) -> str:
     return key_of(TOPIC, gcp_names.topic(target, name))
 

@@ -184,10 +184,7 @@ class SqsBus:
         self._topics: dict[str, batching.Batcher[Sequence[Entry], str | None]] = {}
 
     async def publish(self, topic: str, messages: Sequence[ports.BusMessage]) -> None:
-        if topic not in self._queues:
-            raise errors.Temporary(
-                "bus_unavailable", f"no queue for topic {topic!r}: set {settings.QUEUE_VARIABLES[topic]}"
-            )
+        self._queue_url(topic)
         requests = [*_requests([_fitting(entry_of(message)) for message in messages])]
         batcher = self._batcher(topic)
         if len(requests) != 1:
@@ -202,6 +199,17 @@ class SqsBus:
 
     def close(self) -> None:
         self._client.close()
+
+    def _queue_url(self, topic: str) -> str:
+        """Return the URL of the topic's queue. A queue of the tap is beside the others. Raises Temporary."""
+        if topic in self._queues:
+            return self._queues[topic]
+        if topic.startswith(f"{ports.TAP}-") and self._queues:
+            other_topic, url = next(iter(self._queues.items()))
+            return f"{url.removesuffix(other_topic)}{topic}"
+        raise errors.Temporary(
+            "bus_unavailable", f"no queue for topic {topic!r}: set {settings.QUEUE_VARIABLES.get(topic, topic)}"
+        )
 
     def _batcher(self, topic: str) -> batching.Batcher[Sequence[Entry], str | None]:
         batcher = self._topics.get(topic)
@@ -245,7 +253,7 @@ class SqsBus:
     async def _send_once(self, topic: str, entries: Mapping[int, Entry]) -> tuple[dict[int, str], bool]:
         """Return the faults of the messages that SQS did not take, and whether it may take one a moment later."""
         body: JsonObject = {
-            "QueueUrl": self._queues[topic],
+            "QueueUrl": self._queue_url(topic),
             "Entries": [entry.document(str(number)) for number, entry in entries.items()],
         }
         try:

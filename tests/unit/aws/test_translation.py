@@ -23,7 +23,7 @@ from tests.unit.aws.rendered import (
     walk,
     whole,
 )
-from tests.unit.gcp.planned import SUBSCRIBERS
+from tests.unit.gcp.planned import DEVELOP, SUBSCRIBERS
 from tests.unit.topology.configured import topology
 
 pytestmark = pytest.mark.slow
@@ -46,8 +46,9 @@ def linted(path: Path, content: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_cfn_lint_finds_nothing_in_the_template(tmp_path: Path) -> None:
-    assert linted(tmp_path / "template.yaml", text(topology(SUBSCRIBERS))) == ""
+@pytest.mark.parametrize("config", [SUBSCRIBERS, DEVELOP])
+def test_cfn_lint_finds_nothing_in_the_template(tmp_path: Path, config: str) -> None:
+    assert linted(tmp_path / "template.yaml", text(topology(config))) == ""
 
 
 def test_cfn_lint_finds_nothing_in_the_translation(tmp_path: Path, document: JsonObject) -> None:

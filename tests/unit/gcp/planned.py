@@ -25,6 +25,8 @@ ASKING = CONFIG.replace(
     "to: [inbox, slow]", "steps: [{fetch: {url: https://api.example, into: data.a}}], to: [inbox, slow]"
 )
 """The same with a step that asks another system, for which a route may wait."""
+DEVELOP = f"{CONFIG}develop: {{sources: [shop]}}\n"
+"""The same with a tap for developers."""
 SUBSCRIBERS = f"""{CONFIG}
 subscribers: {{}}
 """.replace("destinations:", "destinations:\n  customers: {subscribers: {tenant: data.accountId}}").replace(

@@ -21,7 +21,7 @@ from shared.settings import read_settings
 from tests.processes import ROOT
 from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, walk, whole
 from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
-from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS
+from tests.unit.gcp.planned import ASKING, CONFIG, DEVELOP, SUBSCRIBERS
 from tests.unit.topology.configured import topology, with_further
 
 CONSUMING = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
@@ -51,6 +51,35 @@ def test_transform_may_take_events_publish_and_keep_the_journal_and_nothing_else
         ("s3", ("DeleteObject", "GetObject", "PutObject"), ("Blobs/*",)),
         ("s3", ("ListBucket",), ("Blobs",)),
     )
+
+
+TAP = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:${Prefix}tap-*"
+
+
+def test_developers_may_use_their_queues_leases_and_copies_and_nothing_else() -> None:
+    found = stack_of(template(topology(DEVELOP)))
+    queue = ("CreateQueue", "DeleteMessage", "DeleteQueue", "GetQueueUrl", "ReceiveMessage", "TagQueue")
+    assert found.rights("DeveloperRole") == rights(
+        ("sqs", queue, (TAP,)),
+        ("sqs", ("ListQueues",), ("*",)),
+        ("dynamodb", ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"), ("DocumentsTable",)),
+        ("s3", ("GetObject",), ("Blobs/tap-*",)),
+    )
+    [leases] = [each for each in found.statements("DeveloperRole") if each["Resource"] == named_table("Documents")]
+    assert leases["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["tap"]}}
+
+
+def named_table(name: str) -> Json:
+    return {"Fn::GetAtt": [f"{name}Table", "Arn"]}
+
+
+def test_only_with_a_tap_may_transform_read_leases_and_send_to_queues_of_developers(stack: Stack) -> None:
+    found = stack_of(template(topology(DEVELOP)))
+    assert found.rights("TransformRole") - stack.rights("TransformRole") == rights(
+        ("sqs", ("SendMessage",), (TAP,)),
+        ("dynamodb", ("BatchGetItem", "GetItem", "Query"), ("DocumentsTable",)),
+    )
+    assert found.resources.keys() - stack.resources.keys() == {"DeveloperRole"}
 
 
 def test_notify_may_take_deliveries_and_dead_letters_keep_the_ledger_and_mail_and_nothing_else(stack: Stack) -> None:

@@ -1,0 +1,220 @@
+"""The inboxes from which `hookchain listen` takes copies of requests: a subscription on Google Cloud, a queue on AWS.
+
+Each lease has one, by its name. It is created with the rights of the developer. Google removes a subscription that
+nobody uses; a queue stays until `listen` removes it, also that of another lease.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple, Protocol
+
+from shared.base64_text import decode_base64
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
+from shared.cloud.aws.sqs import message_of
+from shared.cloud.gcp.tokens import Authorization
+from shared.errors import Permanent
+from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_at, texts_json, value_at
+from shared.outgoing.http_client import Answer, HttpClient
+from shared.ports import TAP
+from shared.push import Push
+from shared.tap import KEPT_SECONDS, LISTENER
+
+HOLD_SECONDS: Final = 60
+"""How long a copy that was received, and not acknowledged, is kept back from the next call."""
+AT_ONCE: Final = 10
+WAIT_SECONDS: Final = 10
+CALL_SECONDS: Final = 20.0
+EXPIRY_SECONDS: Final = KEPT_SECONDS + 86_400
+"""Google's expiry of a subscription must come after the time for which it keeps a message."""
+
+
+class InboxFault(Exception):
+    """The cloud rejected a call. The text says which, and why."""
+
+
+class NoInbox(InboxFault):
+    """There is no inbox of the name."""
+
+
+class Received(NamedTuple):
+    """A copy. With `handle` it is acknowledged."""
+
+    message: Push
+    handle: str
+
+
+class Inboxes(Protocol):
+    """Each method raises InboxFault, and OSError if the cloud does not answer."""
+
+    async def create(self, name: str) -> None:
+        """Create the inbox of the lease `name`, unless it exists."""
+        ...
+
+    async def receive(self, name: str) -> Sequence[Received]:
+        """Wait for some seconds, and return the copies that are there. Raises NoInbox too."""
+        ...
+
+    async def acknowledge(self, name: str, received: Received) -> None: ...
+
+    async def remove(self, name: str) -> None:
+        """Remove the inbox with its copies. Does nothing if there is none."""
+        ...
+
+    async def names(self) -> Sequence[str]:
+        """Return the leases that have an inbox which does not expire."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class GoogleInboxes:
+    """`topic` is the full name of the topic of copies; `project` is that of the subscriptions."""
+
+    def __init__(
+        self, endpoint: str, topic: str, project: str, labels: Mapping[str, str], authorization: Authorization
+    ) -> None:
+        self._client = HttpClient(endpoint)
+        self._topic = topic
+        self._place = f"/v1/projects/{project}/subscriptions/{topic.rpartition('/')[2]}-"
+        self._labels = labels
+        self._authorization = authorization
+
+    async def create(self, name: str) -> None:
+        labels: JsonObject = {**self._labels}
+        settings: JsonObject = {
+            "topic": self._topic,
+            "filter": f'attributes.{LISTENER} = "{name}"',
+            "ackDeadlineSeconds": HOLD_SECONDS,
+            "messageRetentionDuration": f"{KEPT_SECONDS:.0f}s",
+            "expirationPolicy": {"ttl": f"{EXPIRY_SECONDS:.0f}s"},
+            "labels": labels,
+        }
+        await self._call("PUT", name, "", settings, allowed=(409,))
+
+    async def receive(self, name: str) -> Sequence[Received]:
+        try:
+            document = await self._call("POST", name, ":pull", {"maxMessages": AT_ONCE})
+        except TimeoutError:  # nothing came
+            return ()
+        return [_pulled(each) for each in objects_at(document, "receivedMessages")]
+
+    async def acknowledge(self, name: str, received: Received) -> None:
+        await self._call("POST", name, ":acknowledge", {"ackIds": [received.handle]})
+
+    async def remove(self, name: str) -> None:
+        with suppress(NoInbox):
+            await self._call("DELETE", name, "", {})
+
+    async def names(self) -> Sequence[str]:
+        return ()
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def _call(
+        self, method: str, name: str, action: str, body: JsonObject, allowed: Sequence[int] = ()
+    ) -> JsonObject:
+        headers = {"Content-Type": "application/json"}
+        if authorization := await self._authorization():
+            headers["Authorization"] = authorization
+        path = f"{self._place}{name}{action}"
+        answer = await self._client.call(method, path, headers, texts_json(body), CALL_SECONDS, may_repeat=True)
+        if answer.status == 200 or answer.status in allowed:
+            return mapping_at(_json(answer))
+        message = str(value_at(_json(answer), "error", "message") or "")
+        kind = NoInbox if answer.status == 404 else InboxFault
+        raise kind(f"Pub/Sub answered {answer.status} to {method} {path}: {message}")
+
+
+def _pulled(received: JsonObject) -> Received:
+    message = mapping_at(received, "message")
+    attributes = {name: str(value) for name, value in mapping_at(message, "attributes").items()}
+    push = Push(decode_base64(str(message.get("data", ""))), attributes, str(message.get("messageId", "")))
+    return Received(push, str(received["ackId"]))
+
+
+class AwsInboxes:
+    """`prefix` is that of the deployment's names."""
+
+    def __init__(self, place: AwsPlace, prefix: str) -> None:
+        self._client = AwsClient(place, "sqs")
+        self._prefix = f"{prefix}{TAP}-"
+        self._tags: JsonObject = {"hookchain": prefix}
+        self._urls: dict[str, str] = {}
+
+    async def create(self, name: str) -> None:
+        with suppress(NoInbox):
+            await self._url(name)
+            return
+        attributes: JsonObject = {
+            "MessageRetentionPeriod": f"{KEPT_SECONDS:.0f}",
+            "VisibilityTimeout": str(HOLD_SECONDS),
+            "SqsManagedSseEnabled": "true",
+        }
+        request: JsonObject = {"QueueName": self._prefix + name, "Attributes": attributes, "tags": self._tags}
+        self._urls[name] = str((await self._call("CreateQueue", request))["QueueUrl"])
+
+    async def receive(self, name: str) -> Sequence[Received]:
+        request: JsonObject = {
+            "MaxNumberOfMessages": AT_ONCE,
+            "WaitTimeSeconds": WAIT_SECONDS,
+            "MessageAttributeNames": ["All"],
+        }
+        document = await self._call("ReceiveMessage", {"QueueUrl": await self._url(name), **request})
+        return [_received(each) for each in objects_at(document, "Messages")]
+
+    async def acknowledge(self, name: str, received: Received) -> None:
+        await self._call("DeleteMessage", {"QueueUrl": await self._url(name), "ReceiptHandle": received.handle})
+
+    async def remove(self, name: str) -> None:
+        with suppress(NoInbox):
+            await self._call("DeleteQueue", {"QueueUrl": await self._url(name)})
+        self._urls.pop(name, None)
+
+    async def names(self) -> Sequence[str]:
+        urls = texts_at(await self._call("ListQueues", {"QueueNamePrefix": self._prefix}), "QueueUrls")
+        return [url.rpartition("/")[2].removeprefix(self._prefix) for url in urls]
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def _url(self, name: str) -> str:
+        if name not in self._urls:
+            found = await self._call("GetQueueUrl", {"QueueName": self._prefix + name})
+            self._urls[name] = str(found["QueueUrl"])
+        return self._urls[name]
+
+    async def _call(self, action: str, request: JsonObject) -> JsonObject:
+        answer = await self._client.action(f"AmazonSQS.{action}", texts_json(request), CALL_SECONDS, may_repeat=True)
+        if answer.status == 200:
+            return mapping_at(_json(answer))
+        error = error_name(answer)
+        is_missing = error.rpartition(".")[2] in {"QueueDoesNotExist", "NonExistentQueue"}
+        advice = ": it was removed less than a minute ago" if error.endswith("QueueDeletedRecently") else ""
+        kind = NoInbox if is_missing else InboxFault
+        raise kind(f"SQS answered {answer.status} {error} to {action}{advice}")
+
+
+def _received(message: JsonObject) -> Received:
+    """Read the message as Lambda hands it to a function."""
+    attributes: JsonObject = {
+        name: {"stringValue": value_at(value, "StringValue")}
+        for name, value in mapping_at(message, "MessageAttributes").items()
+    }
+    record: JsonObject = {
+        "body": message["Body"],
+        "messageAttributes": attributes,
+        "messageId": message.get("MessageId"),
+    }
+    try:
+        push = message_of(record)
+    except Permanent:  # somebody else has sent it; its data is no event either
+        push = Push(b"")
+    return Received(push, str(message["ReceiptHandle"]))
+
+
+def _json(answer: Answer) -> Json:
+    try:
+        return from_json(answer.body) if answer.body else None
+    except (ValueError, RecursionError):
+        return None

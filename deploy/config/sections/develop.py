@@ -1,0 +1,70 @@
+"""The section `develop`: the sources whose requests developers may have copied, its faults and its compiling."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from deploy.config.config_file import ConfigFile, Fault
+from deploy.config.model_faults import fault_at, unknown_names
+from deploy.config.sections.auth import LinkAuth
+from deploy.config.sections.catalogue import load_catalogue
+from deploy.config.sections.source import SourceConfig, provider_part
+from functions.transform.steps.shape import InnerPath
+from shared.config.rules import Name, listed
+from shared.config.values import Model
+from shared.jsontext import Json, JsonObject
+
+
+class DevelopConfig(Model):
+    """The requests that developers may have copied to their own machines, with `hookchain listen`.
+
+    sources  the sources, each of which authenticates its requests
+    redact   paths whose values are masked in each copy
+    """
+
+    sources: Annotated[list[Name], BeforeValidator(listed), Field(min_length=1)]
+    redact: Annotated[list[InnerPath], BeforeValidator(listed)] = Field(default=[])
+
+
+def develop_faults(file: ConfigFile) -> Iterator[Fault]:
+    yield from unknown_names(file, ("develop", "sources"), "source")
+
+
+def unfit_for_copies(
+    file: ConfigFile, develop: DevelopConfig | None, sources: Mapping[str, SourceConfig]
+) -> Iterator[Fault]:
+    """Yield a fault for each source whose requests must not or cannot be copied."""
+    for name in develop.sources if develop else ():
+        if name in sources and (rule := _rule(sources[name])):
+            yield fault_at(file, ("develop", "sources"), f"{name!r} {rule}. Remove it from the list")
+
+
+def _rule(source: SourceConfig) -> str:
+    if source.bus:
+        return "gets messages of a bus, and only requests can be copied"
+    if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
+        return "has `auth: none`: anybody could send requests to the machines of developers"
+    if "POST" not in source.methods or any(isinstance(each, LinkAuth) for each in source.auth):
+        return "must take POST, and no links: a copy is a POST with the body"
+    catalogue = load_catalogue()
+    part = provider_part(source, catalogue) if source.provider in catalogue else {}
+    if source.batch or ("batch" not in source.model_fields_set and part.get("batch")):
+        return "splits a body into events (`batch`), which have no request of their own"
+    return ""
+
+
+def compiled_develop(develop: DevelopConfig | None, receive_sources: JsonObject) -> JsonObject:
+    """Return the part of transform's slice, and have receive keep the whole request of each source.
+
+    `receive_sources` is changed. What a source keeps otherwise is in `keeps`, because its routes get no more.
+    """
+    if develop is None:
+        return {}
+    keeps: JsonObject = {}
+    for name in develop.sources:
+        source = receive_sources[name]
+        assert isinstance(source, dict)
+        keeps[name] = source["keep_raw"]
+        source["keep_raw"] = "all"
+    return {"develop": {"keeps": keeps, "redact": list[Json](develop.redact)}}

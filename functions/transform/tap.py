@@ -1,0 +1,192 @@
+"""Copies of requests for the developers who listen with `hookchain listen`. They hold up no event."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+from urllib.parse import urlencode
+
+from functions.transform.step import Noted, StepContext
+from functions.transform.steps.redact import Redact
+from shared import claim_check, errors, jsontext, logs, ports, push, store_ports, tap, time_bound, times
+from shared.event import Event, to_cloudevent
+from shared.formats import form_body
+from shared.formats.media_type import MediaType
+from shared.limits import DEFAULT
+
+COPY_SECONDS: Final = 1.0
+"""The longest that the copies of an event may take. After a failure, a lease gets none until the leases are read again:
+a queue that hangs delays one event in REMEMBERED_SECONDS."""
+MAX_LEASES: Final = 500
+MAX_LISTENERS: Final = 20
+"""Of one source. Each costs a message for every request."""
+_FORM: Final = MediaType("application/x-www-form-urlencoded", {}, None, "form")
+
+
+@dataclass(slots=True)
+class Tap:
+    """
+    keeps      for each source that has a tap, what it keeps of its requests otherwise: `no`, `body` or `all`
+    redact     masks what no developer may see; None if the configuration masks nothing
+    documents  is called at first use
+    topic_of   returns the topic of a lease by its name
+    """
+
+    keeps: Mapping[str, str]
+    redact: Redact | None
+    documents: Callable[[], store_ports.Documents]
+    bus: ports.Bus
+    topic_of: Callable[[str], str]
+    blobs: ports.Blobs | None
+    clock: ports.Clock
+    deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
+    _leases: Sequence[tap.Lease] = ()
+    _read_again_at: float = 0.0
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _failed: set[str] = field(default_factory=set)
+    """The leases that get no copies until the leases are read again."""
+    _missed: Counter[str] = field(default_factory=Counter)
+    """How many requests were not copied for each lease since its last copy."""
+
+    async def split(self, message: push.Push, event: Event) -> tuple[push.Push, Event, Event]:
+        """Return the message and its event as the routes get them, and the whole event with its request.
+
+        Raises Temporary, and Permanent if the event's blob is gone.
+        """
+        whole = await claim_check.checked_out(event, self.blobs)
+        for_routes = tap.without_request(whole, self.keeps)
+        if for_routes is whole:
+            return message, event, whole
+        content = jsontext.texts_json(to_cloudevent(for_routes))
+        name = f"{event.id}-{hashlib.sha256(message.data).hexdigest()[:32]}"
+        light, content = await claim_check.checked_in(for_routes, self.blobs, name, content)
+        return replace(message, data=content), light, whole
+
+    async def copy(self, event: Event) -> None:
+        """Publish a copy of the request for everybody who listens to its source.
+
+        `event` is whole. A failure is logged and counted, and raises nothing.
+        """
+        now = self.clock.now()
+        deadline = asyncio.get_running_loop().time() + COPY_SECONDS
+        if now >= self._read_again_at:
+            await self._read_leases(now, deadline)
+        leases = [each for each in self._leases if each.source == event.source_name and each.is_open(now)]
+        if not leases:
+            return
+        waiting = [each for each in leases if each.name in self._failed]
+        self._missed.update(each.name for each in waiting)
+        due = [each for each in leases if each.name not in self._failed]
+        try:
+            content = await self.deadlines.wait(self._content(event), deadline) if due else b""
+        except (errors.Temporary, TimeoutError) as error:
+            self._note_failure(event, due, error)
+            return
+        await asyncio.gather(*(self._send(each, event, content, deadline) for each in due))
+
+    async def _read_leases(self, now: float, deadline: float) -> None:
+        """Read all leases, once for all events that come meanwhile. After a failure, the last ones are used."""
+        try:
+            await self.deadlines.wait(self._read_unless_read(now), deadline)
+        except (errors.Temporary, TimeoutError) as error:
+            self._read_again_at = now + tap.REMEMBERED_SECONDS
+            logs.log("WARNING", "leases not read", function="transform", detail=_detail(error))
+
+    async def _read_unless_read(self, now: float) -> None:
+        async with self._reading:
+            if now < self._read_again_at:
+                return
+            found = await self.documents().page(tap.PARTITION, MAX_LEASES)
+            known = {each.name for each in self._leases}
+            leases = [lease for each in found if (lease := tap.read_lease(each.id, each.text)) and lease.is_open(now)]
+            counts: Counter[str] = Counter()
+            self._leases = [each for each in leases if _is_among_first(counts, each)]
+            for each in self._leases:
+                if each.name not in known:
+                    detail = f"lease {each.name} of {each.holder} until {times.rfc3339(each.until)}"
+                    logs.log("INFO", "tapped", function="transform", source=each.source, detail=detail)
+            self._failed.clear()
+            self._read_again_at = now + tap.REMEMBERED_SECONDS
+
+    async def _content(self, event: Event) -> bytes:
+        """Return the copy as the bus carries it, without the body if that cannot be redacted. Raises Temporary."""
+        request = tap.request_of(event)
+        if self.redact is not None:
+            request = replace(request, rawbody=redacted_body(event, self.redact), rawbase64=None)
+        content = jsontext.texts_json(to_cloudevent(request))
+        return (await claim_check.checked_in(request, self.blobs, tap.blob_of_copy(event.id), content))[1]
+
+    async def _send(self, lease: tap.Lease, event: Event, content: bytes, deadline: float) -> None:
+        attributes = {tap.LISTENER: lease.name}
+        if missed := self._missed.pop(lease.name, 0):
+            attributes[tap.MISSED] = str(missed)
+        message = ports.BusMessage(content, attributes)
+        try:
+            await self.deadlines.wait(self.bus.publish(self.topic_of(lease.name), [message]), deadline)
+        except (errors.Temporary, TimeoutError) as error:
+            self._missed[lease.name] += missed
+            self._failed.add(lease.name)
+            self._note_failure(event, [lease], error)
+
+    def _note_failure(self, event: Event, leases: Sequence[tap.Lease], error: Exception) -> None:
+        self._missed.update(each.name for each in leases)
+        logs.log(
+            "WARNING",
+            "not copied",
+            function="transform",
+            source=event.source_name,
+            event_id=event.id,
+            count=len(leases),
+            detail=_detail(error),
+        )
+
+
+def _is_among_first(counts: Counter[str], lease: tap.Lease) -> bool:
+    counts[lease.source] += 1
+    return counts[lease.source] <= MAX_LISTENERS
+
+
+def _detail(error: Exception) -> str:
+    return error.detail if isinstance(error, errors.HookchainError) else f"not done within {COPY_SECONDS:g} s"
+
+
+def redacted_body(event: Event, redact: Redact) -> str | None:
+    """Return the body, written from the masked data.
+
+    Return None for a body that is neither JSON nor a form with the event's data, as after `unpack`: it may hold
+    elsewhere what is masked in the data.
+    """
+    write = _writer(tap.body_of(event), event.data)
+    if write is None:
+        return None
+    try:
+        masked = redact.apply(event, StepContext(event))
+    except errors.Permanent:  # a path leads through a value that holds no others
+        return None
+    return write(masked.event.data if isinstance(masked, Noted) else masked.data)
+
+
+def _writer(body: bytes, data: jsontext.Json) -> Callable[[jsontext.Json], str] | None:
+    try:
+        if jsontext.from_json(body) == data:
+            return jsontext.to_json
+    except (ValueError, RecursionError):
+        pass
+    try:
+        form = form_body.parse(body, _FORM, DEFAULT)
+    except errors.Rejected:
+        return None
+    return _form if isinstance(data, dict) and form == data else None
+
+
+def _form(fields: jsontext.Json) -> str:
+    assert isinstance(fields, dict)
+    return urlencode(fields, doseq=True)
+
+
+def read_redact(slice_: jsontext.JsonObject) -> Redact | None:
+    """Return the masking as the compiler wrote it; None if nothing is masked."""
+    paths = jsontext.texts_at(slice_, "develop", "redact")
+    return Redact(paths=paths) if paths else None

@@ -1,0 +1,111 @@
+"""The tap: copies of accepted requests for developers, and the leases with which developers ask for them.
+
+`hookchain listen` writes a lease. transform reads it, and publishes a copy of each request while the lease lasts. Each
+lease has a subscription or a queue of its own, from which `listen` takes the copies.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from shared.base64_text import decode_base64
+from shared.event import Event
+from shared.jsontext import JsonObject, from_json, mapping_at, texts_json, to_json
+
+PARTITION: Final = "tap"
+"""The partition of the leases among the documents."""
+MAX_LEASE_SECONDS: Final = 8 * 3_600.0
+MAX_SKEW_SECONDS: Final = 300.0
+"""How far the clock of a developer may differ. A lease that ends later than this allows is no lease."""
+REMEMBERED_SECONDS: Final = 30.0
+"""How long each process of transform remembers the leases: copies begin that much after the lease."""
+KEPT_SECONDS: Final = 7 * 86_400.0
+"""How long a copy waits for its developer, and how long a lease is kept after its end."""
+BLOB_PREFIX: Final = "tap-"
+"""The beginning of the names of the copies that are too large for the bus: a developer may read no other."""
+LISTENER: Final = "listener"
+"""The attribute of a copy with the name of its lease."""
+MISSED: Final = "missed"
+"""The attribute of a copy with the number of requests before it that one process could not copy."""
+MAX_HOLDER: Final = 200
+DEVELOPER: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9]){0,19}")
+_NO_HASH: Final = "none"
+"""A copy has no hash of the body: of a body that was redacted, it would let its reader guess what was masked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A developer's claim to copies of the requests to one source, until a time.
+
+    holder        the user and the machine that have it
+    since, until  Unix seconds
+    """
+
+    source: str
+    developer: str
+    holder: str
+    since: float
+    until: float
+
+    @property
+    def name(self) -> str:
+        """Return the name of the lease and of what is made for it."""
+        digest = hashlib.sha256(texts_json([self.developer, self.source])).hexdigest()
+        return f"{self.developer}-{digest[:8]}"
+
+    @property
+    def text(self) -> str:
+        return to_json(asdict(self))
+
+    def is_open(self, now: float) -> bool:
+        return now < self.until <= now + MAX_LEASE_SECONDS + MAX_SKEW_SECONDS
+
+
+def blob_of_copy(event_id: str) -> str:
+    return f"{BLOB_PREFIX}{event_id}-request"
+
+
+def read_lease(name: str, text: str) -> Lease | None:
+    """Return the lease of a document; None if it is no lease, or has the name of another."""
+    try:
+        document = from_json(text.encode())
+        lease = Lease(**document) if isinstance(document, dict) else None  # type: ignore[arg-type] # verified below
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if lease is None or not all(isinstance(each, str) for each in (lease.source, lease.developer, lease.holder)):
+        return None
+    if len(lease.holder) > MAX_HOLDER or not lease.holder.isprintable():
+        return None
+    if not all(isinstance(each, int | float) for each in (lease.since, lease.until)):
+        return None
+    return lease if DEVELOPER.fullmatch(lease.developer) and lease.name == name else None
+
+
+def read_keeps(transform: JsonObject) -> dict[str, str]:
+    """Return for each source that has a tap what it keeps of its requests otherwise. `transform` is its slice."""
+    return {name: str(kept) for name, kept in mapping_at(transform, "develop", "keeps").items()}
+
+
+def without_request(event: Event, keeps: Mapping[str, str]) -> Event:
+    """Return the whole event with what its source keeps of the request without a tap; the same event if it keeps all.
+
+    `keeps` has `no`, `body` or `all` for each source that has a tap.
+    """
+    match keeps.get(event.source_name):
+        case "no":
+            return replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None)
+        case "body":
+            return replace(event, rawheaders=None)
+    return event
+
+
+def body_of(event: Event) -> bytes:
+    """Return the body as it came; no bytes if the event does not have it."""
+    return decode_base64(event.rawbase64) if event.rawbase64 is not None else (event.rawbody or "").encode()
+
+
+def request_of(event: Event) -> Event:
+    """Return the event with its request only: without the data, and without what was read in it."""
+    return replace(event, data=None, subject=None, actor=None, payloadhash=_NO_HASH, signedas=None, datatype=None)

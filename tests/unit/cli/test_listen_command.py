@@ -1,0 +1,312 @@
+"""`hookchain listen`: its lease, which no other developer gets, and copies that every application can verify."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+import pytest
+
+from deploy.cli import listen
+from deploy.cli.listen import Courier, LeaseKeeper, LeaseLost, Target
+from deploy.cli.trigger import CannotSign, Keys
+from deploy.cloud_access.inboxes import NoInbox, Received
+from deploy.config.dotenv import read_dotenv
+from deploy.config.sections.catalogue import load_catalogue
+from deploy.requests.samples import Fresh, sample_names
+from functions.receive.receive import Receiver
+from functions.receive.source import read_sources
+from shared.errors import Temporary
+from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.jsontext import Json, to_json
+from shared.ports import EVENTS
+from shared.push import Push
+from shared.secrets import variable_name
+from shared.tap import KEPT_SECONDS, PARTITION, Lease, request_of
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bodies import reading
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.command import Command
+from tests.fakes.documents import FakeDocuments
+from tests.fakes.secrets import FakeSecrets
+from tests.signed_samples import FRESH, NOW, on_range
+
+CONFIG: Final = """\
+sources:
+  github: {provider: github, secret: github-secret}
+  twilio: {provider: twilio, secret: twilio-token}
+  keyed: {provider: discord, secret: public-key}
+  sns: {provider: aws_sns, params: {topics: ["arn:aws:sns:eu-central-1:123456789012:shop"]}}
+  other: {auth: {scheme: bearer, secret: other-key}}
+develop: {sources: [github, twilio, keyed, sns]}
+"""
+FORWARD: Final = ("--forward", "http://localhost:9/in")
+
+
+class FakeInboxes:
+    """Inboxes by name. `lasting` are those that do not expire; `faults` are raised by the next calls to receive."""
+
+    def __init__(self, lasting: bool = False) -> None:
+        self.kept: dict[str, list[Received]] = {}
+        self.faults: list[Exception] = []
+        self.lasting = lasting
+
+    async def create(self, name: str) -> None:
+        self.kept.setdefault(name, [])
+
+    async def receive(self, name: str) -> Sequence[Received]:
+        await asyncio.sleep(0.01)
+        if self.faults:
+            raise self.faults.pop(0)
+        if name not in self.kept:
+            raise NoInbox("gone")
+        return tuple(self.kept[name])
+
+    async def acknowledge(self, name: str, received: Received) -> None:
+        self.kept[name].remove(received)
+
+    async def remove(self, name: str) -> None:
+        self.kept.pop(name, None)
+
+    async def names(self) -> Sequence[str]:
+        return [*self.kept] if self.lasting else []
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class Cloud:
+    """A deployment with a tap."""
+
+    def __init__(self) -> None:
+        self.documents, self.blobs, self.inboxes = FakeDocuments(), FakeBlobs(), FakeInboxes(lasting=True)
+
+    def tap(self) -> "Cloud":
+        return self
+
+    def make_leases(self) -> FakeDocuments:
+        return self.documents
+
+    def make_blobs(self) -> FakeBlobs:
+        return self.blobs
+
+    def make_inboxes(self, _: str | None = None) -> FakeInboxes:
+        return self.inboxes
+
+    def lease(self, developer: str = "ada") -> Lease:
+        lease = Lease("github", developer, "", 0, 0)
+        return Lease(**json.loads(self.documents.kept[PARTITION, lease.name].text))
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    made = Cloud()
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(listen, "open_platform", lambda *_: made)
+    monkeypatch.setattr("time.time", lambda: NOW)
+
+    async def stop(keeper: LeaseKeeper, _: Courier) -> None:
+        await keeper.end()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(listen, "_forward_all", stop)
+    return made
+
+
+@pytest.fixture
+def run(cloud: Cloud, command: Command, tmp_path: Path) -> "Run":
+    return Run(command, tmp_path)
+
+
+class Run:
+    def __init__(self, command: Command, folder: Path) -> None:
+        self._command = command
+        self.env = folder / "env"
+
+    def __call__(self, *arguments: str, source: str = "github", code: int = 0) -> str:
+        named = ("--platform", "gcp", "--source", source, "--env-file", str(self.env), "--as", "ada")
+        return self._command("listen", *named, *arguments, code=code)
+
+    @property
+    def error(self) -> str:
+        return self._command.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--forward", "http://crm.example.com/in"), "--forward: must be a URL of this machine"),
+        (("--forward", "http://localhost.example.com/in"), "--forward: must be a URL of this machine"),
+        (("--forward", "http://127.0.0.1@crm.example.com/in"), "URL: must not contain a user or a password"),
+        ((*FORWARD, "--as", "../ada"), "--as: must be 1 to 20 lower-case letters"),
+        ((*FORWARD, "--for", "9h"), "from 1m to 8h"),
+        ((*FORWARD, "--source", "github2"), "there is no source 'github2'; did you mean 'github'?"),
+        ((*FORWARD, "--source", "other"), "source 'other' is not under `develop` in the configuration"),
+        (("--to-dev",), "--to-dev: `make dev` does not run"),
+        ((), "one of --forward, --to-dev and --stop is needed"),
+        ((*FORWARD, "--platform", "local"), "argument --platform: must be gcp or aws"),
+        ((*FORWARD, "--platform", "aws", "--subscription-project", "x"), "needs --platform gcp"),
+    ],
+)
+def test_what_is_rejected_before_there_is_a_lease(run: Run, cloud: Cloud, arguments: Sequence[str], error: str) -> None:
+    run(*arguments, code=1 if "develop" in error or "make dev` does" in error or "user" in error else 2)
+    assert error in run.error
+    assert (cloud.documents.kept, cloud.inboxes.kept) == ({}, {})
+
+
+def test_each_lease_leaves_an_audit_record_and_ends_with_the_command(run: Run, cloud: Cloud, tmp_path: Path) -> None:
+    run(*FORWARD)
+    assert (cloud.lease().until, [*cloud.inboxes.kept]) == (NOW, [cloud.lease().name])  # what came is kept
+    [record] = [json.loads(line) for line in (tmp_path / "state" / "audit.jsonl").read_text().splitlines()]
+    assert (record["tool"], record["what"]) == (
+        "hookchain listen",
+        "copy requests to github as ada for 8 h, renewed",
+    )
+
+
+def test_a_secret_that_is_missing_is_generated_once(run: Run) -> None:
+    assert "signed with GITHUB_SECRET, which was generated into" in run(*FORWARD)
+    secret = read_dotenv(run.env)["GITHUB_SECRET"]
+    assert "signed with GITHUB_SECRET. Your application needs the same secret" in run(*FORWARD)
+    assert read_dotenv(run.env)["GITHUB_SECRET"] == secret
+
+
+def test_a_signature_over_the_url_or_by_a_key_pair_is_explained(run: Run) -> None:
+    assert "your application must verify it for http://localhost:9/in" in run(*FORWARD, source="twilio")
+    output = run(*FORWARD, source="keyed")
+    public_key = read_dotenv(run.env)["PUBLIC_KEY"]
+    assert f"Its public key for your application: {public_key}" in output
+    assert public_key in run(*FORWARD, source="keyed")
+    assert "not signed by aws-sns: only the provider has the key" in run(*FORWARD, source="sns")
+
+
+def test_a_lease_of_another_machine_is_neither_taken_nor_stopped_unless_it_is_said(run: Run, cloud: Cloud) -> None:
+    theirs = Lease("github", "ada", "eve@desk", NOW - 60, NOW + 60)
+
+    async def write() -> None:
+        await cloud.documents.write(PARTITION, theirs.name, theirs.text)
+        await cloud.inboxes.create(theirs.name)
+
+    asyncio.run(write())
+    for arguments in (FORWARD, ("--stop",)):
+        run(*arguments, code=1)
+        assert "eve@desk has the lease 'ada'" in run.error
+        assert cloud.lease() == theirs
+    run(*FORWARD, "--take-over")
+    assert cloud.lease().holder != "eve@desk"
+    run("--stop")
+    assert (cloud.documents.kept, cloud.inboxes.kept) == ({}, {})
+
+
+def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_is_removed(run: Run, cloud: Cloud) -> None:
+    run(*FORWARD)
+    ended, old = cloud.lease(), Lease("github", "bob", "bob@desk", 0, NOW - KEPT_SECONDS - 1)
+
+    async def write() -> None:
+        earlier = replace(ended, until=NOW - 3_600)
+        await cloud.documents.write(PARTITION, earlier.name, earlier.text)
+        await cloud.documents.write(PARTITION, old.name, old.text)
+        await cloud.inboxes.create(old.name)
+        await cloud.inboxes.create("nobody-00000000")
+
+    asyncio.run(write())
+    assert "Nothing was copied from 2026-09-21T13:13:20Z to about 2026-09-21T14:13:50Z" in run(*FORWARD)
+    assert [*cloud.inboxes.kept] == [ended.name]
+    assert [name for _, name in cloud.documents.kept] == [ended.name]
+
+
+async def test_a_lease_that_somebody_else_has_taken_is_not_renewed() -> None:
+    documents, lease = FakeDocuments(), Lease("github", "ada", "ada@laptop", 0, 0)
+    first, second = LeaseKeeper(documents, lease, 3_600), LeaseKeeper(documents, lease, 3_600)
+    await first.begin()
+    await first.renew()
+    await second.begin()
+    with pytest.raises(LeaseLost, match="another `hookchain listen` uses the name 'ada'"):
+        await first.renew()
+    await second.renew()
+
+
+def push_of(event: Event, **attributes: str) -> Push:
+    return Push(to_json(to_cloudevent(request_of(event))).encode(), attributes)
+
+
+async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_do_not_end_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(listen, "RETRY_SECONDS", 0.01)
+    [source] = read_sources(
+        {"sources": {"shop": {"auth": [{"scheme": "none"}], "methods": ["POST"], "max_body_bytes": 9}}}
+    ).values()
+    inboxes = FakeInboxes()
+    event = Event("e1", "/sources/shop", "order\x1b[2J", "2026-03-01T12:00:00.000Z", "00", rawbody="{}")
+    bad_header = replace(event, rawheaders='[["x-a","a\\r\\nx-b: c"]]')
+    copies = [push_of(event, missed="3"), push_of(bad_header), Push(b"{}")]
+    inboxes.kept["ada"] = [Received(copy, str(number)) for number, copy in enumerate(copies)]
+    inboxes.faults = [OSError(), NoInbox("gone"), Temporary("credentials_unavailable", "x")]
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/in"
+        keys = Keys({}, tmp_path)
+        running = asyncio.create_task(Courier(inboxes, FakeBlobs(), "ada", Target(source, url, url, keys)).run())
+        while inboxes.kept["ada"]:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        server.shutdown()
+        thread.join()
+    lines = capsys.readouterr().out.splitlines()
+    said = ["No connection", "The inbox was removed", "Connected again", "3 requests before this one", "  500  "]
+    said += ["not forwarded: ", "not forwarded: "]
+    assert [text for text, line in zip(said, lines, strict=True) if text not in line] == [], lines
+    assert "\x1b" not in "".join(lines)
+
+
+def copied(provider: str, event: str, folder: Path) -> tuple[Event | None, Json]:
+    """Return what receive keeps of a sample that is signed with the cloud's secret, and the source's auth."""
+    cloud = on_range(provider, folder, secret="the-secret-of-the-cloud-0123456789")
+    request = cloud.shot(event)
+    settings = {**cloud.aim.settings, "keep_raw": "all"}
+    [source] = read_sources({"sources": {cloud.aim.source.name: settings}}).values()
+    bus = FakeBus()
+    secrets = FakeSecrets(
+        {auth.secret: cloud.keys.environ[variable_name(auth.secret)] for auth in source.auth if auth.secret}
+    )
+    receiver = Receiver({source.name: source}, secrets, bus, FakeBlobs(), FakeClock(NOW), random_id=lambda: "0" * 32)
+    asyncio.run(receiver.receive(replace(request, body=b""), reading(request.body)))
+    found = [from_cloudevent(json.loads(message.data)) for message in bus.on(EVENTS)]
+    return (found[0] if found and (found[0].rawbody or found[0].rawbase64) else None), settings["auth"]
+
+
+@pytest.mark.parametrize("provider", sorted(load_catalogue()))
+def test_a_copy_of_each_provider_passes_the_verification_with_the_local_secret(
+    provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr("time.time", lambda: NOW + 1_000_000)
+    later = Fresh(NOW + 1_000_000, FRESH.hex_digits, FRESH.digits)
+    here = on_range(provider, tmp_path / "here", later, secret="the-secret-of-this-machine-0123456789")
+    for event in sample_names(provider):
+        try:
+            kept, _ = copied(provider, event, tmp_path / "cloud")
+        except (CannotSign, ValueError):  # only the provider can sign
+            continue
+        if kept is None:  # a batch
+            continue
+        request = listen._request(request_of(kept))
+        target = Target(here.aim.source, here.aim.url, None, here.keys)
+        here.received(target.signed(request, kept.deliveryid or "id"))

@@ -1,0 +1,277 @@
+"""The tap: copies for developers with a lease, and for nobody else; and what it costs the event: nothing."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Final
+
+import pytest
+
+from functions.transform import tap as transform_tap
+from functions.transform.program import read_program
+from functions.transform.steps.redact import Redact
+from functions.transform.tap import MAX_LISTENERS, Tap
+from functions.transform.transform import Transformer
+from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
+from shared.delivery import delivery_from
+from shared.errors import Temporary
+from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.journal import EventEntry
+from shared.jsontext import Json, JsonObject, to_json
+from shared.ports import DELIVERIES, TAP, BusMessage
+from shared.push import Push
+from shared.tap import KEPT_SECONDS, MAX_LEASE_SECONDS, PARTITION, REMEMBERED_SECONDS, Lease, read_lease
+from tests.fakes.blobs import FakeBlobs
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+from tests.fakes.documents import FakeDocuments
+from tests.fakes.journal import FakeJournal
+
+NOW: Final = FakeClock().now()
+BODY: Final = '{"card": "4111", "items": [{"n": 1}]}'
+EVENT: Final = Event(
+    "e1",
+    "/sources/github",
+    "push",
+    "2026-03-01T12:00:00.000Z",
+    "00",
+    json.loads(BODY),
+    actor="ada",
+    deliveryid="d1",
+    rawbody=BODY,
+    rawtype="application/json",
+    rawheaders='[["x-github-event","push"]]',
+)
+ADA: Final = Lease("github", "ada", "ada@laptop", NOW, NOW + 3_600)
+
+
+class FaultyBus(FakeBus):
+    """A bus on which the topics of `faults` fail as they say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: dict[str, Callable[[], Awaitable[None]]] = {}
+
+    async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
+        if topic in self.faults:
+            await self.faults[topic]()
+        await super().publish(topic, messages)
+
+
+class Bench:
+    def __init__(self, keeps: Mapping[str, str] | None = None, redact: Redact | None = None) -> None:
+        self.bus, self.blobs, self.documents, self.clock = FaultyBus(), FakeBlobs(), FakeDocuments(), FakeClock(NOW)
+        self.journal = FakeJournal()
+        self.tap = Tap(
+            keeps or {"github": "no"},
+            redact,
+            lambda: self.documents,
+            self.bus,
+            lambda name: f"{TAP}-{name}",
+            self.blobs,
+            self.clock,
+        )
+        routes = read_program({"routes": [{"name": "all", "to": ["crm"]}]}).routes
+        self.transformer = Transformer(routes, self.bus, self.blobs, self.journal, self.clock, tap=self.tap)
+
+    async def lease(self, lease: Lease = ADA, **changes: Json) -> None:
+        text = to_json({**asdict(lease), **changes})
+        await self.documents.write(PARTITION, lease.name, text, None, NOW + KEPT_SECONDS)
+
+    async def take(self, event: Event = EVENT, **attributes: str) -> None:
+        await self.transformer.take(Push(to_json(to_cloudevent(event)).encode(), attributes, "m1"))
+
+    def copies(self, lease: Lease = ADA) -> list[BusMessage]:
+        return self.bus.on(f"{TAP}-{lease.name}")
+
+    def delivered(self) -> Event:
+        return delivery_from(json.loads(self.bus.on(DELIVERIES)[-1].data)).event
+
+
+def event_of(message: BusMessage) -> Event:
+    return from_cloudevent(json.loads(message.data))
+
+
+async def test_a_copy_is_the_request_without_what_was_read_in_it() -> None:
+    bench = Bench()
+    await bench.lease()
+    await bench.take()
+    [copy] = bench.copies()
+    assert copy.attributes == {"listener": ADA.name}
+    event = event_of(copy)
+    assert (event.rawbody, event.rawheaders, event.deliveryid) == (BODY, EVENT.rawheaders, "d1")
+    assert (event.data, event.actor, event.payloadhash) == (None, None, "none")
+    assert [topic for topic, _ in bench.bus.sent] == [DELIVERIES, f"{TAP}-{ADA.name}"]  # the event's own work is first
+
+
+@pytest.mark.parametrize(
+    ("keeps", "body", "headers"), [("no", False, False), ("body", True, False), ("all", True, True)]
+)
+async def test_routes_and_the_journal_get_what_the_source_keeps_without_a_tap(
+    keeps: str, body: bool, headers: bool
+) -> None:
+    bench = Bench({"github": keeps})
+    await bench.take()
+    [entry] = bench.journal.entries
+    assert isinstance(entry, EventEntry)
+    assert entry.document is not None
+    for event in (bench.delivered(), entry.event, from_cloudevent(json.loads(entry.document))):
+        assert (event.rawbody is not None, event.rawheaders is not None) == (body, headers)
+        assert event.data == EVENT.data
+
+
+async def test_a_large_event_travels_on_without_the_request_and_is_copied_through_a_blob_of_the_tap() -> None:
+    bench = Bench()
+    await bench.lease()
+    text = json.dumps({"text": "x" * MAX_INLINE_BYTES})
+    whole = replace(EVENT, data=json.loads(text), rawbody=text)
+    light, _ = await checked_in(whole, bench.blobs, "e1")
+    await bench.take(light)
+    delivered = await checked_out(bench.delivered(), bench.blobs)
+    assert (delivered.data, delivered.rawbody, delivered.rawheaders) == (whole.data, None, None)
+    [copy] = bench.copies()
+    assert event_of(copy).dataref == "tap-e1-request"
+    assert (await checked_out(event_of(copy), bench.blobs)).rawbody == text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"until": NOW},
+        {"until": NOW + MAX_LEASE_SECONDS + 301},
+        {"until": 1e18},
+        {"until": "tomorrow"},
+        {"source": "other"},
+        {"developer": "bob"},
+        {"developer": "../events"},
+        {"queue": "https://evil.example"},
+    ],
+    ids=str,
+)
+async def test_what_is_no_open_lease_of_its_name_gets_nothing(changes: JsonObject) -> None:
+    bench = Bench()
+    await bench.lease(ADA, **changes)
+    await bench.documents.write(PARTITION, "text", "no JSON")
+    await bench.take()
+    assert [topic for topic, _ in bench.bus.sent] == [DELIVERIES]
+
+
+async def test_a_lease_ends_at_its_second_also_while_it_is_remembered_and_each_developer_has_their_own() -> None:
+    bench = Bench()
+    bob = Lease("github", "bob", "bob@desk", NOW, NOW + 7_200)
+    await bench.lease(replace(ADA, until=NOW + 10))
+    await bench.lease(bob)
+    for _ in range(11):
+        await bench.take()
+        bench.clock.advance(1)
+    assert (len(bench.copies()), len(bench.copies(bob))) == (10, 11)
+
+
+async def test_a_source_without_a_tap_is_not_copied_and_costs_no_read() -> None:
+    bench = Bench()
+    await bench.lease(Lease("shop", "ada", "ada@laptop", NOW, NOW + 60))
+    await bench.take(replace(EVENT, source="/sources/shop"))
+    assert [topic for topic, _ in bench.bus.sent] == [DELIVERIES]
+    assert bench.documents.calls == 1  # the write
+    assert bench.delivered().rawbody == BODY  # its own `keep_raw`
+
+
+async def test_leases_are_read_once_in_thirty_seconds_for_all_events_that_come_together() -> None:
+    bench = Bench()
+    await asyncio.gather(*[bench.take() for _ in range(50)])
+    assert bench.documents.calls == 1
+    await bench.lease()
+    bench.clock.advance(REMEMBERED_SECONDS - 1)
+    await bench.take()
+    assert not bench.copies()
+    bench.clock.advance(1)
+    await asyncio.gather(*[bench.take() for _ in range(50)])
+    assert (len(bench.copies()), bench.documents.calls) == (50, 3)
+
+
+async def test_a_replay_is_not_copied() -> None:
+    bench = Bench()
+    await bench.lease()
+    await bench.take(EVENT, replay="r1")
+    assert not bench.copies()
+
+
+async def test_a_copy_that_fails_is_counted_and_stops_neither_the_event_nor_other_developers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def refuse() -> None:
+        raise Temporary("bus_unavailable", "the queue is gone")
+
+    bench = Bench()
+    bob = Lease("github", "bob", "bob@desk", NOW, NOW + 7_200)
+    await bench.lease()
+    await bench.lease(bob)
+    bench.bus.faults[f"{TAP}-{ADA.name}"] = refuse
+    for _ in range(3):
+        await bench.take()
+    assert (len(bench.bus.on(DELIVERIES)), len(bench.copies()), len(bench.copies(bob))) == (3, 0, 3)
+    assert capsys.readouterr().out.count("not copied") == 1  # then it gets none until the leases are read again
+    del bench.bus.faults[f"{TAP}-{ADA.name}"]
+    bench.clock.advance(REMEMBERED_SECONDS)
+    await bench.take()
+    await bench.take()
+    assert [copy.attributes.get("missed") for copy in bench.copies()] == ["3", None]
+
+
+async def test_a_bus_and_a_store_that_hang_delay_one_event_each_by_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang() -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(transform_tap, "COPY_SECONDS", 0.05)
+    bench = Bench()
+    await bench.lease()
+    bench.bus.faults[f"{TAP}-{ADA.name}"] = hang
+    began = asyncio.get_running_loop().time()
+    for _ in range(20):
+        await bench.take()
+    assert asyncio.get_running_loop().time() - began < 0.5
+    assert len(bench.bus.on(DELIVERIES)) == 20
+
+    bench.documents.fault = "down"
+    bench.clock.advance(REMEMBERED_SECONDS)
+    await bench.take()
+    await bench.take()
+    assert len(bench.bus.on(DELIVERIES)) == 22
+
+
+async def test_more_listeners_than_are_allowed_cost_no_message_each() -> None:
+    bench = Bench()
+    for number in range(MAX_LISTENERS + 5):
+        await bench.lease(Lease("github", f"dev{number}", "x@y", NOW, NOW + 60))
+    await bench.take()
+    assert len(bench.bus.sent) == 1 + MAX_LISTENERS
+
+
+FORM: Final = "card=4111&name=A+da&tag=a&tag=b"
+FORM_DATA: Final[Json] = {"card": "4111", "name": "A da", "tag": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "data", "copied"),
+    [
+        (BODY, json.loads(BODY), '{"card":"***","items":[{"n":1}]}'),
+        (FORM, FORM_DATA, "card=%2A%2A%2A&name=A+da&tag=a&tag=b"),
+        ('{"payload":"{\\"card\\":\\"4111\\"}"}', {"card": "4111"}, None),  # `unpack`
+        ("<order><card>4111</card></order>", {"order": {"card": "4111"}}, None),
+        ('{"card": "4111"}', {"card": 4111}, None),  # `cast`
+        ('{"card": ["4111"]}', {"card": ["4111"]}, '{"card":"***"}'),
+        ('["4111"]', ["4111"], None),
+    ],
+)
+async def test_what_is_redacted_leaves_in_no_form(body: str, data: Json, copied: str | None) -> None:
+    bench = Bench(redact=Redact(paths=["data.card"]))
+    await bench.lease()
+    await bench.take(replace(EVENT, rawbody=body, data=data, subject="4111"))
+    assert [event_of(copy).rawbody for copy in bench.copies()] == [copied]
+    assert not any("4111" in copy.data.decode() for copy in bench.copies())
+    assert bench.delivered().data == data
+
+
+def test_a_lease_is_read_as_it_was_written() -> None:
+    assert read_lease(ADA.name, ADA.text) == ADA

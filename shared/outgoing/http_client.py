@@ -120,6 +120,12 @@ class HttpClient:
             self._idle.append((connection, self._now()))
             return Answer(status, content, dict(header_pairs))
 
+    async def connect(self, timeout_seconds: float) -> None:
+        """Open a connection for the next call, unless it can use one that is idle. Raises NotConnected."""
+        if not any(self._is_usable(*each) for each in self._idle):
+            connection = await self._connect(asyncio.get_running_loop().time() + timeout_seconds)
+            self._idle.append((connection, self._now()))
+
     def close(self) -> None:
         """Close the connections that are idle. One with a call under way is kept when that call ends."""
         while self._idle:
@@ -129,10 +135,13 @@ class HttpClient:
         """Return the connection that was used last, if it can still be used; close those that cannot."""
         while self._idle:
             connection, idle_since = self._idle.pop()
-            if connection.is_reusable and self._now() - idle_since <= IDLE_SECONDS:
+            if self._is_usable(connection, idle_since):
                 return connection
             connection.close()
         return None
+
+    def _is_usable(self, connection: "Connection", idle_since: float) -> bool:
+        return connection.is_reusable and self._now() - idle_since <= IDLE_SECONDS
 
     async def _connect(self, deadline: float) -> "Connection":
         """Raises NotConnected."""

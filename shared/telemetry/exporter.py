@@ -10,7 +10,8 @@ flush.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -34,8 +35,18 @@ _PASSING: Final = frozenset({408, 429, 502, 503, 504})
 MAX_ANSWER_BYTES: Final = 65_536
 
 Answer = TypeVar("Answer")
-Post = Callable[[str, bytes], Awaitable[int]]
-"""Sends a body to the path of a signal and returns the status of the answer. Raises OSError and Temporary."""
+
+
+class Post(Protocol):
+    """The way to a collector. Its methods raise OSError and Temporary."""
+
+    async def connect(self) -> None:
+        """Open the connection of the next call, unless there is one."""
+        ...
+
+    async def __call__(self, path: str, body: bytes) -> int:
+        """Send a body to the path of a signal, and return the status of the answer."""
+        ...
 
 
 class Signal(Protocol):
@@ -90,6 +101,7 @@ class Exporter:
         self._spans = spans
         self._signals: tuple[Signal, ...] = (spans, *others)
         self._under_way = 0
+        self._connecting: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._next_at = 0.0
@@ -100,19 +112,26 @@ class Exporter:
         self._spans.add(span)
 
     async def around(self, work: Awaitable[Answer]) -> Answer:
-        """Return the result of a request, or of a batch of messages, and flush if nothing else is under way.
-
-        What an earlier request left is sent meanwhile.
-        """
+        """Return the result of a request, or of a batch of messages, and flush if nothing else is under way."""
         self._under_way += 1
-        if asyncio.get_running_loop().time() >= self._next_at:
-            self._begin()
+        self._connect_ahead()
         try:
             answer = await work
         finally:
             self._under_way -= 1
         await self._flush_soon()
         return answer
+
+    def _connect_ahead(self) -> None:
+        """Connect while the request is served. Otherwise, a handshake would use up the time that the flush has."""
+        loop = asyncio.get_running_loop()
+        is_connecting = self._connecting is not None and not self._connecting.done()
+        if not is_connecting and self._sending is None and loop.time() >= self._next_at:
+            self._connecting = loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        with suppress(OSError, errors.Temporary):  # the flush says what is wrong
+            await self._post.connect()
 
     async def _flush_soon(self) -> None:
         """Flush now and wait for that, or let a timer flush. Never fails."""
@@ -143,6 +162,8 @@ class Exporter:
 
     async def _send(self) -> None:
         try:
+            if self._connecting is not None:
+                await self._connecting
             waiting = [signal for signal in self._signals if signal.is_waiting]
             faults = await asyncio.gather(*map(self._fault, waiting))
             self._note(next(filter(None, faults), ""))
@@ -189,6 +210,9 @@ class OtlpPost:
         self._path = urlsplit(base).path.rstrip("/")
         self._secrets = secrets
         self._headers_secret = headers_secret
+
+    async def connect(self) -> None:
+        await self._client.connect(SEND_SECONDS)
 
     async def __call__(self, path: str, body: bytes) -> int:
         headers = {"Content-Type": "application/json", "User-Agent": "hookchain"}

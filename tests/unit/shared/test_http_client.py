@@ -90,6 +90,18 @@ async def test_a_connection_that_was_idle_for_long_is_not_trusted() -> None:
     assert server.connections == 2
 
 
+async def test_a_connection_that_was_opened_ahead_serves_the_next_call() -> None:
+    server, at = KeptAlive(itertools.repeat(OK)), 0.0
+
+    async with serving(server.handle, lambda: at) as client:
+        for at, connections in ((0.0, 1), (IDLE_SECONDS - 1, 1), (IDLE_SECONDS + 1, 2)):  # noqa: B007 as above
+            await client.connect(2.0)
+            await asyncio.sleep(0.01)
+            assert server.connections == connections
+        await call(client)
+    assert server.connections == 2
+
+
 async def test_a_late_answer_never_meets_the_next_request() -> None:
     given_up = asyncio.Event()
 

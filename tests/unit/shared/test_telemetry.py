@@ -150,13 +150,23 @@ def test_opentelemetry_s_own_messages_take_the_spans() -> None:
 
 
 class FakeCollector:
-    """Answers after `seconds`, and with each status in turn; then with the last one."""
+    """Answers after `seconds`, and with each status in turn; then with the last one.
+
+    `connected_at` are the times at which a connection was there; one takes `handshake_seconds`.
+    """
+
+    handshake_seconds = 0.0
 
     def __init__(self, seconds: float = 0.0, *statuses: int | Exception) -> None:
+        self.connected_at: list[float] = []
         self.seconds = seconds
         self.statuses = [*statuses] or [200]
         self.bodies: list[bytes] = []
         self.tried_at: list[float] = []
+
+    async def connect(self) -> None:
+        await asyncio.sleep(self.handshake_seconds)
+        self.connected_at.append(asyncio.get_running_loop().time())
 
     async def __call__(self, path: str, body: bytes) -> int:
         assert path == "/v1/traces"
@@ -243,16 +253,23 @@ def test_a_long_request_holds_back_nobody_s_spans() -> None:
     assert exporting.collector.names == [["short"], ["long"]]
 
 
-def test_what_a_frozen_process_kept_is_sent_while_the_next_request_is_served() -> None:
-    async def main() -> None:
-        exporting.exporter.add(a_span("kept"))
-        next_one = asyncio.create_task(exporting.request("next", 0.5))
-        await asyncio.sleep(0.1)
-        assert exporting.collector.names == [["kept"]]
-        await next_one
+def test_the_connection_is_opened_while_the_request_is_served() -> None:
+    exporting = Exporting(FakeCollector(0.03))
+    exporting.collector.handshake_seconds = 0.09
+    assert run(exporting.request("a", 0.1)) == pytest.approx(0.03)
+    assert exporting.collector.connected_at == [0.09]
+    assert exporting.collector.names == [["a"]]
 
-    exporting = Exporting(FakeCollector())
+
+def test_a_request_that_is_shorter_than_the_handshake_waits_for_50_ms() -> None:
+    async def main() -> None:
+        assert await exporting.request("a") == exporter.WAIT_SECONDS
+        await asyncio.sleep(0.1)
+
+    exporting = Exporting(FakeCollector(0.03))
+    exporting.collector.handshake_seconds = 0.09
     run(main())
+    assert (exporting.collector.connected_at, exporting.collector.names) == ([0.09], [["a"]])
 
 
 def test_a_slow_collector_costs_a_request_50_ms_and_gets_everything() -> None:

@@ -85,7 +85,6 @@ def _restore(options: argparse.Namespace) -> int:
             _print_repeats(state, restored)  # without what is forgotten
             if not (state / LEDGER).is_file():
                 print("The old state is gone: repeat each `hookchain forget` since then.")
-            backups.pause(restored, manifest, now)
             backups.put_in_place(restored, state, aside)
     if aside.exists():
         print(f"The old state is kept in {aside}. Delete it when you do not need it any more.")

@@ -174,7 +174,7 @@ def resume(arguments: list[str]) -> int:
 
 
 def _resume_all(state: Path) -> int:
-    if running_dev.pause_of(state) is None:
+    if not running_dev.is_paused(state):
         raise command_line.CommandError(f"{state} is not paused by a restore. To resume a destination, name it")
     (state / running_dev.PAUSE_FILE).unlink()
     is_running = local.running_ports(state) is not None

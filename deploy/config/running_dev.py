@@ -265,18 +265,13 @@ def remove_dev_file(state: Path) -> None:
     (state / FILE_NAME).unlink(missing_ok=True)
 
 
-PAUSE_FILE: Final = "restored.json"
-"""In a state folder that `hookchain restore` made: nothing is delivered until `hookchain resume --all` removes it."""
+PAUSE_FILE: Final = "restored"
+"""An empty file in a state folder that `hookchain restore` made: nothing is delivered until `hookchain resume --all`
+removes it."""
 NOT_RESUMED: Final = "restored from a backup, delivers nothing yet"
 RESUME_ALL: Final = "hookchain resume --all"
 
 
-def pause_of(state: Path) -> JsonObject | None:
-    """Return what `restore` has written of the backup, or None if nothing is paused by it."""
-    try:
-        document: Json = json.loads((state / PAUSE_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        document = {}
-    return mapping_at(document)
+def is_paused(state: Path) -> bool:
+    """Return whether nothing is delivered since a restore."""
+    return (state / PAUSE_FILE).exists()

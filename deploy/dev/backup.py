@@ -262,16 +262,12 @@ def drop_messages(state: Path, events: Sequence[str]) -> None:
             bus.executemany("DELETE FROM message WHERE id = ?", found)
 
 
-def pause(state: Path, manifest: Manifest, now: float) -> None:
-    """Let nothing be delivered from the state until `hookchain resume --all`."""
-    document: JsonObject = {"backup_at": manifest.created_at, "restored_at": now}
-    path = state / PAUSE_FILE
-    path.write_text(to_json(document), encoding="utf-8")
-    path.chmod(PRIVATE_FILE)
-
-
 def put_in_place(restored: Path, state: Path, aside: Path) -> None:
-    """Make the restored folder the state folder, and keep the old one as `aside`, unless it has only the lock."""
+    """Make the restored folder the state folder, from which nothing is delivered until `hookchain resume --all`.
+
+    The old one is kept as `aside`, unless it has only the lock.
+    """
+    (restored / PAUSE_FILE).touch(mode=PRIVATE_FILE)
     if any(path.suffix == ".db" for path in state.iterdir()):
         state.replace(aside)
     else:

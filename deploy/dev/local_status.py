@@ -13,8 +13,8 @@ from deploy.config.running_dev import (
     NOT_RESUMED,
     RESUME_ALL,
     command_of,
+    is_paused,
     is_production,
-    pause_of,
     read_aws_environ,
     start_command,
 )
@@ -39,7 +39,7 @@ def local_version(folder: Path) -> Version:
     silent = asyncio.run(silent_processes(ports.named()))
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""
     if is_production(folder):
-        if pause_of(folder) is not None:
+        if is_paused(folder):
             trouble = trouble or f"{NOT_RESUMED}: {RESUME_ALL}"
         return Version("hookchain serve", f"http://{HOST}:{ports.inspector}/", since, trouble)
     name = "hookchain dev" if read_aws_environ(folder) is None else "hookchain dev, local AWS"

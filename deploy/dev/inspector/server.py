@@ -5,9 +5,7 @@ other site's page, and it carries the token: in the URL at the first visit, afte
 """
 
 import asyncio
-import base64
 import contextlib
-import hmac
 import re
 import sqlite3
 import time
@@ -26,6 +24,8 @@ from deploy.history import documents, journal_view
 from shared import errors, logs
 from shared.cloud.local.database import reason_of
 from shared.jsontext import Json, JsonObject, to_json
+from shared.signatures.passwords import basic_credentials, bearer_token
+from shared.signatures.signing import matches_any
 
 DEFAULT_PORT: Final = 8090
 PAUSE_SECONDS: Final = 1.0
@@ -95,8 +95,7 @@ class PageAccess:
             visited = web.HTTPSeeOther("/")
             visited.set_cookie(cookie, self.token, path="/", httponly=True, samesite="Lax")
             raise visited
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-        in_header = credentials.strip() if scheme.lower() == "bearer" else ""
+        in_header = bearer_token(request.headers.get("Authorization")) or ""
         if not (self._is_token(request.cookies.get(cookie, "")) or self._is_token(in_header)):
             raise web.HTTPForbidden(text=REJECTED_VISIT)
         return await handler(request)
@@ -108,25 +107,16 @@ class PageAccess:
             return await handler(request)
         if not self.passwords:
             raise web.HTTPNotFound(text=NO_PAGE)
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-        _, _, given = _decoded(credentials).partition(b":")
-        matches = [hmac.compare_digest(given, password.encode()) for password in self.passwords]
-        if scheme.lower() != "basic" or not any(matches):
-            if given:  # a browser's first request has no password, and is answered at once
+        _, password = basic_credentials(request.headers.get("Authorization"))
+        if not matches_any([password or ""], self.passwords):
+            if password:  # a browser's first request has none, and is answered at once
                 await asyncio.sleep(WRONG_PASSWORD_SECONDS)
             headers = {"WWW-Authenticate": 'Basic realm="Hookchain", charset="UTF-8"'}
             raise web.HTTPUnauthorized(text=NEEDS_PASSWORD, headers=headers)
         return await handler(request)
 
     def _is_token(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode("utf-8", "replace"), self.token.encode())
-
-
-def _decoded(credentials: str) -> bytes:
-    try:
-        return base64.b64decode(credentials.strip(), validate=True)
-    except ValueError:
-        return b""
+        return matches_any([text], [self.token])
 
 
 def base_app(

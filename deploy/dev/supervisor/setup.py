@@ -41,7 +41,7 @@ from deploy.secrets.values import (
 from deploy.terminal.command_line import CommandParser, HelpText
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at, values_in
 from shared.logs import SEVERITIES
 from shared.secrets import variable_name
 from shared.settings import DEFAULT_STATE
@@ -335,7 +335,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
         doubts=secret_doubts(options.env_file, names, {**environ, **generated}, ours),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
         is_env_file_new=is_env_file_new,
-        is_paused=running_dev.pause_of(folders.state) is not None,
+        is_paused=running_dev.is_paused(folders.state),
     )
 
 
@@ -368,7 +368,7 @@ def _set_up_production(
         generated=(),
         short_secrets=found.short,
         doubts=doubts,
-        is_paused=running_dev.pause_of(folders.state) is not None,
+        is_paused=running_dev.is_paused(folders.state),
     )
 
 
@@ -418,16 +418,13 @@ STOP_MARGIN_SECONDS: Final = 5.0
 def stop_seconds(slices: Mapping[str, JsonObject]) -> float:
     """Return the longest `timeout` of a destination or a step, or the time that a request's body may take, and the
     margin."""
-    return max(BODY_SECONDS, *(_longest_timeout(slice_) for slice_ in slices.values())) + STOP_MARGIN_SECONDS
-
-
-def _longest_timeout(value: Json) -> float:
-    if isinstance(value, list):
-        return max(map(_longest_timeout, value), default=0.0)
-    if not isinstance(value, dict):
-        return 0.0
-    own = [float(each) for name, each in value.items() if name in TIMEOUTS and isinstance(each, int | float)]
-    return max([*own, *map(_longest_timeout, value.values())], default=0.0)
+    timeouts = [
+        float(value)
+        for slice_ in slices.values()
+        for path, value in values_in(slice_)
+        if path and path[-1] in TIMEOUTS and isinstance(value, int | float)
+    ]
+    return max([BODY_SECONDS, *timeouts]) + STOP_MARGIN_SECONDS
 
 
 def generated_values(before: Mapping[str, str], setup: Setup) -> dict[str, str]:

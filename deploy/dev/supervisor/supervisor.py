@@ -383,7 +383,7 @@ async def watch_state(supervisor: Supervisor) -> None:
         supervisor.link.require_reaper()
         setup = supervisor.setup
         state_folder.require_state_folder(setup.folders.state)
-        if setup.is_paused and running_dev.pause_of(setup.folders.state) is None:
+        if setup.is_paused and not running_dev.is_paused(setup.folders.state):
             await supervisor.change(replace(setup, is_paused=False))
             supervisor.output.say("NOTICE", "Resumed: what waited since the restore is delivered")
         await asyncio.sleep(STATE_SECONDS)

@@ -186,7 +186,7 @@ def test_https_is_served_by_a_process_of_its_own_and_commands_use_the_first() ->
 
 def test_after_a_restore_the_bus_pushes_nothing(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    (tmp_path / "state" / PAUSE_FILE).write_text("{}")
+    (tmp_path / "state" / PAUSE_FILE).touch()
     assert set_up(tmp_path, SECRETS).is_paused
     assert "--paused" in plan(Production(), {}, is_paused=True)["apis"].command
 

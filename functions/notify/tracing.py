@@ -1,5 +1,6 @@
 """The spans of notify: attempts, digests and sweeps. Imported only if telemetry is on."""
 
+import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -7,16 +8,18 @@ from typing import Final
 
 from functions.notify.notifier import Work
 from shared import ports
-from shared.delivery import Delivery, Failed, Outcome, delivery_from
+from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_from
 from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject, from_json, objects_at
 from shared.push import Push
+from shared.subscribers.names import SEPARATOR
 from shared.telemetry import spans
-from shared.telemetry.spans import Span
+from shared.telemetry.spans import Span, Value
 
 FUNCTION: Final = "notify"
 MAX_LINKS: Final = 32
 """Of a digest: the events that it lists first."""
+_STATUS: Final = re.compile(r"[1-5][0-9]{2}\b")
 _NOT_HTTP: Final = frozenset({"email", "sql"})
 """The kinds whose responses do not begin with a status of HTTP."""
 
@@ -48,43 +51,43 @@ class NotifySpans:
     def note_attempt(self, work: Work, kind: str, entry: AttemptEntry, outcome: Outcome) -> None:
         """Record an attempt that has ended."""
         scope = _current.get()
-        event = work.delivery.event
-        code = outcome.code if isinstance(outcome, Failed) else ""
-        span = spans.attempt_span(
-            entry,
-            spans.received_at(event, entry.started_at),
-            parent=scope.parent if scope else None,
-            code=code,
-            http=kind not in _NOT_HTTP,
-        )
+        started_at, event_id = entry.started_at, entry.event_id
+        received_at = spans.received_at(work.delivery.event, started_at)
+        place = spans.place_of(event_id, received_at, started_at, scope.parent if scope else None)
+        status = None if kind in _NOT_HTTP else _STATUS.match(entry.answer)
+        attributes: dict[str, Value | None] = {
+            spans.EVENT_ID: event_id,
+            spans.MESSAGING_MESSAGE_ID: entry.delivery_id,
+            spans.ROUTE: entry.route,
+            spans.DESTINATION: entry.destination,
+            spans.ATTEMPT_NUMBER: entry.attempt_number,
+            spans.OUTCOME: entry.outcome,
+            spans.HTTP_STATUS: int(status[0]) if status else None,
+        }
+        error = "" if isinstance(outcome, Delivered) else entry.outcome
+        if isinstance(outcome, Failed):
+            error = outcome.code
+        name, span_id = f"deliver {entry.destination.partition(SEPARATOR)[0]}", spans.new_span_id()
+        span = Span(FUNCTION, name, spans.CLIENT, place, span_id, started_at, entry.ended_at, attributes, error)
+        span.message = entry.reason
         self._add(span)
         if scope is not None:
-            scope.ids = span.trace_id, span.span_id
+            scope.ids = span.ids
 
     def note_digest(self, message: bytes, started_at: float) -> None:
         """Record a digest that was published, the first span of its event's trace. It has links to its events."""
         delivery = delivery_from(from_json(message))
         trace_id, span_id = spans.event_ids(delivery.event.id)
         listed = objects_at(delivery.event.data, "events")[:MAX_LINKS]
-        self._add(
-            Span(
-                FUNCTION,
-                f"digest {delivery.destination}",
-                spans.PRODUCER,
-                trace_id,
-                span_id,
-                "",
-                started_at,
-                self._clock.now(),
-                {
-                    **spans.publishing_attributes(self._system, ports.DELIVERIES, 1),
-                    spans.EVENT_ID: delivery.event.id,
-                    spans.DESTINATION: delivery.destination,
-                    spans.COUNT: delivery.merged,
-                },
-                links=tuple(spans.event_ids(str(each.get("id"))) for each in listed),
-            )
-        )
+        place = spans.Place(trace_id, links=tuple(spans.event_ids(str(each.get("id"))) for each in listed))
+        attributes = {
+            **spans.publishing_attributes(self._system, ports.DELIVERIES, 1),
+            spans.EVENT_ID: delivery.event.id,
+            spans.DESTINATION: delivery.destination,
+            spans.COUNT: delivery.merged,
+        }
+        name, now = f"digest {delivery.destination}", self._clock.now()
+        self._add(Span(FUNCTION, name, spans.PRODUCER, place, span_id, started_at, now, attributes))
 
     async def sweep(self, sweep: Awaitable[int]) -> int:
         """Return the number of deliveries that the sweep published. Record it, unless it had nothing to do."""
@@ -97,20 +100,10 @@ class NotifySpans:
             raise
         finally:
             if count or fault[0]:
-                self._add(
-                    Span(
-                        FUNCTION,
-                        "sweep",
-                        spans.INTERNAL,
-                        spans.new_trace_id(),
-                        spans.new_span_id(),
-                        "",
-                        started_at,
-                        self._clock.now(),
-                        {spans.FAAS_TRIGGER: "timer", spans.COUNT: count},
-                        *fault,
-                    )
-                )
+                place, now = spans.Place(spans.new_trace_id()), self._clock.now()
+                attributes: dict[str, Value | None] = {spans.FAAS_TRIGGER: "timer", spans.COUNT: count}
+                span_id = spans.new_span_id()
+                self._add(Span(FUNCTION, "sweep", spans.INTERNAL, place, span_id, started_at, now, attributes, *fault))
         return count
 
     def ids(self, _: JsonObject) -> tuple[str, str] | None:

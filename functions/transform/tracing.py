@@ -14,7 +14,7 @@ from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.push import Push
 from shared.telemetry import spans
-from shared.telemetry.spans import Span
+from shared.telemetry.spans import Span, Value
 
 FUNCTION: Final = "transform"
 
@@ -70,26 +70,17 @@ class TransformSpans:
         if received is not None:
             at = min(_sent_at(push) or started_at, started_at)
             processing.ended += spans.receive_spans(event, event_type, received, at, self._system, self._scheme)
-        processing.span = Span(
-            FUNCTION,
-            "process events",
-            spans.CONSUMER,
-            place.trace_id,
-            spans.new_span_id(),
-            place.parent_id,
-            started_at,
-            started_at,
-            {
-                spans.FAAS_TRIGGER: "pubsub",
-                spans.MESSAGING_SYSTEM: self._system,
-                spans.MESSAGING_OPERATION_NAME: "process",
-                spans.MESSAGING_OPERATION_TYPE: "process",
-                spans.MESSAGING_DESTINATION: ports.EVENTS,
-                spans.MESSAGING_MESSAGE_ID: push.message_id or None,
-                **spans.event_attributes(event, event_type),
-            },
-            links=place.links,
-        )
+        attributes = {
+            spans.FAAS_TRIGGER: "pubsub",
+            spans.MESSAGING_SYSTEM: self._system,
+            spans.MESSAGING_OPERATION_NAME: "process",
+            spans.MESSAGING_OPERATION_TYPE: "process",
+            spans.MESSAGING_DESTINATION: ports.EVENTS,
+            spans.MESSAGING_MESSAGE_ID: push.message_id or None,
+            **spans.event_attributes(event, event_type),
+        }
+        span_id, name = spans.new_span_id(), "process events"
+        processing.span = Span(FUNCTION, name, spans.CONSUMER, place, span_id, started_at, started_at, attributes)
 
     def note_steps(self, results: Sequence[RouteResult]) -> None:
         """Note the steps that the routes have taken."""
@@ -127,8 +118,7 @@ class TransformSpans:
     def ids(self, _: JsonObject) -> tuple[str, str] | None:
         """Return the trace and span ids for a log line of the current task."""
         processing = _current.get()
-        span = processing.span if processing else None
-        return (span.trace_id, span.span_id) if span else None
+        return processing.span.ids if processing and processing.span else None
 
     def recording(self, bus: ports.Bus) -> ports.Bus:
         return RecordingBus(bus, self._system, self._clock)
@@ -143,24 +133,13 @@ def _sent_at(push: Push) -> float | None:
 
 
 def _step_span(process: Span, route: str, record: StepRecord) -> Span:
-    code, message = spans.fault_of(record.result if isinstance(record.result, errors.HookchainError) else None)
-    return Span(
-        FUNCTION,
-        f"step {record.step.name}",
-        spans.INTERNAL,
-        process.trace_id,
-        spans.new_span_id(),
-        process.span_id,
-        record.started_at,
-        record.ended_at,
-        {
-            spans.ROUTE: route,
-            spans.STEP: record.step.label,
-            spans.OUTCOME: "filtered" if isinstance(record.result, Stop) else None,
-        },
-        code,
-        message,
-    )
+    attributes: dict[str, Value | None] = {spans.ROUTE: route, spans.STEP: record.step.label}
+    if isinstance(record.result, Stop):
+        attributes[spans.OUTCOME] = "filtered"
+    fault = spans.fault_of(record.result if isinstance(record.result, errors.HookchainError) else None)
+    name, place, span_id = f"step {record.step.name}", process.inner_place(), spans.new_span_id()
+    times = record.started_at, record.ended_at
+    return Span(FUNCTION, name, spans.INTERNAL, place, span_id, *times, attributes, *fault)
 
 
 class RecordingBus:
@@ -180,18 +159,11 @@ class RecordingBus:
         if processing is None or processing.span is None:
             await self._bus.publish(topic, messages)
             return
-        span = Span(
-            FUNCTION,
-            f"publish {topic}",
-            spans.PRODUCER,
-            processing.span.trace_id,
-            spans.new_span_id(),
-            processing.span.span_id,
-            self._clock.now(),
-            0.0,
-            spans.publishing_attributes(self._system, topic, len(messages)),
-        )
-        context = {spans.TRACE_ATTRIBUTE: spans.traceparent(span.trace_id, span.span_id)}
+        place, span_id, started_at = processing.span.inner_place(), spans.new_span_id(), self._clock.now()
+        attributes = spans.publishing_attributes(self._system, topic, len(messages))
+        name = f"publish {topic}"
+        span = Span(FUNCTION, name, spans.PRODUCER, place, span_id, started_at, started_at, attributes)
+        context = {spans.TRACE_ATTRIBUTE: f"00-{place.trace_id}-{span_id}-01"}
         with_context = [replace(each, attributes={**each.attributes, **context}) for each in messages]
         try:
             await self._bus.publish(topic, with_context)

@@ -27,7 +27,7 @@ FLUSH_SECONDS: Final = 1.0
 """From the beginning of a flush to that of the next."""
 MAX_PAUSE_SECONDS: Final = 60.0
 """The longest wait after flushes that failed."""
-SEND_SECONDS: Final = 10.0
+SEND_SECONDS: Final = 5.0
 MAX_SPANS: Final = 512
 """Of those that wait. The newest stay."""
 _PASSING: Final = frozenset({408, 429, 502, 503, 504})

@@ -15,17 +15,13 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from shared import times
 from shared.errors import HookchainError
 from shared.errors import place_of as place_in_code
 from shared.event import TRACEPARENT, Event
 from shared.jsontext import Json, JsonObject, texts_json
-from shared.subscribers.names import SEPARATOR
-
-if TYPE_CHECKING:
-    from shared.journal import AttemptEntry
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 """The version of the semantic conventions that the names below follow."""
@@ -34,8 +30,6 @@ SERVICE_NAME: Final = "service.name"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
 CLOUD_PROVIDER: Final = "cloud.provider"
 CLOUD_REGION: Final = "cloud.region"
-FAAS_NAME: Final = "faas.name"
-FAAS_VERSION: Final = "faas.version"
 FAAS_TRIGGER: Final = "faas.trigger"
 HTTP_METHOD: Final = "http.request.method"
 HTTP_ROUTE: Final = "http.route"
@@ -71,10 +65,17 @@ TRACE_SECONDS: Final = 3_600.0
 MAX_MESSAGE_CHARACTERS: Final = 500
 _HEX: Final = re.compile(r"(?!0{16})[0-9a-f]{32}")
 _RECEIVED: Final = re.compile(r"([0-9]{1,12}\.[0-9]{6}) ([0-9]{1,12}\.[0-9]{6}) ([A-Z]*) ([1-5][0-9]{2})")
-_STATUS: Final = re.compile(r"[1-5][0-9]{2}\b")
 _ERROR: Final = 2
 
 Value: TypeAlias = str | int | float | bool
+
+
+class Place(NamedTuple):
+    """The trace that a span is in, its parent there, which may be empty, and its links to other spans."""
+
+    trace_id: str
+    parent_id: str = ""
+    links: tuple[tuple[str, str], ...] = ()
 
 
 # Not frozen, because a frozen dataclass takes longer to create.
@@ -82,33 +83,30 @@ Value: TypeAlias = str | int | float | bool
 class Span:
     """A span of one of the functions. Times are Unix seconds.
 
-    service    the function: the resource has the name `hookchain-<service>`
-    parent_id  empty for the root of a trace
-    error      our code of what failed; empty if nothing did
-    message    of the error: the text that a log line has
-    links      the trace and span ids of other spans
+    service  the function: the resource has the name `hookchain-<service>`
+    error    our code of what failed; empty if nothing did
+    message  of the error: the text that a log line has
     """
 
     service: str
     name: str
     kind: int
-    trace_id: str
+    place: Place
     span_id: str
-    parent_id: str
     started_at: float
     ended_at: float
     attributes: Mapping[str, Value | None]
     error: str = ""
     message: str = ""
-    links: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def ids(self) -> tuple[str, str]:
+        """Return the ids of the trace and of the span."""
+        return self.place.trace_id, self.span_id
 
-class Place(NamedTuple):
-    """The trace that a span is in, its parent there, which may be empty, and its links."""
-
-    trace_id: str
-    parent_id: str
-    links: tuple[tuple[str, str], ...] = ()
+    def inner_place(self) -> Place:
+        """Return the place of a span in this one."""
+        return Place(*self.ids)
 
 
 TRACE_ATTRIBUTE: Final = "traceparent"
@@ -155,10 +153,6 @@ def ids_of(traceparent: str | None) -> tuple[str, str] | None:
     return trace_id, span_id
 
 
-def traceparent(trace_id: str, span_id: str) -> str:
-    return f"00-{trace_id}-{span_id}-01"
-
-
 def received_at(event: Event, now: float) -> float:
     """Return when the event was received; `now` if it does not say that as receive writes it."""
     try:
@@ -173,48 +167,8 @@ def place_of(event_id: str, received_at: float, now: float, parent: tuple[str, s
     if parent is not None:
         return Place(*parent, () if parent[0] == own[0] else (own,))
     if now - received_at > TRACE_SECONDS:
-        return Place(new_trace_id(), "", (own,))
+        return Place(new_trace_id(), links=(own,))
     return Place(*own)
-
-
-def attempt_span(
-    entry: "AttemptEntry",
-    received_at: float,
-    *,
-    parent: tuple[str, str] | None = None,
-    code: str = "",
-    http: bool = True,
-) -> Span:
-    """Return the span of an attempt.
-
-    `received_at` is when its event was received, and `code` that of a failure for good. With `http`, its answer begins
-    with the status.
-    """
-    place = place_of(entry.event_id, received_at, entry.started_at, parent)
-    status = _STATUS.match(entry.answer) if http else None
-    is_delivered = entry.outcome == "delivered"
-    return Span(
-        "notify",
-        f"deliver {entry.destination.partition(SEPARATOR)[0]}",
-        CLIENT,
-        place.trace_id,
-        hashlib.sha256(f"{entry.delivery_id} {entry.started_at!r}".encode()).hexdigest()[:16],
-        place.parent_id,
-        entry.started_at,
-        entry.ended_at,
-        {
-            EVENT_ID: entry.event_id,
-            MESSAGING_MESSAGE_ID: entry.delivery_id,
-            ROUTE: entry.route,
-            DESTINATION: entry.destination,
-            ATTEMPT_NUMBER: entry.attempt_number,
-            OUTCOME: entry.outcome,
-            HTTP_STATUS: int(status[0]) if status else None,
-        },
-        "" if is_delivered else code or entry.outcome,
-        "" if is_delivered else entry.reason,
-        place.links,
-    )
 
 
 RECEIVED: Final = "hookchain-received"
@@ -238,30 +192,21 @@ def receive_spans(event: Event, event_type: str, text: str, arrived_at: float, s
     if match is None:
         return []
     started_at, published_at, method, status = float(match[1]), float(match[2]), match[3], int(match[4])
-    trace_id, span_id = event_ids(event.id)
-    ended_at = max(published_at, arrived_at)
-    about = event_attributes(event, event_type)
-    path = f"/{event.source_name}"
-    request = {HTTP_METHOD: method, HTTP_ROUTE: path, URL_PATH: path, URL_SCHEME: scheme, HTTP_STATUS: status}
-    kind, name, trigger = (SERVER, f"{method} {path}", "http") if method else (CONSUMER, f"receive {path}", "pubsub")
+    own, ended_at, path = event_ids(event.id), max(published_at, arrived_at), f"/{event.source_name}"
+    attributes = event_attributes(event, event_type)
+    publishing = {**publishing_attributes(system, "events", 1), **attributes}
+    if method:
+        kind, name = SERVER, f"{method} {path}"
+        request = {HTTP_METHOD: method, HTTP_ROUTE: path, URL_PATH: path, URL_SCHEME: scheme, HTTP_STATUS: status}
+        attributes |= {FAAS_TRIGGER: "http", **request}
+    else:
+        kind, name = CONSUMER, f"receive {path}"
+        attributes[FAAS_TRIGGER] = "pubsub"
     sender = ids_of(event.traceparent)
-    links = () if sender is None or sender[0] == trace_id else (sender,)
-    publishing = {**publishing_attributes(system, "events", 1), **about}
-    own = {FAAS_TRIGGER: trigger, **about, **(request if method else {})}
-    return [
-        Span("receive", name, kind, trace_id, span_id, "", started_at, ended_at, own, links=links),
-        Span(
-            "receive",
-            "publish events",
-            PRODUCER,
-            trace_id,
-            published_id(event.id),
-            span_id,
-            published_at,
-            ended_at,
-            publishing,
-        ),
-    ]
+    links = () if sender is None or sender[0] == own[0] else (sender,)
+    receive = Span("receive", name, kind, Place(own[0], "", links), own[1], started_at, ended_at, attributes)
+    place, span_id = receive.inner_place(), published_id(event.id)
+    return [receive, Span("receive", "publish events", PRODUCER, place, span_id, published_at, ended_at, publishing)]
 
 
 def event_attributes(event: Event, event_type: str) -> dict[str, Value | None]:
@@ -292,7 +237,7 @@ def kept_document(span: Span) -> JsonObject:
         "service": span.service,
         "name": span.name,
         "id": span.span_id,
-        "parent": span.parent_id,
+        "parent": span.place.parent_id,
         "at": span.started_at,
         "ms": milliseconds,
         **code,
@@ -318,7 +263,7 @@ def spans_json(spans: Iterable[Span], resources: Mapping[str, JsonObject]) -> by
 def _document(span: Span) -> JsonObject:
     attributes = {**span.attributes, ERROR_TYPE: span.error} if span.error else span.attributes
     document: JsonObject = {
-        "traceId": span.trace_id,
+        "traceId": span.place.trace_id,
         "spanId": span.span_id,
         "name": span.name,
         "kind": span.kind,
@@ -328,14 +273,14 @@ def _document(span: Span) -> JsonObject:
         "attributes": attributes_json(attributes),
         "flags": 1,
     }
-    if span.parent_id:
-        document["parentSpanId"] = span.parent_id
+    if span.place.parent_id:
+        document["parentSpanId"] = span.place.parent_id
     if span.error:
         # It may quote an event, in which a text can hold half a surrogate pair.
         message = span.message[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
         document["status"] = {"code": _ERROR, "message": message}
-    if span.links:
-        document["links"] = [{"traceId": trace_id, "spanId": span_id} for trace_id, span_id in span.links]
+    if span.place.links:
+        document["links"] = [{"traceId": trace_id, "spanId": span_id} for trace_id, span_id in span.place.links]
     return document
 
 

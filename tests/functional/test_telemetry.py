@@ -1,5 +1,6 @@
 """The trace of an event, as a collector gets it from the running functions on each platform."""
 
+import contextlib
 import json
 import urllib.request
 from pathlib import Path
@@ -31,10 +32,12 @@ routes:
     to: [team]
 destinations:
   team: {{email: {{to: [team@example.com], subject: "{{{{ data.title }}}}"}}}}
+"""
+SECTION: Final = """\
 telemetry: {{otlp: "{url}", headers_secret: collector-headers, resource: {{deployment.environment.name: test}}}}
 """
 SENDER: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-ENVIRON: Final = {"EMAIL_FROM": "hook@example.com", "COLLECTOR_HEADERS": "authorization=Bearer%20abc,x-team=ops"}
+HEADERS: Final = "authorization=Bearer%20abc,x-team=ops"
 
 
 def send(url: str) -> str:
@@ -50,13 +53,20 @@ def is_complete(collector: OtlpReceiver, event_id: str) -> bool:
 
 @pytest.mark.parametrize("platform", ["gcp", "aws"])
 def test_a_collector_gets_the_trace_of_an_event(tmp_path: Path, platform: str) -> None:
-    if platform == "aws":
-        require_tools()
-    arguments = ["--platform", "aws"] if platform == "aws" else []
-    with (
-        otlp_receiver() as collector,
-        running(tmp_path, CONFIG.format(url=collector.url), ENVIRON, arguments) as stack,
-    ):
+    """On Google Cloud by the section of the configuration, and on AWS by OpenTelemetry's variables."""
+    with contextlib.ExitStack() as ending:
+        collector = ending.enter_context(otlp_receiver())
+        config, environ, arguments = f"{CONFIG}{SECTION}", {"COLLECTOR_HEADERS": HEADERS}, []
+        if platform == "aws":
+            require_tools()
+            config, arguments = CONFIG, ["--platform", "aws"]
+            environ = {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+                "OTEL_EXPORTER_OTLP_HEADERS": HEADERS,
+                "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
+            }
+        environ["EMAIL_FROM"] = "hook@example.com"
+        stack = ending.enter_context(running(tmp_path, config.format(url=collector.url), environ, arguments))
         event_id = send(f"{stack.url}/form")
         # What a machine under load did not send in time goes with the spans of the next event.
         wait_for(lambda: is_complete(collector, event_id) or not send(f"{stack.url}/form"), every_seconds=1.0)

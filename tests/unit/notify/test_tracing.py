@@ -54,7 +54,7 @@ async def test_an_attempt_is_a_child_of_what_published_its_message() -> None:
     found = traced(Failed("refused_by_receiver", "no", "410 Gone"))
     await found.notifier.take(found.delivery(), traceparent=PARENT)
     [span] = found.spans
-    assert (span.name, span.trace_id, span.parent_id) == ("deliver crm", EVENT_ID, "1" * 16)
+    assert (span.name, span.place.trace_id, span.place.parent_id) == ("deliver crm", EVENT_ID, "1" * 16)
     assert (span.error, span.message, span.attributes[spans.HTTP_STATUS]) == ("refused_by_receiver", "no", 410)
 
 
@@ -65,16 +65,16 @@ async def test_a_retry_that_the_sweep_brings_is_a_child_of_receive_and_days_late
         found.notifier.clock.advance(seconds)
         await found.notifier.sweep_and_take()
     _, soon, late = found.spans
-    assert (soon.trace_id, soon.parent_id, soon.error) == (EVENT_ID, EVENT_ID[:16], "retry_scheduled")
-    assert late.trace_id != EVENT_ID
-    assert (late.parent_id, late.links, late.error) == ("", ((EVENT_ID, EVENT_ID[:16]),), "")
+    assert (soon.place.trace_id, soon.place.parent_id, soon.error) == (EVENT_ID, EVENT_ID[:16], "retry_scheduled")
+    assert late.place.trace_id != EVENT_ID
+    assert (late.place.parent_id, late.place.links, late.error) == ("", ((EVENT_ID, EVENT_ID[:16]),), "")
 
 
 async def test_an_attempt_for_an_event_of_no_time_is_recorded_too() -> None:
     found = traced(Delivered())
     delivery = Delivery(replace(EVENT, id=EVENT_ID, receivedat="soon"), "tell the list", "crm")
     assert (await found.notifier.take(delivery)).outcome == "delivered"
-    assert found.spans[0].trace_id == EVENT_ID
+    assert found.spans[0].place.trace_id == EVENT_ID
 
 
 async def test_a_digest_begins_its_own_trace_with_links_to_its_events() -> None:
@@ -88,9 +88,9 @@ async def test_a_digest_begins_its_own_trace_with_links_to_its_events() -> None:
         found.notifier.clock.advance(60)
         await found.notifier.sweep_and_take()
     digest, attempt = found.spans
-    assert (digest.name, digest.parent_id, digest.attributes[spans.COUNT]) == ("digest crm", "", 3)
-    assert {trace_id for trace_id, _ in digest.links} == {*ids}
-    assert (attempt.trace_id, attempt.parent_id) == (digest.trace_id, digest.span_id)
+    assert (digest.name, digest.place.parent_id, digest.attributes[spans.COUNT]) == ("digest crm", "", 3)
+    assert {trace_id for trace_id, _ in digest.place.links} == {*ids}
+    assert (attempt.place.trace_id, attempt.place.parent_id) == (digest.place.trace_id, digest.span_id)
 
 
 async def test_a_sweep_is_recorded_where_it_did_something_or_failed(capsys: pytest.CaptureFixture[str]) -> None:

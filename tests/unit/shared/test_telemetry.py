@@ -13,16 +13,17 @@ from opentelemetry.semconv.schemas import Schemas
 
 from shared.errors import Temporary
 from shared.event import Event
-from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject
 from shared.telemetry import exporter, spans
 from shared.telemetry.exporter import Exporter, OtlpPost, Spans, read_headers
-from shared.telemetry.spans import Span
+from shared.telemetry.spans import Place, Span
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.otlp_receiver import otlp_receiver, spans_of
 
 EVENT_ID: Final = "5d03509d68ce534406a308d4b4ddf7f7"
+OWN: Final = (EVENT_ID, EVENT_ID[:16])
+"""The ids of its first span."""
 RESOURCES: Final[dict[str, JsonObject]] = {
     "notify": {"service.name": "hookchain-notify"},
     "receive": {"service.name": "hookchain-receive"},
@@ -34,7 +35,7 @@ def an_event(event_id: str = EVENT_ID, traceparent: str | None = None) -> Event:
 
 
 def a_span(name: str = "deliver crm", service: str = "notify") -> Span:
-    return Span(service, name, spans.CLIENT, EVENT_ID, spans.new_span_id(), "", 1.0, 2.0, {spans.ROUTE: "all"})
+    return Span(service, name, spans.CLIENT, Place(*OWN), spans.new_span_id(), 1.0, 2.0, {spans.ROUTE: "all"})
 
 
 # The names
@@ -74,23 +75,25 @@ def test_an_id_that_is_no_trace_s_makes_one(event_id: str) -> None:
     assert int(span_id, 16)
 
 
-def test_an_attempt_days_later_has_a_trace_of_its_own_with_a_link_to_the_event() -> None:
-    entry = AttemptEntry("d" * 64, EVENT_ID, "all", "crm", 3, 1_000.0, 1_002.0, "retry_scheduled", "why", "503 busy")
-    soon = spans.attempt_span(entry, 990.0)
-    late = spans.attempt_span(entry, 1_000.0 - 2 * 86_400)
-    assert (soon.trace_id, soon.parent_id, soon.links) == (EVENT_ID, EVENT_ID[:16], ())
-    assert late.trace_id != EVENT_ID
-    assert (late.parent_id, late.links) == ("", ((EVENT_ID, EVENT_ID[:16]),))
-    assert (soon.attributes[spans.HTTP_STATUS], soon.error, soon.message) == (503, "retry_scheduled", "why")
+@pytest.mark.parametrize(
+    ("age_seconds", "parent", "place"),
+    [
+        (10, None, Place(*OWN)),
+        (10, (EVENT_ID, "1" * 16), Place(EVENT_ID, "1" * 16)),
+        (86_400, (EVENT_ID, "1" * 16), Place(EVENT_ID, "1" * 16)),
+        (86_400, ("2" * 32, "1" * 16), Place("2" * 32, "1" * 16, (OWN,))),  # a replay's own trace
+    ],
+)
+def test_work_is_in_the_trace_of_what_caused_it(
+    age_seconds: float, parent: tuple[str, str] | None, place: Place
+) -> None:
+    assert spans.place_of(EVENT_ID, 1_000_000.0 - age_seconds, 1_000_000.0, parent) == place
 
 
-def test_the_message_of_the_attempt_says_its_parent_also_after_a_replay() -> None:
-    entry = AttemptEntry("d" * 64, EVENT_ID, "all", "crm", 1, 1_000.0, 1_002.0, "delivered", "", "250 OK")
-    same = spans.attempt_span(entry, 990.0, parent=(EVENT_ID, "1" * 16), http=False)
-    replayed = spans.attempt_span(entry, 0.0, parent=("2" * 32, "1" * 16))
-    assert (same.parent_id, same.links, same.error) == ("1" * 16, (), "")
-    assert same.attributes[spans.HTTP_STATUS] is None
-    assert (replayed.trace_id, replayed.links) == ("2" * 32, ((EVENT_ID, EVENT_ID[:16]),))
+def test_work_after_an_hour_has_a_trace_of_its_own_with_a_link_to_the_event() -> None:
+    found = spans.place_of(EVENT_ID, 0.0, 3_600.1)
+    assert found.trace_id != EVENT_ID
+    assert (found.parent_id, found.links) == ("", (OWN,))
 
 
 # The times of receive
@@ -101,9 +104,9 @@ def test_the_times_of_receive_become_its_span_and_that_of_publishing() -> None:
     event = an_event(traceparent=f"00-{'3' * 32}-{'4' * 16}-01")
     receive, publish = spans.receive_spans(event, "order", text, 100.75, "gcp_pubsub", "https")
     assert (receive.name, receive.kind, receive.started_at, receive.ended_at) == ("POST /web", 2, 100.25, 100.75)
-    assert receive.links == (("3" * 32, "4" * 16),)
+    assert receive.place.links == (("3" * 32, "4" * 16),)
     assert receive.attributes[spans.HTTP_STATUS] == 202
-    assert (publish.parent_id, publish.started_at, publish.span_id) == (
+    assert (publish.place.parent_id, publish.started_at, publish.span_id) == (
         EVENT_ID[:16],
         100.5,
         spans.published_id(EVENT_ID),
@@ -114,7 +117,7 @@ def test_an_event_without_a_sender_s_trace_has_no_link_and_a_bus_has_no_request(
     text = spans.received_attribute(100.25, 100.5, "", 200)[spans.RECEIVED]
     event = an_event(traceparent=f"00-{EVENT_ID}-{EVENT_ID[:16]}-01")
     receive, publish = spans.receive_spans(event, "order", text, 0.0, "aws_sqs", "https")
-    assert (receive.name, receive.kind, receive.links) == ("receive /web", spans.CONSUMER, ())
+    assert (receive.name, receive.kind, receive.place.links) == ("receive /web", spans.CONSUMER, ())
     assert spans.HTTP_METHOD not in receive.attributes
     assert publish.ended_at == 100.5  # a clock that is behind does not end a span before it began
 
@@ -128,15 +131,10 @@ def test_times_that_we_did_not_write_become_no_span(text: str) -> None:
 
 
 def test_opentelemetry_s_own_messages_take_the_spans() -> None:
-    failed = Span(
-        *("notify", "deliver ü", spans.CLIENT, EVENT_ID, "5" * 16, "6" * 16, 1_796_120_823.685809, 1_796_120_823.5),
-        *(
-            {spans.COUNT: 3, "a": True, "b": 0.5, "c": None},
-            "refused_by_receiver",
-            "\ud800" * 600,
-            ((EVENT_ID, "7" * 16),),
-        ),
-    )
+    place, times = Place(EVENT_ID, "6" * 16, ((EVENT_ID, "7" * 16),)), (1_796_120_823.685809, 1_796_120_823.5)
+    attributes = {spans.COUNT: 3, "a": True, "b": 0.5, "c": None}
+    failed = Span("notify", "deliver ü", spans.CLIENT, place, "5" * 16, *times, attributes)
+    failed.error, failed.message = "refused_by_receiver", "\ud800" * 600
     received, other = spans_of(spans.spans_json([failed, a_span("POST /web", "receive")], RESOURCES))
     assert (received.resource, received.name, received.parent_id) == (RESOURCES["notify"], "deliver ü", "6" * 16)
     assert received.started_at == received.ended_at == 1_796_120_823.685809

@@ -63,10 +63,10 @@ async def test_an_event_s_spans_and_its_lines_are_in_one_trace(
 ) -> None:
     times = spans.received_attribute(NOW, NOW + 0.25, "POST", 200)
     assert await bench.take(content(), "2026-03-01T12:00:00.500Z", **times)
-    assert {each.trace_id for each in bench.spans} == {EVENT_ID}
+    assert {each.place.trace_id for each in bench.spans} == {EVENT_ID}
     [receive], [process] = bench.named("POST /signup-form"), bench.named("process events")
     assert receive.ended_at == NOW + 0.5
-    assert process.parent_id == bench.named("publish events")[0].span_id
+    assert process.place.parent_id == bench.named("publish events")[0].span_id
     assert (process.error, process.attributes[spans.OUTCOME]) == ("path_conflict", "routed")
     assert [(each.error, each.attributes[spans.ROUTE]) for each in bench.named("step set")] == [
         ("", "tell the list"),
@@ -77,7 +77,7 @@ async def test_an_event_s_spans_and_its_lines_are_in_one_trace(
     kept = bench.bench.journaled.spans
     assert [each["id"] for each in kept] == [each.span_id for each in bench.spans]
     assert kept[-1] == {
-        **{"service": "transform", "name": "process events", "id": process.span_id, "parent": process.parent_id},
+        **{"service": "transform", "name": "process events", "id": process.span_id, "parent": process.place.parent_id},
         **{"at": NOW + 1, "ms": 0.0},
     }
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -88,8 +88,8 @@ async def test_a_replay_days_later_has_a_trace_of_its_own(bench: TracedBench) ->
     bench.clock.advance(3 * 86_400)
     await bench.take(content(), replay="r1")
     [process] = bench.named("process events")
-    assert process.trace_id != EVENT_ID
-    assert (process.parent_id, process.links) == ("", ((EVENT_ID, EVENT_ID[:16]),))
+    assert process.place.trace_id != EVENT_ID
+    assert (process.place.parent_id, process.place.links) == ("", ((EVENT_ID, EVENT_ID[:16]),))
 
 
 async def test_what_comes_again_says_why(bench: TracedBench) -> None:
@@ -105,7 +105,7 @@ async def test_what_comes_again_says_why(bench: TracedBench) -> None:
 
 async def test_an_event_of_no_time_is_processed_all_the_same(bench: TracedBench) -> None:
     assert await bench.take(to_json(to_cloudevent(replace(EVENT, id=EVENT_ID, receivedat="soon"))).encode())
-    assert {each.trace_id for each in bench.spans} == {EVENT_ID}
+    assert {each.place.trace_id for each in bench.spans} == {EVENT_ID}
 
 
 async def test_a_message_that_is_no_event_has_no_span(bench: TracedBench) -> None:

@@ -182,6 +182,7 @@ def otlp_receiver() -> Iterator[OtlpReceiver]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer is one packet, as a collector's is
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))

@@ -24,6 +24,7 @@ from tests.bench.senders import measure_senders, senders_markdown
 from tests.bench.sql import measure_sql
 from tests.bench.starts import measure_starts, measure_webhook_start
 from tests.bench.subscribers import measure_subscribers
+from tests.bench.telemetry import measure_telemetry
 from tests.bench.tree import TreeFault, trees
 
 PEERS: Final = "peers"
@@ -45,6 +46,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "subscribers": measure_subscribers,
     "sql": measure_sql,
     "steps": measure_steps,
+    "telemetry": measure_telemetry,
 }
 
 

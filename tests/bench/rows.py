@@ -22,6 +22,7 @@ Group = Literal[
     "neighbours",
     "subscribers",
     "sql",
+    "telemetry",
 ]
 
 
@@ -233,6 +234,14 @@ ROWS: Final = (
         "sending",
         limit=_at_most(1),
     ),
+    # Spans and metrics by OTLP, in a process that does nothing else; the collector does not count.
+    Row("telemetry-span", "a span in a batch of an event's spans", _BARE, "telemetry", limit=_at_most(0.35)),
+    Row("telemetry-flush", "a flush of one event's spans and counts, CPU", "", "telemetry", "ms", _at_most(0.5)),
+    Row("telemetry-import", "import of what exports, CPU", "", "telemetry", "ms", _at_most(5)),
+    Row("telemetry-flushes", "flushes of a process under load", "", "telemetry", "/s", _at_most(1)),
+    Row("telemetry-far", "spans that reach a collector 120 ms away", "", "telemetry", "%", _at_least(99), False),
+    Row("telemetry-dead", "the longest wait of a request, the collector is dead", "", "telemetry", "ms", _at_most(55)),
+    Row("telemetry-warnings", "log lines about the dead collector", "", "telemetry", "", _at_most(1)),
     Row("compile-1000", "compile 1,000 sources, routes and destinations", "", "steps", "s", _at_most(1)),
     Row("ten-steps", "ten ordinary steps on an event of 2 KB, CPU", "", "steps", "ms", _at_most(0.5)),
     Row("verify", "verify and parse 2 KB, CPU, the most expensive of four providers", "", "steps", "µs", _at_most(150)),

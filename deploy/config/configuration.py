@@ -12,7 +12,7 @@ from deploy.config.sections.alerts import AlertsConfig
 from deploy.config.sections.develop import DevelopConfig
 from deploy.config.sections.people import PeopleConfig
 from deploy.config.sections.subscribers import SubscribersSection
-from deploy.config.sections.telemetry import TelemetryConfig
+from deploy.config.sections.telemetry import TelemetrySection
 from shared.config import rules, values
 from shared.retention import Retention
 
@@ -123,7 +123,7 @@ class Configuration(values.Model):
     alerts: AlertsConfig | None = None
     people: PeopleConfig = Field(default={})
     subscribers: SubscribersSection = None
-    telemetry: TelemetryConfig | None = None
+    telemetry: TelemetrySection | None = None
     develop: DevelopConfig | None = None
     retention: RetentionConfig = RetentionConfig()
     google_cloud: GoogleCloudConfig = GoogleCloudConfig()

@@ -123,8 +123,9 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
 
 
 def google_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
-    """Yield, as local_only does, each destination that only a deployment on Google Cloud can use. `notify` is the
-    slice of notify."""
+    """Yield, as local_only does, each part that only a deployment on Google Cloud can use. `notify` is the slice of
+    notify."""
+    yield from _telemetry_of(notify, "google_cloud", "Google Cloud", "aws", "AWS")
     for name, entry in mappings_at(notify, "destinations").items():
         if any(auth.get("scheme") == "google" for auth in objects_at(entry, "settings", "auth")):
             rule = "`auth: {scheme: google}` needs the account of a function on Google Cloud, which AWS does not have"
@@ -132,12 +133,20 @@ def google_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
 
 
 def aws_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
-    """Yield, as local_only does, each destination that only a deployment on AWS can use. `notify` is the slice of
-    notify."""
+    """Yield, as local_only does, each part that only a deployment on AWS can use. `notify` is the slice of notify."""
+    yield from _telemetry_of(notify, "aws", "AWS", "google_cloud", "Google Cloud")
     for name, entry in mappings_at(notify, "destinations").items():
         if _needs_role(entry.get("kind"), mapping_at(entry, "settings")):
             rule = "has no access key: it needs the role of a function on AWS, which Google Cloud does not have"
             yield ("destinations", name), f"destination {name!r}", f"{rule}. Set `access_key_id` and `secret`"
+
+
+def _telemetry_of(
+    notify: JsonObject, own: str, own_name: str, other: str, other_name: str
+) -> Iterator[tuple[DocumentPath, str, str]]:
+    if value_at(notify, "telemetry", "cloud") == own:
+        rule = f"{own_name} takes spans from its own functions only. On {other_name}, set `telemetry: {other}`"
+        yield ("telemetry",), "telemetry", rule
 
 
 def _needs_role(kind: Json, settings: JsonObject) -> bool:

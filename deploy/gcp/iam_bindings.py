@@ -117,6 +117,8 @@ TABLE_WRITER: Final = "roles/bigquery.dataEditor"
 DATASET_VIEWER: Final = "roles/bigquery.metadataViewer"
 BUILDER: Final = "roles/run.builder"
 TOKEN_MAKER: Final = "roles/iam.serviceAccountOpenIdTokenCreator"  # noqa: S105 a role's name
+SPAN_ROLES: Final = ("roles/telemetry.tracesWriter", "roles/serviceusage.serviceUsageConsumer")
+"""The second, because requests name the project that pays for them."""
 BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
     "create": "roles/storage.objectCreator",  # it creates objects, and cannot list, read or delete them
     "read": "roles/storage.objectViewer",
@@ -133,6 +135,7 @@ def permissions(
         *_secret_bindings(target, functions),
         *_database_bindings(target, functions),
         *_place_bindings(target, functions),
+        *_span_bindings(target, functions),
         *_pubsub_bindings(target, functions, pubsub_agent(project_number)),
         *(_tap_bindings(target) if has_tap else ()),
     ]
@@ -235,6 +238,14 @@ def _tap_bindings(target: Target) -> Iterator[tuple[Grant, str]]:
     yield Grant(PROJECT, target.project, DATABASE_USER, transform, leases), "transform reads leases"
     yield Grant(PROJECT, target.project, DATABASE_USER, developer, leases), "developers write leases"
     yield Grant(PROJECT, target.project, BLOB_ROLES["read"], developer, copies), "developers read large copies"
+
+
+def _span_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+    for function in functions:
+        if function.spans_to == "google_cloud":
+            member = account_member(target, function.name)
+            for role in SPAN_ROLES:
+                yield Grant(PROJECT, target.project, role, member), f"{function.name} sends its spans to Cloud Trace"
 
 
 def _other_topics(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:

@@ -86,7 +86,6 @@ def waterfall_document(record: EventRecord) -> JsonObject:
         "bars": documents,
         "pauses": pauses,
         "ms": _milliseconds(began_at, pieces[-1].ended_at),
-        "has_spans": bool(record.spans),
         "more_attempts": max(0, len(attempts) - MAX_ATTEMPTS),
     }
 

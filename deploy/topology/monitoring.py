@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from shared.outcomes import DeliveryOutcome
+from shared.outcomes import DeliveryOutcome, RequestOutcome
 
 Statistic = Literal["sum", "p99", "maximum"]
 """Of the values of a minute."""
@@ -23,7 +23,7 @@ class LogMetric:
     does: str
     function: str
     by: tuple[str, ...]
-    outcomes: tuple[DeliveryOutcome, ...] = ()
+    outcomes: tuple[DeliveryOutcome | RequestOutcome, ...] = ()
     value: str = ""
     unit: Literal["ms", "s", ""] = ""
 
@@ -34,7 +34,7 @@ class Chart:
 
     title: str
     metric: LogMetric
-    outcomes: tuple[DeliveryOutcome, ...] = ()
+    outcomes: tuple[DeliveryOutcome | RequestOutcome, ...] = ()
     statistic: Statistic = "sum"
 
 
@@ -75,6 +75,10 @@ RECOVERED: Final = LogMetric(
     value="recovered",
 )
 """For a configuration in which a source has `recover`."""
+REJECTED: Final = LogMetric(
+    "rejected", "Requests that receive rejected, by code", "receive", by=("code",), outcomes=("rejected",)
+)
+"""For a configuration with `telemetry`: receive sends no metrics itself."""
 LOG_METRICS: Final = (DELIVERIES, ATTEMPTS, BREAKERS, OLDEST, DUE)
 CHARTS: Final = (
     Chart("Deliveries a minute, by destination and outcome", DELIVERIES, DELIVERIES.outcomes),

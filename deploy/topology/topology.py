@@ -10,10 +10,10 @@ from deploy.secrets.needs import mail_transports, needs
 from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import BusSource, Place, bus_sources, published_buses, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
-from deploy.topology.monitoring import ALARMS, LOG_METRICS, RECOVERED, SOURCE_ALARM, Alarm, LogMetric
+from deploy.topology.monitoring import ALARMS, LOG_METRICS, RECOVERED, REJECTED, SOURCE_ALARM, Alarm, LogMetric
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from shared import ports, retention
-from shared.jsontext import Json, JsonObject, mappings_at
+from shared.jsontext import Json, JsonObject, mappings_at, value_at
 
 MOST_TRIES: Final = 100
 """With the waits below, about 16 hours: our own parts may fail for so long. Then a message is given up."""
@@ -101,6 +101,7 @@ class NeededFunction:
     places       the tables and buckets that it writes to as its own account or role
     sources      the sources whose messages a bus brings to it
     buses        the buses of other systems that it publishes to as its own account or role
+    spans_to     the cloud to whose own endpoint it sends spans: google_cloud or aws; empty for none
     """
 
     function: Function
@@ -113,6 +114,7 @@ class NeededFunction:
     places: tuple[Place, ...] = ()
     sources: tuple[BusSource, ...] = ()
     buses: tuple[GoogleTopic | AwsBus, ...] = ()
+    spans_to: str = ""
 
     @property
     def name(self) -> str:
@@ -151,6 +153,8 @@ class Topology:
         return next(each for each in self.topics if each.name == name)
 
 
+FURTHER_METRICS: Final = {"recover": RECOVERED, "telemetry": REJECTED}
+"""By the part of notify's slice for which they are counted."""
 PLATFORM_KEYS: Final = ("google_cloud", "aws")
 """The keys of a configuration with the sizes of functions on a platform."""
 
@@ -181,6 +185,7 @@ def find_topology(
             places=written_places(slice_),
             sources=bus_sources(slice_) if function.name == RECEIVE else (),
             buses=published_buses(slice_) if function.name == NOTIFY else (),
+            spans_to=str(value_at(slice_, "telemetry", "cloud") or ""),
         )
 
     return Topology(
@@ -189,7 +194,7 @@ def find_topology(
         mail=frozenset(mail_transports(notify).values()),
         blobs_seconds=blobs_seconds(retention.retention_of(notify), notify),
         alarms=(*ALARMS, SOURCE_ALARM) if bus_sources(slices["receive"]) else ALARMS,
-        log_metrics=(*LOG_METRICS, RECOVERED) if "recover" in notify else LOG_METRICS,
+        log_metrics=(*LOG_METRICS, *(metric for part, metric in FURTHER_METRICS.items() if part in notify)),
         has_tap="develop" in slices["transform"],
     )
 

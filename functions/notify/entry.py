@@ -24,6 +24,7 @@ from shared.subscribers.names import SEPARATOR
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
+    from functions.notify.waiting.levels import SweepLevels
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
@@ -37,7 +38,7 @@ _WARNINGS: Final[frozenset[DeliveryOutcome]] = frozenset({"dead_lettered", "held
 class Service:
     """The parts behind the paths: deliveries at `/`, `/sweep`, and the keeper of `/dead-letters`.
 
-    `alerts`: None if nobody gets any.
+    `alerts`: None if nobody gets any. `levels`: None if no metrics are sent.
     """
 
     notifier: Notifier
@@ -45,6 +46,7 @@ class Service:
     journal: Journal | None
     verify_push: VerifyPush
     alerts: "AlertPublisher | None" = None
+    levels: "SweepLevels | None" = None
 
 
 MakeService = Callable[[], Service]
@@ -111,7 +113,10 @@ async def sweep(service: Service, started: float) -> int:
     count = await (sweeping if spans is None else spans.sweep(sweeping))
     if count:
         _log("INFO", "swept", started, count=count)
-    for destination, backlog in service.sweeper.backlog().items():
+    backlogs = service.sweeper.backlog()
+    if service.levels is not None:
+        await service.levels.note(backlogs)
+    for destination, backlog in backlogs.items():
         oldest_seconds = round(backlog.oldest_seconds)
         _log("INFO", "backlog", started, destination=destination, count=backlog.due, oldest_seconds=oldest_seconds)
     return count

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from functions.notify.recipients.recipient import Recipients
     from functions.notify.subscribers.endpoints import Endpoints
     from functions.notify.tracing import NotifySpans
+    from functions.notify.waiting.levels import SweepLevels
     from functions.notify.waiting.side_tasks import SideTasks, Task
     from shared.cloud.aws.batches import Queues
     from shared.fetch import Fetch
@@ -82,7 +83,8 @@ def service() -> entry.Service:
         monitor=_monitor(notifier, alerts) if alerts else None,
         side_tasks=_side_tasks(context, bus, journal, alerts),
     )
-    return entry.Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts)
+    levels = _levels(notifier)
+    return entry.Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts, levels)
 
 
 @cache
@@ -90,6 +92,15 @@ def exporter() -> "Exporter | None":
     """Return what exports spans; None if telemetry is off."""
     secrets = platform.secrets(settings(), os.environ)
     return platform.exporter(settings(), "notify", slice_or_exit("notify"), secrets)
+
+
+def _levels(notifier: Notifier) -> "SweepLevels | None":
+    found = exporter()
+    if found is None or found.metrics is None:
+        return None
+    from functions.notify.waiting.levels import SweepLevels
+
+    return SweepLevels(found.metrics, list(destinations_or_exit()), notifier.ledger, notifier.clock)
 
 
 def _spans(clock: ports.Clock) -> "NotifySpans | None":

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shared.retention import Retention
     from shared.signatures.aws_v4 import Credentials
     from shared.store_ports import Documents, Grants, Records
-    from shared.telemetry.exporter import Exporter
+    from shared.telemetry.exporter import Exporter, Post
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
@@ -45,6 +45,8 @@ CLOUD_RUN_PLACES: Final = 40
 """Pub/Sub begins with a single-digit number; an instance takes 40 (deploy/topology/functions.py)."""
 LAMBDA_PLACES: Final = 1_000
 NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
+GOOGLE_PROJECT: Final = "gcp.project_id"
+"""The attribute of a resource that names the project of its spans, for Google Cloud's endpoint."""
 STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
 TAP_DATABASE: Final = "-tap"
 """The end of the name of the database with the leases of the tap, which begins with the name of the ledger's."""
@@ -261,21 +263,46 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
         return None
     # Imported here, because few deployments export.
     from shared.telemetry import exporter as otlp
-    from shared.telemetry import spans
+    from shared.telemetry import metrics, spans
 
     section = mapping_at(slice_, TELEMETRY)
     place: JsonObject = {}
     if settings.is_aws:
         place = {spans.CLOUD_PROVIDER: "aws", spans.CLOUD_REGION: settings.aws_region}
     elif settings.metadata_host:
-        place = {spans.CLOUD_PROVIDER: "gcp"}
+        place = {spans.CLOUD_PROVIDER: "gcp", GOOGLE_PROJECT: settings.project}
     common = {**place, **mapping_at(section, "resource")}
     prefix = settings.topic_prefix or "hookchain-"
     resources = {name: {spans.SERVICE_NAME: f"{prefix}{name}", **common} for name in ("receive", function)}
     resources[function][spans.SERVICE_INSTANCE_ID] = token_hex(16)
+    if "cloud" in section:
+        return otlp.Exporter(_cloud_post(settings, str(section["cloud"]), otlp.SEND_SECONDS), otlp.Spans(resources))
     secret = section.get("headers_secret")
     post = otlp.OtlpPost(str(section["otlp"]), secrets, secret if isinstance(secret, str) else None)
-    return otlp.Exporter(post, otlp.Spans(resources))
+    measured = metrics.Metrics(resources[function], SystemClock.now) if section.get("metrics", True) else None
+    return otlp.Exporter(post, otlp.Spans(resources), measured)
+
+
+def _cloud_post(settings: Settings, cloud: str, timeout_seconds: float) -> "Post":
+    """Return what posts spans to the cloud's own endpoint. Where that is another cloud, or this machine, it drops
+    them: the page still has them."""
+    place = aws_place(settings)
+    if cloud == "aws" and place is not None and place.endpoint is None:
+        from shared.cloud.aws.otlp import AwsPost
+
+        return AwsPost(place, timeout_seconds)
+    if cloud == "google_cloud" and settings.metadata_host:
+        from shared.cloud.gcp.otlp import ENDPOINT, GooglePost
+
+        return GooglePost(ENDPOINT, settings.project, _authorization(settings, None), timeout_seconds)
+    return _NoPost()
+
+
+class _NoPost:
+    async def connect(self) -> None: ...
+
+    async def __call__(self, path: str, body: bytes) -> int:  # noqa: ARG002 the interface
+        return 200
 
 
 def messaging_system(settings: Settings) -> str:

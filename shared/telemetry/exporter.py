@@ -10,7 +10,7 @@ flush.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from shared import errors, logs, ports
 from shared.jsontext import JsonObject
 from shared.outgoing.http_client import HttpClient
+from shared.telemetry.metrics import METRICS, Metrics
 from shared.telemetry.spans import Span, spans_json
 
 TRACES: Final = "/v1/traces"
@@ -32,6 +33,8 @@ MAX_SPANS: Final = 512
 """Of those that wait. The newest stay."""
 _PASSING: Final = frozenset({408, 429, 502, 503, 504})
 """The statuses after which the same request may succeed. OTLP says to drop the data after any other failure."""
+_NOT_SERVED: Final = frozenset({404, 405, 501})
+"""The statuses of a path that a server does not have."""
 MAX_ANSWER_BYTES: Final = 65_536
 
 Answer = TypeVar("Answer")
@@ -96,10 +99,12 @@ class Spans:
 class Exporter:
     """The exporter of a process, on one event loop. All signals go out in the same flush."""
 
-    def __init__(self, post: Post, spans: Spans, others: Sequence[Signal] = ()) -> None:
+    def __init__(self, post: Post, spans: Spans, metrics: Metrics | None = None) -> None:
+        """`metrics`: None where the collector takes none."""
         self._post = post
         self._spans = spans
-        self._signals: tuple[Signal, ...] = (spans, *others)
+        self.metrics = metrics
+        self._signals: tuple[Signal, ...] = (spans,) if metrics is None else (spans, metrics)
         self._under_way = 0
         self._connecting: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -108,8 +113,10 @@ class Exporter:
         self._failures = 0
 
     def add(self, span: Span) -> None:
-        """Add a span that has ended."""
+        """Add a span that has ended, and count it."""
         self._spans.add(span)
+        if self.metrics is not None:
+            self.metrics.count_span(span)
 
     async def around(self, work: Awaitable[Answer]) -> Answer:
         """Return the result of a request, or of a batch of messages, and flush if nothing else is under way."""
@@ -188,7 +195,17 @@ class Exporter:
             return ""
         if status in _PASSING:
             signal.put_back()
+        if status in _NOT_SERVED and signal is self.metrics:
+            self._leave_out_metrics(status)
+            return ""
         return f"the collector answered {status} at {signal.path}"
+
+    def _leave_out_metrics(self, status: int) -> None:
+        """Send no more metrics: the collector takes spans alone, and its answer must not hold these up."""
+        detail = f"the collector answered {status} at {METRICS}: set `metrics: false`"
+        logs.log("WARNING", "metrics not sent", detail=detail)
+        self.metrics = None
+        self._signals = (self._spans,)
 
     def _note(self, fault: str) -> None:
         """Wait longer after each failure, and warn once until a flush succeeds."""

@@ -74,6 +74,7 @@ _LONGEST: Final[Mapping[str, str]] = {
     "AWS::AccountId": "1" * 12,
     "Prefix": "p" * 29,
 }
+SEND_SPANS: Final = ("xray:PutSpans", "xray:PutSpansForIndexing", "xray:PutTraceSegments")
 MAIL_BY_SES: Final = frozenset({"auto", "ses"})
 
 
@@ -183,6 +184,9 @@ def _own_rights(topology: Topology, needed: NeededFunction) -> Iterator[Right]:
     if function.sends_mail and topology.mail & MAIL_BY_SES:
         identities = names.sub("arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*")
         yield Right(("ses:SendEmail", "ses:SendRawEmail"), (identities,))
+
+    if needed.spans_to == "aws":
+        yield Right(SEND_SPANS, ("*",), "Spans for AWS X-Ray, whose rights are for no smaller resource")
 
 
 def _configured_rights(needed: NeededFunction) -> Iterator[Right]:

@@ -7,10 +7,11 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field
+from pydantic.types import Discriminator, Tag
 
 from deploy.config.config_file import ConfigFile
 from shared.config import rules, values
@@ -31,17 +32,30 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _form(value: object) -> str:
+    return "tag:cloud" if isinstance(value, str) else "tag:collector"
+
+
 class TelemetryConfig(values.Model):
     """A collector that takes OTLP over HTTP in JSON.
 
-    otlp            its base URL; spans are sent to /v1/traces below it
+    otlp            its base URL; spans are sent to /v1/traces below it, and metrics to /v1/metrics
     headers_secret  the secret with the headers of each request, such as `authorization=Bearer%20abc,x-team=ops`
+    metrics         whether metrics are sent too
     resource        attributes of the resource, such as `deployment.environment.name`
     """
 
     otlp: Annotated[str, AfterValidator(_base_url)]
     headers_secret: rules.SecretName | None = None
+    metrics: bool = True
     resource: dict[str, str] = Field(default={})
+
+
+CloudName = Literal["google_cloud", "aws"]
+TelemetrySection = Annotated[
+    Annotated[CloudName, Tag("tag:cloud")] | Annotated[TelemetryConfig, Tag("tag:collector")], Discriminator(_form)
+]
+"""The cloud of the deployment, whose own endpoint takes the spans; or a collector."""
 
 
 def with_telemetry(file: ConfigFile, environ: Mapping[str, str]) -> ConfigFile:
@@ -59,15 +73,20 @@ def _section_of(environ: Mapping[str, str]) -> JsonObject | None:
     if is_off or not url:
         return None
     secret = {"headers_secret": HEADERS_SECRET} if environ.get("OTEL_EXPORTER_OTLP_HEADERS") else {}
+    takes_metrics = "OTEL_EXPORTER_OTLP_ENDPOINT" in environ and environ.get("OTEL_METRICS_EXPORTER") != "none"
+    metrics = {} if takes_metrics else {"metrics": False}
     pairs = [part.partition("=") for part in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if "=" in part]
-    return {"otlp": url, **secret, "resource": {name.strip(): unquote(value.strip()) for name, _, value in pairs}}
+    resource: JsonObject = {name.strip(): unquote(value.strip()) for name, _, value in pairs}
+    return {"otlp": url, **secret, **metrics, "resource": resource}
 
 
-def compiled_telemetry(config: TelemetryConfig | None) -> JsonObject:
+def compiled_telemetry(config: TelemetryConfig | CloudName | None) -> JsonObject:
     """Return the part of the slices of the functions that send spans."""
+    if isinstance(config, str):
+        return {SECTION: {"cloud": config}}
     return {SECTION: config.model_dump(exclude_unset=True)} if config else {}
 
 
-def compiled_receive_telemetry(config: TelemetryConfig | None) -> JsonObject:
+def compiled_receive_telemetry(config: TelemetryConfig | CloudName | None) -> JsonObject:
     """Return the part of the slice of receive. It records times and sends nothing, so it needs no secret."""
     return {SECTION: {}} if config else {}

@@ -31,6 +31,7 @@ APIS: Final = {
 }
 
 CLOUD_SQL_API: Final = {"sqladmin.googleapis.com": "connects notify to your databases"}
+TELEMETRY_API: Final = {"telemetry.googleapis.com": "takes the spans of the functions"}
 
 DESTINATION_APIS: Final[Mapping[str, Mapping[str, str]]] = {
     "bigquery": {"bigquery.googleapis.com": "takes rows of BigQuery"},
@@ -58,6 +59,7 @@ def apis(topology: Topology, notify: JsonObject) -> tuple[Resource, ...]:
     needed = {
         **APIS,
         **(CLOUD_SQL_API if any(each.cloud_sql for each in topology.functions) else {}),
+        **(TELEMETRY_API if any(each.spans_to == "google_cloud" for each in topology.functions) else {}),
         **{name: why for kind in kinds for name, why in DESTINATION_APIS.get(kind, {}).items()},
     }
     return tuple(Resource(API, name, why, one("services", "enable", name)) for name, why in needed.items())

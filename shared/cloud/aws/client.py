@@ -105,6 +105,10 @@ class AwsClient:
         signed = signed_headers(request, headers, body, self._scope, self._credentials(), self._now())
         return await self._client.call(method, path, signed, body, timeout_seconds, may_repeat=may_repeat)
 
+    async def connect(self, timeout_seconds: float) -> None:
+        """Open the connection of the next call, unless there is one. Raises OSError."""
+        await self._client.connect(timeout_seconds)
+
     def close(self) -> None:
         self._client.close()
 

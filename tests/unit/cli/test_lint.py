@@ -194,6 +194,15 @@ def test_a_clouds_own_account_is_a_warning_of_a_plan_for_the_other_one() -> None
     assert not any(rule in warning for warning in prepare.warnings(slices))
 
 
+@pytest.mark.parametrize(("cloud", "others"), [("google_cloud", "aws"), ("aws", "google_cloud")])
+def test_spans_for_another_clouds_endpoint_are_a_warning_of_a_plan(cloud: str, others: str) -> None:
+    slices = compile_text(f"{GOOD}telemetry: {cloud}\n")
+    planned = {"google_cloud": [*warnings(slices, {})], "aws": [*prepare.warnings(slices)]}
+    assert not any(each.startswith("telemetry: ") for each in planned[cloud])
+    [warning] = [each for each in planned[others] if each.startswith("telemetry: ")]
+    assert warning.endswith(f"set `telemetry: {others}`")
+
+
 def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
     config: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

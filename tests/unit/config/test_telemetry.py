@@ -32,6 +32,13 @@ def test_the_functions_that_send_get_the_section_and_receive_only_a_sign() -> No
     assert readers == {"collector-headers": ("transform", "notify")}
 
 
+@pytest.mark.parametrize("cloud", ["google_cloud", "aws"])
+def test_a_cloud_s_own_endpoint_needs_no_more_than_its_name(cloud: str) -> None:
+    slices = compile_text(f"{SOURCES}telemetry: {cloud}")
+    assert slices["receive"]["telemetry"] == {}
+    assert slices["transform"]["telemetry"] == slices["notify"]["telemetry"] == {"cloud": cloud}
+
+
 def test_without_it_no_slice_has_a_line() -> None:
     assert "telemetry" not in str(compile_text(SOURCES))
 
@@ -50,6 +57,7 @@ def test_a_missing_secret_says_that_no_spans_are_sent() -> None:
         ("{otlp: 'https://u:p@collector.example'}", "telemetry.otlp: must be the URL of a collector"),
         (f"{{otlp: '{OTLP}/v1/traces'}}", "telemetry.otlp: must be the base URL: remove /v1/traces"),
         ("{headers_secret: x}", "telemetry.otlp"),
+        ("azure", "telemetry: must be 'google_cloud' or 'aws'; got 'azure'"),
         (f"{{otlp: '{OTLP}', headers: x}}", "telemetry.headers: there is no such key"),
     ],
 )
@@ -62,7 +70,14 @@ def test_faults_name_the_key_and_the_rule(section: str, fault: str) -> None:
     [
         ({}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": f"{OTLP}/"}, {"otlp": OTLP, "resource": {}}),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/api/v1/traces"}, {"otlp": f"{OTLP}/api", "resource": {}}),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/api/v1/traces"},
+            {"otlp": f"{OTLP}/api", "metrics": False, "resource": {}},
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": OTLP, "OTEL_METRICS_EXPORTER": "none"},
+            {"otlp": OTLP, "metrics": False, "resource": {}},
+        ),
         (
             {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": OTLP,

@@ -398,6 +398,21 @@ def test_values_with_commas_stand_between_other_separators() -> None:
     assert joined({"A": "1,2", "B": "x@@y"}) == "^##^A=1,2##B=x@@y"
 
 
+def test_with_telemetry_for_google_cloud_transform_and_notify_may_send_spans() -> None:
+    usual = by_key(graph(deployment())).keys()
+    accounts = [
+        f"serviceAccount:hookchain-{name}@my-project.iam.gserviceaccount.com" for name in ("transform", "notify")
+    ]
+    roles = ("roles/telemetry.tracesWriter", "roles/serviceusage.serviceUsageConsumer")
+    wanted = {f"grant {role} on project my-project to {account}" for account in accounts for role in roles}
+    google, aws = (
+        by_key(graph(deployment(f"{CONFIG}telemetry: {cloud}\n"))).keys() for cloud in ("google_cloud", "aws")
+    )
+    counted = "metric hookchain-rejected"
+    assert google - usual == {"api telemetry.googleapis.com", counted, *wanted}
+    assert aws - usual == {counted}
+
+
 def test_cloud_sql_is_connected_to_notify_alone_and_it_may_reach_no_other_database() -> None:
     place = "driver: postgresql, database: d, user: u, password_secret: orders-password"
     mapping = "table: orders, columns: {name: data.name}"

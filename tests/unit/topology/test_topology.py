@@ -7,7 +7,7 @@ from deploy.config.compiler import OPTIONAL
 from deploy.gcp.resources.stores import database
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import CHARTS, LOG_METRICS
-from deploy.topology.topology import TOPICS, find_topology
+from deploy.topology.topology import FURTHER_METRICS, TOPICS, find_topology
 from shared.logs import FIELDS
 from shared.ports import EVENTS
 from shared.waiting_route import RETRY_SECONDS
@@ -33,7 +33,7 @@ def test_of_a_usual_deployment_only_receive_is_public_and_it_can_only_publish_ev
 
 
 def test_a_metric_is_of_lines_of_a_function_by_fields_that_its_lines_have() -> None:
-    for metric in LOG_METRICS:
+    for metric in (*LOG_METRICS, *FURTHER_METRICS.values()):
         assert metric.function in {each.name for each in FUNCTIONS}
         assert {*metric.by, metric.value or "outcome"} <= FIELDS
     for chart in CHARTS:

@@ -96,6 +96,15 @@ def test_notify_may_take_deliveries_and_dead_letters_keep_the_ledger_and_mail_an
     )
 
 
+def test_with_telemetry_for_aws_transform_and_notify_may_send_spans(stack: Stack) -> None:
+    actions = ("xray:PutSpans", "xray:PutSpansForIndexing", "xray:PutTraceSegments")
+    for cloud, sent in (("aws", {(action, "*") for action in actions}), ("google_cloud", set())):
+        found = stack_of(template(topology(f"{CONFIG}telemetry: {cloud}\n")))
+        for role in ("TransformRole", "NotifyRole"):
+            assert found.rights(role) - stack.rights(role) == sent
+        assert found.rights("ReceiveRole") == stack.rights("ReceiveRole")
+
+
 def test_where_a_route_may_wait_notify_may_send_events_and_still_comes_before_transform(stack: Stack) -> None:
     found = stack_of(template(topology(ASKING)))
     assert found.rights("NotifyRole") - stack.rights("NotifyRole") == {("sqs:SendMessage", "EventsQueue")}

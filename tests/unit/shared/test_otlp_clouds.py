@@ -1,0 +1,98 @@
+"""The clouds' own endpoints for spans: a token of Google's, a signature of AWS's, and nothing from this machine."""
+
+import json
+from typing import Final
+
+import pytest
+
+from deploy.history.cloud_journal import closing
+from shared.cloud import platform
+from shared.cloud.aws.client import AwsPlace
+from shared.cloud.aws.otlp import AwsPost
+from shared.cloud.gcp.otlp import GooglePost
+from shared.errors import Temporary
+from shared.jsontext import JsonObject
+from shared.settings import read_settings
+from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
+from shared.times import unix_seconds
+from tests.fakes.secrets import FakeSecrets
+from tests.otlp_receiver import otlp_receiver
+from tests.unit.shared.test_otlp_receiver import SPAN, traces
+from tests.unit.shared.test_platform import DEPLOYED, EMULATED_BUS, ON_LAMBDA
+
+BODY: Final = json.dumps(traces(SPAN)).encode()
+KEYS: Final = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a-session")
+
+
+async def test_google_gets_the_functions_token_and_the_project_that_pays() -> None:
+    async def authorization() -> str:
+        return "Bearer ya29.token"
+
+    with otlp_receiver() as receiver:
+        async with closing(GooglePost(receiver.url, "a-project", authorization, 5)) as post:
+            await post.connect()
+            assert await post("/v1/traces", BODY) == 200
+        [request] = receiver.requests
+    assert request.headers["authorization"] == "Bearer ya29.token"
+    assert request.headers["x-goog-user-project"] == "a-project"
+    assert request.headers["content-type"] == "application/json"
+    assert len(receiver.spans()) == 1
+
+
+async def test_without_a_token_google_is_asked_for_nothing() -> None:
+    async def authorization() -> str:
+        raise Temporary("credentials_unavailable", "the metadata server did not answer")
+
+    with otlp_receiver() as receiver, pytest.raises(Temporary):
+        await GooglePost(receiver.url, "a-project", authorization, 5)("/v1/traces", BODY)
+    assert receiver.requests == []
+
+
+async def test_aws_gets_a_request_that_is_signed_for_x_ray() -> None:
+    with otlp_receiver() as receiver:
+        async with closing(AwsPost(AwsPlace("eu-central-1", lambda: KEYS, receiver.url), 5)) as post:
+            assert await post("/v1/traces", BODY) == 200
+        [request] = receiver.requests
+    date = request.headers["x-amz-date"]
+    now = unix_seconds(f"{date[:4]}-{date[4:6]}-{date[6:11]}:{date[11:13]}:{date[13:]}")
+    host = receiver.url.removeprefix("http://")
+    signed = signed_headers(
+        ("POST", host, "/v1/traces"),
+        {"Content-Type": "application/json"},
+        BODY,
+        Scope("eu-central-1", "xray"),
+        KEYS,
+        now,
+    )
+    assert request.headers["authorization"] == signed["Authorization"]
+    assert request.headers["x-amz-security-token"] == "a-session"
+
+
+@pytest.mark.parametrize(
+    ("environ", "cloud", "post"),
+    [
+        (DEPLOYED, "google_cloud", "GooglePost"),
+        (ON_LAMBDA, "aws", "AwsPost"),
+        (DEPLOYED, "aws", "_NoPost"),
+        (ON_LAMBDA, "google_cloud", "_NoPost"),
+        ({**ON_LAMBDA, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, "aws", "_NoPost"),
+        (EMULATED_BUS, "google_cloud", "_NoPost"),
+        (EMULATED_BUS, "aws", "_NoPost"),
+    ],
+)
+def test_a_clouds_endpoint_gets_spans_from_its_own_functions_only(
+    environ: dict[str, str], cloud: str, post: str
+) -> None:
+    slice_: JsonObject = {"telemetry": {"cloud": cloud}}
+    found = platform.exporter(read_settings(environ), "notify", slice_, FakeSecrets({}))
+    assert found is not None
+    assert type(found._post).__name__ == post
+    assert found.metrics is None, "the metrics of its log stay"
+
+
+def test_the_spans_for_google_name_their_project() -> None:
+    slice_: JsonObject = {"telemetry": {"cloud": "google_cloud"}}
+    found = platform.exporter(read_settings(DEPLOYED), "notify", slice_, FakeSecrets({}))
+    assert found is not None
+    resources = found._spans._resources
+    assert resources["notify"]["gcp.project_id"] == resources["receive"]["gcp.project_id"] == "a-project"

@@ -17,7 +17,6 @@ from typing import Final
 import uvloop
 
 from shared.event import Event
-from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject
 from shared.telemetry import metrics, spans
 from shared.telemetry.exporter import TRACES, Exporter, OtlpPost, Spans
@@ -42,9 +41,19 @@ def event_spans(number: int) -> list[spans.Span]:
     now = time.time()
     event = Event(f"{number:032x}", "/sources/shop-0", "order.created", "2026-03-01T12:00:00.000Z", "00", {})
     received = spans.received_attribute(now, now, "POST", 200)[spans.RECEIVED]
-    attempt = AttemptEntry(f"{number:064x}", event.id, "orders", "crm", 1, now, now + 0.1, "delivered", "", "200 OK")
     of_receive = spans.receive_spans(event, event.type, received, now, "gcp_pubsub", "https")
-    return [*of_receive, spans.attempt_span(attempt, now)]
+    attributes: dict[str, spans.Value | None] = {
+        spans.EVENT_ID: event.id,
+        spans.MESSAGING_MESSAGE_ID: f"{number:064x}",
+        spans.ROUTE: "orders",
+        spans.DESTINATION: "crm",
+        spans.ATTEMPT_NUMBER: 1,
+        spans.OUTCOME: "delivered",
+        spans.HTTP_STATUS: 200,
+    }
+    place = spans.place_of(event.id, now, now)
+    attempt = spans.Span("notify", "deliver crm", spans.CLIENT, place, spans.new_span_id(), now, now + 0.1, attributes)
+    return [*of_receive, attempt]
 
 
 async def costs(url: str) -> JsonObject:

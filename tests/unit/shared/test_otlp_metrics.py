@@ -17,7 +17,7 @@ RESOURCE: Final[JsonObject] = {"service.name": "hookchain-notify", "service.inst
 
 
 def a_span(service: str, kind: int, attributes: dict[str, spans.Value | None], error: str = "") -> Span:
-    return Span(service, "name", kind, "a" * 32, "b" * 16, "", AT, AT + 1, attributes, error)
+    return Span(service, "name", kind, spans.Place("a" * 32), "b" * 16, AT, AT + 1, attributes, error)
 
 
 def processed(source: str, outcome: str) -> Span:

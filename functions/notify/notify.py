@@ -73,7 +73,7 @@ def _read(brought: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | 
 
 def _waited_seconds(document: jsontext.Json, now: float) -> float:
     """Return how long the message was on its way. It has the time at which it was made."""
-    time = jsontext.value_at(document, "time")
+    time = document.get("time") if isinstance(document, dict) else None
     try:
         return now - times.unix_seconds(time) if isinstance(time, str) else 0.0
     except ValueError:

@@ -128,35 +128,34 @@ class MailWriter:
             view["person"] = person.view
         with bounded_templates() if self._is_bounded else _UNBOUNDED:
             to, cc, bcc = self._fixed_recipients or self._recipients(view, person)
-            is_digest, subject, body = self._content(delivery, event, view, person)
-            has_reply_address = self._reply_to is not None and not is_digest
-            attached = [] if is_digest else [each.attachment(view) for each in self._attached]
+            digest: tuple[str, MailBody] | None = None
+            if delivery.merged:
+                # Imported here, because few mails are digests.
+                from functions.notify.destinations.email.digest_mail import digest_mail
+
+                digest = digest_mail(delivery, person.timezone if person else None)
+            reply_to: Address | None = None
+            attached: list[Attachment] = []
+            if digest is not None:  # the templates are about one event
+                subject, body = digest
+            else:
+                body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
+                subject = self._subject.render(view)
+                attached = [each.attachment(view) for each in self._attached]
+                reply_to = self._reply_address(view) if self._reply_to else None
             return Mail(
                 key=key,
                 sender=sender,
                 to=to,
                 cc=cc,
                 bcc=bcc,
-                reply_to=self._reply_address(view) if has_reply_address else None,
+                reply_to=reply_to,
                 subject=mail.subject_line(subject) or NO_SUBJECT,
                 text=body.text,
                 html=body.html,
                 attachments=(*body.attachments, *attached),
                 separate=self._separate,
             )
-
-    def _content(
-        self, delivery: Delivery, event: Event, view: JsonObject, person: "Person | None"
-    ) -> tuple[bool, str, MailBody]:
-        """Return whether the mail is a digest, its subject and its body. Templates are about one event."""
-        if delivery.merged:
-            # Imported here, because few mails are digests.
-            from functions.notify.destinations.email.digest_mail import digest_mail
-
-            if digest := digest_mail(delivery, person.timezone if person else None):
-                return True, *digest
-        body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
-        return False, self._subject.render(view), body
 
     def _recipients(self, view: JsonObject, person: "Person | None" = None) -> Recipients:
         to = (mail.parse_address(person.email),) if person and person.email else self._addresses(self._to, view)

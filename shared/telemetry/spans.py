@@ -146,11 +146,11 @@ def ids_of_line(line: JsonObject) -> tuple[str, str] | None:
 
 
 def ids_of(traceparent: str | None) -> tuple[str, str] | None:
-    """Return the trace and span ids of a `traceparent`; None if it is none."""
+    """Return the trace and span ids of a `traceparent`; None if it is none. Ids of zeros alone are not valid."""
     if not traceparent or not TRACEPARENT.fullmatch(traceparent):
         return None
     _, trace_id, span_id, _ = traceparent.split("-")
-    return trace_id, span_id
+    return (trace_id, span_id) if trace_id.strip("0") and span_id.strip("0") else None
 
 
 def received_at(event: Event, now: float) -> float:

@@ -76,6 +76,21 @@ def test_an_id_that_is_no_trace_s_makes_one(event_id: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "traceparent",
+    [
+        None,
+        "",
+        "00-abc",
+        f"00-{'0' * 32}-{'1' * 16}-01",
+        f"00-{'1' * 32}-{'0' * 16}-01",
+        f"00-{'A' * 32}-{'1' * 16}-01",
+    ],
+)
+def test_a_sender_s_malformed_trace_is_no_link(traceparent: str | None) -> None:
+    assert spans.ids_of(traceparent) is None
+
+
+@pytest.mark.parametrize(
     ("age_seconds", "parent", "place"),
     [
         (10, None, Place(*OWN)),

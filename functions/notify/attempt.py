@@ -135,10 +135,6 @@ async def _attempt_unless_waiting(
     try:
         if result := await _result_without_attempt(notifier, work, target, no_place):
             return result
-        if not await notifier.gate.give_way(work.delivery.id):
-            at = notifier.clock.now() + spread(COMPUTING_WAIT_SECONDS, row.key, work.attempt_number)
-            reason = "its templates may take long to compute, and those of other deliveries are computed first"
-            return await let_wait(notifier, work, configured, at, reason)
         started_at = notifier.clock.now()
         begun: ledger.Claimed | None = work.claim
         if row.state == ledger_rules.CLAIMED:
@@ -214,6 +210,9 @@ async def _result_without_attempt(
     wait = await notifier.breakers.enter(configured, work.delivery, state) or no_place
     if wait is None and notifier.caps is not None:
         wait = await notifier.caps.enter(configured, work.delivery, row.slot_at)
+    if wait is None and not await notifier.gate.give_way(work.delivery.id):
+        at = notifier.clock.now() + spread(COMPUTING_WAIT_SECONDS, row.key, work.attempt_number)
+        wait = Wait(at, "its templates may take long to compute, and those of other deliveries are computed first")
     if wait is None:
         return None
     if wait.gathers:

@@ -5,6 +5,7 @@ The mode without a file has a configuration of the same form, made from the envi
 
 import datetime
 import json
+import math
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,9 +62,9 @@ Lines: TypeAlias = dict[DocumentPath, int]
 class ConfigFile:
     """A configuration as it is written. `file` is its name in messages; names of files in it are relative to `folder`.
 
-    `repeated` are faults of duplicate keys, for which `document` has the last value. `not_texts` are the truth values,
-    numbers and nulls, as they are written without quotes. In `cut_lines`, a value ends before a comment that begins
-    with a template.
+    `repeated` are faults of duplicate keys, for which `document` has the last value, and of numbers that JSON does not
+    have. `not_texts` are the truth values, numbers and nulls, as they are written without quotes. In `cut_lines`, a
+    value ends before a comment that begins with a template.
     """
 
     file: str
@@ -174,9 +175,16 @@ def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
 def _walk(node: yaml.Node, path: DocumentPath, lines: Lines, not_texts: dict[DocumentPath, str]) -> Iterator[Fault]:
     """Record the line of each value in `lines`, and in `not_texts` how each is written that YAML does not read as text.
 
-    Yield a fault for each duplicate key. YAML would keep the last.
+    Yield a fault for each duplicate key, of which YAML would keep the last, and for each number that is not in JSON.
     """
     lines.setdefault(path, node.start_mark.line + 1)
+    if (
+        isinstance(node, yaml.ScalarNode)
+        and node.tag == _FLOAT
+        and not math.isfinite(_NUMBERS.construct_yaml_float(node))
+    ):
+        rule = f"must be a finite number; got {node.value}. Put it in quotes if it is text"
+        yield Fault(node.start_mark.line + 1, ".".join(map(str, path)), rule)
     if isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _TAGS:
         not_texts[path] = node.value
     if isinstance(node, yaml.SequenceNode):
@@ -214,6 +222,8 @@ def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
 
 _CUT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
 """The rest of a line as in `Order #{{ data.number }}`. A comment with other words before the braces is intended."""
+_FLOAT: Final = "tag:yaml.org,2002:float"
+_NUMBERS: Final = SafeConstructor()
 _TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
 _AS_IT_LOOKS: Final = re.compile(
     r"true|false|null|~||[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?"

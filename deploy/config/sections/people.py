@@ -114,7 +114,7 @@ def providers_by_source(file: ConfigFile) -> dict[str, str]:
 def _shared_name_faults(people_list: PeopleList, providers: Mapping[str, str]) -> Iterator[Fault]:
     """Yield a fault for each name that two people have, at the line of the second."""
     entries_with_lines = zip(people_list.entries, people_list.lines, strict=True)
-    lines_by_name = {str(entry[NAME]): line for entry, line in entries_with_lines}
+    lines_by_name = {str(entry.get(NAME)): line for entry, line in entries_with_lines}
     shared_names = people_rules.Directory(people_list.people, providers).shared
     for (scope, name), (first, second) in shared_names.items():
         where = "" if scope == people_rules.EVERYWHERE else f" for {scope}"

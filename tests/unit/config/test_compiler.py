@@ -207,6 +207,24 @@ def test_a_wait_whose_end_is_no_date_is_a_fault(wait: str) -> None:
     )
 
 
+@pytest.mark.parametrize("number", [".inf", "-.INF", ".nan", "1.0e+999"])
+@pytest.mark.parametrize(
+    ("case", "where"),
+    [
+        ("input: {source: form, event: {type: NUMBER}}, expect: []", "tests.0.input.event.type"),
+        ("input: {source: form, body: {a: [NUMBER]}}, expect: []", "tests.0.input.body.a.0"),
+        (
+            "input: {source: form, body: {}}, expect: [{to: people, request: {body: NUMBER}}]",
+            "tests.0.expect.0.request.body",
+        ),
+    ],
+)
+def test_a_number_that_json_does_not_have_is_a_fault(case: str, where: str, number: str) -> None:
+    text = f"{WHOLE}tests:\n  - {{name: one, {case.replace('NUMBER', number)}}}\n"
+    rule = f"hookchain.yaml:19: {where}: must be a finite number; got {number}. Put it in quotes if it is text"
+    assert rule in faults_of_text(text).splitlines()
+
+
 @pytest.mark.parametrize("text", ["sources: &a {form: *a}", "&a {sources: {form: {<<: *a}}}"])
 def test_an_alias_that_stands_for_what_it_is_in_is_a_fault(text: str) -> None:
     assert faults_of_text(text) == "hookchain.yaml:1: not YAML: an alias stands for what it is in"

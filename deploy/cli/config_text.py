@@ -1,14 +1,19 @@
 """Lint or test a configuration text that nobody has read: an assistant wrote it, or somebody who talked to one.
 
-It is checked in a process of its own, which has no secrets, can write no file, and ends after MAX_SECONDS.
+It is checked in a process of its own, which has no secrets, can write no file, and ends after MAX_SECONDS. Of what it
+prints, at most MAX_OUTPUT_BYTES are read.
 """
 
 import contextlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PosixPath
 from typing import ClassVar, Final
@@ -17,6 +22,7 @@ from deploy.cli import lint, test
 from deploy.config import compiler, config_file, warnings
 from deploy.config.checkout import ROOT
 from deploy.config.sections.own_files import KINDS_SECTION, STEPS_SECTION
+from deploy.config.sections.subscribers import SUFFIXES
 from deploy.explain.config_tests import event_type_findings, run_config_tests
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import print_json
@@ -30,9 +36,26 @@ LIMITS: Final = {
     resource.RLIMIT_AS: MAX_MEMORY_BYTES,
 }
 """The limits of the process: bytes of a file that it writes, seconds of computing, and bytes of memory."""
+MAX_OUTPUT_BYTES: Final = 1_000_000
+"""More than a result may have: see shared/mcp.py."""
+MAX_ENTRIES: Final = 200
+"""The faults, warnings or tests that are returned."""
 NAME: Final = "the text"
 """The name of the configuration in messages."""
 NOTHING: Final = Path(os.devnull)
+ENDINGS: Final = frozenset(
+    {
+        *(".json", ".yaml", ".yml", ".xml", ".csv", ".tsv", ".form", ".plist", ".eml", ".ics", ".bin"),
+        *(".txt", ".md", ".html", ".htm", ".j2", ".jinja", ".tex"),
+        *(".svg", ".png", ".jpg", ".jpeg", ".gif", ".pdf", ".zip", ".gz", ".xlsx", ".docx"),
+    }
+)
+"""The endings of files that hold data, templates and attachments. Programs and keys have others, or none."""
+_SECRET: Final = re.compile(
+    rb"PRIVATE KEY-----|\"private_key\"|^[ \t]*(?:export[ \t]+)?[A-Z][A-Z0-9_]+[ \t]*=[ \t]*[^\s=]", re.MULTILINE
+)
+"""A private key, or a line of an env file."""
+_READ_BYTES: Final = 4_000_000
 
 
 class NotAllowed(Exception):
@@ -41,7 +64,8 @@ class NotAllowed(Exception):
 
 class FencedFolder(PosixPath):
     """The configuration's folder. A file that the configuration names is always opened as `folder / name`, which raises
-    NotAllowed for a file outside of `fence`, also by a link, for a hidden file, and for one in `excluded`."""
+    NotAllowed for a file outside of `fence`, also by a link, for a hidden file, for one in `excluded`, for one without
+    one of the ENDINGS, and for one that looks like secrets."""
 
     fence: ClassVar[Path]
     excluded: ClassVar[tuple[Path, ...]] = ()
@@ -51,10 +75,13 @@ class FencedFolder(PosixPath):
         if "\0" in str(path):  # there is no file of such a name
             return path
         self._verify(path, str(name))
-        if path.is_dir():
-            for entry in path.iterdir():
-                if entry.suffix:  # only such files are read of a folder
-                    self._verify(entry, str(name))
+        with contextlib.suppress(OSError):  # the name is too long, for example: there is no such file
+            if path.is_dir():
+                for entry in path.iterdir():
+                    if entry.suffix in SUFFIXES:  # only such files are read of a folder
+                        self._verify(entry, str(name))
+            elif path.exists():
+                _verify_content(Path(os.path.realpath(path)), str(name))
         return path
 
     def _verify(self, path: "str | os.PathLike[str]", name: str) -> None:
@@ -64,6 +91,20 @@ class FencedFolder(PosixPath):
         is_hidden = any(part.startswith(".") for part in real.relative_to(self.fence).parts)
         if is_hidden or any(real.is_relative_to(each) for each in self.excluded):
             raise NotAllowed(f"{name!r} is not allowed: it may hold secrets or events")
+
+
+def _verify_content(path: Path, name: str) -> None:
+    """Raise NotAllowed for a program, and for what looks like secrets. Raises OSError."""
+    if path.suffix.lower() not in ENDINGS:
+        raise NotAllowed(
+            f"{name!r} is not allowed: a text can name data and templates only ({' '.join(sorted(ENDINGS))})"
+        )
+    if not path.is_file():
+        raise NotAllowed(f"{name!r} is not allowed: it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(_READ_BYTES)
+    if _SECRET.search(content):
+        raise NotAllowed(f"{name!r} is not allowed: it looks like an env file or a private key")
 
 
 def check_text(
@@ -76,18 +117,39 @@ def check_text(
     line = [sys.executable, "-m", __spec__.name, action, *(str(each.absolute()) for each in (folder, *excluded))]
     kept = {name: environ[name] for name in ("EMAIL_FROM", "PATH") if name in environ}
     alone = {**kept, "SECRETS_DIR": os.devnull, "HOOKCHAIN_ENV_FILE": os.devnull, "PYTHONPATH": str(ROOT)}
-    try:
-        done = subprocess.run(
-            line, input=text.encode("utf-8", "replace"), capture_output=True, env=alone, cwd=ROOT, timeout=MAX_SECONDS
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CommandError(f"the check took longer than {MAX_SECONDS} seconds") from error
-    if done.returncode:
-        raise CommandError("the text cannot be checked: it takes too much memory, or uncovers a fault of Hookchain")
-    document = mapping_at(json.loads(done.stdout))
+    document = mapping_at(json.loads(_output(line, text, alone)))
     if isinstance(rule := document.get("not_allowed"), str):
         raise CommandError(f"{rule}. Nothing was checked.")
     return document
+
+
+def _output(line: Sequence[str], text: str, environ: Mapping[str, str]) -> bytes:
+    """Run the process with the text as its input, and return what it prints. Raises CommandError."""
+    began_at = time.monotonic()
+    with tempfile.TemporaryFile() as source:
+        source.write(text.encode("utf-8", "replace"))
+        source.seek(0)
+        process = subprocess.Popen(
+            line, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ, cwd=ROOT
+        )
+    assert process.stdout is not None
+    stop = threading.Timer(MAX_SECONDS, process.kill)
+    stop.start()
+    with process:
+        try:
+            output = process.stdout.read(MAX_OUTPUT_BYTES + 1)
+            if len(output) > MAX_OUTPUT_BYTES:
+                process.kill()
+            process.wait()
+        finally:
+            stop.cancel()
+    if len(output) > MAX_OUTPUT_BYTES:
+        raise CommandError(f"the result has more than {MAX_OUTPUT_BYTES:,} bytes. Use a smaller text")
+    if process.returncode and time.monotonic() - began_at >= MAX_SECONDS:
+        raise CommandError(f"the check took longer than {MAX_SECONDS} seconds")
+    if process.returncode:
+        raise CommandError("the text cannot be checked: it takes too much memory, or uncovers a fault of Hookchain")
+    return output
 
 
 def _lint(file: config_file.ConfigFile) -> JsonObject:
@@ -135,7 +197,18 @@ def main(action: str, folder: str, *excluded: str) -> None:
         document = checked(action, sys.stdin.read(), Path(folder), [Path(each) for each in excluded])
     except NotAllowed as rule:
         document = {"not_allowed": str(rule)}
-    print_json(document)
+    print_json(_shortened(document))
+
+
+def _shortened(document: JsonObject) -> JsonObject:
+    """Return the document with at most MAX_ENTRIES in each list, and with how many are left out."""
+    short: JsonObject = {
+        name: value[:MAX_ENTRIES] if isinstance(value, list) else value for name, value in document.items()
+    }
+    left_out = sum(
+        len(value) - MAX_ENTRIES for value in document.values() if isinstance(value, list) and len(value) > MAX_ENTRIES
+    )
+    return {**short, "left_out": left_out} if left_out else short
 
 
 if __name__ == "__main__":

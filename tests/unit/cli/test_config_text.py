@@ -54,13 +54,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "links").mkdir(parents=True)
     (folder / "state").mkdir()
     outside = tmp_path / "outside.json"
-    forbidden = [outside, folder / ".hidden.json", folder / "prod.env", folder / "state" / "x.json"]
+    forbidden = [
+        outside,
+        *(folder / name for name in (".hidden.json", "prod.env", "state/x.json", "tool.py", "id_rsa")),
+    ]
     for path in (*forbidden, folder / "types.json"):
         path.write_text("{}", encoding="utf-8")
     (folder / "link.json").symlink_to(outside)
     (folder / "up").symlink_to(tmp_path)
     (folder / "links" / "link.json").symlink_to(outside)
     (folder / "dotted.json").symlink_to(folder / ".hidden.json")
+    (folder / "python.txt").symlink_to(folder / "tool.py")
     opened = Path.open
 
     def watched(path: Path, *arguments: object, **options: object) -> object:
@@ -78,13 +82,35 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     [
         *("/etc/passwd", "../outside.json", "link.json", "up/outside.json", "links/../../outside.json"),
         *("links/../link.json", ".hidden.json", "./.hidden.json", "dotted.json", "prod.env", "state/x.json"),
-        "../configuration/prod.env",
+        *("../configuration/prod.env", "tool.py", "id_rsa", "python.txt"),
     ],
 )  # fmt: skip
 def test_a_file_outside_and_one_with_secrets_is_not_opened(place: str, name: str, folder: Path) -> None:
     action = "test" if place == "test" else "lint"
     with pytest.raises(NotAllowed, match="is not allowed"):
         checked(action, naming(place, name), folder, [folder / "prod.env", folder / "state"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "# settings\nexport SHOP_KEY=abc\n",
+        "UNUSED_SECRET = 'abc'",
+        "-----BEGIN RSA PRIVATE KEY-----\nabc",
+        '{"type": "service_account", "private_key": "abc"}',
+    ],
+)
+@pytest.mark.parametrize("place", PLACES)
+def test_a_file_that_looks_like_secrets_is_rejected(place: str, content: str, folder: Path) -> None:
+    (folder / "notes.txt").write_text(content, encoding="utf-8")
+    with pytest.raises(NotAllowed, match="it looks like an env file or a private key"):
+        checked("lint", naming(place, "notes.txt"), folder)
+
+
+@pytest.mark.parametrize("content", ["Total = 5\nA: 1", "id,KEY\n1,2", "AccountSid=1&Body=x", "aGk=\nQUJD=\n"])
+def test_a_file_with_data_is_read(content: str, folder: Path) -> None:
+    (folder / "notes.txt").write_text(content, encoding="utf-8")
+    assert checked("lint", naming("test", "notes.txt"), folder)["faults"] == []
 
 
 @pytest.mark.parametrize("place", ["event types", "event types in several"])
@@ -105,6 +131,7 @@ def test_a_file_in_the_folder_is_read_as_in_a_file(place: str, folder: Path) -> 
     assert document["file"] == NAME
     assert rule not in json.dumps(document)
     assert rule in json.dumps(checked("lint", naming(place, "gone.json"), folder))
+    assert rule in json.dumps(checked("lint", naming(place, "a" * 300), folder))
     assert checked("lint", naming(place, "a\0b"), folder)["faults"]
 
 
@@ -177,3 +204,21 @@ def test_a_text_that_takes_all_time_or_memory_ends_and_is_answered(
         assert "longer than" in str(error) or "too much memory" in str(error)
     else:
         assert document["tests"] or document["faults"]
+
+
+LISTED_OFTEN: Final = """
+sources: {web: {auth: none}}
+routes: [{name: all, to: people}]
+destinations: {people: {webhook: {url: "https://list.example/in"}}}
+tests:
+  - {name: one, input: {source: web, body: {}}, expect: [{to: people, request: {holds: [&a "%s", %s]}}]}
+"""
+
+
+def test_of_a_long_result_only_a_part_is_read(folder: Path) -> None:
+    faults = check_text("lint", "routes: [" + "{}, " * 1_000 + "]", folder, [], {})
+    assert len(as_objects(faults["faults"])) == config_text.MAX_ENTRIES
+    assert int(str(faults["left_out"])) >= 800
+    text = LISTED_OFTEN % ("%41" * 3_000, ", ".join(["*a"] * 500))
+    with pytest.raises(CommandError, match="more than 1,000,000 bytes"):
+        check_text("test", text, folder, [], {})

@@ -42,8 +42,12 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 _NOT_CACHED: Final[JsonObject] = {"ttlMs": 0, "cacheScope": "private"}
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NOT_ASCII: Final = re.compile(r"[^ -~]")
-_INVISIBLE: Final = re.compile("[\u034f\u115f\u1160\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-"""Characters that Python calls printable, although a font shows nothing: variation selectors and fillers."""
+_INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U00013441\U00013442\U00016fe4\U0001d159\U000e0100-\U000e01ef]"
+)
+"""Characters that Python calls printable, although a font shows nothing: the rest of Unicode's property
+Default_Ignorable_Code_Point (variation selectors, fillers, inherent vowels), and letters and symbols that are blank."""
 
 
 class ToolFault(Exception):

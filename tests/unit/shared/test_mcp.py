@@ -237,6 +237,11 @@ def test_an_id_is_echoed_with_its_type(request_id: Json) -> None:
         ("a\u200bb\u202e\x1b[2J", "a\\u200bb\\u202e\\u001b[2J"),
         ("\U000e0049\U000e0047", "\\udb40\\udc49\\udb40\\udc47"),
         ("x\ufe00\U000e0110", "x\\ufe00\\udb40\\udd10"),
+        ("\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f", "\\u17b4\\u17b5\\u180b\\u180c\\u180d\\u180e\\u180f"),
+        ("\u2800\u3164\u115f\u1160\uffa0\u034f", "\\u2800\\u3164\\u115f\\u1160\\uffa0\\u034f"),
+        ("\U00013441\U00016fe4\U0001d159", "\\ud80d\\udc41\\ud81b\\udfe4\\ud834\\udd59"),
+        ("\u00ad\u061c\u2060\u2065\ufeff\ufff0", "\\u00ad\\u061c\\u2060\\u2065\\ufeff\\ufff0"),
+        ("ខ្មែរ ᠮᠣᠩᠭᠣᠯ ⠓⠊", "ខ្មែរ ᠮᠣᠩᠭᠣᠯ ⠓⠊"),
         ("\ud800", "\\ud800"),
     ],
 )

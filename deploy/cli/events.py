@@ -211,8 +211,11 @@ def replay_events(context: records.Context) -> int:
         print("no event matches", file=sys.stderr)
     if options.yes:
         replay_id = secrets.token_hex(8)
+        published: set[str] = set()
         if replayable:
-            asyncio.run(publish_events(context, replayable, replay_id))
+            asyncio.run(publish_events(context, replayable, replay_id, published))
+        left_out += [event.id for event in replayable if event.id not in published]
+        replayable = [event for event in replayable if event.id in published]
         _print_replay(context, replayable, left_out, replay_id)
     else:
         _print_dry_run(context, replayable, left_out)
@@ -239,12 +242,17 @@ def require_destination(state: State, only: str | None) -> None:
         raise UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
 
 
-async def publish_events(context: records.Context, events: Sequence[EventSummary], replay_id: str) -> None:
+async def publish_events(
+    context: records.Context, events: Sequence[EventSummary], replay_id: str, published: set[str]
+) -> None:
+    """Publish the events whose documents are still stored, and add the id of each to `published`."""
+
     async def send(bus: ports.Bus, batch: Sequence[EventSummary]) -> None:
-        found = (context.state.reader.stored_document(event.id) for event in batch)
-        texts = [text for text in found if text is not None]
-        await replay.restart_blob_expiry(map(str.encode, texts), blobs)
-        await bus.publish(ports.EVENTS, [_message(context.options, text, replay_id) for text in texts])
+        found = {event.id: context.state.reader.stored_document(event.id) for event in batch}
+        texts = {event_id: text for event_id, text in found.items() if text is not None}
+        await replay.restart_blob_expiry(map(str.encode, texts.values()), blobs)
+        await bus.publish(ports.EVENTS, [_message(context.options, text, replay_id) for text in texts.values()])
+        published.update(texts)
 
     async with context.state.blobs() as blobs:
         await records.publish_at_rate(context, events, send)

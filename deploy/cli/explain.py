@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import USAGE, number_option, parser, run_command, time_option
@@ -88,12 +89,15 @@ def _run(options: argparse.Namespace) -> int:
 
 def explained(options: argparse.Namespace) -> Report:
     """Raises ValueError, OSError, and the faults of a configuration."""
-    return explained_request(request_from_options(options), options, configured(options))
+    return explained_request(request_from_options(options), options, configured(options), state_folder())
 
 
-def explained_request(request: Request, options: argparse.Namespace, found: Configured) -> Report:
+def explained_request(request: Request, options: argparse.Namespace, found: Configured, state: Path | None) -> Report:
     """Return the report on a request by the configuration `found`. The options that are read are `unsigned`, `now` and
-    `env_file`."""
+    `env_file`.
+
+    The folder `state` has the events, pauses and tenants of this machine. None: nothing is known of these.
+    """
     now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
     if options.unsigned:
@@ -108,9 +112,9 @@ def explained_request(request: Request, options: argparse.Namespace, found: Conf
             # A signature can be wrong for other reasons too.
             kept = report.advice if report.code == "signature_mismatch" else ()
             report = replace(report, advice=(*kept, *secret_advice))
-    seen = KnownOwners(state_folder() / "owners.db")
-    states = asyncio.run(_states(found.slices["notify"])) if report.events else {}
-    situation = Situation(now, states, _local_endpoints())
+    seen = None if state is None else KnownOwners(state / "owners.db")
+    states = asyncio.run(_states(state, found.slices["notify"])) if state is not None and report.events else {}
+    situation = Situation(now, states, None if state is None else _local_endpoints(state))
     later = tuple(
         stage
         for event in report.events
@@ -132,9 +136,8 @@ def _secret_causes(options: argparse.Namespace, found: Configured, source: str) 
     return tuple(causes[name] for name in names if name in causes)
 
 
-async def _states(notify: JsonObject) -> dict[str, DestinationState]:
+async def _states(folder: Path, notify: JsonObject) -> dict[str, DestinationState]:
     """Return the states of the destinations on this machine; none if the state folder has no ledger to read."""
-    folder = state_folder()
     if not (folder / LEDGER_FILE).is_file():
         return {}
     try:
@@ -144,9 +147,8 @@ async def _states(notify: JsonObject) -> dict[str, DestinationState]:
         return {}
 
 
-def _local_endpoints() -> ReadEndpoints | None:
+def _local_endpoints(folder: Path) -> ReadEndpoints | None:
     """Return what reads the endpoints of a tenant on this machine; None if no tenants are kept."""
-    folder = state_folder()
     if not (folder / DOCUMENTS_FILE).is_file() and running_aws(folder) is None:
         return None
 

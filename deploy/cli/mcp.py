@@ -19,7 +19,8 @@ from deploy.platforms.choice import add_platform, add_state, verify_platform
 from shared import mcp
 from shared.jsontext import JsonObject
 
-MAX_MESSAGE_BYTES: Final = 1_000_000
+MAX_MESSAGE_BYTES: Final = 4_000_000
+"""More than the longest text that a tool takes, with each character escaped as JSON may escape it: 12 bytes each."""
 DETAILS: Final = """\
 An assistant's program starts this command, so you enter the command in the settings of that program; see
 deploy/README.md#tools-for-an-assistant. The tools read events, deliveries, destinations, sources, dead letters and

@@ -5,6 +5,7 @@ A test's input goes to receive without authentication; its steps get answers fro
 
 import hashlib
 import json
+import os
 import secrets
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -103,10 +104,21 @@ def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) ->
     return Services(local_secrets(environ), lambda: fetching or fetch(keeps=False), FirstOwners(), None)
 
 
+NO_SECRETS: Final = {"SECRETS_DIR": os.devnull}
+"""An environment in which no secret is read."""
+
+
 def local_secrets(environ: Mapping[str, str], clock: ports.Clock | None = None) -> SecretStore:
     """Return the secrets as `hookchain dev` reads them: from a mounted file, else from the environment or .env."""
     folder = Path(environ.get("SECRETS_DIR") or "/secrets")
-    return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())
+    readers = (_unread_secret,) if environ == NO_SECRETS else (from_folder(folder), from_environment(environ))
+    return SecretStore(readers, clock or SystemClock())
+
+
+def _unread_secret(name: str) -> str | None:
+    """Raises Temporary."""
+    rule = f"this needs the secret {name!r}, which is not read here. `hookchain explain` reads it"
+    raise errors.Temporary("secret_unavailable", rule)
 
 
 AT: Final = 1_767_225_600.0

@@ -11,9 +11,12 @@ from typing import Final
 import pytest
 
 from deploy.cli.mcp import INSTRUCTIONS, MAX_MESSAGE_BYTES, serve
-from deploy.cli.mcp_tools import MAX_BODY_BYTES, PLAN_SECONDS, Session, tools_of
+from deploy.cli.mcp_tools import MAX_BODY_BYTES, MAX_TEXT_CHARACTERS, PLAN_SECONDS, Session, tools_of
+from deploy.cli.pause import act_on_destination, pause_destination
 from deploy.config.compiler import compile_file
+from deploy.history.local_journal import erase_events
 from deploy.platforms.choice import TARGET_OPTIONS
+from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.event import Event
 from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject
@@ -213,6 +216,33 @@ def test_an_explanation_shows_the_deliveries_or_the_rejection(assistant: Assista
     )
 
 
+def test_an_explanation_has_the_pauses_of_the_state_folder_of_the_server(
+    assistant: Assistant, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def notify_checks() -> str:
+        report = assistant("explain_request", source="shop", body='{"event": "signup.created"}')
+        return json.dumps([each for each in as_objects(report["checks"]) if each["stage"] == "notify"])
+
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "another"))
+    assert "paused" not in notify_checks()
+    pause = {"destination": "list", "seconds": None}
+    act_on_destination(argparse.Namespace(**{**vars(assistant.session.options), **pause}), pause_destination)
+    assert "paused" in notify_checks()
+    assistant.session.options.platform = "gcp"  # what is paused there is not known here
+    assert "paused" not in notify_checks()
+
+
+def test_an_explanation_says_that_a_secret_is_not_read_and_not_that_it_is_missing(
+    assistant: Assistant, tmp_path: Path
+) -> None:
+    step = "steps: [{digest: {algorithm: sha256, of: data.id, into: data.hash, secret: shop-key}}]"
+    text = CONFIG.replace("steps: [{set: {data.team: sales}}]", step)
+    (config_folder(tmp_path) / "hookchain.yaml").write_text(text, encoding="utf-8")
+    shown = assistant.text("explain_request", source="shop", body='{"event": "signup.created", "id": "1"}')
+    assert "needs the secret 'shop-key', which is not read here" in shown
+    assert "does not exist" not in shown
+
+
 def test_an_explanation_is_no_way_to_have_a_text_signed(assistant: Assistant, kept: Kept, command: Command) -> None:
     """Zoom's handshake is answered with a signature of a text that the sender chooses."""
     body = json.dumps({"event": "endpoint.url_validation", "payload": {"plainToken": "v0:1790000000:forged"}})
@@ -345,6 +375,35 @@ def test_a_replay_is_planned_and_run_once(writer: Assistant, kept: Kept, bus: Fa
     assert len(bus.sent) == 1
 
 
+def test_a_replay_counts_what_it_sends_and_names_the_rest(
+    writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
+) -> None:
+    kept.event("e1e1e1e1")
+    kept.event("e2e2e2e2")
+    plans = [writer("plan_replay", source="web")["plan"], writer("plan_replay", event="e1e1e1e1")["plan"]]
+    connection = open_journal(tmp_path / FILE_NAME)
+    erase_events(connection, ["e1e1e1e1"], NOW)
+    connection.close()
+    first, second = (writer("run_replay", plan=plan) for plan in plans)
+    assert [message.attributes["ce-id"] for _, message in bus.sent] == ["e2e2e2e2"]
+    assert (first["count"], first["not_sent"]) == (1, ["e1e1e1e1"])
+    assert (second["count"], second["not_sent"]) == (0, ["e1e1e1e1"])
+    assert "removed after the plan" in str(second["why"])
+    assert [count for _, count, _ in audit_of(tmp_path)] == [1, 0]
+
+
+def test_a_replay_for_a_destination_that_is_gone_sends_nothing(
+    writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
+) -> None:
+    kept.event("e1e1e1e1")
+    plan = writer("plan_replay", event="e1e1e1e1", only="list")["plan"]
+    notify = tmp_path / "slices" / "notify.json"
+    notify.write_text(notify.read_text().replace('"list"', '"crm"'), encoding="utf-8")
+    assert "there is no destination 'list'" in writer.fault("run_replay", plan=plan)
+    assert bus.sent == []
+    assert [(count, outcome) for _, count, outcome in audit_of(tmp_path)] == [(0, "failed")]
+
+
 def test_a_plan_expires_after_fifteen_minutes(
     writer: Assistant, kept: Kept, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,3 +486,11 @@ def test_one_message_a_line_is_answered_until_the_input_ends(assistant: Assistan
     serve(assistant.server, io.BytesIO(ping + b"\n" + long + b'{"method":"x"}\n' + b"{\n" + ping.strip()), replies)
     answers = [json.loads(line) for line in replies.getvalue().splitlines()]
     assert [each.get("result", each.get("error", {}).get("code")) for each in answers] == [{}, -32600, -32700, {}]
+
+
+def test_the_longest_text_fits_into_a_message_however_it_is_escaped(assistant: Assistant, tmp_path: Path) -> None:
+    call = {"name": "search_events", "arguments": {"text": "\U0001f642" * MAX_TEXT_CHARACTERS}}
+    message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
+    replies = io.BytesIO()
+    serve(assistant.server, io.BytesIO(message), replies)
+    assert json.loads(replies.getvalue())["id"] == 1

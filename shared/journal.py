@@ -13,7 +13,7 @@ KEPT: Final = "kept"
 MAX_LISTED_ROUTES: Final = 20
 """The journal lists the decisions of this many routes about an event, and counts the others."""
 MAX_KEPT_SPANS: Final = 64
-"""Of an event, the oldest: about 8 KB."""
+"""Of an event, about 8 KB: those that ended first, and the last one, which the steps are in."""
 
 
 @dataclass(slots=True)
@@ -155,7 +155,7 @@ def route_documents(routes: Sequence[RouteDecision], others: int = 0, spans: Seq
     ]
     rest: dict[str, Json] = {"others": others} if others else {}
     if spans:
-        rest["spans"] = [*spans[:MAX_KEPT_SPANS]]
+        rest["spans"] = [*spans[: MAX_KEPT_SPANS - 1], spans[-1]] if len(spans) > MAX_KEPT_SPANS else [*spans]
     return [*documents, rest] if rest else documents
 
 

@@ -107,18 +107,18 @@ def _functions_bars(record: EventRecord) -> list[Bar]:
 
 
 def _kept_bars(spans: Sequence[JsonObject]) -> list[Bar]:
-    """Return a bar for each span, those in a span after it."""
-    depths: dict[str, int] = {}
+    """Return a bar for each span, oldest first, and those in a span after it."""
+    parents = {str(span["id"]): str(span["parent"]) for span in spans}
     bars: list[Bar] = []
-    for span in sorted(spans, key=lambda each: float(str(each["at"]))):
-        depth = depths.get(str(span["parent"]), -1) + 1
-        depths[str(span["id"])] = depth
+    for span in spans:
+        depth, parent = 0, str(span["parent"])
+        while parent in parents and depth < len(parents):
+            depth, parent = depth + 1, parents[parent]
         started_at = float(str(span["at"]))
         ended_at = started_at + max(0.0, float(str(span["ms"]))) / 1000
-        bars.append(
-            Bar(str(span["name"]), str(span["service"]), depth, started_at, ended_at, str(span.get("code") or ""))
-        )
-    return bars
+        code = str(span.get("code") or "")
+        bars.append(Bar(str(span["name"]), str(span["service"]), depth, started_at, ended_at, code))
+    return sorted(bars, key=lambda bar: (bar.started_at, bar.depth))
 
 
 def _attempt_bar(attempt: AttemptEntry) -> Bar:

@@ -230,12 +230,13 @@ def publishing_attributes(system: str, topic: str, count: int) -> dict[str, Valu
 
 
 def kept_document(span: Span) -> JsonObject:
-    """Return what the journal keeps of a span."""
+    """Return what the journal keeps of a span. A step has its route and its number, which tell it from its like."""
+    step = span.attributes.get(STEP)
     milliseconds = round((span.ended_at - span.started_at) * 1_000, 3)
     code = {"code": span.error} if span.error else {}
     return {
         "service": span.service,
-        "name": span.name,
+        "name": f"{span.attributes[ROUTE]}: {step}" if step else span.name,
         "id": span.span_id,
         "parent": span.place.parent_id,
         "at": span.started_at,

@@ -18,7 +18,7 @@ from shared.cloud.local.journal import LocalJournal
 from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
-from shared.journal import KEPT, AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
+from shared.journal import KEPT, MAX_KEPT_SPANS, AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
 from shared.jsontext import JsonObject, to_json
 from shared.ledger import Ledger
 from shared.retention import Retention
@@ -225,6 +225,14 @@ def test_the_spans_of_an_event_are_kept_and_those_of_a_run_of_one_route_are_adde
     record = kept.view.event("e1")
     assert record
     assert (record.spans, record.routes, record.other_routes) == (spans, (TELL, SPLIT), 7)
+
+
+def test_of_many_spans_the_first_are_kept_and_the_one_that_they_are_in(kept: Kept) -> None:
+    spans: tuple[JsonObject, ...] = tuple({"id": str(number)} for number in range(MAX_KEPT_SPANS + 20))
+    kept.record(EventEntry(kept.event("e1"), (TELL,), NOW, spans=spans))
+    record = kept.view.event("e1")
+    assert record
+    assert record.spans == (*spans[: MAX_KEPT_SPANS - 1], spans[-1])
 
 
 def test_routes_that_run_at_the_same_time_change_a_decision_each(kept: Kept) -> None:

@@ -170,9 +170,9 @@ SPAN_ROWS: tuple[tuple[str, str, str, str, float, float, str], ...] = (
     ("POST /shop", "receive", "a", "", 0, 4.2, ""),
     ("publish events", "receive", "b", "a", 1.9, 2.3, ""),
     ("process events", "transform", "c", "b", 9.5, 12.1, ""),
-    ("step 1 'drop'", "transform", "d", "c", 10.1, 0.08, ""),
-    ("step 2 'fetch' <b>", "transform", "e", "c", 10.2, 7.4, ""),
-    ("step 3 'add'", "transform", "f", "c", 17.7, 0.15, "step_failed"),
+    ("tell: step 1 'drop'", "transform", "d", "c", 10.1, 0.08, ""),
+    ("tell: step 2 'fetch' <b>", "transform", "e", "c", 10.2, 7.4, ""),
+    ("tell: step 3 'add'", "transform", "f", "c", 17.7, 0.15, "step_failed"),
 )
 SPANS: tuple[JsonObject, ...] = tuple(
     {"name": name, "service": service, "id": own, "parent": parent, "at": NOW + after / 1000, "ms": ms, "code": code}

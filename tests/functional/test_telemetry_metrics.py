@@ -53,7 +53,7 @@ def test_a_collector_gets_the_metrics_of_all_functions(tmp_path: Path, platform:
                 posted += 1
             shown = bars_of(stack, event_id)
         check(collector, posted)
-    assert {"POST /shop", "publish events", "process events", "step drop", "deliver crm"} <= shown
+    assert {"POST /shop", "publish events", "process events", "orders: step 1 'drop'", "deliver crm"} <= shown
 
 
 def bars_of(stack: Stack, event_id: str) -> set[str]:

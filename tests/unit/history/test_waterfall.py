@@ -66,6 +66,11 @@ def test_kept_spans_are_bars_in_the_spans_around_them() -> None:
     ]
 
 
+def test_of_spans_that_begin_together_the_outer_one_comes_first() -> None:
+    inner, outer = span("step", "transform", "d", "c", 10, 1), span("process events", "transform", "c", "b", 10, 5)
+    assert [bar[:2] for bar in bars_of(record(spans=(inner, outer)))] == [("process events", 0), ("step", 1)]
+
+
 def test_the_tries_of_a_route_that_waits_are_named_as_such() -> None:
     tried = attempt(1, 1, "retry_scheduled", 4)._replace(destination=ROUTE_ITSELF)
     assert bars_of(record(tried))[-1][0] == "route orders: try 4"

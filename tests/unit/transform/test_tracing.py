@@ -76,6 +76,8 @@ async def test_an_event_s_spans_and_its_lines_are_in_one_trace(
     assert bench.bench.bus.on(DELIVERIES)[0].attributes["traceparent"] == f"00-{EVENT_ID}-{published.span_id}-01"
     kept = bench.bench.journaled.spans
     assert [each["id"] for each in kept] == [each.span_id for each in bench.spans]
+    names = [str(each["name"]) for each in kept]
+    assert [name for name in names if "step" in name] == ["tell the list: step 1 'set'", "broken: step 1 'set'"]
     assert kept[-1] == {
         **{"service": "transform", "name": "process events", "id": process.span_id, "parent": process.place.parent_id},
         **{"at": NOW + 1, "ms": 0.0},

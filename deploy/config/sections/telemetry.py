@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, Field
 from pydantic.types import Discriminator, Tag
 
-from deploy.config.config_file import ConfigFile
+from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from shared.config import rules, values
 from shared.jsontext import JsonObject
 
@@ -59,10 +59,20 @@ TelemetrySection = Annotated[
 
 
 def with_telemetry(file: ConfigFile, environ: Mapping[str, str]) -> ConfigFile:
-    """Return the configuration with the section that OpenTelemetry's variables make, unless it has one."""
+    """Return the configuration with the section that OpenTelemetry's variables make, unless it has one.
+
+    Raises ConfigFaults for a variable that is not the URL of a collector.
+    """
     section = _section_of(environ)
     if section is None or not isinstance(file.document, dict) or SECTION in file.document:
         return file
+    try:
+        _base_url(str(section["otlp"]))
+    except ValueError as error:
+        is_for_traces = bool(environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+        name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" if is_for_traces else "OTEL_EXPORTER_OTLP_ENDPOINT"
+        rule = f"{error}; got {environ[name]!r}. Or set OTEL_SDK_DISABLED=true"
+        raise ConfigFaults(file.file, [Fault(0, name, rule)]) from error
     return replace(file, document={**file.document, SECTION: section})
 
 

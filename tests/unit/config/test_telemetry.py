@@ -106,7 +106,7 @@ def test_the_section_counts_before_the_variables(tmp_path: Path) -> None:
 
 
 def test_a_variable_that_is_no_url_is_a_fault_with_its_value(tmp_path: Path) -> None:
-    with pytest.raises(ConfigFaults, match="got 'collector:4317'"):
+    with pytest.raises(ConfigFaults, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: must be the URL .*; got 'collector:4317'"):
         sections(SOURCES, tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"})
 
 

@@ -320,6 +320,7 @@ def test_the_unit_has_the_stop_the_places_and_no_right_that_it_does_not_need() -
     assert f"TimeoutStopSec={serve.TIMEOUT_STOP_SECONDS}\n" in text
     assert "serve --config /etc/hookchain/hookchain.yaml --env-file /etc/hookchain/hookchain.env --state /var/" in text
     assert "CapabilityBoundingSet=\n" in text
+    assert "StartLimitIntervalSec=0\n" in text  # else it would stay down once a full disk has room again
     tls = unit("--listen", "[::]:443", "--tls-certificate", "pem", "--tls-key", "/key", "--state=/srv/state")
     more = f'--state /srv/state --tls-certificate {Path.cwd()}/pem --tls-key /key --listen "[::]:443"\n'
     assert more in tls

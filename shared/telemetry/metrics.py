@@ -92,27 +92,34 @@ class Metrics:
         now = self._now()
         self._taken, self._taken_levels, self._taken_since = self._counts, self._levels, self._since
         self._counts, self._levels, self._since = Counter(), {}, now
-        points: dict[str, list[Json]] = {}
-        for (name, attributes), value in (*self._taken.items(), *self._taken_levels.items()):
-            since = self._taken_since if TABLE[name].kind == "delta" else self._began_at
-            points.setdefault(name, []).append(_point(attributes, value, since, now))
-        metrics: list[Json] = [_metric(name, found) for name, found in points.items()]
-        return texts_json(
-            {
-                "resourceMetrics": [
-                    {
-                        "resource": {"attributes": attributes_json(self._resource)},
-                        "scopeMetrics": [{"scope": {"name": "hookchain"}, "metrics": metrics}],
-                        "schemaUrl": spans.SCHEMA_URL,
-                    }
-                ]
-            }
+        # Another process may run the next sweep, and what it finds must replace this.
+        of_deployment = {name: value for name, value in self._resource.items() if name != spans.SERVICE_INSTANCE_ID}
+        found = (
+            (self._resource, self._taken, self._taken_since),
+            (of_deployment, self._taken_levels, self._began_at),
         )
+        listed: list[Json] = [
+            {
+                "resource": {"attributes": attributes_json(resource)},
+                "scopeMetrics": [{"scope": {"name": "hookchain"}, "metrics": _metrics(values, since, now)}],
+                "schemaUrl": spans.SCHEMA_URL,
+            }
+            for resource, values, since in found
+            if values
+        ]
+        return texts_json({"resourceMetrics": listed})
 
     def put_back(self) -> None:
         self._counts.update(self._taken)
         self._levels = {**self._taken_levels, **self._levels}
         self._since = self._taken_since
+
+
+def _metrics(values: Mapping[Series, float], since: float, now: float) -> list[Json]:
+    points: dict[str, list[Json]] = {}
+    for (name, attributes), value in values.items():
+        points.setdefault(name, []).append(_point(attributes, value, since, now))
+    return [_metric(name, found) for name, found in points.items()]
 
 
 def _point(attributes: Iterable[tuple[str, str]], value: float, since: float, now: float) -> JsonObject:

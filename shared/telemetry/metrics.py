@@ -93,10 +93,12 @@ class Metrics:
         self._taken, self._taken_levels, self._taken_since = self._counts, self._levels, self._since
         self._counts, self._levels, self._since = Counter(), {}, now
         # Another process may run the next sweep, and what it finds must replace this.
-        of_deployment = {name: value for name, value in self._resource.items() if name != spans.SERVICE_INSTANCE_ID}
+        deployment_resource = {
+            name: value for name, value in self._resource.items() if name != spans.SERVICE_INSTANCE_ID
+        }
         found = (
             (self._resource, self._taken, self._taken_since),
-            (of_deployment, self._taken_levels, self._began_at),
+            (deployment_resource, self._taken_levels, self._began_at),
         )
         listed: list[Json] = [
             {

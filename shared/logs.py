@@ -119,12 +119,12 @@ def log(severity: str, message: str, started: float | None = None, /, **fields: 
     The caller's work must not fail because of a log line: a sender would repeat an event that was accepted.
     """
     try:
-        write_line(severity, message, started, **fields)
+        write_line(severity, message, fields, started)
     except OSError:
         return
 
 
-def write_line(severity: str, message: str, started: float | None = None, /, **fields: jsontext.Json) -> None:
+def write_line(severity: str, message: str, fields: jsontext.JsonObject, started: float | None = None) -> None:
     """Write a line. Fields that are None are left out.
 
     `started` is a time of `time.perf_counter`: the field `duration_ms` is the time since then. Raises ValueError for a
@@ -137,7 +137,9 @@ def write_line(severity: str, message: str, started: float | None = None, /, **f
     if started is not None:
         duration_ms = (time.perf_counter() - started) * 1_000
         line["duration_ms"] = int(duration_ms * 100) / 100  # two decimals, cut off
-    line |= {name: value for name, value in fields.items() if value is not None}
+    for name, value in fields.items():
+        if value is not None:
+            line[name] = value
     if _ids is not None and (ids := _ids(line)):
         line["trace"], line["span"] = ids
     if _trace_project and "trace" in line:

@@ -71,7 +71,7 @@ class LogDestination:
         with bounded_texts.bounded_templates():
             severity, message, members = line_of(delivery, self._settings)
         try:
-            write_line(severity, message, **members)
+            write_line(severity, message, members)
         except OSError as error:
             return RetryLater(f"standard output takes no line: {type(error).__name__}")
         return Delivered("a line in the log")

@@ -71,7 +71,7 @@ def test_a_line_that_standard_output_does_not_take_is_no_fault_of_the_callers(mo
     monkeypatch.setattr("sys.stdout", FullDisk())
     logs.log("INFO", "accepted")
     with pytest.raises(OSError, match="No space left"):
-        logs.write_line("INFO", "accepted")
+        logs.write_line("INFO", "accepted", {})
 
 
 # No spelling of a credential is left in what a receiver answered

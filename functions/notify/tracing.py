@@ -3,7 +3,6 @@
 import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Final
 
 from functions.notify.notifier import Work
@@ -24,12 +23,12 @@ _NOT_HTTP: Final = frozenset({"email", "sql"})
 """The kinds whose responses do not begin with a status of HTTP."""
 
 
-@dataclass(slots=True)
 class _Scope:
     """The ids of the span that published the message of the current task, and those for its log lines."""
 
-    parent: tuple[str, str] | None
-    ids: tuple[str, str] | None
+    def __init__(self, parent: tuple[str, str] | None, ids: tuple[str, str]) -> None:
+        self.parent = parent
+        self.ids = ids
 
 
 _current: ContextVar[_Scope | None] = ContextVar("delivering", default=None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from functions.transform.chain import StepRecord
@@ -19,7 +19,6 @@ from shared.telemetry.spans import Span, Value
 FUNCTION: Final = "transform"
 
 
-@dataclass(slots=True)
 class Processing:
     """A message that is being processed.
 
@@ -27,10 +26,11 @@ class Processing:
     ended  the spans in it that have ended, and those of receive
     """
 
-    push: Push
-    started_at: float
-    span: Span | None = None
-    ended: list[Span] = field(default_factory=list)
+    def __init__(self, push: Push, started_at: float) -> None:
+        self.push = push
+        self.started_at = started_at
+        self.span: Span | None = None
+        self.ended: list[Span] = []
 
 
 _current: ContextVar[Processing | None] = ContextVar("processing", default=None)

@@ -28,6 +28,7 @@ DeliveryOutcome: TypeAlias = Literal[
     "waiting",
     "rerun",
     "finished",
+    "duplicate",
     "busy",
     "lease_expired",
 ]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from functions.notify.registry import Destinations, DestinationStates
 from functions.notify.waiting.pauses import Breakers
@@ -34,7 +34,7 @@ class Notifier:
     endpoints   those of subscribers; None if the configuration has none
     removals    by route, the paths that its steps may have removed
     suspects    held by a delivery whose last attempt ended without a record, one at a time
-    under_way   the ids of the deliveries that this process works on now
+    under_way   the deliveries that this process works on now, by id
     spans       records spans; None if telemetry is off
     sleep       waits so many seconds, or about as many
     """
@@ -54,9 +54,16 @@ class Notifier:
     removals: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     suspects: asyncio.Lock = field(default_factory=asyncio.Lock)
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
-    under_way: set[str] = field(default_factory=set)
+    under_way: dict[str, "FirstMessage"] = field(default_factory=dict)
     spans: "NotifySpans | None" = None
     sleep: Callable[[float], Awaitable[None]] = time_bound.back_off
+
+
+class FirstMessage(NamedTuple):
+    """The message of a delivery that this process works on. The bus has it until this work ends."""
+
+    message_id: str
+    payload_hash: str
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ import asyncio
 from typing import Final
 
 from functions.notify import attempt, claim, dead_letters, registry, settle
-from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result
+from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
 from functions.notify.waiting import due, places, schedule
 from shared import errors, jsontext, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
@@ -83,30 +83,54 @@ def _waited_seconds(document: jsontext.Json, now: float) -> float:
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
     """Deliver, unless this process works on the delivery now."""
     # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
-    if delivery.id in notifier.under_way:
-        return Nacked(BUSY, delivery, reason="this worker has it")
-    notifier.under_way.add(delivery.id)
+    if first := notifier.under_way.get(delivery.id):
+        return await _result_beside(notifier, push, delivery, first)
+    notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.payloadhash)
     try:
-        if delivery.destination == ROUTE_ITSELF:
-            # Imported here, because few configurations have steps that ask.
-            from functions.notify.waiting.routes import take_waiting_route
-
-            return await take_waiting_route(notifier, push, delivery)
-        target = notifier.destinations.target_of(delivery) or await _find_endpoint(notifier, push, delivery)
-        if isinstance(target, registry.Rejection):
-            work = await claim.claim_delivery(notifier, push, delivery)
-            return (
-                work if isinstance(work, Result) else await settle.give_up(notifier, work, target.code, target.reason)
-            )
-        if target.configured.gather is not None:
-            # Imported here, because few destinations gather.
-            from functions.notify.digests.arrival import gather
-
-            if gathered := await gather(notifier, push, delivery, target.configured):
-                return await claim.unclaimed_result(notifier, push, delivery, gathered)
-        return await _attempt_in_place(notifier, push, delivery, target)
+        return await _deliver_first(notifier, push, delivery)
     finally:
-        notifier.under_way.remove(delivery.id)
+        del notifier.under_way[delivery.id]
+
+
+async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, first: FirstMessage) -> Result:
+    """Return the result for another message of a delivery that this process works on. Raises Temporary.
+
+    A sender that repeats its requests, or their ids, makes such messages. If each were nacked, the bus would slow down
+    the whole subscription, for everybody. So only those are nacked that may add something: the first message itself,
+    which the bus brings twice, and one with attributes of its own, such as a replay.
+    """
+    busy = Nacked(BUSY, delivery, reason="this worker has it")
+    is_plain = all(name.startswith("ce-") for name in push.attributes) and delivery.destination != ROUTE_ITSELF
+    is_other_message = bool(push.message_id and first.message_id) and push.message_id != first.message_id
+    if not is_plain or not is_other_message:
+        return busy
+    if delivery.event.payloadhash == first.payload_hash:  # the bus has the first message until its work ends
+        return Acknowledged("duplicate", delivery, reason="this worker has another message of the same delivery")
+    work = await claim.claim_delivery(notifier, push, delivery)
+    if isinstance(work, Result):  # most often a dead letter, because another event has this delivery's id
+        return work
+    await settle.give_back(notifier, work.claim)
+    return busy
+
+
+async def _deliver_first(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
+    """Deliver a message that has no other one of the same delivery in this process."""
+    if delivery.destination == ROUTE_ITSELF:
+        # Imported here, because few configurations have steps that ask.
+        from functions.notify.waiting.routes import take_waiting_route
+
+        return await take_waiting_route(notifier, push, delivery)
+    target = notifier.destinations.target_of(delivery) or await _find_endpoint(notifier, push, delivery)
+    if isinstance(target, registry.Rejection):
+        work = await claim.claim_delivery(notifier, push, delivery)
+        return work if isinstance(work, Result) else await settle.give_up(notifier, work, target.code, target.reason)
+    if target.configured.gather is not None:
+        # Imported here, because few destinations gather.
+        from functions.notify.digests.arrival import gather
+
+        if gathered := await gather(notifier, push, delivery, target.configured):
+            return await claim.unclaimed_result(notifier, push, delivery, gathered)
+    return await _attempt_in_place(notifier, push, delivery, target)
 
 
 async def _deliver_later(
@@ -123,15 +147,21 @@ async def _deliver_later(
         return busy
     clock = asyncio.get_running_loop().time
     result = busy
+    look = _deliver
+    if delivery.id not in notifier.under_way:  # another process has it: further copies need not wait here, too
+        notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.payloadhash)
+        look = _deliver_first
     try:
         for wait_seconds in BUSY_WAITS_SECONDS:
             seconds_left = last_look_at - clock()
             if result.outcome != BUSY or seconds_left <= 0:
                 break
             await notifier.sleep(min(wait_seconds, seconds_left))
-            result = await _deliver(notifier, push, delivery)
+            result = await look(notifier, push, delivery)
     finally:
         notifier.gate.end_copy()
+        if look is _deliver_first:
+            del notifier.under_way[delivery.id]
     return result
 
 

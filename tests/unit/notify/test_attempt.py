@@ -9,17 +9,19 @@ import pytest
 from functions.notify.claim import LEASE_MARGIN_SECONDS
 from functions.notify.destination import Attempt
 from functions.notify.notifier import Acknowledged, Nacked, Result
+from functions.notify.notify import notify
 from functions.notify.waiting.pauses import Breakers
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
 from shared.outgoing.gate import ALONE_SECONDS, ProcessGate, Turn
 from shared.ports import DELIVERIES
+from shared.push import Push
 from shared.time_bound import LoopTime, bounded
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
+from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of
 from tests.fakes.virtual_time import run
 
 LEASE = 15.0 + LEASE_MARGIN_SECONDS
@@ -194,6 +196,50 @@ async def test_a_copy_comes_again_on_aws_and_where_a_fifth_of_the_places_wait_al
     assert await take_copies(2, is_on_lambda=True) == [(True, "delivered"), (False, "busy")]
     results = await take_copies(6)
     assert results == [(True, "delivered"), *[(True, "finished")] * 2, *[(False, "busy")] * 3]
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+@pytest.mark.parametrize(
+    ("more", "outcome"),
+    [({}, "duplicate"), ({"payloadhash": "b" * 64}, "dead_lettered"), ({"replay": "r1", "force": "true"}, None)],
+    ids=["the same", "another body", "a replay"],
+)
+async def test_what_a_sender_repeats_meanwhile_is_acknowledged_at_once(
+    more: dict[str, str], outcome: str | None, is_elsewhere: bool
+) -> None:
+    is_over = asyncio.Event()
+
+    async def slow(delivery: Delivery, attempt: Attempt) -> Outcome:
+        await is_over.wait()
+        return Delivered()
+
+    crm, ledger = FakeDestination(slow), FakeLedger()
+    first, second = (FakeNotifier(crm, ledger=ledger, places=10) for _ in range(2))
+    other = second if is_elsewhere else first
+
+    async def sleep(_: float) -> None:
+        await is_over.wait()
+
+    other.parts = replace(other.parts, sleep=sleep)
+
+    def take(notifier: FakeNotifier, message_id: str, payloadhash: str = "", **attributes: str) -> asyncio.Task[Result]:
+        event = replace(DELIVERY.event, payloadhash=payloadhash or DELIVERY.event.payloadhash)
+        data = message_of(replace(DELIVERY, event=event), notifier.clock.now())
+        return asyncio.create_task(notify(Push(data, attributes, message_id), notifier.parts))
+
+    tasks = [take(first, "1")]
+    await asyncio.sleep(0.01)
+    if is_elsewhere:
+        tasks.append(take(second, "2"))  # waits for the other process
+        await asyncio.sleep(0.01)
+    copies = [take(other, str(number), **more) for number in range(3, 20)]
+    await asyncio.sleep(0.01)
+    results = [copy.result() for copy in copies if copy.done()]
+    acknowledged = [each.outcome for each in results if isinstance(each, Acknowledged)]
+    assert acknowledged == ([outcome] * len(copies) if outcome else [])
+    is_over.set()
+    await asyncio.gather(*tasks, *copies)
+    assert len(crm.attempts) == (2 if "replay" in more else 1)
 
 
 def test_a_copy_comes_again_in_time_though_each_look_waits_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:

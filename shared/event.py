@@ -52,8 +52,12 @@ _TEXTS: Final = (
 )
 _OF_TEXT: Final = frozenset((*_REQUIRED, *_TEXTS))
 _DATA: Final = b',"data":'
+# In the order in which they are written.
+_RAW: Final = (b',"rawbody":', b',"rawbase64":', b',"rawtype":', b',"rawheaders":')
 RECOVERED: Final = "recovered"
 """An attribute, and what the ledger stores in place of the hash of a payload that differs from the original's."""
+_END_OF_LIST: Final = b']"'
+"""The end of `rawheaders`, which is a list."""
 _RAW_DATA: Final = "rawdata"
 """An attribute of stored events only: `rawbody` is the text of `data`, byte for byte."""
 
@@ -213,6 +217,25 @@ def event_json(event: Event, data: bytes | None = None, *, is_stored: bool = Fal
         del document["rawbody"]
         document[_RAW_DATA] = True
     return b"%b%b%b}" % (texts_json(document)[:-1], _DATA, data)
+
+
+def without_raw(content: bytes, *, keeps_body: bool) -> bytes:
+    """Return an event as event_json wrote it, without the parts of its request: without the headers if `keeps_body`.
+
+    Without `rawheaders` it is left as it is. Nothing is parsed: no name and no end of a text is found inside a text,
+    because its quotation marks are escaped there.
+    """
+    data_at = content.find(_DATA)
+    begin = headers_at = content.rfind(_RAW[-1], 0, data_at)
+    end = content.find(_END_OF_LIST, headers_at, data_at)
+    if data_at < 0 or headers_at < 0 or end < 0:
+        return content
+    if not keeps_body:
+        for name in _RAW:
+            begin = content.find(name, 0, data_at)
+            if begin >= 0:
+                break
+    return content[:begin] + content[end + len(_END_OF_LIST) :]
 
 
 def from_stored(content: bytes) -> Event:

@@ -93,11 +93,11 @@ def without_request(event: Event, keeps: Mapping[str, str]) -> Event:
 
     `keeps` has `no`, `body` or `all` for each source that has a tap.
     """
-    match keeps.get(event.source_name):
-        case "no":
-            return replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None)
-        case "body":
-            return replace(event, rawheaders=None)
+    kept = keeps.get(event.source_name)
+    if kept == "no" and (event.rawtype or event.rawheaders or event.rawbody or event.rawbase64):
+        return replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None)
+    if kept == "body" and event.rawheaders:
+        return replace(event, rawheaders=None)
     return event
 
 

@@ -16,7 +16,7 @@ from functions.receive.source import SignedFacts, Source, choices_within
 from shared import errors, http, limits, times
 from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
-from shared.jsontext import Json, canonical, texts_json, to_json
+from shared.jsontext import Json, canonical, texts_json
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.locations import Choices, Location, RequestFields, first_value_at, query_fields, text_of
 
@@ -504,7 +504,7 @@ def _raw_headers(source: Source, request: http.Request, credentials: Sequence[st
     if source.keep_raw != "all":
         return {}
     pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
-    return {"rawheaders": _without(to_json(pairs).encode(), credentials).decode()}
+    return {"rawheaders": _without(texts_json(pairs), credentials).decode()}
 
 
 def _credentials(source: Source, request: http.Request, secrets: admission.SecretValues) -> Sequence[str]:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from functions.transform.step import Noted, StepContext
 from functions.transform.steps.redact import Redact
 from shared import claim_check, errors, jsontext, logs, ports, push, store_ports, tap, time_bound, times
-from shared.event import Event, to_cloudevent
+from shared.event import Event, from_cloudevent, to_cloudevent, without_raw
 from shared.formats import form_body
 from shared.formats.media_type import MediaType
 from shared.limits import DEFAULT
@@ -50,24 +50,39 @@ class Tap:
     _missed: Counter[str] = field(default_factory=Counter)
     """How many requests were not copied for each lease since its last copy."""
 
-    async def split(self, message: push.Push, event: Event) -> tuple[push.Push, Event, Event]:
-        """Return the message and its event as the routes get them, and the whole event with its request.
+    def cut(self, message: push.Push) -> push.Push:
+        """Return the message as the routes get it, which takes a tenth of the time of reading and writing it."""
+        kept = self.keeps.get(message.attributes.get("ce-source", "").removeprefix("/sources/"), "all")
+        if kept == "all":
+            return message
+        content = without_raw(message.data, keeps_body=kept == "body")
+        return push.Push(content, message.attributes, message.message_id, message.sent)
 
-        Raises Temporary, and Permanent if the event's blob is gone.
+    async def strip(self, message: push.Push, event: Event) -> tuple[push.Push, Event]:
+        """Return the message and its event as the routes get them, if `cut` could not: for an event in a blob.
+
+        Raises Temporary, and Permanent if the blob is gone.
         """
+        if self.keeps.get(event.source_name, "all") == "all":
+            return message, event
         whole = await claim_check.checked_out(event, self.blobs)
         for_routes = tap.without_request(whole, self.keeps)
         if for_routes is whole:
-            return message, event, whole
+            return message, event
         content = jsontext.texts_json(to_cloudevent(for_routes))
         name = f"{event.id}-{hashlib.sha256(message.data).hexdigest()[:32]}"
         light, content = await claim_check.checked_in(for_routes, self.blobs, name, content)
-        return replace(message, data=content), light, whole
+        return push.Push(content, message.attributes, message.message_id, message.sent), light
 
-    async def copy(self, event: Event) -> None:
+    def may_copy(self, event: Event) -> bool:
+        """Return whether somebody may listen to the event's source."""
+        is_current = self.clock.now() < self._read_again_at
+        return event.source_name in self.keeps and bool(self._leases or not is_current)
+
+    async def copy(self, message: push.Push, event: Event) -> None:
         """Publish a copy of the request for everybody who listens to its source.
 
-        `event` is whole. A failure is logged and counted, and raises nothing.
+        `message` is as the bus brought it. A failure is logged and counted, and raises nothing.
         """
         now = self.clock.now()
         deadline = asyncio.get_running_loop().time() + COPY_SECONDS
@@ -80,8 +95,8 @@ class Tap:
         self._missed.update(each.name for each in waiting)
         due = [each for each in leases if each.name not in self._failed]
         try:
-            content = await self.deadlines.wait(self._content(event), deadline) if due else b""
-        except (errors.Temporary, TimeoutError) as error:
+            content = await self.deadlines.wait(self._content(message), deadline) if due else b""
+        except (errors.Temporary, errors.Permanent, TimeoutError) as error:
             self._note_failure(event, due, error)
             return
         await asyncio.gather(*(self._send(each, event, content, deadline) for each in due))
@@ -110,8 +125,12 @@ class Tap:
             self._failed.clear()
             self._read_again_at = now + tap.REMEMBERED_SECONDS
 
-    async def _content(self, event: Event) -> bytes:
-        """Return the copy as the bus carries it, without the body if that cannot be redacted. Raises Temporary."""
+    async def _content(self, message: push.Push) -> bytes:
+        """Return the copy as the bus carries it, without the body if that cannot be redacted.
+
+        Raises Temporary, and Permanent if the event's blob is gone meanwhile.
+        """
+        event = await claim_check.checked_out(from_cloudevent(message.document()), self.blobs)
         request = tap.request_of(event)
         if self.redact is not None:
             request = replace(request, rawbody=redacted_body(event, self.redact), rawbase64=None)

@@ -17,7 +17,6 @@ from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import DeadLetter, EventEntry, Journal, RouteDecision
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, Blobs, Bus, BusMessage, Clock, Owners
 from shared.push import Push
-from shared.tap import without_request
 
 if TYPE_CHECKING:
     from functions.transform.seen import Seen
@@ -71,6 +70,9 @@ class Transformer:
         a step did otherwise, after the bus has confirmed what the other routes owe. Raises Permanent if the event as a
         whole is a dead letter, which the bus has confirmed.
         """
+        received = push
+        if self.tap is not None:
+            push = self.tap.cut(push)
         try:
             event = from_cloudevent(push.document())
         except Permanent as error:
@@ -89,10 +91,9 @@ class Transformer:
             first = await first_with_signed_bytes(event, self.owners)
             if first is not None:
                 return await self._skip_duplicate(event, first)
-        request = None
         try:
-            if self.tap is not None and event.source_name in self.tap.keeps:
-                push, event, request = await self.tap.split(push, event)
+            if self.tap is not None and (event.dataref or event.rawheaders or event.rawbody):
+                push, event = await self.tap.strip(push, event)
             decision = await self._decide(push, event, self.routes)
         except Permanent as error:
             await self._give_up(event.id, error, push.data, event)
@@ -100,8 +101,8 @@ class Transformer:
         await self._record(EventEntry(event, decision.routes, self.clock.now(), decision.others, push.data))
         if decision.unfinished:
             raise decision.unfinished
-        if self.tap is not None and request is not None and "replay" not in push.attributes:
-            await self.tap.copy(request)
+        if self.tap is not None and "replay" not in push.attributes and self.tap.may_copy(event):
+            await self.tap.copy(received, event)
         return Transformed(event, decision)
 
     async def _take_run(self, push: Push, event: Event) -> Transformed:
@@ -184,7 +185,6 @@ class Transformer:
         """Journal the duplicate under an id of its own, so that it does not overwrite the entry of the first event."""
         decision = RouteDecision("", False, duplicate_reason(first))
         entry_id = _digest(f"{event.id}.{event.signedas}".encode()) if first == event.id else event.id
-        event = event if self.tap is None else without_request(event, self.tap.keeps)
         entry = EventEntry(replace(event, id=entry_id), (decision,), self.clock.now())
         await self._record(entry)
         return Transformed(event, Decision((decision,)), first)

@@ -15,7 +15,7 @@ from tests.bench.events import measure_events, measure_google, measure_growth, m
 from tests.bench.hanging import measure_hanging
 from tests.bench.neighbours import measure_neighbours
 from tests.bench.on_lambda import measure_lambda
-from tests.bench.parts import measure_portal, measure_search, measure_sending, measure_steps
+from tests.bench.parts import measure_portal, measure_search, measure_sending, measure_steps, measure_tap
 from tests.bench.peers import markdown, measure_peers
 from tests.bench.report import documents, headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
@@ -45,6 +45,7 @@ MEASURES: Final[Mapping[Group, Callable[[Run], None]]] = {
     "neighbours": measure_neighbours,
     "subscribers": measure_subscribers,
     "sql": measure_sql,
+    "tap": measure_tap,
     "steps": measure_steps,
     "telemetry": measure_telemetry,
 }

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from tests.bench.configurations import configuration, everything, order
+from tests.bench.configurations import configuration, everything, order, small_order
+from tests.bench.events import bare_cost
 from tests.bench.folders import new_folder
-from tests.bench.pipe import stand_in
+from tests.bench.pipe import bare, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
 
@@ -45,6 +46,21 @@ def measure_sending(run: Run) -> None:
                 assert isinstance(figures, list)
                 row, webhook = (float(str(figure)) for figure in figures)
                 run.record_figure("sheet", tree, row / webhook, row)
+
+
+def measure_tap(run: Run) -> None:
+    """Measure what `develop` adds to a small event while nobody listens, beside a bare request."""
+    data = new_folder() / "data.json"
+    data.write_bytes(small_order("order-4711"))
+    with bare() as reference:
+        for _, tree in run.rounds_of("tap"):
+            unit = bare_cost(reference)
+            with run.missing_elsewhere(tree):
+                figures = tree.probe("tap", str(data))
+                assert isinstance(figures, list)
+                for row, figure in zip(("tap", "tap-receive"), figures, strict=True):
+                    microseconds = float(str(figure))
+                    run.record_figure(row, tree, microseconds / (unit.seconds * 1e6), microseconds)
 
 
 def measure_search(run: Run) -> None:

@@ -23,6 +23,7 @@ Group = Literal[
     "subscribers",
     "sql",
     "telemetry",
+    "tap",
 ]
 
 
@@ -227,6 +228,8 @@ ROWS: Final = (
     Row(
         "send", "a webhook vs requests: sent over a kept connection", "sent by requests", "sending", limit=_at_most(0.4)
     ),
+    Row("tap", "transform: `develop`, while nobody listens", _BARE, "tap", limit=_at_most(0.05)),
+    Row("tap-receive", "receive: keeping the request for the copies", _BARE, "tap"),
     Row(
         "sheet",
         "a row of a Google Sheet, 50 at once: CPU of its attempt, without the network",

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from typing import Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functions.transform import tap as transform_tap
 from functions.transform.program import read_program
@@ -16,7 +18,7 @@ from functions.transform.transform import Transformer
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.delivery import delivery_from
 from shared.errors import Temporary
-from shared.event import Event, from_cloudevent, to_cloudevent
+from shared.event import Event, event_json, from_cloudevent, to_cloudevent, without_raw
 from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import DELIVERIES, TAP, BusMessage
@@ -80,7 +82,8 @@ class Bench:
         await self.documents.write(PARTITION, lease.name, text, None, NOW + KEPT_SECONDS)
 
     async def take(self, event: Event = EVENT, **attributes: str) -> None:
-        await self.transformer.take(Push(to_json(to_cloudevent(event)).encode(), attributes, "m1"))
+        named = {"ce-source": event.source, **attributes}
+        await self.transformer.take(Push(to_json(to_cloudevent(event)).encode(), named, "m1"))
 
     def copies(self, lease: Lease = ADA) -> list[BusMessage]:
         return self.bus.on(f"{TAP}-{lease.name}")
@@ -271,6 +274,32 @@ async def test_what_is_redacted_leaves_in_no_form(body: str, data: Json, copied:
     assert [event_of(copy).rawbody for copy in bench.copies()] == [copied]
     assert not any("4111" in copy.data.decode() for copy in bench.copies())
     assert bench.delivered().data == data
+
+
+HOSTILE: Final = '","data":1,"rawheaders":"x","datatype":"y" \\",\\"hops\\":3'
+
+
+TEXTS: Final = st.none() | st.text() | st.just(HOSTILE)
+
+
+@given(
+    raw=st.tuples(TEXTS, TEXTS, TEXTS),
+    headers=st.lists(st.lists(st.text() | st.just(HOSTILE), min_size=2, max_size=2)),
+    others=st.tuples(TEXTS, TEXTS, TEXTS, TEXTS),
+    hops=st.integers(0, 2),
+)
+def test_a_request_is_cut_from_the_text_of_an_event_whatever_its_texts_are(
+    raw: Sequence[str | None], headers: Json, others: Sequence[str | None], hops: int
+) -> None:
+    body, base64, kind = raw
+    subject, signed_as, data_type, action = others
+    plain = Event("e1", "/sources/a", "t", "r", "p", HOSTILE, subject, hops=hops, datatype=data_type, action=action)
+    plain.signedas = signed_as
+    with_body = replace(plain, rawbody=body, rawbase64=base64, rawtype=kind)
+    whole = replace(with_body, rawheaders=to_json(headers))
+    text = to_json(HOSTILE).encode()
+    assert without_raw(event_json(whole, text), keeps_body=False) == event_json(plain, text)
+    assert without_raw(event_json(whole, text), keeps_body=True) == event_json(with_body, text)
 
 
 def test_a_lease_is_read_as_it_was_written() -> None:

@@ -265,7 +265,7 @@ def remove_dev_file(state: Path) -> None:
     (state / FILE_NAME).unlink(missing_ok=True)
 
 
-PAUSE_FILE: Final = "restored"
+PAUSE_FILE: Final = "restored.json"
 """An empty file in a state folder that `hookchain restore` made: nothing is delivered until `hookchain resume --all`
 removes it."""
 NOT_RESUMED: Final = "restored from a backup, delivers nothing yet"

@@ -63,5 +63,7 @@ async def unclaimed_result(notifier: Notifier, push: Push, delivery: Delivery, c
 
 def number_in(attributes: Mapping[str, str], name: str) -> int | None:
     """Return the whole number in an attribute of a message; None where there is none."""
-    text = attributes.get(name, "")
+    text = attributes.get(name)
+    if text is None:
+        return None
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

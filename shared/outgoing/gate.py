@@ -308,12 +308,13 @@ class ProcessGate:
         `turns` counts how often it came back. Work of a healthy lane may wait here for a place: see HOLD_SECONDS and
         ALONE_SECONDS.
         """
+        now = self._now()
         lane = self._lane(lane_name)
-        group = self._group(group_name, lane)
+        group = self._group(group_name, lane, now)
         if turns == 0:
-            group.load.add(group.used_at)
-            self._load.add(group.used_at)
-        if not self._has_place(lane, group, turns) and not await self._wait(lane, group, turns):
+            group.load.add(now)
+            self._load.add(now)
+        if not self._has_place(lane, group, turns, now) and not await self._wait(lane, group, turns):
             return self._turn(lane, group, turns)
         self._work[key] = _Work(lane, group)
         lane.places += 1
@@ -429,13 +430,12 @@ class ProcessGate:
             # The receiver answers, and no queue is known: new work gets its whole share, and turns start from now.
             group.next_at = 0.0
 
-    def _has_place(self, lane: _Lane, group: _Group, turns: int) -> bool:
+    def _has_place(self, lane: _Lane, group: _Group, turns: int, now: float) -> bool:
         """Return whether the work may begin now. The first rule that applies decides."""
         if self._is_idle():
             return True
         if lane.health() != "healthy":
             return self._is_first_of_new_lane(lane, group) or self._has_unproven_place(lane, group)
-        now = self._now()
         if self._queued_until > now and self._must_wait_for_queue(group, now):
             return False
         return self._has_place_in_share(group, turns, now)
@@ -475,7 +475,7 @@ class ProcessGate:
         It brought most of the recent messages, so its own fill the queue. The places that it leaves free are for the
         messages of others that wait between them.
         """
-        return self._is_heavy(group, now) and self._has_quiet_neighbor(group)
+        return self._is_heavy(group, now) and self._has_quiet_neighbor(group, now)
 
     def _has_place_in_share(self, group: _Group, turns: int, now: float) -> bool:
         """Return whether the group has fewer places than PLACES_PER_FREE_PLACE allows: see the module's description.
@@ -502,7 +502,8 @@ class ProcessGate:
         """Return whether the group may have caused the queue, and has places to spare."""
         if group.places < HEAVY_PLACES:
             return False
-        return group.load.at(now) >= max(HEAVY_LOAD, HEAVY_SHARE * self._load.at(now))
+        load = group.load.at(now)
+        return load >= HEAVY_LOAD and load >= HEAVY_SHARE * self._load.at(now)
 
     async def _wait(self, lane: _Lane, group: _Group, turns: int) -> bool:
         """Wait in the process for a place. Return False where the work has to come back.
@@ -514,11 +515,11 @@ class ProcessGate:
         hold_seconds = self._hold_seconds(lane)
         was_woken = False
         while lane.health() != "troubled":
-            if clock() - began_at >= self._longest_wait(lane, group, hold_seconds):
+            if clock() - began_at >= self._longest_wait(lane, group, hold_seconds, self._now()):
                 return False
             # Who was woken and found no place waits at the front again: first come, first served.
             was_woken = await self._hold(group, at_front=was_woken)
-            if self._has_place(lane, group, turns):
+            if self._has_place(lane, group, turns, self._now()):
                 return True
         return False
 
@@ -530,11 +531,11 @@ class ProcessGate:
         is_half_free = len(self._work) + self._held <= self._places / 2
         return NEW_SECONDS if not lane.durations and is_half_free else HOLD_SECONDS
 
-    def _longest_wait(self, lane: _Lane, group: _Group, hold_seconds: float) -> float:
+    def _longest_wait(self, lane: _Lane, group: _Group, hold_seconds: float, now: float) -> float:
         """Return how many seconds work may wait in the process, as things are now."""
-        if lane.durations and not self._has_quiet_neighbor(group):
+        if lane.durations and not self._has_quiet_neighbor(group, now):
             return ALONE_SECONDS
-        if self._queued_until > self._now():
+        if self._queued_until > now:
             return 0.0  # the messages in the bus need the free places
         return hold_seconds
 
@@ -568,12 +569,11 @@ class ProcessGate:
         group.next_at = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
         return Turn(group.next_at - now, lane.health())
 
-    def _has_quiet_neighbor(self, group: _Group) -> bool:
+    def _has_quiet_neighbor(self, group: _Group, now: float) -> bool:
         """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places.
 
         One whose receiver is in trouble waits for that receiver.
         """
-        now = self._now()
         for other in reversed(self._groups.values()):  # the last used first
             if other.used_at < now - NEIGHBOR_SECONDS:
                 return False
@@ -589,13 +589,13 @@ class ProcessGate:
         self._lanes.move_to_end(name)
         return lane
 
-    def _group(self, name: str, lane: _Lane) -> _Group:
+    def _group(self, name: str, lane: _Lane, now: float) -> _Group:
         group = self._groups.get(name)
         if group is None:
             group = self._groups[name] = _Group(lane)
             _forget_one(self._groups)
         group.lane = lane
-        group.used_at = self._now()
+        group.used_at = now
         self._groups.move_to_end(name)
         return group
 

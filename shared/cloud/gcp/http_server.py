@@ -11,20 +11,26 @@ import gc
 import os
 from asyncio import AbstractEventLoop, BaseTransport, TimerHandle
 from functools import partial
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from gunicorn.config import GracefulTimeout  # type: ignore[import-untyped] # it has no types
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.loops.auto import auto_loop_factory
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # it has no types
 
 from shared import errors, http, logs, outcomes
 from shared.cloud.gcp.serving import WHOLE_KEY, Application
 
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
 HEAD_SECONDS: Final = 10.0
 """From the connection, or from the answer before, to the end of a request's head. Then the connection is closed: a
 sender on this machine that opens connections and sends nothing would use up the 1,024 descriptors of a process."""
+GOODBYE_SECONDS: Final = 2.0
+"""From the end of a connection to the end of its TLS, which a client confirms. If longer, a client that goes on sending
+keeps the process busy for longer."""
 MAX_HEAD_BYTES: Final = 2 * http.MAX_HEADER_BYTES
 """Of a head, of the extensions of a chunk, or of trailers. uvicorn keeps a header without an end in memory until it has
 none left. Headers that are smaller than this, but too large for the function, are rejected by the function itself."""
@@ -64,6 +70,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """The loop's time since when the next request's head is awaited; None while a request is served."""
 
     _head_timer: TimerHandle | None = None
+    _served: RequestResponseCycle | None = None
+    """The request that is served now, or was served last."""
     _unread_bytes = 0
     """The bytes that the client had not read of its answer when the timer last ran."""
     _unfinished_bytes = 0
@@ -81,7 +89,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
+        if self._served is not None:
+            # uvicorn tells only the last pipelined request, and that of the one that is served writes and fails.
+            self._served.disconnected = not self._served.response_complete
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
         """End the connection with its request. One that waits for a request may still get one, for LINGER_SECONDS."""
@@ -195,9 +210,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def tls_loop() -> AbstractEventLoop:
-    """Return a loop whose servers wait HEAD_SECONDS for a TLS handshake; uvloop's and asyncio's own wait a minute."""
+    """Return a loop whose servers wait HEAD_SECONDS for a TLS handshake, and GOODBYE_SECONDS for the end of TLS.
+
+    uvloop and asyncio wait a minute, and half a minute. At the end, they decrypt all that the client still sends.
+    """
     loop = auto_loop_factory()()
-    loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HEAD_SECONDS)  # type: ignore[method-assign]
+    loop.create_server = partial(  # type: ignore[method-assign]
+        loop.create_server, ssl_handshake_timeout=HEAD_SECONDS, ssl_shutdown_timeout=GOODBYE_SECONDS
+    )
     return loop
 
 

@@ -255,7 +255,7 @@ _ATTEMPTS: Final = LedgerRow._fields.index("attempts")
 
 
 def _with_row_id(answer: Claim, row_id: int) -> Claim:
-    return answer._replace(version=str(row_id)) if isinstance(answer, Claimed) else answer
+    return Claimed(answer.row, answer.message, str(row_id)) if isinstance(answer, Claimed) else answer
 
 
 def find_delivery(connection: sqlite3.Connection, event_id: str, key: str) -> tuple[int, LedgerRow] | None:

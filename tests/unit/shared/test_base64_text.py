@@ -57,7 +57,7 @@ def verify_same(text: str) -> None:
 @example("A")
 def test_a_text_of_any_length_is_read_or_refused_as_binascii_does(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "LARGE_BYTES", 0)
+        patch.setattr(module, "LONG_CHARACTERS", 0)
         verify_same(text)
 
 

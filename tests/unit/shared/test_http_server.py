@@ -341,6 +341,22 @@ def test_a_client_that_reads_nothing_of_its_answer_is_cut_off(bytes_left: list[i
     assert run(talk()) is is_aborted
 
 
+def test_a_client_that_leaves_pipelined_requests_and_unread_answers_behind_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def talk() -> None:
+        protocol, transport = Server(seconds=0.01).connect()
+        protocol.data_received(post("/open", b"body") * 3)
+        protocol.pause_writing()
+        await asyncio.sleep(0.1)
+        transport.is_lost = transport.is_closed = True
+        protocol.connection_lost(ConnectionResetError())
+        await asyncio.sleep(0.1)
+
+    run(talk())
+    assert caplog.text == ""
+
+
 def test_a_tls_handshake_that_is_not_complete_in_time_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.1)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -41,9 +41,10 @@ NOTHING: Final = "—"
 NAMELESS: Final = "value"
 """The name of a value that is all of the data."""
 
-_PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
-_PLAIN_TEXT: Final = re.compile(r"[\n !-%'-;=?-~]*")
-"""Text of visible ASCII without `&`, `<` and `>`: nothing in it has to be escaped or replaced. To escape each value,
+MAX_KEY_CHARACTERS: Final = 80
+_PLAIN_KEY: Final = re.compile(rf"[^\s.\[\]\"]{{1,{MAX_KEY_CHARACTERS}}}")
+_PLAIN_TEXT: Final = bytes({0x0A, *range(0x20, 0x7F)} - set(b"&<>"))
+"""Visible ASCII without `&`, `<` and `>`: nothing in text of these has to be escaped or replaced. To escape each value,
 a mail takes 1.9 times as long."""
 _WEB_LINK: Final = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x20\x7f-\x9f]{1,2000}", re.IGNORECASE)
 # strftime takes 4.7 µs instead of 1.3.
@@ -68,8 +69,10 @@ _ATTACHED_AS: Final = (
 _TABLE: Final = "cellpadding='0' cellspacing='0' border='0'"
 _TABLE_STYLE: Final = "border-top:2px solid #dfe3e8;border-collapse:collapse;font-size:14px;line-height:20px;"
 _BREAKS: Final = "word-break:break-word;"
-_FACT_NAME: Final = "class='soft' valign='top' style='padding:2px 18px 2px 0;color:#667080;white-space:nowrap;'"
-_FACT_VALUE: Final = f"class='value' valign='top' dir='auto' style='padding:2px 0;color:#12161c;{_BREAKS}'"
+_FACT_START: Final = (
+    "<tr>\n<td class='soft' valign='top' style='padding:2px 18px 2px 0;color:#667080;white-space:nowrap;'>"
+)
+_FACT_MIDDLE: Final = f"</td>\n<td class='value' valign='top' dir='auto' style='padding:2px 0;color:#12161c;{_BREAKS}'>"
 _ROW_START: Final = (
     "<tr>\n<th class='soft line' scope='row' align='left' valign='top' width='34%' style='padding:8px 14px 8px 0;"
     f"border-bottom:1px solid #eceff2;color:#667080;font-weight:400;{_BREAKS}'>"
@@ -129,7 +132,8 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
     page = MailPage(title_of(event), preview, _facts(event), rows, has_more_rows, body, event.id)
     text_origin, html_origin = _origin(delivery.route, delivery.destination)
     text = text_of_page(page)
-    if _PLAIN_TEXT.fullmatch(text):  # the text has all that the HTML shows
+    special_characters = text.encode("utf-8", "surrogatepass").translate(None, _PLAIN_TEXT)
+    if not special_characters:  # the text has all that the HTML shows
         html = html_of_page(page, html_origin)
     else:
         text = visible(text)
@@ -183,9 +187,7 @@ def as_html(text: str) -> str:
 
 def html_of_page(page: MailPage, origin: str) -> str:
     """Return the HTML of a page. Its texts and the origin are HTML."""
-    facts = "".join(
-        [f"<tr>\n<td {_FACT_NAME}>{name}</td>\n<td {_FACT_VALUE}>{value}</td>\n</tr>\n" for name, value in page.facts]
-    )
+    facts = "".join([f"{_FACT_START}{name}{_FACT_MIDDLE}{value}{_ROW_END}" for name, value in page.facts])
     table = ""
     if page.rows:
         rows = "".join([_row_html(row) for row in page.rows])
@@ -333,23 +335,27 @@ def _row(name: str, value: str) -> Row:
 
 def _add_rows(rows: list[Row], name: str, value: Json) -> None:
     """Add a row for each value, one after another, until there are more than MAX_ROWS."""
-    joined = _joined(value) if isinstance(value, list) and value else None
     if isinstance(value, dict) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]  # the name of a deeply nested field could have megabytes
         parent = f"{name}." if name else ""
         for key, item in value.items():
-            path = parent + key if _PLAIN_KEY.fullmatch(key) else f"{name}[{to_json(key)}]"
-            _add_rows(rows, path, item)
+            # Most keys are identifiers, which takes a fifth of the time to find out.
+            is_plain = (key.isidentifier() and len(key) <= MAX_KEY_CHARACTERS) or _PLAIN_KEY.fullmatch(key)
+            _add_rows(rows, parent + key if is_plain else f"{name}[{to_json(key)}]", item)
             if len(rows) > MAX_ROWS:
                 return
-    elif isinstance(value, list) and value and joined is None:
+    elif isinstance(value, list) and value:
+        joined = _joined(value)
+        if joined is not None:
+            rows.append(_row(name or NAMELESS, joined))
+            return
         name = name[: MAX_NAME_CHARACTERS + 1]
         for number, item in enumerate(value):
             _add_rows(rows, f"{name}[{number}]", item)
             if len(rows) > MAX_ROWS:
                 return
     else:
-        rows.append(_row(name or NAMELESS, _text(value) if joined is None else joined))
+        rows.append(_row(name or NAMELESS, _text(value)))
 
 
 def _joined(items: list[Json]) -> str | None:

@@ -153,7 +153,7 @@ class Mail:
 def subject_line(text: str) -> str:
     """Return the text as a subject. Raises Permanent (`invalid_header`) for a text that could end the header's line."""
     text = text.replace("\t", " ").strip(" ")
-    if re.search(event.UNFIT, text):
+    if not text.isprintable() and re.search(event.UNFIT, text):
         rule = "the subject holds a line break or another control character; write {{ … | oneline }}"
         raise errors.Permanent("invalid_header", rule)
     if len(text) > MAX_SUBJECT_CHARACTERS:

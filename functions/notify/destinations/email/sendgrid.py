@@ -83,20 +83,24 @@ class SendGridTransport:
 
 def request_body(mail: Mail) -> JsonObject:
     """Return the body of one request, with one personalization for each separate mail."""
-    # The text comes first, because the API rejects another order.
-    contents = (("text/plain", mail.text), ("text/html", mail.html))
+    personalizations: list[Json] = []
+    for one in mail.each():
+        recipients: JsonObject = {"to": [_address(each) for each in one.to]}
+        if one.cc:
+            recipients["cc"] = [_address(each) for each in one.cc]
+        if one.bcc:
+            recipients["bcc"] = [_address(each) for each in one.bcc]
+        personalizations.append(recipients)
+    contents: list[Json] = []
+    if mail.text is not None:  # it comes first, because the API rejects another order
+        contents.append({"type": "text/plain", "value": mail.text})
+    if mail.html is not None:
+        contents.append({"type": "text/html", "value": mail.html})
     body: JsonObject = {
-        "personalizations": [
-            {
-                field: [_address(each) for each in addresses]
-                for field, addresses in (("to", one.to), ("cc", one.cc), ("bcc", one.bcc))
-                if addresses
-            }
-            for one in mail.each()
-        ],
+        "personalizations": personalizations,
         "from": _address(mail.sender),
         "subject": mail.subject,
-        "content": [{"type": media_type, "value": value} for media_type, value in contents if value is not None],
+        "content": contents,
         "headers": dict(mail.headers),
         "custom_args": {"hookchain_delivery": mail.key},
     }

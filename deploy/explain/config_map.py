@@ -7,7 +7,8 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from statistics import fmean
@@ -71,19 +72,27 @@ class Traffic:
 
     per_minute  the current rate; None if nothing happens now
     failed      how many deliveries became dead letters
+    waiting     how many deliveries wait now for an attempt, or are held
     """
 
     count: int = 0
     is_more: bool = False
     per_minute: float | None = None
     failed: int = 0
+    waiting: int = 0
 
     @property
     def text(self) -> str:
-        counted = f"{self.count}{'+' if self.is_more else ''}" if self.count or not self.failed else ""
+        counted = (
+            f"{self.count}{'+' if self.is_more else ''}" if self.count or not (self.failed or self.waiting) else ""
+        )
         rate = "" if self.per_minute is None else rate_text(self.per_minute)
         failed = f"{self.failed} failed" if self.failed else ""
-        return " · ".join(filter(None, (counted, rate, failed)))
+        return " · ".join(filter(None, (counted, rate, failed, self.waiting_text)))
+
+    @property
+    def waiting_text(self) -> str:
+        return f"{self.waiting} waiting" if self.waiting else ""
 
 
 def rate_text(per_minute: float) -> str:
@@ -94,11 +103,19 @@ def rate_text(per_minute: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The current states by kind and name, and the current traffic by source, and by route and destination."""
+    """The current states by kind and name, and the current traffic by source, and by route and destination.
+
+    `used` are the destinations to which something was delivered.
+    """
 
     states: Mapping[tuple[Kind, str], State] = field(default_factory=dict)
     sources: Mapping[str, Traffic] = field(default_factory=dict)
     lines: Mapping[tuple[str, str], Traffic] = field(default_factory=dict)
+    used: frozenset[str] = frozenset()
+
+    def urgency(self, kind: Kind, name: str) -> int:
+        """Return the number of the level: the larger, the more urgent."""
+        return LEVELS.index(self.states.get((kind, name), State()).level)
 
 
 # Reading the configuration
@@ -309,9 +326,16 @@ def arrange(
     live: Live | None = None,
     columns: Columns = WIDE,
     open_link: Callable[[str], str] = lambda _: "",
+    *,
+    troubles_first: bool = False,
 ) -> Picture:
-    """Return the picture. `live` adds counts and states; `open_link` returns the address that opens a group."""
+    """Return the picture. `live` adds counts and states; `open_link` returns the address that opens a group.
+
+    `troubles_first`: what needs attention is at the top of its column, for a picture that is higher than a window.
+    """
     places = _column_places(rows, columns, has_counts=live is not None)
+    urgencies = (live or Live()).urgency if troubles_first else _no_urgency
+    rows = sorted(rows, key=lambda row: -max(urgencies("route", each.name) for each in row.routes))
     texts = _Texts(routing, live, columns, open_link)
     row_boxes = _row_boxes(rows, texts, places)
     source_middles: dict[str, list[float]] = {name: [] for name in routing.sources}
@@ -321,9 +345,11 @@ def arrange(
             source_middles.setdefault(name, []).append(box.middle)
         for name in row.destinations:
             destination_middles.setdefault(name, []).append(box.middle)
-    sources = {name: texts.source_box(name, MARGIN, top) for name, top in _tops(source_middles).items()}
+    source_tops = _tops(source_middles, partial(urgencies, "source"))
+    destination_tops = _tops(destination_middles, partial(urgencies, "destination"))
+    sources = {name: texts.source_box(name, MARGIN, top) for name, top in source_tops.items()}
     destinations = {
-        name: texts.destination_box(name, places.destination_x, top) for name, top in _tops(destination_middles).items()
+        name: texts.destination_box(name, places.destination_x, top) for name, top in destination_tops.items()
     }
 
     labelled: set[str] = set()
@@ -349,6 +375,10 @@ def arrange(
     width = places.destination_x + columns.destination + MARGIN
     height = max((box.y + box.height for box in boxes), default=TOP) + MARGIN
     return Picture(width, height, headings, boxes, lines)
+
+
+def _no_urgency(_: Kind, __: str) -> int:
+    return 0
 
 
 def _has_steps_box(row: Row) -> bool:
@@ -390,13 +420,18 @@ def _delivery_lines(
         yield texts.delivery_line(row, name, last_box.end, begin_y, bend_x, destinations[name])
 
 
-def _tops(middles: Mapping[str, Sequence[float]]) -> dict[str, float]:
+def _tops(middles: Mapping[str, Sequence[float]], urgency: Callable[[str], int]) -> dict[str, float]:
     """Return the tops of a column's boxes by name. `middles` are the middles of the rows to which each box has a line.
 
-    Each box is as near as possible to the mean of its rows. Boxes without a line follow below.
+    Urgent boxes are at the top. Each other box is as near as possible to the mean of its rows. Boxes without a line
+    follow below.
     """
     distance = BOX_HEIGHT + ROW_GAP
-    connected = sorted((name for name in middles if middles[name]), key=lambda name: fmean(middles[name]))
+    urgent = sorted(filter(urgency, middles), key=urgency, reverse=True)
+    urgent_tops = {name: TOP + number * distance for number, name in enumerate(urgent)}
+    least_top = TOP + len(urgent) * distance
+    others = [name for name in middles if middles[name] and name not in urgent_tops]
+    connected = sorted(others, key=lambda name: fmean(middles[name]))
     # Boxes that would overlap become a block. A block has, for each box, the top that this would give its first box.
     blocks: list[list[float]] = []
     for number, name in enumerate(connected):
@@ -404,8 +439,8 @@ def _tops(middles: Mapping[str, Sequence[float]]) -> dict[str, float]:
         blocks.append([wanted_top - number * distance])
         while len(blocks) > 1 and fmean(blocks[-2]) >= fmean(blocks[-1]):
             blocks[-2:] = [blocks[-2] + blocks[-1]]
-    block_tops = [max(fmean(block), TOP) for block in blocks for _ in block]
-    tops = {name: block_tops[number] + number * distance for number, name in enumerate(connected)}
+    block_tops = [max(fmean(block), least_top) for block in blocks for _ in block]
+    tops = urgent_tops | {name: block_tops[number] + number * distance for number, name in enumerate(connected)}
     below = max(tops.values(), default=TOP - distance) + distance
     unconnected = [name for name in middles if name not in tops]
     return tops | {name: below + number * distance for number, name in enumerate(unconnected)}
@@ -476,7 +511,9 @@ class _Texts:
         if self.live:
             traffic = total([self.live.lines.get((route.name, name), Traffic()) for route in routes])
             text = traffic.text if self.columns.labels else ""
-            description = f"{_names(routes)} → {name}: {traffic.text} in the last hour"
+            last_hour = replace(traffic, waiting=0).text
+            counted = ", ".join(filter(None, (f"{last_hour} in the last hour", traffic.waiting_text)))
+            description = f"{_names(routes)} → {name}: {counted}"
             level = "bad" if traffic.failed else level
         if not any(route.is_enabled for route in routes):
             level = "off"
@@ -517,6 +554,7 @@ def total(traffic: Sequence[Traffic]) -> Traffic:
         is_more=any(each.is_more for each in traffic),
         per_minute=sum(rates) if rates else None,
         failed=sum(each.failed for each in traffic),
+        waiting=sum(each.waiting for each in traffic),
     )
 
 
@@ -588,7 +626,7 @@ def _box(box: Box, *, has_link: bool) -> str:
 
 def _badge(box: Box) -> str:
     """Return the sign in the corner: a diamond for the level `bad`, a circle for the others."""
-    x, y = box.end - PADDING - 6, box.y + 15
+    x, y = box.end - 10, box.y + 10
     shape = f'<circle class="badge" cx="{x:.1f}" cy="{y:.1f}" r="8"/>'
     if box.state.level == "bad":
         shape = f'<path class="badge" d="M{x:.1f} {y - 11:.1f}l11 11l-11 11l-11 -11z"/>'
@@ -596,13 +634,22 @@ def _badge(box: Box) -> str:
 
 
 def fitted(text: str, room: float) -> str:
-    """Return the text, cut so that it takes at most `room` average characters. East Asian characters count double."""
-    used = 0
+    """Return the text, cut so that it takes at most `room` average characters."""
+    used = 0.0
     for position, character in enumerate(text):
-        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        used += _average_widths(character)
         if used > room:
             return f"{text[: max(position - 1, 1)]}…"
     return text
+
+
+def _average_widths(character: str) -> float:
+    """Return the width of the character as a multiple of that of an average one."""
+    if unicodedata.east_asian_width(character) in "WF":
+        return 2
+    if character in "MWmw@%":
+        return 1.7
+    return 1.2 if character.isupper() else 1
 
 
 def xml_text(text: str) -> str:

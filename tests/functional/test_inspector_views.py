@@ -207,6 +207,30 @@ async def look_at_time_line(page: Page, url: str) -> None:
     assert float(str(await page.run(f"Math.min(...{widths})"))) > 1
 
 
+# The map
+
+MANY_ROUTES = """\
+sources: {app: {auth: none}}
+routes: [ROUTES]
+destinations: {crm: {webhook: {url: "https://crm.example.com/in"}}}
+""".replace("ROUTES", ", ".join(f"{{name: r{number}, from: app, to: crm}}" for number in range(24)))
+
+
+async def test_a_person_opens_a_group_of_the_map_by_keyboard_while_events_arrive(tmp_path: Path) -> None:
+    async with inspected(tmp_path, **slices_of(MANY_ROUTES)) as (parts, page, url):
+        await page.look(1280, 800)
+        await page.open(f"{url}?token={TOKEN}#/map")
+        await page.until("document.querySelector('.map a.group')")
+        await parts.journal.record([EventEntry(PAID, (TOLD,), NOW)])
+        await page.until("document.querySelector('[data-name=events] .count').textContent === '1'")
+        assert await page.run("document.querySelector('[data-name=subscribers]').hidden") is True
+        await page.run("document.querySelector('.map a.group').focus()")
+        await page.press("Enter")
+        await page.until("document.activeElement.matches('.map a.route')")
+        await page.click("summary", "The same as a table")
+        await page.until_shown("nothing delivered yet", ".routes-table")
+
+
 # Subscribers
 
 PAID = Event(f"{1:032x}", "/sources/app", "order.paid", "2026-09-21T14:13:20Z", "0" * 64, {"accountId": "acme"})

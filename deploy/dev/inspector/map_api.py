@@ -6,6 +6,7 @@ The states and counts are those of the tabs Sources, Destinations and Dead lette
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -32,6 +33,7 @@ HOUR_SECONDS: Final = 3_600.0
 RATE_SECONDS: Final = 300.0
 """The current rate is that of the last five minutes, as on the plots."""
 _SOURCE_LEVELS: Final[Mapping[source_health.Word, Level]] = {"failing": "bad", "unregistered": "bad", "quiet": "warn"}
+_WAITING: Final = (ledger_rules.RETRY_SCHEDULED, ledger_rules.HELD)
 _ENDED: Final = (ledger_rules.DELIVERED, ledger_rules.DEAD_LETTERED)
 
 
@@ -51,10 +53,13 @@ async def show_map(request: web.Request) -> web.Response:
     find = query.get("find", "")
     opened = [key for key in query.get("open", "").split(";") if key]
     found = config_map.matching(routing, find)
-    is_grouped = len(found.routes) > MAX_LISTED and not query.get("all")
+    is_long = len(found.routes) > MAX_LISTED
+    is_grouped = is_long and not query.get("all")
     rows = config_map.rows_of(found, is_grouped=is_grouped, opened=opened)
     columns = config_map.NARROW if query.get("narrow") else config_map.WIDE
-    picture = config_map.arrange(found, rows, live, columns, partial(_open_link, find, opened))
+    open_link = partial(_open_link, find, opened)
+    picture = config_map.arrange(found, rows, live, columns, open_link, troubles_first=is_long)
+    urgent_first = sorted(found.routes, key=partial(_urgency, live), reverse=True)
     return json_answer(
         {
             "svg": config_map.draw(picture, is_standalone=False),
@@ -63,7 +68,7 @@ async def show_map(request: web.Request) -> web.Response:
             "grouped": is_grouped,
             "asking": is_reading,
             "troubles": [*troubles(routing, live)],
-            "routes": [_route_document(each, live) for each in found.routes],
+            "routes": [_route_document(each, live) for each in urgent_first],
         }
     )
 
@@ -108,6 +113,7 @@ def live_map(
             for each in facts
         },
         lines=lines,
+        used=frozenset(view.name for view in views if any(row.state == ledger_rules.DELIVERED for row in view.newest)),
     )
 
 
@@ -145,7 +151,9 @@ def _traffic_by_route(view: destinations.DestinationView, now: float) -> Iterato
         rows = [row for row in view.newest if row.route == route]
         delivered = [row.updated_at for row in rows if row.state == ledger_rules.DELIVERED]
         failed = [row.updated_at for row in rows if row.state == ledger_rules.DEAD_LETTERED]
-        yield route, traffic_of(delivered, failed, now, sampled_at, destinations.MAX_COUNTED)
+        waiting = sum(row.state in _WAITING for row in rows)
+        traffic = traffic_of(delivered, failed, now, sampled_at, destinations.MAX_COUNTED)
+        yield route, replace(traffic, waiting=waiting)
 
 
 def traffic_of(
@@ -182,6 +190,14 @@ def _state_document(state: State) -> JsonObject:
     return {"level": state.level, "word": state.word, "reason": state.reason}
 
 
+def _urgency(live: Live, route: RouteInfo) -> tuple[int, int]:
+    """Return the urgency of the part of the route that is most urgent, and that of the route itself."""
+    own = live.urgency("route", route.name)
+    sources = [live.urgency("source", name) for name in route.sources]
+    leads_to = [live.urgency("destination", name) for name in route.destinations]
+    return max(own, *sources, *leads_to), own
+
+
 def _route_document(route: RouteInfo, live: Live) -> JsonObject:
     state = live.states.get(("route", route.name), State())
     if not route.is_enabled:
@@ -194,6 +210,7 @@ def _route_document(route: RouteInfo, live: Live) -> JsonObject:
         {
             "name": name,
             "count": live.lines.get((route.name, name), Traffic()).text,
+            "has_delivered": name in live.used,
             **_state_document(_state(live, "destination", name)),
         }
         for name in route.destinations

@@ -55,14 +55,15 @@ export function reconcile(parent, items, keyOf, make) {
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+const ZONED = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, timeZoneName: "short" });
 
-export function time(text, withMilliseconds = false) {
+export function time(text, withMilliseconds = false, withZone = false) {
   if (!text) return null;
   const date = new Date(text);
   if (Number.isNaN(date.getTime())) return h("span", {}, text);
   const isToday = date.toDateString() === new Date().toDateString();
-  const clock = CLOCK.format(date) + (withMilliseconds ? "." + String(date.getMilliseconds()).padStart(3, "0") : "");
+  const clock = (withZone ? ZONED : CLOCK).format(date) + (withMilliseconds ? "." + String(date.getMilliseconds()).padStart(3, "0") : "");
   return h("time", { datetime: text, title: FULL.format(date) }, isToday ? clock : `${DAY.format(date)}, ${clock}`);
 }
 

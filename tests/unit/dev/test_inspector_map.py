@@ -173,9 +173,11 @@ async def test_the_map_shows_what_happens_and_where_the_trouble_is(inspector: In
     assert (orders["steps"], orders["word"], rest["sources"], old["word"]) == (["drop"], "1 waiting", [], "disabled")
     leads_to = rows_of(orders, "destinations")
     assert [(each["name"], each["count"], each["word"]) for each in leads_to] == [
-        ("crm", "0", "disabled"),
+        ("crm", "1 waiting", "disabled"),
         ("mail", "1 · 12/h", ""),
     ]
+    assert [each["has_delivered"] for each in leads_to] == [False, True]
+    assert "orders &lt;b&gt; → crm: 0 in the last hour, 1 waiting" in str(found["svg"])
 
 
 async def test_a_search_and_a_narrow_window_get_a_map_of_their_own(inspector: Inspector) -> None:
@@ -190,6 +192,24 @@ async def test_a_search_and_a_narrow_window_get_a_map_of_their_own(inspector: In
         1,
         ["orders <b>"],
     )
+
+
+async def test_what_needs_attention_is_first_in_the_table_and_in_a_long_picture(inspector: Inspector) -> None:
+    write_slices(inspector, CONFIG)
+    routes: list[Json] = [{"name": f"r{n}", "from": ["shop"], "to": ["crm" if n == 23 else "mail"]} for n in range(24)]
+    (inspector.parts.state / "slices" / "transform.json").write_text(to_json({"routes": routes}), encoding="utf-8")
+    await deliver(inspector, 1, "r22", ROUTE_ITSELF, "retry_scheduled")
+    await inspector.parts.ledger.disable("crm", "it returned 410", time.time())
+    found = await inspector.get("/api/map?all=1")
+    assert [each["name"] for each in rows_of(found, "routes")][:3] == ["r23", "r22", "r0"]
+    tops = {
+        str(box.get("aria-label")).split(". ")[0]: float(str(box[1].get("y")))
+        for box in ElementTree.fromstring(str(found["svg"])).iter("{http://www.w3.org/2000/svg}a")
+    }
+    first = min(tops.values())
+    assert tops["Destination crm, webhook"] == first
+    assert tops["Route r22, every type"] == first
+    assert tops["Destination mail, email"] > first
 
 
 async def test_many_routes_are_grouped_and_a_group_is_opened_by_its_link(inspector: Inspector) -> None:

@@ -21,6 +21,7 @@ from deploy.explain.config_map import (
     Traffic,
     arrange,
     draw,
+    fitted,
     matching,
     read_routing,
     rows_of,
@@ -221,3 +222,11 @@ def test_the_command_prints_the_svg_in_ascii(command: Command, tmp_path: Path) -
     assert len(command("map", "--config", str(path), "--find", "unused")) < len(svg)
     command("map", "--config", str(path), "--find", "nowhere", code=1)
     assert command.error == "hookchain map: no route, source, step or destination has the text 'nowhere'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a" * 20, "a" * 20), ("a" * 21, f"{'a' * 19}…"), ("W" * 80, f"{'W' * 10}…"), ("日" * 11, f"{'日' * 9}…")],
+)
+def test_a_name_is_cut_by_the_widths_of_its_characters(text: str, shown: str) -> None:
+    assert fitted(text, 20) == shown

@@ -63,11 +63,11 @@ function route() {
   if (before && !id) view.returnTo?.(before);
 }
 
-fill(tabs, SECTIONS.map(([each, title]) => h("a", { href: `#/${each}`, "data-name": each }, title, h("span", { class: "count" }))));
+fill(tabs, SECTIONS.map(([each, title]) => h("a", { href: `#/${each}`, "data-name": each, hidden: each === "subscribers" }, title, h("span", { class: "count" }))));
 on("overview", (overview) => {
   SECTIONS.forEach(([each, , , count, counted], at) => {
     const number = count(overview) ?? null;
-    tabs.children[at].hidden = number === null && ["mail", "rejected", "sheets"].includes(each); // a deployment keeps them elsewhere
+    if (["mail", "rejected", "sheets"].includes(each)) tabs.children[at].hidden = number === null; // a deployment keeps them elsewhere
     const badge = tabs.children[at].querySelector(".count");
     badge.textContent = number === null ? "" : number.toLocaleString();
     badge.setAttribute("aria-label", badge.title);

@@ -68,7 +68,7 @@ function banner(kind, title, ...content) {
 function pausedBanner(each) {
   return h("div", { class: "banner warn", role: "status" },
     h("div", {},
-      h("strong", {}, `${destinationText(each.destination)} is paused until `, time(each.paused_until)),
+      h("strong", {}, `${destinationText(each.destination)} is paused until `, time(each.paused_until, false, true)),
       h("p", {}, withLinks(each.pause_reason || "It failed several times, or an operator paused it."))),
     releaseButton(each.destination, "resume"));
 }

@@ -74,17 +74,20 @@ export function mapView(main, navigate) {
       answer.count === 0 && empty("No routes", h("p", {}, "The configuration has none, or it is not known here.")),
       answer.shown > 0 && h("p", { class: "faint" },
         answer.grouped && `${plural(answer.shown, "route")} in groups of the same sources: select a group to open it. `,
-        "On each line: the number of the last hour, and the current rate. A plus means that there were more. ",
+        isNarrow.matches ? "In a source: its events" : "On each line: the number", " of the last hour, and the current rate. A plus means that there were more. ",
         answer.asking && "Asking the providers…"));
     if (details.open) fillKeepingFocus(table, routesTable(answer.routes));
   }
 
   function draw() {
     const parsed = new DOMParser().parseFromString(answer.svg, "image/svg+xml").documentElement;
-    const focused = picture.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const links = () => [...picture.querySelectorAll("a")];
+    const at = links().indexOf(document.activeElement);
+    const focused = at < 0 ? null : document.activeElement.getAttribute("href");
     fill(picture, document.importNode(parsed, true));
     drawn = answer.svg;
-    if (focused) [...picture.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
+    // A group that was opened is gone: the first of its routes is in its place.
+    if (focused) (links().find((link) => link.getAttribute("href") === focused) ?? links()[at] ?? links().at(-1))?.focus({ preventScroll: true });
   }
 
   function showTroubles() {
@@ -127,13 +130,13 @@ function fillKeepingFocus(element, ...children) {
 }
 
 function routesTable(routes) {
-  const names = ["Route", "Sources", "Steps", "Destination", "Last hour", "State"];
+  const names = ["Route", "Sources", "Steps", "Destination", "Last hour, and what waits", "State"];
   const rows = routes.flatMap((route) => (route.destinations.length ? route.destinations : [{ name: "", count: "", word: "" }]).map((destination, at) => h("tr", {},
     at === 0 && h("th", { scope: "rowgroup", rowspan: String(route.destinations.length || 1) }, h("a", { href: `#/deliveries?route=${encodeURIComponent(route.name)}` }, route.name), h("div", { class: "faint" }, route.selects), state(route)),
     at === 0 && h("td", { rowspan: String(route.destinations.length || 1) }, route.sources.length ? h("ul", {}, route.sources.map((each) => h("li", {}, h("a", { href: `#/events?source=${encodeURIComponent(each.name)}` }, each.name), ` ${each.count} `, state(each)))) : "every source"),
     at === 0 && h("td", { rowspan: String(route.destinations.length || 1), class: "answer" }, route.steps.join(" → ") || "none"),
     h("td", {}, h("a", { href: `#/deliveries?route=${encodeURIComponent(route.name)}&destination=${encodeURIComponent(destination.name)}` }, destination.name)),
-    h("td", {}, destination.count), h("td", { class: "answer" }, state(destination) ?? "works", destination.reason && h("div", { class: "faint" }, destination.reason)))));
+    h("td", {}, destination.count), h("td", { class: "answer" }, state(destination) ?? (destination.has_delivered ? "works" : destination.name && "nothing delivered yet"), destination.reason && h("div", { class: "faint" }, withLinks(destination.reason))))));
   return h("table", { class: "routes-table" },
     h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows));
 }

@@ -1,6 +1,6 @@
 // Small pieces that several views show.
 
-import { h } from "/page/dom.js";
+import { h, time } from "/page/dom.js";
 import { CHECKS, STATUSES, adviceOn } from "/page/words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -18,10 +18,11 @@ export function bytes(count) {
   return count < 1048576 ? `${(count / 1024).toFixed(1)} KB` : `${(count / 1048576).toFixed(1)} MB`;
 }
 
-// Our own text, with web addresses as links and `code` in backquotes.
+// Our own text, with web addresses as links, `code` in backquotes, and times in the zone of this machine.
 export function withLinks(text) {
-  return text.split(/(https:\/\/\w[^\s)>"'`]*[^\s)>"'`.,:;]|`[^`]+`)/).map((part, at) => {
+  return text.split(/(https:\/\/\w[^\s)>"'`]*[^\s)>"'`.,:;]|`[^`]+`|\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/).map((part, at) => {
     if (at % 2 === 0) return part;
+    if (/^\d/.test(part)) return time(part, false, true);
     return part[0] === "`" ? h("code", {}, part.slice(1, -1)) : h("a", { href: part, target: "_blank", rel: "noreferrer noopener" }, part);
   });
 }

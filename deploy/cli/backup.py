@@ -51,6 +51,8 @@ def _backup(options: argparse.Namespace) -> int:
     file: Path = options.file
     if file.exists() and not file.is_file():  # the backup would take the place of /dev/null
         raise CommandError(f"{file}: must be the name of a file; got a folder, a pipe or a device")
+    if not file.absolute().parent.is_dir():
+        raise CommandError(f"{file}: must be in a folder that exists")
     env_file = Path(served_env_file(state) or own_env_file())
     manifest = backups.write_backup(state, file.absolute(), time.time(), environ_with(env_file))
     print(f"{file}: {count_of(file.stat().st_size, 'byte')}, the state of {rfc3339(manifest.created_at)}")
@@ -71,7 +73,8 @@ def _restore(options: argparse.Namespace) -> int:
     state: Path = options.state.resolve()  # a link to a folder on another disk stays
     now = time.time()
     if not options.file.is_file():
-        raise CommandError(f"{options.file} does not exist")
+        rule = "must be a file" if options.file.exists() else "does not exist"
+        raise CommandError(f"{options.file}: {rule}")
     aside = state.with_name(f"{state.name}.before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
     # On the same disk as the state. The state folder is made only for a file that is a backup.
     folder = next(each for each in state.parents if each.is_dir())

@@ -219,3 +219,18 @@ def test_a_backup_replaces_nothing_but_a_file(tmp_path: Path, target: str) -> No
     with pytest.raises(AssertionError, match="must be the name of a file; got a folder, a pipe or a device"):
         hookchain(tmp_path / "state", "backup", str(tmp_path / target))
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "rule"),
+    [
+        ("backup", "missing/file", "must be in a folder that exists"),
+        ("restore", ".", "must be a file"),
+        ("restore", "missing", "does not exist"),
+    ],
+)
+def test_a_place_that_is_no_file_is_named(tmp_path: Path, command: str, file: str, rule: str) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "ledger.db").touch()
+    with pytest.raises(AssertionError, match=f"{tmp_path / file}: {rule}"):
+        hookchain(tmp_path / "state", command, str(tmp_path / file))

@@ -20,6 +20,8 @@ from typing import Final
 import pytest
 
 from deploy.config.dotenv import read_dotenv
+from deploy.history.journal_view import EventQuery
+from deploy.history.local import open_local_state
 from tests.functional.test_dev import Dev
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
@@ -212,5 +214,24 @@ def test_a_hundred_of_a_hundred_events_arrive_from_the_aws_of_make_dev(tmp_path:
         secret = read_dotenv(dev.env)["GITHUB_SECRET"]
         where = ("--platform", "aws", "--stack", "hookchain", "--region", "us-east-1")
         bring_a_hundred(tmp_path, f"http://127.0.0.1:{dev.base}/github", secret, environ, *where)
+    finally:
+        dev.interrupt()
+
+
+def test_a_running_make_dev_gets_the_events_of_the_cloud_to_be_stepped_through(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    dev = Dev(tmp_path)
+    try:
+        dev.until_said("Press Ctrl-C")
+        arguments = ("--platform", "gcp", "--project", PROJECT, "--to-dev")
+        with listening(tmp_path, deployed.environ, *arguments) as listener:
+            post_push(f"http://127.0.0.1:{deployed.ports['receive']}/github", CLOUD_SECRET, 1_000)
+            listener.until_said("  push  ")
+        assert any("  200  " in line for line in listener.lines), listener.lines
+        with open_local_state(tmp_path / "state") as state:
+            [event] = state.reader.events(EventQuery(limit=10)).events
+        assert (event.source, event.type) == ("github", "push")
     finally:
         dev.interrupt()

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from deploy.gcp.apply import Applying
 from deploy.gcp.graph import graph
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_world import World
-from tests.unit.gcp.applied import deploy
+from tests.unit.gcp.applied import TARGET, VALUES, Asked, Noted, deploy, removed
 from tests.unit.gcp.applied import deployment as applied
 from tests.unit.gcp.planned import DEVELOP, by_key, deployment
 
@@ -49,3 +50,11 @@ def test_a_tap_that_is_gone_takes_its_topic_account_and_rights_along(tmp_path: P
     assert failure is None
     assert {"delete topic hookchain-tap", "delete account hookchain-developer"} <= {*noted.done}
     assert "hookchain-developer" not in str(world.policies)
+
+
+def test_a_tap_goes_with_everything_else_of_a_deployment(tmp_path: Path) -> None:
+    world = World()
+    deploy(world, applied(tmp_path, config=f"{CONFIG}develop: {{sources: [shop]}}"))
+    Applying(Asked(world), TARGET, VALUES, Noted(), 1).apply(removed(world, everything=True).actions)
+    left = {kind: [*things] for kind, things in world.things.items() if kind in ("topic", "database", "account")}
+    assert not any(left.values()), left

@@ -43,7 +43,7 @@ from functions.receive.source import Source, read_sources
 from shared import claim_check, errors, http, store_ports, tap
 from shared.did_you_mean import did_you_mean
 from shared.event import Event, from_cloudevent
-from shared.jsontext import list_at, texts_at
+from shared.jsontext import list_at
 from shared.ports import Blobs
 from shared.secrets import variable_name
 from shared.signatures.auth_scheme import AuthScheme
@@ -150,7 +150,7 @@ def _source(configuration: Configured, name: str) -> Source:
     sources = compiled_sources(configuration.slices["receive"])
     if name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
-    developed = texts_at(configuration.document, "develop", "sources")
+    developed = tap.read_keeps(configuration.slices["transform"])
     if name not in developed:
         advice = f"add it, `develop: {{sources: [{', '.join([*developed, name])}]}}`, and deploy"
         raise CommandError(f"source {name!r} is not under `develop` in the configuration: {advice}")

@@ -171,6 +171,12 @@ def test_each_lease_leaves_an_audit_record_and_ends_with_the_command(run: Run, c
     )
 
 
+def test_one_source_may_be_written_without_a_list(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "hookchain.yaml"
+    file.write_text(CONFIG.replace("[github, twilio, keyed, sns]", "github"), encoding="utf-8")
+    assert "Forwarding to" in run(*FORWARD)
+
+
 def test_a_secret_that_is_missing_is_generated_once(run: Run) -> None:
     assert "signed with GITHUB_SECRET, which was generated into" in run(*FORWARD)
     secret = read_dotenv(run.env)["GITHUB_SECRET"]

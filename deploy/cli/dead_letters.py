@@ -148,7 +148,10 @@ def replay_letters(context: records.Context) -> int:
     done: JsonObject = {}
     if good and context.options.yes:
         done["replay"] = replay_id = secrets.token_hex(8)
-        asyncio.run(_publish(context, good, replay_id))
+        published: set[str] = set()
+        asyncio.run(_publish(context, good, replay_id, published))
+        left_out += [letter.id for letter in good if letter.id not in published]
+        good = [letter for letter in good if letter.id in published]
     _print_result(context, "replay", "replayed", good, left_out, done)
     return DONE if good and not (context.options.ids and left_out) else NOT_DONE
 
@@ -161,10 +164,12 @@ def drop_letters(context: records.Context) -> int:
     return DONE if letters else NOT_DONE
 
 
-async def _publish(context: records.Context, letters: Sequence[DeadLetterRow], replay_id: str) -> None:
-    """Mark each letter first, so that one that fails again at once is kept again.
+async def _publish(
+    context: records.Context, letters: Sequence[DeadLetterRow], replay_id: str, published: set[str]
+) -> None:
+    """Mark each letter first, so that one that fails again at once is kept again. Add the id of each to `published`.
 
-    A letter that somebody else has replayed meanwhile is left out: it would be delivered twice.
+    A letter that somebody else has replayed or dropped meanwhile is left out: it would be delivered twice.
     """
     reader = context.state.reader
 
@@ -179,6 +184,7 @@ async def _publish(context: records.Context, letters: Sequence[DeadLetterRow], r
             except (errors.Temporary, asyncio.CancelledError):  # after Ctrl-C too, it may not have been sent
                 reader.mark_dead_letters([letter.id], journal.KEPT)
                 raise
+            published.add(letter.id)
 
     async with context.state.blobs() as blobs:
         await records.publish_at_rate(context, letters, send)
@@ -210,7 +216,8 @@ def _print_result(
         print(letters_table(letters[: records.SAMPLE], context.screen))
         print(f"\nNothing was done. To do it:\n  {line}")
     if left_out:
-        print(f"left out, because their messages cannot be published again: {', '.join(left_out)}", file=sys.stderr)
+        why = "their messages cannot be published again, or somebody else replayed or dropped them meanwhile"
+        print(f"left out, because {why}: {', '.join(left_out)}", file=sys.stderr)
 
 
 # Arguments

@@ -648,7 +648,7 @@ def _average_widths(character: str) -> float:
     if unicodedata.east_asian_width(character) in "WF":
         return 2
     if character in "MWmw@%":
-        return 1.7
+        return 1.8
     return 1.2 if character.isupper() else 1
 
 

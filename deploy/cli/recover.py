@@ -110,7 +110,7 @@ async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
             newest = nlargest(MAX_PRINTED, [*newest, *missed_events], key=lambda event: event.happened_at)
         _print(listing, count, newest)
         if call.options.dry_run:
-            return DONE
+            return NOT_DONE if listing.is_partial or listing.failed else DONE
         if not count:
             return NOT_DONE if _is_incomplete(listing) else DONE
         if not _is_confirmed(call, count):
@@ -128,10 +128,13 @@ def _listing(call: Call, settings: RecoverySettings, fetch: Fetch, token: str, *
 
 
 async def _answers(listing: Listing) -> AsyncIterator[ReadAnswer]:
-    """Yield the answer to each request until none is left, and show how many there were. Raises CommandError."""
+    """Yield the answer to each request until none is left, and show how many there were.
+
+    Print which request failed, and go on. Raises CommandError if the provider answers no request.
+    """
     line = PassingLine(sys.stderr)
     for count in range(MAX_ANSWERS):
-        if not listing.requests:
+        if not listing.has_next:
             break
         line.show(f"{listing.settings.source}: {count_of(count, 'answer')} of {listing.settings.kind.title} read")
         try:
@@ -139,14 +142,18 @@ async def _answers(listing: Listing) -> AsyncIterator[ReadAnswer]:
         except ProviderFault as fault:
             line.clear()
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
-            raise CommandError(f"{listing.settings.source}: {fault}{again}") from fault
+            text = f"{listing.settings.source}: {fault}{again}"
+            if listing.is_stopped or not (listing.has_next or listing.answered):
+                raise CommandError(text) from fault
+            print(f"{text}. Its events are left out", file=sys.stderr)
+            continue
         yield answer
         listing.finish(answer)
     line.clear()
 
 
 def _is_incomplete(listing: Listing) -> bool:
-    return listing.unreadable_count > 0 or bool(listing.requests)
+    return listing.unreadable_count > 0 or listing.is_partial or bool(listing.requests)
 
 
 def _print(listing: Listing, count: int, newest: Sequence[MissedEvent]) -> None:
@@ -173,7 +180,7 @@ def _print(listing: Listing, count: int, newest: Sequence[MissedEvent]) -> None:
 
 def _print_rest(listing: Listing) -> None:
     """Print that the listing ended at its limit, if it did."""
-    if listing.requests:
+    if listing.has_next:
         print(f"  {listing.settings.kind.title} lists more than {MAX_ANSWERS:,} answers; the rest was not read")
 
 

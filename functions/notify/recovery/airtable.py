@@ -54,10 +54,21 @@ def _page_request(path: str, end: int) -> ApiRequest:
 
 
 def _read_payloads(request: ApiRequest, document: Json, window: Window) -> Iterator[ListItem]:
-    """Yield the recent payloads of a page, and the request for the page before it."""
+    """Yield the recent payloads of a page, and the requests for the rest of it and for the page before it.
+
+    Only the request for the rest of a page that Airtable cut has an `end`.
+    """
     path, begin = str(request.context["path"]), _number_at(request.context, "begin")
+    is_rest = "end" in request.context
+    end = _number_at(request.context, "end") if is_rest else begin + PAGE_SIZE
     payloads = list_at(document, "payloads")
-    first_number = _number_at(document, "cursor") - len(payloads)
+    next_number = _number_at(document, "cursor")
+    if value_at(document, "mightHaveMore") is True and next_number < end:
+        if next_number <= begin:
+            raise ValueError("a page without its payloads")
+        rest: JsonObject = {"path": path, "begin": next_number, "end": end}
+        yield ApiRequest(f"{path}?cursor={next_number}&limit={end - next_number}", "payloads", rest)
+    first_number = next_number - len(payloads)
     numbered: list[Json] = [[number, payload] for number, payload in enumerate(payloads, first_number)]
     is_first_recent = bool(payloads)
     for event in read_each(numbered, lambda each: _missed_event(each, path, window.source)):
@@ -65,7 +76,7 @@ def _read_payloads(request: ApiRequest, document: Json, window: Window) -> Itera
             is_first_recent = False
         elif isinstance(event, UnreadableEvent) or window.wants(event.type):
             yield event
-    if is_first_recent and begin > 1:
+    if is_first_recent and begin > 1 and not is_rest:
         yield _page_request(path, begin)
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.recovery.kind import (
+    HOOKS_PER_PAGE,
     ApiRequest,
     ListItem,
     MissedEvent,
@@ -37,7 +38,7 @@ _NEXT_CURSOR: Final = re.compile(r'<[^>]*[?&]cursor=([^&>]+)[^>]*>; *rel="next"'
 
 def first_requests(window: Window) -> Iterator[ApiRequest]:
     for place in window.places:
-        yield ApiRequest(f"{place}/hooks?per_page={PAGE_SIZE}", "hooks", {"place": place})
+        yield ApiRequest(f"{place}/hooks?per_page={HOOKS_PER_PAGE}", "hooks", {"place": place})
 
 
 def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
@@ -106,7 +107,7 @@ def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> It
         if attempt.attempted_at < window.since:
             is_last_page = True
             break
-        is_delivered = 200 <= status < 400
+        is_delivered = 200 <= status < 300
         if attempt.is_redelivery:
             if is_delivered:
                 settled.append(guid)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from functions.notify.recovery.kind import (
+    HOOKS_PER_PAGE,
     ApiRequest,
     ListItem,
     MissedEvent,
@@ -24,7 +25,6 @@ from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, ob
 from shared.recovered import RecoveredRequest
 from shared.times import unix_seconds
 
-HOOKS_PER_PAGE: Final = 100
 EVENTS_PER_PAGE: Final = 20
 """GitLab lists no more of them at once."""
 FAILED: Final = "server_failure,client_failure"

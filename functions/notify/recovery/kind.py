@@ -5,16 +5,18 @@ A new kind is a module with one RecoveryKind and its two functions, and its entr
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from shared.fetch import Fetched
-from shared.jsontext import Json, JsonObject, value_at
+from shared.jsontext import Json, JsonObject, to_json, value_at
 from shared.recovered import RecoveredRequest
 
 Read = TypeVar("Read")
 Listed = TypeVar("Listed")
+HOOKS_PER_PAGE: Final = 100
+"""One page is read: GitHub and GitLab.com allow fewer webhooks in a place."""
 _OVERLOADED_STATUSES: Final = frozenset({408, 429})
 """The platform answers with these when it is overloaded. receive does not."""
 UNKNOWN_FORM: Final = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
@@ -55,9 +57,11 @@ class UnknownHook(Exception):
     """The provider has no webhook of the source, or several. The text says what the operator must do."""
 
 
-def own_hooks(window: Window, place: str, urls_and_hooks: Iterable[tuple[str, Listed]]) -> list[Listed]:
+def own_hooks(window: Window, place: str, urls_and_hooks: Sequence[tuple[str, Listed]]) -> list[Listed]:
     """Return those webhooks of a place that are the source's. Raises UnknownHook."""
     found = [hook for url, hook in urls_and_hooks if window.is_url_of_source(url)]
+    if not found and len(urls_and_hooks) >= HOOKS_PER_PAGE:
+        raise UnknownHook(f"the first {HOOKS_PER_PAGE} webhooks of {place} are others. Delete those that nobody uses")
     if not found:
         has_url = (
             f"has the URL {window.public_url}" if window.public_url else f"has a URL that ends with /{window.source}"
@@ -85,6 +89,10 @@ class ApiRequest(NamedTuple):
     context: JsonObject
     is_for_event: bool = False
     body: JsonObject | None = None
+
+    @property
+    def identity(self) -> str:
+        return f"{self.path} {to_json(self.body)}"
 
 
 class MissedEvent(NamedTuple):

@@ -13,10 +13,12 @@ While requests are left:
     requests     the requests, the next one last
     window       since when and until when the events are listed
     is_partial   a request was skipped
+    failed       those of the requests that failed in the last run
+    api          the base URL of the API that the requests are for
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -64,7 +66,9 @@ MAX_HANDLED: Final = 4_000
 """The ids that a record has room for. An event whose id is left out may be published again, which changes nothing."""
 MAX_PAUSE_SECONDS: Final = 3_600.0
 MAX_LISTING_SECONDS: Final = 6 * 3_600.0
-"""After this time, a new listing begins and the requests that are left are dropped: one of them may never succeed."""
+"""After this time, a new listing begins and the requests that are left are dropped."""
+MAX_FAULTS: Final = 3
+"""In a row. Then the provider is not asked again in this run."""
 KEPT_SECONDS: Final = 400 * 86_400.0
 
 
@@ -89,6 +93,10 @@ class RecoverySettings(NamedTuple):
     api: str = ""
     allow_private: bool = False
     redelivers: bool = False
+
+    @property
+    def api_url(self) -> str:
+        return (self.api or self.kind.api).rstrip("/")
 
     @property
     def rights(self) -> str:
@@ -121,7 +129,7 @@ class ProviderFault(Exception):
     """The provider did not list its events.
 
     pause_seconds  how long the provider wants no further request; 0 if it says nothing about it
-    is_of_place    only one place failed: the source's other places can be listed
+    is_of_place    the request cannot succeed until somebody corrects its place
     """
 
     def __init__(self, text: str, pause_seconds: float = 0.0, *, is_of_place: bool = False) -> None:
@@ -144,14 +152,17 @@ class ReadAnswer(NamedTuple):
 class Listing:
     """The events that a provider lists in a window, read request by request.
 
-    requests           the requests that are left, the next one last
+    requests           the requests that are left, the next one last. Those that failed are first, so the others go on
     handled            by the id of an event that is passed over: when it happened
     includes_rejected  events that receive had rejected are missed events too
     reads_each_event   further requests read the webhook request of each event, where the list does not have it
     rejected_count     how many events were passed over because receive had rejected them
     unreadable_count   how many events were passed over because they are in an unknown form
     is_partial         a request was skipped, so the next listing has to cover this window again
-    answered           the path and body of each request that was answered in this run
+    answered           the identity of each request that was answered in this run
+    failed             of each request that failed in this run and is left
+    failed_before      of each request that failed in the run before
+    is_stopped         the provider wants a pause, or MAX_FAULTS requests failed in a row
     """
 
     settings: RecoverySettings
@@ -165,26 +176,49 @@ class Listing:
     rejected_count: int = 0
     unreadable_count: int = 0
     is_partial: bool = False
-    answered: set[tuple[str, str]] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    failed_before: Collection[str] = ()
+    is_stopped: bool = False
+    _faults_in_row: int = 0
+
+    @property
+    def has_next(self) -> bool:
+        """Return whether a request is left that can be sent in this run."""
+        return bool(self.requests) and not self.is_stopped and self.requests[-1].identity not in self.failed
 
     async def read_next(self, now: float) -> ReadAnswer:
         """Send the next request and read its answer. The request is left until `finish`, so a failure loses no event.
 
-        Raises ProviderFault. Then the request is left too, except for one that cannot succeed: it is skipped.
+        Raises ProviderFault. Then `requests` begins with the request, or the request is skipped.
         """
         request = self.requests[-1]
-        identity = (request.path, to_json(request.body))
-        if identity in self.answered and not request.is_for_event:
+        if request.identity in self.answered and not request.is_for_event:
             self._skip()
             raise ProviderFault(f"{self.settings.kind.title} lists the same page again")
         try:
             answer = await self._send(request, now)
+            items = await self._read(request, answer) if answer else []
         except ProviderFault as fault:
-            if fault.is_of_place:
-                self._skip()
+            self._set_aside(request, fault)
             raise
-        self.answered.add(identity)
-        return ReadAnswer((), ()) if answer is None else self._select(await self._read(request, answer))
+        self.answered.add(request.identity)
+        self._faults_in_row = 0
+        return self._select(items)
+
+    def _set_aside(self, request: ApiRequest, fault: ProviderFault) -> None:
+        """Let the other requests go on. One that failed in two runs is skipped, so that a new listing can begin."""
+        if fault.pause_seconds:
+            self.is_stopped = True
+            return
+        if not fault.is_of_place:
+            self._faults_in_row += 1
+            self.is_stopped = self._faults_in_row == MAX_FAULTS
+        if fault.is_of_place or request.identity in self.failed_before:
+            self._skip()
+        else:
+            self.failed.add(request.identity)
+            self.requests.insert(0, self.requests.pop())
 
     def finish(self, answer: ReadAnswer) -> None:
         """Continue with the requests that follow from the answer. Its events are handled."""
@@ -199,11 +233,11 @@ class Listing:
             # In a thread, because a large answer takes seconds, and the sweep must publish what is due meanwhile.
             return await asyncio.to_thread(lambda: [*kind.read_answer(request, answer, self.window)])
         except UnknownHook as error:
-            self._skip()
             raise ProviderFault(str(error), is_of_place=True) from error
         except UNKNOWN_FORM as error:
             if request.is_for_event:
-                self.requests.pop()
+                self.unreadable_count += 1
+                return []
             raise ProviderFault(f"{kind.title} answered {request.answer_kind} in an unknown form") from error
 
     def is_repeat(self, event: MissedEvent) -> bool:
@@ -248,7 +282,7 @@ class Listing:
             headers.append(("Content-Type", "application/json"))
         outgoing = Outgoing(
             "GET" if request.body is None else "POST",
-            (self.settings.api or kind.api).rstrip("/") + request.path,
+            self.settings.api_url + request.path,
             tuple(headers),
             b"" if request.body is None else texts_json(request.body),
             timeout_seconds=ANSWER_SECONDS,
@@ -269,14 +303,20 @@ class Listing:
 
 def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetched, now: float) -> ProviderFault:
     """Return the fault that an answer with an error status reports."""
-    text = f"{settings.kind.title} answered {answer.status}"
-    is_of_place = False
+    status = answer.status
+    text = f"{settings.kind.title} answered {status} to {request.path.partition('?')[0]}"
     pause_seconds = retry_after_seconds(answer.header("retry-after"), now) or 0.0
     if answer.header("x-ratelimit-remaining") == "0":
         pause_seconds = max(pause_seconds, _number(answer.header("x-ratelimit-reset")) - now)
-    if answer.status in (401, 403, 404) and not pause_seconds:
-        text += f" to {request.path.partition('?')[0]}. The token {settings.secret} needs {settings.rights}"
-        is_of_place = bool(settings.kind.places_key) and answer.status != 401
+    if status == 429:
+        pause_seconds = max(pause_seconds, CONTINUED_SECONDS)
+    is_of_place = False
+    if not pause_seconds:
+        is_of_place = bool(settings.kind.places_key) and 300 <= status < 500 and status not in (401, 408)
+        if status in (401, 403, 404):
+            text += f". The token {settings.secret} needs {settings.rights}"
+        elif 300 <= status < 400 and is_of_place:
+            text += f". It was moved or renamed: correct `{settings.kind.places_key}`"
     return ProviderFault(text, min(max(pause_seconds, 0.0), MAX_PAUSE_SECONDS), is_of_place=is_of_place)
 
 
@@ -386,7 +426,9 @@ class Recovery:
         """Recover events of a source if its time has come. `last_request_at` is a time of the event loop."""
         source = settings.source
         now = self._clock.now()
-        if now < self._next_at.get(source, 0.0) or asyncio.get_running_loop().time() >= last_request_at:
+        # A time that is further ahead than any pause is from before the clock was set back.
+        is_waiting = now < self._next_at.get(source, 0.0) <= now + MAX_PAUSE_SECONDS
+        if is_waiting or asyncio.get_running_loop().time() >= last_request_at:
             return
         self._next_at[source] = now + EVERY_SECONDS  # also if the record cannot be read
         start = await self._records().change(_record_name(source), now, lambda text: _start_run(text, now))
@@ -400,8 +442,8 @@ class Recovery:
         if count := listing.unreadable_count:
             detail = f"events in an unknown form: {count}. Deliver them again in the provider's settings"
             _log("ERROR", "recovery failed", source=source, detail=detail)
-        for fault in faults:
-            detail = fault.detail if isinstance(fault, errors.Temporary) else str(fault)
+        details = [fault.detail if isinstance(fault, errors.Temporary) else str(fault) for fault in faults]
+        for detail in dict.fromkeys(details):
             _log("WARNING", "recovery failed", source=source, detail=detail)
         if listing.requests and not faults:
             self._next_at[source] = now + CONTINUED_SECONDS
@@ -411,13 +453,15 @@ class Recovery:
     async def _listing(self, settings: RecoverySettings, record: JsonObject, now: float) -> Listing:
         """Return the listing that the last run left unfinished, or a new one. Raises HookchainError."""
         token = (await self._secrets.values(settings.secret))[0]
-        complete_at = time_in(record, "complete_at") or now
+        complete_at = min(time_in(record, "complete_at") or now, now)  # it is later if the clock was set back
         listing = begin_listing(settings, self._fetch, token, complete_at - OVERLAP_SECONDS, now)
         handled = mapping_at(record, "handled")
         listing.handled = {id: at for id, at in handled.items() if isinstance(at, int | float)}
         requests = [_stored_request(each) for each in list_at(record, "requests")]
         since, until = (float(str(each)) for each in list_at(record, "window") or (0, 0))
-        if requests and now < until + MAX_LISTING_SECONDS:
+        is_same_api = record.get("api", settings.api_url) == settings.api_url
+        if requests and is_same_api and until <= now < until + MAX_LISTING_SECONDS:
+            listing.failed_before = [*map(str, list_at(record, "failed"))]
             listing.requests = requests
             listing.window = settings.window(since, until)
             listing.is_partial = record.get("is_partial") is True
@@ -428,15 +472,16 @@ class Recovery:
         recovered: list[MissedEvent] = []
         faults: list[Fault] = []
         for _ in range(MAX_REQUESTS):
-            if not listing.requests or asyncio.get_running_loop().time() >= last_request_at:
+            if not listing.has_next or asyncio.get_running_loop().time() >= last_request_at:
                 break
             try:
                 answer = await listing.read_next(self._clock.now())
                 publication = await publish(answer.missed_events, listing.settings, self._has_event, self._bus)
-            except (ProviderFault, errors.Temporary) as fault:
+            except ProviderFault as fault:
                 faults.append(fault)
-                if isinstance(fault, ProviderFault) and fault.is_of_place:
-                    continue
+                continue
+            except errors.Temporary as fault:
+                faults.append(fault)
                 break
             recovered += [event for event in publication.recovered if not listing.is_repeat(event)]
             listing.finish(answer)
@@ -514,6 +559,7 @@ def _record_after_run(record: JsonObject, listing: Listing, faults: Sequence[Fau
         requests: list[Json] = [list(each) for each in listing.requests]
         window: Json = [listing.window.since, listing.window.until]
         after |= {"requests": requests, "window": window, "is_partial": listing.is_partial}
+        after |= {"failed": [*sorted(listing.failed)], "api": listing.settings.api_url}
     pauses = [each.pause_seconds for each in faults if isinstance(each, ProviderFault)]
     if any(pauses):
         after["not_before"] = now + max(pauses)

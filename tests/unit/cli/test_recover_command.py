@@ -11,6 +11,7 @@ import pytest
 from deploy.cli import deployment_command, recover
 from functions.notify.recovery.recovery import OVERLAP_SECONDS
 from shared.cloud import platform as cloud_platform
+from shared.fetch import Fetched, Outgoing
 from shared.journal import EventEntry
 from shared.ports import RECOVERED, Bus
 from tests.fakes.clock import FakeClock
@@ -134,6 +135,34 @@ def test_an_event_in_an_unknown_form_is_counted_and_the_others_are_recovered(dep
     assert line in deployment("pay", "--yes", code=1)
 
 
+@pytest.mark.parametrize(
+    ("url_part", "status", "fault", "delivered"),
+    [
+        ("/repos/acme/old/", 404, "GitHub answered 404 to /repos/acme/old/hooks. The token", ["guid-0", "guid-1"]),
+        ("/repos/acme/old/", 301, "It was moved or renamed: correct `repositories`", ["guid-0", "guid-1"]),
+        ("/deliveries/1000", 500, "/deliveries/1000. Its events are left out", ["guid-1"]),
+    ],
+)
+def test_a_request_that_fails_is_named_and_the_other_events_are_recovered(
+    deployment: Deployment, tmp_path: Path, url_part: str, status: int, fault: str, delivered: list[str]
+) -> None:
+    places = OWN.replace("[acme/shop]", "[acme/old, acme/shop]") if "old" in url_part else OWN
+    (tmp_path / "hookchain.yaml").write_text(places, encoding="utf-8")
+    answer = deployment.world.github.fetch
+
+    async def fetch(request: Outgoing) -> Fetched:
+        return Fetched(status, (), b"{}") if url_part in request.url else await answer(request)
+
+    deployment.world.github.fetch = fetch  # type: ignore[method-assign]
+    output = deployment("github", "--yes", code=1)
+    assert fault in deployment.error
+    assert f"{len(delivered)} event" in output
+    asyncio.run(deployment.world.pump())
+    assert sorted(deployment.world.delivered) == delivered
+    deployment.world.github.is_down = True
+    deployment("github", "--dry-run", code=1)
+
+
 def test_a_listing_ends_at_a_limit_and_says_so(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recover, "MAX_ANSWERS", 1)
     rest = "GitHub lists more than 1 answers; the rest was not read"
@@ -189,5 +218,5 @@ def test_the_plan_of_a_deployment_names_the_least_rights_of_each_token(tmp_path:
 def test_a_provider_that_asks_to_wait_is_an_error_with_the_time(deployment: Deployment) -> None:
     deployment.world.github.limits = len(deployment.world.github.calls) + 1
     deployment("github", "--yes", code=1)
-    assert "github: GitHub answered 403. Run the command again in 900 s" in deployment.error
+    assert "hooks/7/deliveries. Run the command again in 900 s" in deployment.error
     assert deployment.world.bus.sent == []

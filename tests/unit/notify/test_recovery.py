@@ -155,6 +155,30 @@ async def test_each_change_at_airtable_is_an_event_once(capsys: pytest.CaptureFi
     assert all("recovered" not in line for line in read)
 
 
+async def test_a_page_that_airtable_cuts_is_read_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started(AIRTABLE)
+    answer = world.airtable.fetch
+
+    async def fetch(request: Outgoing) -> Fetched:
+        fetched = await answer(request)
+        page: JsonObject = json.loads(fetched.body)
+        payloads = page.get("payloads")
+        if isinstance(payloads, list) and len(payloads) > 20:
+            cursor = int(str(page["cursor"])) - len(payloads) + 20
+            page = {"payloads": payloads[:20], "cursor": cursor, "mightHaveMore": True}
+        return fetched._replace(body=json.dumps(page).encode())
+
+    world.airtable.fetch = fetch  # type: ignore[method-assign]
+    ids = [world.airtable.change() for _ in range(130)]
+    await world.recover(EVERY_SECONDS)
+    assert sorted(world.delivered) == sorted(ids)
+    ids += [world.airtable.change() for _ in range(60)]
+    for _ in range(2):
+        await world.recover(EVERY_SECONDS)
+    assert sorted(world.delivered) == sorted(ids)
+    assert lines(capsys, "recovery failed") == []
+
+
 async def test_changes_at_airtable_from_before_the_window_are_not_listed() -> None:
     world = World(AIRTABLE)
     for _ in range(200):
@@ -238,6 +262,20 @@ async def test_a_gitlab_whose_list_has_no_times_is_only_counted(capsys: pytest.C
     await world.recover(EVERY_SECONDS)
     assert world.delivered == []
     assert "events in an unknown form: 2. Deliver them again" in str(lines(capsys, "recovery failed")[0]["detail"])
+
+
+async def test_a_project_with_more_webhooks_than_a_page_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started(GITLAB)
+
+    async def fetch(request: Outgoing) -> Fetched:
+        hooks = [{"id": number, "url": f"https://ci.example.com/{number}"} for number in range(100)]
+        return Fetched(200, (), json.dumps(hooks).encode())
+
+    world.gitlab.fetch = fetch  # type: ignore[method-assign]
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    rule = "the first 100 webhooks of /projects/acme%2Fshop are others. Delete those that nobody uses"
+    assert [line["detail"] for line in lines(capsys, "recovery failed")] == [rule]
 
 
 class FailingBus(FakeBus):
@@ -356,7 +394,11 @@ async def test_a_provider_that_is_down_is_a_line_and_nothing_is_lost(capsys: pyt
     world.clock.advance(EVERY_SECONDS)
     await world.recovery.run()
     [line] = lines(capsys, "recovery failed")
-    assert (line["severity"], line["source"], line["detail"]) == ("WARNING", "github", "GitHub answered 502")
+    assert (line["severity"], line["source"], line["detail"]) == (
+        "WARNING",
+        "github",
+        "GitHub answered 502 to /repos/acme/shop/hooks",
+    )
     world.github.is_down = False
     await world.recover(EVERY_SECONDS)
     assert world.delivered == ["guid-0"]
@@ -510,9 +552,24 @@ async def test_a_hook_is_the_sources_by_its_public_url(
     assert all(missing in str(line["detail"]) for line in lines(capsys, "recovery failed")) or expected
 
 
-@pytest.mark.parametrize("status", [403, 404, 200])
+ANSWERED = "answered {} to /repos/acme/gone/hooks"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "place"),
+    [
+        (403, b"{}", f"{ANSWERED}. The token token needs"),
+        (404, b"{}", f"{ANSWERED}. The token token needs"),
+        (200, b"[]", "acme/gone has a URL"),
+        (200, b"<html>", "answered hooks in an unknown form"),
+        (301, b"{}", f"{ANSWERED}. It was moved or renamed: correct `repositories`"),
+        (410, b"{}", ANSWERED),
+        (451, b"{}", ANSWERED),
+        (500, b"", ANSWERED),
+    ],
+)
 async def test_a_place_that_cannot_be_listed_stops_no_other_and_is_listed_later(
-    status: int, capsys: pytest.CaptureFixture[str]
+    status: int, body: bytes, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = await started(CONFIGURATION.replace("[acme/shop]", "[acme/gone, acme/shop]"))
     answer = world.github.fetch
@@ -520,15 +577,14 @@ async def test_a_place_that_cannot_be_listed_stops_no_other_and_is_listed_later(
 
     async def fetch(request: Outgoing) -> Fetched:
         if is_gone and "/gone/" in request.url:
-            return Fetched(status, (), b"[]")
+            return Fetched(status, (), body)
         return await answer(request._replace(url=request.url.replace("/gone/", "/shop/")))
 
     world.github.fetch = fetch  # type: ignore[method-assign]
     await world.github.send(issue(1), is_lost=True)
     await world.recover(EVERY_SECONDS)
     assert world.delivered == ["guid-0"]
-    place = "acme/gone has a URL" if status == 200 else f"answered {status} to /repos/acme/gone/hooks. The token token"
-    assert all(place in str(line["detail"]) for line in lines(capsys, "recovery failed"))
+    assert all(place.format(status) in str(line["detail"]) for line in lines(capsys, "recovery failed"))
     record = json.loads(str(await world.notifier.records.read("recover:github")))
     assert record["complete_at"] == FakeClock().now()
     is_gone = False
@@ -536,6 +592,98 @@ async def test_a_place_that_cannot_be_listed_stops_no_other_and_is_listed_later(
     record = json.loads(str(await world.notifier.records.read("recover:github")))
     assert record["complete_at"] == record["run_at"]
     assert world.delivered == ["guid-0"]
+
+
+@pytest.mark.parametrize("fault", [Fetched(500, (), b""), Temporary("host_unreachable", "no answer within 6 s")])
+async def test_an_event_that_cannot_be_read_stops_no_other_and_is_recovered_later(fault: Fetched | Temporary) -> None:
+    world = await started()
+    for number in range(3):
+        await world.github.send(issue(number), is_lost=True)
+    answer = world.github.fetch
+    is_broken = True
+
+    async def fetch(request: Outgoing) -> Fetched:
+        if not is_broken or not request.url.endswith("/deliveries/1001"):
+            return await answer(request)
+        if isinstance(fault, Temporary):
+            raise fault
+        return fault
+
+    world.github.fetch = fetch  # type: ignore[method-assign]
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    await world.pump()
+    assert sorted(world.delivered) == ["guid-0", "guid-2"]
+    await world.github.send(issue(3), is_lost=True)
+    for _ in range(2):
+        world.clock.advance(EVERY_SECONDS)
+        await world.new_recovery().run()
+    await world.pump()
+    assert sorted(world.delivered) == ["guid-0", "guid-2", "guid-3"]
+    is_broken = False
+    await world.recover(OVERLAP_SECONDS * 20)
+    assert sorted(world.delivered) == ["guid-0", "guid-1", "guid-2", "guid-3"]
+
+
+async def test_of_many_requests_that_fail_only_a_few_are_sent_in_a_run() -> None:
+    world = await started()
+    for number in range(20):
+        await world.github.send(issue(number), is_lost=True)
+    answer = world.github.fetch
+
+    async def fetch(request: Outgoing) -> Fetched:
+        return await answer(request) if "/deliveries/" not in request.url else Fetched(502, (), b"")
+
+    world.github.fetch = fetch  # type: ignore[method-assign]
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    assert len(json.loads(str(await world.notifier.records.read("recover:github")))["failed"]) == recovery.MAX_FAULTS
+    world.github.fetch = answer  # type: ignore[method-assign]
+    await world.recover(EVERY_SECONDS)
+    assert len(world.delivered) == len(set(world.delivered)) == 20
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+async def test_a_redirect_did_not_take_the_event(status: int) -> None:
+    world = await started()
+    await world.github.send(issue(1), is_lost=True, status=status)
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == ["guid-0"]
+
+
+@pytest.mark.parametrize("is_same_process", [False, True])
+async def test_events_are_recovered_after_the_clock_was_set_back(is_same_process: bool) -> None:
+    world = await started()
+    world.clock.advance(2 * 86_400)
+    for _ in range(2):
+        await world.recovery.run()
+        world.clock.advance(EVERY_SECONDS)
+    world.clock.advance(-2 * 86_400)
+    if not is_same_process:
+        world.recovery = world.new_recovery()
+    await world.github.send(issue(1), is_lost=True)
+    await world.square.send(is_lost=True)
+    world.clock.advance(EVERY_SECONDS)
+    await world.recover(EVERY_SECONDS)
+    assert sorted(world.delivered) == ["guid-0", "square-0"]
+
+
+async def test_requests_that_are_left_for_another_provider_are_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started()
+    world.github.is_down = True
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    capsys.readouterr()
+    world.slices = compile_text(
+        GITLAB.replace("lab: {", "github: {public_url: https://hooks.example.com/lab, ").replace(
+            "from: lab", "from: github"
+        )
+    )
+    world.recovery = world.new_recovery()
+    world.clock.advance(EVERY_SECONDS)
+    await world.recovery.run()
+    assert lines(capsys, "recovery failed") == []
+    assert world.gitlab.calls == [world.gitlab.base, f"{world.gitlab.base}/7/events"]
 
 
 async def test_a_provider_that_lists_the_same_page_again_is_not_asked_for_it_for_ever(

@@ -311,7 +311,7 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
             kind = "TLS connection" if request.url.lower().startswith("https:") else "connection"
             return f"accepted no {kind} at port {port} within {CONNECT_SECONDS:g} s"
         case TimeoutError():
-            return f"did not answer within {request.timeout_seconds:g} s"
+            return f"did not answer within {round(request.timeout_seconds, 1):g} s"
         case ssl.SSLCertVerificationError():
             return f"has a certificate that does not prove its name: {error.verify_message}"
         case ssl.SSLError() if error.reason in _PLAIN_HTTP:

@@ -157,7 +157,7 @@ async def test_an_answer_that_drips_is_given_up_on() -> None:
             await asyncio.sleep(0.01)
 
     async with serving(dripping) as served:
-        assert "within 0.1 s" in await trouble(served.fetch, served.request("GET")._replace(timeout_seconds=0.1))
+        assert "within 0.1 s" in await trouble(served.fetch, served.request("GET")._replace(timeout_seconds=0.1009))
 
 
 @pytest.mark.parametrize(

@@ -167,11 +167,21 @@ def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
 
 
 def _former_places(source: SourceConfig, row: Row | None) -> list[str]:
-    """Return the places of remembered hooks that are of another kind than the source's, which needs another token."""
+    """Return the places of remembered hooks that are not in the source's API, or need a token of another kind."""
     assert source.provider
     assert source.hook
     kind = kind_at(source.provider, source.hook.places)
+    stored = _stored_source(row) if row else None
+    if row and stored and _api_url(stored) != _api_url(source):
+        return [*row.hooks]
     return [at for at in (row.hooks if row else ()) if kind.path_of(at) is None]
+
+
+def _api_url(source: SourceConfig) -> str:
+    """Return the base URL of the API, which each provider and each own server has for itself."""
+    assert source.provider
+    assert source.hook
+    return (source.hook.api or kind_at(source.provider, source.hook.places).api).rstrip("/")
 
 
 def _stored_source(row: Row) -> SourceConfig | None:
@@ -363,6 +373,9 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
     Raises CommandError and Temporary.
     """
     chosen = _sources_of(call, secret)
+    left = await _unconfigured_rows(call, secret, is_needed=bool(chosen))
+    if left:
+        raise CommandError(_left_rule(call, secret, left))
     if not chosen:
         return False
     fetch = cloud_platform.fetch(keeps=False)
@@ -391,6 +404,32 @@ def _sources_of(call: Call, secret: str) -> dict[str, SourceConfig]:
     }
 
 
+async def _unconfigured_rows(call: Call, secret: str, *, is_needed: bool) -> dict[str, Row]:
+    """Return the rows of sources without a `hook`, whose hooks sign with the secret.
+
+    If the rows are not needed otherwise, a store that cannot be read has none: most deployments register no hook.
+    """
+    try:
+        rows = await _read_rows(call.platform)
+    except (CommandError, HookchainError):
+        if is_needed:
+            raise
+        return {}
+    hooked = hooked_sources(call.configuration)
+    stored = {name: source for name, row in rows.items() if name not in hooked and (source := _stored_source(row))}
+    return {
+        name: rows[name]
+        for name, source in stored.items()
+        if source.secret == secret and not KINDS[str(source.provider)].is_account_signed
+    }
+
+
+def _left_rule(call: Call, secret: str, rows: Mapping[str, Row]) -> str:
+    name = next(iter(rows))
+    rule = f"{_listed(rows)}: still registered with {secret}, and the configuration has no `hook` for it"
+    return f"{rule}; nothing was changed. Add `hook` again, or remove it first: {call.command_line('remove', name)}"
+
+
 def _with_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
     """Return the call with the registered URL if that is a tunnel's: the configuration does not have such a URL."""
     is_tunnel = call.platform.traits.is_local and not source.public_url and urls
@@ -410,8 +449,14 @@ async def lines_after_set(call: Call, secret: str, before: Sequence[str]) -> lis
 
 
 async def hooks_signing_with(call: Call, secret: str, values: Sequence[str]) -> list[str]:
-    """Return the places of the hooks that still sign with one of these values of the secret."""
+    """Return the places of the hooks that still sign with one of these values of the secret.
+
+    Raises CommandError if it is a hook that the configuration has lost.
+    """
     chosen = _sources_of(call, secret)
+    left = await _unconfigured_rows(call, secret, is_needed=bool(chosen))
+    if signing := {name: row for name, row in left.items() if signs_with(name, row.hooks, values)}:
+        raise CommandError(_left_rule(call, secret, signing))
     rows = await _read_rows(call.platform) if chosen else {}
     found = [(name, at) for name in chosen if name in rows for at in signs_with(name, rows[name].hooks, values)]
     return [f"{name} {at}".rstrip() for name, at in found]
@@ -437,7 +482,7 @@ def deployed_lines(configuration: Configured, target: argparse.Namespace) -> lis
 
 def _is_missing(call: Call, name: str, source: SourceConfig, row: Row | None) -> bool:
     assert source.hook
-    hooks = row.hooks if row else {}
+    hooks = row.hooks if row and not _former_places(source, row) else {}
     url = hook_url(call, name, source)
     registered = {at for at, each in hooks.items() if each.url == url and not each.stage}
     return not registered.issuperset(source.hook.places)

@@ -238,17 +238,13 @@ def _lines_about_hooks(
 
 def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     need, place = _need(options), platform.secrets()
-    before = place.find([need.name]).get(need.name)
-    if before is None:
-        raise CommandError(f"{need.name} does not exist yet: hookchain secrets set {need.name}{same_platform(options)}")
-    if before.trouble:
-        raise CommandError(f"{need.name} {before.trouble}")
+    before = _stored_values(options, need, place)
     call = _hooks_call(options, platform)
     if options.drop_old:
-        return _drop_old(call, place, need, before.values)
+        return _drop_old(call, place, need, before)
 
     def add_value(keep: int) -> tuple[str, ...]:
-        return _add_value(options, need, place, before.values, keep)
+        return _add_value(options, need, place, keep)
 
     # Hooks sign with the old value until the provider has the new one, so at least that one is kept for them.
     if call and asyncio.run(hooks.rotate(call, need.name, lambda: add_value(max(options.keep, 1)))):
@@ -264,6 +260,16 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     return DONE
 
 
+def _stored_values(options: argparse.Namespace, need: Need, place: SecretBackend) -> tuple[str, ...]:
+    """Raises CommandError if the secret does not exist or cannot be read."""
+    stored = place.find([need.name]).get(need.name)
+    if stored is None:
+        raise CommandError(f"{need.name} does not exist yet: hookchain secrets set {need.name}{same_platform(options)}")
+    if stored.trouble:
+        raise CommandError(f"{need.name} {stored.trouble}")
+    return stored.values
+
+
 def _hooks_call(options: argparse.Namespace, platform: Platform) -> hooks.Call | None:
     """Return what finds the hooks of the secret's sources; None if the configuration has faults."""
     try:
@@ -272,14 +278,13 @@ def _hooks_call(options: argparse.Namespace, platform: Platform) -> hooks.Call |
         return None
 
 
-def _add_value(
-    options: argparse.Namespace, need: Need, place: SecretBackend, before: tuple[str, ...], keep: int
-) -> tuple[str, ...]:
+def _add_value(options: argparse.Namespace, need: Need, place: SecretBackend, keep: int) -> tuple[str, ...]:
     """Store a new value beside at most `keep` of the ones from before, and return all. Raises CommandError."""
     [new, *more] = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     if more:
         raise CommandError("rotate takes one new value; `set` takes several, one a line")
-    values = secret_values.rotated(new, before, keep)
+    # Read only now: while somebody typed the value, another command may have stored one that a provider signs with.
+    values = secret_values.rotated(new, _stored_values(options, need, place), keep)
     for line in place.write(need.name, secret_values.joined(values), forget=False):
         print(f"{need.name}: {line}")
     return values

@@ -171,7 +171,7 @@ class _Providers:
         fingerprints = [fingerprint(name, value) for value in values]
         states = []
         for at in hook.places:
-            hooks = await api.hooks(at)
+            hooks = await api.hooks(at, [wanted.url, *remembered_urls(remembered)])
             row = remembered.get(at)
             difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
             states.append(hook_state(wanted, difference))

@@ -2,12 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, is_same_url
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 from shared.base64_text import base64_text
@@ -57,8 +57,17 @@ class HookApi:
     hidden: set[str] = field(default_factory=set)
     now: Callable[[], float] = time.time
 
-    async def hooks(self, at: str) -> list[Hook]:
-        """Return all hooks at the place. Raises CommandError."""
+    async def hooks(self, at: str, own_urls: Sequence[str] = ()) -> list[Hook]:
+        """Return all hooks at the place, with our URLs in our own form. Raises CommandError."""
+        return [each._replace(url=self.own_form(each.url, own_urls)) for each in await self._all_hooks(at)]
+
+    def own_form(self, url: str, own_urls: Sequence[str]) -> str:
+        """Return the URL as we write it: a provider may show it with another case or a slash at the end."""
+        if self.kind.signs_url:
+            return url
+        return next((own for own in own_urls if is_same_url(own, url)), url)
+
+    async def _all_hooks(self, at: str) -> list[Hook]:
         hooks: list[Hook] = []
         for page in range(1, MAX_PAGES + 1):
             query = f"?per_page={PAGE_SIZE}&page={page}" if self.kind.is_paged else ""
@@ -201,11 +210,14 @@ class HookApi:
         return CommandError(f"{self.name}: {text}") if operation in ("list", "events") else LostAnswer(text)
 
     def _advice(self, response: Fetched) -> str:
-        if response.status in (401, 403, 404):
-            return f". The token {self.token_name} needs {self.kind.rights}"
+        status = response.status
         after = response.header("retry-after")
-        if response.status == 429:
+        if status == 429 or (status == 403 and (after or response.header("x-ratelimit-remaining") == "0")):
             return f". Run the command again in {after} s" if after and after.isdecimal() else ". Try again later"
+        if status in (401, 403, 404):
+            return f". The token {self.token_name} needs {self.kind.rights}"
+        if 300 <= status < 400:
+            return f". The place was moved or renamed: correct sources.{self.name}.hook"
         return ""
 
     def _masked(self, text: str) -> str:

@@ -103,11 +103,11 @@ def compare(
         reason = "the hook is gone" if remembered else "there is no hook"
         return Difference(at, "create", (reason,), steps=steps, notes=notes)
     former_url = remembered.url if remembered else ""
-    is_url_of_others = hook.url not in (former_url, wanted.url)
+    own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
+    is_url_of_others = hook.url != wanted.url and (own is None or hook.url != former_url)
     if is_url_of_others and kind.is_single:
         reason = f"it belongs to {hook.url}"
         return Difference(at, "change", (reason,), hook, hook.url, is_foreign=True, steps=steps, notes=notes)
-    own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
     is_secret_lost = is_secret_unknown and not stored
     setting_reasons = [] if own else ["Hookchain did not make it"]
@@ -167,7 +167,11 @@ def _steps(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook]) -> tuple[str, 
     if kind.selects_events:
         return ()
     selected = {name for hook in hooks for name in hook.events or ()}
-    missing = sorted({*(wanted.events or ())} - selected)
+    if wanted.events is None:
+        return (
+            () if selected or not hooks else (f"select event types in the settings at {kind.title}: none is selected",)
+        )
+    missing = sorted({*wanted.events} - selected - {*kind.always_sent})
     return (f"select these event types in the settings at {kind.title}: {', '.join(missing)}",) if missing else ()
 
 

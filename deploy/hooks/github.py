@@ -70,7 +70,7 @@ def app_events(app: Json) -> tuple[str, ...]:
     events = mapping_at(app)["events"]
     if not isinstance(events, list):
         raise TypeError("no list of event types")
-    return (*_ALWAYS_SENT, *map(str, events))
+    return tuple(map(str, events))
 
 
 def app_token(at: str, private_key: str, now: float) -> str:
@@ -118,6 +118,7 @@ APP_KIND: Final = HookKind(
     hook=app_hook,
     event=event_name,
     selected=app_events,
+    always_sent=_ALWAYS_SENT,
     signed_token=app_token,
     is_single=True,
 )

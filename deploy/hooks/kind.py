@@ -86,6 +86,7 @@ class HookKind:
                 Raises ValueError if a hook cannot select it
     secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
     selected    returns the event types in the answer to `events`
+    always_sent  the event types that nobody has to select
     signed_token  returns what `{token}` stands for at a place, by the operator's secret and the time (Unix seconds), if
                 that is not the secret. Raises ValueError, with what is wrong with the secret
     is_form     bodies are forms
@@ -100,6 +101,7 @@ class HookKind:
     fault       returns what is wrong according to an answer whose status is 200
     has_more    returns whether the list is cut
     expiry      the field of the answer to `extend` that has the new expiry, for hooks that expire
+    signs_url   the provider signs the URL, so that one in another form is another URL
     """
 
     title: str
@@ -115,6 +117,7 @@ class HookKind:
     event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
     secret: Callable[[Json], str] | None = None
     selected: Callable[[Json], tuple[str, ...]] = lambda _: ()
+    always_sent: tuple[str, ...] = ()
     signed_token: Callable[[str, str, float], str] | None = None
     is_form: bool = False
     is_single: bool = False
@@ -128,6 +131,7 @@ class HookKind:
     fault: Callable[[Json], str] = lambda _: ""
     has_more: Callable[[Json], bool] = lambda _: False
     expiry: str = ""
+    signs_url: bool = False
 
     def path_of(self, at: str) -> str | None:
         """Return the API's path of the place `at`; None if no hook can be there.
@@ -154,6 +158,21 @@ class HookKind:
     @property
     def examples(self) -> str:
         return " or ".join(place.example for place in self.places)
+
+
+def is_same_url(url: str, other: str) -> bool:
+    """Return whether the URLs differ at most in the case of the host, a default port, and a slash at the end."""
+    return _normal_url(url) == _normal_url(other)
+
+
+def _normal_url(url: str) -> str:
+    parts = re.fullmatch(r"(?is)(https?)://([^/?#]*)(.*)", url)
+    if parts is None:
+        return url
+    scheme = parts[1].lower()
+    user, at_sign, host = parts[2].rpartition("@")
+    host = host.lower().removesuffix(":443" if scheme == "https" else ":80")
+    return f"{scheme}://{user}{at_sign}{host}{parts[3].removesuffix('/')}"
 
 
 def is_glob(pattern: str) -> bool:

@@ -17,6 +17,7 @@ from deploy.hooks.api import HookApi, LostAnswer
 from deploy.hooks.comparison import IS_OLDER, Difference, Remembered, compare, fingerprint
 from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import printable
 from functions.notify.hook_expiry import PARTITION
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, mappings_at
@@ -169,13 +170,20 @@ class Registration:
         return found
 
     async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
-        hooks = await self.api.hooks(at)
+        hooks = await self._hooks(at)
         return compare(self.api.kind, at, self.wanted, hooks, self.row.hooks.get(at), stored, self.now())
+
+    async def _hooks(self, at: str) -> list[Hook]:
+        return await self.api.hooks(at, self._own_urls())
+
+    def _own_urls(self) -> list[str]:
+        replaced_urls = [url for each in self.row.hooks.values() if each.stage == "enabled" for url in each.known[1:]]
+        return [self.wanted.url, *remembered_urls(self.row.hooks), *replaced_urls]
 
     async def _remembered_hook(self, at: str, remembered: Remembered) -> Hook | None:
         """Return the hook if it is still ours: somebody else may have given it another URL."""
         known = {each for each in (remembered.id, remembered.new_id) if each} or {""}
-        found = [hook for hook in await self.api.hooks(at) if hook.id in known or self.api.kind.is_single]
+        found = [hook for hook in await self._hooks(at) if hook.id in known or self.api.kind.is_single]
         return next((hook for hook in found if hook.url in (remembered.url, self.wanted.url)), None)
 
     async def apply(self, difference: Difference) -> None:
@@ -246,7 +254,7 @@ class Registration:
         try:
             if remembered.stage == "creating" and (unfinished := await self._created_without_answer(at, remembered)):
                 made.add(unfinished.id)
-            for hook in await self.api.hooks(at):
+            for hook in await self._hooks(at):
                 is_known = hook.id in made or (self.api.kind.is_single and remembered.is_made)
                 if is_known and hook.url in urls:
                     await self.api.delete(at, hook)
@@ -285,7 +293,7 @@ class Registration:
         wanted = self._with_secret()
         if wanted.secret:
             await self.wait_for_instances(self.secret.set_at() or 0.0)
-        hooks = await self.api.hooks(at)  # after the wait, in which somebody may have made one
+        hooks = await self._hooks(at)  # after the wait, in which somebody may have made one
         obstacles = [hook for hook in hooks if hook.url == self.wanted.url or (self.api.kind.is_single and hook.url)]
         if replaced is None and obstacles:
             raise CommandError(f"{self._name(at)}: there is a hook by now; run the command again")
@@ -308,10 +316,14 @@ class Registration:
             self._restore(at, remembered)
             await self.row.save()
             raise
-        if hook.id in creating.known or hook.url != wanted.url:
+        if hook.id in creating.known:
             raise CommandError(
                 f"{self._name(at)}: {self.api.kind.title} answered with another hook; compare them there"
             )
+        if self.api.own_form(hook.url, self._own_urls()) != wanted.url:
+            self.row.hooks[at] = replace(creating, new_id=hook.id)
+            await self.row.save()
+            raise self._other_url(at, hook.url)
         if self.api.kind.secret is None:
             secret_fingerprint = self._fingerprint(wanted.secret)
             made = Remembered(hook.id, self.wanted.url, secret_fingerprint, is_made=self.api.kind.can_delete)
@@ -379,6 +391,9 @@ class Registration:
         unfinished: Hook | None = None
         if remembered.stage == "creating":
             unfinished = await self._created_without_answer(at, remembered)
+            other_url = await self._url_of(at, remembered.new_id) if remembered.new_id else None
+            if unfinished is None and other_url is not None:
+                raise self._other_url(at, other_url)
         if unfinished and self.api.kind.secret is None:
             made = Remembered(unfinished.id, self.wanted.url, is_made=self.api.kind.can_delete)
             await self._finish_enabled(at, made, remembered.id, remembered.url)
@@ -402,7 +417,7 @@ class Registration:
 
     async def _url_of(self, at: str, id: str) -> str | None:
         """Return the URL that the hook has now; None if it is not listed."""
-        return next((hook.url for hook in await self.api.hooks(at) if hook.id == id), None)
+        return next((hook.url for hook in await self._hooks(at) if hook.id == id), None)
 
     async def _delete(self, at: str, id: str, former_url: str) -> None:
         """Delete the hook, unless somebody else has changed its URL meanwhile."""
@@ -412,12 +427,16 @@ class Registration:
         else:
             self._show_left_alone(at, Hook(id, str(url), None), "somebody else changed its URL")
 
+    def _other_url(self, at: str, url: str) -> CommandError:
+        rule = f"{self._name(at)}: {self.api.kind.title} shows the URL of the new hook as {url}"
+        return CommandError(f"{printable(rule)}. Delete the hook there, then register this URL, or {self.wanted.url}")
+
     def _show_left_alone(self, at: str, hook: Hook, why: str) -> None:
         self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
 
     async def _created_without_answer(self, at: str, remembered: Remembered) -> Hook | None:
         """Return the hook with our URL that was not there before the creation whose answer was lost."""
-        new = [each for each in await self.api.hooks(at) if each.id not in remembered.known]
+        new = [each for each in await self._hooks(at) if each.id not in remembered.known]
         return next((each for each in new if each.url in (remembered.url, self.wanted.url)), None)
 
     async def wait_for_instances(self, stored_at: float) -> None:

@@ -44,4 +44,5 @@ KIND: Final = HookKind(
     selects_all=False,
     can_disable=True,
     has_more=lambda answer: bool(value_at(answer, "cursor")),
+    signs_url=True,
 )

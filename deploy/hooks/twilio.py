@@ -47,4 +47,5 @@ KIND: Final = HookKind(
     is_form=True,
     is_single=True,
     is_account_signed=True,
+    signs_url=True,
 )

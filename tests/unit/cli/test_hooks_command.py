@@ -29,6 +29,7 @@ from deploy.terminal.command_line import CommandError
 from shared.cloud import platform as cloud_platform
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.errors import Temporary
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.times import rfc3339, unix_seconds
 from tests.fakes.command import Command, as_objects, exit_code
@@ -229,6 +230,65 @@ def test_a_hook_with_our_former_url_is_moved_and_not_doubled(world: World) -> No
     assert len(world.github.hooks) == 1
 
 
+def test_a_hook_of_somebody_else_at_our_former_url_is_changed_only_with_consent(world: World) -> None:
+    world("apply", "github", "--yes")
+    world.github.hooks.clear()
+    world.github.add(OWN, "push")
+    before = json.dumps(world.github.hooks)
+    moved = ("--url", "https://moved.example.com")
+    world("apply", "github", "--yes", *moved, code=1)
+    assert f"--replace {OWN}" in world.error
+    assert json.dumps(world.github.hooks) == before
+    world("apply", "github", "--yes", *moved, "--replace", OWN)
+    assert len(world.github.hooks) == 1
+
+
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].signs_url])
+@pytest.mark.parametrize("form", [str.lower, lambda url: url.replace(".com/", ".com:443/"), lambda url: f"{url}/"])
+def test_a_url_that_the_provider_shows_in_another_form_is_the_same(
+    world: World, command: Command, source: str, form: Callable[[str], str]
+) -> None:
+    fetch = world.fetch
+    own = f"https://Hooks.example.com/{source}"
+
+    async def other_form(request: Outgoing) -> Fetched:
+        answer: Fetched = await fetch(request)  # type: ignore[no-untyped-call]
+        return answer._replace(body=answer.body.replace(own.encode(), form(own).encode()))
+
+    world.fetch = other_form  # type: ignore[method-assign]
+    apply = ("hooks", "apply", source, "--url", "https://Hooks.example.com", "--yes")
+    for _ in range(2):
+        command(*apply)
+    assert len(world.provider(source).hooks) == 1
+    assert "nothing differs" in command("hooks", "plan", source, "--url", "https://Hooks.example.com")
+    if source in SIGNING:
+        command("secrets", "rotate", f"{source}-secret", "--random")
+        assert len(world.provider(source).hooks) == 1
+    command("hooks", "remove", source, "--yes")
+    assert not world.provider(source).hooks
+
+
+@pytest.mark.parametrize("source", ["github", "square", "stripe"])
+def test_a_new_hook_that_the_provider_shows_with_another_url_leads_to_no_second_one(world: World, source: str) -> None:
+    fetch = world.fetch
+    own = f"{URL}/{source}"
+    is_lying = True
+
+    async def other_url(request: Outgoing) -> Fetched:
+        answer: Fetched = await fetch(request)  # type: ignore[no-untyped-call]
+        return answer._replace(body=answer.body.replace(own.encode(), FOREIGN.encode())) if is_lying else answer
+
+    world.fetch = other_url  # type: ignore[method-assign]
+    for _ in range(3):
+        world("apply", source, "--yes", code=1)
+        assert f"shows the URL of the new hook as {FOREIGN}. Delete the hook there, then" in world.error
+    assert len(world.provider(source).hooks) == 1
+    is_lying = False
+    world("apply", source, "--yes")
+    assert len(world.provider(source).hooks) == 1
+    assert "nothing differs" in world("plan", source)
+
+
 def test_a_url_that_somebody_else_set_is_overwritten_only_with_consent(
     world: World, answer: Callable[[str], None]
 ) -> None:
@@ -338,6 +398,23 @@ def test_a_token_with_too_few_rights_is_named_with_what_it_needs(world: World, s
     world("apply", "github", "--yes", code=1)
     assert text in world.error
     assert "acme/shop: create" in world("plan", "github", code=3), "what is known to have failed is not half done"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "advice"),
+    [
+        (403, {"retry-after": "60"}, ". Run the command again in 60 s"),
+        (403, {"x-ratelimit-remaining": "0"}, ". Try again later"),
+        (301, {"location": "https://api.github.com/repositories/1/hooks"}, "renamed: correct sources.github.hook"),
+    ],
+)
+def test_the_advice_for_an_answer_is_true(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int, headers: Mapping[str, str], advice: str
+) -> None:
+    monkeypatch.setattr(world.github, "_answer", lambda *_: Fetched(status, (*headers.items(),), b"{}"))
+    world("plan", "github", code=1)
+    assert advice in world.error
+    assert "The token" not in world.error
 
 
 def test_a_token_that_does_not_exist_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -873,6 +950,41 @@ def test_a_hook_that_differs_is_repaired_before_its_secret_is_rotated(world: Wor
     assert world.values("GITHUB_SECRET") == [SECRET]
 
 
+def test_a_secret_of_a_hook_that_left_the_configuration_is_not_dropped(world: World, command: Command) -> None:
+    world("apply", "github", "--yes")
+    world.env_file.write_text(f"GITHUB_SECRET='a newer value of the secret\n{SECRET}'\n", encoding="utf-8")
+    world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")
+    for option in ("--random", "--drop-old"):
+        command("secrets", "rotate", "github-secret", option, code=1)
+        assert "github acme/shop: still registered with github-secret, and the configuration has no" in command.error
+        assert "remove it first: hookchain hooks remove github" in command.error
+    assert SECRET in world.values("GITHUB_SECRET")
+    command("hooks", "remove", "github", "--yes")
+    command("secrets", "rotate", "github-secret", "--drop-old")
+
+
+def test_a_value_that_another_command_stored_while_one_was_typed_stays_accepted(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world("apply", "github", "--yes")
+    monkeypatch.setattr(registration, "LOCK_SECONDS", -1.0)  # as if the prompt took longer
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    seen: list[str] = []
+
+    def type_value(_: str) -> str:
+        if not seen:
+            seen.append("prompt")
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(exit_code, "secrets", "rotate", "github-secret", "--random").result()
+        return "a value that somebody typed"
+
+    monkeypatch.setattr("getpass.getpass", type_value)
+    command("secrets", "rotate", "github-secret", code=1)
+    assert "another command has changed the hooks of github; run this one again" in command.error
+    id, _ = world.only_hook(world.github)
+    assert world.github.secret(id) in world.values("GITHUB_SECRET")
+
+
 def test_a_secret_that_is_set_names_the_hooks_that_sign_with_the_old_value(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1116,6 +1228,7 @@ def test_the_hook_of_an_app_is_registered_repaired_rotated_and_left_alone(
         ("[push, issues]", [], "issues, push"),
         ("[push]", ["push", "issues"], ""),
         ("['*']", ["push"], ""),
+        ("['*']", [], "none is selected"),
     ],
 )
 def test_event_types_that_an_app_lacks_are_a_step_for_a_person(
@@ -1123,7 +1236,8 @@ def test_event_types_that_an_app_lacks_are_a_step_for_a_person(
 ) -> None:
     world.config_file.write_text(APP_CONFIG.replace("[push, installation.created]", types), encoding="utf-8")
     app.events = [*events]
-    step = f"to do by hand: select these event types in the settings at GitHub: {missing}\n"
+    which = "event types" if types == "['*']" else "these event types"
+    step = f"to do by hand: select {which} in the settings at GitHub: {missing}\n"
     assert (step in world("plan", "app", code=3)) == bool(missing)
     assert (step in world("apply", "app", "--yes")) == bool(missing)
     assert ("nothing differs" in world("plan", "app", code=3 if missing else 0)) == (not missing)
@@ -1143,6 +1257,30 @@ def test_the_hook_of_former_settings_is_removed_with_them_before_another_is_made
     assert not world.github.hooks
     world("apply", "app", "--yes")
     assert app.hooks["app"]["url"] == APP_URL
+
+
+@pytest.mark.parametrize(
+    ("source", "before", "after"),
+    [
+        ("stripe", "provider: stripe, secret: stripe-secret", "provider: telegram, secret: telegram-secret"),
+        ("gitlab", "acme/shop}}\n  telegram", "acme/shop, api: 'https://git.example.com/api/v4'}}\n  telegram"),
+    ],
+)
+def test_the_hook_of_a_former_provider_or_server_is_removed_there_before_another_is_made(
+    world: World, command: Command, source: str, before: str, after: str
+) -> None:
+    world("apply", source, "--yes")
+    assert before in CONFIG
+    changed = CONFIG.replace(before, after).replace("types: [invoice.paid]", "types: [message]")
+    world.config_file.write_text(changed, encoding="utf-8")
+    for action in ("plan", "apply"):
+        world(action, source, code=1)
+        assert "its former settings is still registered at" in world.error
+        assert f"Remove it first: hookchain hooks remove {source}" in world.error
+    assert len(world.provider(source).hooks) == 1
+    world("remove", source, "--yes")
+    assert not world.provider(source).hooks
+    assert not world.telegram.calls
 
 
 def test_the_only_hook_of_an_app_is_overwritten_only_by_its_url(world: World, app: GitHubApp) -> None:

@@ -49,7 +49,11 @@ EXAMPLES: Final = """\
   hookchain hooks apply github --platform aws
   hookchain hooks apply github --url https://name.example-tunnel.com
   hookchain hooks remove github --platform gcp --yes"""
-IGNORED: Final = {"plan": ("--replace", "--yes"), "remove": ("--replace",)}
+IGNORED: Final = {
+    "plan": ("--replace", "--yes", "--forget"),
+    "apply": ("--forget",),
+    "remove": ("--replace",),
+}
 NOT_STORED: Final = (
     "cannot be removed, because neither the configuration nor the state has `provider`, `secret` and `hook`"
 )
@@ -74,6 +78,9 @@ def _command() -> CommandParser:
         "--url", metavar="URL", help="set the public URL to which a source's name is added [public_url, or the cloud's]"
     )
     command.add_argument("--replace", metavar="URL", help="overwrite a hook that has this URL (apply)")
+    command.add_argument(
+        "--forget", action="store_true", help="only forget the hooks that cannot be listed any more (remove)"
+    )
     command.add_argument("--yes", action="store_true", help="change or delete hooks without asking")
     add_configuration(command)
     add_platform(command)
@@ -317,6 +324,8 @@ class StoredSourceSecret:
 
 async def _plan(call: Call, name: str, registration: Registration) -> int:
     differences = await _print_plan(call, name, registration)
+    if any(each.fault for each in differences):
+        return NOT_DONE
     return DIFFERENT if any(each.is_different for each in differences) else DONE
 
 
@@ -330,8 +339,9 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     if not changes and registration.api.kind.expiry:
         async with registration.row.locked():
             await registration.remember_expiries(differences)
+    has_fault = any(each.fault for each in differences)
     if not allowed:
-        return NOT_DONE if changes else DONE
+        return NOT_DONE if changes or has_fault else DONE
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
         return NOT_DONE
     async with registration.row.locked():
@@ -344,7 +354,7 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
                 restoration = f"URL {each.hook.url}; event types: {events}"
                 print(printable(f"  to restore the overwritten hook: {restoration}"))
             await registration.apply(each)
-    return DONE if len(allowed) == len(changes) else NOT_DONE
+    return DONE if len(allowed) == len(changes) and not has_fault else NOT_DONE
 
 
 def _actions(differences: Sequence[Difference]) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -356,15 +366,47 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
     if not row.hooks:
         print(f"{name}: no hook is registered")
         return DONE
+    if call.options.forget:
+        return await _forget(call, name, registration)
     for at, remembered in row.hooks.items():
         verb = "delete" if remembered.is_made else "forget"
         print(printable(f"{name} {at or registration.api.kind.title}: {verb} {remembered.url}"))
     if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
         return NOT_DONE
+    code = DONE
     async with row.locked():
         for at in list(row.hooks):
-            await registration.remove(at)
+            try:
+                await registration.remove(at)
+            except CommandError as fault:
+                report("hooks", error_text(fault))
+                code = NOT_DONE
+        if row.hooks and await registration.unlisted():
+            print(_forgetting(call, name), file=sys.stderr)
+    return code
+
+
+async def _forget(call: Call, name: str, registration: Registration) -> int:
+    """Forget the hooks whose places cannot be listed, and leave the others as they are."""
+    row = registration.row
+    faults = await registration.unlisted()
+    for at, fault in faults.items():
+        report("hooks", fault)
+        print(printable(f"{name} {at}: forget {row.hooks[at].url}, which may still be registered there"))
+    if not faults:
+        print(f"{name}: the provider lists the hooks of every place, so there is nothing to forget")
+        return DONE
+    if not _is_confirmed(call, name, f"Forget {count_of(len(faults), 'hook')} of {name}?"):
+        return NOT_DONE
+    async with row.locked():
+        for at in faults:
+            row.hooks.pop(at, None)
+        await row.save()
     return DONE
+
+
+def _forgetting(call: Call, name: str) -> str:
+    return f"If the place does not exist any more: {call.command_line('remove', name)} --forget"
 
 
 async def rotate(call: Call, secret: str, store_new_value: Callable[[], object]) -> bool:
@@ -537,6 +579,11 @@ async def _print_plan(call: Call, name: str, registration: Registration) -> list
         print(f"  the function notify renews it with the token {api.token_name}, which is deployed: {api.kind.rights}")
     for each in differences:
         place = each.at or registration.api.kind.title
+        if each.fault:
+            report("hooks", each.fault)
+            if each.at in registration.row.hooks:
+                print(_forgetting(call, name), file=sys.stderr)
+            continue
         print(f"  {place}: {printable(_change_text(each))}")
         if each.unknown:
             print(printable(f"  {place}: not known: {each.unknown}."))
@@ -588,5 +635,6 @@ def _replace_option(url: str) -> str:
 
 def _is_confirmed(call: Call, name: str, question: str) -> bool:
     replace = _replace_option(call.options.replace) if call.options.replace else ""
-    command = f"{call.command_line(call.options.action, name)}{replace} --yes"
+    forget = " --forget" if call.options.forget else ""
+    command = f"{call.command_line(call.options.action, name)}{replace}{forget} --yes"
     return call.options.yes or is_confirmed(f"{question} [y/N]", "Nothing was changed.", f"To do it:\n  {command}")

@@ -53,6 +53,7 @@ class Difference(NamedTuple):
     unknown     a fact that the provider does not show, so the hook may differ; empty if there is none
     steps       what a person has to do at the provider, because its API cannot
     notes       facts for the operator that need no change
+    fault       why the hooks at the place could not be listed; empty if they were
     """
 
     at: str
@@ -64,6 +65,7 @@ class Difference(NamedTuple):
     unknown: str = ""
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    fault: str = ""
 
     @property
     def is_different(self) -> bool:

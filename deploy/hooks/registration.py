@@ -158,16 +158,25 @@ class Registration:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def plan(self) -> list[Difference]:
-        """Compare each place. Raises CommandError and Temporary."""
+        """Compare each place. Raises CommandError if no place can be listed, and Temporary."""
         stored = [self._fingerprint(value) for value in self._values()]
-        found = [await self._difference(at, stored) for at in self.places]
-        for at, remembered in self.row.hooks.items():
-            if at not in self.places:
-                reasons = ("its place is not in the configuration any more",)
-                hook = await self._remembered_hook(at, remembered)
-                is_made = hook is not None and (remembered.is_made or hook.id == remembered.new_id)
-                found.append(Difference(at, "delete" if is_made else "forget", reasons, hook))
+        found: list[Difference] = []
+        for at in dict.fromkeys((*self.places, *self.row.hooks)):
+            try:
+                found.append(await (self._difference(at, stored) if at in self.places else self._left_difference(at)))
+            except CommandError as error:
+                found.append(Difference(at, "none", fault=str(error)))
+        if found and all(each.fault for each in found):
+            raise CommandError(found[0].fault)
         return found
+
+    async def _left_difference(self, at: str) -> Difference:
+        """Return the difference at a place that has a remembered hook and is not in the configuration."""
+        remembered = self.row.hooks[at]
+        hook = await self._remembered_hook(at, remembered)
+        is_made = hook is not None and (remembered.is_made or hook.id == remembered.new_id)
+        reasons = ("its place is not in the configuration any more",)
+        return Difference(at, "delete" if is_made else "forget", reasons, hook)
 
     async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
         hooks = await self._hooks(at)
@@ -227,7 +236,10 @@ class Registration:
         `store_new_value` is not called where the provider makes the secret, and to continue an interrupted rotation.
         Raises CommandError and Temporary.
         """
-        pending = [each for each in await self.plan() if each.action not in ("none", "extend")]
+        differences = await self.plan()
+        if fault := next((each.fault for each in differences if each.fault), ""):
+            raise CommandError(f"{fault}. The secret was not changed")
+        pending = [each for each in differences if each.action not in ("none", "extend")]
         if any(each.action != "finish" and each.reasons != (IS_OLDER,) for each in pending):
             rule = f"the hooks of {self.wanted.source} differ from the configuration; nothing was changed"
             raise CommandError(f"{rule}. Run `{self.apply_command}` first")
@@ -269,6 +281,16 @@ class Registration:
         del self.row.hooks[at]
         await self.row.save()
         self.show(f"{self._name(at)}: {'deleted' if is_deleted else 'forgotten'}")
+
+    async def unlisted(self) -> dict[str, str]:
+        """Return the places of remembered hooks that cannot be listed, and why. Raises Temporary."""
+        faults: dict[str, str] = {}
+        for at in self.row.hooks:
+            try:
+                await self._hooks(at)
+            except CommandError as error:
+                faults[at] = str(error)
+        return faults
 
     # Stages
 

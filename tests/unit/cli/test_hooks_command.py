@@ -428,6 +428,46 @@ def test_a_machine_that_no_provider_can_call_needs_a_public_url(world: World, co
     assert "a provider cannot call this machine" in command.error
 
 
+def test_a_place_that_does_not_exist_stops_no_other(world: World) -> None:
+    world.config_file.write_text(CONFIG.replace("at: acme/shop}", "at: [acme/typo, acme/shop]}"), encoding="utf-8")
+    output = world("apply", "github", "--yes", code=1)
+    assert "github: GitHub acme/typo answered 404 to `list`" in world.error
+    assert "acme/shop: registered" in output
+    world("plan", "github", code=1)
+    assert "--forget" not in world.error
+
+
+@pytest.mark.parametrize("status", [301, 404])
+def test_a_hook_whose_place_is_gone_can_be_forgotten(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    old = GitHub("/repos/acme/old")
+    fetch = world.fetch
+
+    async def fetch_both(request: Outgoing) -> Fetched:
+        answer: Fetched = await (old.fetch if "/acme/old/" in request.url else fetch)(request)
+        return answer
+
+    monkeypatch.setattr(world, "fetch", fetch_both)
+    both = CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/old]}")
+    world.config_file.write_text(both, encoding="utf-8")
+    world("apply", "github", "--yes")
+    id, _ = world.only_hook(world.github)
+    monkeypatch.setattr(old, "act", lambda *_: (status, {"message": "moved or deleted"}))
+    for text in (both, CONFIG):
+        world.config_file.write_text(text, encoding="utf-8")
+        for action in ("plan", "apply"):
+            assert "acme/shop: nothing differs" in world(action, "github", code=1)
+            assert f"hookchain hooks remove github --url {URL} --forget" in world.error
+        command("secrets", "rotate", "github-secret", "--random", code=1)
+        assert "The secret was not changed" in command.error
+    assert "acme/old: forget" in command("hooks", "remove", "github", "--forget", "--yes")
+    assert "nothing differs" in world("plan", "github")
+    command("secrets", "rotate", "github-secret", "--random")
+    assert "nothing to forget" in command("hooks", "remove", "github", "--forget")
+    assert world.only_hook(world.github)[0] == id
+
+
 def test_a_secret_that_was_replaced_is_given_to_the_provider(world: World) -> None:
     world("apply", "github", "--yes")
     world.env_file.write_text('GITHUB_SECRET="another value of 24 letters"\n', encoding="utf-8")
@@ -1289,6 +1329,16 @@ def test_the_only_hook_of_an_app_is_overwritten_only_by_its_url(world: World, ap
     assert app.hooks["app"]["url"] == FOREIGN
     assert f"to restore the overwritten hook: URL {FOREIGN}" in world("apply", "app", "--yes", "--replace", FOREIGN)
     assert app.hooks["app"]["url"] == APP_URL
+
+
+def test_the_hook_of_an_app_whose_key_was_revoked_can_be_forgotten(world: World, app: GitHubApp) -> None:
+    world("apply", "app", "--yes")
+    app.is_authorized = lambda request: False  # type: ignore[method-assign]
+    world("remove", "app", "--yes", code=1)
+    assert "If the place does not exist any more: hookchain hooks remove app" in world.error
+    assert f"hooks remove app --url {URL} --forget --yes" in world("remove", "app", "--forget", code=1)
+    world("remove", "app", "--forget", "--yes")
+    assert "no hook is registered" in world("remove", "app")
 
 
 def test_a_lost_answer_leaves_the_hook_of_an_app_as_wanted(world: World, app: GitHubApp) -> None:

@@ -15,7 +15,9 @@ from tests.signed_samples import FRESH, on_range
 
 # Their keys and certificates are fetched: only the provider can sign, and nobody is asked here.
 NEEDS_A_KEY_FROM_ELSEWHERE = frozenset({"google_pubsub", "aws_sns", "paypal"})
-WITHOUT_ID = frozenset({("slack", "slash_command"), ("microsoft_graph", "reauthorizationRequired")})
+WITHOUT_ID = frozenset(
+    {("airtable", "ping"), ("slack", "slash_command"), ("microsoft_graph", "reauthorizationRequired")}
+)
 CODES = {
     "signature": {"signature_mismatch", "password_mismatch"},
     "clock": {"timestamp_out_of_range"},

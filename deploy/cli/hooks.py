@@ -524,9 +524,10 @@ def deployed_lines(configuration: Configured, target: argparse.Namespace) -> lis
 
 def _is_missing(call: Call, name: str, source: SourceConfig, row: Row | None) -> bool:
     assert source.hook
+    kind = KINDS[str(source.provider)]
     hooks = row.hooks if row and not _former_places(source, row) else {}
     url = hook_url(call, name, source)
-    registered = {at for at, each in hooks.items() if each.url == url and not each.stage}
+    registered = {at for at, each in hooks.items() if kind.is_same_url(each.url, url) and not each.stage}
     return not registered.issuperset(source.hook.places)
 
 

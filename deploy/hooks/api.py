@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, is_same_url
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 from shared.base64_text import base64_text
@@ -63,9 +63,7 @@ class HookApi:
 
     def own_form(self, url: str, own_urls: Sequence[str]) -> str:
         """Return the URL as we write it: a provider may show it with another case or a slash at the end."""
-        if self.kind.signs_url:
-            return url
-        return next((own for own in own_urls if is_same_url(own, url)), url)
+        return next((own for own in own_urls if self.kind.is_same_url(own, url)), url)
 
     async def _all_hooks(self, at: str) -> list[Hook]:
         hooks: list[Hook] = []

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
+from functions.notify.recovery.kind import is_same_url
 from shared.jsontext import Json, JsonObject
 
 Operation: TypeAlias = Literal["list", "events", "create", "change", "extend", "delete"]
@@ -146,6 +147,9 @@ class HookKind:
                 return place.path.format(**groups)
         return None
 
+    def is_same_url(self, url: str, other: str) -> bool:
+        return url == other if self.signs_url else is_same_url(url, other)
+
     @property
     def selects_events(self) -> bool:
         """Return whether the API can select the event types of a hook."""
@@ -158,21 +162,6 @@ class HookKind:
     @property
     def examples(self) -> str:
         return " or ".join(place.example for place in self.places)
-
-
-def is_same_url(url: str, other: str) -> bool:
-    """Return whether the URLs differ at most in the case of the host, a default port, and a slash at the end."""
-    return _normal_url(url) == _normal_url(other)
-
-
-def _normal_url(url: str) -> str:
-    parts = re.fullmatch(r"(?is)(https?)://([^/?#]*)(.*)", url)
-    if parts is None:
-        return url
-    scheme = parts[1].lower()
-    user, at_sign, host = parts[2].rpartition("@")
-    host = host.lower().removesuffix(":443" if scheme == "https" else ":80")
-    return f"{scheme}://{user}{at_sign}{host}{parts[3].removesuffix('/')}"
 
 
 def is_glob(pattern: str) -> bool:

@@ -49,8 +49,23 @@ class Window(NamedTuple):
     def is_url_of_source(self, url: str) -> bool:
         """Return whether the URL is the source's. Without a public URL, its last part must be the source's name."""
         if self.public_url:
-            return url == self.public_url
+            return is_same_url(url, self.public_url)
         return url.rstrip("/").rpartition("/")[2] == self.source
+
+
+def is_same_url(url: str, other: str) -> bool:
+    """Return whether the URLs differ at most in the case of the host, a default port, and a slash at the end."""
+    return _normal_url(url) == _normal_url(other)
+
+
+def _normal_url(url: str) -> str:
+    parts = re.fullmatch(r"(?is)(https?)://([^/?#]*)(.*)", url)
+    if parts is None:
+        return url
+    scheme = parts[1].lower()
+    user, at_sign, host = parts[2].rpartition("@")
+    host = host.lower().removesuffix(":443" if scheme == "https" else ":80")
+    return f"{scheme}://{user}{at_sign}{host}{parts[3].removesuffix('/')}"
 
 
 class UnknownHook(Exception):

@@ -1169,7 +1169,7 @@ def target(monkeypatch: pytest.MonkeyPatch, world: World) -> argparse.Namespace:
 def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
     world: World, target: argparse.Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world("apply", "stripe", "--yes")
+    world("apply", "stripe", "--yes", "--url", URL.replace("hooks", "Hooks"))
     world("apply", "github", "--yes", "--url", "https://former.example.com")
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
     names = "github, gitlab, telegram, airtable, linear, square, twilio"

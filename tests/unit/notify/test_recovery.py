@@ -538,6 +538,12 @@ async def test_a_recovered_event_is_marked_and_reported(capsys: pytest.CaptureFi
     ("configuration", "expected"),
     [
         (CONFIGURATION.replace("github, secret", "github, public_url: https://hooks.example.com/github, secret"), 1),
+        (
+            CONFIGURATION.replace(
+                "github, secret", "github, public_url: https://Hooks.example.com:443/github/, secret"
+            ),
+            1,
+        ),
         (CONFIGURATION.replace("github, secret", "github, public_url: https://other.example.com/github, secret"), 0),
     ],
 )

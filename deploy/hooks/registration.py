@@ -233,7 +233,8 @@ class Registration:
     async def rotate(self, store_new_value: Callable[[], object]) -> None:
         """Give each hook a new secret, while requests with the old and the new one are accepted.
 
-        `store_new_value` is not called where the provider makes the secret, and to continue an interrupted rotation.
+        `store_new_value` is not called where the provider makes the secret, and to continue an interrupted rotation. It
+        returns what it stored, if anything.
         Raises CommandError and Temporary.
         """
         differences = await self.plan()
@@ -246,7 +247,10 @@ class Registration:
         if pending:
             self.show(f"{self.wanted.source}: continuing the rotation that has begun")
         elif self.api.kind.secret is None:
-            store_new_value()
+            is_stored = bool(store_new_value())
+            if is_stored and self.secret.set_at() is not None:
+                # The time in the store is by another clock, which may be behind this one. So wait from now on.
+                await self.wait_for_instances(self.now())
         for each in pending or await self.plan():
             is_renewed = self.api.kind.secret is not None and not pending
             await self.apply(each._replace(action="renew") if is_renewed else each)

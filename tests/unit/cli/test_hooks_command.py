@@ -1078,6 +1078,16 @@ def test_each_wait_of_a_rotation_is_announced(
     assert command.error.count("github: waiting 0 s until every instance has the new secret") == 2
 
 
+def test_a_rotation_waits_although_the_clock_of_the_store_is_behind(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world("apply", "github", "--yes")
+    monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.4)
+    monkeypatch.setattr(hooks_command.StoredSourceSecret, "set_at", lambda _: time.time() - 1.0)
+    command("secrets", "rotate", "github-secret", "--random")
+    assert command.error.count("github: waiting 0 s until every instance has the new secret") == 1
+
+
 def test_without_a_registered_hook_a_rotation_is_what_it_was(world: World, command: Command) -> None:
     assert "Give the sender the new value" in command("secrets", "rotate", "github-secret", "--random")
     assert not world.github.calls

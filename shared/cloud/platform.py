@@ -10,7 +10,7 @@ from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
-from shared import http, ports
+from shared import http, logs, ports
 from shared.errors import Rejected, Temporary, TemporaryCode
 from shared.jsontext import JsonObject, mapping_at
 from shared.secrets import Reader, SecretStore, from_environment, from_folder
@@ -258,7 +258,7 @@ def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
 
 
 def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: ports.Secrets) -> "Exporter | None":
-    """Return what exports the function's spans; None if telemetry is off."""
+    """Return what exports the function's spans; None if telemetry is off, or its URL cannot be used."""
     if TELEMETRY not in slice_:
         return None
     # Imported here, because few deployments export.
@@ -278,7 +278,11 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
     if "cloud" in section:
         return otlp.Exporter(_cloud_post(settings, str(section["cloud"]), otlp.SEND_SECONDS), otlp.Spans(resources))
     secret = section.get("headers_secret")
-    post = otlp.OtlpPost(str(section["otlp"]), secrets, secret if isinstance(secret, str) else None)
+    try:
+        post = otlp.OtlpPost(str(section["otlp"]), secrets, secret if isinstance(secret, str) else None)
+    except Exception as error:  # what is wrong with the collector must not stop a function
+        logs.log("WARNING", "telemetry not sent", detail=f"its URL cannot be used: {type(error).__name__}")
+        return None
     measured = metrics.Metrics(resources[function], SystemClock.now) if section.get("metrics", True) else None
     return otlp.Exporter(post, otlp.Spans(resources), measured)
 

@@ -14,8 +14,11 @@ from pydantic import AfterValidator, Field
 from pydantic.types import Discriminator, Tag
 
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
+from shared import errors
 from shared.config import rules, values
+from shared.credential_masks import MASK
 from shared.jsontext import JsonObject
+from shared.outgoing.allowed_requests import read_target
 
 SECTION: Final = "telemetry"
 HEADERS_SECRET: Final = "otel-exporter-otlp-headers"  # noqa: S105 its name, whose variable is OTEL_EXPORTER_OTLP_HEADERS
@@ -26,10 +29,23 @@ _BASE_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", re.IGNORECAS
 
 def _base_url(text: str) -> str:
     if not _BASE_URL.fullmatch(text):
-        raise ValueError("must be the URL of a collector, such as https://collector.example.com:4318")
+        rule = "must be the URL of a collector, such as https://collector.example.com:4318"
+        raise ValueError(f"{rule}; got {_without_credentials(text)!r}")
     if text.rstrip("/").endswith(TRACES_PATH):
-        raise ValueError(f"must be the base URL: remove {TRACES_PATH}, which is added to it")
+        raise ValueError(f"must be the base URL: remove {TRACES_PATH}, which is added to it; got {text!r}")
+    try:
+        read_target(text, allow_private=True)
+    except errors.Permanent as fault:
+        raise ValueError(f"{fault.detail}; got {text!r}") from fault
     return text.rstrip("/")
+
+
+def _without_credentials(text: str) -> str:
+    """Return the text, or only its scheme if a user name, a password or a query may be in it."""
+    if not re.search(r"[@?#]", text):
+        return text
+    scheme, separator, _ = text.partition("://")
+    return f"{scheme}://{MASK}" if separator and scheme.isalnum() else MASK
 
 
 def _form(value: object) -> str:
@@ -71,7 +87,7 @@ def with_telemetry(file: ConfigFile, environ: Mapping[str, str]) -> ConfigFile:
     except ValueError as error:
         is_for_traces = bool(environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
         name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" if is_for_traces else "OTEL_EXPORTER_OTLP_ENDPOINT"
-        rule = f"{error}; got {environ[name]!r}. Or set OTEL_SDK_DISABLED=true"
+        rule = f"{error}. Or set OTEL_SDK_DISABLED=true"
         raise ConfigFaults(file.file, [Fault(0, name, rule)]) from error
     return replace(file, document={**file.document, SECTION: section})
 

@@ -54,7 +54,17 @@ def test_a_missing_secret_says_that_no_spans_are_sent() -> None:
     ("section", "fault"),
     [
         ("{otlp: 'collector:4317'}", "telemetry.otlp: must be the URL of a collector"),
-        ("{otlp: 'https://u:p@collector.example'}", "telemetry.otlp: must be the URL of a collector"),
+        (
+            "{otlp: 'https://u:pw@collector.example'}",
+            "telemetry.otlp: must be the URL of a collector, such as https://collector.example.com:4318; got 'https://***'",
+        ),
+        ("{otlp: 'http://host:abc'}", "telemetry.otlp: the URL's host is followed by something other than a port"),
+        ("{otlp: 'http://host:99999'}", "telemetry.otlp: port 99999 is not one where web services listen"),
+        ("{otlp: 'http://[::1'}", "telemetry.otlp: the URL's host is followed by something other than a port"),
+        ("{otlp: 'http://:4318'}", "telemetry.otlp: the URL's host must be a DNS name or an address"),
+        ("{otlp: 'http://[zz]:1'}", "telemetry.otlp: port 1 is not one where web services listen"),
+        ("{otlp: 'http://[zz]:4318'}", "telemetry.otlp: the URL has brackets around what is no IPv6 address"),
+        ("{otlp: 'http://a..b:4318'}", "telemetry.otlp: the URL's host must be a DNS name or an address"),
         (f"{{otlp: '{OTLP}/v1/traces'}}", "telemetry.otlp: must be the base URL: remove /v1/traces"),
         ("{headers_secret: x}", "telemetry.otlp"),
         ("azure", "telemetry: must be 'google_cloud' or 'aws'; got 'azure'"),
@@ -105,9 +115,22 @@ def test_the_section_counts_before_the_variables(tmp_path: Path) -> None:
     assert sections(text, tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://other"})[1] == {"otlp": OTLP}
 
 
-def test_a_variable_that_is_no_url_is_a_fault_with_its_value(tmp_path: Path) -> None:
-    with pytest.raises(ConfigFaults, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: must be the URL .*; got 'collector:4317'"):
-        sections(SOURCES, tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"})
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("collector:4317", "must be the URL .*; got 'collector:4317'"),
+        ("http://host:abc", "the URL's host .*; got 'http://host:abc'"),
+        ("http://u:secretpw@host:4318", r"must be the URL .*; got 'http://\*\*\*'"),
+        ("http://host:4318?token=secretpw", r"must be the URL .*; got 'http://\*\*\*'"),
+        ("u:secretpw@host:4318", r"must be the URL .*; got '\*\*\*'"),
+    ],
+)
+def test_a_variable_that_is_no_url_is_a_fault_with_its_value_but_no_credential(
+    url: str, fault: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigFaults, match=rf"^OTEL_EXPORTER_OTLP_ENDPOINT: {fault}. Or set") as found:
+        sections(SOURCES, tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": url})
+    assert "secretpw" not in str(found.value)
 
 
 def test_the_secret_of_the_variable_has_the_variable_s_name() -> None:

@@ -96,3 +96,14 @@ def test_the_spans_for_google_name_their_project() -> None:
     assert found is not None
     resources = found._spans._resources
     assert resources["notify"]["gcp.project_id"] == resources["receive"]["gcp.project_id"] == "a-project"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host:abc", "http://host:99999", "http://[::1", "http://[zz]:4318", "http://:4318"]
+)
+def test_a_url_that_cannot_be_used_costs_the_spans_and_not_the_function(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slice_: JsonObject = {"telemetry": {"otlp": url}}
+    assert platform.exporter(read_settings(DEPLOYED), "notify", slice_, FakeSecrets({})) is None
+    assert capsys.readouterr().out.count("telemetry not sent") == 1

@@ -11,8 +11,7 @@ import asyncio
 import random
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -62,15 +61,18 @@ class Computing:
 _COMPUTING: Final[ContextVar[Computing | None]] = ContextVar("computing", default=None)
 
 
-@contextmanager
-def measured() -> Iterator[Computing]:
-    """Measure the bounded computations of this task in the block, but not those of others that run meanwhile."""
-    computing = Computing()
-    token = _COMPUTING.set(computing)
-    try:
-        yield computing
-    finally:
-        _COMPUTING.reset(token)
+class measured:  # noqa: N801 as `bounded`
+    """Measures the bounded computations of this task in the block, but not those of others that run meanwhile."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> Computing:
+        computing = Computing()
+        self._token = _COMPUTING.set(computing)
+        return computing
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        _COMPUTING.reset(self._token)
 
 
 @cache

@@ -1,14 +1,16 @@
 """What exporting spans and metrics costs, and what arrives at a collector that is far away or dead."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shared.jsontext import JsonObject
 from tests.bench.events import BARE_REQUEST, BARE_REQUESTS
 from tests.bench.pipe import bare, cost
 from tests.bench.run import Run
 from tests.bench.tree import Tree
-from tests.otlp_receiver import OtlpReceiver, otlp_receiver
 from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from tests.otlp_receiver import OtlpReceiver
 
 MOST_ROUNDS: Final = 5
 STEADY_ROUNDS: Final = 1
@@ -20,6 +22,9 @@ FAR_SECONDS: Final = 0.12
 
 
 def measure_telemetry(run: Run) -> None:
+    # Imported here, because the other groups must not need opentelemetry-proto.
+    from tests.otlp_receiver import otlp_receiver
+
     with bare() as reference, otlp_receiver() as collector:
         for _, tree in run.rounds_of("telemetry", min(run.rounds, MOST_ROUNDS)):
             with run.missing_elsewhere(tree):
@@ -41,7 +46,7 @@ def measure_telemetry(run: Run) -> None:
             run.record("telemetry-warnings", tree, float(str(refused["warnings"])))
 
 
-def _measure_far(run: Run, tree: Tree, collector: OtlpReceiver) -> None:
+def _measure_far(run: Run, tree: Tree, collector: "OtlpReceiver") -> None:
     collector.delay_seconds = FAR_SECONDS
     found = _steady(tree, collector.url)
     settled = {f"{number:032x}" for number in range(int(int(str(found["events"])) * SETTLED))}

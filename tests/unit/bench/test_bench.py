@@ -38,6 +38,11 @@ def test_a_row_or_a_group_is_measured_alone_and_an_unknown_one_is_named() -> Non
         chosen_rows(["recieve"])
 
 
+def test_the_other_groups_need_no_opentelemetry() -> None:
+    code = "import sys; sys.modules['opentelemetry'] = None; import tests.bench.__main__"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_each_request_is_sent_once_and_other_answers_than_2xx_are_counted() -> None:
     seen: list[str] = []
 

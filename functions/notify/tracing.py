@@ -68,7 +68,6 @@ class NotifySpans:
             error = outcome.code
         name, span_id = f"deliver {entry.destination.partition(SEPARATOR)[0]}", spans.new_span_id()
         span = Span(FUNCTION, name, spans.CLIENT, place, span_id, started_at, entry.ended_at, attributes, error)
-        span.message = entry.reason
         self._add(span)
         if scope is not None:
             scope.ids = span.ids
@@ -91,18 +90,19 @@ class NotifySpans:
     async def sweep(self, sweep: Awaitable[int]) -> int:
         """Return the number of deliveries that the sweep published. Record it, unless it had nothing to do."""
         started_at = self._clock.now()
-        count, fault = 0, ("", "")
+        count = 0
+        code = ""
         try:
             count = await sweep
         except Exception as error:
-            fault = spans.fault_of(error)
+            code = spans.code_of(error)
             raise
         finally:
-            if count or fault[0]:
+            if count or code:
                 place, now = spans.Place(spans.new_trace_id()), self._clock.now()
                 attributes: dict[str, Value | None] = {spans.FAAS_TRIGGER: "timer", spans.COUNT: count}
                 span_id = spans.new_span_id()
-                self._add(Span(FUNCTION, "sweep", spans.INTERNAL, place, span_id, started_at, now, attributes, *fault))
+                self._add(Span(FUNCTION, "sweep", spans.INTERNAL, place, span_id, started_at, now, attributes, code))
         return count
 
     def ids(self, _: JsonObject) -> tuple[str, str] | None:

@@ -105,13 +105,13 @@ class TransformSpans:
             return
         span = processing.span
         span.ended_at = self._clock.now()
-        span.error, span.message = spans.fault_of(error)
+        span.error = spans.code_of(error)
         if transformed is not None:
             decision = transformed.decision
             outcome = decision.outcome if transformed.duplicate_of is None else "duplicate"
             span.attributes = {**span.attributes, spans.OUTCOME: outcome}
             if decision.failed:
-                span.error, span.message = decision.failed[0].code, decision.failed[0].reason
+                span.error = decision.failed[0].code
         for each in (*processing.ended, span):
             self._add(each)
 
@@ -136,10 +136,10 @@ def _step_span(process: Span, route: str, record: StepRecord) -> Span:
     attributes: dict[str, Value | None] = {spans.ROUTE: route, spans.STEP: record.step.label}
     if isinstance(record.result, Stop):
         attributes[spans.OUTCOME] = "filtered"
-    fault = spans.fault_of(record.result if isinstance(record.result, errors.HookchainError) else None)
+    code = spans.code_of(record.result if isinstance(record.result, errors.HookchainError) else None)
     name, place, span_id = f"step {record.step.name}", process.inner_place(), spans.new_span_id()
     times = record.started_at, record.ended_at
-    return Span(FUNCTION, name, spans.INTERNAL, place, span_id, *times, attributes, *fault)
+    return Span(FUNCTION, name, spans.INTERNAL, place, span_id, *times, attributes, code)
 
 
 class RecordingBus:
@@ -168,7 +168,7 @@ class RecordingBus:
         try:
             await self._bus.publish(topic, with_context)
         except errors.Temporary as error:
-            span.error, span.message = spans.fault_of(error)
+            span.error = spans.code_of(error)
             raise
         finally:
             span.ended_at = self._clock.now()

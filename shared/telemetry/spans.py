@@ -19,7 +19,6 @@ from typing import Final, NamedTuple, TypeAlias
 
 from shared import times
 from shared.errors import HookchainError
-from shared.errors import place_of as place_in_code
 from shared.event import TRACEPARENT, Event
 from shared.jsontext import Json, JsonObject, texts_json
 
@@ -62,7 +61,6 @@ PRODUCER: Final = 4
 CONSUMER: Final = 5
 
 TRACE_SECONDS: Final = 3_600.0
-MAX_MESSAGE_CHARACTERS: Final = 500
 _HEX: Final = re.compile(r"(?!0{16})[0-9a-f]{32}")
 _RECEIVED: Final = re.compile(r"([0-9]{1,12}\.[0-9]{6}) ([0-9]{1,12}\.[0-9]{6}) ([A-Z]*) ([1-5][0-9]{2})")
 _ERROR: Final = 2
@@ -84,8 +82,8 @@ class Span:
     """A span of one of the functions. Times are Unix seconds.
 
     service  the function: the resource has the name `hookchain-<service>`
-    error    our code of what failed; empty if nothing did
-    message  of the error: the text that a log line has
+    error    our code of what failed; empty if nothing did. The detail is in the log line with the same ids: it may
+             have the name of a field from the sender's body
     """
 
     service: str
@@ -97,7 +95,6 @@ class Span:
     ended_at: float
     attributes: Mapping[str, Value | None]
     error: str = ""
-    message: str = ""
 
     @property
     def ids(self) -> tuple[str, str]:
@@ -121,11 +118,11 @@ def new_span_id() -> str:
     return secrets.token_hex(8)
 
 
-def fault_of(error: Exception | None) -> tuple[str, str]:
-    """Return the code and the message of an error, as a log line has them; two empty texts if there is none."""
+def code_of(error: Exception | None) -> str:
+    """Return the code of an error, as a log line has it; empty if there is none."""
     if error is None:
-        return "", ""
-    return (error.code, error.detail) if isinstance(error, HookchainError) else ("internal_error", place_in_code(error))
+        return ""
+    return error.code if isinstance(error, HookchainError) else "internal_error"
 
 
 def event_ids(event_id: str) -> tuple[str, str]:
@@ -277,9 +274,7 @@ def _document(span: Span) -> JsonObject:
     if span.place.parent_id:
         document["parentSpanId"] = span.place.parent_id
     if span.error:
-        # It may quote an event, in which a text can hold half a surrogate pair.
-        message = span.message[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
-        document["status"] = {"code": _ERROR, "message": message}
+        document["status"] = {"code": _ERROR, "message": span.error}
     if span.place.links:
         document["links"] = [{"traceId": trace_id, "spanId": span_id} for trace_id, span_id in span.place.links]
     return document

@@ -55,7 +55,7 @@ async def test_an_attempt_is_a_child_of_what_published_its_message() -> None:
     await found.notifier.take(found.delivery(), traceparent=PARENT)
     [span] = found.spans
     assert (span.name, span.place.trace_id, span.place.parent_id) == ("deliver crm", EVENT_ID, "1" * 16)
-    assert (span.error, span.message, span.attributes[spans.HTTP_STATUS]) == ("refused_by_receiver", "no", 410)
+    assert (span.error, span.attributes[spans.HTTP_STATUS]) == ("refused_by_receiver", 410)
 
 
 async def test_a_retry_that_the_sweep_brings_is_a_child_of_receive_and_days_later_a_trace_of_its_own() -> None:
@@ -109,7 +109,7 @@ async def test_a_sweep_is_recorded_where_it_did_something_or_failed(capsys: pyte
     service.sweeper.sweep = fail  # type: ignore[method-assign] # a ledger that is down
     with pytest.raises(Temporary):
         await entry.sweep(service, 0.0)
-    assert (found.spans[-1].error, found.spans[-1].message) == ("ledger_unavailable", "down")
+    assert found.spans[-1].error == "ledger_unavailable"
 
 
 async def test_a_line_about_a_delivery_has_the_ids_of_its_attempt(capsys: pytest.CaptureFixture[str]) -> None:

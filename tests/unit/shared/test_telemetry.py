@@ -149,8 +149,10 @@ def test_opentelemetry_s_own_messages_take_the_spans() -> None:
     place, times = Place(EVENT_ID, "6" * 16, ((EVENT_ID, "7" * 16),)), (1_796_120_823.685809, 1_796_120_823.5)
     attributes = {spans.COUNT: 3, "a": True, "b": 0.5, "c": None}
     failed = Span("notify", "deliver ü", spans.CLIENT, place, "5" * 16, *times, attributes)
-    failed.error, failed.message = "refused_by_receiver", "\ud800" * 600
-    received, other = spans_of(spans.spans_json([failed, a_span("POST /web", "receive")], RESOURCES))
+    failed.error = "refused_by_receiver"
+    body = spans.spans_json([failed, a_span("POST /web", "receive")], RESOURCES)
+    assert b'"status":{"code":2,"message":"refused_by_receiver"}' in body, "no detail: it may have a sender's field"
+    received, other = spans_of(body)
     assert (received.resource, received.name, received.parent_id) == (RESOURCES["notify"], "deliver ü", "6" * 16)
     assert received.started_at == received.ended_at == 1_796_120_823.685809
     assert (received.kind, received.is_error, received.links) == ("client", True, ((EVENT_ID, "7" * 16),))
@@ -348,6 +350,22 @@ def test_what_cannot_be_written_costs_the_spans_and_no_request(capsys: pytest.Ca
     assert "telemetry not sent" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_a_collector_whose_name_cannot_be_looked_up_is_tried_as_seldom_as_a_dead_one(
+    host: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> None:
+        exporting = Exporter(OtlpPost(f"http://{host}:4318", FakeSecrets({}), None), Spans(RESOURCES))
+        for name in ("a", "b"):
+            exporting.add(a_span(name))
+            await exporting.around(asyncio.sleep(0))
+            await asyncio.sleep(0.1)
+        assert exporting._next_at > asyncio.get_running_loop().time() + exporter.FLUSH_SECONDS
+
+    asyncio.run(main())
+    assert capfd.readouterr().out.count("telemetry not sent") == 1
+
+
 def test_a_request_that_fails_is_no_longer_under_way() -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="a fault"):
@@ -387,6 +405,26 @@ async def test_a_collector_gets_the_headers_of_the_secret_below_the_path_of_its_
     assert (request.path, request.headers["authorization"]) == ("/v1/traces", "Bearer abc")
     assert (request.headers["x-team"], request.headers["content-type"]) == ("ops", "application/json")
     assert collector.faults == ["unknown path /otlp/v1/traces"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("a=b%0d%0aX-Evil: 1", "the header 'a' must have no line break"),
+        ("a=%E2%98%83", "the header 'a' must have no line break, no control character, and only characters of latin-1"),
+        ("content-length=5", "the header 'content-length' is set by the connection"),
+        ("Transfer-Encoding=chunked", "the header 'Transfer-Encoding' is set by the connection"),
+        ("host=x", "the header 'host' is set by the connection"),
+        ("a b=c", "a header's name must have letters, digits and '-' only"),
+    ],
+)
+async def test_headers_that_no_request_can_have_are_not_sent(text: str, rule: str) -> None:
+    with otlp_receiver() as collector:
+        post = OtlpPost(collector.url, FakeSecrets({"headers": text}), "headers")
+        with pytest.raises(Temporary, match=f"secret_unusable: the secret 'headers': {rule}"):
+            await post("/v1/traces", b"{}")
+        post.close()
+    assert collector.requests == []
 
 
 @pytest.mark.parametrize(("text", "headers"), [("", {}), ("a=b=c", {"a": "b=c"}), ("a=b,, =c,d", {"a": "b"})])

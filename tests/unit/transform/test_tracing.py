@@ -101,7 +101,7 @@ async def test_what_comes_again_says_why(bench: TracedBench) -> None:
     bench.bench.bus.publish = publish  # type: ignore[assignment,method-assign] # a bus that is down
     assert not await bench.take(content())
     [process] = bench.named("process events")
-    assert (process.error, process.message) == ("bus_unavailable", "no answer")
+    assert process.error == "bus_unavailable"
     assert {each.error for each in bench.spans if each.kind == spans.PRODUCER} == {"bus_unavailable"}
 
 

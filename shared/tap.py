@@ -30,6 +30,8 @@ LISTENER: Final = "listener"
 MISSED: Final = "missed"
 """The attribute of a copy with the number of requests before it that one process could not copy."""
 MAX_HOLDER: Final = 200
+_LATEST: Final = 1e11
+"""Unix seconds that no lease reaches. An integer in JSON may be too large for a float or a date."""
 DEVELOPER: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9]){0,19}")
 _NO_HASH: Final = "none"
 """A copy has no hash of the body: of a body that was redacted, it would let its reader guess what was masked."""
@@ -72,15 +74,20 @@ def read_lease(name: str, text: str) -> Lease | None:
     try:
         document = from_json(text.encode())
         lease = Lease(**document) if isinstance(document, dict) else None  # type: ignore[arg-type] # verified below
+        return lease if lease is not None and _is_valid(lease) and lease.name == name else None
     except (ValueError, TypeError, RecursionError):
         return None
-    if lease is None or not all(isinstance(each, str) for each in (lease.source, lease.developer, lease.holder)):
-        return None
+
+
+def _is_valid(lease: Lease) -> bool:
+    """Raises TypeError if a time is no number."""
+    if not all(isinstance(each, str) for each in (lease.source, lease.developer, lease.holder)):
+        return False
+    if not DEVELOPER.fullmatch(lease.developer):
+        return False
     if len(lease.holder) > MAX_HOLDER or not lease.holder.isprintable():
-        return None
-    if not all(isinstance(each, int | float) for each in (lease.since, lease.until)):
-        return None
-    return lease if DEVELOPER.fullmatch(lease.developer) and lease.name == name else None
+        return False
+    return 0 <= lease.since < _LATEST and 0 <= lease.until < _LATEST
 
 
 def read_keeps(transform: JsonObject) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from functions.transform.steps.redact import Redact
 from shared import claim_check, errors, jsontext, logs, ports, push, store_ports, tap, time_bound, times
 from shared.event import Event, from_cloudevent, to_cloudevent, without_raw
 from shared.formats import form_body
-from shared.formats.media_type import MediaType
+from shared.formats.media_type import MediaType, media_type, structured_format
 from shared.limits import DEFAULT
 
 COPY_SECONDS: Final = 1.0
@@ -22,6 +23,10 @@ a queue that hangs delays one event in REMEMBERED_SECONDS."""
 MAX_LEASES: Final = 500
 MAX_LISTENERS: Final = 20
 """Of one source. Each costs a message for every request."""
+MAX_MASKED_BYTES: Final = 256 * 1_024
+"""A larger body is not masked, and so not copied: nothing else runs meanwhile, for up to 0.7 s for each MB."""
+_OF_BODY: Final = re.compile("digest|etag|hash|hmac|md5|sha[0-9]|signature")
+"""The names of headers whose values let somebody who knows the body guess what was masked in it."""
 _FORM: Final = MediaType("application/x-www-form-urlencoded", {}, None, "form")
 
 
@@ -43,7 +48,9 @@ class Tap:
     clock: ports.Clock
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     _leases: Sequence[tap.Lease] = ()
-    _read_again_at: float = 0.0
+    _unreadable: frozenset[str] = frozenset()
+    """The documents among the leases that are none, each of which was logged once."""
+    _read_at: float | None = None
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _failed: set[str] = field(default_factory=set)
     """The leases that get no copies until the leases are read again."""
@@ -76,8 +83,14 @@ class Tap:
 
     def may_copy(self, event: Event) -> bool:
         """Return whether somebody may listen to the event's source."""
-        is_current = self.clock.now() < self._read_again_at
-        return event.source_name in self.keeps and bool(self._leases or not is_current)
+        return event.source_name in self.keeps and bool(self._leases or not self._is_current(self.clock.now()))
+
+    def _is_current(self, now: float) -> bool:
+        """Return whether the leases were read lately. The clock may have been set back meanwhile.
+
+        Not by a monotonic clock: it may stand still while a process is frozen.
+        """
+        return self._read_at is not None and 0 <= now - self._read_at < tap.REMEMBERED_SECONDS
 
     async def copy(self, message: push.Push, event: Event) -> None:
         """Publish a copy of the request for everybody who listens to its source.
@@ -86,7 +99,7 @@ class Tap:
         """
         now = self.clock.now()
         deadline = asyncio.get_running_loop().time() + COPY_SECONDS
-        if now >= self._read_again_at:
+        if not self._is_current(now):
             await self._read_leases(now, deadline)
         leases = [each for each in self._leases if each.source == event.source_name and each.is_open(now)]
         if not leases:
@@ -96,7 +109,9 @@ class Tap:
         due = [each for each in leases if each.name not in self._failed]
         try:
             content = await self.deadlines.wait(self._content(message), deadline) if due else b""
-        except (errors.Temporary, errors.Permanent, TimeoutError) as error:
+        except Exception as error:  # a copy must not harm its event, whose own work is done
+            if isinstance(error, errors.Temporary | OSError):  # the store's fault, and not this event's
+                self._failed.update(each.name for each in due)
             self._note_failure(event, due, error)
             return
         await asyncio.gather(*(self._send(each, event, content, deadline) for each in due))
@@ -105,17 +120,23 @@ class Tap:
         """Read all leases, once for all events that come meanwhile. After a failure, the last ones are used."""
         try:
             await self.deadlines.wait(self._read_unless_read(now), deadline)
-        except (errors.Temporary, TimeoutError) as error:
-            self._read_again_at = now + tap.REMEMBERED_SECONDS
+        except Exception as error:  # as in `copy`
+            self._read_at = now
             logs.log("WARNING", "leases not read", function="transform", detail=_detail(error))
 
     async def _read_unless_read(self, now: float) -> None:
         async with self._reading:
-            if now < self._read_again_at:
+            if self._is_current(now):
                 return
             found = await self.documents().page(tap.PARTITION, MAX_LEASES)
             known = {each.name for each in self._leases}
-            leases = [lease for each in found if (lease := tap.read_lease(each.id, each.text)) and lease.is_open(now)]
+            read = {each.id: tap.read_lease(each.id, each.text) for each in found}
+            leases = [each for each in read.values() if each is not None and each.is_open(now)]
+            unreadable = frozenset(name for name, lease in read.items() if lease is None)
+            for name in sorted(unreadable - self._unreadable):
+                detail = f"{name!a} is no lease: it is ignored"
+                logs.log("WARNING", "leases not read", function="transform", detail=detail)
+            self._unreadable = unreadable
             counts: Counter[str] = Counter()
             self._leases = [each for each in leases if _is_among_first(counts, each)]
             for each in self._leases:
@@ -123,7 +144,7 @@ class Tap:
                     detail = f"lease {each.name} of {each.holder} until {times.rfc3339(each.until)}"
                     logs.log("INFO", "tapped", function="transform", source=each.source, detail=detail)
             self._failed.clear()
-            self._read_again_at = now + tap.REMEMBERED_SECONDS
+            self._read_at = now
 
     async def _content(self, message: push.Push) -> bytes:
         """Return the copy as the bus carries it, without the body if that cannot be redacted.
@@ -133,7 +154,8 @@ class Tap:
         event = await claim_check.checked_out(from_cloudevent(message.document()), self.blobs)
         request = tap.request_of(event)
         if self.redact is not None:
-            request = replace(request, rawbody=redacted_body(event, self.redact), rawbase64=None)
+            body, headers = redacted_body(event, self.redact), _without_hashes(event.rawheaders)
+            request = replace(request, rawbody=body, rawbase64=None, rawheaders=headers)
         content = jsontext.texts_json(to_cloudevent(request))
         return (await claim_check.checked_in(request, self.blobs, tap.blob_of_copy(event.id), content))[1]
 
@@ -144,7 +166,7 @@ class Tap:
         message = ports.BusMessage(content, attributes)
         try:
             await self.deadlines.wait(self.bus.publish(self.topic_of(lease.name), [message]), deadline)
-        except (errors.Temporary, TimeoutError) as error:
+        except Exception as error:  # as in `copy`
             self._missed[lease.name] += missed
             self._failed.add(lease.name)
             self._note_failure(event, [lease], error)
@@ -168,16 +190,19 @@ def _is_among_first(counts: Counter[str], lease: tap.Lease) -> bool:
 
 
 def _detail(error: Exception) -> str:
-    return error.detail if isinstance(error, errors.HookchainError) else f"not done within {COPY_SECONDS:g} s"
+    if isinstance(error, errors.HookchainError):
+        return error.detail
+    return f"not done within {COPY_SECONDS:g} s" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 def redacted_body(event: Event, redact: Redact) -> str | None:
     """Return the body, written from the masked data.
 
     Return None for a body that is neither JSON nor a form with the event's data, as after `unpack`: it may hold
-    elsewhere what is masked in the data.
+    elsewhere what is masked in the data. Also for a body of more than MAX_MASKED_BYTES.
     """
-    write = _writer(tap.body_of(event), event.data)
+    body = tap.body_of(event)
+    write = _writer(body, event) if len(body) <= MAX_MASKED_BYTES else None
     if write is None:
         return None
     try:
@@ -187,17 +212,39 @@ def redacted_body(event: Event, redact: Redact) -> str | None:
     return write(masked.event.data if isinstance(masked, Noted) else masked.data)
 
 
-def _writer(body: bytes, data: jsontext.Json) -> Callable[[jsontext.Json], str] | None:
+def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
+    """Return what writes data in the body's format; None if the body is of another format, or not declared as it is.
+
+    A source whose formats are fixed reads any other body as a form, in which XML is the name of a field.
+    """
+    declared = media_type(event.rawtype or "").format
+    if declared not in (None, "json", "form"):
+        return None
     try:
-        if jsontext.from_json(body) == data:
+        if jsontext.from_json(body) == event.data:
             return jsontext.to_json
     except (ValueError, RecursionError):
         pass
+    fields = [each for each in body.split(b"&") if each]
+    if declared != "form" or structured_format(body) or not all(b"=" in each for each in fields):
+        return None
     try:
         form = form_body.parse(body, _FORM, DEFAULT)
     except errors.Rejected:
         return None
-    return _form if isinstance(data, dict) and form == data else None
+    return _form if isinstance(event.data, dict) and form == event.data else None
+
+
+def _without_hashes(headers: str | None) -> str | None:
+    """Return the headers, as `rawheaders` has them, without those whose values tell something about a masked body."""
+    if headers is None:
+        return None
+    pairs = jsontext.from_json(headers.encode())
+    assert isinstance(pairs, list)
+    kept: list[jsontext.Json] = [
+        pair for pair in pairs if isinstance(pair, list) and not _OF_BODY.search(str(pair[0]).lower())
+    ]
+    return jsontext.to_json(kept)
 
 
 def _form(fields: jsontext.Json) -> str:

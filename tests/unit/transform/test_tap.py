@@ -17,8 +17,8 @@ from functions.transform.tap import MAX_LISTENERS, Tap
 from functions.transform.transform import Transformer
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.delivery import delivery_from
-from shared.errors import Temporary
-from shared.event import Event, event_json, from_cloudevent, to_cloudevent, without_raw
+from shared.errors import Permanent, Temporary
+from shared.event import Event, event_json, from_cloudevent, without_raw
 from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import DELIVERIES, TAP, BusMessage
@@ -83,7 +83,7 @@ class Bench:
 
     async def take(self, event: Event = EVENT, **attributes: str) -> None:
         named = {"ce-source": event.source, **attributes}
-        await self.transformer.take(Push(to_json(to_cloudevent(event)).encode(), named, "m1"))
+        await self.transformer.take(Push(event_json(event), named, "m1"))
 
     def copies(self, lease: Lease = ADA) -> list[BusMessage]:
         return self.bus.on(f"{TAP}-{lease.name}")
@@ -142,22 +142,34 @@ async def test_a_large_event_travels_on_without_the_request_and_is_copied_throug
     "changes",
     [
         {"until": NOW},
-        {"until": NOW + MAX_LEASE_SECONDS + 301},
+        {"until": NOW + MAX_LEASE_SECONDS + 400},
         {"until": 1e18},
         {"until": "tomorrow"},
         {"source": "other"},
         {"developer": "bob"},
         {"developer": "../events"},
         {"queue": "https://evil.example"},
+        {"source": "\ud800"},
+        {"source": None},
+        {"holder": ["ada"]},
+        {"until": 10**400},
+        {"until": True},
+        {"since": 10**400},
+        {"since": None},
     ],
     ids=str,
 )
-async def test_what_is_no_open_lease_of_its_name_gets_nothing(changes: JsonObject) -> None:
+async def test_what_is_no_open_lease_of_its_name_gets_nothing(
+    changes: JsonObject, capsys: pytest.CaptureFixture[str]
+) -> None:
     bench = Bench()
-    await bench.lease(ADA, **changes)
+    await bench.documents.write(PARTITION, ADA.name, json.dumps({**asdict(ADA), **changes}))
     await bench.documents.write(PARTITION, "text", "no JSON")
-    await bench.take()
-    assert [topic for topic, _ in bench.bus.sent] == [DELIVERIES]
+    for _ in range(3):
+        bench.clock.advance(REMEMBERED_SECONDS)
+        await bench.take()
+    assert [topic for topic, _ in bench.bus.sent] == [DELIVERIES] * 3
+    assert capsys.readouterr().out.count("'text' is no lease") == 1
 
 
 async def test_a_lease_ends_at_its_second_also_while_it_is_remembered_and_each_developer_has_their_own() -> None:
@@ -193,6 +205,43 @@ async def test_leases_are_read_once_in_thirty_seconds_for_all_events_that_come_t
     assert (len(bench.copies()), bench.documents.calls) == (50, 3)
 
 
+FAULTS: Final = (
+    Temporary("bus_unavailable", "the queue is gone"),
+    Permanent("message_rejected", "the message is too large"),
+    OSError("reset"),
+    ValueError("surrogates"),
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+async def test_an_event_that_cannot_be_copied_and_leases_that_cannot_be_read_harm_nothing(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise fault
+
+    bench = Bench()
+    await bench.lease()
+    await bench.take(replace(EVENT, rawbody="\ud83d", data=None))
+    assert len(bench.copies()) == 0
+    await bench.take()
+    assert [copy.attributes.get("missed") for copy in bench.copies()] == ["1"]  # the fault was the other event's
+    monkeypatch.setattr(bench.documents, "page", fail)
+    bench.clock.advance(REMEMBERED_SECONDS)
+    await bench.take()
+    assert (len(bench.bus.on(DELIVERIES)), len(bench.copies())) == (3, 2)
+
+
+async def test_leases_are_read_again_after_the_clock_is_set_back() -> None:
+    bench = Bench()
+    await bench.lease()
+    await bench.take()
+    await bench.lease(ADA, until=NOW - 7_200)
+    bench.clock.set_ahead_seconds = -3_600
+    await bench.take()
+    assert len(bench.copies()) == 1
+
+
 async def test_a_replay_is_not_copied() -> None:
     bench = Bench()
     await bench.lease()
@@ -200,11 +249,12 @@ async def test_a_replay_is_not_copied() -> None:
     assert not bench.copies()
 
 
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
 async def test_a_copy_that_fails_is_counted_and_stops_neither_the_event_nor_other_developers(
-    capsys: pytest.CaptureFixture[str],
+    fault: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def refuse() -> None:
-        raise Temporary("bus_unavailable", "the queue is gone")
+        raise fault
 
     bench = Bench()
     bob = Lease("github", "bob", "bob@desk", NOW, NOW + 7_200)
@@ -243,6 +293,23 @@ async def test_a_bus_and_a_store_that_hang_delay_one_event_each_by_a_moment(monk
     assert len(bench.bus.on(DELIVERIES)) == 22
 
 
+async def test_a_blob_store_that_hangs_delays_one_event_by_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    async def hang(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(transform_tap, "COPY_SECONDS", 0.05)
+    bench = Bench()
+    await bench.lease()
+    monkeypatch.setattr(bench.blobs, "put", hang)
+    for _ in range(3):
+        await bench.take(replace(EVENT, rawbody="x" * MAX_INLINE_BYTES))
+    assert (calls, len(bench.bus.on(DELIVERIES))) == (1, 3)
+
+
 async def test_more_listeners_than_are_allowed_cost_no_message_each() -> None:
     bench = Bench()
     for number in range(MAX_LISTENERS + 5):
@@ -253,27 +320,49 @@ async def test_more_listeners_than_are_allowed_cost_no_message_each() -> None:
 
 FORM: Final = "card=4111&name=A+da&tag=a&tag=b"
 FORM_DATA: Final[Json] = {"card": "4111", "name": "A da", "tag": ["a", "b"]}
+XML: Final = "<order><card>4111</card></order>"
+HASHES: Final = ("content-digest", "repr-digest", "Digest", "content-md5", "x-hub-signature", "x-amz-content-sha256")
 
 
 @pytest.mark.parametrize(
-    ("body", "data", "copied"),
+    ("declared", "body", "data", "copied"),
     [
-        (BODY, json.loads(BODY), '{"card":"***","items":[{"n":1}]}'),
-        (FORM, FORM_DATA, "card=%2A%2A%2A&name=A+da&tag=a&tag=b"),
-        ('{"payload":"{\\"card\\":\\"4111\\"}"}', {"card": "4111"}, None),  # `unpack`
-        ("<order><card>4111</card></order>", {"order": {"card": "4111"}}, None),
-        ('{"card": "4111"}', {"card": 4111}, None),  # `cast`
-        ('{"card": ["4111"]}', {"card": ["4111"]}, '{"card":"***"}'),
-        ('["4111"]', ["4111"], None),
+        ("json", BODY, json.loads(BODY), '{"card":"***","items":[{"n":1}]}'),
+        ("octet-stream", BODY, json.loads(BODY), '{"card":"***","items":[{"n":1}]}'),
+        ("x-www-form-urlencoded", BODY, json.loads(BODY), '{"card":"***","items":[{"n":1}]}'),  # of `curl -d`
+        ("x-www-form-urlencoded", FORM, FORM_DATA, "card=%2A%2A%2A&name=A+da&tag=a&tag=b"),
+        ("json", FORM, FORM_DATA, None),
+        ("json", '{"payload":"{\\"card\\":\\"4111\\"}"}', {"card": "4111"}, None),  # `unpack`
+        ("xml", XML, {"order": {"card": "4111"}}, None),
+        ("xml", XML, {XML: ""}, None),  # read as a form, as a source with fixed formats does
+        ("x-www-form-urlencoded", XML, {XML: ""}, None),
+        ("yaml", "card: 4111", {"card: 4111": ""}, None),
+        ("x-www-form-urlencoded", "card: 4111", {"card: 4111": ""}, None),
+        ("yaml", '{"card": "4111"}', {"card": "4111"}, None),
+        ("json", '{"card": "4111"}', {"card": 4111}, None),  # `cast`
+        ("json", '{"card": ["4111"]}', {"card": ["4111"]}, '{"card":"***"}'),
+        ("json", '["4111"]', ["4111"], None),
     ],
 )
-async def test_what_is_redacted_leaves_in_no_form(body: str, data: Json, copied: str | None) -> None:
+async def test_what_is_redacted_leaves_in_no_form(declared: str, body: str, data: Json, copied: str | None) -> None:
     bench = Bench(redact=Redact(paths=["data.card"]))
     await bench.lease()
-    await bench.take(replace(EVENT, rawbody=body, data=data, subject="4111"))
+    hashes: list[Json] = [[name, "4111"] for name in HASHES]
+    headers = to_json([["x-github-event", "push"], *hashes])
+    event = replace(EVENT, rawbody=body, data=data, subject="4111", rawheaders=headers)
+    await bench.take(replace(event, rawtype=f"application/{declared}"))
+    assert [event_of(copy).rawheaders for copy in bench.copies()] == [EVENT.rawheaders]
     assert [event_of(copy).rawbody for copy in bench.copies()] == [copied]
     assert not any("4111" in copy.data.decode() for copy in bench.copies())
     assert bench.delivered().data == data
+
+
+async def test_a_body_that_takes_long_to_mask_is_not_copied_and_holds_up_nothing() -> None:
+    bench = Bench(redact=Redact(paths=["data.a[*].b"]))
+    await bench.lease()
+    data: Json = {"a": [{"b": 1}] * 100_000}
+    await bench.take(replace(EVENT, rawbody=to_json(data), data=data))
+    assert [event_of(copy).rawbody for copy in bench.copies()] == [None]
 
 
 HOSTILE: Final = '","data":1,"rawheaders":"x","datatype":"y" \\",\\"hops\\":3'

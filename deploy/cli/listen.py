@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import getpass
 import json
+import re
 import secrets
 import socket
 import time
@@ -74,6 +75,7 @@ _NOT_FORWARDED: Final = frozenset(
         *("hookchain-hops", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via"),
     }
 )
+_COUNT: Final = re.compile("[0-9]{1,9}")
 _OF_PROXIES: Final = ("x-amzn-", "x-cloud-", "x-forwarded-")
 """The beginnings of headers that the way to the deployment has added."""
 
@@ -141,7 +143,7 @@ def _run(options: argparse.Namespace) -> int:
         needs = "A lease needs `develop` in the deployed configuration, and the rights in deploy/README.md"
         raise CommandError(f"{error.detail}. {needs}") from error
     except KeyboardInterrupt:
-        print(f"The lease has ended. Copies end within {tap.REMEMBERED_SECONDS:g} s")
+        pass  # by Ctrl-C, which has ended the lease
     return DONE
 
 
@@ -274,6 +276,13 @@ class LeaseKeeper:
     seconds: float
     takes_over: bool = False
     version: str = store_ports.NO_VERSION
+    _unconfirmed: tap.Lease | None = None
+    """What was written last, while it is unknown whether the store has it."""
+
+    @property
+    def ends_at(self) -> float:
+        """Return when the lease ends at the latest; 0 if there is none."""
+        return max(self.lease.until, self._unconfirmed.until if self._unconfirmed else 0.0)
 
     async def begin(self) -> None:
         """Write the lease, or take up the one that this user of this machine has. Raises CommandError."""
@@ -304,12 +313,22 @@ class LeaseKeeper:
         await self._write(now + self.seconds)
 
     async def end(self) -> None:
-        await self._write(time.time())
+        """End the lease if it was written, perhaps by a call that was cancelled. Raises LeaseLost and Temporary."""
+        if self._unconfirmed is not None:
+            found = await self.leases.get(tap.PARTITION, self.lease.name)
+            if found and found.text == self._unconfirmed.text:
+                self.lease, self.version = self._unconfirmed, found.version
+        if self.lease.until:
+            await self._write(time.time())
+            _say(f"The lease has ended. Copies end within {tap.REMEMBERED_SECONDS:g} s")
 
     async def _write(self, until: float) -> None:
         lease = replace(self.lease, until=until)
         expires_at = until + tap.KEPT_SECONDS
+        if until > self.ends_at:
+            self._unconfirmed = lease
         version = await self.leases.write(tap.PARTITION, lease.name, lease.text, self.version, expires_at)
+        self._unconfirmed = None
         if version is None:
             raise LeaseLost(f"another `hookchain listen` uses the name {lease.developer!r}. Choose another with --as")
         self.lease, self.version = lease, version
@@ -345,14 +364,36 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
             what = f"copy requests to {lease.source} as {lease.developer} for {options.seconds / 3_600:g} h, renewed"
             await _remove_old(leases, inboxes)
             await inboxes.create(lease.name)  # before the lease, so that no copy is lost
-            with audited(state_folder(), where, "hookchain listen", what):
-                await keeper.begin()
-            await inboxes.create(lease.name)  # another `listen` removes an inbox without a lease
-            await _forward_all(keeper, Courier(inboxes, blobs, lease.name, target))
+            try:
+                with audited(state_folder(), where, "hookchain listen", what):
+                    await keeper.begin()
+                await inboxes.create(lease.name)  # another `listen` removes an inbox without a lease
+                await _forward_all(keeper, Courier(inboxes, blobs, lease.name, target))
+            finally:
+                await _end(keeper)
+
+
+async def _end(keeper: LeaseKeeper) -> None:
+    """End the lease, or print how long it lasts. Raises CommandError with that if the store does not answer."""
+    lasts = f"The lease was not ended, and lasts until {_time(keeper.ends_at)}"
+    try:
+        await keeper.end()
+    except LeaseLost:
+        pass  # somebody else has it
+    except errors.Temporary as error:
+        if not keeper.ends_at:
+            return  # what has prevented the lease is raised
+        raise CommandError(
+            f"{lasts}: {error.detail}. To end it, use --stop in place of --forward or --to-dev"
+        ) from error
+    except asyncio.CancelledError:  # a second Ctrl-C
+        if keeper.ends_at:
+            _say(lasts)
+        raise
 
 
 async def _forward_all(keeper: LeaseKeeper, courier: "Courier") -> None:
-    """Forward copies until cancelled. Then end the lease."""
+    """Forward copies, and renew the lease, until cancelled."""
     lease = keeper.lease
     begins = f"copies begin within {tap.REMEMBERED_SECONDS:g} s"
     _say(f"Listening to {lease.source} as {lease.developer}: {begins}. Press Ctrl-C to end the lease")
@@ -365,8 +406,6 @@ async def _forward_all(keeper: LeaseKeeper, courier: "Courier") -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(LeaseLost):
-            await keeper.end()
 
 
 async def _renew_forever(keeper: LeaseKeeper) -> None:
@@ -433,7 +472,8 @@ class Courier:
 
     async def _forward_batch(self, batch: Sequence[Received], until: float) -> None:
         for received in batch:
-            if missed := received.message.attributes.get(tap.MISSED):
+            missed = received.message.attributes.get(tap.MISSED, "")
+            if _COUNT.fullmatch(missed):
                 _say(f"{count_of(int(missed), 'request')} before this one could not be copied")
             while not await self._forward(received):
                 await asyncio.sleep(RETRY_SECONDS)
@@ -448,9 +488,11 @@ class Courier:
         try:
             event = await claim_check.checked_out(from_cloudevent(received.message.document()), self.blobs)
             if event.rawbody is None and event.rawbase64 is None:
-                raise ValueError(f"{event.type} {event.id[:8]}: the body has what must stay secret")
+                raise ValueError(f"{event.type} {event.id[:8]}: what must stay secret in its body could not be masked")
             request = self.target.signed(_request(event), event.deliveryid or f"msg_{event.id}")
-        except (errors.Permanent, CannotSign, ValueError) as error:
+        except errors.Temporary:
+            raise
+        except (errors.HookchainError, CannotSign, ValueError, RecursionError) as error:
             detail = error.detail if isinstance(error, errors.HookchainError) else error
             _say(f"not forwarded: {detail}")
             return True

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -22,7 +22,7 @@ from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from shared.errors import Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import EVENTS
 from shared.push import Push
 from shared.secrets import variable_name
@@ -112,8 +112,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setattr(listen, "open_platform", lambda *_: made)
     monkeypatch.setattr("time.time", lambda: NOW)
 
-    async def stop(keeper: LeaseKeeper, _: Courier) -> None:
-        await keeper.end()
+    async def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(listen, "_forward_all", stop)
@@ -171,6 +170,43 @@ def test_each_lease_leaves_an_audit_record_and_ends_with_the_command(run: Run, c
     )
 
 
+@pytest.mark.parametrize("moment", ["after the write", "during the write", "before the write"])
+def test_ctrl_c_before_it_listens_ends_the_lease_that_was_written(
+    run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    write, create = cloud.documents.write, cloud.inboxes.create
+    calls: list[str] = []
+
+    async def interrupted_write(partition: str, name: str, text: str, version: str, expires_at: float) -> str | None:
+        calls.append("write")
+        written = await write(partition, name, text, version, expires_at)
+        if moment == "during the write" and len(calls) == 1:
+            raise asyncio.CancelledError
+        return written
+
+    async def interrupted_create(name: str) -> None:
+        if moment == "before the write" or calls:
+            raise asyncio.CancelledError
+        await create(name)
+
+    monkeypatch.setattr(cloud.documents, "write", interrupted_write)
+    monkeypatch.setattr(cloud.inboxes, "create", interrupted_create)
+    with pytest.raises(asyncio.CancelledError):  # asyncio.run makes it a KeyboardInterrupt after a real Ctrl-C
+        run(*FORWARD)
+    assert [*cloud.documents.kept] == ([] if moment == "before the write" else [(PARTITION, cloud.lease().name)])
+    assert not cloud.documents.kept or cloud.lease().until == NOW
+
+
+def test_a_lease_that_cannot_be_ended_is_said_to_last(run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stop(*_: object) -> None:
+        cloud.documents.fault = "Firestore did not answer"
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(listen, "_forward_all", stop)
+    run(*FORWARD, code=1)
+    assert "The lease was not ended, and lasts until 2026-09-21T22:13:20Z: " in run.error
+
+
 def test_one_source_may_be_written_without_a_list(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "hookchain.yaml"
     file.write_text(CONFIG.replace("[github, twilio, keyed, sns]", "github"), encoding="utf-8")
@@ -219,6 +255,10 @@ def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_is_remov
         earlier = replace(ended, until=NOW - 3_600)
         await cloud.documents.write(PARTITION, earlier.name, earlier.text)
         await cloud.documents.write(PARTITION, old.name, old.text)
+        changes: list[JsonObject] = [{"source": "\ud800"}, {"until": 10**400}, {"until": 1e300}, {"since": None}]
+        for number, change in enumerate(changes):
+            text = json.dumps({**asdict(old), **change})
+            await cloud.documents.write(PARTITION, f"bob-{number:08}", text)
         await cloud.inboxes.create(old.name)
         await cloud.inboxes.create("nobody-00000000")
 
@@ -260,7 +300,9 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
     inboxes = FakeInboxes()
     event = Event("e1", "/sources/shop", "order\x1b[2J", "2026-03-01T12:00:00.000Z", "00", rawbody="{}")
     bad_header = replace(event, rawheaders='[["x-a","a\\r\\nx-b: c"]]')
-    copies = [push_of(event, missed="3"), push_of(bad_header), Push(b"{}")]
+    hostile = replace(event, rawheaders="[" * 200_000), replace(event, rawheaders='[["x-a"]', rawbody="x")
+    copies = [push_of(event, missed="3"), push_of(bad_header), Push(b"{}"), *(push_of(each) for each in hostile)]
+    copies += [push_of(event, missed="abc"), push_of(event, missed="9" * 5_000), Push(b"[" * 200_000)]
     inboxes.kept["ada"] = [Received(copy, str(number)) for number, copy in enumerate(copies)]
     inboxes.faults = [OSError(), NoInbox("gone"), Temporary("credentials_unavailable", "x")]
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -276,7 +318,7 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
         thread.join()
     lines = capsys.readouterr().out.splitlines()
     said = ["No connection", "The inbox was removed", "Connected again", "3 requests before this one", "  500  "]
-    said += ["not forwarded: ", "not forwarded: "]
+    said += ["not forwarded: "] * 4 + ["  500  ", "  500  ", "not forwarded: "]
     assert [text for text, line in zip(said, lines, strict=True) if text not in line] == [], lines
     assert "\x1b" not in "".join(lines)
 

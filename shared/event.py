@@ -6,14 +6,14 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 import hashlib
 import re
 import string
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from types import NoneType
 from typing import Final, cast
 
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject, from_json, kind_of, texts_json, to_json
+from shared.jsontext import Json, JsonObject, from_json, kind_of, mapping_at, texts_json, to_json
 
 NO_TYPE: Final = "received"
 """The type of an event in which its source finds none."""
@@ -238,6 +238,24 @@ def without_raw(content: bytes, *, keeps_body: bool) -> bytes:
             if begin >= 0:
                 break
     return content[:begin] + content[end + len(_END_OF_LIST) :]
+
+
+def read_keeps(transform: JsonObject) -> dict[str, str]:
+    """Return `body` or `all` for each source whose routes get that of its requests. `transform` is its slice."""
+    return {name: str(kept) for name, kept in mapping_at(transform, "keeps").items()}
+
+
+def without_request(event: Event, keeps: Mapping[str, str]) -> Event:
+    """Return the whole event with what its routes get of the request; the same event if they get all of it.
+
+    `keeps` is as read_keeps returns it.
+    """
+    kept = keeps.get(event.source_name, "no")
+    if kept == "no" and (event.rawtype or event.rawheaders or event.rawbody or event.rawbase64):
+        return replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None)
+    if kept == "body" and event.rawheaders:
+        return replace(event, rawheaders=None)
+    return event
 
 
 def from_stored(content: bytes) -> Event:

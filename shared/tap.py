@@ -6,13 +6,12 @@ lease has a subscription or a queue of its own, from which `listen` takes the co
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from shared.base64_text import decode_base64
 from shared.event import Event
-from shared.jsontext import JsonObject, from_json, mapping_at, texts_json, to_json
+from shared.jsontext import JsonObject, from_json, texts_at, texts_json, to_json
 
 PARTITION: Final = "tap"
 """The partition of the leases among the documents."""
@@ -90,22 +89,9 @@ def _is_valid(lease: Lease) -> bool:
     return 0 <= lease.since < _LATEST and 0 <= lease.until < _LATEST
 
 
-def read_keeps(transform: JsonObject) -> dict[str, str]:
-    """Return for each source that has a tap what it keeps of its requests otherwise. `transform` is its slice."""
-    return {name: str(kept) for name, kept in mapping_at(transform, "develop", "keeps").items()}
-
-
-def without_request(event: Event, keeps: Mapping[str, str]) -> Event:
-    """Return the whole event with what its source keeps of the request without a tap; the same event if it keeps all.
-
-    `keeps` has `no`, `body` or `all` for each source that has a tap.
-    """
-    kept = keeps.get(event.source_name)
-    if kept == "no" and (event.rawtype or event.rawheaders or event.rawbody or event.rawbase64):
-        return replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None)
-    if kept == "body" and event.rawheaders:
-        return replace(event, rawheaders=None)
-    return event
+def read_tapped(transform: JsonObject) -> list[str]:
+    """Return the sources that have a tap. `transform` is its slice."""
+    return texts_at(transform, "develop", "sources")
 
 
 def body_of(event: Event) -> bytes:

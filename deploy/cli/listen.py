@@ -152,7 +152,7 @@ def _source(configuration: Configured, name: str) -> Source:
     sources = compiled_sources(configuration.slices["receive"])
     if name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
-    developed = tap.read_keeps(configuration.slices["transform"])
+    developed = tap.read_tapped(configuration.slices["transform"])
     if name not in developed:
         advice = f"add it, `develop: {{sources: [{', '.join([*developed, name])}]}}`, and deploy"
         raise CommandError(f"source {name!r} is not under `develop` in the configuration: {advice}")

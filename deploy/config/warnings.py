@@ -13,6 +13,7 @@ from deploy.config.sections.auth import Auth, LinkAuth, PathAuth, QueryAuth
 from deploy.config.sections.bus_source import BusSourceConfig
 from deploy.config.sections.catalogue import chosen_schemes, load_catalogue, signs_url
 from deploy.config.sections.destination import DestinationConfig
+from deploy.config.sections.develop import redact_warnings
 from deploy.config.sections.provider_event_types import EventTypes, known_event_types
 from deploy.config.sections.route import RouteConfig
 from deploy.config.sections.source import SourceConfig
@@ -91,6 +92,7 @@ def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -
         *_destination_rules(config),
         *_retention_rules(file, slices["notify"]),
         *_unit_rules(file.document),
+        *((("develop", "redact"), rule) for rule in _redact_rules(config, compiled_sources)),
     ]
     found = {fault_at(file, path, rule) for path, rule in rules}
     return sorted({*found, *misleading_values(file), *subscribers_warnings(file)})
@@ -102,6 +104,11 @@ def _source_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> 
             yield ("sources", name), rule
         if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
             yield ("sources", name), "no route matches its events: they are stored and not delivered"
+
+
+def _redact_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[str]:
+    if config.develop is not None:
+        yield from redact_warnings(config.develop, compiled)
 
 
 def _route_rules(config: Configuration, program: Program, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:

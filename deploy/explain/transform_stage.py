@@ -19,11 +19,10 @@ from functions.transform.steps.decide import Switch as SwitchStep
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared import errors, expressions, journal, ports, times, waiting_route
 from shared.delivery import Delivery
-from shared.event import Event, from_cloudevent, view_of
+from shared.event import Event, from_cloudevent, read_keeps, view_of, without_request
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
-from shared.tap import read_keeps, without_request
 
 MAX_SPLIT_EVENTS: Final = 10
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from functions.transform import entry, program, step, transform
 from shared import jsontext, logs, ports, retention
 from shared.cloud import platform
+from shared.event import read_keeps
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def transformer() -> transform.Transformer:
         owners=owners(),
         seen=_seen(),
         tap=_tap(bus, blobs),
+        keeps=read_keeps(slice_or_exit("transform")),
         version=hashlib.sha256(jsontext.texts_json(slice_or_exit("transform"))).hexdigest(),
         spans=spans,
     )
@@ -133,10 +135,10 @@ def _tap(bus: ports.Bus, blobs: ports.Blobs | None) -> "Tap | None":
     if "develop" not in slice_or_exit("transform"):
         return None
     from functions.transform.tap import Tap, read_redact
-    from shared.tap import read_keeps
+    from shared.tap import read_tapped
 
     return Tap(
-        keeps=read_keeps(slice_or_exit("transform")),
+        sources=frozenset(read_tapped(slice_or_exit("transform"))),
         redact=read_redact(slice_or_exit("transform")),
         documents=leases,
         bus=bus,

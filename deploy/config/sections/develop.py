@@ -1,7 +1,9 @@
 """The section `develop`: the sources whose requests developers may have copied, its faults and its compiling."""
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from itertools import product
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
@@ -10,10 +12,14 @@ from deploy.config.model_faults import fault_at, unknown_names
 from deploy.config.sections.auth import LinkAuth
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.config.sections.source import SourceConfig, provider_part
+from functions.transform.paths import Every, Path, parse_path
 from functions.transform.steps.shape import InnerPath
 from shared.config.rules import Name, listed
 from shared.config.values import Model
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, texts_at
+
+_DATA: Final = re.compile(r"\bdata(?:\.[^.\s]+)+")
+"""The paths in a location, such as `data.a if data.b`."""
 
 
 class DevelopConfig(Model):
@@ -59,12 +65,27 @@ def compiled_develop(develop: DevelopConfig | None, receive_sources: JsonObject)
 
     `receive_sources` is changed. What a source keeps otherwise is in `keeps`, because its routes get no more.
     """
+    kept_by_source = {name: source["keep_raw"] for name, source in mappings_at(receive_sources).items()}
+    keeps: JsonObject = {name: kept for name, kept in kept_by_source.items() if kept != "no"}
+    part: JsonObject = {"keeps": keeps} if keeps else {}
     if develop is None:
-        return {}
-    keeps: JsonObject = {}
-    for name in develop.sources:
-        source = receive_sources[name]
-        assert isinstance(source, dict)
-        keeps[name] = source["keep_raw"]
+        return part
+    for source in (mapping_at(receive_sources, name) for name in develop.sources):
         source["keep_raw"] = "all"
-    return {"develop": {"keeps": keeps, "redact": list[Json](develop.redact)}}
+    sources, paths = list[Json](develop.sources), list[Json](develop.redact)
+    return {**part, "develop": {"sources": sources, "redact": paths}}
+
+
+def redact_warnings(develop: DevelopConfig, receive_sources: Mapping[str, JsonObject]) -> Iterator[str]:
+    """Yield a warning for each attribute of events that has a value which is masked in the data."""
+    paths = [parse_path(text) for text in develop.redact]
+    for name, key in product(develop.sources, ("id", "type", "action", "time")):
+        for location in _DATA.findall(" ".join(texts_at(receive_sources[name], key))):
+            if any(_is_in_or_around(path, location) for path in paths):
+                yield f"the `{key}` of {name!r} is read from {location}, so each copy has it, masked or not"
+
+
+def _is_in_or_around(path: Path, location: str) -> bool:
+    names = location.split(".")[1:]
+    pairs = zip(path.parts, names, strict=False)  # as many as both have
+    return all(isinstance(part, Every) or str(part) == name for part, name in pairs)

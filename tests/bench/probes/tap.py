@@ -63,7 +63,7 @@ def message(body: bytes, keep_raw: str) -> bytes:
 def transformer(tap: Tap | None) -> Transformer:
     steps: Json = [{"drop": ["data.password"]}, {"set": {"data.team": "north"}}]
     routes = read_program({"routes": [{"name": "all", "steps": steps, "to": ["crm"]}]}).routes
-    return Transformer(routes, Bus(), None, None, SystemClock(), tap=tap)
+    return Transformer(routes, Bus(), None, None, SystemClock(), tap=tap, keeps={})
 
 
 def taking(data: bytes, tap: Tap | None, runner: asyncio.Runner) -> Callable[[], None]:
@@ -97,7 +97,7 @@ def spent(work: Callable[[], None]) -> float:
 
 def main(body: bytes) -> list[float]:
     with asyncio.Runner() as runner:
-        tap = Tap({NAME: "no"}, None, NoLeases, Bus(), str, None, SystemClock())
+        tap = Tap({NAME}, None, NoLeases, Bus(), str, None, SystemClock())
         with_tap, without = taking(message(body, "all"), tap, runner), taking(message(body, "no"), None, runner)
         return [difference(with_tap, without), difference(receiving(body, "all"), receiving(body, "no"))]
 

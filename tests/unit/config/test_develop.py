@@ -3,9 +3,10 @@
 import pytest
 
 from deploy.config.config_file import ConfigFaults
+from shared.event import read_keeps
 from shared.jsontext import JsonObject, value_at
-from shared.tap import read_keeps
-from tests.fakes.configurations import compile_text
+from shared.tap import read_tapped
+from tests.fakes.configurations import compile_text, warnings_of_text
 
 SOURCES = """\
 sources:
@@ -32,12 +33,32 @@ def test_receive_keeps_the_request_of_the_listed_sources_and_transform_knows_wha
         name: value_at(found["receive"], "sources", name, "keep_raw") for name in ("github", "mailed", "raw", "put")
     }
     assert kept == {"github": "all", "mailed": "all", "raw": "all", "put": "no"}
-    assert read_keeps(found["transform"]) == {"github": "no", "mailed": "body", "raw": "all"}
+    assert read_tapped(found["transform"]) == ["github", "mailed", "raw"]
+    assert read_keeps(found["transform"]) == {"mailed": "body", "raw": "all"}
     assert value_at(found["transform"], "develop", "redact") == ["data.card"]
 
 
 def test_without_it_no_slice_has_anything_of_it() -> None:
-    assert "develop" not in str(compile_text(SOURCES))
+    found = compile_text(SOURCES)
+    assert "develop" not in str(found)
+    assert read_keeps(found["transform"]) == {"mailed": "body", "raw": "all"}  # the messages of before still have it
+
+
+@pytest.mark.parametrize(
+    ("settings", "redact", "warning"),
+    [
+        ("id: data.card.number", "data.card", "the `id` of 'shop' is read from data.card.number"),
+        ("type: [header.x-a, data.items.0.kind if data.card]", "'data.items[*].kind'", "read from data.items.0.kind"),
+        ("action: data.card", "data.card.number", "the `action` of 'shop' is read from data.card, so each copy has it"),
+        ("id: data.cards", "data.card", ""),
+        ("subject: data.card", "data.card", ""),  # no copy has a subject
+    ],
+)
+def test_a_masked_value_that_copies_have_elsewhere_gets_a_warning(settings: str, redact: str, warning: str) -> None:
+    shop = f"shop: {{auth: {{scheme: bearer, secret: key}}, {settings}}}"
+    text = f"{SOURCES.replace('sources:', f'sources:{chr(10)}  {shop}')}develop: {{sources: shop, redact: {redact}}}\n"
+    found = [fault.rule for fault in warnings_of_text(text) if fault.where == "develop.redact"]
+    assert [warning in rule for rule in found] == ([True] if warning else [])
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class Bench:
         self.bus, self.blobs, self.documents, self.clock = FaultyBus(), FakeBlobs(), FakeDocuments(), FakeClock(NOW)
         self.journal = FakeJournal()
         self.tap = Tap(
-            keeps or {"github": "no"},
+            {"github"},
             redact,
             lambda: self.documents,
             self.bus,
@@ -75,7 +75,9 @@ class Bench:
             self.clock,
         )
         routes = read_program({"routes": [{"name": "all", "to": ["crm"]}]}).routes
-        self.transformer = Transformer(routes, self.bus, self.blobs, self.journal, self.clock, tap=self.tap)
+        self.transformer = Transformer(
+            routes, self.bus, self.blobs, self.journal, self.clock, tap=self.tap, keeps=keeps or {}
+        )
 
     async def lease(self, lease: Lease = ADA, **changes: Json) -> None:
         text = to_json({**asdict(lease), **changes})
@@ -122,6 +124,25 @@ async def test_routes_and_the_journal_get_what_the_source_keeps_without_a_tap(
     for event in (bench.delivered(), entry.event, from_cloudevent(json.loads(entry.document))):
         assert (event.rawbody is not None, event.rawheaders is not None) == (body, headers)
         assert event.data == EVENT.data
+
+
+@pytest.mark.parametrize("has_tap", [True, False])
+@pytest.mark.parametrize("attributes", [{"ce-source": EVENT.source}, {}, {"ce-source": EVENT.source, "route": "all"}])
+@pytest.mark.parametrize("size", [1, MAX_INLINE_BYTES])
+@pytest.mark.parametrize("keeps", ["no", "all"])
+async def test_no_route_gets_a_request_that_it_has_not_asked_for_also_without_a_tap_or_when_it_runs_again(
+    keeps: str, size: int, attributes: Mapping[str, str], has_tap: bool
+) -> None:
+    bench = Bench({"github": keeps})
+    if not has_tap:  # `develop` was removed, and receive is still that of before
+        bench.transformer = replace(bench.transformer, tap=None)
+    text = json.dumps({"text": "x" * size})
+    whole = replace(EVENT, data=json.loads(text), rawbody=text)
+    light, _ = await checked_in(whole, bench.blobs, "e1")
+    await bench.transformer.take(Push(event_json(light), attributes, "m1"))
+    delivered = await checked_out(bench.delivered(), bench.blobs)
+    kept = whole if keeps == "all" else replace(whole, rawbody=None, rawtype=None, rawheaders=None)
+    assert delivered == kept
 
 
 async def test_a_large_event_travels_on_without_the_request_and_is_copied_through_a_blob_of_the_tap() -> None:
@@ -184,7 +205,7 @@ async def test_a_lease_ends_at_its_second_also_while_it_is_remembered_and_each_d
 
 
 async def test_a_source_without_a_tap_is_not_copied_and_costs_no_read() -> None:
-    bench = Bench()
+    bench = Bench({"shop": "all"})
     await bench.lease(Lease("shop", "ada", "ada@laptop", NOW, NOW + 60))
     await bench.take(replace(EVENT, source="/sources/shop"))
     assert [topic for topic, _ in bench.bus.sent] == [DELIVERIES]

@@ -82,7 +82,7 @@ class Span:
     """A span of one of the functions. Times are Unix seconds.
 
     service  the function: the resource has the name `hookchain-<service>`
-    error    our code of what failed; empty if nothing did. The detail is in the log line with the same ids: it may
+    error    our code of what failed; empty if nothing did. The detail is in a log line of the same trace: it may
              have the name of a field from the sender's body
     """
 

@@ -192,8 +192,8 @@ def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
 
     A source whose formats are fixed reads any other body as a form, in which XML is the name of a field.
     """
-    declared = media_type(event.rawtype or "").format
-    if declared not in (None, "json", "form"):
+    media = media_type(event.rawtype or "")
+    if media.format not in (None, "json", "form") or media.charset not in (None, "utf-8"):
         return None
     try:
         if jsontext.from_json(body) == event.data:
@@ -201,7 +201,7 @@ def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
     except (ValueError, RecursionError):
         pass
     fields = [each for each in body.split(b"&") if each]
-    if declared != "form" or structured_format(body) or not all(b"=" in each for each in fields):
+    if media.format != "form" or structured_format(body) or not all(b"=" in each for each in fields):
         return None
     try:
         form = form_body.parse(body, _FORM, DEFAULT)

@@ -359,6 +359,8 @@ HASHES: Final = ("content-digest", "repr-digest", "Digest", "content-md5", "x-hu
         ("x-www-form-urlencoded", XML, {XML: ""}, None),
         ("yaml", "card: 4111", {"card: 4111": ""}, None),
         ("x-www-form-urlencoded", "card: 4111", {"card: 4111": ""}, None),
+        ("x-www-form-urlencoded; charset=utf-16", "c%00=4111", {"c\0": "4111"}, None),
+        ("json; charset=UTF-8", BODY, json.loads(BODY), '{"card":"***","items":[{"n":1}]}'),
         ("yaml", '{"card": "4111"}', {"card": "4111"}, None),
         ("json", '{"card": "4111"}', {"card": 4111}, None),  # `cast`
         ("json", '{"card": ["4111"]}', {"card": ["4111"]}, '{"card":"***"}'),

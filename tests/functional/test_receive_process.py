@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -164,6 +165,18 @@ def test_an_upload_over_the_limit_in_one_go_gets_its_answer(served: Served) -> N
 def test_an_announced_body_that_is_too_large_is_rejected_before_it_is_sent(served: Served) -> None:
     answer = served.raw(b"POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n")
     assert (answer.status, answer.code) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "length", ["Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]
+)
+def test_a_sender_that_closes_its_side_after_the_request_gets_the_answer(served: Served, length: str) -> None:
+    with socket.create_connection(("127.0.0.1", served.running.port), timeout=PATIENCE_SECONDS) as connection:
+        connection.sendall(f"POST /open HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{length}".encode())
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(partial(connection.recv, 65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer
 
 
 def test_a_sender_that_goes_away_leaves_the_next_one_alone(served: Served) -> None:

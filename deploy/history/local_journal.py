@@ -134,11 +134,14 @@ class JournalReader:
         select = "SELECT delivery_id, outcome FROM attempts WHERE event_id = ? ORDER BY seq"
         return dict(self._connection.execute(select, (event_id,)).fetchall())
 
-    def open_events(self, after: int, routed_before: float, limit: int) -> list[tuple[int, str]]:
-        """`seq` and id of events whose deliveries are not all at an end, oldest first."""
+    def open_events(
+        self, after: int, routed_before: float, limit: int, *, newest_first: bool = False
+    ) -> list[tuple[int, str]]:
+        """`seq` and id of events whose deliveries are not all at an end, oldest first unless `newest_first`."""
+        order = "seq DESC" if newest_first else "seq"
         return self._connection.execute(
-            "SELECT seq, id FROM events WHERE status IN ('delivering', 'waiting', 'retry_scheduled', 'held')"
-            " AND seq > ? AND coalesce(routed_at, received_at) < ? ORDER BY seq LIMIT ?",
+            "SELECT seq, id FROM events WHERE status IN ('delivering', 'waiting', 'retry_scheduled', 'held')"  # noqa: S608
+            f" AND seq > ? AND coalesce(routed_at, received_at) < ? ORDER BY {order} LIMIT ?",
             (after, routed_before, limit),
         ).fetchall()
 

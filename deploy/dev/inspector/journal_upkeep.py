@@ -58,19 +58,33 @@ async def repair_journal(backend: LocalBackend) -> None:
 
 
 async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
-    """Repair the next events; return the position at which to continue."""
-    reader, count = backend.reader, 0
-    found = await backend.read(partial(reader.open_events, after, now - SETTLED_SECONDS, REPAIR_EVENTS))
+    """Repair the newest events and the next ones; return the position at which to continue.
+
+    The newest are repaired each time, so that an event shows at once that it is held, although many others wait.
+    """
+    reader, settled_before = backend.reader, now - SETTLED_SECONDS
+    newest = partial(reader.open_events, 0, settled_before, REPAIR_EVENTS, newest_first=True)
+    count = 0
+    for _, event_id in await backend.read(newest):
+        if count < REPAIR_DELIVERIES:
+            count += await _repair(backend, event_id, now)
+    found = await backend.read(partial(reader.open_events, after, settled_before, REPAIR_EVENTS))
+    count = 0
     for position, event_id in found:
-        rows = await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)
-        outcomes = await backend.read(partial(reader.last_outcomes, event_id))
-        await backend.journal.record(list(missing_entries(outcomes, rows)))
-        if deliveries := [row for row in rows if row.destination != delivery.ROUTE_ITSELF]:
-            await backend.read(partial(reader.mark_routed, event_id, now - LOST_SECONDS, len(deliveries)))
-        count += len(rows)
+        count += await _repair(backend, event_id, now)
         if count >= REPAIR_DELIVERIES:
             return position
     return found[-1][0] if len(found) == REPAIR_EVENTS else 0
+
+
+async def _repair(backend: LocalBackend, event_id: str, now: float) -> int:
+    """Return the number of the event's deliveries."""
+    rows = await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)
+    outcomes = await backend.read(partial(backend.reader.last_outcomes, event_id))
+    await backend.journal.record(list(missing_entries(outcomes, rows)))
+    if deliveries := [row for row in rows if row.destination != delivery.ROUTE_ITSELF]:
+        await backend.read(partial(backend.reader.mark_routed, event_id, now - LOST_SECONDS, len(deliveries)))
+    return len(rows)
 
 
 def missing_entries(outcomes: Mapping[str, str], rows: Sequence[ledger.LedgerRow]) -> Iterator[journal.AttemptEntry]:

@@ -11,7 +11,7 @@ from aiohttp import ClientSession, CookieJar, StreamReader
 
 from deploy.config.page_token import page_token
 from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
-from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, repair_some
+from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, REPAIR_EVENTS, repair_some
 from deploy.dev.local_status import local_version
 from deploy.dev.mail import SentRequest, mail_request
 from deploy.history.local_requests import RequestEntry, write_requests
@@ -95,6 +95,16 @@ async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(insp
     await repair_some(inspector.parts, 0, NOW + LOST_SECONDS + 1)
     assert (await inspector.get("/api/events/e1"))["status"] == "delivered"
     assert len(await inspector.parts.read(partial(inspector.parts.reader.last_outcomes, event.id))) == most
+
+
+async def test_an_event_is_shown_as_held_at_once_although_many_earlier_ones_wait(inspector: Inspector) -> None:
+    events = [an_event(f"e{number}") for number in range(REPAIR_EVENTS + 1)]
+    await inspector.parts.journal.record([EventEntry(event, (TELL,), NOW) for event in events])
+    claim = await inspector.parts.ledger.claim(Delivery(events[-1], "tell", "list"), b"{}", NOW, 60)
+    assert isinstance(claim, Claimed)
+    await inspector.parts.ledger.settle(claim, Settlement("held", NOW, reason="paused by an operator"))
+    await repair_some(inspector.parts, 0, NOW + LOST_SECONDS + 1)
+    assert (await inspector.get(f"/api/events/{events[-1].id}"))["status"] == "held"
 
 
 def keep_mail(inspector: Inspector, html: str) -> None:

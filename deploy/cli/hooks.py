@@ -336,9 +336,10 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     for each in changes:
         if each not in allowed:
             _print_blocked(call, name, each)
-    if not changes and registration.api.kind.expiry:
+    has_new_facts = registration.row.hooks | registration.facts(differences) != registration.row.hooks
+    if has_new_facts and not changes:
         async with registration.row.locked():
-            await registration.remember_expiries(differences)
+            await registration.remember_facts(differences)
     has_fault = any(each.fault for each in differences)
     if not allowed:
         return NOT_DONE if changes or has_fault else DONE
@@ -348,6 +349,7 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
         current = await registration.plan()
         if _actions(current) != _actions(differences):
             raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
+        await registration.remember_facts(current)
         for each in allowed:
             if each.overwrites and each.hook:
                 events = "all" if each.hook.events is None else ", ".join(each.hook.events)

@@ -18,6 +18,7 @@ class Remembered:
     """A hook that Hookchain made or adopted, as its document stores it.
 
     url         the hook's URL after our last change
+    new_url     the URL that a change or a creation sends; empty once the provider has answered
     secret      the fingerprint of its secret; empty if the secret is unknown
     is_made     Hookchain made the hook, so `remove` may delete it
     stage       of a creation that was begun; empty if none was. `creating`: the answer may be lost. `created`: the
@@ -41,6 +42,13 @@ class Remembered:
     new_secret: str = ""
     stored_at: float = 0.0
     expires_at: float = 0.0
+    new_url: str = ""
+
+    @property
+    def urls(self) -> list[str]:
+        """Return the URLs that our requests may have set, and the one of a replaced hook that may still exist."""
+        replaced_urls = self.known[1:] if self.stage == "enabled" else ()
+        return [url for url in (self.url, self.new_url, *replaced_urls) if url]
 
 
 class Difference(NamedTuple):
@@ -104,16 +112,18 @@ def compare(
     if hook is None:
         reason = "the hook is gone" if remembered else "there is no hook"
         return Difference(at, "create", (reason,), steps=steps, notes=notes)
-    former_url = remembered.url if remembered else ""
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
-    is_url_of_others = hook.url != wanted.url and (own is None or hook.url != former_url)
+    former_urls = remembered.urls if remembered else []
+    is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)
+    if own and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
+        notes = (*notes, f"it has the wanted URL already; `apply` stores it in place of {own.url}")
     if is_url_of_others and kind.is_single:
         reason = f"it belongs to {hook.url}"
         return Difference(at, "change", (reason,), hook, hook.url, is_foreign=True, steps=steps, notes=notes)
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
     is_secret_lost = is_secret_unknown and not stored
     setting_reasons = [] if own else ["Hookchain did not make it"]
-    setting_reasons += _setting_reasons(kind, wanted, hook, former_url)
+    setting_reasons += _setting_reasons(kind, wanted, hook, former_urls)
     secret_reasons = [f"{kind.title} shows its secret only once, and it is not stored"] if is_secret_lost else []
     secret_reasons += _secret_reasons(kind, hook, own, stored)
     needs_new_secret = kind.secret is not None and bool(secret_reasons)
@@ -160,7 +170,7 @@ def _find(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: Rem
         return next((hook for hook in hooks if hook.url), None)
     candidates = [hook for hook in hooks if remembered and hook.id == remembered.id]
     candidates += [hook for hook in hooks if hook.url == wanted.url]
-    candidates += [hook for hook in hooks if remembered and hook.url == remembered.url]
+    candidates += [hook for hook in hooks if remembered and hook.url in remembered.urls]
     return next(iter(candidates), None)
 
 
@@ -177,11 +187,11 @@ def _steps(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook]) -> tuple[str, 
     return (f"select these event types in the settings at {kind.title}: {', '.join(missing)}",) if missing else ()
 
 
-def _setting_reasons(kind: HookKind, wanted: Wanted, hook: Hook, former_url: str) -> list[str]:
+def _setting_reasons(kind: HookKind, wanted: Wanted, hook: Hook, former_urls: Sequence[str]) -> list[str]:
     """Return in which settings the hook differs from the wanted one."""
     reasons: list[str] = []
     if hook.url != wanted.url:
-        former = " (our former URL)" if hook.url == former_url else ""
+        former = " (our former URL)" if hook.url in former_urls else ""
         reasons.append(f"its URL is {hook.url}{former}")
     if kind.selects_events:
         reasons += _event_reasons(wanted.events, hook.events)

@@ -133,6 +133,7 @@ def _remembered(document: JsonObject) -> Remembered:
         known=tuple(map(str, list_at(document, "known"))),
         stored_at=float(str(document.get("stored_at", 0))),
         expires_at=float(str(document.get("expires_at", 0))),
+        new_url=str(document.get("new_url", "")),
     )
 
 
@@ -186,14 +187,13 @@ class Registration:
         return await self.api.hooks(at, self._own_urls())
 
     def _own_urls(self) -> list[str]:
-        replaced_urls = [url for each in self.row.hooks.values() if each.stage == "enabled" for url in each.known[1:]]
-        return [self.wanted.url, *remembered_urls(self.row.hooks), *replaced_urls]
+        return [self.wanted.url, *(url for each in self.row.hooks.values() for url in each.urls)]
 
     async def _remembered_hook(self, at: str, remembered: Remembered) -> Hook | None:
         """Return the hook if it is still ours: somebody else may have given it another URL."""
         known = {each for each in (remembered.id, remembered.new_id) if each} or {""}
         found = [hook for hook in await self._hooks(at) if hook.id in known or self.api.kind.is_single]
-        return next((hook for hook in found if hook.url in (remembered.url, self.wanted.url)), None)
+        return next((hook for hook in found if hook.url in (*remembered.urls, self.wanted.url)), None)
 
     async def apply(self, difference: Difference) -> None:
         """Raises CommandError and Temporary."""
@@ -222,13 +222,23 @@ class Registration:
         except LostAnswer as error:
             raise CommandError(f"{error}. Run `{self.apply_command}` again: it lists the hooks first") from error
 
-    async def remember_expiries(self, differences: Sequence[Difference]) -> None:
-        """Remember when the hooks expire, as their provider says. Raises CommandError and Temporary."""
+    def facts(self, differences: Sequence[Difference]) -> dict[str, Remembered]:
+        """Return the remembered hooks that need no change, with the URL and the expiry that their provider shows."""
+        hooks: dict[str, Remembered] = {}
         for each in differences:
             remembered = self.row.hooks.get(each.at)
-            if remembered and each.hook and remembered.id == each.hook.id:
-                self.row.hooks[each.at] = replace(remembered, expires_at=each.hook.expires_at or 0.0)
-        await self.row.save()
+            is_own = remembered and each.hook and (self.api.kind.is_single or remembered.id == each.hook.id)
+            if remembered and each.hook and is_own and each.action == "none":
+                expires_at = each.hook.expires_at or 0.0
+                hooks[each.at] = replace(remembered, url=each.hook.url, new_url="", expires_at=expires_at)
+        return hooks
+
+    async def remember_facts(self, differences: Sequence[Difference]) -> None:
+        """Store the facts that differ from the remembered ones. Raises CommandError and Temporary."""
+        hooks = self.row.hooks | self.facts(differences)
+        if hooks != self.row.hooks:
+            self.row.hooks = hooks
+            await self.row.save()
 
     async def rotate(self, store_new_value: Callable[[], object]) -> None:
         """Give each hook a new secret, while requests with the old and the new one are accepted.
@@ -261,10 +271,9 @@ class Registration:
         with suppress(CommandError):  # a removal does not need the secret, except to mask it
             self._values()
         made = {each for each in (remembered.id if remembered.is_made else "", remembered.new_id) if each}
-        urls = {remembered.url, self.wanted.url}
+        urls = {*remembered.urls, self.wanted.url}
         if remembered.stage == "enabled":
             made.update(remembered.known[:1])
-            urls.update(remembered.known[1:])
         await self.row.save()
         is_deleted = False
         try:
@@ -308,9 +317,19 @@ class Registration:
             await self.wait_for_instances(self.secret.set_at() or self.now())
             if await self._url_of(at, hook.id) != hook.url:
                 raise CommandError(f"{self._name(at)}: the hook has changed meanwhile; run the command again")
-        await self.api.change(at, wanted, hook)  # if its answer is lost, sending it again has the same effect
+        if is_own:
+            url = hook.url if hook.url in own.urls else own.url
+            self.row.hooks[at] = replace(own, url=url, new_url=self.wanted.url)
+            await self.row.save()
+        try:
+            await self.api.change(at, wanted, hook)  # if its answer is lost, sending it again has the same effect
+        except CommandError:
+            self._restore(at, remembered)
+            await self.row.save()
+            raise
         secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
-        self.row.hooks[at] = replace(own, url=self.wanted.url, secret=secret, expires_at=hook.expires_at or 0.0)
+        expires_at = hook.expires_at or 0.0
+        self.row.hooks[at] = replace(own, url=self.wanted.url, new_url="", secret=secret, expires_at=expires_at)
         await self.row.save()
         self.show(f"{self._name(at)}: changed")
 
@@ -325,7 +344,8 @@ class Registration:
             raise CommandError(f"{self._name(at)}: there is a hook by now; run the command again")
         remembered = self.row.hooks.get(at)
         former = self._former(remembered, replaced, may_delete=may_delete)
-        creating = replace(former, stage="creating", known=tuple(hook.id for hook in hooks if hook.url))
+        known = tuple(hook.id for hook in hooks if hook.url)
+        creating = replace(former, stage="creating", known=known, new_url=self.wanted.url)
         replaced_url = replaced.url if replaced else former.url
         self.row.hooks[at] = creating
         await self.row.save()
@@ -399,7 +419,7 @@ class Registration:
         if replaced_id and replaced_id != made.id:
             self.row.hooks[at] = replace(made, stage="enabled", known=(replaced_id, replaced_url))
             await self.row.save()
-            await self._delete(at, replaced_id, replaced_url)
+            await self._delete(at, replaced_id, [replaced_url])
         self.row.hooks[at] = made
         await self.row.save()
         self.show(f"{self._name(at)}: registered")
@@ -431,8 +451,9 @@ class Registration:
         """Delete the hook whose secret is lost, and create another."""
         remembered = self.row.hooks[at]
         if unfinished_id:
-            await self._delete(at, unfinished_id, remembered.url)
-        self._restore(at, replace(remembered, stage="", known=(), new_id="", new_secret="") if remembered.id else None)
+            await self._delete(at, unfinished_id, remembered.urls)
+        former = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="")
+        self._restore(at, former if remembered.id else None)
         await self.row.save()
         stored = [self._fingerprint(value) for value in self._values()]
         difference = await self._difference(at, stored)
@@ -445,10 +466,10 @@ class Registration:
         """Return the URL that the hook has now; None if it is not listed."""
         return next((hook.url for hook in await self._hooks(at) if hook.id == id), None)
 
-    async def _delete(self, at: str, id: str, former_url: str) -> None:
+    async def _delete(self, at: str, id: str, former_urls: Sequence[str]) -> None:
         """Delete the hook, unless somebody else has changed its URL meanwhile."""
         url = await self._url_of(at, id)
-        if url in (None, former_url, self.wanted.url):  # one that is not listed yet is deleted too
+        if url in (None, *former_urls, self.wanted.url):  # one that is not listed yet is deleted too
             await self.api.delete(at, Hook(id, self.wanted.url, None))
         else:
             self._show_left_alone(at, Hook(id, str(url), None), "somebody else changed its URL")
@@ -463,7 +484,7 @@ class Registration:
     async def _created_without_answer(self, at: str, remembered: Remembered) -> Hook | None:
         """Return the hook with our URL that was not there before the creation whose answer was lost."""
         new = [each for each in await self._hooks(at) if each.id not in remembered.known]
-        return next((each for each in new if each.url in (remembered.url, self.wanted.url)), None)
+        return next((each for each in new if each.url in (*remembered.urls, self.wanted.url)), None)
 
     async def wait_for_instances(self, stored_at: float) -> None:
         """Wait until every instance has read the secret that was stored then, and keep the row locked."""
@@ -528,5 +549,6 @@ def signs_with(source: str, hooks: Mapping[str, Remembered], values: Sequence[st
 
 
 def remembered_urls(hooks: Mapping[str, Remembered]) -> list[str]:
-    """Return the URLs of the registered hooks."""
-    return [remembered.url for remembered in hooks.values() if remembered.url]
+    """Return the URLs that the registered hooks should have."""
+    urls = [remembered.new_url or remembered.url for remembered in hooks.values()]
+    return [url for url in urls if url]

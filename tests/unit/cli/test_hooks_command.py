@@ -85,6 +85,7 @@ URL: Final = "https://hooks.example.com"
 OWN: Final = f"{URL}/github"
 RUN: Final = asyncio.run
 FOREIGN: Final = "https://elsewhere.example.com/in"
+MOVED: Final = "https://moved.example.com"
 
 
 class World:
@@ -1146,6 +1147,60 @@ def test_whatever_happens_at_any_request_the_next_command_leaves_one_hook_with_t
         if not has_happened:
             break
     assert nth > 2
+
+
+@pytest.mark.parametrize("source", [each for each in SIGNING if not (KINDS[each].is_fixed or KINDS[each].signs_url)])
+@pytest.mark.parametrize("then", ["apply", "apply another", "rotate", "remove"])
+def test_a_hook_whose_change_of_the_url_was_not_answered_is_ours(
+    world: World, command: Command, source: str, then: str
+) -> None:
+    provider = world.provider(source)
+    world("apply", source, "--yes")
+    fault = Fault(provider, "lost", 3)
+    world("apply", source, "--yes", "--url", MOVED, code=1)
+    assert fault.end()
+    if then == "apply":
+        note = f"it has the wanted URL already; `apply` stores it in place of {URL}/{source}"
+        assert note in world("plan", source, "--url", MOVED)
+        assert "nothing differs" in world("apply", source, "--yes", "--url", MOVED)
+        assert note not in world("plan", source, "--url", MOVED)
+        command("secrets", "rotate", f"{source}-secret", "--random")
+    elif then == "apply another":
+        world("apply", source, "--yes", "--url", "https://third.example.com")
+    elif then == "rotate":
+        command("secrets", "rotate", f"{source}-secret", "--random")
+    assert len(provider.hooks) == 1
+    world("remove", source, "--yes")
+    assert not provider.hooks
+
+
+def test_a_hook_that_a_person_gave_the_wanted_url_is_ours(world: World) -> None:
+    world("apply", "github", "--yes")
+    _, hook = world.only_hook(world.github)
+    mapping_at(hook, "config")["url"] = f"{MOVED}/github"
+    assert "nothing differs" in world("apply", "github", "--url", MOVED)
+    world("remove", "github", "--yes")
+    assert not world.github.hooks
+
+
+@pytest.mark.parametrize(("kind", "nth"), [("lost", 4), ("interrupted", 6)])
+@pytest.mark.parametrize("then", ["apply another", "rotate", "remove"])
+def test_a_new_hook_with_another_url_is_ours_before_it_replaces_the_former_one(
+    world: World, command: Command, kind: str, nth: int, then: str
+) -> None:
+    world("apply", "airtable", "--yes")
+    fault = Fault(world.airtable, kind, nth)
+    exit_code("hooks", "apply", "airtable", "--url", MOVED, "--yes")
+    assert fault.end()
+    assert len(world.airtable.hooks) == 2
+    if then == "rotate":
+        command("secrets", "rotate", "airtable-secret", "--random")
+        assert world.only_hook(world.airtable)[1]["notificationUrl"] == f"{MOVED}/airtable"
+    elif then == "apply another":
+        world("apply", "airtable", "--yes", "--url", "https://third.example.com")
+        assert len(world.airtable.hooks) == 1
+    world("remove", "airtable", "--yes")
+    assert not world.airtable.hooks
 
 
 # After a deployment

@@ -18,7 +18,7 @@ from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import Wanted, is_glob
 from deploy.hooks.kinds import KINDS, kind_at
-from deploy.hooks.registration import Registration, Row, read_rows, remembered_urls, signs_with
+from deploy.hooks.registration import NamedHook, Registration, Row, read_rows, remembered_urls, signs_with
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.send_options import read_secret
@@ -145,7 +145,7 @@ async def _run_all(call: Call) -> int:
             try:
                 row = rows.get(name) or Row(stores.documents, name)
                 wanted = _wanted(call, name, source, row)
-                registration = registration_of(call, name, source, fetch, row, wanted)
+                registration = registration_of(call, name, source, fetch, row, wanted, rows)
                 codes.append(await run(call, name, registration))
             except (CommandError, HookchainError) as fault:
                 report("hooks", error_text(fault))
@@ -216,9 +216,15 @@ def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
 
 
 def registration_of(
-    call: Call, name: str, source: SourceConfig, fetch: Fetch, row: Row, wanted: Wanted
+    call: Call,
+    name: str,
+    source: SourceConfig,
+    fetch: Fetch,
+    row: Row,
+    wanted: Wanted,
+    rows: Mapping[str, Row],
 ) -> Registration:
-    """Return the hooks of a source. Raises CommandError."""
+    """Return the hooks of a source. `rows` are those of all sources. Raises CommandError."""
     hook = source.hook
     assert hook
     assert source.provider
@@ -262,7 +268,20 @@ def registration_of(
         show,
         show_wait,
         call.command_line("apply", name),
+        _others(name, source, rows),
     )
+
+
+def _others(name: str, source: SourceConfig, rows: Mapping[str, Row]) -> list[NamedHook]:
+    """Return the remembered hooks of other sources at the same API, and of those whose API is not stored."""
+    others = {key: row for key, row in rows.items() if key != name}
+    stored = {key: _stored_source(row) for key, row in others.items()}
+    return [
+        NamedHook(key, at, remembered)
+        for key, row in others.items()
+        if (other := stored[key]) is None or _api_url(other) == _api_url(source)
+        for at, remembered in row.hooks.items()
+    ]
 
 
 def token_of(call: Call, name: str) -> str:
@@ -432,7 +451,7 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
             if row is None or not urls:
                 continue
             wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
-            registration = registration_of(_with_url(call, name, source, urls), name, source, fetch, row, wanted)
+            registration = registration_of(_with_url(call, name, source, urls), name, source, fetch, row, wanted, rows)
             async with row.locked():
                 await registration.rotate((lambda: None) if is_rotated else store_new_value)
             is_rotated = True

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from deploy.hooks.api import HookApi, LostAnswer
 from deploy.hooks.comparison import IS_OLDER, Difference, Remembered, compare, fingerprint
@@ -137,6 +137,18 @@ def _remembered(document: JsonObject) -> Remembered:
     )
 
 
+class NamedHook(NamedTuple):
+    """A remembered hook with its source and place."""
+
+    source: str
+    at: str
+    remembered: Remembered
+
+    @property
+    def name(self) -> str:
+        return " ".join(filter(None, (self.source, self.at)))
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """The hooks of a source, at all of its places.
@@ -144,6 +156,7 @@ class Registration:
     wait_seconds  how long an instance may use the values that a secret had before
     show          prints a line; `show_wait` shows how many seconds are left, and 0 at the end of a wait
     apply_command  the command that makes the hooks as the configuration wants them
+    others         the remembered hooks of other sources at the same API
     """
 
     api: HookApi
@@ -155,6 +168,7 @@ class Registration:
     show: Callable[[str], None]
     show_wait: Callable[[float], None] = lambda _: None
     apply_command: str = "hookchain hooks apply"
+    others: Sequence[NamedHook] = ()
     now: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -164,20 +178,44 @@ class Registration:
         found: list[Difference] = []
         for at in dict.fromkeys((*self.places, *self.row.hooks)):
             try:
-                found.append(await (self._difference(at, stored) if at in self.places else self._left_difference(at)))
+                is_left = at not in self.places
+                found.append(await (self._left_difference(at, found) if is_left else self._difference(at, stored)))
             except CommandError as error:
                 found.append(Difference(at, "none", fault=str(error)))
         if found and all(each.fault for each in found):
             raise CommandError(found[0].fault)
         return found
 
-    async def _left_difference(self, at: str) -> Difference:
-        """Return the difference at a place that has a remembered hook and is not in the configuration."""
+    async def _left_difference(self, at: str, others: Sequence[Difference]) -> Difference:
+        """Return the difference at a place that has a remembered hook and is not in the configuration.
+
+        `others` are the differences at the places that are in the configuration.
+        """
         remembered = self.row.hooks[at]
         hook = await self._remembered_hook(at, remembered)
         is_made = hook is not None and (remembered.is_made or hook.id == remembered.new_id)
         reasons = ("its place is not in the configuration any more",)
+        if hook is None:
+            return Difference(at, "forget", reasons)
+        is_single = self.api.kind.is_single
+        configured = [each.at for each in others if each.hook and each.hook.id == hook.id and not is_single]
+        names = [*map(self._name, configured), *(each.name for each in self._same(at, hook))]
+        if names:
+            return Difference(at, "forget", (*reasons, f"it is also registered as {names[0]}"), hook)
         return Difference(at, "delete" if is_made else "forget", reasons, hook)
+
+    def _same(self, at: str, hook: Hook) -> list[NamedHook]:
+        """Return under which other names the hook is remembered.
+
+        A place can be written in several ways, and a source can be renamed. The id decides; where a place has only one
+        hook, the place and the URL do.
+        """
+        own = [NamedHook(self.wanted.source, place, each) for place, each in self.row.hooks.items() if place != at]
+        if self.api.kind.is_single:
+            is_same_url = self.api.kind.is_same_url
+            same_place = [each for each in self.others if each.at == at]
+            return [each for each in same_place if any(is_same_url(hook.url, url) for url in each.remembered.urls)]
+        return [each for each in (*own, *self.others) if hook.id in (each.remembered.id, each.remembered.new_id)]
 
     async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
         hooks = await self._hooks(at)
@@ -281,7 +319,9 @@ class Registration:
                 made.add(unfinished.id)
             for hook in await self._hooks(at):
                 is_known = hook.id in made or (self.api.kind.is_single and remembered.is_made)
-                if is_known and hook.url in urls:
+                if is_known and (same := self._same(at, hook)):
+                    self._show_left_alone(at, hook, f"it is also registered as {same[0].name}")
+                elif is_known and hook.url in urls:
                     await self.api.delete(at, hook)
                     is_deleted = True
                 elif not self.api.kind.can_delete:
@@ -310,7 +350,8 @@ class Registration:
     async def _change(self, at: str, hook: Hook) -> None:
         remembered = self.row.hooks.get(at)
         is_own = remembered is not None and (self.api.kind.is_single or remembered.id == hook.id)
-        own = remembered if remembered and is_own else Remembered(hook.id, hook.url)
+        is_made = any(each.remembered.is_made for each in self._same(at, hook))
+        own = remembered if remembered and is_own else Remembered(hook.id, hook.url, is_made=is_made)
         await self.row.save()
         wanted = self._with_secret()
         if wanted.secret and own.secret not in ("", self._fingerprint(wanted.secret)):

@@ -487,6 +487,7 @@ def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_
     world("apply", "github", "--yes")
     world.config_file.write_text(CONFIG.replace("at: acme/shop", "at: acme"), encoding="utf-8")
     repository, organization = world.github, GitHub("/orgs/acme")
+    organization.new_id = lambda: 900  # type: ignore[method-assign]
 
     class Both(GitHub):
         async def fetch(self, request):  # type: ignore[no-untyped-def]
@@ -499,6 +500,57 @@ def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_
     assert bool(repository.hooks) is is_adopted
     assert len(organization.hooks) == 1
     assert "acme/shop" not in world("plan", "github")
+
+
+@pytest.mark.parametrize(
+    ("source", "before", "after", "path"),
+    [
+        ("github", "acme/shop", "Acme/Shop", "/repos/Acme/Shop"),
+        ("gitlab", "projects/acme/shop", "projects/42", "/api/v4/projects/42"),
+        ("gitlab", "projects/acme/shop", "projects/Acme/shop", "/api/v4/projects/Acme%2Fshop"),
+    ],
+)
+def test_a_hook_whose_place_is_written_in_another_way_is_not_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch, source: str, before: str, after: str, path: str
+) -> None:
+    provider = world.provider(source)
+    act = provider.act
+    base = str(vars(provider)["base"])
+    monkeypatch.setattr(provider, "act", lambda request, called: act(request, called.replace(path, base)))
+    world("apply", source, "--yes")
+    id, _ = world.only_hook(provider)
+    world.config_file.write_text(CONFIG.replace(f"at: {before}}}", f"at: {after}}}"), encoding="utf-8")
+    reason = f"its place is not in the configuration any more; it is also registered as {source} {after}"
+    assert f"{before}: forget: {reason}" in world("plan", source, code=3)
+    assert f"{source} {before}: left alone, because it is also registered as {source} {after}" in world(
+        "apply", source, "--yes"
+    )
+    assert world.only_hook(provider)[0] == id
+    assert "nothing differs" in world("plan", source)
+    world("remove", source, "--yes")
+    assert not provider.hooks, "it is known that we made it"
+
+
+@pytest.mark.parametrize("source", PROVIDERS)
+def test_the_hook_of_a_renamed_source_is_not_deleted_under_its_former_name(
+    world: World, command: Command, source: str
+) -> None:
+    provider = world.provider(source)
+    own = CONFIG
+    if not KINDS[source].signs_url:
+        own = CONFIG.replace(f"{{provider: {source},", f"{{provider: {source}, public_url: {URL}/{source},")
+    world.config_file.write_text(own, encoding="utf-8")
+    command("hooks", "apply", source, "--yes")
+    renamed = own.replace(f"  {source}:", "  renamed:").replace(f"from: {source}", "from: renamed")
+    world.config_file.write_text(renamed, encoding="utf-8")
+    command("hooks", "apply", "renamed", "--yes")
+    before = json.dumps(provider.hooks)
+    output = command("hooks", "remove", source, "--yes")
+    assert "left alone, because it is also registered as renamed" in output
+    assert json.dumps(provider.hooks) == before
+    assert "nothing" in command("hooks", "plan", "renamed", code=3 if KINDS[source].secret else 0)
+    command("hooks", "remove", "renamed", "--yes")
+    assert not provider.hooks, "it is known that we made it"
 
 
 def test_a_hook_is_not_begun_without_its_secret(world: World) -> None:

@@ -378,8 +378,8 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     return DONE if len(allowed) == len(changes) and not has_fault else NOT_DONE
 
 
-def _actions(differences: Sequence[Difference]) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(each.at, each.action, each.reasons) for each in differences]
+def _actions(differences: Sequence[Difference]) -> list[tuple[str, str, tuple[str, ...], str]]:
+    return [(each.at, each.action, each.reasons, each.overwrites) for each in differences]
 
 
 async def _remove(call: Call, name: str, registration: Registration) -> int:

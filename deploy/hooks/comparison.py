@@ -108,6 +108,9 @@ def compare(
     notes = _notes(wanted, hooks, hook)
     if remembered and remembered.stage:
         interruption = f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
+        new = created_without_answer(hooks, remembered, wanted) if kind.secret else None
+        if new and new.id != remembered.new_id:  # it is replaced, as its secret is lost, but a person may have made it
+            return Difference(at, "finish", (interruption,), new, overwrites=new.url, is_foreign=True)
         return Difference(at, "finish", (interruption,), hook)
     if hook is None:
         reason = "the hook is gone" if remembered else "there is no hook"
@@ -153,6 +156,14 @@ def compare(
         steps=steps,
         notes=notes,
     )
+
+
+def created_without_answer(hooks: Sequence[Hook], remembered: Remembered, wanted: Wanted) -> Hook | None:
+    """Return the hook with our URL that was not there before the creation whose answer was lost."""
+    if remembered.stage != "creating":
+        return None
+    new = [each for each in hooks if each.id not in remembered.known]
+    return next((each for each in new if each.url in (*remembered.urls, wanted.url)), None)
 
 
 _UNFINISHED: Final = {

@@ -14,7 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 from deploy.hooks.api import HookApi, LostAnswer
-from deploy.hooks.comparison import IS_OLDER, Difference, Remembered, compare, fingerprint
+from deploy.hooks.comparison import (
+    IS_OLDER,
+    Difference,
+    Remembered,
+    compare,
+    created_without_answer,
+    fingerprint,
+)
 from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
@@ -289,7 +296,7 @@ class Registration:
         if fault := next((each.fault for each in differences if each.fault), ""):
             raise CommandError(f"{fault}. The secret was not changed")
         pending = [each for each in differences if each.action not in ("none", "extend")]
-        if any(each.action != "finish" and each.reasons != (IS_OLDER,) for each in pending):
+        if any(each.overwrites or (each.action != "finish" and each.reasons != (IS_OLDER,)) for each in pending):
             rule = f"the hooks of {self.wanted.source} differ from the configuration; nothing was changed"
             raise CommandError(f"{rule}. Run `{self.apply_command}` first")
         if pending:
@@ -315,7 +322,7 @@ class Registration:
         await self.row.save()
         is_deleted = False
         try:
-            if remembered.stage == "creating" and (unfinished := await self._created_without_answer(at, remembered)):
+            if unfinished := await self._created_without_answer(at, remembered):
                 made.add(unfinished.id)
             for hook in await self._hooks(at):
                 is_known = hook.id in made or (self.api.kind.is_single and remembered.is_made)
@@ -393,10 +400,14 @@ class Registration:
         try:
             hook, secret = await self.api.create(at, wanted)
         except LostAnswer:
-            if self.api.kind.secret or self.api.kind.is_single:
+            if self.api.kind.is_single:
                 raise
             found = await self._created_without_answer(at, creating)
-            if found is None:
+            if found and self.api.kind.secret:
+                # It is ours, because it was not there a moment ago. The next command replaces it: its secret is lost.
+                self.row.hooks[at] = replace(creating, stage="created", new_id=found.id)
+                await self.row.save()
+            if found is None or self.api.kind.secret:
                 raise
             hook, secret = found, ""
         except CommandError:
@@ -475,9 +486,8 @@ class Registration:
         if is_secret_stored and await self._url_of(at, remembered.new_id) == self.wanted.url:
             await self._enable(at, remembered.url)
             return
-        unfinished: Hook | None = None
+        unfinished = await self._created_without_answer(at, remembered)
         if remembered.stage == "creating":
-            unfinished = await self._created_without_answer(at, remembered)
             other_url = await self._url_of(at, remembered.new_id) if remembered.new_id else None
             if unfinished is None and other_url is not None:
                 raise self._other_url(at, other_url)
@@ -523,9 +533,8 @@ class Registration:
         self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
 
     async def _created_without_answer(self, at: str, remembered: Remembered) -> Hook | None:
-        """Return the hook with our URL that was not there before the creation whose answer was lost."""
-        new = [each for each in await self._hooks(at) if each.id not in remembered.known]
-        return next((each for each in new if each.url in (*remembered.urls, self.wanted.url)), None)
+        hooks = await self._hooks(at) if remembered.stage == "creating" else []
+        return created_without_answer(hooks, remembered, self.wanted)
 
     async def wait_for_instances(self, stored_at: float) -> None:
         """Wait until every instance has read the secret that was stored then, and keep the row locked."""

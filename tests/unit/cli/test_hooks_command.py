@@ -733,10 +733,43 @@ def test_a_creation_whose_answer_is_unreadable_is_finished(
         f"Run `hookchain hooks apply {source} --url {URL}` again" in world.error
         or "form that is not known" in world.error
     )
-    world("apply", source, "--yes")
+    if KINDS[source].secret:
+        world("apply", source, "--yes", code=1)
+        assert f"--replace {URL}/{source}" in world.error, "a person may have made it"
+    world("apply", source, "--yes", "--replace", f"{URL}/{source}")
     assert "nothing differs" in world("plan", source)
     world("remove", source, "--yes")
     assert not provider.hooks, "it is known that we made it"
+
+
+_EXPIRING: Final[JsonObject] = {"isHookEnabled": True, "expirationTime": "2126-12-01T00:00:00.000Z"}
+_BY_HAND: Final[dict[str, JsonObject]] = {
+    "airtable": {"notificationUrl": f"{URL}/airtable", "areNotificationsEnabled": True, **_EXPIRING},
+    "square": {"notification_url": f"{URL}/square", "enabled": True, "event_types": ["payment.created"]},
+    "stripe": {"url": f"{URL}/stripe", "status": "enabled", "enabled_events": ["invoice.paid"]},
+}
+
+
+@pytest.mark.parametrize("source", _BY_HAND)
+@pytest.mark.parametrize("is_rotation", [False, True])
+def test_a_hook_that_a_person_made_after_a_creation_failed_is_replaced_only_with_consent(
+    world: World, command: Command, source: str, is_rotation: bool
+) -> None:
+    provider = world.provider(source)
+    rotate = ("secrets", "rotate", f"{source}-secret", "--random")
+    if is_rotation:
+        world("apply", source, "--yes")
+    provider.fails = {"POST": 500}
+    exit_code(*(rotate if is_rotation else ("hooks", "apply", source, "--url", URL, "--yes")))
+    provider.hooks["theirs"] = {"id": "theirs", **_BY_HAND[source]}
+    if is_rotation:
+        command(*rotate, code=1)
+    world("apply", source, "--yes", code=1)
+    assert f"hookchain hooks apply {source} --url {URL} --replace {URL}/{source}" in world.error
+    assert provider.hooks["theirs"] == {"id": "theirs", **_BY_HAND[source]}
+    world("apply", source, "--yes", "--replace", f"{URL}/{source}")
+    id, _ = world.only_hook(provider)
+    assert id != "theirs"
 
 
 @pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].omits_empty])

@@ -433,7 +433,8 @@ def _forgetting(call: Call, name: str) -> str:
 async def rotate(call: Call, secret: str, store_new_value: Callable[[], object]) -> bool:
     """Rotate the secret in its store and at the provider. Return False if no hook with this secret is registered.
 
-    Raises CommandError and Temporary.
+    Sources can share a secret. While a hook of one of them signs with a former value, no newer one is stored: it would
+    take the place of the former one. Raises CommandError and Temporary.
     """
     chosen = _sources_of(call, secret)
     left = await _unconfigured_rows(call, secret, is_needed=bool(chosen))
@@ -442,20 +443,47 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
     if not chosen:
         return False
     fetch = cloud_platform.fetch(keeps=False)
-    is_rotated = False
+    rotated: list[str] = []
     async with call.platform.subscriber_stores() as stores:
         rows = await read_rows(stores.documents)
+        registrations: dict[str, Registration] = {}
         for name, source in chosen.items():
             row = rows.get(name)
             urls = remembered_urls(row.hooks) if row else []
             if row is None or not urls:
                 continue
             wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
-            registration = registration_of(_with_url(call, name, source, urls), name, source, fetch, row, wanted, rows)
-            async with row.locked():
-                await registration.rotate((lambda: None) if is_rotated else store_new_value)
-            is_rotated = True
-    return is_rotated
+            own_call = _with_url(call, name, source, urls)
+            registrations[name] = registration_of(own_call, name, source, fetch, row, wanted, rows)
+        for registration in registrations.values():
+            try:
+                await registration.pending_rotation()
+            except (CommandError, HookchainError) as fault:
+                raise CommandError(f"{error_text(fault)}. The secret was not changed") from fault
+        for name, registration in registrations.items():
+            try:
+                async with registration.row.locked():
+                    is_begun = bool(rotated) or await _is_rotation_begun(registrations, name)
+                    await registration.rotate((lambda: None) if is_begun else store_new_value)
+            except (CommandError, HookchainError) as fault:
+                if len(registrations) == 1:
+                    raise
+                uncertain = [each for each in registrations if each not in rotated]
+                states = f"With the new value: {', '.join(rotated) or 'none'}. Not certain: {', '.join(uncertain)}"
+                again = f"To continue: hookchain secrets rotate {secret}{call.where}"
+                raise CommandError(f"{error_text(fault)}. {states}, whose value stays accepted. {again}") from fault
+            rotated.append(name)
+    return bool(rotated)
+
+
+async def _is_rotation_begun(registrations: Mapping[str, Registration], locked: str) -> bool:
+    """Return whether a hook signs with a former value. The row of `locked` was read when it was locked."""
+    for name, registration in registrations.items():
+        if name != locked:
+            await registration.row.read()
+        if signs_with(name, registration.row.hooks, registration.secret.values()[1:]):
+            return True
+    return False
 
 
 def _sources_of(call: Call, secret: str) -> dict[str, SourceConfig]:

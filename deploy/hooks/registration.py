@@ -285,6 +285,17 @@ class Registration:
             self.row.hooks = hooks
             await self.row.save()
 
+    async def pending_rotation(self) -> list[Difference]:
+        """Return the changes of a rotation that has begun. Raises CommandError if none can begin, and Temporary."""
+        differences = await self.plan()
+        if fault := next((each.fault for each in differences if each.fault), ""):
+            raise CommandError(fault)
+        pending = [each for each in differences if each.action not in ("none", "extend")]
+        if any(each.overwrites or (each.action != "finish" and each.reasons != (IS_OLDER,)) for each in pending):
+            rule = f"the hooks of {self.wanted.source} differ from the configuration"
+            raise CommandError(f"{rule}. Run `{self.apply_command}` first")
+        return pending
+
     async def rotate(self, store_new_value: Callable[[], object]) -> None:
         """Give each hook a new secret, while requests with the old and the new one are accepted.
 
@@ -292,13 +303,7 @@ class Registration:
         returns what it stored, if anything.
         Raises CommandError and Temporary.
         """
-        differences = await self.plan()
-        if fault := next((each.fault for each in differences if each.fault), ""):
-            raise CommandError(f"{fault}. The secret was not changed")
-        pending = [each for each in differences if each.action not in ("none", "extend")]
-        if any(each.overwrites or (each.action != "finish" and each.reasons != (IS_OLDER,)) for each in pending):
-            rule = f"the hooks of {self.wanted.source} differ from the configuration; nothing was changed"
-            raise CommandError(f"{rule}. Run `{self.apply_command}` first")
+        pending = await self.pending_rotation()
         if pending:
             self.show(f"{self.wanted.source}: continuing the rotation that has begun")
         elif self.api.kind.secret is None:

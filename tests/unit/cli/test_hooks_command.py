@@ -1036,6 +1036,78 @@ def test_a_rotation_gives_both_sides_the_new_value(world: World, command: Comman
     assert world.values(f"{source.upper()}_SECRET") == [new]
 
 
+TWO_SOURCES: Final = CONFIG.replace(
+    "  stripe: {",
+    "  second: {provider: github, secret: github-secret, hook: {token: github-token, at: acme/two}}\n  stripe: {",
+).replace("  - {name: money", "  - {name: two, from: second, types: [push], to: people}\n  - {name: money")
+
+
+@pytest.fixture
+def second(world: World, monkeypatch: pytest.MonkeyPatch) -> GitHub:
+    """Return the repository of a second source with the same secret."""
+    second = GitHub("/repos/acme/two")
+    second.new_id = lambda: 900  # type: ignore[method-assign]
+    first = world.fetch
+
+    async def fetch(request: Outgoing) -> Fetched:
+        answer: Fetched = await (second.fetch if "/acme/two/" in request.url else first)(request)
+        return answer
+
+    monkeypatch.setattr(world, "fetch", fetch)
+    world.config_file.write_text(TWO_SOURCES, encoding="utf-8")
+    world("apply", "github", "--yes")
+    world("apply", "second", "--yes")
+    return second
+
+
+def test_a_rotation_that_cannot_begin_for_one_source_changes_none(
+    world: World, second: GitHub, command: Command
+) -> None:
+    second.fails = {"GET": 503}
+    command("secrets", "rotate", "github-secret", "--random", code=1)
+    assert "answered 503 to `list`: no, ***. The secret was not changed" in command.error
+    assert world.values("GITHUB_SECRET") == [SECRET]
+
+
+@pytest.mark.parametrize("failing", ["github", "second"])
+def test_a_rotation_of_a_shared_secret_is_continued_before_another_begins(
+    world: World, second: GitHub, command: Command, failing: str
+) -> None:
+    rotate = ("secrets", "rotate", "github-secret", "--random")
+    rotated = {"github": "none. Not certain: github, second", "second": "github. Not certain: second"}[failing]
+    for _ in range(2):
+        (second if failing == "second" else world.github).fails = {"PATCH": 403}
+        command(*rotate, code=1)
+        assert f"With the new value: {rotated}, whose value stays accepted" in command.error
+        assert "nothing was changed" not in command.error
+        assert "To continue: hookchain secrets rotate github-secret" in command.error
+        new, former = world.values("GITHUB_SECRET")
+        assert former == SECRET == second.secret("900")
+    assert "continuing the rotation" in command(*rotate)
+    id, _ = world.only_hook(world.github)
+    assert world.github.secret(id) == second.secret("900") == new == world.values("GITHUB_SECRET")[0]
+
+
+def test_a_second_rotation_of_a_shared_secret_stores_no_value_while_the_first_runs(
+    world: World, second: GitHub, command: Command
+) -> None:
+    rotate = ("secrets", "rotate", "github-secret", "--random")
+    seen: list[str] = []
+
+    def rotate_meanwhile(method: str) -> None:
+        if method == "PATCH" and not seen:
+            seen.append(method)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(exit_code, *rotate).result()
+            assert second.secret("900") in world.values("GITHUB_SECRET")
+
+    second.on_request = rotate_meanwhile
+    command(*rotate)
+    assert seen
+    assert len(world.values("GITHUB_SECRET")) == 2
+    assert second.secret("900") == world.values("GITHUB_SECRET")[0]
+
+
 @pytest.mark.parametrize("source", ["github", "stripe"])
 def test_a_rotation_that_was_interrupted_continues_with_the_same_value(
     world: World, command: Command, source: str

@@ -22,6 +22,8 @@ from tests.ports import free_port
 from tests.processes import ROOT, is_open, wait_for
 from tests.stack import Stack, running
 
+pytestmark = pytest.mark.slow
+
 KEY: Final = "a-long-key-of-the-shop"
 CONFIG: Final = """\
 sources:
@@ -140,7 +142,6 @@ def test_sighup_loads_what_is_valid_and_no_connection_is_refused(tmp_path: Path,
     assert len(crm.arrived) == len({*crm.arrived})
 
 
-@pytest.mark.slow
 def test_a_reload_delivers_to_others_while_an_attempt_is_under_way(tmp_path: Path, crm: Receiver) -> None:
     with running(tmp_path, config_for(crm), ENVIRON, log_level="INFO", serves=True) as stack:
         crm.seconds = 8.0
@@ -182,7 +183,6 @@ def sending(stack: Stack) -> Iterator[list[int]]:
         thread.join()
 
 
-@pytest.mark.slow
 def test_https_is_served_with_the_certificate_and_the_one_that_replaces_it(tmp_path: Path, crm: Receiver) -> None:
     port = free_port()
     certificate, key = write_certificate(tmp_path)

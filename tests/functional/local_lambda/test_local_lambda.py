@@ -31,6 +31,8 @@ from tests.lambda_handlers import make_handler
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def pool(tools: AwsTools) -> AsyncIterator[Pool]:
@@ -207,7 +209,6 @@ async def until(look: Callable[[], Awaitable[list[str]]], wanted: list[str]) -> 
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.slow
 async def test_a_message_that_fails_ends_in_the_dead_letter_queue_and_its_peers_are_done_once(
     place: AwsPlace, tools: AwsTools, tmp_path: Path
 ) -> None:
@@ -217,7 +218,6 @@ async def test_a_message_that_fails_ends_in_the_dead_letter_queue_and_its_peers_
         assert sorted(taken()) == ["one 1", "two 1"]
 
 
-@pytest.mark.slow
 async def test_a_message_of_a_handler_killed_by_its_timeout_is_delivered_again(
     place: AwsPlace, tools: AwsTools, tmp_path: Path
 ) -> None:
@@ -237,7 +237,6 @@ async def test_a_duplicate_is_handed_over_twice(place: AwsPlace, tools: AwsTools
 NAME = f"customers:acme:ep_{'0' * 20}"
 
 
-@pytest.mark.slow
 async def test_a_table_of_an_earlier_version_gets_the_indexes_that_it_lacks(tools: AwsTools, tmp_path: Path) -> None:
     earlier = replace(DELIVERIES, indexes=tuple({*DELIVERIES.indexes} - {DELIVERIES_BY_ENDPOINT}))
     async with ministack(tools, tmp_path) as port:

@@ -9,7 +9,7 @@ from shared.jsontext import JsonObject
 from tests.fakes.portal import portal_settings
 from tests.functional.portal.portal import CONTROL, USUAL, Portal
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 PAIR_VALUE: Final = "((path) => document.querySelector(`[data-path='${path}'] [data-part=value]`))"
 

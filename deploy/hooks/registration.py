@@ -315,6 +315,13 @@ class Registration:
             is_renewed = self.api.kind.secret is not None and not pending
             await self.apply(each._replace(action="renew") if is_renewed else each)
 
+    def may_delete(self, at: str) -> bool:
+        """Return whether `remove` deletes the hook, or one that an interrupted creation left, if it finds it."""
+        remembered = self.row.hooks[at]
+        if remembered.stage:
+            return self.api.kind.can_delete
+        return remembered.is_made and not self._same(at, Hook(remembered.id, remembered.url, None))
+
     async def remove(self, at: str) -> None:
         """Delete the hook if we made it and nobody else has changed its URL. Raises CommandError and Temporary."""
         remembered = self.row.hooks[at]

@@ -547,6 +547,7 @@ def test_the_hook_of_a_renamed_source_is_not_deleted_under_its_former_name(
     before = json.dumps(provider.hooks)
     output = command("hooks", "remove", source, "--yes")
     assert "left alone, because it is also registered as renamed" in output
+    assert ": delete " not in output
     assert json.dumps(provider.hooks) == before
     assert "nothing" in command("hooks", "plan", "renamed", code=3 if KINDS[source].secret else 0)
     command("hooks", "remove", "renamed", "--yes")
@@ -1329,6 +1330,15 @@ def test_a_hook_whose_change_of_the_url_was_not_answered_is_ours(
     assert len(provider.hooks) == 1
     world("remove", source, "--yes")
     assert not provider.hooks
+
+
+def test_the_hook_of_an_unfinished_creation_is_named_before_it_is_deleted(world: World) -> None:
+    world.stripe.loses = ["POST"]
+    world("apply", "stripe", "--yes", code=1)
+    assert f"delete {URL}/stripe" in world("remove", "stripe", code=1)
+    assert world.stripe.hooks
+    assert "stripe: deleted" in world("remove", "stripe", "--yes")
+    assert not world.stripe.hooks
 
 
 def test_a_hook_that_a_person_gave_the_wanted_url_is_ours(world: World) -> None:

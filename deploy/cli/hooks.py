@@ -437,7 +437,7 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
     take the place of the former one. Raises CommandError and Temporary.
     """
     chosen = _sources_of(call, secret)
-    left = await _unconfigured_rows(call, secret, is_needed=bool(chosen))
+    left = await _former_rows(call, secret, is_needed=bool(chosen))
     if left:
         raise CommandError(_left_rule(call, secret, left))
     if not chosen:
@@ -495,8 +495,8 @@ def _sources_of(call: Call, secret: str) -> dict[str, SourceConfig]:
     }
 
 
-async def _unconfigured_rows(call: Call, secret: str, *, is_needed: bool) -> dict[str, Row]:
-    """Return the rows of sources without a `hook`, whose hooks sign with the secret.
+async def _former_rows(call: Call, secret: str, *, is_needed: bool) -> dict[str, Row]:
+    """Return the rows whose hooks sign with the secret, although the configuration has no `hook` or another secret.
 
     If the rows are not needed otherwise, a store that cannot be read has none: most deployments register no hook.
     """
@@ -506,19 +506,36 @@ async def _unconfigured_rows(call: Call, secret: str, *, is_needed: bool) -> dic
         if is_needed:
             raise
         return {}
+    stored = {name: source for name, row in rows.items() if (source := _stored_source(row))}
     hooked = hooked_sources(call.configuration)
-    stored = {name: source for name, row in rows.items() if name not in hooked and (source := _stored_source(row))}
     return {
         name: rows[name]
         for name, source in stored.items()
-        if source.secret == secret and not KINDS[str(source.provider)].is_account_signed
+        if source.secret == secret
+        and not KINDS[str(source.provider)].is_account_signed
+        and (name not in hooked or _signs_with_former(call, rows[name], name, secret, str(hooked[name].secret)))
     }
 
 
+def _signs_with_former(call: Call, row: Row, name: str, former_secret: str, secret: str) -> bool:
+    """Return whether a hook of the source signs with a value that only the former secret has."""
+    if secret == former_secret:
+        return False
+    values = StoredSourceSecret(secret, call.platform).values()
+    former_values = StoredSourceSecret(former_secret, call.platform).values()
+    return bool(signs_with(name, row.hooks, [each for each in former_values if each not in values]))
+
+
 def _left_rule(call: Call, secret: str, rows: Mapping[str, Row]) -> str:
-    name = next(iter(rows))
-    rule = f"{_listed(rows)}: still registered with {secret}, and the configuration has no `hook` for it"
-    return f"{rule}; nothing was changed. Add `hook` again, or remove it first: {call.command_line('remove', name)}"
+    """Return why the secret stays as it is, and what to do about the first of these rows."""
+    name, row = next(iter(rows.items()))
+    rule = f"{_listed({name: row})}: still registered with {secret}, and the configuration has"
+    source = hooked_sources(call.configuration).get(name)
+    if source is None:
+        advice = f"Add `hook` again, or remove it first: {call.command_line('remove', name)}"
+        return f"{rule} no `hook` for it; nothing was changed. {advice}"
+    apply = _with_url(call, name, source, remembered_urls(row.hooks)).command_line("apply", name)
+    return f"{rule} {source.secret} for it; nothing was changed. To give it that one first: {apply}"
 
 
 def _with_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
@@ -542,10 +559,10 @@ async def lines_after_set(call: Call, secret: str, before: Sequence[str]) -> lis
 async def hooks_signing_with(call: Call, secret: str, values: Sequence[str]) -> list[str]:
     """Return the places of the hooks that still sign with one of these values of the secret.
 
-    Raises CommandError if it is a hook that the configuration has lost.
+    Raises CommandError if the configuration has lost such a hook, or has another secret for it.
     """
     chosen = _sources_of(call, secret)
-    left = await _unconfigured_rows(call, secret, is_needed=bool(chosen))
+    left = await _former_rows(call, secret, is_needed=bool(chosen))
     if signing := {name: row for name, row in left.items() if signs_with(name, row.hooks, values)}:
         raise CommandError(_left_rule(call, secret, signing))
     rows = await _read_rows(call.platform) if chosen else {}

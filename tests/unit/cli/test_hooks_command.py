@@ -1162,6 +1162,32 @@ def test_a_secret_of_a_hook_that_left_the_configuration_is_not_dropped(world: Wo
     command("secrets", "rotate", "github-secret", "--drop-old")
 
 
+def test_a_secret_that_the_configuration_renamed_is_not_dropped_before_the_hook_has_the_other(
+    world: World, command: Command
+) -> None:
+    world("apply", "github", "--yes")
+    values = f"GITHUB_SECRET='a newer value of the secret\n{SECRET}'\nOTHER_SECRET='a value of the other secret'\n"
+    world.env_file.write_text(values, encoding="utf-8")
+    world.config_file.write_text(CONFIG.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
+    for option in ("--random", "--drop-old"):
+        command("secrets", "rotate", "github-secret", option, code=1)
+        rule = "github acme/shop: still registered with github-secret, and the configuration has other-secret for it"
+        assert f"{rule}; nothing was changed" in command.error
+        assert f"hookchain hooks apply github --url {URL}" in command.error
+    assert SECRET in world.values("GITHUB_SECRET")
+    world("apply", "github", "--yes")
+    command("secrets", "rotate", "github-secret", "--drop-old")
+
+
+def test_a_secret_whose_value_has_another_name_now_can_be_rotated(world: World, command: Command) -> None:
+    world("apply", "github", "--yes")
+    world.env_file.write_text(f'GITHUB_SECRET="{SECRET}"\nOTHER_SECRET="{SECRET}"\n', encoding="utf-8")
+    world.config_file.write_text(CONFIG.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
+    assert "nothing differs" in world("apply", "github", "--yes")
+    for option in ("--random", "--drop-old"):
+        command("secrets", "rotate", "github-secret", option)
+
+
 def test_a_value_that_another_command_stored_while_one_was_typed_stays_accepted(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

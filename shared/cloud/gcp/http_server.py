@@ -211,8 +211,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()  # not `close`, which would wait until they are read
             return
         self._unread_bytes = unread_bytes
-        now = self.loop.time()
-        left_seconds = HEAD_SECONDS if self.waiting_since is None else self.waiting_since + HEAD_SECONDS - now
+        left_seconds = HEAD_SECONDS
+        if self.waiting_since is not None and not unread_bytes:
+            left_seconds += self.waiting_since - self.loop.time()
         if left_seconds > 0.001:
             self._head_timer = self.loop.call_later(left_seconds, self._close_if_late)
             return

@@ -10,8 +10,8 @@ In this order, and the first that applies decides:
     the destination gathers            waits for a digest, for the end of a burst or of quiet hours
     its circuit breaker is open        waits
     it has no place in this process    waits
-    its rate or in_flight is used up   waits for a slot
     others compute for long            waits, if its own templates may do so too
+    its rate or in_flight is used up   waits for a slot
 
 What waits has made no attempt. A destination is called at most once, and is cut off a second after its timeout.
 """
@@ -208,11 +208,12 @@ async def _result_without_attempt(
         if result := await keep_back(notifier, work, configured):
             return result
     wait = await notifier.breakers.enter(configured, work.delivery, state) or no_place
-    if wait is None and notifier.caps is not None:
-        wait = await notifier.caps.enter(configured, work.delivery, row.slot_at)
     if wait is None and not await notifier.gate.give_way(work.delivery.id):
         at = notifier.clock.now() + spread(COMPUTING_WAIT_SECONDS, row.key, work.attempt_number)
         wait = Wait(at, "its templates may take long to compute, and those of other deliveries are computed first")
+    # Last, because a slot would be lost by a further wait, and the lease of a place would end too early.
+    if wait is None and notifier.caps is not None:
+        wait = await notifier.caps.enter(configured, work.delivery, row.slot_at)
     if wait is None:
         return None
     if wait.gathers:

@@ -20,7 +20,7 @@ from shared.errors import Temporary
 from shared.jsontext import Json
 from shared.ledger import LedgerRow, Move
 from shared.outgoing.circuit import BreakerSettings, Circuit
-from shared.outgoing.gate import HANGING_ANSWERS
+from shared.outgoing.gate import HANGING_ANSWERS, ProcessGate
 from shared.outgoing.instance_leases import MOST_INSTANCES
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
@@ -490,6 +490,19 @@ async def test_a_delivery_over_the_rate_waits_without_an_attempt_and_no_other_de
     assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
     assert len(notifier.crm.attempts) == 2
     assert notifier.crm.attempts[1].attempt_number == 1
+
+
+async def test_a_delivery_that_waits_for_computations_loses_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_compute = iter([False, True])
+
+    async def give_way(*_: object) -> bool:
+        return next(may_compute)
+
+    monkeypatch.setattr(ProcessGate, "give_way", give_way)
+    notifier = capped(FakeDestination(), rate=(20, 3_600.0))
+    assert (await notifier.take(a_delivery(0))).outcome == "deferred"
+    notifier.clock.advance(10)
+    assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
 
 
 async def test_a_delivery_that_succeeds_at_once_costs_two_writes_of_its_row_and_few_grants() -> None:

@@ -124,12 +124,17 @@ def gather(
     return Gathered(), gathered
 
 
-def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | None) -> Unclaimed | None:
-    """Return what keeps a message from changing the row; None if nothing does.
+def is_conflict(payload_hash: str, other_hash: str) -> bool:
+    """Return whether two events with the same id conflict, by the `claimed_hash` of each.
 
     A recovered event and its original never conflict: whichever came first is delivered.
     """
-    if row.payload_hash != payload_hash and RECOVERED not in (row.payload_hash, payload_hash):
+    return payload_hash != other_hash and RECOVERED not in (payload_hash, other_hash)
+
+
+def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | None) -> Unclaimed | None:
+    """Return what keeps a message from changing the row; None if nothing does."""
+    if is_conflict(row.payload_hash, payload_hash):
         return Conflict()
     if row.state in FINAL or row.state == HELD:
         return Finished()

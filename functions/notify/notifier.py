@@ -63,7 +63,7 @@ class FirstMessage(NamedTuple):
     """The message of a delivery that this process works on. The bus has it until this work ends."""
 
     message_id: str
-    payload_hash: str
+    claimed_hash: str
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from typing import Final
 from functions.notify import attempt, claim, dead_letters, registry, settle
 from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
 from functions.notify.waiting import due, places, schedule
-from shared import errors, jsontext, outcomes, ports, times
+from shared import errors, jsontext, ledger_rules, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
 from shared.journal import DeadLetter
 from shared.push import Push, parse_push
@@ -85,7 +85,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
     if first := notifier.under_way.get(delivery.id):
         return await _result_beside(notifier, push, delivery, first)
-    notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.payloadhash)
+    notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
     try:
         return await _deliver_first(notifier, push, delivery)
     finally:
@@ -104,7 +104,8 @@ async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, fir
     is_other_message = bool(push.message_id and first.message_id) and push.message_id != first.message_id
     if not is_plain or not is_other_message:
         return busy
-    if delivery.event.payloadhash == first.payload_hash:  # the bus has the first message until its work ends
+    if not ledger_rules.is_conflict(delivery.event.claimed_hash, first.claimed_hash):
+        # The bus has the first message until its work ends.
         return Acknowledged("duplicate", delivery, reason="this worker has another message of the same delivery")
     work = await claim.claim_delivery(notifier, push, delivery)
     if isinstance(work, Result):  # most often a dead letter, because another event has this delivery's id
@@ -149,7 +150,7 @@ async def _deliver_later(
     result = busy
     look = _deliver
     if delivery.id not in notifier.under_way:  # another process has it: further copies need not wait here, too
-        notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.payloadhash)
+        notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
         look = _deliver_first
     try:
         for wait_seconds in BUSY_WAITS_SECONDS:

@@ -201,8 +201,13 @@ async def test_a_copy_comes_again_on_aws_and_where_a_fifth_of_the_places_wait_al
 @pytest.mark.parametrize("is_elsewhere", [False, True])
 @pytest.mark.parametrize(
     ("more", "outcome"),
-    [({}, "duplicate"), ({"payloadhash": "b" * 64}, "dead_lettered"), ({"replay": "r1", "force": "true"}, None)],
-    ids=["the same", "another body", "a replay"],
+    [
+        ({}, "duplicate"),
+        ({"payloadhash": "b" * 64}, "dead_lettered"),
+        ({"payloadhash": "b" * 64, "recovered": "true"}, "duplicate"),
+        ({"replay": "r1", "force": "true"}, None),
+    ],
+    ids=["the same", "another body", "as its API writes it", "a replay"],
 )
 async def test_what_a_sender_repeats_meanwhile_is_acknowledged_at_once(
     more: dict[str, str], outcome: str | None, is_elsewhere: bool
@@ -222,8 +227,11 @@ async def test_what_a_sender_repeats_meanwhile_is_acknowledged_at_once(
 
     other.parts = replace(other.parts, sleep=sleep)
 
-    def take(notifier: FakeNotifier, message_id: str, payloadhash: str = "", **attributes: str) -> asyncio.Task[Result]:
-        event = replace(DELIVERY.event, payloadhash=payloadhash or DELIVERY.event.payloadhash)
+    def take(
+        notifier: FakeNotifier, message_id: str, payloadhash: str = "", recovered: str = "", **attributes: str
+    ) -> asyncio.Task[Result]:
+        payloadhash = payloadhash or DELIVERY.event.payloadhash
+        event = replace(DELIVERY.event, payloadhash=payloadhash, recovered=bool(recovered))
         data = message_of(replace(DELIVERY, event=event), notifier.clock.now())
         return asyncio.create_task(notify(Push(data, attributes, message_id), notifier.parts))
 

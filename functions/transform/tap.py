@@ -24,14 +24,15 @@ MAX_LISTENERS: Final = 20
 """Of one source. Each costs a message for every request."""
 MAX_MASKED_BYTES: Final = 256 * 1_024
 """A larger body is not masked, and so not copied: nothing else runs meanwhile, for up to 0.7 s for each MB."""
-_OF_BODY: Final = re.compile("digest|etag|hash|hmac|md5|sha[0-9]|signature")
+_OF_BODY: Final = re.compile("checksum|crc|digest|etag|hash|hmac|md5|sha[0-9]|signature")
 """The names of headers whose values let somebody who knows the body guess what was masked in it."""
 _FORM: Final = MediaType("application/x-www-form-urlencoded", {}, None, "form")
 
 
 @dataclass(slots=True)
 class Tap:
-    """
+    """The copies of requests, and the leases that ask for them.
+
     sources    those whose requests may be copied
     redact     masks what no developer may see; None if the configuration masks nothing
     documents  is called at first use

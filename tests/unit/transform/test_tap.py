@@ -342,7 +342,10 @@ async def test_more_listeners_than_are_allowed_cost_no_message_each() -> None:
 FORM: Final = "card=4111&name=A+da&tag=a&tag=b"
 FORM_DATA: Final[Json] = {"card": "4111", "name": "A da", "tag": ["a", "b"]}
 XML: Final = "<order><card>4111</card></order>"
-HASHES: Final = ("content-digest", "repr-digest", "Digest", "content-md5", "x-hub-signature", "x-amz-content-sha256")
+HASHES: Final = (
+    *("content-digest", "repr-digest", "Digest", "content-md5", "x-hub-signature", "x-amz-content-sha256"),
+    *("x-body-checksum", "x-crc32c"),
+)
 
 
 @pytest.mark.parametrize(

@@ -208,10 +208,7 @@ def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResp
 
 
 def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
-    """Make a key pair and return lines that say where it is. Its public key becomes the newest value of the secret.
-
-    Raises ValueError if the provider signs with no key pair, OSError, DotenvFault and BackendError.
-    """
+    """Make a key pair for the source, as make_key does. Raises ValueError, too, if its provider signs with none."""
     auth = next((each for each in target.source.auth if each.secret and signing.is_asymmetric(each)), None)
     if auth is None:
         raise ValueError(f"{target.entry.name} does not sign with a key pair that can be generated here")
@@ -219,7 +216,10 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
 
 
 def make_key(auth: auth_scheme.AuthScheme, env_file: Path, state: Path) -> list[str]:
-    """Do what _make_key does for a scheme that verifies with a public key."""
+    """Make a key pair and return lines that say where it is. Its public key becomes the newest value of the secret.
+
+    `auth` verifies with a public key. Raises OSError, DotenvFault and BackendError.
+    """
     pair = signing.generate_key_pair(auth)
     others = dotenv.read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
     folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")

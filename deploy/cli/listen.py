@@ -307,6 +307,7 @@ class LeaseKeeper:
 
     async def renew(self) -> None:
         """Raises LeaseLost and Temporary."""
+        await self._confirm()
         now = time.time()
         if self.lease.until and self.lease.until < now:
             _print_gap(self.lease.until, now)
@@ -314,13 +315,18 @@ class LeaseKeeper:
 
     async def end(self) -> None:
         """End the lease if it was written, perhaps by a call that was cancelled. Raises LeaseLost and Temporary."""
-        if self._unconfirmed is not None:
-            found = await self.leases.get(tap.PARTITION, self.lease.name)
-            if found and found.text == self._unconfirmed.text:
-                self.lease, self.version = self._unconfirmed, found.version
+        await self._confirm()
         if self.lease.until:
             await self._write(time.time())
             _say(f"The lease has ended. Copies end within {tap.REMEMBERED_SECONDS:g} s")
+
+    async def _confirm(self) -> None:
+        """Read whether the store has what was written last, if that is unknown. Raises Temporary."""
+        if self._unconfirmed is None:
+            return
+        found = await self.leases.get(tap.PARTITION, self.lease.name)
+        if found and found.text == self._unconfirmed.text:
+            self.lease, self.version = self._unconfirmed, found.version
 
     async def _write(self, until: float) -> None:
         lease = replace(self.lease, until=until)

@@ -268,6 +268,32 @@ def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_is_remov
     assert [name for _, name in cloud.documents.kept] == [ended.name]
 
 
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_a_renewal_without_an_answer_does_not_end_the_lease(is_written: bool) -> None:
+    class Documents(FakeDocuments):
+        is_cut = False
+
+        async def write(
+            self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
+        ) -> str | None:
+            version = None
+            if is_written or not self.is_cut:
+                version = await super().write(partition, id, text, expected, expires_at)
+            if self.is_cut:
+                raise Temporary("documents_unavailable", "no answer")
+            return version
+
+    documents = Documents()
+    keeper = LeaseKeeper(documents, Lease("github", "ada", "ada@laptop", 0, 0), 3_600)
+    await keeper.begin()
+    documents.is_cut = True
+    with pytest.raises(Temporary):
+        await keeper.renew()
+    documents.is_cut = False
+    await keeper.renew()
+    await keeper.end()
+
+
 async def test_a_lease_that_somebody_else_has_taken_is_not_renewed() -> None:
     documents, lease = FakeDocuments(), Lease("github", "ada", "ada@laptop", 0, 0)
     first, second = LeaseKeeper(documents, lease, 3_600), LeaseKeeper(documents, lease, 3_600)

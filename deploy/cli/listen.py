@@ -389,9 +389,8 @@ async def _end(keeper: LeaseKeeper) -> None:
     except errors.Temporary as error:
         if not keeper.ends_at:
             return  # what has prevented the lease is raised
-        raise CommandError(
-            f"{lasts}: {error.detail}. To end it, use --stop in place of --forward or --to-dev"
-        ) from error
+        advice = "To end it and remove the copies that wait, replace --forward or --to-dev by --stop"
+        raise CommandError(f"{lasts}: {error.detail}. {advice}") from error
     except asyncio.CancelledError:  # a second Ctrl-C
         if keeper.ends_at:
             _say(lasts)

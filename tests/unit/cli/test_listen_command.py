@@ -205,6 +205,7 @@ def test_a_lease_that_cannot_be_ended_is_said_to_last(run: Run, cloud: Cloud, mo
     monkeypatch.setattr(listen, "_forward_all", stop)
     run(*FORWARD, code=1)
     assert "The lease was not ended, and lasts until 2026-09-21T22:13:20Z: " in run.error
+    assert "To end it and remove the copies that wait, replace --forward or --to-dev by --stop" in run.error
 
 
 def test_one_source_may_be_written_without_a_list(run: Run, tmp_path: Path) -> None:

@@ -458,20 +458,25 @@ class Courier:
     """The application does not accept connections, which was printed."""
 
     async def run(self) -> None:
-        is_connected = True
+        is_connected = is_there = True
         while True:
             try:
+                if not is_there:
+                    await self.inboxes.create(self.name)
+                    _say("The inbox was removed, and was created again: copies that waited in it are lost")
+                    is_there = True
                 batch = await self.inboxes.receive(self.name)
                 if not is_connected:
                     _say("Connected again")
                 is_connected = True
                 await self._forward_batch(batch, time.time() + HOLD_SECONDS - MARGIN_SECONDS)
             except NoInbox:
-                await self.inboxes.create(self.name)
-                _say("The inbox was removed, and was created again: copies that waited in it are lost")
+                is_there = False
+                await asyncio.sleep(RETRY_SECONDS)
             except (OSError, errors.Temporary) as error:
                 if is_connected:
-                    _say(f"No connection to the inbox ({type(error).__name__}): trying again")
+                    reason = error.detail if isinstance(error, errors.Temporary) else type(error).__name__
+                    _say(f"Copies cannot be fetched ({reason}): trying again")
                 is_connected = False
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -491,7 +496,10 @@ class Courier:
     async def _forward(self, received: Received) -> bool:
         """Return False if the application does not accept connections. Raises Temporary."""
         try:
-            event = await claim_check.checked_out(from_cloudevent(received.message.document()), self.blobs)
+            copy = from_cloudevent(received.message.document())
+            if copy.dataref is not None and not copy.dataref.startswith(tap.BLOB_PREFIX):
+                raise ValueError(f"{copy.type} {copy.id[:8]}: the blob {copy.dataref!r} is no copy of a request")
+            event = await claim_check.checked_out(copy, self.blobs)
             if event.rawbody is None and event.rawbase64 is None:
                 raise ValueError(f"{event.type} {event.id[:8]}: what must stay secret in its body could not be masked")
             request = self.target.signed(_request(event), event.deliveryid or f"msg_{event.id}")

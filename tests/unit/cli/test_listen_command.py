@@ -329,6 +329,7 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
     bad_header = replace(event, rawheaders='[["x-a","a\\r\\nx-b: c"]]')
     hostile = replace(event, rawheaders="[" * 200_000), replace(event, rawheaders='[["x-a"]', rawbody="x")
     copies = [push_of(event, missed="3"), push_of(bad_header), Push(b"{}"), *(push_of(each) for each in hostile)]
+    copies += [push_of(replace(event, dataref="e2-00"))]  # a blob that only the deployment may read
     copies += [push_of(event, missed="abc"), push_of(event, missed="9" * 5_000), Push(b"[" * 200_000)]
     inboxes.kept["ada"] = [Received(copy, str(number)) for number, copy in enumerate(copies)]
     inboxes.faults = [OSError(), NoInbox("gone"), Temporary("credentials_unavailable", "x")]
@@ -344,8 +345,9 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
         server.shutdown()
         thread.join()
     lines = capsys.readouterr().out.splitlines()
-    said = ["No connection", "The inbox was removed", "Connected again", "3 requests before this one", "  500  "]
-    said += ["not forwarded: "] * 4 + ["  500  ", "  500  ", "not forwarded: "]
+    said = ["Copies cannot be fetched (OSError)", "The inbox was removed", "Connected again"]
+    said += ["3 requests before this one", "  500  "]
+    said += ["not forwarded: "] * 4 + ["the blob 'e2-00' is no copy"] + ["  500  ", "  500  ", "not forwarded: "]
     assert [text for text, line in zip(said, lines, strict=True) if text not in line] == [], lines
     assert "\x1b" not in "".join(lines)
 

@@ -32,6 +32,8 @@ MAX_HOLDER: Final = 200
 _LATEST: Final = 1e11
 """Unix seconds that no lease reaches. An integer in JSON may be too large for a float or a date."""
 DEVELOPER: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9]){0,19}")
+LEASE_NAME: Final = re.compile(rf"(?!bus-){DEVELOPER.pattern}-[0-9a-f]{{8}}")
+"""The name of a lease. Queues of buses have such names too, and theirs begin with `bus-`."""
 _NO_HASH: Final = "none"
 """A copy has no hash of the body: of a body that was redacted, it would let its reader guess what was masked."""
 

@@ -9,15 +9,15 @@ from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 from shared.base64_text import decode_base64
-from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.cloud.aws.sqs import message_of
 from shared.cloud.gcp.tokens import Authorization
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_at, texts_json, value_at
 from shared.outgoing.http_client import Answer, HttpClient
 from shared.ports import TAP
 from shared.push import Push
-from shared.tap import KEPT_SECONDS, LISTENER
+from shared.tap import KEPT_SECONDS, LEASE_NAME, LISTENER
 
 HOLD_SECONDS: Final = 60
 """How long a copy that was received, and not acknowledged, is kept back from the next call."""
@@ -44,10 +44,10 @@ class Received(NamedTuple):
 
 
 class Inboxes(Protocol):
-    """Each method raises InboxFault, and OSError if the cloud does not answer."""
+    """Each method raises InboxFault, Temporary for a fault that passes, and OSError if the cloud does not answer."""
 
     async def create(self, name: str) -> None:
-        """Create the inbox of the lease `name`, unless it exists."""
+        """Create the inbox of the lease `name`, unless it exists. Somebody else may remove it later."""
         ...
 
     async def receive(self, name: str) -> Sequence[Received]:
@@ -89,7 +89,11 @@ class GoogleInboxes:
             "expirationPolicy": {"ttl": f"{EXPIRY_SECONDS:.0f}s"},
             "labels": labels,
         }
-        await self._call("PUT", name, "", settings, allowed=(409,))
+        made = await self._call("PUT", name, "", settings, allowed=(409,))
+        found = made if "topic" in made else await self._call("GET", name, "")
+        if found.get("topic") != self._topic:  # of another deployment of this prefix, or of a deleted one
+            rule = f"is for the topic {found.get('topic')}, and not for {self._topic}"
+            raise InboxFault(f"the subscription {self._place}{name} {rule}. Remove it with --stop, or use another --as")
 
     async def receive(self, name: str) -> Sequence[Received]:
         try:
@@ -103,7 +107,7 @@ class GoogleInboxes:
 
     async def remove(self, name: str) -> None:
         with suppress(NoInbox):
-            await self._call("DELETE", name, "", {})
+            await self._call("DELETE", name, "")
 
     async def names(self) -> Sequence[str]:
         return ()
@@ -112,18 +116,21 @@ class GoogleInboxes:
         self._client.close()
 
     async def _call(
-        self, method: str, name: str, action: str, body: JsonObject, allowed: Sequence[int] = ()
+        self, method: str, name: str, action: str, body: JsonObject | None = None, allowed: Sequence[int] = ()
     ) -> JsonObject:
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
         path = f"{self._place}{name}{action}"
-        answer = await self._client.call(method, path, headers, texts_json(body), CALL_SECONDS, may_repeat=True)
+        content = b"" if body is None else texts_json(body)
+        answer = await self._client.call(method, path, headers, content, CALL_SECONDS, may_repeat=True)
         if answer.status == 200 or answer.status in allowed:
             return mapping_at(_json(answer))
         message = str(value_at(_json(answer), "error", "message") or "")
-        kind = NoInbox if answer.status == 404 else InboxFault
-        raise kind(f"Pub/Sub answered {answer.status} to {method} {path}: {message}")
+        detail = f"Pub/Sub answered {answer.status} to {method} {path}: {message}"
+        if is_passing_answer(answer):
+            raise Temporary("bus_unavailable", detail)
+        raise (NoInbox if answer.status == 404 else InboxFault)(detail)
 
 
 def _pulled(received: JsonObject) -> Received:
@@ -143,6 +150,7 @@ class AwsInboxes:
         self._urls: dict[str, str] = {}
 
     async def create(self, name: str) -> None:
+        self._urls.pop(name, None)
         with suppress(NoInbox):
             await self._url(name)
             return
@@ -173,7 +181,9 @@ class AwsInboxes:
 
     async def names(self) -> Sequence[str]:
         urls = texts_at(await self._call("ListQueues", {"QueueNamePrefix": self._prefix}), "QueueUrls")
-        return [url.rpartition("/")[2].removeprefix(self._prefix) for url in urls]
+        names = [url.rpartition("/")[2].removeprefix(self._prefix) for url in urls]
+        # The others are queues of a deployment whose own prefix begins with this one.
+        return [name for name in names if LEASE_NAME.fullmatch(name)]
 
     def close(self) -> None:
         self._client.close()
@@ -189,10 +199,14 @@ class AwsInboxes:
         if answer.status == 200:
             return mapping_at(_json(answer))
         error = error_name(answer)
+        is_recent = error.endswith("QueueDeletedRecently")
+        detail = f"SQS answered {answer.status} {error} to {action}"
+        if is_recent or is_passing_answer(answer):
+            raise Temporary(
+                "bus_unavailable", detail + (": it was removed less than a minute ago" if is_recent else "")
+            )
         is_missing = error.rpartition(".")[2] in {"QueueDoesNotExist", "NonExistentQueue"}
-        advice = ": it was removed less than a minute ago" if error.endswith("QueueDeletedRecently") else ""
-        kind = NoInbox if is_missing else InboxFault
-        raise kind(f"SQS answered {answer.status} {error} to {action}{advice}")
+        raise (NoInbox if is_missing else InboxFault)(detail)
 
 
 def _received(message: JsonObject) -> Received:

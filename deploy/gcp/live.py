@@ -15,6 +15,7 @@ from deploy.gcp.resources import monitoring, project, services, stores, topics
 from deploy.gcp.resources.topics import NOTIFICATION, SUBSCRIPTION, TOPIC, found_notification, listing
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import SOURCE_ALARM
+from deploy.topology.topology import FURTHER_METRICS
 from shared.cloud.gcp.collections import EXPIRE_AT
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
 from shared.ports import TAP
@@ -216,6 +217,8 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
         for key in (services.service_key(target, function.name), project.account_key(target, function.name))
     }
     optional.add(key_of(monitoring.ALERT, monitoring.alert_name(target, SOURCE_ALARM.name)))
+    metrics = [monitoring.metric_name(target, each.name) for each in FURTHER_METRICS.values()]
+    optional |= {key_of(monitoring.METRIC, name) for name in metrics}
     optional |= {project.account_key(target, project.DEVELOPER), topics.topic_key(target, TAP)}
     own = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))
     gone = {key: there[key] for key in unneeded if key in optional or key.startswith(own)}

@@ -28,7 +28,8 @@ from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, da
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
 from deploy.terminal.command_line import CommandError
 from deploy.topology.functions import FUNCTIONS
-from deploy.topology.monitoring import ALARMS, LOG_METRICS, RECOVERED
+from deploy.topology.monitoring import ALARMS, LOG_METRICS
+from deploy.topology.topology import FURTHER_METRICS
 from shared.event import oneline
 from shared.ports import DEAD_LETTERS
 
@@ -115,7 +116,7 @@ def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> di
     own = {
         *(key_of(JOB, gcp_names.job(target, each.name)) for function in FUNCTIONS for each in function.schedules),
         key_of(DASHBOARD, dashboard_id(target)),
-        *(key_of(METRIC, metric_name(target, each.name)) for each in (*LOG_METRICS, RECOVERED)),
+        *(key_of(METRIC, metric_name(target, each.name)) for each in (*LOG_METRICS, *FURTHER_METRICS.values())),
         key_of(METRIC, metric_name(target, SWEEPS)),
         database_key(target),
         key_of(DATABASE, gcp_names.tap_database(target)),

@@ -72,6 +72,17 @@ def test_every_question_that_is_asked_of_gcloud_is_one_that_it_takes(inputs_fold
     assert {tuple(call[:2]) for call in world.calls} >= {("storage", "rm"), ("firestore", "databases")}
 
 
+def test_the_count_of_rejected_requests_goes_with_telemetry_and_with_the_deployment(tmp_path: Path) -> None:
+    world = World()
+    config = f"{CONFIG}telemetry: google_cloud\n"
+    assert deploy(world, deployment(tmp_path, config=config))[0] is None
+    assert "hookchain-rejected" in world.things["metric"]
+    assert "delete metric hookchain-rejected" in deploy(world, deployment(tmp_path))[1].done
+    deploy(world, deployment(tmp_path, config=config))
+    Applying(Asked(world), TARGET, VALUES, Noted(), 1).apply(removed(world, everything=True).actions)
+    assert not world.things["metric"]
+
+
 def test_changing_one_route_makes_one_revision_of_transform(tmp_path: Path) -> None:
     world = World()
     deploy(world, deployment(tmp_path))

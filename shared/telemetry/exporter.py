@@ -232,19 +232,20 @@ class OtlpPost:
         await self._client.connect(SEND_SECONDS)
 
     async def __call__(self, path: str, body: bytes) -> int:
-        headers = {"Content-Type": "application/json", "User-Agent": "hookchain"}
-        if self._headers_secret is not None:
-            headers |= await self._read_secret(self._headers_secret)
+        own_headers = {} if self._headers_secret is None else await self._read_secret(self._headers_secret)
+        headers = {"user-agent": "hookchain", **own_headers, "content-type": "application/json"}
         answer = await self._client.call("POST", f"{self._path}{path}", headers, body, SEND_SECONDS, may_repeat=True)
         return answer.status
 
     async def _read_secret(self, name: str) -> dict[str, str]:
-        """Return the headers in the secret. Raises Temporary, also if a request cannot have them."""
+        """Return the headers in the secret. Raises Temporary, also if a request cannot have them, or if the secret has
+        another form."""
         # Imported here, because it takes 3 ms of a function's start.
         from shared.outgoing.allowed_requests import verify_headers
 
-        headers = read_headers((await self._secrets.values(name))[0])
+        text = (await self._secrets.values(name))[0]
         try:
+            headers = read_headers(text)
             verify_headers([*headers.items()])
         except errors.Permanent as error:
             raise errors.Temporary("secret_unusable", f"the secret {name!r}: {error.detail}") from error
@@ -257,7 +258,16 @@ class OtlpPost:
 def read_headers(text: str) -> dict[str, str]:
     """Return the headers in `name=value,name=value`, in which values may be percent-encoded.
 
+    Names are returned in lower case, so that no header is sent twice. Raises Permanent (`invalid_header`) if a part has
+    no name or no `=`. The message has no part of the text, which may be a credential alone.
+
     https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables
     """
-    pairs = [part.partition("=") for part in text.split(",")]
-    return {name.strip(): unquote(value.strip()) for name, found, value in pairs if found and name.strip()}
+    headers: dict[str, str] = {}
+    for part in filter(str.strip, text.split(",")):
+        name, found, value = part.partition("=")
+        if not found or not name.strip():
+            rule = "must have the form `name=value,name=value`, such as `authorization=Bearer%20abc`"
+            raise errors.Permanent("invalid_header", rule)
+        headers[name.strip().lower()] = unquote(value.strip())
+    return headers

@@ -407,15 +407,29 @@ async def test_a_collector_gets_the_headers_of_the_secret_below_the_path_of_its_
     assert collector.faults == ["unknown path /otlp/v1/traces"]
 
 
+async def test_a_secret_may_replace_our_user_agent_and_not_the_type_of_the_body() -> None:
+    text = "Content-Type=application/x-protobuf,User-Agent=ops,X-Team=a,x-team=b"
+    with otlp_receiver() as collector:
+        post = OtlpPost(collector.url, FakeSecrets({"headers": text}), "headers")
+        assert await post("/v1/traces", b"{}") == 200
+        post.close()
+    [request] = collector.requests
+    found = [request.headers[name] for name in ("content-type", "user-agent", "x-team")]
+    assert found == ["application/json", "ops", "b"]
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
         ("a=b%0d%0aX-Evil: 1", "the header 'a' must have no line break"),
         ("a=%E2%98%83", "the header 'a' must have no line break, no control character, and only characters of latin-1"),
         ("content-length=5", "the header 'content-length' is set by the connection"),
-        ("Transfer-Encoding=chunked", "the header 'Transfer-Encoding' is set by the connection"),
+        ("Transfer-Encoding=chunked", "the header 'transfer-encoding' is set by the connection"),
         ("host=x", "the header 'host' is set by the connection"),
         ("a b=c", "a header's name must have letters, digits and '-' only"),
+        ("Bearer abc", "must have the form `name=value,name=value`, such as `authorization=Bearer%20abc`$"),
+        ("authorization=Bearer abc,def", "must have the form"),
+        (" =c", "must have the form"),
     ],
 )
 async def test_headers_that_no_request_can_have_are_not_sent(text: str, rule: str) -> None:
@@ -427,6 +441,13 @@ async def test_headers_that_no_request_can_have_are_not_sent(text: str, rule: st
     assert collector.requests == []
 
 
-@pytest.mark.parametrize(("text", "headers"), [("", {}), ("a=b=c", {"a": "b=c"}), ("a=b,, =c,d", {"a": "b"})])
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        ("", {}),
+        ("a=b=c", {"a": "b=c"}),
+        ("A=b,, c= d,", {"a": "b", "c": "d"}),
+    ],
+)
 def test_headers_are_written_as_opentelemetry_s_variable_has_them(text: str, headers: dict[str, str]) -> None:
     assert read_headers(text) == headers

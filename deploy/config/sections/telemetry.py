@@ -94,12 +94,14 @@ def with_telemetry(file: ConfigFile, environ: Mapping[str, str]) -> ConfigFile:
 
 def _section_of(environ: Mapping[str, str]) -> JsonObject | None:
     traces = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
-    url = traces.removesuffix(TRACES_PATH) or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    url = traces.removesuffix(TRACES_PATH) or endpoint
     is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
     if is_off or not url:
         return None
     secret = {"headers_secret": HEADERS_SECRET} if environ.get("OTEL_EXPORTER_OTLP_HEADERS") else {}
-    takes_metrics = "OTEL_EXPORTER_OTLP_ENDPOINT" in environ and environ.get("OTEL_METRICS_EXPORTER") != "none"
+    # A collector that the variables name for traces alone gets no metrics.
+    takes_metrics = url.rstrip("/") == endpoint.rstrip("/") and environ.get("OTEL_METRICS_EXPORTER") != "none"
     metrics = {} if takes_metrics else {"metrics": False}
     pairs = [part.partition("=") for part in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if "=" in part]
     resource: JsonObject = {name.strip(): unquote(value.strip()) for name, _, value in pairs}

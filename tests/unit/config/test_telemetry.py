@@ -85,6 +85,20 @@ def test_faults_name_the_key_and_the_rule(section: str, fault: str) -> None:
             {"otlp": f"{OTLP}/api", "metrics": False, "resource": {}},
         ),
         (
+            {
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/v1/traces",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "https://metrics.example.com",
+            },
+            {"otlp": OTLP, "metrics": False, "resource": {}},
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/v1/traces",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"{OTLP}/",
+            },
+            {"otlp": OTLP, "resource": {}},
+        ),
+        (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": OTLP, "OTEL_METRICS_EXPORTER": "none"},
             {"otlp": OTLP, "metrics": False, "resource": {}},
         ),

@@ -105,7 +105,7 @@ export function mapView(main, navigate) {
         h("a", { href: linkOf(each) }, `${each.kind} `, h("strong", {}, each.name)),
         each.kind !== "route" && [" (", h("a", { href: `#/map?find=${encodeURIComponent(each.name)}` }, "on the map"), ")"],
         each.reason && h("span", { class: "faint" }, " ", withLinks(each.reason))))),
-      more > 0 && h("p", { class: "faint" }, `${plural(more, "other part")} are in the table.`));
+      more > 0 && h("p", { class: "faint" }, `In the table: ${plural(more, "other part")}.`));
   }
 
   isNarrow.addEventListener("change", load);

@@ -13,7 +13,7 @@ export function waterfall(trace) {
     h("h3", {}, "Time line", h("span", { class: "stage-summary" }, length(trace.ms))),
     h("div", { role: "img", "aria-label": label }, trace.bars.map((bar) => row(bar, trace.pauses))),
     trace.pauses.length > 0 && h("p", { class: "faint" }, "A dotted part is a pause that is drawn shorter than it was."),
-    trace.more_attempts > 0 && h("p", { class: "faint" }, `${plural(trace.more_attempts, "later attempt")} are not shown.`),
+    trace.more_attempts > 0 && h("p", { class: "faint" }, `Not shown: ${plural(trace.more_attempts, "later attempt")}.`),
     h("details", {}, h("summary", {}, "The time line as a table"), h("div", { class: "inside" }, table(trace.bars))));
 }
 

@@ -138,8 +138,8 @@ def _step_span(process: Span, route: str, record: StepRecord) -> Span:
         attributes[spans.OUTCOME] = "filtered"
     code = spans.code_of(record.result if isinstance(record.result, errors.HookchainError) else None)
     name, place, span_id = f"step {record.step.name}", process.inner_place(), spans.new_span_id()
-    times = record.started_at, record.ended_at
-    return Span(FUNCTION, name, spans.INTERNAL, place, span_id, *times, attributes, code)
+    started_at, ended_at = record.started_at, record.ended_at
+    return Span(FUNCTION, name, spans.INTERNAL, place, span_id, started_at, ended_at, attributes, code)
 
 
 class RecordingBus:

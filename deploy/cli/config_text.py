@@ -51,10 +51,9 @@ ENDINGS: Final = frozenset(
     }
 )
 """The endings of files that hold data, templates and attachments. Programs and keys have others, or none."""
-_SECRET: Final = re.compile(
-    rb"PRIVATE KEY-----|\"private_key\"|^[ \t]*(?:export[ \t]+)?[A-Z][A-Z0-9_]+[ \t]*=[ \t]*[^\s=]", re.MULTILINE
-)
-"""A private key, or a line of an env file."""
+_PRIVATE_KEY: Final = re.compile(rb'PRIVATE KEY-----|"private_key"')
+_ENV_LINE: Final = re.compile(rb"^[ \t]*(?:export[ \t]+)?[A-Z][A-Z0-9_]+[ \t]*=[ \t]*[^\s=]", re.MULTILINE)
+"""A line of an env file. A picture or an archive of a megabyte has such bytes by chance, but also a NUL character."""
 _READ_BYTES: Final = 4_000_000
 
 
@@ -103,7 +102,8 @@ def _verify_content(path: Path, name: str) -> None:
         raise NotAllowed(f"{name!r} is not allowed: it is not a regular file")
     with path.open("rb") as file:
         content = file.read(_READ_BYTES)
-    if _SECRET.search(content):
+    has_env_line = b"\0" not in content and _ENV_LINE.search(content)
+    if has_env_line or _PRIVATE_KEY.search(content):
         raise NotAllowed(f"{name!r} is not allowed: it looks like an env file or a private key")
 
 

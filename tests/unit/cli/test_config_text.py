@@ -113,6 +113,11 @@ def test_a_file_with_data_is_read(content: str, folder: Path) -> None:
     assert checked("lint", naming("test", "notes.txt"), folder)["faults"] == []
 
 
+def test_a_picture_that_has_the_bytes_of_an_env_line_by_chance_is_read(folder: Path) -> None:
+    (folder / "body.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\nA1=b")
+    assert checked("lint", naming("test", "body.png"), folder)["faults"] == []
+
+
 @pytest.mark.parametrize("place", ["event types", "event types in several"])
 def test_a_folder_with_a_link_to_the_outside_is_not_read(place: str, folder: Path) -> None:
     with pytest.raises(NotAllowed):

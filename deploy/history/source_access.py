@@ -21,7 +21,7 @@ from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
 from deploy.hooks.kind import Wanted
 from deploy.hooks.kinds import kind_at
-from deploy.hooks.registration import Row, remembered_urls
+from deploy.hooks.registration import Row, own_urls, remembered_urls
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import compiled_sources
 from deploy.requests.wanted_hooks import wanted_hook
@@ -171,7 +171,7 @@ class _Providers:
         fingerprints = [fingerprint(name, value) for value in values]
         states = []
         for at in hook.places:
-            hooks = await api.hooks(at, [wanted.url, *remembered_urls(remembered)])
+            hooks = await api.hooks(at, own_urls(wanted, remembered))
             row = remembered.get(at)
             difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
             states.append(hook_state(wanted, difference))

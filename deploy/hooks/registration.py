@@ -229,10 +229,7 @@ class Registration:
         return compare(self.api.kind, at, self.wanted, hooks, self.row.hooks.get(at), stored, self.now())
 
     async def _hooks(self, at: str) -> list[Hook]:
-        return await self.api.hooks(at, self._own_urls())
-
-    def _own_urls(self) -> list[str]:
-        return [self.wanted.url, *(url for each in self.row.hooks.values() for url in each.urls)]
+        return await self.api.hooks(at, own_urls(self.wanted, self.row.hooks))
 
     async def _remembered_hook(self, at: str, remembered: Remembered) -> Hook | None:
         """Return the hook if it is still ours: somebody else may have given it another URL."""
@@ -430,7 +427,7 @@ class Registration:
             raise CommandError(
                 f"{self._name(at)}: {self.api.kind.title} answered with another hook; compare them there"
             )
-        if self.api.own_form(hook.url, self._own_urls()) != wanted.url:
+        if self.api.own_form(hook.url, own_urls(self.wanted, self.row.hooks)) != wanted.url:
             self.row.hooks[at] = replace(creating, new_id=hook.id)
             await self.row.save()
             raise self._other_url(at, hook.url)
@@ -608,6 +605,11 @@ def signs_with(source: str, hooks: Mapping[str, Remembered], values: Sequence[st
     """Return the places whose hooks sign with one of these values."""
     fingerprints = {fingerprint(source, each) for each in values}
     return [at for at, remembered in hooks.items() if remembered.secret in fingerprints]
+
+
+def own_urls(wanted: Wanted, hooks: Mapping[str, Remembered]) -> list[str]:
+    """Return the wanted URL and those that our requests may have given to the hooks."""
+    return [wanted.url, *(url for remembered in hooks.values() for url in remembered.urls)]
 
 
 def remembered_urls(hooks: Mapping[str, Remembered]) -> list[str]:

@@ -119,6 +119,22 @@ async def test_without_the_provider_the_remembered_expiry_is_known(
     assert (registration.unknown, registration.expires_at) == ("no token github-token", NOW + 60)
 
 
+async def test_a_former_url_in_the_form_of_the_provider_is_ours(
+    configuration: Configured, access: SourceAccess
+) -> None:
+    github = GitHub()
+    former = "https://former.example.com/github"
+    github.add("https://Former.example.com/github/", "push")
+    [hook_id] = github.hooks
+    async with access.documents() as documents:
+        assert documents
+        unanswered = Remembered(hook_id, former, new_url="https://hooks.example.com/github")
+        await documents.write(PARTITION, "github", json.dumps({"hooks": {"acme/shop": asdict(unanswered)}}))
+    outside = await read_outside(configuration, access, github, NOW)
+    [hook] = outside.registrations["github"].hooks
+    assert f"its URL is {former} (our former URL)" in hook.differences
+
+
 async def test_reading_creates_no_file(configuration: Configured, tmp_path: Path) -> None:
     folder = tmp_path / "state"
     secrets = Secrets()

@@ -64,14 +64,17 @@ async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
     """
     reader, settled_before = backend.reader, now - SETTLED_SECONDS
     newest = partial(reader.open_events, 0, settled_before, REPAIR_EVENTS, newest_first=True)
+    repaired: set[str] = set()
     count = 0
     for _, event_id in await backend.read(newest):
         if count < REPAIR_DELIVERIES:
             count += await _repair(backend, event_id, now)
+            repaired.add(event_id)
     found = await backend.read(partial(reader.open_events, after, settled_before, REPAIR_EVENTS))
     count = 0
     for position, event_id in found:
-        count += await _repair(backend, event_id, now)
+        if event_id not in repaired:
+            count += await _repair(backend, event_id, now)
         if count >= REPAIR_DELIVERIES:
             return position
     return found[-1][0] if len(found) == REPAIR_EVENTS else 0

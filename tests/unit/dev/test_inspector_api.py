@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +23,10 @@ from shared.delivery import Delivery
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Claimed, LedgerRow, Place, Settlement
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText, Tenant
+from tests.fakes.ledger import FakeLedger
 from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, TOKEN, Inspector, a_dead_letter, an_event, rows_of
 
 
@@ -97,13 +100,33 @@ async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(insp
     assert len(await inspector.parts.read(partial(inspector.parts.reader.last_outcomes, event.id))) == most
 
 
+class CountingLedger(FakeLedger):
+    """Counts the reads of rows."""
+
+    reads = 0
+
+    async def rows(
+        self,
+        limit: int,
+        *,
+        event_id: str | None = None,
+        destination: str | None = None,
+        state: str | None = None,
+        before: Place | None = None,
+    ) -> Sequence[LedgerRow]:
+        self.reads += 1
+        return await super().rows(limit, event_id=event_id, destination=destination, state=state, before=before)
+
+
 async def test_an_event_is_shown_as_held_at_once_although_many_earlier_ones_wait(inspector: Inspector) -> None:
     events = [an_event(f"e{number}") for number in range(REPAIR_EVENTS + 1)]
     await inspector.parts.journal.record([EventEntry(event, (TELL,), NOW) for event in events])
-    claim = await inspector.parts.ledger.claim(Delivery(events[-1], "tell", "list"), b"{}", NOW, 60)
+    ledger = CountingLedger()
+    claim = await ledger.claim(Delivery(events[-1], "tell", "list"), b"{}", NOW, 60)
     assert isinstance(claim, Claimed)
-    await inspector.parts.ledger.settle(claim, Settlement("held", NOW, reason="paused by an operator"))
-    await repair_some(inspector.parts, 0, NOW + LOST_SECONDS + 1)
+    await ledger.settle(claim, Settlement("held", NOW, reason="paused by an operator"))
+    await repair_some(replace(inspector.parts, ledger=ledger), 0, NOW + LOST_SECONDS + 1)
+    assert ledger.reads == len(events), "each event is repaired once"
     assert (await inspector.get(f"/api/events/{events[-1].id}"))["status"] == "held"
 
 

@@ -100,7 +100,7 @@ def _levels(notifier: Notifier) -> "SweepLevels | None":
         return None
     from functions.notify.waiting.levels import SweepLevels
 
-    return SweepLevels(found.metrics, list(destinations_or_exit()), notifier.ledger, notifier.clock)
+    return SweepLevels(lambda: found.metrics, list(destinations_or_exit()), notifier.ledger, notifier.clock)
 
 
 def _spans(clock: ports.Clock) -> "NotifySpans | None":

@@ -4,7 +4,7 @@ Imported only if metrics are sent. The states cost a read for each destination a
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from functions.notify.waiting.sweep import DueCount
@@ -22,10 +22,20 @@ STATES: Final[tuple[State, ...]] = ("delivering", "paused", "disabled")
 
 
 class SweepLevels:
-    """`destinations` are the names of all that are configured."""
+    """The levels in the metrics of the process.
 
-    def __init__(self, metrics: Metrics, destinations: Sequence[str], ledger: Ledger, clock: ports.Clock) -> None:
-        self._metrics = metrics
+    find_metrics  returns the metrics; None if the collector takes none. Then nothing is read
+    destinations  the names of all that are configured
+    """
+
+    def __init__(
+        self,
+        find_metrics: Callable[[], Metrics | None],
+        destinations: Sequence[str],
+        ledger: Ledger,
+        clock: ports.Clock,
+    ) -> None:
+        self._find_metrics = find_metrics
         self._destinations = destinations
         self._ledger = ledger
         self._clock = clock
@@ -34,6 +44,9 @@ class SweepLevels:
 
     async def note(self, backlogs: Mapping[str, DueCount]) -> None:
         """Note what the sweeps of a minute found due. A fault costs the sweep nothing."""
+        metrics = self._find_metrics()
+        if metrics is None:
+            return
         self._backlogs |= backlogs
         now = self._clock.now()
         if now < self._next_at:
@@ -43,15 +56,15 @@ class SweepLevels:
         # A destination that is not in the report has no backlog, and without a zero its last number would stay.
         names = {*self._destinations, *found}
         due = {name: found.get(name, DueCount(0, 0.0)) for name in names}
-        self._metrics.set_levels("hookchain.backlog", [({DESTINATION: name}, each.due) for name, each in due.items()])
+        metrics.set_levels("hookchain.backlog", [({DESTINATION: name}, each.due) for name, each in due.items()])
         ages = [({DESTINATION: name}, each.oldest_seconds) for name, each in due.items()]
-        self._metrics.set_levels("hookchain.backlog.oldest", ages)
+        metrics.set_levels("hookchain.backlog.oldest", ages)
         try:
             counts = await self._states(now)
         except errors.Temporary as error:
             logs.log("WARNING", "states not measured", function="notify", code=error.code, detail=error.detail)
             return
-        self._metrics.set_levels("hookchain.destinations", [({STATE: name}, count) for name, count in counts.items()])
+        metrics.set_levels("hookchain.destinations", [({STATE: name}, count) for name, count in counts.items()])
 
     async def _states(self, now: float) -> dict[State, int]:
         found: list[DestinationState] = []

@@ -18,7 +18,8 @@ class Swept:
     def __init__(self) -> None:
         self.clock, self.ledger = FakeClock(), FakeLedger()
         self.metrics = Metrics({}, self.clock.now)
-        self.levels = SweepLevels(self.metrics, NAMES, self.ledger, self.clock)
+        self.is_taken = True
+        self.levels = SweepLevels(lambda: self.metrics if self.is_taken else None, NAMES, self.ledger, self.clock)
 
     async def note(self, **backlogs: DueCount) -> dict[tuple[str, str], float]:
         """Note what a sweep found, and return what is sent after it."""
@@ -59,3 +60,10 @@ async def test_a_ledger_that_fails_costs_the_sweep_nothing(capsys: pytest.Captur
     assert found["hookchain.backlog", "crm"] == 3
     assert not [name for name, _ in found if name == "hookchain.destinations"]
     assert "states not measured" in capsys.readouterr().out
+
+
+async def test_once_a_collector_takes_no_metrics_no_state_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    swept = Swept()
+    swept.is_taken, swept.ledger.fault = False, "a read would fail"
+    assert await swept.note(crm=DueCount(3, 1.0)) == {}
+    assert capsys.readouterr().out == ""

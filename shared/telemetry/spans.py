@@ -46,7 +46,6 @@ MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
 MESSAGING_COUNT: Final = "messaging.batch.message_count"
 ERROR_TYPE: Final = "error.type"
 
-OWN_PREFIX: Final = "hookchain."
 ROUTE: Final = "hookchain.route"
 STEP: Final = "hookchain.step"
 DESTINATION: Final = "hookchain.destination"

@@ -390,7 +390,7 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
     if call.options.forget:
         return await _forget(call, name, registration)
     for at, remembered in row.hooks.items():
-        verb = "delete" if registration.may_delete(at) else "forget"
+        verb = "delete" if registration.removal_deletes(at) else "forget"
         print(printable(f"{name} {at or registration.api.kind.title}: {verb} {remembered.url}"))
     if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
         return NOT_DONE

@@ -312,7 +312,7 @@ class Registration:
             is_renewed = self.api.kind.secret is not None and not pending
             await self.apply(each._replace(action="renew") if is_renewed else each)
 
-    def may_delete(self, at: str) -> bool:
+    def removal_deletes(self, at: str) -> bool:
         """Return whether `remove` deletes the hook, or one that an interrupted creation left, if it finds it."""
         remembered = self.row.hooks[at]
         if remembered.stage:

@@ -47,6 +47,13 @@ class Push:
                 raise Permanent("malformed_event", "the bus message is not JSON") from error
         return self._document
 
+    def number(self, name: str) -> int | None:
+        """Return the whole number in an attribute of the message; None where there is none."""
+        text = self.attributes.get(name)
+        if text is None:
+            return None
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
 
 def refuse_pages(head: Request) -> None:
     """Reject a browser's page, which can post to a function on the same machine, and cannot hide that it is one.

@@ -1,6 +1,6 @@
 """One attempt at a delivery: its claim, what can make it wait or end it before, the call, and what is recorded of it.
 
-In this order, and the first that applies decides:
+Of the claimed delivery, in this order, and the first that applies decides:
 
     an attempt before left no record   its outcome is unknown: hold it or give it up, where no repeat may follow
     the delivery has expired           a dead letter
@@ -22,9 +22,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from functions.notify.claim import claim_delivery
+from functions.notify.dead_letters import conflict_letter, publish_dead_letter
 from functions.notify.destination import REPAIR, Attempt, Destination
-from functions.notify.notifier import Nacked, Notifier, Result, Work
+from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
 from functions.notify.registry import Configured, Target
 from functions.notify.settle import (
     end_unknown,
@@ -36,6 +36,7 @@ from functions.notify.settle import (
     settle,
     unknown_reason,
 )
+from functions.notify.waiting.due import DUE
 from functions.notify.waiting.pauses import has_failed, pause_text, pause_wait
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, expires_at, spread
 from shared import errors, event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
@@ -43,6 +44,12 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, Retr
 from shared.did_you_mean import removal_hint
 from shared.push import Push
 
+LEASE_MARGIN_SECONDS: Final = 30.0
+"""How much longer the lease of a claim is than the attempt may take."""
+REOPENED_STATES: Final[Mapping[str, frozenset[outcomes.DeliveryState] | None]] = MappingProxyType(
+    {"true": None, "failed": frozenset({ledger_rules.DEAD_LETTERED})}
+)
+"""The states in which a replay reopens a delivery, by its attribute `force`; None: all that are final."""
 GRACE_SECONDS: Final = 1.0
 """A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
 MAX_CHARACTERS: Final = 500
@@ -110,6 +117,48 @@ async def claim_and_attempt(
         if notifier.caps is not None:
             await notifier.caps.leave(delivery)
         await notifier.breakers.leave(configured, delivery, outcome)
+
+
+async def claim_delivery(
+    notifier: Notifier, push: Push, delivery: Delivery, timeout_seconds: float = 0.0
+) -> Work | Result:
+    """Claim the delivery for one attempt. Return the result where it cannot be claimed. Raises Temporary."""
+    now = notifier.clock.now()
+    due_fence = push.number(DUE)
+    lease_seconds = timeout_seconds + LEASE_MARGIN_SECONDS
+    claim = await notifier.ledger.claim(delivery, push.data, now, lease_seconds, due_fence)
+    if isinstance(claim, ledger.Finished):
+        claim = await _reopen(notifier, push, delivery, lease_seconds)
+    if not isinstance(claim, ledger.Claimed):
+        return await unclaimed_result(notifier, push, delivery, claim)
+    is_suspect = claim.row.state == ledger_rules.CLAIMED
+    return Work(delivery, claim, claim.row.attempt_number + is_suspect)
+
+
+async def _reopen(notifier: Notifier, push: Push, delivery: Delivery, lease_seconds: float) -> ledger.Claim:
+    """Reopen a final delivery once for a forced replay, and claim it. `force: failed` reopens only dead letters."""
+    replay, force = push.attributes.get("replay"), push.attributes.get("force", "")
+    now = notifier.clock.now()
+    if not replay or force not in REOPENED_STATES:
+        return ledger.Finished()
+    if await notifier.ledger.reopen(delivery.id, now, replay, REOPENED_STATES[force]) is None:
+        return ledger.Finished()
+    return await notifier.ledger.claim(delivery, push.data, now, lease_seconds)
+
+
+async def unclaimed_result(notifier: Notifier, push: Push, delivery: Delivery, claim: ledger.Unclaimed) -> Result:
+    """Return the result for a delivery that cannot be claimed. A conflict is a dead letter. Raises Temporary."""
+    if isinstance(claim, ledger.Busy):
+        return Nacked("busy", delivery, reason="another worker has it")
+    if isinstance(claim, ledger.Conflict):
+        letter = conflict_letter(delivery, push.data, notifier.clock.now())
+        await publish_dead_letter(notifier.bus, letter)
+        return Acknowledged("dead_lettered", delivery, code=letter.code, reason=letter.reason)
+    if isinstance(claim, ledger.Gathered):
+        return Acknowledged("gathered", delivery)
+    if isinstance(claim, ledger.Waiting):
+        return Acknowledged("waiting", delivery)
+    return Acknowledged("finished", delivery, reason="the delivery has ended before: nothing is sent again")
 
 
 async def _enter_suspects(notifier: Notifier, work: Work, configured: Configured) -> Result | None:

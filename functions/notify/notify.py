@@ -4,24 +4,35 @@
     find its target            a configured destination (registry.py), or a subscriber's endpoint (subscribers/)
     wait for its other copy    where another message has it under way
     let it wait for others     where the destination gathers deliveries (digests/)
-    give it a place            in this process, or put it back on the bus (waiting/places.py)
-    claim it                   in the ledger (claim.py)
-    attempt it once            unless something makes it wait (attempt.py, which asks waiting/ and recipients/)
+    give it a place            in this process, or put it back on the bus
+    claim and attempt it once  unless something makes it wait (attempt.py, which asks waiting/ and recipients/)
     record what follows        delivered, a later attempt, held or a dead letter (settle.py)
 
 What waits in the ledger comes back through the sweep (waiting/sweep.py).
+
+The bus gives a process a limited number of messages at once, and shared/outgoing/gate.py lets no destination and no
+sender take all of these places. On AWS, an instance also needs a lease to try a destination that may hang
+(shared/outgoing/instance_leases.py). A delivery without a place is put back on the bus, up to MAX_PUT_BACKS times.
+After that, or if its destination is in trouble, it waits in the ledger, where an operator sees it.
 """
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
-from functions.notify import attempt, claim, dead_letters, registry, settle
+from functions.notify import attempt, dead_letters, registry, settle
 from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
-from functions.notify.waiting import due, places, schedule
+from functions.notify.waiting import due, schedule
+from functions.notify.waiting.caps import bucket_name
 from shared import errors, jsontext, ledger_rules, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
 from shared.journal import DeadLetter
+from shared.outgoing.gate import ProcessGate, Turn
 from shared.push import Push, parse_push
+from shared.subscribers.names import SEPARATOR
+
+if TYPE_CHECKING:
+    from functions.notify.subscribers.fan_out import FanOut
+    from shared.outgoing.instance_leases import InstanceLeases
 
 BUSY: Final[outcomes.DeliveryOutcome] = "busy"
 BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
@@ -30,6 +41,9 @@ LAST_LOOK_SECONDS: Final = 18.0
 """The time after which a message is not looked at again: each look may have to wait for a place in this process. With
 an attempt of its own after the last look, the message ends before its call does: see `attempt_margin` in
 deploy/topology/functions.py."""
+PUT_BACK: Final = "put-back"
+"""The attribute that counts how often a message was put back."""
+MAX_PUT_BACKS: Final = 3
 
 
 async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
@@ -47,7 +61,7 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
         push, delivery = message
         if notifier.spans is not None:
             notifier.spans.begin(push, delivery)
-        was_delayed = due.DUE in push.attributes or places.PUT_BACK in push.attributes
+        was_delayed = due.DUE in push.attributes or PUT_BACK in push.attributes
         if delivery.id not in notifier.under_way and not was_delayed:
             notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
         last_look_at = asyncio.get_running_loop().time() + LAST_LOOK_SECONDS
@@ -107,7 +121,7 @@ async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, fir
     if not ledger_rules.is_conflict(delivery.event.claimed_hash, first.claimed_hash):
         # The bus has the first message until its work ends.
         return Acknowledged("duplicate", delivery, reason="this worker has another message of the same delivery")
-    work = await claim.claim_delivery(notifier, push, delivery)
+    work = await attempt.claim_delivery(notifier, push, delivery)
     if isinstance(work, Result):  # most often a dead letter, because another event has this delivery's id
         return work
     await settle.give_back(notifier, work.claim)
@@ -123,14 +137,14 @@ async def _deliver_first(notifier: Notifier, push: Push, delivery: Delivery) -> 
         return await take_waiting_route(notifier, push, delivery)
     target = notifier.destinations.target_of(delivery) or await _find_endpoint(notifier, push, delivery)
     if isinstance(target, registry.Rejection):
-        work = await claim.claim_delivery(notifier, push, delivery)
+        work = await attempt.claim_delivery(notifier, push, delivery)
         return work if isinstance(work, Result) else await settle.give_up(notifier, work, target.code, target.reason)
     if target.configured.gather is not None:
         # Imported here, because few destinations gather.
         from functions.notify.digests.arrival import gather
 
         if gathered := await gather(notifier, push, delivery, target.configured):
-            return await claim.unclaimed_result(notifier, push, delivery, gathered)
+            return await attempt.unclaimed_result(notifier, push, delivery, gathered)
     return await _attempt_in_place(notifier, push, delivery, target)
 
 
@@ -181,16 +195,14 @@ async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> 
 async def _attempt_in_place(notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target) -> Result:
     """Attempt the delivery in one of the places of this process. Without a place, it waits on the bus or in the
     ledger."""
-    put_backs = claim.number_in(push.attributes, places.PUT_BACK) or 0
-    lane, group = places.lane_and_group(target, delivery)
+    put_backs = push.number(PUT_BACK) or 0
+    lane, group = _lane_and_group(target, delivery)
     turn = await notifier.gate.enter(delivery.id, lane, group, put_backs)
     if turn is None:
         result: Result | None = None
         try:
             if notifier.instances is not None:
-                turn = await places.lease_instance(
-                    notifier, notifier.instances, target.configured, lane, group, put_backs
-                )
+                turn = await _lease_instance(notifier, notifier.instances, target.configured, lane, group, put_backs)
             if turn is None:
                 result = await attempt.claim_and_attempt(notifier, push, delivery, target)
                 return result
@@ -198,8 +210,73 @@ async def _attempt_in_place(notifier: Notifier, push: Push, delivery: Delivery, 
             notifier.gate.leave(delivery.id, has_failed=result.has_failed if result else None)
             if notifier.instances is not None:
                 await notifier.instances.leave(lane)
-    reason = places.no_place_reason(notifier.gate, target.configured, lane, turn)
-    if turn.health != "troubled" and put_backs < places.MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
-        return await places.put_back(notifier, push, delivery, turn, put_backs, reason)
+    reason = _no_place_reason(notifier.gate, target.configured, lane, turn)
+    if turn.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
+        return await _put_back(notifier, push, delivery, turn, put_backs, reason)
     wait = schedule.Wait(notifier.clock.now() + turn.seconds, reason)
     return await attempt.claim_and_attempt(notifier, push, delivery, target, wait)
+
+
+def _lane_and_group(target: registry.Target, delivery: Delivery) -> tuple[str, str]:
+    """Return whom an attempt calls, and for whom it is: a tenant, a key of `per`, or a source, each at one destination.
+
+    The lane of a fan-out is its tenant's, so that a large tenant's fan-out slows down no other's.
+    """
+    configured, destination = target
+    if configured.health is not None:  # an endpoint, whose name is destination:tenant:endpoint
+        return configured.name, configured.name.rpartition(SEPARATOR)[0]
+    if configured.endpoints is not None:
+        group = f"{configured.name}{SEPARATOR}{cast('FanOut', destination).tenant_of(delivery)}"
+        return group, group
+    if configured.per is not None:
+        return configured.name, bucket_name(configured, delivery)
+    return configured.name, f"{configured.name} {delivery.event.source}"
+
+
+async def _lease_instance(
+    notifier: Notifier,
+    instances: "InstanceLeases",
+    configured: registry.Configured,
+    lane: str,
+    group: str,
+    put_backs: int,
+) -> Turn | None:
+    """Return None if this instance may try the destination, or when the delivery comes back. Raises Temporary.
+
+    A fan-out calls nobody, and a paused destination is not tried. An endpoint needs a lease only where it is known to
+    fail: an event for thousands of new endpoints would write as many leases.
+    """
+    if configured.endpoints is not None:
+        return None
+    health = configured.health
+    if health is not None and not health.is_failing and notifier.gate.health(lane) == "new":
+        return None
+    state = await notifier.states.state(configured.name)
+    if state.disabled_reason is not None or (state.paused_until or 0.0) > notifier.clock.now():
+        return None
+    if turn := await instances.enter_flood(lane, group, configured.timeout_seconds, put_backs):
+        return turn
+    is_troubled = state.paused_until is not None  # the pause is over, and one delivery is tried first
+    return await instances.enter(lane, configured.timeout_seconds, put_backs, is_troubled=is_troubled)
+
+
+def _no_place_reason(gate: ProcessGate, configured: registry.Configured, lane: str, turn: Turn) -> str:
+    """Return why the delivery has no place, for people. A tenant can read the reason of an endpoint."""
+    receiver = "destination" if configured.health is None else "endpoint"
+    if turn.health == "healthy":
+        return f"earlier deliveries to this {receiver} use its whole share of the capacity"
+    if turn.health == "troubled" and gate.is_answering(lane):  # it answers, with failures
+        return f"attempts at this {receiver} are failing, so only a few run at a time"
+    return f"attempts at this {receiver} are still running without an answer"
+
+
+async def _put_back(
+    notifier: Notifier, push: Push, delivery: Delivery, turn: Turn, put_backs: int, reason: str
+) -> Result:
+    """Publish the message again, to come at its turn, and acknowledge this one: the ledger has no row of it yet.
+
+    It is no nack, because a nack slows down the whole subscription and counts towards the bus's tries.
+    """
+    attributes = {**push.attributes, PUT_BACK: str(put_backs + 1)}
+    await notifier.bus.publish(ports.DELIVERIES, [ports.BusMessage(push.data, attributes, turn.seconds)])
+    return Acknowledged("deferred", delivery, reason=reason)

@@ -2,7 +2,6 @@
 
     schedule.py   the time of the next attempt
     due.py        the message that starts a retry when it is due
-    places.py     a place in this process: no destination and no sender takes all of them
     pauses.py     a destination's circuit breaker, and an operator's pause
     caps.py       `rate` and `in_flight` of a destination, over all instances; rate.py has the times of a rate
     routes.py     a route whose step asked a system that did not respond

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from functions.notify.claim import number_in, unclaimed_result
+from functions.notify.attempt import unclaimed_result
 from functions.notify.dead_letters import delivery_letter, publish_dead_letter, unreadable_letter
 from functions.notify.notifier import Acknowledged, Notifier, Result, Work
 from functions.notify.settle import give_back, record
@@ -45,7 +45,7 @@ NOT_ATTEMPTED: Final = 0
 
 async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
     """Let the route wait, or run it if it is due. Raises Temporary: the claim is given back."""
-    replay, due_fence = push.attributes.get("replay"), number_in(push.attributes, DUE)
+    replay, due_fence = push.attributes.get("replay"), push.number(DUE)
     now = notifier.clock.now()
     try:
         waiting = waiting_from(push.document())

@@ -77,10 +77,11 @@ class Breakers:
         circuit = self._circuits.get(name, circuit)
         if circuit.open_until > now:
             return Wait(now + spread(PROBE_WAIT_SECONDS, delivery.id, 0), pause_text(configured, _HANGS.reason))
-        if circuit.is_half_open(now) and not self._begin_probe(name, delivery):
-            wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
-            return Wait(now + wait, "the pause is over, and another delivery is tried first")
-        return None
+        is_closed = circuit.pause_seconds == 0.0
+        if is_closed or self._begin_probe(name, delivery):
+            return None
+        wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
+        return Wait(now + wait, "the pause is over, and another delivery is tried first")
 
     async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
         """Note the outcome of an attempt; None if none was made. Raises Temporary where it opens the breaker."""

@@ -6,8 +6,8 @@ from typing import cast
 
 from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_headers
 from deploy.explain.offline import case_services
+from functions.notify.destinations.email.email import MailSettings, MailWriter
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.receive.receive import Accepted, Receiver
 from functions.receive.source import Source, read_sources
 from functions.transform.program import read_program

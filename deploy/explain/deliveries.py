@@ -17,8 +17,8 @@ from deploy.explain import report
 from deploy.terminal.output import count_of
 from functions.notify import http_kind, registry
 from functions.notify.destination import Attempt, read_settings
+from functions.notify.destinations.email.email import MailSettings, MailWriter
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.destinations.email.render import MailSettings, MailWriter
 from functions.notify.digests import arrival
 from functions.notify.digests import settings as gathering
 from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours

@@ -1,6 +1,6 @@
 from typing import cast
 
-from functions.notify.destinations.email.render import MailSettings
+from functions.notify.destinations.email.email import MailSettings
 from functions.notify.destinations.email.settings import Settings
 from shared.jsontext import Json
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from functions.notify.destinations.email.email import MailWriter
 from functions.notify.destinations.email.mail import parse_address
-from functions.notify.destinations.email.render import MailWriter
 from functions.notify.digests.digest import read_digest
 from functions.notify.digests.settings import Digest, GatherSettings
 from shared.delivery import Delivery

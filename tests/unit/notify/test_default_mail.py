@@ -25,8 +25,8 @@ from functions.notify.destinations.email.default_mail import (
     received_body,
     rows_of,
 )
+from functions.notify.destinations.email.email import MailWriter
 from functions.notify.destinations.email.mail import Attachment, parse_address
-from functions.notify.destinations.email.render import MailWriter
 from functions.notify.digests.digest import DigestData, Kind, Listed, digest_json, read_digest
 from functions.notify.message_text import visible
 from functions.notify.recipients.people import Person

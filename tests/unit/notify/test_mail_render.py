@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from functions.notify.destinations.email.email import sender_of
+from functions.notify.destinations.email.email import (
+    AttachmentEntry,
+    MailSettings,
+    MailWriter,
+    sender_of,
+    text_of,
+    without_unsafe_links,
+)
 from functions.notify.destinations.email.letters import message_bytes
 from functions.notify.destinations.email.mail import (
     Address,
@@ -22,13 +29,6 @@ from functions.notify.destinations.email.mail import (
     is_allowed,
     parse_address,
     without_duplicates,
-)
-from functions.notify.destinations.email.render import (
-    AttachmentEntry,
-    MailSettings,
-    MailWriter,
-    text_of,
-    without_unsafe_links,
 )
 from functions.notify.destinations.email.settings import AttachmentSettings, Settings
 from shared.delivery import Delivery, Disabled

@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destination import Attempt, CloudApi, Context
-from functions.notify.destinations.email.email import MailTransports, Via, connect
+from functions.notify.destinations.email.email import MailSettings, MailTransports, Via, connect
 from functions.notify.destinations.email.mail import SendLimit
-from functions.notify.destinations.email.render import MailSettings
 from functions.notify.destinations.email.sendgrid import SendGridTransport
 from functions.notify.destinations.email.ses import SesTransport
 from functions.notify.destinations.email.smtp import SmtpTransport

@@ -8,8 +8,8 @@ import pytest
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from functions.notify.destinations import discord, google_chat, ntfy, pagerduty, push, slack, sms, teams, telegram
+from functions.notify.destinations.email.email import MailWriter
 from functions.notify.destinations.email.mail import Address
-from functions.notify.destinations.email.render import MailWriter
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.recipients.people import Person
 from shared.errors import Permanent, Temporary

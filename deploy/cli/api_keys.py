@@ -16,10 +16,6 @@ COLUMNS: Final = (
     output.Column("STATE"),
     output.Column("DESCRIPTION", 12, is_whole_in_pipe=True),
 )
-DETAILS: Final = """\
-The key is printed once, because only its hash is stored. Scopes: `read` allows all lists; `write` allows changes of
-tenants, endpoints and event types, and resending; `portal` allows portal links; `admin` allows all of these, and access
-to secrets and API keys."""
 
 
 def main(arguments: list[str]) -> int:
@@ -104,21 +100,8 @@ def _delete(call: subscribers.Call) -> int:
 
 
 ACTIONS: Final = {
-    "create": subscribers.Action(
-        "Create an API key and print it",
-        "hookchain api-keys create --scope write --scope portal --description 'the shop'",
-        _add_create,
-        _create,
-        DETAILS,
-    ),
-    "list": subscribers.Action("List the API keys", "hookchain api-keys list", _no_arguments, _list),
-    "rotate": subscribers.Action(
-        "Replace an API key; the previous one stays valid for 24 hours",
-        "hookchain api-keys rotate 0k3j9x2m4n7q",
-        _add_id,
-        _rotate,
-    ),
-    "delete": subscribers.Action(
-        "Delete an API key", "hookchain api-keys delete 0k3j9x2m4n7q --yes", _add_delete, _delete
-    ),
+    "create": subscribers.Action(_add_create, _create),
+    "list": subscribers.Action(_no_arguments, _list),
+    "rotate": subscribers.Action(_add_id, _rotate),
+    "delete": subscribers.Action(_add_delete, _delete),
 }

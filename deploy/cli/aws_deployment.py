@@ -31,15 +31,10 @@ from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.topology.functions import MAIL_VARIABLES
 
 ANY_REGION: Final = "us-east-1"
-PLAN_DETAILS: Final = """\
-The command writes the bundles and template.yaml, which `sam build` and `sam deploy` read. If the folder has a template
-already, only the changes are printed; `--all` prints the whole template. Only `--live` connects to AWS: it prints what
-a deployment would change in the stack, and the manual changes that CloudFormation can detect."""
 
 
 def plan_aws(arguments: list[str]) -> int:
-    codes = "0 done, 1 failed, or faults in the configuration, 2 usage error"
-    command = parser("plan-aws", "hookchain plan-aws --all", details=PLAN_DETAILS, exit_codes=codes)
+    command = parser("plan-aws")
     configured.add_configuration(command)
     add_target_options(command)
     command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
@@ -113,17 +108,8 @@ def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
     return DONE
 
 
-DEPLOY_DETAILS: Final = """\
-The command asks for missing values: the mail address, the value of a secret. If you run it again, it continues where it
-stopped, and changes only what differs. The SAM CLI in .venv/aws builds and deploys; its output is shown. --parameter
-sets a parameter of the template that the configuration does not set: LogDays, Alarms, EmailAddress (for the alarms),
-Reserve or Architecture. Later deployments keep its value."""
-
-
 def deploy_aws(arguments: list[str]) -> int:
-    codes = "0 deployed, 1 failed: the same command continues, 2 usage error"
-    example = "hookchain deploy-aws --region eu-central-1 --config deploy/hookchain.yaml"
-    command = parser("deploy-aws", example, details=DEPLOY_DETAILS, exit_codes=codes)
+    command = parser("deploy-aws")
     add_target_options(command)
     configured.add_configuration(command, creates_env_file=True)
     command.add_argument(
@@ -257,17 +243,8 @@ def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
     print("Run the same `make deploy-aws` again to continue from here.", file=sys.stderr)
 
 
-ROLLBACK_DETAILS: Final = """\
-Without --function, it rolls back the functions whose code the last deployment changed. Routes, destinations and sources
-are part of the code. Secrets, queues, stored events, memory and permissions are not changed. The SAM CLI and
-CloudFormation make the change. `make deploy-aws` then deploys the newest code again."""
-
-
 def rollback_aws(arguments: list[str]) -> int:
-    codes = "0 done, 1 no earlier code or failed, 2 usage error"
-    command = parser(
-        "rollback-aws", "hookchain rollback-aws --region eu-central-1", details=ROLLBACK_DETAILS, exit_codes=codes
-    )
+    command = parser("rollback-aws")
     choices = (*compiler.FUNCTIONS, *compiler.OPTIONAL)
     command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
     command.add_argument("--dry-run", action="store_true", help="print what would be rolled back, and change nothing")
@@ -311,18 +288,8 @@ def _run_rollback(options: argparse.Namespace) -> int:
     return NOT_DONE if missing else DONE
 
 
-DESTROY_DETAILS: Final = """\
-Waiting messages are removed with their queues. The bucket aws-sam-cli-managed-default-…, which has the code of all SAM
-stacks in the region, is kept."""
-
-
 def destroy_aws(arguments: list[str]) -> int:
-    command = deployment_command.removal_parser(
-        "destroy-aws",
-        "hookchain destroy-aws --region eu-central-1",
-        DESTROY_DETAILS,
-        "secrets, dead letters, the ledger, bodies",
-    )
+    command = deployment_command.removal_parser("destroy-aws", "secrets, dead letters, the ledger, bodies")
     add_target_options(command)
     options = command.parse_args(arguments)
     return run_command("destroy-aws", lambda: _run_destroy(options))

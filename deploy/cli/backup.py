@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.records import ids_note
@@ -25,17 +24,9 @@ from shared.cloud.local.ledger import FILE_NAME as LEDGER
 from shared.jsontext import JsonObject, list_at
 from shared.times import rfc3339
 
-BACKUP_DETAILS: Final = """\
-It may run while `hookchain serve` runs. The file has the bodies of events, and no secret. Keep the secrets that it
-names, and the configuration, elsewhere. It needs the same room again beside the file while it is written."""
-RESTORE_DETAILS: Final = """\
-Stop `hookchain serve` first. An old state is kept beside the new one, and what `hookchain forget` erased in it since
-the backup is erased again. Start `hookchain serve`: it receives, and delivers nothing until `hookchain resume --all`.
-What was delivered after the backup may go out again; what the backup knows as delivered does not."""
-
 
 def backup(arguments: list[str]) -> int:
-    command = parser("backup", "hookchain backup /backups/monday.backup", details=BACKUP_DETAILS)
+    command = parser("backup")
     command.add_argument("file", metavar="FILE", type=Path, help="write the backup to this file, or replace it")
     add_state(command)
     options = command.parse_args(arguments)
@@ -62,7 +53,7 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 def restore(arguments: list[str]) -> int:
-    command = parser("restore", "hookchain restore /backups/monday.backup", details=RESTORE_DETAILS)
+    command = parser("restore")
     command.add_argument("file", metavar="FILE", type=Path, help="read the backup from this file")
     add_state(command)
     options = command.parse_args(arguments)

@@ -10,8 +10,7 @@ from deploy.config import checkout, compiler, configured
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 done, 1 the configuration has faults, 2 usage error"
-    command = parser("bundle", "hookchain bundle --config deploy/hookchain.yaml", exit_codes=codes)
+    command = parser("bundle")
     configured.add_configuration(command)
     deployment_command.add_out(command, "build", "write to FOLDER")
     command.add_argument(

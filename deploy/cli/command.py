@@ -6,8 +6,13 @@ import re
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from textwrap import indent
 from typing import Final
+
+import yaml
 
 from deploy.cli.main import COMMANDS
 from deploy.config.config_file import ConfigFaults
@@ -18,27 +23,32 @@ from shared.config.rules import duration_seconds
 from shared.errors import HookchainError
 from shared.times import unix_seconds
 
+_HELP: Final = Path(__file__).with_name("help.yaml")
 DONE: Final = 0
 NOT_DONE: Final = 1
 USAGE: Final = 2
 EXPECTED: Final = (CommandError, ConfigFaults, HookchainError, OSError)
 """The errors that a command reports in one line."""
-EXIT_CODES: Final = "0 done, 1 failed, 2 usage error"
 _AGO: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def parser(
-    name: str, example: str, *, details: str = "", exit_codes: str = EXIT_CODES, summary: str = ""
-) -> CommandParser:
-    """Return the parser of a command, whose help begins with the summary and ends with the example.
+@cache
+def help_texts() -> Mapping[str, Mapping[str, str]]:
+    """Return the texts of help.yaml, by command or by command and action."""
+    text = _HELP.read_text(encoding="utf-8")
+    texts: Mapping[str, Mapping[str, str]] = yaml.load(text, Loader=yaml.CSafeLoader)
+    return texts
 
-    `example` is one line, or several that are indented by two spaces. Without `summary` it is the command list's.
-    """
-    summary = summary or COMMANDS[name].summary
-    lines = example if example.startswith("  ") else f"  {example}"
-    title = "examples" if lines.count("\n  hookchain") else "example"
-    epilog = "\n\n".join(filter(None, (details, f"exit codes: {exit_codes}", f"{title}:\n{lines}")))
+
+def parser(name: str, details: str = "") -> CommandParser:
+    """Return the parser of a command or of an action of one, with its help. `details` replace those of help.yaml."""
+    text = help_texts()[name]
+    summary = text.get("summary") or COMMANDS[name].summary
+    details = details or text.get("details", "").rstrip()
+    example = indent(text["example"].rstrip(), "  ")
+    title = "examples" if example.count("\n  hookchain") else "example"
+    epilog = "\n\n".join(filter(None, (details, f"exit codes: {text['exit_codes']}", f"{title}:\n{example}")))
     return CommandParser(prog=f"hookchain {name}", description=f"{summary}.", epilog=epilog, formatter_class=HelpText)
 
 

@@ -23,16 +23,10 @@ from deploy.topology.estimate import CostModel, PriceList, Row, Traffic
 from shared.jsontext import Json, JsonObject, mapping_at
 
 PLATFORMS_WITH_COSTS: Final = ("gcp", "aws")
-DETAILS: Final = """\
-The amounts follow from the plan of your configuration: sizes, schedule, retention. They assume one route and one mail
-for each event, distributed evenly over the month and over the sources, and, with subscribers, one tenant for each
-event. deploy/gcp/README.md lists what is measured and what is assumed. The prices are list prices of one region,
-without the free tier. To use your own, edit deploy/gcp/prices.yaml or deploy/aws/prices.yaml, or a copy of it. The
-prices of your region belong under `regions`."""
 
 
 def main(arguments: list[str]) -> int:
-    command = parser("costs", "hookchain costs --platform aws --events 250000 --answer-seconds 2", details=DETAILS)
+    command = parser("costs")
     add_configuration(command)
     titles = " or ".join(PLATFORMS[name].title for name in PLATFORMS_WITH_COSTS)
     default_platform = PLATFORMS_WITH_COSTS[0]

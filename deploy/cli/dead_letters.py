@@ -252,30 +252,8 @@ def _add_choice(command: argparse.ArgumentParser, *, has_rate: bool) -> None:
 
 
 ACTIONS: Final = {
-    "list": records.Action(
-        "List dead letters, newest first",
-        "hookchain dead-letters list --destination crm",
-        lambda command: _add_filters(command, records.LISTED, journal.KEPT),
-        list_letters,
-    ),
-    "show": records.Action(
-        "Show one dead letter: its reason and its event",
-        "hookchain dead-letters show 7c1b0e",
-        records.add_id,
-        show_letter,
-    ),
-    "replay": records.Action(
-        "Publish dead letters again",
-        "hookchain dead-letters replay --destination crm --since 2d",
-        lambda command: _add_choice(command, has_rate=True),
-        replay_letters,
-        "Attempts count from 1 again. Fix the cause first: `dead-letters show` prints it.",
-    ),
-    "drop": records.Action(
-        "Mark dead letters as done",
-        "hookchain dead-letters drop --code retries_exhausted --until 2d",
-        lambda command: _add_choice(command, has_rate=False),
-        drop_letters,
-        "Dropped letters are listed with `--status dropped` until their retention ends, and can still be replayed.",
-    ),
+    "list": records.Action(lambda command: _add_filters(command, records.LISTED, journal.KEPT), list_letters),
+    "show": records.Action(records.add_id, show_letter),
+    "replay": records.Action(lambda command: _add_choice(command, has_rate=True), replay_letters),
+    "drop": records.Action(lambda command: _add_choice(command, has_rate=False), drop_letters),
 }

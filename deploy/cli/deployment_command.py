@@ -102,10 +102,9 @@ def _warn_unknown(error: Exception) -> None:
     print(f"warning: it is not known which hooks are registered: {error_text(error)}", file=sys.stderr)
 
 
-def removal_parser(name: str, example: str, details: str, kept: str) -> argparse.ArgumentParser:
+def removal_parser(name: str, kept: str) -> argparse.ArgumentParser:
     """Return the parser of a command that removes a deployment. `kept` names what only `--all` removes."""
-    codes = "0 removed, 1 rejected or failed, 2 usage error"
-    command = parser(name, example, details=details, exit_codes=codes)
+    command = parser(name)
     configured.add_configuration(command)
     command.add_argument("--all", action="store_true", help=f"also remove {kept}")
     command.add_argument("--confirm", metavar="PREFIX", help="confirm with the prefix, instead of being asked")

@@ -17,19 +17,13 @@ from deploy.terminal.finding import Finding
 from deploy.terminal.progress import PassingLine
 from shared.jsontext import Json
 
-DETAILS: Final = "The command changes nothing and takes at most 45 seconds. `?` marks what could not be checked."
 ACCESS: Final = frozenset({"credentials", "project", "signed in"})
 """The checks that ask whether a cloud answers. Where one has no result, nothing in the cloud could be checked."""
 _MARKS: Final = {"ok": ("✓", output.GREEN), "problem": ("✗", output.RED), "unknown": ("?", output.YELLOW)}
 
 
 def main(arguments: list[str]) -> int:
-    command = parser(
-        "doctor",
-        "hookchain doctor --platform gcp --project my-project",
-        details=DETAILS,
-        exit_codes="0 no problem, 1 a problem, or the cloud could not be asked, 2 usage error",
-    )
+    command = parser("doctor")
     configured.add_configuration(command)
     add_platform(command)
     add_state(command)

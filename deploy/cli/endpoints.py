@@ -21,12 +21,6 @@ COLUMNS: Final = (
     Column("URL", 20, is_whole_in_pipe=True),
     Column("TYPES", 8),
 )
-IMPORT_DETAILS: Final = """\
-The file's first line names its columns: tenant and url, and optionally description, types (separated by
-spaces), filter, rate, enabled, secret, header.NAME, field.NAME and auth.kind, auth.username, auth.header, auth.prefix,
-auth.encoding. A row changes the tenant's endpoint with that URL, or creates it; the tenant must exist. An empty cell
-changes nothing. If the file has a fault, nothing is imported. `-` reads standard input. Without `secret`, one is
-generated and not printed. A portal link with the capability `reveal_secret` shows it."""
 ENDPOINT_HELP: Final = "name the endpoint as TENANT:ID, or as logs name it, such as customers:acme:ep_…"
 
 
@@ -150,27 +144,9 @@ def _import(call: subscribers.Call) -> int:
 
 
 ACTIONS: Final = {
-    "list": subscribers.Action(
-        "List endpoints, and whether each gets events", "hookchain endpoints list acme --failing", _add_list, _list
-    ),
-    "show": subscribers.Action("Show an endpoint", "hookchain endpoints show acme:ep_…", _add_endpoint, _show),
-    "disable": subscribers.Action(
-        "Disable an endpoint: it gets nothing until it is enabled",
-        "hookchain endpoints disable acme:ep_…",
-        _add_endpoint,
-        _change(lambda hooks: hooks.disable_endpoint, "disabled"),
-    ),
-    "enable": subscribers.Action(
-        "Enable a disabled endpoint",
-        "hookchain endpoints enable acme:ep_…",
-        _add_endpoint,
-        _change(lambda hooks: hooks.enable_endpoint, "enabled"),
-    ),
-    "import": subscribers.Action(
-        "Import endpoints from a CSV file",
-        "hookchain endpoints import endpoints.csv --yes",
-        subscribers.add_csv_file,
-        _import,
-        IMPORT_DETAILS,
-    ),
+    "list": subscribers.Action(_add_list, _list),
+    "show": subscribers.Action(_add_endpoint, _show),
+    "disable": subscribers.Action(_add_endpoint, _change(lambda hooks: hooks.disable_endpoint, "disabled")),
+    "enable": subscribers.Action(_add_endpoint, _change(lambda hooks: hooks.enable_endpoint, "enabled")),
+    "import": subscribers.Action(subscribers.add_csv_file, _import),
 }

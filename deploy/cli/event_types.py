@@ -31,10 +31,6 @@ COLUMNS: Final = (
     Column("DESCRIPTION", 20, most=80, is_whole_in_pipe=True),
 )
 FORMATS: Final = ("openapi", "json-schema", "configuration")
-IMPORT_DETAILS: Final = """\
-FILE is JSON or YAML: an OpenAPI 3 document with `webhooks`, a JSON Schema (of one event type, named after the file, or
-of several under `$defs`), or event types by name as in the configuration. Event types that are not in the file are not
-changed. Event types of the configuration can be changed only there. `-` reads standard input."""
 PAGE: Final = "index.html"
 AT_ONCE: Final = 100
 """The most event types in one request of an import, which the API limits by its size."""
@@ -208,22 +204,9 @@ def _write(path: Path, text: str) -> None:
 
 
 ACTIONS: Final = {
-    "list": subscribers.Action("List the event types", "hookchain event-types list --group orders", _add_list, _list),
-    "show": subscribers.Action("Show an event type", "hookchain event-types show order.paid", _add_name, _show),
-    "import": subscribers.Action(
-        "Import event types from a file",
-        "hookchain event-types import openapi.yaml --yes",
-        _add_import,
-        _import,
-        IMPORT_DETAILS,
-    ),
-    "export": subscribers.Action(
-        "Export the event types",
-        "hookchain event-types export --format json-schema --out types.json",
-        _add_export,
-        _export,
-    ),
-    "docs": subscribers.Action(
-        "Write a page that documents the event types", "hookchain event-types docs --out build/docs", _add_docs, _docs
-    ),
+    "list": subscribers.Action(_add_list, _list),
+    "show": subscribers.Action(_add_name, _show),
+    "import": subscribers.Action(_add_import, _import),
+    "export": subscribers.Action(_add_export, _export),
+    "docs": subscribers.Action(_add_docs, _docs),
 }

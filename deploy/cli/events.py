@@ -92,10 +92,6 @@ COLUMNS: Final = (
     Column("SUBJECT", 8, most=MAX_CELL),
     Column("STATUS", colour=colour_of),
 )
-LIST_DETAILS: Final = "A rejected request is not an event: `hookchain logs --severity WARNING` prints the reason."
-REPLAY_DETAILS: Final = """\
-Replay events after you add a route or a destination, or fix a step. Deliveries that are delivered or dead-lettered are
-not repeated without --force."""
 
 
 def main(arguments: list[str]) -> int:
@@ -540,24 +536,7 @@ def _document(event: EventSummary, document: JsonObject | None) -> list[str]:
 
 
 ACTIONS: Final = {
-    "list": records.Action(
-        "List events, newest first",
-        "hookchain events list --source shop --since 1h",
-        lambda command: _add_filters(command, records.LISTED),
-        list_events,
-        LIST_DETAILS,
-    ),
-    "show": records.Action(
-        "Show one event: its request, routes, deliveries and attempts",
-        "hookchain events show 4f2a9c",
-        _add_show_arguments,
-        show_event,
-    ),
-    "replay": records.Action(
-        "Send stored events through the routes again",
-        "hookchain events replay --source shop --since 2h --only crm",
-        _add_replay_arguments,
-        replay_events,
-        REPLAY_DETAILS,
-    ),
+    "list": records.Action(lambda command: _add_filters(command, records.LISTED), list_events),
+    "show": records.Action(_add_show_arguments, show_event),
+    "replay": records.Action(_add_replay_arguments, replay_events),
 }

@@ -46,21 +46,10 @@ _SKIPPED: Final = {
     "time": "not checked (--unsigned)",
 }
 _ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide which requests are one event"}
-DETAILS: Final = """\
-Nothing is sent: receive's own code runs, with the configuration and the secrets of this machine (/secrets/<name>, the
-environment, .env). Pass the body byte for byte as it arrived. For a signature with a timestamp, set --now to the time
-of arrival. Set it to another time to see the effect of quiet hours. A request that needs a key from elsewhere (Amazon
-SNS, PayPal, keys_url) is reported as not confirmed."""
-EXAMPLES: Final = """\
-  hookchain explain --source github --file push.json -H 'X-GitHub-Event: push' --unsigned
-  hookchain explain --source github --file push.json \\
-      -H 'X-GitHub-Event: push' -H 'X-Hub-Signature-256: sha256=0d1a…'
-  hookchain explain --curl "curl -u web:… -d event=signup http://localhost:8080/signup-form\""""
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 accepted, 3 rejected, 4 accepted, but nothing would be delivered; 2 usage error"
-    command = parser("explain", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command = parser("explain")
     add_configuration(command)
     add_request_options(command)
     command.add_argument("--unsigned", action="store_true", help="assume valid authentication and show the rest")

@@ -33,14 +33,6 @@ from shared.event import from_cloudevent, view_of
 from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names
 from shared.jsontext import Json, JsonObject, from_json
 
-EXAMPLE: Final = "hookchain forget --where \"data.customer.email == 'ada@example.com'\" --dry-run"
-EXIT_CODES: Final = "0 erased and gone, 1 something remains, nothing matches or failed, 2 usage error"
-DETAILS: Final = """\
-EXPR is an expression as in a route's `where`. The command searches events, dead letters and pending deliveries. It
-erases bodies, subjects, actors, messages of dead letters and responses of destinations. Pending and held deliveries
-are not sent: they are dead-lettered with the code `forgotten`. Ids, times, types, names and outcomes stay. A digest
-that contains a chosen event is erased with it. --tenant erases everything that is stored about one of your own users.
-The command then searches again, and lists what it cannot reach."""
 EVENTS_BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
     "logs: they have ids, types and outcomes, and senders' addresses, but no body",
@@ -86,7 +78,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    command = parser("forget", EXAMPLE, details=DETAILS, exit_codes=EXIT_CODES)
+    command = parser("forget")
     choice = command.add_mutually_exclusive_group(required=True)
     choice.add_argument("--where", metavar="EXPR", help="choose the events for which this JMESPath expression is true")
     event_help = "choose the event whose id begins with these six or more characters; repeatable"

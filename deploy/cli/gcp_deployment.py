@@ -34,8 +34,7 @@ from shared.times import unix_seconds
 
 
 def plan_gcp(arguments: list[str]) -> int:
-    codes = "0 done, 1 failed, or faults in the configuration, 2 usage error"
-    command = parser("plan-gcp", "hookchain plan-gcp --project my-project", exit_codes=codes)
+    command = parser("plan-gcp")
     add_target_options(command)
     add_configuration(command)
     command.add_argument("--live", action="store_true", help="read what is deployed and print the difference only")
@@ -79,15 +78,8 @@ def _write_files(actions: tuple[gcp_plan.Action, ...]) -> None:
         file.path.write_text(file.content, encoding="utf-8")
 
 
-DEPLOY_DETAILS: Final = """\
-The command asks for missing values: the project, the mail address, the value of a secret. If you run it again, it
-continues where it stopped, and changes only what differs."""
-
-
 def deploy_gcp(arguments: list[str]) -> int:
-    codes = "0 deployed, 1 failed: the same command continues, 2 usage error"
-    example = "hookchain deploy-gcp --project my-project --config deploy/hookchain.yaml"
-    command = parser("deploy-gcp", example, details=DEPLOY_DETAILS, exit_codes=codes)
+    command = parser("deploy-gcp")
     add_target_options(command)
     add_configuration(command, creates_env_file=True)
     deployment_command.add_out(command, "build", "write bundles here")
@@ -175,9 +167,6 @@ def _report_failure(failure: apply.Failure) -> None:
 
 ONE_DEPLOYMENT_SECONDS: Final = 1_800.0
 """Revisions that were created within this time of each other belong to one deployment."""
-ROLLBACK_DETAILS: Final = """\
-Without --function, it rolls back the functions that the last deployment changed. Secrets, topics and stored events are
-not changed. `make deploy-gcp` then lets the newest revision serve again."""
 MEETS: Final = """\
 The previous revision reads what the newer one stored. A delivery that it cannot read becomes a dead letter: `hookchain
 dead-letters list --platform gcp` shows it. Replay it after the next deployment. See deploy/CHANGELOG.md."""
@@ -194,10 +183,7 @@ class Rollback:
 
 
 def rollback_gcp(arguments: list[str]) -> int:
-    codes = "0 done, 1 no earlier revision or failed, 2 usage error"
-    command = parser(
-        "rollback-gcp", "hookchain rollback-gcp --project my-project", details=ROLLBACK_DETAILS, exit_codes=codes
-    )
+    command = parser("rollback-gcp")
     choices = (*compiler.FUNCTIONS, *compiler.OPTIONAL)
     command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
     command.add_argument("--dry-run", action="store_true", help="print the commands without running them")
@@ -289,18 +275,8 @@ def _is_ready(revision: JsonObject) -> bool:
     return not any(each.get("type") == "Ready" and each.get("status") == "False" for each in conditions)
 
 
-DESTROY_DETAILS: Final = """\
-Waiting messages are removed with their subscriptions. The images that Cloud Run built are kept in Artifact Registry,
-under cloud-run-source-deploy. Their sources in the bucket run-sources-… expire. APIs stay enabled."""
-
-
 def destroy_gcp(arguments: list[str]) -> int:
-    command = deployment_command.removal_parser(
-        "destroy-gcp",
-        "hookchain destroy-gcp --project my-project",
-        DESTROY_DETAILS,
-        "secrets, dead letters and their store",
-    )
+    command = deployment_command.removal_parser("destroy-gcp", "secrets, dead letters and their store")
     add_target_options(command)
     options = command.parse_args(arguments)
     return run_command("destroy-gcp", lambda: _run_destroy(options))

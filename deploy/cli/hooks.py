@@ -39,16 +39,6 @@ from shared.secrets import CACHE_SECONDS, variable_name
 DIFFERENT: Final = 3
 LOCAL_WAIT_SECONDS: Final = 10.0
 """`hookchain dev` reads a changed .env within a few seconds."""
-DETAILS: Final = """\
-A source needs `hook: {token: NAME, at: PLACE}` in the configuration. The command reads the token from the variable or
-secret NAME; it is not deployed. `plan` changes nothing. `remove` deletes only hooks that `apply` created.
-
-A hook whose URL somebody else set is overwritten only after a question, or with --replace."""
-EXAMPLES: Final = """\
-  hookchain hooks plan --platform gcp
-  hookchain hooks apply github --platform aws
-  hookchain hooks apply github --url https://name.example-tunnel.com
-  hookchain hooks remove github --platform gcp --yes"""
 IGNORED: Final = {
     "plan": ("--replace", "--yes", "--forget"),
     "apply": ("--forget",),
@@ -68,8 +58,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _command() -> CommandParser:
-    codes = "0 done or nothing differs, 1 failed or not done, 2 usage error, 3 plan: something differs"
-    command = parser("hooks", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command = parser("hooks")
     command.usage = "hookchain hooks plan | apply | remove [SOURCE] [options]"
     listed = "; ".join(f"{name}: {summary}" for name, (_, summary) in ACTIONS.items())
     command.add_argument("action", metavar="ACTION", choices=tuple(ACTIONS), help=listed)

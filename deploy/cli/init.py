@@ -20,9 +20,6 @@ from deploy.terminal.command_line import CommandError, UsageError, listed
 from shared.did_you_mean import did_you_mean
 
 RECIPES: Final = ROOT / "deploy" / "recipes"
-DETAILS: Final = """\
-The command asks which recipe to use, which address mail is sent to, and which address it is sent from. Without a
-terminal, set --recipe and --to. A recipe without mail needs no address. An existing file is never overwritten."""
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _RECIPIENTS: Final = re.compile(r"\[[^\]\n]*@example\.com[^\]\n]*\]")
 _PERSON: Final = re.compile(r"\bemail: [^\s,}]+@example\.com\b")
@@ -33,9 +30,7 @@ _EMAIL_BLOCK: Final = re.compile(r"^( +)email:\n", re.MULTILINE)
 
 
 def main(arguments: list[str]) -> int:
-    example = "hookchain init --recipe push-to-one-line --to team@example.com"
-    codes = "0 written, 1 the file exists or an answer is missing, 2 usage error"
-    command = parser("init", example, details=DETAILS, exit_codes=codes)
+    command = parser("init")
     command.add_argument("--recipe", metavar="NAME", help="start from this recipe of deploy/recipes")
     command.add_argument("--to", metavar="ADDRESS", help="send mail to this address")
     command.add_argument("--from", dest="sender", metavar="ADDRESS", help="send mail from this address [--to]")

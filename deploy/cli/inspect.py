@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import errno
-from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command, whole_number_option
 from deploy.config.checkout import environ_with, own_env_file
@@ -12,15 +11,9 @@ from deploy.dev.local_server import stopped_by_signal
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_line import CommandError
 
-DETAILS: Final = """\
-The page is served to this machine only. For a cloud, it reads with your own credentials, and each open view causes
-database reads, which the cloud bills. Rejected requests of a cloud are in the log of receive: hookchain logs --platform
-gcp."""
-
 
 def main(arguments: list[str]) -> int:
-    codes = "0 stopped by Ctrl-C, 1 failed, 2 usage error"
-    command = parser("inspect", "hookchain inspect --platform gcp", details=DETAILS, exit_codes=codes)
+    command = parser("inspect")
     command.add_argument(
         "--port",
         type=whole_number_option(1, 65_535),

@@ -23,19 +23,9 @@ MAX_ONCE_SECONDS: Final = 30 * 86_400
 LONG_URL: Final = 2_000
 _EXPIRES_RULE: Final = "--expires: must be a time such as 90s, 15m, 1h, 7d, or never; got {!r}"
 
-DETAILS: Final = """\
-The source needs `methods: [GET]` and `auth: {scheme: link, secret: NAME}`. Pass the event as fields, or with --data
-as JSON, XML, YAML or text. The link is signed, not encrypted: anyone who sees it can read it, and can open it until
-it expires. With --once, all openings count as the same event, which is delivered once. Each opening gets the same
-reply."""
-EXAMPLES: Final = """\
-  hookchain link enroll serial=C02XL0 event=device.lost
-  hookchain link enroll --data '{"event": "device.lost", "serial": "C02XL0"}' --once --expires 7d
-  hookchain link enroll --data "$(cat event.xml)" --url https://hooks.example.com"""
-
 
 def main(arguments: list[str]) -> int:
-    command = parser("link", EXAMPLES, details=DETAILS, exit_codes="0 done, 2 usage error")
+    command = parser("link")
     _add_arguments(command)
     options = command.parse_intermixed_args(arguments)
     return run_command("link", lambda: _run(options), ValueError, error_code=USAGE)

@@ -165,8 +165,7 @@ def unused_secrets(env_file: str, variables: Collection[str], secrets: Collectio
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    codes = "0 no faults (there may be warnings), 1 faults, or warnings with --strict, 2 usage error"
-    command = parser("lint", "hookchain lint --config deploy/hookchain.yaml --secrets", exit_codes=codes)
+    command = parser("lint")
     configured.add_configuration(command)
     command.add_argument("--secrets", action="store_true", help="also check the secrets: missing, weak or unused")
     command.add_argument("--strict", action="store_true", help="exit with 1 if there are warnings, for example in CI")

@@ -51,18 +51,6 @@ from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.signature_scheme import SignatureScheme
 from shared.times import rfc3339
 
-DETAILS: Final = """\
-The source must be in `develop.sources` of the deployed configuration. A copy has the body and the headers of the
-request, without its credentials. It is signed with the source's secret on this machine, from the environment or .env,
-where a missing secret is generated. So the verification in your application passes if it has the same secret.
-
-While the command runs, it renews a lease, which lasts for --for after the command ends without Ctrl-C, as on a laptop
-that sleeps. What came until the end of the lease is kept for 7 days, and the next `listen` with the same --as gets it.
-Ctrl-C ends the lease."""
-EXAMPLES: Final = """\
-  hookchain listen --platform gcp --source github --forward http://localhost:3000/in
-  hookchain listen --platform aws --source github --to-dev
-  hookchain listen --platform gcp --source github --stop"""
 MAX_LEASES: Final = 1_000
 RENEW_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 2.0
@@ -95,7 +83,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _command() -> CommandParser:
-    command = parser("listen", EXAMPLES, details=DETAILS)
+    command = parser("listen")
     add = command.add_argument
     add("--source", metavar="NAME", required=True, help="copy the requests to this source")
     add("--forward", metavar="URL", help="post the copies to this URL on this machine")

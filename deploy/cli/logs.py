@@ -16,14 +16,10 @@ from shared.logs import SEVERITIES
 
 DEFAULT_LIMIT: Final = 200
 DEFAULT_SINCE: Final = "1h"
-EXAMPLES: Final = """\
-  hookchain logs --follow
-  hookchain logs --severity warning --since 2d
-  hookchain logs --platform gcp --function notify --follow"""
 
 
 def main(arguments: list[str]) -> int:
-    command = parser("logs", EXAMPLES, details="Times are UTC. Press Ctrl-C to stop --follow.")
+    command = parser("logs")
     command.add_argument("--follow", "-f", action="store_true", help="keep printing new records")
     command.add_argument(
         "--function", choices=ALL_FUNCTIONS, action="append", help="print this function only (repeatable)"

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report, run_command
 from deploy.config.config_schema import config_schema
@@ -17,19 +16,9 @@ from functions.transform.program import StepClasses, read_program, step_classes
 from shared.did_you_mean import did_you_mean, nearest
 from shared.own_modules import own_sources
 
-PROVIDERS_DETAILS: Final = """\
-PROVEN shows how the signature check was tested: with published genuine requests (vectors), with requests signed by the
-provider's or an independent library (library), with requests signed by test code written from the documentation
-(restated), or not at all, because there is no signature (nothing)."""
-PROVIDERS_EXAMPLES: Final = """\
-  hookchain providers                 list all of them
-  hookchain providers --find mail     list the providers whose entries contain `mail`
-  hookchain providers github          show how to set GitHub up"""
-
 
 def providers(arguments: list[str]) -> int:
-    codes = "0 done, 1 nothing found, 2 usage error"
-    command = parser("providers", PROVIDERS_EXAMPLES, details=PROVIDERS_DETAILS, exit_codes=codes)
+    command = parser("providers")
     command.add_argument("name", metavar="NAME", nargs="?", help="show this provider, such as github")
     command.add_argument(
         "--find", metavar="TEXT", help="list the providers with this text in their key, name, auth or notes"
@@ -78,13 +67,8 @@ def key_of(name: str) -> str:
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
-STEPS_EXAMPLES: Final = """\
-  hookchain steps            list all of them, by family
-  hookchain steps redact     show the settings of `redact` and what it does"""
-
-
 def steps(arguments: list[str]) -> int:
-    command = parser("steps", STEPS_EXAMPLES, exit_codes="0 done, 1 no such step, 2 usage error")
+    command = parser("steps")
     command.add_argument("name", metavar="NAME", nargs="?", help="show this step")
     command.add_argument("--json", action="store_true", help="print one JSON document")
     add_configuration(command)
@@ -119,13 +103,8 @@ def _print_steps(options: argparse.Namespace, known: StepClasses, own: StepClass
         print("\n".join(reference.step_listing(own, screen)))
 
 
-DESTINATIONS_EXAMPLES: Final = """\
-  hookchain destinations             list all kinds
-  hookchain destinations pagerduty   show the settings of `pagerduty` and the requests that it sends"""
-
-
 def destinations(arguments: list[str]) -> int:
-    command = parser("destinations", DESTINATIONS_EXAMPLES, exit_codes="0 done, 1 no such kind, 2 usage error")
+    command = parser("destinations")
     command.add_argument("name", metavar="NAME", nargs="?", help="show this kind")
     command.add_argument("--json", action="store_true", help="print one JSON document")
     add_configuration(command)
@@ -156,19 +135,8 @@ def _run_destinations(options: argparse.Namespace) -> int:
     return DONE
 
 
-SCHEMA_DETAILS: Final = """\
-As the first line of hookchain.yaml, for editors with yaml-language-server, write:
-  # yaml-language-server: $schema=hookchain.schema.json
-
-The schema includes the configuration's own steps and kinds of destinations. It covers the structure only:
-`hookchain lint` also finds unknown names, and expressions and templates that do not parse."""
-
-
 def schema(arguments: list[str]) -> int:
-    codes = "0 done, 1 the configuration has faults, 2 usage error"
-    command = parser(
-        "schema", "hookchain schema > deploy/hookchain.schema.json", details=SCHEMA_DETAILS, exit_codes=codes
-    )
+    command = parser("schema")
     add_configuration(command)
     options = command.parse_args(arguments)
     return run_command("schema", lambda: _run_schema(options), kinds.KindFault)

@@ -1,24 +1,14 @@
 """`hookchain map`: the sources, routes, steps and destinations of a configuration as one picture."""
 
 import argparse
-from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
 from deploy.config.configured import add_configuration, configured
 from deploy.explain.config_map import arrange, draw, matching, read_routing, rows_of
 
-DETAILS: Final = """\
-The picture is SVG, with the colours of a light or a dark screen: a browser, a README and a review can show it. The tab
-Map of the page shows the same picture with counts and troubles."""
-EXAMPLES: Final = """\
-  hookchain map > map.svg
-  hookchain map --group > map.svg       draw one box for the routes of the same sources
-  hookchain map --find crm > map.svg    draw the routes that lead to `crm`, or contain it"""
-
 
 def main(arguments: list[str]) -> int:
-    codes = "0 done, 1 no such route or the configuration has faults, 2 usage error"
-    command = parser("map", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command = parser("map")
     find_help = "draw only routes with this text in the name of a source, step, destination or the route"
     command.add_argument("--find", metavar="TEXT", help=find_help)
     command.add_argument("--group", action="store_true", help="draw one box for the routes of the same sources")

@@ -70,11 +70,8 @@ Act = Callable[[Subject], Awaitable[Acted]]
 """Acts on the destination. Raises CommandError."""
 
 
-def destination_parser(
-    name: str, example: str, details: str, done: str, *, is_optional: bool = False
-) -> argparse.ArgumentParser:
-    codes = f"0 {done}, 1 no such destination or failed, 2 usage error"
-    command = parser(name, example, details=details, exit_codes=codes)
+def destination_parser(name: str, *, is_optional: bool = False) -> argparse.ArgumentParser:
+    command = parser(name)
     name_help = "name the destination, as in the configuration"
     command.add_argument("destination", metavar="DESTINATION", nargs="?" if is_optional else None, help=name_help)
     add_configuration(command)
@@ -120,13 +117,10 @@ def _require_configured(options: argparse.Namespace, environ: Mapping[str, str])
 
 
 PAUSE_TIME: Final = duration_option("1s", "365d")
-PAUSE_DETAILS: Final = f"""\
-No delivery is lost: deliveries wait until `hookchain resume`, or with --for until the time has passed. Running
-functions can take {CACHE_TIME} to notice."""
 
 
 def pause(arguments: list[str]) -> int:
-    command = destination_parser("pause", "hookchain pause crm --for 2h --platform gcp", PAUSE_DETAILS, "paused")
+    command = destination_parser("pause")
     command.add_argument(
         "--for",
         metavar="TIME",
@@ -152,16 +146,8 @@ async def pause_destination(subject: Subject) -> Acted:
     return Acted(f"paused {subject.noticed}, until {times.rfc3339(now + seconds)}; {resume}")
 
 
-RESUME_DETAILS: Final = f"""\
-An answer such as 410 disables a destination. Fix the cause first: `hookchain status` shows it. Failures in a row pause
-a destination for a time; resume it if the receiver is available sooner. Its waiting deliveries are then attempted
-without the rest of their wait, except those that the receiver may already have accepted. Running functions can take
-{CACHE_TIME} to notice."""
-
-
 def resume(arguments: list[str]) -> int:
-    example = "hookchain resume crm --platform gcp"
-    command = destination_parser("resume", example, RESUME_DETAILS, "resumed", is_optional=True)
+    command = destination_parser("resume", is_optional=True)
     command.add_argument("--all", action="store_true", help="start all deliveries after `hookchain restore`")
     options = command.parse_args(arguments)
     if options.all == (options.destination is not None):
@@ -206,11 +192,7 @@ def _deliveries(resumed: destinations.Resumed, attempt_time: str) -> str:
 
 
 def release(arguments: list[str]) -> int:
-    details = (
-        "With `on_unknown: hold`, a delivery without a response is held until you have checked whether the receiver "
-        "has it."
-    )
-    command = destination_parser("release", "hookchain release crm --platform gcp", details, "released")
+    command = destination_parser("release")
     return run_on_destination("release", command.parse_args(arguments), release_destination)
 
 

@@ -7,12 +7,21 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, get_args
 
-from deploy.cli.command import DONE, add_limit, add_since, number_option, parser, run_command, time_option
+from deploy.cli.command import (
+    DONE,
+    add_limit,
+    add_since,
+    help_texts,
+    number_option,
+    parser,
+    run_command,
+    time_option,
+)
 from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.journal_view import search_words
 from deploy.history.state import State
@@ -30,7 +39,6 @@ SHORT_ID: Final = 12
 DEFAULT_RATE: Final = 20.0
 """Records that are published again a second."""
 BATCH_SECONDS: Final = 0.1
-EXIT_CODES: Final = "0 done, 1 no such record or failed, 2 usage error"
 CODES: Final = frozenset(
     code for kind in (errors.RejectedCode, errors.TemporaryCode, errors.PermanentCode) for code in get_args(kind)
 )
@@ -56,16 +64,13 @@ class Context:
 class Action:
     """`run` returns the exit code. Raises UsageError, StateFault and HookchainError."""
 
-    summary: str
-    example: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Context], int]
-    details: str = ""
 
 
 def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -> int:
     """Run the action that the first argument names; what is left are its own arguments."""
-    action = action_name(name, {each: found.summary for each, found in actions.items()}, arguments[:1])
+    action = action_name(name, actions, arguments[:1])
     command = _action_parser(f"{name} {action}", actions[action])
     options = command.parse_intermixed_args(arguments[1:])
     since, until = getattr(options, "since", None), getattr(options, "until", None)
@@ -80,11 +85,12 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     return run_command(f"{name} {action}", run, sqlite3.Error)
 
 
-def action_name(name: str, actions: dict[str, str], arguments: list[str]) -> str:
-    """Return the action that the first argument names. `actions` are their summaries by name."""
-    lines = ["actions:", *command_line.listed(actions)]
+def action_name(name: str, actions: Collection[str], arguments: list[str]) -> str:
+    """Return the action that the first argument names."""
+    summaries = {action: help_texts()[f"{name} {action}"]["summary"] for action in actions}
+    lines = ["actions:", *command_line.listed(summaries)]
     details = "\n".join([*lines, "", f"Run `hookchain {name} ACTION --help` for an action's options."])
-    command = parser(name, f"hookchain {name} list", details=details, exit_codes=EXIT_CODES)
+    command = parser(name, details)
     command.usage = f"hookchain {name} ACTION [options]"
     command.add_argument("action", metavar="ACTION", nargs="?", help=argparse.SUPPRESS)
     chosen: str | None = command.parse_args(arguments).action
@@ -97,7 +103,7 @@ def action_name(name: str, actions: dict[str, str], arguments: list[str]) -> str
 
 
 def _action_parser(name: str, action: Action) -> argparse.ArgumentParser:
-    command = parser(name, action.example, summary=action.summary, details=action.details, exit_codes=EXIT_CODES)
+    command = parser(name)
     action.add_arguments(command)
     add_state(command)
     add_platform(command)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from heapq import nlargest
 from typing import Final
 
-from deploy.cli.command import DONE, EXIT_CODES, NOT_DONE, add_since, parser, run_command
+from deploy.cli.command import DONE, NOT_DONE, add_since, parser, run_command
 from deploy.cli.hooks import Call, token_of
 from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, open_platform
@@ -39,17 +39,6 @@ MAX_PRINTED: Final = 20
 MAX_ANSWERS: Final = 10_000
 """A listing ends after so many answers of the provider, which may have a million events: one that never ends its list
 would keep the command busy for ever."""
-DETAILS: Final = """\
-A source needs `recover: {secret: NAME}` in the configuration. The sweep of a deployment recovers what fails from then
-on. This command finds what failed before, as long as the provider keeps it: GitHub for 3 days, Airtable and GitLab
-for 7 days, Square for 28 days and Stripe for 30 days.
-
-It prints what it found, and asks before it hands the events to `receive`. An event that had arrived before is not
-delivered again. It reads at most 10,000 answers of the provider, the newest events first; a shorter --since needs
-fewer."""
-EXAMPLES: Final = """\
-  hookchain recover github --since 3d --dry-run
-  hookchain recover github --since 3d --platform gcp --yes"""
 
 
 def main(arguments: list[str]) -> int:
@@ -60,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _command() -> CommandParser:
-    command = parser("recover", EXAMPLES, details=DETAILS, exit_codes=EXIT_CODES)
+    command = parser("recover")
     command.add_argument("source", metavar="SOURCE", help="the source to recover events of")
     add_since(command, "3d")
     command.add_argument("--dry-run", action="store_true", help="print what would be recovered, and do nothing")

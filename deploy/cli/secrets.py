@@ -36,15 +36,6 @@ from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.secrets import SECRET_NAME
 from shared.times import time_text
 
-DETAILS: Final = """\
-A value is never an argument. The command asks for it twice, or reads it from standard input: one value a line, newest
-first. A PEM block or a JSON object is one value. --random generates a value."""
-EXAMPLES: Final = """\
-  hookchain secrets list
-  hookchain secrets set signup-password
-  hookchain secrets set github-app-key < key.pem
-  hookchain secrets rotate signup-password --random --platform gcp
-  hookchain secrets rotate signup-password --drop-old --platform gcp"""
 NEVER_AN_ARGUMENT: Final = (
     "a value is never an argument: your shell keeps it in its history, and others see it in the list of processes. "
     "Leave it out and you are asked for it, or put it on standard input: hookchain secrets set NAME < file"
@@ -360,8 +351,7 @@ def _print_notes(options: argparse.Namespace, place: SecretBackend, need: Need, 
 
 
 def _command() -> CommandParser:
-    codes = "0 done, 1 rejected or failed (list: a secret is missing or weak), 2 usage error"
-    command = parser("secrets", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command = parser("secrets")
     command.usage = "hookchain secrets list | set NAME | rotate NAME [options]"
     listed = "; ".join(f"{name}: {action.summary}" for name, action in ACTIONS.items())
     command.add_argument("action", metavar="ACTION", choices=tuple(ACTIONS), help=listed)

@@ -22,35 +22,13 @@ from deploy.requests.command_lines import program
 from shared import errors, jsontext
 
 PUSH_REJECTED: Final[errors.ProblemCode] = "push_identity_mismatch"
-DETAILS: Final = """\
-A secret is never an argument. --secret is its name. The value is looked up in the same places as by the functions
-(/secrets/<name>, then the variable SIGNUP_PASSWORD for signup-password), and in .env. Without --secret, the command
-asks for the value.
-
-Without an auth option, an event for a URL of this machine is signed as its source requires in the configuration: the
-one of --config, HOOKCHAIN_CONFIG or the running `hookchain dev`. With --secret alone, the source's auth is used too,
-if the source is known.
-
-If the receiver does not confirm an event (503), it is sent again up to twice, after the wait that the receiver asks
-for.
-
---data, --file and standard input are sent byte for byte, unless --format or --extra changes them. A file's extension
-(.json, .yaml, .yml, .xml or .form) sets its format."""
-EXAMPLES: Final = """\
-  hookchain send http://localhost:8080/signup-form event=signup.created customerName=Ann age:=40
-  hookchain send http://localhost:8080/signup-form --file event.json --format xml --extra env=staging
-  hookchain send https://hooks.example.com/crm --data '{"event": "crm.sold"}' --secret crm-password
-  hookchain send https://hooks.example.com/git --file push.json -H 'X-GitHub-Event: push' \\
-      --hmac X-Hub-Signature-256:sha256:hex:sha256= --secret github-secret
-  hookchain send https://hooks.example.com/pay --standard-webhooks --secret-stdin --data '{}' < key.txt"""
 
 OWN_AUTH: Final = ("--password", "--password-header", "--basic", "--bearer", "--hmac", "--standard-webhooks")
 """Options that authenticate without a source of the configuration."""
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 a 2xx response, 1 any other or none, 2 usage error"
-    command = parser("send", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command = parser("send")
     _add_arguments(command)
     command.reject_ignored(arguments, dict.fromkeys(OWN_AUTH, ("--config",)))
     options = command.parse_intermixed_args(arguments)  # before 3.12, fields after an option are lost otherwise

@@ -9,23 +9,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from deploy.cli.command import parser
 from deploy.cli.dev import find_warnings
-from deploy.cli.main import COMMANDS
 from deploy.config import checkout
 from deploy.dev.supervisor import setup, supervisor
 from deploy.dev.supervisor.processes import Production
-from deploy.terminal.command_line import CommandParser, HelpText
+from deploy.terminal.command_line import CommandParser
 
-DETAILS: Final = """\
-It serves deploy/hookchain.yaml, or the file of --config, as `make dev` does, but mails and rows of sheets are sent for
-real, and nothing is generated: a missing secret ends the start. It listens on this machine only, for a proxy, or with
---listen by HTTPS. Its log has one JSON object a line. The page needs the secret page-password. SIGTERM finishes what
-is under way; SIGHUP loads the configuration again. deploy/serve/README.md tells how to run it on a server.
-
-exit codes: 0 stopped, 1 it cannot start, 2 usage error
-
-example:
-  hookchain serve --config /etc/hookchain/hookchain.yaml --state /var/lib/hookchain/state"""
 LONGEST_TIMEOUT_SECONDS: Final = 60
 """The longest `timeout` that a destination may have: deploy/config/sections/destination.py."""
 STOP_SECONDS: Final = LONGEST_TIMEOUT_SECONDS + int(setup.STOP_MARGIN_SECONDS)
@@ -48,19 +38,19 @@ PATHS: Final = (*INSTALLED, "tls_certificate", "tls_key")
 def main(arguments: list[str]) -> int:
     environ = dict(os.environ)
     env_file = setup.env_file_in(arguments, environ, checkout.ROOT)
-    parser = _parser(environ)
-    chosen = parser.parse_args(arguments)
+    command = _parser(environ)
+    chosen = command.parse_args(arguments)
     if chosen.install:
         for name in PATHS:
             if not str(getattr(chosen, name)).isprintable():
-                parser.error(f"{_option(name)}: must have no line break or control character in a unit")
-        return install(chosen, parser.given(arguments))
+                command.error(f"{_option(name)}: must have no line break or control character in a unit")
+        return install(chosen, command.given(arguments))
     if env_file != checkout.ROOT / ".env" and not env_file.is_file():
-        parser.error(f"--env-file: must be a file that exists; got {str(env_file)!r}")
+        command.error(f"--env-file: must be a file that exists; got {str(env_file)!r}")
     if chosen.yes and not chosen.adopt:
-        parser.error("--yes: needs --adopt or --install")
+        command.error("--yes: needs --adopt or --install")
     if len({each is None for each in (chosen.listen, chosen.tls_certificate, chosen.tls_key)}) > 1:
-        parser.error("--listen, --tls-certificate and --tls-key: need each other")
+        command.error("--listen, --tls-certificate and --tls-key: need each other")
 
     def read_options() -> setup.Options:
         # Read again with the settings of the env file, which are the options' defaults. Raises DotenvFault.
@@ -70,10 +60,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser(environ: Mapping[str, str]) -> CommandParser:
-    summary = f"{COMMANDS['serve'].summary}."
-    parser = CommandParser("hookchain serve", description=summary, epilog=DETAILS, formatter_class=HelpText)
-    setup.add_common_options(parser, environ, checkout.ROOT)
-    add = parser.add_argument
+    command = parser("serve")
+    setup.add_common_options(command, environ, checkout.ROOT)
+    add = command.add_argument
     add(
         "--listen",
         metavar="ADDRESS:PORT",
@@ -85,7 +74,7 @@ def _parser(environ: Mapping[str, str]) -> CommandParser:
     add("--adopt", action="store_true", help="take over state of `make dev`: list what would be sent for real")
     add("--install", choices=("systemd",), help="print a systemd unit with these options, and start nothing")
     add("--yes", action="store_true", help="with --adopt: take over and start; with --install: write the unit")
-    return parser
+    return command
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -29,16 +29,6 @@ from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme
 
-DETAILS: Final = """\
-The event has the first type that the source's first route selects, or --type. Its body is --file, sample.json in the
-configuration's folder, a sample of the source's provider, or generated. The event is delivered like any other, to real
-people and systems, so the command asks first, unless mail is only caught on this machine. You can recognise it by its
-user agent `hookchain-smoke`, by its `webhook-id`, which begins with `smoke-`, and in a generated body by the field
-`hookchainSmokeTest` and the name "Smoke Test"."""
-EXAMPLES: Final = """\
-  hookchain smoke
-  hookchain smoke --platform gcp --source shop --yes
-  hookchain smoke --source github --type push --file push.json"""
 DELIVERED: Final = "delivered"
 RETRY_SCHEDULED: Final = "retry_scheduled"
 GATHERED: Final = "gathered"
@@ -142,8 +132,7 @@ class EventState:
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 everything was delivered, 1 rejected, failed or late, 2 usage error"
-    command = parser("smoke", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command = parser("smoke")
     command.add_argument("--source", metavar="NAME", help="send to this source [the first that can be signed for]")
     command.add_argument("--to", metavar="URL", help="send to this URL [the source's own]")
     command.add_argument("--type", metavar="TYPE", help="set the event's type")

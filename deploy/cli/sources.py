@@ -29,17 +29,11 @@ from shared.did_you_mean import did_you_mean
 from shared.jsontext import list_at, value_at
 from shared.secrets import split_values
 
-DETAILS: Final = """\
-`<secret NAME>` means the newest value of that secret; `hookchain secrets list` shows where it is stored. If a source
-lists several auth schemes, the sender needs only one of them."""
-EXAMPLES: Final = """\
-  hookchain sources github --platform gcp
-  hookchain sources shop --snippet python > send_event.py"""
 _WIDTH: Final = 100
 
 
 def main(arguments: list[str]) -> int:
-    command = parser("sources", EXAMPLES, details=DETAILS)
+    command = parser("sources")
     command.add_argument("name", metavar="NAME", nargs="?", help="show this source only")
     command.add_argument("--snippet", choices=SNIPPETS, help="print only a complete program that sends to NAME")
     add_configuration(command)

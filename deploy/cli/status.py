@@ -85,9 +85,7 @@ _DESTINATIONS: Final = (
 
 
 def main(arguments: list[str]) -> int:
-    details = "`!` marks a message that has waited for more than five minutes: `hookchain logs` may show why.\n"
-    details += "The providers of sources with `hook` are asked, if their token can be read. Nothing is changed."
-    command = parser("status", "hookchain status --platform gcp", details=details)
+    command = parser("status")
     add_configuration(command)
     add_platform(command)
     add_state(command)

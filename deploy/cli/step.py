@@ -28,21 +28,9 @@ STOPPED: Final = 3
 _CHAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _NOWHERE: Final = re.compile(r"^route '[^']*': ")
 
-DETAILS: Final = """\
-`hookchain steps` lists the steps. Standard input is read as JSON, XML or a property list if it looks like one,
-otherwise as text; --as sets its format. The output is the document, or a list of documents if a step split the
-event."""
-EXAMPLES: Final = """\
-  hookchain step 'convert: {to: plist}' < in.json > out.plist
-  hookchain step 'convert: {from: yaml, to: json}' < in.yaml
-  hookchain step 'digest: {algorithm: md5, of: body}' < anything
-  hookchain step '[{drop: [data.password]}, {convert: {to: yaml}}]' < in.json
-  hookchain step clean --config deploy/hookchain.yaml < in.json"""
-
 
 def main(arguments: list[str]) -> int:
-    codes = "0 done, 1 a step failed, 2 usage error, 3 a step ended the event on purpose"
-    command = parser("step", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command = parser("step")
     command.usage = "hookchain step STEP [options] < document"
     command.add_argument("step", metavar="STEP", help="set a step in YAML, a list of steps, or a chain's name")
     command.add_argument("--as", dest="format", choices=FORMATS, help="set the format of standard input")

@@ -22,7 +22,6 @@ from deploy.terminal.progress import PassingLine
 from functions.subscribe.service import SubscribeSettings, read_settings
 from shared.jsontext import Json, JsonObject
 
-EXIT_CODES: Final = "0 done, 1 not found, rejected or failed, 2 usage error"
 SAMPLE: Final = 20
 """How many rows of an import are listed."""
 PROGRESS_EVERY: Final = 50
@@ -54,22 +53,19 @@ class Action:
     ignored    for each option, those that it leaves without effect
     """
 
-    summary: str
-    example: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Call], int]
-    details: str = ""
     ignored: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -> int:
     """Run the action that the first argument names; what is left are its own arguments."""
-    action = action_name(name, {each: found.summary for each, found in actions.items()}, arguments[:1])
+    action = action_name(name, actions, arguments[:1])
     return run_call(f"{name} {action}", actions[action], arguments[1:])
 
 
 def run_call(name: str, action: Action, arguments: list[str]) -> int:
-    command = parser(name, action.example, summary=action.summary, details=action.details, exit_codes=EXIT_CODES)
+    command = parser(name)
     action.add_arguments(command)
     add_configuration(command)
     add_state(command)

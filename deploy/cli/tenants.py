@@ -14,12 +14,6 @@ from shared.jsontext import JsonObject
 
 LISTED: Final = 100
 COLUMNS: Final = (Column("TENANT"), Column("NAME", 12), Column("EMAIL", 12), Column("CREATED"))
-IMPORT_DETAILS: Final = """\
-The file's first line names its columns: id, name, email, and metadata.KEY for each entry of the metadata. An empty cell
-changes nothing. If the file has a fault, nothing is imported. `-` reads standard input."""
-DELETE_DETAILS: Final = """\
-The tenant's endpoints are deleted and its portal links stop working. Messages and deliveries are kept until their
-retention ends; `hookchain forget --tenant` erases them."""
 
 
 def main(arguments: list[str]) -> int:
@@ -139,44 +133,20 @@ def _import(call: subscribers.Call) -> int:
 
 
 ACTIONS: Final = {
-    "list": subscribers.Action("List the tenants", "hookchain tenants list --platform gcp", _add_list, _list),
-    "show": subscribers.Action("Show a tenant", "hookchain tenants show acme", _add_tenant, _show),
-    "set": subscribers.Action(
-        "Create a tenant, or change the values that you give",
-        "hookchain tenants set acme --name 'Acme Inc.' --email ops@acme.example",
-        _add_set,
-        _set,
-    ),
-    "delete": subscribers.Action(
-        "Delete a tenant and its endpoints", "hookchain tenants delete acme --yes", _add_delete, _delete, DELETE_DETAILS
-    ),
-    "import": subscribers.Action(
-        "Import tenants from a CSV file",
-        "hookchain tenants import tenants.csv --yes",
-        subscribers.add_csv_file,
-        _import,
-        IMPORT_DETAILS,
-    ),
+    "list": subscribers.Action(_add_list, _list),
+    "show": subscribers.Action(_add_tenant, _show),
+    "set": subscribers.Action(_add_set, _set),
+    "delete": subscribers.Action(_add_delete, _delete),
+    "import": subscribers.Action(subscribers.add_csv_file, _import),
 }
 
 
 CAPABILITIES: Final = get_args(Capability)
 DEFAULT_CAPABILITIES: Final = ("view", "manage", "resend")
-PORTAL_DETAILS: Final = """\
-Anyone who has the link can use it until it expires, so send it only to the tenant. Capabilities: `view` shows
-endpoints and deliveries; `manage` changes endpoints; `resend` sends deliveries again; `reveal_secret` shows secrets.
-`hookchain portal-link TENANT --revoke` makes all links of the tenant invalid."""
 
 
 def portal_link(arguments: list[str]) -> int:
-    action = subscribers.Action(
-        "Print a link with which a tenant manages its endpoints",
-        "hookchain portal-link acme --expires 1d --platform gcp",
-        _add_link_arguments,
-        _print_link,
-        PORTAL_DETAILS,
-        {"--revoke": ("--capabilities", "--expires")},
-    )
+    action = subscribers.Action(_add_link_arguments, _print_link, {"--revoke": ("--capabilities", "--expires")})
     return subscribers.run_call("portal-link", action, arguments)
 
 

@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.config import checkout, compiler, config_file, configured
@@ -11,26 +10,9 @@ from deploy.explain.config_tests import CaseResult, run_config_tests
 from deploy.terminal.output import GREEN, RED, Screen, count_of, print_json, printable, stdout_screen
 from shared.jsontext import Json, JsonObject
 
-DETAILS: Final = """\
-In hookchain.yaml:
-  tests:
-    - name: a paid sign-up goes to the list
-      input: {source: signup-form, body: {event: signup.created, plan: pro, password: x}}
-      expect:
-        - {to: newsletter-list, data: {event: signup.created, plan: pro}, mail: {subject: "New signup"}}
-
-`input` has a `body` (JSON, or text as it is), a `file` or an `event` after receive, and `headers`; no signature is
-needed. `expect` lists every delivery in any order; a field that it leaves out may have any value. A delivery may have
-a `mail` (to, subject, holds, lacks, attachments) or a `request` (method, url, headers, body, holds, lacks), whose body
-and headers may have more than the test expects; `<secret NAME>` stands for a secret,
-and `<encrypted>` for a text that the step `encrypt` makes. A chain, a mail or a request that
-fails makes the test fail, unless `fails: CODE` expects it. `answers` are the replies of other systems, by URL.
-Nothing is sent, no secret is read, and the time is always 2026-01-01."""
-
 
 def main(arguments: list[str]) -> int:
-    codes = "0 all passed, 1 a test failed or the configuration has faults, 2 usage error"
-    command = parser("test", "hookchain test --config deploy/hookchain.yaml", details=DETAILS, exit_codes=codes)
+    command = parser("test")
     configured.add_configuration(command)
     command.add_argument("--json", action="store_true", help="print one JSON object: the tests and their failures")
     options = command.parse_args(arguments)

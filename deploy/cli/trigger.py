@@ -46,20 +46,6 @@ from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json, v
 from shared.secrets import variable_name
 from shared.signatures import auth_scheme, content_signing, locations, signature_scheme
 
-DETAILS: Final = """\
-The sample is signed with the source's secret, from the same places where the functions look it up, or from .env. If
-the secret is a provider's public key, --make-key generates a key pair to sign with: its public key becomes an
-additional value of the secret in .env, and its private key stays in the state folder. A request that needs a
-certificate (Amazon SNS, PayPal) can be signed only by the provider.
-
-If the receiver does not confirm a sample (503), it is sent again up to twice, after the wait that the receiver asks
-for."""
-EXAMPLES: Final = """\
-  hookchain trigger github                 a push, while `make dev` runs
-  hookchain trigger stripe invoice.payment_failed
-  hookchain trigger slack --break clock    signed too long ago: it must be rejected
-  hookchain trigger github --list          the samples and handshakes of GitHub
-  hookchain trigger github --to https://hooks.example.com/github"""
 TIMEOUT_SECONDS: Final = 10.0
 IGNORED: Final = {
     "--list": ("--to", "--source", "--break", "--variant", "--make-key"),
@@ -129,8 +115,7 @@ class SentEvent:
 
 
 def main(arguments: list[str]) -> int:
-    codes = "0 accepted, or rejected with --break; 1 any other result; 2 usage error"
-    command = parser("trigger", EXAMPLES, details=DETAILS, exit_codes=codes)
+    command = parser("trigger")
     add = command.add_argument
     add(
         "provider",

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.cli import main as command
+from deploy.cli.command import help_texts
 from deploy.cli.main import COMMANDS, main, usage
+from deploy.cli.pause import CACHE_TIME
 from deploy.config.running_dev import PRODUCTION_FILE, Hint, Ports, write_dev_file
 from tests.fakes.kept import Kept
 from tests.fakes.receiver import http_answer, receiver
@@ -71,8 +73,7 @@ def help_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-WITH_ACTIONS = [[name, action] for name in ("events", "dead-letters") for action in ("list", "show", "replay")]
-EVERY_HELP = [*([name] for name in COMMANDS), *WITH_ACTIONS, ["dead-letters", "drop"]]
+EVERY_HELP = [name.split() for name in dict.fromkeys([*COMMANDS, *help_texts()])]
 
 
 @pytest.mark.parametrize("arguments", EVERY_HELP, ids=" ".join)
@@ -87,6 +88,10 @@ def test_help_fits_names_its_exit_codes_and_ends_with_an_example(
     assert lines[0] in {":", "s:"}
     assert lines[1].startswith(f"  hookchain {arguments[0]}")
     assert all(line.startswith("  ") for line in lines[1:])
+
+
+def test_the_help_says_how_long_a_pause_may_go_unnoticed() -> None:
+    assert all(f"{CACHE_TIME} to notice" in help_texts()[name]["details"] for name in ("pause", "resume"))
 
 
 # Usage errors

@@ -96,7 +96,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The facts that the checks are described with. `settings` are the source's; None for an unknown source."""
+    """The facts that the checks are described with. `settings` are the source's; None for an unknown source.
+
+    `methods` are those that receive answers: a 405 lists the same.
+    """
 
     request: Request
     name: str
@@ -104,6 +107,7 @@ class Inspection:
     outcome: Outcome
     verified: Verified | None
     is_valid_except_time: bool
+    methods: tuple[str, ...] = ()
 
 
 def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
@@ -121,7 +125,7 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
         is_from_bus = "bus" in settings
         verified = Verified(FROM_THE_BUS) if is_from_bus else verified_scheme(request, settings, secrets, now, url)
         is_valid = is_valid_except_time(request, settings, secrets, url)
-        inspection = Inspection(request, name, settings, outcome, verified, is_valid)
+        inspection = Inspection(request, name, settings, outcome, verified, is_valid, source.answered_methods)
     else:
         inspection = Inspection(request, name, None, outcome, None, False)
     advice: list[str] = []
@@ -230,7 +234,7 @@ def _passed_texts(inspection: Inspection) -> dict[str, str | None]:
     secrets = ", ".join(map(repr, secret_names(settings)))
     return {
         "path": _source_text(inspection.name, settings),
-        "method": f"{request.method}; this source accepts {', '.join(texts_at(settings, 'methods'))}",
+        "method": f"{request.method}; this source accepts {', '.join(inspection.methods)}",
         "size": f"{count_of(len(request.body), 'byte')} of at most {settings.get('max_body_bytes'):,}",
         "encoding": f"content encoding {encoding}",
         "content type": f"{content_type}; this source accepts {accepted_types}",

@@ -69,6 +69,7 @@ def test_a_link_is_reported_with_its_end(
     text = capsys.readouterr().out
     assert states(json.loads(text))["signature"] == signature
     assert message in text
+    assert "GET; this source accepts GET, HEAD" in text  # as a 405 says
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing, Tls
 from shared.outgoing.allowed_requests import Target, address_of, blocked_kind, read_target, verify_headers
-from shared.outgoing.http_client import Connection, ConnectionLost
+from shared.outgoing.http_client import Connection, ConnectionLost, TlsAnswer
 
 IDLE_SECONDS: Final = 60.0
 """By the time of day: the monotonic clock stands still while the machine is suspended."""
@@ -300,8 +300,8 @@ def wire(request: Outgoing, target: Target) -> bytes:
     return f"{request.method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + request.body
 
 
-_PLAIN_HTTP: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
-"""OpenSSL's reasons where the other side answers in another protocol: most often it speaks HTTP."""
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""OpenSSL's reasons where the other side answers in another protocol. Most often it is HTTP."""
 
 
 def _cause(error: OSError, request: Outgoing, port: int) -> str:
@@ -314,16 +314,19 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
             return f"did not answer within {round(request.timeout_seconds, 1):g} s"
         case ssl.SSLCertVerificationError():
             return f"has a certificate that does not prove its name: {error.verify_message}"
-        case ssl.SSLError() if error.reason in _PLAIN_HTTP:
-            return f"speaks plain HTTP at port {port} and no TLS: correct the port, or write http:// if that is meant"
+        case ssl.SSLError() if error.reason in _NO_TLS:
+            return f"does not speak TLS at port {port}: correct the port, or write http:// if it speaks plain HTTP"
         case ssl.SSLError():
             return f"does not speak TLS as we do: {re.sub(r'[^A-Z0-9_]', '', error.reason or 'UNKNOWN')}"
         case socket.gaierror():
             return "has no address that DNS knows"
         case ConnectionRefusedError():
             return f"refused the connection at port {port}"
+        case TlsAnswer():
+            return f"speaks TLS at port {port}: write https://"
+        case ConnectionLost(answered=False) if request.url.lower().startswith("http:"):
+            # Most servers that expect TLS close the connection without a byte.
+            return f"gave no whole answer: {error.args[0]}; if port {port} speaks TLS, write https://"
         case ConnectionError() if error.errno is None and error.args:
-            is_plain = request.url.lower().startswith("http:")
-            tls = f"; if port {port} speaks TLS, write https://" if is_plain else ""
-            return f"gave no whole answer: {error.args[0]}{tls}"
+            return f"gave no whole answer: {error.args[0]}"
     return f"could not be reached: {type(error).__name__}"

@@ -26,6 +26,8 @@ from shared.freed_memory import keep_freed_memory
 MAX_HEADER_BYTES: Final = 65_536
 BUFFER_BYTES: Final = 65_536
 _LENGTH: Final = (b"content-length", b"transfer-encoding")
+_TLS_ALERT: Final = b"\x15\x03"
+"""The first bytes of an alert in every version of TLS."""
 """Without either, the answer ends with the connection."""
 _LARGE_HEAD: Final = f"the answer's headers are larger than {MAX_HEADER_BYTES} bytes"
 MAX_ANSWER_BYTES: Final = 11_000_000
@@ -190,6 +192,13 @@ class ConnectionLost(ConnectionError):
         self.answered = answered
 
 
+class TlsAnswer(ConnectionError):
+    """The answer to plain HTTP is an alert of TLS."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer is not HTTP but TLS")
+
+
 class AnswerTooLarge(ConnectionError):
     """The answer is larger than `max_bytes`."""
 
@@ -348,7 +357,8 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(self._buffer[:count])
         except httptools.HttpParserError as error:
-            self._fail(ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
+            is_tls = self._head_size == 0 and bytes(self._buffer[:2]) == _TLS_ALERT
+            self._fail(TlsAnswer() if is_tls else ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
         except httptools.HttpParserUpgrade:
             self._fail(ConnectionError("the answer switches to another protocol"))
         # The parser keeps a header until its end, and an answer may never come to one.

@@ -161,17 +161,22 @@ async def test_an_answer_that_drips_is_given_up_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "cause"),
     [
-        b"",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
-        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"y" * 70_000 + b"\r\n\r\n",
+        (b"", "gave no whole answer: the connection was lost before the answer was complete; if port PORT speaks TLS"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "speaks TLS at port PORT: write https://"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "gave no whole answer: the answer is not HTTP: HttpParser"),
+        (b"HTTP/1.1 200 OK\r\n\x15\x03\r\n\r\n", "gave no whole answer: the answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "gave no whole answer: the connection was lost"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "gave no whole answer"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"y" * 70_000 + b"\r\n\r\n", "gave no whole answer"),
     ],
 )
-async def test_an_answer_that_is_none_is_temporary(answer: bytes) -> None:
+async def test_an_answer_that_is_none_is_temporary_and_tls_is_named_by_its_bytes(answer: bytes, cause: str) -> None:
     async with serving(answer) as served:
-        assert "gave no whole answer" in await trouble(served.fetch, served.request("GET"))
+        detail = await trouble(served.fetch, served.request("GET"))
+        assert cause.replace("PORT", str(served.port)) in detail
+        assert ("TLS" in detail) == ("TLS" in cause)
 
 
 @pytest.fixture
@@ -198,7 +203,7 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
                 assert "certificate that does not prove its name" in await trouble(fetch, request)
 
 
-async def test_a_port_that_speaks_plain_http_is_named() -> None:
+async def test_a_port_without_tls_is_named() -> None:
     def reject(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         writer.close()
@@ -207,7 +212,7 @@ async def test_a_port_that_speaks_plain_http_is_named() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         request = Outgoing("GET", f"https://127.0.0.1:{port}/", allow_private=True)
-        assert "speaks plain HTTP at port" in await trouble(guarded(), request)
+        assert f"does not speak TLS at port {port}: " in await trouble(guarded(), request)
 
 
 async def test_a_port_that_accepts_and_says_nothing_of_tls_is_named_with_the_time_that_it_had(

@@ -229,7 +229,8 @@ def _silence(each: history_status.SourceActivity) -> str:
 
 
 def _backlog(each: history_status.Backlog) -> tuple[str, ...]:
-    count = "?" if each.count is None else f"{each.count:,}"
+    delayed = f" + {each.delayed:,} delayed" if each.delayed else ""
+    count = "?" if each.count is None else f"{each.count:,}{delayed}"
     if not each.oldest_seconds:
         return each.subscription, count, ""
     return (

@@ -60,10 +60,10 @@ def local_backlogs(folder: Path, now: float) -> list[Backlog]:
         except OSError as error:
             raise CommandError(f"{aws.endpoint}: the local AWS does not answer: {type(error).__name__}") from error
     try:
-        waiting = read_waiting(folder)
+        waiting = read_waiting(folder, now)
     except sqlite3.Error as error:
         raise CommandError(f"{folder / BUS}: cannot be read: {reason_of(error)}") from error
     return [
-        Backlog(subscription, count, None if oldest_at is None else now - oldest_at)
-        for subscription, count, oldest_at in waiting
+        Backlog(each.subscription, each.due, None if each.oldest_at is None else now - each.oldest_at, each.delayed)
+        for each in waiting
     ]

@@ -16,7 +16,7 @@ from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack
 from deploy.cloud_access.aws_names import StackTarget, log_group
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
-from deploy.history.aws_ports import AwsPorts
+from deploy.history.aws_ports import COUNTS, AwsPorts, counts_of
 from deploy.history.logs import PAGE, LogQuery, Record
 from deploy.history.state import State, open_cloud_state
 from deploy.history.status import Backlog, Version
@@ -59,11 +59,6 @@ def _queue_urls(deployed: DeployedStack) -> dict[str, str]:
 
 WINDOW_SECONDS: Final = 900.0
 """SQS writes its metrics once a minute, some minutes late. For an idle queue, it writes none."""
-_COUNTS: Final = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
-)
 _AGE: Final = "ApproximateAgeOfOldestMessage"
 _MISSING_QUEUE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
@@ -121,7 +116,7 @@ def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], l
         queues += _queues_of_sources(deployed)
     except AwsFault as fault:
         notes.append(f"queues of sources: {fault}")
-    counts: Sequence[int | None] = [None] * len(queues)
+    counts: Sequence[tuple[int | None, int]] = [(None, 0)] * len(queues)
     ages: Mapping[str, float] = {}
     try:
         counts = run_in_parallel(lambda queue: _count(deployed, queue), queues)
@@ -132,7 +127,8 @@ def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], l
     except AwsFault as fault:
         notes.append(f"age of the oldest message: {fault}")
     return [
-        Backlog(name, count, ages.get(name) if count else None) for name, count in zip(queues, counts, strict=True)
+        Backlog(name, count, ages.get(name) if count else None, delayed)
+        for name, (count, delayed) in zip(queues, counts, strict=True)
     ], notes
 
 
@@ -149,17 +145,16 @@ def _queues_of_sources(deployed: DeployedStack) -> list[str]:
     return [arn.rpartition(":")[2] for arn in arns]
 
 
-def _count(deployed: DeployedStack, queue: str) -> int | None:
-    """Return the number of messages, those that a function has at the moment or that wait for a retry included."""
+def _count(deployed: DeployedStack, queue: str) -> tuple[int | None, int]:
+    """Return the counts of `counts_of`; None for a queue that does not exist."""
     try:
         url = deployed.api.call("sqs", "get_queue_url", QueueName=queue).get("QueueUrl")
     except AwsFault as fault:
         if fault.code in _MISSING_QUEUE:
-            return None
+            return None, 0
         raise
-    found = deployed.api.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=list(_COUNTS))
-    attributes = mapping_at(found, "Attributes")
-    return sum(int(str(attributes.get(name, "0"))) for name in _COUNTS)
+    found = deployed.api.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=list(COUNTS))
+    return counts_of(mapping_at(found, "Attributes"))
 
 
 def _ages(deployed: DeployedStack, queues: Sequence[str], now: float) -> Mapping[str, float]:

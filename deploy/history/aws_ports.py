@@ -10,14 +10,16 @@ from deploy.history import dynamo_journal, journal_view, local_journal, status
 from shared.cloud.aws import client, documents, dynamo, ledger, s3
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.kept_by_key import DocumentRecords
-from shared.jsontext import from_json, texts_json, value_at
+from shared.jsontext import JsonObject, from_json, texts_json, value_at
 from shared.ports import TOPIC_NAMES
 from shared.settings import read_settings
 from shared.signatures.aws_v4 import Credentials
 
 UNDELIVERED: Final = "-undelivered"
 CALL_SECONDS: Final = 5.0
-_COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+_DELAYED: Final = "ApproximateNumberOfMessagesDelayed"
+COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", _DELAYED)
+"""The attributes of a queue that `counts_of` reads."""
 
 
 class DevJournal(dynamo_journal.DynamoJournalReader):
@@ -100,13 +102,22 @@ class LocalAws(AwsPorts):
         with closing(client.AwsClient(self.place, "sqs")) as sqs:
             queues = [url for topic, url in self.queue_urls().items() if topic in TOPIC_NAMES]
             urls = [f"{url}{suffix}" for suffix in ("", UNDELIVERED) for url in queues]
-            return [status.Backlog(url.rpartition("/")[2], await _count(sqs, url), None) for url in urls]
+            counts = [await _count(sqs, url) for url in urls]
+        return [
+            status.Backlog(url.rpartition("/")[2], count, None, delayed)
+            for url, (count, delayed) in zip(urls, counts, strict=True)
+        ]
 
 
-async def _count(sqs: client.AwsClient, url: str) -> int | None:
-    body = texts_json({"QueueUrl": url, "AttributeNames": list(_COUNTS)})
+def counts_of(attributes: JsonObject) -> tuple[int, int]:
+    """Return the number of messages that are due or that a function has, and of those that SQS keeps back."""
+    numbers = {name: int(str(attributes.get(name, "0"))) for name in COUNTS}
+    delayed = numbers.pop(_DELAYED)
+    return sum(numbers.values()), delayed
+
+
+async def _count(sqs: client.AwsClient, url: str) -> tuple[int | None, int]:
+    body = texts_json({"QueueUrl": url, "AttributeNames": list(COUNTS)})
     answer = await sqs.action("AmazonSQS.GetQueueAttributes", body, CALL_SECONDS, may_repeat=True)
     attributes = value_at(from_json(answer.body), "Attributes") if answer.status == 200 else None
-    if not isinstance(attributes, dict):
-        return None
-    return sum(int(str(attributes.get(name, "0"))) for name in _COUNTS)
+    return counts_of(attributes) if isinstance(attributes, dict) else (None, 0)

@@ -53,11 +53,15 @@ class SourceActivity:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The waiting messages of one subscription and the age of the oldest; None if it is not known."""
+    """The waiting messages of one subscription and the age of the oldest; None if it is not known.
+
+    delayed  how many others the bus keeps back until their time
+    """
 
     subscription: str
     count: int | None
     oldest_seconds: float | None
+    delayed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,12 @@ class Status:
             for each in self.sources
         ]
         backlogs: list[Json] = [
-            {"subscription": each.subscription, "waiting": each.count, "oldest_seconds": each.oldest_seconds}
+            {
+                "subscription": each.subscription,
+                "waiting": each.count,
+                "delayed": each.delayed,
+                "oldest_seconds": each.oldest_seconds,
+            }
             for each in self.backlogs
         ]
         retrying: list[Json] = [

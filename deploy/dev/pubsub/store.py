@@ -11,10 +11,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from deploy.dev.pubsub.messages import Message, content_of
+from deploy.dev.pubsub.messages import MAX_DELAY_SECONDS, Message, content_of, kept_back_seconds
+from shared.cloud.gcp.pubsub import DELAY
 from shared.cloud.local.database import open_database, sync_commits, transaction
 
 FILE_NAME: Final = "bus.db"
@@ -31,10 +33,29 @@ CREATE TABLE IF NOT EXISTS owed (
     PRIMARY KEY (subscription, message)) WITHOUT ROWID;
 """
 _WAITING: Final = """
-SELECT subscription.name, count(message.id), min(message.published_at) FROM subscription
-LEFT JOIN owed ON owed.subscription = subscription.id
-LEFT JOIN message ON message.id = owed.message
-GROUP BY subscription.id ORDER BY subscription.name"""
+SELECT name, count(id) FILTER (WHERE NOT is_delayed), count(id) FILTER (WHERE is_delayed),
+    min(published_at) FILTER (WHERE NOT is_delayed)
+FROM (
+    SELECT subscription.id AS subscription, subscription.name, message.id, message.published_at,
+        CASE WHEN published_at > :delayed_since AND instr(content, :delay)
+            THEN kept_back_seconds(content, published_at) > 0 ELSE 0 END AS is_delayed
+    FROM subscription
+    LEFT JOIN owed ON owed.subscription = subscription.id
+    LEFT JOIN message ON message.id = owed.message)
+GROUP BY subscription ORDER BY name"""
+
+
+class WaitingMessages(NamedTuple):
+    """The messages that a subscription is owed: `due` are due, and `delayed` are kept back until their time.
+
+    subscription  its short name
+    oldest_at     when the oldest of those that are due was published; None if there are none
+    """
+
+    subscription: str
+    due: int
+    delayed: int
+    oldest_at: float | None
 
 
 @dataclass(slots=True)
@@ -150,8 +171,8 @@ def _upgrade(db: sqlite3.Connection, _: int) -> None:
         db.execute("DELETE FROM owed WHERE acked")
 
 
-def read_waiting(state_folder: Path) -> list[tuple[str, int, float | None]]:
-    """Return each subscription's short name, the number of messages that it is owed, and when the oldest was published.
+def read_waiting(state_folder: Path, now: float) -> list[WaitingMessages]:
+    """Return the messages that each subscription is owed.
 
     The broker may be running or not. The list is empty if the file does not exist yet or is being created. Raises
     sqlite3.Error.
@@ -160,10 +181,17 @@ def read_waiting(state_folder: Path) -> list[tuple[str, int, float | None]]:
     if not path.is_file() or path.stat().st_size == 0:
         return []
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    db.create_function("kept_back_seconds", 2, partial(_kept_back_seconds, now))
     try:
-        return [(name.rpartition("/")[2], count, oldest) for name, count, oldest in db.execute(_WAITING)]
+        rows = db.execute(_WAITING, {"delayed_since": now - MAX_DELAY_SECONDS, "delay": DELAY})
+        return [WaitingMessages(name.rpartition("/")[2], *others) for name, *others in rows]
     finally:
         db.close()
+
+
+def _kept_back_seconds(now: float, content: str, published_at: float) -> float:
+    attributes = content_of(content).get("attributes", {})
+    return kept_back_seconds(Message(0, "", content, attributes, published_at), now)
 
 
 def _write(db: sqlite3.Connection, changes: Changes) -> None:

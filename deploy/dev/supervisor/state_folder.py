@@ -213,9 +213,9 @@ def waiting_lines(state: Path) -> list[str]:
         with closing(sqlite3.connect(state / "ledger.db")) as ledger, suppress(sqlite3.DatabaseError):
             counts = ledger.execute(_UNFINISHED).fetchall()
             lines += [f"{count_of(count, 'delivery', 'deliveries')} to {name}" for name, count in counts]
-    for subscription, count, _ in read_waiting(state):
-        if count:
-            lines.append(f"{count_of(count, 'message')} on the bus for {subscription}")
+    for each in read_waiting(state, time.time()):
+        if count := each.due + each.delayed:
+            lines.append(f"{count_of(count, 'message')} on the bus for {each.subscription}")
     return lines or ["nothing"]
 
 

@@ -195,7 +195,7 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     status = Status(
         versions=[Version("receive", "receive-00002", NOW - 7200), Version("notify", "", None, "not deployed")],
         sources=[SourceActivity("shop", NOW - 30, 500, is_more=True), SourceActivity("quiet", None, 0)],
-        backlogs=[Backlog("a", 3, 301.0), Backlog("c", None, None)],
+        backlogs=[Backlog("a", 3, 301.0), Backlog("b", 0, None, 1_200), Backlog("c", None, None)],
         dead_letters=2,
         held=[{"destination": "crm", "reason": "mend\x1b[2J it", "count": 4, "act": "resume"}],
         retrying=[
@@ -211,7 +211,8 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
     for part in (
         "receive  receive-00002  2026-03-01T10:00:00Z  serving",
         "shop    2026-03-01T11:59:30Z  30 s  500 or more",
-        "a             3        5 min !",
+        "a             3                  5 min !",
+        "b             0 + 1,200 delayed",
         "dead letters: 2  (hookchain dead-letters list)",
         "held: crm, 4 waiting: mend",
         "hookchain resume crm",

@@ -247,7 +247,23 @@ async def test_a_clock_that_jumps_by_years_before_a_start_expires_nothing(tmp_pa
     pubsub = PubSub(tmp_path)
     pubsub.start()
     await pubsub.stop()
-    assert [count for _, count, _ in read_waiting(tmp_path)] == [1]
+    assert [each.due for each in read_waiting(tmp_path, time.time())] == [1]
+
+
+@pytest.mark.parametrize(
+    ("now", "waiting"),
+    [(1_000.0, (1, 1, 990.0)), (1_030.0, (2, 0, 960.0)), (500.0, (1, 1, 990.0)), (9_000.0, (2, 0, 960.0))],
+)
+def test_a_message_that_is_kept_back_does_not_count_as_waiting(
+    tmp_path: Path, now: float, waiting: tuple[int, int, float]
+) -> None:
+    store = Store(tmp_path)
+    number = store.add_subscription("projects/p1/subscriptions/reader", f'{{"topic":"{TOPIC}"}}')
+    later = draft_of("aGk=", {DELAY: "60.000"})
+    kept_back = Message(2, TOPIC, later.content, later.attributes, 960.0)
+    publish(store, message(1, 990.0), kept_back, to=(number,))
+    store.close()
+    assert read_waiting(tmp_path, now) == [("reader", *waiting)]
 
 
 @pytest.mark.parametrize(("days", "count"), [(30, 1), (32, 0)])
@@ -264,7 +280,7 @@ async def test_our_own_subscriptions_keep_a_message_for_31_days_and_its_end_is_l
     pubsub.plan.is_paused = True
     pubsub.start()
     await pubsub.stop()
-    assert [kept for _, kept, _ in read_waiting(tmp_path)] == [count]
+    assert [each.due for each in read_waiting(tmp_path, time.time())] == [count]
     assert ("not acknowledged within their retention" in capsys.readouterr().out) == (count == 0)
 
 

@@ -40,13 +40,14 @@ async def test_the_local_aws_is_used_only_while_it_runs(tmp_path: Path) -> None:
         assert isinstance(ledger, LocalLedger)
 
 
-async def test_the_backlog_counts_what_waits_and_what_a_function_has(tmp_path: Path) -> None:
+async def test_the_backlog_counts_what_waits_and_what_a_function_has_and_what_is_delayed_apart(tmp_path: Path) -> None:
     counts = {"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "3"}
+    counts["ApproximateNumberOfMessagesDelayed"] = "4"
     answers = [web.json_response({"Attributes": counts}), web.json_response({}, status=400)]
     async with canned(*answers) as sqs:
         begin(tmp_path, int(str(sqs.place.endpoint).rpartition(":")[2]))
         first, second, *others = await asyncio.to_thread(local_backlogs, tmp_path, 0.0)
-    assert (first.subscription, first.count) == ("hookchain-events", 5)
+    assert (first.subscription, first.count, first.delayed) == ("hookchain-events", 5, 4)
     assert (second.subscription, second.count) == ("hookchain-deliveries", None)
     assert [each.subscription for each in others[1:]] == [
         "hookchain-events-undelivered",

@@ -24,6 +24,9 @@ BUSY_SECONDS: Final = 5.0
 OPEN_AGAIN_SECONDS: Final = 0.005
 CHECKPOINT_PAGES: Final = 4_000
 """Four times SQLite's own, so that a page which many commits write is copied into the file a quarter as often."""
+LOG_BYTES: Final = 20_000_000
+"""The size that a write-ahead log is cut to once its pages are in the file: somewhat more than CHECKPOINT_PAGES. After
+a full disk, or a long read of another process, the log is larger, and SQLite would keep that size."""
 VERSIONS: Final[Mapping[str, int]] = {
     "bus.db": 1,
     "documents.db": 1,
@@ -63,6 +66,7 @@ def open_database(
         is_earlier = require_known_version(database, path.name)
         _use_wal(database, busy_seconds)
         database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         sync_commits(database, False)
         database.executescript(schema)
         if is_earlier:

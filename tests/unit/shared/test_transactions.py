@@ -57,6 +57,23 @@ def test_whoever_opens_a_new_file_at_the_same_moment_waits_for_the_other(tmp_pat
         list(pool.map(open_each, range(openers)))
 
 
+def test_a_log_that_grew_is_cut_once_its_pages_are_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "CHECKPOINT_PAGES", 10)
+    monkeypatch.setattr(database, "LOG_BYTES", 100_000)
+    log = tmp_path / "some.db-wal"
+    path = tmp_path / "some.db"
+    with closing(open_database(path, "CREATE TABLE texts (t BLOB)")) as writer, closing(open_database(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM texts").fetchone()  # until its end, the log cannot begin again
+        writer.execute("INSERT INTO texts VALUES (zeroblob(1000000))")
+        writer.execute("INSERT INTO texts VALUES (zeroblob(1))")
+        reader.execute("COMMIT")
+        assert log.stat().st_size > 1_000_000
+        for _ in range(2):
+            writer.execute("INSERT INTO texts VALUES (zeroblob(1))")
+        assert log.stat().st_size <= 100_000
+
+
 async def test_writes_of_the_same_moment_share_a_transaction(file: Transactions, other: sqlite3.Connection) -> None:
     other.execute("CREATE TABLE commits (n INTEGER)")
     (before,) = other.execute("PRAGMA data_version").fetchone()

@@ -75,6 +75,18 @@ class measured:  # noqa: N801 as `bounded`
         _COMPUTING.reset(self._token)
 
 
+REST_SECONDS: Final = 0.1
+"""How long a task lets others go on after it has computed for LATE_SECONDS. If longer, an event with many long routes
+takes longer; if shorter, the events beside it need more of its rests."""
+
+
+async def rest_after(computing: Computing) -> None:
+    """Let the tasks of others go on, if the measured computations took too long together since the last rest."""
+    if computing.seconds >= LATE_SECONDS:
+        await asyncio.sleep(REST_SECONDS)
+        computing.seconds = 0.0
+
+
 @cache
 def _handles_signal() -> bool:
     """Handle the signal from now on, and return True; False where the platform has none. Called in the main thread."""

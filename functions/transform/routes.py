@@ -193,7 +193,11 @@ def _unmatched_type(types: TypeGlobs, event: Event) -> Match:
 
 def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
     """Return a match for each route; an `else` route takes only what no other route takes."""
-    matches = [match(route, event) for route in routes]
+    return _with_else(routes, [match(route, event) for route in routes])
+
+
+def _with_else(routes: Sequence[Route], matches: list[Match]) -> list[Match]:
+    """Return the matches, those of `else` routes as those of the other routes decide."""
     if not any(route.is_else for route in routes):
         return matches
     takers = [route.name for route, each in zip(routes, matches, strict=True) if each.matched and not route.is_else]
@@ -364,37 +368,49 @@ async def run_routes(
     """Return the result of each route, with the steps that ran if `recorded`.
 
     `publish` gets the results of the routes that ask no other system first and together. Then those that ask run at
-    the same time, and `publish` gets each result by itself. Raises Permanent (`too_many_hops`) before anything is
-    published, and what `publish` raises, once every route has ended.
+    the same time, and `publish` gets each result by itself. Between long computations of several routes, the events
+    beside this one go on. Raises Permanent (`too_many_hops`) before anything is published, and what `publish` raises,
+    once every route has ended.
     """
     if event.hops > MAX_HOPS:
         raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
     results: list[RouteResult] = []
     asking: list[int] = []
-    matches = match_all(routes, event)
-    for route, route_match in zip(routes, matches, strict=True):
-        if not route_match.matched:
-            reasons = (route_match.logged,) if route_match.logged else ()
-            result = RouteResult(RouteDecision(route.name, False, route_match.reason), reasons=reasons)
-        elif route.chain.asks_others:
-            asking.append(len(results))
-            result = RouteResult(RouteDecision(route.name, True, route_match.reason))
-        else:
-            result = await _run_route(route, event, route_match, services, only, [] if recorded else None, characters)
-        results.append(result)
-    if publish is not None:
-        await publish(results)
-    if asking:
+    matches: list[Match] = []
+    with time_bound.measured() as computing:
+        for route in routes:
+            await time_bound.rest_after(computing)
+            matches.append(match(route, event))
+        matches = _with_else(routes, matches)
+        for route, route_match in zip(routes, matches, strict=True):
+            await time_bound.rest_after(computing)
+            if not route_match.matched:
+                reasons = (route_match.logged,) if route_match.logged else ()
+                result = RouteResult(RouteDecision(route.name, False, route_match.reason), reasons=reasons)
+            elif route.chain.asks_others:
+                asking.append(len(results))
+                result = RouteResult(RouteDecision(route.name, True, route_match.reason))
+            else:
+                result = await _run_route(
+                    route, event, route_match, services, only, [] if recorded else None, characters
+                )
+            results.append(result)
+        if publish is not None:
+            await publish(results)
+        if asking:
+            starts = asyncio.Lock()  # one after another: all of them would compute in the same turn of the event loop
 
-        async def run(position: int) -> None:
-            records: list[StepRecord] | None = [] if recorded else None
-            route_match = matches[position]
-            result = await _run_route(routes[position], event, route_match, services, only, records, characters)
-            results[position] = result
-            if publish is not None:
-                await publish([result])
+            async def run(position: int) -> None:
+                async with starts:
+                    await time_bound.rest_after(computing)
+                records: list[StepRecord] | None = [] if recorded else None
+                route_match = matches[position]
+                result = await _run_route(routes[position], event, route_match, services, only, records, characters)
+                results[position] = result
+                if publish is not None:
+                    await publish([result])
 
-        await _run_all([run(position) for position in asking])
+            await _run_all([run(position) for position in asking])
     return results
 
 

@@ -1,17 +1,22 @@
 """The index of routes finds what a decision about every route finds, from the routes of the event's source alone."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.explain.transform_stage import unlisted_decisions
+from functions.transform.chain import Chain
 from functions.transform.program import read_program
 from functions.transform.routes import Route, decide, match, match_all, run_routes
+from functions.transform.step import AskingStep, NamedStep, Services, Step, StepContext
+from shared import time_bound
 from shared.errors import Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.journal import MAX_LISTED_ROUTES, RouteDecision, route_documents
@@ -20,6 +25,9 @@ from shared.ports import DELIVERIES
 from shared.settings import SliceFault
 from tests.unit.transform.asked_hosts import Hosts, asking_route
 from tests.unit.transform.transform_bench import Bench
+
+if TYPE_CHECKING:
+    from shared.expressions import Expression
 
 EVENT = Event(
     "e1",
@@ -236,6 +244,49 @@ async def test_the_index_and_what_is_computed_later_say_together_what_every_rout
     assert decision.others == len(computed)
     assert not any(each.matched for each in computed)
     assert by_name([*decision.routes, *computed]) == by_name([each.decision for each in every])
+
+
+class Busy(Step):
+    """Computes for longer than one turn of the event loop may take, as a step or as a condition."""
+
+    text = "busy"
+    computed = 0
+
+    def apply(self, event: Event, _: StepContext) -> Event:
+        time.sleep(time_bound.LATE_SECONDS)
+        Busy.computed += 1
+        return event
+
+    def search(self, _: JsonObject) -> bool:
+        self.apply(EVENT, StepContext(EVENT))
+        return True
+
+
+class BusyAsking(AskingStep):
+    asks_others = True
+
+    async def ask(self, event: Event, context: StepContext, _: Services) -> Event:
+        return Busy().apply(event, context)
+
+
+@pytest.mark.parametrize("busy", ["where", Busy(), BusyAsking()])
+async def test_other_events_go_on_between_long_computations_of_several_routes(
+    busy: str | Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_bound, "LATE_SECONDS", 0.001)
+    monkeypatch.setattr(time_bound, "REST_SECONDS", 0.001)
+    if isinstance(busy, str):
+        routes = [replace(route(), where=cast("Expression", Busy()))] * 6
+    else:
+        routes = [replace(route(), chain=Chain("busy", (NamedStep(1, "busy", busy),)))] * 6
+    seen = [Busy.computed]
+    running = asyncio.create_task(run_routes(EVENT, routes, Hosts().services))
+    while not running.done():
+        await asyncio.sleep(0)
+        seen.append(Busy.computed)
+    assert all(each.owed for each in await running)
+    assert seen[-1] == seen[0] + 6
+    assert max(after - before for before, after in pairwise(seen)) == 1
 
 
 def test_an_event_is_decided_about_by_the_routes_of_its_source_and_type() -> None:

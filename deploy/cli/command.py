@@ -10,12 +10,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from textwrap import indent
-from typing import Final
-
-import yaml
+from typing import Final, cast
 
 from deploy.cli.main import COMMANDS
-from deploy.config.config_file import ConfigFaults
+from deploy.config.config_file import ConfigFaults, load_data
 from deploy.terminal.command_line import CommandError, CommandParser, HelpText, UsageError
 from deploy.terminal.output import printable
 from shared.cloud.local.database import reason_of
@@ -36,9 +34,7 @@ _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 @cache
 def help_texts() -> Mapping[str, Mapping[str, str]]:
     """Return the texts of help.yaml, by command or by command and action."""
-    text = _HELP.read_text(encoding="utf-8")
-    texts: Mapping[str, Mapping[str, str]] = yaml.load(text, Loader=yaml.CSafeLoader)
-    return texts
+    return cast("Mapping[str, Mapping[str, str]]", load_data(_HELP))
 
 
 def parser(name: str, details: str = "") -> CommandParser:

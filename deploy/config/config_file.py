@@ -24,6 +24,13 @@ DocumentPath = tuple[str | int, ...]
 """Keys and positions from the top of the file: ("routes", 0, "to")."""
 
 
+def load_data(path: Path) -> JsonObject:
+    """Return the content of a YAML file that is part of the program."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    content: JsonObject = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 a safe loader, in C
+    return content
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
     """A fault. `line` counts from 1, and is 0 if there is no file. `where` names the setting; `rule` is what it breaks,

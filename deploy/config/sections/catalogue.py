@@ -3,11 +3,11 @@
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from deploy.config.config_file import load_data
 from deploy.config.sections.auth import Auth
 from shared import casting, http, jsontext
 from shared.config import rules, values
@@ -200,8 +200,7 @@ Catalogue = dict[str, ProviderEntry]
 @cache
 def load_catalogue() -> Catalogue:
     """Return the providers by key, in alphabetical order. Raises pydantic's ValidationError for an invalid entry."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document = yaml.load(CATALOGUE.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 a safe loader, in C
+    document = cast("dict[str, jsontext.JsonObject]", load_data(CATALOGUE))
     return {key: ProviderEntry.model_validate(_with_inherited(document, key)) for key in sorted(document)}
 
 

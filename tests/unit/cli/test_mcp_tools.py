@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 
+from deploy.cli import dead_letters
 from deploy.cli.mcp import INSTRUCTIONS, MAX_MESSAGE_BYTES, serve
-from deploy.cli.mcp_tools import MAX_BODY_BYTES, MAX_TEXT_CHARACTERS, PLAN_SECONDS, Session, tools_of
+from deploy.cli.mcp_tools import LISTED, MAX_BODY_BYTES, PLAN_SECONDS, RUNS, Session, tools_of
 from deploy.cli.pause import act_on_destination, pause_destination
 from deploy.config.compiler import compile_file
+from deploy.history.journal_view import STATUSES
 from deploy.history.local_journal import erase_events
 from deploy.platforms.choice import TARGET_OPTIONS
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -21,6 +23,7 @@ from shared.event import Event
 from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject
 from shared.mcp import ToolServer
+from shared.outcomes import DeliveryState
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
 from tests.fakes.command import Command, as_objects
@@ -469,6 +472,17 @@ def test_nothing_is_changed_that_cannot_be_recorded(
     assert bus.sent == []
 
 
+def test_the_texts_of_the_tools_agree_with_the_code(assistant: Assistant) -> None:
+    assistant.session.options.allow_write = True
+    tools = tools_of(assistant.session)
+    assert tools.keys() == RUNS.keys()
+    assert tools["search_events"].arguments["status"]["enum"] == [*STATUSES]
+    assert tools["list_deliveries"].arguments["state"]["enum"] == [*get_args(DeliveryState)]
+    assert tools["list_dead_letters"].arguments["status"]["enum"] == [*dead_letters.STATUSES]
+    assert f"Default: {LISTED}." in str(tools["search_events"].arguments["limit"]["description"])
+    assert f"cut at {MAX_BODY_BYTES // 1024} KB" in tools["get_event_body"].description
+
+
 # The messages on the streams
 
 
@@ -489,7 +503,7 @@ def test_one_message_a_line_is_answered_until_the_input_ends(assistant: Assistan
 
 
 def test_the_longest_text_fits_into_a_message_however_it_is_escaped(assistant: Assistant, tmp_path: Path) -> None:
-    call = {"name": "search_events", "arguments": {"text": "\U0001f642" * MAX_TEXT_CHARACTERS}}
+    call = {"name": "search_events", "arguments": {"text": "\U0001f642" * 262_144}}
     message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
     replies = io.BytesIO()
     serve(assistant.server, io.BytesIO(message), replies)

@@ -62,6 +62,8 @@ STACK_TAG: Final = "hookchain"
 """The tag of every resource that can have tags. Its value is the prefix."""
 URL_OUTPUT: Final = "ReceiveUrl"
 """The output of the stack that is the URL of receive."""
+METRIC_NAMESPACE: Final = "Hookchain"
+"""The namespace of the metrics that are counted from logs. Their names begin with the prefix."""
 
 
 def function(prefix: str, name: str) -> str:

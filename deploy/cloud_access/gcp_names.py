@@ -121,6 +121,17 @@ def job(target: Target, name: str) -> str:
     return f"{target.prefix}{name}"
 
 
+def metric_name(target: Target, name: str) -> str:
+    """Return the name of a metric that is counted from logs."""
+    return f"{target.prefix}{name}"
+
+
+def series_filter(target: Target, name: str) -> str:
+    """Return the filter of Cloud Monitoring that selects the metric's time series."""
+    metric = f"logging.googleapis.com/user/{metric_name(target, name)}"
+    return f'metric.type = "{metric}" AND resource.type = "cloud_run_revision"'
+
+
 def labels(target: Target) -> Mapping[str, str]:
     """Return the labels of every resource that can have labels, which name its deployment."""
     return {BUNDLE_LABEL: target.bundle}

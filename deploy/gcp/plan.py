@@ -16,12 +16,12 @@ from typing import Final, Literal
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Runner, command_line
-from deploy.cloud_access.gcp_names import Target
+from deploy.cloud_access.gcp_names import Target, metric_name
 from deploy.gcp.drift import Difference, differences, retained_content, settings_of
 from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.live import Live, read_live
 from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of, one
-from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC, SWEEPS, alert_name, dashboard_id, metric_name
+from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC, SWEEPS, alert_name, dashboard_id
 from deploy.gcp.resources.project import ACCOUNT, API, account_key, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
 from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, database_key

@@ -5,6 +5,7 @@ one log group a function.
 """
 
 import json
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +15,15 @@ from typing import Final
 
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack
-from deploy.cloud_access.aws_names import StackTarget, log_group
+from deploy.cloud_access.aws_names import METRIC_NAMESPACE, StackTarget, log_group
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.history.aws_ports import COUNTS, AwsPorts, counts_of
 from deploy.history.logs import PAGE, LogQuery, Record
 from deploy.history.state import State, open_cloud_state
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
+from deploy.topology.monitoring import ATTEMPTS, DELIVERIES, CountKind, MetricCount, MetricWindow
+from shared.batching import batches
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
 from shared.logs import SEVERITIES
 from shared.ports import RECOVERED, TOPIC_NAMES
@@ -159,7 +162,10 @@ def _count(deployed: DeployedStack, queue: str) -> tuple[int | None, int]:
 
 def _ages(deployed: DeployedStack, queues: Sequence[str], now: float) -> Mapping[str, float]:
     """Return the newest value of the metric for each queue that has one."""
-    metrics: list[Json] = [_metric(number, queue) for number, queue in enumerate(queues)]
+    metrics: list[Json] = [
+        _Metric("AWS/SQS", _AGE, {"QueueName": queue}, "Maximum").query(f"q{number}", 60)
+        for number, queue in enumerate(queues)
+    ]
     arguments: JsonObject = {"MetricDataQueries": metrics, "StartTime": now - WINDOW_SECONDS, "EndTime": now}
     found = deployed.api.call("cloudwatch", "get_metric_data", ScanBy="TimestampDescending", **arguments)
     ages: dict[str, float] = {}
@@ -169,13 +175,58 @@ def _ages(deployed: DeployedStack, queues: Sequence[str], now: float) -> Mapping
     return ages
 
 
-def _metric(number: int, queue: str) -> JsonObject:
-    metric: JsonObject = {
-        "Namespace": "AWS/SQS",
-        "MetricName": _AGE,
-        "Dimensions": [{"Name": "QueueName", "Value": queue}],
-    }
-    return {"Id": f"q{number}", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Maximum"}}
+@dataclass(frozen=True, slots=True)
+class _Metric:
+    """A metric of CloudWatch, and the statistic that is read."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+    statistic: str
+
+    def query(self, query_id: str, period_seconds: int) -> JsonObject:
+        dimensions: list[Json] = [{"Name": name, "Value": value} for name, value in self.dimensions.items()]
+        metric: JsonObject = {"Namespace": self.namespace, "MetricName": self.name, "Dimensions": dimensions}
+        return {"Id": query_id, "MetricStat": {"Metric": metric, "Period": period_seconds, "Stat": self.statistic}}
+
+
+_QUERIES: Final = 500
+"""The most queries of a call."""
+
+
+def read_counts(deployed: DeployedStack, window: MetricWindow) -> list[MetricCount]:
+    """Return the counts of receive's requests, and of the attempts for each configured destination. Raises AwsFault.
+
+    Each metric is named, because the result of a search expression has no further pages.
+    """
+    end = math.floor(window.now / window.bucket_seconds) + 1
+    start = (end - window.buckets) * window.bucket_seconds
+    counts: list[MetricCount] = []
+    for some in batches(list(_counted_metrics(deployed.target.prefix, window.destinations)), _QUERIES):
+        queries: list[Json] = [metric.query(f"m{i}", window.bucket_seconds) for i, (_, _, metric) in enumerate(some)]
+        arguments: JsonObject = {"MetricDataQueries": queries, "StartTime": start, "EndTime": window.now}
+        for page in deployed.api.pages("cloudwatch", "get_metric_data", "NextToken", **arguments):
+            for each in objects_at(page, "MetricDataResults"):
+                kind, destination, _ = some[int(str(each.get("Id"))[1:])]
+                points = zip(list_at(each, "Timestamps"), list_at(each, "Values"), strict=True)
+                counts += [
+                    MetricCount(kind, float(str(at)), int(float(str(value))), destination) for at, value in points
+                ]
+    return counts
+
+
+def _counted_metrics(prefix: str, destinations: Sequence[str]) -> Iterator[tuple[CountKind, str, _Metric]]:
+    """Yield each metric with what it counts, and the destination if it has one."""
+    receive = {"FunctionName": aws_names.function(prefix, "receive")}
+    yield "requests", "", _Metric("AWS/Lambda", "UrlRequestCount", receive, "Sum")
+    yield "rejected", "", _Metric("AWS/Lambda", "Url4xxCount", receive, "Sum")
+    yield "rejected", "", _Metric("AWS/Lambda", "Url5xxCount", receive, "Sum")
+    for name in destinations:
+        attempts, deliveries = f"{prefix}{ATTEMPTS.name}", f"{prefix}{DELIVERIES.name}"
+        delivered = {"destination": name, "outcome": "delivered"}
+        # Attempts have their durations as values, of which only the number counts here.
+        yield "attempts", name, _Metric(METRIC_NAMESPACE, attempts, {"destination": name}, "SampleCount")
+        yield "delivered", name, _Metric(METRIC_NAMESPACE, deliveries, delivered, "Sum")
 
 
 FIRST_WINDOW_SECONDS: Final = 300.0

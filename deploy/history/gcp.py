@@ -5,24 +5,28 @@ by `gcloud logging read`.
 """
 
 import asyncio
+import math
 import os
 import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from deploy.cloud_access import gcp, gcp_names, inboxes
-from deploy.cloud_access.gcp_names import Target, bucket, database, labels, service, tap_database, topic
+from deploy.cloud_access.gcp_names import Target, bucket, database, labels, series_filter, service, tap_database, topic
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.sections.bus_source import PREFIX
 from deploy.history import firestore_journal, journal_view
 from deploy.history.logs import PAGE, LogQuery, Record, parse_cloud_entry
 from deploy.history.state import State, StateFault, open_cloud_state
 from deploy.history.status import Backlog, Version
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.parallel import run_in_parallel
 from deploy.topology.functions import subscription_names
+from deploy.topology.monitoring import ATTEMPTS, DELIVERIES, CountKind, MetricCount, MetricWindow
 from shared import errors, times
 from shared.cloud import kept_by_key, platform
 from shared.cloud.gcp import documents, firestore, ledger, pubsub, storage, tokens
@@ -195,6 +199,68 @@ def _values(series: Json) -> Iterator[tuple[str, float]]:
         subscription = value_at(each, "resource", "labels", "subscription_id")
         if value := mapping_at(each, "points", 0, "value"):
             yield str(subscription), float(str(value.get("int64Value", value.get("doubleValue", 0))))
+
+
+_REQUEST_COUNT: Final = "run.googleapis.com/request_count"
+_POINTS_A_PAGE: Final = 10_000
+"""A point of a distribution takes some hundred bytes."""
+
+
+def read_counts(cloud: gcp.CloudDeployment, window: MetricWindow) -> list[MetricCount]:
+    """Return the counts of receive's requests, and of the attempts for each destination. Raises CommandError."""
+    target = cloud.target
+    requests = (
+        f'metric.type = "{_REQUEST_COUNT}" AND resource.type = "cloud_run_revision" '
+        f'AND resource.labels.service_name = "{service(target, "receive")}"'
+    )
+    delivered = f'{series_filter(target, DELIVERIES.name)} AND metric.labels.outcome = "delivered"'
+    filters: Mapping[CountKind, str] = {
+        "requests": requests,
+        "rejected": f'{requests} AND metric.labels.response_code_class = one_of("4xx", "5xx")',
+        "attempts": series_filter(target, ATTEMPTS.name),
+        "delivered": delivered,
+    }
+
+    def read(kind: CountKind) -> list[MetricCount]:
+        return list(_counts(cloud, window, kind, filters[kind]))
+
+    try:
+        return list(chain.from_iterable(run_in_parallel(read, tuple(filters))))
+    except gcp.ApiError as fault:
+        raise CommandError(f"Cloud Monitoring: {fault}") from fault
+
+
+def _counts(cloud: gcp.CloudDeployment, window: MetricWindow, kind: CountKind, selected: str) -> Iterator[MetricCount]:
+    """Yield the counts of a kind.
+
+    Cloud Monitoring divides the time backwards from the end of the interval, and returns each period with its end. So
+    the last period ends now, and each ends in another bucket.
+    """
+    end = math.floor(window.now)
+    query: dict[str, str | list[str]] = {
+        "filter": selected,
+        "interval.startTime": times.rfc3339(end - window.buckets * window.bucket_seconds),
+        "interval.endTime": times.rfc3339(end),
+        "aggregation.alignmentPeriod": f"{window.bucket_seconds}s",
+        "aggregation.perSeriesAligner": "ALIGN_DELTA",
+        "aggregation.crossSeriesReducer": "REDUCE_SUM",
+        "view": "FULL",
+        "pageSize": str(_POINTS_A_PAGE),
+    }
+    if kind in {"attempts", "delivered"}:
+        query["aggregation.groupByFields"] = "metric.label.destination"
+    is_last = False
+    while not is_last:
+        page = cloud.api.get("monitoring", f"/v3/projects/{cloud.target.project}/timeSeries", query)
+        for series in objects_at(page, "timeSeries"):
+            destination = str(value_at(series, "metric", "labels", "destination") or "")
+            for point in objects_at(series, "points"):
+                at = times.unix_seconds(str(value_at(point, "interval", "endTime")))
+                # Attempts are a distribution of their durations, of which only the number counts here.
+                value = value_at(point, "value", "int64Value") or value_at(point, "value", "distributionValue", "count")
+                yield MetricCount(kind, at, int(str(value or 0)), destination)
+        query["pageToken"] = str(page.get("nextPageToken") or "")
+        is_last = not query["pageToken"]
 
 
 def _whole(value: float | None) -> int | None:

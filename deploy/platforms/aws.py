@@ -12,13 +12,14 @@ from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
 from deploy.config.config_file import ConfigFaults
 from deploy.doctor import aws, checks, machine, places, senders
-from deploy.history.aws import CloudWatchLog, aws_ports, open_aws_state, read_backlogs, read_versions
+from deploy.history.aws import CloudWatchLog, aws_ports, open_aws_state, read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State, TapPorts
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check, Finding, problem
+from deploy.topology.monitoring import MetricCount, MetricWindow
 from deploy.topology.topology import find_topology
 from shared.settings import read_settings
 
@@ -117,6 +118,9 @@ class AwsPlatform(CloudPlatform[DeployedStack]):
 
     def log(self, query: LogQuery) -> CloudWatchLog:
         return CloudWatchLog(self.deployment.api, self.deployment.target, query)
+
+    def counts(self, window: MetricWindow) -> list[MetricCount]:
+        return read_counts(self.deployment, window)
 
     def running(self, now: float) -> Running:
         versions = read_versions(self.deployment)

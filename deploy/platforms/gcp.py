@@ -12,12 +12,13 @@ from deploy.doctor import checks, google, machine
 from deploy.doctor.places import buses_on_google, google_places
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
-from deploy.history.gcp import GoogleLog, cloud_place, open_gcp_state, read_backlogs, read_versions
+from deploy.history.gcp import GoogleLog, cloud_place, open_gcp_state, read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State, TapPorts
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Check, problem
+from deploy.topology.monitoring import MetricCount, MetricWindow
 
 
 def gcp_checks(subject: checks.Subject) -> list[Check]:
@@ -98,6 +99,9 @@ class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
 
     def log(self, query: LogQuery) -> GoogleLog:
         return GoogleLog(self.deployment.gcloud, self.deployment.target, query)
+
+    def counts(self, window: MetricWindow) -> list[MetricCount]:
+        return read_counts(self.deployment, window)
 
     def running(self, now: float) -> Running:
         versions = read_versions(self.deployment)

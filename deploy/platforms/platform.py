@@ -21,6 +21,7 @@ from deploy.requests.send_options import read_secret
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.finding import Check
+from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.cloud import platform as cloud_platform
 from shared.ledger import Ledger
 from shared.store_ports import Documents
@@ -164,6 +165,10 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
     @abstractmethod
     def log(self, query: LogQuery) -> CloudLog: ...
 
+    @abstractmethod
+    def counts(self, window: MetricWindow) -> Sequence[MetricCount]:
+        """Return the counts that the cloud's metrics have. Raises CommandError."""
+
     def sends_mail(self) -> bool:
         return True
 
@@ -232,7 +237,9 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
 
         outside = OutsideFacts(self._read_outside, self.where)
         with self.state() as state:
-            await serve_cloud(state, self.name, port, stopped, lambda url: announce(url, self.name), outside)
+            await serve_cloud(
+                state, self.name, port, stopped, lambda url: announce(url, self.name), outside, self.counts
+            )
 
     async def _read_outside(self) -> Outside:
         try:

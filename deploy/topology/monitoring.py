@@ -1,7 +1,8 @@
 """The metrics that a deployment takes from the log lines of a function, and the charts that show them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from shared.outcomes import DeliveryOutcome, RequestOutcome
 
@@ -89,6 +90,28 @@ CHARTS: Final = (
     Chart("Backlog: age of the oldest delivery that came due (s), by destination", OLDEST, statistic="maximum"),
     Chart("Backlog: deliveries that came due in a minute, by destination", DUE, statistic="maximum"),
 )
+
+
+class MetricWindow(NamedTuple):
+    """The buckets for which metrics are read. The last one contains `now`. `destinations` are the configured ones."""
+
+    now: float
+    bucket_seconds: int
+    buckets: int
+    destinations: Sequence[str]
+
+
+CountKind = Literal["requests", "rejected", "attempts", "delivered"]
+"""Of the requests to receive, those that it rejected. Of the attempts (ATTEMPTS), those that delivered (DELIVERIES)."""
+
+
+class MetricCount(NamedTuple):
+    """A count in the bucket that contains the time `at`, in Unix seconds. Requests have no destination."""
+
+    kind: CountKind
+    at: float
+    number: int
+    destination: str = ""
 
 
 Measure = Literal["dead_letters", "oldest_message", "oldest_brought", "errors", "sweeps"]

@@ -13,10 +13,13 @@ import pytest_asyncio
 
 from shared.jsontext import Json, JsonObject
 from tests.chromium import Page, chromium_or_skip, chromium_page
+from tests.functional.test_inspector_views import choose
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
+from tests.google_stand_in import standing_in
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, Request, started, wait_for
+from tests.stub_gcloud import install
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -58,11 +61,16 @@ class Inspected:
 
 @pytest.fixture(scope="module")
 def inspected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inspected]:
-    with deploy(tmp_path_factory.mktemp("cloud"), MemoryStore()) as deployed:
+    folder = tmp_path_factory.mktemp("cloud")
+    gcloud = install(folder / "bin")
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    with deploy(folder, MemoryStore()) as deployed, standing_in() as google:
+        google.answers(f"/monitoring/v3/projects/{PROJECT}/timeSeries", {})
         port = free_port()
         command = [sys.executable, "-m", "deploy.cli", "inspect", "--platform", "gcp", "--project", PROJECT]
+        environ = {**deployed.environ, **google.environ, "PATH": gcloud.path}
         ready = Request("/", b"", {})
-        with started([*command, "--port", str(port)], deployed.environ, port, ready, ready="open") as running:
+        with started([*command, "--port", str(port)], environ, port, ready, ready="open") as running:
             wait_for(lambda: "shows hookchain in a-project" in running.output())
             [token] = re.findall(r"/\?token=(\S+) shows", running.output())
             yield Inspected(deployed, port, token)
@@ -78,10 +86,12 @@ async def test_an_event_is_shown_whole_and_found(inspected: Inspected) -> None:
     assert [row["event_id"] for row in inspected.rows("deliveries", "/api/deliveries?state=delivered")] == [event_id]
 
 
-async def test_the_map_is_shown_and_longer_spans_are_on_the_dashboard(inspected: Inspected) -> None:
+async def test_the_map_is_shown_and_longer_spans_come_from_the_metrics(inspected: Inspected) -> None:
     status, found = inspected.ask("/api/map")
     assert (status, isinstance(found["svg"], str)) == (200, True)
-    assert inspected.ask("/api/charts?span=hour")[0] == 404
+    status, charts = inspected.ask("/api/charts?span=hour")
+    assert (status, charts["delivered"], charts["destinations"]) == (200, [0] * 60, [])
+    assert "no time to delivery" in str(charts["missing"])
 
 
 async def test_an_event_is_replayed_from_the_page(inspected: Inspected) -> None:
@@ -129,5 +139,8 @@ async def test_the_page_says_which_bundle_it_shows_and_follows_it(inspected: Ins
     local_tabs = "#tabs [data-name=mail], #tabs [data-name=rejected], #tabs [data-name=sheets]"
     await page.until(f"[...document.querySelectorAll('{local_tabs}')].every((tab) => tab.hidden)")
     await page.until("document.getElementById('sink').hidden")
+    await choose(page, "Span of the plots", "Last hour")
+    await page.until_shown("no time to delivery", ".faint[role=status]")
+    assert "Time to delivery" not in await page.text(".plots")
     await page.click(".rows a", "seen.live")
     await page.until_shown("Its request is in receive's log", ".stage")

@@ -37,7 +37,8 @@ class Description:
         """The method that the request calls. Raises AssertionError for one that Google would not take."""
         found = [each for each in self._methods if each.verb == verb and each.path.fullmatch(path)]
         assert found, f"{verb} {path} is no method of the API"
-        method = found[-1]
+        fitting = [each for each in found if query.keys() <= each.parameters | self._common]
+        method = (fitting or found)[-1]
         unknown = set(query) - method.parameters - self._common
         assert not unknown, f"{method.name} has no parameters {unknown}"
         if method.request is None or method.is_upload:

@@ -7,13 +7,13 @@ from typing import Final, Literal, NamedTuple
 from deploy.aws import template_names as names
 from deploy.aws.resources.queues import brought_queues
 from deploy.cloud_access import aws_names
+from deploy.cloud_access.aws_names import METRIC_NAMESPACE
 from deploy.topology.functions import SWEEP
 from deploy.topology.monitoring import CHARTS, Alarm, Chart, LogMetric, Measure, Statistic
 from deploy.topology.topology import Topology
 from shared import ports
 from shared.jsontext import Json
 
-NAMESPACE: Final = "Hookchain"
 UNITS: Final = {"": "Count", "ms": "Milliseconds", "s": "Seconds"}
 STATISTICS: Final[Mapping[Statistic, str]] = {"sum": "Sum", "p99": "p99", "maximum": "Maximum"}
 QUEUES_AN_ALARM: Final = 3
@@ -39,7 +39,8 @@ def search(chart: Chart) -> str:
     some = chart.outcomes != chart.metric.outcomes
     outcomes = " OR ".join(f'outcome="{each}"' for each in chart.outcomes)
     selected = f'MetricName="{names.PREFIX}{chart.metric.name}"' + (f" ({outcomes})" if some else "")
-    return f"SEARCH('{{{','.join([NAMESPACE, *chart.metric.by])}}} {selected}', '{STATISTICS[chart.statistic]}', 60)"
+    dimensions = ",".join(chart.metric.by)
+    return f"SEARCH('{{{METRIC_NAMESPACE},{dimensions}}} {selected}', '{STATISTICS[chart.statistic]}', 60)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ server.py          serves the page: its token, its files, its live updates
 api.py             the ports behind it (Backend), and how requests are parsed and answered
 records_api.py     events, dead letters, destinations and subscribers, on every platform
 sources_api.py     the health of the sources; map_api.py: the map with what happens now; both on every platform
-charts_api.py      the plots of longer spans, where the journal is a file on this machine
+charts_api.py      the plots of longer spans, from the file of the journal or from a cloud's metrics
 caught_api.py      caught mails and rows; steps_api.py: what each step does to an event; beside `hookchain dev` only
 app.py             the page beside `hookchain dev`; journal_upkeep.py keeps its journal complete
 cloud_app.py       the page over a cloud

@@ -139,7 +139,7 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
 
 def make_app(backend: api.LocalBackend, token: str, passwords: tuple[str, ...] | None = None) -> web.Application:
     upkeep = (partial(journal_upkeep.update_index, backend), partial(journal_upkeep.repair_journal, backend))
-    charts = charts_api.Charts(backend.reader)
+    charts = charts_api.JournalCharts(backend.reader)
     return _dev_app(backend, token, PLOT_SECONDS, upkeep, passwords=passwords, charts=charts)
 
 
@@ -154,7 +154,7 @@ def _dev_app(
     tasks: Sequence[Callable[[], Awaitable[None]]] = (),
     counted_events: int | None = None,
     passwords: tuple[str, ...] | None = None,
-    charts: charts_api.Charts | None = None,
+    charts: charts_api.JournalCharts | None = None,
 ) -> web.Application:
     """Return the application. Its counts are of the newest `counted_events`; None: of all events.
 

@@ -1,16 +1,20 @@
 """Charts of the last hour, day and 30 days: GET /api/charts?span=…&source=…&destination=….
 
 The process of the page counts the journal's rows once, in their order, while a page is open: per minute, per quarter of
-an hour and per half a day. So nothing more is written for an event, and a look reads new rows only.
+an hour and per half a day. So nothing more is written for an event, and a look reads new rows only. A cloud's metrics
+have the counts of a deployment.
 """
 
+import asyncio
 import math
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final, NamedTuple, TypeAlias
 
 from aiohttp import web
 
@@ -18,6 +22,8 @@ from deploy.dev.inspector.api import BACKEND, Backend, bad_request, json_answer,
 from deploy.history import documents, journal_view
 from deploy.history.local_journal import JournalReader
 from deploy.history.state import configured_name
+from deploy.terminal.command_line import CommandError
+from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.jsontext import Json
 
 BATCH: Final = 2_000
@@ -32,6 +38,9 @@ class Span(NamedTuple):
     buckets: int
 
 
+METRIC_SECONDS: Final = 60.0
+ReadCounts: TypeAlias = Callable[[MetricWindow], Sequence[MetricCount]]
+"""Reads a cloud's metrics. Raises CommandError."""
 SPANS: Final = {"hour": Span(60, 60), "day": Span(900, 96), "month": Span(43_200, 60)}
 
 
@@ -61,15 +70,68 @@ class Series(NamedTuple):
     p95_ms: float | None
 
 
-class Charts:
+class Charts(ABC):
+    """The counts of each span, in memory. `missing` says what they have not, and why; empty if they have all."""
+
+    missing = ""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, dict[int, dict[Names, Bucket]]] = {name: {} for name in SPANS}
+
+    @abstractmethod
+    async def refresh(self, backend: Backend, now: float, name: str) -> bool:
+        """Count what is new for a span. Return whether all is counted. Raises CommandError."""
+
+    def series(self, name: str, now: float, source: str = "", destination: str = "") -> Series:
+        """Return the counts of a span, of one source or destination where it is given.
+
+        A request has no destination, so none is counted for one.
+        """
+        span = SPANS[name]
+        last = math.floor(now / span.bucket_seconds)
+        buckets: list[journal_view.Bucket] = []
+        whole = Counter[int]()
+        for number in range(last - span.buckets + 1, last + 1):
+            parts = [
+                bucket
+                for names, bucket in self._buckets[name].get(number, {}).items()
+                if source in ("", names.source) and destination in ("", names.destination)
+            ]
+            latencies = Counter[int]()
+            for each in parts:
+                latencies.update(each.latencies)
+            whole.update(latencies)
+            buckets.append(
+                journal_view.Bucket(
+                    at=number * span.bucket_seconds,
+                    accepted=sum(each.accepted for each in parts),
+                    rejected=sum(each.rejected for each in parts),
+                    delivered=sum(each.delivered for each in parts),
+                    not_delivered=sum(each.not_delivered for each in parts),
+                    p50_ms=percentile_ms(latencies, 0.5),
+                    p95_ms=percentile_ms(latencies, 0.95),
+                )
+            )
+        return Series(tuple(buckets), percentile_ms(whole, 0.5), percentile_ms(whole, 0.95))
+
+    def names(self, name: str) -> tuple[list[str], list[str]]:
+        """Return the sources and the destinations that the span has, in order."""
+        known = {names for buckets in self._buckets[name].values() for names in buckets}
+        return _listed(each.source for each in known), _listed(each.destination for each in known)
+
+
+class JournalCharts(Charts):
     """The counts of the journal, in memory. Used in the thread of the reader only."""
 
     def __init__(self, reader: JournalReader, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._reader = reader
         self._clock = clock
         self._last_request = 0
         self._last_attempt = 0
-        self._buckets: dict[str, dict[int, dict[Names, Bucket]]] = {name: {} for name in SPANS}
+
+    async def refresh(self, backend: Backend, now: float, name: str) -> bool:  # noqa: ARG002 it counts for all spans
+        return await backend.read(partial(self.update, now))
 
     def update(self, now: float) -> bool:
         """Count the next rows for LOOK_SECONDS. Return whether all of them are counted."""
@@ -117,42 +179,56 @@ class Charts:
             for number in [each for each in self._buckets[name] if each <= oldest]:
                 del self._buckets[name][number]
 
-    def series(self, name: str, now: float, source: str = "", destination: str = "") -> Series:
-        """Return the counts of a span, of one source or destination where it is given.
 
-        A request has no destination, so none is counted for one.
-        """
-        span = SPANS[name]
-        last = math.floor(now / span.bucket_seconds)
-        buckets: list[journal_view.Bucket] = []
-        whole = Counter[int]()
-        for number in range(last - span.buckets + 1, last + 1):
-            parts = [
-                bucket
-                for names, bucket in self._buckets[name].get(number, {}).items()
-                if source in ("", names.source) and destination in ("", names.destination)
-            ]
-            latencies = Counter[int]()
-            for each in parts:
-                latencies.update(each.latencies)
-            whole.update(latencies)
-            buckets.append(
-                journal_view.Bucket(
-                    at=number * span.bucket_seconds,
-                    accepted=sum(each.accepted for each in parts),
-                    rejected=sum(each.rejected for each in parts),
-                    delivered=sum(each.delivered for each in parts),
-                    not_delivered=sum(each.not_delivered for each in parts),
-                    p50_ms=percentile_ms(latencies, 0.5),
-                    p95_ms=percentile_ms(latencies, 0.95),
-                )
-            )
-        return Series(tuple(buckets), percentile_ms(whole, 0.5), percentile_ms(whole, 0.95))
+class MetricCharts(Charts):
+    """The counts of a cloud's metrics. A span is read again after a minute: metrics are written once a minute."""
 
-    def names(self, name: str) -> tuple[list[str], list[str]]:
-        """Return the sources and the destinations that the span has, in order."""
-        known = {names for buckets in self._buckets[name].values() for names in buckets}
-        return _listed(each.source for each in known), _listed(each.destination for each in known)
+    missing = (
+        "The metrics of a cloud count requests in total and attempts by destination, so these plots show no sources "
+        "and no time to delivery."
+    )
+
+    def __init__(self, read_counts: ReadCounts, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._read_counts = read_counts
+        self._clock = clock
+        self._read_at: dict[str, float] = {}
+        self._lock = asyncio.Lock()
+
+    async def refresh(self, backend: Backend, now: float, name: str) -> bool:
+        """Read the counts in a thread of their own, so that the page goes on if the metrics do not answer."""
+        async with self._lock:
+            if self._clock() - self._read_at.get(name, -math.inf) < METRIC_SECONDS:
+                return True
+            destinations = await asyncio.to_thread(backend.destinations)
+            window = MetricWindow(now, *SPANS[name], tuple(destinations))
+            counts = await asyncio.to_thread(self._read_counts, window)
+            self._buckets[name] = _metric_buckets(counts, window.bucket_seconds)
+            self._read_at[name] = self._clock()
+        return True
+
+
+def _metric_buckets(counts: Iterable[MetricCount], bucket_seconds: int) -> dict[int, dict[Names, Bucket]]:
+    buckets: dict[int, dict[Names, Bucket]] = {}
+    for each in counts:
+        by_names = buckets.setdefault(math.floor(each.at / bucket_seconds), {})
+        bucket = by_names.setdefault(Names("", each.destination), Bucket())
+        match each.kind:
+            case "requests":
+                bucket.accepted += each.number
+            case "rejected":
+                bucket.rejected += each.number
+                bucket.accepted -= each.number
+            case "attempts":
+                bucket.not_delivered += each.number
+            case "delivered":
+                bucket.delivered += each.number
+                bucket.not_delivered -= each.number
+    for bucket in chain.from_iterable(each.values() for each in buckets.values()):
+        # A cloud may have written one metric of a minute and not yet the other.
+        bucket.accepted = max(bucket.accepted, 0)
+        bucket.not_delivered = max(bucket.not_delivered, 0)
+    return buckets
 
 
 def _listed(names: Iterable[str]) -> list[str]:
@@ -175,11 +251,11 @@ def percentile_ms(steps: Counter[int], share: float) -> float | None:
 
 
 CHARTS: Final = web.AppKey("charts", Charts)
-"""Present only where the journal is a file on this machine."""
-ELSEWHERE: Final = "Here the page has no counts of longer spans. The dashboard of a deployment shows its deliveries."
+"""Not present beside the local AWS, which has neither a file with the journal nor metrics."""
+ELSEWHERE: Final = "The local AWS has no counts of longer spans."
 
 
-async def count_ahead(backend: Backend, charts: Charts, has_open_page: Callable[[], bool]) -> None:
+async def count_ahead(backend: Backend, charts: JournalCharts, has_open_page: Callable[[], bool]) -> None:
     """Count the next rows while a page is open, so that a person who chooses a span need not wait."""
     if has_open_page():
         await backend.read(partial(charts.update, time.time()))
@@ -193,7 +269,10 @@ async def show_charts(request: web.Request) -> web.Response:
     if span not in SPANS:
         raise bad_request(f"span: must be one of {', '.join(SPANS)}; got {span!r}.")
     backend, now = request.app[BACKEND], time.time()
-    is_done = await backend.read(partial(charts.update, now))
+    try:
+        is_done = await charts.refresh(backend, now, span)
+    except CommandError as error:
+        raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
     series = await backend.read(partial(charts.series, span, now, source, destination))
     sources, destinations = await backend.read(partial(charts.names, span))
     whole: dict[str, Json] = {
@@ -202,6 +281,7 @@ async def show_charts(request: web.Request) -> web.Response:
         "sources": [*sources],
         "destinations": [*destinations],
         "counting": not is_done,
+        "missing": charts.missing,
     }
     return json_answer({**documents.series_document(series.buckets, SPANS[span].bucket_seconds), **whole})
 

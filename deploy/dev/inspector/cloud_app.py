@@ -15,7 +15,7 @@ from typing import Final, Protocol, cast
 from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
-from deploy.dev.inspector import api, server, sources_api
+from deploy.dev.inspector import api, charts_api, server, sources_api
 from deploy.history import cloud_journal, status
 from deploy.history.state import State
 from shared.jsontext import Json, JsonObject
@@ -44,6 +44,7 @@ async def serve_cloud(
     stopped: asyncio.Event,
     is_up: Callable[[str], None],
     outside: sources_api.OutsideFacts,
+    read_counts: charts_api.ReadCounts,
 ) -> None:
     """Serve the page until `stopped` is set. `name` is the deployment's. `is_up` gets the page's URL once it answers.
 
@@ -52,9 +53,9 @@ async def serve_cloud(
     async with open_cloud_backend(state) as backend:
         await backend.read(backend.reader.version)  # a missing sign-in is reported here rather than on the page
         token = new_page_token()
-        await server.serve_app(
-            make_cloud_app(backend, name, token, outside), port, stopped, lambda: is_up(page_url(port, token))
-        )
+        app = make_cloud_app(backend, name, token, outside)
+        app[charts_api.CHARTS] = charts_api.MetricCharts(read_counts)
+        await server.serve_app(app, port, stopped, lambda: is_up(page_url(port, token)))
 
 
 @asynccontextmanager

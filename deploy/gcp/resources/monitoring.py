@@ -8,7 +8,7 @@ from string import Template
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
+from deploy.cloud_access.gcp_names import Target, metric_name, series_filter
 from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, keys, one
 from deploy.gcp.resources import project, topics
@@ -25,23 +25,12 @@ COLUMNS: Final = 2
 WIDTH: Final = 24
 HEIGHT: Final = 16
 
-
-def metric_name(target: Target, name: str) -> str:
-    return f"{target.prefix}{name}"
-
-
-def series_filter(target: Target, name: str) -> str:
-    """Return the filter of Cloud Monitoring that selects the metric's time series."""
-    return f'metric.type = "logging.googleapis.com/user/{metric_name(target, name)}" AND {_CLOUD_RUN}'
-
-
 # Of the values of a minute, a distribution tells the largest by its highest percentile only.
 _AGGREGATIONS: Final[Mapping[Statistic, tuple[str, str]]] = {
     "sum": ("ALIGN_DELTA", "REDUCE_SUM"),
     "p99": ("ALIGN_PERCENTILE_99", "REDUCE_MAX"),
     "maximum": ("ALIGN_PERCENTILE_99", "REDUCE_MAX"),
 }
-_CLOUD_RUN: Final = 'resource.type = "cloud_run_revision"'
 
 
 def log_metrics(target: Target, topology: Topology, folder: Path) -> tuple[Resource, ...]:

@@ -14,7 +14,8 @@ import pytest
 
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import DeployedStack
-from deploy.history.aws import read_backlogs, read_versions
+from deploy.history.aws import read_backlogs, read_counts, read_versions
+from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.delivery import Delivery
@@ -191,6 +192,38 @@ def test_a_backlog_counts_the_messages_that_a_function_has_and_tells_their_age(s
     assert by_name[queue] == (3, 400.0)
     assert by_name[aws_names.undelivered_queue(stack.prefix, "events")] == (0, None)
     assert len(by_name) == 6
+
+
+def test_requests_and_attempts_are_counted_by_bucket_and_destination(stack: Stack) -> None:
+    now = float(1_800 * (time.time() // 1_800)) + 100
+    receive = {"FunctionName": aws_names.function(stack.prefix, "receive")}
+    delivered = {"destination": "people", "outcome": "delivered"}
+    retried = {"destination": "people", "outcome": "retry_scheduled"}
+
+    def put(namespace: str, name: str, dimensions: dict[str, str], *values: float, at: float = now - 10) -> None:
+        named = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        data = [{"MetricName": name, "Dimensions": named, "Timestamp": at, "Value": value} for value in values]
+        stack.call("cloudwatch", "put_metric_data", Namespace=namespace, MetricData=data)
+
+    put("AWS/Lambda", "UrlRequestCount", receive, 6, 4)
+    put("AWS/Lambda", "UrlRequestCount", receive, 3, at=now - 1_000)
+    put("AWS/Lambda", "UrlRequestCount", receive, 9, at=now - 100_000)
+    put("AWS/Lambda", "Url4xxCount", receive, 2)
+    put("AWS/Lambda", "Url5xxCount", receive, 1)
+    put("Hookchain", f"{stack.prefix}attempts", {"destination": "people"}, 81.5, 90.25, 7.0)
+    put("Hookchain", f"{stack.prefix}deliveries", delivered, 1, 1)
+    put("Hookchain", f"{stack.prefix}deliveries", retried, 1)
+    others = [f"other-{number}" for number in range(250)]  # more metrics than a call may have
+    window = MetricWindow(now, 900, 96, [*others, "people"])
+    last = now - 100
+    assert sorted(read_counts(DeployedStack(stack.target, stack.api()), window)) == [
+        MetricCount("attempts", last, 3, "people"),
+        MetricCount("delivered", last, 2, "people"),
+        MetricCount("rejected", last, 1),
+        MetricCount("rejected", last, 2),
+        MetricCount("requests", last - 900, 3),
+        MetricCount("requests", last, 10),
+    ]
 
 
 def test_a_backlog_is_told_of_the_queue_that_brings_messages_to_a_source(stack: Stack) -> None:

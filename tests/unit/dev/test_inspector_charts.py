@@ -1,19 +1,40 @@
-"""The charts of the last hour, day and 30 days, counted once from the journal."""
+"""The charts of the last hour, day and 30 days, counted once from the journal, or from a cloud's metrics."""
 
 import time
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from typing import Final
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
-from deploy.dev.inspector.charts_api import BATCH, LOOK_SECONDS, SPANS, Charts
+from deploy.cloud_access.gcp import ApiError, CloudDeployment, Gcloud, GoogleApi
+from deploy.cloud_access.gcp_names import Target
+from deploy.dev.inspector.charts_api import (
+    BATCH,
+    CHARTS,
+    LOOK_SECONDS,
+    METRIC_SECONDS,
+    SPANS,
+    JournalCharts,
+    MetricCharts,
+    ReadCounts,
+)
+from deploy.dev.inspector.cloud_app import make_cloud_app
+from deploy.dev.inspector.sources_api import OutsideFacts
+from deploy.history.gcp import read_counts
 from deploy.history.local_requests import RequestEntry, write_requests
+from deploy.history.source_health import Outside
+from deploy.terminal.command_line import CommandError
+from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
-from shared.times import rfc3339
-from tests.unit.dev.inspected import Inspector
+from shared.jsontext import JsonObject
+from shared.times import rfc3339, unix_seconds
+from tests.gcp.description import Description
+from tests.unit.dev.inspected import AUTHORIZED, TOKEN, Inspector
 
 DAY: Final = 86_400.0
 
@@ -92,7 +113,7 @@ async def test_percentiles_are_of_first_attempts_and_exact_to_five_percent(inspe
 async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Inspector) -> None:
     now = time.time()
     keep_requests(inspector, request(now - 30, 200, "shop"))
-    charts = Charts(inspector.parts.reader)
+    charts = JournalCharts(inspector.parts.reader)
 
     def accepted(name: str, at: float) -> int:
         assert charts.update(at)
@@ -113,7 +134,7 @@ async def test_a_look_at_many_rows_ends_in_time_and_the_next_ones_continue(inspe
     now = time.time()
     keep_requests(inspector, *(request(now - 30, 200, "shop") for _ in range(2 * BATCH + 1)))
     ticks = iter(range(100))
-    charts = Charts(inspector.parts.reader, lambda: next(ticks) * LOOK_SECONDS * 0.6)
+    charts = JournalCharts(inspector.parts.reader, lambda: next(ticks) * LOOK_SECONDS * 0.6)
     assert [charts.update(now) for _ in range(3)] == [False, False, True]
     assert sum(each.accepted for each in charts.series("hour", now).buckets) == 2 * BATCH + 1
 
@@ -121,3 +142,127 @@ async def test_a_look_at_many_rows_ends_in_time_and_the_next_ones_continue(inspe
 async def test_an_unknown_span_is_rejected(inspector: Inspector) -> None:
     async with inspector.client.get("/api/charts?span=year") as answer:
         assert (answer.status, await answer.text()) == (400, "span: must be one of hour, day, month; got 'year'.\n")
+
+
+# From a cloud's metrics
+
+
+async def nothing_outside() -> Outside:
+    return Outside()
+
+
+@asynccontextmanager
+async def deployed_page(inspector: Inspector, read: ReadCounts, seconds: Iterator[float]) -> AsyncIterator[Inspector]:
+    """Serve the page of a deployment. `seconds` are the times of the clock."""
+    app = make_cloud_app(inspector.parts, "hookchain", TOKEN, OutsideFacts(nothing_outside, ""))
+    app[CHARTS] = MetricCharts(read, lambda: next(seconds))
+    async with TestClient(TestServer(app), headers=AUTHORIZED) as client:
+        yield Inspector(client, inspector.parts, inspector.bus)
+
+
+async def test_a_deployment_counts_what_its_metrics_have_and_says_what_they_lack(inspector: Inspector) -> None:
+    now = time.time()
+    windows: list[MetricWindow] = []
+
+    def read(window: MetricWindow) -> Sequence[MetricCount]:
+        windows.append(window)
+        return [
+            MetricCount("requests", now - 7_200, 10),
+            MetricCount("rejected", now - 7_200, 3),
+            MetricCount("rejected", now - 60, 1),  # before the request of the same minute is written
+            MetricCount("attempts", now - 60, 5, "crm"),
+            MetricCount("delivered", now - 60, 4, "crm"),
+            MetricCount("delivered", now - 60, 2, "mail"),
+        ]
+
+    seconds = iter([0.0, 0.0, 1.0, METRIC_SECONDS + 1, METRIC_SECONDS + 1])
+    async with deployed_page(inspector, read, seconds) as page:
+        found = await page.get("/api/charts?span=day")
+        names = ("accepted", "rejected", "delivered", "not_delivered")
+        assert [sum(map(int, map(str, found[name]))) for name in names] == [7, 4, 6, 1]  # type: ignore[arg-type]
+        assert (found["sources"], found["destinations"], found["counting"]) == ([], ["crm", "mail"], False)
+        assert "no time to delivery" in str(found["missing"])
+        one = await page.get("/api/charts?span=day&destination=crm")
+        assert [sum(map(int, map(str, one[name]))) for name in names] == [0, 0, 4, 1]  # type: ignore[arg-type]
+        assert [(each.bucket_seconds, each.buckets) for each in windows] == [(900, 96)]
+        await page.get("/api/charts?span=day")
+        assert len(windows) == 2
+
+
+async def test_metrics_that_cannot_be_read_say_why(inspector: Inspector) -> None:
+    def read(_: MetricWindow) -> Sequence[MetricCount]:
+        raise CommandError("Cloud Monitoring: permission denied")
+
+    async with (
+        deployed_page(inspector, read, iter([0.0])) as page,
+        page.client.get("/api/charts?span=hour") as answer,
+    ):
+        assert (answer.status, await answer.text()) == (503, "Cloud Monitoring: permission denied\n")
+
+
+class Monitoring(GoogleApi):
+    """Cloud Monitoring with the same point for every filter, on the second page, as Google's description has it."""
+
+    def __init__(self, end: float) -> None:
+        super().__init__("acme-hooks", lambda: "token", {})
+        self.end = end
+        self.queries: list[Mapping[str, str | list[str]]] = []
+        self.description = Description("monitoring", "v3")
+
+    def get(self, service: str, path: str, query: Mapping[str, str | list[str]] | None = None) -> JsonObject:
+        assert service == "monitoring"
+        query = dict(query or {})
+        method = self.description.method("GET", path, {name: str(value) for name, value in query.items()}, None)
+        self.queries.append(query)
+        answer: JsonObject = self.page(query) if query.get("pageToken") else {"nextPageToken": "two"}
+        self.description.check_answer(method, answer)
+        return answer
+
+    def page(self, query: Mapping[str, str | list[str]]) -> JsonObject:
+        interval: JsonObject = {"startTime": rfc3339(self.end - 60), "endTime": rfc3339(self.end)}
+        is_of_destination = "aggregation.groupByFields" in query
+        labels: JsonObject = {"destination": "crm"} if is_of_destination else {}
+        is_distribution = "-attempts" in str(query["filter"])
+        value: JsonObject = (
+            {"distributionValue": {"count": "7", "mean": 80.5}} if is_distribution else {"int64Value": "5"}
+        )
+        return {
+            "timeSeries": [
+                {
+                    "metric": {"type": "a.googleapis.com/b", "labels": labels},
+                    "resource": {"type": "cloud_run_revision", "labels": {}},
+                    "metricKind": "DELTA",
+                    "valueType": "DISTRIBUTION" if is_distribution else "INT64",
+                    "points": [{"interval": interval, "value": value}],
+                }
+            ]
+        }
+
+
+def test_google_counts_requests_in_total_and_attempts_by_destination() -> None:
+    now = 1_772_366_430.0
+    api = Monitoring(now)
+    cloud = CloudDeployment(Target("acme-hooks"), Gcloud("acme-hooks"), api)
+    counts = read_counts(cloud, MetricWindow(now, 60, 60, ()))
+    assert sorted(counts) == [
+        MetricCount("attempts", now, 7, "crm"),
+        MetricCount("delivered", now, 5, "crm"),
+        MetricCount("rejected", now, 5),
+        MetricCount("requests", now, 5),
+    ]
+    filters = {str(query["filter"]) for query in api.queries}
+    assert len(api.queries) == 2 * len(filters) == 8
+    assert all("hookchain-" in each for each in filters)
+    spans = {(str(each["interval.startTime"]), str(each["interval.endTime"])) for each in api.queries}
+    assert [(unix_seconds(start), unix_seconds(end)) for start, end in spans] == [(now - 3_600, now)]
+
+
+def test_google_says_which_permission_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Monitoring(0)
+
+    def denied(*_: object) -> JsonObject:
+        raise ApiError(403, "IAM_PERMISSION_DENIED", "Permission monitoring.timeSeries.list denied.")
+
+    monkeypatch.setattr(api, "get", denied)
+    with pytest.raises(CommandError, match=r"Cloud Monitoring: Permission monitoring\.timeSeries\.list denied"):
+        read_counts(CloudDeployment(Target("acme-hooks"), Gcloud("acme-hooks"), api), MetricWindow(0, 60, 60, ()))

@@ -87,8 +87,9 @@ export function plotsView(element) {
       if (mine !== number) return;
       showPlots(cards, data, SPANS.find(([value]) => value === span.value), kind);
       showNames(data);
-      note.hidden = !data.counting;
-      note.textContent = data.counting ? "Counting the events of the journal…" : "";
+      const said = data.counting ? "Counting the events of the journal…" : data.missing;
+      note.hidden = !said;
+      if (note.textContent !== said) note.textContent = said; // a screen reader reads it once
       if (data.counting) pause = COUNTING_MS;
     } catch (error) {
       if (mine !== number) return;
@@ -131,7 +132,7 @@ function showPlots(element, data, [, span, , text], kind) {
     card("Attempts delivered", span, delivered.toLocaleString(), failed ? `+ ${failed.toLocaleString()} failed` : "",
       bars([data.delivered, data.not_delivered], ["good", "warn"]),
       `${plural(delivered, "attempt")} delivered and ${failed} failed in ${text}`),
-    card("Time to delivery", span, p50 === null ? "–" : duration(p50), p95 === null ? "" : `p95 ${duration(p95)}`,
+    !data.missing && card("Time to delivery", span, p50 === null ? "–" : duration(p50), p95 === null ? "" : `p95 ${duration(p95)}`,
       lines([data.p95_ms, data.p50_ms], ["warn", "good"]),
       p50 === null ? `no delivery in ${text}` : `half of the deliveries within ${duration(p50)}, 95 percent within ${duration(p95)}`));
 }

@@ -222,7 +222,12 @@ def read_counts(cloud: gcp.CloudDeployment, window: MetricWindow) -> list[Metric
     }
 
     def read(kind: CountKind) -> list[MetricCount]:
-        return list(_counts(cloud, window, kind, filters[kind]))
+        try:
+            return list(_counts(cloud, window, kind, filters[kind]))
+        except gcp.ApiError as fault:
+            if fault.status != 404:
+                raise
+            return []  # Cloud Monitoring does not find a metric that has no data yet
 
     try:
         return list(chain.from_iterable(run_in_parallel(read, tuple(filters))))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractContextManager, asynccontextmanager, closing, nullcontext
 from typing import Final
 
 import pytest
@@ -257,12 +257,22 @@ def test_google_counts_requests_in_total_and_attempts_by_destination() -> None:
     assert [(unix_seconds(start), unix_seconds(end)) for start, end in spans] == [(now - 3_600, now)]
 
 
-def test_google_says_which_permission_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (404, "Cannot find metric(s) that match type", nullcontext()),  # none was written yet
+        (403, "Permission denied.", pytest.raises(CommandError, match=r"Cloud Monitoring: Permission denied\. \(403")),
+    ],
+)
+def test_google_has_no_counts_of_a_new_metric_and_says_what_is_denied(
+    status: int, message: str, expected: AbstractContextManager[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     api = Monitoring(0)
 
-    def denied(*_: object) -> JsonObject:
-        raise ApiError(403, "IAM_PERMISSION_DENIED", "Permission monitoring.timeSeries.list denied.")
+    def rejected(*_: object) -> JsonObject:
+        raise ApiError(status, "REASON", message)
 
-    monkeypatch.setattr(api, "get", denied)
-    with pytest.raises(CommandError, match=r"Cloud Monitoring: Permission monitoring\.timeSeries\.list denied"):
-        read_counts(CloudDeployment(Target("acme-hooks"), Gcloud("acme-hooks"), api), MetricWindow(0, 60, 60, ()))
+    monkeypatch.setattr(api, "get", rejected)
+    cloud = CloudDeployment(Target("acme-hooks"), Gcloud("acme-hooks"), api)
+    with expected:
+        assert read_counts(cloud, MetricWindow(0, 60, 60, ())) == []

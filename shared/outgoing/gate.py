@@ -309,8 +309,10 @@ class ProcessGate:
         ALONE_SECONDS.
         """
         now = self._now()
-        lane = self._lane(lane_name)
-        group = self._group(group_name, lane, now)
+        lane = _remembered(self._lanes, lane_name, lambda: _Lane(self._loop_now))
+        group = _remembered(self._groups, group_name, lambda: _Group(lane))
+        group.lane = lane
+        group.used_at = now
         if turns == 0:
             group.load.add(now)
             self._load.add(now)
@@ -348,7 +350,12 @@ class ProcessGate:
         began_at = lane.began.pop(key, None)
         lane.hanging.discard(key)
         if has_failed is not None and began_at is not None:
-            self._note_result(lane, group, self._loop_now() - began_at, has_failed=has_failed)
+            now = self._now()
+            lane.note_result(self._loop_now() - began_at, has_failed=has_failed)
+            group.note_end(now)
+            if not has_failed and self._queued_until <= now:
+                # The receiver answers, and no queue is known: new work gets its whole share, and turns start from now.
+                group.next_at = 0.0
         if self._loop_time is not None:
             self._loop_time.leave()
         if group.held:
@@ -422,33 +429,18 @@ class ProcessGate:
         lane = self._lanes.get(lane_name)
         return lane is not None and key in lane.hanging
 
-    def _note_result(self, lane: _Lane, group: _Group, seconds: float, *, has_failed: bool) -> None:
-        now = self._now()
-        lane.note_result(seconds, has_failed=has_failed)
-        group.note_end(now)
-        if not has_failed and self._queued_until <= now:
-            # The receiver answers, and no queue is known: new work gets its whole share, and turns start from now.
-            group.next_at = 0.0
-
     def _has_place(self, lane: _Lane, group: _Group, turns: int, now: float) -> bool:
         """Return whether the work may begin now. The first rule that applies decides."""
-        if self._is_idle():
+        # While so few places are used, no other work needs them, and any lane may begin, whatever its health. After a
+        # queue, a message has to show first that it is over: until then, others may wait in the bus for the places.
+        few_places = (self._places + IDLE_DIVISOR // 2) // IDLE_DIVISOR
+        if self._queued_until == NO_QUEUE and len(self._work) < few_places:
             return True
         if lane.health() != "healthy":
             return self._is_first_of_new_lane(lane, group) or self._has_unproven_place(lane, group)
         if self._queued_until > now and self._must_wait_for_queue(group, now):
             return False
         return self._has_place_in_share(group, turns, now)
-
-    def _is_idle(self) -> bool:
-        """Return whether so few places are used that any lane may begin, whatever its health, because no other work
-        needs them.
-
-        After a queue, this rule applies again once a message shows that the queue is over. Until then, messages that
-        need the places may wait in the bus.
-        """
-        rounded_part = (self._places + IDLE_DIVISOR // 2) // IDLE_DIVISOR
-        return self._queued_until == NO_QUEUE and len(self._work) < rounded_part
 
     def _is_first_of_new_lane(self, lane: _Lane, group: _Group) -> bool:
         """Return whether this work begins because it is the first of its lane and of its group.
@@ -581,24 +573,6 @@ class ProcessGate:
                 return True
         return False
 
-    def _lane(self, name: str) -> _Lane:
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = _Lane(self._loop_now)
-            _forget_one(self._lanes)
-        self._lanes.move_to_end(name)
-        return lane
-
-    def _group(self, name: str, lane: _Lane, now: float) -> _Group:
-        group = self._groups.get(name)
-        if group is None:
-            group = self._groups[name] = _Group(lane)
-            _forget_one(self._groups)
-        group.lane = lane
-        group.used_at = now
-        self._groups.move_to_end(name)
-        return group
-
 
 def _seconds_between_turns(lane: _Lane, group: _Group, places: int) -> float:
     """Return the time in which one of the group's places becomes free.
@@ -613,11 +587,19 @@ def _seconds_between_turns(lane: _Lane, group: _Group, places: int) -> float:
     return min(estimated_seconds, group.spacing_seconds)
 
 
-def _forget_one(remembered: OrderedDict[str, _Remembered]) -> None:
-    """Forget the name that was used longest ago, if there are too many. One that has places is in use, and stays."""
-    if len(remembered) > MAX_REMEMBERED:
-        name, oldest = next(iter(remembered.items()))
-        if oldest.places:
-            remembered.move_to_end(name)
-        else:
-            del remembered[name]
+def _remembered(named: OrderedDict[str, _Remembered], name: str, make: Callable[[], _Remembered]) -> _Remembered:
+    """Return the lane or the group of this name, which counts as used last.
+
+    If there are too many, the one that was used longest ago is forgotten. One that has places is in use, and stays.
+    """
+    found = named.get(name)
+    if found is None:
+        found = named[name] = make()
+        if len(named) > MAX_REMEMBERED:
+            oldest_name, oldest = next(iter(named.items()))
+            if oldest.places:
+                named.move_to_end(oldest_name)
+            else:
+                del named[oldest_name]
+    named.move_to_end(name)
+    return found

@@ -61,18 +61,11 @@ class Computing:
 _COMPUTING: Final[ContextVar[Computing | None]] = ContextVar("computing", default=None)
 
 
-class measured:  # noqa: N801 as `bounded`
-    """Measures the bounded computations of this task in the block, but not those of others that run meanwhile."""
-
-    __slots__ = ("_token",)
-
-    def __enter__(self) -> Computing:
-        computing = Computing()
-        self._token = _COMPUTING.set(computing)
-        return computing
-
-    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        _COMPUTING.reset(self._token)
+def measure_computing() -> Computing:
+    """Return the time of the bounded computations of this task from now on, but not those of others beside it."""
+    computing = Computing()
+    _COMPUTING.set(computing)
+    return computing
 
 
 REST_SECONDS: Final = 0.1

@@ -206,8 +206,8 @@ async def _attempt_unless_waiting(
         )
         notifier.gate.begin(work.delivery.id)
         try:
-            with time_bound.measured() as computing:
-                outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
+            computing = time_bound.measure_computing()
+            outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
             notifier.gate.note_computing(work.delivery.id, computing.seconds)
             if isinstance(outcome, Failed):
                 hint = removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from shared.cloud.retries import PATIENT, with_retries
-from shared.time_bound import BEAT_SECONDS, LATE_SECONDS, Deadlines, LoopTime, TooLate, bounded, measured
+from shared.time_bound import BEAT_SECONDS, LATE_SECONDS, Deadlines, LoopTime, TooLate, bounded, measure_computing
 from tests.fakes.clock import FakeClock
 from tests.fakes.virtual_time import run
 
@@ -96,11 +96,11 @@ async def test_time_in_which_the_loop_does_not_turn_does_not_count() -> None:
 
 async def test_the_computations_of_a_task_are_measured_and_not_those_of_others() -> None:
     async def compute(times: int) -> float:
-        with measured() as computing:
-            for _ in range(times):
-                with bounded():
-                    time.sleep(0.02)
-                await asyncio.sleep(0.01)
+        computing = measure_computing()
+        for _ in range(times):
+            with bounded():
+                time.sleep(0.02)
+            await asyncio.sleep(0.01)
         return computing.seconds
 
     few, many = await asyncio.gather(compute(1), compute(4))

@@ -168,7 +168,7 @@ async def test_no_more_mails_are_sent_than_there_are_places() -> None:
             await asyncio.sleep(chance.random() / 100)
         finally:
             under_way[0] -= 1
-            limit.give_back()
+            limit.release()
 
     mails = [asyncio.create_task(send()) for _ in range(200)]
     for each in chance.sample(mails, 50):

@@ -129,7 +129,9 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
     rows, has_more_rows = rows_of(event.data)
     first_fields = " · ".join([f"{name}: {value}" for name, value, _, _ in rows[:MAX_PREVIEW_ROWS]])
     preview = " ".join(first_fields.split())[:MAX_PREVIEW_CHARACTERS]
-    page = MailPage(title_of(event), preview, _facts(event), rows, has_more_rows, body, event.id)
+    facts = [("When", _when(event)), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
+    known_facts = [(name, value) for name, value in facts if value]
+    page = MailPage(title_of(event), preview, known_facts, rows, has_more_rows, body, event.id)
     text_origin, html_origin = _origin(delivery.route, delivery.destination)
     text = text_of_page(page)
     special_characters = text.encode("utf-8", "surrogatepass").translate(None, _PLAIN_TEXT)
@@ -242,12 +244,6 @@ def templates() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-
-
-def _facts(event: Event) -> list[tuple[str, str]]:
-    """Return names and values."""
-    facts = [("When", _when(event)), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
-    return [(name, value) for name, value in facts if value]
 
 
 def _when(event: Event) -> str:

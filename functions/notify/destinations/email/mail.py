@@ -161,25 +161,21 @@ def subject_line(text: str) -> str:
     return text
 
 
-class SendLimit:
-    """A bound for the mails that are sent at the same time. A caller that took a place must give it back."""
+class SendLimit(asyncio.Semaphore):
+    """A bound for the mails that are sent at the same time. A caller that took a place must release it."""
 
     def __init__(self, limit: int) -> None:
+        super().__init__(limit)
         self._limit = limit
-        self._places = asyncio.Semaphore(limit)
 
     async def take(self, max_wait_seconds: float) -> None:
         """Take a place, or wait for one. Raises Temporary (`mail_queue_full`) if none becomes free in that time."""
-        if not self._places.locked():  # as good as always; the timer of a wait takes 5 µs
-            await self._places.acquire()
+        if not self.locked():  # as good as always; the timer of a wait takes 5 µs
+            await self.acquire()
             return
         try:
             async with asyncio.timeout(max_wait_seconds):
-                await self._places.acquire()
+                await self.acquire()
         except TimeoutError as error:
             rule = f"{self._limit} mails are being sent, and none is done"
             raise errors.Temporary("mail_queue_full", rule) from error
-
-    def give_back(self) -> None:
-        """Give the place to who has waited longest."""
-        self._places.release()

@@ -70,7 +70,7 @@ class SendGridTransport:
                 seconds_left = timeout_seconds - (time.monotonic() - began)
                 answer = await self._http.call("POST", self._path, self.headers, body, seconds_left)
             finally:
-                self._limit.give_back()
+                self._limit.release()
         except http_client.NotSent as error:
             return RetryLater(f"SendGrid cannot be reached: {error}")
         except OSError as error:

@@ -58,7 +58,7 @@ class SesTransport:
                 return await self._send_each(mail, attempt, deadline)
             return await self._send_one(mail, attempt.now, deadline)
         finally:
-            self._limit.give_back()
+            self._limit.release()
 
     async def _send_each(self, mail: Mail, attempt: Attempt, deadline: float) -> Outcome:
         """Send one mail after another, which keeps to SES's rate, until SES takes no more for now.

@@ -50,7 +50,7 @@ class SmtpTransport:
             try:
                 fates = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
             finally:
-                self._limit.give_back()
+                self._limit.release()
         except CannotSend as fault:
             return self._held(fault.message) if fault.held else RetryLater(fault.message)
         everyone = [*settled.values(), *fates]

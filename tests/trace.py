@@ -27,8 +27,8 @@ from functions.notify import entry as notify_entry
 from functions.notify.destination import Context
 from functions.notify.notifier import Notifier
 from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations, DestinationStates
-from functions.notify.waiting.pauses import Breakers
+from functions.notify.registry import Destinations
+from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
 from functions.receive import entry as receive_entry
 from functions.receive.receive import Receiver

@@ -27,7 +27,7 @@ from deploy.topology.estimate import (
     subscriber_reads,
 )
 from deploy.topology.topology import Topology, find_topology
-from functions.notify.registry import CACHE_SECONDS
+from functions.notify.waiting.pauses import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import JsonObject

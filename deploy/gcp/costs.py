@@ -32,7 +32,7 @@ from deploy.topology.estimate import (
     stored_bytes,
     subscriber_reads,
 )
-from functions.notify.registry import CACHE_SECONDS
+from functions.notify.waiting.pauses import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import JsonObject

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from functions.notify.registry import Destinations, DestinationStates
-from functions.notify.waiting.pauses import Breakers
+from functions.notify.registry import Destinations
+from functions.notify.waiting.pauses import Breakers, DestinationStates
 from shared import outcomes, ports, time_bound
 from shared.delivery import Delivery
 from shared.journal import Journal

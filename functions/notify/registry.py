@@ -1,11 +1,11 @@
-"""The configured destinations, and their states, such as disabled.
+"""The configured destinations, and the connections to them.
 
 A kind's module is imported when the first of its destinations is used.
 """
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import PurePosixPath
 from types import ModuleType
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from functions.notify.alerts.alert import ALERT_SOURCE
 from functions.notify.destination import KINDS, Context, Destination, kind_module, read_settings
-from shared import errors, jsontext, own_modules, ports, secrets
+from shared import errors, jsontext, own_modules, secrets
 from shared.delivery import Delivery
-from shared.ledger import DestinationState, Ledger
 from shared.outgoing.circuit import BreakerSettings
 
 if TYPE_CHECKING:
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
     from functions.notify.subscribers.subscribers import EndpointHealth
 
 
-CACHE_SECONDS: Final = 10.0
-STEP_SECONDS: Final = 1.0
-"""A pause that is longer by less than this is not written."""
-MAX_KNOWN: Final = 10_000
-"""Destinations and endpoints whose states are remembered."""
 ACTOR: Final = "actor"
 
 
@@ -158,71 +152,6 @@ def _connect(configured: Configured, context: Context) -> Destination:
         raise errors.Temporary(
             "destination_not_loaded", f"{where} cannot start: {type(error).__name__}; bundle it again"
         ) from error
-
-
-class DestinationStates:
-    """The states of the destinations as the ledger has them, remembered for a while.
-
-    A disabled destination is looked up each time. Otherwise a delivery could be held after an operator has released
-    the destination, and nothing would ever release that delivery.
-    """
-
-    def __init__(self, ledger: Ledger, clock: ports.Clock) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._known: dict[str, tuple[DestinationState, float]] = {}
-
-    async def state(self, name: str, *, fresh: bool = False) -> DestinationState:
-        """Return the state, which is some seconds old unless it is to be `fresh`. Raises Temporary."""
-        known = self._known.get(name)
-        now = self._clock.now()
-        is_recent = known is not None and 0 < known[1] - now <= CACHE_SECONDS + STEP_SECONDS  # or a clock was set back
-        if known and is_recent and known[0].disabled_reason is None and not fresh:
-            return known[0]
-        state = await self._ledger.destination_state(name)
-        self._known[name] = (state, now + CACHE_SECONDS)
-        if len(self._known) > MAX_KNOWN:
-            del self._known[next(iter(self._known))]
-        return state
-
-    async def disable(self, name: str, reason: str) -> bool:
-        """Disable the destination; return whether the reason is new, so that it is logged once. Raises Temporary."""
-        known = self._known.get(name)
-        is_news = known is None or known[0].disabled_reason != reason
-        now = self._clock.now()
-        self._known[name] = (DestinationState(disabled_reason=reason), now)
-        try:
-            await self._ledger.disable(name, reason, now)
-        except errors.Temporary:  # not recorded yet, so the next call brings the news
-            self._known.pop(name, None)
-            raise
-        return is_news
-
-    async def end_pause(self, name: str) -> None:
-        """End the pause of a destination that kept failing. An operator's pause goes on. Raises Temporary."""
-        state = await self.state(name, fresh=True)
-        now = self._clock.now()
-        if state.is_paused_by_failures(now):
-            await self._ledger.release(name, now)
-            self._known[name] = (DestinationState(), now + CACHE_SECONDS)
-
-    async def pause(self, name: str, seconds: float, reason: str) -> None:
-        """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.
-
-        Raises Temporary.
-        """
-        now = self._clock.now()
-        state, until = self._known.get(name, (DestinationState(), 0.0))
-        if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
-            return
-        # Based on the known state, because the destination may be disabled.
-        known = replace(state, paused_until=now + seconds, pause_reason=reason)
-        self._known[name] = (known, now + CACHE_SECONDS)
-        try:
-            await self._ledger.pause(name, now + seconds, now, reason)
-        except errors.Temporary:  # not recorded yet: the next rejected delivery records it
-            self._known.pop(name, None)
-            raise
 
 
 OwnKinds: TypeAlias = Mapping[str, ModuleType]

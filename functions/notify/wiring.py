@@ -53,7 +53,7 @@ def service() -> entry.Service:
     endpoints = None
     if "subscribers" in slice_or_exit("notify"):
         context, endpoints = _subscribers(context, bus)
-    states = registry.DestinationStates(ledger, clock)
+    states = pauses.DestinationStates(ledger, clock)
     gate = platform.process_gate(settings())
     recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(

@@ -7,10 +7,10 @@ from functions.notify.digests.closing import Closer
 from functions.notify.notifier import Notifier, Result
 from functions.notify.notify import notify
 from functions.notify.recipients.recipient import Recipients
-from functions.notify.registry import Destinations, DestinationStates
+from functions.notify.registry import Destinations
 from functions.notify.subscribers.endpoints import Endpoints
 from functions.notify.waiting.caps import Caps
-from functions.notify.waiting.pauses import Breakers, Pauses
+from functions.notify.waiting.pauses import Breakers, DestinationStates, Pauses
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery
 from shared.event import Event

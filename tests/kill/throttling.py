@@ -12,8 +12,7 @@ from aiohttp import ClientSession, web
 from functions.notify.destination import Attempt
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.registry import DestinationStates
-from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.pauses import Breakers, DestinationStates
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.errors import Temporary

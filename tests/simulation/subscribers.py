@@ -10,10 +10,10 @@ from functions.notify.destination import Context
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations, DestinationStates
+from functions.notify.registry import Destinations
 from functions.notify.subscribers.endpoints import Endpoints
 from functions.notify.subscribers.subscribers import Subscribers, SubscriberSettings
-from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered

@@ -15,9 +15,9 @@ from functions.notify.destination import Destination
 from functions.notify.digests.closing import Closer
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.registry import Configured, Destinations, DestinationStates
+from functions.notify.registry import Configured, Destinations
 from functions.notify.settle import MAX_UNKNOWN
-from functions.notify.waiting.pauses import Breakers
+from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
 from functions.receive.receive import Accepted, Receiver
 from functions.receive.source import read_sources

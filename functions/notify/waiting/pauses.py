@@ -1,4 +1,4 @@
-"""The pauses of a destination: by its circuit breaker, or by an operator.
+"""The pauses of a destination, by its circuit breaker or by an operator, and whether it is disabled.
 
     closed      deliveries are attempted; `failures` in a row open the breaker
     open        the destination is paused in the ledger, for every instance: deliveries wait, and their attempts do not
@@ -15,17 +15,23 @@ delivery, where publishing it, claiming it and letting it wait again would be th
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from functions.notify.registry import MAX_KNOWN, Configured, DestinationStates
+from functions.notify.registry import Configured
 from functions.notify.waiting.schedule import Wait, spread
-from shared import ledger, logs, ports, times
+from shared import errors, logs, ports, times
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
+from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow, Move
 from shared.outgoing.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
 from shared.outgoing.gate import ProcessGate
 from shared.subscribers.names import SEPARATOR
 
+CACHE_SECONDS: Final = 10.0
+STEP_SECONDS: Final = 1.0
+"""A pause that is longer by less than this is not written."""
+MAX_KNOWN: Final = 10_000
+"""Destinations and endpoints whose states are remembered."""
 RECENT_SECONDS: Final = 300.0
 """The time after a pause that another instance made, in which an instance without attempts of its own tries a single
 delivery first."""
@@ -37,6 +43,71 @@ READS_AT_ONCE: Final = 16
 RECHECK_SECONDS: Final = 61.0
 """The longest wait that an instance gives for a pause that it knows of: an operator may have ended it since. The sweep
 reads the state again, and moves the delivery to the end. It is longer than a wait that the bus keeps."""
+
+
+class DestinationStates:
+    """The states of the destinations as the ledger has them, remembered for a while.
+
+    A disabled destination is looked up each time. Otherwise a delivery could be held after an operator has released
+    the destination, and nothing would ever release that delivery.
+    """
+
+    def __init__(self, ledger: Ledger, clock: ports.Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._known: dict[str, tuple[DestinationState, float]] = {}
+
+    async def state(self, name: str, *, fresh: bool = False) -> DestinationState:
+        """Return the state, which is some seconds old unless it is to be `fresh`. Raises Temporary."""
+        known = self._known.get(name)
+        now = self._clock.now()
+        is_recent = known is not None and 0 < known[1] - now <= CACHE_SECONDS + STEP_SECONDS  # or a clock was set back
+        if known and is_recent and known[0].disabled_reason is None and not fresh:
+            return known[0]
+        state = await self._ledger.destination_state(name)
+        self._known[name] = (state, now + CACHE_SECONDS)
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        return state
+
+    async def disable(self, name: str, reason: str) -> bool:
+        """Disable the destination; return whether the reason is new, so that it is logged once. Raises Temporary."""
+        known = self._known.get(name)
+        is_news = known is None or known[0].disabled_reason != reason
+        now = self._clock.now()
+        self._known[name] = (DestinationState(disabled_reason=reason), now)
+        try:
+            await self._ledger.disable(name, reason, now)
+        except errors.Temporary:  # not recorded yet, so the next call brings the news
+            self._known.pop(name, None)
+            raise
+        return is_news
+
+    async def end_pause(self, name: str) -> None:
+        """End the pause of a destination that kept failing. An operator's pause goes on. Raises Temporary."""
+        state = await self.state(name, fresh=True)
+        now = self._clock.now()
+        if state.is_paused_by_failures(now):
+            await self._ledger.release(name, now)
+            self._known[name] = (DestinationState(), now + CACHE_SECONDS)
+
+    async def pause(self, name: str, seconds: float, reason: str) -> None:
+        """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.
+
+        Raises Temporary.
+        """
+        now = self._clock.now()
+        state, until = self._known.get(name, (DestinationState(), 0.0))
+        if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
+            return
+        # Based on the known state, because the destination may be disabled.
+        known = replace(state, paused_until=now + seconds, pause_reason=reason)
+        self._known[name] = (known, now + CACHE_SECONDS)
+        try:
+            await self._ledger.pause(name, now + seconds, now, reason)
+        except errors.Temporary:  # not recorded yet: the next rejected delivery records it
+            self._known.pop(name, None)
+            raise
 
 
 @dataclass(slots=True)
@@ -52,7 +123,7 @@ class Breakers:
     _circuits: dict[str, Circuit] = field(default_factory=dict)
     _probes: dict[str, str] = field(default_factory=dict)
 
-    async def enter(self, configured: Configured, delivery: Delivery, state: ledger.DestinationState) -> Wait | None:
+    async def enter(self, configured: Configured, delivery: Delivery, state: DestinationState) -> Wait | None:
         """Return None if the delivery may be attempted, or until when it waits. `state` is the destination's.
 
         Raises Temporary.
@@ -170,7 +241,7 @@ def pause_text(configured: Configured, why: str) -> str:
     destinations."""
     if configured.health is None:
         return f"the destination is paused{f': {why}' if why else ''}"
-    if why == ledger.PAUSED_BY_OPERATOR:
+    if why == PAUSED_BY_OPERATOR:
         return "the operator paused this endpoint"
     return f"paused after failures{f': {why}' if why else ''}"
 
@@ -182,9 +253,7 @@ class Pauses:
         self._states = states
         self._configured = configured
 
-    async def split(
-        self, rows: Sequence[ledger.LedgerRow], now: float
-    ) -> tuple[list[ledger.LedgerRow], list[ledger.Move]]:
+    async def split(self, rows: Sequence[LedgerRow], now: float) -> tuple[list[LedgerRow], list[Move]]:
         """Return the rows that may be published, and the moves of those that may not. Raises Temporary."""
         ends: dict[str, float] = {}
         # With subscribers, there can be as many names as rows.
@@ -192,8 +261,8 @@ class Pauses:
         for begin in range(0, len(names), READS_AT_ONCE):
             some = names[begin : begin + READS_AT_ONCE]
             ends |= zip(some, await asyncio.gather(*map(self._end, some)), strict=True)
-        due: list[ledger.LedgerRow] = []
-        moves: list[ledger.Move] = []
+        due: list[LedgerRow] = []
+        moves: list[Move] = []
         for row in rows:
             end = ends[row.destination]
             if end > max(now, row.retry_at or now):
@@ -202,7 +271,7 @@ class Pauses:
                 due.append(row)
         return due, moves
 
-    async def resumed(self, rows: Sequence[ledger.LedgerRow]) -> set[str]:
+    async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
         """Return the destinations of the rows whose pause is over by now. Raises Temporary."""
         names = dict.fromkeys(row.destination for row in rows)
         return {name for name in names if (await self._states.state(name, fresh=True)).paused_until is None}

@@ -12,9 +12,9 @@ from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.attempt import SUSPECT_SECONDS
 from functions.notify.notifier import Acknowledged, Result
 from functions.notify.notify import PUT_BACK
-from functions.notify.registry import CACHE_SECONDS, Configured
+from functions.notify.registry import Configured
 from functions.notify.waiting.caps import Caps, bucket_name
-from functions.notify.waiting.pauses import RECENT_SECONDS, after_outcome, with_pause_of_ledger
+from functions.notify.waiting.pauses import CACHE_SECONDS, RECENT_SECONDS, after_outcome, with_pause_of_ledger
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.jsontext import Json

@@ -145,7 +145,6 @@ async def test_what_is_kept_in_memory_of_endpoints_is_bounded(monkeypatch: pytes
         monkeypatch.setattr(module, "MAX_ENDPOINTS", 20)
     monkeypatch.setattr("shared.outgoing.gate.MAX_REMEMBERED", 20)
     monkeypatch.setattr("functions.notify.waiting.pauses.MAX_KNOWN", 20)
-    monkeypatch.setattr("functions.notify.registry.MAX_KNOWN", 20)
     monkeypatch.setattr("functions.notify.waiting.caps.MAX_BUCKETS", 20)
     world = FakeWorld({"breaker": {"failures": 9, "pause_seconds": 60.0, "max_pause_seconds": 60.0}, "in_flight": 5})
     await world.tenant()

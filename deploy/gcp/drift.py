@@ -8,12 +8,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import jmespath
+from pydantic import TypeAdapter
 
+from deploy.config.config_file import load_data
 from deploy.gcp.resource import Resource
-from deploy.gcp.resources import monitoring, project, services, stores, topics
+from deploy.gcp.resources import monitoring, project, topics
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, to_json, value_at
 
@@ -198,90 +201,10 @@ class Live:
     fixed: bool = False
 
 
-_SPEC: Final = "spec.template.spec"
-_REVISION: Final = "spec.template.metadata.annotations"
-_SERVICE: Final = "metadata.annotations"
-_OURS: Final = "!starts_with(name, 'FUNCTION_') && name != 'LOG_EXECUTION_ID'"
-"""Google sets some variables of a function by itself."""
-_LABELS: Final = "compared as the label of the plan"
-_BUILD: Final = "part of the build: the digest in the label covers it"
-
-FLAGS: Final[Mapping[str, Mapping[str, Live | str]]] = {
-    topics.TOPIC: {
-        "labels": _LABELS,
-        "message-storage-policy-allowed-regions": Live("messageStoragePolicy.allowedPersistenceRegions", "list"),
-    },
-    topics.SUBSCRIPTION: {
-        "labels": _LABELS,
-        "topic": Live("topic", "name", fixed=True),
-        "ack-deadline": Live("ackDeadlineSeconds", "duration"),
-        "push-endpoint": Live("pushConfig.pushEndpoint"),
-        "push-auth-service-account": Live("pushConfig.oidcToken.serviceAccountEmail"),
-        "push-auth-token-audience": Live("pushConfig.oidcToken.audience"),
-        "min-retry-delay": Live("retryPolicy.minimumBackoff", "duration"),
-        "max-retry-delay": Live("retryPolicy.maximumBackoff", "duration"),
-        "message-retention-duration": Live("messageRetentionDuration", "duration"),
-        "expiration-period": Live("expirationPolicy.ttl || expirationPolicy", "duration"),
-        "dead-letter-topic": Live("deadLetterPolicy.deadLetterTopic", "name"),
-        "max-delivery-attempts": Live("deadLetterPolicy.maxDeliveryAttempts"),
-    },
-    services.SERVICE: {
-        "labels": _LABELS,
-        "source": _BUILD,
-        "function": _BUILD,
-        "base-image": _BUILD,
-        "build-service-account": _BUILD,
-        "region": "gcloud lists one region",
-        "allow-unauthenticated": "compared as a grant to allUsers",
-        "service-account": Live(f"{_SPEC}.serviceAccountName"),
-        "invoker-iam-check": Live(f"""{_SERVICE}."run.googleapis.com/invoker-iam-disabled" != 'true'"""),
-        "ingress": Live(f"""{_SERVICE}."run.googleapis.com/ingress" || 'all'""", "name"),
-        "default-url": Live(f"""{_SERVICE}."run.googleapis.com/default-url-disabled" != 'true'"""),
-        "timeout": Live(f"{_SPEC}.timeoutSeconds", "duration"),
-        "concurrency": Live(f"{_SPEC}.containerConcurrency"),
-        "min-instances": Live(f"""{_REVISION}."autoscaling.knative.dev/minScale" || '0'"""),
-        "max-instances": Live(f"""{_REVISION}."autoscaling.knative.dev/maxScale\""""),
-        "min": Live(f"""{_SERVICE}."run.googleapis.com/minScale" || '0'"""),
-        "max": Live(f"""{_SERVICE}."run.googleapis.com/maxScale\""""),
-        "cpu": Live(f"{_SPEC}.containers[0].resources.limits.cpu", "quantity"),
-        "memory": Live(f"{_SPEC}.containers[0].resources.limits.memory"),
-        "cpu-boost": Live(f"""{_REVISION}."run.googleapis.com/startup-cpu-boost" || 'false'"""),
-        "cpu-throttling": Live(f"""{_REVISION}."run.googleapis.com/cpu-throttling" || 'true'"""),
-        "vpc-egress": Live(f"""{_REVISION}."run.googleapis.com/vpc-access-egress\"""", "name"),
-        "vpc-connector": Live(f"""{_REVISION}."run.googleapis.com/vpc-access-connector\"""", "name"),
-        "network": Live(f"""{_REVISION}."run.googleapis.com/network-interfaces\"""", "inside"),
-        "subnet": Live(f"""{_REVISION}."run.googleapis.com/network-interfaces\"""", "inside"),
-        "set-cloudsql-instances": Live(f"""{_REVISION}."run.googleapis.com/cloudsql-instances" || ''"""),
-        "set-env-vars": Live(f"{_SPEC}.containers[0].env[?{_OURS}] || `[]`", "variables"),
-        "set-secrets": Live(f"{_SPEC}.{{volumes: volumes, mounts: containers[0].volumeMounts}}", "mounts"),
-    },
-    stores.BUCKET: {
-        "location": Live("location", "name", fixed=True),
-        "uniform-bucket-level-access": Live("uniform_bucket_level_access"),
-        "public-access-prevention": Live("public_access_prevention == 'enforced'"),
-        "soft-delete-duration": Live("soft_delete_policy.retentionDurationSeconds || '0'", "duration"),
-        "lifecycle-file": Live("lifecycle_config.rule", "document"),
-        "update-labels": _LABELS,
-    },
-    stores.DATABASE: {
-        "database": "its name",
-        "location": "compared before anything else: a bundle is in one region",
-        "type": Live("type", "name", fixed=True),
-        "delete-protection": Live("deleteProtectionState == 'DELETE_PROTECTION_ENABLED'"),
-    },
-    services.JOB: {
-        "location": "gcloud lists one region",
-        "schedule": Live("schedule"),
-        "uri": Live("httpTarget.uri"),
-        "http-method": Live("httpTarget.httpMethod", "name"),
-        "oidc-service-account-email": Live("httpTarget.oidcToken.serviceAccountEmail"),
-        "oidc-token-audience": Live("httpTarget.oidcToken.audience"),
-        "attempt-deadline": Live("attemptDeadline", "duration"),
-        "description": "holds the digest",
-    },
-    project.ACCOUNT: {"display-name": Live("displayName")},
-}
-
+FLAGS: Final = TypeAdapter(dict[str, dict[str, Live | str]]).validate_python(
+    load_data(Path(__file__).with_name("drift.yaml"))
+)
+"""What drift.yaml has of each flag, by the kind of resource."""
 NOT_SET: Final[Mapping[str, tuple[str, ...]]] = {topics.SUBSCRIPTION: ("dead-letter-topic", "max-delivery-attempts")}
 """Flags whose absence is compared too: an update removes the setting."""
 ALWAYS: Final[Mapping[str, Mapping[str, tuple[Json, Live]]]] = {

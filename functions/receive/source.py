@@ -165,6 +165,7 @@ class Source:
         unsigned = [auth for auth in self.auth if not auth.signs_content and (auth.secret or auth.credentials)]
         password_names = {each.name for auth in unsigned for each in auth.credentials if each.kind == "header"}
         self.password_headers = _PASSWORDS | password_names if unsigned else frozenset()
+        header_names.update(*[auth.signature_headers for auth in self.auth])
         self.secret_headers = _CREDENTIALS | _ADDED_HEADERS | header_names
         self.body_tokens = body_tokens(self.auth)
         self.fact_choices = (self.type, self.subject, self.actor, self.time, self.action, self.id)

@@ -149,6 +149,8 @@ class AuthScheme:
     """The credentials are in the request's head, so they are verified before the body is read."""
     coverage_varies: ClassVar[bool] = False
     """A header of the request decides which parts its signature covers."""
+    signature_headers: ClassVar[frozenset[str]] = frozenset()
+    """The headers with its signature whose names no setting decides."""
 
     secret: str = ""
     variant: str = ""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Self
 
 from shared import errors, http
 from shared.jsontext import JsonObject, canonical
@@ -229,6 +229,7 @@ class UnprovenRequest(NamedTuple):
 @dataclass(eq=False, repr=False, kw_only=True)
 class PayPalScheme(auth_scheme.TimedScheme):
     scheme = "paypal"
+    signature_headers: ClassVar[frozenset[str]] = frozenset({"paypal-transmission-sig"})
     webhook_id: str
     signs_content: bool = field(init=False, default=True)
     needs_key: bool = field(init=False, default=True)

@@ -22,6 +22,7 @@ _MAX_HEADERS: Final = 64
 class ContentfulScheme(TimedScheme):
     scheme = "contentful"
     coverage_varies: ClassVar[bool] = True
+    signature_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE})
     signs_content: bool = field(init=False, default=True)
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:

@@ -30,6 +30,7 @@ class StandardWebhooksScheme(auth_scheme.TimedScheme):
 
     scheme = "standard-webhooks"
     coverage_varies: ClassVar[bool] = True
+    signature_headers: ClassVar[frozenset[str]] = frozenset({"webhook-signature", "svix-signature"})
     header_prefix: str = "webhook"
     key_encoding: str = "base64"
     signs_content: bool = field(init=False, default=True)

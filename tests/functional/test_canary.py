@@ -1,5 +1,5 @@
 """What senders and operators entrust to the pipe stays in it: a canary in every secret, header and body is in no log
-line, in no reply and in nothing that is written about a dead letter.
+line, in no reply and in nothing that is written about a dead letter. No secret is in any file of the state folder.
 
 Two things are logged on purpose. An event's type is, where it looks like one, so the canary in it is among other words
 or digits. The id of a trace is, in the field `trace` alone.
@@ -38,6 +38,8 @@ SECRETS: Final = {
     "HEADER_PASSWORD": f"{CANARY}-header-password",
     "PATH_TOKEN": f"{CANARY}-path-token",
     "QUERY_TOKEN": f"{CANARY}-query-token",
+    "FIELD_TOKEN": f"{CANARY}-field-token",
+    "ENCODED_TOKEN": f"{CANARY}-encoded-token",
     "PAY_KEY": "whsec_" + base64.b64encode(f"{CANARY}-signing-key".encode()).decode(),
 }
 CARD: Final = "4111-1111-1111-1111"
@@ -108,6 +110,10 @@ def accepted() -> Iterator[Post]:
     yield Post("/head", body, {"X-Webhook-Password": SECRETS["HEADER_PASSWORD"]})
     yield Post(f"/path/{SECRETS['PATH_TOKEN']}", body)
     yield Post(f"/query?token={SECRETS['QUERY_TOKEN']}&more={CANARY}", body)
+    yield Post("/field", a_body("canary.sent", token=SECRETS["FIELD_TOKEN"]))
+    yield Post("/encoded", f"who={CANARY}&token={SECRETS['ENCODED_TOKEN']}".encode()).with_headers(
+        Content_Type="application/x-www-form-urlencoded"
+    )
     yield Post("/pay", body, standard(body))
     yield Post("/open", f"<event><id>x-{CANARY}</id><who>{CANARY}</who></event>".encode()).with_headers(
         Content_Type="application/xml"
@@ -209,12 +215,14 @@ NEEDLES: Final = (
 CONFIG: Final = """\
 sources:
   open: {auth: none, type: data.event, id: data.id, subject: data.who, actor: data.who, time: data.when}
-  form: {auth: {scheme: basic, username: web, secret: form-password}, max_body_bytes: 2000}
+  form: {auth: {scheme: basic, username: web, secret: form-password}, max_body_bytes: 2000, keep_raw: true}
   git: {auth: {scheme: hmac, header: X-Signature, prefix: sha256=, secret: git-key}, keep_raw: true}
-  api: {auth: {scheme: bearer, secret: api-token}}
-  head: {auth: {scheme: header, secret: header-password}}
-  path: {auth: {scheme: path, secret: path-token}}
-  query: {auth: {scheme: query, secret: query-token}}
+  api: {auth: {scheme: bearer, secret: api-token}, keep_raw: true}
+  head: {auth: {scheme: header, secret: header-password}, keep_raw: true}
+  path: {auth: {scheme: path, secret: path-token}, keep_raw: true}
+  query: {auth: {scheme: query, secret: query-token}, keep_raw: true}
+  field: {auth: {scheme: token, at: data.token, secret: field-token}, keep_raw: true}
+  encoded: {auth: {scheme: token, at: form.token, secret: encoded-token}, keep_raw: true}
   pay: {auth: {scheme: standard-webhooks, secret: pay-key}}
 routes:
   - {name: all, from: all, to: inbox}
@@ -280,6 +288,17 @@ def assert_nowhere(places: dict[str, str]) -> None:
             assert at < 0, f"{place}: …{text[max(0, at - 300) : at + 100]}…"
 
 
+def secrets_in(folder: Path) -> list[tuple[str, str]]:
+    """Return the files with a secret in them, in base64 or not, and its name."""
+    found = []
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        content = path.read_bytes()
+        for name, secret in SECRETS.items():
+            aligned = [base64.b64encode(bytes(before) + secret.encode())[4:-4] for before in range(3)]
+            found += [(path.name, name) for text in (secret.encode(), *aligned) if text in content]
+    return found
+
+
 @pytest.mark.slow
 def test_no_log_no_reply_and_no_dead_letters_metadata_holds_what_was_entrusted(tmp_path: Path) -> None:
     replies: dict[str, str] = {}
@@ -301,6 +320,7 @@ def test_no_log_no_reply_and_no_dead_letters_metadata_holds_what_was_entrusted(t
         assert stack.trouble({"mail": {"unplugged": False, "next": [{"kind": "403"}]}})
         post(stack.base, Post("/open", a_body("mail.held", id=f"held {CANARY}")))
         wait_until_settled(stack, events + 2, 6)
+        assert secrets_in(stack.state) == []
         letters = stack.dead_letters()
         assert any(CANARY in mail.text for mail in stack.mails()), "the canary did not even fly"
         lines = (stack.state / FILE_NAME_OF_LOG).read_text(encoding="utf-8", errors="replace")

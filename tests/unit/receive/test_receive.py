@@ -250,6 +250,22 @@ async def test_the_kept_body_and_headers_hold_no_credential_and_nothing_that_was
     assert event.rawheaders == '[["content-type","application/json"],["x-other","yes"]]'
 
 
+@pytest.mark.parametrize(
+    ("auth", "header"),
+    [
+        ("{scheme: hmac, header: X-Sig, secret: key}", "x-sig"),
+        ("{scheme: jwt, header: X-Token, algorithms: HS256, secret: key}", "x-token"),
+        ("{scheme: standard-webhooks, secret: key}", "webhook-signature"),
+        ("{scheme: standard-webhooks, names: svix, secret: key}", "svix-signature"),
+        ("{scheme: paypal, webhook_id: w}", "paypal-transmission-sig"),
+        ("{scheme: contentful, secret: key}", "x-contentful-signature"),
+    ],
+)
+def test_the_header_of_a_signature_is_not_kept(auth: str, header: str) -> None:
+    source = Posting(f"s: {{auth: {auth}, keep_raw: true}}").sources["s"]
+    assert header in source.secret_headers
+
+
 async def test_a_body_that_is_not_utf8_is_kept_exactly(posting: Posting) -> None:
     content_type = ("content-type", "application/x-www-form-urlencoded; charset=iso-8859-1")
     assert (await posting.send("/form", b"a=%E9&b=\xe9", content_type, basic("web"))).status == 200

@@ -48,6 +48,7 @@ from shared.jsontext import Json, JsonObject, mappings_at, texts_at, to_json
 from shared.ledger import LedgerRow
 from shared.mcp import Tool, ToolFault
 from shared.secrets import SECRET_NAME, split_values
+from shared.settings import read_settings
 
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
 LISTED: Final = 20
@@ -94,7 +95,7 @@ class Session:
         try:
             names = secrets_needed(configured(self.options).slices)
         except ConfigFaults:
-            folder = _secrets_folder(environ)
+            folder = read_settings(environ).secrets_folder
             mounted = [each.name for each in folder.iterdir()] if folder.is_dir() else []
             names = [name for name in mounted if SECRET_NAME.fullmatch(name)]
             names += [name.lower() for name in read_dotenv(self.options.env_file)]
@@ -114,10 +115,6 @@ class Session:
         except ValueError as error:
             raise ToolFault(str(error)) from error
         return chosen
-
-
-def _secrets_folder(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("SECRETS_DIR") or "/secrets")
 
 
 # Events and their deliveries
@@ -291,7 +288,7 @@ def _check(action: str, session: Session, arguments: JsonObject) -> Json:
     options = session.options
     environ = environ_with(options.env_file)
     path = config_path(options, environ) or ROOT / OWN_CONFIG
-    excluded = (options.env_file, own_env_file(), options.state, _secrets_folder(environ))
+    excluded = (options.env_file, own_env_file(), options.state, read_settings(environ).secrets_folder)
     return check_text(action, str(arguments["text"]), path.absolute().parent, excluded, environ)
 
 

@@ -44,6 +44,7 @@ from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json, value_at
 from shared.secrets import variable_name
+from shared.settings import read_settings
 from shared.signatures import auth_scheme, content_signing, locations, signature_scheme
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -207,7 +208,7 @@ def make_key(auth: auth_scheme.AuthScheme, env_file: Path, state: Path) -> list[
     """
     pair = signing.generate_key_pair(auth)
     others = dotenv.read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
-    folder = Path(os.environ.get("SECRETS_DIR") or "/secrets")
+    folder = read_settings(os.environ).secrets_folder
     place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
     lines = place.write(auth.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
     path = signing.store_private_key(state, auth.secret, pair)

@@ -27,6 +27,7 @@ from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import JsonObject, mappings_at, to_json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.secrets import SecretStore, from_environment, from_folder
+from shared.settings import read_settings
 from shared.signatures.aws_v4 import Credentials
 
 
@@ -110,7 +111,7 @@ NO_SECRETS: Final = {"SECRETS_DIR": os.devnull}
 
 def local_secrets(environ: Mapping[str, str], clock: ports.Clock | None = None) -> SecretStore:
     """Return the secrets as `hookchain dev` reads them: from a mounted file, else from the environment or .env."""
-    folder = Path(environ.get("SECRETS_DIR") or "/secrets")
+    folder = read_settings(environ).secrets_folder
     readers = (_unread_secret,) if environ == NO_SECRETS else (from_folder(folder), from_environment(environ))
     return SecretStore(readers, clock or SystemClock())
 

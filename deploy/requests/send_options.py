@@ -22,6 +22,7 @@ from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import DEFAULT
 from shared.secrets import SECRET_NAME, from_environment, from_folder, split_values, variable_name
+from shared.settings import read_settings
 from shared.signatures.links import OWN, Pairs
 
 THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -48,7 +49,7 @@ def read_secret(name: str, environ: Mapping[str, str]) -> str:
     """Look a secret up as the functions do, and return its newest value. The text of a ValueError is safe to show."""
     if not SECRET_NAME.fullmatch(name):
         raise ValueError("--secret takes a secret's name, such as signup-password, and never its value")
-    for read in (from_folder(Path(environ.get("SECRETS_DIR") or "/secrets")), from_environment(environ)):
+    for read in (from_folder(read_settings(environ).secrets_folder), from_environment(environ)):
         if (text := read(name)) is not None:
             return _newest_value(text, repr(name))
     raise ValueError(f"there is no secret {name!r}. Set {variable_name(name)}, or write it to .env.")

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from deploy.config.dotenv import DotenvFault, Entry, dotenv_entries, quoted
 from deploy.terminal.command_line import CommandError
 from shared.secrets import from_environment, from_folder, split_values, variable_name
+from shared.settings import read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class DotenvBackend:
 
 def local_secrets(env_file: Path, environ: Mapping[str, str]) -> DotenvBackend:
     """Return the secrets of this machine."""
-    mounted = Path(environ.get("SECRETS_DIR") or "/secrets")
+    mounted = read_settings(environ).secrets_folder
     return DotenvBackend(env_file, os.environ, mounted, datetime.datetime.now(datetime.UTC).date())
 
 

@@ -27,7 +27,7 @@ from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 from functions.notify.hook_expiry import PARTITION
 from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, mappings_at
+from shared.jsontext import JsonObject, from_json, list_at, mapping_at, mappings_at
 from shared.store_ports import NO_VERSION, Document, Documents
 
 MAX_SOURCES: Final = 1_000
@@ -79,19 +79,23 @@ class Row:
     async def read(self, *, may_be_locked: bool = True) -> None:
         """Raises CommandError if another command has locked it, and Temporary."""
         found = await self._documents.get(PARTITION, self._source)
-        lock = mapping_at(self.load(found), "lock")
-        left = float(str(lock.get("until", 0))) - self._now()
+        left = self.load(found) - self._now()
         if left > 0 and not may_be_locked:
             rule = f"another command is changing the hooks of {self._source}"
             raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left:.0f} s")
 
-    def load(self, found: Document | None) -> Json:
-        """Take over what the document has, and return it."""
-        document = from_json(found.text.encode()) if found else None
+    def load(self, found: Document | None) -> float:
+        """Take over what the document has, and return until when it is locked (Unix seconds). Raises CommandError."""
+        try:
+            document = from_json(found.text.encode()) if found else None
+            self.hooks = {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
+            locked_until = float(str(mapping_at(document, "lock").get("until", 0)))
+        except (ValueError, RecursionError) as error:
+            rule = f"the document {PARTITION}/{self._source} is not as this version stores hooks: {error}"
+            raise CommandError(f"{rule}. Correct or delete it. `hookchain hooks apply` adopts a hook again") from error
         self._version = found.version if found else NO_VERSION
-        self.hooks = {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
         self.settings = mapping_at(document, "settings")
-        return document
+        return locked_until
 
     async def lock(self) -> None:
         settings = self.settings
@@ -132,8 +136,11 @@ async def read_rows(documents: Documents) -> dict[str, Row]:
 
 
 def _remembered(document: JsonObject) -> Remembered:
-    """Return the hook. A field that a later version added is left out."""
-    texts = {name: str(document[name]) for name in ("id", "url", "secret", "stage", "new_id", "new_secret")}
+    """Return the hook. A field that a later version added is left out. Raises ValueError."""
+    names = ("id", "url", "secret", "stage", "new_id", "new_secret")
+    if missing := [name for name in names if name not in document]:
+        raise ValueError(f"a hook has no {', '.join(missing)}")
+    texts = {name: str(document[name]) for name in names}
     return Remembered(
         **texts,
         is_made=document.get("is_made") is True,

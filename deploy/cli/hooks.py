@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import shlex
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -419,16 +419,17 @@ def _forgetting(call: Call, name: str) -> str:
     return f"If the place does not exist any more: {call.command_line('remove', name)} --forget"
 
 
-async def rotate(call: Call, secret: str, store_new_value: Callable[[], object]) -> bool:
+async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitable[object]]) -> bool:
     """Rotate the secret in its store and at the provider. Return False if no hook with this secret is registered.
 
     Sources can share a secret. While a hook of one of them signs with a former value, no newer one is stored: it would
     take the place of the former one. Raises CommandError and Temporary.
     """
     chosen = _sources_of(call, secret)
-    left = await _former_rows(call, secret, is_needed=bool(chosen))
+    signing = await _signing_hooks(call, secret, StoredSourceSecret(secret, call.platform).values())
+    left = [hook for hooks in signing.values() for hook in hooks if hook.source not in chosen]
     if left:
-        raise CommandError(_left_rule(call, secret, left))
+        raise CommandError(f"{secret}: nothing was changed. {_why_kept(call, secret, left[0])}")
     if not chosen:
         return False
     fetch = cloud_platform.fetch(keeps=False)
@@ -446,14 +447,14 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
             registrations[name] = registration_of(own_call, name, source, fetch, row, wanted, rows)
         for registration in registrations.values():
             try:
-                await registration.pending_rotation()
+                await registration.rotation_plan()
             except (CommandError, HookchainError) as fault:
                 raise CommandError(f"{error_text(fault)}. The secret was not changed") from fault
         for name, registration in registrations.items():
             try:
                 async with registration.row.locked():
                     is_begun = bool(rotated) or await _is_rotation_begun(registrations, name)
-                    await registration.rotate((lambda: None) if is_begun else store_new_value)
+                    await registration.rotate(None if is_begun else store_new_value)
             except (CommandError, HookchainError) as fault:
                 if len(registrations) == 1:
                     raise
@@ -466,7 +467,7 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], object])
 
 
 async def _is_rotation_begun(registrations: Mapping[str, Registration], locked: str) -> bool:
-    """Return whether a hook signs with a former value. The row of `locked` was read when it was locked."""
+    """Return whether a hook may sign with a former value. The row of `locked` was read when it was locked."""
     for name, registration in registrations.items():
         if name != locked:
             await registration.row.read()
@@ -484,79 +485,69 @@ def _sources_of(call: Call, secret: str) -> dict[str, SourceConfig]:
     }
 
 
-async def _former_rows(call: Call, secret: str, *, is_needed: bool) -> dict[str, Row]:
-    """Return the rows whose hooks sign with the secret, although the configuration has no `hook` or another secret.
+async def reasons_to_keep(call: Call, secret: str, values: Sequence[str]) -> dict[str, str]:
+    """Return, by value of the secret, why it must stay accepted: a registered hook may sign with it."""
+    if not values:
+        return {}
+    try:
+        signing = await _signing_hooks(call, secret, values)
+    except (CommandError, HookchainError) as fault:
+        return dict.fromkeys(values, f"It is not known whether a hook signs with it: {error_text(fault)}")
+    return {value: _why_kept(call, secret, signing[value][0]) for value in values if value in signing}
 
-    If the rows are not needed otherwise, a store that cannot be read has none: most deployments register no hook.
+
+async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict[str, list[NamedHook]]:
+    """Return, by value of the secret, the registered hooks that may sign with it.
+
+    The rows decide, because the configuration may have faults, or may have lost the source. A value is left out that
+    the source has in another secret now. If no source has this secret, a store that cannot be read has no rows, because
+    most deployments register no hook. Raises CommandError and HookchainError.
     """
+    hooked = hooked_sources(call.configuration)
     try:
         rows = await _read_rows(call.platform)
     except (CommandError, HookchainError):
-        if is_needed:
+        if not call.configuration.slices or _sources_of(call, secret):
             raise
         return {}
-    stored = {name: source for name, row in rows.items() if (source := _stored_source(row))}
-    hooked = hooked_sources(call.configuration)
-    return {
-        name: rows[name]
-        for name, source in stored.items()
-        if source.secret == secret
-        and not KINDS[str(source.provider)].is_account_signed
-        and (name not in hooked or _signs_with_former(call, rows[name], name, secret, str(hooked[name].secret)))
-    }
+    found: dict[str, list[NamedHook]] = {}
+    for name, row in rows.items():
+        former = _stored_source(row)
+        if former and KINDS[str(former.provider)].is_account_signed:
+            continue
+        current_secret = hooked[name].secret if name in hooked else None
+        own_secrets = (former.secret if former else secret, current_secret)
+        is_moved = current_secret not in (None, secret)
+        other_values = StoredSourceSecret(str(current_secret), call.platform).values() if is_moved else ()
+        for value in values:
+            places = [] if value in other_values else signs_with(name, row.hooks, [value])
+            hooks = [NamedHook(name, at, row.hooks[at]) for at in places]
+            signing = [each for each in hooks if secret in own_secrets or not each.remembered.is_secret_unknown]
+            found.setdefault(value, []).extend(signing)
+    return {value: hooks for value, hooks in found.items() if hooks}
 
 
-def _signs_with_former(call: Call, row: Row, name: str, former_secret: str, secret: str) -> bool:
-    """Return whether a hook of the source signs with a value that only the former secret has."""
-    if secret == former_secret:
-        return False
-    values = StoredSourceSecret(secret, call.platform).values()
-    former_values = StoredSourceSecret(former_secret, call.platform).values()
-    return bool(signs_with(name, row.hooks, [each for each in former_values if each not in values]))
-
-
-def _left_rule(call: Call, secret: str, rows: Mapping[str, Row]) -> str:
-    """Return why the secret stays as it is, and what to do about the first of these rows."""
-    name, row = next(iter(rows.items()))
-    rule = f"{_listed({name: row})}: still registered with {secret}, and the configuration has"
-    source = hooked_sources(call.configuration).get(name)
+def _why_kept(call: Call, secret: str, hook: NamedHook) -> str:
+    """Return why a value of the secret is kept for the hook, and how the hook gets another one."""
+    rule = f"{hook.name}: still registered with {secret}, and the configuration has"
+    source = hooked_sources(call.configuration).get(hook.source)
+    if not call.configuration.slices:
+        return f"{rule} faults. Correct them first: hookchain lint"
     if source is None:
-        advice = f"Add `hook` again, or remove it first: {call.command_line('remove', name)}"
-        return f"{rule} no `hook` for it; nothing was changed. {advice}"
-    apply = _with_url(call, name, source, remembered_urls(row.hooks)).command_line("apply", name)
-    return f"{rule} {source.secret} for it; nothing was changed. To give it that one first: {apply}"
+        remove = call.command_line("remove", hook.source)
+        return f"{rule} no `hook` for it. Add `hook` again, or remove it first: {remove}"
+    if source.secret != secret:
+        urls = remembered_urls({hook.at: hook.remembered})
+        apply = _with_url(call, hook.source, source, urls).command_line("apply", hook.source)
+        return f"{rule} {source.secret} for it. To give it that one first: {apply}"
+    rotation = f"hookchain secrets rotate {secret}{call.where}"
+    return f"The hook of {hook.name} may still sign with an old value. To give it another one: {rotation}"
 
 
 def _with_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
     """Return the call with the registered URL if that is a tunnel's: the configuration does not have such a URL."""
     is_tunnel = call.platform.traits.is_local and not source.public_url and urls
     return replace(call, url=urls[0].removesuffix(f"/{name}")) if is_tunnel else call
-
-
-async def lines_after_set(call: Call, secret: str, before: Sequence[str]) -> list[str]:
-    """Return a line for each source with a hook that still signs with one of the values `before` the change."""
-    chosen = _sources_of(call, secret)
-    rows = await _read_rows(call.platform) if chosen else {}
-    lines = []
-    for name, source in chosen.items():
-        if name in rows and signs_with(name, rows[name].hooks, before):
-            apply = _with_url(call, name, source, remembered_urls(rows[name].hooks)).command_line("apply", name)
-            lines.append(f"the hook of {name} still signs with the old value. To give it the new one: {apply}")
-    return lines
-
-
-async def hooks_signing_with(call: Call, secret: str, values: Sequence[str]) -> list[str]:
-    """Return the places of the hooks that still sign with one of these values of the secret.
-
-    Raises CommandError if the configuration has lost such a hook, or has another secret for it.
-    """
-    chosen = _sources_of(call, secret)
-    left = await _former_rows(call, secret, is_needed=bool(chosen))
-    if signing := {name: row for name, row in left.items() if signs_with(name, row.hooks, values)}:
-        raise CommandError(_left_rule(call, secret, signing))
-    rows = await _read_rows(call.platform) if chosen else {}
-    found = [(name, at) for name in chosen if name in rows for at in signs_with(name, rows[name].hooks, values)]
-    return [f"{name} {at}".rstrip() for name, at in found]
 
 
 async def _read_rows(platform: Platform) -> dict[str, Row]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli import hooks
-from deploy.cli.command import DONE, NOT_DONE, error_text, parser, run_command, whole_number_option
+from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
 from deploy.doctor.checks import (
@@ -31,7 +31,6 @@ from deploy.secrets.needs import HOOK, Need, missing_effect, needs
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
-from shared.errors import HookchainError
 from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.secrets import SECRET_NAME
 from shared.times import time_text
@@ -206,25 +205,13 @@ def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     need, place = _need(options), platform.secrets()
     values = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     before = place.find([need.name]).get(need.name)
-    for line in place.write(need.name, secret_values.joined(values), forget=False):
-        print(f"{need.name}: {line}")
-    if before and before.values and need.readers and not set(before.values) & set(values):
+    stored, reasons = asyncio.run(_replace_values(_hooks_call(options, platform), place, need, values))
+    if before and before.values and need.readers and not set(before.values) & set(stored):
         print(f"{need.name}: its old value is no longer accepted; `rotate` keeps the old value for a while")
-        for line in _lines_about_hooks(options, platform, need.name, before.values):
-            print(f"{need.name}: {line}")
+    for reason in reasons:
+        print(f"{need.name}: an old value is still accepted. {reason}")
     _print_notes(options, place, need, values)
     return DONE
-
-
-def _lines_about_hooks(
-    options: argparse.Namespace, platform: Platform, name: str, before: Sequence[str]
-) -> Sequence[str]:
-    """Return what must follow at the providers. The secret is set, whatever is known of its hooks."""
-    call = _hooks_call(options, platform)
-    try:
-        return asyncio.run(hooks.lines_after_set(call, name, before)) if call else ()
-    except (CommandError, HookchainError) as fault:
-        return [f"it is not known whether a hook signs with the old value: {error_text(fault)}"]
 
 
 def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
@@ -234,15 +221,24 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     if options.drop_old:
         return _drop_old(call, place, need, before)
 
-    def add_value(keep: int) -> tuple[str, ...]:
-        return _add_value(options, need, place, keep)
+    async def add_value() -> tuple[str, ...]:
+        """Store a new value beside those from before, and return all. Raises CommandError."""
+        text = _new_text(options.random, need)
+        new = secret_values.validated_values(text, need.schemes, need.least_characters)
+        if len(new) > 1:
+            raise CommandError("rotate takes one new value; `set` takes several, one a line")
+        values, _ = await _replace_values(call, place, need, new, options.keep)
+        return values
 
-    # Hooks sign with the old value until the provider has the new one, so at least that one is kept for them.
-    if call and asyncio.run(hooks.rotate(call, need.name, lambda: add_value(max(options.keep, 1)))):
-        print(f"{need.name}: the provider signs with the new value. Requests with the old one are still accepted.")
-        print(f"Once none of them is retried any more: hookchain secrets rotate {need.name} --drop-old{call.where}")
+    if asyncio.run(hooks.rotate(call, need.name, add_value)):
+        is_old_accepted = len(_stored_values(options, need, place)) > 1
+        old = " Requests with the old one are still accepted." if is_old_accepted else ""
+        print(f"{need.name}: the provider signs with the new value.{old}")
+        if is_old_accepted:
+            next_line = f"hookchain secrets rotate {need.name} --drop-old{call.where}"
+            print(f"Once none of them is retried any more: {next_line}")
         return DONE
-    values = add_value(options.keep)
+    values = asyncio.run(add_value())
     soon = "" if is_local(options) else " Functions read it within 5 minutes."
     print(f"{need.name}: {len(values)} values are accepted now; the new one signs.{soon}")
     next_line = f"hookchain secrets rotate {need.name} --drop-old{same_platform(options)}"
@@ -261,36 +257,45 @@ def _stored_values(options: argparse.Namespace, need: Need, place: SecretBackend
     return stored.values
 
 
-def _hooks_call(options: argparse.Namespace, platform: Platform) -> hooks.Call | None:
-    """Return what finds the hooks of the secret's sources; None if the configuration has faults."""
+def _hooks_call(options: argparse.Namespace, platform: Platform) -> hooks.Call:
+    """Return what finds the hooks of the secret's sources. If the configuration has faults, it has no slices."""
     try:
-        return hooks.Call(options, configured(options), platform)
+        configuration = configured(options)
     except ConfigFaults:
-        return None
+        configuration = Configured(environ_of(options), None, None, {})
+    return hooks.Call(options, configuration, platform)
 
 
-def _add_value(options: argparse.Namespace, need: Need, place: SecretBackend, keep: int) -> tuple[str, ...]:
-    """Store a new value beside at most `keep` of the ones from before, and return all. Raises CommandError."""
-    [new, *more] = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
-    if more:
-        raise CommandError("rotate takes one new value; `set` takes several, one a line")
+async def _replace_values(
+    call: hooks.Call, place: SecretBackend, need: Need, new: Sequence[str] = (), keep: int = 0
+) -> tuple[tuple[str, ...], list[str]]:
+    """Store the new values, at most `keep` of the former ones, and each with which a registered hook may sign.
+
+    Without new values, only the newest one is new, and the others are forgotten. Return all values that are stored now,
+    and why those for hooks are. Raises CommandError, also if no value can be forgotten.
+    """
     # Read only now: while somebody typed the value, another command may have stored one that a provider signs with.
-    values = secret_values.rotated(new, _stored_values(options, need, place), keep)
-    for line in place.write(need.name, secret_values.joined(values), forget=False):
+    found = place.find([need.name]).get(need.name)
+    stored = found.values if found else ()
+    newest = new or stored[:1]
+    old = [each for each in stored if each not in newest]
+    reason_by_value = await hooks.reasons_to_keep(call, need.name, old[keep:])
+    reasons = list(dict.fromkeys(reason_by_value.values()))
+    values = (*newest, *old[:keep], *reason_by_value)
+    if not new and old and len(reason_by_value) == len(old):
+        raise CommandError(f"{need.name}: nothing was changed. {reasons[0]}")
+    for line in place.write(need.name, secret_values.joined(values), forget=not new):
         print(f"{need.name}: {line}")
-    return values
+    return values, reasons
 
 
-def _drop_old(call: hooks.Call | None, place: SecretBackend, need: Need, values: tuple[str, ...]) -> int:
-    if len(values) < 2:
+def _drop_old(call: hooks.Call, place: SecretBackend, need: Need, before: tuple[str, ...]) -> int:
+    if len(before) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
-    if call and (signing := asyncio.run(hooks.hooks_signing_with(call, need.name, values[1:]))):
-        rule = f"{need.name}: the hook of {', '.join(signing)} still signs with an old value; nothing was changed"
-        raise CommandError(f"{rule}. To give it the new one: hookchain secrets rotate {need.name}{call.where}")
-    for line in place.write(need.name, secret_values.joined(values[:1]), forget=True):
-        print(f"{need.name}: {line}")
-    print(f"{need.name}: only the newest value is accepted from now on")
+    values, reasons = asyncio.run(_replace_values(call, place, need))
+    accepted = "only the newest value is" if len(values) == 1 else f"{len(values)} values are"
+    print(" ".join([f"{need.name}: {accepted} accepted from now on.", *reasons]))
     return DONE
 
 

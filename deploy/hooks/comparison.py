@@ -10,6 +10,7 @@ from functions.notify.hook_expiry import RENEW_SECONDS
 from shared.times import rfc3339
 
 IS_OLDER: Final = "its secret is older than the stored one"
+IS_UNKNOWN: Final = "it is not known whether it has the stored secret"
 Action: TypeAlias = Literal["none", "create", "change", "extend", "renew", "finish", "delete", "forget"]
 
 
@@ -19,7 +20,7 @@ class Remembered:
 
     url         the hook's URL after our last change
     new_url     the URL that a change or a creation sends; empty once the provider has answered
-    secret      the fingerprint of its secret; empty if the secret is unknown
+    secret      the fingerprint of its secret; empty if the secret is unknown, as while a new one is being sent
     is_made     Hookchain made the hook, so `remove` may delete it
     stage       of a creation that was begun; empty if none was. `creating`: the answer may be lost. `created`: the
                 secret is not stored yet. `stored`: instances may not have read the secret yet. `enabled`: the replaced
@@ -49,6 +50,15 @@ class Remembered:
         """Return the URLs that our requests may have set, and the one of a replaced hook that may still exist."""
         replaced_urls = self.known[1:] if self.stage == "enabled" else ()
         return [url for url in (self.url, self.new_url, *replaced_urls) if url]
+
+    @property
+    def is_secret_unknown(self) -> bool:
+        """Return whether the hook, or a replaced one that may still exist, signs with a secret that is not known."""
+        return not self.secret or self.stage == "enabled"
+
+    def may_sign_with(self, value: str) -> bool:
+        """Return whether the hook may sign with the value that has this fingerprint."""
+        return self.is_secret_unknown or value in (self.secret, self.new_secret)
 
 
 class Difference(NamedTuple):
@@ -234,7 +244,7 @@ def _secret_reasons(kind: HookKind, hook: Hook, own: Remembered | None, stored: 
     if kind.secret:  # the provider makes it
         return [] if own.secret in ("", *stored) else ["its secret is not stored any more"]
     if not own.secret:
-        return ["it is not known whether it has the stored secret"]
+        return [IS_UNKNOWN]
     return [] if stored[:1] == [own.secret] else [IS_OLDER]
 
 

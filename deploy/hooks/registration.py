@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from deploy.hooks.api import HookApi, LostAnswer
 from deploy.hooks.comparison import (
     IS_OLDER,
+    IS_UNKNOWN,
     Difference,
     Remembered,
     compare,
@@ -34,6 +35,8 @@ MAX_SOURCES: Final = 1_000
 LOCK_SECONDS: Final = 120.0
 """Longer than a request takes. Each write of the row renews it."""
 TICK_SECONDS: Final = 15.0
+KEPT_VALUES: Final = 9
+"""How many former values of a secret stay accepted, if the provider makes it, until somebody drops them."""
 
 
 class SourceSecret(Protocol):
@@ -289,35 +292,43 @@ class Registration:
             self.row.hooks = hooks
             await self.row.save()
 
-    async def pending_rotation(self) -> list[Difference]:
-        """Return the changes of a rotation that has begun. Raises CommandError if none can begin, and Temporary."""
+    async def rotation_plan(self) -> list[Difference]:
+        """Compare each place. Raises CommandError if no rotation can begin or continue, and Temporary."""
         differences = await self.plan()
         if fault := next((each.fault for each in differences if each.fault), ""):
             raise CommandError(fault)
-        pending = [each for each in differences if each.action not in ("none", "extend")]
-        if any(each.overwrites or (each.action != "finish" and each.reasons != (IS_OLDER,)) for each in pending):
+        is_same_secret = all(
+            each.action == "finish" or {*each.reasons} <= {IS_OLDER, IS_UNKNOWN} for each in _changes(differences)
+        )
+        if not is_same_secret or any(each.overwrites for each in differences):
             rule = f"the hooks of {self.wanted.source} differ from the configuration"
             raise CommandError(f"{rule}. Run `{self.apply_command}` first")
-        return pending
+        return differences
 
-    async def rotate(self, store_new_value: Callable[[], object]) -> None:
+    async def rotate(self, store_new_value: Callable[[], Awaitable[object]] | None) -> None:
         """Give each hook a new secret, while requests with the old and the new one are accepted.
 
         `store_new_value` is not called where the provider makes the secret, and to continue an interrupted rotation. It
-        returns what it stored, if anything.
+        is None if another source with the secret has begun the rotation.
         Raises CommandError and Temporary.
         """
-        pending = await self.pending_rotation()
-        if pending:
+        begun = [each.at for each in _changes(await self.rotation_plan())]
+        if begun:
             self.show(f"{self.wanted.source}: continuing the rotation that has begun")
-        elif self.api.kind.secret is None:
-            is_stored = bool(store_new_value())
-            if is_stored and self.secret.set_at() is not None:
+        elif self.api.kind.secret is None and store_new_value:
+            await store_new_value()
+            if self.secret.set_at() is not None:
                 # The time in the store is by another clock, which may be behind this one. So wait from now on.
                 await self.wait_for_instances(self.now())
-        for each in pending or await self.plan():
-            is_renewed = self.api.kind.secret is not None and not pending
+        for each in await self.rotation_plan():  # after the wait, in which somebody may have changed a hook
+            is_renewed = self.api.kind.secret is not None and each.at not in begun
             await self.apply(each._replace(action="renew") if is_renewed else each)
+        stored = [self._fingerprint(value) for value in self._values()]
+        current = stored if self.api.kind.secret else stored[:1]
+        others = [self._name(at) for at, each in self.row.hooks.items() if each.stage or each.secret not in current]
+        if others:
+            rule = f"{', '.join(others)}: another command has changed the secret or the hook meanwhile"
+            raise CommandError(f"{rule}, so the provider may sign with a value that is not the newest. Rotate it again")
 
     def removal_deletes(self, at: str) -> bool:
         """Return whether `remove` deletes the hook, or one that an interrupted creation left, if it finds it."""
@@ -377,13 +388,15 @@ class Registration:
         own = remembered if remembered and is_own else Remembered(hook.id, hook.url, is_made=is_made)
         await self.row.save()
         wanted = self._with_secret()
-        if wanted.secret and own.secret not in ("", self._fingerprint(wanted.secret)):
-            await self.wait_for_instances(self.secret.set_at() or self.now())
+        secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
+        if wanted.secret and is_own and own.secret != secret:
+            await self._wait_with(at, wanted, self.secret.set_at() or self.now())
             if await self._url_of(at, hook.id) != hook.url:
                 raise CommandError(f"{self._name(at)}: the hook has changed meanwhile; run the command again")
         if is_own:
             url = hook.url if hook.url in own.urls else own.url
-            self.row.hooks[at] = replace(own, url=url, new_url=self.wanted.url)
+            known_secret = secret if own.secret == secret else ""
+            self.row.hooks[at] = replace(own, url=url, new_url=self.wanted.url, secret=known_secret)
             await self.row.save()
         try:
             await self.api.change(at, wanted, hook)  # if its answer is lost, sending it again has the same effect
@@ -391,7 +404,6 @@ class Registration:
             self._restore(at, remembered)
             await self.row.save()
             raise
-        secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
         expires_at = hook.expires_at or 0.0
         self.row.hooks[at] = replace(own, url=self.wanted.url, new_url="", secret=secret, expires_at=expires_at)
         await self.row.save()
@@ -401,7 +413,7 @@ class Registration:
         """Create a hook. It takes the place of `replaced`, which sends until the new one does, and is then deleted."""
         wanted = self._with_secret()
         if wanted.secret:
-            await self.wait_for_instances(self.secret.set_at() or 0.0)
+            await self._wait_with(at, wanted, self.secret.set_at() or 0.0)
         hooks = await self._hooks(at)  # after the wait, in which somebody may have made one
         obstacles = [hook for hook in hooks if hook.url == self.wanted.url or (self.api.kind.is_single and hook.url)]
         if replaced is None and obstacles:
@@ -473,6 +485,8 @@ class Registration:
     async def _enable(self, at: str, replaced_url: str) -> None:
         remembered = self.row.hooks[at]
         await self.wait_for_instances(remembered.stored_at)
+        if remembered.new_secret not in map(self._fingerprint, self._values()):
+            raise CommandError(f"{self._name(at)}: its secret has changed meanwhile; run the command again")
         if await self._url_of(at, remembered.new_id) not in (None, self.wanted.url):
             raise CommandError(f"{self._name(at)}: the new hook has changed meanwhile; run the command again")
         if self.api.kind.can_disable:
@@ -552,12 +566,18 @@ class Registration:
         hooks = await self._hooks(at) if remembered.stage == "creating" else []
         return created_without_answer(hooks, remembered, self.wanted)
 
+    async def _wait_with(self, at: str, wanted: Wanted, stored_at: float) -> None:
+        """Wait for the instances. Raises CommandError if another command has changed the secret meanwhile."""
+        await self.wait_for_instances(stored_at)
+        if self._with_secret() != wanted:
+            raise CommandError(f"{self._name(at)}: its secret has changed meanwhile; run the command again")
+
     async def wait_for_instances(self, stored_at: float) -> None:
         """Wait until every instance has read the secret that was stored then, and keep the row locked."""
         while (left := stored_at + self.wait_seconds - self.now()) > 0:
             self.show_wait(left)
-            await self.sleep(min(left, TICK_SECONDS))
             await self.row.save()
+            await self.sleep(min(left, TICK_SECONDS))
         self.show_wait(0.0)
 
     # Secrets and names
@@ -572,19 +592,10 @@ class Registration:
         return self.wanted._replace(secret=values[0])
 
     def _store(self, value: str) -> None:
-        """Store the value as the newest one. Keep the value before it, and the values that hooks use.
-
-        If no hook's secret is known, keep all values, because each may be in use.
-        """
-        used = {
-            each
-            for remembered in self.row.hooks.values()
-            for each in (remembered.secret, remembered.new_secret)
-            if each
-        }
-        before = self._values()
-        kept = [each for each in before if not used or each == before[0] or self._fingerprint(each) in used]
-        self.secret.store([value, *(each for each in kept if each != value)])
+        """Store the value as the newest one. Keep KEPT_VALUES former ones, and those with which hooks may sign."""
+        former = [each for each in self._values() if each != value]
+        used = [each for each in former[KEPT_VALUES:] if signs_with(self.wanted.source, self.row.hooks, [each])]
+        self.secret.store([value, *former[:KEPT_VALUES], *used])
 
     def _values(self) -> Sequence[str]:
         """Return the stored values, which the API's messages then do not show. Raises CommandError."""
@@ -609,9 +620,14 @@ class Registration:
 
 
 def signs_with(source: str, hooks: Mapping[str, Remembered], values: Sequence[str]) -> list[str]:
-    """Return the places whose hooks sign with one of these values."""
-    fingerprints = {fingerprint(source, each) for each in values}
-    return [at for at, remembered in hooks.items() if remembered.secret in fingerprints]
+    """Return the places whose hooks may sign with one of these values."""
+    fingerprints = [fingerprint(source, each) for each in values]
+    return [at for at, remembered in hooks.items() if any(map(remembered.may_sign_with, fingerprints))]
+
+
+def _changes(differences: Sequence[Difference]) -> list[Difference]:
+    """Return the differences that change a hook or its secret."""
+    return [each for each in differences if each.action not in ("none", "extend")]
 
 
 def own_urls(wanted: Wanted, hooks: Mapping[str, Remembered]) -> list[str]:

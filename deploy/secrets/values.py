@@ -203,11 +203,6 @@ def validated_values(text: str, schemes: Sequence[AuthScheme], least_characters:
     return values
 
 
-def rotated(new: str, old: Sequence[str], keep: int) -> tuple[str, ...]:
-    """Return the new value, then at most `keep` of the old ones."""
-    return (new, *[value for value in old if value != new][:keep])
-
-
 def joined(values: Sequence[str]) -> str:
     """Return the values as split_values reads them: one value per line."""
     return "\n".join(value.removesuffix("\n") for value in values)

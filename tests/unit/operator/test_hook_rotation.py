@@ -55,6 +55,9 @@ class World:
     def store(self, values: Sequence[str]) -> None:
         self.history.append((self.time, tuple(values)))
 
+    async def add_value(self) -> None:
+        self.store(("new value", *self.values()))
+
     async def sleep(self, seconds: float) -> None:
         for _ in range(int(seconds * 10)):  # ten events a second
             self.time += 0.1
@@ -102,7 +105,7 @@ async def test_no_event_at_ten_a_second_is_rejected(
     before = world.signing()
     if source == "stripe":  # its new endpoint is enabled until it is disabled; the old one sends the same events
         provider.on_request = lambda _: None
-    await world.registration.rotate(lambda: world.store(("new value", *world.values())))
+    await world.registration.rotate(world.add_value)
     world.check()
     assert world.signing() != before
     assert len(world.signing()) == 1
@@ -122,7 +125,7 @@ async def test_the_lock_is_renewed_while_it_waits(monkeypatch: pytest.MonkeyPatc
         rejected.append("")
 
     object.__setattr__(world.registration, "sleep", sleep)
-    await world.registration.rotate(lambda: world.store(("new value", *world.values())))
+    await world.registration.rotate(world.add_value)
     assert len(rejected) * 15 >= CACHE_SECONDS > LOCK_SECONDS
     await world.registration.row.unlock()
     await second.lock()

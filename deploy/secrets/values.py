@@ -32,6 +32,7 @@ from shared.secrets import (
 from shared.settings import Settings, read_settings
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.keys import public_key
+from shared.signatures.passwords import HeaderScheme
 from shared.signatures.signature_scheme import HmacScheme, hmac_key
 from shared.signatures.signing import standard_key, standard_private_key
 from shared.signatures.standard_webhooks import StandardWebhooksScheme
@@ -184,6 +185,8 @@ DEFAULT_KEEP: Final = 1
 MAX_KEEP: Final = 9
 KEY_BYTES: Final = 32
 _BLOCK: Final = "-----BEGIN "
+_HEADER_VALUES: Final = {"x-telegram-bot-api-secret-token": re.compile(r"[A-Za-z0-9_-]{1,256}")}
+"""The values that a provider accepts for its header: https://core.telegram.org/bots/api#setwebhook"""
 
 
 class InvalidValue(CommandError):
@@ -248,6 +251,9 @@ def _is_json(value: str) -> bool:
 
 def _unfit(value: str, auth: AuthScheme) -> str | None:
     """Return why the key cannot be used. With such a key every request would be rejected."""
+    pattern = _HEADER_VALUES.get(auth.header.lower()) if isinstance(auth, HeaderScheme) else None
+    if pattern and not pattern.fullmatch(value):
+        return f"is rejected by the provider: it must match {pattern.pattern}"
     try:
         if auth.scheme == "standard-webhooks" and value.startswith("whsk_"):
             standard_private_key(value)

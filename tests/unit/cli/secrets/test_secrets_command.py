@@ -54,6 +54,8 @@ def test_a_pem_key_and_several_values_come_back_as_they_were(env_file: Path, mon
         ("shop-password", '{\n  "type": "service_account",\n', "an incomplete JSON object"),
         ("pay-key", "whsec_not base64!", "is not a key for standard-webhooks"),
         ("chat-key", "not a public key at all", "is not a key for ed25519"),
+        ("bot-token", "a value with spaces and ü", "is rejected by the provider: it must match [A-Za-z0-9_-]{1,256}"),
+        ("bot-token", "x" * 257, "is rejected by the provider"),
         ("hex-key", "this is not hexadecimal", "is not a key for hmac"),
         ("crm-key", "whsk_c2hvcnQ=", "is not a key for standard-webhooks"),
     ],

@@ -13,6 +13,7 @@ sources:
   shop: {auth: {scheme: basic, username: web, secret: shop-password}}
   pay: {auth: {scheme: standard-webhooks, secret: pay-key}}
   chat: {provider: discord, secret: chat-key}
+  bot: {provider: telegram, secret: bot-token}
   hex: {auth: {scheme: hmac, header: X-S, key: hex, secret: hex-key}}
 routes: [{name: all of it, to: people}]
 destinations:

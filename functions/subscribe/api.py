@@ -21,8 +21,8 @@ from functions.subscribe.service import Service
 from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
 from shared.errors import HookchainError, Rejected, Temporary, place_of
-from shared.formats.json_body import parse
 from shared.formats.media_type import media_type
+from shared.formats.parse import parse_json
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
 from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
 from shared.subscribers.model import ApiKey, Session, Tenant
@@ -314,7 +314,7 @@ def _is_json(content_type: str) -> bool:
 
 
 def _body_value(body: bytes) -> jsontext.Json:
-    return parse(body, _JSON_FORMAT, LIMITS) if body.strip() else {}
+    return parse_json(body, _JSON_FORMAT, LIMITS) if body.strip() else {}
 
 
 def _query_value(query: str) -> dict[str, str]:

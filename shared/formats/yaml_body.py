@@ -13,8 +13,9 @@ import yaml
 from yaml._yaml import CParser
 
 from shared.errors import Rejected, RejectedCode
-from shared.formats import json_body, text_body
+from shared.formats import text_body
 from shared.formats.media_type import MediaType, media_type
+from shared.formats.parse import parse_json
 from shared.formats.yaml_scalars import CORE_TAG, plain_scalar, tag_not_allowed, tagged_scalar
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, put
@@ -257,7 +258,7 @@ def _parse_as_json(text: str, limits: Limits, rejection: Rejected) -> Json:
     Raises the rejection if the text is not JSON either.
     """
     try:
-        return json_body.parse(text.encode(), _JSON, limits)
+        return parse_json(text.encode(), _JSON, limits)
     except Rejected:
         raise rejection from None
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from shared import errors, http, limits
-from shared.formats import content_encoding, json_body
+from shared.formats import content_encoding, parse
 from shared.formats.media_type import MediaType, media_type
 from shared.jsontext import Json, JsonObject
 
@@ -151,7 +151,7 @@ class RequestFields:
         if self.item is not None:
             return self.item
         try:
-            return json_body.parse(_content(self.request), _media(self.request), limits.DEFAULT)
+            return parse.parse_json(_content(self.request), _media(self.request), limits.DEFAULT)
         except (errors.Rejected, RecursionError, MemoryError):
             return None
 

@@ -377,40 +377,38 @@ async def run_routes(
     results: list[RouteResult] = []
     asking: list[int] = []
     matches: list[Match] = []
-    with time_bound.measured() as computing:
-        for route in routes:
-            await time_bound.rest_after(computing)
-            matches.append(match(route, event))
-        matches = _with_else(routes, matches)
-        for route, route_match in zip(routes, matches, strict=True):
-            await time_bound.rest_after(computing)
-            if not route_match.matched:
-                reasons = (route_match.logged,) if route_match.logged else ()
-                result = RouteResult(RouteDecision(route.name, False, route_match.reason), reasons=reasons)
-            elif route.chain.asks_others:
-                asking.append(len(results))
-                result = RouteResult(RouteDecision(route.name, True, route_match.reason))
-            else:
-                result = await _run_route(
-                    route, event, route_match, services, only, [] if recorded else None, characters
-                )
-            results.append(result)
-        if publish is not None:
-            await publish(results)
-        if asking:
-            starts = asyncio.Lock()  # one after another: all of them would compute in the same turn of the event loop
+    computing = time_bound.measure_computing()
+    for route in routes:
+        await time_bound.rest_after(computing)
+        matches.append(match(route, event))
+    matches = _with_else(routes, matches)
+    for route, route_match in zip(routes, matches, strict=True):
+        await time_bound.rest_after(computing)
+        if not route_match.matched:
+            reasons = (route_match.logged,) if route_match.logged else ()
+            result = RouteResult(RouteDecision(route.name, False, route_match.reason), reasons=reasons)
+        elif route.chain.asks_others:
+            asking.append(len(results))
+            result = RouteResult(RouteDecision(route.name, True, route_match.reason))
+        else:
+            result = await _run_route(route, event, route_match, services, only, [] if recorded else None, characters)
+        results.append(result)
+    if publish is not None:
+        await publish(results)
+    if asking:
+        starts = asyncio.Lock()  # one after another: all of them would compute in the same turn of the event loop
 
-            async def run(position: int) -> None:
-                async with starts:
-                    await time_bound.rest_after(computing)
-                records: list[StepRecord] | None = [] if recorded else None
-                route_match = matches[position]
-                result = await _run_route(routes[position], event, route_match, services, only, records, characters)
-                results[position] = result
-                if publish is not None:
-                    await publish([result])
+        async def run(position: int) -> None:
+            async with starts:
+                await time_bound.rest_after(computing)
+            records: list[StepRecord] | None = [] if recorded else None
+            route_match = matches[position]
+            result = await _run_route(routes[position], event, route_match, services, only, records, characters)
+            results[position] = result
+            if publish is not None:
+                await publish([result])
 
-            await _run_all([run(position) for position in asking])
+        await _run_all([run(position) for position in asking])
     return results
 
 

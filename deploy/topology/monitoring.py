@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from pydantic import TypeAdapter
+
+from deploy.config.config_file import load_data
+from shared.jsontext import mappings_at
 from shared.outcomes import DeliveryOutcome, RequestOutcome
 
 Statistic = Literal["sum", "p99", "maximum"]
@@ -121,13 +126,7 @@ source; failed calls of a function in the window; sweeps that succeeded in the w
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm. In `advice`, {platform} is the name in commands, {prefix} that of all names, and {bus} and {scheduler}
-    are the platform's services.
-
-    window_seconds  the time over which the measure is taken
-    bound           the alarm goes off above it, or with `is_least` below it
-    holds_seconds   for how long it must be so
-    """
+    """An alarm, as alarms.yaml describes it."""
 
     name: str
     why: str
@@ -140,59 +139,13 @@ class Alarm:
     holds_seconds: int = 0
 
 
-ALARMS: Final = (
-    Alarm(
-        "dead-letters",
-        "something was given up on",
-        "a dead letter in the last five minutes",
-        "Something was given up on. `hookchain dead-letters list --platform {platform}` says what and why.",
-        measure="dead_letters",
-        window_seconds=300,
-        bound=0,
-    ),
-    Alarm(
-        "oldest-message",
-        "something waits for more than five minutes",
-        "a message waits for more than five minutes",
-        "A function does not take what is pushed to it. `hookchain status --platform {platform}` says which, "
-        "`hookchain logs --platform {platform}` why.",
-        measure="oldest_message",
-        window_seconds=60,
-        bound=300,
-        holds_seconds=60,
-    ),
-    Alarm(
-        "errors",
-        "a function answers with errors",
-        "more than five answers of 500 and more in ten minutes",
-        "A part of ours is in trouble: `hookchain logs --platform {platform}` says which. Senders and {bus} try again, "
-        "so nothing is lost yet.",
-        measure="errors",
-        window_seconds=600,
-        bound=5,
-    ),
-    Alarm(
-        "sweep",
-        "no sweep succeeded for ten minutes",
-        "no sweep succeeded in ten minutes",
-        "No sweep succeeded for ten minutes, so retries are not sent. Check the job {prefix}sweep in {scheduler}, then "
-        "`hookchain logs --platform {platform}`; `make deploy-{platform}` starts a paused or deleted job again.",
-        measure="sweeps",
-        window_seconds=600,
-        bound=1,
-        is_least=True,
-        holds_seconds=60,
-    ),
-)
-SOURCE_ALARM: Final = Alarm(
-    "source-messages",
-    "a message for a source waits for more than five minutes",
-    "a message for a source waits for more than five minutes",
-    "Messages of another system's bus wait, or come again and again. `hookchain status --platform {platform}` says for "
-    "which source, `hookchain logs --platform {platform}` why.",
-    measure="oldest_brought",
-    window_seconds=60,
-    bound=300,
-    holds_seconds=60,
-)
+def _read_alarms() -> dict[str, Alarm]:
+    documents = mappings_at(load_data(Path(__file__).with_name("alarms.yaml")))
+    alarms = [{"name": name, **document} for name, document in documents.items()]
+    return {each.name: each for each in TypeAdapter(list[Alarm]).validate_python(alarms)}
+
+
+_ALARMS_BY_NAME: Final = _read_alarms()
+SOURCE_ALARM: Final = _ALARMS_BY_NAME["source-messages"]
 """For a configuration with a source that a bus brings messages to."""
+ALARMS: Final = tuple(each for each in _ALARMS_BY_NAME.values() if each != SOURCE_ALARM)

@@ -13,6 +13,7 @@ from deploy.cli.command import DONE, NOT_DONE
 from deploy.history import documents, replay, stored_messages
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.state import State
+from deploy.platforms.choice import audited_action
 from deploy.terminal.output import DIM, Column, Screen, count_of, cut, print_json, printable, table
 from deploy.terminal.progress import with_progress
 from shared import errors, journal, ports
@@ -149,7 +150,12 @@ def replay_letters(context: records.Context) -> int:
     if good and context.options.yes:
         done["replay"] = replay_id = secrets.token_hex(8)
         published: set[str] = set()
-        asyncio.run(_publish(context, good, replay_id, published))
+        what = f"replay dead letters {replay_id}"
+        with audited_action(context.options, "hookchain dead-letters replay", what) as action:
+            try:
+                asyncio.run(_publish(context, good, replay_id, published))
+            finally:
+                action.count = len(published)
         left_out += [letter.id for letter in good if letter.id not in published]
         good = [letter for letter in good if letter.id in published]
     _print_result(context, "replay", "replayed", good, left_out, done)
@@ -158,8 +164,11 @@ def replay_letters(context: records.Context) -> int:
 
 def drop_letters(context: records.Context) -> int:
     letters = _chosen_letters(context)
-    if context.options.yes:
-        context.state.reader.mark_dead_letters([letter.id for letter in letters], DROPPED)
+    if letters and context.options.yes:
+        ids = [letter.id for letter in letters]
+        what = f"drop dead letters {records.ids_note(ids)}"
+        with audited_action(context.options, "hookchain dead-letters drop", what) as action:
+            action.count = context.state.reader.mark_dead_letters(ids, DROPPED)
     _print_result(context, "drop", "dropped", letters, [], {})
     return DONE if letters else NOT_DONE
 

@@ -18,7 +18,7 @@ from deploy.cli.command import DONE, NOT_DONE
 from deploy.history import digests, documents, replay, stored_messages
 from deploy.history.journal_view import STATUSES, DeadLetterRow, EventQuery, EventRecord, EventSummary, RequestRow
 from deploy.history.state import State, StateFault
-from deploy.platforms.choice import same_state
+from deploy.platforms.choice import audited_action, same_state
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import (
     BOLD,
@@ -209,7 +209,7 @@ def replay_events(context: records.Context) -> int:
         replay_id = secrets.token_hex(8)
         published: set[str] = set()
         if replayable:
-            asyncio.run(publish_events(context, replayable, replay_id, published))
+            published = publish_events(context, replayable, replay_id, "hookchain events replay")
         left_out += [event.id for event in replayable if event.id not in published]
         replayable = [event for event in replayable if event.id in published]
         _print_replay(context, replayable, left_out, replay_id)
@@ -238,7 +238,20 @@ def require_destination(state: State, only: str | None) -> None:
         raise UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
 
 
-async def publish_events(
+def publish_events(context: records.Context, events: Sequence[EventSummary], replay_id: str, tool: str) -> set[str]:
+    """Publish the events whose documents are still stored, and leave one audit record. Return their ids."""
+    options = context.options
+    published: set[str] = set()
+    with audited_action(options, tool, f"replay {replay_id} only={options.only} force={options.force}") as action:
+        require_destination(context.state, options.only)
+        try:
+            asyncio.run(_publish(context, events, replay_id, published))
+        finally:
+            action.count = len(published)
+    return published
+
+
+async def _publish(
     context: records.Context, events: Sequence[EventSummary], replay_id: str, published: set[str]
 ) -> None:
     """Publish the events whose documents are still stored, and add the id of each to `published`."""

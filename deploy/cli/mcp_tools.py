@@ -10,7 +10,6 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,6 @@ from deploy.explain.offline import NO_SECRETS
 from deploy.explain.report import report_document
 from deploy.explain.request_options import request_at
 from deploy.history import documents
-from deploy.history.audit import Action, audited
 from deploy.history.journal_view import EventSummary, search_words
 from deploy.history.state import State
 from deploy.platforms.choice import is_local, open_platform, same_platform
@@ -50,6 +48,8 @@ from shared.mcp import Tool, ToolFault
 from shared.secrets import SECRET_NAME, split_values
 from shared.settings import read_settings
 
+TOOL: Final = "mcp"
+"""The tool in audit records."""
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
 LISTED: Final = 20
 MAX_PLANNED: Final = 500
@@ -80,10 +80,6 @@ class Session:
 
     def platform(self) -> Platform:
         return open_platform(self.options, environ_with(own_env_file()))
-
-    def audited(self, what: str) -> AbstractContextManager[Action]:
-        where = same_platform(self.options).strip() or f"--state {self.options.state}"
-        return audited(self.options.state, where, "mcp", what)
 
     def credentials(self) -> list[str]:
         """Return the values of the secrets on this machine, which no result may contain: a sender may repeat one.
@@ -335,16 +331,10 @@ def run_replay(session: Session, arguments: JsonObject) -> Json:
     if plan is None or plan.until < time.time():
         raise ToolFault("there is no such plan (any more): a plan is run once. Make a new one with plan_replay")
     replay_id = secrets.token_hex(8)
-    options = plan.options
-    settings = f"only={options.only} force={options.force}"
-    published: set[str] = set()
-    with session.platform().state() as state, session.audited(f"replay {replay_id} {settings}") as action:
-        events.require_destination(state, options.only)
+    options = argparse.Namespace(**{**vars(session.options), **vars(plan.options)})
+    with session.platform().state() as state:
         context = Context(options, state, stdout_screen(), time.time())
-        try:
-            asyncio.run(events.publish_events(context, plan.events, replay_id, published))
-        finally:
-            action.count = len(published)
+        published = events.publish_events(context, plan.events, replay_id, TOOL)
     done: JsonObject = {"replay": replay_id, "count": len(published)}
     if left_out := [each.id for each in plan.events if each.id not in published]:
         done["not_sent"] = [*left_out]
@@ -371,9 +361,7 @@ def release_destination(session: Session, arguments: JsonObject) -> Json:
 def _act(name: str, act: pause.Act, session: Session, arguments: JsonObject, seconds: float | None = None) -> Json:
     destination = str(arguments["destination"])
     options = argparse.Namespace(**{**vars(session.options), "destination": destination, "seconds": seconds})
-    with session.audited(f"{name} {destination}{'' if seconds is None else f' for {seconds:g} s'}") as action:
-        result = pause.act_on_destination(options, act)
-        action.count = result.deliveries
+    result = pause.act_on_destination(name, options, act, TOOL)
     return {"destination": destination, "done": result.text, "deliveries": result.deliveries}
 
 

@@ -11,7 +11,7 @@ from deploy.cli.command import DONE, duration_option, parser, run_command
 from deploy.config import running_dev
 from deploy.config.configured import add_configuration, config_path, environ_of
 from deploy.history import destinations, local
-from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_state
+from deploy.platforms.choice import add_platform, add_state, audited_action, is_local, open_platform, same_state
 from deploy.platforms.platform import Traits
 from deploy.terminal import command_line, output
 from shared import jsontext, times
@@ -81,24 +81,32 @@ def destination_parser(name: str, *, is_optional: bool = False) -> argparse.Argu
 
 
 def run_on_destination(name: str, options: argparse.Namespace, act: Act) -> int:
-    return run_command(name, lambda: _run(options, act))
+    return run_command(name, lambda: _run(name, options, act))
 
 
-def _run(options: argparse.Namespace, act: Act) -> int:
-    print(f"{options.destination}: {act_on_destination(options, act).text}")
+def _run(name: str, options: argparse.Namespace, act: Act) -> int:
+    print(f"{options.destination}: {act_on_destination(name, options, act, f'hookchain {name}').text}")
     return DONE
 
 
-def act_on_destination(options: argparse.Namespace, act: Act) -> Acted:
-    """Raises CommandError, also for a destination that does not exist."""
+def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: str) -> Acted:
+    """Act, and leave one audit record. `name` is that of the action, and `tool` what the operator uses.
+
+    Raises CommandError, also for a destination that does not exist, and OSError.
+    """
+    seconds = getattr(options, "seconds", None)
+    what = f"{name} {options.destination}" + (f" for {seconds:g} s" if seconds is not None else "")
     environ = environ_of(options)
     platform = open_platform(options, environ)
 
     async def acted() -> Acted:
         async with platform.ledger() as ledger:
-            if not await ledger.rows(1, destination=options.destination):
-                _require_configured(options, environ)
-            return await act(Subject(options, ledger, platform.traits))
+            with audited_action(options, tool, what) as action:
+                if not await ledger.rows(1, destination=options.destination):
+                    _require_configured(options, environ)
+                result = await act(Subject(options, ledger, platform.traits))
+                action.count = result.deliveries
+                return result
 
     return asyncio.run(acted())
 
@@ -155,14 +163,16 @@ def resume(arguments: list[str]) -> int:
     if options.all and not is_local(options):
         command.error("--all: needs this machine; a cloud has no `hookchain restore`")
     if options.all:
-        return run_command("resume", lambda: _resume_all(options.state))
+        return run_command("resume", lambda: _resume_all(options))
     return run_on_destination("resume", options, resume_destination)
 
 
-def _resume_all(state: Path) -> int:
+def _resume_all(options: argparse.Namespace) -> int:
+    state: Path = options.state
     if not running_dev.is_paused(state):
         raise command_line.CommandError(f"{state} is not paused by a restore. To resume a destination, name it")
-    (state / running_dev.PAUSE_FILE).unlink()
+    with audited_action(options, "hookchain resume", "resume all destinations"):
+        (state / running_dev.PAUSE_FILE).unlink()
     is_running = local.running_ports(state) is not None
     print(f"All deliveries start {'within a few seconds' if is_running else 'once `hookchain serve` runs'}")
     return DONE

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import shlex
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.cloud_access.aws_names import DEFAULT_STACK
 from deploy.cloud_access.gcp_names import DEFAULT_PREFIX, DEFAULT_REGION
 from deploy.config.checkout import LOCAL, state_folder
+from deploy.history.audit import Action, audited
 from deploy.terminal.command_line import UsageError
 
 if TYPE_CHECKING:  # with all that a platform can do, it takes as long to import as the rest of a command
@@ -101,6 +103,12 @@ def same_platform(options: argparse.Namespace) -> str:
     named = [(name, getattr(options, name)) for name in PLATFORMS[options.platform].options]
     arguments = [word for name, value in named if value for word in (f"--{name}", value)]
     return f" {shlex.join(['--platform', options.platform, *arguments])}"
+
+
+def audited_action(options: argparse.Namespace, tool: str, what: str) -> AbstractContextManager[Action]:
+    """Leave one audit record of an action on the deployment that the options choose. Raises OSError."""
+    where = same_platform(options).strip() or f"--state {options.state}"
+    return audited(options.state, where, tool, what)
 
 
 def same_state(options: argparse.Namespace) -> str:

@@ -1,6 +1,7 @@
 """`hookchain` in this process."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,13 @@ def exit_code(*arguments: str) -> int | str | None:
         return main(arguments)
     except SystemExit as ended:
         return ended.code
+
+
+def audit_of(state: Path) -> list[tuple[str, str, int, str]]:
+    """Return the tool, action, count and outcome of each audit record."""
+    records = [json.loads(line) for line in (state / "audit.jsonl").read_text().splitlines()]
+    assert all(each["who"] and each["at"] and each["where"] == f"--state {state}" for each in records)
+    return [(each["tool"], each["what"], each["count"], each["outcome"]) for each in records]
 
 
 def as_objects(value: Json) -> list[JsonObject]:

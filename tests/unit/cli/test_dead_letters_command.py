@@ -11,7 +11,7 @@ from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.ports import DEAD_LETTERS, BusMessage
 from tests.fakes.bus import FakeBus
-from tests.fakes.command import Command, as_objects
+from tests.fakes.command import Command, as_objects, audit_of
 from tests.fakes.kept import NOW, Kept
 
 OLD = NOW - 7_200.0
@@ -114,6 +114,7 @@ def test_what_is_dropped_needs_a_yes_and_is_listed_on_demand(kept: Kept, command
     assert command("dead-letters", "drop", letter_id, "--yes") == "1 dead letter dropped\n"
     assert states(kept) == {letter_id: "dropped"}
     assert command("dead-letters", "list", "--status", "dropped").splitlines()[1].split()[1] == letter_id[:12]
+    assert audit_of(kept.folder) == [("hookchain dead-letters drop", f"drop dead letters {letter_id}", 1, "done")]
 
 
 def test_what_somebody_else_replays_meanwhile_is_not_replayed_twice(
@@ -129,6 +130,8 @@ def test_what_somebody_else_replays_meanwhile_is_not_replayed_twice(
     monkeypatch.setattr(bus, "publish", published_beside_another_replay)
     assert command("dead-letters", "replay", "--code", "request_rejected", "--yes") == "1 dead letter replayed\n"
     assert len(bus.sent) == 1
+    [(tool, what, count, outcome)] = audit_of(kept.folder)
+    assert (tool, what[:20], count, outcome) == ("hookchain dead-letters replay", "replay dead letters ", 1, "done")
     assert "somebody else replayed or dropped them meanwhile: " in command.error
 
 

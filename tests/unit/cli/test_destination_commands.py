@@ -10,7 +10,7 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD
 from shared.times import rfc3339
-from tests.fakes.command import Command
+from tests.fakes.command import Command, audit_of
 from tests.fakes.notifier import a_delivery
 
 CONFIG = """
@@ -72,6 +72,12 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(ledger_pa
     assert "people: resumed; 1 held delivery will be attempted" in command("resume", "people")
     assert state_of(ledger_path) == DestinationState()
     assert held_count(ledger_path) == 0
+    command("release", "poeple", code=1)
+    assert audit_of(ledger_path.parent) == [
+        ("hookchain pause", "pause people", 0, "done"),
+        ("hookchain resume", "resume people", 1, "done"),
+        ("hookchain release", "release poeple", 0, "failed"),
+    ]
 
 
 def test_the_printed_command_has_the_state_folder_that_was_given(

@@ -21,7 +21,7 @@ from shared.jsontext import Json
 from shared.ledger import Claimed
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
-from tests.fakes.command import Command, as_objects
+from tests.fakes.command import Command, as_objects, audit_of
 from tests.fakes.deliveries import message_of
 from tests.fakes.kept import NOW, TELL, Kept
 from tests.fakes.receiver import receiver
@@ -246,6 +246,8 @@ def test_with_yes_they_are_published_oldest_first_as_one_replay(kept: Kept, bus:
     assert {message.attributes["replay"] for message in messages} == {document["replay"]}
     assert not messages[0].attributes.keys() & {"only", "force"}
     assert (document["dry_run"], document["count"]) == (False, 2)
+    what = f"replay {document['replay']} only=None force=False"
+    assert audit_of(kept.folder) == [("hookchain events replay", what, 2, "done")]
 
 
 def test_a_replay_may_be_for_one_destination_and_forced(kept: Kept, bus: FakeBus, command: Command) -> None:

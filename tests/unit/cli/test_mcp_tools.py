@@ -228,8 +228,8 @@ def test_an_explanation_has_the_pauses_of_the_state_folder_of_the_server(
 
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "another"))
     assert "paused" not in notify_checks()
-    pause = {"destination": "list", "seconds": None}
-    act_on_destination(argparse.Namespace(**{**vars(assistant.session.options), **pause}), pause_destination)
+    pause = {**vars(assistant.session.options), "destination": "list", "seconds": None}
+    act_on_destination("pause", argparse.Namespace(**pause), pause_destination, "mcp")
     assert "paused" in notify_checks()
     assistant.session.options.platform = "gcp"  # what is paused there is not known here
     assert "paused" not in notify_checks()

@@ -81,6 +81,11 @@ def open_database(
     return database
 
 
+def read_statements(path: Path) -> list[str]:
+    """Return the statements of a file of SQL. Each ends with a semicolon at the end of a line."""
+    return [statement for statement in path.read_text(encoding="utf-8").split(";\n") if statement.strip()]
+
+
 def _use_wal(database: sqlite3.Connection, busy_seconds: float) -> None:
     """Choose WAL mode, which the file keeps. Raises sqlite3.Error if it stays locked for so long.
 

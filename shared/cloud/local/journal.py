@@ -9,7 +9,7 @@ from typing import Final
 
 from shared import errors, jsontext, logs, times
 from shared.cloud.earlier_words import CODES, OUTCOMES, STATUSES, current_reason
-from shared.cloud.local.database import Transactions, open_database
+from shared.cloud.local.database import Transactions, open_database, read_statements
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents, updated_entry
 
@@ -179,46 +179,7 @@ def _body_values(entry: EventEntry) -> tuple[str, str]:
     return document, jsontext.texts_json(route_documents(entry.routes, entry.others, entry.spans)).decode()
 
 
-# events    one row an event, small, so that lists and counts stay fast; `expected` deliveries, `broken` routes
-# bodies    the event itself and what its routes decided; the search index follows its `seq`. It names its event by
-#           number, because an index of ids takes a page of the file for each new one
-# In both, `seq` is never reused, because the search index does not learn of deletions.
-# requests  receive's log lines, accepted and rejected
-_BODIES: Final = """
-CREATE TABLE IF NOT EXISTS bodies (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_seq INTEGER NOT NULL UNIQUE, document TEXT NOT NULL,
-    routes TEXT NOT NULL, passes INTEGER NOT NULL DEFAULT 1);
-"""
-_SCHEMA: Final = f"""
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, source TEXT NOT NULL, type TEXT, subject TEXT,
-    actor TEXT, received_at REAL NOT NULL, routed_at REAL, expected INTEGER NOT NULL DEFAULT 0,
-    broken INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT 'received');
-CREATE INDEX IF NOT EXISTS events_source ON events (source);
-CREATE INDEX IF NOT EXISTS events_type ON events (type);
-CREATE INDEX IF NOT EXISTS events_status ON events (status);
-CREATE INDEX IF NOT EXISTS events_received ON events (received_at);
-{_BODIES}
-CREATE TABLE IF NOT EXISTS attempts (
-    seq INTEGER PRIMARY KEY, delivery_id TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
-    destination TEXT NOT NULL, attempt_number INTEGER NOT NULL, started_at REAL NOT NULL, ended_at REAL NOT NULL,
-    outcome TEXT NOT NULL, reason TEXT NOT NULL, answer TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS attempts_event ON attempts (event_id);
-CREATE INDEX IF NOT EXISTS attempts_ended ON attempts (ended_at);
-
-CREATE TABLE IF NOT EXISTS dead_letters (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, code TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
-    message BLOB NOT NULL, topic TEXT NOT NULL, event_id TEXT NOT NULL, route TEXT NOT NULL,
-    destination TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'kept');
-CREATE INDEX IF NOT EXISTS dead_letters_event ON dead_letters (event_id);
-
-CREATE TABLE IF NOT EXISTS requests (
-    seq INTEGER PRIMARY KEY, at REAL NOT NULL, method TEXT NOT NULL, status INTEGER NOT NULL, code TEXT,
-    source TEXT NOT NULL, event_id TEXT, type TEXT, detail TEXT NOT NULL, bytes INTEGER, duration_ms REAL);
-CREATE INDEX IF NOT EXISTS requests_event ON requests (event_id) WHERE event_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
-CREATE INDEX IF NOT EXISTS requests_refused ON requests (seq) WHERE status >= 400;
-"""
+_SCHEMA: Final = Path(__file__).with_name("journal.sql")
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
@@ -226,7 +187,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
 
     Raises sqlite3.Error and OSError.
     """
-    return open_database(path, _SCHEMA, upgrade=_upgrade)
+    return open_database(path, _SCHEMA.read_text(encoding="utf-8"), upgrade=_upgrade)
 
 
 def _upgrade(connection: sqlite3.Connection, _: int) -> None:
@@ -234,7 +195,8 @@ def _upgrade(connection: sqlite3.Connection, _: int) -> None:
     select = "SELECT 1 FROM pragma_table_info('bodies') WHERE name = 'event_id'"
     if connection.execute(select).fetchone() is not None:
         connection.execute("ALTER TABLE bodies RENAME TO earlier_bodies")
-        connection.execute(_BODIES)
+        for statement in read_statements(_SCHEMA):  # of the tables, only `bodies` is missing now
+            connection.execute(statement)
         connection.execute(
             "INSERT INTO bodies SELECT body.seq, events.seq, document, routes, passes"
             " FROM earlier_bodies AS body JOIN events ON events.id = event_id ORDER BY body.seq"
@@ -259,30 +221,7 @@ _EARLIER_WORDS: Final = {
 }
 
 
-# The last attempt of each delivery speaks for it. A wait of a route speaks while it waits, and its end as long as no
-# later run has decided otherwise. A dead letter that was replayed no longer speaks.
-_UPDATE: Final = """
-UPDATE events SET status = (
-    SELECT CASE
-        WHEN events.broken > 0 OR total(outcome = 'failed') > 0 OR EXISTS (
-            SELECT 1 FROM dead_letters WHERE event_id = events.id AND state <> 'replayed') THEN 'dead_lettered'
-        WHEN total(outcome = 'held') > 0 THEN 'held'
-        WHEN total(outcome IN ('retry_scheduled', 'unknown') AND attempt_number > 0) > 0 THEN 'retry_scheduled'
-        WHEN total(outcome = 'retry_scheduled') > 0 THEN 'waiting'
-        WHEN events.routed_at IS NULL THEN iif(count(*), 'delivering', 'received')
-        WHEN events.expected = 0 AND count(*) = 0 THEN (
-            SELECT CASE WHEN total(json_extract(value, '$.matched')) > 0 THEN 'filtered'
-                WHEN total(json_extract(value, '$.route') = '') > 0 THEN 'duplicate' ELSE 'no_route' END
-            FROM bodies, json_each(routes) WHERE event_seq = events.seq)
-        WHEN count(*) < events.expected THEN 'delivering'
-        WHEN total(outcome = 'merged') > 0 THEN 'merged'
-        ELSE 'delivered' END
-    FROM (SELECT outcome, attempt_number, max(seq) FROM attempts WHERE event_id = events.id GROUP BY delivery_id
-        HAVING destination <> '(route)' OR outcome = 'retry_scheduled' OR outcome = 'failed' AND EXISTS (
-            SELECT 1 FROM bodies, json_each(routes)
-            WHERE event_seq = events.seq AND json_extract(value, '$.waiting'))))
-WHERE id = ?
-"""
+_UPDATE: Final = Path(__file__).with_name("journal_status.sql").read_text(encoding="utf-8")
 
 
 def update_status(connection: sqlite3.Connection, event_ids: Iterable[str]) -> None:

@@ -1,0 +1,1 @@
+ALTER TABLE deliveries ADD COLUMN unknown_count INTEGER NOT NULL DEFAULT 0;

@@ -1,0 +1,2 @@
+ALTER TABLE deliveries ADD COLUMN group_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE destinations ADD COLUMN pause_reason TEXT NOT NULL DEFAULT '';

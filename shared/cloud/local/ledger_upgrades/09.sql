@@ -1,0 +1,1 @@
+ALTER TABLE deliveries ADD COLUMN slot_at REAL NOT NULL DEFAULT 0;

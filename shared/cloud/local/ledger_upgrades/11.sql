@@ -1,0 +1,1 @@
+ALTER TABLE deliveries ADD COLUMN undelivered_since INTEGER NOT NULL DEFAULT 0;

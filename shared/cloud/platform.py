@@ -284,7 +284,8 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
         logs.log("WARNING", "telemetry not sent", detail=f"its URL cannot be used: {type(error).__name__}")
         return None
     measured = metrics.Metrics(resources[function], SystemClock.now) if section.get("metrics", True) else None
-    return otlp.Exporter(post, otlp.Spans(resources), measured)
+    waiting = otlp.Spans(resources, str(section.get("traces_path", otlp.TRACES)))
+    return otlp.Exporter(post, waiting, measured)
 
 
 def _cloud_post(settings: Settings, cloud: str, timeout_seconds: float) -> "Post":

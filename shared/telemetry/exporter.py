@@ -73,9 +73,8 @@ class Signal(Protocol):
 class Spans:
     """The spans that wait. `resources` are the attributes of each service's resource."""
 
-    path: Final = TRACES
-
-    def __init__(self, resources: Mapping[str, JsonObject]) -> None:
+    def __init__(self, resources: Mapping[str, JsonObject], path: str = TRACES) -> None:
+        self.path = path
         self._resources = resources
         self._waiting: deque[Span] = deque(maxlen=MAX_SPANS)
         self._taken: list[Span] = []

@@ -22,22 +22,29 @@ from shared.outgoing.allowed_requests import read_target
 
 SECTION: Final = "telemetry"
 HEADERS_SECRET: Final = "otel-exporter-otlp-headers"  # noqa: S105 its name, whose variable is OTEL_EXPORTER_OTLP_HEADERS
+ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+TRACES_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 TRACES_PATH: Final = "/v1/traces"
 
-_BASE_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", re.IGNORECASE)
+_URL: Final = re.compile(r"(https?://[^\s/?#@]+)(/[^\s?#]*)?", re.IGNORECASE)
+"""The groups are what is before the path, and the path."""
 
 
 def _base_url(text: str) -> str:
-    if not _BASE_URL.fullmatch(text):
-        rule = "must be the URL of a collector, such as https://collector.example.com:4318"
-        raise ValueError(f"{rule}; got {_without_credentials(text)!r}")
+    _verify_url(text)
     if text.rstrip("/").endswith(TRACES_PATH):
         raise ValueError(f"must be the base URL: remove {TRACES_PATH}, which is added to it; got {text!r}")
+    return text.rstrip("/")
+
+
+def _verify_url(text: str) -> None:
+    if not _URL.fullmatch(text):
+        rule = "must be the URL of a collector, such as https://collector.example.com:4318"
+        raise ValueError(f"{rule}; got {_without_credentials(text)!r}")
     try:
         read_target(text, allow_private=True)
     except errors.Permanent as fault:
         raise ValueError(f"{fault.detail}; got {text!r}") from fault
-    return text.rstrip("/")
 
 
 def _without_credentials(text: str) -> str:
@@ -55,13 +62,15 @@ def _form(value: object) -> str:
 class TelemetryConfig(values.Model):
     """A collector that takes OTLP over HTTP in JSON.
 
-    otlp            its base URL; spans are sent to /v1/traces below it, and metrics to /v1/metrics
+    otlp            its base URL; spans are sent to `traces_path` below it, and metrics to /v1/metrics
+    traces_path     the path that takes spans
     headers_secret  the secret with the headers of each request, such as `authorization=Bearer%20abc,x-team=ops`
     metrics         whether metrics are sent too
     resource        attributes of the resource, such as `deployment.environment.name`
     """
 
     otlp: Annotated[str, AfterValidator(_base_url)]
+    traces_path: str = Field(TRACES_PATH, pattern=r"^/[^\s?#]*$")
     headers_secret: rules.SecretName | None = None
     metrics: bool = True
     resource: dict[str, str] = Field(default={})
@@ -79,33 +88,43 @@ def with_telemetry(file: ConfigFile, environ: Mapping[str, str]) -> ConfigFile:
 
     Raises ConfigFaults for a variable that is not the URL of a collector.
     """
-    section = _section_of(environ)
-    if section is None or not isinstance(file.document, dict) or SECTION in file.document:
+    is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    name = next((each for each in (TRACES_ENDPOINT, ENDPOINT) if environ.get(each)), None)
+    if is_off or name is None or not isinstance(file.document, dict) or SECTION in file.document:
         return file
     try:
-        _base_url(str(section["otlp"]))
+        (_verify_url if name == TRACES_ENDPOINT else _base_url)(environ[name])
     except ValueError as error:
-        is_for_traces = bool(environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
-        name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" if is_for_traces else "OTEL_EXPORTER_OTLP_ENDPOINT"
         rule = f"{error}. Or set OTEL_SDK_DISABLED=true"
         raise ConfigFaults(file.file, [Fault(0, name, rule)]) from error
-    return replace(file, document={**file.document, SECTION: section})
+    return replace(file, document={**file.document, SECTION: _section_of(environ)})
 
 
-def _section_of(environ: Mapping[str, str]) -> JsonObject | None:
-    traces = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
-    endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    url = traces.removesuffix(TRACES_PATH) or endpoint
-    is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
-    if is_off or not url:
-        return None
+def _section_of(environ: Mapping[str, str]) -> JsonObject:
+    endpoint = environ.get(ENDPOINT, "")
+    url, path = endpoint, TRACES_PATH
+    if traces := environ.get(TRACES_ENDPOINT):
+        url, path = _base_and_path(traces)
+    own_path = {} if path == TRACES_PATH else {"traces_path": path}
     secret = {"headers_secret": HEADERS_SECRET} if environ.get("OTEL_EXPORTER_OTLP_HEADERS") else {}
     # A collector that the variables name for traces alone gets no metrics.
     takes_metrics = url.rstrip("/") == endpoint.rstrip("/") and environ.get("OTEL_METRICS_EXPORTER") != "none"
     metrics = {} if takes_metrics else {"metrics": False}
     pairs = [part.partition("=") for part in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if "=" in part]
     resource: JsonObject = {name.strip(): unquote(value.strip()) for name, _, value in pairs}
-    return {"otlp": url, **secret, **metrics, "resource": resource}
+    return {"otlp": url, **own_path, **secret, **metrics, "resource": resource}
+
+
+def _base_and_path(url: str) -> tuple[str, str]:
+    """Divide the URL of a collector's traces, to which nothing is added: without a path, its path is the root.
+
+    https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp
+    """
+    if url.endswith(TRACES_PATH):
+        return url.removesuffix(TRACES_PATH), TRACES_PATH
+    found = _URL.fullmatch(url)
+    assert found is not None
+    return found[1], found[2] or "/"
 
 
 def compiled_telemetry(config: TelemetryConfig | CloudName | None) -> JsonObject:

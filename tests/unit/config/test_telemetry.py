@@ -66,6 +66,7 @@ def test_a_missing_secret_says_that_no_spans_are_sent() -> None:
         ("{otlp: 'http://[zz]:4318'}", "telemetry.otlp: the URL has brackets around what is no IPv6 address"),
         ("{otlp: 'http://a..b:4318'}", "telemetry.otlp: the URL's host must be a DNS name or an address"),
         (f"{{otlp: '{OTLP}/v1/traces'}}", "telemetry.otlp: must be the base URL: remove /v1/traces"),
+        (f"{{otlp: '{OTLP}', traces_path: 'v1/spans'}}", "telemetry.traces_path: "),
         ("{headers_secret: x}", "telemetry.otlp"),
         ("azure", "telemetry: must be 'google_cloud' or 'aws'; got 'azure'"),
         (f"{{otlp: '{OTLP}', headers: x}}", "telemetry.headers: there is no such key"),
@@ -83,6 +84,14 @@ def test_faults_name_the_key_and_the_rule(section: str, fault: str) -> None:
         (
             {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/api/v1/traces"},
             {"otlp": f"{OTLP}/api", "metrics": False, "resource": {}},
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": OTLP},
+            {"otlp": OTLP, "traces_path": "/", "metrics": False, "resource": {}},
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/in/v1/traces/", "OTEL_EXPORTER_OTLP_ENDPOINT": OTLP},
+            {"otlp": OTLP, "traces_path": "/in/v1/traces/", "resource": {}},
         ),
         (
             {
@@ -129,6 +138,7 @@ def test_the_section_counts_before_the_variables(tmp_path: Path) -> None:
     assert sections(text, tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://other"})[1] == {"otlp": OTLP}
 
 
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
@@ -140,10 +150,10 @@ def test_the_section_counts_before_the_variables(tmp_path: Path) -> None:
     ],
 )
 def test_a_variable_that_is_no_url_is_a_fault_with_its_value_but_no_credential(
-    url: str, fault: str, tmp_path: Path
+    url: str, fault: str, name: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigFaults, match=rf"^OTEL_EXPORTER_OTLP_ENDPOINT: {fault}. Or set") as found:
-        sections(SOURCES, tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": url})
+    with pytest.raises(ConfigFaults, match=rf"^{name}: {fault}. Or set") as found:
+        sections(SOURCES, tmp_path, {name: url})
     assert "secretpw" not in str(found.value)
 
 

@@ -98,6 +98,14 @@ def test_the_spans_for_google_name_their_project() -> None:
     assert resources["notify"]["gcp.project_id"] == resources["receive"]["gcp.project_id"] == "a-project"
 
 
+@pytest.mark.parametrize(("own", "path"), [({}, "/v1/traces"), ({"traces_path": "/"}, "/")])
+def test_spans_go_to_the_path_of_the_section(own: JsonObject, path: str) -> None:
+    slice_: JsonObject = {"telemetry": {"otlp": "http://collector:4318", **own}}
+    found = platform.exporter(read_settings(DEPLOYED), "notify", slice_, FakeSecrets({}))
+    assert found is not None
+    assert found._spans.path == path
+
+
 @pytest.mark.parametrize(
     "url", ["http://host:abc", "http://host:99999", "http://[::1", "http://[zz]:4318", "http://:4318"]
 )

@@ -56,7 +56,7 @@ class HostConnection(Connection):
         """Return whether a request may rely on it."""
         idle_seconds = self.idle_seconds if may_repeat else min(self.idle_seconds, UNREPEATABLE_SECONDS)
         is_young = self.opened_at <= now <= self.opened_at + AGE_SECONDS
-        return is_young and self.idle_since <= now <= self.idle_since + idle_seconds and self.is_reusable
+        return is_young and self.idle_since <= now and self.is_reusable(now, idle_seconds)
 
 
 class IdleConnections:

@@ -78,7 +78,7 @@ class HttpClient:
         self._may_cut = may_cut
         self._takes_interim = takes_interim
         self._now = now
-        self._idle: list[tuple[Connection, float]] = []
+        self._idle: list[Connection] = []
 
     async def call(
         self,
@@ -119,31 +119,32 @@ class HttpClient:
                 if isinstance(error, OSError) and not is_sent:
                     raise NotSent(type(error).__name__) from error
                 raise
-            self._idle.append((connection, self._now()))
+            connection.idle_since = self._now()
+            self._idle.append(connection)
             return Answer(status, content, dict(header_pairs))
 
     async def connect(self, timeout_seconds: float) -> None:
         """Open a connection for the next call, unless it can use one that is idle. Raises NotConnected."""
-        if not any(self._is_usable(*each) for each in self._idle):
+        now = self._now()
+        if not any(each.is_reusable(now) for each in self._idle):
             connection = await self._connect(asyncio.get_running_loop().time() + timeout_seconds)
-            self._idle.append((connection, self._now()))
+            connection.idle_since = self._now()
+            self._idle.append(connection)
 
     def close(self) -> None:
         """Close the connections that are idle. One with a call under way is kept when that call ends."""
         while self._idle:
-            self._idle.pop()[0].close()
+            self._idle.pop().close()
 
     def _take_idle(self) -> "Connection | None":
         """Return the connection that was used last, if it can still be used; close those that cannot."""
+        now = self._now()
         while self._idle:
-            connection, idle_since = self._idle.pop()
-            if self._is_usable(connection, idle_since):
+            connection = self._idle.pop()
+            if connection.is_reusable(now):
                 return connection
             connection.close()
         return None
-
-    def _is_usable(self, connection: "Connection", idle_since: float) -> bool:
-        return connection.is_reusable and self._now() - idle_since <= IDLE_SECONDS
 
     async def _connect(self, deadline: float) -> "Connection":
         """Raises NotConnected."""
@@ -238,6 +239,8 @@ class _SocketWatcher(asyncio.BufferedProtocol):
 class Connection(asyncio.BufferedProtocol):
     """One connection, and the one answer that it waits for.
 
+    `idle_since` is when its last exchange ended, for whoever keeps it: a time of that one's clock.
+
     `is_request_sent` is False while a part of the request is unsent, and stays so if the connection is lost then: a
     server ignores an incomplete request. The transport cannot tell, for its write buffer is empty after the loss.
 
@@ -257,6 +260,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answer: asyncio.Future[WholeAnswer] | None = None
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
+        self.idle_since = 0.0
         self.is_request_sent = True
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         # One parser for all answers, one after another.
@@ -284,10 +288,12 @@ class Connection(asyncio.BufferedProtocol):
         """Return False also while a part of the last request is not sent, because its answer came early."""
         return self._transport is not None and self.is_request_sent and not self._transport.is_closing()
 
-    @property
-    def is_reusable(self) -> bool:
-        """Return False also where the server has closed it or sent something, and the loop has not seen that yet."""
-        return self.is_open and not self._poll.poll(0)
+    def is_reusable(self, now: float, idle_seconds: float = IDLE_SECONDS) -> bool:
+        """Return whether another request may use it, after it was idle for at most so long.
+
+        It may not where the server has closed it or sent something, even if the loop has not seen that yet.
+        """
+        return self.is_open and now - self.idle_since <= idle_seconds and not self._poll.poll(0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, because the transport of uvloop is not a subclass of asyncio.WriteTransport.

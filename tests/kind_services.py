@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, read_destinations
 from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity

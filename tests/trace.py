@@ -26,8 +26,7 @@ from deploy.config.config_file import parse_config
 from functions.notify import entry as notify_entry
 from functions.notify.destination import Context
 from functions.notify.notifier import Notifier
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, read_destinations
 from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
 from functions.receive import entry as receive_entry

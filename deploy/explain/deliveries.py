@@ -24,9 +24,9 @@ from functions.notify.digests import settings as gathering
 from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.notifier import read_removals
-from functions.notify.read_destinations import read_destinations
 from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person
 from functions.notify.recipients.recipient import NoRecipient, compiled_recipients, masked
+from functions.notify.registry import read_destinations
 from functions.notify.waiting.schedule import expires_at
 from shared import errors, expressions, ledger, secrets, store_ports, times
 from shared.delivery import Delivery, delivery_message

@@ -11,8 +11,7 @@ from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify import http_kind, registry
 from functions.notify.destination import read_settings
 from functions.notify.http_kind import SecretValues
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Configured
+from functions.notify.registry import Configured, read_destinations
 from functions.receive.diagnosis.signatures import api_key_prefix
 from shared import errors
 from shared.jsontext import Json, JsonObject, objects_at

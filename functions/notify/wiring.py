@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from functions.notify import entry, registry
 from functions.notify.destination import Context
 from functions.notify.notifier import Notifier, read_removals
-from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import read_destinations
 from functions.notify.waiting import caps, pauses, sweep
 from shared import logs, ports, retention
 from shared.cloud import platform

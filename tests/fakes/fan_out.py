@@ -7,8 +7,7 @@ from typing import Final, cast
 
 from functions.notify.destination import Context
 from functions.notify.notifier import Result
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, read_destinations
 from functions.notify.subscribers.endpoints import Endpoints
 from functions.notify.subscribers.subscribers import Subscribers, SubscriberSettings
 from shared.delivery import Delivery

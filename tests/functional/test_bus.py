@@ -11,8 +11,7 @@ import pytest
 
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import example_delivery
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations, dedupes_repeats
+from functions.notify.registry import Destinations, dedupes_repeats, read_destinations
 from shared.cloud.aws.client import AwsPlace
 from shared.delivery import Delivered, Delivery, Outcome, Unknown
 from shared.jsontext import Json, JsonObject

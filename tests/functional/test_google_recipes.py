@@ -7,7 +7,7 @@ import pytest
 
 from deploy.config.compiler import compile_file, secrets_needed
 from functions.notify.destination import kind_module
-from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import read_destinations
 from shared.delivery import Delivered, Outcome
 from tests.google_documents import Document
 from tests.google_workspace import Workspace

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from deploy.config.compiler import compile_file, secrets_needed
-from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import read_destinations
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject
 from tests.fakes.notifier import DELIVERY

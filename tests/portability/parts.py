@@ -8,8 +8,7 @@ from typing import Final, NamedTuple, Protocol
 from functions.notify import entry as notify_entry
 from functions.notify.destination import Attempt, Context, no_fetch
 from functions.notify.notifier import Notifier
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, read_destinations
 from functions.notify.waiting.caps import Caps
 from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper

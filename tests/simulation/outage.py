@@ -19,8 +19,7 @@ from deploy.history.destinations import resume_destination
 from functions.notify.dead_letters import read_dead_letter
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, read_destinations
 from functions.notify.waiting.caps import Caps
 from functions.notify.waiting.pauses import Breakers, DestinationStates, Pauses
 from functions.notify.waiting.sweep import Sweeper

@@ -9,8 +9,7 @@ from typing import Final
 from functions.notify.destination import Context
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, read_destinations
 from functions.notify.subscribers.endpoints import Endpoints
 from functions.notify.subscribers.subscribers import Subscribers, SubscriberSettings
 from functions.notify.waiting.pauses import Breakers, DestinationStates

@@ -6,7 +6,7 @@ from deploy.config.config_file import ConfigFaults
 from deploy.topology.topology import find_topology
 from functions.notify.alerts.publisher import AlertSettings, Silence, read_alert_settings
 from functions.notify.digests.settings import Digest, GatherSettings, QuietHours
-from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import read_destinations
 from functions.notify.waiting.schedule import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from functions.transform.seen import read_intervals
 from shared.jsontext import JsonObject

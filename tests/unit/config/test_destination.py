@@ -11,8 +11,7 @@ import functions.notify.destinations as kinds_package
 from deploy.config.config_file import ConfigFaults
 from deploy.config.sections.kinds import KindFault, settings_model
 from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Configured
+from functions.notify.registry import Configured, read_destinations
 from shared.outgoing.circuit import BreakerSettings
 from tests.fakes.configurations import compile_text, faults_of_text
 

@@ -8,8 +8,7 @@ from deploy.bundle.requirements import features
 from deploy.config.compiler import secrets_needed
 from deploy.config.config_file import ConfigFaults
 from deploy.secrets.needs import needs
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Recipient
+from functions.notify.registry import Recipient, read_destinations
 from shared.jsontext import JsonObject
 from tests.fakes.configurations import compile_text
 

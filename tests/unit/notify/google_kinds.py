@@ -4,8 +4,7 @@ from dataclasses import replace
 from types import ModuleType
 
 from functions.notify.destination import Attempt, Destination
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, read_destinations
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 from shared.outgoing.authenticator import CloudIdentity

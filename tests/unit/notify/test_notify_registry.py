@@ -7,8 +7,7 @@ from typing import cast
 import pytest
 
 from functions.notify.digests.settings import Digest, GatherSettings
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Configured, Destinations
+from functions.notify.registry import Configured, Destinations, read_destinations
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.settings import SliceFault
@@ -60,7 +59,7 @@ CONNECT = """\
 import json, sys
 from functions.notify import entry, wiring
 from functions.notify.destination import Context
-from functions.notify.read_destinations import read_destinations
+from functions.notify.registry import read_destinations
 from functions.notify.registry import Destinations
 from shared.settings import read_settings
 context = Context(None, read_settings({}), None, wiring.platform.SystemClock(), fetch=lambda: None)

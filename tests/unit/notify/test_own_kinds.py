@@ -15,8 +15,7 @@ from deploy.explain.config_tests import run_config_tests
 from functions.notify.attempt import attempt_once
 from functions.notify.destination import Context
 from functions.notify.http_kind import ATTEMPT, KEY, example_delivery
-from functions.notify.read_destinations import read_destinations
-from functions.notify.registry import Destinations, dedupes_repeats, load_own_kinds
+from functions.notify.registry import Destinations, dedupes_repeats, load_own_kinds, read_destinations
 from shared.delivery import Delivered, Failed, Outcome
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject

@@ -19,7 +19,7 @@ from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import Wanted, is_glob
 from deploy.hooks.kinds import KINDS, kind_at
 from deploy.hooks.registration import NamedHook, Registration, Row, read_rows, remembered_urls, signs_with
-from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.choice import add_platform, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import route_types, routes_from
@@ -72,8 +72,7 @@ def _command() -> CommandParser:
     )
     command.add_argument("--yes", action="store_true", help="change or delete hooks without asking")
     add_configuration(command)
-    add_platform(command)
-    add_state(command)
+    add_platform(command)  # no --state: `secrets` must find the hooks that sign with a secret of the same .env
     return command
 
 

@@ -294,8 +294,10 @@ def _drop_old(call: hooks.Call, place: SecretBackend, need: Need, before: tuple[
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
     values, reasons = asyncio.run(_replace_values(call, place, need))
-    accepted = "only the newest value is" if len(values) == 1 else f"{len(values)} values are"
-    print(" ".join([f"{need.name}: {accepted} accepted from now on.", *reasons]))
+    accepted = "only the newest value is accepted from now on"
+    if reasons:
+        accepted = f"{len(values)} values are accepted from now on, because registered hooks may sign with them"
+    print(f"{need.name}: {accepted}")
     return DONE
 
 

@@ -2,9 +2,11 @@
 
 import json
 import re
+import time
 import typing
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,7 @@ from shared.errors import Unanswered
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.outgoing.guarded_fetch import checked
+from shared.times import rfc3339
 
 TOKEN: Final = "the operator's token, long and random"
 _DESCRIPTIONS: Final = Path(__file__).with_name("hook_descriptions.json")
@@ -136,7 +139,7 @@ class GitHub(HookProvider):
             "test_url": f"{url}/test",
             "deliveries_url": f"{url}/d",
         }
-        times: JsonObject = {"created_at": "2026-11-30T00:00:00Z", "updated_at": "2026-11-30T00:00:00Z"}
+        times: JsonObject = dict.fromkeys(("created_at", "updated_at"), rfc3339(time.time()))
         last: JsonObject = {"code": None, "status": "unused", "message": None}
         own: JsonObject = {"type": "Repository", "id": new, "last_response": last, **links, **times}
         self.hooks[str(new)] = {**own, **body}
@@ -168,8 +171,10 @@ class GitHub(HookProvider):
         return {**hook, "config": shown}
 
     def add(self, url: str, *events: str) -> None:
-        """Make a hook as a person does."""
-        self._post("", {"name": "web", "active": True, "events": [*events], "config": {"url": url, "secret": "theirs"}})
+        """Make a hook as a person did a day ago."""
+        own: JsonObject = {"url": url, "secret": "theirs"}
+        _, hook = self._post("", {"name": "web", "active": True, "events": [*events], "config": own})
+        self.hooks[str(mapping_at(hook)["id"])]["created_at"] = "2026-11-30T00:00:00Z"
 
     def secret(self, id: str) -> Json:
         return value_at(self.hooks[id], "config", "secret")
@@ -253,7 +258,7 @@ class Stripe(HookProvider):
             "object": "webhook_endpoint",
             "status": "enabled",
             "livemode": False,
-            "created": 1,
+            "created": int(time.time()),
         }
         own: JsonObject = {**fixed, "secret": f"whsec_{new}_long_and_random_0123456789"}
         self.hooks[new] = {
@@ -314,6 +319,7 @@ class GitLab(HookProvider):
             "push_events": True,
             "alert_status": "executable",
             "disabled_until": None,
+            "created_at": rfc3339(time.time()),
         }
         self.hooks[new] = {**defaults, **self.hooks.get(new, {}), **body}
         return 200 if id else 201, self._shown(self.hooks[new])
@@ -399,7 +405,9 @@ class Square(HookProvider):
         fields = mapping_at(json.loads(request.body), "subscription")
         assert {*fields} <= {*_texts(mapping_at(descriptions(), "square")["request"])}
         new = id or f"wbhk_{self.new_id()}"
-        own: JsonObject = {"id": new, "signature_key": f"{new}-long-and-random-0123456789"}
+        created_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+        key = f"{new}-long-and-random-0123456789"
+        own: JsonObject = {"id": new, "signature_key": key, "created_at": created_at}
         self.hooks[new] = {**own, **self.hooks.get(new, {}), **fields}
         assert {*self.hooks[new]} <= {*_texts(mapping_at(descriptions(), "square")["answer"])}
         return 200, {"subscription": self._shown(self.hooks[new]) if id else self.hooks[new]}
@@ -435,13 +443,14 @@ class Linear(HookProvider):
         assert {*fields} <= {*_texts(described["WebhookCreateInput" if is_new else "WebhookUpdateInput"])}
         assert fields["resourceTypes"]
         new = id or f"hook-{self.new_id()}"
-        self.hooks[new] = {"id": new, **self.hooks.get(new, {}), **fields}
+        self.hooks[new] = {"id": new, "createdAt": rfc3339(time.time()), **self.hooks.get(new, {}), **fields}
         if not is_new:
             return 200, {"data": {"webhookUpdate": {"success": True}}}
         return 200, {"data": {"webhookCreate": {"success": True, "webhook": self._shown(self.hooks[new])}}}
 
     def _shown(self, hook: JsonObject) -> JsonObject:
-        shown = {name: hook[name] for name in ("id", "url", "enabled", "resourceTypes", "allPublicTeams")}
+        names = ("id", "url", "enabled", "resourceTypes", "allPublicTeams", "createdAt")
+        shown = {name: hook[name] for name in names}
         assert {*shown} <= {*_texts(mapping_at(descriptions(), "linear")["Webhook"])}
         return shown
 

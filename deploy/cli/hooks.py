@@ -68,7 +68,7 @@ def _command() -> CommandParser:
     )
     command.add_argument("--replace", metavar="URL", help="overwrite a hook that has this URL (apply)")
     command.add_argument(
-        "--forget", action="store_true", help="only forget the hooks that cannot be listed any more (remove)"
+        "--forget", action="store_true", help="only forget the hooks that are not listed any more (remove)"
     )
     command.add_argument("--yes", action="store_true", help="change or delete hooks without asking")
     add_configuration(command)
@@ -366,8 +366,8 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     return DONE if len(allowed) == len(changes) and not has_fault else NOT_DONE
 
 
-def _actions(differences: Sequence[Difference]) -> list[tuple[str, str, tuple[str, ...], str]]:
-    return [(each.at, each.action, each.reasons, each.overwrites) for each in differences]
+def _actions(differences: Sequence[Difference]) -> list[tuple[object, ...]]:
+    return [(each.at, each.action, each.reasons, each.overwrites, each.hook and each.hook.id) for each in differences]
 
 
 async def _remove(call: Call, name: str, registration: Registration) -> int:
@@ -386,7 +386,8 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
     async with row.locked():
         for at in list(row.hooks):
             try:
-                await registration.remove(at)
+                if not await registration.remove(at):
+                    code = NOT_DONE
             except CommandError as fault:
                 report("hooks", error_text(fault))
                 code = NOT_DONE
@@ -396,14 +397,15 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
 
 
 async def _forget(call: Call, name: str, registration: Registration) -> int:
-    """Forget the hooks whose places cannot be listed, and leave the others as they are."""
+    """Forget the hooks that are not listed, and leave the others as they are."""
     row = registration.row
     faults = await registration.unlisted()
     for at, fault in faults.items():
         report("hooks", fault)
-        print(printable(f"{name} {at}: forget {row.hooks[at].url}, which may still be registered there"))
+        place = f"{name} {at or registration.api.kind.title}"
+        print(printable(f"{place}: forget {row.hooks[at].url}, which may still be registered there"))
     if not faults:
-        print(f"{name}: the provider lists the hooks of every place, so there is nothing to forget")
+        print(f"{name}: the provider lists every hook, so there is nothing to forget")
         return DONE
     if not _is_confirmed(call, name, f"Forget {count_of(len(faults), 'hook')} of {name}?"):
         return NOT_DONE
@@ -415,7 +417,7 @@ async def _forget(call: Call, name: str, registration: Registration) -> int:
 
 
 def _forgetting(call: Call, name: str) -> str:
-    return f"If the place does not exist any more: {call.command_line('remove', name)} --forget"
+    return f"If the place or the hook does not exist any more: {call.command_line('remove', name)} --forget"
 
 
 async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitable[object]]) -> bool:
@@ -670,7 +672,10 @@ def _is_allowed(call: Call, difference: Difference) -> bool:
 
 def _print_blocked(call: Call, name: str, difference: Difference) -> None:
     place = difference.at or name
-    print(f"  {place}: not changed, because somebody else may use it. To overwrite it:", file=sys.stderr)
+    why = "not changed, because somebody else may use it. To overwrite it:"
+    if difference.hook is None:
+        why = "not created, because the former one may still exist. To create another one:"
+    print(f"  {place}: {why}", file=sys.stderr)
     print(f"  {call.command_line('apply', name)}{_replace_option(difference.overwrites)}", file=sys.stderr)
 
 

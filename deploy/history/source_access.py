@@ -197,6 +197,8 @@ class _Providers:
 def hook_state(wanted: Wanted, difference: Difference) -> HookState:
     """Return the state of the hook at a place. A pure function."""
     hook = difference.hook
+    if difference.fault:
+        return HookState(difference.at, "broken", (difference.fault,))
     differences = (*difference.reasons, *difference.steps)
     if hook is None or difference.action == "create":
         return HookState(difference.at, "unregistered", differences)

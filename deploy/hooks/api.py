@@ -96,8 +96,6 @@ class HookApi:
         answer = await self._send("create", at, wanted)
         secret = self.kind.secret(answer) if self.kind.secret else ""
         self.hidden.add(secret)
-        if self.kind.is_single:
-            return Hook("", wanted.url, wanted.events), secret
         listed = self._read("create", [value_at(answer, *self.kind.created)])
         if len(listed) != 1 or not listed[0].id or (self.kind.secret and not secret):
             raise LostAnswer(f"{self.kind.title} answered without the hook's id or secret")

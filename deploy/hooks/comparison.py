@@ -11,6 +11,8 @@ from shared.times import rfc3339
 
 IS_OLDER: Final = "its secret is older than the stored one"
 IS_UNKNOWN: Final = "it is not known whether it has the stored secret"
+CREATION_SECONDS: Final = 60.0
+"""How much the provider's time of a creation may differ from ours: a request takes seconds, and clocks differ."""
 Action: TypeAlias = Literal["none", "create", "change", "extend", "renew", "finish", "delete", "forget"]
 
 
@@ -29,7 +31,7 @@ class Remembered:
                 replaced hook
     new_id      the id of the hook that is being created, which becomes `id` at the end
     new_secret  the fingerprint of its secret
-    stored_at   Unix seconds: when its secret was stored
+    stored_at   Unix seconds: when its secret was stored. At the stage `creating`, when the request was sent
     expires_at  Unix seconds; 0 if the hook does not expire or its expiry is unknown
     """
 
@@ -71,7 +73,7 @@ class Difference(NamedTuple):
     unknown     a fact that the provider does not show, so the hook may differ; empty if there is none
     steps       what a person has to do at the provider, because its API cannot
     notes       facts for the operator that need no change
-    fault       why the hooks at the place could not be listed; empty if they were
+    fault       why the place cannot be compared or changed; empty if it can
     """
 
     at: str
@@ -116,15 +118,22 @@ def compare(
         hooks = [each._replace(events=wanted.events) for each in hooks]  # others that a person selected do no harm
     hook = _find(kind, wanted, hooks, remembered)
     notes = _notes(wanted, hooks, hook)
+    if hook and hook.limit:
+        advice = f"Delete it at {kind.title}, then run the command again"
+        return Difference(at, "none", fault=f"{wanted.source}: the hook {hook.id} {hook.limit}. {advice}")
+    missing = missing_hook(kind, remembered, hooks) if remembered else ""
+    missing_url = remembered.url if remembered and missing else ""
     if remembered and remembered.stage:
         interruption = f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
-        new = created_without_answer(hooks, remembered, wanted) if kind.secret else None
-        if new and new.id != remembered.new_id:  # it is replaced, as its secret is lost, but a person may have made it
-            return Difference(at, "finish", (interruption,), new, overwrites=new.url, is_foreign=True)
-        return Difference(at, "finish", (interruption,), hook)
+        new, is_ours = lost_creation(hooks, remembered, wanted)
+        if new is None or is_ours:
+            reasons = (interruption, missing) if missing else (interruption,)
+            return Difference(at, "finish", reasons, new or hook, missing_url)
+        reasons = (interruption, f"it is not certain that Hookchain made the hook {new.id}")
+        overwritten_url = new.url if kind.secret else missing_url  # it is replaced, because its secret is lost
+        return Difference(at, "finish", reasons, new, overwritten_url, is_foreign=True)
     if hook is None:
-        reason = "the hook is gone" if remembered else "there is no hook"
-        return Difference(at, "create", (reason,), steps=steps, notes=notes)
+        return Difference(at, "create", (missing or "there is no hook",), None, missing_url, steps=steps, notes=notes)
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     former_urls = remembered.urls if remembered else []
     is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)
@@ -135,7 +144,8 @@ def compare(
         return Difference(at, "change", (reason,), hook, hook.url, is_foreign=True, steps=steps, notes=notes)
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
     is_secret_lost = is_secret_unknown and not stored
-    setting_reasons = [] if own else ["Hookchain did not make it"]
+    setting_reasons = [missing] if missing else []
+    setting_reasons += [] if own else ["Hookchain did not make it"]
     setting_reasons += _setting_reasons(kind, wanted, hook, former_urls)
     secret_reasons = [f"{kind.title} shows its secret only once, and it is not stored"] if is_secret_lost else []
     secret_reasons += _secret_reasons(kind, hook, own, stored)
@@ -154,7 +164,7 @@ def compare(
     if action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
         expiry = f"it expires at {rfc3339(hook.expires_at)}"
         return Difference(at, "extend", (expiry,), hook, unknown=unknown, notes=notes)
-    needs_consent = is_url_of_others or is_secret_lost or (own is None and action == "renew")
+    needs_consent = bool(missing) or is_url_of_others or is_secret_lost or (own is None and action == "renew")
     return Difference(
         at,
         action,
@@ -168,12 +178,35 @@ def compare(
     )
 
 
-def created_without_answer(hooks: Sequence[Hook], remembered: Remembered, wanted: Wanted) -> Hook | None:
-    """Return the hook with our URL that was not there before the creation whose answer was lost."""
+def lost_creation(hooks: Sequence[Hook], remembered: Remembered, wanted: Wanted) -> tuple[Hook | None, bool]:
+    """Return the hook with our URL that was not there before the creation whose answer was lost, and if it is ours.
+
+    It is ours if the provider shows that it was created when we sent the request, and no other hook was. A person may
+    have made any other.
+    """
     if remembered.stage != "creating":
-        return None
-    new = [each for each in hooks if each.id not in remembered.known]
-    return next((each for each in new if each.url in (*remembered.urls, wanted.url)), None)
+        return None, False
+    own_urls = (*remembered.urls, wanted.url)
+    new = [each for each in hooks if each.id not in remembered.known and each.url in own_urls]
+    created = [each for each in new if each.id == remembered.new_id or _is_created_at(each, remembered.stored_at)]
+    if len(created) == 1:
+        return created[0], True
+    return next(iter(new), None), False
+
+
+def _is_created_at(hook: Hook, when: float) -> bool:
+    return hook.created_at is not None and abs(hook.created_at - when) <= CREATION_SECONDS
+
+
+def missing_hook(kind: HookKind, remembered: Remembered, hooks: Sequence[Hook]) -> str:
+    """Return why a registered hook may still exist although it is not listed; empty if it is listed."""
+    ids = [each for each in (remembered.id, remembered.new_id) if each]
+    is_listed = any(each.url if kind.is_single else each.id in ids for each in hooks)
+    was_registered = remembered.url if kind.is_single else ids
+    if is_listed or not was_registered:
+        return ""
+    name = "the hook" if kind.is_single else f"the hook {' or '.join(ids)}"
+    return f"{name} is gone: somebody deleted it, or the token belongs to another account"
 
 
 _UNFINISHED: Final = {

@@ -5,7 +5,7 @@ A GitHub App has one webhook of its own: https://docs.github.com/rest/apps/webho
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, creation_time, event_name
 from functions.notify.recovery.github import HEADERS
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, value_at
 from shared.outgoing.access_tokens import signed_jwt
@@ -51,6 +51,7 @@ def hook(each: JsonObject) -> Hook:
         faults=_faults(config),
         has_secret="secret" in config,
         note=f"its last delivery failed: {code} {message}" if isinstance(code, int) and code >= 400 else "",
+        created_at=creation_time(each.get("created_at")),
     )
 
 
@@ -111,7 +112,6 @@ APP_KIND: Final = HookKind(
     operations={
         "list": "GET {at}/hook/config",
         "events": "GET {at}",
-        "create": "PATCH {at}/hook/config",
         "change": "PATCH {at}/hook/config",
     },
     body=app_body,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, event_name
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, creation_time, event_name
 from shared.jsontext import JsonObject
 
 EVENTS: Final = {
@@ -40,6 +40,7 @@ def hook(each: JsonObject) -> Hook:
         events=None if len(events) == len(EVENTS) else events,
         faults=("it does not verify the certificate of the URL",) if is_unverified else (),
         note="" if status == "executable" else f"GitLab reports {status}{until}; send a test event there",
+        created_at=creation_time(each.get("created_at")),
     )
 
 

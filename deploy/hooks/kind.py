@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from functions.notify.recovery.kind import is_same_url
 from shared.jsontext import Json, JsonObject
+from shared.times import unix_seconds
 
 Operation: TypeAlias = Literal["list", "events", "create", "change", "extend", "delete"]
 Body: TypeAlias = Mapping[str, Json]
@@ -43,6 +44,8 @@ class Hook(NamedTuple):
     note        what the provider reports of its last deliveries, if they failed
     failed_at   Unix seconds of that failure; None if the provider does not say it
     expires_at  Unix seconds; None if it does not expire
+    created_at  Unix seconds; None if the provider does not say it
+    limit       why it gets only some of the events, if no change can correct this
     """
 
     id: str
@@ -54,6 +57,8 @@ class Hook(NamedTuple):
     note: str = ""
     failed_at: float | None = None
     expires_at: float | None = None
+    created_at: float | None = None
+    limit: str = ""
 
 
 class Place(NamedTuple):
@@ -91,7 +96,7 @@ class HookKind:
     signed_token  returns what `{token}` stands for at a place, by the operator's secret and the time (Unix seconds), if
                 that is not the secret. Raises ValueError, with what is wrong with the secret
     is_form     bodies are forms
-    is_single   a place has one hook at most, and creating it overwrites another
+    is_single   a place has one hook at most, and `change` also creates it
     is_account_signed  requests are signed with a secret of the account: no hook has one of its own
     is_fixed    `change` only enables and disables a hook. A hook that differs is replaced by a new one
     is_paged    a list has pages of 100 hooks, by `page`
@@ -162,6 +167,14 @@ class HookKind:
     @property
     def examples(self) -> str:
         return " or ".join(place.example for place in self.places)
+
+
+def creation_time(value: Json) -> float | None:
+    """Return the time in Unix seconds; None if the value is no time. Square's examples end with `+0000 UTC`."""
+    try:
+        return unix_seconds(str(value).replace(" +0000 UTC", "Z"))
+    except ValueError:
+        return None
 
 
 def is_glob(pattern: str) -> bool:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, event_name
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, creation_time, event_name
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 MAX_HOOKS: Final = 250
-_HOOK: Final = "{ id url enabled resourceTypes allPublicTeams }"
+_HOOK: Final = "{ id url enabled resourceTypes allPublicTeams createdAt }"
 _QUERIES: Final[Mapping[Operation, str]] = {
     "list": f"query {{ webhooks(first: {MAX_HOOKS}) {{ nodes {_HOOK} pageInfo {{ hasNextPage }} }} }}",
     "create": "mutation ($input: WebhookCreateInput!) {"
@@ -32,14 +32,16 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
 
 
 def hook(each: JsonObject) -> Hook | None:
-    """Return a hook of all public teams. Those of applications have no URL."""
-    if each["allPublicTeams"] is not True or not each["url"]:
+    """Return the hook. Those of applications have no URL."""
+    if not each["url"]:
         return None
     return Hook(
         id=str(each["id"]),
         url=str(each["url"]),
         events=tuple(sorted(str(name) for name in list_at(each, "resourceTypes"))),
         inactive="" if each["enabled"] is True else "it is not enabled",
+        created_at=creation_time(each.get("createdAt")),
+        limit="" if each["allPublicTeams"] is True else "gets the events of one team only",
     )
 
 

@@ -8,7 +8,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Final, NamedTuple, Protocol
@@ -20,8 +20,9 @@ from deploy.hooks.comparison import (
     Difference,
     Remembered,
     compare,
-    created_without_answer,
     fingerprint,
+    lost_creation,
+    missing_hook,
 )
 from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.command_line import CommandError
@@ -37,6 +38,8 @@ LOCK_SECONDS: Final = 120.0
 TICK_SECONDS: Final = 15.0
 KEPT_VALUES: Final = 9
 """How many former values of a secret stay accepted, if the provider makes it, until somebody drops them."""
+LIST_SECONDS: Final = 60.0
+"""How long a provider may take to list a new hook."""
 
 
 class SourceSecret(Protocol):
@@ -101,8 +104,11 @@ class Row:
         return locked_until
 
     async def lock(self) -> None:
-        settings = self.settings
+        """Raises CommandError if another command has locked it, or has changed it since it was read, and Temporary."""
+        hooks, settings = self.hooks, self.settings
         await self.read(may_be_locked=False)
+        if self.hooks != hooks:
+            raise self._has_changed()
         self.settings = settings or self.settings
         await self.save()
 
@@ -123,8 +129,11 @@ class Row:
         text = json.dumps({"hooks": hooks, "settings": self.settings, "lock": lock})
         version = await self._documents.write(PARTITION, self._source, text, self._version)
         if version is None:
-            raise CommandError(f"another command has changed the hooks of {self._source}; run this one again")
+            raise self._has_changed()
         self._version = version
+
+    def _has_changed(self) -> CommandError:
+        return CommandError(f"another command has changed the hooks of {self._source}; run this one again")
 
 
 async def read_rows(documents: Documents) -> dict[str, Row]:
@@ -208,18 +217,17 @@ class Registration:
 
         `others` are the differences at the places that are in the configuration.
         """
-        remembered = self.row.hooks[at]
-        hook = await self._remembered_hook(at, remembered)
-        is_made = hook is not None and (remembered.is_made or hook.id == remembered.new_id)
         reasons = ("its place is not in the configuration any more",)
-        if hook is None:
-            return Difference(at, "forget", reasons)
-        is_single = self.api.kind.is_single
-        configured = [each.at for each in others if each.hook and each.hook.id == hook.id and not is_single]
-        names = [*map(self._name, configured), *(each.name for each in self._same(at, hook))]
-        if names:
-            return Difference(at, "forget", (*reasons, f"it is also registered as {names[0]}"), hook)
-        return Difference(at, "delete" if is_made else "forget", reasons, hook)
+        hooks, made = await self._listed(at)
+        for hook in hooks:
+            why = self._why_left(at, hook, made)
+            if why is None:
+                continue
+            is_single = self.api.kind.is_single
+            configured = [each.at for each in others if each.hook and each.hook.id == hook.id and not is_single]
+            why = f"it is also registered as {self._name(configured[0])}" if configured else why
+            return Difference(at, "forget" if why else "delete", (*reasons, *filter(None, [why])), hook)
+        return Difference(at, "forget", reasons)
 
     def _same(self, at: str, hook: Hook) -> list[NamedHook]:
         """Return under which other names the hook is remembered.
@@ -241,21 +249,20 @@ class Registration:
     async def _hooks(self, at: str) -> list[Hook]:
         return await self.api.hooks(at, own_urls(self.wanted, self.row.hooks))
 
-    async def _remembered_hook(self, at: str, remembered: Remembered) -> Hook | None:
-        """Return the hook if it is still ours: somebody else may have given it another URL."""
-        known = {each for each in (remembered.id, remembered.new_id) if each} or {""}
-        found = [hook for hook in await self._hooks(at) if hook.id in known or self.api.kind.is_single]
-        return next((hook for hook in found if hook.url in (*remembered.urls, self.wanted.url)), None)
-
     async def apply(self, difference: Difference) -> None:
         """Raises CommandError and Temporary."""
         at, hook = difference.at, difference.hook
         try:
             match difference.action:
+                case "create" if self.api.kind.is_single:
+                    [slot] = await self._hooks(at)
+                    if slot.url:
+                        raise self._has_changed(at)
+                    await self._change(at, slot)
                 case "create":
                     await self._create(at)
                 case "renew":
-                    await self._create(at, hook, may_delete=True)
+                    await self._create(at, hook)
                 case "change":
                     assert hook
                     await self._change(at, hook)
@@ -266,7 +273,7 @@ class Registration:
                     await self.row.save()
                     self.show(f"{self._name(at)}: extended")
                 case "finish":
-                    await self._finish(at)
+                    await self._finish(difference)
                 case "delete" | "forget":
                     await self.remove(at)
                 case "none":
@@ -337,46 +344,76 @@ class Registration:
             return self.api.kind.can_delete
         return remembered.is_made and not self._same(at, Hook(remembered.id, remembered.url, None))
 
-    async def remove(self, at: str) -> None:
-        """Delete the hook if we made it and nobody else has changed its URL. Raises CommandError and Temporary."""
-        remembered = self.row.hooks[at]
+    async def remove(self, at: str) -> bool:
+        """Delete the hook if we made it and nobody else has changed its URL.
+
+        Return whether no hook with our URL is left, except those that other sources have registered. Raises
+        CommandError and Temporary.
+        """
         with suppress(CommandError):  # a removal does not need the secret, except to mask it
             self._values()
-        made = {each for each in (remembered.id if remembered.is_made else "", remembered.new_id) if each}
-        urls = {*remembered.urls, self.wanted.url}
-        if remembered.stage == "enabled":
-            made.update(remembered.known[:1])
+        hooks, made = await self._listed(at)
         await self.row.save()
-        is_deleted = False
-        try:
-            if unfinished := await self._created_without_answer(at, remembered):
-                made.add(unfinished.id)
-            for hook in await self._hooks(at):
-                is_known = hook.id in made or (self.api.kind.is_single and remembered.is_made)
-                if is_known and (same := self._same(at, hook)):
-                    self._show_left_alone(at, hook, f"it is also registered as {same[0].name}")
-                elif is_known and hook.url in urls:
+        is_deleted, is_left = False, False
+        for hook in hooks:
+            why = self._why_left(at, hook, made)
+            if why:
+                self._show_left_alone(at, hook, why)
+                is_left = is_left or not self._same(at, hook)
+            elif why is not None:
+                try:
                     await self.api.delete(at, hook)
-                    is_deleted = True
-                elif not self.api.kind.can_delete:
-                    self._show_left_alone(at, hook, f"{self.api.kind.title} lets only a person delete it")
-                elif is_known or hook.id == remembered.id:
-                    why = "somebody else changed its URL" if is_known else "Hookchain did not make it"
-                    self._show_left_alone(at, hook, why)
-        except LostAnswer as error:
-            raise CommandError(f"{error}. Run the command again") from error
+                except LostAnswer as error:
+                    raise CommandError(f"{error}. Run the command again") from error
+                is_deleted = True
         del self.row.hooks[at]
         await self.row.save()
         self.show(f"{self._name(at)}: {'deleted' if is_deleted else 'forgotten'}")
+        return not is_left
+
+    async def _listed(self, at: str) -> tuple[list[Hook], set[str]]:
+        """Return the hooks at a place, and the ids of those that we made. Raises CommandError if one is not listed."""
+        remembered = self.row.hooks[at]
+        hooks = await self._hooks(at)
+        if fault := missing_hook(self.api.kind, remembered, hooks):
+            raise CommandError(f"{self._name(at)}: {fault}")
+        made = {each for each in (remembered.id if remembered.is_made else "", remembered.new_id) if each}
+        new, is_ours = lost_creation(hooks, remembered, self.wanted)
+        if new is None:
+            self._verify_listed(at, remembered)
+        elif is_ours:
+            made.add(new.id)
+        if remembered.stage == "enabled":
+            made.update(remembered.known[:1])
+        if self.api.kind.is_single and remembered.is_made:
+            made.update(hook.id for hook in hooks if hook.url)
+        return hooks, made
+
+    def _why_left(self, at: str, hook: Hook, made: Collection[str]) -> str | None:
+        """Return why a removal leaves the hook alone; empty if it deletes it, and None if it is a hook of others."""
+        remembered = self.row.hooks[at]
+        is_our_url = bool(hook.url) and hook.url in (*remembered.urls, self.wanted.url)
+        if hook.id not in made and not is_our_url:
+            return None
+        if same := self._same(at, hook):
+            return f"it is also registered as {same[0].name}"
+        if not self.api.kind.can_delete:
+            return f"{self.api.kind.title} lets only a person delete it"
+        if hook.id not in made:
+            is_adopted = hook.id == remembered.id
+            return "Hookchain did not make it" if is_adopted else "it is not certain that Hookchain made it"
+        return "" if is_our_url else "somebody else changed its URL"
 
     async def unlisted(self) -> dict[str, str]:
-        """Return the places of remembered hooks that cannot be listed, and why. Raises Temporary."""
+        """Return the places whose remembered hooks are not listed, and why. Raises Temporary."""
         faults: dict[str, str] = {}
-        for at in self.row.hooks:
+        for at, remembered in self.row.hooks.items():
             try:
-                await self._hooks(at)
+                fault = missing_hook(self.api.kind, remembered, await self._hooks(at))
             except CommandError as error:
                 faults[at] = str(error)
+            else:
+                faults |= {at: f"{self._name(at)}: {fault}"} if fault else {}
         return faults
 
     # Stages
@@ -384,20 +421,20 @@ class Registration:
     async def _change(self, at: str, hook: Hook) -> None:
         remembered = self.row.hooks.get(at)
         is_own = remembered is not None and (self.api.kind.is_single or remembered.id == hook.id)
-        is_made = any(each.remembered.is_made for each in self._same(at, hook))
-        own = remembered if remembered and is_own else Remembered(hook.id, hook.url, is_made=is_made)
+        is_new = not hook.url  # of the only hook that a place can have
+        is_made = (is_new and self.api.kind.can_delete) or any(each.remembered.is_made for each in self._same(at, hook))
+        own = remembered if remembered and is_own else Remembered(hook.id, is_made=is_made)
         await self.row.save()
         wanted = self._with_secret()
         secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
-        if wanted.secret and is_own and own.secret != secret:
-            await self._wait_with(at, wanted, self.secret.set_at() or self.now())
+        if wanted.secret and (is_new or (is_own and own.secret != secret)):
+            await self._wait_with(at, wanted, self.secret.set_at() or (0.0 if is_new else self.now()))
             if await self._url_of(at, hook.id) != hook.url:
-                raise CommandError(f"{self._name(at)}: the hook has changed meanwhile; run the command again")
-        if is_own:
-            url = hook.url if hook.url in own.urls else own.url
-            known_secret = secret if own.secret == secret else ""
-            self.row.hooks[at] = replace(own, url=url, new_url=self.wanted.url, secret=known_secret)
-            await self.row.save()
+                raise self._has_changed(at)
+        url = hook.url if hook.url in own.urls else own.url
+        known_secret = secret if own.secret == secret else ""
+        self.row.hooks[at] = replace(own, url=url, new_url=self.wanted.url, secret=known_secret)
+        await self.row.save()
         try:
             await self.api.change(at, wanted, hook)  # if its answer is lost, sending it again has the same effect
         except CommandError:
@@ -407,37 +444,27 @@ class Registration:
         expires_at = hook.expires_at or 0.0
         self.row.hooks[at] = replace(own, url=self.wanted.url, new_url="", secret=secret, expires_at=expires_at)
         await self.row.save()
-        self.show(f"{self._name(at)}: changed")
+        self.show(f"{self._name(at)}: {'registered' if is_new else 'changed'}")
 
-    async def _create(self, at: str, replaced: Hook | None = None, *, may_delete: bool = False) -> None:
+    async def _create(self, at: str, replaced: Hook | None = None) -> None:
         """Create a hook. It takes the place of `replaced`, which sends until the new one does, and is then deleted."""
         wanted = self._with_secret()
         if wanted.secret:
             await self._wait_with(at, wanted, self.secret.set_at() or 0.0)
         hooks = await self._hooks(at)  # after the wait, in which somebody may have made one
-        obstacles = [hook for hook in hooks if hook.url == self.wanted.url or (self.api.kind.is_single and hook.url)]
-        if replaced is None and obstacles:
-            raise CommandError(f"{self._name(at)}: there is a hook by now; run the command again")
+        if replaced is None and any(hook.url == self.wanted.url for hook in hooks):
+            raise self._has_changed(at)
         remembered = self.row.hooks.get(at)
-        former = self._former(remembered, replaced, may_delete=may_delete)
-        known = tuple(hook.id for hook in hooks if hook.url)
-        creating = replace(former, stage="creating", known=known, new_url=self.wanted.url)
+        former = Remembered(replaced.id, replaced.url) if replaced else Remembered(url=self.wanted.url)
+        if remembered and remembered.id == former.id:
+            former = remembered
+        known = tuple(hook.id for hook in hooks)
+        creating = replace(former, stage="creating", known=known, new_url=self.wanted.url, stored_at=self.now())
         replaced_url = replaced.url if replaced else former.url
         self.row.hooks[at] = creating
         await self.row.save()
         try:
             hook, secret = await self.api.create(at, wanted)
-        except LostAnswer:
-            if self.api.kind.is_single:
-                raise
-            found = await self._created_without_answer(at, creating)
-            if found and self.api.kind.secret:
-                # It is ours, because it was not there a moment ago. The next command replaces it: its secret is lost.
-                self.row.hooks[at] = replace(creating, stage="created", new_id=found.id)
-                await self.row.save()
-            if found is None or self.api.kind.secret:
-                raise
-            hook, secret = found, ""
         except CommandError:
             self._restore(at, remembered)
             await self.row.save()
@@ -447,31 +474,29 @@ class Registration:
                 f"{self._name(at)}: {self.api.kind.title} answered with another hook; compare them there"
             )
         if self.api.own_form(hook.url, own_urls(self.wanted, self.row.hooks)) != wanted.url:
-            self.row.hooks[at] = replace(creating, new_id=hook.id)
-            await self.row.save()
+            await self._remember_new(at, replace(creating, new_id=hook.id), hook)
             raise self._other_url(at, hook.url)
         if self.api.kind.secret is None:
-            secret_fingerprint = self._fingerprint(wanted.secret)
-            made = Remembered(hook.id, self.wanted.url, secret_fingerprint, is_made=self.api.kind.can_delete)
-            await self._finish_enabled(at, made, former.id, replaced_url)
+            made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
+            await self._remember_new(at, made, hook)
+            self.show(f"{self._name(at)}: registered")
             return
         created = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
+        await self._remember_new(at, created, hook)
         await self._store_made_secret(at, created, hook, secret)
         await self._enable(at, replaced_url)
 
-    def _former(self, remembered: Remembered | None, replaced: Hook | None, *, may_delete: bool) -> Remembered:
-        """Return the remembered hook that the new one replaces; one without an id if it replaces none of ours."""
-        if replaced is None:
-            return Remembered(url=self.wanted.url)
-        former = replace(remembered, new_id="", new_secret="") if remembered else Remembered(url=self.wanted.url)
-        if may_delete and former.id != replaced.id:
-            return Remembered(replaced.id, replaced.url)
-        return former
+    async def _remember_new(self, at: str, remembered: Remembered, hook: Hook) -> None:
+        """Store the hook that was created. If another command has changed the row meanwhile, name the hook."""
+        self.row.hooks[at] = remembered
+        try:
+            await self.row.save()
+        except CommandError as error:
+            rule = f"This one has created the hook {hook.id} at {self.api.kind.title}, so there may be two"
+            raise CommandError(f"{error}. {rule}: see `{self.apply_command.replace('apply', 'plan')}`") from error
 
     async def _store_made_secret(self, at: str, created: Remembered, hook: Hook, secret: str) -> None:
         """Store the secret that the provider made, while the new hook is disabled where the provider can do so."""
-        self.row.hooks[at] = created
-        await self.row.save()
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted._replace(is_enabled=False), hook)
         self._store(secret)
@@ -488,7 +513,7 @@ class Registration:
         if remembered.new_secret not in map(self._fingerprint, self._values()):
             raise CommandError(f"{self._name(at)}: its secret has changed meanwhile; run the command again")
         if await self._url_of(at, remembered.new_id) not in (None, self.wanted.url):
-            raise CommandError(f"{self._name(at)}: the new hook has changed meanwhile; run the command again")
+            raise self._has_changed(at)
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted, Hook(remembered.new_id, self.wanted.url, self.wanted.events))
         made = Remembered(
@@ -506,8 +531,9 @@ class Registration:
         await self.row.save()
         self.show(f"{self._name(at)}: registered")
 
-    async def _finish(self, at: str) -> None:
+    async def _finish(self, difference: Difference) -> None:
         """Continue a creation that was interrupted at any stage."""
+        at, hook = difference.at, difference.hook
         remembered = self.row.hooks[at]
         if remembered.stage == "enabled":
             await self._finish_enabled(at, replace(remembered, stage="", known=()), *remembered.known)
@@ -516,17 +542,24 @@ class Registration:
         if is_secret_stored and await self._url_of(at, remembered.new_id) == self.wanted.url:
             await self._enable(at, remembered.url)
             return
-        unfinished = await self._created_without_answer(at, remembered)
-        if remembered.stage == "creating":
-            other_url = await self._url_of(at, remembered.new_id) if remembered.new_id else None
-            if unfinished is None and other_url is not None:
-                raise self._other_url(at, other_url)
-        if unfinished and self.api.kind.secret is None:
-            made = Remembered(unfinished.id, self.wanted.url, is_made=self.api.kind.can_delete)
-            await self._finish_enabled(at, made, remembered.id, remembered.url)
-            await self._change(at, unfinished)
+        new, _ = lost_creation([hook] if hook else [], remembered, self.wanted)
+        if new and self.api.kind.secret is None:
+            self.row.hooks[at] = Remembered(new.id, is_made=not difference.is_foreign, new_url=new.url)
+            await self._change(at, new)
             return
-        await self._start_again(at, unfinished.id if unfinished else remembered.new_id)
+        if new is None and remembered.stage == "creating":
+            other_url = await self._url_of(at, remembered.new_id) if remembered.new_id else None
+            if other_url is not None:
+                raise self._other_url(at, other_url)
+            self._verify_listed(at, remembered)
+        await self._start_again(at, new.id if new else remembered.new_id)
+
+    def _verify_listed(self, at: str, remembered: Remembered) -> None:
+        """Raises CommandError if a hook may have been created, which the provider does not list yet."""
+        left = remembered.stored_at + LIST_SECONDS - self.now()
+        if remembered.stage == "creating" and left > 0:
+            rule = f"{self._name(at)}: the hook may have been created, although {self.api.kind.title} does not list it"
+            raise CommandError(f"{rule} yet. Run the command again in {left:.0f} s")
 
     async def _start_again(self, at: str, unfinished_id: str) -> None:
         """Delete the hook whose secret is lost, and create another."""
@@ -538,10 +571,12 @@ class Registration:
         await self.row.save()
         stored = [self._fingerprint(value) for value in self._values()]
         difference = await self._difference(at, stored)
-        if difference.action == "create":
+        if difference.action == "create" and not difference.overwrites:
             await self._create(at)
-        elif remembered.id and difference.hook:
+        elif difference.hook and difference.hook.id == remembered.id:
             await self._create(at, difference.hook)
+        else:
+            raise self._has_changed(at)
 
     async def _url_of(self, at: str, id: str) -> str | None:
         """Return the URL that the hook has now; None if it is not listed."""
@@ -559,12 +594,11 @@ class Registration:
         rule = f"{self._name(at)}: {self.api.kind.title} shows the URL of the new hook as {url}"
         return CommandError(f"{printable(rule)}. Delete the hook there, then register this URL, or {self.wanted.url}")
 
-    def _show_left_alone(self, at: str, hook: Hook, why: str) -> None:
-        self.show(f"{self._name(at)}: left alone, because {why}: {hook.url}")
+    def _has_changed(self, at: str) -> CommandError:
+        return CommandError(f"{self._name(at)}: the hooks have changed meanwhile; run the command again")
 
-    async def _created_without_answer(self, at: str, remembered: Remembered) -> Hook | None:
-        hooks = await self._hooks(at) if remembered.stage == "creating" else []
-        return created_without_answer(hooks, remembered, self.wanted)
+    def _show_left_alone(self, at: str, hook: Hook, why: str) -> None:
+        self.show(f"{self._name(at)}: left alone, because {why}: {hook.url} ({hook.id})")
 
     async def _wait_with(self, at: str, wanted: Wanted, stored_at: float) -> None:
         """Wait for the instances. Raises CommandError if another command has changed the secret meanwhile."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, creation_time
 from shared.jsontext import JsonObject, list_at, value_at
 
 
@@ -22,6 +22,7 @@ def hook(each: JsonObject) -> Hook:
         url=str(each["notification_url"]),
         events=tuple(sorted(str(name) for name in list_at(each, "event_types"))),
         inactive="" if each.get("enabled") is True else "it is disabled",
+        created_at=creation_time(each.get("created_at")),
     )
 
 

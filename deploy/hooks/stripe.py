@@ -14,12 +14,14 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
 
 
 def hook(each: JsonObject) -> Hook:
+    created_at = each.get("created")
     events = tuple(sorted(str(name) for name in list_at(each, "enabled_events")))
     return Hook(
         id=str(each["id"]),
         url=str(each["url"]),
         events=None if "*" in events else events,
         inactive="" if each.get("status") == "enabled" else "it is disabled",
+        created_at=created_at if isinstance(created_at, int) else None,
     )
 
 

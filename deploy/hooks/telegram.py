@@ -36,7 +36,6 @@ KIND: Final = HookKind(
     headers={},
     operations={
         "list": "GET /bot{token}/getWebhookInfo",
-        "create": "POST /bot{token}/setWebhook",
         "change": "POST /bot{token}/setWebhook",
         "delete": "POST /bot{token}/deleteWebhook",
     },

@@ -40,7 +40,7 @@ KIND: Final = HookKind(
             f"AC{'0' * 32}/PN{'0' * 32}",
         ),
     ),
-    operations={"list": "GET {at}", "create": "POST {at}", "change": "POST {at}", "delete": "POST {at}"},
+    operations={"list": "GET {at}", "change": "POST {at}", "delete": "POST {at}"},
     body=body,
     hook=hook,
     event=lambda _: None,

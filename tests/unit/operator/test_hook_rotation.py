@@ -128,6 +128,7 @@ async def test_the_lock_is_renewed_while_it_waits(monkeypatch: pytest.MonkeyPatc
     await world.registration.rotate(world.add_value)
     assert len(rejected) * 15 >= CACHE_SECONDS > LOCK_SECONDS
     await world.registration.row.unlock()
+    await second.read()
     await second.lock()
 
 

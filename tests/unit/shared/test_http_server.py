@@ -287,9 +287,10 @@ LARGE: Final = post("/open", b"x" * 200_000)
         ((LARGE[:100_000],), DISCARD_SECONDS, True),
         ((LARGE[:100_000], LARGE[100_000:]), 0.0, True),
         ((LARGE,), 0.0, True),
+        ((LARGE + post("/open", b"x"),), 0.0, True),
         ((post("/open", b"")[:-5] + b"%d\r\n\r\n" % 10**9, *[b"x" * DISCARD_BYTES] * 2), 0.0, True),
     ],
-    ids=["waits", "reads on", "a second", "complete", "at once", "too much"],
+    ids=["waits", "reads on", "a second", "complete", "at once", "before another request", "too much"],
 )
 def test_after_an_early_rejection_the_rest_is_discarded_for_a_short_time(
     parts: tuple[bytes, ...], seconds: float, is_closed: bool, monkeypatch: pytest.MonkeyPatch

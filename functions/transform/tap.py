@@ -1,6 +1,7 @@
 """Copies of requests for the developers who listen with `hookchain listen`. They hold up no event."""
 
 import asyncio
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -24,8 +25,8 @@ MAX_LISTENERS: Final = 20
 """Of one source. Each costs a message for every request."""
 MAX_MASKED_BYTES: Final = 256 * 1_024
 """A larger body is not masked, and so not copied: nothing else runs meanwhile, for up to 0.7 s for each MB."""
-_OF_BODY: Final = re.compile("checksum|crc|digest|etag|hash|hmac|md5|sha[0-9]|signature")
-"""The names of headers whose values let somebody who knows the body guess what was masked in it."""
+_OF_BODY: Final = re.compile("checksum|content-length|crc|digest|etag|hash|hmac|md5|sha[0-9]|signature")
+"""The names of headers whose values let somebody who knows the rest of the body guess what was masked in it."""
 _FORM: Final = MediaType("application/x-www-form-urlencoded", {}, None, "form")
 
 
@@ -130,10 +131,9 @@ class Tap:
         event = await claim_check.checked_out(from_cloudevent(message.document()), self.blobs)
         request = tap.request_of(event)
         if self.redact is not None:
-            body, headers = redacted_body(event, self.redact), _without_hashes(event.rawheaders)
-            request = replace(request, rawbody=body, rawbase64=None, rawheaders=headers)
+            request = _redacted(request, redacted_body(event, self.redact))
         content = jsontext.texts_json(to_cloudevent(request))
-        return (await claim_check.checked_in(request, self.blobs, tap.blob_of_copy(event.id), content))[1]
+        return (await claim_check.checked_in(request, self.blobs, tap.blob_of_copy(request.id), content))[1]
 
     async def _send(self, lease: tap.Lease, event: Event, content: bytes, deadline: float) -> None:
         attributes = {tap.LISTENER: lease.name}
@@ -209,6 +209,21 @@ def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
     except errors.Rejected:
         return None
     return _form if isinstance(event.data, dict) and form == event.data else None
+
+
+def _redacted(request: Event, body: str | None) -> Event:
+    """Return the request with its masked body, and without what tells something about the values that were masked.
+
+    The event's id can be a hash of the body, and is in `traceparent` too. So the copy has a random id of its own.
+    """
+    return replace(
+        request,
+        id=os.urandom(16).hex(),
+        traceparent=None,
+        rawbody=body,
+        rawbase64=None,
+        rawheaders=_without_hashes(request.rawheaders),
+    )
 
 
 def _without_hashes(headers: str | None) -> str | None:

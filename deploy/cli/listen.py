@@ -59,8 +59,8 @@ MARGIN_SECONDS: Final = 10.0
 """A copy that is handed out again within this time is not forwarded before: it might come twice."""
 _NOT_FORWARDED: Final = frozenset(
     {
-        *("accept-encoding", "connection", "content-encoding", "content-length", "expect", "forwarded", "host"),
-        *("hookchain-hops", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via"),
+        *("accept-encoding", "connection", "content-length", "expect", "forwarded", "hookchain-hops", "host"),
+        *("keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via"),
     }
 )
 _COUNT: Final = re.compile("[0-9]{1,9}")
@@ -434,6 +434,14 @@ async def _remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> None:
             await inboxes.remove(name)
 
 
+class CannotForward(Exception):
+    """The copy `copy_id` cannot be forwarded now."""
+
+    def __init__(self, reason: str, copy_id: str) -> None:
+        super().__init__(reason)
+        self.copy_id = copy_id
+
+
 @dataclass(slots=True)
 class Courier:
     """Takes copies from the inbox `name` to the target."""
@@ -444,6 +452,8 @@ class Courier:
     target: Target
     _is_away: bool = False
     """The application does not accept connections, which was printed."""
+    _delayed: set[str] = field(default_factory=set)
+    """The ids of the copies that could not be forwarded yet, each of which was printed once."""
 
     async def run(self) -> None:
         is_connected = is_there = True
@@ -473,16 +483,22 @@ class Courier:
             missed = received.message.attributes.get(tap.MISSED, "")
             if _COUNT.fullmatch(missed):
                 _say(f"{count_of(int(missed), 'request')} before this one could not be copied")
-            while not await self._forward(received):
-                await asyncio.sleep(RETRY_SECONDS)
-                if time.time() > until:
-                    return  # it is handed out again
+            try:
+                while not await self._forward(received):
+                    await asyncio.sleep(RETRY_SECONDS)
+                    if time.time() > until:
+                        return  # it is handed out again
+            except CannotForward as error:  # the other copies need not wait for this one, which is handed out again
+                if error.copy_id not in self._delayed:
+                    self._delayed.add(error.copy_id)
+                    _say(f"{error}: trying again")
+                continue
             await self.inboxes.acknowledge(self.name, received)
             if time.time() > until:
                 return
 
     async def _forward(self, received: Received) -> bool:
-        """Return False if the application does not accept connections. Raises Temporary."""
+        """Return False if the application does not accept connections. Raises CannotForward."""
         try:
             copy = from_cloudevent(received.message.document())
             if copy.dataref is not None and not copy.dataref.startswith(tap.BLOB_PREFIX):
@@ -491,8 +507,8 @@ class Courier:
             if event.rawbody is None and event.rawbase64 is None:
                 raise ValueError(f"{event.type} {event.id[:8]}: what must stay secret in its body could not be masked")
             request = self.target.signed(_request(event), event.deliveryid or f"msg_{event.id}")
-        except errors.Temporary:
-            raise
+        except errors.Temporary as error:  # the blob or a secret cannot be read
+            raise CannotForward(f"{copy.type} {copy.id[:8]} cannot be forwarded ({error.detail})", copy.id) from error
         except (errors.HookchainError, CannotSign, ValueError, RecursionError) as error:
             detail = error.detail if isinstance(error, errors.HookchainError) else error
             _say(f"not forwarded: {detail}")

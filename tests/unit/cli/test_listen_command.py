@@ -1,6 +1,7 @@
 """`hookchain listen`: its lease, which no other developer gets, and copies that every application can verify."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -20,6 +21,7 @@ from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
+from shared.base64_text import base64_text
 from shared.errors import Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.jsontext import Json, JsonObject, to_json
@@ -330,15 +332,21 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
     hostile = replace(event, rawheaders="[" * 200_000), replace(event, rawheaders='[["x-a"]', rawbody="x")
     copies = [push_of(event, missed="3"), push_of(bad_header), Push(b"{}"), *(push_of(each) for each in hostile)]
     copies += [push_of(replace(event, dataref="e2-00"))]  # a blob that only the deployment may read
+    copies += [push_of(replace(event, dataref="tap-e3-request"))]  # its blob cannot be read at first
     copies += [push_of(event, missed="abc"), push_of(event, missed="9" * 5_000), Push(b"[" * 200_000)]
     inboxes.kept["ada"] = [Received(copy, str(number)) for number, copy in enumerate(copies)]
     inboxes.faults = [OSError(), NoInbox("gone"), Temporary("credentials_unavailable", "x")]
+    blobs = FakeBlobs()
+    blobs.fault = "403"
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/in"
         keys = Keys({}, tmp_path)
-        running = asyncio.create_task(Courier(inboxes, FakeBlobs(), "ada", Target(source, url, url, keys)).run())
+        running = asyncio.create_task(Courier(inboxes, blobs, "ada", Target(source, url, url, keys)).run())
+        while len(inboxes.kept["ada"]) > 1:
+            await asyncio.sleep(0.01)
+        blobs.fault = None
         while inboxes.kept["ada"]:
             await asyncio.sleep(0.01)
         running.cancel()
@@ -347,9 +355,19 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
     lines = capsys.readouterr().out.splitlines()
     said = ["Copies cannot be fetched (OSError)", "The inbox was removed", "Connected again"]
     said += ["3 requests before this one", "  500  "]
-    said += ["not forwarded: "] * 4 + ["the blob 'e2-00' is no copy"] + ["  500  ", "  500  ", "not forwarded: "]
+    said += ["not forwarded: "] * 4 + ["the blob 'e2-00' is no copy"]
+    said += ["cannot be forwarded (403): trying again", "  500  ", "  500  ", "not forwarded: "]
+    said += ["not forwarded: the blob 'tap-e3-request'"]
     assert [text for text, line in zip(said, lines, strict=True) if text not in line] == [], lines
     assert "\x1b" not in "".join(lines)
+
+
+def test_a_compressed_request_is_forwarded_as_it_was_sent() -> None:
+    body = gzip.compress(b"{}")
+    headers = to_json([["content-encoding", "gzip"], ["content-length", "22"]])
+    event = Event("e1", "/sources/shop", "order", "", "00", rawbase64=base64_text(body), rawheaders=headers)
+    request = listen._request(event)
+    assert (request.body, request.headers) == (body, (("content-encoding", "gzip"), ("hookchain-hops", "1")))
 
 
 def copied(provider: str, event: str, folder: Path) -> tuple[Event | None, Json]:

@@ -9,11 +9,21 @@ from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject
 
 PREFLIGHT_SECONDS: Final = 600
+"""The time for which a browser may remember the reply to a preflight."""
+_SCRIPT_MODES: Final = frozenset({"cors", "same-origin", "no-cors"})
+"""The values of Sec-Fetch-Mode in a request that a page's script makes with fetch(). A form that the browser itself
+posts has `navigate`; an old browser sends no such header."""
+_ORIGIN_RULE: Final = "the form must come from a page of this source's `form.origins`"
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserForm:
-    """`origins` are pages' origins such as `https://www.example.com`; `honeypot` is a field that people do not see."""
+    """The `form` of a source.
+
+    origins   the origins of the pages that may post the form, such as `https://www.example.com`
+    honeypot  the name of a field that people do not see and only robots fill; empty if the form has none
+    thanks    the URL of the page that a browser is sent to after the form; empty if there is none
+    """
 
     origins: frozenset[str]
     honeypot: str
@@ -22,42 +32,52 @@ class BrowserForm:
     def verify_origin(self, request: Request) -> str:
         """Return the page's origin. Raises Rejected (`origin_not_allowed`)."""
         origin = origin_of(request)
-        if origin not in self.origins:
-            rule = "must come from a page of this source's `form.origins`"
-            fault = (
-                "its Origin names another" if origin else "it has no Origin, which a program must send like a browser"
-            )
-            raise Rejected("origin_not_allowed", f"the form {rule}; {fault}")
-        return origin
+        if origin in self.origins:
+            return origin
+        if origin:
+            raise Rejected("origin_not_allowed", f"{_ORIGIN_RULE}; its Origin names another")
+        fault = "it has no Origin, which a program must send like a browser"
+        raise Rejected("origin_not_allowed", f"{_ORIGIN_RULE}; {fault}")
 
     def preflight(self, request: Request) -> Reply:
         """Return the reply to a browser that asks before it posts. Raises Rejected (`origin_not_allowed`)."""
+        origin = self.verify_origin(request)
         headers = (
             ("access-control-allow-methods", "POST"),
             ("access-control-allow-headers", "content-type"),
             ("access-control-max-age", str(PREFLIGHT_SECONDS)),
         )
-        return Reply(204, b"", (*cors(self.verify_origin(request)), *headers))
+        return Reply(204, b"", (*cors(origin), *headers))
 
     def is_trapped(self, data: Json) -> bool:
-        """Return whether a field was filled that no person sees."""
-        return bool(self.honeypot) and isinstance(data, dict) and data.get(self.honeypot) not in (None, "", [])
+        """Return whether the honeypot was filled, which no person does."""
+        if not self.honeypot or not isinstance(data, dict):
+            return False
+        is_empty = data.get(self.honeypot) in (None, "", [])
+        return not is_empty
 
     def without_honeypot(self, data: Json) -> Json:
         if not isinstance(data, dict) or self.honeypot not in data:
             return data
         return {key: value for key, value in data.items() if key != self.honeypot}
 
-    def reply(self, request: Request, reply: Reply) -> Reply:
-        """Redirect a browser to the thanks page; a script gets the reply itself."""
+    def adapt_reply(self, request: Request, reply: Reply) -> Reply:
+        """Return the reply to a form that was accepted, so whose origin was verified.
+
+        A browser is redirected to the thanks page. A script gets the source's own reply, and may read it.
+        """
         headers = cors(origin_of(request))
-        if self.thanks and request.header("sec-fetch-mode") not in {"cors", "same-origin", "no-cors"}:
+        is_script = request.header("sec-fetch-mode") in _SCRIPT_MODES
+        if self.thanks and not is_script:
             return Reply(303, b"", (("location", self.thanks), *headers))
         return Reply(reply.status, reply.body, (*reply.headers, *headers))
 
-    def rejection(self, request: Request, reply: Reply) -> Reply:
+    def adapt_rejection(self, request: Request, reply: Reply) -> Reply:
+        """Return the reply to a rejected form. Only scripts of the form's own pages may read it."""
         origin = origin_of(request)
-        return reply._replace(headers=(*reply.headers, *cors(origin))) if origin in self.origins else reply
+        if origin not in self.origins:
+            return reply
+        return reply._replace(headers=(*reply.headers, *cors(origin)))
 
 
 def read_form(settings: JsonObject) -> BrowserForm:
@@ -68,14 +88,18 @@ def read_form(settings: JsonObject) -> BrowserForm:
 
 def origin_of(request: Request) -> str:
     """Return the Origin header, else the origin in the Referer header; empty where there is neither."""
-    if origin := request.header("origin"):
+    origin = request.header("origin")
+    if origin:
         return origin.strip().lower()
     try:
-        parts = urlsplit(request.header("referer") or "")
+        page = urlsplit(request.header("referer") or "")
     except ValueError:
         return ""
-    return f"{parts.scheme}://{parts.netloc}".lower() if parts.scheme and parts.netloc else ""
+    if not page.scheme or not page.netloc:
+        return ""
+    return f"{page.scheme}://{page.netloc}".lower()
 
 
 def cors(origin: str) -> tuple[tuple[str, str], ...]:
+    """Return the headers that let scripts of the origin's pages read a reply."""
     return (("access-control-allow-origin", origin), ("vary", "Origin"))

@@ -49,8 +49,7 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
         if error.code != "queue_full" or receiver.queue_full_lines.take(receiver.clock.now()):
             _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
         reply = receive.rejection_reply(error, source)
-        # A script on a form's own page may read why its form was rejected.
-        return source.form.rejection(head, reply) if source and source.form else reply
+        return source.form.adapt_rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
         fault = Temporary("internal_error", place_of(error))
         _log_rejection(_readable_source(receiver, head), head, fault, started)

@@ -424,22 +424,24 @@ def _verify_no_prefetch(head: Request) -> None:
 
 
 def accepted_reply(accepted: Accepted, request: Request) -> Reply:
+    """Return the reply with the id of the event, or the ids of a batch, unless the source has a reply of its own."""
     source = accepted.source
     if source.respond:
         reply = source.respond.reply(accepted.events)
     elif len(accepted.events) == 1:
-        reply = Reply(200, b'{"id":"%b"}' % accepted.events[0].id.encode())  # hex digits
+        # Written by hand because most requests get it. An event's id is hex digits, so nothing in it needs an escape.
+        reply = Reply(200, b'{"id":"%b"}' % accepted.events[0].id.encode())
     else:
         reply = json_reply({"ids": [event.id for event in accepted.events]})
     if request.method == "GET":
         reply = reply._replace(headers=(*reply.headers, ("cache-control", "no-store")))
-    return source.form.reply(request, reply) if source.form else reply
+    return source.form.adapt_reply(request, reply) if source.form else reply
 
 
 def rejection_reply(error: errors.HookchainError, source: Source | None = None) -> Reply:
     """Return the reply to a request that was rejected, or whose event could not be confirmed.
 
-    It contains the code of a rejection, and no reason if only the authenticated sender may know it.
+    The body has the code of a rejection. It also has the reason, except in a 401: the request may be a stranger's.
     """
     if not isinstance(error, errors.Rejected):
         retry_after = ("retry-after", str(RETRY_AFTER_SECONDS))
@@ -447,7 +449,8 @@ def rejection_reply(error: errors.HookchainError, source: Source | None = None) 
     if isinstance(error, admission.MethodRejected):
         return problem(error.status, error.code, error.detail, ("allow", ", ".join(error.allowed)), _CLOSE)
     if error.status == 401:
-        # If the source accepts no password, a browser that opened a link must not ask a person for one.
+        # To a Basic challenge, a browser asks its user for a password. It must not ask whoever opens a link at a source
+        # that accepts none.
         asks_password = source is None or any(auth.scheme == "basic" for auth in source.auth)
         challenge = f'{"Basic" if asks_password else "Bearer"} realm="hookchain"'
         return problem(401, error.code, "The request is not authenticated.", ("www-authenticate", challenge), _CLOSE)

@@ -1,11 +1,12 @@
 """Parse a body of any format: JSON here; any other format's parser is imported with the first body of that format.
 
-JSON (RFC 8259) is parsed by orjson or the standard library's scanner in C, within limits that neither has. A scanner
-recurses once a level and builds whatever the text holds. A count of brackets and commas admits nearly every body; any
-other is counted again without its strings. Both are a few passes in C.
+JSON (RFC 8259) is parsed by orjson or by the standard library, within limits that neither has: both recurse once for
+each level, and build whatever the text holds. So the levels and values are counted first. Brackets and commas bound
+their numbers, and nearly every body passes by them. In any other body they are counted again without its strings. Both
+counts are a few passes in C.
 
-orjson accepts a duplicate key and rounds long integers silently. Where a text may hold either, or is not JSON to
-orjson, the standard library's scanner decides. For a body of 2 KB, orjson and what finds those take 9 µs instead of 15.
+orjson accepts a duplicate key, and rounds long integers silently. Where a text may hold either, or orjson cannot parse
+it, the standard library decides. For a body of 2 KB, orjson and the search for both take 9 µs instead of 15.
 """
 
 import json
@@ -28,20 +29,24 @@ from shared.limits import DEFAULT, Limits, finite
 Parser = Callable[[bytes, MediaType, Limits], Json]
 
 _ELSEWHERE: Final = {"bytes": ("text_body", "parse_bytes")}
-"""The parsers that are not `parse` in `<format>_body.py`."""
+"""The module and the function of each parser that is not `parse` in `<format>_body.py`."""
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})
+"""The charsets by which a sender says UTF-8. JSON without a charset is UTF-8."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-# A line that holds more than spaces and RFC 7464's record separator.
 _LINE: Final = re.compile(rb"^[ \t\r\x1e]*+([^\n]++)", re.MULTILINE)
+"""A line that holds more than spaces and RFC 7464's record separator."""
 _OPENING: Final = b"[{"
 _CLOSING: Final = b"]}"
-_NOT_COUNTED: Final = bytes(set(range(256)) - set(_OPENING + b","))
-_NOT_MARKS: Final = bytes(set(range(256)) - set(_OPENING + b',"'))
-_NOT_STRINGS_AND_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING + b'"\\'))
-# Every byte but brackets goes; an opening one becomes 1, a closing one -1 as a signed byte.
-_STEPS: Final = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 _SPACE: Final = b" \t\r\n"
+
+# `translate` deletes the bytes that it is given, so these are all bytes but those that are to be counted.
+_BYTES: Final = frozenset(range(256))
+_ALL_BUT_OPENING_COMMAS: Final = bytes(_BYTES - set(_OPENING + b","))
+_ALL_BUT_OPENING_COMMAS_QUOTES: Final = bytes(_BYTES - set(_OPENING + b',"'))
+_ALL_BUT_BRACKETS: Final = bytes(_BYTES - set(_OPENING + _CLOSING))
+_ALL_BUT_BRACKETS_QUOTES_BACKSLASHES: Final = bytes(_BYTES - set(_OPENING + _CLOSING + b'"\\'))
+_STEPS: Final = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
+"""Makes an opening bracket 1 and a closing one -1, as signed bytes: the steps by which the depth changes."""
 
 
 class Parsed(NamedTuple):
@@ -54,10 +59,11 @@ class Parsed(NamedTuple):
 def parse_body(body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed:
     """Parse a body by its content type. Raises Rejected and nothing else.
 
-    A body must parse as the named format, except that JSON may be called a form: curl's content type, whatever `-d`
-    sends. What begins like JSON and has no `=` is no form. Where no format is named, a body that begins like JSON, XML
-    or a property list and parses is one; any other is text, or bytes where it is no text. A limit that is passed is
-    rejected either way.
+    A body must parse as the format that the content type names. One exception: JSON may be called a form, because
+    `curl -d` calls everything a form. A body that begins like JSON and has no `=` is not a form.
+
+    If the content type names no format, a body that begins like JSON, XML or a property list, and parses as such, is
+    one. Any other body is text, or bytes if it is not text. A body that passes a limit is rejected in every case.
     """
     media = media_type(content_type or "")
     if media.format == "form" and body.lstrip()[:1] in (b"{", b"["):
@@ -84,12 +90,12 @@ def parse_as(format_name: str, body: bytes, content_type: str | None, limits: Li
         module, function = _ELSEWHERE.get(format_name, (f"{format_name}_body", "parse"))
         parser: Parser = getattr(import_module(f"shared.formats.{module}"), function)
         return Parsed(parser(body, media, limits), format_name)
-    except (RecursionError, MemoryError):  # the limits keep parsers far from both; a full machine may not
+    except (RecursionError, MemoryError):  # within the limits, only on a machine whose memory is full
         raise errors.Rejected("too_many_values", f"the {format_name} body needs more memory than there is") from None
 
 
 def parse_if(format_name: str, body: bytes, content_type: str | None, limits: Limits) -> Parsed | None:
-    """Return None for a body that does not parse. Raises Rejected for a body that passes a limit."""
+    """Return the parsed body; None if it does not parse. Raises Rejected if it passes a limit."""
     try:
         return parse_as(format_name, body, content_type, limits)
     except errors.Rejected as error:
@@ -101,41 +107,49 @@ def parse_if(format_name: str, body: bytes, content_type: str | None, limits: Li
 def parse_json(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = False) -> Json:
     """Parse UTF-8, as the RFC has it, unless the sender names another charset. A byte order mark is skipped.
 
-    A lone surrogate is rejected, as no UTF-8 can hold it. `is_verified`: the text's shape was verified, and its charset
-    is UTF-8. Raises Rejected, with no cause: it would carry the body into a traceback.
+    A lone surrogate is rejected, because UTF-8 cannot hold it. `is_verified` says that the depth and the number of
+    values were verified, and that the charset is UTF-8. Raises Rejected without a cause, because the cause would carry
+    the body into a traceback.
     """
     text = body
     if not is_verified:
         text = body.removeprefix(_BYTE_ORDER_MARK) if media.charset in _UTF_8 else _recoded(body, media)
     outlined = outline(text)
-    marks = outlined.translate(None, _NOT_MARKS)
+    marks = outlined.translate(None, _ALL_BUT_OPENING_COMMAS_QUOTES)
     quotes = marks.count(b'"')
     if not is_verified:
-        counted = len(marks) - quotes
-        if counted >= limits.max_nodes or counted - marks.count(b",") > limits.max_depth:
+        # Each value but the first follows an opening bracket or a comma. Strings may hold more of both, so these are
+        # upper bounds.
+        opening_and_commas = len(marks) - quotes
+        opening = opening_and_commas - marks.count(b",")
+        if opening_and_commas >= limits.max_nodes or opening > limits.max_depth:
             verify_shape(text, limits)
-    longest = limits.max_key_characters
-    longest_key = longest if len(outlined) > longest and may_hold_string(outlined, longest) else None
-    has_few_keys = len(outlined) <= limits.max_keys or outlined.count(b":") <= limits.max_keys
-    most_keys = None if longest_key is None and has_few_keys else limits.max_keys
-    # int() has a limit of its own, which is Limits' default.
-    integers_are_bounded = min(sys.get_int_max_str_digits() or math.inf, len(text)) <= limits.max_number_digits
-    longest_integer = None if integers_are_bounded else limits.max_number_digits
-    if most_keys is longest_key is longest_integer is None:
+
+    # The limits that the text may pass. A limit is None if the text is too short to pass it.
+    longest_key = most_keys = longest_integer = None
+    if len(outlined) > limits.max_key_characters and may_hold_string(outlined, limits.max_key_characters):
+        longest_key = limits.max_key_characters
+    may_have_many_keys = len(outlined) > limits.max_keys and outlined.count(b":") > limits.max_keys
+    if may_have_many_keys or longest_key is not None:  # one hook of the decoder verifies both
+        most_keys = limits.max_keys
+    # int() rejects longer integers by itself, by a limit that is the default of Limits. It has none if this is 0.
+    most_digits_of_int = sys.get_int_max_str_digits() or math.inf
+    if min(most_digits_of_int, len(text)) > limits.max_number_digits:
+        longest_integer = limits.max_number_digits
+
+    if most_keys is None and longest_key is None and longest_integer is None:
         try:
             return _by_orjson(text, outlined, quotes)
         except (TypeError, ValueError):
-            pass
+            pass  # the standard library parses the text, or says what is wrong with it
     try:
         value: Json = _decoder(most_keys, longest_key, longest_integer).decode(text.decode("utf-8"))
-    except json.JSONDecodeError as error:
+    except json.JSONDecodeError as error:  # its message quotes nothing of the text
         fault = error if text.strip() else "the body is empty"
-        raise errors.Rejected(
-            "malformed_body", f"not JSON: {fault}"
-        ) from None  # its words, which quote nothing of the text
+        raise errors.Rejected("malformed_body", f"not JSON: {fault}") from None
     except UnicodeDecodeError as error:
         raise errors.Rejected("malformed_body", f"not JSON: byte {error.start} is not UTF-8") from None
-    except ValueError:  # from int(), which has a limit of its own
+    except ValueError:  # from int(), by its own limit
         raise errors.Rejected("number_out_of_range", "an integer has too many digits") from None
     if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
         _verify_whole_pairs(value)
@@ -143,19 +157,23 @@ def parse_json(body: bytes, media: MediaType, limits: Limits, *, is_verified: bo
 
 
 def _by_orjson(text: bytes, outlined: bytes, quotes: int) -> Json:
-    """Parse with orjson. Raises ValueError or TypeError if the standard library would not read the same value.
+    """Parse with orjson. Raises ValueError or TypeError if the standard library might not read the same value.
 
-    A text that is the parsed value written again, as many senders write it, has no duplicate key and no number that was
-    rounded. In any other object, a duplicate key is found by counting: the parsed value, written again, has fewer
-    strings than the text. The outline has the same keys, and `quotes` quotation marks.
+    The value is written again as JSON. If that is the text, as with many senders, the text had no duplicate key and no
+    number that was rounded. Otherwise a long number may have been rounded, and there was a duplicate key if the text
+    has more strings than the written value. This is verified in the text's outline, which has the same keys and
+    numbers, and `quotes` quotation marks.
     """
     value: Json = orjson.loads(text)
-    written = orjson.dumps(value if outlined is text else orjson.loads(outlined))
+    outlined_value = value if outlined is text else orjson.loads(outlined)
+    written = orjson.dumps(outlined_value)
     if written == outlined:
         return value
     if has_long_number(outlined):
         raise ValueError
-    if quotes - _escaped_quotes(outlined) != written.count(b'"') - _escaped_quotes(written):
+    string_marks = quotes - _escaped_quotes(outlined)
+    written_string_marks = written.count(b'"') - _escaped_quotes(written)
+    if string_marks != written_string_marks:
         raise ValueError
     return value
 
@@ -202,9 +220,10 @@ def _verify_whole_pairs(value: Json) -> None:
 
 @lru_cache(maxsize=8)
 def _decoder(most_keys: int | None, longest_key: int | None, longest_integer: int | None) -> json.JSONDecoder:
-    """Return a decoder. None is for a text too short to hold as many keys, or a key or an integer that is too long."""
+    """Return a decoder that verifies these limits. None is a limit that the text cannot pass."""
+    has_key_limits = most_keys is not None or longest_key is not None
     return json.JSONDecoder(
-        object_pairs_hook=_object_of if most_keys is longest_key is None else _object_maker(most_keys, longest_key),
+        object_pairs_hook=_object_maker(most_keys, longest_key) if has_key_limits else _object_of,
         parse_int=None if longest_integer is None else _integer_maker(longest_integer),
         parse_float=finite,
         parse_constant=_no_constant,
@@ -222,11 +241,10 @@ def _object_maker(most_keys: int | None, longest_key: int | None) -> Callable[[l
     def make(pairs: list[tuple[str, Json]]) -> JsonObject:
         made = dict(pairs)
         if len(made) != len(pairs):
-            # Raises, because of the duplicate key.
-            return _object_of(pairs)
+            return _object_of(pairs)  # raises, because of the duplicate key
         if most_keys is not None and len(made) > most_keys:
             raise errors.Rejected("too_many_values", f"an object has more than {most_keys} keys")
-        # The sum is fast to compute, and rarely too large.
+        # All keys together are rarely longer than one may be, and their length is faster to compute.
         if longest_key is not None and len("".join(made)) > longest_key and max(map(len, made)) > longest_key:
             raise errors.Rejected("too_many_values", f"a key is longer than {longest_key} characters")
         return made
@@ -251,12 +269,13 @@ def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0
     """Verify how deep the values of a UTF-8 body are nested, and how many there are. Raises Rejected.
 
     `texts` is the number of JSON texts in the body, `inside` the number of levels that they will be put into. The
-    counts are exact up to the first fault in the JSON, and the scanner reads no further.
+    counts are exact up to the first fault in the JSON, where the parser stops.
     """
-    # If no string contains a bracket or an escape, its two quotation marks are neighbours once all other characters are
-    # removed.
-    marks = body.translate(None, _NOT_STRINGS_AND_BRACKETS).replace(b'""', b"")
-    if b'"' not in marks and b"\\" not in marks and texts + len(body.translate(None, _NOT_COUNTED)) <= limits.max_nodes:
+    # Once all but brackets, quotation marks and backslashes are deleted, the two marks of a string are neighbours,
+    # unless the string contains a bracket or an escape.
+    marks = body.translate(None, _ALL_BUT_BRACKETS_QUOTES_BACKSLASHES).replace(b'""', b"")
+    strings_are_plain = b'"' not in marks and b"\\" not in marks
+    if strings_are_plain and texts + len(body.translate(None, _ALL_BUT_OPENING_COMMAS)) <= limits.max_nodes:
         _verify_depth(marks, limits, inside)
         return
     bare = _without_strings(body, limits)
@@ -265,24 +284,29 @@ def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0
 
 
 def _without_strings(body: bytes, limits: Limits) -> bytes:
-    """Replace each string by one quotation mark. Outside strings JSON has no backslash: each escape is inside one."""
+    """Replace each string by one quotation mark. JSON has backslashes in strings only, so each begins an escape."""
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
-    if unescaped.count(b'"') > 4 * limits.max_nodes:  # two marks a string, at most two strings (a key, a value) a node
+    # A node has at most two strings, its key and its value, and a string has two marks.
+    if unescaped.count(b'"') > 4 * limits.max_nodes:
         raise _too_many(limits)
-    return b'"'.join(unescaped.split(b'"')[::2])
+    outside_strings = unescaped.split(b'"')[::2]
+    return b'"'.join(outside_strings)
 
 
 def _verify_nodes(bare: bytes, limits: Limits, texts: int) -> None:
-    """Count the values: each is a text's own, the first in its list or object, or follows a comma."""
-    bare = bare.translate(None, _SPACE)
-    filled = bare.count(b"[") + bare.count(b"{") - bare.count(b"[]") - bare.count(b"{}")
-    if texts + filled + bare.count(b",") > limits.max_nodes:
+    """Raises Rejected. A value is a whole text, the first one of a list or object, or one after a comma."""
+    compact = bare.translate(None, _SPACE)
+    opened = compact.count(b"[") + compact.count(b"{")
+    empty = compact.count(b"[]") + compact.count(b"{}")
+    if texts + opened - empty + compact.count(b",") > limits.max_nodes:
         raise _too_many(limits)
 
 
 def _verify_depth(bare: bytes, limits: Limits, inside: int) -> None:
-    steps = memoryview(bare.translate(_STEPS, _NOT_BRACKETS)).cast("b")
-    if inside + max(accumulate(steps), default=0) > limits.max_depth:
+    """Raises Rejected. `bare` has no bracket in a string."""
+    steps = memoryview(bare.translate(_STEPS, _ALL_BUT_BRACKETS)).cast("b")
+    deepest = max(accumulate(steps), default=0)
+    if inside + deepest > limits.max_depth:
         raise errors.Rejected("nested_too_deeply", f"the JSON is nested deeper than {limits.max_depth} levels")
 
 

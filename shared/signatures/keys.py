@@ -1,6 +1,6 @@
-"""Public keys (Ed25519, ECDSA, RSA): read from a secret's text, and the signatures that they verify.
+"""Read public keys (Ed25519, ECDSA, RSA) from the texts of secrets, and verify signatures by them.
 
-`cryptography` takes 23 ms to import, so the first key that is read imports it, and no start does.
+The package cryptography takes 23 ms to import. So the functions import what they need of it, and no start waits for it.
 """
 
 from __future__ import annotations
@@ -22,27 +22,33 @@ if TYPE_CHECKING:
     PublicKey: TypeAlias = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _ED25519_BYTES: Final = 32
+_STANDARD_WEBHOOKS_PREFIX: Final = "whpk_"
+"""The beginning of a public key as Standard Webhooks writes it."""
+_KIND_NAMES: Final = {"ed25519": "Ed25519", "ecdsa": "elliptic-curve", "rsa": "RSA"}
+"""The kind of key that each scheme needs, as messages name it."""
 
 
 @lru_cache(maxsize=128)
-def public_key(text: str) -> PublicKey:
-    """Read PEM (a key or a certificate), a JWK, or hex or base64 of DER or of an Ed25519 key's 32 bytes.
+def public_key(secret: str) -> PublicKey:
+    """Read the public key that is a secret's text.
 
-    Raises Temporary (`secret_unusable`).
+    The text is PEM (of a key or of a certificate), a JWK, or bytes in hex or base64. The bytes are DER, or the 32 bytes
+    of an Ed25519 key. Raises Temporary (`secret_unusable`).
     """
-    text = text.strip().removeprefix("whpk_")
+    text = secret.strip().removeprefix(_STANDARD_WEBHOOKS_PREFIX)
     try:
-        found = _parse_key(text)
+        key = _parse_key(text)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise unusable("the secret is not a public key: give PEM, a JWK, or its bytes in base64 or hex") from error
     except ImportError as error:
         raise unusable("a public key takes the package cryptography: install the extra crypto") from error
-    if found is None:
+    if key is None:
         raise unusable("the secret is a public key of a kind that no scheme here uses: Ed25519, EC or RSA")
-    return found
+    return key
 
 
 def _parse_key(text: str) -> PublicKey | None:
+    """Return the key; None if it is of a kind that no scheme uses. Raises ValueError, TypeError or KeyError."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
@@ -52,33 +58,40 @@ def _parse_key(text: str) -> PublicKey | None:
         if text.startswith("-----BEGIN CERTIFICATE"):
             return certificate_key(text.encode())
         if text.startswith("-----BEGIN"):
-            return _known(load_pem_public_key(text.encode()))
-        raw = decoded(text, "hex" if _is_hex(text) else "base64")
-        return _ed25519(raw) if len(raw) == _ED25519_BYTES else _known(load_der_public_key(raw))
+            return _key_if_used(load_pem_public_key(text.encode()))
+        key_bytes = decoded(text, "hex" if _is_hex(text) else "base64")
+        if len(key_bytes) == _ED25519_BYTES:
+            return _ed25519_key(key_bytes)
+        return _key_if_used(load_der_public_key(key_bytes))
     except UnsupportedAlgorithm:
         return None
 
 
 def certificate_key(pem: bytes) -> PublicKey | None:
-    """Raises ValueError."""
+    """Return the key in a certificate; None if it is of a kind that no scheme uses. Raises ValueError."""
     from cryptography.x509 import load_pem_x509_certificate
 
-    return _known(load_pem_x509_certificate(pem).public_key())
+    certificate = load_pem_x509_certificate(pem)
+    return _key_if_used(certificate.public_key())
 
 
 def jwk_key(jwk: Json) -> PublicKey | None:
-    """Read a JSON Web Key (RFC 7517, RFC 8037). Raises ValueError, TypeError or KeyError."""
+    """Read a JSON Web Key (RFC 7517, RFC 8037); None if it is of a kind that no scheme uses.
+
+    Raises ValueError, TypeError or KeyError.
+    """
     if not isinstance(jwk, dict):
         raise TypeError("a JWK is an object")
     match jwk.get("kty"):
         case "OKP" if jwk.get("crv") == "Ed25519":
-            return _ed25519(_bytes_of(jwk, "x"))
+            return _ed25519_key(_bytes_of(jwk, "x"))
         case "EC":
             return _ec_key(jwk)
         case "RSA":
             from cryptography.hazmat.primitives.asymmetric import rsa
 
-            return rsa.RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n")).public_key()
+            numbers = rsa.RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n"))
+            return numbers.public_key()
     return None
 
 
@@ -86,16 +99,19 @@ def _ec_key(jwk: JsonObject) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     curves = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
-    return ec.EllipticCurvePublicNumbers(_integer(jwk, "x"), _integer(jwk, "y"), curves[str(jwk["crv"])]).public_key()
+    curve = curves[str(jwk["crv"])]
+    numbers = ec.EllipticCurvePublicNumbers(_integer(jwk, "x"), _integer(jwk, "y"), curve)
+    return numbers.public_key()
 
 
-def _ed25519(raw: bytes) -> PublicKey:
+def _ed25519_key(key_bytes: bytes) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
-    return ed25519.Ed25519PublicKey.from_public_bytes(raw)
+    return ed25519.Ed25519PublicKey.from_public_bytes(key_bytes)
 
 
-def _known(key: object) -> PublicKey | None:
+def _key_if_used(key: object) -> PublicKey | None:
+    """Return the key if a scheme uses keys of its kind, else None. The package also reads DSA, X25519 and others."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     kinds = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -111,13 +127,11 @@ def _integer(jwk: JsonObject, name: str) -> int:
 
 
 def _bytes_of(jwk: JsonObject, name: str) -> bytes:
+    """Return the bytes of a member, which a JWK has in base64url without padding. Raises TypeError or ValueError."""
     text = jwk[name]
     if not isinstance(text, str):
         raise TypeError(f"{name} is not text")
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-_KIND: Final = {"ed25519": "Ed25519", "ecdsa": "elliptic-curve", "rsa": "RSA"}
 
 
 def is_signed_by(
@@ -130,7 +144,10 @@ def is_signed_by(
     form: str = "der",
     padding: str = "pkcs1",
 ) -> bool:
-    """Return whether the key's owner made the signature. `form`: ECDSA's, der or raw. `padding`: RSA's, pkcs1 or pss.
+    """Return whether the key's owner made the signature.
+
+    `form` is how an ECDSA signature is written: `der`, or `raw` for its two numbers one after the other. `padding` is
+    how an RSA signature is padded: `pkcs1` or `pss`.
 
     Raises Temporary (`secret_unusable`) for a key of another kind, or an algorithm this machine's OpenSSL rejects.
     """
@@ -141,12 +158,12 @@ def is_signed_by(
         if scheme == "ed25519" and isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, content)
         elif scheme == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
-            der = signature if form == "der" else _der(signature, (key.curve.key_size + 7) // 8)
+            der = signature if form == "der" else _der_signature(signature, key)
             key.verify(der, content, ec.ECDSA(hash_of(algorithm)))
         elif scheme == "rsa" and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, content, padding_of(padding, algorithm), hash_of(algorithm))
         else:
-            raise unusable(f"the secret is no {_KIND[scheme]} key, which this scheme asks for")
+            raise unusable(f"the secret is no {_KIND_NAMES[scheme]} key, which this scheme asks for")
     except InvalidSignature:
         return False
     except UnsupportedAlgorithm as error:
@@ -161,27 +178,33 @@ def is_key_for(key: PublicKey, scheme: str) -> bool:
     return isinstance(key, kinds[scheme])
 
 
-def _der(raw: bytes, size: int) -> bytes:
+def _der_signature(raw: bytes, key: ec.EllipticCurvePublicKey) -> bytes:
+    """Return a raw ECDSA signature, which is the numbers r and s, in DER, which the package verifies."""
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-    if len(raw) != 2 * size:
-        return b""
-    return encode_dss_signature(int.from_bytes(raw[:size], "big"), int.from_bytes(raw[size:], "big"))
+    number_bytes = (key.curve.key_size + 7) // 8
+    if len(raw) != 2 * number_bytes:
+        return b""  # is not DER, so it fails the verification like any other wrong signature
+    r = int.from_bytes(raw[:number_bytes], "big")
+    s = int.from_bytes(raw[number_bytes:], "big")
+    return encode_dss_signature(r, s)
 
 
 def hash_of(algorithm: str) -> HashAlgorithm:
     from cryptography.hazmat.primitives import hashes
 
-    known: dict[str, type[HashAlgorithm]] = {
+    hashes_by_name: dict[str, type[HashAlgorithm]] = {
         "sha256": hashes.SHA256,
         "sha384": hashes.SHA384,
         "sha512": hashes.SHA512,
         "sha1": hashes.SHA1,
     }
-    return known[algorithm]()
+    return hashes_by_name[algorithm]()
 
 
 def padding_of(padding: str, algorithm: str) -> AsymmetricPadding:
     from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 
-    return PKCS1v15() if padding == "pkcs1" else PSS(MGF1(hash_of(algorithm)), PSS.DIGEST_LENGTH)
+    if padding == "pkcs1":
+        return PKCS1v15()
+    return PSS(MGF1(hash_of(algorithm)), PSS.DIGEST_LENGTH)

@@ -2,7 +2,8 @@
 
 Jinja's sandbox bounds `range` only. Replacing each letter of a text of 100 KB by that text makes 10 GB in memory,
 before any bound on the output applies. A rule gets the arguments of a call and returns an upper bound of the size of
-its result, before the result is made. What has no rule, a template cannot use: a filter of a later Jinja too.
+its result, before the result is made. A template cannot use a filter or method without a rule, so neither one that a
+later Jinja adds.
 """
 
 import re
@@ -29,12 +30,16 @@ SMALL: Final = 64
 """The size of a number, a boolean, or a text of no more characters."""
 _TOO_LARGE: Final = MAX_OUTPUT_CHARACTERS + 1
 _ITEM, _NEW_ITEM = 8, 64
-"""The sizes of a list's item, in characters: of one that is there already, and of one that is made."""
+"""The sizes of a list's item, in characters: of an item that exists already, and of an item that is made."""
 _FIELD: Final = 2_500
-"""A formatted number has at most 310 digits before its point, 999 after it, and as many separators or spaces."""
+"""The most characters of a formatted number: 310 digits before its point, 999 after it, and as many separators or
+spaces."""
 _WIDE: Final = re.compile(r"%(?:\([^()]*\))?[^A-Za-z%(]*(?:\d{4}|\*)|%\([^()]*\(")
+"""A field of Python's `%` whose width may be over 999: it has four digits, is an argument (`*`), or cannot be told."""
 _WIDE_SPEC: Final = re.compile(r"\d{4}|\{")
+"""The same in a field of `str.format`, where a width that is an argument begins with `{`."""
 _PLAIN: Final = re.compile(r"[ !#-&(-;=?-\[\]-~]*")
+"""A text that has no character which JSON or Python's repr escapes."""
 _LINE_BREAK: Final = re.compile("[\n-\r\x1c-\x1e\x85\u2028\u2029]")
 _WORD: Final = re.compile(r"\S+")
 
@@ -56,13 +61,15 @@ Rule: TypeAlias = Callable[..., float]  # type: ignore[explicit-any] # each take
 
 
 class _Room(threading.local):
+    """The size of the values that the current rendering of this thread may still make."""
+
     left: float = MAX_MADE_CHARACTERS
 
 
 _ROOM: Final = _Room()
 
 
-def begin() -> None:
+def begin_rendering() -> None:
     """Begin a rendering in this thread, with nothing made."""
     _ROOM.left = MAX_MADE_CHARACTERS
 
@@ -87,10 +94,10 @@ class Buffer(list[str]):
 
 
 def text_size(value: object) -> int:
-    """Return the characters of a text; of any other value, a bound of what it has as JSON, or as Python writes it.
+    """Return the number of characters of a text; of any other value, a bound of those of its JSON and of its repr.
 
-    Stop once that is too large: a list may hold one other list many times. Raises NotAValue for an object that is not
-    data.
+    Counting stops once the number is too large, because a list may hold one other list many times. Raises NotAValue for
+    an object that is not data.
     """
     if isinstance(value, str):
         return len(value)
@@ -98,16 +105,17 @@ def text_size(value: object) -> int:
     while stack and size <= MAX_OUTPUT_CHARACTERS:
         item = stack.pop()
         if isinstance(item, str):
-            size += 14 + (len(item) if _PLAIN.fullmatch(item) else max(len(repr(item)), len(to_json(item))))
+            written = len(item) if _PLAIN.fullmatch(item) else max(len(repr(item)), len(to_json(item)))
+            size += written + 14  # quotation marks, and the name of its class if it is Markup
         elif isinstance(item, int):
-            size += item.bit_length() // 3 + 6
+            size += item.bit_length() // 3 + 6  # a digit has over 3 bits; a sign, or the letters of a boolean
         elif item is None or isinstance(item, float):
-            size += 25
+            size += 25  # the longest is like -2.2250738585072014e-308
         elif isinstance(item, _LISTS):
-            size += 3 + 2 * len(item)
+            size += 3 + 2 * len(item)  # brackets, and a comma and a space for each item
             stack += item
         elif isinstance(item, dict):
-            size += 3 + 4 * len(item)
+            size += 3 + 4 * len(item)  # the same, and a colon and a space for each key
             stack += item
             stack += item.values()
         elif isinstance(item, range):
@@ -120,7 +128,10 @@ def text_size(value: object) -> int:
 
 
 def escaped_size(value: object) -> int:
-    """Return a bound of the value's characters as HTML."""
+    """Return a bound of the value's number of characters as HTML. An escape such as `&#39;` has at most six.
+
+    Markup is HTML already.
+    """
     if isinstance(value, Markup):
         return len(value)
     if isinstance(value, str):
@@ -133,7 +144,7 @@ def _either_size(value: object, is_markup: bool) -> int:
 
 
 def joined_size(separator: object, items: Iterable[object]) -> float:
-    """Return the size of the items joined. Where one is markup, those that are not are escaped."""
+    """Return the size of the joined items. If one of them is markup, Jinja escapes all others."""
     values = list(items)
     is_markup = isinstance(separator, Markup) or Markup in map(type, values)
     size = escaped_size if is_markup else text_size
@@ -146,9 +157,11 @@ def binop_size(operator: str, left: object, right: object) -> float:
     if operator == "*":
         for repeated, times in ((left, right), (right, left)):
             if isinstance(repeated, str | list | tuple) and isinstance(times, int):
-                return len(repeated) * _number(times) * (1 if isinstance(repeated, str) else _ITEM)
+                item_size = 1 if isinstance(repeated, str) else _ITEM
+                return len(repeated) * _number(times) * item_size
     if operator == "%" and isinstance(left, str):
-        return _percent_size(left, *(right if isinstance(right, tuple) else (right,)))
+        values = right if isinstance(right, tuple) else (right,)
+        return _percent_size(left, *values)
     if isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * abs(right) if operator == "**" else left.bit_length() + right.bit_length()
         return SMALL if bits <= MAX_NUMBER_BITS else _TOO_LARGE
@@ -168,14 +181,17 @@ def sliced_size(value: object, start: int | None, stop: int | None, step: int | 
 
 
 def bounded_format(formatted: Called, text: str) -> Called:
-    """Return `str.format` of the text with a check: each width is a literal of at most three digits."""
+    """Return a method `format` of the text that raises OverflowError before it makes too large a text.
+
+    `formatted` is the method without the check.
+    """
 
     @wraps(formatted)
     def bounded(*args: object, **kwargs: object) -> object:
         charge(_formatted(text, *args, **kwargs))
         return formatted(*args, **kwargs)
 
-    bounded.counts_itself = True  # type: ignore[attr-defined] # a function may have any attribute
+    bounded.counts_itself = True  # type: ignore[attr-defined] # read by _is_jinjas, which lets a template call it
     return bounded
 
 
@@ -185,24 +201,28 @@ def bounded_filters(filters: Mapping[str, Called]) -> dict[str, Called]:
 
 
 def _bounded(filter_: Called, rule: Rule) -> Called:
-    first = 1 if hasattr(filter_, "jinja_pass_arg") else 0  # the environment, or Jinja's context
+    # Some filters get the environment, or Jinja's context, before their own arguments.
+    own_from = 1 if hasattr(filter_, "jinja_pass_arg") else 0
 
     @wraps(filter_)  # keeps Jinja's attributes, which say whether the filter gets the environment
     def bounded(*args: object, **kwargs: object) -> object:
-        values = args[first:]
-        if values and isinstance(values[0], Iterator):  # its items are made, and counted, one by one
+        values = args[own_from:]
+        if values and isinstance(values[0], Iterator):
+            # A rule needs all items. What makes each of them is counted when it is made.
             values = (list(values[0]), *values[1:])
         charge(rule(*values, **kwargs))
-        return filter_(*args[:first], *values, **kwargs)
+        return filter_(*args[:own_from], *values, **kwargs)
 
     return bounded
 
 
 def charge_call(called: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     """Count the result of a call. Raises SecurityError for a method without a rule, and OverflowError."""
-    owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
+    owner = getattr(called, "__self__", None)
+    name = getattr(called, "__name__", "")
     if called is dict:
-        charge(_NEW_ITEM * (len(kwargs) + sum(len(each) for each in args if isinstance(each, Sized))))
+        items = len(kwargs) + sum(len(each) for each in args if isinstance(each, Sized))
+        charge(_NEW_ITEM * items)
     elif isinstance(owner, str | int | float | list | tuple | dict) and name in METHODS:
         charge(METHODS[name](owner, *args, **kwargs))
     elif callable(called) and not _is_jinjas(called, owner):
@@ -210,6 +230,7 @@ def charge_call(called: object, args: tuple[object, ...], kwargs: dict[str, obje
 
 
 def _is_jinjas(called: object, owner: object) -> bool:
+    """Return whether Jinja provides what is called, so that it needs no rule here."""
     is_object = isinstance(called, _OBJECTS) or isinstance(owner, _OBJECTS)
     return is_object or called in _GLOBALS or hasattr(called, "counts_itself")
 
@@ -238,7 +259,7 @@ def _escaped_again(value: object, *_: object, **__: object) -> float:
 
 
 def _cased(value: object, *_: object, **__: object) -> float:
-    """A letter such as ΐ has three capitals."""
+    """Bound a filter that changes the case. It can make three characters of one, as of `ΐ` in capitals."""
     return text_size(value) * (1 if isinstance(value, str) and value.isascii() else 3)
 
 
@@ -288,7 +309,7 @@ def _truncated(text: object, *args: object, **kwargs: object) -> float:
 
 
 def _wrapped(text: object, width: object = 79, *args: object, **kwargs: object) -> float:
-    """A line may be half empty, where the next word did not fit."""
+    """Bound `wordwrap`. A line may be half empty, where the next word did not fit, so there may be twice as many."""
     size = text_size(text)
     breaks = _matches(_LINE_BREAK, text) if isinstance(text, str) else size
     longest = max((len(each) for each in (*args, *kwargs.values()) if isinstance(each, str)), default=1)
@@ -303,7 +324,7 @@ def _indented(text: object, width: object = 4, *_: object, **__: object) -> floa
 
 
 def _json(value: object, indent: object = None) -> float:
-    """The filter escapes four characters as `\\u0026`, and what is not ASCII as one or two such escapes."""
+    """Bound `tojson`, which writes `&<>'` as `\\u0026`, and any character outside ASCII as one or two such escapes."""
     width = len(indent) if isinstance(indent, str) else _number(indent)
     if width > 100 or text_size([value]) > MAX_OUTPUT_CHARACTERS:
         return _TOO_LARGE
@@ -329,7 +350,7 @@ def _indents(value: object) -> int:
 
 
 def _summed(items: object, *args: object, **kwargs: object) -> float:
-    """Return the size of adding lists: each addition copies all earlier items."""
+    """Bound `sum`. To add lists takes much memory, because each addition copies all earlier items."""
     start = kwargs.get("start", args[1] if len(args) > 1 else 0)
     if not isinstance(start, list | tuple) or not isinstance(items, Iterable):
         return SMALL
@@ -370,12 +391,12 @@ def _filled_size(text: str, fields: int, values: list[object]) -> float:
 
 
 def _urlencoded(value: object) -> float:
-    """A character of UTF-8 has at most four bytes, each of which becomes three characters."""
+    """Bound `urlencode`. A character has at most four bytes in UTF-8, and each byte becomes three, as in `%20`."""
     return text_size(value) * (3 if isinstance(value, str) and value.isascii() else 12)
 
 
 def _linked(value: object, *args: object, **kwargs: object) -> float:
-    """Each word may be an address, which stands in the link and in its text; each link has attributes."""
+    """Bound `urlize`. Each word may be an address, which it writes twice: in a link, and as the link's text."""
     attributes = 40 + 5 * sum(text_size(each) for each in (*args, *kwargs.values()) if each is not None)
     links = _count(".@:", value) if isinstance(value, str) else text_size(value)
     return 2 * escaped_size(value) + (links + 1) * attributes
@@ -423,7 +444,8 @@ FILTERS: Final[Mapping[str, Rule]] = {
 }
 _GLOBALS: Final = (safe_range, Namespace, Cycler, Joiner)
 _OBJECTS: Final = (Undefined, Macro, LoopContext, BlockReference, Cycler, Joiner)
-"""What a template can call besides methods. Each returns what it was given, or a text whose pieces are counted."""
+"""Jinja's objects that a template can call, or whose methods it can call. Each returns what it was given, or a text
+whose pieces are counted."""
 OBJECT_METHODS: Final = frozenset({"changed", "cycle", "next", "reset"})
 TESTS: Final = frozenset(
     {"!=", "<", "<=", "==", ">", ">=", "boolean", "callable", "defined", "divisibleby", "eq", "equalto", "escaped"}

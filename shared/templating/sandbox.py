@@ -1,4 +1,4 @@
-"""The sandbox that templates are filled in: Jinja2's, without a loader and with bounds on what values become.
+"""The sandbox in which templates are rendered: Jinja2's, without a loader, and with bounds on the size of values.
 
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
@@ -20,7 +20,7 @@ from shared.templating import costs
 
 
 class _Callable:
-    """A method that a template can only call."""
+    """A method, as a template gets it: it can only be called. Shown as text, it would show an address in memory."""
 
     __slots__ = ("call",)
 
@@ -35,7 +35,7 @@ class _Callable:
 
 
 class _Items:
-    """The items of a lazy filter, which a template can only iterate over."""
+    """The items that a lazy filter makes. A template can only iterate over them, as it can only call a _Callable."""
 
     __slots__ = ("_items",)
 
@@ -53,11 +53,15 @@ class _Items:
 
 
 def _callable(value: object) -> object:
+    """Return a method as a _Callable, and any other value as it is. An Undefined is callable, but no method."""
     return _Callable(value) if callable(value) and not isinstance(value, Undefined) else value
 
 
 class _BoundedCode(CodeGenerator):
-    """Jinja's compiler, which would join and slice values, and gather pieces of text, without asking the sandbox."""
+    """Jinja's compiler, whose code lets the sandbox join and slice values and gather pieces of text.
+
+    Jinja's own code would do this itself, without a bound.
+    """
 
     def visit_Concat(self, node: Concat, frame: Frame) -> None:  # noqa: N802 Jinja's
         self.write("environment.concatenated(context.eval_ctx, (")
@@ -134,7 +138,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return wrapped and costs.bounded_format(wrapped, str(getattr(value, "__self__", "")))
 
 
-def shown(value: object) -> object:
+def as_shown(value: object) -> object:
     """Return the value as templates show it: null is empty; lists, objects and booleans are JSON. Raises NotAValue."""
     if isinstance(value, str | Undefined):
         return value
@@ -144,11 +148,11 @@ def shown(value: object) -> object:
     return jsontext.to_json(value) if isinstance(value, bool | list | dict) else value
 
 
-def quoted(value: object) -> object:
+def as_url_segment(value: object) -> object:
     """Return the value quoted as one segment of a URL. Raises Permanent for an empty value, `.` and `..`."""
     if isinstance(value, Undefined):
         return value
-    text = quote(str(shown(value)), safe="")
+    text = quote(str(as_shown(value)), safe="")
     if text in {"", ".", ".."}:
         raise errors.Permanent("invalid_url", "a value in the URL must not be empty, '.' or '..'")
     return text
@@ -156,7 +160,7 @@ def quoted(value: object) -> object:
 
 def _indented(text: object, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
     """Indent the text. Jinja's own filter, applied to a list, would add to the event's list."""
-    return do_indent(text if isinstance(text, str) else str(shown(text)), width, first, blank)
+    return do_indent(text if isinstance(text, str) else str(as_shown(text)), width, first, blank)
 
 
 _LAZY: Final = ("map", "select", "selectattr", "reject", "rejectattr", "unique", "batch", "slice")
@@ -174,10 +178,12 @@ def _hidden(lazy: Callable[..., Iterable[object]]) -> costs.Called:  # type: ign
 
 @cache
 def environment_of(autoescape: bool, finalize: Callable[[object], object]) -> Sandbox:
+    """Return the environment of templates. Jinja passes each value through `finalize` before it is part of the text."""
     environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=finalize)
-    del environment.globals["lipsum"]
+    del environment.globals["lipsum"]  # makes a text of any length
     environment.filters |= {"indent": _indented, "oneline": event.oneline}
-    environment.filters["slice"] = sync_do_slice  # the other one takes one argument more than its signature has
+    # Jinja's own entry also serves asynchronous templates. It takes one argument more than its signature has.
+    environment.filters["slice"] = sync_do_slice
     environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY}
     environment.filters = costs.bounded_filters(environment.filters)
     environment.tests = {name: environment.tests[name] for name in costs.TESTS}

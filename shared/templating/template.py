@@ -14,22 +14,24 @@ from jinja2.exceptions import SecurityError
 
 from shared import did_you_mean, errors, event
 from shared.jsontext import Json, JsonObject
-from shared.templating.costs import MAX_OUTPUT_CHARACTERS, METHODS, OBJECT_METHODS, NotAValue, begin
-from shared.templating.sandbox import Sandbox, environment_of, quoted, shown
+from shared.templating.costs import MAX_OUTPUT_CHARACTERS, METHODS, OBJECT_METHODS, NotAValue, begin_rendering
+from shared.templating.sandbox import Sandbox, as_shown, as_url_segment, environment_of
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 KNOWN: Final = frozenset({*event.NAMES, "route", "destination", "count", "person"})
 """The names of a destination's templates. `person` is there where its `to` names one."""
 _FILE: Final = "<template>"
-
+"""The name of a template's code in a traceback, as Jinja sets it for a template without a file."""
 
 MAX_PLAIN_KEYS: Final = 50
+"""The most keys of one path in a template that is rendered without Jinja."""
 MAX_ALL_PLAIN_KEYS: Final = 1_000
-"""Jinja compiles them within 50 ms, which an event may have to wait for."""
+"""The most keys of all paths together in such a template. If a value is not text, an event has to wait until Jinja has
+compiled the template, and Jinja compiles 1,000 keys within 50 ms."""
 Path: TypeAlias = tuple[object, ...]
-"""Constant keys, beginning at a field of the event: names, and indexes of list items."""
+"""The constant keys that lead to a value: first a field of the event, then names, and indexes of list items."""
 Pieces: TypeAlias = tuple[str | Path, ...]
-"""The texts and the paths of a template that has nothing else."""
+"""The texts and the paths of a template that consists of nothing else."""
 
 
 class TemplateFault(ValueError):
@@ -45,17 +47,24 @@ class UnknownVariable(TemplateFault):
 
 
 @cache
-def _encoded_by(encode: Callable[[str], str]) -> Callable[[object], object]:
-    return lambda value: value if isinstance(value, Undefined) else encode(str(shown(value)))
+def _encoder(encode: Callable[[str], str]) -> Callable[[object], object]:
+    """Return the function through which Jinja passes each value. It is the same one each time for one `encode`, because
+    environment_of caches an environment for each function."""
+    return lambda value: value if isinstance(value, Undefined) else encode(str(as_shown(value)))
 
 
 class Template:
-    """A compiled template. `name` is its setting, for messages. With `html` or `url`, values are escaped.
+    """A template that is ready to be rendered.
 
-    With `encode`, the text has each value as `encode` writes it.
+    name     the setting that holds the template, for messages
+    html     values are escaped as HTML
+    known    the names that the template may use
+    url      each value is quoted as one segment of a URL
+    encode   the text has each value as this function writes it
 
-    A template of only text and fields is rendered without Jinja where all values are text: 1 µs instead of 12 µs. Jinja
-    compiles it only if a value is not text, or is missing. This hides no fault: it has no expression that could fail.
+    A template of only text and fields is rendered without Jinja where all values are text, in 1 µs instead of 12 µs.
+    Jinja compiles such a template when a value is first missing or not text. Compiling it so late hides no fault of the
+    template, because it has no expression that could fail to compile.
     """
 
     def __init__(
@@ -72,15 +81,20 @@ class Template:
         self._source = source
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
-        self._environment = environment = environment_of(
-            html, quoted if url else _encoded_by(encode) if encode else shown
-        )
-        begin()  # Jinja computes constant expressions when it compiles
+        finalize: Callable[[object], object] = as_shown
+        if url:
+            finalize = as_url_segment
+        elif encode:
+            finalize = _encoder(encode)
+        self._environment = environment = environment_of(html, finalize)
+        begin_rendering()  # because Jinja computes constant expressions when it compiles
         try:
             tree = environment.parse(source)
             pieces = plain_pieces(tree)
             _verify(environment, tree, pieces, known, source)
-            self._pieces = () if (html or url or encode) and is_template(source) else pieces
+            # Only Jinja escapes or encodes values. A source without a placeholder has none.
+            needs_jinja = (html or url or encode) and is_template(source)
+            self._pieces = () if needs_jinja else pieces
             self._compiled = None if self._pieces else environment.from_string(tree)
         except TemplateSyntaxError as error:
             raise TemplateFault(f"line {error.lineno}: {_syntax(error, environment)}") from error
@@ -88,7 +102,7 @@ class Template:
             raise
         except RecursionError as error:
             raise TemplateFault("it is nested too deeply") from error
-        except Exception as error:  # of a constant expression
+        except Exception as error:  # a constant expression can fail in any way
             raise TemplateFault(f"it can never be rendered: {_kind(error)}") from error
 
     @property
@@ -101,10 +115,11 @@ class Template:
 
         Raises Permanent: `undefined_field`, `output_too_large` or `template_failed`.
         """
-        return self._with_text(view) or self._render_in_sandbox(view)
+        # An empty text says that Jinja has to render the template. A result that is itself empty is rendered by both.
+        return self._render_plain(view) or self._render_in_sandbox(view)
 
-    def _with_text(self, view: JsonObject) -> str:
-        """Return the text with the fields; empty if a field is missing or not text, or if the result is too large."""
+    def _render_plain(self, view: JsonObject) -> str:
+        """Return the texts and fields, joined; empty if a field is missing or not text, or if the result is too big."""
         texts: list[str] = []
         room = MAX_OUTPUT_CHARACTERS
         for piece in self._pieces:
@@ -127,7 +142,7 @@ class Template:
         room = MAX_OUTPUT_CHARACTERS
         if self._compiled is None:
             self._compiled = self._environment.from_string(self._source)
-        begin()
+        begin_rendering()
         try:
             for piece in self._compiled.generate(view):
                 room -= len(piece) + 1
@@ -148,6 +163,7 @@ class Template:
         return "".join(pieces)
 
     def _place(self, error: Exception) -> str:
+        """Return the template's name, and the line that failed if the traceback shows it."""
         line, trace = 0, error.__traceback__
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == _FILE:
@@ -156,13 +172,16 @@ class Template:
         return f"template {self.name!r}, line {line}" if line else f"template {self.name!r}"
 
     def _missing(self, error: UndefinedError, view: JsonObject) -> str:
-        """Name the path that the event lacks, if the template spells it out, and the event's nearest path."""
-        names = re.findall(r"'([^']*)'", str(error))
-        name = names[-1] if names and names[-1] in self._source else ""
+        """Name the path that the event lacks, if the template spells it out, and the event's most similar path."""
+        quoted_names = re.findall(r"'([^']*)'", str(error))
+        name = quoted_names[-1] if quoted_names else ""
+        if name not in self._source:  # the template computed the name, so it may be a part of the event
+            name = ""
         hint = "write {{ … | default('') }} where it may be missing"
-        paths = paths_in(environment_of(False, shown).parse(self._source))
-        lost = [path for path in paths if did_you_mean.is_missing(path, view)]
-        path = max([path for path in lost if not name or f".{name}." in f"{path}."], key=len, default=name)
+        tree = environment_of(False, as_shown).parse(self._source)
+        missing_paths = [path for path in paths_in(tree) if did_you_mean.is_missing(path, view)]
+        candidates = [path for path in missing_paths if not name or f".{name}." in f"{path}."]
+        path = max(candidates, key=len, default=name)
         if not path:
             return f"a field that it names is not in this event; {hint}"
         if path in view:  # the field of another value, such as a list's item
@@ -190,6 +209,7 @@ _KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
 
 
 def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: frozenset[str], source: str) -> None:
+    """Raise TemplateFault or TemplateSyntaxError if the template uses what is not known here."""
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise TemplateFault("include, import and extends are not supported: a template stands alone")
     for kind, name, line in _used_names(tree):
@@ -211,22 +231,31 @@ def _used_names(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
         match node:
             case nodes.Filter(name=name, args=args):
                 yield "filter", name, node.lineno
-                by_name = {"map": (0, "filter"), "select": (0, "test"), "reject": (0, "test")}
-                by_name |= {"selectattr": (1, "test"), "rejectattr": (1, "test")}
-                at, kind = by_name.get(name, (0, ""))
-                for named in args[at : at + 1] if kind else ():
-                    if isinstance(named, nodes.Const):
-                        yield kind, named.value, node.lineno
+                position, kind = _NAMED_BY_ARGUMENT.get(name, (0, ""))
+                argument = args[position] if kind and position < len(args) else None
+                if isinstance(argument, nodes.Const):
+                    yield kind, argument.value, node.lineno
             case nodes.Test(name=name):
                 yield "test", name, node.lineno
             case nodes.Call(node=nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=str(name)))):
                 yield "method", name, node.lineno
 
 
+_NAMED_BY_ARGUMENT: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
+    {
+        "map": (0, "filter"),
+        "select": (0, "test"),
+        "reject": (0, "test"),
+        "selectattr": (1, "test"),
+        "rejectattr": (1, "test"),
+    }
+)
+"""The filters that apply a filter or test to each item: the position of the argument that names it, and its kind."""
 _METHODS: Final = METHODS.keys() | OBJECT_METHODS
 
 
 def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
+    """Return Jinja's message, and what to write instead of a name or a sign of another language."""
     text = (error.message or "it does not parse").rstrip(".")
     if unknown := re.fullmatch(r"No (filter|test|method) named '(.+)'", text):
         known = {"filter": environment.filters, "test": environment.tests}.get(unknown[1], _METHODS)
@@ -291,12 +320,16 @@ def path_of(node: nodes.Node) -> Path | None:
 def plain_pieces(tree: nodes.Template) -> Pieces:
     """Return the texts and the paths of fields that the template consists of.
 
-    Return nothing if it has any other node, a path so long that Jinja's recursive compiler might fail at it, or so
-    many keys that an event, whose values turn out not to be text, should not wait for the compiler.
+    Return nothing if the template has anything else, or if Jinja should compile it at once: because Jinja's recursive
+    compiler might fail at a long path, or because an event would have to wait long for the compiler.
     """
-    shown = [node for each in tree.body for node in (each.nodes if isinstance(each, nodes.Output) else [each])]
-    pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in shown]
+    output_nodes: list[nodes.Node] = []
+    for node in tree.body:
+        output_nodes += node.nodes if isinstance(node, nodes.Output) else [node]
+    pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in output_nodes]
+    if None in pieces:
+        return ()
     lengths = [len(piece) for piece in pieces if isinstance(piece, tuple)]
-    if max(lengths, default=0) > MAX_PLAIN_KEYS or sum(lengths) > MAX_ALL_PLAIN_KEYS or None in pieces:
+    if max(lengths, default=0) > MAX_PLAIN_KEYS or sum(lengths) > MAX_ALL_PLAIN_KEYS:
         return ()
     return tuple(piece for piece in pieces if piece is not None)

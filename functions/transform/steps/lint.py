@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 MAX_FAULTS: Final = 10
 FORMATS: Final = ("date", "email", "idn-email", "ipv4", "ipv6", "regex", "uuid")
-"""Checked, as is date-time; any other `format` is an annotation, as the specification says."""
-_SHOWN: Final = 80
+"""The values of a schema's `format` that are checked, besides date-time. Any other `format` is an annotation, as the
+specification allows."""
+_MAX_SHOWN_CHARACTERS: Final = 80
+"""The longest part of the operator's schema that a fault shows."""
 
 
 class SchemaFault(ValueError):
@@ -31,22 +33,27 @@ class SchemaFault(ValueError):
 
 
 class Schema:
+    """A JSON Schema that is ready to check values. Only a step that has one imports jsonschema, which is slow."""
+
     def __init__(self, document: Json) -> None:
         """Raises SchemaFault."""
         self._validator = _validator(document)
 
     def find_faults(self, value: Json, place: str) -> list[str]:
-        """Return at most MAX_FAULTS faults."""
+        """Return at most MAX_FAULTS faults. `place` is the path to the value, for their texts."""
         faults: list[str] = []
         try:
             for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
                 faults.append(_describe(error, place))
-        except (RecursionError, ArithmeticError, ValueError):  # numbers that are too long, a text as a regex
+        except (RecursionError, ArithmeticError, ValueError):
+            # A schema may refer to itself, a number may be too long to compute with, and a text that is to be a regex
+            # (`format: regex`) may fail to compile in other ways than jsonschema expects.
             faults.append(f"{place} cannot be checked against the schema")
         return faults[:MAX_FAULTS]
 
 
 def _validator(document: Json) -> "Validator":
+    """Raises SchemaFault."""
     from jsonschema import Draft202012Validator, SchemaError
 
     from shared.schema import bounded_validator, reference_outside
@@ -72,35 +79,41 @@ def _format_checker() -> "FormatChecker":
 
 
 def _is_time(value: object) -> bool:
-    """Raises ValueError if it is not a time."""
+    """Return True for a time, and for what is not text: `format` applies to texts only. Raises ValueError."""
     if isinstance(value, str):
         times.unix_seconds(value)
     return True
 
 
 def _describe(error: "ValidationError", place: str) -> str:
+    """Return the path to the value, and the rule that it breaks."""
     for part in error.absolute_path:
         place = f"{place}[{part}]" if isinstance(part, int) else place_of_senders_key(place, str(part))
     return f"{place} {_rule(error)}"
 
 
 def _rule(error: "ValidationError") -> str:
-    """Return the rule by what the operator's schema says; the error's own message quotes the value."""
+    """Describe the broken rule in the words of the operator's schema.
+
+    jsonschema's own message also quotes the value. That is the sender's, and must not reach a log.
+    """
     from shared.schema import TOO_LONG
 
-    rule, wanted = str(error.validator), error.validator_value
+    rule = str(error.validator)
+    wanted = error.validator_value
     if error.message == TOO_LONG:
         return TOO_LONG
     if rule == "required":
         return f"lacks {error.message.removesuffix(' is a required property')}"
     if rule == "type":
-        return f"is not of type {' or '.join(wanted) if isinstance(wanted, list) else wanted}"
+        types = " or ".join(wanted) if isinstance(wanted, list) else wanted
+        return f"is not of type {types}"
     if rule in ("additionalProperties", "unevaluatedProperties"):
         return "has a field that the schema does not name"
     if rule == "uniqueItems":
         return "holds an item twice"
     if isinstance(wanted, str | int | float):
-        return f"breaks {rule}: {to_json(wanted)[:_SHOWN]}"
+        return f"breaks {rule}: {to_json(wanted)[:_MAX_SHOWN_CHARACTERS]}"
     return f"breaks {rule}" if error.validator else "is not allowed"
 
 
@@ -117,13 +130,19 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of value as the operator writes it: `text`, `integer or null`, `list?`, which may be missing."""
+    """The kinds that a field may have, as the operator writes them: `text`, `integer or null`, `list?`.
+
+    text         the kinds as they are written, without the `?`
+    names        each kind's key in _KINDS
+    is_optional  the field may be missing, because a `?` was written
+    """
 
     text: str
     names: tuple[str, ...]
     is_optional: bool
 
     def find_faults(self, data: Json, path: Path) -> Iterator[str]:
+        """Yield a fault for each value at the path that is of no such kind."""
         try:
             for place, value in iterate_values(data, path.parts):
                 if not any(_is_kind(value, name) for name in self.names):
@@ -135,18 +154,18 @@ class Kind:
 
 def _parse_kind(text: str) -> Kind:
     """Raises ValueError."""
-    bare = text.removesuffix("?")
-    names = tuple(bare.split(" or "))
+    kinds = text.removesuffix("?")
+    names = tuple(kinds.split(" or "))
     for name in names:
         if name not in _KINDS:
             raise ValueError(
                 f"there is no kind {name!r}; there are: {', '.join(_KINDS)}; a `?` after it means optional"
             )
-    return Kind(bare, names, text.endswith("?"))
+    return Kind(kinds, names, is_optional=text.endswith("?"))
 
 
 def _is_kind(value: Json, name: str) -> bool:
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # to Python, it is an int too
         return name == "boolean"
     if name == "integer" and isinstance(value, float):
         return value.is_integer()
@@ -214,13 +233,14 @@ class Lint(Settings, Step):
         return () if self.chain is None else (self.chain,)
 
     def apply(self, event: Event, _: StepContext) -> StepResult:
-        faults = [fault for fault, _ in zip(self._find_faults(event.data), range(MAX_FAULTS), strict=False)]
+        faults = list(islice(self._find_faults(event.data), MAX_FAULTS))
         if not faults:
             return event
         if self.chain is not None:
             return Switch(event, self.chain)
         if self.on_fault == "warn":
-            return Noted(event if self._into is None else put(event, self._into, list(faults)), "; ".join(faults))
+            warned = event if self._into is None else put(event, self._into, list(faults))
+            return Noted(warned, "; ".join(faults))
         raise errors.Permanent("lint_failed", "; ".join(faults))
 
     def _find_faults(self, data: Json) -> Iterator[str]:
@@ -234,28 +254,35 @@ class Lint(Settings, Step):
 
     def _document_faults(self, place: str, value: Json) -> Iterator[str]:
         try:
-            value = self._read(value)
+            document = self._read(value)
         except errors.Rejected as error:
             yield f"{place}: {error.detail}"
             return
         if self._schema is not None:
-            yield from self._schema.find_faults(value, place)
+            yield from self._schema.find_faults(document, place)
 
     def _read(self, value: Json) -> Json:
+        """Return what a text or bytes in `format` contain, and any other value as it is. Raises Rejected."""
         content = content_of(value)
         if self.format is None or content is None:
             return value
-        return parse_as(self.format, content, "; charset=utf-8" if isinstance(value, str) else None).data
+        # A text was decoded when it was received, so its content is UTF-8 now, whatever charset the document states.
+        content_type = "; charset=utf-8" if isinstance(value, str) else None
+        return parse_as(self.format, content, content_type).data
 
 
-def _document(settings: Json) -> Json:
-    """Return the schema, which is in place or, as the compiler stores a file, text or base64."""
-    if isinstance(settings, dict) and settings.keys() == {"base64"}:
-        content = b64decode(str(settings["base64"]))
-    elif isinstance(settings, str):
-        content = settings.encode()
+def _document(setting: Json) -> Json:
+    """Return the schema of the setting `schema`. Raises ValueError.
+
+    The operator writes the schema itself, or the name of a file. In place of the name, the compiler stores the file's
+    content: as text, or as `{"base64": …}` if it is no text.
+    """
+    if isinstance(setting, dict) and setting.keys() == {"base64"}:
+        content = b64decode(str(setting["base64"]))
+    elif isinstance(setting, str):
+        content = setting.encode()
     else:
-        return settings
+        return setting
     try:
         return parse_as("json", content, None).data
     except errors.Rejected as error:

@@ -14,8 +14,8 @@ from markupsafe import Markup
 from functions.notify.destinations.email.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
-from shared.templating.costs import FILTERS, METHODS, begin, binop_size, joined_size, sliced_size
-from shared.templating.sandbox import environment_of, shown
+from shared.templating.costs import FILTERS, METHODS, begin_rendering, binop_size, joined_size, sliced_size
+from shared.templating.sandbox import as_shown, environment_of
 from shared.templating.template import Template, TemplateFault
 from tests.unit.shared.json_values import values_of
 
@@ -385,8 +385,8 @@ def test_no_filter_makes_more_than_its_rule_says(data: st.DataObject, name: str)
         "tojson": [st.one_of(st.none(), st.integers(0, 9), TEXTS)],
     }
     args = list(map(data.draw, wanted.get(name, [])))
-    begin()
-    environment = environment_of(data.draw(st.booleans()), shown)
+    begin_rendering()
+    environment = environment_of(data.draw(st.booleans()), as_shown)
     try:
         made = listed(environment.call_filter(name, first, args, eval_ctx=EvalContext(environment)))
     except Exception:  # a filter fails in many ways on values that are not its own, and makes nothing then
@@ -411,7 +411,7 @@ def test_no_operator_makes_more_than_its_rule_says(left: object, right: object, 
     most = binop_size(operator, left, right)
     assume(most < 1e6)
     try:
-        made = environment_of(False, shown).binop_table[operator](left, right)
+        made = environment_of(False, as_shown).binop_table[operator](left, right)
     except Exception:  # the operator does not take these values
         return
     assert made_size(made) <= most
@@ -421,8 +421,8 @@ def test_no_operator_makes_more_than_its_rule_says(left: object, right: object, 
 def test_no_joining_and_no_slice_makes_more_than_its_rule_says(
     left: object, right: object, stop: int, escapes: bool
 ) -> None:
-    environment = environment_of(escapes, shown)
-    begin()
+    environment = environment_of(escapes, as_shown)
+    begin_rendering()
     made = environment.concatenated(EvalContext(environment), (left, right))
     assert made_size(made) <= joined_size("", [left, right])
     if isinstance(left, str | list):

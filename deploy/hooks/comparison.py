@@ -130,18 +130,20 @@ def compare(
             reasons = (interruption, missing) if missing else (interruption,)
             return Difference(at, "finish", reasons, new or hook, missing_url)
         reasons = (interruption, f"it is not certain that Hookchain made the hook {new.id}")
-        overwritten_url = new.url if kind.secret else missing_url  # it is replaced, because its secret is lost
+        overwritten_url = new.url if kind.secret else ""  # it is replaced, because its secret is lost
         return Difference(at, "finish", reasons, new, overwritten_url, is_foreign=True)
+    same = Difference(at, "none", hook=hook, steps=steps, notes=notes)
     if hook is None:
-        return Difference(at, "create", (missing or "there is no hook",), None, missing_url, steps=steps, notes=notes)
+        return same._replace(action="create", reasons=(missing or "there is no hook",), overwrites=missing_url)
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     former_urls = remembered.urls if remembered else []
     is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)
     if own and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
-        notes = (*notes, f"it has the wanted URL already; `apply` stores it in place of {own.url}")
+        note = f"it has the wanted URL already; `apply` stores it in place of {own.url}"
+        same = same._replace(notes=(*notes, note))
     if is_url_of_others and kind.is_single:
-        reason = f"it belongs to {hook.url}"
-        return Difference(at, "change", (reason,), hook, hook.url, is_foreign=True, steps=steps, notes=notes)
+        reasons = (f"it belongs to {hook.url}",)
+        return same._replace(action="change", reasons=reasons, overwrites=hook.url, is_foreign=True)
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
     is_secret_lost = is_secret_unknown and not stored
     setting_reasons = [missing] if missing else []
@@ -162,19 +164,13 @@ def compare(
     if is_secret_unknown and action != "renew":
         unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
     if action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
-        expiry = f"it expires at {rfc3339(hook.expires_at)}"
-        return Difference(at, "extend", (expiry,), hook, unknown=unknown, notes=notes)
+        reasons = (f"it expires at {rfc3339(hook.expires_at)}",)
+        return same._replace(action="extend", reasons=reasons, unknown=unknown)
     needs_consent = bool(missing) or is_url_of_others or is_secret_lost or (own is None and action == "renew")
-    return Difference(
-        at,
-        action,
-        (*setting_reasons, *secret_reasons),
-        hook,
-        overwrites=hook.url if needs_consent else "",
-        is_foreign=own is None,
-        unknown=unknown,
-        steps=steps,
-        notes=notes,
+    overwritten_url = hook.url if needs_consent else ""
+    reasons = (*setting_reasons, *secret_reasons)
+    return same._replace(
+        action=action, reasons=reasons, overwrites=overwritten_url, is_foreign=own is None, unknown=unknown
     )
 
 
@@ -186,8 +182,8 @@ def lost_creation(hooks: Sequence[Hook], remembered: Remembered, wanted: Wanted)
     """
     if remembered.stage != "creating":
         return None, False
-    own_urls = (*remembered.urls, wanted.url)
-    new = [each for each in hooks if each.id not in remembered.known and each.url in own_urls]
+    sent_url = remembered.new_url or wanted.url
+    new = [each for each in hooks if each.id not in remembered.known and each.url == sent_url]
     created = [each for each in new if each.id == remembered.new_id or _is_created_at(each, remembered.stored_at)]
     if len(created) == 1:
         return created[0], True

@@ -364,7 +364,8 @@ class Registration:
                 try:
                     await self.api.delete(at, hook)
                 except LostAnswer as error:
-                    raise CommandError(f"{error}. Run the command again") from error
+                    if await self._url_of(at, hook.id):
+                        raise CommandError(f"{error}. Run the command again") from error
                 is_deleted = True
         del self.row.hooks[at]
         await self.row.save()
@@ -377,16 +378,16 @@ class Registration:
         hooks = await self._hooks(at)
         if fault := missing_hook(self.api.kind, remembered, hooks):
             raise CommandError(f"{self._name(at)}: {fault}")
-        made = {each for each in (remembered.id if remembered.is_made else "", remembered.new_id) if each}
         new, is_ours = lost_creation(hooks, remembered, self.wanted)
         if new is None:
             self._verify_listed(at, remembered)
-        elif is_ours:
+        made = {remembered.new_id}
+        if remembered.is_made:
+            made |= {hook.id for hook in hooks if hook.url} if self.api.kind.is_single else {remembered.id}
+        if new and is_ours:
             made.add(new.id)
         if remembered.stage == "enabled":
             made.update(remembered.known[:1])
-        if self.api.kind.is_single and remembered.is_made:
-            made.update(hook.id for hook in hooks if hook.url)
         return hooks, made
 
     def _why_left(self, at: str, hook: Hook, made: Collection[str]) -> str | None:
@@ -407,13 +408,11 @@ class Registration:
     async def unlisted(self) -> dict[str, str]:
         """Return the places whose remembered hooks are not listed, and why. Raises Temporary."""
         faults: dict[str, str] = {}
-        for at, remembered in self.row.hooks.items():
+        for at in self.row.hooks:
             try:
-                fault = missing_hook(self.api.kind, remembered, await self._hooks(at))
+                await self._listed(at)
             except CommandError as error:
                 faults[at] = str(error)
-            else:
-                faults |= {at: f"{self._name(at)}: {fault}"} if fault else {}
         return faults
 
     # Stages
@@ -457,10 +456,9 @@ class Registration:
         remembered = self.row.hooks.get(at)
         former = Remembered(replaced.id, replaced.url) if replaced else Remembered(url=self.wanted.url)
         if remembered and remembered.id == former.id:
-            former = remembered
+            former = replace(remembered, url=former.url)
         known = tuple(hook.id for hook in hooks)
         creating = replace(former, stage="creating", known=known, new_url=self.wanted.url, stored_at=self.now())
-        replaced_url = replaced.url if replaced else former.url
         self.row.hooks[at] = creating
         await self.row.save()
         try:
@@ -484,7 +482,7 @@ class Registration:
         created = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
         await self._remember_new(at, created, hook)
         await self._store_made_secret(at, created, hook, secret)
-        await self._enable(at, replaced_url)
+        await self._enable(at)
 
     async def _remember_new(self, at: str, remembered: Remembered, hook: Hook) -> None:
         """Store the hook that was created. If another command has changed the row meanwhile, name the hook."""
@@ -507,7 +505,7 @@ class Registration:
         await self.row.save()
         self.show(f"{self._name(at)}: created; its secret is stored")
 
-    async def _enable(self, at: str, replaced_url: str) -> None:
+    async def _enable(self, at: str) -> None:
         remembered = self.row.hooks[at]
         await self.wait_for_instances(remembered.stored_at)
         if remembered.new_secret not in map(self._fingerprint, self._values()):
@@ -519,9 +517,9 @@ class Registration:
         made = Remembered(
             remembered.new_id, self.wanted.url, remembered.new_secret, is_made=True, expires_at=remembered.expires_at
         )
-        await self._finish_enabled(at, made, remembered.id, replaced_url)
+        await self._finish_enabled(at, made, remembered.id, remembered.url)
 
-    async def _finish_enabled(self, at: str, made: Remembered, replaced_id: str, replaced_url: str = "") -> None:
+    async def _finish_enabled(self, at: str, made: Remembered, replaced_id: str, replaced_url: str) -> None:
         """Remember the new hook, then delete the one that it replaces."""
         if replaced_id and replaced_id != made.id:
             self.row.hooks[at] = replace(made, stage="enabled", known=(replaced_id, replaced_url))
@@ -540,7 +538,7 @@ class Registration:
             return
         is_secret_stored = remembered.stage == "stored" and self._newest() == remembered.new_secret
         if is_secret_stored and await self._url_of(at, remembered.new_id) == self.wanted.url:
-            await self._enable(at, remembered.url)
+            await self._enable(at)
             return
         new, _ = lost_creation([hook] if hook else [], remembered, self.wanted)
         if new and self.api.kind.secret is None:

@@ -872,6 +872,16 @@ def test_a_second_hook_after_a_lock_has_ended_is_named_by_each_command(
     assert [*world.gitlab.hooks] == ["102"]
 
 
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].can_delete])
+def test_a_removal_whose_answer_is_lost_is_done(world: World, source: str) -> None:
+    world("apply", source, "--yes")
+    fault = Fault(world.provider(source), "lost", 2)
+    assert ": deleted" in world("remove", source, "--yes")
+    assert fault.end()
+    assert not world.provider(source).hooks
+    assert "no hook is registered" in world("remove", source, "--yes")
+
+
 _EXPIRING: Final[JsonObject] = {"isHookEnabled": True, "expirationTime": "2126-12-01T00:00:00.000Z"}
 _BY_HAND: Final[dict[str, JsonObject]] = {
     "airtable": {"notificationUrl": f"{URL}/airtable", "areNotificationsEnabled": True, **_EXPIRING},

@@ -3,16 +3,15 @@
 import contextlib
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from shared.jsontext import Json, JsonObject
+from tests.http_stand_in import Said, Seen, http_stand_in
 
 APIS: Final = {
     "bigquery": "v2",
@@ -92,44 +91,16 @@ def _paths(document: Json, service_path: str) -> Iterator[re.Pattern[str]]:
             yield from _paths(each, service_path)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    stand_in: StandIn
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(self.command, unquote(parts.path), unquote_plus(parts.query), headers, body)
-        status, document = self.stand_in.answer_to(asked)
-        text = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_POST = do_GET  # noqa: N815 as above
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Silent."""
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 64
+def _answer(stand_in: StandIn, seen: Seen) -> Said:
+    parts = urlsplit(seen.path)
+    asked = Asked(seen.method, unquote(parts.path), unquote_plus(parts.query), seen.lower_headers, seen.body)
+    status, document = stand_in.answer_to(asked)
+    return Said(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
 @contextlib.contextmanager
 def standing_in() -> Iterator[StandIn]:
     stand_in = StandIn()
-    handler = type("Handler", (_Handler,), {"stand_in": stand_in})
-    server = _Server(("127.0.0.1", 0), handler)
-    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with http_stand_in(partial(_answer, stand_in)) as stand_in.url:
         yield stand_in
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     assert not stand_in.strange, "Google has no such method"

@@ -2,14 +2,14 @@
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from shared.jsontext import JsonObject
+from tests.http_stand_in import Said, Seen, http_stand_in
 
 _ERROR = (
     "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
@@ -65,43 +65,24 @@ class StandIn:
         return 404, {"__type": "NotFoundException", "message": identity}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    stand_in: StandIn
+def _answer(stand_in: StandIn, seen: Seen) -> Said:
+    if seen.method == "GET":
+        status, document = stand_in.get(seen.path)
+        return _said(status, json.dumps(document), "application/json")
+    form = parse_qs(seen.body.decode())
+    status, text = stand_in.describe_stacks(form.get("StackName", [""])[0])
+    if status == 200 and form["Action"] == ["GetTemplate"]:
+        text = _TEMPLATE.format(body=escape(stand_in.template))
+    return _said(status, text, "text/xml")
 
-    def do_GET(self) -> None:
-        status, document = self.stand_in.get(self.path)
-        self._answer(status, json.dumps(document), "application/json")
 
-    def do_POST(self) -> None:
-        form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
-        status, text = self.stand_in.describe_stacks(form.get("StackName", [""])[0])
-        if status == 200 and form["Action"] == ["GetTemplate"]:
-            text = _TEMPLATE.format(body=escape(self.stand_in.template))
-        self._answer(status, text, "text/xml")
-
-    def _answer(self, status: int, text: str, content_type: str) -> None:
-        self.send_response(status)
-        if status == 404:
-            self.send_header("x-amzn-errortype", "NotFoundException")
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Silent."""
+def _said(status: int, text: str, content_type: str) -> Said:
+    fault = {"x-amzn-errortype": "NotFoundException"} if status == 404 else {}
+    return Said(status, text.encode(), {**fault, "Content-Type": content_type})
 
 
 @contextlib.contextmanager
 def standing_in() -> Iterator[StandIn]:
     stand_in = StandIn()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": stand_in}))
-    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with http_stand_in(partial(_answer, stand_in)) as stand_in.url:
         yield stand_in
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

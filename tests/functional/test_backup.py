@@ -83,7 +83,7 @@ def numbers_in(text: str, pattern: str) -> list[int]:
 def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_goes_out_again(
     tmp_path: Path, crm: Receiver
 ) -> None:
-    config = TWO.replace("PORT", str(crm.server_address[1]))
+    config = TWO.replace("http://127.0.0.1:PORT", crm.url)
     state, kept, file = tmp_path / "state", tmp_path / "kept", tmp_path / "monday.backup"
     crm.failing = "/later"
     with running(tmp_path, config, ENVIRON, serves=True) as stack:
@@ -136,7 +136,7 @@ def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_go
 def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, crm: Receiver) -> None:
     state, file = tmp_path / "state", tmp_path / "monday.backup"
     crm.failing = "/in"
-    with running(tmp_path, TWO.replace("PORT", str(crm.server_address[1])), ENVIRON, serves=True) as stack:
+    with running(tmp_path, TWO.replace("http://127.0.0.1:PORT", crm.url), ENVIRON, serves=True) as stack:
         for number in (1, 2):
             assert send(f"{stack.url}/shop", number) == 200
         wait_for(lambda: {("/later", 1), ("/later", 2)} <= {*crm.taken})
@@ -155,7 +155,7 @@ def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, 
         with closing(sqlite3.connect(path)) as database:
             assert not [line for line in database.iterdump() if '"id":1}' in line], path
     crm.failing = ""
-    with running(tmp_path, TWO.replace("PORT", str(crm.server_address[1])), ENVIRON, serves=True) as stack:
+    with running(tmp_path, TWO.replace("http://127.0.0.1:PORT", crm.url), ENVIRON, serves=True) as stack:
         hookchain(state, "resume", "--all")
         hookchain(state, "resume", "crm")
         wait_for(lambda: ("/in", 2) in crm.taken)

@@ -13,9 +13,9 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,6 +25,7 @@ from deploy.history.local import open_local_state
 from tests.functional.test_dev import Dev
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
+from tests.http_stand_in import Said, Seen, http_stand_in
 from tests.local_lambda import require_tools
 from tests.processes import PATIENCE_SECONDS, ROOT
 
@@ -51,32 +52,18 @@ class Application:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        application = self
+        def answer(seen: Seen) -> Said:
+            self.take(seen.path, seen.lower_headers, seen.body)
+            return Said()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                application.take(self.path, dict(self.headers), self.rfile.read(int(self.headers["content-length"])))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
+        with http_stand_in(answer, self.port) as url:
+            self.port = urlsplit(url).port or 0
             yield
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> None:
-        named = {name.lower(): value for name, value in headers.items()}
-        if path != "/in" or named.get("x-hub-signature-256") != signature(self.secret(), body):
+        if path != "/in" or headers.get("x-hub-signature-256") != signature(self.secret(), body):
             self.faults.append(f"{path} {headers}")
-        self.deliveries.append(named["x-github-delivery"])
+        self.deliveries.append(headers["x-github-delivery"])
 
 
 def signature(secret: str, body: bytes) -> str:

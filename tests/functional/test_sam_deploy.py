@@ -17,12 +17,10 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +28,7 @@ import boto3
 import pytest
 
 from shared.jsontext import JsonObject
+from tests.http_stand_in import Said, Seen, http_stand_in
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, wait_for
 from tests.unit.aws.rendered import tool_or_skip
@@ -168,26 +167,14 @@ def function_url(local: LocalAws, url: str) -> Iterator[str]:
     """Serve the Function URL at an address of its own; yield the source's URL there."""
     host, path = url.removeprefix("https://").split("/", 1)
 
-    class Front(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"} | {"Host": host}
-            sent = urllib.request.Request(f"{local.url}{self.path}", body, headers)
-            with urllib.request.urlopen(sent, timeout=PATIENCE_SECONDS) as answer:
-                content = answer.read()
-                self.send_response(answer.status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+    def answer(seen: Seen) -> Said:
+        headers = {name: value for name, value in seen.headers.items() if name.lower() != "host"} | {"Host": host}
+        sent = urllib.request.Request(f"{local.url}{seen.path}", seen.body, headers)
+        with urllib.request.urlopen(sent, timeout=PATIENCE_SECONDS) as reply:
+            return Said(reply.status, reply.read())
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/{path}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_stand_in(answer) as front:
+        yield f"{front}/{path}"
 
 
 def post(local: LocalAws, url: str, name: str) -> None:

@@ -12,12 +12,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.http_stand_in import Said, Seen, http_stand_in
 from tests.ports import free_port
 from tests.processes import ROOT, is_open, wait_for
 from tests.stack import Stack, running
@@ -39,50 +39,38 @@ OTHER_SOURCE: Final = "sources:\n  other: {auth: {scheme: bearer, secret: shop-k
 ENVIRON: Final = {"SHOP_KEY": KEY}
 
 
-class Receiver(ThreadingHTTPServer):
+class Receiver:
     """What was delivered: ids, and paths with ids. `seconds`: how long each answer takes; `failing`: a path that
     is answered 503."""
 
-    daemon_threads = True
-    request_queue_size = 1_024  # with the usual 5, the system drops connections when all that waited comes at once
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Delivery)
+        self.url = ""
         self.seconds = 0.0
         self.failing = ""
         self.arrived: list[object] = []
         self.answered: list[object] = []
         self.taken: list[tuple[str, int]] = []
 
-
-class Delivery(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        is_taken = self.path != self.server.failing
-        self.server.arrived.append(body["id"])
+    def answer(self, seen: Seen) -> Said:
+        body = json.loads(seen.body)
+        is_taken = seen.path != self.failing
+        self.arrived.append(body["id"])
         if is_taken:
-            self.server.taken.append((self.path, body["id"]))
-        time.sleep(self.server.seconds)
-        self.send_response(200 if is_taken else 503)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-        self.server.answered.append(body["id"])
-
-    def log_message(self, format: str, *_: object) -> None: ...
+            self.taken.append((seen.path, body["id"]))
+        time.sleep(self.seconds)
+        self.answered.append(body["id"])
+        return Said(200 if is_taken else 503)
 
 
 @pytest.fixture
 def crm() -> Iterator[Receiver]:
-    with Receiver() as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield server
-        server.shutdown()
+    receiver = Receiver()
+    with http_stand_in(receiver.answer) as receiver.url:
+        yield receiver
 
 
 def config_for(crm: Receiver) -> str:
-    return CONFIG.replace("PORT", str(crm.server_address[1]))
+    return CONFIG.replace("http://127.0.0.1:PORT", crm.url)
 
 
 def send(url: str, number: int, context: ssl.SSLContext | None = None) -> int:

@@ -1,10 +1,8 @@
 """What a team and its customer do with subscribers, from the first command to the last delivery that was missed."""
 
 import json
-import threading
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +13,7 @@ from deploy.cli.main import main
 from deploy.client.hookchain.subscribers import Subscribers, SubscribersError
 from shared.jsontext import JsonObject
 from shared.times import rfc3339
+from tests.http_stand_in import Said, Seen, http_stand_in
 from tests.processes import PATIENCE_SECONDS, wait_for
 from tests.sending import send_until_confirmed
 from tests.stack import Stack, running
@@ -29,43 +28,30 @@ subscribers:
 """
 
 
-class Customer(ThreadingHTTPServer):
+class Customer:
     """A customer's server. It keeps what it accepts, and answers `status`."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.status = 200
         self.requests: list[tuple[dict[str, str], bytes]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/hooks"
+        self.url = ""
 
     def verified(self, secret: str) -> list[JsonObject]:
         """Return the bodies, each verified by the library that customers are told to use."""
         return [Webhook(secret).verify(body, headers) for headers, body in self.requests]
 
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Customer
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.server.status == 200:
-            self.server.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.send_response(self.server.status)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Print nothing."""
+    def answer(self, seen: Seen) -> Said:
+        if self.status == 200:
+            self.requests.append((seen.lower_headers, seen.body))
+        return Said(self.status)
 
 
 @pytest.fixture
 def customer() -> Iterator[Customer]:
-    with Customer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join(PATIENCE_SECONDS)
+    made = Customer()
+    with http_stand_in(made.answer) as url:
+        made.url = f"{url}/hooks"
+        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A step's system that fails or hangs, with real processes: who does not ask it feels nothing of it."""
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -8,12 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from shared.jsontext import JsonObject
+from tests.http_stand_in import Said, Seen, http_stand_in
 from tests.kill.disturbances import HOUR, Clock
 from tests.processes import ROOT, wait_for
 from tests.sending import send_until_confirmed
@@ -38,14 +37,11 @@ destinations:
 """
 
 
-class Outside(ThreadingHTTPServer):
+class Outside:
     """The API at /api, and receivers at all other paths, with the time at which each id arrived there."""
 
-    daemon_threads = True
-    request_queue_size = 256
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answering)
+        self.url = ""
         self.status, self.is_up = 200, threading.Event()
         self.is_up.set()
         self.asked = 0
@@ -54,44 +50,21 @@ class Outside(ThreadingHTTPServer):
     def seconds(self, path: str, sent: dict[str, float]) -> list[float]:
         return [at - sent[name] for name, at in self.arrived[path]]
 
-
-class Answering(BaseHTTPRequestHandler):
-    server: Outside
-
-    def do_GET(self) -> None:
-        self.server.asked += 1
-        self.server.is_up.wait(60)
-        self._answer(self.server.status, b'{"a": 1}')
-
-    def do_POST(self) -> None:
-        document = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.arrived[self.path[1:]].append((document["id"], time.time()))
-        self._answer(200, b"")
-
-    def _answer(self, status: int, body: bytes) -> None:
-        with contextlib.suppress(OSError):
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
+    def answer(self, seen: Seen) -> Said:
+        if seen.method == "GET":
+            self.asked += 1
+            self.is_up.wait(60)
+            return Said(self.status, b'{"a": 1}', {"content-type": "application/json"})
+        self.arrived[seen.path[1:]].append((json.loads(seen.body)["id"], time.time()))
+        return Said(200, b"", {"content-type": "application/json"})
 
 
 @pytest.fixture
 def outside() -> Iterator[Outside]:
-    server = Outside()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.is_up.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    made = Outside()
+    with http_stand_in(made.answer) as made.url:
+        yield made
+        made.is_up.set()
 
 
 def send_all(stack: Stack, source: str, count: int, rate: float, prefix: str = "e") -> dict[str, float]:
@@ -124,7 +97,7 @@ def test_a_systems_trouble_is_felt_by_the_routes_that_ask_it_alone(
 ) -> None:
     clock = Clock(tmp_path / "clock")
     environ = {**clock.environ, "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks")}
-    with running(tmp_path, CONFIG.replace("PORT", str(outside.server_port)), environ, log_level="INFO") as stack:
+    with running(tmp_path, CONFIG.replace("http://127.0.0.1:PORT", outside.url), environ, log_level="INFO") as stack:
         send_all(stack, "quiet", 5, rate=10.0, prefix="first")
         wait_for(lambda: len(outside.arrived["quiet"]) == 5)
         outside.arrived["quiet"].clear()

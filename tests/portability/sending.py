@@ -1,16 +1,14 @@
 """Destinations that speak HTTP, a stand-in of all their receivers, and the way out that leads to it."""
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from shared.fetch import Fetched, Outgoing
 from shared.outgoing.guarded_fetch import GuardedFetch
-from tests.processes import PATIENCE_SECONDS
+from tests.http_stand_in import Said, Seen, http_stand_in
 
 DESTINATIONS: Final = """
   signed:
@@ -81,27 +79,12 @@ class Receivers:
 def receivers() -> Iterator[Receivers]:
     made = Receivers()
 
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            made.received.append(Received(self.requestline, tuple(self.headers.items()), body))
-            status = TOO_MANY if self.path.startswith("/busy.") else PAGERDUTY_TAKEN
-            self.wfile.write(f"HTTP/1.1 {status} X\r\nretry-after: 90\r\ncontent-length: 2\r\n\r\nok".encode())
+    def answer(seen: Seen) -> Said:
+        made.received.append(Received(seen.line, tuple(seen.headers.items()), seen.body))
+        return Said(TOO_MANY if seen.path.startswith("/busy.") else PAGERDUTY_TAKEN, b"ok", {"retry-after": "90"})
 
-        do_POST = do_PUT = _answer  # noqa: N815 # names of the base class
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield made
-        finally:
-            server.shutdown()
-            thread.join(PATIENCE_SECONDS)
+    with http_stand_in(answer) as made.url:
+        yield made
 
 
 @dataclass

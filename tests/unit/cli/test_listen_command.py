@@ -5,9 +5,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Final
 
 import pytest
@@ -36,6 +34,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.command import Command
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.secrets import FakeSecrets
+from tests.http_stand_in import Said, http_stand_in
 from tests.signed_samples import FRESH, NOW, on_range
 
 CONFIG: Final = """\
@@ -315,13 +314,6 @@ def push_of(event: Event, **attributes: str) -> Push:
 async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_do_not_end_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(500)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
     monkeypatch.setattr(listen, "RETRY_SECONDS", 0.01)
     [source] = read_sources(
         {"sources": {"shop": {"auth": [{"scheme": "none"}], "methods": ["POST"], "max_body_bytes": 9}}}
@@ -338,10 +330,8 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
     inboxes.faults = [OSError(), NoInbox("gone"), Temporary("credentials_unavailable", "x")]
     blobs = FakeBlobs()
     blobs.fault = "403"
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/in"
+    with http_stand_in(lambda _: Said(500)) as at:
+        url = f"{at}/in"
         keys = Keys({}, tmp_path)
         running = asyncio.create_task(Courier(inboxes, blobs, "ada", Target(source, url, url, keys)).run())
         while len(inboxes.kept["ada"]) > 1:
@@ -350,8 +340,6 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
         while inboxes.kept["ada"]:
             await asyncio.sleep(0.01)
         running.cancel()
-        server.shutdown()
-        thread.join()
     lines = capsys.readouterr().out.splitlines()
     said = ["Copies cannot be fetched (OSError)", "The inbox was removed", "Connected again"]
     said += ["3 requests before this one", "  500  "]

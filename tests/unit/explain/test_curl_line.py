@@ -2,17 +2,14 @@
 
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from deploy.explain.request_options import curl_request
-
-Seen = tuple[str, str, dict[str, str], bytes]
+from tests.http_stand_in import Said, Seen, http_stand_in
 
 LINES = [
     "curl URL/a -XPUT -H'X-A: 1' --data-binary @body",
@@ -34,24 +31,12 @@ LINES = [
 def seen() -> Iterator[tuple[str, list[Seen]]]:
     got: list[Seen] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            got.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(204)
-            self.end_headers()
+    def answer(request: Seen) -> Said:
+        got.append(request)
+        return Said()
 
-        do_GET = do_POST = do_PUT = answer  # noqa: N815 the names are the library's
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Not on the tests' screen."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", got
-        server.shutdown()
-        thread.join()
+    with http_stand_in(answer) as url:
+        yield url, got
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -68,17 +53,17 @@ def test_a_curl_line_is_read_as_curl_reads_it(
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     subprocess.run(["bash", "-c", line], check=True, timeout=10, stdout=subprocess.DEVNULL)
     address, request = curl_request(line)
-    [(method, path, headers, body)] = got
+    [sent] = got
     parts = urlsplit(address)
     target = f"{parts.path}{'?' if parts.query else ''}{parts.query}"
     media, read = _without_boundary(request.header("content-type"), request.body)
     assert (request.method, target, media, read) == (
-        method,
-        path,
-        *_without_boundary(headers.get("content-type"), body),
+        sent.method,
+        sent.path,
+        *_without_boundary(sent.headers.get("content-type"), sent.body),
     )
     for name in ("authorization", "cookie", "referer", "x-a", "x-b"):
-        assert request.header(name) == headers.get(name)
+        assert request.header(name) == sent.headers.get(name)
 
 
 def _without_boundary(content_type: str | None, body: bytes) -> tuple[str | None, bytes]:

@@ -95,4 +95,3 @@ class Fetch(Protocol):
         It connects to the address that it checked. Raises Permanent before anything is sent, and Temporary if the
         answer, or its first `max_bytes`, does not arrive in time.
         """
-        ...

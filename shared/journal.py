@@ -120,15 +120,12 @@ class Journal(Protocol):
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         """Store the entries. Raises Temporary (`journal_unavailable`): each of them may have been stored or not."""
-        ...
 
     async def has_event(self, event_id: str) -> bool:
         """Return whether an event is recorded. Raises Temporary."""
-        ...
 
     def note(self, attempt: AttemptEntry) -> None:
         """Record an attempt soon, together with others. What ends with this process meanwhile is in the ledger."""
-        ...
 
 
 def route_documents(routes: Sequence[RouteDecision], others: int = 0, spans: Sequence[JsonObject] = ()) -> list[Json]:

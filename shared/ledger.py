@@ -180,7 +180,6 @@ class Ledger(Protocol):
         Waiting, whether or not its time has come, unless `due_fence` is the row's fence: only the sweep's message
         starts a retry. The message is not stored yet: until the claim is settled, the bus has it.
         """
-        ...
 
     async def gather(self, delivery: Delivery, message: bytes, group: str, reason: str, now: float, at: float) -> Claim:
         """Let the delivery wait in a group, which may be closed from `at` on. Return Gathered, or why it does not.
@@ -189,15 +188,12 @@ class Ledger(Protocol):
         one write and no read. A delivery that already waits answers Waiting. So does a message of the sweep, which is
         for `claim`. An attempt whose lease is over is recorded as unknown, as in `claim`. Never answers Claimed.
         """
-        ...
 
     async def begin(self, claim: Claimed, now: float) -> Claimed | None:
         """Begin a suspect's attempt, and renew its lease. Return None if the lease was over already."""
-        ...
 
     async def give_back(self, claim: Claimed, now: float) -> bool:
         """Undo the claim before anything was sent: the next claim takes it with the same attempt number."""
-        ...
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         """Record what became of a claim. Return False where the fence has moved on.
@@ -206,7 +202,6 @@ class Ledger(Protocol):
 
         If the fence has moved on, another worker owns the delivery, and what this one found is not recorded.
         """
-        ...
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         """Return the rows in `retry_scheduled` whose time has come, at `since` or later, oldest first.
@@ -214,15 +209,12 @@ class Ledger(Protocol):
         Those that wait in a group are among them. A row may be found late, and is returned as it is stored at this
         moment: no row that was postponed, merged or claimed before the call is among them.
         """
-        ...
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
         """Move a due row's `retry_at` to `at`; the row's new fence, or None if another was faster."""
-        ...
 
     async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | errors.Temporary | None]:
         """Postpone many rows. Return for each what `postpone` returns or raises."""
-        ...
 
     async def merge_all(
         self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
@@ -233,7 +225,6 @@ class Ledger(Protocol):
 
         Return for each whether it is part of that digest, from now on or since before; or what went wrong.
         """
-        ...
 
     async def reopen(
         self, key: str, now: float, replay: str = "", only: frozenset[outcomes.DeliveryState] | None = None
@@ -243,35 +234,28 @@ class Ledger(Protocol):
         The next claim takes it. A replay that has an id reopens a delivery once, however often its message comes.
         `only`: the states in which it is reopened; None: all that are final.
         """
-        ...
 
     async def forget(self, key: str, now: float) -> LedgerRow | None:
         """Erase what the delivery's row holds of its event. One that is not final becomes dead-lettered.
 
         Return the row as it then is; None if there is none.
         """
-        ...
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
         """Hold the destination's deliveries until `release`. The reason is for people."""
-        ...
 
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         """Let the destination's deliveries wait until that time. A later call replaces it, also by an earlier time."""
-        ...
 
     async def release(self, destination: str, now: float) -> int:
         """Enable the destination, and make the deliveries that are held for it due now. Return the number of those
         deliveries."""
-        ...
 
     async def destination_state(self, destination: str) -> DestinationState:
         """Return whether the destination is disabled or paused. A destination that never was has an empty state."""
-        ...
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         """Return a delivery's row with its attempts, of an event that may have thousands of others."""
-        ...
 
     async def rows(
         self,
@@ -288,8 +272,6 @@ class Ledger(Protocol):
         endpoint's rows can be read page by page without leaving one out. A cloud's page may miss a row of a configured
         destination that was made in the same microsecond as another.
         """
-        ...
 
     async def purge(self, before: float) -> int:
         """Forget finished rows that were last written before that time. Return their number."""
-        ...

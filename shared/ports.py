@@ -25,7 +25,6 @@ configuration with `develop` has it."""
 class Clock(Protocol):
     def now(self) -> float:
         """Return Unix seconds."""
-        ...
 
 
 class Secrets(Protocol):
@@ -35,7 +34,6 @@ class Secrets(Protocol):
         Raises Temporary (`secret_unavailable`, `secret_weak`). The values may be five minutes old, unless `fresh` asks
         for values that are read now.
         """
-        ...
 
 
 @dataclass(slots=True)
@@ -51,7 +49,6 @@ class Bus(Protocol):
     @property
     def max_delay_seconds(self) -> float:
         """The longest delay of a message; 0 for a bus that delivers each message at once and ignores its delay."""
-        ...
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         """Publish the messages, and return once the bus has confirmed all of them.
@@ -59,25 +56,20 @@ class Bus(Protocol):
         Raises Temporary: any of them may have been published or not. If the call is cancelled before its batch is sent,
         none is published.
         """
-        ...
 
 
 class Blobs(Protocol):
     async def put(self, name: str, content: bytes) -> None:
         """Write the blob. The same name again replaces it."""
-        ...
 
     async def create(self, name: str, content: bytes) -> None:
         """Write a blob under a new name. Where the name exists already, its content stays."""
-        ...
 
     async def get(self, name: str) -> bytes | None:
         """Return the content; None if there is no such blob."""
-        ...
 
     async def delete(self, name: str) -> None:
         """Delete the blob. Does nothing if there is none."""
-        ...
 
 
 class Owners(Protocol):
@@ -88,4 +80,3 @@ class Owners(Protocol):
 
         Of several events that ask at the same time, one becomes the owner, and all get its id.
         """
-        ...

@@ -32,7 +32,6 @@ class Grants(Protocol):
         If the first free slot is more than `ahead` seconds away, none is reserved. `limit` is the limit of the bucket's
         leases: while leases last, they leave fewer slots, which are further apart.
         """
-        ...
 
     async def lease(
         self, bucket: str, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int = 0
@@ -41,7 +40,6 @@ class Grants(Protocol):
 
         The holder keeps at least the `used` ones. `wanted` 0 gives all of them back.
         """
-        ...
 
 
 class Kept(NamedTuple):
@@ -62,7 +60,6 @@ class Records(Protocol):
 
     async def read(self, name: str) -> str | None:
         """Return the text as the last change left it; None if there is none. Raises Temporary."""
-        ...
 
     async def change(self, name: str, now: float, decide: DecideRecord[Answer]) -> Answer:
         """Change the record as `decide` says, with no other change in between, and return the answer once it is stored.
@@ -70,7 +67,6 @@ class Records(Protocol):
         If another change was faster, `decide` is called again with the record as it is then. Raises Temporary: the
         record may have been changed or not.
         """
-        ...
 
 
 class Document(NamedTuple):
@@ -94,11 +90,9 @@ class Documents(Protocol):
 
     async def get(self, partition: str, id: str) -> Document | None:
         """Return the document; None if there is none."""
-        ...
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
         """Return the documents whose ids come after `after`, and where it is given before `until`, in their order."""
-        ...
 
     async def write(
         self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
@@ -109,8 +103,6 @@ class Documents(Protocol):
         seconds) it may be forgotten, and days later it still may be there. The same text again is a new version. Where
         it raises Temporary, it may have been written or not.
         """
-        ...
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
         """Delete the document. Return False where it is at another version than `expected`; True where it is gone."""
-        ...

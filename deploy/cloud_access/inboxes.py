@@ -48,21 +48,17 @@ class Inboxes(Protocol):
 
     async def create(self, name: str) -> None:
         """Create the inbox of the lease `name`, unless it exists. Somebody else may remove it later."""
-        ...
 
     async def receive(self, name: str) -> Sequence[Received]:
         """Wait for some seconds, and return the copies that are there. Raises NoInbox too."""
-        ...
 
     async def acknowledge(self, name: str, received: Received) -> None: ...
 
     async def remove(self, name: str) -> None:
         """Remove the inbox with its copies. Does nothing if there is none."""
-        ...
 
     async def names(self) -> Sequence[str]:
         """Return the leases that have an inbox which does not expire."""
-        ...
 
     def close(self) -> None: ...
 

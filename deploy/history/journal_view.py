@@ -187,21 +187,17 @@ class JournalView(Protocol):
 
     def version(self) -> int:
         """Another number once somebody has written."""
-        ...
 
     def index(self) -> int:
         """Make the next events findable by text; how many they were. 0 too where a search reads the events."""
-        ...
 
     def events(self, query: EventQuery) -> EventPage:
         """A page may be short of its limit, or empty, and still say where to go on: so much was looked through."""
-        ...
 
     def event(self, event_id: str) -> EventRecord | None: ...
 
     def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
         """4xx, and the 503s that told a sender to come again; none if receive's log alone has them."""
-        ...
 
     def dead_letters(
         self, limit: int, *, state: str | None = "kept", before: int | None = None
@@ -211,29 +207,23 @@ class JournalView(Protocol):
 
     def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
         """The event's dead letters, oldest first, also where the event itself is not listed any more."""
-        ...
 
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
         """Return how many were in another state before."""
-        ...
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]: ...
 
     def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
         """Return the ids that have a `stored_document`, without reading it."""
-        ...
 
     def stored_document(self, event_id: str) -> str | None:
         """The event's CloudEvent as JSON text; None before transform has seen it, and after its body's retention."""
-        ...
 
     def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
         """The last `span_seconds` in `count` buckets, oldest first."""
-        ...
 
     def counts(self) -> dict[str, int]:
         """Events by status, of all or of the newest; those of status zero left out."""
-        ...
 
     def totals(self) -> Totals: ...
 
@@ -242,17 +232,14 @@ class JournalView(Protocol):
 
         The rows stay. The dead letters are dropped, because nothing can be replayed.
         """
-        ...
 
     def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:
         """Return how many attempts have a reason or an answer, of deliveries as pairs of an event's id and their own.
 
         Attempts that the ledger has are not counted.
         """
-        ...
 
     def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:
         """Erase the reasons and answers of the deliveries' attempts. Attempts that the ledger has stay."""
-        ...
 
     def close(self) -> None: ...

@@ -119,11 +119,9 @@ class CloudLog(Protocol):
 
     def newest(self, since: float, limit: int) -> list[Record]:
         """Return the newest records since then, in any order."""
-        ...
 
     def oldest(self, since: float) -> list[Record]:
         """Return the oldest PAGE records since then, in any order."""
-        ...
 
 
 class Cursor:

@@ -34,7 +34,6 @@ class StateFault(CommandError):
 class StoredBlobs(Blobs, Protocol):
     async def names(self, beginning: str) -> Sequence[str]:
         """Return the names of the blobs that begin so. A name that the store keeps as its hash is not found."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +199,6 @@ class TapPorts(Protocol):
 
     def make_inboxes(self, project: str | None = None) -> Inboxes:
         """Return the inboxes. On Google Cloud, `project` has their subscriptions [that of the deployment]."""
-        ...
 
 
 @contextmanager

@@ -65,7 +65,6 @@ class Platform(Protocol):
 
     def sends_mail(self) -> bool:
         """Return True if mail reaches people rather than the page's mailbox."""
-        ...
 
     def state(self) -> AbstractContextManager[State]: ...
 
@@ -73,52 +72,42 @@ class Platform(Protocol):
 
     def tap(self) -> TapPorts:
         """Return the ports of the tap. Raises CommandError on this machine."""
-        ...
 
     def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]: ...
 
     def caught_mails(self) -> AbstractContextManager[forget.CaughtMails | None]:
         """Open the mails that an emulated mail service caught; None if none is emulated."""
-        ...
 
     def secrets(self) -> SecretBackend: ...
 
     def secret_value(self, name: str) -> str:
         """Return the newest value of the secret."""
-        ...
 
     def source_access(self) -> SourceAccess:
         """Return the ways to the facts about sources that the journal does not have."""
-        ...
 
     def secret_command(self) -> Callable[[str], str] | None:
         """Return a function of a secret's name that returns a command to print it; None if secrets are variables."""
-        ...
 
     def records(self, query: LogQuery, since: float, limit: int, is_followed: bool) -> Iterator[Record | None]:
         """Yield the newest `limit` records since then, oldest first.
 
         A log that is followed then yields None, and new records without end.
         """
-        ...
 
     def running(self, now: float) -> Running: ...
 
     def subscribe_url(self) -> str:
         """Return the URL of the function that has the API and the portal for subscribers."""
-        ...
 
     def receive_url(self) -> str:
         """Return the URL that a source's name is added to, after a slash."""
-        ...
 
     def serving_url(self) -> str:
         """Return the same URL. Raises CommandError if nothing serves it."""
-        ...
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
         """Serve the page until `stopped`. Once it is served, `announce` gets its URL and a name for what it shows."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

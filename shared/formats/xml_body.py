@@ -80,7 +80,6 @@ class Target(Protocol):
 
     def text(self, text: str, /) -> None:
         """Receive a piece of the current element's text. One text may come in several pieces."""
-        ...
 
 
 class _TreeBuilder:

@@ -45,11 +45,9 @@ class Post(Protocol):
 
     async def connect(self) -> None:
         """Open the connection of the next call, unless there is one."""
-        ...
 
     async def __call__(self, path: str, body: bytes) -> int:
         """Send a body to the path of a signal, and return the status of the answer."""
-        ...
 
 
 class Signal(Protocol):
@@ -63,11 +61,9 @@ class Signal(Protocol):
 
     def take(self) -> bytes:
         """Return the body with all that waits."""
-        ...
 
     def put_back(self) -> None:
         """Keep what was taken last for the next flush: it was not sent."""
-        ...
 
 
 class Spans:

@@ -34,7 +34,6 @@ class OperatorLedger(Ledger, Protocol):
 
     async def held(self, destination: str, limit: int) -> int:
         """Return the number of held deliveries, at most `limit`."""
-        ...
 
 
 async def serve_cloud(

@@ -163,7 +163,6 @@ def sender_of(own: str | None, default: str | None, to: Sequence[str]) -> Addres
 class MailTransport(Protocol):
     async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
         """Raises Temporary as a destination does. `timeout_seconds` is the rest of the attempt's time."""
-        ...
 
 
 class MailTransports:

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-import yaml
-
+from deploy.config.config_file import load_data
 from deploy.config.sections.catalogue import Handshake
 from shared import http, times
 from shared.did_you_mean import did_you_mean
@@ -132,10 +131,7 @@ def _files(provider: str) -> dict[str, Path]:
 
 @cache
 def _heads() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    heads: Mapping[str, Mapping[str, Mapping[str, object]]] = yaml.safe_load(
-        (FOLDER / "heads.yaml").read_text(encoding="utf-8")
-    )
-    return heads
+    return cast("Mapping[str, Mapping[str, Mapping[str, object]]]", load_data(FOLDER / "heads.yaml"))
 
 
 def _expected_text(wanted: str | bool, fresh: Fresh) -> str:

@@ -16,13 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PosixPath
-from typing import ClassVar, Final
+from typing import IO, ClassVar, Final
 
 from deploy.cli import lint, test
 from deploy.config import compiler, config_file, warnings
 from deploy.config.checkout import ROOT
 from deploy.config.sections.own_files import KINDS_SECTION, STEPS_SECTION
-from deploy.config.sections.subscribers import SUFFIXES
 from deploy.explain.config_tests import event_type_findings, run_config_tests
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import print_json
@@ -51,9 +50,20 @@ ENDINGS: Final = frozenset(
     }
 )
 """The endings of files that hold data, templates and attachments. Programs and keys have others, or none."""
-_PRIVATE_KEY: Final = re.compile(rb'PRIVATE KEY-----|"private_key"')
-_ENV_LINE: Final = re.compile(rb"^[ \t]*(?:export[ \t]+)?[A-Z][A-Z0-9_]+[ \t]*=[ \t]*[^\s=]", re.MULTILINE)
+_PRIVATE_KEY: Final = re.compile(
+    rb"PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File|AGE-SECRET-KEY-1|client-key-data"
+    rb"|\"private_key\"|\"refresh_token\"|aws_secret_access_key|SecretAccessKey",
+    re.IGNORECASE,
+)
+"""Keys in PEM, of PGP, PuTTY, age and Kubernetes, and credentials of Google Cloud and AWS."""
+_JWK: Final = re.compile(rb"\bkty\b")
+_JWK_SECRET: Final = re.compile(rb"""["'\s{,][dk]["']?[ \t]*:[ \t]*["']?[\w-]{8}""")
+"""The private part of a key as JSON or YAML (RFC 7517). A public key has none."""
+_ENV_LINE: Final = re.compile(
+    rb"""^[ \t]*(?:(?:export|set|-)[ \t]+|\$env:)?["']?[A-Z][A-Z0-9_]+[ \t]*=[ \t]*[^\s=]""", re.MULTILINE
+)
 """A line of an env file. A picture or an archive of a megabyte has such bytes by chance, but also a NUL character."""
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _READ_BYTES: Final = 4_000_000
 
 
@@ -62,9 +72,12 @@ class NotAllowed(Exception):
 
 
 class FencedFolder(PosixPath):
-    """The configuration's folder. A file that the configuration names is always opened as `folder / name`, which raises
-    NotAllowed for a file outside of `fence`, also by a link, for a hidden file, for one in `excluded`, for one without
-    one of the ENDINGS, and for one that looks like secrets."""
+    """The configuration's folder, and each path that is made from it.
+
+    `folder / name` raises NotAllowed for a file outside of `fence`, also by a link, for a hidden file, and for one in
+    `excluded`. Opening a path raises it for these too, for one without one of the ENDINGS, and for one that looks like
+    secrets. So it does not matter how a reader finds a path, for example in a folder.
+    """
 
     fence: ClassVar[Path]
     excluded: ClassVar[tuple[Path, ...]] = ()
@@ -74,14 +87,15 @@ class FencedFolder(PosixPath):
         if "\0" in str(path):  # there is no file of such a name
             return path
         self._verify(path, str(name))
-        with contextlib.suppress(OSError):  # the name is too long, for example: there is no such file
-            if path.is_dir():
-                for entry in path.iterdir():
-                    if entry.suffix in SUFFIXES:  # only such files are read of a folder
-                        self._verify(entry, str(name))
-            elif path.exists():
-                _verify_content(Path(os.path.realpath(path)), str(name))
+        path._verify_content(str(name))
         return path
+
+    def open(self, *arguments: object, **options: object) -> IO[bytes]:  # type: ignore[override] # as it is called
+        if "\0" not in str(self):
+            name = os.path.relpath(self, self.fence)
+            self._verify(self, name)
+            self._verify_content(name)
+        return super().open(*arguments, **options)  # type: ignore[call-overload,no-any-return] # as it was called
 
     def _verify(self, path: "str | os.PathLike[str]", name: str) -> None:
         real = Path(os.path.realpath(path))
@@ -90,6 +104,11 @@ class FencedFolder(PosixPath):
         is_hidden = any(part.startswith(".") for part in real.relative_to(self.fence).parts)
         if is_hidden or any(real.is_relative_to(each) for each in self.excluded):
             raise NotAllowed(f"{name!r} is not allowed: it may hold secrets or events")
+
+    def _verify_content(self, name: str) -> None:
+        with contextlib.suppress(OSError):  # the name is too long, for example: there is no such file
+            if self.exists() and not self.is_dir():
+                _verify_content(Path(os.path.realpath(self)), name)
 
 
 def _verify_content(path: Path, name: str) -> None:
@@ -102,9 +121,17 @@ def _verify_content(path: Path, name: str) -> None:
         raise NotAllowed(f"{name!r} is not allowed: it is not a regular file")
     with path.open("rb") as file:
         content = file.read(_READ_BYTES)
-    has_env_line = b"\0" not in content and _ENV_LINE.search(content)
-    if has_env_line or _PRIVATE_KEY.search(content):
+    if _is_secret(content):
         raise NotAllowed(f"{name!r} is not allowed: it looks like an env file or a private key")
+
+
+def _is_secret(content: bytes) -> bool:
+    if content.startswith(_UTF_16):
+        content = content.decode("utf-16", "ignore").encode("utf-8", "ignore")
+    lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
+    if _PRIVATE_KEY.search(lines) or (_JWK.search(lines) and _JWK_SECRET.search(lines)):
+        return True
+    return b"\0" not in lines and _ENV_LINE.search(lines) is not None
 
 
 def check_text(

@@ -91,23 +91,50 @@ def test_a_file_outside_and_one_with_secrets_is_not_opened(place: str, name: str
         checked(action, naming(place, name), folder, [folder / "prod.env", folder / "state"])
 
 
+SECRETS: Final = (
+    "# settings\nexport SHOP_KEY=abc\n",
+    "UNUSED_SECRET = 'abc'",
+    "\ufeffSHOP_KEY=abc\n",
+    "# settings\rSHOP_KEY=abc\r",
+    "environment:\n  - SHOP_KEY=abc\n",
+    "env: |\n  SHOP_KEY=abc\n",
+    "$env:SHOP_KEY='abc'",
+    "-----BEGIN RSA PRIVATE KEY-----\nabc",
+    "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF",
+    "PuTTY-User-Key-File-3: ssh-ed25519",
+    "AGE-SECRET-KEY-1QQQ",
+    '{"type": "service_account", "private_key": "abc"}',
+    '{"type": "authorized_user", "refresh_token": "abc"}',
+    '{"kty": "RSA", "n": "0vx7agoebG", "e": "AQAB", "d": "X4cTteJYgn"}',
+    "keys:\n- kty: oct\n  k: GawgguFyGr\n",
+)
+
+
+IN_A_FOLDER: Final = ("event types", "types")
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("place", "name", "content"),
     [
-        "# settings\nexport SHOP_KEY=abc\n",
-        "UNUSED_SECRET = 'abc'",
-        "-----BEGIN RSA PRIVATE KEY-----\nabc",
-        '{"type": "service_account", "private_key": "abc"}',
+        *((place, "notes.txt", SECRETS[0].encode()) for place in PLACES),
+        *((*IN_A_FOLDER, content.encode()) for content in SECRETS),
+        (*IN_A_FOLDER, SECRETS[0].encode("utf-16")),
     ],
 )
-@pytest.mark.parametrize("place", PLACES)
-def test_a_file_that_looks_like_secrets_is_rejected(place: str, content: str, folder: Path) -> None:
-    (folder / "notes.txt").write_text(content, encoding="utf-8")
-    with pytest.raises(NotAllowed, match="it looks like an env file or a private key"):
-        checked("lint", naming(place, "notes.txt"), folder)
+def test_a_file_that_looks_like_secrets_is_rejected(place: str, name: str, content: bytes, folder: Path) -> None:
+    (folder / "types").mkdir()
+    for secret in ("notes.txt", "types/notes.json"):
+        (folder / secret).write_bytes(content)
+    with pytest.raises(NotAllowed, match=r"notes\.\w+' is not allowed: it looks like an env file or a private key"):
+        checked("lint", naming(place, name), folder)
 
 
-@pytest.mark.parametrize("content", ["Total = 5\nA: 1", "id,KEY\n1,2", "AccountSid=1&Body=x", "aGk=\nQUJD=\n"])
+PUBLIC_KEY: Final = '{"kty": "RSA", "n": "0vx7agoebG", "e": "AQAB", "kid": "2011-04-29"}'
+
+
+@pytest.mark.parametrize(
+    "content", ["Total = 5\nA: 1", "id,KEY\n1,2", "AccountSid=1&Body=x", "aGk=\nQUJD=\n", PUBLIC_KEY]
+)
 def test_a_file_with_data_is_read(content: str, folder: Path) -> None:
     (folder / "notes.txt").write_text(content, encoding="utf-8")
     assert checked("lint", naming("test", "notes.txt"), folder)["faults"] == []

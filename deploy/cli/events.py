@@ -239,7 +239,7 @@ def require_destination(state: State, only: str | None) -> None:
 
 
 def publish_events(context: records.Context, events: Sequence[EventSummary], replay_id: str, tool: str) -> set[str]:
-    """Publish the events whose documents are still stored, and leave one audit record. Return their ids."""
+    """Publish the events whose documents are still stored, and leave audit records. Return their ids."""
     options = context.options
     published: set[str] = set()
     with audited_action(options, tool, f"replay {replay_id} only={options.only} force={options.force}") as action:

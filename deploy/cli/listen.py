@@ -351,10 +351,12 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
     async with closing(ports.make_leases()) as leases, closing(ports.make_blobs()) as blobs:
         with contextlib.closing(ports.make_inboxes(options.subscription_project)) as inboxes:
             keeper = LeaseKeeper(leases, lease, options.seconds, options.take_over)
-            if target is None:
-                await _stop(keeper, inboxes)
-                return
             where = same_platform(options).strip()
+            if target is None:
+                what = f"end the lease of {lease.source} as {lease.developer}, and remove its copies"
+                with audited(state_folder(), where, "hookchain listen", what):
+                    await _stop(keeper, inboxes)
+                return
             what = f"copy requests to {lease.source} as {lease.developer} for {options.seconds / 3_600:g} h, renewed"
             await _remove_old(leases, inboxes)
             await inboxes.create(lease.name)  # before the lease, so that no copy is lost

@@ -90,7 +90,7 @@ def _run(name: str, options: argparse.Namespace, act: Act) -> int:
 
 
 def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: str) -> Acted:
-    """Act, and leave one audit record. `name` is that of the action, and `tool` what the operator uses.
+    """Act, and leave audit records. `name` is that of the action, and `tool` what the operator uses.
 
     Raises CommandError, also for a destination that does not exist, and OSError.
     """

@@ -1,16 +1,19 @@
-"""The audit log: who changed what, and when. It is a file in the state folder of whoever acts, with a line of JSON for
-each action, also where the action is on a cloud."""
+"""The audit log: who changed what, and when. It is a file in the state folder of whoever acts, with two lines of JSON
+for each action, also where the action is on a cloud."""
 
 import getpass
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.terminal.command_line import CommandError
+from shared.jsontext import JsonObject
 from shared.times import rfc3339
 
 FILE_NAME: Final = "audit.jsonl"
@@ -25,28 +28,43 @@ class Action:
 
 @contextmanager
 def audited(state: Path, where: str, tool: str, what: str) -> Iterator[Action]:
-    """Leave one record of the action inside, also if it fails. If no record can be written, nothing is done.
+    """Leave two records of the action inside: `begun` before it, and its outcome after it, also if it fails.
 
-    `where` names the deployment, `tool` what the operator uses, and `what` the action with its subject. Raises OSError.
+    If the first cannot be written, nothing is done. A process that is killed leaves only the first.
+
+    `where` names the deployment, `tool` what the operator uses, and `what` the action with its subject. Raises
+    CommandError, and OSError if the folder cannot be created.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    begun: JsonObject = {
+        "at": rfc3339(time.time()),
+        "id": secrets.token_hex(8),
+        "who": _user(),
+        "tool": tool,
+        "where": where,
+        "what": what,
+    }
+    try:
+        _append(state / FILE_NAME, {**begun, "outcome": "begun"})
+    except OSError as error:
+        rule = f"{state / FILE_NAME} cannot be written ({error.strerror})"
+        raise CommandError(f"{rule}, so nothing was changed") from error
+    action, outcome = Action(), "failed"
+    try:
+        yield action
+        outcome = "done"
+    finally:
+        with suppress(OSError):  # an error would say that the action has failed
+            _append(state / FILE_NAME, {**begun, "count": action.count, "outcome": outcome})
+
+
+def _append(path: Path, record: JsonObject) -> None:
+    """Write a line to the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "ab") as file:
-        action, outcome, began_at = Action(), "failed", time.time()
-        try:
-            yield action
-            outcome = "done"
-        finally:
-            record = {
-                "at": rfc3339(began_at),
-                "who": _user(),
-                "tool": tool,
-                "where": where,
-                "what": what,
-                "count": action.count,
-                "outcome": outcome,
-            }
-            file.write(json.dumps(record).encode() + b"\n")
+        file.write(json.dumps(record).encode() + b"\n")
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _user() -> str:

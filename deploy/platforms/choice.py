@@ -106,7 +106,7 @@ def same_platform(options: argparse.Namespace) -> str:
 
 
 def audited_action(options: argparse.Namespace, tool: str, what: str) -> AbstractContextManager[Action]:
-    """Leave one audit record of an action on the deployment that the options choose. Raises OSError."""
+    """Leave audit records of an action on the deployment that the options choose. Raises as `audited` does."""
     where = same_platform(options).strip() or f"--state {options.state}"
     return audited(options.state, where, tool, what)
 

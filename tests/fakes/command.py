@@ -36,11 +36,23 @@ def exit_code(*arguments: str) -> int | str | None:
         return ended.code
 
 
+def audit_records(state: Path) -> list[JsonObject]:
+    """Return the audit record of the outcome of each action, after the record of its beginning."""
+    path = state / "audit.jsonl"
+    records: list[JsonObject] = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    begun, ended = records[::2], records[1::2]
+    for first, last in zip(begun, ended, strict=True):
+        assert first == {**{name: last[name] for name in first}, "outcome": "begun"}
+        assert first["who"]
+        assert first["at"]
+    return ended
+
+
 def audit_of(state: Path) -> list[tuple[str, str, int, str]]:
-    """Return the tool, action, count and outcome of each audit record."""
-    records = [json.loads(line) for line in (state / "audit.jsonl").read_text().splitlines()]
-    assert all(each["who"] and each["at"] and each["where"] == f"--state {state}" for each in records)
-    return [(each["tool"], each["what"], each["count"], each["outcome"]) for each in records]
+    """Return the tool, action, count and outcome of each audited action."""
+    records = audit_records(state)
+    assert all(each["where"] == f"--state {state}" for each in records)
+    return [(str(each["tool"]), str(each["what"]), int(str(each["count"])), str(each["outcome"])) for each in records]
 
 
 def as_objects(value: Json) -> list[JsonObject]:

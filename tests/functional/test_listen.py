@@ -22,6 +22,7 @@ import pytest
 from deploy.config.dotenv import read_dotenv
 from deploy.history.journal_view import EventQuery
 from deploy.history.local import open_local_state
+from tests.fakes.command import audit_records
 from tests.functional.test_dev import Dev
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
@@ -165,7 +166,7 @@ def bring_a_hundred(
         listener.until_said("The lease has ended")
     assert application.faults == []
     assert {*application.deliveries} == {f"delivery-{number}" for number in range(100)}
-    records = [json.loads(line) for line in (folder / "state" / "audit.jsonl").read_text().splitlines()]
+    records = audit_records(folder / "state")
     assert [record["what"] for record in records] == ["copy requests to github as ada for 8 h, renewed"] * 2
 
 

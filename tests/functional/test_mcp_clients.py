@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from tests.fakes.command import audit_records
 from tests.fakes.kept import NOW, Kept
 from tests.processes import ROOT
 
@@ -65,7 +66,8 @@ def test_the_client_for_python_pauses_a_destination_with_permission(environ: dic
             return str(result.content[0].text)
 
     assert json.loads(asyncio.run(used()))["destination"] == "hook"
-    assert json.loads((tmp_path / "audit.jsonl").read_text())["what"] == "pause hook"
+    [record] = audit_records(tmp_path)
+    assert record["what"] == "pause hook"
 
 
 @pytest.mark.parametrize("revision", ["initialize", "auto", "2026-07-28"])

@@ -13,7 +13,7 @@ from deploy.cli.mcp_tools import Session, tools_of
 from deploy.platforms.choice import TARGET_OPTIONS
 from shared.jsontext import JsonObject, mapping_at, value_at
 from shared.mcp import ToolServer
-from tests.fakes.command import as_objects
+from tests.fakes.command import as_objects, audit_records
 from tests.gcp.deployment import PROJECT, SECRET, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
 from tests.google_stand_in import StandIn, standing_in
@@ -132,6 +132,6 @@ def test_an_assistants_tools_read_and_change_the_deployment(
     assert call("run_replay", {"plan": plan["plan"]})["count"] == 1
     call("pause_destination", {"destination": destination, "for": "1h"})
     call("resume_destination", {"destination": destination})
-    records = [json.loads(line) for line in (tmp_path / "state" / "audit.jsonl").read_text().splitlines()]
+    records = audit_records(tmp_path / "state")
     assert [each["outcome"] for each in records] == ["done"] * 3
     assert {each["where"] for each in records} == {f"--platform gcp --project {PROJECT}"}

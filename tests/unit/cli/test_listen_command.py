@@ -31,7 +31,7 @@ from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
-from tests.fakes.command import Command
+from tests.fakes.command import Command, audit_records
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.secrets import FakeSecrets
 from tests.http_stand_in import Said, http_stand_in
@@ -164,11 +164,12 @@ def test_what_is_rejected_before_there_is_a_lease(run: Run, cloud: Cloud, argume
 def test_each_lease_leaves_an_audit_record_and_ends_with_the_command(run: Run, cloud: Cloud, tmp_path: Path) -> None:
     run(*FORWARD)
     assert (cloud.lease().until, [*cloud.inboxes.kept]) == (NOW, [cloud.lease().name])  # what came is kept
-    [record] = [json.loads(line) for line in (tmp_path / "state" / "audit.jsonl").read_text().splitlines()]
-    assert (record["tool"], record["what"]) == (
-        "hookchain listen",
-        "copy requests to github as ada for 8 h, renewed",
-    )
+    run("--stop")
+    records = audit_records(tmp_path / "state")
+    assert [(record["tool"], record["what"]) for record in records] == [
+        ("hookchain listen", "copy requests to github as ada for 8 h, renewed"),
+        ("hookchain listen", "end the lease of github as ada, and remove its copies"),
+    ]
 
 
 @pytest.mark.parametrize("moment", ["after the write", "during the write", "before the write"])

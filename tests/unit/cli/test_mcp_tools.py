@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, get_args
 
@@ -24,9 +25,10 @@ from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject
 from shared.mcp import ToolServer
 from shared.outcomes import DeliveryState
+from shared.ports import BusMessage
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
-from tests.fakes.command import Command, as_objects
+from tests.fakes.command import Command, as_objects, audit_records
 from tests.fakes.kept import NOW, OTHER, TELL, Kept
 from tests.processes import ROOT
 
@@ -341,10 +343,9 @@ def writer(assistant: Assistant) -> Assistant:
 
 
 def audit_of(state: Path) -> list[tuple[str, int, str]]:
-    path = state / "audit.jsonl"
-    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    assert all(each["who"] and each["at"] == rfc3339(NOW) and each["tool"] == "mcp" for each in records)
-    return [(each["what"], each["count"], each["outcome"]) for each in records]
+    records = audit_records(state)
+    assert all(each["at"] == rfc3339(NOW) and each["tool"] == "mcp" for each in records)
+    return [(str(each["what"]), int(str(each["count"])), str(each["outcome"])) for each in records]
 
 
 def test_without_permission_there_is_no_tool_that_changes_anything(assistant: Assistant, tmp_path: Path) -> None:
@@ -462,14 +463,42 @@ def test_a_destination_is_paused_and_resumed_with_a_record_of_each(writer: Assis
     ]
 
 
+@pytest.mark.parametrize("target", ["folder", "/dev/full"])
 def test_nothing_is_changed_that_cannot_be_recorded(
-    writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
+    target: str, writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
 ) -> None:
-    (tmp_path / "audit.jsonl").mkdir()
+    if target == "folder":
+        (tmp_path / "audit.jsonl").mkdir()
+    elif Path(target).exists():
+        (tmp_path / "audit.jsonl").symlink_to(target)
+    else:
+        pytest.skip("this system has no full device")
     kept.event("e1e1e1e1")
     plan = writer("plan_replay", event="e1e1e1e1")
-    assert "audit.jsonl cannot be opened" in writer.fault("run_replay", plan=plan["plan"])
+    assert "so nothing was changed" in writer.fault("run_replay", plan=plan["plan"])
+    assert "so nothing was changed" in writer.fault("pause_destination", destination="list")
     assert bus.sent == []
+    [destination] = as_objects(writer("list_destinations")["destinations"])
+    assert destination["state"] == "delivering"
+
+
+def test_a_change_leaves_a_record_before_it_begins_and_is_done_if_only_the_second_record_fails(
+    writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    before: list[str] = []
+
+    async def publish(topic: str, messages: Sequence[BusMessage]) -> None:
+        before.append(path.read_text())  # a process that is killed now leaves this
+        path.unlink()
+        path.mkdir()
+        bus.sent.extend((topic, each) for each in messages)
+
+    monkeypatch.setattr(bus, "publish", publish)
+    kept.event("e1e1e1e1")
+    plan = writer("plan_replay", event="e1e1e1e1")
+    assert writer("run_replay", plan=plan["plan"])["count"] == 1
+    assert [json.loads(line)["outcome"] for line in before] == ["begun"]
 
 
 def test_the_texts_of_the_tools_agree_with_the_code(assistant: Assistant) -> None:

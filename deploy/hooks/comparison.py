@@ -127,23 +127,22 @@ def compare(
         interruption = f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
         new, is_ours = lost_creation(hooks, remembered, wanted)
         if new is None or is_ours:
-            reasons = (interruption, missing) if missing else (interruption,)
-            return Difference(at, "finish", reasons, new or hook, missing_url)
-        reasons = (interruption, f"it is not certain that Hookchain made the hook {new.id}")
-        overwritten_url = new.url if kind.secret else ""  # it is replaced, because its secret is lost
-        return Difference(at, "finish", reasons, new, overwritten_url, is_foreign=True)
-    same = Difference(at, "none", hook=hook, steps=steps, notes=notes)
+            return Difference(at, "finish", (interruption, *filter(None, [missing])), new or hook, missing_url)
+        uncertain = f"it is not certain that Hookchain made the hook {new.id}"
+        replaced_url = new.url if kind.secret else ""  # its secret is lost
+        return Difference(at, "finish", (interruption, uncertain), new, replaced_url, is_foreign=True)
+    unchanged = Difference(at, "none", hook=hook, steps=steps, notes=notes)
     if hook is None:
-        return same._replace(action="create", reasons=(missing or "there is no hook",), overwrites=missing_url)
+        return unchanged._replace(action="create", reasons=(missing or "there is no hook",), overwrites=missing_url)
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     former_urls = remembered.urls if remembered else []
     is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)
     if own and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
         note = f"it has the wanted URL already; `apply` stores it in place of {own.url}"
-        same = same._replace(notes=(*notes, note))
+        unchanged = unchanged._replace(notes=(*notes, note))
     if is_url_of_others and kind.is_single:
-        reasons = (f"it belongs to {hook.url}",)
-        return same._replace(action="change", reasons=reasons, overwrites=hook.url, is_foreign=True)
+        owner = f"it belongs to {hook.url}"
+        return unchanged._replace(action="change", reasons=(owner,), overwrites=hook.url, is_foreign=True)
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
     is_secret_lost = is_secret_unknown and not stored
     setting_reasons = [missing] if missing else []
@@ -164,12 +163,12 @@ def compare(
     if is_secret_unknown and action != "renew":
         unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
     if action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
-        reasons = (f"it expires at {rfc3339(hook.expires_at)}",)
-        return same._replace(action="extend", reasons=reasons, unknown=unknown)
+        expiry = f"it expires at {rfc3339(hook.expires_at)}"
+        return unchanged._replace(action="extend", reasons=(expiry,), unknown=unknown)
     needs_consent = bool(missing) or is_url_of_others or is_secret_lost or (own is None and action == "renew")
     overwritten_url = hook.url if needs_consent else ""
     reasons = (*setting_reasons, *secret_reasons)
-    return same._replace(
+    return unchanged._replace(
         action=action, reasons=reasons, overwrites=overwritten_url, is_foreign=own is None, unknown=unknown
     )
 

@@ -44,14 +44,17 @@ _CLOUD_MODULES: Final = "shared.cloud."
 
 def bundle_files(root: Path, function: str, platform: str) -> dict[PurePosixPath, Path]:
     """Return the files by their paths in the bundle: the function's folder, with the platform's entry point; shared/
-    without shared/cloud; and the modules of shared/cloud that these import, directly or indirectly."""
+    without shared/cloud; the modules of shared/cloud that these import, directly or indirectly; and their data."""
     chosen = PLATFORMS[platform]
     folder = Path("functions") / function
     foreign = {folder / each.entry_point for each in PLATFORMS.values()} - {folder / chosen.entry_point}
     own = [path for path in _files_under(root, folder) if path not in foreign]
     library = [path for path in _files_under(root, Path("shared")) if not path.is_relative_to(_CLOUD)]
     found = [Path("functions/__init__.py"), *own, *library]
-    found += imported_from_cloud(root, found, chosen.others)
+    modules = imported_from_cloud(root, found, chosen.others)
+    found += modules
+    for package in sorted({path.parent for path in modules} - {_CLOUD}):
+        found += [path for path in _files_under(root, package) if path.suffix != ".py"]
     at_top = folder / chosen.entry_point if chosen.at_top else None
     return {PurePosixPath(path.name if path == at_top else path.as_posix()): root / path for path in sorted(found)}
 

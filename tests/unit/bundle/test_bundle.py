@@ -76,6 +76,7 @@ def test_a_bundle_holds_its_function_and_no_other_part_of_the_checkout(root: Pat
     folders = {place.split("/")[1] for place in places if place.startswith("functions/")}
     assert folders == {"__init__.py", function}
     assert not [place for place in places if place.startswith("shared/cloud/aws/")]
+    assert {"shared/cloud/local/journal.py", "shared/cloud/local/journal.sql"} <= places
     assert f"functions/{function}/main.py" not in places
 
 

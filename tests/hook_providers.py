@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import jwt
 import stripe
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jsonschema import Draft202012Validator
 from stripe.params import WebhookEndpointCreateParams, WebhookEndpointUpdateParams
@@ -180,6 +180,12 @@ class GitHub(HookProvider):
         return value_at(self.hooks[id], "config", "secret")
 
 
+@cache
+def _app_key() -> RSAPrivateKey:
+    """Return the key of every app, because to make one takes longer than most tests of hooks."""
+    return generate_private_key(65_537, 2048)
+
+
 class GitHubApp(HookProvider):
     """The hook of an App, which is the only one in `hooks`. A person selects its event types, and can delete it."""
 
@@ -188,7 +194,7 @@ class GitHubApp(HookProvider):
 
     def __init__(self) -> None:
         super().__init__()
-        self._key = generate_private_key(65_537, 2048)
+        self._key = _app_key()
         self.private_key = self._key.private_bytes(
             Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
         ).decode()

@@ -33,16 +33,24 @@ def _sources() -> list[Path]:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
-def _docstrings(path: Path) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(_tree(path)):
+def _docstrings_and_names(path: Path) -> tuple[list[tuple[str, str]], list[tuple[int, str]]]:
+    """Return the docstrings, and the names that a module gives. Its tree is not kept: each collection of garbage in
+    the rest of the run would go through the trees of all modules."""
+    docstrings: list[tuple[str, str]] = []
+    names: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            name = "the module" if isinstance(node, ast.Module) else node.name
+            owner = "the module" if isinstance(node, ast.Module) else node.name
             if text := ast.get_docstring(node):
-                yield f"{path.relative_to(ROOT)}: {name}", text
+                docstrings.append((f"{path.relative_to(ROOT)}: {owner}", text))
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                names.append((node.lineno, name))
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.append((node.lineno, name))
+            case ast.ExceptHandler(name=str(name)):
+                names.append((node.lineno, name))
+    return docstrings, names
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -57,23 +65,11 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
             yield from enumerate(token.string.splitlines(), token.start[0])
 
 
-def _names(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the names that a module gives."""
-    for node in ast.walk(_tree(path)):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
-                yield node.lineno, name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield node.lineno, name
-            case ast.ExceptHandler(name=str(name)):
-                yield node.lineno, name
-
-
 def test_a_docstring_begins_with_a_verb_or_a_noun() -> None:
     faults = [
         f"{where}: {text.splitlines()[0]}"
         for path in _sources()
-        for where, text in _docstrings(path)
+        for where, text in _docstrings_and_names(path)[0]
         if _OPENINGS.match(text)
     ]
     assert not faults, "\n".join(faults)
@@ -100,7 +96,7 @@ def test_a_name_is_a_noun_or_a_verb_and_no_participle() -> None:
     faults = [
         f"{where}:{number}: {name}"
         for path in _sources()
-        for number, name in _names(path)
+        for number, name in _docstrings_and_names(path)[1]
         if (plain := name.strip("_")) in _BANNED_NAMES or plain.startswith("of_")
         if not ((where := str(path.relative_to(ROOT))).startswith(_WORDS_OF_A_TEXT) and plain == "words")
     ]
@@ -108,10 +104,6 @@ def test_a_name_is_a_noun_or_a_verb_and_no_participle() -> None:
 
 
 def test_no_address_has_a_name_of_the_code_in_its_host() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{number}"
-        for path in _sources()
-        for number, text in _texts(path)
-        if re.search(r"https?://[\w.-]*_[\w-]*\.[a-z]", text)
-    ]
+    address = re.compile(r"https?://[\w.-]*_[\w-]*\.[a-z]")
+    found = [str(path.relative_to(ROOT)) for path in _sources() if address.search(path.read_text())]
     assert not found, found

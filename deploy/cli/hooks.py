@@ -464,6 +464,8 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitabl
                 again = f"To continue: hookchain secrets rotate {secret}{call.where}"
                 raise CommandError(f"{error_text(fault)}. {states}, whose value stays accepted. {again}") from fault
             rotated.append(name)
+        for registration in registrations.values():
+            registration.verify_rotated()
     return bool(rotated)
 
 

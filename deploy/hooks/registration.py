@@ -330,6 +330,9 @@ class Registration:
         for each in await self.rotation_plan():  # after the wait, in which somebody may have changed a hook
             is_renewed = self.api.kind.secret is not None and each.at not in begun
             await self.apply(each._replace(action="renew") if is_renewed else each)
+
+    def verify_rotated(self) -> None:
+        """Raise CommandError if a hook has another secret than `rotate` gave it, by the values that are stored now."""
         stored = [self._fingerprint(value) for value in self._values()]
         current = stored if self.api.kind.secret else stored[:1]
         others = [self._name(at) for at, each in self.row.hooks.items() if each.stage or each.secret not in current]

@@ -16,10 +16,14 @@ from shared.http import MAX_HEADER_BYTES, Request
 from shared.signatures.auth_scheme import AuthScheme, NeededKey, NotAttempted, verify
 from shared.signatures.locations import RequestFields
 
-MAX_QUERY_BYTES: Final = 65_536  # what servers take at most, whatever a body may have
+MAX_QUERY_BYTES: Final = 65_536
+"""The longest query that servers accept, however large the body of a source may be."""
 MAX_HEADERS: Final = 256
-"""More than senders need and platforms accept. Each lookup of a header reads all of them."""
+"""The most header lines of a request. Each lookup of a header reads all of them, and 256 are more than any sender needs
+and any platform passes on."""
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+_MAX_LENGTH_DIGITS: Final = 19
+"""The digits of the largest signed 64-bit integer."""
 _OTHER_PATH: Final = (
     "the path must be the source's name alone, without a slash after it, unless its `public_url` ends in a slash"
 )
@@ -34,11 +38,15 @@ class MethodRejected(Rejected):
 
 
 def source_name(path: str) -> str:
+    """Return the first segment of the path, which names the source of a request."""
     return unquote(path.removeprefix("/").partition("/")[0])
 
 
 def admit(head: Request, sources: Mapping[str, Source]) -> Source:
-    """Return the source that the request is for. Raises Rejected."""
+    """Return the source that the request is for, once its head has passed every check but authentication.
+
+    Raises Rejected.
+    """
     source = sources.get(source_name(head.path))
     if source is None:
         raise Rejected("unknown_source", "no source has this path; the configuration's `sources` lists them")
@@ -80,7 +88,8 @@ def _verify_sizes(head: Request, source: Source) -> None:
         raise Rejected("headers_too_large", rule)
     length = head.header("content-length")
     if length is not None:
-        if not (length.isascii() and length.isdigit() and len(length) < 20):
+        is_number = length.isascii() and length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS
+        if not is_number:
             raise Rejected("invalid_content_length", "content-length is not a whole number")
         if int(length) > source.max_request_bytes:
             raise Rejected("body_too_large", f"the body is larger than {source.max_request_bytes} bytes")
@@ -91,20 +100,28 @@ def _verify_sizes(head: Request, source: Source) -> None:
 
 
 def _verify_content_type(header: str, accepted: tuple[str, ...]) -> None:
+    """Raises Rejected (`unsupported_content_type`)."""
     name = header.partition(";")[0].strip().lower()
     if not any(_type_fits(name, pattern) for pattern in accepted):
         raise Rejected("unsupported_content_type", f"this source accepts {', '.join(accepted)}")
 
 
 def _type_fits(name: str, pattern: str) -> bool:
-    """Match `application/json`, `text/*` or `*+json`."""
+    """Return whether a content type is one of the pattern: `application/json`, `text/*` or `*+json`."""
     if pattern.startswith("*"):
-        return name.endswith(pattern[1:]) and len(name) >= len(pattern)
-    return name.startswith(pattern[:-1]) if pattern.endswith("/*") else name == pattern
+        suffix = pattern[1:]
+        return name.endswith(suffix) and len(name) > len(suffix)
+    if pattern.endswith("/*"):
+        family = pattern[:-1]
+        return name.startswith(family)
+    return name == pattern
 
 
 def requested_url(request: Request, source: Source) -> str:
-    """Return the URL that the sender used and may have signed: exactly as configured, else as the request says."""
+    """Return the URL that the sender used and may have signed: the configured `public_url`, else the request's own.
+
+    In both cases, a token in the path and the query are those of the request.
+    """
     query = f"?{request.query}" if request.query else ""
     if source.public_url:
         token = request.path.removeprefix("/").partition("/")[2]
@@ -123,14 +140,16 @@ def nearest_value(request: Request, name: str) -> str:
 
 
 SecretValues = Mapping[str, Sequence[str]]
+"""The values of each secret by its name, the newest first."""
 
 NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
+"""The fetched keys of a request whose schemes need none."""
 
 
 def verify_head(request: Request, source: Source, secrets: SecretValues, now: float) -> bool:
-    """Return True where the head alone authenticates the sender, False where a signature still has to.
+    """Return True if the head authenticates the sender, and False if a signature still has to.
 
-    Raises Rejected (`password_mismatch`) where no scheme is left.
+    Raises Rejected (`password_mismatch`) if the head does not, and the source has no scheme of signatures.
     """
     rejection: Rejected | None = None
     for auth in source.head_schemes:
@@ -146,9 +165,9 @@ def verify_head(request: Request, source: Source, secrets: SecretValues, now: fl
 
 
 def needed_keys(fields: RequestFields, source: Source, now: float) -> set[NeededKey]:
-    """Return the keys that verify_body needs.
+    """Return the keys that have to be fetched before verify_body.
 
-    None if the request fails a check that needs no key: verify_body makes the same check, and rejects it.
+    There are none if the request fails a check that needs no key. verify_body makes the same check, and rejects it.
     """
     needed: set[NeededKey] = set()
     for auth in source.body_schemes:
@@ -171,7 +190,8 @@ def verify_body(
 ) -> AuthScheme:
     """Return the scheme that authenticates the request.
 
-    `keys` are those that needed_keys named. Raises Rejected, and Temporary for a secret or a key that is unusable.
+    `keys` has, by its URL, each key that needed_keys returned. Raises Rejected, and Temporary for a secret or a key
+    that is unusable.
     """
     rejection: Rejected | None = None
     for auth in source.body_schemes:
@@ -186,8 +206,8 @@ def verify_body(
         except Temporary as error:
             if error.code != "secret_unusable" or not auth.secret:
                 raise
-            # One secret may serve two schemes, as a password and as a key: a password that is no key must not turn a
-            # sender's wrong choice of scheme into a fault of ours.
+            # One secret may be a password in one scheme and a key in another. If it is no key, a sender that tried the
+            # wrong scheme is at fault, and not the operator.
             serves_head = any(other.secret == auth.secret for other in source.head_schemes)
             if not serves_head:
                 raise Temporary(error.code, f"secret {auth.secret!r}: {error.detail}") from error
@@ -200,6 +220,7 @@ def verify_body(
 
 
 def _no_credentials(source: Source) -> Rejected:
+    """Return the rejection of a request that has no signature for any scheme of the source."""
     locations = dict.fromkeys(auth.credentials_text for auth in source.body_schemes)
     if not locations:
         return Rejected("signature_mismatch", "the source takes no signature")

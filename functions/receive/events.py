@@ -16,30 +16,42 @@ from functions.receive.source import SignedFacts, Source, choices_within
 from shared import errors, http, limits, times
 from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
-from shared.jsontext import Json, canonical, texts_json
+from shared.jsontext import Json, JsonObject, canonical, texts_json
 from shared.signatures.auth_scheme import AuthScheme
-from shared.signatures.locations import Choices, Location, RequestFields, first_value_at, query_fields, text_of
+from shared.signatures.locations import (
+    Choices,
+    Conditions,
+    Location,
+    RequestFields,
+    first_value_at,
+    query_fields,
+    text_of,
+)
 
 NO_SECRETS: Final[admission.SecretValues] = MappingProxyType({})
 
 MAX_ITEMS: Final = 5_000
+"""The most items of a batch."""
 MAX_KEPT_CHARACTERS: Final = 16 * limits.MIB
-"""The limit for headers that `keep_raw` repeats with each item of a batch."""
+"""The most characters of headers, over all items of a batch, since `keep_raw` repeats them with each item."""
 _HOPS: Final = re.compile(r"[0-9]{1,3}")
 
 RawParts = dict[str, str | None]
-"""Event's `rawbody`, `rawbase64`, `rawtype` and `rawheaders`, where the source keeps them."""
+"""Event's `rawbody`, `rawbase64`, `rawtype` and `rawheaders`, those of them that the source keeps."""
 MAX_WHOLE: Final = 1_024
-"""The longest delivery id, in characters, that stands itself in the ids of its items. A longer one is hashed."""
+"""The most characters of a delivery id from which its items' ids are made. A longer one is hashed first."""
 _FILE: Final = frozenset({"type", "size", "base64"})
+"""The fields of an object that stands for a file or for other bytes."""
 _USUAL_FIELDS: Final = frozenset({"body", "data", "event", "json", "message", "payload"})
 """Fields in which senders put JSON."""
 _LIKE_JSON: Final = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"])")
 """The beginning of an object, or of a list of objects, lists or texts."""
+_MILLISECONDS_FROM: Final = 1e11
+"""A larger Unix time counts milliseconds: as seconds, it would be in the year 5138 or later."""
 
 
 class Item(NamedTuple):
-    """One event of a request. `data` is its part of `body`, or `body` itself where the body is no batch."""
+    """One event of a request. `data` is its part of `body`, or `body` itself if the body is no batch."""
 
     request: http.Request
     data: Json
@@ -58,7 +70,7 @@ class Facts(NamedTuple):
 
 
 def fact(choices: Choices, item: Item) -> str | None:
-    """Return the first text, fit for an event's attribute; None if no location holds any."""
+    """Return the first text among the locations, made fit for an event's attribute; None if no location has one."""
     for joined in choices:
         texts = [text for location in joined if (text := text_at(location, item))]
         if texts and (text := attribute_text(".".join(texts))):
@@ -67,9 +79,10 @@ def fact(choices: Choices, item: Item) -> str | None:
 
 
 def whole_fact(choices: Choices, item: Item) -> str | None:
-    """Return the first text for an id: as it was sent, however long, since two events may differ only at its end.
+    """Return the first text among the locations of an id; None if no location has one.
 
-    Of joined locations, all must hold a text: one alone may be common to many events.
+    The text is as it was sent, however long it is, because the ids of two events may differ only at their ends. If
+    locations are joined, all of them must have a text, because one text alone may be common to many events.
     """
     for joined in choices:
         texts = [text for location in joined if (text := text_at(location, item))]
@@ -91,7 +104,7 @@ def text_at(location: Location, item: Item) -> str | None:
             return query_fields(item.request.query, None).get(location.path[0])
         case "beside":
             return _other_key(location.path[0], item.data)
-        case _:
+        case _:  # `body`: the whole body, of which the data is an item
             value = first_value_at(location.path, item.body)
     if value is None or isinstance(value, str):
         return value
@@ -99,23 +112,27 @@ def text_at(location: Location, item: Item) -> str | None:
 
 
 def _other_key(key: str, data: Json) -> str | None:
-    others = [name for name in data if name != key] if isinstance(data, dict) and key in data else []
+    """Return the name of the one key in the data beside this key; None if there is not exactly one."""
+    if not isinstance(data, dict) or key not in data:
+        return None
+    others = [name for name in data if name != key]
     return others[0] if len(others) == 1 else None
 
 
 def default_type(data: Json) -> str:
-    """Return the first of a few usual fields, in the body or in an XML document's one element; else `received`.
+    """Return the text of the first of a few usual fields, or `received` if there is none.
 
-    An object that stands for a file is skipped: its `type` is the media type that the parser put there.
+    The fields are those of the body, or of the one element in it, as of an XML document. An object that stands for a
+    file is skipped, because its `type` is the media type that the parser put there.
     """
     objects = [data]
     if isinstance(data, dict) and len(data) == 1:
         objects.extend(data.values())
-    for each in objects:
-        if not isinstance(each, dict) or each.keys() >= _FILE:
+    for fields in objects:
+        if not isinstance(fields, dict) or fields.keys() >= _FILE:
             continue
         for name in ("event", "type", "event_type", "action"):
-            value = each.get(name)
+            value = fields.get(name)
             if value is None or isinstance(value, bool):
                 continue
             if text := attribute_text(text_of(value) or ""):
@@ -133,7 +150,7 @@ class Identity(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class SignedRequest:
-    """A request that a signature authenticated. `by_body`: no header could have its body read as another format."""
+    """A request that a signature authenticated. `by_body` is that of ReadData: the body alone decided its format."""
 
     source: Source
     auth: AuthScheme
@@ -142,11 +159,13 @@ class SignedRequest:
 
     @cached_property
     def facts(self) -> SignedFacts:
-        static = self.source.signed_facts.get(self.auth)
-        return static or self.source.facts_signed_by(self.auth, self.fields.request)
+        """The facts that the signature covers. Most schemes cover the same ones in every request."""
+        facts_of_every_request = self.source.signed_facts.get(self.auth)
+        return facts_of_every_request or self.source.facts_signed_by(self.auth, self.fields.request)
 
     @cached_property
     def content_hash(self) -> str:
+        """The hash of the signed content, without the time and the secret, which differ when a sender signs again."""
         return hashlib.sha256(self.auth.signed_content(self.fields)).hexdigest()
 
     @cached_property
@@ -166,42 +185,56 @@ class SignedRequest:
         return hashlib.sha256(texts_json([self.content_hash, self.time])).hexdigest()
 
     def goes_by_delivery_id(self, body: Json) -> bool:
-        """Return whether the sender's id counts although it is unsigned: other events may have equal signed bytes."""
+        """Return whether the sender's id identifies the event although it may be unsigned.
+
+        So it does where different events can have equal signed bytes: the source's `dedupe` or `repeats` says so.
+        """
         if self.source.dedupe:
             return self.source.dedupe == "delivery_id"
-        for conditions in self.source.repeats if isinstance(body, dict) else ():
-            for location, wanted in conditions:
-                value = first_value_at(location.path, body)
-                text = value if value is None or isinstance(value, str) else text_of(value)
-                if (text != wanted) if isinstance(wanted, str) else (bool(text) is not wanted):
-                    break
-            else:
-                return True
-        return False
+        if not isinstance(body, dict):
+            return False
+        return any(_meets(body, conditions) for conditions in self.source.repeats)
 
-    def fallback(self, random_id: Callable[[], str]) -> str:
-        """Return the id of an event that goes by its delivery id and has none."""
+    def fallback_id(self, random_id: Callable[[], str]) -> str:
+        """Return the id of an event that goes by its delivery id, and has no delivery id."""
         if self.time:
             return _hashed_id(self.source.name, "signed", self.hash_with_time)
-        return _hashed_id(self.source.name, "signed", self.content_hash) if self.source.id else random_id()
+        if self.source.id:
+            return _hashed_id(self.source.name, "signed", self.content_hash)
+        return random_id()
 
     def claim(
         self, item: Item, facts: Facts, own: Identity, payload_hash: str, number: int, by_hash: bool
     ) -> str | None:
-        """Return Event's `signedas`; None if all that can matter is signed.
+        """Return Event's `signedas`: a hash of what was signed, and a hash of the event's facts, signed or not.
 
-        `number` is an item's, from 1; 0 where the body is no batch. `by_hash`: the event's id is a hash of the signed
-        content.
+        Return None if everything is signed that the facts and the parsing of the body depend on. `number` is that of an
+        item, from 1, or 0 if the body is no batch. `by_hash` says that the event's id is a hash of the signed content.
         """
-        if self.by_body and self.facts.is_complete and not (by_hash and self.time):
+        is_all_signed = self.by_body and self.facts.is_complete
+        # The signed time is no part of the content that such an id is a hash of.
+        has_time_beside_id = by_hash and bool(self.time)
+        if is_all_signed and not has_time_beside_id:
             return None
         time = self.time if by_hash and own.delivery_id is None else ""
         claimed: list[Json] = [own.id, own.delivery_id, default_type(item.data), payload_hash, time, *facts[:4]]
-        if facts.action is not None:  # otherwise as earlier versions wrote it
+        if facts.action is not None:  # only then, so that other events have the claim that earlier versions gave them
             claimed.append(facts.action)
         signed = self.hash_of(item.data) if number and self.signs_items else f"{self.content_hash}/{number}"
-        key = hashlib.sha256(signed.encode())
-        return f"{key.hexdigest()[:32]}.{hashlib.sha256(texts_json(claimed)).hexdigest()[:32]}"
+        signed_hash = hashlib.sha256(signed.encode()).hexdigest()
+        claimed_hash = hashlib.sha256(texts_json(claimed)).hexdigest()
+        return f"{signed_hash[:32]}.{claimed_hash[:32]}"
+
+
+def _meets(body: JsonObject, conditions: Conditions) -> bool:
+    """Return whether the body meets every condition. An empty text counts as missing."""
+    for location, wanted in conditions:
+        value = first_value_at(location.path, body)
+        text = value if isinstance(value, str) else text_of(value)
+        is_met = text == wanted if isinstance(wanted, str) else bool(text) == wanted
+        if not is_met:
+            return False
+    return True
 
 
 def identity(
@@ -226,9 +259,10 @@ def identity(
             return Identity(event_id(source.name, delivery_id), delivery_id)
         return Identity(event_id(source.name, payload_hash) if source.dedupe == "body" else random_id(), None)
     if signed.auth.signs_body_alone and item.request.method != "GET":
-        signed.content_hash = payload_hash
+        signed.content_hash = payload_hash  # both are the hash of the body: compute it once
     if signed.goes_by_delivery_id(item.body):
-        return Identity(event_id(source.name, delivery_id) if delivery_id else signed.fallback(random_id), delivery_id)
+        own_id = event_id(source.name, delivery_id) if delivery_id else signed.fallback_id(random_id)
+        return Identity(own_id, delivery_id)
     signed_id = sent_id if signed.facts.id == source.id else whole_fact(signed.facts.id, item)
     if signed_id:
         own_id = event_id(source.name, signed_id)
@@ -242,33 +276,34 @@ def identity(
 
 
 class Batch(NamedTuple):
-    """The identity of a body of several items, found once: thousands of items would each search a megabyte again.
+    """The identity of a body with several items, which is found once, and not again in a megabyte for each item.
 
-    `delivery_id` is the sender's own id, or the `hc_once` of a link. `key` stands for it in the ids of its items; it is
-    a hash where nothing names the batch. `always`: the key also stands in the ids of items that have one of their own.
+    delivery_id      the sender's own id, or the `hc_once` of a link; None if there is neither
+    key              the part of the items' ids that names the batch: an id, or a hash; None if nothing identifies it
+    is_in_every_id   the key is also a part of the ids of items that have an id of their own
     """
 
     delivery_id: str | None
     key: str | None
-    always: bool
+    is_in_every_id: bool
 
 
 def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
-    """Return a batch's identity. The delivery's id stands outside the items: in a header, or elsewhere in the body."""
+    """Return a batch's identity. The delivery's id is outside the items, in a header or elsewhere in the body."""
     outside = choices_within(source.id, within=False)
     delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(outside, item)
     batch_id = delivery_id
     if signed and not signed.goes_by_delivery_id(item.body):
         batch_id = whole_fact(signed.facts.outside_items, item)
     if batch_id is not None:
-        return Batch(delivery_id, _short(batch_id), always=True)
+        return Batch(delivery_id, _bounded(batch_id), is_in_every_id=True)
     if source.dedupe == "body":
-        return Batch(delivery_id, hashlib.sha256(item.request.body).hexdigest(), always=False)
+        return Batch(delivery_id, hashlib.sha256(item.request.body).hexdigest(), is_in_every_id=False)
     if signed is None:
-        return Batch(delivery_id, None, always=False)
+        return Batch(delivery_id, None, is_in_every_id=False)
     if signed.goes_by_delivery_id(item.body):
-        return Batch(delivery_id, signed.hash_with_time if signed.time else None, always=False)
-    return Batch(delivery_id, signed.content_hash, always=bool(outside))
+        return Batch(delivery_id, signed.hash_with_time if signed.time else None, is_in_every_id=False)
+    return Batch(delivery_id, signed.content_hash, is_in_every_id=bool(outside))
 
 
 def item_identity(
@@ -281,17 +316,19 @@ def item_identity(
     random_id: Callable[[], str],
     signed: SignedRequest | None,
 ) -> Identity:
-    """Return the identity of item `number` (from 1), made of the delivery's id and its own, else its number.
+    """Return the identity of item `number` (from 1).
 
-    What stands within the item, alone or joined with what stands outside, is its own id, which is enough where the
-    delivery has none.
+    The event's id is made of the batch's key and of the item's own id, or of its number if it has none. If the delivery
+    has no id, the item's own id is enough. An item's own id is found by the locations that look into it, alone or
+    joined with others.
     """
     within = choices_within(source.id, within=True)
-    readable = whole_fact(within, item)
+    sent_id = whole_fact(within, item)
+    delivery_id = sent_id or batch.delivery_id
+    # Only a signed id identifies an item that is signed, unless the source says otherwise.
     is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
-    item_id = whole_fact(signed.facts.within_item, item) if signed and is_signed else readable
-    delivery_id = readable or batch.delivery_id
-    if item_id and not batch.always:
+    item_id = whole_fact(signed.facts.within_item, item) if signed and is_signed else sent_id
+    if item_id and not batch.is_in_every_id:
         own_id = event_id(source.name, item_id)
     elif signed and is_signed and signed.signs_items:
         own_id = _hashed_id(source.name, "signed", signed.hash_of(item.data))
@@ -310,11 +347,13 @@ def _hashed_id(*parts: Json) -> str:
     return hashlib.sha256(texts_json(list(parts))).hexdigest()[:32]
 
 
-def _short(delivery_id: str) -> str:
+def _bounded(delivery_id: str) -> str:
+    """Return the id, or its hash if it is long, since it is hashed again for each item."""
     return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(texts_json(delivery_id)).hexdigest()
 
 
 def _link_once(item: Item) -> str | None:
+    """Return the `hc_once` of a link, which is the sender's id for its event; None if there is none."""
     if item.request.method != "GET":
         return None
     # Imported here, because few sources take links.
@@ -341,7 +380,7 @@ def build_events(
     """
     items = items_of(source.batch, data) if source.batch else None
     if items is None:
-        # A query that is opened again may be encoded otherwise, and holds the same.
+        # A link that is opened again may have another encoding of the same query, so the hash is of the parsed query.
         payload = canonical(data) if request.method == "GET" else request.body
         payload_hash = hashlib.sha256(payload).hexdigest()
         item = Item(request, data, data)
@@ -350,9 +389,10 @@ def build_events(
         raw = _raw(source, request, secrets) if source.keep_raw != "no" else {}
         return (_event(source, item, facts, own, payload_hash, now, raw, is_recovered),)
     events: list[Event] = []
-    # Without the raw body, which belongs to all items.
+    # An item keeps the raw headers, but not the raw body, which belongs to all items.
     headers = _raw_headers(source, request, _credentials(source, request, secrets))
-    if sum(len(text or "") for text in headers.values()) * len(items) > MAX_KEPT_CHARACTERS:
+    header_characters = sum(len(text or "") for text in headers.values())
+    if header_characters * len(items) > MAX_KEPT_CHARACTERS:
         raise errors.Rejected(
             "too_many_items", f"the headers are too long to be kept with each of {len(items)} items (`keep_raw`)"
         )
@@ -369,7 +409,8 @@ def build_events(
 def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
     """Return the items at a path such as `events.*` or `entry.*.changes.*`; None if the body is no such batch.
 
-    What follows the last `*` leads from the element to its item, where that is there. Raises Rejected.
+    The names after the last `*` lead from an element to its item. An element without them is an item itself. Raises
+    Rejected (`too_many_items`).
     """
     first = path.index("*")
     elements = first_value_at(path[:first], body)
@@ -384,7 +425,7 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
 
 
 def note_on(source: Source, data: Json, events: Sequence[Event]) -> str | None:
-    """Return what an operator may have expected otherwise of a request that is accepted; None if nothing."""
+    """Return a hint for the log about an accepted request, if its settings seem to miss a batch or packed JSON."""
     if source.batch:
         return _no_batch(source.batch, data)
     field = packed_field(data) if events[0].type == NO_TYPE else None
@@ -405,29 +446,31 @@ def packed_note(field: str) -> str:
 
 
 def _no_batch(path: tuple[str, ...], body: Json) -> str | None:
-    """Return that the body has no list at the path, so that it is one event; None if it has one."""
-    if isinstance(first_value_at(path[: path.index("*")], body), list):
+    """Return a hint that the body has no list at the path, so that it is one event; None if it has one."""
+    before_star = path[: path.index("*")]
+    if isinstance(first_value_at(before_star, body), list):
         return None
     rule = f"the body has no list at data.{'.'.join(path)} (`batch`), so it is one event"
     return f"{rule}; it is itself a list, whose items are `batch: data.*`" if isinstance(body, list) else rule
 
 
 def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
-    """`path` begins with `*` where there is one left."""
+    """Yield the items that the path leads to from a value. A value from which it leads nowhere is an item itself."""
     if "*" not in path:
         inner = first_value_at(path, value)
         yield value if inner is None else inner
         return
-    at = path.index("*")
-    elements = first_value_at(path[:at], value)
+    star = path.index("*")
+    elements = first_value_at(path[:star], value)
     if not isinstance(elements, list):
         yield value
         return
     for element in elements:
-        yield from _items(path[at + 1 :], element)
+        yield from _items(path[star + 1 :], element)
 
 
 def _facts(source: Source, item: Item) -> Facts:
+    """Return the facts, which are the first five of `fact_choices`; the sixth is the id."""
     return Facts(*[fact(choices, item) if choices else None for choices in source.fact_choices[:5]])
 
 
@@ -441,9 +484,9 @@ def _event(
     raw: RawParts,
     is_recovered: bool,
 ) -> Event:
-    header = item.request.header
-    traceparent, hops = header("traceparent"), header("hookchain-hops")
-    return Event(  # half the time of named arguments
+    traceparent = item.request.header("traceparent")
+    hops = item.request.header("hookchain-hops")
+    return Event(  # arguments by position take half the time of named ones, and every event is made here
         own.id,
         f"/sources/{source.name}",
         facts.type or default_type(item.data),
@@ -471,7 +514,7 @@ def _time(text: str) -> str | None:
     """
     try:
         number = float(text)
-        return times.rfc3339(number / 1000 if number > 1e11 else number)
+        return times.rfc3339(number / 1000 if number > _MILLISECONDS_FROM else number)
     except (ValueError, OverflowError, OSError):
         pass
     zoned = text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-")
@@ -482,25 +525,29 @@ def _time(text: str) -> str | None:
 
 
 def _raw(source: Source, request: http.Request, secrets: admission.SecretValues) -> RawParts:
-    kept: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
-    body = request.body
+    """Return what the source keeps of the request as it was sent, without credentials.
+
+    The body is left out if the tokens in it cannot be removed.
+    """
     credentials = _credentials(source, request, secrets)
+    body: bytes | None = request.body
     if source.body_tokens:
         from functions.receive.body_tokens import body_without_tokens
 
-        without = body_without_tokens(request, source.body_tokens)
-        if without is None:
-            return _raw_headers(source, request, credentials)
-        body = without
-    body = _without(body, credentials)
+        body = body_without_tokens(request, source.body_tokens)
+    if body is None:
+        return _raw_headers(source, request, credentials)
+    raw: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
+    kept_body = _without(body, credentials)
     try:
-        kept["rawbody"] = body.decode("utf-8")
+        raw["rawbody"] = kept_body.decode("utf-8")
     except UnicodeDecodeError:
-        kept["rawbase64"] = base64_text(body)
-    return {**kept, **_raw_headers(source, request, credentials)} if source.keep_raw == "all" else kept
+        raw["rawbase64"] = base64_text(kept_body)
+    return {**raw, **_raw_headers(source, request, credentials)}
 
 
 def _raw_headers(source: Source, request: http.Request, credentials: Sequence[str]) -> RawParts:
+    """Return the headers as Event's `rawheaders`, without credentials, if the source keeps them."""
     if source.keep_raw != "all":
         return {}
     pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
@@ -508,12 +555,13 @@ def _raw_headers(source: Source, request: http.Request, credentials: Sequence[st
 
 
 def _credentials(source: Source, request: http.Request, secrets: admission.SecretValues) -> Sequence[str]:
-    """Return the passwords and tokens that the request may repeat: proxies copy them into headers of their own."""
+    """Return the passwords and tokens that the kept parts may have, because proxies copy them into other headers."""
     if source.keep_raw == "no" or not source.password_headers:
         return ()
-    known = [value for auth in source.auth if not auth.signs_content for value in secrets.get(auth.secret, ())]
-    sent = [value.rpartition(" ")[2] for name, value in request.headers if name in source.password_headers]
-    return (*known, *sent)
+    secret_values = [value for auth in source.auth if not auth.signs_content for value in secrets.get(auth.secret, ())]
+    # Without what stands before the credential, such as `Bearer `.
+    sent_values = [value.rpartition(" ")[2] for name, value in request.headers if name in source.password_headers]
+    return (*secret_values, *sent_values)
 
 
 def _without(kept: bytes, credentials: Sequence[str]) -> bytes:

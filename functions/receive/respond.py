@@ -9,11 +9,13 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.signatures.locations import first_value_at
 
 _HOLE: Final = r"\{\{\s*([^{}\s]+)\s*\}\}"
+"""A place in the body that is filled from the event, such as `{{ id }}` or `{{ data.order.id }}`."""
 _ATTRIBUTES: Final = ("id", "type", "action", "subject", "actor", "time", "receivedat", "deliveryid")
+"""The attributes of an event that a hole may name."""
 
 
 class Respond(NamedTuple):
-    """A source's own reply to an accepted request. `body` is text with holes, or a JSON value with holes in texts."""
+    """A source's own reply to an accepted request. `body` is a text with holes, or JSON whose texts have holes."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -21,7 +23,7 @@ class Respond(NamedTuple):
     body: Json
 
     def reply(self, events: tuple[Event, ...]) -> Reply:
-        """Fill the holes from the first event; without an event, they stay empty."""
+        """Return the reply with its holes filled from the first event. Without an event, they are empty."""
         event = events[0] if events else None
         headers = (("content-type", self.content_type), *self.headers) if self.content_type else self.headers
         return Reply(self.status, self._text(event).encode(), headers)
@@ -33,14 +35,20 @@ class Respond(NamedTuple):
 
 
 def read_respond(settings: JsonObject) -> Respond:
-    """Read a source's `respond`. The status is 200, and the body's kind decides the content type, unless set."""
-    status, headers, body = settings.get("status", 200), settings.get("headers", {}), settings.get("body", "")
+    """Read a source's `respond`. By default, the status is 200, and the kind of the body decides the content type."""
+    status = settings.get("status", 200)
+    headers = settings.get("headers", {})
+    body = settings.get("body", "")
     assert isinstance(status, int)
     assert isinstance(headers, dict)
-    text_type = "text/plain; charset=utf-8" if body else ""
-    default_type = text_type if isinstance(body, str) else "application/json"
+    default_type = ""
+    if not isinstance(body, str):
+        default_type = "application/json"
+    elif body:
+        default_type = "text/plain; charset=utf-8"
     content_type = str(settings.get("content_type", default_type))
-    return Respond(status, tuple((name.lower(), str(value)) for name, value in headers.items()), content_type, body)
+    lower_headers = tuple((name.lower(), str(value)) for name, value in headers.items())
+    return Respond(status, lower_headers, content_type, body)
 
 
 def template_fault(text: str) -> str | None:
@@ -55,6 +63,7 @@ def template_fault(text: str) -> str | None:
 
 
 def _value(name: str, event: Event | None) -> Json:
+    """Return the attribute or the value in the data that a hole names; None if there is none."""
     if event is None:
         return None
     if name in _ATTRIBUTES:
@@ -64,7 +73,7 @@ def _value(name: str, event: Event | None) -> Json:
 
 
 def _filled(value: Json, event: Event | None) -> Json:
-    """Fill the holes in a JSON value. A text that is one hole becomes the value itself, of its own kind."""
+    """Fill the holes in a JSON value. A text that is only one hole becomes the value itself, such as a number."""
     if isinstance(value, dict):
         return {key: _filled(item, event) for key, item in value.items()}
     if isinstance(value, list):
@@ -79,7 +88,7 @@ def _escaped(value: Json, content_type: str) -> str:
     """Return a value as text that a browser or parser of the content type reads as nothing but text."""
     name = content_type.partition(";")[0].strip().lower()
     if name.endswith("json"):
-        return to_json(_plain(value))[1:-1]
+        return to_json(_plain(value))[1:-1]  # without the quotation marks, which the template has
     if not name.endswith(("html", "xml")):
         return _plain(value)
     # Imported here, because few sources answer with a page.
@@ -89,6 +98,7 @@ def _escaped(value: Json, content_type: str) -> str:
 
 
 def _plain(value: Json) -> str:
+    """Return a text as it is, any other value as JSON, and null as an empty text."""
     if value is None:
         return ""
     return value if isinstance(value, str) else to_json(value)

@@ -14,7 +14,8 @@ from shared.signatures.auth_scheme import mismatch
 from shared.signatures.locations import Location, RequestFields, parse_location, without
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
-# HubSpot's documentation can be read in two ways. Both are tried, beside the URL as it is.
+# The escapes that HubSpot decodes before it signs a URL. Its documentation can be read in these two ways. Both are
+# tried, and the URL as it is.
 _ESCAPES: Final = (
     "%3A %2F %3F %40 %21 %24 %27 %28 %29 %2A %2C %3B",
     "%3A %2F %40 %26 %3D %2B %24 %60 %22 %2C %3B %3E %3C %3F",
@@ -23,7 +24,10 @@ _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 
 
 class TemplateValues(NamedTuple):
-    """The values that a template may name besides locations, each as it was received."""
+    """The values that a template may name, each as it was received.
+
+    With `missing_is_empty`, a location without a text in the request is an empty text instead of an error.
+    """
 
     fields: RequestFields
     timestamp: str = ""
@@ -49,18 +53,20 @@ _NAMED: Final[Mapping[str, Callable[[TemplateValues], bytes]]] = MappingProxyTyp
 
 Part: TypeAlias = "bytes | str | Location"
 Content: TypeAlias = tuple[Part, ...]
-"""Literal bytes, keys of _NAMED, and locations."""
+"""A compiled template: literal bytes, keys of _NAMED, and locations, in their order."""
 
 BODY: Final[Content] = ("body",)
-"""The body alone. parse_content returns this very object for it, so `is` tells."""
+"""The template of the body alone. parse_content returns this very object for it, so it can be compared with `is`."""
 
 
 @lru_cache(maxsize=256)
 def parse_content(template: str) -> Content:
     """Parse a template that the configuration's model has checked."""
     parts: list[Part] = []
-    for number, text in enumerate(_HOLES.split(template)):
-        if number % 2:
+    # The pattern has one group, so `split` returns literal texts and names in turn, beginning with a literal.
+    for index, text in enumerate(_HOLES.split(template)):
+        is_name = index % 2 == 1
+        if is_name:
             parts.append(text if text in _NAMED else parse_location(text))
         elif text:
             parts.append(text.encode())
@@ -69,8 +75,7 @@ def parse_content(template: str) -> Content:
 
 
 def filled_template(content: Content, values: TemplateValues) -> bytes:
-    """Return the signed bytes. Raises Rejected (`signature_mismatch`) where a location that was signed holds
-    nothing."""
+    """Return the signed bytes. Raises Rejected (`signature_mismatch`) if the request lacks the text at a location."""
     if content is BODY:
         return values.fields.request.body
     filled: list[bytes] = []
@@ -81,18 +86,20 @@ def filled_template(content: Content, values: TemplateValues) -> bytes:
             filled.append(_NAMED[part](values))
         else:
             text = values.fields.text(part)
-            if text is None and not values.missing_is_empty:
-                raise mismatch(f"the signature is over {part}, which the request does not have")
-            filled.append(wire(text or "") if part.kind == "header" else (text or "").encode("utf-8", "replace"))
+            if text is None:
+                if not values.missing_is_empty:
+                    raise mismatch(f"the signature is over {part}, which the request does not have")
+                text = ""
+            filled.append(wire(text) if part.kind == "header" else text.encode("utf-8", "replace"))
     return b"".join(filled)
 
 
 def lasting_content(
     content: Content, fields: RequestFields, timestamp: Location | None, id_at: Location | None, is_time_in_body: bool
 ) -> bytes:
-    """Return the part of the signed bytes that is the same whenever the sender signs it: no time and no secret.
+    """Return the part of the signed bytes that is the same each time the sender signs it: all but time and secret.
 
-    The URL's host and path are the source's, and may be spelled in several ways, so its query alone counts.
+    Of the URL, only the query is kept. Its host and path are those of the source, and can be spelled in several ways.
     """
     message_id = (fields.text(id_at) or "") if id_at else ""
     values = TemplateValues(fields, id=message_id, missing_is_empty=True)
@@ -108,17 +115,18 @@ def lasting_content(
 
 
 def wire(text: str) -> bytes:
-    """Return a header's or URL's text as the bytes that came: servers decode them as Latin-1."""
+    """Return the text of a header or URL as the bytes that were sent, which servers decode as Latin-1."""
     try:
         return text.encode("latin-1")
-    except UnicodeEncodeError:
+    except UnicodeEncodeError:  # a text that no server has decoded, such as the configured `public_url`
         return text.encode("utf-8", "replace")
 
 
 def sorted_form(fields: RequestFields) -> bytes:
-    """Return each name, in order of its bytes, before each of its values, sorted and without repeats.
+    """Return the fields of a form as Twilio signs them: sorted names, each before each of its values.
 
-    Raises Rejected (`signature_mismatch`) for a body that is no form: it would be unsigned.
+    The values of a name are sorted, and a repeated value counts once. Raises Rejected (`signature_mismatch`) for a body
+    that is not a form, because no byte of it would be signed.
     """
     if fields.request.body and not fields.is_form:
         raise mismatch("the signature is over a form's fields, and the body is not a form")
@@ -134,7 +142,11 @@ def _texts(value: Json) -> list[str]:
 
 
 def spellings(url: str, which: str) -> tuple[str, ...]:
-    """Return the spellings of the URL that its sender may have signed. `which` is exact, ports or unescaped."""
+    """Return the spellings of the URL that its sender may have signed.
+
+    `which` is `exact` for the URL alone, `ports` for the URL with and without its port, and `unescaped` for the URL
+    with and without some of its escapes.
+    """
     if which == "ports":
         return tuple(dict.fromkeys((url, _with_other_port(url))))
     if which == "unescaped":
@@ -143,7 +155,7 @@ def spellings(url: str, which: str) -> tuple[str, ...]:
 
 
 def _with_other_port(url: str) -> str:
-    """Remove the URL's port, or add the default one of its scheme."""
+    """Remove the URL's port, or add the default port of its scheme."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -159,7 +171,11 @@ def _with_other_port(url: str) -> str:
 
 
 def _unescaped(url: str, escapes: str) -> str:
-    decoded = frozenset(escapes.split())
-    return re.sub(
-        r"%[0-9A-Fa-f]{2}", lambda found: chr(int(found[0][1:], 16)) if found[0].upper() in decoded else found[0], url
-    )
+    """Decode these escapes in the URL, and leave all others."""
+    decoded_escapes = frozenset(escapes.split())
+
+    def decode(escape: re.Match[str]) -> str:
+        text = escape[0]
+        return chr(int(text[1:], 16)) if text.upper() in decoded_escapes else text
+
+    return re.sub("%[0-9A-Fa-f]{2}", decode, url)

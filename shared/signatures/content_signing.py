@@ -21,10 +21,10 @@ from shared.signatures.signing import digest_text, hmac_text
 
 _KEY_ID: Final = "trigger"
 _SEVERAL: Final = frozenset({"pairs", "versions", "numbered"})
-"""The layouts that hold a signature by each key: by the new one and the old one while a secret is rotated."""
+"""The layouts that can have several signatures: by the new and by the old key while a secret is rotated."""
 
 SignatureOf: TypeAlias = "Callable[[RequestFields, str, SignatureScheme, str], str]"
-"""Returns the text of the signature by a key, over the fields, with the text of the timestamp."""
+"""A function of a request's fields, a key, the scheme and the timestamp's text, which returns the signature's text."""
 
 
 def shared_key_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
@@ -43,9 +43,10 @@ def shared_key_signature(fields: RequestFields, key: str, auth: SignatureScheme,
 class ContentSigner:
     """The inputs of a signature besides the request and its scheme.
 
-    keys          the newest first; a layout that holds one signature has it by the newest
-    url_of        returns the URL that the receiver takes a request to have been sent to
+    keys          the keys, the newest first; in a layout that has one signature, it is by the newest
+    url_of        a function that returns the URL that the receiver believes a request was sent to
     now           Unix seconds
+    delivery_id   the id to sign, if the request has none
     """
 
     keys: Sequence[str]
@@ -56,9 +57,9 @@ class ContentSigner:
 
 
 def sign_content(request: Request, auth: SignatureScheme, signer: ContentSigner) -> Request:
-    """Return the request with its signature, and what belongs to it: the time, the id, the body's digest.
+    """Return the request with its signature, and with the time, the id and the body's digest that the scheme signs.
 
-    Raises ValueError where the request cannot hold one of them, and Temporary for a secret that is no key.
+    Raises ValueError if one of them has no place in the request, and Temporary for a secret that is no key.
     """
     if auth.body_digest:
         request = with_text(request, auth.body_digest, hashlib.sha256(request.body).hexdigest())
@@ -80,37 +81,42 @@ def sign_content(request: Request, auth: SignatureScheme, signer: ContentSigner)
 
 
 def _sign_each_item(request: Request, auth: SignatureScheme, signer: ContentSigner, path: Sequence[str]) -> Request:
-    """Put a signature of its own into each item."""
+    """Return the request with a signature in each item that the path leads to."""
 
-    def within(value: Json, rest: Sequence[str]) -> Json:
-        if not rest:
+    def sign_at(path: Sequence[str], value: Json) -> Json:
+        if not path:
             fields = RequestFields(request, signer.url_of(request), value)
-            return set_in(value, auth.at.path, auth.prefix + signer.signature_of(fields, signer.keys[0], auth, ""))
-        if rest[0] == "*":
-            return [within(item, rest[1:]) for item in value] if isinstance(value, list) else value
-        inner: JsonObject = dict(value) if isinstance(value, dict) else {}
-        inner[rest[0]] = within(inner.get(rest[0]), rest[1:])
-        return inner
+            signature = signer.signature_of(fields, signer.keys[0], auth, "")
+            return set_in(value, auth.at.path, auth.prefix + signature)
+        first, rest = path[0], path[1:]
+        if first == "*":
+            return [sign_at(rest, item) for item in value] if isinstance(value, list) else value
+        members: JsonObject = dict(value) if isinstance(value, dict) else {}
+        members[first] = sign_at(rest, members.get(first))
+        return members
 
-    return with_data(request, within(json.loads(request.body), path))
+    return with_data(request, sign_at(path, json.loads(request.body)))
 
 
 def _format_signatures(signatures: Sequence[str], auth: SignatureScheme, timestamp: str) -> str:
-    take = min(auth.take, default="")
+    """Return the text of a header that has the signatures in the scheme's layout."""
+    take = min(auth.take, default="")  # a scheme may accept several kinds of signatures; any of them will do
     match auth.layout:
         case "pairs":
-            at = auth.timestamp
-            first = [f"{at.name}={timestamp}"] if at and at.kind == "signature" else []
-            return auth.separator.join([*first, *(f"{take}={signature}" for signature in signatures)])
+            time_at = auth.timestamp
+            pairs = [f"{time_at.name}={timestamp}"] if time_at and time_at.kind == "signature" else []
+            pairs += [f"{take}={signature}" for signature in signatures]
+            return auth.separator.join(pairs)
         case "versions":
             return " ".join(f"{take},{signature}" for signature in signatures)
         case "base64-json":
-            return base64.b64encode(json.dumps({"kid": _KEY_ID, take: signatures[0]}).encode()).decode()
+            document = json.dumps({"kid": _KEY_ID, take: signatures[0]})
+            return base64.b64encode(document.encode()).decode()
     return signatures[0]
 
 
 def with_text(request: Request, location: Location, text: str) -> Request:
-    """Return the request with the text at the location. Raises ValueError where the body cannot hold it."""
+    """Return the request with the text at the location. Raises ValueError if a request has no such place."""
     match location.kind:
         case "header":
             return with_header(request, location.name, text)
@@ -134,16 +140,21 @@ def with_data(request: Request, data: Json) -> Request:
 
 
 def set_in(value: Json, path: Sequence[str], text: str) -> Json:
-    """Return the value with the text at the path, in each element where it has a `*`; a number stays a number."""
+    """Return the value with the text at the path; for a `*` in it, in each element of the list.
+
+    If the text replaces a number, it becomes a number too.
+    """
     if not path:
-        return int(text) if isinstance(value, int) and not isinstance(value, bool) and text.isdecimal() else text
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return int(text) if is_number and text.isdecimal() else text
     first, rest = path[0], path[1:]
     if first == "*":
         return [set_in(item, rest, text) for item in value] if isinstance(value, list) else value
     if first.isdecimal() and (isinstance(value, list) or value is None):
+        index = int(first)
         items = list(value) if isinstance(value, list) else []
-        items += [None] * (int(first) + 1 - len(items))
-        items[int(first)] = set_in(items[int(first)], rest, text)
+        items += [None] * (index + 1 - len(items))  # nothing if the list is long enough
+        items[index] = set_in(items[index], rest, text)
         return items
     fields = dict(value) if isinstance(value, dict) else {}
     fields[first] = set_in(fields.get(first), rest, text)
@@ -151,6 +162,7 @@ def set_in(value: Json, path: Sequence[str], text: str) -> Json:
 
 
 def _with_field(encoded: str, name: str, text: str) -> str:
+    """Return a form or query, which is `encoded`, with this text as the only value of the name."""
     pairs = parse_qsl(encoded, keep_blank_values=True)
     remaining = [pair for pair in pairs if pair[0] != name]
     return urlencode([*remaining, (name, text)])

@@ -1,11 +1,19 @@
-"""Locations in a request, and the texts there. One language names them: `header.NAME`, `query.NAME`, `form.NAME`, or a
-dotted path in the parsed body such as `data.sender.login`, in which `*` stands for each element of a list.
+"""Locations in a request, and the texts there.
 
-Some settings take more: `signature.KEY` is an item of a signature header that is a list of pairs; `body.path` looks in
-the whole body where `data` is one item of it; `beside.KEY` is the name of the one other key in `data`; ` + ` joins two;
-`data.a if data.b` holds nothing unless there is a value at `data.b`.
+    header.NAME         a header
+    query.NAME          a parameter of the query
+    form.NAME           a field of a form
+    data.sender.login   a path in the parsed body; `*` in it stands for each element of a list
 
-Own code, not JMESPath: importing jmespath takes 9 ms, and a sender waits for receive's start.
+Some settings accept more:
+
+    signature.KEY       an item of a signature header that is a list of pairs
+    body.path           a path in the whole body, where `data` is one item of it
+    beside.KEY          the name of the one key in `data` besides this one
+    A + B               the texts at both locations, joined
+    data.a if data.b    the text at `data.a` if there is a value at `data.b`, else none
+
+The paths are not JMESPath, because importing jmespath takes 9 ms, and a sender waits for receive's start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,14 +30,20 @@ from shared.formats.media_type import MediaType, media_type
 from shared.jsontext import Json, JsonObject
 
 MAX_QUERY_FIELDS: Final = 200
+"""The fields of a query that are looked at, the first ones."""
+_MAX_INDEX_DIGITS: Final = 6
+"""No list is so long that an index has more digits: see `max_nodes` of Limits."""
 _DOTTED: Final = frozenset({"data", "body"})
+"""The kinds of locations with a path of several names."""
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
 class Location(NamedTuple):
-    """`kind` is header, query, form, data, body, beside or signature. A header's name is in lower case.
+    """A place in a request.
 
-    `condition` is a path in the data, of an event's facts only: without a value there, the location holds nothing.
+    kind        header, query, form, data, body, beside or signature
+    path        the names that lead there; the name alone for other kinds than data and body, a header's in lower case
+    condition   a path in the data; without a value there, the location has no text; only facts of events have it
     """
 
     kind: str
@@ -58,15 +72,16 @@ Conditions = tuple[tuple[Location, str | bool], ...]
 @lru_cache(maxsize=512)
 def parse_location(text: str) -> Location:
     """Parse a location that the configuration's model has checked."""
-    text, _, condition = text.partition(" if data.")
-    kind, _, rest = text.partition(".")
+    place, _, condition = text.partition(" if data.")
+    kind, _, name = place.partition(".")
     if kind in _DOTTED:
-        return Location(kind, tuple(rest.split(".")), tuple(condition.split(".")) if condition else ())
-    return Location(kind, (rest.lower() if kind == "header" else rest,))
+        condition_path = tuple(condition.split(".")) if condition else ()
+        return Location(kind, tuple(name.split(".")), condition_path)
+    return Location(kind, (name.lower() if kind == "header" else name,))
 
 
 def parse_choices(written: Json) -> Choices:
-    """Parse a location or a list of them that the configuration's model has checked; `None` is an empty list."""
+    """Parse a location, or a list of them, that the configuration's model has checked. None is an empty list."""
     texts = written if isinstance(written, list) else [written]
     return tuple(tuple(map(parse_location, text.split(" + "))) for text in texts if isinstance(text, str))
 
@@ -81,7 +96,7 @@ def read_conditions(value: Json) -> Conditions:
 
 
 def first_value_at(path: Sequence[str], value: Json) -> Json:
-    """Return the value that a path leads to, the first where `*` leads to several; None if it leads nowhere."""
+    """Return the value that a path leads to; None if it leads nowhere. A `*` leads to the first element of a list."""
     for step in path:
         if isinstance(value, dict):
             value = None if step == "*" else value.get(step)
@@ -94,18 +109,19 @@ def first_value_at(path: Sequence[str], value: Json) -> Json:
 
 def values_at(path: Sequence[str], value: Json) -> list[Json]:
     """Return the value for each element that a path leads to; None for an element where it leads nowhere."""
-    found: list[Json] = [value]
+    values: list[Json] = [value]
     for step in path:
         if step == "*":
-            found = [item for each in found for item in (each if isinstance(each, list) else [None])]
+            lists = [value if isinstance(value, list) else [None] for value in values]
+            values = [item for items in lists for item in items]
         else:
-            found = [first_value_at((step,), each) for each in found]
-    return found
+            values = [first_value_at((step,), value) for value in values]
+    return values
 
 
 def without(value: Json, path: Sequence[str]) -> Json:
-    """Return a copy without the values that the path leads to. `*` stands for each element. An element of a list
-    becomes null."""
+    """Return a copy of the value without what the path leads to. An element of a list becomes null, so that the others
+    keep their indexes."""
     if not path:
         return None
     first, rest = path[0], path[1:]
@@ -125,17 +141,21 @@ def text_of(value: Json) -> str | None:
 
 
 def _item(items: list[Json], step: str) -> Json:
-    return items[int(step)] if step.isdecimal() and len(step) < 7 and int(step) < len(items) else None
+    """Return the element whose index the step is; None if there is none."""
+    is_index = step.isdecimal() and len(step) <= _MAX_INDEX_DIGITS
+    return items[int(step)] if is_index and int(step) < len(items) else None
 
 
 @dataclass(eq=False, repr=False)
 class RequestFields:
-    """The texts of a request by location, before the request is trusted. Each part is parsed at most once, only if
-    needed, and within limits. A part that cannot be parsed has no texts.
+    """The texts of a request by location, before the request is trusted.
 
-    The body is parsed in the same way as for the event's data. Otherwise a signature could be verified over one reading
-    of the body, and the data be another. `known_url` is the request's URL as its sender knows it. `item`, if given, is
-    used as the data in place of the body.
+    Each part is parsed at most once, only if it is needed, and within limits. A part that cannot be parsed has no
+    texts. The body is parsed as it is for the event's data. Otherwise a signature could be verified over one reading of
+    the body, while the data is another.
+
+    known_url   the request's URL as its sender knows it; None for the URL that the request shows
+    item        the data, if it is not the whole body; None if it is
     """
 
     request: http.Request
@@ -157,7 +177,7 @@ class RequestFields:
 
     @cached_property
     def form(self) -> JsonObject:
-        """A text by name, or a list of texts where a name is repeated; empty where the body is no form."""
+        """The text of each field by its name, or the texts of a repeated field as a list; empty if it is no form."""
         return _form_of(self.request)
 
     @property
@@ -169,7 +189,7 @@ class RequestFields:
         return _media(self.request).name == _FORM
 
     def text(self, location: Location) -> str | None:
-        """Return the text at a location; the first where there are several."""
+        """Return the text at a location, the first one if there are several; None if there is none."""
         match location.kind:
             case "header":
                 return self.request.header(location.path[0])
@@ -200,9 +220,9 @@ class RequestFields:
 
 @lru_cache(maxsize=4)
 def query_fields(query: str, most: int | None = MAX_QUERY_FIELDS) -> Mapping[str, str]:
-    """Return the first value of each name, of the first `most` fields. Verification and extraction use the same one.
+    """Return the first value of each name, of the first `most` fields.
 
-    A field that is not UTF-8 is left out: with its bytes replaced, two ids would be one.
+    A field that is not UTF-8 is left out. If its bytes were replaced, two different ids could become the same.
     """
     fields: dict[str, str] = {}
     for pair in query.split("&")[:most]:
@@ -223,7 +243,7 @@ def _media(request: http.Request) -> MediaType:
 
 
 def _content(request: http.Request) -> bytes:
-    """Raises Rejected."""
+    """Return the body without its content encoding. Raises Rejected."""
     encoding = request.header("content-encoding")
     return content_encoding.decode_content(request.body, encoding) if encoding else request.body
 
@@ -237,7 +257,7 @@ def _form_of(request: http.Request) -> JsonObject:
         return {}
     try:
         content = _content(request)
-        if content.lstrip()[:1] in (b"{", b"["):  # its data may be taken as JSON
+        if content.lstrip()[:1] in (b"{", b"["):  # JSON that is called a form, whose data is JSON: see parse_body
             return {}
         parsed = form_body.parse(content, media, limits.DEFAULT)
     except (errors.Rejected, MemoryError):

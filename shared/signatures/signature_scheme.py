@@ -26,8 +26,11 @@ from shared.signatures.locations import Location, RequestFields, values_at
 from shared.signatures.signing import COMPARABLE, MAX_SIGNATURES, decoded, digest_text, hmac_text, matches_any
 
 MAX_ITEMS: Final = 1000
+"""The most items of a body whose signatures are verified one by one."""
 _MAX_ID: Final = 256
+"""The most characters of a signed id."""
 _WHOLE_BODY: Final = frozenset({"body", "body.sha256", "form"})
+"""The names in a template of which each covers all of the body."""
 
 
 class Signatures(NamedTuple):
@@ -39,9 +42,10 @@ class Signatures(NamedTuple):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SignatureScheme(auth_scheme.TimedScheme):
-    """A signature at the location `at`, over `content`. Settings are those of SignedAuth in shared/config/signed.py.
+    """A signature at the location `at`, over `content`. SignedAuth in shared/config/signed.py describes the settings.
 
-    `take` is empty where the layout needs none. A subclass decides in `_is_signed` whether a signature is by a secret.
+    `take` has the kinds of signatures that are read; it is empty for a layout without kinds. The `_is_signed` of each
+    subclass verifies a signature.
     """
 
     at: Location
@@ -62,15 +66,15 @@ class SignatureScheme(auth_scheme.TimedScheme):
     signs_content: bool = field(init=False, default=True)
     signs_url: bool = field(init=False)
     signs_time_in_body: bool = field(init=False)
-    """The timestamp is a field of the signed body, which is parsed only once it is verified."""
+    """The timestamp is a field of the signed body. So it is read only after the signature is verified."""
 
     def __post_init__(self) -> None:
         is_in_body = self.timestamp is not None and self.timestamp.kind == "data"
         self.signs_time_in_body = is_in_body and not {"body", "body.sha256"}.isdisjoint(self.content)
-        has_more = self.signs_time_in_body or self.each is not None or self.body_digest is not None
+        depends_on_more = self.signs_time_in_body or self.each is not None or self.body_digest is not None
         self.signs_fields = any(isinstance(part, Location) and part.kind == "data" for part in self.content)
         self.signs_url = "url" in self.content
-        self.signs_body_alone = self.content is BODY and not has_more
+        self.signs_body_alone = self.content is BODY and not depends_on_more
 
     @classmethod
     def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
@@ -116,10 +120,11 @@ class SignatureScheme(auth_scheme.TimedScheme):
             if self.timestamp and not self.signs_time_in_body:
                 timestamp = self.timestamp_text(signed, sent)
                 auth_scheme.verify_timestamp(timestamp, now, self.tolerance_seconds, self.unit)
-            if self.id and not 0 < len(signed.text(self.id) or "") <= _MAX_ID:
-                raise errors.Rejected(
-                    "invalid_delivery_id", f"the signed id is missing, or longer than {_MAX_ID} characters"
-                )
+            if self.id:
+                signed_id = signed.text(self.id)
+                if not signed_id or len(signed_id) > _MAX_ID:
+                    rule = f"the signed id is missing, or longer than {_MAX_ID} characters"
+                    raise errors.Rejected("invalid_delivery_id", rule)
             if not self._is_signed(sent.texts, signed, timestamp, secrets):
                 raise auth_scheme.mismatch("no signature matches what was sent and the secret")
             if self.timestamp and self.signs_time_in_body:  # the body is parsed only now that it is authenticated
@@ -141,6 +146,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
         return [RequestFields(fields.request, fields.url, item) for item in items]
 
     def _verify_body_digest(self, fields: RequestFields) -> None:
+        """Verify that the signed digest is the body's. Raises Rejected (`signature_mismatch`)."""
         assert self.body_digest
         expected = hashlib.sha256(fields.request.body).hexdigest()
         sent = fields.text(self.body_digest)
@@ -193,10 +199,11 @@ class SignatureScheme(auth_scheme.TimedScheme):
             raise auth_scheme.mismatch(f"{auth_scheme.described(self.at)} holds {len(sent.texts)} signatures; {rule}")
         return sent
 
-    # The signed part of a verified request
+    # The signed part of a verified request, as AuthScheme describes it.
 
     def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
         located = {part for part in self.content if isinstance(part, Location)}
+        # A signed field of a form is also a field of the data.
         locations = located | {Location("data", part.path) for part in located if part.kind == "form"}
         if self.id and self.id.kind == "header" and "id" in self.content:
             locations.add(self.id)
@@ -214,9 +221,11 @@ class SignatureScheme(auth_scheme.TimedScheme):
         return self._lasting_content(RequestFields(fields.request, fields.url, item))
 
     def _lasting_content(self, fields: RequestFields) -> bytes:
+        """Return the signed content without time and secret, and then the body, if a signed digest covers it."""
         if self.content is BODY and not self.signs_time_in_body:
-            return fields.request.body * 2 if self.body_digest else fields.request.body
-        content = lasting_content(self.content, fields, self.timestamp, self.id, self.signs_time_in_body)
+            content = fields.request.body
+        else:
+            content = lasting_content(self.content, fields, self.timestamp, self.id, self.signs_time_in_body)
         return content + fields.request.body if self.body_digest else content
 
     def signed_time(self, fields: RequestFields) -> str:
@@ -230,7 +239,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class HmacScheme(SignatureScheme):
-    """An HMAC. `key_encoding` is how the secret's text stands for the key, once `key_prefix` is removed."""
+    """An HMAC. The secret's text without `key_prefix` is the key in `key_encoding`: utf8, base64 or hex."""
 
     scheme = "hmac"
     key_encoding: str = "utf8"
@@ -268,7 +277,8 @@ class DigestScheme(SignatureScheme):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # A digest goes on from where it ended (length extension), unless the secret stands at the end.
+        # From a digest of a secret and a text, anyone can compute that of a longer text (length extension), unless the
+        # secret is at the end. SHA-384 is safe, because it leaves out a part of the state.
         self.can_be_extended = self.algorithm != "sha384" and self.content[-1:] != ("secret",)
 
     def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
@@ -281,11 +291,16 @@ class DigestScheme(SignatureScheme):
 
 
 MAX_NUMBERED: Final = 100
+"""The most numbered headers of a request that are read."""
 _MAX_JSON: Final = 8192
+"""The most characters of a signature header that is JSON in base64."""
 
 
 def _pairs(text: str, auth: SignatureScheme) -> Signatures:
-    """Split a list of pairs. Items that are not used may be repeated, such as signatures of another version."""
+    """Read a list of pairs such as `t=1492774577,v1=5257a8…`. Pairs that are not used may have the same key twice.
+
+    Raises Rejected (`signature_mismatch`) if there are two timestamps.
+    """
     signatures: list[str] = []
     items: dict[str, str] = {}
     for item in text.split(auth.separator[0]):
@@ -300,11 +315,13 @@ def _pairs(text: str, auth: SignatureScheme) -> Signatures:
 
 
 def _versions(text: str, auth: SignatureScheme) -> Signatures:
+    """Read a list of a version and a signature each, such as `v1,K5oZfzN… v1,dGhpcyBp…`."""
     versions = [item.partition(",") for item in text.split()]
     return Signatures([signature for version, _, signature in versions if version in auth.take])
 
 
 def _base64_json(text: str, auth: SignatureScheme) -> Signatures:
+    """Read an object, in base64, whose fields are signatures. Any other text has no signature."""
     try:
         document = json.loads(decoded(text[:_MAX_JSON], "base64"))
     except (ValueError, RecursionError):
@@ -320,13 +337,13 @@ LISTS: Final[Mapping[str, Callable[[str, SignatureScheme], Signatures]]] = Mappi
 
 def numbered_headers(request: http.Request, name: str, prefix: str) -> Signatures:
     """Read the headers whose names have the numbers from 1 in place of `{n}`, up to the first that is missing."""
-    found: list[str] = []
+    texts: list[str] = []
     for number in range(1, MAX_NUMBERED + 1):
         text = request.header(name.replace("{n}", str(number)))
         if not text:
             break
-        found.append(text.removeprefix(prefix))
-    return Signatures(found)
+        texts.append(text.removeprefix(prefix))
+    return Signatures(texts)
 
 
 SCHEMES: Final[Mapping[str, type[SignatureScheme]]] = {"hmac": HmacScheme, "digest": DigestScheme}

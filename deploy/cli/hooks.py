@@ -379,7 +379,8 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
         return await _forget(call, name, registration)
     for at, remembered in row.hooks.items():
         verb = "delete" if registration.removal_deletes(at) else "forget"
-        print(printable(f"{name} {at or registration.api.kind.title}: {verb} {remembered.url}"))
+        urls = " or ".join(dict.fromkeys(remembered.urls))
+        print(printable(f"{name} {at or registration.api.kind.title}: {verb} {urls}"))
     if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
         return NOT_DONE
     code = DONE

@@ -67,8 +67,8 @@ class Difference(NamedTuple):
     """The change that the hook at a place needs, and why.
 
     hook        the provider's hook; None if there is none
-    overwrites  the URL of a hook that somebody else may use: the change needs the operator's consent to this URL. Empty
-                if it needs none
+    overwrites  the URL of a hook that somebody else may use, or of a missing one that may still exist: the change needs
+                the operator's consent to this URL. Empty if it needs none
     is_foreign  Hookchain did not make or adopt the hook
     unknown     a fact that the provider does not show, so the hook may differ; empty if there is none
     steps       what a person has to do at the provider, because its API cannot
@@ -137,7 +137,7 @@ def compare(
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     former_urls = remembered.urls if remembered else []
     is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)
-    if own and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
+    if own and own.url and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
         note = f"it has the wanted URL already; `apply` stores it in place of {own.url}"
         unchanged = unchanged._replace(notes=(*notes, note))
     if is_url_of_others and kind.is_single:

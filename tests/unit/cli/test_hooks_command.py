@@ -1644,13 +1644,16 @@ def test_a_hook_whose_change_of_the_url_was_not_answered_is_ours(
     assert not provider.hooks
 
 
-def test_the_hook_of_an_unfinished_creation_is_named_before_it_is_deleted(world: World) -> None:
-    world.stripe.loses = ["POST"]
-    world("apply", "stripe", "--yes", code=1)
-    assert f"delete {URL}/stripe" in world("remove", "stripe", code=1)
-    assert world.stripe.hooks
-    assert "stripe: deleted" in world("remove", "stripe", "--yes")
-    assert not world.stripe.hooks
+@pytest.mark.parametrize(("source", "place"), [("stripe", "stripe Stripe"), ("telegram", "telegram Telegram")])
+def test_the_hook_of_an_unfinished_creation_is_named_before_it_is_deleted(
+    world: World, source: str, place: str
+) -> None:
+    world.provider(source).loses = ["POST"]
+    world("apply", source, "--yes", code=1)
+    assert f"{place}: delete {URL}/{source}\n" in world("remove", source, code=1)
+    assert world.provider(source).hooks
+    assert f"{source}: deleted" in world("remove", source, "--yes")
+    assert not world.provider(source).hooks
 
 
 def test_a_hook_that_a_person_gave_the_wanted_url_is_ours(world: World) -> None:

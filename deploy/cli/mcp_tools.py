@@ -221,7 +221,8 @@ def list_dead_letters(session: Session, arguments: JsonObject) -> Json:
 
 def list_destinations(session: Session, _: JsonObject) -> Json:
     status_document = _status(session)
-    return {name: status_document[name] for name in ("destinations", "held", "waiting_routes", "dead_letters")}
+    shown = ("destinations", "held", "retry_scheduled", "waiting_routes", "dead_letters", "notes")
+    return {name: status_document[name] for name in shown}
 
 
 def list_sources(session: Session, _: JsonObject) -> Json:

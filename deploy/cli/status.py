@@ -135,7 +135,7 @@ def _status(platform: Platform, configuration: Configured, now: float, where: st
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
         notes = [*found.notes, f"events, dead letters and what is held: {reason}"]
         return history_status.Status(found.versions, backlogs=found.backlogs, notes=notes)
-    return replace(stored, versions=found.versions, backlogs=found.backlogs, notes=found.notes)
+    return replace(stored, versions=found.versions, backlogs=found.backlogs, notes=[*found.notes, *stored.notes])
 
 
 def stored_status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
@@ -248,7 +248,8 @@ def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     oldest = "" if each.oldest_at is None else f"{over}{duration_text(now - each.oldest_at)}"
     next_try = "" if each.next_try_at is None else f"{within} {duration_text(max(0.0, each.next_try_at - now))}"
     last_hour = f"{each.hour:,}" if each.hour_of is None else f"{each.hour:,} of the last {each.hour_of:,}"
-    return each.name, state, waiting, oldest, next_try, str(each.held), last_hour, each.caps
+    held = f"{each.held:,}{' or more' if each.may_hold_more else ''}"
+    return each.name, state, waiting, oldest, next_try, held, last_hour, each.caps
 
 
 def _letters(count: int | None, screen: Screen, where: str) -> str:

@@ -68,11 +68,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The number of events or deliveries in the last hour; with `is_more`, there were more.
+    """The number of events or deliveries in the last hour; with `is_more`, there may have been more.
 
-    per_minute  the current rate; None if nothing happens now
-    failed      how many deliveries became dead letters
-    waiting     how many deliveries wait now for an attempt, or are held
+    per_minute       the current rate; None if nothing happens now
+    failed           how many deliveries became dead letters
+    waiting          how many deliveries wait now for an attempt, or are held
+    is_more_waiting  more may wait
     """
 
     count: int = 0
@@ -80,19 +81,24 @@ class Traffic:
     per_minute: float | None = None
     failed: int = 0
     waiting: int = 0
+    is_more_waiting: bool = False
 
     @property
     def text(self) -> str:
-        counted = (
-            f"{self.count}{'+' if self.is_more else ''}" if self.count or not (self.failed or self.waiting) else ""
-        )
+        is_counted = self.count or self.is_more or not (self.failed or self.waiting_text)
+        counted = number_text(self.count, self.is_more) if is_counted else ""
         rate = "" if self.per_minute is None else rate_text(self.per_minute)
         failed = f"{self.failed} failed" if self.failed else ""
         return " · ".join(filter(None, (counted, rate, failed, self.waiting_text)))
 
     @property
     def waiting_text(self) -> str:
-        return f"{self.waiting} waiting" if self.waiting else ""
+        is_known = self.waiting or self.is_more_waiting
+        return f"{number_text(self.waiting, self.is_more_waiting)} waiting" if is_known else ""
+
+
+def number_text(number: int, is_more: bool) -> str:
+    return f"{number}+" if is_more else str(number)
 
 
 def rate_text(per_minute: float) -> str:
@@ -105,7 +111,7 @@ def rate_text(per_minute: float) -> str:
 class Live:
     """The current states by kind and name, and the current traffic by source, and by route and destination.
 
-    `used` are the destinations to which something was delivered.
+    `used` are the destinations to which something was delivered, or may have been.
     """
 
     states: Mapping[tuple[Kind, str], State] = field(default_factory=dict)
@@ -511,7 +517,7 @@ class _Texts:
         if self.live:
             traffic = total([self.live.lines.get((route.name, name), Traffic()) for route in routes])
             text = traffic.text if self.columns.labels else ""
-            last_hour = replace(traffic, waiting=0).text
+            last_hour = replace(traffic, waiting=0, is_more_waiting=False).text
             counted = ", ".join(filter(None, (f"{last_hour} in the last hour", traffic.waiting_text)))
             description = f"{_names(routes)} → {name}: {counted}"
             level = "bad" if traffic.failed else level
@@ -555,6 +561,7 @@ def total(traffic: Sequence[Traffic]) -> Traffic:
         per_minute=sum(rates) if rates else None,
         failed=sum(each.failed for each in traffic),
         waiting=sum(each.waiting for each in traffic),
+        is_more_waiting=any(each.is_more_waiting for each in traffic),
     )
 
 

@@ -103,6 +103,7 @@ class DestinationView:
     groups        what is gathered, the first to be closed first
     digests       the last digests, newest first
     newest        the newest deliveries, at most MAX_COUNTED
+    waiting_rows  the newest deliveries that wait or are held, at most MAX_COUNTED of each
     """
 
     name: str
@@ -123,6 +124,12 @@ class DestinationView:
     groups: Sequence[WaitingGroup] = ()
     digests: Sequence[DigestView] = ()
     newest: Sequence[LedgerRow] = field(default=(), repr=False, compare=False)
+    waiting_rows: Sequence[LedgerRow] = field(default=(), repr=False, compare=False)
+
+    @property
+    def may_hold_more(self) -> bool:
+        """Return whether more deliveries than `held` may be held."""
+        return self.held >= MAX_COUNTED
 
     def document(self) -> JsonObject:
         return {
@@ -137,6 +144,7 @@ class DestinationView:
             "oldest": time_text(self.oldest_at),
             "next_try": time_text(self.next_try_at),
             "held": self.held,
+            "held_more": self.may_hold_more,
             "delivered_last_hour": self.hour,
             "delivered_last_hour_of": self.hour_of,
             "caps": self.caps or None,
@@ -147,9 +155,13 @@ class DestinationView:
 
 
 async def read_destinations(
-    ledger: Ledger, configured: ConfiguredDestinations, now: float, notify: JsonObject | None = None
+    ledger: Ledger,
+    configured: ConfiguredDestinations,
+    now: float,
+    notify: JsonObject | None = None,
+    limit: int | None = MAX_SHOWN,
 ) -> Sequence[DestinationView]:
-    """Return the views of the first MAX_SHOWN destinations, in their order. `notify` is its slice. Raises Temporary."""
+    """Return the views of the first destinations, in their order. `notify` is its slice. Raises Temporary."""
     places, gathering = asyncio.Semaphore(AT_ONCE), Gathering(notify)
 
     async def read(name: str, written: Json) -> DestinationView:
@@ -173,7 +185,7 @@ async def read_destinations(
             digests=digests,
         )
 
-    return await asyncio.gather(*(read(*each) for each in islice(configured.items(), MAX_SHOWN)))
+    return await asyncio.gather(*(read(*each) for each in islice(configured.items(), limit)))
 
 
 def destination_view(
@@ -203,6 +215,7 @@ def destination_view(
         hour_of=MAX_COUNTED if len(newest) >= MAX_COUNTED else None,
         gathered=len(waiting) - len(alone),
         newest=newest,
+        waiting_rows=(*waiting, *held),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history.destinations import DestinationView, read_destinations
+from deploy.history.destinations import MAX_SHOWN, DestinationView, read_destinations
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.state import State, configured_destinations, configured_name
@@ -198,6 +198,8 @@ def read_stored_status(
     """Read journal and ledger. `silences`: as silences_of. Raises HookchainError and sqlite3.Error."""
     held, waiting, destinations = asyncio.run(_deliveries(state, now))
     facts = read_facts(state.reader, receive, silences, outside)
+    count = len(configured_destinations(state.notify_slice()))
+    notes = [f"what waits for the destinations after the first {MAX_SHOWN} of {count:,}"] if count > MAX_SHOWN else []
     return Status(
         sources=[_activity(state.reader, each, now, silences.get(each.source)) for each in facts],
         dead_letters=state.reader.totals().dead_letters,
@@ -205,6 +207,7 @@ def read_stored_status(
         retrying=count_retrying(waiting),
         waiting_routes=count_waiting_routes(waiting),
         destinations=destinations,
+        notes=notes,
         at=now,
         where=where,
     )

@@ -1,6 +1,6 @@
 """The map with what happens now: GET /api/map?find=…&open=…&all=1&narrow=1.
 
-The states and counts are those of the tabs Sources, Destinations and Dead letters, so the map reads nothing else.
+The states and counts are those of `hookchain status` and of the tabs Sources, Destinations and Dead letters.
 """
 
 import asyncio
@@ -18,12 +18,15 @@ from deploy.explain import config_map
 from deploy.explain.config_map import Kind, Level, Live, RouteInfo, Routing, State, Traffic
 from deploy.history import destinations, source_health, status
 from deploy.history.journal_view import DeadLetterRow
-from deploy.history.state import configured_destinations
+from deploy.history.state import configured_destinations, configured_name
+from deploy.terminal.output import count_of
 from functions.notify.waiting.due import waits_for_slot
 from shared import ledger_rules
 from shared.delivery import ROUTE_ITSELF
 from shared.jsontext import Json, JsonObject
+from shared.ledger import LedgerRow
 from shared.retention import DAY_SECONDS
+from shared.subscribers.names import endpoint_name
 from shared.times import time_text
 
 MAX_LETTERS: Final = 50
@@ -33,7 +36,6 @@ HOUR_SECONDS: Final = 3_600.0
 RATE_SECONDS: Final = 300.0
 """The current rate is that of the last five minutes, as on the plots."""
 _SOURCE_LEVELS: Final[Mapping[source_health.Word, Level]] = {"failing": "bad", "unregistered": "bad", "quiet": "warn"}
-_WAITING: Final = (ledger_rules.RETRY_SCHEDULED, ledger_rules.HELD)
 _ENDED: Final = (ledger_rules.DELIVERED, ledger_rules.DEAD_LETTERED)
 
 
@@ -45,10 +47,12 @@ async def show_map(request: web.Request) -> web.Response:
     routing = config_map.read_routing({"receive": receive, "transform": transform, "notify": notify})
     now = time.time()
     facts, is_reading = await find_facts(request, receive, notify)
-    views = await destinations.read_destinations(backend.ledger, configured_destinations(notify), now, notify)
+    configured = configured_destinations(notify)
+    views = await destinations.read_destinations(backend.ledger, configured, now, notify, limit=None)
     waiting_rows = await backend.ledger.rows(status.MAX_RETRYING, state=ledger_rules.RETRY_SCHEDULED)
+    held_rows = await backend.ledger.rows(status.MAX_SEARCHED, state=ledger_rules.HELD)
     letters = await backend.read(partial(backend.reader.dead_letters, MAX_LETTERS))
-    live = live_map(facts, views, status.count_waiting_routes(waiting_rows), letters, now)
+    live = live_map(routing, facts, views, waiting_rows, held_rows, letters, now)
 
     find = query.get("find", "")
     opened = [key for key in query.get("open", "").split(";") if key]
@@ -78,20 +82,26 @@ def _open_link(find: str, opened: Sequence[str], key: str) -> str:
 
 
 def live_map(
+    routing: Routing,
     facts: Sequence[source_health.SourceFacts],
     views: Sequence[destinations.DestinationView],
-    waiting_routes: Sequence[status.WaitingRoutes],
+    waiting_rows: Sequence[LedgerRow],
+    held_rows: Sequence[LedgerRow],
     letters: Sequence[DeadLetterRow],
     now: float,
 ) -> Live:
-    """Return the states and counts of the map. `letters` are the newest dead letters that are kept, newest first."""
+    """Return the states and counts of the map.
+
+    `waiting_rows` and `held_rows` are the newest deliveries that wait or are held, of all destinations and endpoints,
+    and `letters` the newest dead letters that are kept, newest first.
+    """
     states: dict[tuple[Kind, str], State] = {}
     for each in facts:
         health = source_health.judge(each, now)
         if level := _SOURCE_LEVELS.get(health.word):
             states["source", each.source] = State(level, health.word, health.reason)
-    for route in waiting_routes:
-        count = f"{route.count}{'+' if route.is_more else ''}"
+    for route in status.count_waiting_routes(waiting_rows):
+        count = config_map.number_text(route.count, route.is_more)
         states["route", route.route] = State("warn", f"{count} waiting", route.reason)
     # A dead letter without a destination is of an event that a step could not process.
     failed = [
@@ -103,9 +113,14 @@ def live_map(
         failed_count = sum(each.route == letter.route for each in failed)
         states["route", letter.route] = State("bad", f"{failed_count} failed", letter.reason)
     lines: dict[tuple[str, str], Traffic] = {}
+    is_cut = len(waiting_rows) >= status.MAX_RETRYING or len(held_rows) >= status.MAX_SEARCHED
+    to_endpoints = [row for row in (*waiting_rows, *held_rows) if endpoint_name(row.destination)]
     for view in views:
-        states["destination", view.name] = destination_state(view, now)
-        lines |= {(route, view.name): traffic for route, traffic in _traffic_by_route(view, now)}
+        routes = [route.name for route in routing.routes if view.name in route.destinations]
+        own_endpoints = [row for row in to_endpoints if configured_name(row.destination) == view.name]
+        own_state = destination_state(view, now)
+        states["destination", view.name] = own_state if own_state.level else endpoints_state(own_endpoints, is_cut)
+        lines |= {(route, view.name): traffic for route, traffic in _traffic_by_route(view, routes, own_endpoints, now)}
     return Live(
         states=states,
         sources={
@@ -113,8 +128,13 @@ def live_map(
             for each in facts
         },
         lines=lines,
-        used=frozenset(view.name for view in views if any(row.state == ledger_rules.DELIVERED for row in view.newest)),
+        used=frozenset(view.name for view in views if _may_be_used(view)),
     )
+
+
+def _may_be_used(view: destinations.DestinationView) -> bool:
+    is_whole = len(view.newest) < destinations.MAX_COUNTED
+    return not is_whole or any(row.state == ledger_rules.DELIVERED for row in view.newest)
 
 
 def destination_state(view: destinations.DestinationView, now: float) -> State:
@@ -133,27 +153,45 @@ def destination_state(view: destinations.DestinationView, now: float) -> State:
     if last is not None and last.state == ledger_rules.DEAD_LETTERED and last.updated_at > now - DAY_SECONDS:
         return State("bad", "failing", last.reason)
     if view.held:
-        return State("warn", f"{view.held} held", view.reason)
+        return State("warn", f"{config_map.number_text(view.held, view.may_hold_more)} held", view.reason)
     retrying = [
         row
-        for row in view.newest
+        for row in view.waiting_rows
         if row.state == ledger_rules.RETRY_SCHEDULED and not row.group and not waits_for_slot(row)
     ]
     if retrying:
-        return State("warn", f"{len(retrying)} retrying", retrying[0].reason)
+        count = config_map.number_text(len(retrying), view.is_more)
+        return State("warn", f"{count} retrying", retrying[0].reason)
     failed = [row for row in ended if row.state == ledger_rules.DEAD_LETTERED and row.updated_at > now - HOUR_SECONDS]
     return State("warn", f"{len(failed)} failed", failed[0].reason) if failed else State()
 
 
-def _traffic_by_route(view: destinations.DestinationView, now: float) -> Iterator[tuple[str, Traffic]]:
+def endpoints_state(rows: Sequence[LedgerRow], is_cut: bool) -> State:
+    """Return the state of a destination whose endpoints have these deliveries, which wait or are held.
+
+    `is_cut`: there may be more.
+    """
+    for row_state, word in ((ledger_rules.HELD, "held"), (ledger_rules.RETRY_SCHEDULED, "waiting")):
+        found = [row for row in rows if row.state == row_state and not row.group and not waits_for_slot(row)]
+        if found:
+            endpoints = count_of(len({row.destination for row in found}), "endpoint")
+            count = config_map.number_text(len(found), is_cut)
+            return State("warn", f"{count} {word}", f"to {endpoints}: {found[0].reason}")
+    return State()
+
+
+def _traffic_by_route(
+    view: destinations.DestinationView, routes: Sequence[str], to_endpoints: Sequence[LedgerRow], now: float
+) -> Iterator[tuple[str, Traffic]]:
+    """Yield the traffic of each of the routes, and of those that no longer lead to the destination."""
     sampled_at = [row.created_at for row in view.newest]
-    for route in dict.fromkeys(row.route for row in view.newest):
+    for route in dict.fromkeys([*routes, *(row.route for row in view.newest)]):
         rows = [row for row in view.newest if row.route == route]
         delivered = [row.updated_at for row in rows if row.state == ledger_rules.DELIVERED]
         failed = [row.updated_at for row in rows if row.state == ledger_rules.DEAD_LETTERED]
-        waiting = sum(row.state in _WAITING for row in rows)
+        waiting = sum(row.route == route for row in (*view.waiting_rows, *to_endpoints))
         traffic = traffic_of(delivered, failed, now, sampled_at, destinations.MAX_COUNTED)
-        yield route, replace(traffic, waiting=waiting)
+        yield route, replace(traffic, waiting=waiting, is_more_waiting=view.is_more or view.may_hold_more)
 
 
 def traffic_of(
@@ -171,7 +209,7 @@ def traffic_of(
     newest_count = sum(each >= rate_began for each in times)
     return Traffic(
         count=count,
-        is_more=count > 0 and oldest_at > hour_began,
+        is_more=oldest_at > hour_began,
         per_minute=newest_count * 60 / max(now - rate_began, 1.0) if newest_count else None,
         failed=sum(each > hour_began for each in failed_at),
     )

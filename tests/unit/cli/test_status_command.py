@@ -66,10 +66,14 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # On this machine
 
 
-def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(tmp_path: Path, command: Command) -> None:
+def test_what_is_kept_here_is_told_whether_dev_is_up_or_not(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = tmp_path / "state"
     asyncio.run(keep_some(state))
+    monkeypatch.setattr("deploy.history.status.MAX_SHOWN", 0)
     found = command.json("status", "--state", str(state))
+    assert found["notes"] == ["what waits for the destinations after the first 0 of 1"]
     assert found["versions"] == [{"name": "hookchain dev", "version": "", "since": None, "trouble": "not up: make dev"}]
     assert found["sources"] == [
         {"source": "shop", **NEVER_SEEN, "silence_seconds": 3_600, "command": "hookchain sources shop"},

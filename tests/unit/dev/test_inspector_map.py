@@ -8,11 +8,10 @@ from xml.etree import ElementTree
 import pytest
 
 from deploy.dev.inspector.map_api import destination_state, live_map, traffic_of
-from deploy.explain.config_map import Level, Traffic
-from deploy.history.destinations import DestinationView, destination_view
+from deploy.explain.config_map import Level, RouteInfo, Routing, Traffic
+from deploy.history.destinations import MAX_COUNTED, DestinationView, destination_view
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.source_health import SourceFacts
-from deploy.history.status import WaitingRoutes
 from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
@@ -42,7 +41,12 @@ def row(number: int, state: str, at: float, route: str = "orders", reason: str =
 
 
 def view_of(*newest: LedgerRow, state: DestinationState = DestinationState(), held: int = 0) -> DestinationView:  # noqa: B008
-    return destination_view("crm", state, [], [row(n, "held", NOW, reason="verify") for n in range(held)], newest, NOW)
+    waiting = [each for each in newest if each.state == "retry_scheduled"][:MAX_COUNTED]
+    held_rows = [row(n, "held", NOW, reason="verify") for n in range(held)]
+    return destination_view("crm", state, waiting, held_rows, newest[:MAX_COUNTED], NOW)
+
+
+BUSY: Final = [row(n, "delivered", NOW, "busy") for n in range(100)]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,14 @@ def view_of(*newest: LedgerRow, state: DestinationState = DestinationState(), he
         (view_of(row(2, "delivered", NOW - 5), row(1, "dead_lettered", NOW - 3_601, reason="400")), "", "", ""),
         (view_of(row(1, "dead_lettered", NOW - 86_401, reason="400")), "", "", ""),
         (view_of(held=2), "warn", "2 held", "verify"),
+        (view_of(held=100), "warn", "100+ held", "verify"),
         (view_of(row(1, "retry_scheduled", NOW, reason="503")), "warn", "1 retrying", "503"),
+        (
+            destination_view("crm", DestinationState(), [row(1, "retry_scheduled", 0, reason="503")], [], BUSY, NOW),
+            "warn",
+            "1 retrying",
+            "503",
+        ),
         (view_of(row(1, "retry_scheduled", NOW, group="g1")), "", "", ""),
         (view_of(row(1, "retry_scheduled", NOW, slot_at=NOW + 9, retry_at=NOW + 9)), "", "", ""),
     ],
@@ -110,18 +121,21 @@ def test_counts_are_of_the_last_hour_and_rates_of_the_last_five_minutes(
 def test_sources_and_routes_have_states_and_lines_have_the_counts_of_their_routes() -> None:
     facts = [SourceFacts("shop", last_at=NOW - 20_000, overdue_seconds=60.0), SourceFacts("till", sampled_at=(NOW,))]
     view = view_of(row(1, "delivered", NOW), row(2, "delivered", NOW, "rest"), row(3, "dead_lettered", NOW - 9, "rest"))
-    waiting = [WaitingRoutes(name, 100, "503", NOW + 9, is_more=True) for name in ("orders", "rest")]
+    waiting = [
+        row(n, "retry_scheduled", NOW, ("orders", "rest")[n % 2], "503", destination=ROUTE_ITSELF, retry_at=NOW + 9)
+        for n in range(100)
+    ]
     letters = [
         DeadLetterRow("d3", "request_rejected", "400", NOW, b"", "deliveries", "e3", "orders", "crm"),
         DeadLetterRow("e2:rest", "step_failed", "no total", NOW, b"", "events", "e2", "rest"),
         DeadLetterRow("e1:rest", "step_failed", "no name", NOW - 9, b"", "events", "e1", "rest"),
         DeadLetterRow("e0:old", "step_failed", "no name", NOW - 3_601, b"", "events", "e0", "old"),
     ]
-    live = live_map(facts, [view], waiting, letters, NOW)
+    live = live_map(Routing({}, (), {}), facts, [view], waiting, [], letters, NOW)
     words = {name: (state.level, state.word) for name, state in live.states.items() if state.level}
     assert words == {
         ("source", "shop"): ("warn", "quiet"),
-        ("route", "orders"): ("warn", "100+ waiting"),
+        ("route", "orders"): ("warn", "50+ waiting"),
         ("route", "rest"): ("bad", "2 failed"),
         ("destination", "crm"): ("warn", "1 failed"),
     }
@@ -131,6 +145,36 @@ def test_sources_and_routes_have_states_and_lines_have_the_counts_of_their_route
         ("orders", "crm"): (1, 0),
         ("rest", "crm"): (1, 1),
     }
+
+
+@pytest.mark.parametrize(
+    ("newest", "waiting", "held", "texts"),
+    [
+        ([], [], [], {"orders": "0", "busy": "0"}),
+        (BUSY, [], [], {"orders": "0+", "busy": "100+ · 100/s"}),
+        (BUSY, [row(1, "retry_scheduled", 0)], [], {"orders": "0+ · 1 waiting", "busy": "100+ · 100/s"}),
+        ([], [], [row(n, "held", 0, "busy") for n in range(100)], {"orders": "0+ waiting", "busy": "100+ waiting"}),
+    ],
+)
+def test_a_line_has_a_plus_if_the_newest_deliveries_do_not_show_all_of_its_route(
+    newest: list[LedgerRow], waiting: list[LedgerRow], held: list[LedgerRow], texts: dict[str, str]
+) -> None:
+    routing = Routing({}, [RouteInfo(name, ("shop",), ("crm",)) for name in ("orders", "busy")], {})
+    view = destination_view("crm", DestinationState(), waiting, held, newest, NOW)
+    live = live_map(routing, [], [view], waiting, held, [], NOW)
+    assert {route: each.text for (route, _), each in live.lines.items()} == texts
+
+
+def test_what_waits_for_endpoints_is_shown_at_their_destination() -> None:
+    endpoint = f"crm:acme:ep_{'0' * 20}"
+    waiting = [row(n, "retry_scheduled", NOW, reason="paused after failures", destination=endpoint) for n in range(7)]
+    live = live_map(Routing({}, (), {}), [], [view_of(row(9, "delivered", NOW))], waiting, [], [], NOW)
+    state = live.states["destination", "crm"]
+    assert (state.level, state.word, state.reason) == ("warn", "7 waiting", "to 1 endpoint: paused after failures")
+    assert live.lines["orders", "crm"].waiting == 7
+    held = [row(8, "held", NOW, reason="disabled", destination=endpoint)]
+    live = live_map(Routing({}, (), {}), [], [view_of()], waiting, held, [], NOW)
+    assert live.states["destination", "crm"].word == "1 held"
 
 
 def write_slices(inspector: Inspector, config: str) -> None:
@@ -210,6 +254,17 @@ async def test_what_needs_attention_is_first_in_the_table_and_in_a_long_picture(
     assert tops["Destination crm, webhook"] == first
     assert tops["Route r22, every type"] == first
     assert tops["Destination mail, email"] > first
+
+
+async def test_a_destination_after_the_first_hundred_needs_attention_too(inspector: Inspector) -> None:
+    write_slices(inspector, CONFIG)
+    routes: list[Json] = [{"name": f"r{n}", "from": ["shop"], "to": [f"d{n}"]} for n in range(105)]
+    written: JsonObject = {f"d{n}": {"kind": "webhook"} for n in range(105)}
+    (inspector.parts.state / "slices" / "transform.json").write_text(to_json({"routes": routes}), encoding="utf-8")
+    (inspector.parts.state / "slices" / "notify.json").write_text(to_json({"destinations": written}), encoding="utf-8")
+    await inspector.parts.ledger.disable("d104", "it returned 410", time.time())
+    found = await inspector.get("/api/map")
+    assert [(each["name"], each["word"]) for each in rows_of(found, "troubles")] == [("d104", "disabled")]
 
 
 async def test_many_routes_are_grouped_and_a_group_is_opened_by_its_link(inspector: Inspector) -> None:

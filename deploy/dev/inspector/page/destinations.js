@@ -49,7 +49,7 @@ function card(each, load) {
       fact("Waiting", count),
       fact(each.more ? "Oldest, or older" : "Oldest", time(each.oldest)),
       fact(each.more ? "Next try, or sooner" : "Next try", time(each.next_try)),
-      fact("Held", String(each.held)),
+      fact("Held", `${each.held}${each.held_more ? " or more" : ""}`),
       fact("Delivered in the last hour", each.delivered_last_hour_of ? `${each.delivered_last_hour} of the last ${each.delivered_last_hour_of} deliveries` : String(each.delivered_last_hour)),
       fact("Rate", each.caps)),
     each.reason && h("p", { class: "why" }, withLinks(each.reason)),

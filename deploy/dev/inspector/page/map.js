@@ -75,7 +75,7 @@ export function mapView(main, navigate) {
       answer.shown > 0 && h("p", { class: "faint" },
         answer.grouped && `${plural(answer.shown, "route")} in groups of the same sources: select a group to open it. `,
         isNarrow.matches ? "In a source: its events of the last hour, and the current rate. " : "On each line: the number of the last hour, the current rate, and what waits. ",
-        "A plus means that there were more. ",
+        "A plus means that there can be more. ",
         answer.asking && "Asking the providers…"));
     if (details.open) fillKeepingFocus(table, routesTable(answer.routes));
   }

@@ -13,7 +13,6 @@ configured name or a count. It never holds a secret, a header's value or any par
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, get_args
 
 RejectedCode: TypeAlias = Literal[
@@ -65,34 +64,32 @@ ServerCode: TypeAlias = Literal["malformed_http", "head_too_large"]
 
 ProblemCode: TypeAlias = RejectedCode | TemporaryCode | PermanentCode | StartCode
 
-REJECTION_STATUS: Final[Mapping[RejectedCode, int]] = MappingProxyType(
-    {
-        **dict.fromkeys(get_args(RejectedCode), 422),  # the body parses, and breaks a limit or a rule
-        "malformed_body": 400,
-        "multiple_documents": 400,
-        "invalid_content_length": 400,
-        "invalid_delivery_id": 400,
-        "disconnected": 400,
-        "signature_mismatch": 401,
-        "timestamp_out_of_range": 401,
-        "password_mismatch": 401,
-        "push_identity_mismatch": 401,
-        "certificate_url_not_allowed": 401,
-        "subscribe_url_not_allowed": 401,
-        "address_not_allowed": 403,
-        "origin_not_allowed": 403,
-        "prefetch_not_allowed": 403,
-        "unknown_source": 404,
-        "method_not_allowed": 405,
-        "request_timeout": 408,
-        "body_too_large": 413,
-        "decoded_body_too_large": 413,
-        "headers_too_large": 431,
-        "query_too_large": 413,
-        "unsupported_encoding": 415,
-        "unsupported_content_type": 415,
-    }
-)
+REJECTION_STATUS: Final[Mapping[RejectedCode, int]] = {
+    **dict.fromkeys(get_args(RejectedCode), 422),  # the body parses, and breaks a limit or a rule
+    "malformed_body": 400,
+    "multiple_documents": 400,
+    "invalid_content_length": 400,
+    "invalid_delivery_id": 400,
+    "disconnected": 400,
+    "signature_mismatch": 401,
+    "timestamp_out_of_range": 401,
+    "password_mismatch": 401,
+    "push_identity_mismatch": 401,
+    "certificate_url_not_allowed": 401,
+    "subscribe_url_not_allowed": 401,
+    "address_not_allowed": 403,
+    "origin_not_allowed": 403,
+    "prefetch_not_allowed": 403,
+    "unknown_source": 404,
+    "method_not_allowed": 405,
+    "request_timeout": 408,
+    "body_too_large": 413,
+    "decoded_body_too_large": 413,
+    "headers_too_large": 431,
+    "query_too_large": 413,
+    "unsupported_encoding": 415,
+    "unsupported_content_type": 415,
+}
 
 
 class HookchainError(Exception):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal
 
 from shared import errors, time_bound
@@ -15,9 +15,7 @@ MARK: Final = "…"
 """The end of a text that was cut."""
 Unit = Literal["characters", "utf-16", "bytes"]
 """Code points; code units of UTF-16, of which an emoji has two or more; bytes of UTF-8."""
-_ENCODINGS: Final = MappingProxyType(
-    {"characters": ("utf-32-le", 4), "utf-16": ("utf-16-le", 2), "bytes": ("utf-8", 1)}
-)
+_ENCODINGS: Final = {"characters": ("utf-32-le", 4), "utf-16": ("utf-16-le", 2), "bytes": ("utf-8", 1)}
 
 
 class bounded_templates(time_bound.bounded):  # noqa: N801 as the class below it

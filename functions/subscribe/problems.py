@@ -1,7 +1,6 @@
 """Requests that the API does not do: their codes and statuses. deploy/codes.md lists the codes with their meanings."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from shared.errors import Rejected
@@ -26,42 +25,38 @@ ApiCode: TypeAlias = Literal[
 ]
 """Codes of the API, apart from the codes for a body that cannot be read."""
 
-API_STATUS: Final[Mapping[ApiCode, int]] = MappingProxyType(
-    {
-        "invalid_cursor": 400,
-        "not_authenticated": 401,
-        "not_allowed": 403,
-        "not_found": 404,
-        "already_configured": 409,
-        "answer_too_large": 409,
-        "endpoint_inactive": 409,
-        "limit_reached": 409,
-        "request_in_progress": 409,
-        "version_mismatch": 412,
-        "idempotency_key_reused": 422,
-        "invalid_value": 422,
-        "verification_failed": 422,
-        "too_many_requests": 429,
-    }
-)
-TITLES: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        400: "Bad Request",
-        401: "Unauthorized",
-        403: "Forbidden",
-        404: "Not Found",
-        405: "Method Not Allowed",
-        408: "Request Timeout",
-        409: "Conflict",
-        412: "Precondition Failed",
-        413: "Content Too Large",
-        415: "Unsupported Media Type",
-        422: "Unprocessable Content",
-        429: "Too Many Requests",
-        431: "Request Header Fields Too Large",
-        503: "Service Unavailable",
-    }
-)
+API_STATUS: Final[Mapping[ApiCode, int]] = {
+    "invalid_cursor": 400,
+    "not_authenticated": 401,
+    "not_allowed": 403,
+    "not_found": 404,
+    "already_configured": 409,
+    "answer_too_large": 409,
+    "endpoint_inactive": 409,
+    "limit_reached": 409,
+    "request_in_progress": 409,
+    "version_mismatch": 412,
+    "idempotency_key_reused": 422,
+    "invalid_value": 422,
+    "verification_failed": 422,
+    "too_many_requests": 429,
+}
+TITLES: Final[Mapping[int, str]] = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
 
 FaultAt: TypeAlias = tuple[str, str]
 """A JSON pointer to a value of the request, and the rule that it breaks."""

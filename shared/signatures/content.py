@@ -5,7 +5,6 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -37,19 +36,17 @@ class TemplateValues(NamedTuple):
     missing_is_empty: bool = False
 
 
-_NAMED: Final[Mapping[str, Callable[[TemplateValues], bytes]]] = MappingProxyType(
-    {
-        "body": lambda values: values.fields.request.body,
-        "body.sha256": lambda values: hashlib.sha256(values.fields.request.body).hexdigest().encode(),
-        "body.crc32": lambda values: b"%d" % zlib.crc32(values.fields.request.body),
-        "timestamp": lambda values: wire(values.timestamp),
-        "id": lambda values: wire(values.id),
-        "url": lambda values: wire(values.url),
-        "method": lambda values: wire(values.fields.request.method.upper()),
-        "secret": lambda values: values.secret,
-        "form": lambda values: sorted_form(values.fields),
-    }
-)
+_NAMED: Final[Mapping[str, Callable[[TemplateValues], bytes]]] = {
+    "body": lambda values: values.fields.request.body,
+    "body.sha256": lambda values: hashlib.sha256(values.fields.request.body).hexdigest().encode(),
+    "body.crc32": lambda values: b"%d" % zlib.crc32(values.fields.request.body),
+    "timestamp": lambda values: wire(values.timestamp),
+    "id": lambda values: wire(values.id),
+    "url": lambda values: wire(values.url),
+    "method": lambda values: wire(values.fields.request.method.upper()),
+    "secret": lambda values: values.secret,
+    "form": lambda values: sorted_form(values.fields),
+}
 
 Part: TypeAlias = "bytes | str | Location"
 Content: TypeAlias = tuple[Part, ...]

@@ -330,9 +330,11 @@ def _base64_json(text: str, auth: SignatureScheme) -> Signatures:
     return Signatures([items[name] for name in auth.take if isinstance(items.get(name), str)])
 
 
-LISTS: Final[Mapping[str, Callable[[str, SignatureScheme], Signatures]]] = MappingProxyType(
-    {"pairs": _pairs, "versions": _versions, "base64-json": _base64_json}
-)
+LISTS: Final[Mapping[str, Callable[[str, SignatureScheme], Signatures]]] = {
+    "pairs": _pairs,
+    "versions": _versions,
+    "base64-json": _base64_json,
+}
 
 
 def numbered_headers(request: http.Request, name: str, prefix: str) -> Signatures:

@@ -6,7 +6,6 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
@@ -197,15 +196,13 @@ def _kind(error: Exception) -> str:
     return next((f"{name}: {text}" for kind, text in _KINDS.items() if isinstance(error, kind)), name)
 
 
-_KINDS: Final[Mapping[type[Exception], str]] = MappingProxyType(
-    {
-        NotAValue: "the value is not text, a number, a list or an object: call it, or write `| list`",
-        TypeError: "a value has the wrong type here; convert it with `| int`, `| float` or `| string`",
-        SecurityError: "it uses an attribute that templates must not use",
-        ZeroDivisionError: "it divides by zero",
-        OverflowError: "the resulting text, list or number is too large",
-    }
-)
+_KINDS: Final[Mapping[type[Exception], str]] = {
+    NotAValue: "the value is not text, a number, a list or an object: call it, or write `| list`",
+    TypeError: "a value has the wrong type here; convert it with `| int`, `| float` or `| string`",
+    SecurityError: "it uses an attribute that templates must not use",
+    ZeroDivisionError: "it divides by zero",
+    OverflowError: "the resulting text, list or number is too large",
+}
 
 
 def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: frozenset[str], source: str) -> None:
@@ -241,15 +238,13 @@ def _used_names(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
                 yield "method", name, node.lineno
 
 
-_NAMED_BY_ARGUMENT: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
-    {
-        "map": (0, "filter"),
-        "select": (0, "test"),
-        "reject": (0, "test"),
-        "selectattr": (1, "test"),
-        "rejectattr": (1, "test"),
-    }
-)
+_NAMED_BY_ARGUMENT: Final[Mapping[str, tuple[int, str]]] = {
+    "map": (0, "filter"),
+    "select": (0, "test"),
+    "reject": (0, "test"),
+    "selectattr": (1, "test"),
+    "rejectattr": (1, "test"),
+}
 """The filters that apply a filter or test to each item: the position of the argument that names it, and its kind."""
 _METHODS: Final = METHODS.keys() | OBJECT_METHODS
 
@@ -266,27 +261,30 @@ def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
     return f"{text}; {hint}" if hint else text
 
 
-_FILTERS_ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
-    {"upcase": "upper", "downcase": "lower", "size": "length", "json": "tojson", "to_json": "tojson", "strip": "trim"}
-)
+_FILTERS_ELSEWHERE: Final[Mapping[str, str]] = {
+    "upcase": "upper",
+    "downcase": "lower",
+    "size": "length",
+    "json": "tojson",
+    "to_json": "tojson",
+    "strip": "trim",
+}
 """Jinja's name of a filter of Liquid, Twig or Python."""
 _LOOP: Final = "Jinja has {% for item in data.list %}…{% endfor %} and {% if … %}…{% endif %}"
-_TOKENS_ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "'*'": f"[*] is JMESPath; {_LOOP}",
-        "']'": f"[] is JMESPath; {_LOOP}",
-        "'#'": _LOOP,
-        "'/'": _LOOP,
-        "'$'": "a path begins without $, as in {{ data.number }}",
-        "'`'": "write a number, true or a text in quotes, without backticks",
-        "'&'": "write `and`",
-        "'!'": "write `not`",
-        "'?'": "write {{ a if condition else b }}",
-        "got '|'": "write `or`",
-        "got ':'": "write a filter's arguments in parentheses, as in default('')",
-        "got '='": "`==` compares",
-    }
-)
+_TOKENS_ELSEWHERE: Final[Mapping[str, str]] = {
+    "'*'": f"[*] is JMESPath; {_LOOP}",
+    "']'": f"[] is JMESPath; {_LOOP}",
+    "'#'": _LOOP,
+    "'/'": _LOOP,
+    "'$'": "a path begins without $, as in {{ data.number }}",
+    "'`'": "write a number, true or a text in quotes, without backticks",
+    "'&'": "write `and`",
+    "'!'": "write `not`",
+    "'?'": "write {{ a if condition else b }}",
+    "got '|'": "write `or`",
+    "got ':'": "write a filter's arguments in parentheses, as in default('')",
+    "got '='": "`==` compares",
+}
 """What to write instead of a sign of another language, by the end of Jinja's message."""
 
 

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -19,16 +18,14 @@ from shared.jsontext import Json, JsonObject, to_json
 MINUTE_SECONDS: Final = 60
 DAY_SECONDS: Final = 86_400
 MAX_ACK_DEADLINE_SECONDS: Final = 600
-HTTP_CODES: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        "INVALID_ARGUMENT": 400,
-        "FAILED_PRECONDITION": 400,
-        "NOT_FOUND": 404,
-        "ALREADY_EXISTS": 409,
-        "UNIMPLEMENTED": 501,
-        "UNAVAILABLE": 503,
-    }
-)
+HTTP_CODES: Final[Mapping[str, int]] = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+}
 
 TOPIC_SETTINGS: Final = frozenset({"labels"})
 SUBSCRIPTION_SETTINGS: Final = frozenset(

@@ -6,7 +6,6 @@ It is bounded, and has neither bodies nor secrets: its reasons are those that th
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from functions.notify.bounded_texts import cut
@@ -31,18 +30,16 @@ ROUTE: Final = "alerts"
 TYPE_PREFIX: Final = "hookchain.alert."
 MAX_REASON_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 100
-NOUNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "dead_letter": ("dead letter", "dead letters"),
-        "destination_paused": ("destination paused", "destinations paused"),
-        "destination_recovered": ("destination recovered", "destinations recovered"),
-        "destination_disabled": ("destination disabled", "destinations disabled"),
-        "source_quiet": ("source quiet", "sources quiet"),
-        "source_back": ("source back", "sources back"),
-        "hook_expires": ("webhook expires", "webhooks expire"),
-        "events_recovered": ("recovery of events", "recoveries of events"),
-    }
-)
+NOUNS: Final[Mapping[str, tuple[str, str]]] = {
+    "dead_letter": ("dead letter", "dead letters"),
+    "destination_paused": ("destination paused", "destinations paused"),
+    "destination_recovered": ("destination recovered", "destinations recovered"),
+    "destination_disabled": ("destination disabled", "destinations disabled"),
+    "source_quiet": ("source quiet", "sources quiet"),
+    "source_back": ("source back", "sources back"),
+    "hook_expires": ("webhook expires", "webhooks expire"),
+    "events_recovered": ("recovery of events", "recoveries of events"),
+}
 
 
 @dataclass(frozen=True, slots=True)

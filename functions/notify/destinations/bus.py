@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal, NamedTuple, Self
 from urllib.parse import urlencode
 
@@ -397,7 +396,7 @@ def eventbridge_request(
     return _aws_action(settings, bus, "AWSEvents.PutEvents", "1.1", {"Entries": [entry]})
 
 
-_AWS: Final = MappingProxyType({"sns": sns_request, "sqs": sqs_request, "events": eventbridge_request})
+_AWS: Final = {"sns": sns_request, "sqs": sqs_request, "events": eventbridge_request}
 
 
 def _detail(event: Event, settings: Settings) -> Json:

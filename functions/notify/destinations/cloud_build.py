@@ -5,7 +5,6 @@ https://cloud.google.com/build/docs/automate-builds-webhook-events
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
@@ -17,7 +16,7 @@ from shared.jsontext import JsonObject
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 API: Final = "https://cloudbuild.googleapis.com"
-SOURCES: Final[Mapping[str, str]] = MappingProxyType({"branch": "branchName", "tag": "tagName", "commit": "commitSha"})
+SOURCES: Final[Mapping[str, str]] = {"branch": "branchName", "tag": "tagName", "commit": "commitSha"}
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 
 

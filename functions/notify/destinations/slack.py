@@ -4,7 +4,6 @@ https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
@@ -21,21 +20,17 @@ reach: escaping makes at most five characters of one (`&` becomes `&amp;`)."""
 GROUPS: Final = frozenset({"channel", "here", "everyone"})
 
 # Advice to the operator, and the errors of https://docs.slack.dev/reference/methods/chat.postMessage
-_ADVICE_BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        403: "allow the app to post there, or create a new webhook and set the secret",
-        404: "the webhook or its channel is gone: create a new webhook and set the secret",
-        410: "the channel is archived: unarchive it, or create a webhook for another channel and set the secret",
-    }
-)
-_ADVICE_BY_ERROR: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "not_in_channel": "invite the bot to the channel",
-        "channel_not_found": "correct `channel`, or invite the bot to the private channel",
-        "is_archived": "unarchive the channel, or correct `channel`",
-        "missing_scope": "give the app the scope chat:write and install it again",
-    }
-)
+_ADVICE_BY_STATUS: Final[Mapping[int, str]] = {
+    403: "allow the app to post there, or create a new webhook and set the secret",
+    404: "the webhook or its channel is gone: create a new webhook and set the secret",
+    410: "the channel is archived: unarchive it, or create a webhook for another channel and set the secret",
+}
+_ADVICE_BY_ERROR: Final[Mapping[str, str]] = {
+    "not_in_channel": "invite the bot to the channel",
+    "channel_not_found": "correct `channel`, or invite the bot to the private channel",
+    "is_archived": "unarchive the channel, or correct `channel`",
+    "missing_scope": "give the app the scope chat:write and install it again",
+}
 _DEFAULT_ADVICE: Final = "correct the destination's `channel`, its secret or the app's rights in Slack"
 _RETRIED_ERRORS: Final = frozenset(
     {

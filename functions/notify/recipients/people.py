@@ -36,16 +36,14 @@ MAX_PUSH_CHARACTERS: Final = 4_096
 _SPACING: Final = re.compile(r"[ ()./-]")
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}")
-_CHATS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "slack": (r"[UW][A-Z0-9]{2,20}", "the id of a user in Slack, such as U012AB3CD"),
-        "telegram": (r"[0-9]{1,20}", "the id of a user in Telegram, such as 4711000"),
-        "discord": (r"[0-9]{15,20}", "the id of a user in Discord, such as 165511591545143296"),
-        "teams": (r"[^\s<>\"&@]{1,64}(@[^\s<>\"&@]{1,200})?", "a user's principal name or Entra id"),
-        "google_chat": (r"[0-9]{5,30}", "the id of a user in Google Chat, such as 116512345678901234567"),
-        "ntfy": (TOPIC.pattern, "a topic of ntfy"),
-    }
-)
+_CHATS: Final[Mapping[str, tuple[str, str]]] = {
+    "slack": (r"[UW][A-Z0-9]{2,20}", "the id of a user in Slack, such as U012AB3CD"),
+    "telegram": (r"[0-9]{1,20}", "the id of a user in Telegram, such as 4711000"),
+    "discord": (r"[0-9]{15,20}", "the id of a user in Discord, such as 165511591545143296"),
+    "teams": (r"[^\s<>\"&@]{1,64}(@[^\s<>\"&@]{1,200})?", "a user's principal name or Entra id"),
+    "google_chat": (r"[0-9]{5,30}", "the id of a user in Google Chat, such as 116512345678901234567"),
+    "ntfy": (TOPIC.pattern, "a topic of ntfy"),
+}
 CHATS: Final = tuple(_CHATS)
 ALIASES: Final = "aliases"
 NAME: Final = "name"
@@ -216,16 +214,14 @@ def chat_id(chat: str) -> Callable[[str], str]:
     return read
 
 
-FIELDS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
-    {
-        "email": email_address,
-        "phone": phone_number,
-        "push": push_address,
-        **{chat: chat_id(chat) for chat in CHATS},
-        "timezone": timezone_name,
-        "language": language_tag,
-    }
-)
+FIELDS: Final[Mapping[str, Callable[[str], str]]] = {
+    "email": email_address,
+    "phone": phone_number,
+    "push": push_address,
+    **{chat: chat_id(chat) for chat in CHATS},
+    "timezone": timezone_name,
+    "language": language_tag,
+}
 
 
 def parse_rows(content: bytes) -> list[JsonObject]:

@@ -5,7 +5,6 @@ Nothing runs after the answer: a request publishes page by page for a while, and
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.subscribe import cursors, models
@@ -29,7 +28,7 @@ ROUTE: Final = "test"
 _NOTHING_KNOWN: Final = "This is a test event."
 Force: TypeAlias = Literal["failed", "true"]
 """failed: only where the delivery has failed, or was never made. true: where it was delivered, too."""
-ATTEMPT_NOW: Final[Mapping[str, str]] = MappingProxyType({"attempt": "now"})
+ATTEMPT_NOW: Final[Mapping[str, str]] = {"attempt": "now"}
 """The attribute of a delivery that ends its endpoint's pause after failures, because a person waits for it."""
 
 

@@ -139,12 +139,10 @@ CONTENTION_SECONDS: Final = 0.05
 KEYS_AT_ONCE: Final = 100
 LOOKED_THROUGH_AT_ONCE: Final = 1_000
 CONDITION_FAILED: Final = "ConditionalCheckFailedException"
-WHY: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "AccessDeniedException": ": the function's role lacks a permission there",
-        "ResourceNotFoundException": ": there is no such table; a deployment makes it",
-    }
-)
+WHY: Final[Mapping[str, str]] = {
+    "AccessDeniedException": ": the function's role lacks a permission there",
+    "ResourceNotFoundException": ": there is no such table; a deployment makes it",
+}
 NO_VALUES: Final[Fields] = MappingProxyType({})
 
 

@@ -21,15 +21,13 @@ MAX_BLOB_BYTES: Final = 100_000_000
 """A body has 10 MiB at most; as JSON, and kept beside its parsed form, it is several times that."""
 PASSING_CODES: Final = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"})
 EXISTS_ALREADY: Final = 412
-WHY: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "AccessDenied": (
-            ": the function's role lacks s3:PutObject, s3:GetObject or s3:DeleteObject on its objects, or "
-            "s3:ListBucket on the bucket, without which S3 answers so for an object that is not there"
-        ),
-        "NoSuchBucket": ": the bucket does not exist; a deployment creates it",
-    }
-)
+WHY: Final[Mapping[str, str]] = {
+    "AccessDenied": (
+        ": the function's role lacks s3:PutObject, s3:GetObject or s3:DeleteObject on its objects, or "
+        "s3:ListBucket on the bucket, without which S3 answers so for an object that is not there"
+    ),
+    "NoSuchBucket": ": the bucket does not exist; a deployment creates it",
+}
 
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
 _KEY: Final = re.compile(rb"<Key>([^<]*)</Key>")

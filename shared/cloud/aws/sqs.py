@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 from math import ceil
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from shared import batching, errors, ports, push, settings
@@ -161,14 +160,12 @@ MAX_REQUEST_BYTES: Final = 262_144
 MAX_REQUESTS: Final = 16
 """For each topic, as many are in flight."""
 MAX_WAITING: Final = 2_000
-WHY: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "AccessDenied": ": the function's role lacks sqs:SendMessage on it",
-        "AccessDeniedException": ": the function's role lacks sqs:SendMessage on it",
-        "KmsAccessDenied": ": the function's role lacks kms:GenerateDataKey on the key that encrypts it",
-        "QueueDoesNotExist": ": the queue does not exist; a deployment creates it",
-    }
-)
+WHY: Final[Mapping[str, str]] = {
+    "AccessDenied": ": the function's role lacks sqs:SendMessage on it",
+    "AccessDeniedException": ": the function's role lacks sqs:SendMessage on it",
+    "KmsAccessDenied": ": the function's role lacks kms:GenerateDataKey on the key that encrypts it",
+    "QueueDoesNotExist": ": the queue does not exist; a deployment creates it",
+}
 
 
 class SqsBus:

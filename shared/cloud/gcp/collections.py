@@ -4,7 +4,6 @@ Every query filters and sorts by a single field, so the single-field indexes tha
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 LEDGER: Final = "ledger"
@@ -30,15 +29,13 @@ EXPIRING: Final = (LEDGER, OWNERS, GRANTS, DOCUMENTS, EVENTS, BODIES, DEAD_LETTE
 # Exempted: what is large and no query asks for, because two index entries a field make a write slower and its document
 # dearer; and times, because an index of values that only grow takes 500 writes a second.
 # https://firebase.google.com/docs/firestore/best-practices#indexes
-UNINDEXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        LEDGER: ("row", "message", "attempts", EXPIRE_AT),
-        DESTINATIONS: (),
-        OWNERS: ("since", EXPIRE_AT),
-        GRANTS: (RECORD_TEXT, EXPIRE_AT),
-        DOCUMENTS: (DOCUMENT_TEXT, DOCUMENT_MARK, EXPIRE_AT),
-        EVENTS: ("entry", "document", EXPIRE_AT),
-        BODIES: ("document", EXPIRE_AT),
-        DEAD_LETTERS: ("entry", "message", EXPIRE_AT),
-    }
-)
+UNINDEXED: Final[Mapping[str, tuple[str, ...]]] = {
+    LEDGER: ("row", "message", "attempts", EXPIRE_AT),
+    DESTINATIONS: (),
+    OWNERS: ("since", EXPIRE_AT),
+    GRANTS: (RECORD_TEXT, EXPIRE_AT),
+    DOCUMENTS: (DOCUMENT_TEXT, DOCUMENT_MARK, EXPIRE_AT),
+    EVENTS: ("entry", "document", EXPIRE_AT),
+    BODIES: ("document", EXPIRE_AT),
+    DEAD_LETTERS: ("entry", "message", EXPIRE_AT),
+}

@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from types import MappingProxyType
 from typing import Final, TypeAlias, TypeVar
 
 from shared import time_bound, times
@@ -193,12 +192,10 @@ IS_ANOTHER: Final = frozenset({"FAILED_PRECONDITION", "NOT_FOUND"})
 """What a write is told whose condition does not hold: that the document is new, or of a version."""
 ALONE: Final = retries.PASSING_CODES | {"ABORTED"}
 """Outside a transaction, contention passes too."""
-WHY: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "PERMISSION_DENIED": ": whoever asks lacks a role such as roles/datastore.user there, or the API is off",
-        "NOT_FOUND": ": there is no such database; a deployment makes it",
-    }
-)
+WHY: Final[Mapping[str, str]] = {
+    "PERMISSION_DENIED": ": whoever asks lacks a role such as roles/datastore.user there, or the API is off",
+    "NOT_FOUND": ": there is no such database; a deployment makes it",
+}
 
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]

@@ -7,7 +7,6 @@ and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projec
 import asyncio
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from shared.base64_text import base64_encoder
@@ -20,12 +19,10 @@ from shared.outgoing.http_client import Answer, HttpClient
 from shared.ports import BusMessage
 
 PUBLISH_SECONDS: Final = 2.0
-WHY: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        403: ": the function's service account lacks roles/pubsub.publisher on it",
-        404: ": the topic does not exist; a deployment creates it, and `make dev` does while it starts",
-    }
-)
+WHY: Final[Mapping[int, str]] = {
+    403: ": the function's service account lacks roles/pubsub.publisher on it",
+    404: ": the topic does not exist; a deployment creates it, and `make dev` does while it starts",
+}
 MAX_WAITING: Final = 2_000
 MAX_BATCH: Final = 500  # Pub/Sub takes at most 1,000 messages and 10 MB in one request
 MAX_BATCH_BYTES: Final = 6_000_000

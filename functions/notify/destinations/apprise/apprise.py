@@ -69,29 +69,27 @@ class Settings(KindSettings):
         return text
 
 
-OWN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "discord": "discord",
-        "fcm": "push",
-        "form": "webhook",
-        "forms": "webhook",
-        "gchat": "google_chat",
-        "json": "webhook",
-        "jsons": "webhook",
-        "mailto": "email",
-        "mailtos": "email",
-        "ntfy": "ntfy",
-        "ntfys": "ntfy",
-        "pagerduty": "pagerduty",
-        "slack": "slack",
-        "tgram": "telegram",
-        "twilio": "sms",
-        "workflow": "teams",
-        "workflows": "teams",
-        "xml": "webhook",
-        "xmls": "webhook",
-    }
-)
+OWN_KINDS: Final[Mapping[str, str]] = {
+    "discord": "discord",
+    "fcm": "push",
+    "form": "webhook",
+    "forms": "webhook",
+    "gchat": "google_chat",
+    "json": "webhook",
+    "jsons": "webhook",
+    "mailto": "email",
+    "mailtos": "email",
+    "ntfy": "ntfy",
+    "ntfys": "ntfy",
+    "pagerduty": "pagerduty",
+    "slack": "slack",
+    "tgram": "telegram",
+    "twilio": "sms",
+    "workflow": "teams",
+    "workflows": "teams",
+    "xml": "webhook",
+    "xmls": "webhook",
+}
 """The kind that serves a scheme which is left out for it."""
 _SERVICES: Final = """
     acs africas_talking=atalk apprise_api=apprise,apprises awswhatsapp bale bark=bark,barks betterstack

@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/ses/latest/dg/header-fields.html
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
 from functions.notify.destination import Attempt, CloudApi
@@ -28,7 +27,7 @@ from shared.jsontext import Json, JsonObject, from_json, mapping_at, texts_json
 from shared.outgoing import http_client
 
 PATH: Final = "/v2/email/outbound-emails"
-HEADERS: Final[Mapping[str, str]] = MappingProxyType({"Content-Type": "application/json"})
+HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 MAX_AT_ONCE: Final = 16
 MIN_SECONDS: Final = 0.5
 """No further mail is begun with less time left."""

@@ -424,8 +424,8 @@ def _forgetting(call: Call, name: str) -> str:
 async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitable[object]]) -> bool:
     """Rotate the secret in its store and at the provider. Return False if no hook with this secret is registered.
 
-    Sources can share a secret. While a hook of one of them signs with a former value, no newer one is stored: it would
-    take the place of the former one. Raises CommandError and Temporary.
+    Sources can share a secret. While a hook of one of them signs with a former value, no newer one is stored, and the
+    rotation continues with the newest. Raises CommandError and Temporary.
     """
     chosen = _sources_of(call, secret)
     signing = await _signing_hooks(call, secret, StoredSourceSecret(secret, call.platform).values())

@@ -2102,7 +2102,7 @@ def test_a_url_that_is_set_while_the_command_waits_is_not_overwritten(
 
 
 @pytest.mark.parametrize("source", ["github", "stripe"])
-def test_a_secret_that_is_set_while_the_command_waits_is_not_given_to_the_provider_half(
+def test_a_secret_that_is_set_while_the_command_waits_stops_the_rotation(
     world: World, command: Command, meanwhile: Callable[[Callable[[], object]], None], source: str
 ) -> None:
     world("apply", source, "--yes")
@@ -2114,6 +2114,15 @@ def test_a_secret_that_is_set_while_the_command_waits_is_not_given_to_the_provid
     assert [old] == [
         each for each in world.values(variable) if each in json.dumps([*world.provider(source).hooks.values()])
     ]
+
+
+def test_a_secret_that_is_set_while_the_command_waits_is_not_that_of_a_new_hook(
+    world: World, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    meanwhile(lambda: world.env_file.write_text('GITHUB_SECRET="another value of 24 letters"\n', encoding="utf-8"))
+    world("apply", "github", "--yes", code=1)
+    assert "its secret has changed meanwhile; run the command again" in world.error
+    assert not world.github.hooks
 
 
 def test_a_replaced_hook_that_got_another_url_is_left_alone(world: World, command: Command) -> None:

@@ -66,7 +66,9 @@ def _command() -> CommandParser:
     command.add_argument(
         "--url", metavar="URL", help="set the public URL to which a source's name is added [public_url, or the cloud's]"
     )
-    command.add_argument("--replace", metavar="URL", help="overwrite a hook that has this URL (apply)")
+    command.add_argument(
+        "--replace", metavar="URL", help="overwrite a hook that has this URL, or replace one that is gone (apply)"
+    )
     command.add_argument(
         "--forget", action="store_true", help="only forget the hooks that are not listed any more (remove)"
     )

@@ -121,7 +121,8 @@ def compare(
     if hook and hook.limit:
         advice = f"Delete it at {kind.title}, then run the command again"
         return Difference(at, "none", fault=f"{wanted.source}: the hook {hook.id} {hook.limit}. {advice}")
-    missing = missing_hook(kind, remembered, hooks) if remembered else ""
+    is_expired = remembered is not None and 0.0 < remembered.expires_at < now
+    missing = missing_hook(kind, remembered, hooks) if remembered and not is_expired else ""
     missing_url = remembered.url if remembered and missing else ""
     if remembered and remembered.stage:
         interruption = f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
@@ -133,7 +134,8 @@ def compare(
         return Difference(at, "finish", (interruption, uncertain), new, replaced_url, is_foreign=True)
     unchanged = Difference(at, "none", hook=hook, steps=steps, notes=notes)
     if hook is None:
-        return unchanged._replace(action="create", reasons=(missing or "there is no hook",), overwrites=missing_url)
+        reason = "the hook has expired" if is_expired else missing or "there is no hook"
+        return unchanged._replace(action="create", reasons=(reason,), overwrites=missing_url)
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     former_urls = remembered.urls if remembered else []
     is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)

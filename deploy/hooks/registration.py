@@ -549,8 +549,7 @@ class Registration:
             await self._change(at, new)
             return
         if new is None and remembered.stage == "creating":
-            other_url = await self._url_of(at, remembered.new_id) if remembered.new_id else None
-            if other_url is not None:
+            if other_url := await self._url_of(at, remembered.new_id):
                 raise self._other_url(at, other_url)
             self._verify_listed(at, remembered)
         await self._start_again(at, new.id if new else remembered.new_id)

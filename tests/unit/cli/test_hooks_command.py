@@ -966,6 +966,15 @@ def test_a_hook_that_expires_is_extended_days_before(world: World) -> None:
     assert remembered_expiry(world) == unix_seconds(world.airtable.ends_at)
 
 
+def test_a_hook_that_was_deleted_because_it_expired_is_made_again(world: World) -> None:
+    world.airtable.ends_at = rfc3339(time.time() - 1.0)
+    world("apply", "airtable", "--yes")
+    world.airtable.hooks.clear()
+    assert "create: the hook has expired" in world("plan", "airtable", code=3)
+    world("apply", "airtable", "--yes")
+    assert len(world.airtable.hooks) == 1
+
+
 def test_the_messages_of_a_number_are_taken_over_only_with_consent_even_from_an_application(
     world: World, command: Command
 ) -> None:

@@ -18,7 +18,7 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.records import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
 from deploy.history import journal_view, stored_messages
-from deploy.history.forget import CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
+from deploy.history.forget import MAX_DELIVERIES, CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
 from deploy.history.local import add_forgotten
 from deploy.history.state import State
@@ -114,7 +114,15 @@ def _forget_events(call: Call) -> int:
     with _noted(call, {"events": id_list([each.event_id for each in found])}):
         left = asyncio.run(_erase(call, found))
     _print_erased(call, found, left)
-    return NOT_DONE if any(total_counts(left).values()) else code
+    if unsearched := [each.event_id for each in left if not each.is_complete]:
+        searched = f"only {MAX_DELIVERIES:,} of its deliveries and of its dead letters were searched"
+        print(f"{ids_note(unsearched)}: {searched}, so others may stay", file=sys.stderr)
+    return NOT_DONE if any(map(_is_left, left)) else code
+
+
+def _is_left(traces: Traces) -> bool:
+    """Return whether a store has content of the event, or may have it because not everything was searched."""
+    return any(traces.counts) or not traces.is_complete
 
 
 @contextmanager
@@ -184,7 +192,7 @@ def _print_erased(call: Call, found: Sequence[Traces], left: Sequence[Traces]) -
         print_json({"dry_run": False, **_document(found), **result})
         return
     events = count_of(len(found), "event")
-    remaining = [each.event_id for each in left if any(each.counts)]
+    remaining = [each.event_id for each in left if _is_left(each)]
     remainder = f"{count_of(len(remaining), 'event')}: {ids_note(remaining)}" if remaining else ""
     _print_left(call, before, after, events, remainder)
     if in_flight:

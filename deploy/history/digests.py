@@ -70,13 +70,23 @@ async def find_digest(
 
     `letters` are its dead letters.
     """
-    rows = [row for row in await ledger.rows(MAX_DELIVERIES, event_id=event_id) if row.merged][::-1]
+    rows = await digest_rows(ledger, event_id)
     if not rows:
         return None
-    merged = await ledger.rows(MAX_SEARCHED, destination=rows[0].destination, state=ledger_rules.MERGED)
     messages = [*(row.message for row in rows), *(letter.message for letter in letters)]
     event = next((found for message in messages if (found := _event_in(message))), None)
-    return DigestRecord(rows, [row for row in merged if row.group == event_id], letters, event)
+    return DigestRecord(rows, await digest_members(ledger, rows), letters, event)
+
+
+async def digest_rows(ledger: Ledger, event_id: str) -> list[LedgerRow]:
+    """Return the deliveries of the digest whose event has that id, oldest first. Raises Temporary."""
+    return [row for row in await ledger.rows(MAX_DELIVERIES, event_id=event_id) if row.merged][::-1]
+
+
+async def digest_members(ledger: Ledger, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+    """Return what a digest with these deliveries stands for, newest first, as far as it is found. Raises Temporary."""
+    merged = await ledger.rows(MAX_SEARCHED, destination=rows[0].destination, state=ledger_rules.MERGED)
+    return [row for row in merged if row.group == rows[0].event_id]
 
 
 def digest_document(digest: DigestRecord) -> JsonObject:

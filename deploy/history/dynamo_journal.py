@@ -13,7 +13,15 @@ from math import inf
 from typing import Final, Literal
 
 from deploy.history import cloud_journal
-from deploy.history.journal_view import DROPPED, REPLAYED, Bucket, DeadLetterRow, EventQuery, EventRecord
+from deploy.history.journal_view import (
+    DROPPED,
+    MAX_LETTERS_OF_EVENT,
+    REPLAYED,
+    Bucket,
+    DeadLetterRow,
+    EventQuery,
+    EventRecord,
+)
 from shared.batching import batches
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, is_expired, item_key, read_shards, state_shard
@@ -234,7 +242,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
 
     async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
         """Return them oldest first."""
-        found = await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
+        found = await self._letter_entries_of_event(event_id)
         return (await self._letters(keys_of(found)))[::-1]
 
     @cloud_journal.on_own_loop
@@ -256,8 +264,11 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         fields = letter_state(letter_id, state)
         return await self._store.update(tables.DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
 
+    async def _letter_entries_of_event(self, event_id: str) -> list[Fields]:
+        return await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_LETTERS_OF_EVENT)
+
     async def _erase_letters(self, event_id: str) -> None:
-        entries = await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_OF_EVENT)
+        entries = await self._letter_entries_of_event(event_id)
         found = await self._store.get_all(tables.DEAD_LETTERS, keys_of(entries), ("id", "entry", "message_blob"))
         for key, fields in found.items():
             if (blob := fields.get("message_blob")) and self._blobs:

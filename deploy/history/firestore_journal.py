@@ -12,7 +12,14 @@ from itertools import chain
 from typing import Final, Literal
 
 from deploy.history import cloud_journal
-from deploy.history.journal_view import DROPPED, Bucket, DeadLetterRow, EventQuery, EventRecord
+from deploy.history.journal_view import (
+    DROPPED,
+    MAX_LETTERS_OF_EVENT,
+    Bucket,
+    DeadLetterRow,
+    EventQuery,
+    EventRecord,
+)
 from shared.batching import batches
 from shared.cloud.earlier_words import OUTCOMES
 from shared.cloud.gcp import firestore
@@ -150,7 +157,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return await self._letters(await self._store.query(dead_letters_query(state, before, limit)))
 
     async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
-        found = await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE))
+        found = await self._store.query(letters_query(event_id))
         return tuple(sorted(await self._letters(found), key=lambda row: row.seq))
 
     @cloud_journal.on_own_loop
@@ -180,7 +187,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return await self._store.transact(DEAD_LETTERS, name, ("seq", "state"), decide)
 
     async def _erase_letters(self, event_id: str) -> None:
-        for found in await self._store.query(query_by_events(DEAD_LETTERS, [event_id], WITHOUT_MESSAGE)):
+        for found in await self._store.query(letters_query(event_id)):
             if (blob := found.fields.get("message_blob")) and self._blobs:
                 await self._blobs.delete(str(blob))
             dropped = marked_write(found.id, int(str(found.fields["seq"])), DROPPED)
@@ -273,6 +280,11 @@ def dead_letters_query(state: str | None, before: int | None, limit: int) -> Jso
     if state is None:
         return _range(DEAD_LETTERS, "seq", FIRST, high, limit, WITHOUT_MESSAGE)
     return _range(DEAD_LETTERS, "by_state", keyed(state, FIRST), keyed(state, high), limit, WITHOUT_MESSAGE)
+
+
+def letters_query(event_id: str) -> JsonObject:
+    where = [firestore.Where("event_id", "EQUAL", event_id)]
+    return firestore.query_document(DEAD_LETTERS, where, limit=MAX_LETTERS_OF_EVENT, select=WITHOUT_MESSAGE)
 
 
 def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from deploy.history import journal_view, stored_messages
-from deploy.history.digests import find_digest
+from deploy.history.digests import digest_members, digest_rows
 from deploy.history.state import State, StoredBlobs
 from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, read_record, record_name
 from shared import batching, errors, journal, ledger_rules
@@ -41,7 +41,7 @@ class DigestTraces:
     letters      the number of its dead letters that have content
     is_recorded  the record of its group holds it
     mails        the number of its mails that were caught
-    others       the other events in it, as far as they were found
+    others       the other events in a digest that is not sent, as far as they were found
     merging      the event's deliveries that are being merged into it: which they are is decided, and not written yet
     """
 
@@ -100,6 +100,7 @@ class Traces:
     digests       what is stored of the digests that it is in
     in_flight     the bus may have a message of it
     copies        the copies of tenants of subscribers
+    is_complete   False if it has more deliveries or dead letters than were searched
     """
 
     event_id: str
@@ -110,6 +111,7 @@ class Traces:
     in_flight: bool
     digests: tuple[DigestTraces, ...] = ()
     copies: tuple[Copy, ...] = ()
+    is_complete: bool = True
 
 
 def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
@@ -162,6 +164,7 @@ class Forgetter:
             in_flight=record is not None and record.summary.status in IN_FLIGHT,
             digests=digests,
             copies=copies,
+            is_complete=len(rows) < MAX_DELIVERIES and len(letters) < journal_view.MAX_LETTERS_OF_EVENT,
         )
 
     async def erase(self, found: Sequence[Traces], now: float) -> None:
@@ -189,8 +192,10 @@ class Forgetter:
 
     async def _digest(self, digest_id: str, event_id: str, merging: Sequence[str]) -> DigestTraces:
         letters = self.reader.letters_of_event(digest_id)
-        digest = await find_digest(self.ledger, digest_id, letters)
-        rows, members = (digest.rows, digest.members) if digest else ((), ())
+        rows = await digest_rows(self.ledger, digest_id)
+        is_unsent = any(row.state not in ledger_rules.FINAL for row in rows)
+        # The command prints how to deliver the other events of a digest that will not be sent.
+        members = await digest_members(self.ledger, rows) if is_unsent else ()
         return DigestTraces(
             event_id=digest_id,
             rows=tuple(rows),
@@ -252,12 +257,9 @@ def _answered(attempts: Iterable[journal.AttemptEntry]) -> set[str]:
     return {each.delivery_id for each in attempts if each.answer or each.reason not in ("", ledger_rules.FORGOTTEN)}
 
 
-MAX_GROUPS: Final = 1_000
-
-
 def digest_ids(rows: Iterable[LedgerRow]) -> list[str]:
     """Return the ids of the digests that an event's deliveries are part of."""
-    return list(dict.fromkeys(row.group for row in rows if row.state == ledger_rules.MERGED and row.group))[:MAX_GROUPS]
+    return list(dict.fromkeys(row.group for row in rows if row.state == ledger_rules.MERGED and row.group))
 
 
 async def merging_into(records: Records | None, rows: Iterable[LedgerRow]) -> dict[str, list[str]]:

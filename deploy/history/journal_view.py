@@ -11,6 +11,8 @@ from shared.journal import KEPT as KEPT
 
 STATUSES: Final[tuple[outcomes.EventStatus, ...]] = get_args(outcomes.EventStatus)
 
+MAX_LETTERS_OF_EVENT: Final = 100_000
+"""Of an event that are read, and erased: as many as it has deliveries that the ledger lists."""
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
 """What was decided about a dead letter. One that fails again after its replay is kept again."""

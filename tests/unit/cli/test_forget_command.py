@@ -13,6 +13,7 @@ from deploy.cli import forget as forget_command
 from deploy.dev.backup import forgotten_since
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
+from deploy.history import forget
 from deploy.history.local import FORGOTTEN_FILE, add_forgotten, read_forgotten
 from deploy.history.local_journal import JournalReader
 from functions.subscribe.idempotency import Record
@@ -250,6 +251,16 @@ def test_a_search_that_did_not_see_every_pending_delivery_fails(
     printed = command("forget", "--where", IS_ADA, "--yes", code=1)
     assert "nothing is left of 1 event" in printed
     assert "pending deliveries were searched" in command.error
+
+
+def test_an_event_with_more_deliveries_than_are_searched_fails(
+    kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.delivered(record(kept, "e1", ADA))
+    monkeypatch.setattr(forget, "MAX_DELIVERIES", 1)
+    printed = command("forget", "--where", IS_ADA, "--yes", code=1)
+    assert "Something remains of 1 event: e1" in printed
+    assert "e1: only 100,000 of its deliveries and of its dead letters were searched" in command.error
 
 
 def test_an_expression_that_cannot_be_used_is_a_usage_error(kept: Kept, command: Command) -> None:

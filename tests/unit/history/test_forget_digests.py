@@ -1,14 +1,23 @@
-"""The records of groups, as forgetting reads them."""
+"""The digests that forgetting an event finds, and the records of groups, as it reads them."""
 
 import pytest
 
-from deploy.history.forget import is_recorded
+from deploy.history.forget import digest_ids, is_recorded
 from functions.notify.digests.record import record_name
 from shared.errors import Temporary
+from shared.ledger import LedgerRow
 from shared.store_ports import Kept
 from tests.fakes.records import FakeRecords
 
 GROUP = "a" * 32
+
+
+def test_each_digest_of_an_event_is_found_however_many_it_has() -> None:
+    rows = [
+        LedgerRow(f"k{number}", "e1", "tell", "crm", "merged", 1, 0, 0, None, "", "", 1.0, 1.0, b"", group=f"d{number}")
+        for number in range(1_001)
+    ]
+    assert digest_ids([*rows, *rows]) == [row.group for row in rows]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "not JSON", '{"n": 1, "published_at": 5, "members": "A"}'])

@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from deploy.aws import deployment as aws_deployment
-from deploy.aws import removal, reserved_instances, secrets_manager_backend, stack_changes
+from deploy.aws import deployment as aws_deployment, removal, reserved_instances, secrets_manager_backend, stack_changes
 from deploy.aws.prepare import Prepared, changed_lines, prepare
 from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
 from deploy.aws.template import read_template

@@ -28,8 +28,7 @@ from deploy.requests.sources import compiled_sources
 from deploy.secrets.values import generated_secrets, secret_doubts
 from deploy.terminal.output import print_json, stdout_screen
 from functions.receive.diagnosis.passwords import leaves_secret_open
-from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
-from shared.cloud.local.documents import KnownOwners
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.errors import Temporary
 from shared.http import Request

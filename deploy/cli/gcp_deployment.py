@@ -20,8 +20,7 @@ from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_proj
 from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, environ_of
-from deploy.gcp import apply, live, organization_policies
-from deploy.gcp import plan as gcp_plan
+from deploy.gcp import apply, live, organization_policies, plan as gcp_plan
 from deploy.gcp.deployment import Lines, Memory, closing, measured, missing_needs, prepare_deployment, warnings
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.resources.stores import database_key

@@ -4,8 +4,7 @@
 # (it keeps \$ and \` in double quotes, and removes a backslash in single quotes), and skips faulty lines.
 import os
 import re
-from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping, Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path

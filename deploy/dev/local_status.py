@@ -19,8 +19,7 @@ from deploy.config.running_dev import (
     start_command,
 )
 from deploy.dev.probe import request_status
-from deploy.dev.pubsub.store import FILE_NAME as BUS
-from deploy.dev.pubsub.store import read_waiting
+from deploy.dev.pubsub.store import FILE_NAME as BUS, read_waiting
 from deploy.history.local import running_aws, running_ports
 from deploy.history.status import Backlog, Version
 from deploy.terminal.command_line import CommandError

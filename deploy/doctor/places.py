@@ -24,8 +24,7 @@ from deploy.topology.buses import (
     silent_sources,
     tables,
 )
-from functions.notify.destinations.bigquery import FITTING
-from functions.notify.destinations.bigquery import Settings as BigQuerySettings
+from functions.notify.destinations.bigquery import FITTING, Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at

@@ -19,8 +19,7 @@ from functions.notify import http_kind, registry
 from functions.notify.destination import Attempt, read_settings
 from functions.notify.destinations.email.email import MailSettings, MailWriter
 from functions.notify.destinations.email.mail import Address, Mail
-from functions.notify.digests import arrival
-from functions.notify.digests import settings as gathering
+from functions.notify.digests import arrival, settings as gathering
 from functions.notify.digests.settings import Coalesce, GatherSettings, QuietHours
 from functions.notify.http_kind import OutgoingRequest
 from functions.notify.notifier import read_removals

@@ -14,8 +14,7 @@ from deploy.terminal.output import count_of
 from functions.transform import chain, comparisons, program
 from functions.transform.routes import Route, RouteResult, match_all, run_routes
 from functions.transform.step import Many, NamedStep, Noted, Services, Step, Stop, Switch
-from functions.transform.steps.decide import Filter
-from functions.transform.steps.decide import Switch as SwitchStep
+from functions.transform.steps.decide import Filter, Switch as SwitchStep
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared import errors, expressions, journal, ports, times, waiting_route
 from shared.delivery import Delivery

@@ -20,8 +20,7 @@ from itertools import chain
 from typing import Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from deploy.history import journal_view
-from shared import batching, delivery, ledger
-from shared import ledger_rules as rules
+from shared import batching, delivery, ledger, ledger_rules as rules
 from shared.cloud.earlier_words import CODES
 from shared.journal import AttemptEntry, decisions_from, other_routes_from, spans_from
 from shared.jsontext import Json, JsonObject, objects_at

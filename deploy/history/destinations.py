@@ -10,8 +10,7 @@ from typing import Final, Literal
 from deploy.history.state import ConfiguredDestinations, kind_of
 from functions.notify.digests.settings import key_of
 from functions.notify.recipients import people, recipient
-from functions.notify.registry import Configured
-from functions.notify.registry import read_destinations as compiled_destinations
+from functions.notify.registry import Configured, read_destinations as compiled_destinations
 from functions.notify.waiting.due import waits_for_slot
 from shared import errors, ledger_rules
 from shared.delivery import Delivery, delivery_from

@@ -21,10 +21,8 @@ from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.kept_by_key import DocumentRecords
 from shared.cloud.local import database, journal
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
-from shared.cloud.local.documents import LocalDocuments
-from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
-from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, LocalDocuments
+from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE, LocalLedger
 from shared.ledger import Ledger
 from shared.ports import Bus
 from shared.settings import LOCAL_PROJECT, read_settings

@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from secrets import randbits
 from typing import Final, TypeAlias, TypeVar
 
-from shared import batching, errors, journal, jsontext, outcomes
-from shared import ledger_rules as rules
+from shared import batching, errors, journal, jsontext, ledger_rules as rules, outcomes
 from shared.delivery import Delivery
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 

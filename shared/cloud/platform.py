@@ -262,8 +262,7 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
     if TELEMETRY not in slice_:
         return None
     # Imported here, because few deployments export.
-    from shared.telemetry import exporter as otlp
-    from shared.telemetry import metrics, spans
+    from shared.telemetry import exporter as otlp, metrics, spans
 
     section = mapping_at(slice_, TELEMETRY)
     place: JsonObject = {}

@@ -12,8 +12,7 @@ from shared.cloud.gcp.documents import FirestoreDocuments
 from shared.errors import Temporary
 from shared.store_ports import Document
 from tests.aws.dynamo import DynamoTables
-from tests.aws.dynamo_front import DynamoFront, dynamo_front
-from tests.aws.dynamo_front import Fault as DynamoFault
+from tests.aws.dynamo_front import DynamoFront, Fault as DynamoFault, dynamo_front
 from tests.contract.written_documents import NOW, TENANTS, texts_of, write
 from tests.gcp.firestore_emulated import EmulatedFirestore
 from tests.gcp.firestore_server import Fault

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from functions.subscribe import api as subscribe_api
-from functions.subscribe import lambda_handler
+from functions.subscribe import api as subscribe_api, lambda_handler
 from functions.subscribe.credentials import api_key_text, read_api_key
 from functions.subscribe.routes import ROUTES
 from functions.subscribe.service import Service

@@ -15,15 +15,11 @@ from typing import Final, NamedTuple
 
 import uvicorn
 
-from functions.notify import entry as notify_entry
-from functions.notify import lambda_handler as notify_lambda
-from functions.receive import entry as receive_entry
-from functions.receive import lambda_handler as receive_lambda
-from functions.transform import entry as transform_entry
-from functions.transform import lambda_handler as transform_lambda
+from functions.notify import entry as notify_entry, lambda_handler as notify_lambda
+from functions.receive import entry as receive_entry, lambda_handler as receive_lambda
+from functions.transform import entry as transform_entry, lambda_handler as transform_lambda
 from shared.cloud.gcp.http_server import BoundedProtocol
-from shared.cloud.gcp.serving import Answer as Answering
-from shared.cloud.gcp.serving import Application
+from shared.cloud.gcp.serving import Answer as Answering, Application
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, EVENTS, BusMessage

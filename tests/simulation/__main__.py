@@ -9,8 +9,16 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from tests.simulation.neighbours import TROUBLES, Cloud, losses, percentile, simulate_neighbours, slow_median, slow_tail
-from tests.simulation.neighbours import Report as Neighbours
+from tests.simulation.neighbours import (
+    TROUBLES,
+    Cloud,
+    Report as Neighbours,
+    losses,
+    percentile,
+    simulate_neighbours,
+    slow_median,
+    slow_tail,
+)
 from tests.simulation.world import Report, simulate
 
 

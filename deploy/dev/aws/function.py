@@ -29,8 +29,7 @@ from deploy.dev import local_server, probe
 from deploy.dev.aws import stack
 from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool, ToolsMissing, find_tools
 from deploy.dev.aws.poller import Poller
-from deploy.dev.faults import PATH as FAULTS_PATH
-from deploy.dev.faults import FaultPlan, FaultRoutes
+from deploy.dev.faults import PATH as FAULTS_PATH, FaultPlan, FaultRoutes
 from deploy.topology.functions import FUNCTIONS
 from shared import logs, ports, settings
 from shared.cloud.aws.client import AwsPlace

@@ -27,11 +27,9 @@ from deploy.history import aws_ports, cloud_journal, local, local_journal, statu
 from deploy.secrets.values import secret_text
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs
-from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
-from shared.cloud.local.documents import LocalDocuments
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, LocalDocuments
 from shared.cloud.local.journal import FILE_NAME, LocalJournal
-from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
-from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE, LocalLedger
 from shared.jsontext import JsonObject
 from shared.secrets import split_values
 from shared.settings import DEFAULT_STATE, Settings, read_settings

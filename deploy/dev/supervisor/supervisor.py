@@ -48,8 +48,7 @@ from deploy.secrets.values import WeakSecret
 from deploy.terminal.log_view import LogView
 from shared import errors, jsontext, settings
 from shared.cloud.local import blobs, database, journal
-from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
-from shared.cloud.local.documents import purge_documents
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, purge_documents
 from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 
 START_FAILURES: Final = 3

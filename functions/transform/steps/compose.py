@@ -73,8 +73,7 @@ class Template(Settings, Step):
 
     def prepare(self) -> None:
         from shared.event import NAMES
-        from shared.templating.template import Template as Compiled
-        from shared.templating.template import TemplateFault
+        from shared.templating.template import Template as Compiled, TemplateFault
 
         known = frozenset(NAMES)
         self._templates = []

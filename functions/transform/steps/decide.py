@@ -15,11 +15,11 @@ from functions.transform.step import (
     Step,
     StepContext,
     StepResult,
+    Stop as Stopped,
+    Switch as Switched,
     Through,
     closed,
 )
-from functions.transform.step import Stop as Stopped
-from functions.transform.step import Switch as Switched
 from shared import errors, expressions, jsontext, times
 from shared.config.rules import LISTED, Name, Seconds, limits, read_by
 from shared.event import Event, view_of

@@ -67,8 +67,11 @@ class MessageKind:
 
 
 def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool, Descriptor, type[Message]]":
-    from google.protobuf import descriptor_pool, message_factory
-    from google.protobuf import struct_pb2 as _struct_is_in_the_default_pool  # noqa: F401
+    from google.protobuf import (
+        descriptor_pool,
+        message_factory,
+        struct_pb2 as _struct_is_in_the_default_pool,  # noqa: F401
+    )
 
     pool = descriptor_pool.Default() if descriptors is None else _pool(descriptors)
     try:

@@ -23,8 +23,7 @@ from math import ceil, inf, nextafter
 from secrets import token_hex
 from typing import Final, NamedTuple, TypeVar, cast
 
-from shared import batching, errors, outcomes
-from shared import ledger_rules as rules
+from shared import batching, errors, ledger_rules as rules, outcomes
 from shared.cloud import ledger_writes, shards
 from shared.cloud.aws import client, tables
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, Fields, Value, is_expired, read_shards, state_shard

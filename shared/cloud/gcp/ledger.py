@@ -22,8 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from shared import batching
-from shared import ledger_rules as rules
+from shared import batching, ledger_rules as rules
 from shared.cloud import earlier_words, ledger_writes, shards
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import DESTINATIONS, EXPIRE_AT, LEDGER

@@ -11,8 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from shared import jsontext
-from shared import ledger_rules as rules
+from shared import jsontext, ledger_rules as rules
 from shared.cloud.ledger_writes import DecideClaim, LedgerWrites, attempts_text, with_attempts
 from shared.cloud.local import database, ledger_tables
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place, Settlement

@@ -9,8 +9,7 @@ from typing import Final
 import pytest
 import yaml
 
-from deploy.aws import sam
-from deploy.aws import template as aws_template
+from deploy.aws import sam, template as aws_template
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject
 from tests.unit.topology.configured import topology

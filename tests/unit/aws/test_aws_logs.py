@@ -4,8 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.cloud_access.aws import AwsFault
 from deploy.history.aws import CloudWatchLog, filter_patterns, parse_log_event

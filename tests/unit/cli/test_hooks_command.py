@@ -17,8 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from deploy.cli import deployment_command
-from deploy.cli import hooks as hooks_command
+from deploy.cli import deployment_command, hooks as hooks_command
 from deploy.config.dotenv import dotenv_entries
 from deploy.history.state import SubscriberStores
 from deploy.hooks import registration

@@ -5,8 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.cli import dead_letters, events, secrets, status
 from deploy.cli.command import moment

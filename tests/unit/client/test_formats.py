@@ -3,8 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.client.hookchain.formats import as_json, encode_body
 from shared.jsontext import Json

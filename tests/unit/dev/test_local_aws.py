@@ -8,8 +8,7 @@ from email.message import EmailMessage
 
 import pytest
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.dev.aws.function import event_of, listen, response_of
 from deploy.dev.aws.poller import backoff_seconds, failed_items, record_of

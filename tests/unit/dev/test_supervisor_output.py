@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.config.running_dev import Hint, ports_from, read_hint, remove_dev_file, served_config, write_dev_file
 from deploy.dev.supervisor.output import ROUTINE_LINES, Output

@@ -14,8 +14,7 @@ from tests.gcloud_command_line import CommandLine
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_shown import Thing
 from tests.gcloud_world import Refused, World
-from tests.unit.gcp.applied import TARGET, VALUES, Asked, Noted, deploy, removed
-from tests.unit.gcp.applied import deployment as applied
+from tests.unit.gcp.applied import TARGET, VALUES, Asked, Noted, deploy, deployment as applied, removed
 from tests.unit.gcp.planned import by_key, deployment, flag
 
 CONFIG: Final = """

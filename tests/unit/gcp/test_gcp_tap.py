@@ -6,8 +6,7 @@ from deploy.gcp.apply import Applying
 from deploy.gcp.graph import graph
 from tests.gcloud_flags import faults, known_commands
 from tests.gcloud_world import World
-from tests.unit.gcp.applied import TARGET, VALUES, Asked, Noted, deploy, removed
-from tests.unit.gcp.applied import deployment as applied
+from tests.unit.gcp.applied import TARGET, VALUES, Asked, Noted, deploy, deployment as applied, removed
 from tests.unit.gcp.planned import DEVELOP, by_key, deployment
 
 CONFIG = """

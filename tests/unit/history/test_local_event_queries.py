@@ -6,8 +6,7 @@ from dataclasses import replace
 from itertools import count, pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.history import local_journal
 from deploy.history.journal_view import EventPage, EventQuery, EventSummary

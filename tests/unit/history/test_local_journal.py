@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from deploy.history.documents import request_document
 from deploy.history.journal_view import EventQuery, search_words

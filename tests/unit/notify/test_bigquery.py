@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from functions.notify.destinations import bigquery
-from functions.notify.destinations import bigquery as kind
+from functions.notify.destinations import bigquery, bigquery as kind
 from functions.notify.http_kind import Response
 from functions.notify.notifier import Acknowledged
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown

@@ -6,8 +6,7 @@ from types import ModuleType
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from functions.notify.destinations import bus
 from functions.notify.http_kind import KEY, OutgoingRequest

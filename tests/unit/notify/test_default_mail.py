@@ -11,8 +11,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.bundle.bundle import bundle_files
 from functions.notify.chat_messages import MessageSettings

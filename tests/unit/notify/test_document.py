@@ -5,8 +5,7 @@ import random
 from types import ModuleType
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from functions.notify.destinations import sheet
 from functions.notify.destinations.document import document

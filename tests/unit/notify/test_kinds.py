@@ -11,8 +11,7 @@ from types import ModuleType
 from typing import Final, TypeAlias
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 import functions.notify.destinations as kinds_package

@@ -6,8 +6,7 @@ from types import ModuleType
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.notify.bounded_texts import MARK, Unit, cut
 from functions.notify.chat_messages import MessageSettings

@@ -5,8 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.notify.dead_letters import MAX_UNREADABLE_BYTES, keep_dead_letter, read_dead_letter, read_message
 from functions.notify.destination import Attempt

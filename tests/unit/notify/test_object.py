@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.notify.destinations import object as kind
 from functions.notify.destinations.object import MAX_KEY_BYTES, Settings, content_of, key_fault, key_of

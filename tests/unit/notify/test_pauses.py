@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.history.destinations import NOTICE_SECONDS, resume_destination
 from functions.notify.attempt import SUSPECT_SECONDS

@@ -13,8 +13,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
 from functions.notify.recovery import github, recovery

@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from hypothesis import given, strategies as st
+from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTimeout
 
 from functions.notify.columns import MAX_INTEGER
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.sql import sql
-from functions.notify.destinations.sql import sql as writer_module
+from functions.notify.destinations.sql import sql, sql as writer_module
 from functions.notify.destinations.sql.database import Statements
 from functions.notify.destinations.sql.faults import fault_of
 from functions.notify.destinations.sql.place import Place, database_place, engine_of

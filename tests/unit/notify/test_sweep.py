@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.notify.waiting.due import BACK_SECONDS
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, next_retry_at

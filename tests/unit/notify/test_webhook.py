@@ -9,8 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 from cloudevents.http import from_http
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from standardwebhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.subscribers.operator_api import OverlayDocuments
 from shared.store_ports import NO_VERSION, Document, Documents

@@ -14,8 +14,7 @@ from urllib.parse import quote_plus
 
 import jwt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.receive.receive import MAX_TOKENS, MAX_UNCONFIRMED
 from shared.claim_check import checked_out

@@ -4,8 +4,7 @@ import base64
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.errors import Rejected
 from shared.jsontext import Json

@@ -3,8 +3,7 @@
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
 from shared.outgoing.http_client import Answer, HttpClient

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from shared import base64_text as module
 from shared.base64_text import LARGE_BYTES, base64_bytes, base64_encoder, base64_text, decode_base64

@@ -1,7 +1,6 @@
 """Values as DynamoDB's JSON, keys, and items of rows and events; and its tables, as data."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.cloud.aws.dynamo import MAX_KEY_BYTES, decoded, encoded, item_key
 from shared.cloud.aws.journal import event_fields

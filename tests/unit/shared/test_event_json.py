@@ -4,8 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from shared.errors import Permanent
 from shared.event import Event, attribute_text, event_json, from_cloudevent, from_stored, to_cloudevent

@@ -3,8 +3,7 @@ from typing import Final
 
 import jmespath
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.errors import Permanent
 from shared.expressions import Expression, ExpressionFault, is_true

@@ -4,8 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.cloud.gcp.firestore import Moment, Value, decoded, document_id, encoded
 from shared.cloud.gcp.ledger import new_document, row_of

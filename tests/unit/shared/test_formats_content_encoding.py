@@ -4,8 +4,7 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.errors import Rejected
 from shared.formats.content_encoding import decode_content

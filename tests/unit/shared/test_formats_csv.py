@@ -3,8 +3,7 @@ import io
 from functools import partial
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.jsontext import Json
 from shared.limits import DEFAULT

@@ -2,8 +2,7 @@ from functools import partial
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.jsontext import Json
 from shared.limits import DEFAULT

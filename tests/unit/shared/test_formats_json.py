@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.errors import REJECTION_STATUS, Rejected
 from shared.formats import parse

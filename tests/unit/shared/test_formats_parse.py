@@ -5,8 +5,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from shared.jsontext import Json
 from shared.limits import DEFAULT

@@ -8,8 +8,7 @@ from typing import TypeAlias
 from xml.parsers import expat
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.errors import Rejected
 from shared.formats.parse import parse_as

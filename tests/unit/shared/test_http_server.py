@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.cloud.gcp import http_server
 from shared.cloud.gcp.http_server import HEAD_SECONDS, LINGER_SECONDS, MAX_HEAD_BYTES, BoundedProtocol, tls_loop

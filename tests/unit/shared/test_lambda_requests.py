@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.batching import Batcher
 from shared.cloud.aws import invocations

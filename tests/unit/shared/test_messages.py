@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.dead_letter_message import dead_letter_from, dead_letter_message
 from shared.delivery import DELIVERY_TYPE, Delivery, delivery_from, delivery_message, delivery_messages

@@ -3,8 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.errors import Permanent
 from shared.outgoing.allowed_requests import Target, blocked_kind, read_target, verify_headers

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.cloud.gcp.pubsub import PubSubBus, publish_body
 from shared.cloud.gcp.tokens import no_authorization

@@ -9,8 +9,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deploy.config.sections.catalogue import load_catalogue
 from shared.errors import Rejected, Temporary

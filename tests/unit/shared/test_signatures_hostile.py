@@ -6,8 +6,7 @@ from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deploy.config.sections.catalogue import load_catalogue
 from functions.receive.admission import needed_keys, verify_body, verify_head

@@ -4,8 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from shared.claim_check import MAX_INLINE_BYTES
 from shared.cloud.aws.sqs import ATTRIBUTES, BODY, MAX_MESSAGE_BYTES, entry_of, message_of

@@ -6,8 +6,7 @@ from typing import Final
 
 import jinja2
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from jinja2.nodes import EvalContext
 from markupsafe import Markup
 

@@ -4,8 +4,7 @@ import json
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from functions.subscribe.credentials import read_signed, signed_text
 from functions.subscribe.routes import ROUTES

@@ -19,8 +19,7 @@ from deploy.gcp.graph import graph
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Measured, over_limits, require_limits
 from shared.jsontext import JsonObject, to_json
-from tests.unit.aws.rendered import CODE, Stack, inside, objects, properties, stack_of, walk
-from tests.unit.aws.rendered import template as read_template
+from tests.unit.aws.rendered import CODE, Stack, inside, objects, properties, stack_of, template as read_template, walk
 from tests.unit.gcp.planned import deployment
 from tests.unit.topology.configured import topology
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from deploy.config.compiler import FUNCTIONS as COMPILED
-from deploy.config.compiler import OPTIONAL
+from deploy.config.compiler import FUNCTIONS as COMPILED, OPTIONAL
 from deploy.gcp.resources.stores import database
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import CHARTS, LOG_METRICS

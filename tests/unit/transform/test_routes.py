@@ -8,8 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deploy.explain.transform_stage import unlisted_decisions
 from functions.transform.chain import Chain

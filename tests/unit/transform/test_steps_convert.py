@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from functions.transform.step import SettingsFault, StepContext
 from functions.transform.steps.convert import Convert

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.transform.paths import Every, Part, PathFault, parse_path, with_value
 from functions.transform.program import read_chain

@@ -8,8 +8,7 @@ from typing import Final
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deploy.secrets.values import random_value
 from functions.transform.steps.encrypt import Binding, Decrypt, Encrypt, new_nonce, parse_keys, seal

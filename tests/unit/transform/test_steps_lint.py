@@ -4,8 +4,7 @@ from base64 import b64encode
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.transform.step import Noted, Switch
 from functions.transform.steps.lint import Lint

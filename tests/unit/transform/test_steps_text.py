@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Final, get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.transform.steps.digest import Algorithm, Digest
 from functions.transform.steps.encode import DECODERS, ENCODERS, Decode, Encode

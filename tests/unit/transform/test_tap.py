@@ -8,8 +8,7 @@ from dataclasses import asdict, replace
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from functions.transform import tap as transform_tap
 from functions.transform.program import read_program

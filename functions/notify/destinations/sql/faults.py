@@ -6,8 +6,7 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html and https://dev.m
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError as PoolTimeout
 
 from functions.notify.destinations.sql.settings import Driver
 from shared.delivery import Disabled, Failed, Outcome, RetryLater

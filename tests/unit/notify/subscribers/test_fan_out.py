@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from functions.notify.destinations.subscribers import Settings

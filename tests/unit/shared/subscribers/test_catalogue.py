@@ -2,8 +2,7 @@ import json
 from typing import Final
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.catalogue_document import (

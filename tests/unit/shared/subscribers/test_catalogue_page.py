@@ -1,8 +1,7 @@
 from html.parser import HTMLParser
 from math import inf
 
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from jsonschema import Draft202012Validator
 
 from shared.jsontext import JsonObject

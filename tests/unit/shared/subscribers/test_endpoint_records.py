@@ -7,8 +7,7 @@ from base64 import b64decode, b64encode
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.delivery import Delivery
 from shared.errors import Temporary

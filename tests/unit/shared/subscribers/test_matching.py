@@ -2,8 +2,7 @@ from typing import Final
 
 import jmespath
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from shared.expressions import is_true
 from shared.jsontext import Json

@@ -11,8 +11,9 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 
-# A gzip stream may be several members one after the other. Log shippers send a few; each costs a copy of what follows.
 _MAX_GZIP_MEMBERS: Final = 100
+"""The most members of a gzip stream, which can have several, one after the other. Log shippers send a few. Each member
+costs a copy of all that follows it."""
 
 
 def decode_content(body: bytes, content_encoding: str | None, limits: Limits = DEFAULT) -> bytes:
@@ -32,13 +33,15 @@ def decode_content(body: bytes, content_encoding: str | None, limits: Limits = D
 
 
 def _gunzip(body: bytes, limits: Limits) -> bytes:
-    whole = bytearray()
+    decoded = bytearray()
+    rest = body
     for _ in range(_MAX_GZIP_MEMBERS):
-        member, body = _decompress(body, _GZIP, limits.max_decoded_bytes - len(whole), limits)
-        whole += member
-        body = body.lstrip(b"\0")  # gzip's own tools pad with zeros
-        if not body:
-            return bytes(whole)
+        room = limits.max_decoded_bytes - len(decoded)
+        member, rest = _decompress(rest, _GZIP, room, limits)
+        decoded += member
+        rest = rest.lstrip(b"\0")  # gzip's own tools pad with zeros
+        if not rest:
+            return bytes(decoded)
     raise Rejected("malformed_body", f"the gzip body has more than {_MAX_GZIP_MEMBERS} members")
 
 
@@ -52,7 +55,10 @@ def _inflate(body: bytes, limits: Limits) -> bytes:
 
 
 def _has_zlib_header(body: bytes) -> bool:
-    """Return whether two bytes of zlib come first: the method, and together a multiple of 31 (RFC 1950, 2.2)."""
+    """Return whether the body begins with a zlib header (RFC 1950, 2.2).
+
+    Half of its first byte names the method, and its two bytes are a multiple of 31.
+    """
     if len(body) < 2:
         return False
     method = body[0] & 0x0F

@@ -20,7 +20,7 @@ def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
     `malformed_body` for quotes that do not match and for a row with more in it than the header names.
     """
     stream, delimiter = _stream(body, media, limits)
-    # This limit is one of the whole process, and 128 KiB by default.
+    # The reader's own limit for a field is 128 KiB. It is a setting of the whole process, so it is set each time.
     csv.field_size_limit(limits.max_decoded_bytes)
     rows = csv.reader(stream, delimiter=delimiter, strict=True)
     try:
@@ -32,7 +32,10 @@ def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
 
 
 def _stream(body: bytes, media: media_type.MediaType, limits: Limits) -> tuple[io.StringIO, str]:
-    """Return the text and its delimiter, once they are few enough that no row of the reader's is huge."""
+    """Return the text as a stream, and its delimiter.
+
+    Raises Rejected if there are too many delimiters, since the reader makes a list of a whole row before it returns it.
+    """
     text = text_body.decode_text(body, media.charset)
     delimiter = _delimiter(text, media)
     if text.count(delimiter) > limits.max_nodes:
@@ -41,23 +44,25 @@ def _stream(body: bytes, media: media_type.MediaType, limits: Limits) -> tuple[i
 
 
 def _delimiter(text: str, media: media_type.MediaType) -> str:
-    """Return the comma, unless the header has none and has what spreadsheets write instead."""
+    """Return the comma, or a semicolon or tab if the header has no comma and this instead, as spreadsheets write it."""
     if media.name == _TAB_TYPE:
         return "\t"
     header = text[: text.find("\n")] if "\n" in text else text
-    return next((mark for mark in ",;\t" if mark in header), ",")
+    return next((delimiter for delimiter in ",;\t" if delimiter in header), ",")
 
 
 def _objects(rows: Iterator[list[str]], limits: Limits) -> Json:
+    """Return an object for each row after the first, which has the keys. Raises Rejected and csv.Error."""
     objects: list[Json] = []
-    columns: JsonObject = {}
-    rows = filter(None, rows)  # an empty line is no row
-    for name in next(rows, []):
+    columns: JsonObject = {}  # each key with null, the value of a cell that a short row lacks
+    filled_rows = filter(None, rows)  # an empty line is no row
+    for name in next(filled_rows, []):
         put(columns, name, None, limits)
     name_characters = sum(map(len, columns))
-    for row in rows:
+    for row in filled_rows:
         objects.append(_object(columns, row))
-        if len(objects) * (1 + len(columns)) >= limits.max_nodes:
+        nodes_of_object = 1 + len(columns)
+        if len(objects) * nodes_of_object >= limits.max_nodes:
             raise _too_many(limits)
         if len(objects) * name_characters > limits.max_expanded_characters:
             raise Rejected("expanded_too_large", "the CSV's column names, said again in each row, are too much text")
@@ -65,7 +70,8 @@ def _objects(rows: Iterator[list[str]], limits: Limits) -> Json:
 
 
 def _object(columns: JsonObject, row: list[str]) -> JsonObject:
-    if any(row[len(columns) :]):
+    further_cells = row[len(columns) :]
+    if any(further_cells):  # empty ones follow from delimiters at the end of a line
         raise Rejected("malformed_body", "not CSV: a row has more cells than the header")
     return columns | dict(zip(columns, row, strict=False))
 

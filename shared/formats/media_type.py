@@ -43,15 +43,20 @@ _BY_FAMILY: Final = (
     *((family, "bytes") for family in ("image/", "audio/", "video/", "font/")),
 )
 _START: Final = re.compile(rb"(?:\xef\xbb\xbf)?+[ \t\r\n]*+(bplist00|[{\[<])")
+"""The first sign of a body, after a byte order mark and white space, if it is one of JSON, XML or a property list."""
 _PLIST: Final = re.compile(rb"<(?:!DOCTYPE\s+)?plist[\s>]")
 _HTML: Final = re.compile(rb"[\s\xef\xbb\xbf]*+<!doctype\s+html", re.IGNORECASE)
-_LOOKED_AT: Final = 1_024
+_SNIFFED_BYTES: Final = 1_024
+"""The part of an XML body in which the root element of a property list is looked for."""
 
 
 class MediaType(NamedTuple):
-    """`name`, `charset` and the parameters' names are in lower case; the parameters' values are as they came.
+    """A parsed content type, or another header of the same form.
 
-    `name` may be empty. `format` is the one that the name stands for; None if it says nothing.
+    name         the type, in lower case, such as `application/json`; may be empty
+    parameters   the values as they were sent, by the names in lower case
+    charset      the parameter of this name, in lower case; None if there is none
+    format       the format that the type stands for; None if it stands for none
     """
 
     name: str
@@ -62,24 +67,29 @@ class MediaType(NamedTuple):
 
 @lru_cache(maxsize=64)
 def media_type(header: str) -> MediaType:
-    """Parse a header. Never raises: a malformed header yields what can be read."""
+    """Parse a header. Never raises: of a malformed header, returns what can be read."""
     name, _, rest = header.partition(";")
     parameters: dict[str, str] = {}
-    for found in _PARAMETER.finditer(";" + rest):
-        quoted, bare = found[2], found[3]
-        # Only what must be escaped is taken as escaped: old browsers send `C:\path` as it is.
+    for parameter in _PARAMETER.finditer(";" + rest):
+        quoted, bare = parameter[2], parameter[3]
+        # Any other backslash is a character like any other: old browsers send `C:\path` as it is.
         value = bare.strip() if quoted is None else re.sub(r'\\(["\\])', r"\1", quoted)
-        parameters.setdefault(found[1].lower(), value)
-    name = name.strip().lower()
-    return MediaType(name, parameters, parameters.get("charset", "").lower() or None, named_format(name))
+        parameters.setdefault(parameter[1].lower(), value)
+    type_name = name.strip().lower()
+    charset = parameters.get("charset", "").lower() or None
+    return MediaType(type_name, parameters, charset, named_format(type_name))
 
 
 def named_format(type_name: str) -> str | None:
-    """Return the format of a content type; None for text/plain, bytes of no kind, an unknown type or none at all."""
+    """Return the format of a content type.
+
+    Return None for text/plain, which many senders call anything, for application/octet-stream, an unknown type and an
+    empty one.
+    """
     if type_name == "text/plain":
         return None
-    if found := _BY_TYPE.get(type_name):
-        return found
+    if format_of_type := _BY_TYPE.get(type_name):
+        return format_of_type
     for suffix, format_name in _BY_SUFFIX:
         if type_name.endswith(suffix):
             return format_name
@@ -87,19 +97,22 @@ def named_format(type_name: str) -> str | None:
 
 
 def structured_format(body: bytes) -> str | None:
-    """Return json, xml or plist where the body begins like one. A number or a word alone is text, though it is JSON."""
-    found = _START.match(body)
-    if found is None:
+    """Return json, xml or plist if the body begins like one, else None.
+
+    A number or a word alone is text, although it is JSON. An HTML page is text, although it looks like XML.
+    """
+    start = _START.match(body)
+    if start is None:
         return None
-    if found[1] != b"<":
-        return "plist" if found[1] == b"bplist00" else "json"
+    if start[1] != b"<":
+        return "plist" if start[1] == b"bplist00" else "json"
     if _HTML.match(body):
         return None
-    return "plist" if _PLIST.search(body, 0, _LOOKED_AT) else "xml"
+    return "plist" if _PLIST.search(body, 0, _SNIFFED_BYTES) else "xml"
 
 
 def is_text(body: bytes) -> bool:
-    """Return whether the body is UTF-8 without NUL, or marked as UTF-16."""
+    """Return whether the body is UTF-8 without NUL, or begins with UTF-16's byte order mark."""
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     try:

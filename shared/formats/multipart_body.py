@@ -25,6 +25,7 @@ _MAX_TEXT_AROUND_BYTES: Final = 8_192
 """The size of the text before the first part, and of the text after the last part. Both are dropped."""
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
 _FOLD: Final = re.compile(r"\r\n[ \t]++")
+"""The break of a header that goes on in the next line."""
 _CHARSET_FIELD: Final = re.compile(rb"(?i);[ \t]*name=\"_charset_\"")
 _TRANSFER_DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {"base64": a2b_base64, "quoted-printable": a2b_qp}
 
@@ -34,16 +35,18 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
 
     Raises Rejected: `too_many_parts` for too many, `malformed_body` for a body that is not a complete multipart body.
     """
-    made: JsonObject = {}
-    parts = _parts(body, _boundary(media), limits)
+    values: JsonObject = {}
+    parts = _parts(body, _delimiter(media), limits)
     charset = _named_charset(parts) if b'"_charset_"' in body else "utf-8"
     for head, content in parts:
-        name, value = _named_value(_headers(head, charset), content, charset)
-        gather(made, name, value, limits)
-    return made
+        headers = _headers(head, charset)
+        name, value = _named_value(headers, content, charset)
+        gather(values, name, value, limits)
+    return values
 
 
-def _boundary(media: MediaType) -> bytes:
+def _delimiter(media: MediaType) -> bytes:
+    """Return what stands between two parts: a line break, two hyphens and the boundary. Raises Rejected."""
     boundary = media.parameters.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
         raise Rejected("malformed_body", "a multipart body's content type names a boundary of 1 to 70 plain characters")
@@ -52,11 +55,14 @@ def _boundary(media: MediaType) -> bytes:
 
 def _parts(body: bytes, delimiter: bytes, limits: Limits) -> list[tuple[bytes, bytes]]:
     """Split the body into parts: the headers of each, and its content. A little text around the parts is dropped."""
+    # The first delimiter may be at the very beginning, without a line break before it.
     pieces = (b"\r\n" + body).split(delimiter, limits.max_parts + 1)
     parts: list[tuple[bytes, bytes]] = []
     for number, piece in enumerate(pieces[1:], start=1):
-        if piece.startswith(b"--"):
-            if max(len(pieces[0]), sum(map(len, pieces[number:]))) > _MAX_TEXT_AROUND_BYTES:
+        is_after_last_part = piece.startswith(b"--")
+        if is_after_last_part:
+            bytes_before, bytes_after = len(pieces[0]), sum(map(len, pieces[number:]))
+            if max(bytes_before, bytes_after) > _MAX_TEXT_AROUND_BYTES:
                 rule = f"must have at most {_MAX_TEXT_AROUND_BYTES} bytes before its first part, and after its last one"
                 raise Rejected("malformed_body", f"the multipart body {rule}")
             return parts
@@ -84,27 +90,31 @@ def _named_charset(parts: list[tuple[bytes, bytes]]) -> str:
 
 
 def _headers(head: bytes, charset: str) -> dict[str, str]:
-    """Return the headers by name in lower case. A name's last line counts."""
+    """Return the headers by their names in lower case. Of several lines with one name, the last one counts."""
     lines = _FOLD.sub(" ", decoded(head, charset)).split("\r\n")
     pairs = (line.partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _named_value(headers: dict[str, str], content: bytes, charset: str) -> tuple[str, Json]:
+def _named_value(headers: dict[str, str], raw_content: bytes, charset: str) -> tuple[str, Json]:
+    """Return the name of a part, and its content: a string, or an object for a file or other bytes. Raises Rejected."""
     disposition = media_type(headers.get("content-disposition", "")).parameters
     media = media_type(headers.get("content-type", ""))
-    content = _transfer_decoded(content, headers.get("content-transfer-encoding", ""))
+    content = _transfer_decoded(raw_content, headers.get("content-transfer-encoding", ""))
     file_name = _file_name(disposition)
     name = disposition.get("name", "")
-    if file_name is None and (media.name.startswith("text/") or not media.name or _is_utf8(content)):
-        return name, decoded(content, codec_of(media.charset) if media.charset else charset)
+    has_text_type = not media.name or media.name.startswith("text/")
+    if file_name is None and (has_text_type or _is_utf8(content)):
+        codec = codec_of(media.charset) if media.charset else charset
+        return name, decoded(content, codec)
     return name, {"name": file_name or "", **binary(content, media.name)}
 
 
 def _file_name(disposition: Mapping[str, str]) -> str | None:
+    """Return the file name; None if the part is no file. `filename*` has other letters than ASCII."""
     extended = disposition.get("filename*", "")
     if extended.lower().startswith("utf-8''"):  # RFC 5987
-        return decoded(unquote_to_bytes(extended[7:]), "utf-8")
+        return decoded(unquote_to_bytes(extended[len("utf-8''") :]), "utf-8")
     return disposition.get("filename")
 
 

@@ -1,12 +1,12 @@
 """Apple's property lists, in XML (`man 5 plist`) and in binary. Times become RFC 3339 in UTC, data becomes base64.
 
-Apple's DOCTYPE is skipped, never read or fetched. Own code, not plistlib, which has no bound before it has built
-everything: 400,000 open arrays (2.8 MB) take it 320 ms and 100 MB, and are rejected here after 1 ms. It also takes a
-key twice and integers such as `1_0`.
+Apple's DOCTYPE is skipped, never read or fetched. This is own code and not plistlib, which builds everything before any
+bound can apply: 400,000 open arrays (2.8 MB) take it 320 ms and 100 MB, and are rejected here after 1 ms. plistlib also
+accepts a key twice, and integers such as `1_0`.
 
-In a binary list, objects are in a table and refer to one another by their index in it. An object that is referred to
-more than once counts, and is built, each time. The format is described at the head of CFBinaryPList.c in Apple's
-CoreFoundation.
+In a binary list, all objects are in a table, and refer to one another by their index in it. An object to which several
+others refer is built, and counts, for each of them. The beginning of CFBinaryPList.c in Apple's CoreFoundation
+describes the format.
 """
 
 import math
@@ -26,7 +26,7 @@ from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, finite, integer, put
 from shared.times import rfc3339
 
-# Only this one, and with nothing declared in it: any other is rejected as in all XML.
+# The only DOCTYPE that is accepted, and only if it declares nothing. Any other is rejected, as in all XML.
 _APPLES_DOCTYPE: Final = re.compile(PROLOG + r"""<!DOCTYPE\s+plist(?:\s+(?:PUBLIC|SYSTEM|"[^"<]*+"))*+\s*>""")
 _INTEGER: Final = re.compile(r"([-+]?)(0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]++)")
 _REAL: Final = re.compile(r"[-+]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?")
@@ -35,33 +35,41 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
+    """Return the property list as JSON. Raises Rejected, as `read_binary_plist`, `decode_xml` and `read_xml` do."""
     if body.startswith(MAGIC):
         return read_binary_plist(body, limits)
     text = decode_xml(body, media)
-    if found := _APPLES_DOCTYPE.match(text):
-        text = text[found.end() :]
-    plist = _Plist(limits)
-    read_xml(text, plist, limits)
-    return plist.root()
+    if doctype := _APPLES_DOCTYPE.match(text):
+        text = text[doctype.end() :]
+    builder = _PlistBuilder(limits)
+    read_xml(text, builder, limits)
+    return builder.root()
 
 
 @dataclass(slots=True)
 class _Element:
-    """`holds`: what a dict or array has so far, None for the others. `key`: in a dict, the key whose value comes
-    next."""
+    """An element that is being read.
 
-    holds: JsonObject | list[Json] | None
+    members   the values in a dict or array so far; None for other elements
+    key       in a dict, the key whose value comes next; None while a key is expected
+    """
+
+    members: JsonObject | list[Json] | None
     key: str | None = None
 
 
-class _Plist:
+class _PlistBuilder:
+    """A target of read_xml that builds the value of a property list. Its methods raise Rejected."""
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._values: list[Json] = []
+        # From the outermost element to the innermost. The first stands for `plist`, which may be left out.
         self._open = [_Element(self._values)]
         self._pieces: list[str] = []
 
     def root(self) -> Json:
+        """Return the value, once the document is read."""
         if len(self._values) != 1:
             raise _fault()
         return self._values[0]
@@ -70,14 +78,14 @@ class _Plist:
         is_outermost = len(self._open) == 1
         if name == "plist" and is_outermost:
             return
-        if name == "plist" or self._open[-1].holds is None:
+        if name == "plist" or self._open[-1].members is None:
             raise _fault()
-        holds: JsonObject | list[Json] | None = None
+        members: JsonObject | list[Json] | None = None
         if name == "dict":
-            holds = {}
+            members = {}
         elif name == "array":
-            holds = []
-        self._open.append(_Element(holds))
+            members = []
+        self._open.append(_Element(members))
         self._pieces = []
 
     def text(self, text: str) -> None:
@@ -87,32 +95,36 @@ class _Plist:
         if name == "plist":
             return
         element = self._open.pop()
-        if element.key is not None:
+        if element.key is not None:  # a key without a value
             raise _fault()
         text = "".join(self._pieces)
         if name == "key":
-            self._take_key(text)
+            self._add_key(text)
+        elif element.members is not None:
+            self._add(element.members)
         else:
-            self._take(element.holds if element.holds is not None else _scalar(name, text, self._limits))
+            self._add(_scalar(name, text, self._limits))
 
-    def _take_key(self, key: str) -> None:
+    def _add_key(self, key: str) -> None:
         parent = self._open[-1]
-        if not isinstance(parent.holds, dict) or parent.key is not None:
+        if not isinstance(parent.members, dict) or parent.key is not None:
             raise _fault()
         parent.key = key
 
-    def _take(self, value: Json) -> None:
+    def _add(self, value: Json) -> None:
+        """Add a value to the innermost dict or array."""
         parent = self._open[-1]
-        if isinstance(parent.holds, list):
-            parent.holds.append(value)
-        elif parent.holds is None or parent.key is None:
+        if isinstance(parent.members, list):
+            parent.members.append(value)
+        elif parent.members is None or parent.key is None:
             raise _fault()
         else:
-            put(parent.holds, parent.key, value, self._limits)
+            put(parent.members, parent.key, value, self._limits)
             parent.key = None
 
 
 def _scalar(name: str, text: str, limits: Limits) -> Json:
+    """Return the value of an element that has only text. Raises Rejected."""
     if name == "string":
         return text
     if name in ("true", "false"):
@@ -130,10 +142,13 @@ def _scalar(name: str, text: str, limits: Limits) -> Json:
 
 
 def _integer(text: str, limits: Limits) -> int:
-    found = _INTEGER.fullmatch(text)
-    if found is None or not (found[2] or found[3].isdecimal()):
+    number = _INTEGER.fullmatch(text)
+    if number is None:
         raise _fault()
-    return integer(found[1] + found[3], 16 if found[2] else 10, limits)
+    sign, hex_mark, digits = number.groups()
+    if not hex_mark and not digits.isdecimal():
+        raise _fault()
+    return integer(sign + digits, 16 if hex_mark else 10, limits)
 
 
 def _real(text: str) -> float:
@@ -145,7 +160,7 @@ def _real(text: str) -> float:
 
 
 def _date(text: str) -> str:
-    """Return the date in the form of shared.times, as a binary list's are."""
+    """Return the date with milliseconds, as shared.times writes it, so as in a binary list."""
     if not _DATE.fullmatch(text):
         raise _fault()
     try:
@@ -167,23 +182,40 @@ def _fault() -> Rejected:
 
 
 MAGIC: Final = b"bplist00"
+"""The beginning of a binary property list."""
 _TRAILER: Final = struct.Struct(">6xBBQQQ")
-_SECONDS_TO_2001: Final = 978_307_200  # its times count from there
+"""The end of a binary property list, whose fields are those of _Table."""
+_SECONDS_TO_2001: Final = 978_307_200
+"""The Unix time of the beginning of 2001, from which the times in a binary list count."""
 _FLOATS: Final = {2: struct.Struct(">f"), 3: struct.Struct(">d")}
+"""The formats of floats, by the power of two that is their size in bytes."""
 
 
 def read_binary_plist(body: bytes, limits: Limits) -> Json:
-    """Raises Rejected: `malformed_body`, `nested_too_deeply`, `too_many_values`, `expanded_too_large`, `invalid_key`,
-    `duplicate_key`, `number_out_of_range`."""
+    """Return a binary property list as JSON.
+
+    Raises Rejected: `malformed_body`, `nested_too_deeply`, `too_many_values`, `expanded_too_large`, `invalid_key`,
+    `duplicate_key`, `number_out_of_range`.
+    """
     if len(body) < len(MAGIC) + _TRAILER.size:
         raise _damaged()
     table = _Table(*_TRAILER.unpack(body[-_TRAILER.size :]))
     if not (table.offset_bytes and table.reference_bytes):
         raise _damaged()
-    return _BinaryReader(body[: -_TRAILER.size], table, limits).value(table.top, 1)
+    reader = _BinaryReader(body[: -_TRAILER.size], table, limits)
+    return reader.value(table.top, depth=1)
 
 
 class _Table(NamedTuple):
+    """The table of a binary list, which has the position of each object in the body.
+
+    offset_bytes      the size of a position in the table
+    reference_bytes   the size of an index of an object, as other objects have it
+    objects           the number of objects
+    top               the index of the outermost object
+    start             the position of the table itself
+    """
+
     offset_bytes: int
     reference_bytes: int
     objects: int
@@ -192,6 +224,8 @@ class _Table(NamedTuple):
 
 
 class _BinaryReader:
+    """A reader of the objects of a binary list. Its methods raise Rejected."""
+
     def __init__(self, body: bytes, table: _Table, limits: Limits) -> None:
         self._body = body
         self._table = table
@@ -200,9 +234,10 @@ class _BinaryReader:
         self._characters = 0
 
     def value(self, reference: int, depth: int) -> Json:
-        """Recurses once a level, to the depth that is allowed."""
-        self._count(1, 0)
+        """Return the object with this index in the table. Calls itself once for each level, up to `max_depth`."""
+        self._count(nodes=1, characters=0)
         position = self._position(reference)
+        # The upper half of the first byte is the kind of the object. The lower half is mostly its size.
         marker = self._bytes(position, 1)[0]
         kind, low = marker >> 4, marker & 0x0F
         if kind == 0x0:
@@ -212,7 +247,8 @@ class _BinaryReader:
         if kind in (0x2, 0x3):
             return self._float(position + 1, low, is_date=kind == 0x3)
         if kind == 0x8:
-            return {"CF$UID": int.from_bytes(self._bytes(position + 1, low + 1), "big")}  # as Apple writes it in XML
+            uid = int.from_bytes(self._bytes(position + 1, low + 1), "big")
+            return {"CF$UID": uid}  # as Apple writes it in XML
         size, start = self._size(position + 1, low)
         if kind in (0x4, 0x5, 0x6):
             return self._text(kind, start, size)
@@ -228,18 +264,18 @@ class _BinaryReader:
         return [self.value(reference, depth + 1) for reference in self._references(start, size)]
 
     def _object(self, start: int, size: int, depth: int) -> Json:
-        made: JsonObject = {}
+        members: JsonObject = {}
         keys = self._references(start, size)
         values = self._references(start + size * self._table.reference_bytes, size)
         for key_reference, value_reference in zip(keys, values, strict=True):
             key = self.value(key_reference, depth + 1)
             if not isinstance(key, str):
                 raise Rejected("invalid_key", "a key in a property list is a string")
-            put(made, key, self.value(value_reference, depth + 1), self._limits)
-        return made
+            put(members, key, self.value(value_reference, depth + 1), self._limits)
+        return members
 
     def _references(self, start: int, size: int) -> Iterator[int]:
-        """Read one by one: a list can hold itself on every level, and is long each time."""
+        """Yield the indexes one by one, because a long list can contain itself on every level."""
         width = self._table.reference_bytes
         for at in range(start, start + size * width, width):
             yield int.from_bytes(self._bytes(at, width), "big")
@@ -251,7 +287,7 @@ class _BinaryReader:
         return constants[low]
 
     def _integer(self, start: int, power: int) -> int:
-        """Read an integer, which is signed where it has 8 bytes or more."""
+        """Return an integer of two to this power bytes. It is signed if it has 8 or 16 bytes."""
         if power > 4:
             raise _damaged()
         return int.from_bytes(self._bytes(start, 1 << power), "big", signed=power > 2)
@@ -273,11 +309,14 @@ class _BinaryReader:
                 text = decoded(self._bytes(start, size), "ascii")
             case _:
                 text = decoded(self._bytes(start, size * 2), "utf-16-be")
-        self._count(0, len(text))
+        self._count(nodes=0, characters=len(text))
         return text
 
     def _size(self, start: int, low: int) -> tuple[int, int]:
-        """Return an object's count and where its content begins. A count of 15 or more is an integer of its own."""
+        """Return an object's size, and the position of its content.
+
+        The size is the lower half of its first byte. If that is 15, the size is an integer that follows.
+        """
         if low < 0x0F:
             return low, start
         marker = self._bytes(start, 1)[0]
@@ -290,18 +329,20 @@ class _BinaryReader:
         return size, start + 1 + (1 << power)
 
     def _position(self, reference: int) -> int:
+        """Return the position in the body of the object with this index."""
         if reference >= self._table.objects:
             raise _damaged()
         width = self._table.offset_bytes
         return int.from_bytes(self._bytes(self._table.start + reference * width, width), "big")
 
     def _bytes(self, start: int, size: int) -> bytes:
-        packed = self._body[start : start + size]
-        if len(packed) != size:
+        content = self._body[start : start + size]
+        if len(content) != size:
             raise _damaged()
-        return packed
+        return content
 
     def _count(self, nodes: int, characters: int) -> None:
+        """Count what the list expands to: its values, and the characters of their texts."""
         self._nodes += nodes
         self._characters += characters
         if self._nodes > self._limits.max_nodes or self._characters > self._limits.max_expanded_characters:

@@ -10,17 +10,17 @@ from shared import errors, jsontext, limits
 from shared.base64_text import base64_text
 from shared.formats.media_type import MediaType
 
-# Asked of Python by these names only: its registry also holds codecs that are no charsets, and it imports and
-# remembers whatever name it is asked for.
+# The only names that Python is asked for. Its registry also has codecs that are no charsets, and for any name that it
+# does not know, it tries to import a module and remembers the outcome.
 _KNOWN: Final = frozenset(
     {"utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be", "latin1"}
     | {f"iso-8859-{part}" for part in range(1, 17) if part != 12}
     | {f"windows-{page}" for page in range(1250, 1259)}
     | {"shift_jis", "euc-jp", "iso-2022-jp", "gb2312", "gbk", "gb18030", "big5", "euc-kr", "koi8-r", "koi8-u"}
 )
-# UTF-8 holds ASCII; senders that say ASCII often send more.
+# Read as UTF-8, of which ASCII is a part, because senders that say ASCII often send more.
 _ASCII: Final = frozenset({"us-ascii", "ascii"})
-# UTF-32's mark begins with UTF-16's, so it is looked for first.
+# UTF-32's byte order mark comes first, because it begins with that of UTF-16.
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -53,8 +53,7 @@ def decode_text(body: bytes, charset: str | None) -> str:
 
 
 def decoded(encoded: bytes, codec: str) -> str:
-    """Decode all of it. Raises Rejected (`malformed_body`) for bytes that are not in the charset. No byte is
-    replaced."""
+    """Decode all bytes, without replacing any. Raises Rejected (`malformed_body`) if some are not in the charset."""
     try:
         return encoded.decode(codec)
     except UnicodeError:  # from None: the cause would carry the body into a traceback
@@ -74,6 +73,7 @@ def parse(body: bytes, media: MediaType, _: limits.Limits) -> jsontext.Json:
 
 
 def binary(content: bytes, type_name: str) -> jsontext.JsonObject:
+    """Return the object that stands for bytes in the data of an event."""
     return {
         "type": type_name or _UNKNOWN_TYPE,
         "size": len(content),

@@ -43,7 +43,7 @@ class _Anchored(NamedTuple):
     nodes       how many lists, objects and scalars a copy of it adds to the document
     characters  how many characters the scalars of a copy have
     height      how many levels of lists and objects it has; 0 for a scalar
-    text        a scalar as it was written, which is the key if an alias stands for one; None for a list or an object
+    text        a scalar as it was written, for an alias that is a key; None for a list or an object
     """
 
     value: Json
@@ -56,7 +56,7 @@ class _Anchored(NamedTuple):
 class _List:
     """A list that is being read.
 
-    nodes_before, characters_before  how much was counted before it, so that the rest is its own
+    nodes_before, characters_before  the counts of the document before it; what is counted from there on is its own
     height                           how many levels it has so far
     """
 
@@ -85,7 +85,7 @@ class _Object:
         self._merged: list[JsonObject] | None = None
 
     def take_key(self, text: str | None, *, is_plain: bool) -> None:
-        """Take a scalar as the key: its text, and whether it has neither quotes nor a tag. None for other values."""
+        """Take a scalar as the key. `text` is None for a list or an object. `is_plain`: without quotes and tag."""
         if text is None:
             raise Rejected("invalid_key", "a key in YAML is a scalar, not a list or an object")
         self.key = text
@@ -108,7 +108,7 @@ class _Object:
             self._merged.append(merged)
 
     def add_merged(self, limits: Limits) -> None:
-        """Add the fields of the merge key that the object has not. Of several objects, the first one's field counts."""
+        """Add the fields of the merge key that the object does not have. A field of an earlier merged object counts."""
         for merged in self._merged or ():
             for key, value in merged.items():
                 if key not in self.value:
@@ -116,15 +116,15 @@ class _Object:
 
 
 class Builder:
-    """Builds the value of a document from its events. Raises Rejected from any method."""
+    """A builder of the value of a document from its events. Each method may raise Rejected."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._documents = _List(None, nodes_before=0, characters_before=0)
         self._open: list[_List | _Object] = [self._documents]
-        """What is being read, from the outermost to the innermost."""
+        """The lists and objects that are being read, from the outermost to the innermost."""
         self._anchors: dict[str, _Anchored | None] = {}
-        """None while the value with the anchor is being read."""
+        """The value of each anchor; None while the value is being read."""
         self._has_document = False
         self._has_aliases = False
         self._nodes = 0
@@ -216,14 +216,14 @@ class Builder:
             raise Rejected(code, f"the YAML expands to more than {self._limits.max_nodes} values, or too much text")
 
     def _verify_depth(self, levels: int) -> None:
-        """Reject a value that would be too deep: `levels` is how many levels it adds to the open lists and objects."""
+        """Reject a value that would be too deep. `levels` is the number of levels that it adds to the open ones."""
         levels_open = len(self._open) - 1  # without the list of documents
         if levels_open + levels > self._limits.max_depth:
             raise Rejected("nested_too_deeply", f"the YAML is nested deeper than {self._limits.max_depth} levels")
 
 
 def _copied(value: Json) -> Json:
-    """Recurses no deeper than the depth that was checked."""
+    """Return a copy of the value. Calls itself once for each level, of which there are at most `max_depth`."""
     if isinstance(value, dict):
         return {key: _copied(inner) for key, inner in value.items()}
     return [_copied(inner) for inner in value] if isinstance(value, list) else value
@@ -264,6 +264,7 @@ def _parse_as_json(text: str, limits: Limits, rejection: Rejected) -> Json:
 
 
 def _read(text: str, builder: Builder) -> None:
+    """Call the builder for each event. Raises Rejected, YAMLError and UnicodeError."""
     parser = CParser(text)
     try:
         while event := parser.get_event():
@@ -286,11 +287,13 @@ def _read(text: str, builder: Builder) -> None:
 
 
 def _rejection(error: yaml.YAMLError, limits: Limits) -> Rejected:
+    """Return the rejection for an error of libyaml: its place and the cause, without the text of the document."""
     if isinstance(error, yaml.MarkedYAMLError):
-        if "nesting" in (error.problem or ""):  # libyaml's own limit, where its look-ahead comes before our count
+        problem = error.problem or ""
+        if "nesting" in problem:  # libyaml looks ahead, so it can come to its own limit before we count
             return Rejected("nested_too_deeply", f"the YAML is nested deeper than {limits.max_depth} levels")
         if mark := error.problem_mark:
             place = f"line {mark.line + 1}, column {mark.column + 1}"
-            cause = next((cause for begin, cause in _CAUSES.items() if (error.problem or "").startswith(begin)), "")
+            cause = next((cause for begin, cause in _CAUSES.items() if problem.startswith(begin)), "")
             return Rejected("malformed_body", f"not YAML: {place}{cause}")
     return Rejected("malformed_body", "not YAML: it holds characters that YAML does not allow")

@@ -29,19 +29,22 @@ _TYPES: Final = {"null": type(None), "bool": bool, "int": int, "float": float}
 
 
 def plain_scalar(text: str, limits: Limits) -> Json:
-    """Convert a scalar without quotes and tag. Raises Rejected (`number_out_of_range`)."""
+    """Return the value of a scalar that has neither quotes nor a tag. Raises Rejected (`number_out_of_range`)."""
     if text in _WORDS:
         return _WORDS[text]
-    return _number(text, limits) if text[0] in _FIRST_OF_NUMBER else text
+    may_be_number = text[0] in _FIRST_OF_NUMBER  # an empty text is a word
+    return _number(text, limits) if may_be_number else text
 
 
 def tagged_scalar(tag: str, text: str, limits: Limits) -> Json:
-    """Convert a scalar with a tag, quoted or not. Raises Rejected (`tag_not_allowed`, `number_out_of_range`)."""
+    """Return the value of a scalar with a tag, quoted or not. Raises Rejected (`tag_not_allowed`,
+    `number_out_of_range`)."""
     kind = tag.removeprefix(CORE_TAG)
     if kind in {"!", "str"}:
         return text
     value = plain_scalar(text, limits)
-    if kind == "float" and type(value) is int and text.lstrip("+-").isdecimal():  # not 0x1F, which is no float
+    is_decimal_integer = type(value) is int and text.lstrip("+-").isdecimal()
+    if kind == "float" and is_decimal_integer:  # `!!float 1` is a float; `!!float 0x1F` is not
         value = finite(text)
     if kind not in _TYPES or type(value) is not _TYPES[kind]:
         raise tag_not_allowed()
@@ -53,11 +56,13 @@ def tag_not_allowed() -> Rejected:
 
 
 def _number(text: str, limits: Limits) -> Json:
-    found = _NUMBER.fullmatch(text)
-    if found is None or found.lastgroup is None:
+    """Return the number that the text is, or the text if it is none. Raises Rejected (`number_out_of_range`)."""
+    number = _NUMBER.fullmatch(text)
+    if number is None or number.lastgroup is None:
         return text
-    if found.lastgroup in _BASES:
-        return integer(found[found.lastgroup], _BASES[found.lastgroup], limits)
-    if found.lastgroup == "not_finite":
+    kind = number.lastgroup
+    if kind in _BASES:
+        return integer(number[kind], _BASES[kind], limits)
+    if kind == "not_finite":
         raise Rejected("number_out_of_range", "JSON has neither infinity nor NaN")
     return finite(text)

@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.writers.writing import BoundedText, Location, Unwritable, scalar_text
 
-# Every delimiter that a reader may look for, and the byte order mark that the start of a file would lose.
+# A cell with one of these is quoted: any delimiter that a reader may look for, a quotation mark, a line break, a byte
+# order mark, which a reader would drop at the start of a file, and a space at an end.
 _TO_QUOTE: Final = re.compile('[",;\t\r\n\ufeff]|^ | $')
 _FORMULA: Final = re.compile(r"[=@\t\r\n\uff1d\uff20\uff0b\uff0d]|[+-](?![0-9 ().,-]*$)")
 """The beginning of a text that a spreadsheet would run, also in full width. A number or a telephone number is not a
@@ -15,9 +16,9 @@ formula."""
 
 
 def write_csv(value: Json, delimiter: str, *, keeps_formulas: bool = False) -> str:
-    """Write a row for each object of a list, under all their keys in the order in which they come.
+    """Return a header and a row for each object of a list. The columns are the keys of all objects, in their order.
 
-    A text that a spreadsheet would run as a formula begins with an apostrophe, unless `keeps_formulas`. Raises
+    Unless `keeps_formulas`, a text that a spreadsheet would run as a formula gets an apostrophe before it. Raises
     Unwritable, and Permanent (`output_too_large`).
     """
     if not isinstance(value, list):
@@ -27,15 +28,19 @@ def write_csv(value: Json, delimiter: str, *, keeps_formulas: bool = False) -> s
     for name in names:
         if "\n" in name or "\r" in name:
             raise Unwritable(None, "has a key with a line break in it, which cannot name a CSV column")
-    text = BoundedText()
-    text.verify(len(names) * len(rows))  # each cell is at least one character
+    csv = BoundedText()
+    csv.verify(len(names) * len(rows))  # each cell has at least one character, its delimiter
     if names:
-        text.add(_line([_cell(name, name, keeps_formulas) for name in names], delimiter))
+        header = [_cell(name, name, keeps_formulas) for name in names]
+        csv.add(_line(header, delimiter))
     for number, row in enumerate(rows):
-        cells = [(row.get(name), ((None, number), name)) for name in names]
-        shown = [_cell(item, scalar_text(item, place), keeps_formulas) for item, place in cells]
-        text.add(_line(shown, delimiter))
-    return text.text()
+        cells: list[str] = []
+        for name in names:
+            value_of_cell = row.get(name)
+            location = ((None, number), name)
+            cells.append(_cell(value_of_cell, scalar_text(value_of_cell, location), keeps_formulas))
+        csv.add(_line(cells, delimiter))
+    return csv.text()
 
 
 def _line(cells: list[str], delimiter: str) -> str:
@@ -44,14 +49,16 @@ def _line(cells: list[str], delimiter: str) -> str:
 
 
 def _row(item: Json, location: Location) -> JsonObject:
+    """Return the item, which must be an object. Raises Unwritable."""
     if not isinstance(item, dict):
         raise Unwritable(location, f"is {kind_of(item)}, and a CSV row is an object")
     return item
 
 
 def _cell(value: Json, text: str, keeps_formula: bool) -> str:
-    is_formula = isinstance(value, str) and _FORMULA.match(text) and not keeps_formula
-    return _quoted(f"'{text}" if is_formula else text)
+    """Return a cell, quoted if need be. `text` is the value as text. Only a value that is text can be a formula."""
+    is_escaped = isinstance(value, str) and _FORMULA.match(text) and not keeps_formula
+    return _quoted(f"'{text}" if is_escaped else text)
 
 
 def _quoted(text: str) -> str:
@@ -59,7 +66,7 @@ def _quoted(text: str) -> str:
 
 
 def write_ndjson(value: Json) -> str:
-    """Raises Unwritable."""
+    """Return a line of JSON for each item of a list. Raises Unwritable."""
     if not isinstance(value, list):
         raise Unwritable(None, f"is {kind_of(value)}, and NDJSON is a list, a line an item")
     return "".join(f"{to_json(item)}\n" for item in value)
@@ -77,7 +84,8 @@ def write_form(value: Json) -> str:
     for name, field in value.items():
         for item in field if isinstance(field, list) else [field]:
             pair = {name: scalar_text(item, (None, name))}
-            text.add(separator + urlencode(pair, errors="replace"))  # half a surrogate pair has no UTF-8
+            # Half of a surrogate pair, which UTF-8 cannot encode, is replaced.
+            text.add(separator + urlencode(pair, errors="replace"))
             separator = "&"
     return text.text()
 

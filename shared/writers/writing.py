@@ -1,4 +1,4 @@
-"""The base of all writers: faults with their place, output that is bounded while it grows, scalars as text."""
+"""The parts that all writers use: faults with their place, output that is bounded while it grows, scalars as text."""
 
 import math
 import re
@@ -6,13 +6,18 @@ from typing import Final, TypeAlias
 
 from shared import errors, jsontext
 
-# Compiled at their first use: transform's start imports this module.
+# Patterns that are compiled at their first use, since transform's start imports this module.
 _PLAIN_KEY: Final = r"[A-Za-z_][A-Za-z0-9_-]*"
 _PREFIXED_KEY: Final = r"@?(?=[0-9_:-]*[A-Za-z])[A-Za-z0-9_-]+(?::[A-Za-z0-9_-]+)*"
 SHOWN_CHARACTERS: Final = 64
+"""The longest key of a sender's data that a message shows."""
 
 Location: TypeAlias = "tuple[Location, str | int] | None"
-"""The keys and positions that lead to a value, last one first. It is written as text only for a fault."""
+"""The place of a value: the place of the list or object that it is in, and its position or key there.
+
+None is the value as a whole. So `((None, "items"), 0)` is `items[0]`. A place is cheap to make for each value, and is
+written as text only for a fault.
+"""
 
 
 def is_field_name(key: str) -> bool:
@@ -25,9 +30,9 @@ def is_field_name(key: str) -> bool:
 
 
 def place_of_senders_key(place: str, key: str) -> str:
-    """Return the place of a key for a message, which is logged too: `*` for a key that could be any text.
+    """Return the place of a key for a message, which is logged too. The key is `*` if it could be any text.
 
-    Names of fields are shown, also with a prefix as in XML; no address, no number, and nothing with a space.
+    Only names of fields are shown, also with a prefix as in XML. An address, a number or a key with a space is not.
     """
     if is_field_name(key):
         return f"{place}.{key}"
@@ -36,7 +41,7 @@ def place_of_senders_key(place: str, key: str) -> str:
 
 
 class Unwritable(ValueError):
-    """A value that the format cannot represent. `reason` continues a sentence: `is null, which …`."""
+    """A value that the format cannot represent. `reason` is the end of a sentence about it: `is null, which …`."""
 
     def __init__(self, location: Location, reason: str) -> None:
         super().__init__(reason)
@@ -44,7 +49,7 @@ class Unwritable(ValueError):
         self.reason = reason
 
     def message(self, place: str) -> str:
-        """Return the whole sentence; `place` is where the value as a whole is."""
+        """Return the whole sentence. `place` is the path to the value as a whole."""
         parts: list[str | int] = []
         location = self.location
         while location is not None:
@@ -56,27 +61,28 @@ class Unwritable(ValueError):
 
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
+"""The most characters of the output of a step."""
 
 
 class Room:
-    """The characters that are left for an output while it is made, where a short value can become a long text."""
+    """The number of characters that are left for an output, which is made piece by piece from a shorter value."""
 
     def __init__(self) -> None:
         self._left = MAX_OUTPUT_CHARACTERS
 
     def take(self, characters: int) -> None:
-        """Raises Permanent (`output_too_large`)."""
+        """Count this many characters. Raises Permanent (`output_too_large`)."""
         self.verify(characters)
         self._left -= characters
 
     def verify(self, characters: int) -> None:
-        """Raises Permanent (`output_too_large`)."""
+        """Verify that this many characters are left, without counting them. Raises Permanent (`output_too_large`)."""
         if characters > self._left:
             raise errors.Permanent("output_too_large", f"its output is larger than {MAX_OUTPUT_CHARACTERS} characters")
 
 
 class BoundedText(Room):
-    """A text in the making, where a few characters of the value can become many."""
+    """A text that is made piece by piece, within the bound of an output."""
 
     def __init__(self, first: str = "") -> None:
         super().__init__()
@@ -84,7 +90,7 @@ class BoundedText(Room):
         self.add(first)
 
     def add(self, piece: str) -> None:
-        """Raises Permanent (`output_too_large`) as soon as the text is too long."""
+        """Add a piece. Raises Permanent (`output_too_large`) if the text would be too long."""
         self.take(len(piece))
         self._pieces.append(piece)
 
@@ -93,7 +99,7 @@ class BoundedText(Room):
 
 
 def scalar_text(value: jsontext.Json, location: Location) -> str:
-    """Return the value as text, null as an empty one, for formats that have only text. Raises Unwritable."""
+    """Return the value as text, for formats that have nothing else; null is an empty text. Raises Unwritable."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
@@ -105,7 +111,7 @@ def scalar_text(value: jsontext.Json, location: Location) -> str:
 
 
 def verify_json(value: jsontext.Json, location: Location = None) -> None:
-    """Raises Unwritable for a value that is not JSON, which an operator's own step may have made."""
+    """Raise Unwritable for a value that is not JSON. A step that the operator wrote in Python can return one."""
     if isinstance(value, str):
         if not value.isascii():
             _verify_text(value, location)

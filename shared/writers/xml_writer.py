@@ -17,31 +17,34 @@ NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.\u00b7-]*(?::[^\W\d][\w.\u00b7-]*)?")
 _DECLARES: Final = "@xmlns:"
-# Namespaces in XML 1.0, section 3: these two prefixes are always bound, and no others to their namespaces.
+"""The beginning of a key that declares a prefix."""
+# Namespaces in XML 1.0, section 3: these two prefixes are always declared, and no others may have their namespaces.
 _NAMESPACE_OF_XML: Final = "http://www.w3.org/XML/1998/namespace"
 _BOUND: Final = {"xml": _NAMESPACE_OF_XML, "xmlns": "http://www.w3.org/2000/xmlns/"}
 _RESERVED: Final = frozenset(_BOUND.values())
-# Its complement takes 3 ms to compile.
+# The characters that XML cannot hold. A pattern of those that it can takes 3 ms to compile.
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_TEXT: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
+# A reader replaces line ends in a text, and all white space in an attribute, unless they are escaped.
+_TEXT_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _IN_TEXT: Final = re.compile("[&<>\r]")
-_ATTRIBUTE: Final = {**_TEXT, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"}
+_ATTRIBUTE_ESCAPES: Final = {**_TEXT_ESCAPES, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"}
 _IN_ATTRIBUTE: Final = re.compile('[&<>\r"\n\t]')
 
 
 def write_xml(value: Json, root: str | None) -> str:
-    """Write an element named `root`, or by the only key of the value.
+    """Return the value as an XML document. Its element is named `root`, or as the only key of the value.
 
     Raises Unwritable, and Permanent (`output_too_large`).
     """
-    name, inner, location = (root, value, None) if root is not None else _only_entry(value)
+    name, content, location = (root, value, None) if root is not None else _only_entry(value)
     document = BoundedText('<?xml version="1.0" encoding="UTF-8"?>\n')
-    _write_element(name, inner, location, _BOUND, document)
+    _write_element(name, content, location, _BOUND, document)
     document.add("\n")
     return document.text()
 
 
 def _only_entry(value: Json) -> tuple[str, Json, Location]:
+    """Return the only key of an object, its value and the value's place. Raises Unwritable."""
     if not isinstance(value, dict) or len(value) != 1:
         found = f"an object with {len(value)} keys" if isinstance(value, dict) else kind_of(value)
         raise Unwritable(None, f"is {found}, and XML has one element around all: name it, such as `root: event`")
@@ -54,7 +57,7 @@ def _only_entry(value: Json) -> tuple[str, Json, Location]:
 def _write_element(
     name: str, value: Json, location: Location, prefixes: Mapping[str, str], document: BoundedText
 ) -> None:
-    """Write an element; `prefixes` are those that the elements around it declare, with their namespaces."""
+    """Write an element. `prefixes` has the namespace of each prefix that the elements around it declare."""
     if isinstance(value, list):
         raise Unwritable(location, "is a list in a list, and XML has no name for what is in it")
     if name.startswith("xmlns:"):
@@ -64,30 +67,42 @@ def _write_element(
         text = _escaped(value, location)
         document.add(f"<{name}>{text}</{name}>" if text else f"<{name}/>")
         return
-    if declared := {key.removeprefix(_DECLARES): key for key in value if key.startswith(_DECLARES)}:
-        prefixes = {**prefixes, **{prefix: _text(value[key], (location, key)) for prefix, key in declared.items()}}
-    _verify_name(name, location, prefixes)
-    _verify_attributes(value, location, prefixes)
-    attributes = [_attribute(key[1:], item, (location, key), prefixes) for key, item in value.items() if key[:1] == "@"]
+    declared = {
+        key.removeprefix(_DECLARES): _text(item, (location, key))
+        for key, item in value.items()
+        if key.startswith(_DECLARES)
+    }
+    prefixes_inside = {**prefixes, **declared} if declared else prefixes
+    _verify_name(name, location, prefixes_inside)
+    _verify_attributes(value, location, prefixes_inside)
+    attributes = [
+        _attribute(key[1:], item, (location, key), prefixes_inside)
+        for key, item in value.items()
+        if key.startswith("@")
+    ]
     if len(attributes) == len(value):
         document.add(f"<{name}{''.join(attributes)}/>")
         return
     document.add(f"<{name}{''.join(attributes)}>")
     for key, item in value.items():
         if not key.startswith("@"):
-            _write_content(key, item, (location, key), prefixes, document)
+            _write_content(key, item, (location, key), prefixes_inside, document)
     document.add(f"</{name}>")
 
 
 def _attribute(name: str, value: Json, location: Location, prefixes: Mapping[str, str]) -> str:
+    """Return an attribute with a space before it. Raises Unwritable."""
     _verify_name(name, location, prefixes)
     text = _text(value, location)
-    if (name == "xmlns" or name.startswith("xmlns:")) and not _may_declare(name, text):
+    is_declaration = name == "xmlns" or name.startswith("xmlns:")
+    if is_declaration and not _may_declare(name, text):
         raise Unwritable(location, "declares a prefix in a way that namespaces do not allow")
-    return f' {name}="{_IN_ATTRIBUTE.sub(lambda found: _ATTRIBUTE[found[0]], text)}"'
+    escaped = _IN_ATTRIBUTE.sub(lambda character: _ATTRIBUTE_ESCAPES[character[0]], text)
+    return f' {name}="{escaped}"'
 
 
 def _may_declare(name: str, namespace: str) -> bool:
+    """Return whether the attribute `xmlns`, or `xmlns:PREFIX`, may have this namespace."""
     if name == "xmlns:xml":
         return namespace == _NAMESPACE_OF_XML
     return name != "xmlns:xmlns" and namespace not in _RESERVED and (namespace != "" or name == "xmlns")
@@ -96,6 +111,7 @@ def _may_declare(name: str, namespace: str) -> bool:
 def _write_content(
     key: str, value: Json, location: Location, prefixes: Mapping[str, str], document: BoundedText
 ) -> None:
+    """Write the text of an element, or an element in it, or several of one name."""
     if key == "#text":
         document.add(_escaped(value, location))
     elif isinstance(value, list):
@@ -107,10 +123,11 @@ def _write_content(
 
 def _escaped(value: Json, location: Location) -> str:
     text = _text(value, location)
-    return _IN_TEXT.sub(lambda found: _TEXT[found[0]], text) if _IN_TEXT.search(text) else text
+    return _IN_TEXT.sub(lambda character: _TEXT_ESCAPES[character[0]], text) if _IN_TEXT.search(text) else text
 
 
 def _text(value: Json, location: Location) -> str:
+    """Return the value as text that XML can hold. Raises Unwritable."""
     text = scalar_text(value, location)
     if _NOT_XML.search(text):
         raise Unwritable(location, "holds a control character, which XML cannot hold")
@@ -118,13 +135,15 @@ def _text(value: Json, location: Location) -> str:
 
 
 def _verify_attributes(value: JsonObject, location: Location, prefixes: Mapping[str, str]) -> None:
-    """Reject two attributes whose prefixes differ but stand for the same namespace, and whose names are equal."""
-    names = [key[1:].partition(":") for key in value if key[:1] == "@" and ":" in key]
-    if len(names) > 1 and len({(prefixes.get(prefix, prefix), local) for prefix, _, local in names}) < len(names):
+    """Reject two attributes with the same name under different prefixes that stand for the same namespace."""
+    names = [key[1:].partition(":") for key in value if key.startswith("@") and ":" in key]
+    expanded_names = {(prefixes.get(prefix, prefix), local_name) for prefix, _, local_name in names}
+    if len(expanded_names) < len(names):
         raise Unwritable(location, "has the same attribute twice, under two prefixes of one namespace")
 
 
 def _verify_name(name: str, location: Location, prefixes: Mapping[str, str]) -> None:
+    """Raises Unwritable for what is no name, or has a prefix that is not declared."""
     if _PLAIN_NAME.fullmatch(name):
         return
     if not is_xml_name(name):
@@ -139,7 +158,7 @@ def _verify_name(name: str, location: Location, prefixes: Mapping[str, str]) -> 
 
 @lru_cache(maxsize=256)
 def is_xml_name(name: str) -> bool:
-    """Return whether the name is one; the parser has the long table of letters beyond ASCII."""
+    """Return whether XML accepts the name. The parser decides, since it has the long table of letters beyond ASCII."""
     if not _MAYBE_NAME.fullmatch(name):
         return False
     try:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES: Final = 1_048_576
 MAX_CACHED_BYTES: Final = 8 * 1_048_576
+"""The most bytes of answers that this process keeps for `cached`."""
 _RETRIED_STATUSES: Final = frozenset({408, 425, 429})
+"""Statuses below 500 by which a server says that the same request may succeed later."""
 
 
 class _AuthSchemes:
@@ -79,15 +81,16 @@ class Question:
 
     @property
     def host(self) -> str:
-        return re.split("[/?]", self.url, maxsplit=3)[2]
+        after_scheme = self.url.partition("//")[2]
+        return re.split("[/?]", after_scheme, maxsplit=1)[0]
 
 
 async def ask(settings: AskingSettings, question: Question, event: Event, services: step.Services) -> Json:
     """Return what the other system answers, parsed by its content type; null for an empty answer.
 
-    Raises Permanent: `request_rejected`, `malformed_response`, `response_too_large`, `address_blocked`,
-    `invalid_url`; and Temporary: `host_unavailable`, `host_unreachable`, `secret_…`; SystemUnavailable
-    (`host_unavailable`) if the way to the host is closed, so that it was not asked.
+    Raises Permanent: `request_rejected`, `malformed_response`, `response_too_large`, `address_blocked` or
+    `invalid_url`. Raises Temporary: `host_unavailable`, `host_unreachable` or `secret_…`. Raises SystemUnavailable
+    (`host_unavailable`) if the host was not asked, because earlier requests to it have failed.
     """
     request = await _request(settings, question, event, services)
     if services.hosts is None:
@@ -113,11 +116,11 @@ async def _ask_in_turn(
     services: step.Services,
     request: fetch.Outgoing,
 ) -> fetch.Fetched:
-    """Ask once the host has a place for it. Raises as `ask` does."""
+    """Ask once the host has a place for the request. Raises as `ask` does."""
     place = await hosts.enter(id(settings), question.host, event)
     if not isinstance(place, str):
         raise step.SystemUnavailable("host_unavailable", place.reason, until=place.until)
-    has_failed: bool | None = None
+    has_failed: bool | None = None  # None is neither: the outcome says nothing about the host
     reason = ""
     try:
         answer = await services.authenticator.send(settings.schemes, request)
@@ -141,9 +144,9 @@ async def ask_once(
     event: Event,
     blobs: ports.Blobs | None,
 ) -> Json:
-    """Return the answer that this event got before to the same question, or else what `asking` returns, and store it.
+    """Return the answer that is stored for this event and question. If there is none, call `asking`, and store it.
 
-    So an event that comes again is transformed as before. Without `blobs` nothing is stored.
+    So an event that comes again is transformed as before. Without `blobs`, nothing is stored.
     """
     if blobs is None:
         return await asking()
@@ -158,9 +161,11 @@ async def ask_once(
 
 
 def _answer_name(settings: AskingSettings, question: Question, event: Event) -> str:
-    body = hashlib.sha256(question.body).hexdigest()
-    facts: list[Json] = [settings.given(), question.method, question.url, body]
-    return f"answers/{event.id}/{hashlib.sha256(canonical(facts)).hexdigest()[:32]}"
+    """Return the name of the blob of an answer. It is another one after a change of the step's settings."""
+    body_hash = hashlib.sha256(question.body).hexdigest()
+    facts: list[Json] = [settings.given(), question.method, question.url, body_hash]
+    facts_hash = hashlib.sha256(canonical(facts)).hexdigest()
+    return f"answers/{event.id}/{facts_hash[:32]}"
 
 
 async def _request(
@@ -184,18 +189,20 @@ async def _request(
 
 
 async def _signature(secret: str, body: bytes, event: Event, services: step.Services) -> list[tuple[str, str]]:
+    """Return the headers of a signature by the newest value of the secret."""
     from shared.signatures.standard_webhooks import sign_standard
 
     timestamp = int(services.now())
-    value = (await services.secrets.values(secret))[0]
+    newest, *_ = await services.secrets.values(secret)
     return [
         ("webhook-id", event.id),
         ("webhook-timestamp", str(timestamp)),
-        ("webhook-signature", sign_standard(value, event.id, timestamp, body)),
+        ("webhook-signature", sign_standard(newest, event.id, timestamp, body)),
     ]
 
 
 def _verify_answer(answer: fetch.Fetched, question: Question) -> None:
+    """Raises Temporary for an answer after which the route runs again later, and Permanent for any other bad one."""
     status = answer.status
     if status in _RETRIED_STATUSES or status >= 500:
         raise errors.Temporary("host_unavailable", f"{question.host} answered {status}")
@@ -215,7 +222,7 @@ def _redirect_hint(answer: fetch.Fetched, question: Question) -> str:
 
 
 class AnswerCache:
-    """Answers that this process keeps, up to a number of bytes; the least recently used one goes first.
+    """Answers that this process keeps, up to a number of bytes. The least recently used one is removed first.
 
     Times are Unix seconds.
     """
@@ -242,10 +249,12 @@ class AnswerCache:
 
     def _remove(self, key: str) -> None:
         if key in self._answers:
-            self._bytes -= len(self._answers.pop(key)[1])
+            _, content = self._answers.pop(key)
+            self._bytes -= len(content)
 
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
+"""The scheme and host of a URL, which have no placeholder of a template."""
 _HTML: Final = re.compile(r"\s*<(?:!doctype html|html)\b", re.IGNORECASE)
 _CACHE: Final = AnswerCache()
 
@@ -258,6 +267,7 @@ def _verify_host(url: str) -> str:
 
 
 def _verify_url(url: str, allow_private: bool) -> None:
+    """Raises ValueError for a URL that must not be asked."""
     try:
         read_target(url, allow_private)
     except errors.Permanent as fault:
@@ -265,7 +275,8 @@ def _verify_url(url: str, allow_private: bool) -> None:
 
 
 def _with_note(event: Event, answer: Json) -> Event | step.Noted:
-    """Note an answer that is a page for people: often a login or an error, sent with the status 200."""
+    """Return the event, with a note if the answer is a page for people: often a login or an error, with the status
+    200."""
     if isinstance(answer, str) and _HTML.match(answer):
         return step.Noted(event, "the answer is an HTML page and not data: check the URL and its credentials")
     return event

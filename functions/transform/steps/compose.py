@@ -42,13 +42,17 @@ class Map(Settings, Step):
 
 
 def _path_of_keys(expression: expressions.Expression) -> dict[str, paths.Path]:
-    """Return the path of each key for which the expression, as `{name: data.user.name}`, only reads a path."""
+    """Return the paths that an expression such as `{name: data.user.name}` reads, by its keys.
+
+    A key whose value is computed is left out, and so is every key of an expression of another form.
+    """
     pairs = expression.tree["children"] if expression.tree["type"] == "multi_select_dict" else []
-    found: dict[str, paths.Path] = {}
+    paths_by_key: dict[str, paths.Path] = {}
     for pair in pairs:
-        if path := paths.path_of(pair["children"][0]):
-            found[str(pair["value"])] = path
-    return found
+        [value_node] = pair["children"]
+        if path := paths.path_of(value_node):
+            paths_by_key[str(pair["value"])] = path
+    return paths_by_key
 
 
 class Template(Settings, Step):
@@ -126,16 +130,18 @@ class Merge(Settings, Step):
             if value is not None and not isinstance(value, dict):
                 raise errors.Permanent("path_conflict", f"{path.text} is {kind_of(value)}, not an object")
             result = merge(result, value or {})
-        return self._missing.noted(paths.put(event, self._into, result), event, self._from, "nothing is merged")
+        merged = paths.put(event, self._into, result)
+        return self._missing.noted(merged, event, self._from, "nothing is merged")
 
 
 def merge(base: JsonObject, over: JsonObject) -> JsonObject:
-    result = {**base, **over}
+    """Return the fields of both objects. Of a field of both, objects are merged; else the value of `over` counts."""
+    merged = {**base, **over}
     for key in base.keys() & over.keys():
-        first, second = base[key], over[key]
-        if isinstance(first, dict) and isinstance(second, dict):
-            result[key] = merge(first, second)
-    return result
+        base_value, over_value = base[key], over[key]
+        if isinstance(base_value, dict) and isinstance(over_value, dict):
+            merged[key] = merge(base_value, over_value)
+    return merged
 
 
 class Split(Settings, Step):
@@ -181,19 +187,23 @@ class Split(Settings, Step):
         if self._into is None:
             return Many(tuple(event.with_data(item) for item in items), note)
         rest: Json = without(event.data, self._path.parts) if self._path.parts else {}
-        # Each event has a copy of the rest of the data.
-        output.verify_events(len(items), len(items) * output.verify_output(rest))
-        return Many(tuple(event.with_data(paths.with_value(rest, self._into.parts, item)) for item in items), note)
+        # Each event has a copy of the rest of the data, so all copies together count.
+        rest_size = output.verify_output(rest)
+        output.verify_events(len(items), len(items) * rest_size)
+        data_of_events = [paths.with_value(rest, self._into.parts, item) for item in items]
+        return Many(tuple(map(event.with_data, data_of_events)), note)
 
 
 def _single_item_note(path: str, value: Json, original: Event) -> str:
-    """Return a note that the value is not a list, and where one is; empty for an element of XML, which may be repeated
-    and is then a list."""
+    """Return a note that the value is not a list, and which field in it is one.
+
+    The note is empty for an element of XML, because only a repeated element is a list.
+    """
     fields = value if isinstance(value, dict) else {}
-    lists = [key for key, each in fields.items() if isinstance(each, list)]
-    if not lists and "xml" in (original.rawtype or ""):
+    names_of_lists = [key for key, item in fields.items() if isinstance(item, list)]
+    if not names_of_lists and "xml" in (original.rawtype or ""):
         return ""
-    # Any other name could hold any text that a sender chooses.
-    name = next(filter(is_field_name, lists), None)
+    # A name that is not short and plain could be any text that a sender chooses, so a note must not show it.
+    name = next(filter(is_field_name, names_of_lists), None)
     hint = f"; did you mean {f'{path}.{name}'!r}, which is a list?" if name else ""
     return f"{path} is {kind_of(value)} and not a list, so it makes one event{hint}"

@@ -135,8 +135,8 @@ def _written(value: Json, format_name: Format, options: WriteOptions) -> "Json |
             return write_text(value)
 
 
-_OTHER_FORMATS: Final = {"{": ("json", "JSON"), "[": ("json", "JSON"), "<": ("xml", "XML")}
-"""By its first character, the format that a document is in instead of JSON or XML."""
+_FORMAT_OF_START: Final = {"{": ("json", "JSON"), "[": ("json", "JSON"), "<": ("xml", "XML")}
+"""The format of a document that begins with this character, and its name in messages."""
 
 
 class Convert(paths.PathSettings, step.Step):
@@ -261,8 +261,10 @@ class Convert(paths.PathSettings, step.Step):
         if format_name == "protobuf" and self._message is None:
             raise Unwritable(None, "is Protobuf: set `from: protobuf`")
         start = document.lstrip()[:1] if isinstance(document, str) else ""
-        if (other := _OTHER_FORMATS.get(start)) and other[0] not in format_name and format_name in ("json", "xml"):
-            raise Unwritable(None, f"cannot be read as {format_name}: it begins as {other[1]} does")
+        if format_name in ("json", "xml") and start in _FORMAT_OF_START:
+            likely_format, its_name = _FORMAT_OF_START[start]
+            if likely_format != format_name:
+                raise Unwritable(None, f"cannot be read as {format_name}: it begins as {its_name} does")
         return read_document(document, format_name, self._message)
 
     def _verify_converts_back(self, value: Json, converted: Json) -> None:
@@ -301,5 +303,5 @@ def _verify_equal(one: Json, other: Json, location: Location = None) -> None:
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for number, (first, second) in enumerate(zip(one, other, strict=True)):
             _verify_equal(first, second, (location, number))
-    elif isinstance(one, bool) is not isinstance(other, bool) or one != other:
+    elif isinstance(one, bool) is not isinstance(other, bool) or one != other:  # to Python, 1 and True are equal
         raise _Difference(location)

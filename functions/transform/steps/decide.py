@@ -30,6 +30,8 @@ else:  # the one that pydantic takes there
     from typing_extensions import TypedDict
 
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
+_HASH_RANGE: Final = 2**64
+"""The number of values that the first 8 bytes of a hash can have."""
 
 Reason = Annotated[str, limits(min_length=1, max_length=200)]
 
@@ -40,6 +42,7 @@ def _holds(condition: expressions.Expression, event: Event) -> bool:
 
 
 def _value(condition: expressions.Expression, event: Event) -> jsontext.Json:
+    """Return what the condition computes. Raises Permanent (`expression_failed`), with a hint at the likely cause."""
     view = view_of(event)
     try:
         return condition.search(view)
@@ -174,6 +177,7 @@ class Chain(Settings, Step):
 
 
 def _percentage(value: object) -> object:
+    """Return a percentage as it is written. Raises ValueError for any other value."""
     match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     if match is None or not 0 < float(match[1]) < 100:
         raise ValueError("must be a percentage over 0% and under 100%, such as `10%`")
@@ -189,11 +193,12 @@ class Sample(Settings, Step):
     whole: Annotated[str, read_by(_percentage)]
 
     def prepare(self) -> None:
-        self._below = float(self.whole.removesuffix("%")) / 100 * 2**64
+        self._below = float(self.whole.removesuffix("%")) / 100 * _HASH_RANGE
 
     def apply(self, event: Event, context: StepContext) -> Event | Stopped:
-        place = int.from_bytes(hashlib.sha256(f"sample {context.original.id}".encode()).digest()[:8], "big")
-        return event if place < self._below else Stopped(f"not among the {self.whole} that continue")
+        digest = hashlib.sha256(f"sample {context.original.id}".encode()).digest()
+        number_of_event = int.from_bytes(digest[:8], "big")
+        return event if number_of_event < self._below else Stopped(f"not among the {self.whole} that continue")
 
 
 class Deduplicate(Settings, AskingStep):

@@ -28,10 +28,13 @@ Algorithm = Literal[
     "crc32",
 ]
 _HASHES: Final = {name: name.replace("-", "_") for name in get_args(Algorithm) if name != "crc32"}
+"""The name that hashlib has for each algorithm."""
 _BODY: Final = ["body"]
+"""The value of `of` that stands for the received body."""
 
 
 def _paths_or_body(of: Sequence[str]) -> Sequence[str]:
+    """Return the value of `of`. Raises ValueError if it is neither `body` nor paths in the data."""
     return of if of == _BODY else [paths.verify_data_path(text) for text in of]
 
 
@@ -67,26 +70,31 @@ class Digest(step.Settings, step.AskingStep):
         self._into = paths.parse_path(self.into)
 
     async def ask(self, event: Event, context: step.StepContext, services: step.Services) -> Event:
-        key = (await services.secrets.values(self.secret))[0].encode() if self.secret else None
+        key: bytes | None = None
+        if self.secret:
+            newest, *_ = await services.secrets.values(self.secret)
+            key = newest.encode()
         digest = self._digest(event, context.original, key)
-        return paths.put(event, self._into, digest.hex() if self.as_ == "hex" else b64encode(digest).decode("ascii"))
+        text = digest.hex() if self.as_ == "hex" else b64encode(digest).decode("ascii")
+        return paths.put(event, self._into, text)
 
     def _digest(self, event: Event, original: Event, key: bytes | None) -> bytes:
         if self.of == _BODY and self.algorithm == "sha256" and key is None:
-            return bytes.fromhex(original.payloadhash)
+            return bytes.fromhex(original.payloadhash)  # the same digest, which every event has
         content = _body(original) if self.of == _BODY else self._content(event)
         return compute_digest(self.algorithm, content, key)
 
     def _content(self, event: Event) -> bytes:
+        """Return the bytes that are digested: of a text or bytes themselves, and of any other value its JSON."""
         values = [value for path in self._paths for _, value in paths.iterate_values(event.data, path.parts)]
-        several = len(self._paths) > 1 or self._paths[0].names_several
-        value: jsontext.Json = values if several else values[0]
+        names_several = len(self._paths) > 1 or self._paths[0].names_several
+        value: jsontext.Json = values if names_several else values[0]
         content = paths.content_of(value)
         return jsontext.canonical(value) if content is None else content
 
 
 def compute_digest(algorithm: Algorithm, content: bytes, key: bytes | None) -> bytes:
-    """Return the digest; with a key, which crc32 does not take, the HMAC."""
+    """Return the digest of the content, or with a key its HMAC. crc32 ignores a key."""
     if algorithm == "crc32":
         return zlib.crc32(content).to_bytes(4, "big")
     name = _HASHES[algorithm]
@@ -96,7 +104,8 @@ def compute_digest(algorithm: Algorithm, content: bytes, key: bytes | None) -> b
 
 
 def _body(original: Event) -> bytes:
-    """Return the body that the source kept, or the data if receive's hash shows that it is the same."""
+    """Return the body that the source kept, or the data if its hash is that of the body. Raises Permanent
+    (`digest_failed`)."""
     if original.rawbody is not None:
         return original.rawbody.encode()
     if original.rawbase64 is not None:

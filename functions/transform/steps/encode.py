@@ -29,8 +29,10 @@ _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
 _OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*+")
 """Bytes as digits, with or without a space between two. It is possessive (`*+`), so that it never backtracks."""
 _DIGITS: Final = tuple(f"{byte:08b}" for byte in range(256))
+"""The digits of each byte."""
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _GRAPHIC: Final = bytes(range(0x21, 0x7F))
+"""The characters of ASCII that are neither white space nor control characters."""
 _REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,40};)?")
 _DECODED: Final = limits.Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 
@@ -43,7 +45,7 @@ class CodingError(ValueError):
 
 
 def coding_or_charset(name: str) -> str:
-    """Return the name. Raises ValueError if it is neither."""
+    """Return the name of a coding or a charset. Raises ValueError for any other name."""
     if name != "json" and name not in ENCODERS:
         try:
             codec_of(name)
@@ -139,8 +141,8 @@ def _from_html(content: bytes) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _character(reference: str) -> str:
-    # With its semicolon, as the names in `html5` have it.
-    name = reference[1:]
+    """Return the character of a reference such as `&amp;`. Raises CodingError for what is none, such as a bare `&`."""
+    name = reference[1:]  # with its semicolon, as the names in `html5` have it
     is_known = name.startswith("#") or name in html5
     character = html.unescape(reference) if is_known else ""
     if not character or "\ufffd" in character:
@@ -168,7 +170,7 @@ DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 
 _CONTENT_TYPES: Final = {"gzip": "application/gzip"}
-"""Of the bytes that a coding makes."""
+"""The content type of the bytes that a coding makes. A charset makes text/plain."""
 
 
 class Encode(paths.PathSettings, step.Step):

@@ -1,16 +1,17 @@
 """Encryption: encrypt data and decrypt it.
 
-Keys stand in a secret's values: the first, which is the newest, encrypts; all of them decrypt. An AES key is
-`[key id:]key`, the key 16, 24 or 32 bytes in hex, base64 or base64url (`openssl rand -base64 32`). A key without an id
-has one made of its hash, so that a new key is one more line. JWE also takes PEM blocks and JWKs.
+The keys are the values of a secret. The first, which is the newest, encrypts; all of them decrypt. An AES key is
+`[key id:]key`, where the key is 16, 24 or 32 bytes in hex, base64 or base64url (`openssl rand -base64 32`). The id of a
+key without one is made of its hash, so that a new key is only one more line. For JWE, a key can also be a PEM block or
+a JWK.
 
-Sealed text is `hc1.<key id>.<nonce>.<ciphertext and tag>`, AES-GCM (NIST SP 800-38D), the last two in base64url. The
-additional authenticated data is the canonical JSON of `["hc1", key id, context, place]`, so that a value can only be
-decrypted in its place and under the context that the step declares.
+Sealed text is made by AES-GCM (NIST SP 800-38D). It is `hc1.<key id>.<nonce>.<ciphertext and tag>`, the last two in
+base64url. The additional authenticated data is the canonical JSON of `["hc1", key id, context, place]`, so that a value
+can only be decrypted in its place and under the context that the step declares.
 
 JWE is JSON Web Encryption in its compact form (RFC 7516), by joserfc, for exchange with other systems. Only the
-algorithms listed here are accepted, whatever a header says: no RSA1_5, no passwords (PBES2) and no compression, in
-which a few bytes become many.
+algorithms listed here are accepted, whatever a header says: no RSA1_5, no passwords (PBES2), and no compression, by
+which a few bytes could become many.
 """
 
 import binascii
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 # Keys
 
 _VALUE: Final = re.compile(r"(?:([A-Za-z0-9_-]{1,64}):)?([A-Za-z0-9+/_-]+)={0,2}")
+"""A value of the secret: a key id and a colon, if the key has an id, and the key."""
 _HEX: Final = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{48}|[0-9a-f]{64})")
 _KEY_BYTES: Final = (16, 24, 32)
 
@@ -66,7 +68,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class JweKey:
-    """A key for JWE. `id` is the key's own, or its thumbprint (RFC 7638), which public and private key share."""
+    """A key for JWE. `id` is the key's own id, or its thumbprint (RFC 7638), which a public and private key share."""
 
     id: str
     key: "JoseKey" = field(repr=False)
@@ -75,10 +77,12 @@ class JweKey:
         """Return the default algorithm, which makes a new content key for each message."""
         if self.key.key_type == "RSA":
             return "RSA-OAEP-256"
-        return f"A{self.bits()}KW" if self.key.key_type == "oct" else "ECDH-ES+A256KW"
+        if self.key.key_type == "oct":
+            return f"A{self.bits()}KW"
+        return "ECDH-ES+A256KW"
 
     def bits(self) -> int:
-        """Return the length of a symmetric key; 256 for others, which wrap a key of any length."""
+        """Return the length of a symmetric key; 256 for any other key, which encrypts a content key of any length."""
         raw = self.key.raw_value
         return len(raw) * 8 if isinstance(raw, bytes) else 256
 
@@ -87,25 +91,27 @@ AnyKey = TypeVar("AnyKey", Key, JweKey)
 
 
 def parse_keys(name: str, values: Sequence[str]) -> tuple[Key, ...]:
-    """Return AES keys; `name` is the secret's. Raises Temporary (`secret_weak`): an operator may still fix it."""
+    """Return the AES keys in the values of the secret `name`. Raises Temporary (`secret_weak`), because an operator can
+    still correct the secret."""
     return tuple(_parse_key(name, number, value) for number, value in enumerate(values, 1))
 
 
 @lru_cache(maxsize=16)
 def parse_jwe_keys(name: str, values: tuple[str, ...]) -> tuple[JweKey, ...]:
-    """Return keys for JWE; `name` is the secret's. Raises Temporary (`secret_weak`): an operator may still fix it."""
+    """Return the keys for JWE in the values of the secret `name`. Raises Temporary (`secret_weak`)."""
     return tuple(_parse_jwe_key(name, number, value) for number, value in enumerate(values, 1))
 
 
 def keys_with_id(keys: Sequence[AnyKey], wanted: Json) -> list[AnyKey]:
-    """Return the keys with this id, all of them for null. Raises Permanent (`unknown_key`) if there is none."""
-    fitting = [key for key in keys if wanted is None or key.id == wanted]
-    if not fitting:
+    """Return the keys with this id; for null, all keys. Raises Permanent (`unknown_key`) if there is none."""
+    possible_keys = [key for key in keys if wanted is None or key.id == wanted]
+    if not possible_keys:
         raise Permanent("unknown_key", "it was encrypted under a key id that the secret does not have")
-    return fitting
+    return possible_keys
 
 
 def key_id(content: bytes) -> str:
+    """Return the id of a key that has none of its own."""
     return hashlib.sha256(b"hookchain key id\0" + content).hexdigest()[:8]
 
 
@@ -119,10 +125,12 @@ def _parse_key(name: str, number: int, value: str) -> Key:
 
 
 def _content(text: str) -> bytes:
+    """Return the bytes of a key in hex, base64 or base64url; no bytes for a text that is none of these."""
     if _HEX.fullmatch(text):
         return bytes.fromhex(text)
+    base64url = text.replace("+", "-").replace("/", "_")
     try:
-        return urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "=" * (-len(text) % 4))
+        return urlsafe_b64decode(base64url + "=" * (-len(text) % 4))
     except binascii.Error:
         return b""
 
@@ -216,7 +224,7 @@ def unseal(sealed: str, keys: Sequence[Key], binding: Binding) -> bytes:
 
 
 def _bytes(text: str, binding: Binding) -> bytes:
-    """Decode base64url. Raises Permanent for a text that no encoder writes: one value has one sealed text."""
+    """Decode base64url. Raises Permanent for a text that no encoder writes, so that no two texts have one value."""
     try:
         content = decoded(text, "base64url")
     except ValueError:
@@ -247,17 +255,18 @@ ALGORITHMS: Final[tuple[Algorithm, ...]] = get_args(Algorithm)
 _ENCRYPTIONS: Final = ("A128GCM", "A192GCM", "A256GCM", "A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512")
 _HEADERS: Final = frozenset({"alg", "enc", "kid", "typ", "cty", "epk", "apu", "apv", "iv", "tag"})
 _MAX_HEADER: Final = 4_096
+"""The most characters of the header of a JWE."""
 
 
 class Decrypted(NamedTuple):
-    """A decrypted value. `is_json`: it is JSON, as the header of a JWE states (`cty: json`)."""
+    """A decrypted value. `is_json` says that it is JSON, as the header of a JWE can state (`cty: json`)."""
 
     plaintext: bytes
     is_json: bool
 
 
 def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
-    """Raises Permanent (`cryptography_failed`) if the key does not fit the algorithm."""
+    """Return a JWE of the plaintext. Raises Permanent (`cryptography_failed`) if the key does not fit the algorithm."""
     from joserfc.errors import JoseError
     from joserfc.jwe import encrypt_compact
 
@@ -272,8 +281,11 @@ def encrypt_jwe(plaintext: bytes, key: JweKey, algorithm: str | None) -> str:
 
 
 def decrypt_jwe(text: str, keys: Sequence[JweKey], place: str, algorithms: Collection[str]) -> Decrypted:
-    """Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for any other text that cannot be
-    decrypted or is not accepted."""
+    """Return what a JWE encrypts.
+
+    Raises Permanent: `unknown_key` for an unknown key id, `cryptography_failed` for any other text that cannot be
+    decrypted or is not accepted.
+    """
     header = _header(text, place)
     _verify_header(header, place, algorithms)
     for key in keys_with_id(keys, header.get("kid")):
@@ -286,6 +298,7 @@ def decrypt_jwe(text: str, keys: Sequence[JweKey], place: str, algorithms: Colle
 
 
 def _try_decrypt(text: str, key: JweKey, algorithms: Collection[str]) -> bytes | None:
+    """Return the plaintext; None if the key does not decrypt the text."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
     from joserfc.errors import JoseError
@@ -298,11 +311,13 @@ def _try_decrypt(text: str, key: JweKey, algorithms: Collection[str]) -> bytes |
 
 
 def _header(text: str, place: str) -> JsonObject:
-    encoded = text.partition(".")[0]
+    """Return the header of a JWE, which nothing has verified. Raises Permanent (`cryptography_failed`)."""
+    encoded_header = text.partition(".")[0]
     try:
-        if not text.isascii() or text.count(".") != 4 or len(encoded) > _MAX_HEADER:
+        if not text.isascii() or text.count(".") != 4 or len(encoded_header) > _MAX_HEADER:
             raise ValueError
-        header: Json = json.loads(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+        padding = "=" * (-len(encoded_header) % 4)
+        header: Json = json.loads(urlsafe_b64decode(encoded_header + padding))
     except (ValueError, RecursionError):
         raise Permanent("cryptography_failed", f"{place} is not a JWE in compact form") from None
     if not isinstance(header, dict):
@@ -311,6 +326,7 @@ def _header(text: str, place: str) -> JsonObject:
 
 
 def _verify_header(header: JsonObject, place: str, algorithms: Collection[str]) -> None:
+    """Raises Permanent (`cryptography_failed`) for what is not accepted."""
     if header.get("alg") not in algorithms or header.get("enc") not in _ENCRYPTIONS:
         raise Permanent("cryptography_failed", f"{place} is a JWE with an algorithm that is not accepted")
     if header.keys() - _HEADERS:
@@ -322,7 +338,7 @@ def _verify_header(header: JsonObject, place: str, algorithms: Collection[str]) 
 
 
 def _registry(algorithms: Collection[str]) -> "JWERegistry":
-    """Return the accepted algorithms, with limits for documents: the library's own are for tokens."""
+    """Return the accepted algorithms, with limits that fit documents. The library's own limits fit tokens."""
     from joserfc.jwe import JWERegistry
 
     registry = JWERegistry(algorithms=[*algorithms, *_ENCRYPTIONS])
@@ -332,6 +348,7 @@ def _registry(algorithms: Collection[str]) -> "JWERegistry":
 
 
 JWE_TYPE = "application/jose"
+
 # The steps
 
 _PLAIN: Json = {"name": "Ada", "iban": "GB33BUKB20201555555555"}
@@ -365,8 +382,10 @@ class EncryptionSettings(Settings):
         self._missing = MissingPaths()
 
     def change_each(self, event: Event, change: Change, datatype: str | None = None) -> Event | Noted:
-        """Return the event with each value at `paths` changed; `datatype` is the content type of changed data as a
-        whole."""
+        """Return the event with each value at `paths` changed.
+
+        `datatype` is the content type of the data if all of it is changed.
+        """
         before = event
         untouched: list[Path] = []
 
@@ -378,7 +397,7 @@ class EncryptionSettings(Settings):
             if data is event.data:
                 untouched.append(path)
             event = event.with_data(data, None if path.parts else datatype)
-        act = f"nothing is {type(self).__name__.lower()}ed there"
+        act = f"nothing is {type(self).__name__.lower()}ed there"  # encrypted, decrypted
         return self._missing.noted(event, before, untouched, act) if untouched else event
 
     def needs(self) -> tuple[str, ...]:
@@ -415,23 +434,24 @@ class Encrypt(EncryptionSettings, AskingStep):
     async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
         values = await services.secrets.values(self.secret)
         if self.format == "jwe":
-            newest = parse_jwe_keys(self.secret, values)[0]
+            newest_jwe_key = parse_jwe_keys(self.secret, values)[0]
             return self.change_each(
-                event, lambda value, _: encrypt_jwe(to_json(value).encode(), newest, self.algorithm), JWE_TYPE
+                event, lambda value, _: encrypt_jwe(to_json(value).encode(), newest_jwe_key, self.algorithm), JWE_TYPE
             )
-        key = parse_keys(self.secret, values)[0]
-        return self.change_each(
-            event,
-            lambda value, place: seal(to_json(value).encode(), key, Binding(self.context, place), new_nonce()),
-        )
+        newest_key = parse_keys(self.secret, values)[0]
+
+        def encrypt(value: Json, place: str) -> Json:
+            return seal(to_json(value).encode(), newest_key, Binding(self.context, place), new_nonce())
+
+        return self.change_each(event, encrypt)
 
 
 def new_nonce() -> bytes:
     """Return a nonce from the kernel's random numbers.
 
-    A counter would continue from one state in two places after a process is forked, or frozen and started twice. Of
-    2^32 nonces, more than a key should see, two are equal once in 2^33 keys (NIST SP 800-38D, 8.3, allows as much);
-    that is also why a nonce does not depend on the event.
+    A counter could give the same nonce twice, after a process is forked, or is frozen and started twice. Of 2^32 random
+    nonces, which are more than a key should ever have, two are equal with a probability of 2^-33, as NIST SP 800-38D,
+    8.3, allows.
     """
     return os.urandom(NONCE_BYTES)
 
@@ -460,9 +480,11 @@ class Decrypt(EncryptionSettings, AskingStep):
         if self.format == "jwe":
             jwe_keys = parse_jwe_keys(self.secret, values)
             accepted = self.algorithms or ALGORITHMS
-            return self.change_each(
-                event, lambda value, place: _value(decrypt_jwe(_text(value, place), jwe_keys, place, accepted), place)
-            )
+
+            def decrypt_from_jwe(value: Json, place: str) -> Json:
+                return _value(decrypt_jwe(_text(value, place), jwe_keys, place, accepted), place)
+
+            return self.change_each(event, decrypt_from_jwe)
         keys = parse_keys(self.secret, values)
 
         def decrypt(value: Json, place: str) -> Json:
@@ -473,12 +495,14 @@ class Decrypt(EncryptionSettings, AskingStep):
 
 
 def _text(value: Json, place: str) -> str:
+    """Return the value, which must be text. Raises Permanent (`cryptography_failed`)."""
     if not isinstance(value, str):
         raise Permanent("cryptography_failed", f"{place} is not encrypted: it is not text")
     return value
 
 
 def _value(decrypted: Decrypted, place: str) -> Json:
+    """Return the decrypted value; a text or bytes if it is not JSON. Raises Permanent (`cryptography_failed`)."""
     if not decrypted.is_json:
         return text_or_bytes(decrypted.plaintext)
     try:

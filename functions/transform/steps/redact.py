@@ -79,7 +79,9 @@ class Redact(Settings, Step):
         for path in self._attributes:
             event = self._mask_attribute(event, path)
         masked = self._missing.updated(event, self._changes, "nothing is masked there")
-        return Noted(self._cleaned(masked.event), masked.note) if isinstance(masked, Noted) else self._cleaned(masked)
+        if isinstance(masked, Noted):
+            return Noted(self._cleaned(masked.event), masked.note)
+        return self._cleaned(masked)
 
     def _cleaned(self, event: Event) -> Event:
         """Return the event without card numbers and mail addresses, as the settings say."""
@@ -98,15 +100,17 @@ class Redact(Settings, Step):
 
     def _mask_attribute(self, event: Event, path: Path) -> Event:
         value = event.subject if path.root == "subject" else event.actor
-        return event if value is None else with_attribute(event, path, mask_value(value, self.mask, self.keep_last))
+        if value is None:
+            return event
+        return with_attribute(event, path, mask_value(value, self.mask, self.keep_last))
 
     def _clean_value(self, value: MaybeJson, _: str) -> MaybeJson:
         return value if isinstance(value, Missing) else clean_everywhere(value, self._clean_text)
 
     def _clean_text(self, text: str) -> str:
-        """Return the text without cards and mail addresses; the same object if there are none.
+        """Return the text without card numbers and mail addresses; the same object if it has none.
 
-        By the object, `clean_everywhere` sees that a value needs no copy.
+        `clean_everywhere` compares objects to find out that a value needs no copy.
         """
         without_cards = mask_cards(text, self.mask, self.keep_last) if self.cards else text
         cleaned = mask_emails(without_cards, self.mask) if self.emails else without_cards
@@ -120,9 +124,11 @@ def _mask(settings: Redact, value: MaybeJson, _: str) -> MaybeJson:
 
 
 def mask_value(value: Json, mask: str, keep_last: int) -> str:
-    """Return the mask, and the end of the value unless that would be all of it."""
+    """Return the mask, and the last `keep_last` characters of the value, unless that would be all of it."""
     text = value if isinstance(value, str) else to_json(value)
-    return mask + (text[-keep_last:] if 0 < keep_last < len(text) else "")
+    if 0 < keep_last < len(text):
+        return mask + text[-keep_last:]
+    return mask
 
 
 def mask_cards(text: str, mask: str, keep_last: int) -> str:
@@ -130,19 +136,20 @@ def mask_cards(text: str, mask: str, keep_last: int) -> str:
     if not may_hold_card(text):
         return text
     pieces: list[str] = []
-    done = 0
+    end_of_last_card = 0
     for start, end in find_cards(text):
         digits = re.sub("[^0-9]", "", text[start:end])
-        pieces += [text[done:start], mask_value(digits, mask, keep_last)]
-        done = end
-    return "".join([*pieces, text[done:]])
+        pieces += [text[end_of_last_card:start], mask_value(digits, mask, keep_last)]
+        end_of_last_card = end
+    pieces.append(text[end_of_last_card:])
+    return "".join(pieces)
 
 
 def mask_emails(text: str, mask: str) -> str:
     """Return the text with each mail address masked, except for its domain."""
     if "@" not in text:  # faster than the search, and so for most texts
         return text
-    return _EMAIL.sub(lambda found: f"{mask}@{found['domain']}", text)
+    return _EMAIL.sub(lambda address: f"{mask}@{address['domain']}", text)
 
 
 def clean_everywhere(value: Json, clean: Callable[[str], str]) -> Json:
@@ -153,7 +160,8 @@ def clean_everywhere(value: Json, clean: Callable[[str], str]) -> Json:
         return _clean_object(value, clean)
     if isinstance(value, list):
         items = [clean_everywhere(item, clean) for item in value]
-        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
+        is_unchanged = all(cleaned is item for cleaned, item in zip(items, value, strict=True))
+        return value if is_unchanged else items
     if isinstance(value, int | float) and _is_as_long_as_a_card(value):
         text = str(int(value))
         cleaned = clean(text)
@@ -162,29 +170,34 @@ def clean_everywhere(value: Json, clean: Callable[[str], str]) -> Json:
 
 
 def _is_as_long_as_a_card(number: float) -> bool:
+    """Return whether the number is a whole one of 13 to 19 digits, as those of cards are."""
     return 10**12 <= number < 10**19 and number == int(number)
 
 
 def _clean_object(fields: dict[str, Json], clean: Callable[[str], str]) -> dict[str, Json]:
-    """Return the fields with cleaned names; names that become equal get a number, so that no field is lost."""
+    """Return the fields with names and values cleaned; the same object if nothing changes.
+
+    Names that become equal get a number, so that no field is lost.
+    """
     names = [clean(name) for name in fields]
     if names != list(fields):
         names = _number_equal_names(names)
     cleaned = {name: clean_everywhere(item, clean) for name, item in zip(names, fields.values(), strict=True)}
-    return fields if all(name in fields and cleaned[name] is fields[name] for name in names) else cleaned
+    is_unchanged = all(name in fields and cleaned[name] is fields[name] for name in names)
+    return fields if is_unchanged else cleaned
 
 
 def _number_equal_names(names: list[str]) -> list[str]:
     """Return `a`, `a (2)`, `a (3)` for `a`, `a`, `a`; a number whose name is in use is skipped."""
-    used = set(names)
-    seen: set[str] = set()
+    all_names = set(names)
+    used_names: set[str] = set()
     # One count for all names, so that no name starts its search at 2 again.
     numbers = itertools.count(2)
-    apart: list[str] = []
+    different_names: list[str] = []
     for name in names:
-        unused = name
-        if name in seen:
-            unused = next(f"{name} ({n})" for n in numbers if f"{name} ({n})" not in used)
-        seen.add(unused)
-        apart.append(unused)
-    return apart
+        new_name = name
+        if name in used_names:
+            new_name = next(f"{name} ({n})" for n in numbers if f"{name} ({n})" not in all_names)
+        used_names.add(new_name)
+        different_names.append(new_name)
+    return different_names

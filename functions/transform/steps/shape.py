@@ -87,12 +87,13 @@ class Drop(Settings, Step):
 
 
 def without(value: Json, parts: tuple[Part, ...]) -> Json:
-    """Return the value without what the path names; the same object if there is nothing."""
+    """Return the value without what is at the path; the same object if there is nothing."""
     part, rest = parts[0], parts[1:]
     if isinstance(part, Every):
         if not isinstance(value, list):
             return value
-        return same_or(value, [without(item, rest) for item in value] if rest else [])
+        items_left = [without(item, rest) for item in value] if rest else []
+        return same_or(value, items_left)
     if isinstance(part, str):
         if not isinstance(value, dict) or part not in value:
             return value
@@ -102,18 +103,19 @@ def without(value: Json, parts: tuple[Part, ...]) -> Json:
         return value if inner is value[part] else {**value, part: inner}
     if not isinstance(value, list) or part >= len(value):
         return value
-    inside = [without(value[part], rest)] if rest else []
-    return same_or(value, [*value[:part], *inside, *value[part + 1 :]])
+    item_left = [without(value[part], rest)] if rest else []
+    return same_or(value, [*value[:part], *item_left, *value[part + 1 :]])
 
 
 def _order(part: Part) -> tuple[int, int, str]:
+    """Return a key by which parts of different types can be sorted: `[*]`, then indexes, then names."""
     if isinstance(part, Every):
         return 0, 0, ""
     return (1, part, "") if isinstance(part, int) else (2, 0, part)
 
 
 Tree = dict[Part, "Tree | None"]
-"""The parts of several paths. `None` keeps everything below."""
+"""Several paths, as a tree of their parts. None is the end of a path: everything below is kept."""
 
 
 class Keep(Settings, Step):
@@ -145,14 +147,18 @@ class Keep(Settings, Step):
 
 
 def _grow(tree: "Tree", parts: tuple[Part, ...]) -> None:
+    """Add a path to the tree. It adds nothing below the end of another path, where everything is kept."""
     first, rest = parts[0], parts[1:]
     if not rest:
         tree[first] = None
-    elif (below := tree.setdefault(first, {})) is not None:
+        return
+    below = tree.setdefault(first, {})
+    if below is not None:
         _grow(below, rest)
 
 
 def _select(value: Json, tree: "Tree") -> Json:
+    """Return what the tree keeps of the value; null for a scalar, in which no path leads further."""
     if isinstance(value, dict):
         return {key: _select_below(item, tree[key]) for key, item in value.items() if key in tree}
     if not isinstance(value, list):
@@ -204,6 +210,7 @@ class Rename(Settings, Step):
 
 
 def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
+    """Return the object with a field renamed. Raises Permanent (`path_conflict`) if it has a field of the new name."""
     if not isinstance(value, dict) or old not in value or old == new:
         return value
     if new in value:
@@ -245,11 +252,13 @@ def _flatten_value(value: MaybeJson, place: str) -> MaybeJson:
 
 
 def _flatten(value: Mapping[str, Json], prefix: str, flat: dict[str, Json], room: Room, place: str) -> None:
+    """Add the values to `flat`, by names that begin with the prefix. Raises Permanent."""
     for key, item in value.items():
         name = f"{prefix}{key}"
-        inner = {str(number): each for number, each in enumerate(item)} if isinstance(item, list) else item
-        if isinstance(inner, dict) and inner:
-            _flatten(inner, f"{name}.", flat, room, place)
+        # The items of a list are like fields with numbers for names.
+        fields = {str(number): each for number, each in enumerate(item)} if isinstance(item, list) else item
+        if isinstance(fields, dict) and fields:
+            _flatten(fields, f"{name}.", flat, room, place)
         elif name in flat:
             raise Permanent("path_conflict", f"{place} has two fields that would get the same name")
         else:

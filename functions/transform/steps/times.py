@@ -13,11 +13,13 @@ from shared.event import Event
 from shared.times import rfc3339
 
 _NAMED: Final = ("rfc3339", "unix", "unix_ms")
-_WRITTEN: Final[dict[str, object]] = {"anyOf": [{"enum": [*_NAMED]}, {"type": "string", "pattern": "%"}]}
+"""The output formats that have a name. Any other is a format of strftime."""
+_OUTPUT_SCHEMA: Final[dict[str, object]] = {"anyOf": [{"enum": [*_NAMED]}, {"type": "string", "pattern": "%"}]}
+"""The JSON Schema of `to`."""
 _OFFSET: Final = re.compile(r"([+-])([01][0-9]|2[0-3]):?([0-5][0-9])")
 _UNIX: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,9})?")
 _MILLISECONDS_FROM: Final = 100_000_000_000
-"""A larger number of seconds would be past the year 5138."""
+"""From here on, a Unix time counts milliseconds: as seconds, it would be in the year 5138 or later."""
 
 
 def _verify_zone(name: str) -> str:
@@ -72,7 +74,7 @@ class ParseTime(step.Settings, step.Step):
     path: Annotated[list[paths.DataPath], LISTED, limits(min_length=1)]
     formats: Annotated[Sequence[Annotated[str, verified_by(_verify_format)]], LISTED] = ()
     zone: Zone | None = None
-    to: Annotated[str, verified_by(_verify_output_format), step.shown_as(_WRITTEN)] = "rfc3339"
+    to: Annotated[str, verified_by(_verify_output_format), step.shown_as(_OUTPUT_SCHEMA)] = "rfc3339"
     to_zone: Zone = "UTC"
 
     def prepare(self) -> None:
@@ -99,7 +101,7 @@ class ParseTime(step.Settings, step.Step):
             return self._write(read_time(str(value), self._formats, self._zone))
         except TimeFault as fault:
             raise errors.Permanent("invalid_time", f"{place} {fault}") from None
-        except (ValueError, OverflowError):  # in another zone the first midnight of year 1 is before it
+        except (ValueError, OverflowError):  # the first midnight of the year 1 is before that year in another zone
             raise errors.Permanent("invalid_time", f"{place} is a time that cannot be written in this format") from None
 
     def _write(self, time: datetime) -> jsontext.Json:
@@ -115,7 +117,7 @@ class ParseTime(step.Settings, step.Step):
 
 
 class TimeFault(ValueError):
-    """A value that is not a time. Its text continues the name of the place: `has no zone …`."""
+    """A value that is not a time. Its text is the end of a sentence about the place of the value: `has no zone …`."""
 
 
 def read_zone(name: str) -> tzinfo:
@@ -140,9 +142,9 @@ def read_time(text: str, formats: tuple[str, ...], zone: tzinfo | None) -> datet
     Without `formats`: RFC 3339 and ISO 8601, the format of mails (RFC 5322), and Unix seconds or milliseconds. Raises
     TimeFault for a text that is not a time, or has no zone if `zone` is None.
     """
-    text = text.strip()
+    stripped = text.strip()
     try:
-        time = _read_formats(text, formats) if formats else _read_usual(text)
+        time = _read_formats(stripped, formats) if formats else _read_usual(stripped)
         if time.tzinfo is None:
             if zone is None:
                 raise TimeFault("has no zone; set `zone`")
@@ -155,6 +157,7 @@ def read_time(text: str, formats: tuple[str, ...], zone: tzinfo | None) -> datet
 
 
 def _read_formats(text: str, formats: tuple[str, ...]) -> datetime:
+    """Return the time by the first format that fits, without a zone if the format has none. Raises TimeFault."""
     for form in formats:
         try:
             return datetime.strptime(text, form)
@@ -164,6 +167,7 @@ def _read_formats(text: str, formats: tuple[str, ...]) -> datetime:
 
 
 def _read_usual(text: str) -> datetime:
+    """Return a time in one of the usual formats, without a zone if it has none. Raises TimeFault, ValueError."""
     if _UNIX.fullmatch(text):
         number = float(text)
         seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number

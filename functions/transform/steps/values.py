@@ -13,8 +13,12 @@ from shared.jsontext import Json, JsonObject, kind_of
 
 
 class Value(NamedTuple):
-    """A value for a path: computed if there is an expression, else constant. `source`: the expression, if it is a path
-    in the data."""
+    """A value that is set at a path.
+
+    expression   computes the value from the event; None for a constant
+    constant     the value if there is no expression
+    source       the path that the expression reads, if it does nothing else; else None
+    """
 
     path: paths.Path
     expression: expressions.Expression | None
@@ -23,9 +27,10 @@ class Value(NamedTuple):
 
     @classmethod
     def parse(cls, path: str, value: Json) -> "Value":
-        source = value.get("from") if isinstance(value, dict) and len(value) == 1 else None
-        expression = expressions.over_event(source) if isinstance(source, str) else None
-        return cls(paths.parse_path(path), expression, value, paths.path_of(expression.tree) if expression else None)
+        text = value.get("from") if isinstance(value, dict) and len(value) == 1 else None
+        expression = expressions.over_event(text) if isinstance(text, str) else None
+        source = paths.path_of(expression.tree) if expression else None
+        return cls(paths.parse_path(path), expression, value, source)
 
     def compute(self, view: JsonObject) -> Json:
         return self.expression.search(view) if self.expression else self.constant
@@ -92,7 +97,8 @@ class Default(Settings, Step):
         note = self._missing.note(event.data, self._objects, "it is added")
         for each in self._values:
             event = paths.update(event, each.path, partial(_or_default, each.compute(view)))
-        return Noted(event, note) if "did you mean" in note else event  # others are meant to be missing
+        # A missing object is what the step is for. A note says only that a similar one exists: the path may be wrong.
+        return Noted(event, note) if "did you mean" in note else event
 
 
 def _or_default(default: Json, value: paths.MaybeJson, _: str) -> paths.MaybeJson:
@@ -127,6 +133,7 @@ class Cast(Settings, Step):
 
 
 def _cast(kind: casting.Kind, value: paths.MaybeJson, place: str) -> paths.MaybeJson:
+    """Return the value as one of this kind. Raises Permanent (`cast_failed`)."""
     if value is None or isinstance(value, paths.Missing):
         return value
     try:
@@ -137,7 +144,7 @@ def _cast(kind: casting.Kind, value: paths.MaybeJson, place: str) -> paths.Maybe
 
 
 def _cast_hint(kind: casting.Kind, value: Json) -> str:
-    """Return what is in a text that is nearly a number, without the text."""
+    """Return why a text that looks like a number is none; empty for any other value. The hint does not quote it."""
     if kind not in ("integer", "number") or not isinstance(value, str) or not re.search("[0-9]", value):
         return ""
     if re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", value):
@@ -182,6 +189,7 @@ class Count(paths.PathSettings, Step):
 
 
 def _count_fields(value: Json) -> int:
+    """Return the number of fields of the value and of all objects in it."""
     if isinstance(value, dict):
         return len(value) + sum(map(_count_fields, value.values()))
     return sum(map(_count_fields, value)) if isinstance(value, list) else 0

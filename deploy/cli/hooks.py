@@ -18,7 +18,15 @@ from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import Wanted, is_glob
 from deploy.hooks.kinds import KINDS, kind_at
-from deploy.hooks.registration import NamedHook, Registration, Row, read_rows, remembered_urls, signs_with
+from deploy.hooks.registration import (
+    NamedHook,
+    Registration,
+    Row,
+    UnreadableRow,
+    read_rows,
+    remembered_urls,
+    signs_with,
+)
 from deploy.platforms.choice import add_platform, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.send_options import read_secret
@@ -512,8 +520,8 @@ async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict
     hooked = hooked_sources(call.configuration)
     try:
         rows = await _read_rows(call.platform)
-    except (CommandError, HookchainError):
-        if not call.configuration.slices or _sources_of(call, secret):
+    except (CommandError, HookchainError) as fault:
+        if isinstance(fault, UnreadableRow) or not call.configuration.slices or _sources_of(call, secret):
             raise
         return {}
     found: dict[str, list[NamedHook]] = {}

@@ -58,6 +58,10 @@ class SourceSecret(Protocol):
         ...
 
 
+class UnreadableRow(CommandError):
+    """A stored row that this version cannot read."""
+
+
 class Row:
     """The remembered hooks of a source, by place. While the row is locked, no other command changes it.
 
@@ -91,14 +95,14 @@ class Row:
             raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left:.0f} s")
 
     def load(self, found: Document | None) -> float:
-        """Take over what the document has, and return until when it is locked (Unix seconds). Raises CommandError."""
+        """Take over what the document has, and return until when it is locked (Unix seconds). Raises UnreadableRow."""
         try:
             document = from_json(found.text.encode()) if found else None
             self.hooks = {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
             locked_until = float(str(mapping_at(document, "lock").get("until", 0)))
         except (ValueError, RecursionError) as error:
             rule = f"the document {PARTITION}/{self._source} is not as this version stores hooks: {error}"
-            raise CommandError(f"{rule}. Correct or delete it. `hookchain hooks apply` adopts a hook again") from error
+            raise UnreadableRow(f"{rule}. Correct or delete it. `hookchain hooks apply` adopts a hook again") from error
         self._version = found.version if found else NO_VERSION
         self.settings = mapping_at(document, "settings")
         return locked_until

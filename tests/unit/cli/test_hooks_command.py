@@ -1393,10 +1393,12 @@ def test_a_row_that_was_edited_by_hand_is_a_fault_in_one_line(
     world("apply", "github", "--yes")
     command("secrets", "rotate", "github-secret", "--random")
     _change_row(world, **fields)
-    for arguments in (["hooks", "plan"], ["secrets", "rotate", "github-secret", "--drop-old"]):
-        command(*arguments, code=1)
-        rule = f"the document hooks/github is not as this version stores hooks: {fault}. Correct or delete it."
-        assert rule in command.error
+    for change in (lambda _: None, _without_sources):
+        change(world)
+        for arguments in (["hooks", "plan"], ["secrets", "rotate", "github-secret", "--drop-old"]):
+            command(*arguments, code=1)
+            rule = f"the document hooks/github is not as this version stores hooks: {fault}. Correct or delete it."
+            assert rule in command.error
     assert SECRET in world.values("GITHUB_SECRET")
 
 
@@ -2098,14 +2100,27 @@ def test_a_slot_that_is_taken_while_the_command_waits_is_not_overwritten(
     assert world.only_hook(world.telegram)[1]["url"] == FOREIGN
 
 
+@pytest.mark.parametrize(
+    ("set_at", "fault"),
+    [
+        (None, "github acme/shop: the hooks have changed meanwhile; run the command again"),
+        (1.0, "the hooks of github differ from the configuration"),
+    ],
+)
 def test_a_url_that_is_set_while_the_command_waits_is_not_overwritten(
-    world: World, command: Command, meanwhile: Callable[[Callable[[], object]], None]
+    world: World,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Callable[[Callable[[], object]], None],
+    set_at: float | None,
+    fault: str,
 ) -> None:
     world("apply", "github", "--yes")
     _, hook = world.only_hook(world.github)
+    monkeypatch.setattr(hooks_command.StoredSourceSecret, "set_at", lambda _: set_at)
     meanwhile(lambda: mapping_at(hook, "config").update({"url": FOREIGN}))
     command("secrets", "rotate", "github-secret", "--random", code=1)
-    assert "github acme/shop: the hooks have changed meanwhile; run the command again" in world.error
+    assert fault in world.error
     assert mapping_at(hook, "config")["url"] == FOREIGN
 
 

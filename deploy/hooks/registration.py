@@ -223,7 +223,7 @@ class Registration:
         """
         reasons = ("its place is not in the configuration any more",)
         hooks, made = await self._listed(at)
-        for hook in hooks:
+        for hook in sorted(hooks, key=lambda each: each.id not in made):
             why = self._why_left(at, hook, made)
             if why is None:
                 continue

@@ -493,6 +493,16 @@ def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_
     assert "acme/shop" not in world("plan", "github")
 
 
+def test_a_plan_names_our_hook_before_another_one_with_its_url(world: World) -> None:
+    world("apply", "gitlab", "--yes")
+    id, hook = world.only_hook(world.gitlab)
+    world.gitlab.hooks = {"50": {**hook, "id": 50}, id: hook}
+    world.config_file.write_text(CONFIG.replace("at: projects/acme/shop}", "at: projects/other}"), encoding="utf-8")
+    assert "projects/acme/shop: delete: its place is not in" in world("plan", "gitlab", code=1)
+    assert f"{URL}/gitlab (50)" in world("apply", "gitlab", "--yes", code=1)
+    assert [*world.gitlab.hooks] == ["50"]
+
+
 @pytest.mark.parametrize(
     ("source", "before", "after", "path"),
     [

@@ -368,11 +368,7 @@ class Registration:
                 self._show_left_alone(at, hook, why)
                 is_left = is_left or not self._same(at, hook)
             elif why is not None:
-                try:
-                    await self.api.delete(at, hook)
-                except LostAnswer as error:
-                    if await self._url_of(at, hook.id):
-                        raise CommandError(f"{error}. Run the command again") from error
+                await self._delete(at, hook)
                 is_deleted = True
         del self.row.hooks[at]
         await self.row.save()
@@ -531,7 +527,7 @@ class Registration:
         if replaced_id and replaced_id != made.id:
             self.row.hooks[at] = replace(made, stage="enabled", known=(replaced_id, replaced_url))
             await self.row.save()
-            await self._delete(at, replaced_id, [replaced_url])
+            await self._delete_unchanged(at, replaced_id, [replaced_url])
         self.row.hooks[at] = made
         await self.row.save()
         self.show(f"{self._name(at)}: registered")
@@ -569,7 +565,7 @@ class Registration:
         """Delete the hook whose secret is lost, and create another."""
         remembered = self.row.hooks[at]
         if unfinished_id:
-            await self._delete(at, unfinished_id, remembered.urls)
+            await self._delete_unchanged(at, unfinished_id, remembered.urls)
         former = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="")
         self._restore(at, former if remembered.id else None)
         await self.row.save()
@@ -586,13 +582,23 @@ class Registration:
         """Return the URL that the hook has now; None if it is not listed."""
         return next((hook.url for hook in await self._hooks(at) if hook.id == id), None)
 
-    async def _delete(self, at: str, id: str, former_urls: Sequence[str]) -> None:
+    async def _delete_unchanged(self, at: str, id: str, former_urls: Sequence[str]) -> None:
         """Delete the hook, unless somebody else has changed its URL meanwhile."""
         url = await self._url_of(at, id)
         if url in (None, *former_urls, self.wanted.url):  # one that is not listed yet is deleted too
-            await self.api.delete(at, Hook(id, self.wanted.url, None))
+            await self._delete(at, Hook(id, self.wanted.url, None))
         else:
             self._show_left_alone(at, Hook(id, str(url), None), "somebody else changed its URL")
+
+    async def _delete(self, at: str, hook: Hook) -> None:
+        """Delete the hook. Raises CommandError if it is listed nevertheless."""
+        fault = f"{self._name(at)}: {self.api.kind.title} still lists the hook {hook.id}"
+        try:
+            await self.api.delete(at, hook)
+        except LostAnswer as error:
+            fault = str(error)
+        if await self._url_of(at, hook.id):
+            raise CommandError(f"{fault}. Run the command again")
 
     def _other_url(self, at: str, url: str) -> CommandError:
         rule = f"{self._name(at)}: {self.api.kind.title} shows the URL of the new hook as {url}"

@@ -493,6 +493,33 @@ def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_
     assert "acme/shop" not in world("plan", "github")
 
 
+@pytest.mark.parametrize(
+    ("source", "is_rotation"),
+    [*((each, False) for each in PROVIDERS), *((each, True) for each in PROVIDERS if KINDS[each].secret)],
+)
+def test_a_hook_that_is_listed_after_its_deletion_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch, source: str, is_rotation: bool
+) -> None:
+    provider = world.provider(source)
+    act = provider.act
+    world("apply", source, "--yes")
+    before = {**provider.hooks}
+
+    def keep_hooks(request: Outgoing, path: str) -> tuple[int, Json]:
+        answer = act(request, path)
+        provider.hooks |= {id: hook for id, hook in before.items() if id not in provider.hooks}
+        return answer
+
+    rotate = ("secrets", "rotate", f"{source}-secret", "--random")
+    remove = ("hooks", "remove", source, "--yes")
+    with monkeypatch.context() as patched:
+        patched.setattr(provider, "act", keep_hooks)
+        for _ in range(2):
+            assert exit_code(*(rotate if is_rotation else remove)) == 1
+    assert exit_code(*remove) == 0
+    assert not provider.hooks
+
+
 def test_a_plan_names_our_hook_before_another_one_with_its_url(world: World) -> None:
     world("apply", "gitlab", "--yes")
     id, hook = world.only_hook(world.gitlab)

@@ -33,6 +33,7 @@ class LedgerRow(NamedTuple):
     slot_at          the slot that a cap gave to the delivery, or 0: it may be tried then
     undelivered_since
                      the generation after the last one that was delivered, or 0
+    needs_release    in held: whether it was held because its last attempt may have been accepted
     attempts         the attempts that ended, oldest first; empty in rows that were listed, not looked up by event
     """
 
@@ -59,6 +60,7 @@ class LedgerRow(NamedTuple):
     replays: tuple[str, ...] = ()
     slot_at: float = 0.0
     undelivered_since: int = 0
+    needs_release: bool = False
     attempts: tuple[journal.AttemptEntry, ...] = ()
 
     @property
@@ -117,7 +119,7 @@ class Settlement(NamedTuple):
 
     `state` is delivered, retry_scheduled, held (until `release`) or dead_lettered. `attempt` is None if no attempt was
     made: then its number is used again. `group`, only of retry_scheduled: the group that it waits in, as by `gather`.
-    `has_slot`: a cap gave it the time `retry_at`.
+    `has_slot`: a cap gave it the time `retry_at`. `needs_release`, only of held: the attempt may have been accepted.
     """
 
     state: outcomes.DeliveryState
@@ -127,6 +129,7 @@ class Settlement(NamedTuple):
     retry_at: float | None = None
     group: str = ""
     has_slot: bool = False
+    needs_release: bool = False
 
 
 PAUSED_BY_OPERATOR: Final = "paused by an operator"
@@ -247,9 +250,13 @@ class Ledger(Protocol):
     async def pause(self, destination: str, until: float, now: float, reason: str = "") -> None:
         """Let the destination's deliveries wait until that time. A later call replaces it, also by an earlier time."""
 
-    async def release(self, destination: str, now: float) -> int:
+    async def release(self, destination: str, now: float, *, releases_unknown: bool = False) -> int:
         """Enable the destination, and make the deliveries that are held for it due now. Return the number of those
-        deliveries."""
+        deliveries.
+
+        A delivery that may have been accepted (`needs_release`) stays held unless `releases_unknown`: only an operator
+        decides to send it again.
+        """
 
     async def destination_state(self, destination: str) -> DestinationState:
         """Return whether the destination is disabled or paused. A destination that never was has an empty state."""

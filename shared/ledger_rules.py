@@ -6,7 +6,8 @@
     claimed → attempted                   by `begin`; by the next claim where this one was given back
     retry_scheduled → attempted           by the sweep's own message only
     retry_scheduled → merged              when its group is closed
-    held → retry_scheduled                when the destination is released
+    held → retry_scheduled                when the destination is released; where the last attempt may have been
+                                          accepted, only when an operator releases the delivery
     all that are not final → dead_lettered
                                           when an operator forgets its event
     delivered, dead_lettered, merged → claimed
@@ -207,7 +208,7 @@ def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow 
         row.key, row.event_id, row.route, row.destination, state, row.fence, row.generation, number,
         settlement.retry_at, settlement.reason, answer, row.created_at, settlement.now, message, row.payload_hash,
         row.lease_until, crashes, unknown_count, settlement.group, row.merged, row.replays, slot_at,
-        row.undelivered_since, attempts,
+        row.undelivered_since, settlement.needs_release, attempts,
     )  # fmt: skip
 
 
@@ -277,11 +278,14 @@ def forget(row: LedgerRow, now: float) -> LedgerRow:
         attempts=tuple(each._replace(reason="", answer="") for each in row.attempts),
     )
     if not is_final:
-        return forgotten._replace(state=DEAD_LETTERED, fence=row.fence + 1, retry_at=None, group="", updated_at=now)
+        fence = row.fence + 1
+        return forgotten._replace(
+            state=DEAD_LETTERED, fence=fence, retry_at=None, group="", needs_release=False, updated_at=now
+        )
     return row if forgotten == row else forgotten
 
 
-def release(row: LedgerRow, now: float) -> LedgerRow | None:
-    if row.state != HELD:
+def release(row: LedgerRow, now: float, *, releases_unknown: bool) -> LedgerRow | None:
+    if row.state != HELD or (row.needs_release and not releases_unknown):
         return None
-    return row._replace(state=RETRY_SCHEDULED, fence=row.fence + 1, retry_at=now, updated_at=now)
+    return row._replace(state=RETRY_SCHEDULED, fence=row.fence + 1, retry_at=now, updated_at=now, needs_release=False)

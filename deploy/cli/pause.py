@@ -187,9 +187,14 @@ async def resume_destination(subject: Subject) -> Acted:
     resumed = await destinations.resume_destination(subject.ledger, subject.name, now)
     if not is_stopped and not resumed.hastened:
         return Acted("not paused: nothing to do")
-    deliveries = _deliveries(resumed, subject.attempt_time(resumed.delay_seconds))
-    text = f"{'resumed' if is_stopped else 'it was not paused'}; {deliveries}"
-    return Acted(text, resumed.released + resumed.hastened)
+    texts = ["resumed" if is_stopped else "it was not paused"]
+    count = resumed.released + resumed.hastened
+    if count or not resumed.stays_held:
+        texts.append(_deliveries(resumed, subject.attempt_time(resumed.delay_seconds)))
+    if resumed.stays_held:
+        release = f"`hookchain release {subject.name}{subject.where}`"
+        texts.append(f"deliveries that may have been accepted stay held; to send them: {release}")
+    return Acted("; ".join(texts), count)
 
 
 def _deliveries(resumed: destinations.Resumed, attempt_time: str) -> str:
@@ -212,5 +217,5 @@ async def release_destination(subject: Subject) -> Acted:
         resume = f"run `hookchain resume {subject.name}{subject.where}`"
         act = resume if PAUSED_BY_OPERATOR in reason else f"fix that first, then {resume}"
         raise command_line.CommandError(f"{subject.name} is paused or disabled: {reason}; {act}")
-    released = await subject.ledger.release(subject.name, now)
+    released = await subject.ledger.release(subject.name, now, releases_unknown=True)
     return Acted(subject.released_line(released), released)

@@ -15,7 +15,7 @@ from functions.notify.waiting.due import waits_for_slot
 from shared import errors, ledger_rules
 from shared.delivery import Delivery, delivery_from
 from shared.jsontext import Json, JsonObject, from_json, mapping_at, value_at
-from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
+from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow, Place
 from shared.settings import SliceFault
 from shared.times import duration_text, rfc3339, time_text
 
@@ -70,8 +70,8 @@ class DigestView:
 
 NOTICE_SECONDS: Final = 10.0
 """Running functions read the state of a destination so often: until then, they may know of a pause that is over."""
-MAX_HASTENED: Final = 10_000
-"""The number of waiting deliveries that are made due when a destination is resumed. The others keep their time."""
+HASTENED_AT_ONCE: Final = 1_000
+"""The waiting deliveries that are read and made due at a time, when a destination is resumed."""
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
 """The number of waiting, of held and of newest deliveries that are read of each destination: a cloud bills each."""
@@ -235,28 +235,38 @@ class Resumed:
     """The deliveries of a resumed destination: `released` were held, `hastened` waited for their next attempt.
 
     They are due `delay_seconds` later, because running functions still use the pause that they have read.
+    `stays_held`: others stay held, because they may have been accepted.
     """
 
     released: int
     hastened: int
     delay_seconds: float
+    stays_held: bool = False
 
 
 async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     """Let the destination take deliveries again, and make the held and the waiting deliveries due. Raises Temporary.
 
-    A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish. So
-    does one that waits in a digest, or for its turn in the queue of a rate.
+    A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish, or
+    stays held. One that waits in a digest, or for its turn in the queue of a rate, keeps its wait too.
     """
     paused_until = (await ledger.destination_state(name)).paused_until
     delay_seconds = NOTICE_SECONDS if paused_until is not None and paused_until > now else 0.0
     due_at = now + delay_seconds
     released = await ledger.release(name, due_at)
-    rows = await ledger.rows(MAX_HASTENED, destination=name, state=ledger_rules.RETRY_SCHEDULED)
-    waiting = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
-    later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
-    moved = await ledger.postpone_all([(row.key, row.fence, due_at) for row in later], now)
-    return Resumed(released, sum(isinstance(fence, int) for fence in moved), delay_seconds)
+    hastened = 0
+    before: Place | None = None
+    while True:
+        rows = await ledger.rows(HASTENED_AT_ONCE, destination=name, state=ledger_rules.RETRY_SCHEDULED, before=before)
+        waiting = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
+        later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
+        moved = await ledger.postpone_all([(row.key, row.fence, due_at) for row in later], now)
+        hastened += sum(isinstance(fence, int) for fence in moved)
+        if len(rows) < HASTENED_AT_ONCE:
+            break
+        before = rows[-1].created_at, rows[-1].key
+    held = await ledger.rows(1, destination=name, state=ledger_rules.HELD)
+    return Resumed(released, hastened, delay_seconds, stays_held=bool(held))
 
 
 MAX_DIGESTS: Final = 5

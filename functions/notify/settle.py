@@ -137,7 +137,7 @@ async def end_unknown(
         advice = f"Ask the recipient; `hookchain release {name}` sends it again"
         if endpoint_name(name):  # its tenant reads this, and has no commands
             advice = "It waits until the operator releases it"
-        return await hold(notifier, work, f"{unknown_reason(reason)}. {advice}", attempt)
+        return await hold(notifier, work, f"{unknown_reason(reason)}. {advice}", attempt, needs_release=True)
     if unknown_count < MAX_UNKNOWN or dedupes_repeats(target.destination):
         return None
     reason = unknown_reason(f"{unknown_count} attempts in a row got no answer, the last: {reason}")
@@ -190,7 +190,7 @@ async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: A
 async def hold_while_disabled(
     notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
-    """Hold the delivery, and release it where an operator released the destination just before."""
+    """Hold the delivery, and release it where an operator resumed the destination just before."""
     result = await hold(notifier, work, reason, attempt)
     name = work.delivery.destination
     # The delivery is held already: if this gave up early, a released destination would leave it held for ever.
@@ -200,8 +200,15 @@ async def hold_while_disabled(
     return result
 
 
-async def hold(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None) -> Result:
-    settlement = Settlement(HELD, notifier.clock.now(), reason, attempt)
+async def hold(
+    notifier: Notifier,
+    work: Work,
+    reason: str,
+    attempt: AttemptEntry | None = None,
+    *,
+    needs_release: bool = False,
+) -> Result:
+    settlement = Settlement(HELD, notifier.clock.now(), reason, attempt, needs_release=needs_release)
     return await record(notifier, work, settlement, "held", reason=reason)
 
 

@@ -15,6 +15,7 @@ from tests.contract.claims import (
     LEASE,
     MESSAGE,
     T,
+    attempt,
     claimed,
     delivery,
     done,
@@ -55,6 +56,21 @@ async def test_what_is_held_is_finished_until_it_is_released_and_then_due(ledger
     (row,) = await ledger.due(T + 60, 10)
     fence = await ledger.postpone(KEY, row.fence, T + 60, T + 660)
     assert isinstance(await ledger.claim(DELIVERY, MESSAGE, T + 60, LEASE, fence), Claimed)
+
+
+async def test_what_may_have_been_accepted_stays_held_until_an_operator_releases_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gcp_ledger, "HELD_AT_ONCE", 2)
+    unknown = Settlement(rules.HELD, T, "accepted or not: unknown", attempt("unknown"), needs_release=True)
+    for number in range(9):
+        await settled(ledger, delivery(number), held() if number % 3 == 1 else unknown, T + number)
+    await ledger.disable("crm", "verify the sender", T)
+    assert [await ledger.release("crm", T + 60) for _ in range(2)] == [3, 0]
+    assert await ledger.destination_state("crm") == DestinationState()
+    assert len(await ledger.rows(10, state=rules.HELD)) == 6
+    assert [await ledger.release("crm", T + 60, releases_unknown=True) for _ in range(2)] == [6, 0]
+    assert len(await ledger.due(T + 60, 10)) == 9
 
 
 # What operators do

@@ -22,6 +22,7 @@ from tests.contract.claims import (
     done,
     failed,
     finished,
+    held,
     in_retry,
     plain_claim,
     settled,
@@ -79,6 +80,20 @@ async def test_two_processes_upgrade_a_file_of_version_1_to_the_indexes_of_a_new
         closing(sqlite3.connect(tmp_path / "new" / "ledger.db")) as new_file,
     ):
         assert _indexes(old_file) == _indexes(new_file) != []
+
+
+async def test_an_upgraded_file_still_holds_what_may_have_been_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    local = LocalLedger(path)
+    for number, reason in enumerate(("no answer; accepted or not: unknown. Ask the recipient", "verify the sender")):
+        await settled(local, delivery(number), held(T, reason))
+    await local.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("ALTER TABLE deliveries DROP COLUMN needs_release; PRAGMA user_version = 13")
+    local = LocalLedger(path)
+    assert await local.release("crm", T) == 1
+    assert await local.release("crm", T, releases_unknown=True) == 1
+    await local.close()
 
 
 def _indexes(connection: sqlite3.Connection) -> list[tuple[str, str | None]]:

@@ -35,11 +35,15 @@ class FakeLedger(LedgerWrites):
         self._fail_if_faulty()
         self.states.setdefault(destination, {}).update(fields)
 
-    async def release(self, destination: str, now: float) -> int:
+    async def release(self, destination: str, now: float, *, releases_unknown: bool = False) -> int:
         self._fail_if_faulty()
+
+        def rule(row: LedgerRow) -> LedgerRow | None:
+            return rules.release(row, now, releases_unknown=releases_unknown)
+
         self.states.pop(destination, None)
         keys = [key for key, row in self.table.items() if row.destination == destination]
-        return sum([await self._change(key, lambda row: rules.release(row, now)) is not None for key in keys])
+        return sum([await self._change(key, rule) is not None for key in keys])
 
     async def destination_state(self, destination: str) -> DestinationState:
         self._fail_if_faulty()

@@ -211,13 +211,19 @@ async def resume(request: web.Request) -> web.Response:
     """Let the destination take deliveries again, and send the deliveries that are held for it or wait."""
     destination = request.match_info["destination"]
     resumed = await destinations.resume_destination(request.app[BACKEND].ledger, destination, time.time())
-    return json_answer({"released": resumed.released, "hastened": resumed.hastened})
+    document: JsonObject = {
+        "released": resumed.released,
+        "hastened": resumed.hastened,
+        "stays_held": resumed.stays_held,
+    }
+    return json_answer(document)
 
 
 async def release(request: web.Request) -> web.Response:
     """Send the deliveries that are held for the destination."""
     destination = request.match_info["destination"]
-    return json_answer({"released": await request.app[BACKEND].ledger.release(destination, time.time())})
+    released = await request.app[BACKEND].ledger.release(destination, time.time(), releases_unknown=True)
+    return json_answer({"released": released})
 
 
 async def list_tenants(request: web.Request) -> web.Response:

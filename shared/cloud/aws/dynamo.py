@@ -46,7 +46,7 @@ def encoded(value: str | int | float | bytes | tuple[str, ...]) -> JsonObject:
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, int | float):
-        return {"N": repr(value)}
+        return {"N": repr(int(value) if isinstance(value, bool) else value)}
     if isinstance(value, bytes):
         return {"B": base64_text(value)}
     return {"L": [{"S": each} for each in value]}

@@ -110,24 +110,26 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         rows = await self._lists.read(keys_of(found))
         return sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
 
-    async def release(self, destination: str, now: float) -> int:
+    async def release(self, destination: str, now: float, *, releases_unknown: bool = False) -> int:
         """Forget that the destination is disabled or paused, then make the deliveries that are held for it due, a row
         at a time. If this fails part of the way, the remaining deliveries stay held, and it can be called again.
         """
+
+        def rule(row: LedgerRow) -> LedgerRow | None:
+            return rules.release(row, now, releases_unknown=releases_unknown)
+
         await self._store.delete(tables.DESTINATIONS, destination)
         count = 0
-        while released := await self._release_held(destination, now):
+        while released := await self._change_held(destination, rule):
             count += released
         return count
 
-    async def _release_held(self, destination: str, now: float) -> int:
-        """Release each held delivery once: an index may still contain deliveries that were released a moment ago."""
+    async def _change_held(self, destination: str, rule: rules.Rule) -> int:
+        """Change each held delivery once: an index may still contain deliveries that were released a moment ago."""
         count = 0
         async for keys in self._lists.keys(rules.HELD, destination):
             for some in batching.batches(keys, AT_ONCE):
-                changed = await asyncio.gather(
-                    *(self._change(key, lambda row: rules.release(row, now)) for key in some)
-                )
+                changed = await asyncio.gather(*(self._change(key, rule) for key in some))
                 count += sum(row is not None for row in changed)
         return count
 

@@ -33,6 +33,8 @@ from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Pla
 from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
+HELD_AT_ONCE: Final = 500
+"""The held rows that one query finds."""
 MOVED_AT_ONCE: Final = 100
 """A row is some 500 bytes: far below the 10 MB of a commit, and what one conflict makes be read again."""
 TRANSACTIONS_AT_ONCE: Final = 10
@@ -139,24 +141,35 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         except Temporary:  # One of them may be the reason, and it must not delay the others.
             return await self._move_all(moves, lambda key, fence: self._change(key, lambda row: move(row, fence)))
 
-    async def release(self, destination: str, now: float) -> int:
+    async def release(self, destination: str, now: float, *, releases_unknown: bool = False) -> int:
         """Forget that the destination is disabled or paused, then make the deliveries that are held for it due, a row
         at a time. If this fails part of the way, the remaining deliveries stay held, and it can be called again.
         """
+
+        def rule(row: LedgerRow) -> LedgerRow | None:
+            return rules.release(row, now, releases_unknown=releases_unknown)
+
         await self._store.commit([firestore.Write(DESTINATIONS, destination, None)])
         count = 0
-        while held := await self._held(destination):
-            released = 0
-            for keys in batching.batches([row.key for row in held], AT_ONCE):
-                released += sum(await asyncio.gather(*(self._release(key, now) for key in keys)))
-            count += released
-            if not released:  # others release them
-                break
+        for state in (rules.HELD, OLD_HELD):
+            count += await self._change_held(destination, state, rule)
         return count
 
-    async def _held(self, destination: str) -> list[LedgerRow]:
-        held = await self._rows(held_query(destination, firestore.MAX_WRITES))
-        return held or await self._rows(held_query(destination, firestore.MAX_WRITES, OLD_HELD))
+    async def _change_held(self, destination: str, state: str, rule: rules.Rule) -> int:
+        """Change the held deliveries page by page. Return how many were changed: the rule may leave some held."""
+        count, start = 0, ""
+        page: list[str] = []
+        while True:
+            held = await self._rows(held_query(destination, HELD_AT_ONCE, state, start))
+            # A page begins at the place where the one before ended, because two rows may have the same place.
+            previous, page = page, [row.key for row in held]
+            keys = [key for key in page if key not in previous]
+            for some in batching.batches(keys, AT_ONCE):
+                changed = await asyncio.gather(*(self._change(key, rule) for key in some))
+                count += sum(row is not None for row in changed)
+            if len(held) < HELD_AT_ONCE or not keys:
+                return count
+            start = _place(f"{destination}/{state}", held[-1])
 
     async def destination_state(self, destination: str) -> DestinationState:
         found = await self._store.get(DESTINATIONS, [destination])
@@ -247,9 +260,6 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     def close(self) -> None:
         self._store.close()
 
-    async def _release(self, key: str, now: float) -> bool:
-        return await self._change(key, lambda row: rules.release(row, now)) is not None
-
     async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
         def decide(fields: firestore.Fields | None) -> tuple[LedgerRow | None, firestore.Write | None]:
             row = row_of(fields) if fields else None
@@ -289,9 +299,16 @@ OLD_HELD: Final = "disabled"
 DELIVERIES_AT_ONCE: Final = 1_000
 """An event has one a route and destination, which are some, and one an endpoint, which may be many."""
 
-_SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since")
+_SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since", "needs_release")
 _WRITTEN: Final = tuple(name for name in LedgerRow._fields if name not in {"message", "replays", "attempts", *_SELDOM})
-_ADDED: Final[JsonObject] = {"unknown_count": 0, "group": "", "merged": 0, "slot_at": 0.0, "undelivered_since": 0}
+_ADDED: Final[JsonObject] = {
+    "unknown_count": 0,
+    "group": "",
+    "merged": 0,
+    "slot_at": 0.0,
+    "undelivered_since": 0,
+    "needs_release": False,
+}
 """What a document may lack: it is of an earlier version, or of a delivery that has the default."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 
@@ -413,11 +430,13 @@ def old_due_query(now: float, limit: int) -> JsonObject:
     return firestore.query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
 
 
-def held_query(destination: str, limit: int, state: str = rules.HELD) -> JsonObject:
-    """Return the query for the deliveries that are held for a destination, in any order. `state` may be an earlier
-    version's word."""
+def held_query(destination: str, limit: int, state: str = rules.HELD, start: str = "") -> JsonObject:
+    """Return the query for the deliveries that are held for a destination, in the order of their places from `start`
+    on. `state` may be an earlier version's word."""
     field = "by_destination_state"
     where = firestore.beginning(field, f"{destination}/{state}/")
+    if start:
+        where[0] = firestore.Where(field, "GREATER_THAN_OR_EQUAL", start)
     return firestore.query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
 
 

@@ -32,7 +32,7 @@ VERSIONS: Final[Mapping[str, int]] = {
     "documents.db": 1,
     "grants.db": 2,
     "journal.db": 1,
-    "ledger.db": 13,
+    "ledger.db": 14,
     "mail.db": 1,
     "owners.db": 2,
     "records.db": 2,

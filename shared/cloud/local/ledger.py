@@ -103,17 +103,19 @@ class LocalLedger(LedgerWrites):
         self._remember(rows_by_id)
         return list(rows_by_id.values())
 
-    async def release(self, destination: str, now: float) -> int:
+    async def release(self, destination: str, now: float, *, releases_unknown: bool = False) -> int:
         """Forget that the destination is disabled or paused, and make the deliveries that are held for it due, in one
         transaction."""
+
+        def rule(row: LedgerRow) -> LedgerRow | None:
+            return rules.release(row, now, releases_unknown=releases_unknown)
 
         def operation(connection: sqlite3.Connection) -> int:
             connection.execute("DELETE FROM destinations WHERE name = ?", (destination,))
             select = "SELECT id FROM deliveries WHERE destination = ? AND state = 'held'"
             held_ids = connection.execute(select, (destination,)).fetchall()
-            for (row_id,) in held_ids:
-                change_row(connection, row_id, lambda row: rules.release(row, now))
-            return len(held_ids)
+            released = [change_row(connection, row_id, rule) for (row_id,) in held_ids]
+            return sum(row is not None for row in released)
 
         return await self._file.write(operation, is_synced=True)
 
@@ -141,8 +143,8 @@ class LocalLedger(LedgerWrites):
         filters = {"event_id": event_id, "destination": destination, "state": state}
         rest, values = conditions({name: value for name, value in filters.items() if value is not None}, before)
         rows_by_id = self._file.read(lambda connection: read_rows_by_id(connection, rest, (*values, limit)))
-        if event_id is not None:
-            self._remember(rows_by_id)  # The caller may be about to change the event's deliveries.
+        if event_id is not None or state == rules.RETRY_SCHEDULED:
+            self._remember(rows_by_id)  # The caller may be about to change these deliveries.
         return list(rows_by_id.values())
 
     async def purge(self, before: float) -> int:
@@ -196,7 +198,9 @@ _COLUMN_NAMES: Final = {"group": "group_id"}
 _EMPTY_LIST: Final = "[]"
 """The JSON text in the columns `replays` and `attempts` of most rows. It is not parsed."""
 
-_DEFAULTED_FIELDS: Final = frozenset({"unknown_count", "replays", "slot_at", "undelivered_since", "attempts"})
+_DEFAULTED_FIELDS: Final = frozenset(
+    {"unknown_count", "replays", "slot_at", "undelivered_since", "needs_release", "attempts"}
+)
 _NEW_FIELDS: Final = tuple(name for name in LedgerRow._fields if name not in _DEFAULTED_FIELDS)
 """The fields that a new row is written with, and an empty `replays`. The others have the defaults of their columns."""
 _SETTLED_FIELDS: Final = (
@@ -211,6 +215,7 @@ _SETTLED_FIELDS: Final = (
     "unknown_count",
     "group",
     "slot_at",
+    "needs_release",
 )
 """The fields that settling a claim changes, besides `attempts`."""
 _CHANGEABLE_FIELDS: Final = (*_SETTLED_FIELDS, "fence", "generation", "lease_until", "undelivered_since")

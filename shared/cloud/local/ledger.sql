@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     crashes INTEGER NOT NULL, replays TEXT NOT NULL, unknown_count INTEGER NOT NULL DEFAULT 0,
     attempts TEXT NOT NULL DEFAULT '[]', message BLOB NOT NULL DEFAULT x'', group_id TEXT NOT NULL DEFAULT '',
     merged INTEGER NOT NULL DEFAULT 0, slot_at REAL NOT NULL DEFAULT 0,
-    undelivered_since INTEGER NOT NULL DEFAULT 0, UNIQUE (event_id, key));
+    undelivered_since INTEGER NOT NULL DEFAULT 0, needs_release INTEGER NOT NULL DEFAULT 0, UNIQUE (event_id, key));
 
 CREATE TABLE IF NOT EXISTS destinations (
     name TEXT PRIMARY KEY, disabled_reason TEXT, paused_until REAL, updated_at REAL NOT NULL,

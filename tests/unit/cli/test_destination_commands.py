@@ -1,6 +1,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,10 +45,10 @@ def with_ledger(path: Path, act: Callable[[LocalLedger], Awaitable[T]]) -> T:
     return asyncio.run(acted())
 
 
-async def hold_one(ledger: LocalLedger, number: int = 1) -> None:
+async def hold_one(ledger: LocalLedger, number: int = 1, *, needs_release: bool = False) -> None:
     claim = await ledger.claim(a_delivery(number, "people"), b"message", 1000.0, 30.0)
     assert isinstance(claim, Claimed)
-    assert await ledger.settle(claim, Settlement(HELD, 1001.0, "no answer"))
+    assert await ledger.settle(claim, Settlement(HELD, 1001.0, "no answer", needs_release=needs_release))
 
 
 def state_of(path: Path) -> DestinationState:
@@ -78,6 +79,22 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(ledger_pa
         ("hookchain resume", "resume people", 1, "done"),
         ("hookchain release", "release poeple", 0, "failed"),
     ]
+
+
+@pytest.mark.parametrize(("others", "resumed"), [(0, "resumed;"), (1, "resumed; 1 held delivery will be attempted ")])
+def test_what_may_have_been_accepted_stays_held_when_its_destination_is_resumed(
+    others: int, resumed: str, ledger_path: Path, command: Command
+) -> None:
+    with_ledger(ledger_path, partial(hold_one, needs_release=True))
+    for number in range(others):
+        with_ledger(ledger_path, partial(hold_one, number=2 + number))
+    command("pause", "people")
+    line = command("resume", "people")
+    assert resumed in line
+    assert "deliveries that may have been accepted stay held; to send them: `hookchain release people`" in line
+    assert held_count(ledger_path) == 1
+    assert "1 held delivery will be attempted" in command("release", "people")
+    assert held_count(ledger_path) == 0
 
 
 def test_the_printed_command_has_the_state_folder_that_was_given(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from deploy.history import destinations
 from deploy.history.destinations import (
     MAX_DIGESTS,
     NOTICE_SECONDS,
@@ -96,6 +97,15 @@ async def test_a_resumed_destination_gets_what_was_held_and_what_waits_for_its_n
     await settle(ledger, 3, RETRY_SCHEDULED, NOW - 400, "503", NOW - 1)
     assert await resume_destination(ledger, "crm", NOW) == Resumed(released=1, hastened=1, delay_seconds=0)
     assert len(await ledger.due(NOW, 10)) == 3
+
+
+async def test_a_resumed_destination_gets_all_that_waits_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destinations, "HASTENED_AT_ONCE", 2)
+    ledger = FakeLedger()
+    for number in range(5):
+        await settle(ledger, number, RETRY_SCHEDULED, NOW - 400 + number, "503", NOW + 86_400)
+    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=5, delay_seconds=0)
+    assert len(await ledger.due(NOW, 10)) == 5
 
 
 async def test_what_a_paused_destination_gets_is_due_once_running_functions_have_noticed() -> None:

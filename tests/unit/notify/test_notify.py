@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from deploy.history.destinations import resume_destination
 from functions.notify.notifier import Acknowledged, Nacked
 from functions.notify.notify import notify
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_from
 from shared.errors import Permanent, Temporary
-from shared.ledger import Claimed, DestinationState, Settlement
+from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.times import unix_seconds
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
@@ -127,6 +128,27 @@ async def test_a_release_that_comes_just_before_a_delivery_is_held_releases_that
     notifier = FakeNotifier(FakeDestination(Disabled("verify the sender")), ledger=ReleasedMeanwhile())
     await notifier.take()
     assert (await notifier.row()).state == "retry_scheduled"
+
+
+@pytest.mark.parametrize("disabled_reason", [None, PAUSED_BY_OPERATOR, "the key was rejected"])
+async def test_with_hold_a_delivery_that_may_have_been_accepted_is_sent_again_only_once_it_is_released(
+    disabled_reason: str | None,
+) -> None:
+    crm = FakeDestination(Unknown("no answer"), Delivered())
+    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))
+    assert (await notifier.take()).outcome == "held"
+    now = notifier.clock.now()
+    if disabled_reason is None:
+        await notifier.ledger.pause("crm", now + 60, now, "5 attempts in a row failed")
+        await notifier.parts.states.end_pause("crm")
+    else:
+        await notifier.ledger.disable("crm", disabled_reason, now)
+        resumed = await resume_destination(notifier.ledger, "crm", now)
+        assert (resumed.released, resumed.stays_held) == (0, True)
+    assert await notifier.ledger.destination_state("crm") == DestinationState()
+    assert await notifier.sweep_and_take() == []
+    assert await notifier.ledger.release("crm", now, releases_unknown=True) == 1
+    assert [each.outcome for each in await notifier.sweep_and_take()] == ["delivered"]
 
 
 async def test_an_attempt_does_not_begin_where_its_lease_could_end_before_it() -> None:

@@ -7,14 +7,17 @@ from dataclasses import replace
 import pytest
 
 from functions.subscribe.service import TenantLimits, Verification, read_settings
+from shared.delivery import Delivery
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject
-from shared.ledger import PAUSED_BY_OPERATOR
+from shared.ledger import PAUSED_BY_OPERATOR, Claimed, Settlement
+from shared.ledger_rules import HELD
 from shared.ports import DELIVERIES
 from shared.settings import SliceFault
 from shared.signatures.standard_webhooks import verify_standard
 from shared.subscribers.model import EndpointAuth
 from shared.subscribers.payload import verify_secret
+from tests.fakes.fan_out import PAID
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.subscribe_api import SLICE, Subscribers
 
@@ -212,7 +215,11 @@ async def test_who_repairs_an_endpoint_ends_its_pause_after_failures_but_no_paus
     name = f"customers:acme:{made['id']}"
     now = api.clock.now()
     await api.ledger.pause(name, now + 3_600, now, reason)
+    claim = await api.ledger.claim(Delivery(PAID, "to customers", name), b"message", now, 30.0)
+    assert isinstance(claim, Claimed)
+    assert await api.ledger.settle(claim, Settlement(HELD, now, "no answer", needs_release=True))
     assert (await api.send(method, path_of(made, path), change, by=key)).status == 200
+    assert len(await api.ledger.rows(1, state=HELD)) == 1, "only the operator sends it again"
     is_over = (await api.ledger.destination_state(name)).paused_until is None
     assert is_over == (reason != PAUSED_BY_OPERATOR and "description" not in change)
 

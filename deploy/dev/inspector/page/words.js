@@ -139,9 +139,12 @@ export function plural(count, one, many = one + "s") {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`;
 }
 
-// What a resumed destination gets: `released` deliveries were held, `hastened` waited for their next attempt.
-export function resumedText(destination, { released, hastened }) {
+// What a resumed destination gets: `released` deliveries were held, `hastened` waited for their next attempt. Others may
+// stay held.
+export function resumedText(destination, { released, hastened, stays_held }) {
   const found = [released && plural(released, "held delivery", "held deliveries"), hastened && plural(hastened, "waiting delivery", "waiting deliveries")];
   const counts = found.filter(Boolean).join(" and ");
-  return `${destination} is resumed. ${counts ? `${counts} will be attempted within seconds.` : "No delivery was held or waiting."}`;
+  const due = counts ? `${counts} will be attempted within seconds.` : stays_held ? "" : "No delivery was held or waiting.";
+  const held = stays_held ? "Deliveries that may have been accepted stay held until you release them." : "";
+  return [`${destination} is resumed.`, due, held].filter(Boolean).join(" ");
 }

@@ -390,14 +390,16 @@ async def series_of(
     `received_at` returns when events were received, by id, as far as they are known.
     """
     accepted = Counter(span.number_of(each) for each in accepted_at)
-    tried = sorted(
-        (each for each in attempts if each.ended_at >= span.since), key=lambda each: each.ended_at, reverse=True
-    )
+    newest_first = sorted(attempts, key=lambda each: each.ended_at, reverse=True)
+    tried = [each for each in newest_first if each.ended_at >= span.since]
     good = Counter(span.number_of(each.ended_at) for each in tried if each.outcome == "delivered")
     bad = Counter(span.number_of(each.ended_at) for each in tried if each.outcome != "delivered")
-    first = [each for each in tried if each.outcome == "delivered" and each.attempt_number == 1][:MAX_LATENCIES]
-    received = await received_at(list({each.event_id for each in first})) if first else {}
-    latencies = [(each.ended_at, received.get(each.event_id)) for each in first]
+    # A replay begins again with attempt 1, so the number does not show which attempt was the first of its delivery.
+    first_by_delivery = {each.delivery_id: each for each in newest_first if each.attempt_number > 0}
+    firsts = [each for each in first_by_delivery.values() if each.attempt_number == 1 and each.ended_at >= span.since]
+    good_first = [each for each in firsts if each.outcome == "delivered"][:MAX_LATENCIES]
+    received = await received_at(list({each.event_id for each in good_first})) if good_first else {}
+    latencies = [(each.ended_at, received.get(each.event_id)) for each in good_first]
     return journal_view.make_buckets(
         *span,
         [(number, total, 0) for number, total in accepted.items()],

@@ -119,12 +119,15 @@ class Bucket:
 
 
 class AttemptTimes(NamedTuple):
-    """An attempt as it is counted. `source` is empty and `received_at` is None if the event is deleted."""
+    """An attempt as it is counted. `source` is empty and `received_at` is None if the event is deleted.
+
+    is_first  it is the first attempt of its delivery, before any replay
+    """
 
     seq: int
     ended_at: float
     outcome: str
-    attempt_number: int
+    is_first: bool
     destination: str
     source: str
     received_at: float | None

@@ -60,16 +60,25 @@ _ATTEMPT_COUNTS: Final = """
 SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
 FROM attempts WHERE ended_at >= :since AND attempt_number > 0 GROUP BY 1
 """
-_ATTEMPTS_AFTER: Final = """
-SELECT attempts.seq, ended_at, outcome, attempt_number, destination, coalesce(source, ''), received_at
-FROM attempts LEFT JOIN events ON events.id = event_id
-WHERE attempts.seq > ? AND attempt_number > 0 ORDER BY attempts.seq LIMIT ?
+# A replay begins again with attempt 1, so the number does not show which attempt was the first of its delivery.
+_FIRSTS: Final = """
+firsts AS (SELECT min(seq) AS seq FROM attempts
+    WHERE event_id IN (SELECT event_id FROM chosen) AND attempt_number > 0 GROUP BY event_id, delivery_id)
 """
-_LATENCIES: Final = """
+_ATTEMPTS_AFTER: Final = f"""
+WITH chosen AS (SELECT seq, ended_at, outcome, attempt_number, destination, event_id FROM attempts
+    WHERE seq > ? AND attempt_number > 0 ORDER BY seq LIMIT ?), {_FIRSTS}
+SELECT chosen.seq, ended_at, outcome, attempt_number = 1 AND chosen.seq IN (SELECT seq FROM firsts), destination,
+    coalesce(source, ''), received_at
+FROM chosen LEFT JOIN events ON events.id = event_id ORDER BY chosen.seq
+"""  # noqa: S608 our own text
+_LATENCIES: Final = f"""
+WITH chosen AS (SELECT seq, event_id, ended_at FROM attempts
+    WHERE ended_at >= :since AND outcome = 'delivered' AND attempt_number = 1 ORDER BY ended_at DESC LIMIT 4000),
+    {_FIRSTS}
 SELECT CAST((ended_at - :since) / :width AS INTEGER), ended_at - received_at
-FROM (SELECT event_id, ended_at FROM attempts WHERE ended_at >= :since AND outcome = 'delivered' AND attempt_number = 1
-    ORDER BY ended_at DESC LIMIT 4000) JOIN events ON events.id = event_id
-"""
+FROM chosen JOIN events ON events.id = event_id WHERE chosen.seq IN (SELECT seq FROM firsts)
+"""  # noqa: S608 our own text
 
 
 class JournalReader:

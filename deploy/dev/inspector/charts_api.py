@@ -127,8 +127,8 @@ class JournalCharts(Charts):
         super().__init__()
         self._reader = reader
         self._clock = clock
-        self._last_request = 0
-        self._last_attempt = 0
+        self._last_request, self._last_request_at = 0, 0.0
+        self._last_attempt, self._last_attempt_at = 0, 0.0
 
     async def refresh(self, backend: Backend, now: float, name: str) -> bool:  # noqa: ARG002 it counts for all spans
         return await backend.read(partial(self.update, now))
@@ -136,25 +136,45 @@ class JournalCharts(Charts):
     def update(self, now: float) -> bool:
         """Count the next rows for LOOK_SECONDS. Return whether all of them are counted."""
         ends_at = self._clock() + LOOK_SECONDS
-        newest_request, newest_attempt = self._reader.newest_numbers()
-        # Retention deleted all rows, and the numbers begin again.
-        self._last_request = self._last_request if newest_request >= self._last_request else 0
-        self._last_attempt = self._last_attempt if newest_attempt >= self._last_attempt else 0
+        if not self._has_last_rows():
+            self._begin_again()
         is_done = False
         while not is_done and self._clock() < ends_at:
             requests = self._reader.requests_after(self._last_request, BATCH)
             attempts = self._reader.attempts_after(self._last_attempt, BATCH)
             for seq, at, status, source in requests:
-                self._last_request = seq
+                self._last_request, self._last_request_at = seq, at
                 for bucket in self._at(at, Names(source), now):
                     bucket.accepted += status < 400
                     bucket.rejected += status >= 400
             for attempt in attempts:
-                self._last_attempt = attempt.seq
+                self._last_attempt, self._last_attempt_at = attempt.seq, attempt.ended_at
                 self._count_attempt(attempt, now)
             is_done = len(requests) < BATCH and len(attempts) < BATCH
         self._forget_old(now)
         return is_done
+
+    def _has_last_rows(self) -> bool:
+        """Return whether the rows that were counted last, or newer ones, are there.
+
+        If retention deletes the newest rows, the next rows get their numbers.
+        """
+        newest_request, newest_attempt = self._reader.newest_numbers()
+        if newest_request < self._last_request or newest_attempt < self._last_attempt:
+            return False
+        requests = self._reader.requests_after(self._last_request - 1, 1)
+        attempts = self._reader.attempts_after(self._last_attempt - 1, 1)
+        is_other_request = any(seq == self._last_request and at != self._last_request_at for seq, at, *_ in requests)
+        is_other_attempt = any(
+            each.seq == self._last_attempt and each.ended_at != self._last_attempt_at for each in attempts
+        )
+        return not (is_other_request or is_other_attempt)
+
+    def _begin_again(self) -> None:
+        """Forget the counts, so that no row is counted twice."""
+        self._last_request = self._last_attempt = 0
+        for buckets in self._buckets.values():
+            buckets.clear()
 
     def _count_attempt(self, attempt: journal_view.AttemptTimes, now: float) -> None:
         names = Names(attempt.source, configured_name(attempt.destination))
@@ -163,7 +183,7 @@ class JournalCharts(Charts):
                 bucket.not_delivered += 1
                 continue
             bucket.delivered += 1
-            if attempt.attempt_number == 1 and attempt.received_at is not None:
+            if attempt.is_first and attempt.received_at is not None:
                 bucket.latencies[latency_step(attempt.ended_at - attempt.received_at)] += 1
 
     def _at(self, at: float, names: Names, now: float) -> Iterator[Bucket]:

@@ -19,8 +19,8 @@ NO_TYPE: Final = "received"
 """The type of an event in which its source finds none."""
 MAX_ATTRIBUTE_CHARACTERS: Final = 255
 MAX_HOPS: Final = 8
-TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-"""The trace's id is its group (https://www.w3.org/TR/trace-context/)."""
+TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+"""The trace's id is its group. There is no version ff (https://www.w3.org/TR/trace-context/)."""
 
 UNFIT: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 """Every form of line break that some reader recognises, all other control characters, and lone halves of surrogate

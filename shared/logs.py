@@ -102,8 +102,9 @@ def set_trace_project(project: str) -> None:
     _trace_project = project
 
 
-Ids: TypeAlias = Callable[[jsontext.JsonObject], tuple[str, str] | None]
-"""Returns the ids of the trace and the span that a line belongs to; None if it belongs to none."""
+Ids: TypeAlias = Callable[[jsontext.JsonObject], tuple[str, str | None] | None]
+"""Returns the ids of the trace and the span that a line belongs to; None if it belongs to none, or if the span is not
+known."""
 _ids: Ids | None = None
 
 
@@ -141,7 +142,9 @@ def write_line(severity: str, message: str, fields: jsontext.JsonObject, started
         if value is not None:
             line[name] = value
     if _ids is not None and (ids := _ids(line)):
-        line["trace"], line["span"] = ids
+        line["trace"], span_id = ids
+        if span_id is not None:
+            line["span"] = span_id
     if _trace_project and "trace" in line:
         line[TRACE_FIELD] = f"projects/{_trace_project}/traces/{line['trace']}"
         if "span" in line:

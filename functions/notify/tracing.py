@@ -45,14 +45,13 @@ class NotifySpans:
     def begin(self, push: Push, delivery: Delivery) -> None:
         """Begin a message in the current task."""
         parent = spans.ids_of(push.attributes.get(spans.TRACE_ATTRIBUTE))
-        _current.set(_Scope(parent, parent or spans.event_ids(delivery.event.id)))
+        _current.set(_Scope(parent, parent or spans.ids_of_event(delivery.event)))
 
     def note_attempt(self, work: Work, kind: str, entry: AttemptEntry, outcome: Outcome) -> None:
         """Record an attempt that has ended."""
         scope = _current.get()
         started_at, event_id = entry.started_at, entry.event_id
-        received_at = spans.received_at(work.delivery.event, started_at)
-        place = spans.place_of(event_id, received_at, started_at, scope.parent if scope else None)
+        place = spans.place_of(work.delivery.event, started_at, scope.parent if scope else None)
         status = None if kind in _NOT_HTTP else _STATUS.match(entry.answer)
         attributes: dict[str, Value | None] = {
             spans.EVENT_ID: event_id,
@@ -75,9 +74,10 @@ class NotifySpans:
     def note_digest(self, message: bytes, started_at: float) -> None:
         """Record a digest that was published, the first span of its event's trace. It has links to its events."""
         delivery = delivery_from(from_json(message))
-        trace_id, span_id = spans.event_ids(delivery.event.id)
+        trace_id, span_id = spans.ids_of_event(delivery.event)
         listed = objects_at(delivery.event.data, "events")[:MAX_LINKS]
-        place = spans.Place(trace_id, links=tuple(spans.event_ids(str(each.get("id"))) for each in listed))
+        links = [spans.event_ids(str(each.get("id")), str(each.get("receivedat"))) for each in listed]
+        place = spans.Place(trace_id, links=tuple(links))
         attributes = {
             **spans.publishing_attributes(self._system, ports.DELIVERIES, 1),
             spans.EVENT_ID: delivery.event.id,

@@ -65,8 +65,8 @@ class TransformSpans:
         push, started_at = processing.push, processing.started_at
         event_type = logs.loggable_type(event.type, self._type_words.get(event.source_name) or 1)
         received = push.attributes.get(spans.RECEIVED)
-        parent = None if received is None else (spans.event_ids(event.id)[0], spans.published_id(event.id))
-        place = spans.place_of(event.id, spans.received_at(event, started_at), started_at, parent)
+        parent = None if received is None else (spans.trace_id_of(event.id), spans.published_id(event))
+        place = spans.place_of(event, started_at, parent)
         if received is not None:
             at = min(_sent_at(push) or started_at, started_at)
             processing.ended += spans.receive_spans(event, event_type, received, at, self._system, self._scheme)
@@ -77,6 +77,7 @@ class TransformSpans:
             spans.MESSAGING_OPERATION_TYPE: "process",
             spans.MESSAGING_DESTINATION: ports.EVENTS,
             spans.MESSAGING_MESSAGE_ID: push.message_id or None,
+            spans.ROUTE: push.attributes.get("route"),  # which runs again, after it has waited
             **spans.event_attributes(event, event_type),
         }
         span_id, name = spans.new_span_id(), "process events"

@@ -218,7 +218,7 @@ class OtlpPost:
     """Posts to a collector, below the URL `base`. The secret has the headers of each request."""
 
     def __init__(self, base: str, secrets: ports.Secrets, headers_secret: str | None) -> None:
-        self._client = HttpClient(base, MAX_ANSWER_BYTES)
+        self._client = HttpClient(base, MAX_ANSWER_BYTES, may_cut=True)  # only the status is used
         self._path = urlsplit(base).path.rstrip("/")
         self._secrets = secrets
         self._headers_secret = headers_secret

@@ -66,10 +66,14 @@ class Metrics:
         return bool(self._counts or self._levels)
 
     def count_span(self, span: Span) -> None:
-        """Count an event that was processed, or an attempt. Other spans are not counted."""
+        """Count an event that was processed, or an attempt. Other spans are not counted.
+
+        Nor is the further run of a route that waited: the event was counted at its first run.
+        """
         attributes = span.attributes
+        is_further_run = attributes.get(spans.ROUTE) is not None
         outcome = str(attributes.get(spans.OUTCOME) or span.error)
-        if span.kind == spans.CONSUMER and span.service == "transform":
+        if span.kind == spans.CONSUMER and span.service == "transform" and not is_further_run:
             source = str(attributes.get(spans.EVENT_SOURCE)).rpartition("/")[2]
             self._count("hookchain.events", {SOURCE: source, spans.OUTCOME: outcome})
         elif span.kind == spans.CLIENT and span.service == "notify":

@@ -124,21 +124,33 @@ def code_of(error: Exception | None) -> str:
     return error.code if isinstance(error, HookchainError) else "internal_error"
 
 
-def event_ids(event_id: str) -> tuple[str, str]:
-    """Return the ids of the event's own trace, and of its first span, which is receive's.
+def event_ids(event_id: str, received_at: str) -> tuple[str, str]:
+    """Return the ids of the event's own trace, and of receive's span for the request that came at that time.
 
-    What a step split off, `<id>-<n>`, is in the trace of the event as receive made it.
+    A sender that repeats a request adds a span to the trace. What a step split off, `<id>-<n>`, is in the trace of the
+    event as receive made it.
     """
+    trace_id = trace_id_of(event_id)
+    return trace_id, _hashed(f"{trace_id} {received_at}", 16)
+
+
+def trace_id_of(event_id: str) -> str:
     origin = event_id.partition("-")[0]
-    if not _HEX.fullmatch(origin):
-        origin = hashlib.sha256(origin.encode()).hexdigest()[:32]
-    return origin, origin[:16]
+    return origin if _HEX.fullmatch(origin) else _hashed(origin, 32)
 
 
-def ids_of_line(line: JsonObject) -> tuple[str, str] | None:
-    """Return the ids of receive's span for its log line about an event."""
+def _hashed(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def ids_of_event(event: Event) -> tuple[str, str]:
+    return event_ids(event.id, event.receivedat)
+
+
+def ids_of_line(line: JsonObject) -> tuple[str, str | None] | None:
+    """Return the id of the trace for receive's log line about an event. The line does not tell its span."""
     event_id = line.get("event_id")
-    return event_ids(event_id) if isinstance(event_id, str) else None
+    return (trace_id_of(event_id), None) if isinstance(event_id, str) else None
 
 
 def ids_of(traceparent: str | None) -> tuple[str, str] | None:
@@ -157,12 +169,12 @@ def received_at(event: Event, now: float) -> float:
         return now
 
 
-def place_of(event_id: str, received_at: float, now: float, parent: tuple[str, str] | None = None) -> Place:
+def place_of(event: Event, now: float, parent: tuple[str, str] | None = None) -> Place:
     """Return the place of work that begins now. `parent` has the ids of its cause, if the message says them."""
-    own = event_ids(event_id)
+    own = ids_of_event(event)
     if parent is not None:
         return Place(*parent, () if parent[0] == own[0] else (own,))
-    if now - received_at > TRACE_SECONDS:
+    if now - received_at(event, now) > TRACE_SECONDS:
         return Place(new_trace_id(), links=(own,))
     return Place(*own)
 
@@ -188,7 +200,7 @@ def receive_spans(event: Event, event_type: str, text: str, arrived_at: float, s
     if match is None:
         return []
     started_at, published_at, method, status = float(match[1]), float(match[2]), match[3], int(match[4])
-    own, ended_at, path = event_ids(event.id), max(published_at, arrived_at), f"/{event.source_name}"
+    own, ended_at, path = ids_of_event(event), max(published_at, arrived_at), f"/{event.source_name}"
     attributes = event_attributes(event, event_type)
     publishing = {**publishing_attributes(system, "events", 1), **attributes}
     if method:
@@ -201,7 +213,7 @@ def receive_spans(event: Event, event_type: str, text: str, arrived_at: float, s
     sender = ids_of(event.traceparent)
     links = () if sender is None or sender[0] == own[0] else (sender,)
     receive = Span("receive", name, kind, Place(own[0], "", links), own[1], started_at, ended_at, attributes)
-    place, span_id = receive.inner_place(), published_id(event.id)
+    place, span_id = receive.inner_place(), published_id(event)
     return [receive, Span("receive", "publish events", PRODUCER, place, span_id, published_at, ended_at, publishing)]
 
 
@@ -210,9 +222,9 @@ def event_attributes(event: Event, event_type: str) -> dict[str, Value | None]:
     return {EVENT_ID: event.id, EVENT_SOURCE: event.source, EVENT_TYPE: event_type}
 
 
-def published_id(event_id: str) -> str:
+def published_id(event: Event) -> str:
     """Return the id of the span in which receive published the event."""
-    return hashlib.sha256(f"{event_ids(event_id)[0]} published".encode()).hexdigest()[:16]
+    return _hashed(f"{trace_id_of(event.id)} {event.receivedat} published", 16)
 
 
 def publishing_attributes(system: str, topic: str, count: int) -> dict[str, Value | None]:

@@ -51,7 +51,7 @@ def event_spans(number: int) -> list[spans.Span]:
         spans.OUTCOME: "delivered",
         spans.HTTP_STATUS: 200,
     }
-    place = spans.place_of(event.id, now, now)
+    place = spans.place_of(event, now)
     attempt = spans.Span("notify", "deliver crm", spans.CLIENT, place, spans.new_span_id(), now, now + 0.1, attributes)
     return [*of_receive, attempt]
 

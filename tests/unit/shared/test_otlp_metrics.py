@@ -52,6 +52,7 @@ def test_events_and_attempts_are_counted_by_name_and_outcome(measured: metrics.M
         attempted(endpoint, "failed"),
         attempted(endpoint.replace("ep_1", "ep_2"), "failed"),
         a_span("transform", spans.INTERNAL, {spans.STEP: "step 1 'drop'"}),
+        a_span("transform", spans.CONSUMER, {spans.EVENT_SOURCE: "/sources/shop", spans.ROUTE: "orders"}),
         a_span("receive", spans.CONSUMER, {}),
     ):
         measured.count_span(span)

@@ -15,14 +15,16 @@ from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.telemetry import exporter, spans
-from shared.telemetry.exporter import Exporter, OtlpPost, Spans, read_headers
+from shared.telemetry.exporter import MAX_ANSWER_BYTES, Exporter, OtlpPost, Spans, read_headers
 from shared.telemetry.spans import Place, Span
+from shared.times import unix_seconds
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.otlp_receiver import otlp_receiver, spans_of
 
 EVENT_ID: Final = "5d03509d68ce534406a308d4b4ddf7f7"
-OWN: Final = (EVENT_ID, EVENT_ID[:16])
+RECEIVED_AT: Final = "2026-09-21T14:13:20.000Z"
+OWN: Final = spans.event_ids(EVENT_ID, RECEIVED_AT)
 """The ids of its first span."""
 RESOURCES: Final[dict[str, JsonObject]] = {
     "notify": {"service.name": "hookchain-notify"},
@@ -30,8 +32,8 @@ RESOURCES: Final[dict[str, JsonObject]] = {
 }
 
 
-def an_event(event_id: str = EVENT_ID, traceparent: str | None = None) -> Event:
-    return Event(event_id, "/sources/web", "order", "2026-09-21T14:13:20.000Z", "a" * 64, traceparent=traceparent)
+def an_event(traceparent: str | None = None, received_at: str = RECEIVED_AT) -> Event:
+    return Event(EVENT_ID, "/sources/web", "order", received_at, "a" * 64, traceparent=traceparent)
 
 
 def a_span(name: str = "deliver crm", service: str = "notify") -> Span:
@@ -65,14 +67,15 @@ def test_the_names_are_those_of_the_semantic_conventions_at_the_stated_version()
 
 @pytest.mark.parametrize("event_id", [EVENT_ID, f"{EVENT_ID}-2"])
 def test_the_id_of_an_event_is_that_of_its_trace(event_id: str) -> None:
-    assert spans.event_ids(event_id) == (EVENT_ID, EVENT_ID[:16])
+    assert spans.event_ids(event_id, RECEIVED_AT) == OWN
+    assert OWN[0] == EVENT_ID
 
 
 @pytest.mark.parametrize("event_id", ["e1", "0" * 32, f"{'0' * 16}{'1' * 16}", EVENT_ID.upper(), ""])
 def test_an_id_that_is_no_trace_s_makes_one(event_id: str) -> None:
-    trace_id, span_id = spans.event_ids(event_id)
+    trace_id, span_id = spans.event_ids(event_id, RECEIVED_AT)
     assert (len(trace_id), len(span_id)) == (32, 16)
-    assert int(span_id, 16)
+    assert int(trace_id, 16)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,7 @@ def test_an_id_that_is_no_trace_s_makes_one(event_id: str) -> None:
         f"00-{'0' * 32}-{'1' * 16}-01",
         f"00-{'1' * 32}-{'0' * 16}-01",
         f"00-{'A' * 32}-{'1' * 16}-01",
+        f"ff-{'1' * 32}-{'1' * 16}-01",
     ],
 )
 def test_a_sender_s_malformed_trace_is_no_link(traceparent: str | None) -> None:
@@ -102,11 +106,12 @@ def test_a_sender_s_malformed_trace_is_no_link(traceparent: str | None) -> None:
 def test_work_is_in_the_trace_of_what_caused_it(
     age_seconds: float, parent: tuple[str, str] | None, place: Place
 ) -> None:
-    assert spans.place_of(EVENT_ID, 1_000_000.0 - age_seconds, 1_000_000.0, parent) == place
+    now = unix_seconds(RECEIVED_AT) + age_seconds
+    assert spans.place_of(an_event(), now, parent) == place
 
 
 def test_work_after_an_hour_has_a_trace_of_its_own_with_a_link_to_the_event() -> None:
-    found = spans.place_of(EVENT_ID, 0.0, 3_600.1)
+    found = spans.place_of(an_event(), unix_seconds(RECEIVED_AT) + 3_600.1)
     assert found.trace_id != EVENT_ID
     assert (found.parent_id, found.links) == ("", (OWN,))
 
@@ -122,10 +127,19 @@ def test_the_times_of_receive_become_its_span_and_that_of_publishing() -> None:
     assert receive.place.links == (("3" * 32, "4" * 16),)
     assert receive.attributes[spans.HTTP_STATUS] == 202
     assert (publish.place.parent_id, publish.started_at, publish.span_id) == (
-        EVENT_ID[:16],
+        OWN[1],
         100.5,
-        spans.published_id(EVENT_ID),
+        spans.published_id(event),
     )
+
+
+def test_a_request_that_the_sender_repeats_has_spans_of_its_own_in_the_trace() -> None:
+    text = spans.received_attribute(100.25, 100.5, "POST", 202)[spans.RECEIVED]
+    events = an_event(), an_event(received_at="2026-09-21T14:13:20.071Z")
+    found = [each for event in events for each in spans.receive_spans(event, "order", text, 1.0, "gcp_pubsub", "https")]
+    assert {each.place.trace_id for each in found} == {EVENT_ID}
+    assert len({each.span_id for each in found}) == 4
+    assert [each.place.parent_id for each in found] == ["", found[0].span_id, "", found[2].span_id]
 
 
 def test_an_event_without_a_sender_s_trace_has_no_link_and_a_bus_has_no_request() -> None:
@@ -390,6 +404,20 @@ def test_of_too_many_spans_the_newest_stay() -> None:
     waiting.put_back()
     names = [each.name for each in spans_of(waiting.take())]
     assert (len(names), names[0], names[-1]) == (exporter.MAX_SPANS, "10", "new 9")
+
+
+async def test_spans_are_accepted_however_long_the_answer_of_the_collector_is() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        size = 2 * MAX_ANSWER_BYTES
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n".encode() + b" " * size)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        post = OtlpPost(f"http://127.0.0.1:{port}", FakeSecrets({}), None)
+        assert await post("/v1/traces", b"{}") == 200
+        post.close()
 
 
 async def test_a_collector_gets_the_headers_of_the_secret_below_the_path_of_its_url() -> None:

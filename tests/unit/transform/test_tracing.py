@@ -91,7 +91,13 @@ async def test_a_replay_days_later_has_a_trace_of_its_own(bench: TracedBench) ->
     await bench.take(content(), replay="r1")
     [process] = bench.named("process events")
     assert process.place.trace_id != EVENT_ID
-    assert (process.place.parent_id, process.place.links) == ("", ((EVENT_ID, EVENT_ID[:16]),))
+    assert (process.place.parent_id, process.place.links) == ("", (spans.event_ids(EVENT_ID, EVENT.receivedat),))
+
+
+async def test_the_further_run_of_a_route_that_waited_names_it(bench: TracedBench) -> None:
+    await bench.take(content(), route="tell the list")
+    [process] = bench.named("process events")
+    assert process.attributes[spans.ROUTE] == "tell the list"
 
 
 async def test_what_comes_again_says_why(bench: TracedBench) -> None:

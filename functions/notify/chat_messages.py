@@ -1,6 +1,7 @@
 """Messages in chats: the settings, the message that they make of a delivery, and what else the kinds share."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, RetryLater
 from shared.jsontext import JsonObject
+from shared.templating.template import Template
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
@@ -61,18 +63,20 @@ class MessageSettings(kind_settings.KindSettings):
     def _own_text(self, view: JsonObject) -> str:
         if self.text is None:
             return ""
-        own = http_kind.rendered(
-            "text", self.text, {name: message_text.unformatted_values(value) for name, value in view.items()}
-        )
-        if "](" not in self.text:  # then two values, or a key of the data, would make a link that the template has not
-            own = message_text.without_links(own)
-        return message_text.visible(own.replace("\r\n", "\n").replace("\r", "\n")).strip()
+        values = {name: message_text.without_marks(value) for name, value in view.items()}
+        own = _text_template(self.text).render(values).replace("\r\n", "\n").replace("\r", "\n")
+        return message_text.filled(message_text.visible(own).strip())
 
     def mentions(self, attempt: destination.Attempt) -> tuple[str, ...]:
         """Return whom the message mentions: the delivery's person, then those that `mention` names."""
         mentioned_ids: tuple[str, ...] = getattr(self, "mention", ())
         id_ = attempt.person.address(self.person_address) if attempt.person else None
         return mentioned_ids if id_ is None else (id_, *[name for name in mentioned_ids if name != id_])
+
+
+@lru_cache(maxsize=1_000)
+def _text_template(text: str) -> Template:
+    return Template("text", text, own_text=message_text.marked)
 
 
 def secret_url(settings: MessageSettings, secrets: http_kind.SecretValues, service: str) -> str:

@@ -30,7 +30,14 @@ _VISIBLE_ASCII: Final = bytes((0x0A, *range(0x20, 0x7F)))
 _MENTION: Final = re.compile(
     r"<(?=[@#!:/&]|users/|[a-z][a-z0-9+.-]*:)|@(?=everyone|here)|(?<!\w)@(?=\w)", re.IGNORECASE
 )
-_FORMATTING: Final = re.compile(r"`(?=``)|\](?=\()")
+_BACKTICK: Final = "\ufdd0"
+_LINK: Final = "\ufdd1"
+"""What stands for a backtick of a block of code, and for `](`, that the template writes: noncharacters of Unicode."""
+_BLOCK: Final = re.compile("`{3,}")
+# In each run of three or more backticks, after each one that has a neighbour, unless the template wrote both of them.
+_FORMATTING: Final = re.compile(
+    r"`(?=[`\ufdd0]{2})|\ufdd0(?=`[`\ufdd0])|(?<=[`\ufdd0])(?:`(?=[`\ufdd0])|\ufdd0(?=`))|\](?=\()"
+)
 _INVISIBLE_SPACE: Final = "\u200b"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _WEB_LINK: Final = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
@@ -42,20 +49,29 @@ def unformatted(text: str) -> str:
     return _FORMATTING.sub(_followed, text)
 
 
-def without_links(text: str) -> str:
-    """Return a text that looks the same, and in which no `[text](URL)` is a link."""
-    return text.replace("](", f"]{_INVISIBLE_SPACE}(")
+def marked(text: str) -> str:
+    """Return a template's own text with marks in place of its blocks of code and links, for `filled`."""
+    return _BLOCK.sub(lambda found: _BACKTICK * len(found[0]), text).replace("](", _LINK)
 
 
-def unformatted_values(value: Json) -> Json:
-    """Return the value with each of its texts as `unformatted` returns it."""
+def without_marks(value: Json) -> Json:
+    """Return the value without the marks that only `marked` may make, in its texts and keys."""
     if isinstance(value, str):
-        return unformatted(value) if "``" in value or "](" in value else value
+        return value if value.isascii() else value.replace(_BACKTICK, "\ufffd").replace(_LINK, "\ufffd")
     if isinstance(value, list):
-        return [unformatted_values(item) for item in value]
+        return [without_marks(item) for item in value]
     if isinstance(value, dict):
-        return {key: unformatted_values(item) for key, item in value.items()}
+        return {str(without_marks(key)): without_marks(item) for key, item in value.items()}
     return value
+
+
+def filled(text: str) -> str:
+    """Return the text of a filled template, in which only what was `marked` makes blocks of code and links.
+
+    It is the final text that counts: a key, a joined list or a filter's result is no value of the event, and two values
+    can make together what neither has.
+    """
+    return unformatted(text).replace(_BACKTICK, "`").replace(_LINK, "](")
 
 
 def default_text(event: Event) -> str:
@@ -63,7 +79,7 @@ def default_text(event: Event) -> str:
     facts = [f"from {event.source_name}", event.subject, f"by {event.actor}" if event.actor else None]
     about = " · ".join([visible(oneline(fact)) for fact in facts if fact])
     fields = [f"{visible(name)}: {visible(oneline(value))}" for name, value in first_fields(event.data)]
-    return "\n".join([title_of(event), about, *map(unformatted, fields)])
+    return unformatted("\n".join([title_of(event), about, *fields]))
 
 
 def title_of(event: Event) -> str:

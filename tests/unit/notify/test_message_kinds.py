@@ -1,6 +1,7 @@
 """The kinds of messages: Slack, Teams, Discord, Google Chat and Telegram, and the texts of messages."""
 
 import json
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Final
@@ -182,10 +183,51 @@ def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
         ("{{ data.a }} is {{ data.b }}({{ data.c }})", {"a": "", "b": "[bank]", "c": "https://evil.example.com"}),
         ("{{ data }}", {"[bank](https://evil.example.com)": 1}),
         ("{{ data.a }}({{ data.b }})", {"a": ["bank"], "b": "https://evil.example.com"}),
+        ("{{ data.a }}({{ data.b }})\n[x](y)", {"a": "[bank]", "b": "https://evil.example.com"}),
+        ("[bank]{{ data }}\n[x](y)", "(https://evil.example.com)"),
+        ("{{ data | replace('\r', '') }}", "[bank]\r(https://evil.example.com)"),
+        ("{{ data }}", "[bank]\ufdd1https://evil.example.com)"),
     ],
 )
-def test_two_values_or_a_key_make_no_link_that_the_template_has_not(template: str, data: Json) -> None:
-    assert "](" not in filled(template, data)
+def test_values_and_keys_make_no_link_that_the_template_has_not(template: str, data: Json) -> None:
+    assert filled(template, data).count("](") == template.count("](")
+
+
+def test_the_default_text_hides_no_address() -> None:
+    event = delivery_of({"[a](b)": 1}, actor="[bank](https://evil.example.com)").event
+    assert "](" not in default_text(event)
+
+
+VALUES: Final = [
+    "{{ data }}",
+    "{{ data | tojson }}",
+    "{{ data.list | join }}",
+    "{{ data.text | replace('\r', '') }}",
+    "{% filter replace('\r', '') %}{{ data.text }}{% endfilter %}",
+    "{{ data.text ~ data.list[0] }}",
+    "{% for key in data %}{{ key }}{% endfor %}",
+    "{{ data.text }}{{ data.list[0] }}",
+    "{% set joined %}{{ data.text }}{{ data.text }}{% endset %}{{ joined | replace('\r', '') }}",
+]
+OWN: Final = ["```\n%s```\n[docs](%s)", "{{ '```' if data }}%s{{ '```' }} [docs](a)%s", "[docs]%s ```%s```[x](y)"]
+
+
+@given(
+    st.sampled_from(KINDS),
+    st.sampled_from(OWN),
+    st.sampled_from(VALUES),
+    st.lists(st.text("`](\r\n\ufdd0\ufdd1\u2028/a", max_size=6), min_size=3, max_size=3),
+)
+def test_no_value_makes_a_block_of_code_or_a_link(
+    kind: tuple[ModuleType, JsonObject, dict[str, str]], own: str, value: str, texts: list[str]
+) -> None:
+    module, settings, secrets = kind
+    template = own % (value, value)
+    data: Json = {"text": texts[0], "list": [texts[1], texts[2]], texts[2]: texts[0]}
+    body = json_of(request_of(module, {**settings, "text": template}, data, secrets))
+    text = text_in(body)
+    backticks_in_blocks = sum(map(len, re.findall("`{3,}", text)))
+    assert (backticks_in_blocks, text.count("](")) == (6, own.count("]("))
 
 
 def test_invisible_characters_are_shown_and_line_feeds_are_one_kind() -> None:

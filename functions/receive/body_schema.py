@@ -11,12 +11,13 @@ from shared import errors, schema, time_bound
 from shared.jsontext import Json, to_json
 
 MAX_SECONDS: Final = 0.5
-"""CPU time for one body. A pattern can go back over a text for years, and so can a schema whose rules branch."""
-_MAX_SHOWN: Final = 60
+"""The CPU time for one body. A pattern, or a schema with many branches, could otherwise take years for some bodies."""
+_MAX_SHOWN_CHARACTERS: Final = 60
+"""The longest part of the schema that a rejection shows."""
 
 
 class SchemaCheck:
-    """A validator for a schema that was checked when it was compiled."""
+    """A check of bodies against a schema, which was itself checked when it was compiled."""
 
     def __init__(self, document: Json) -> None:
         self._validator = schema.bounded_validator(document)
@@ -38,14 +39,16 @@ class SchemaCheck:
 
 
 def _place(error: ValidationError) -> str:
-    """Return the path to the error. It shows only positions and the names that stand in the schema."""
-    named = set(error.absolute_schema_path)
-    parts = [str(part) if isinstance(part, int) or part in named else "*" for part in error.absolute_path]
+    """Return the path to the error. It shows positions and names of the schema, and `*` for any other name."""
+    names_in_schema = set(error.absolute_schema_path)
+    parts = [str(part) if isinstance(part, int) or part in names_in_schema else "*" for part in error.absolute_path]
     return ".".join(["data", *parts])
 
 
 def _rule(error: ValidationError) -> str:
-    rule, wanted = str(error.validator), error.validator_value
+    """Describe the broken rule in the words of the schema. jsonschema's own message also quotes the body."""
+    rule = str(error.validator)
+    wanted = error.validator_value
     if error.message == schema.TOO_LONG:
         return schema.TOO_LONG
     if rule == "required" and isinstance(wanted, list) and isinstance(error.instance, dict):
@@ -53,6 +56,6 @@ def _rule(error: ValidationError) -> str:
         return f"lacks {', '.join(missing)} (rule required)"
     if isinstance(wanted, str | int | float | list):
         shown = wanted if isinstance(wanted, str) else to_json(wanted)
-        if len(shown) <= _MAX_SHOWN:
+        if len(shown) <= _MAX_SHOWN_CHARACTERS:
             return f"breaks the rule {rule}: {shown}"
     return f"breaks the rule {rule}"

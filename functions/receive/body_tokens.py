@@ -1,4 +1,4 @@
-"""Removal of the tokens in a body: a token authenticates its sender, so it is not passed on."""
+"""Remove the tokens in a body. A token authenticates its sender, so nobody else may get it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from shared.signatures.locations import Location, RequestFields, without
 
 _REMOVED: Final = "[removed]"
 _SHORTEST_TOKEN: Final = 8
-"""A shorter token is not removed from the raw body: the same text may stand elsewhere."""
+"""The fewest characters of a token that is removed from a raw body. The text of a shorter one may also be elsewhere."""
 
 
 def data_without_tokens(data: jsontext.Json, places: Sequence[Location]) -> jsontext.Json:
@@ -20,7 +20,7 @@ def data_without_tokens(data: jsontext.Json, places: Sequence[Location]) -> json
 
 
 def body_without_tokens(request: http.Request, places: Sequence[Location]) -> bytes | None:
-    """Remove tokens from a raw body; None if they cannot be found in it, for example because it is compressed."""
+    """Return the raw body without the tokens; None if they cannot be found in it, for example if it is compressed."""
     body = request.body
     for token in _tokens(request, places):
         if len(token) >= _SHORTEST_TOKEN:
@@ -30,6 +30,7 @@ def body_without_tokens(request: http.Request, places: Sequence[Location]) -> by
 
 
 def _tokens(request: http.Request, places: Sequence[Location]) -> Iterator[str]:
+    """Yield the tokens that are still in the body."""
     fields = RequestFields(request)
     for place in places:
         texts = fields.data_texts(place) if place.kind == "data" else [fields.text(place)]

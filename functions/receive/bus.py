@@ -1,8 +1,8 @@
-"""The messages of a bus that a source takes: what Pub/Sub pushes, and what Lambda reads from a queue of SQS.
+"""The messages of a bus that a source takes: those that Pub/Sub pushes, and those that Lambda reads from an SQS queue.
 
-Who brings a message is verified by the platform's means: the token of the push, or IAM, which says what may invoke the
-function. A message that can never become an event is no fault of ours that passes: it becomes a dead letter, and is
-acknowledged once the bus has confirmed that. Whatever else fails has the message brought again.
+The platform proves who brings a message: by the token of a push, or by IAM, which decides who may invoke the function.
+A message that can never become an event becomes a dead letter, and is acknowledged once the bus has confirmed that. If
+anything else fails, the platform delivers the message again.
 """
 
 import json
@@ -18,14 +18,18 @@ from shared.jsontext import Json, JsonObject, list_at, to_json, value_at
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push
 
 MESSAGE_ID: Final = "bus-message-id"
+"""The header with the id of the message."""
 EVENT_ID: Final = "bus-event-id"
+"""The header with the id of an event in a bucket."""
 MAX_KEPT_BYTES: Final = 128 * 1024
-"""Of a message in a dead letter, which travels over the bus itself and is stored."""
+"""The most bytes of a message in its dead letter, which travels over the bus itself, and is stored."""
 HOPS: Final = "hookchain-hops"
+"""The header with the number of deployments that an event has gone through."""
 _OWN: Final = frozenset({MESSAGE_ID, EVENT_ID, "content-length", "host"})
+"""Headers that no attribute of a message may set."""
 _HOPS: Final = re.compile(r"(?:urn:hookchain:hops:)?([0-9]{1,3})")
 _ASCII: Final = frozenset({"content-type", "content-encoding"})
-"""Attributes that say how the data is read."""
+"""Attributes by which the data is parsed. As headers, they must be ASCII."""
 
 OBJECT_EVENTS: Final[Mapping[str, str]] = {
     "OBJECT_FINALIZE": "finalize",
@@ -35,13 +39,15 @@ OBJECT_EVENTS: Final[Mapping[str, str]] = {
     "Object Created": "finalize",
     "Object Deleted": "delete",
 }
-"""What happened to an object, in the words of Cloud Storage and of S3, and in those of a source's `events`."""
+"""The name in a source's `events` of each kind of event in a bucket, by its name at Cloud Storage and at S3."""
 
 
 class ObjectEvent(NamedTuple):
-    """An event of an object in a bucket. `id` is the same however often the platform reports it.
+    """An event of an object in a bucket.
 
-    `hops` is the header of an object that a destination has written, if the platform reports its metadata.
+    id         the same however often the platform reports the event
+    document   the data of the event
+    hops       the header HOPS, if a destination wrote the object and the platform reports its metadata; else empty
     """
 
     id: str
@@ -51,9 +57,12 @@ class ObjectEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BusInput:
-    """A source's bus. `name` is the last part of the name of the queue that a deployment makes for it on AWS.
+    """A source's bus.
 
-    `max_bytes` is the largest message. `queue_arn` is the ARN of the operator's own queue.
+    kind        the kind in the source's `bus`; `bucket` has the events of objects
+    name        the last part of the name of the queue that a deployment makes for it on AWS
+    max_bytes   the largest message
+    queue_arn   the ARN of the operator's own queue; empty if the deployment makes the queue
     """
 
     kind: str
@@ -71,7 +80,8 @@ class BusInput:
             raise http.body_too_large(self.max_bytes)
         if self.kind != "bucket":
             headers = _headers(push)
-            if not any(name == HOPS for name, _ in headers):
+            has_hops = any(name == HOPS for name, _ in headers)
+            if not has_hops:
                 headers = (*headers, *_carried_hops(push.data))
             return http.Request("POST", "/", "", headers, push.data)
         notification = object_event(push)
@@ -90,23 +100,25 @@ def read_bus(settings: Json, max_bytes: int) -> BusInput | None:
 
 
 def _headers(push: Push) -> tuple[tuple[str, str], ...]:
+    """Return the id and the attributes of the message as headers."""
     headers = [(MESSAGE_ID, push.message_id)]
-    for name, value in push.attributes.items():
-        low = name.lower()
-        if low in _ASCII:
-            value = value.encode("ascii", "replace").decode()
-        if low not in _OWN:
-            headers.append((low, value))
+    for attribute, value in push.attributes.items():
+        name = attribute.lower()
+        if name in _OWN:
+            continue
+        text = value.encode("ascii", "replace").decode() if name in _ASCII else value
+        headers.append((name, text))
     return tuple(headers)
 
 
 def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
-    """Return as a header the hops in the `resources` of an event of EventBridge, or in the document of SNS.
+    """Return the header HOPS if the hops are in the data: in the `resources` of an event of EventBridge, or in the
+    document of SNS.
 
-    SNS puts this document into a queue that does not have raw message delivery. Without its hops, a destination that
-    publishes to the bus could feed this source for ever.
+    SNS puts this document into a queue that does not have raw message delivery. If its hops were lost, a destination
+    that publishes to the bus could feed this source for ever.
     """
-    if b"hookchain" not in data:  # as good as always: nothing is parsed twice
+    if b"hookchain" not in data:  # so nearly every message, which need not be parsed here
         return ()
     try:
         document: Json = json.loads(data)
@@ -118,13 +130,16 @@ def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
 
 
 def _hops(values: Sequence[Json]) -> tuple[tuple[str, str], ...]:
-    """Return the header of the first value that is a number of hops, or the URN of one."""
-    hops = next((hops for each in values if isinstance(each, str) and (hops := _HOPS.fullmatch(each))), None)
-    return ((HOPS, hops[1]),) if hops else ()
+    """Return the header HOPS with the first value that is a number of hops, or a URN with one."""
+    for value in values:
+        hops = _HOPS.fullmatch(value) if isinstance(value, str) else None
+        if hops:
+            return ((HOPS, hops[1]),)
+    return ()
 
 
 def object_event(push: Push) -> ObjectEvent:
-    """Return what a notification of Cloud Storage, or an event of S3 from EventBridge, says. Raises Rejected.
+    """Return the event of a notification of Cloud Storage, or of S3's event from EventBridge. Raises Rejected.
 
     https://cloud.google.com/storage/docs/pubsub-notifications
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -141,10 +156,12 @@ def object_event(push: Push) -> ObjectEvent:
 
 def _cloud_storage_event(attributes: Mapping[str, str], resource: JsonObject) -> ObjectEvent:
     event = OBJECT_EVENTS.get(attributes["eventtype"])
-    bucket, name, generation = (attributes.get(key, "") for key in ("bucketid", "objectid", "objectgeneration"))
+    bucket = attributes.get("bucketid", "")
+    name = attributes.get("objectid", "")
+    generation = attributes.get("objectgeneration", "")
     if event is None or not bucket or not name:
         raise _no_notification()
-    parts = (bucket, name, generation, str(resource.get("metageneration", "")), event)
+    id_parts = (bucket, name, generation, str(resource.get("metageneration", "")), event)
     document: JsonObject = {
         "event": event,
         "bucket": bucket,
@@ -154,32 +171,39 @@ def _cloud_storage_event(attributes: Mapping[str, str], resource: JsonObject) ->
         "object": resource,
     }
     hops = _hops([value_at(resource, "metadata", HOPS)])
-    return ObjectEvent("/".join(parts), document, hops)
+    return ObjectEvent("/".join(id_parts), document, hops)
 
 
 def _s3_event(document: JsonObject) -> ObjectEvent:
-    bucket, described = value_at(document, "detail", "bucket"), value_at(document, "detail", "object")
+    event_id = document.get("id")
     event = OBJECT_EVENTS.get(str(document.get("detail-type")))
-    id_ = document.get("id")
-    if not isinstance(bucket, dict) or not isinstance(described, dict) or event is None or not isinstance(id_, str):
+    bucket_name = value_at(document, "detail", "bucket", "name")
+    resource = value_at(document, "detail", "object")
+    if not isinstance(event_id, str) or event is None:
         raise _no_notification()
-    name, bucket_name = described.get("key"), bucket.get("name")
-    if not isinstance(name, str) or not isinstance(bucket_name, str) or not name:
+    if not isinstance(bucket_name, str) or not isinstance(resource, dict):
+        raise _no_notification()
+    name = resource.get("key")
+    if not isinstance(name, str) or not name:
         raise _no_notification()
     notification: JsonObject = {
         "event": event,
         "bucket": bucket_name,
         "name": name,
-        "size": _size(described.get("size")),
+        "size": _size(resource.get("size")),
         "time": document.get("time"),
-        "object": described,
+        "object": resource,
     }
-    return ObjectEvent(id_, notification)
+    return ObjectEvent(event_id, notification)
+
+
+_MAX_SIZE_DIGITS: Final = 19
+"""The digits of the largest signed 64-bit integer."""
 
 
 def _size(value: Json) -> int | None:
-    """Return the size, which Cloud Storage writes as text."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+    """Return the size in bytes, which Cloud Storage writes as text; None for what is no number."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_SIZE_DIGITS:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -189,13 +213,14 @@ def _no_notification() -> errors.Rejected:
 
 
 def rejected_letter(source: str, push: Push, error: errors.Rejected, now: float) -> ports.BusMessage:
-    """Return the dead letter of a message that can never be an event: for a person to look at, never replayed."""
-    id_ = sha256(b"%b\n%b" % (source.encode(), push.message_id.encode("utf-8", "replace") or push.data)).hexdigest()
+    """Return the dead letter of a message that can never be an event. A person can look at it; it is never replayed."""
+    message = push.message_id.encode("utf-8", "replace") or push.data
+    letter_id = sha256(b"%b\n%b" % (source.encode(), message)).hexdigest()
     reason = f"source {source!r} cannot take the message: {error.code}: {error.detail}"
     if len(push.data) > MAX_KEPT_BYTES:
         reason += f"; the first {MAX_KEPT_BYTES:,} of its {len(push.data):,} bytes are kept"
     return dead_letter_message(
-        journal.DeadLetter(id_, "message_rejected", reason, now, push.data[:MAX_KEPT_BYTES], ports.DEAD_LETTERS)
+        journal.DeadLetter(letter_id, "message_rejected", reason, now, push.data[:MAX_KEPT_BYTES], ports.DEAD_LETTERS)
     )
 
 

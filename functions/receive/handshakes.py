@@ -175,7 +175,10 @@ class Handshakes:
         for location, secret_name in handshake.checks:
             verify_password(fields.text(location), secrets[secret_name])
         confirmation_url = _confirmation_url(fields.text(handshake.fetch)) if handshake.fetch else None
-        key = secrets[handshake.secret][0].encode() if handshake.secret else b""
+        key = b""
+        if handshake.secret:
+            newest_value = secrets[handshake.secret][0]
+            key = newest_value.encode()
         reply = _build_reply(handshake, fields, key)
         # The reply says that the subscription is confirmed, so it is returned only after this URL has answered 2xx.
         if confirmation_url:
@@ -217,6 +220,7 @@ def _meets(fields: RequestFields, conditions: Conditions) -> bool:
 
 
 def _build_reply(handshake: Handshake, fields: RequestFields, key: bytes) -> Reply:
+    """Return the reply with its templates filled. Raises Rejected (`malformed_body`)."""
     headers = tuple((name.lower(), _fill(template, fields, key)) for name, template in handshake.headers)
     if handshake.json is not None:
         document = {
@@ -237,7 +241,9 @@ def _fill(template: Template, fields: RequestFields, key: bytes) -> str:
 
 
 def _evaluate(placeholder: Placeholder, fields: RequestFields, key: bytes) -> str:
-    content = "".join(_text_at(part, fields) if isinstance(part, Location) else part for part in placeholder.parts)
+    """Return the text of a placeholder: its parts, or their digest or MAC. Raises Rejected (`malformed_body`)."""
+    texts = [_text_at(part, fields) if isinstance(part, Location) else part for part in placeholder.parts]
+    content = "".join(texts)
     if not placeholder.function:
         return content
     if placeholder.function == "sha256-hex":

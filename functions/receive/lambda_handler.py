@@ -1,7 +1,7 @@
 """AWS Lambda's entry point of receive: requests to its Function URL, and messages of the queues of sources.
 
-A request comes with a `requestContext`, whatever its sender writes. Messages come from the queues that IAM and the
-deployment let invoke the function.
+A request has a `requestContext`, which its sender cannot leave out. Messages come from the queues that IAM and the
+deployment allow to invoke the function.
 """
 
 import os
@@ -40,6 +40,7 @@ def handle(event: JsonObject, context: LambdaContext, receiver: Callable[[], Rec
 def take_messages(
     event: JsonObject, context: LambdaContext, receiver: Callable[[], Receiver], queues: "Callable[[], MessageQueues]"
 ) -> JsonObject:
+    """Take the messages that Lambda has read from a queue of a source, and return those that it must deliver again."""
     # Imported here, because few configurations have a source with a queue.
     from shared.cloud.aws.batches import batch_of, take_batch
 

@@ -19,8 +19,8 @@ from shared.cloud.gcp.serving import Application  # noqa: E402
 application = Application(lambda head, read_body: entry.answer(wiring.receiver(), head, read_body))
 
 if __name__ == "main":  # loaded to serve, not imported
-    # The server, not yet imported, would believe what any client on this machine says of where it comes from: whom to
-    # believe, `trusted_proxies` says.
+    # Otherwise the server, which is imported below, would trust the X-Forwarded-For of any client on this machine. The
+    # `trusted_proxies` of each source decide which proxies are trusted.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     # Built here, once for all processes of the server.
     wiring.receiver()

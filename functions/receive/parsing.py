@@ -24,6 +24,7 @@ _WHOLE: Final = frozenset({"json", "xml"})
 """The formats that allow nothing after their document."""
 
 _SNIFFED_BYTES: Final = 1_024
+"""The part of a body that shows which of a provider's formats it has."""
 _BEFORE_CONTENT: Final = b"\xef\xbb\xbf \t\r\n"
 """The bytes of a byte order mark, and white space."""
 
@@ -37,6 +38,7 @@ _BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
     }
 )
 _GZIP: Final = b"\x1f\x8b"
+"""The first two bytes of gzip."""
 
 
 class ReadData(NamedTuple):
@@ -88,7 +90,7 @@ def verify_not_extended(source: Source, request: http.Request) -> None:
     only what the provider sends is accepted: a document that nothing can follow, with its own content type.
     """
     if not source.formats:
-        return  # only of a provider is it known which content type it sends
+        return  # the source has no provider whose content types are known
     accepted = {_CONTENT_TYPES[name] for name in source.formats if name in _WHOLE}
     sent = media_type(request.header("content-type") or "").name
     if sent not in accepted:

@@ -15,12 +15,11 @@ BODY_PARAMETER: Final = b"body"
 """The parameter that holds a whole document. In a query without it, the other parameters are the event."""
 
 _BASE64: Final = rb"[A-Za-z0-9_/ +-]{2,}={0,2}"
-"""Both alphabets of base64: a text without `-` and `_` is the same in either. A `+` that was not escaped has become a
-space."""
+"""A text in either alphabet of base64. A `+` that was not escaped has become a space."""
 
 
 class QueryBody(NamedTuple):
-    """`content` is the body that the sender would have posted; `format` is the format that it seems to have."""
+    """The body that a sender would have posted: its bytes, and the format that they seem to have."""
 
     content: bytes
     format: str
@@ -50,7 +49,8 @@ def _unescaped(text: bytes) -> bytes:
 def document_in(text: bytes) -> QueryBody:
     """Return the document that a text is, or that it holds as base64.
 
-    Many words are base64 by chance: a text is decoded only if the result looks like more than text.
+    Many words could be base64 by chance. So a text is decoded only if the result looks like JSON, XML, a property list
+    or YAML.
     """
     if re.fullmatch(_BASE64, text):
         decoded = _from_base64(text)
@@ -62,6 +62,7 @@ def document_in(text: bytes) -> QueryBody:
 
 
 def _from_base64(text: bytes) -> bytes | None:
+    """Return the bytes that the text stands for in either alphabet; None if it is not base64."""
     digits = text.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/").replace(b" ", b"+")
     padding = b"=" * (-len(digits) % 4)
     try:
@@ -71,7 +72,7 @@ def _from_base64(text: bytes) -> bytes | None:
 
 
 def _likely_format(content: bytes) -> str:
-    """Return the format that the content looks like: YAML for an object or a list, since a word alone is text."""
+    """Return the format that the content looks like. It is YAML only for an object or a list: a word alone is text."""
     structured = media_type.structured_format(content)
     if structured is not None:
         return structured
@@ -80,6 +81,6 @@ def _likely_format(content: bytes) -> str:
     try:
         data = parse.parse_as("yaml", content, None).data
     except Rejected as error:
-        # Any other error is a limit that YAML passes. The body is then parsed as YAML and rejected for the limit.
+        # By any other error, the content is YAML that passes a limit. It is rejected for the limit when it is parsed.
         return "text" if error.code == "malformed_body" else "yaml"
     return "yaml" if isinstance(data, dict | list) else "text"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RETRY_AFTER_SECONDS: Final = 5
 _CLOSE: Final = ("connection", "close")
 CONFIRM_SECONDS: Final = 3.8
-"""A sender has its answer within 4 s of the request's arrival."""
+"""The time in which the bus must confirm, so that a sender has its reply within 4 s of the request's arrival."""
 
 MAX_TOKENS: Final = 5.0
 """The number of rejections in a row that are explained at once, so that an operator who tries a new sender sees the
@@ -35,13 +35,14 @@ SECONDS_A_TOKEN: Final = 2.0
 """After those, the time from one explained rejection to the next."""
 
 TimesAttribute = Callable[[float, float, str, int], Mapping[str, str]]
-"""Takes when the request came, when its events are published, its method and the status of the answer."""
+"""A function that returns an attribute of messages. Its arguments are the Unix times at which the request came and at
+which its events are published, the request's method and the reply's status."""
 
 
 class Accepted(NamedTuple):
-    """A request whose events the bus confirmed: one event, or one for each item of a batch, which may have none.
+    """A request whose events the bus confirmed: one event, or one for each item of a batch.
 
-    `note` is for the log: what the operator may have expected otherwise.
+    A batch without items has no events. `note` is a hint for the log that the source's settings may miss something.
     """
 
     source: Source
@@ -58,14 +59,14 @@ class Answered(NamedTuple):
 
 
 class DeadLettered(NamedTuple):
-    """A message of a bus that can never be an event. The bus has confirmed its dead letter, so it is acknowledged."""
+    """A message of a bus that can never be an event. Its dead letter is confirmed, so the message is acknowledged."""
 
     source: Source
     error: errors.Rejected
 
 
 class TokenBucket:
-    """Bounds what this process does for requests that it does not accept, which anybody can send at any rate."""
+    """A bound on work for requests that are not accepted, which anybody can send at any rate. Each takes a token."""
 
     def __init__(self) -> None:
         self._left = MAX_TOKENS
@@ -84,11 +85,11 @@ class TokenBucket:
 
 
 MAX_UNCONFIRMED: Final = 640
-"""How many requests of a process may wait for the bus. A cloud gives an instance fewer at once. On one machine they add
-up when more arrives than the machine delivers. If larger, everybody waits longer behind a flood; if smaller, a sender
-that opens many connections at once is told to send again."""
+"""The most requests of a process that may wait for the bus. A cloud gives an instance fewer at once. On one machine
+they add up when more arrives than the machine delivers. With more places, everybody would wait longer behind a flood.
+With fewer, a sender that opens many connections at once would be told to send again."""
 SHARE_OF_FREE: Final = 4
-"""A source may have so many times the places that are still free: alone it gets 4/5 of them."""
+"""A source may have this many times the places that are still free. So a source alone gets 4/5 of all places."""
 
 
 class Unconfirmed:
@@ -160,7 +161,7 @@ class Receiver:
         did not confirm within CONFIRM_SECONDS, not counting the time in which the body arrived: then the events may
         have been published all the same. Raises Temporary, too, if the source has no place among the unconfirmed.
         """
-        began_at = self.clock.now() if self.times_attribute else 0.0
+        began_at = self.clock.now() if self.times_attribute else 0.0  # the clock is read only if telemetry needs it
         source = admission.admit(request, self.sources)
         url = admission.requested_url(request, source)
         handshakes = self._handshakes(source, url) if source.handshakes else None
@@ -174,12 +175,13 @@ class Receiver:
             _verify_no_prefetch(request)
 
         deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
-        # All secrets are read before anything is compared: one that cannot be read must not decide anything.
+        # All secrets are read before anything is compared. If one cannot be read, the request is neither accepted by
+        # another nor rejected.
         secrets: admission.SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
         is_authenticated = bool(source.head_schemes) and admission.verify_head(
             request, source, secrets, self.clock.now()
         )
-        # The bus has its whole time, however slowly the sender sends the body.
+        # The time in which the body arrives does not count, so that a slow sender leaves the bus its whole time.
         deadline += await _read_content(source, request, read_body)
         self.unconfirmed.verify_place(source.name)  # before the work of verifying and parsing
         typed_request = parsing.as_sent_by_provider(source, request)
@@ -199,7 +201,7 @@ class Receiver:
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
         accepted = Accepted(source, events, note_on(source, event_data, events))
         if source.form and source.form.is_trapped(parsed.data):
-            # The reply is made of the events that are not published, so that a robot cannot tell it from any other.
+            # The reply has the ids of the events, which are not published, so that a robot sees no difference.
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
             times = self._times(source, began_at, request.method)
@@ -207,7 +209,7 @@ class Receiver:
         return accepted
 
     def _times(self, source: Source, began_at: float, method: str = "") -> Mapping[str, str]:
-        """Return what messages have besides the attributes of the event. A bus that brought it has no method."""
+        """Return the attributes of messages for telemetry. `method` is empty for a message that a bus brought."""
         if self.times_attribute is None:
             return {}
         status = source.respond.status if source.respond else 200
@@ -216,7 +218,7 @@ class Receiver:
     async def _early_outcome(
         self, source: Source, handshakes: "Handshakes | None", head: Request, read_body: ReadBody
     ) -> Accepted | Answered | DeadLettered | None:
-        """Return the outcome of a bus's push, a browser's preflight or a handshake in the head; None for any other."""
+        """Return the outcome of a push, of a preflight or of a handshake in the head; None for any other request."""
         if source.bus:
             return await self._take_push(source, head, read_body)
         if source.form and (form_answer := _form_answer(source, head)):
@@ -347,7 +349,7 @@ class Receiver:
         raise errors.Rejected("signature_mismatch", recovered.NOT_WRITTEN)
 
     async def _confirm(self, source: Source, publishing: Awaitable[None], deadline: float) -> None:
-        """Publish until a time of the event loop. Raises Temporary."""
+        """Wait until the events are published. `deadline` is a time of the event loop. Raises Temporary."""
         self.unconfirmed.add(source.name)
         try:
             await self.deadlines.wait(publishing, deadline)
@@ -358,16 +360,19 @@ class Receiver:
             self.unconfirmed.remove(source.name)
 
     async def _publish(self, events: tuple[Event, ...], parsed: parsing.ReadData, times: Mapping[str, str]) -> None:
-        """Return once the bus has confirmed all events, whose messages have `times` too. Raises Temporary."""
+        """Publish the events, and return once the bus has confirmed them. `times` are attributes of each message.
+
+        Raises Temporary.
+        """
         messages: list[ports.BusMessage] = []
         for event in events:
+            # If the data is the whole body, unchanged, the message has it as the sender wrote it.
             text = parsed.text if event.data is parsed.data else None
             is_stored = text is not None and len(text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None
-            # Data that is the whole body, unchanged, stands in the event as the sender wrote it.
             content = event_json(event, text, is_stored=is_stored)
             if len(content) > claim_check.MAX_INLINE_BYTES:
-                # Each request has a blob of its own: with the same id and body, its headers, its time or the source's
-                # settings can be others.
+                # Each request has its own blob, because another request with the same id and body can have other
+                # headers, another time or other settings of the source.
                 name = f"{event.id}-{self.random_id()}"
                 _, content = await claim_check.checked_in(event, self.blobs, name, content, is_new=True)
             attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source, **times}
@@ -376,14 +381,18 @@ class Receiver:
 
 
 def _checked(source: Source, data: jsontext.Json) -> jsontext.Json:
-    """Return the data as the source's checks leave it, such as without a token in it. Raises Rejected."""
+    """Return the data that passes the source's checks. A check can remove a part of it, such as a token. Raises
+    Rejected."""
     for check in source.data_checks:
         data = check(data)
     return data
 
 
 def _form_answer(source: Source, head: Request) -> Answered | None:
-    """Answer a browser that asks whether a page may post; None for the post itself. Raises Rejected."""
+    """Return the answer to a preflight, by which a browser asks whether a page may post; None for any other request.
+
+    Raises Rejected (`origin_not_allowed`).
+    """
     assert source.form
     if head.method == "OPTIONS":
         return Answered(source, source.form.preflight(head), "preflight")
@@ -393,14 +402,14 @@ def _form_answer(source: Source, head: Request) -> Answered | None:
 
 
 def _answer_without_event(source: Source, head: Request) -> Answered:
-    """Answer HEAD, which looks at a link without following it. Raises MethodRejected."""
+    """Return the answer to HEAD, by which some clients look at a link before they open it. Raises MethodRejected."""
     if head.method == "HEAD" and "GET" in source.methods:
         return Answered(source, Reply(200, b"", (("cache-control", "no-store"),)), "head")
     raise admission.MethodRejected(source.answered_methods)
 
 
 async def _read_content(source: Source, request: Request, read_body: ReadBody) -> float:
-    """Read the content into `request.body`, and return the seconds in which it arrived. Raises as `read_body` does."""
+    """Set `request.body`, and return the seconds in which the body arrived. Raises what `read_body` raises."""
     if request.method == "GET":
         # Imported here, because few sources take GET.
         from functions.receive.query_body import query_body
@@ -414,7 +423,7 @@ async def _read_content(source: Source, request: Request, read_body: ReadBody) -
 
 
 def _verify_no_prefetch(head: Request) -> None:
-    """Reject a browser's prefetch of a link, because nobody may ever follow it. Raises Rejected."""
+    """Reject a browser's prefetch of a link, because its user may never open the link. Raises Rejected."""
     for name in ("sec-purpose", "purpose", "x-purpose", "x-moz"):
         value = (head.header(name) or "").lower()
         if "prefetch" in value or "preview" in value or "prerender" in value:

@@ -19,7 +19,7 @@ class AllowList:
         self._networks = tuple(ip_network(block) for block in blocks)
 
     def verify(self, address: str) -> None:
-        """Raises Rejected (`address_not_allowed`)."""
+        """Raise Rejected (`address_not_allowed`) if the address is in none of the blocks, or is not an address."""
         parsed = _parsed(address)
         if parsed is None or not any(parsed in network for network in self._networks):
             raise errors.Rejected("address_not_allowed", "the sender's address is not in the source's `allow` list")
@@ -52,6 +52,7 @@ def sender_address(request: http.Request, trusted_proxies: int) -> str:
 
 
 def _without_port(hop: str) -> str:
+    """Return the address of a hop as a proxy writes it."""
     bracketed = _BRACKETED_IPV6.fullmatch(hop)
     if bracketed:
         return bracketed["address"]

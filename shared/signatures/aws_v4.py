@@ -1,6 +1,6 @@
-"""Signature Version 4: how a request to AWS proves who sends it.
+"""Signature Version 4, by which AWS authenticates a request.
 
-Own code: botocore, which has it too, takes 150 ms to import, as much as the rest of a function's start.
+This is own code, because botocore takes 150 ms to import, as long as the rest of a function's start.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 """
 
@@ -47,12 +47,13 @@ def signed_headers(
     credentials: Credentials,
     now: float,
 ) -> dict[str, str]:
-    """Return the headers of a request with those that authenticate it.
+    """Return the headers of a request, and the headers that authenticate it.
 
-    `request` is the method, the host, and the path with its query: each part percent-encoded already, the parameters
-    sorted by name. `now` is in Unix seconds.
+    `request` is the method, the host, and the path with its query. They are percent-encoded already, and the parameters
+    are sorted by name. `now` is in Unix seconds.
 
-    Raises Permanent for a value that is not ASCII: AWS does not say how it reads one, so the signature might not match.
+    Raises Permanent (`invalid_header`) for a value that is not ASCII. AWS does not say how it decodes such a value, so
+    the signature might not match.
     """
     for name, value in headers.items():
         if not value.isascii():
@@ -60,30 +61,33 @@ def signed_headers(
             raise Permanent("invalid_header", rule)
     method, host, target = request
     path, _, query = target.partition("?")
-    if scope.service != "s3":  # all others sign the path encoded once more
+    if scope.service != "s3":  # all services but S3 sign the path percent-encoded once more
         path = quote(_normalized(path), safe="/~")
     moment = timestamp(int(now))
     digest = hashlib.sha256(body).hexdigest()
     signed = {**headers, "X-Amz-Date": moment}
-    if scope.service == "s3":  # which verifies the digest, and wants it said
+    if scope.service == "s3":  # S3 requires this header, and verifies the body by it
         signed["X-Amz-Content-Sha256"] = digest
     if credentials.session_token:
         signed["X-Amz-Security-Token"] = credentials.session_token
-    canonical = sorted([("host", host), *((name.lower(), " ".join(value.split())) for name, value in signed.items())])
-    names = ";".join([name for name, _ in canonical])
-    lines = "".join([f"{name}:{value}\n" for name, value in canonical])
+    canonical_headers = [(name.lower(), " ".join(value.split())) for name, value in signed.items()]
+    canonical_headers.append(("host", host))
+    canonical_headers.sort()
+    names = ";".join([name for name, _ in canonical_headers])
+    lines = "".join([f"{name}:{value}\n" for name, value in canonical_headers])
     canonical_request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
     signed["Authorization"] = authorization(canonical_request, names, moment, scope, credentials)
     return signed
 
 
 def authorization(canonical_request: str, names: str, moment: str, scope: Scope, credentials: Credentials) -> str:
-    """Return the header that authenticates a request. `names` are the names of the signed headers."""
-    where = f"{moment[:8]}/{scope.region}/{scope.service}/aws4_request"
+    """Return the Authorization header. `names` are the names of the signed headers, `moment` is a `timestamp`."""
+    day = moment[:8]  # such as 20260301
+    scope_text = f"{day}/{scope.region}/{scope.service}/aws4_request"
     digest = hashlib.sha256(canonical_request.encode()).hexdigest()
-    signature = _keyed_hash(credentials.secret_access_key, moment[:8], scope).copy()
-    signature.update(f"{ALGORITHM}\n{moment}\n{where}\n{digest}".encode())
-    identity = f"Credential={credentials.access_key_id}/{where}"
+    signature = _keyed_hash(credentials.secret_access_key, day, scope).copy()
+    signature.update(f"{ALGORITHM}\n{moment}\n{scope_text}\n{digest}".encode())
+    identity = f"Credential={credentials.access_key_id}/{scope_text}"
     return f"{ALGORITHM} {identity}, SignedHeaders={names}, Signature={signature.hexdigest()}"
 
 
@@ -109,7 +113,10 @@ def _normalized(path: str) -> str:
 
 @lru_cache(maxsize=16)
 def _keyed_hash(secret: str, day: str, scope: Scope) -> hmac.HMAC:
-    """Return the hash with the key of one day: a request a second would otherwise derive it 86,400 times."""
+    """Return an HMAC without content yet, by the key that is derived for one day.
+
+    It is cached, because at a request a second the key would otherwise be derived 86,400 times a day.
+    """
     key = f"AWS4{secret}".encode()
     for part in (day, scope.region, scope.service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")

@@ -1,6 +1,6 @@
 """The schemes whose requests name the certificate that verifies them: Amazon SNS and PayPal.
 
-A sender chooses the URL, so only the provider's own hosts are fetched.
+A stranger could name any URL, so only URLs on the provider's own hosts are fetched.
 
 SNS: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 PayPal signs ids, the time and the body's CRC-32: https://developer.paypal.com/api/rest/webhooks/rest/
@@ -26,16 +26,20 @@ if TYPE_CHECKING:
 
 
 def certificate(pem: bytes, now: float) -> Certificate:
-    """Raises Rejected (`signature_mismatch`) for an expired certificate, and Temporary for bytes that are not a
-    certificate."""
-    found = _loaded(pem)
-    if found.not_valid_after_utc < datetime.fromtimestamp(now, UTC):
+    """Return the certificate.
+
+    Raises Rejected (`signature_mismatch`) if it has expired, and Temporary (`key_unavailable`) for bytes that are not a
+    certificate.
+    """
+    loaded = _load_certificate(pem)
+    if loaded.not_valid_after_utc < datetime.fromtimestamp(now, UTC):
         raise auth_scheme.mismatch("the provider's certificate has expired")
-    return found
+    return loaded
 
 
 @lru_cache(maxsize=16)
-def _loaded(pem: bytes) -> Certificate:
+def _load_certificate(pem: bytes) -> Certificate:
+    # The package cryptography is imported in functions, because it takes 23 ms: no start waits for it.
     from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 
     try:
@@ -44,40 +48,44 @@ def _loaded(pem: bytes) -> Certificate:
         raise errors.Temporary("key_unavailable", "what was fetched as the provider's certificate is none") from error
 
 
-def common_names(found: Certificate) -> list[str]:
+def common_names(loaded: Certificate) -> list[str]:
     from cryptography.x509.oid import NameOID
 
-    return [str(name.value) for name in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    return [str(name.value) for name in loaded.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
 
 
-# No user, no port but https's own, no white space or backslash, on which parsers disagree.
-_PLAIN: Final = re.compile(
+# A URL that all parsers read in the same way: without a user, with no port but that of https, and without white space
+# and backslashes. Its groups are the host, and the path with the query.
+_PLAIN_URL: Final = re.compile(
     r"https://([A-Za-z0-9.-]+)(?::443)?(/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?)"
 )
 
-# A region and nothing else: at sns.s3-us-west-2.amazonaws.com lies what the owner of a bucket named sns puts there.
+# After `sns`, only a region is accepted: sns.s3-us-west-2.amazonaws.com is the bucket of whoever named a bucket sns.
+_MAX_URL_CHARACTERS: Final = 2_048
 AWS_SNS_HOST: Final = r"sns\.([a-z]{2,4}(?:-[a-z]+){1,2}-[0-9]{1,2})\.(amazonaws\.(?:com|com\.cn|eu))"
 PAYPAL_HOST: Final = r"api(-m)?(\.sandbox)?\.paypal\.com"
-# Where keys lie, and no query: the same hosts answer questions, with what strangers have put there.
+# The paths of certificates, without a query. By other paths and queries, the same hosts answer API calls with content
+# that strangers have put there.
 AWS_SNS_CERTIFICATE: Final = r"/[A-Za-z0-9._-]+\.pem"
 PAYPAL_CERTIFICATE: Final = r"/v1/notifications/certs/[A-Za-z0-9._-]+"
 
 
 def allowed_url(text: str | None, host_pattern: str, code: errors.RejectedCode, path_pattern: str = r"/.*") -> str:
-    """Return an allowed URL. `path_pattern` matches path and query. Raises Rejected."""
-    found = _PLAIN.fullmatch(text or "") if len(text or "") <= 2048 else None
-    if not found or not re.fullmatch(host_pattern, found[1]) or not re.fullmatch(path_pattern, found[2]):
-        is_certificate = code == "certificate_url_not_allowed"
-        what = "the certificate's URL" if is_certificate else "the URL that confirms the subscription"
-        raise errors.Rejected(code, f"{what} is not one of the provider's own")
-    return found[0]
+    """Return the URL if it is allowed. `path_pattern` matches its path and query. Raises Rejected (`code`)."""
+    url = _PLAIN_URL.fullmatch(text or "") if len(text or "") <= _MAX_URL_CHARACTERS else None
+    if url and re.fullmatch(host_pattern, url[1]) and re.fullmatch(path_pattern, url[2]):
+        return url[0]
+    is_certificate = code == "certificate_url_not_allowed"
+    what = "the certificate's URL" if is_certificate else "the URL that confirms the subscription"
+    raise errors.Rejected(code, f"{what} is not one of the provider's own")
 
 
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
-# The signature is over lines: with breaks in these, what SNS signed for a stranger's topic could be read as another's.
+# Fields that must not have a line break. The signature covers lines of names and values. With a break in one of these,
+# a message that SNS signed for a stranger's topic could be read as one of another topic.
 _ONE_LINE: Final = frozenset(_NOTIFICATION + _CONFIRMATION) - {"Message"}
-# AWS's own libraries disagree about the last one.
+# The signed fields by the type of the message. AWS's own libraries disagree about the last type, so both are tried.
 _SIGNED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "Notification": (_NOTIFICATION,),
     "SubscriptionConfirmation": (_CONFIRMATION,),
@@ -85,8 +93,12 @@ _SIGNED: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 }
 _NAME_IT: Final = "give the topic's whole ARN in `topics`"
 _ALGORITHM: Final = {"1": "sha1", "2": "sha256"}
+"""The hash of each SignatureVersion."""
+_ARN_REGION, _ARN_ACCOUNT = 3, 4
+"""The positions of two parts of an ARN: `arn:partition:service:region:account:name`."""
 
-# botocore's endpoints and partitions. A region that is newer is taken where the operator's `topics` name it in an ARN.
+# The regions in botocore's endpoints and partitions, by the end of the host. A newer region is accepted if an ARN in
+# the operator's `topics` names it.
 _REGIONS: Final = {
     "amazonaws.com": r"af-south-1|ap-(east|south)-[12]|ap-northeast-[1-3]|ap-southeast-[1-7]|ca-(central|west)-1"
     r"|eu-(central|south)-[12]|eu-north-1|eu-west-[1-3]|il-central-1|me-(central|south|west)-1|mx-central-1"
@@ -97,7 +109,10 @@ _REGIONS: Final = {
 
 
 class UnprovenMessage(NamedTuple):
-    """A message that passed every check that needs no certificate. `url` is where its certificate is."""
+    """A message that passed every check that needs no certificate. `url` is the URL of its certificate.
+
+    `contents` are the bytes that may be signed, of which any one will do.
+    """
 
     url: str
     algorithm: str
@@ -107,7 +122,11 @@ class UnprovenMessage(NamedTuple):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class AwsSnsScheme(auth_scheme.TimedScheme):
-    """`topics`: the ARNs or account ids that may send, as anyone can create a topic whose messages SNS signs."""
+    """The signature of Amazon SNS.
+
+    `topics` are the ARNs of the topics, or the ids of the accounts, that may send. They matter, because anyone can
+    create a topic, and SNS signs the messages of all topics.
+    """
 
     scheme = "aws-sns"
     topics: tuple[str, ...] = ()
@@ -142,7 +161,7 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
         return auth_scheme.NeededKey(self._read_unproven(fields, now).url, is_configured=False)
 
     def _read_unproven(self, fields: locations.RequestFields, now: float) -> UnprovenMessage:
-        """Check all that needs no network: both URLs and their regions, topic, timestamp.
+        """Return the message once all checks have passed that need no network: of both URLs, the topic and the time.
 
         Raises Rejected: `signature_mismatch`, `timestamp_out_of_range`, `certificate_url_not_allowed`,
         `subscribe_url_not_allowed`.
@@ -158,7 +177,7 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
                 "subscribe_url_not_allowed",
             )
         topic = _text(message, "TopicArn") or ""
-        account = topic.split(":")[4] if topic.count(":") >= 5 else ""
+        account = _arn_part(topic, _ARN_ACCOUNT)
         if self.topics and topic not in self.topics and account not in self.topics:
             raise auth_scheme.mismatch("neither the topic nor its account is one that the source names")
         auth_scheme.verify_timestamp(_text(message, "Timestamp"), now, self.tolerance_seconds, "rfc3339")
@@ -169,10 +188,12 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
         return UnprovenMessage(url, algorithm, _signature(message), contents)
 
     def _verify_region(self, url: str, code: errors.RejectedCode) -> None:
-        found = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
-        region, suffix = found.groups() if found else ("", "")
-        named = {topic.split(":")[3] for topic in self.topics if topic.count(":") >= 5}
-        if region not in named and not re.fullmatch(_REGIONS.get(suffix, ""), region):
+        """Raise Rejected (`code`) if the URL's region is neither known nor that of a topic in `topics`."""
+        host = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
+        region, suffix = host.groups() if host else ("", "")
+        regions_of_topics = {_arn_part(topic, _ARN_REGION) for topic in self.topics if _is_arn(topic)}
+        is_known = re.fullmatch(_REGIONS.get(suffix, ""), region)
+        if region not in regions_of_topics and not is_known:
             raise errors.Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
 
     def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
@@ -184,7 +205,17 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
         return canonical({name: text for name in sorted(names) if (text := _text(message, name)) is not None})
 
 
+def _is_arn(text: str) -> bool:
+    return text.count(":") >= 5
+
+
+def _arn_part(arn: str, position: int) -> str:
+    """Return a part of an ARN; empty if the text is not an ARN."""
+    return arn.split(":")[position] if _is_arn(arn) else ""
+
+
 def _message(fields: locations.RequestFields) -> JsonObject:
+    """Return the message in the body. Raises Rejected (`signature_mismatch`)."""
     message = fields.data
     if not isinstance(message, dict) or not isinstance(message.get("Type"), str) or message["Type"] not in _SIGNED:
         raise auth_scheme.mismatch("the body is not from SNS; raw message delivery has no signature, so turn it off")
@@ -204,8 +235,9 @@ def _signature(message: JsonObject) -> bytes:
 
 
 def _content(message: JsonObject, names: tuple[str, ...]) -> bytes:
-    lines = [(name, text) for name in names if (text := _text(message, name)) is not None]
-    return "".join(f"{name}\n{text}\n" for name, text in lines).encode("utf-8", "replace")
+    """Return the bytes that are signed: a line with the name and a line with the text of each field that there is."""
+    fields = [(name, text) for name in names if (text := _text(message, name)) is not None]
+    return "".join(f"{name}\n{text}\n" for name, text in fields).encode("utf-8", "replace")
 
 
 def _text(message: JsonObject, name: str) -> str | None:
@@ -214,12 +246,15 @@ def _text(message: JsonObject, name: str) -> str | None:
 
 
 _CONTENT: Final = parse_content("{header.paypal-transmission-id}|{header.paypal-transmission-time}|{id}|{body.crc32}")
+"""The content that PayPal signs. The id is that of the webhook."""
 _LASTING: Final = parse_content("{header.paypal-transmission-id}|{body.crc32}")
+"""The part of it that is the same each time PayPal sends the event."""
 _SUBJECTS: Final = frozenset({"messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com"})
+"""The common names of PayPal's certificates for webhooks."""
 
 
 class UnprovenRequest(NamedTuple):
-    """A request that passed every check that needs no certificate. `url` is where its certificate is."""
+    """A request that passed every check that needs no certificate. `url` is the URL of its certificate."""
 
     url: str
     signature: bytes
@@ -228,6 +263,8 @@ class UnprovenRequest(NamedTuple):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class PayPalScheme(auth_scheme.TimedScheme):
+    """The signature of PayPal. `webhook_id` is the id that PayPal's settings show for the webhook."""
+
     scheme = "paypal"
     signature_headers: ClassVar[frozenset[str]] = frozenset({"paypal-transmission-sig"})
     webhook_id: str
@@ -239,17 +276,21 @@ class PayPalScheme(auth_scheme.TimedScheme):
     ) -> None:
         request = self._read_unproven(fields, now)
         pem = auth_scheme.fetched_key(keys, request.url)
-        if not _SUBJECTS.intersection(common_names(certificate(pem, now))):
+        names = common_names(certificate(pem, now))
+        if _SUBJECTS.isdisjoint(names):
             raise auth_scheme.mismatch("the certificate is not that of PayPal's webhook signatures")
-        if not is_signed_by(public_key(pem.decode("ascii", "replace")), "rsa", request.signature, request.content):
+        key = public_key(pem.decode("ascii", "replace"))
+        if not is_signed_by(key, "rsa", request.signature, request.content):
             raise auth_scheme.mismatch("the signature does not match the ids, the time, the body and the certificate")
 
     def needed_key(self, fields: locations.RequestFields, now: float) -> auth_scheme.NeededKey:
         return auth_scheme.NeededKey(self._read_unproven(fields, now).url, is_configured=False)
 
     def _read_unproven(self, fields: locations.RequestFields, now: float) -> UnprovenRequest:
-        """Check all that needs no network: algorithm, time, URL. Raises Rejected (`signature_mismatch`,
-        `timestamp_out_of_range`, `certificate_url_not_allowed`)."""
+        """Return the request once all checks have passed that need no network: of the URL, the algorithm and the time.
+
+        Raises Rejected: `signature_mismatch`, `timestamp_out_of_range` or `certificate_url_not_allowed`.
+        """
         request = fields.request
         if not (signature_text := request.header("paypal-transmission-sig")):
             raise auth_scheme.NotAttempted(
@@ -265,7 +306,8 @@ class PayPalScheme(auth_scheme.TimedScheme):
             signature = signing.decoded(signature_text, "base64")
         except ValueError:
             raise auth_scheme.mismatch("the signature is not base64") from None
-        return UnprovenRequest(url, signature, filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id)))
+        content = filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id))
+        return UnprovenRequest(url, signature, content)
 
     def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
         return auth_scheme.Coverage(body_fields=True)  # a checksum of the body is signed

@@ -1,4 +1,7 @@
-"""Contentful's canonical request: method, path, the headers that it names, and body, a line each."""
+"""The signature of Contentful over a canonical request: a line each for method, path, headers and body.
+
+A header of the request names the headers that are signed.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +19,13 @@ SIGNED_HEADERS: Final = "x-contentful-signed-headers"
 SIGNATURE: Final = "x-contentful-signature"
 TOPIC: Final = "x-contentful-topic"
 _MAX_HEADERS: Final = 64
+"""The most headers that a request may name as signed."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ContentfulScheme(TimedScheme):
+    """The signature of Contentful, an HMAC of the canonical request."""
+
     scheme = "contentful"
     coverage_varies: ClassVar[bool] = True
     signature_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE})
@@ -36,7 +42,7 @@ class ContentfulScheme(TimedScheme):
             raise mismatch(f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many")
         try:
             content = canonical_request(request, fields.url, names)
-        except ValueError:  # of a Host header that is no host
+        except ValueError:  # the Host header is not a host
             raise mismatch("the signature is over the URL, and the request's is none") from None
         expected = [hmac_text(content, secret.encode(), "sha256", "hex") for secret in secrets]
         if not matches_any([signature.lower()], expected):
@@ -44,7 +50,7 @@ class ContentfulScheme(TimedScheme):
 
     def coverage(self, unpacked: str, request: Request) -> Coverage:
         headers = frozenset(Location("header", (name,)) for name in _signed_names(request))
-        return Coverage(True, True, True, headers)
+        return Coverage(body=True, body_fields=True, query=True, locations=headers)
 
     def signed_content(self, fields: RequestFields) -> bytes:
         request = fields.request
@@ -60,15 +66,20 @@ def _signed_names(request: Request) -> list[str]:
 
 
 def canonical_request(request: Request, url: str, names: Sequence[str]) -> bytes:
-    """Raises ValueError for a text that is not a URL."""
-    headers = ";".join(
-        f"{name}:{value.strip()}" for name in sorted(set(names)) if (value := request.header(name)) is not None
-    )
-    return b"\n".join([request.method.encode(), _path(url).encode(), wire(headers), request.body])
+    """Return the bytes that are signed. `names` are the names of the signed headers.
+
+    Raises ValueError for a text that is not a URL.
+    """
+    headers: list[str] = []
+    for name in sorted(set(names)):
+        value = request.header(name)
+        if value is not None:
+            headers.append(f"{name}:{value.strip()}")
+    return b"\n".join([request.method.encode(), _path(url).encode(), wire(";".join(headers)), request.body])
 
 
 def _path(url: str) -> str:
-    """Its query is escaped twice, its path once: so does the provider's own library."""
+    """Return the path and query as Contentful's own library signs them: the query escaped twice, the path once."""
     parts = urlsplit(url)
     query = "?" + quote(parts.query, safe="-_.!~*'()") if parts.query else ""
     return quote(parts.path + query, safe=";/?:@&=+$,#-_.!~*'()")

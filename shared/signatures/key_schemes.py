@@ -1,6 +1,7 @@
 """The schemes whose signatures are verified with the sender's public key: Ed25519, ECDSA and RSA.
 
-Imported for sources that have one: the first of them loads `cryptography`.
+This module is imported only if a source has such a scheme, and the package cryptography with the first key that is
+read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from shared.signatures import keys, locations, signature_scheme, signing
 class PublicKeyScheme(signature_scheme.SignatureScheme):
     """A signature by the private key whose public half is the secret.
 
-    `form` is the encoding of an ECDSA signature: der or raw. `padding` is RSA's: pkcs1 or pss.
+    `form` is how an ECDSA signature is written, der or raw. `padding` is how an RSA signature is padded, pkcs1 or pss.
     """
 
     form: str = "der"
@@ -25,7 +26,8 @@ class PublicKeyScheme(signature_scheme.SignatureScheme):
         self, sent: Sequence[str], fields: locations.RequestFields, timestamp: str, secrets: Sequence[str]
     ) -> bool:
         contents = self.contents(fields, timestamp)
-        signatures = [raw for text in sent if (raw := _raw(text, self.encoding))]
+        decoded_signatures = [_decode(text, self.encoding) for text in sent]
+        signatures = [signature for signature in decoded_signatures if signature]
         checks = [
             keys.is_signed_by(
                 keys.public_key(secret),
@@ -60,7 +62,8 @@ SCHEMES: Final[Mapping[str, type[PublicKeyScheme]]] = MappingProxyType(
 )
 
 
-def _raw(text: str, encoding: str) -> bytes | None:
+def _decode(text: str, encoding: str) -> bytes | None:
+    """Return the bytes of a signature; None for a text that is not in the encoding."""
     try:
         return signing.decoded(text, encoding)
     except ValueError:

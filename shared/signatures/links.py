@@ -25,8 +25,10 @@ EXPIRES: Final = "hc_expires"
 ONCE: Final = "hc_once"
 SIGNATURE: Final = "hc_sig"
 OWN: Final = frozenset({EXPIRES, ONCE, SIGNATURE})
+"""The parameters that belong to the link itself, and not to the event."""
 MAX_PARAMETERS: Final = 1_000
 MAX_EXPIRES_DIGITS: Final = 15
+"""The most digits of a time in Unix seconds, far more than any time has."""
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 Pairs = list[tuple[str, str]]
@@ -35,6 +37,8 @@ it, so that encoding the pairs again restores every byte that was signed."""
 
 
 class LinkScheme(AuthScheme):
+    """The signature of a link."""
+
     scheme = "link"
     is_in_head: ClassVar[bool] = True
 
@@ -91,9 +95,13 @@ def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> 
 
 
 def _is_signed(source: str, pairs: Pairs, signature: str, secrets: Sequence[str]) -> bool:
-    """Return whether one of the secrets made the signature. Compares with all, so that the time does not tell which."""
-    given = signature.encode(errors="surrogateescape")
-    matches = [hmac.compare_digest(given, link_signature(source, pairs, secret).encode()) for secret in secrets]
+    """Return whether one of the secrets made the signature.
+
+    All secrets are tried, so that the time taken does not reveal which one matches.
+    """
+    sent = signature.encode(errors="surrogateescape")
+    expected = [link_signature(source, pairs, secret).encode() for secret in secrets]
+    matches = [hmac.compare_digest(sent, each) for each in expected]
     return any(matches)
 
 

@@ -1,6 +1,6 @@
 """The auth schemes in which a request carries the secret itself, as a password or token in its head or body.
 
-What a scheme is, and when its methods are called, is in shared/signatures/auth_scheme.py.
+AuthScheme in shared/signatures/auth_scheme.py says when the methods of a scheme are called.
 """
 
 import base64
@@ -65,7 +65,7 @@ class BasicScheme(PasswordScheme):
         super().verify(fields, secrets, keys, now)
         if self.username is not None:
             user, _ = basic_credentials(fields.request.header("authorization"))
-            # A wrong user name is rejected as a wrong password is: the sender cannot learn which of them was wrong.
+            # A wrong user name is rejected like a wrong password, so that a stranger cannot learn which one was wrong.
             verify_password(user, (self.username,))
 
 
@@ -99,7 +99,7 @@ class PathScheme(PasswordScheme):
     scheme = "path"
 
     def password_in(self, fields: RequestFields) -> str | None:
-        parts = fields.request.path.split("/")
+        parts = fields.request.path.split("/")  # empty, the source's name, the token
         return unquote(parts[2]) if len(parts) == 3 and parts[2] else None
 
 

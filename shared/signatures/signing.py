@@ -1,7 +1,7 @@
 """Signatures as the texts that requests carry: made by HMAC, digest or Standard Webhooks, and compared.
 
-deploy/client/hookchain/signing.py is a link to this file, so it imports nothing of this project and nothing that must
-be installed; a secret that cannot sign raises ValueError.
+deploy/client/hookchain/signing.py is a link to this file. So it imports nothing of this project and nothing that must
+be installed, and raises ValueError for a secret that cannot sign.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ALGORITHMS: Final = ("sha256", "sha512", "sha384", "sha1", "md5")
 ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
 
 MAX_SIGNATURES: Final = 10
-"""The most signatures of a request: no more are sent, and no more are tried."""
+"""The most signatures of a request. No more are sent, and a request with more is rejected."""
 
 COMPARABLE: Final[dict[str, Callable[[str], str]]] = {
     "hex": str.lower,
@@ -28,18 +28,23 @@ COMPARABLE: Final[dict[str, Callable[[str], str]]] = {
     "base64url": lambda text: text.rstrip("="),
     "base64-of-hex": str,
 }
-"""Makes one text of all spellings of the same bytes: hex in either case, base64url with or without padding."""
+"""For each encoding, a function that makes all spellings of the same bytes one text: hex in either case, base64url with
+or without padding."""
 
 _PRIVATE_KEY_BYTES: Final = (32, 64)
+"""The sizes of an Ed25519 private key: alone, or followed by its public key."""
 
 
 def hmac_text(content: bytes, key: bytes, algorithm: str, encoding: str) -> str:
+    """Return the HMAC of the content as text."""
     digest = hmac.digest(key, content, algorithm)
     return digest.hex() if encoding == "hex" else encoded(digest, encoding)
 
 
 def digest_text(content: bytes, algorithm: str, encoding: str) -> str:
-    return encoded(hashlib.new(algorithm, content, usedforsecurity=False).digest(), encoding)
+    """Return the plain digest of the content as text."""
+    digest = hashlib.new(algorithm, content, usedforsecurity=False).digest()
+    return encoded(digest, encoding)
 
 
 def hmac_signature(body: bytes, secret: str, algorithm: str = "sha256", encoding: str = "hex", prefix: str = "") -> str:
@@ -52,8 +57,9 @@ def standard_key(secret: str) -> bytes:
 
     Some senders show the secret with its version in front: `v1,whsec_…`.
     """
+    encoded_key = secret.removeprefix("v1,").removeprefix("whsec_")
     try:
-        return base64.b64decode(secret.removeprefix("v1,").removeprefix("whsec_"), validate=True)
+        return base64.b64decode(encoded_key, validate=True)
     except ValueError as error:
         raise ValueError("a Standard Webhooks secret is 'whsec_' and base64") from error
 
@@ -75,13 +81,15 @@ def standard_private_key(secret: str) -> Ed25519PrivateKey:
 
 
 def standard_content(webhook_id: bytes, timestamp: int, body: bytes) -> bytes:
+    """Return the content that Standard Webhooks signs. `timestamp` is in Unix seconds."""
     return b"%b.%d.%b" % (webhook_id, timestamp, body)
 
 
 def standard_signature(content: bytes, secret: str, key_encoding: str = "base64") -> str:
     """Return one item of the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises ValueError.
 
-    `key_encoding` is how the secret's text stands for the key of v1: base64, or utf8 (`either` signs by utf8).
+    `key_encoding` says what the key of v1 is: with `base64`, the bytes that the secret stands for; with `utf8` and
+    `either`, the secret's text itself.
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
     if secret.startswith("whsk_"):
@@ -102,16 +110,17 @@ def encoded(digest: bytes, encoding: str) -> str:
 
 
 def matches_any(sent: Sequence[str], expected: Sequence[str]) -> bool:
-    """Return True if one of the texts that were sent is expected, in a time that does not reveal which one."""
-    found = False
-    for wanted in expected:
+    """Return whether one of the texts that were sent is an expected one, in a time that does not reveal which one."""
+    is_match = False
+    for expected_text in expected:
+        expected_bytes = expected_text.encode("utf-8", "replace")
         for text in sent:
-            found |= hmac.compare_digest(text.encode("utf-8", "replace"), wanted.encode("utf-8", "replace"))
-    return found
+            is_match |= hmac.compare_digest(text.encode("utf-8", "replace"), expected_bytes)
+    return is_match
 
 
 def decoded(text: str, encoding: str) -> bytes:
-    """Return the bytes that the text stands for; padding may be missing. Raises ValueError."""
+    """Return the bytes that the text stands for. Base64 may lack its padding. Raises ValueError."""
     try:
         if encoding == "hex":
             return bytes.fromhex(text)

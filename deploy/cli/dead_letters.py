@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -21,6 +21,8 @@ from shared.jsontext import Json, JsonObject
 
 PAGE: Final = 100
 ALL: Final = "all"
+NOT_PUBLISHED: Final = "their messages cannot be published again, or somebody else replayed or dropped them meanwhile"
+DELIVERED_SINCE: Final = "they were delivered since, and only --force delivers them again"
 STATUSES: Final = (journal.KEPT, REPLAYED, DROPPED, ALL)
 FILTERS: Final = ("source", "type", "code", "route", "destination", "text", "since", "until", "limit", "status")
 COLUMNS: Final = (
@@ -144,9 +146,12 @@ def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None)
 
 def replay_letters(context: records.Context) -> int:
     letters = _chosen_letters(context)
-    good = [letter for letter in letters if replay.is_replayable(letter)]
-    left_out = [letter.id for letter in letters if letter not in good]
+    delivered = frozenset[str]() if context.options.force else asyncio.run(_delivered_since(context, letters))
+    good = [letter for letter in letters if replay.is_replayable(letter) and letter.id not in delivered]
+    left_out = [letter.id for letter in letters if letter not in good and letter.id not in delivered]
     done: JsonObject = {}
+    if context.options.yes:
+        context.state.reader.mark_dead_letters(sorted(delivered), REPLAYED)
     if good and context.options.yes:
         done["replay"] = replay_id = secrets.token_hex(8)
         published: set[str] = set()
@@ -158,8 +163,15 @@ def replay_letters(context: records.Context) -> int:
                 action.count = len(published)
         left_out += [letter.id for letter in good if letter.id not in published]
         good = [letter for letter in good if letter.id in published]
-    _print_result(context, "replay", "replayed", good, left_out, done)
-    return DONE if good and not (context.options.ids and left_out) else NOT_DONE
+    ids_by_reason = {NOT_PUBLISHED: left_out, DELIVERED_SINCE: sorted(delivered)}
+    _print_result(context, "replay", "replayed", good, ids_by_reason, done)
+    is_complete = not (left_out or delivered)
+    return DONE if good and (is_complete or not context.options.ids) else NOT_DONE
+
+
+async def _delivered_since(context: records.Context, letters: Sequence[DeadLetterRow]) -> frozenset[str]:
+    async with context.state.ledger() as ledger:
+        return await replay.delivered_since(ledger, letters)
 
 
 def drop_letters(context: records.Context) -> int:
@@ -169,7 +181,7 @@ def drop_letters(context: records.Context) -> int:
         what = f"drop dead letters {records.ids_note(ids)}"
         with audited_action(context.options, "hookchain dead-letters drop", what) as action:
             action.count = context.state.reader.mark_dead_letters(ids, DROPPED)
-    _print_result(context, "drop", "dropped", letters, [], {})
+    _print_result(context, "drop", "dropped", letters, {}, {})
     return DONE if letters else NOT_DONE
 
 
@@ -184,7 +196,7 @@ async def _publish(
 
     async def send(bus: ports.Bus, batch: Sequence[DeadLetterRow]) -> None:
         for letter in batch:
-            message = replay.make_dead_letter_replay(letter, replay_id)
+            message = replay.make_dead_letter_replay(letter, replay_id, context.options.force)
             if not reader.mark_dead_letters([letter.id], REPLAYED) and letter.state != REPLAYED:
                 continue
             try:
@@ -204,7 +216,7 @@ def _print_result(
     action: str,
     done: str,
     letters: Sequence[DeadLetterRow],
-    left_out: Sequence[str],
+    ids_by_reason: Mapping[str, Sequence[str]],
     more: JsonObject,
 ) -> None:
     is_done, line = (
@@ -216,6 +228,7 @@ def _print_result(
         if not is_done:
             listed: list[Json] = [documents.dead_letter_document(letter) for letter in letters]
             document |= {"dead_letters": listed, "command": line}
+        left_out = [letter_id for ids in ids_by_reason.values() for letter_id in ids]
         print_json({**document, "left_out": records.id_list(left_out)})
         return
     if letters and is_done:
@@ -224,9 +237,9 @@ def _print_result(
         print(f"{count_of(len(letters), 'dead letter')} would be {done}{records.sample_note(len(letters))}\n")
         print(letters_table(letters[: records.SAMPLE], context.screen))
         print(f"\nNothing was done. To do it:\n  {line}")
-    if left_out:
-        why = "their messages cannot be published again, or somebody else replayed or dropped them meanwhile"
-        print(f"left out, because {why}: {', '.join(left_out)}", file=sys.stderr)
+    for reason, ids in ids_by_reason.items():
+        if ids:
+            print(f"left out, because {reason}: {', '.join(ids)}", file=sys.stderr)
 
 
 # Arguments
@@ -260,9 +273,14 @@ def _add_choice(command: argparse.ArgumentParser, *, has_rate: bool) -> None:
     records.add_confirmation(command, has_rate=has_rate)
 
 
+def _add_replay_arguments(command: argparse.ArgumentParser) -> None:
+    _add_choice(command, has_rate=True)
+    command.add_argument("--force", action="store_true", help="also repeat what was delivered since")
+
+
 ACTIONS: Final = {
     "list": records.Action(lambda command: _add_filters(command, records.LISTED, journal.KEPT), list_letters),
     "show": records.Action(records.add_id, show_letter),
-    "replay": records.Action(lambda command: _add_choice(command, has_rate=True), replay_letters),
+    "replay": records.Action(_add_replay_arguments, replay_letters),
     "drop": records.Action(lambda command: _add_choice(command, has_rate=False), drop_letters),
 }

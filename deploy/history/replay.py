@@ -1,15 +1,20 @@
 """Replays: the messages that publish a stored event or a dead letter again, and the blobs that they need."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from deploy.history.stored_messages import dataref_of, message_json
+from shared import batching, ledger_rules
 from shared.errors import Permanent
 from shared.journal import DeadLetter
 from shared.jsontext import JsonObject, to_json
+from shared.ledger import Ledger
 from shared.ports import DELIVERIES, EVENTS, Blobs, BusMessage
 
 REPLAYABLE_TOPICS: Final = (EVENTS, DELIVERIES)
+READ_AT_ONCE: Final = 16
+_SUCCEEDED: Final = frozenset({ledger_rules.DELIVERED, ledger_rules.MERGED})
 _MESSAGE_ATTRIBUTES: Final = ("id", "type", "source")
 """The CloudEvents attributes that each message of these topics has, in its JSON and beside it."""
 
@@ -27,8 +32,11 @@ def make_event_replay(document: JsonObject, replay_id: str, only: str | None = N
     return BusMessage(to_json(document).encode(), attributes)
 
 
-def make_dead_letter_replay(letter: DeadLetter, replay_id: str) -> BusMessage:
-    """Return a message for the letter's own topic. Raises Permanent for one that is not replayable."""
+def make_dead_letter_replay(letter: DeadLetter, replay_id: str, force: bool = False) -> BusMessage:
+    """Return a message for the letter's own topic. `force` also repeats a delivery that succeeded since.
+
+    Raises Permanent for a letter that is not replayable.
+    """
     document = _replayable_document(letter)
     if document is None:
         raise Permanent("not_replayable", f"the dead letter {letter.id!r} has no message that can be replayed")
@@ -36,8 +44,19 @@ def make_dead_letter_replay(letter: DeadLetter, replay_id: str) -> BusMessage:
     if letter.topic == DELIVERIES:
         # The ledger has it as failed, which is finished: without force nothing would happen. An event is replayed
         # without force, because with it the routes that did not fail would deliver again.
-        attributes["force"] = "true"
+        attributes["force"] = "true" if force else "failed"
     return BusMessage(letter.message, attributes)
+
+
+async def delivered_since(ledger: Ledger, letters: Sequence[DeadLetter]) -> frozenset[str]:
+    """Return the ids of the dead letters whose deliveries succeeded since, by a replay. Raises Temporary."""
+    found: set[str] = set()
+    # The letter of a route has no destination: what the route delivered before, it does not deliver again.
+    of_deliveries = [letter for letter in letters if letter.topic == DELIVERIES and letter.destination]
+    for some in batching.batches(of_deliveries, READ_AT_ONCE):
+        rows = await asyncio.gather(*(ledger.row(letter.event_id, letter.id) for letter in some))
+        found.update(row.key for row in rows if row is not None and row.state in _SUCCEEDED)
+    return frozenset(found)
 
 
 def is_replayable(letter: DeadLetter) -> bool:

@@ -152,8 +152,11 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     ids = await _ids(request)
     letters = [await _dead_letter(backend, each) for each in ids]
     messages = [(letter, replay.make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
-    replayed = [await _replay(backend, letter, message) for letter, message in messages]
-    return json_answer({"replayed": sum(replayed)})
+    delivered = await replay.delivered_since(backend.ledger, letters)
+    await _mark(backend, sorted(delivered), journal_view.REPLAYED)
+    failed = [(letter, message) for letter, message in messages if letter.id not in delivered]
+    replayed = [await _replay(backend, letter, message) for letter, message in failed]
+    return json_answer({"replayed": sum(replayed), "delivered_since": len(delivered)})
 
 
 async def _replay(backend: Backend, letter: journal.DeadLetter, message: ports.BusMessage) -> bool:

@@ -90,9 +90,28 @@ def test_with_yes_a_delivery_is_tried_anew_and_no_longer_listed(kept: Kept, bus:
     letter_id = kept.dead_letter(kept.event("e1"))
     assert command("dead-letters", "replay", letter_id, "--yes") == "1 dead letter replayed\n"
     [message] = bus.on("deliveries")
-    assert message.attributes["force"] == "true"
+    assert message.attributes["force"] == "failed"
     assert states(kept) == {letter_id: "replayed"}
     assert command.json("dead-letters", "list")["dead_letters"] == []
+
+
+@pytest.mark.parametrize("chosen", ["id", "filter"])
+def test_what_was_delivered_since_is_delivered_again_only_by_force(
+    kept: Kept, bus: FakeBus, command: Command, chosen: str
+) -> None:
+    event = kept.event("e1")
+    letter_id = kept.dead_letter(event)
+    kept.delivered(event)  # by a replay of the event
+    choice = [letter_id] if chosen == "id" else ["--code", "request_rejected", "--status", "all"]
+    line = f"left out, because they were delivered since, and only --force delivers them again: {letter_id}\n"
+    for options, state in (([], "kept"), (["--yes"], "replayed"), (["--yes"], "replayed")):
+        assert command("dead-letters", "replay", *choice, *options, code=1) == ""
+        assert command.error.endswith(line)
+        assert (bus.sent, states(kept)) == ([], {letter_id: state})
+    assert "dead letter would be replayed:\n" in command("dead-letters", "replay", *choice, "--force")
+    assert command("dead-letters", "replay", *choice, "--force", "--yes") == "1 dead letter replayed\n"
+    [message] = bus.on("deliveries")
+    assert message.attributes["force"] == "true"
 
 
 def test_a_route_that_failed_is_tried_anew_and_the_others_do_not_deliver_again(

@@ -249,12 +249,30 @@ async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Insp
     await inspector.parts.journal.record([letter])
     [listed] = rows_of(await inspector.get("/api/dead-letters"), "dead_letters")
     assert listed["replayable"] is True
-    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id] * 2}) == (200, '{"replayed":1}')
-    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]}) == (200, '{"replayed":0}')
+    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id] * 2}) == (
+        200,
+        '{"replayed":1,"delivered_since":0}',
+    )
+    assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]}) == (
+        200,
+        '{"replayed":0,"delivered_since":0}',
+    )
     [message] = inspector.bus.on("deliveries")
     assert message.data == letter.message
     assert rows_of(await inspector.get("/api/dead-letters"), "dead_letters") == []
     assert len(rows_of(await inspector.get("/api/dead-letters?state=replayed"), "dead_letters")) == 1
+
+
+async def test_a_dead_letter_that_was_delivered_since_is_marked_and_not_replayed(inspector: Inspector) -> None:
+    event, letter = an_event(), a_dead_letter(an_event())
+    claim = await inspector.parts.ledger.claim(Delivery(event, "tell", "list"), b"{}", NOW, 60)
+    assert isinstance(claim, Claimed)
+    assert claim.row.key == letter.id
+    await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW))
+    await inspector.parts.journal.record([letter])
+    status, body = await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]})
+    assert (status, body, inspector.bus.sent) == (200, '{"replayed":0,"delivered_since":1}', [])
+    assert rows_of(await inspector.get("/api/dead-letters"), "dead_letters") == []
 
 
 async def test_a_dead_letter_that_the_bus_did_not_take_stays_kept(inspector: Inspector) -> None:

@@ -18,7 +18,7 @@ from deploy.history.destinations import (
 )
 from deploy.history.digests import digest_document, find_digest
 from deploy.history.documents import delivery_document
-from deploy.history.replay import make_dead_letter_replay
+from deploy.history.replay import delivered_since, make_dead_letter_replay
 from deploy.history.stored_messages import merged_count
 from functions.notify.attempt import attempt_entry
 from functions.notify.digests.settings import Digest, GatherSettings
@@ -245,6 +245,8 @@ async def test_a_dead_lettered_digest_is_replayed_whole_and_its_letter_says_how_
     result = await notifier.take_message(make_dead_letter_replay(letter, "again"))
     assert result.outcome == "delivered"
     assert [each.merged for each in crm.delivered] == [3]
+    assert (await notifier.take_message(make_dead_letter_replay(letter, "third"))).outcome == "finished"
+    assert await delivered_since(notifier.ledger, [letter]) == {letter.id}
     again = await find_digest(notifier.ledger, letter.event_id, ())
     assert again is not None
     assert (again.record.summary.status, again.rows[0].generation, len(again.members)) == ("delivered", 1, 3)

@@ -82,7 +82,8 @@ export function deadLettersView(main, navigate) {
   async function act(path, ids, word) {
     try {
       const done = await post(path, { ids });
-      toast(`${plural(done[word], "dead letter")} ${word}`);
+      const since = done.delivered_since ? `; ${plural(done.delivered_since, "dead letter")} left out: delivered since` : "";
+      toast(`${plural(done[word], "dead letter")} ${word}${since}`);
     } catch (error) {
       toast(error.message, "fault");
     }

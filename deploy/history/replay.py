@@ -52,8 +52,8 @@ async def delivered_since(ledger: Ledger, letters: Sequence[DeadLetter]) -> froz
     """Return the ids of the dead letters whose deliveries succeeded since, by a replay. Raises Temporary."""
     found: set[str] = set()
     # The letter of a route has no destination: what the route delivered before, it does not deliver again.
-    of_deliveries = [letter for letter in letters if letter.topic == DELIVERIES and letter.destination]
-    for some in batching.batches(of_deliveries, READ_AT_ONCE):
+    delivery_letters = [letter for letter in letters if letter.topic == DELIVERIES and letter.destination]
+    for some in batching.batches(delivery_letters, READ_AT_ONCE):
         rows = await asyncio.gather(*(ledger.row(letter.event_id, letter.id) for letter in some))
         found.update(row.key for row in rows if row is not None and row.state in _SUCCEEDED)
     return frozenset(found)

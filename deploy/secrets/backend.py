@@ -87,10 +87,17 @@ class DotenvBackend:
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:  # noqa: ARG002 nothing old stays in the file
         variable = variable_name(name)
+        nearer = self._nearer(name)
+        entries = {entry.name: entry.value for entry in _entries(self._text(), self._path)}
+        own = split_values(entries.get(variable, ""))
+        if nearer and not {*own} <= {*nearer.values, *split_values(text)}:
+            # Whoever wrote the text has read only the nearer values, and could not decide whether these may go.
+            rule = f"{variable} in {self._path} has other values, and {nearer.where} overrides them"
+            raise BackendError(f"{rule}; nothing was written. Remove one of the two")
         line = f"{variable}={quoted(text)} # set {self._today.isoformat()}"
         _replace(self._path, replaced(self._text(), variable, line, str(self._path)))
         lines = [f"written to {self._path} as {variable}; a running `hookchain dev` reads it within a few seconds"]
-        if nearer := self._nearer(name):
+        if nearer:
             lines.append(f"warning: {nearer.where} overrides it")
         return lines
 

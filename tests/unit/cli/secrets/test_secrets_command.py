@@ -144,6 +144,10 @@ def test_a_variable_in_the_shell_that_counts_before_the_file_is_reported(
     output = capsys.readouterr().out
     assert "the shell's SHOP_PASSWORD overrides it" in output
     assert "a running `hookchain dev` reads it within a few seconds" in output
+    before = env_file.read_text()
+    assert run(env_file, "set", "shop-password", "--random") == 1
+    assert "has other values, and the shell's SHOP_PASSWORD overrides them; nothing was" in capsys.readouterr().err
+    assert env_file.read_text() == before
 
 
 def test_the_list_says_what_is_needed_and_never_a_value(

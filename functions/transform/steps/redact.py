@@ -24,8 +24,18 @@ from shared.event import Event
 from shared.jsontext import Json, to_json
 
 MASK: Final = "***"
-# RFC 6531 allows letters of any script on both sides.
-_EMAIL: Final = re.compile(r"[\w.%+'-]{1,64}@(?P<domain>[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})")
+# RFC 6531 allows characters of any script on both sides, but text without spaces has its own punctuation.
+_PUNCTUATION: Final = (
+    r"\u00a1\u00ab\u00bb\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u3003\u3008-\u301f"
+    r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff3d\uff5b-\uff65"
+)
+# RFC 5321, section 4.1.2: a dot-string of the characters of RFC 5322's `atext`, which are all but these, or a quoted
+# string. A search begins only where such a run of characters begins, so that its time grows with the text alone.
+_UNQUOTED: Final = rf'[^\s\x00-\x1f\x7f"(),:;<>@\[\\\]{_PUNCTUATION}]'
+_LOCAL_PART: Final = rf'(?<!{_UNQUOTED}){_UNQUOTED}++|"(?:[^"\\]|\\.){{1,64}}+"'
+_LABEL: Final = rf"[^\s\x00-,./:-@\[-^`{{-\x7f{_PUNCTUATION}]{{1,63}}"
+_DOMAIN: Final = rf"{_LABEL}(?:[.\u3002\uff0e\uff61]{_LABEL}){{1,8}}|\[(?:IPv6:)?[0-9A-Fa-f:.]{{2,45}}\]"
+_EMAIL: Final = re.compile(rf"(?:{_LOCAL_PART})@(?P<domain>{_DOMAIN})")
 
 
 def _redactable(text: str) -> str:
@@ -43,7 +53,9 @@ class Redact(Settings, Step):
 
     paths      one path, or a list. Each value is masked as a whole; null and missing values stay as they are
     cards      mask the numbers of payment cards in texts, numbers and the names of fields (default: false)
-    emails     mask mail addresses, except for the domain, in texts and the names of fields (default: false)
+    emails     mask mail addresses, except for the domain, in texts and the names of fields (default: false).
+               All that RFC 5321 allows before the `@` is masked: `to=ada@example.com` becomes `***@example.com`. An
+               address without a dot in its domain, such as `root@localhost`, stays
     within     paths that `cards` and `emails` search (default: all of `data`, the subject and the actor)
     mask       the text that replaces a value (default: `***`)
     keep_last  how many characters at the end of a masked value stay readable (default: 0)

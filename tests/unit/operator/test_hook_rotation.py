@@ -113,6 +113,17 @@ async def test_no_event_at_ten_a_second_is_rejected(
     assert before[0] in world.values(), "requests that are retried have the old signature"
 
 
+async def test_a_newer_value_that_follows_a_lost_answer_is_given_to_the_provider_once_every_instance_has_it() -> None:
+    world = await registered(GitHub(), "github", "old value")
+    world.provider.loses = ["PATCH"]
+    with pytest.raises(CommandError, match="did not answer"):
+        await world.registration.rotate(world.add_value)
+    world.store(("newer value", *world.values()))
+    await world.registration.rotate(None)
+    world.check()
+    assert world.signing() == ["newer value"]
+
+
 async def test_the_lock_is_renewed_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     world = await registered(GitHub(), "github", "old value")
     second = Row(world.documents, "github", lambda: world.time)

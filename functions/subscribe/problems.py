@@ -10,6 +10,7 @@ from shared.jsontext import Json, texts_json
 ApiCode: TypeAlias = Literal[
     "already_configured",
     "answer_too_large",
+    "delivery_held",
     "endpoint_inactive",
     "idempotency_key_reused",
     "invalid_cursor",
@@ -32,6 +33,7 @@ API_STATUS: Final[Mapping[ApiCode, int]] = {
     "not_found": 404,
     "already_configured": 409,
     "answer_too_large": 409,
+    "delivery_held": 409,
     "endpoint_inactive": 409,
     "limit_reached": 409,
     "request_in_progress": 409,

@@ -39,8 +39,8 @@ Position = tuple[float, str]
 """`created_at` and key of the last row that was seen."""
 Found = TypeVar("Found")
 PAGE: Final = 100
-MAX_PARTS: Final = 1_000
-"""The number of parts of a split event that are searched for a delivery."""
+PARTS_AT_ONCE: Final = 1_000
+"""The parts of a split event that are read at a time, to find that of a delivery."""
 MAX_SHOWN_BYTES: Final = 1_048_576
 """Of an event's data. Lambda answers at most 6 MB."""
 _AFTER_HYPHEN: Final = "."
@@ -64,7 +64,7 @@ async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) 
     """List the deliveries to all endpoints of a tenant, newest first."""
     endpoints = await call.service.directory.page(Endpoint, directory.endpoints_of(call.tenant), MAX_ENDPOINTS + 1)
     if len(endpoints) > MAX_ENDPOINTS:
-        rule = f"the tenant has more than {MAX_ENDPOINTS} endpoints; list the deliveries of one"
+        rule = f"the deliveries of at most {MAX_ENDPOINTS} endpoints are listed together; list those of one endpoint"
         raise problems.ApiProblem("limit_reached", rule)
     names = [name for each in endpoints for name in endpoint_names(call.service, call.tenant, each.id)]
     return await _delivery_page(call, query, names, "")
@@ -293,14 +293,17 @@ async def _part_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> 
     """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
     partition = directory.message_entries_of(tenant)
     suffix = f"-{directory.route_mark(row.route, configured_name(row))}"
-    prefix = f"{row.event_id}-"
-    parts = await service.documents.page(partition, MAX_PARTS, prefix, row.event_id + _AFTER_HYPHEN)
-    for part in parts:
-        if part.id.endswith(suffix):
-            event_id = part.id.removesuffix(suffix)
-            if delivery.delivery_id(event_id, row.route, row.destination) == row.key:
-                return directory.read_stored(MessageEntry, part)
-    return None
+    after = f"{row.event_id}-"
+    while True:
+        parts = await service.documents.page(partition, PARTS_AT_ONCE, after, row.event_id + _AFTER_HYPHEN)
+        for part in parts:
+            if part.id.endswith(suffix):
+                event_id = part.id.removesuffix(suffix)
+                if delivery.delivery_id(event_id, row.route, row.destination) == row.key:
+                    return directory.read_stored(MessageEntry, part)
+        if len(parts) < PARTS_AT_ONCE:
+            return None
+        after = parts[-1].id
 
 
 def configured_name(row: ledger.LedgerRow) -> str:

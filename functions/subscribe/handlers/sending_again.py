@@ -59,6 +59,8 @@ async def resend_delivery(call: Call, _: models.NoBody) -> models.Resent:
     if message is None:
         raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
     verify_active(endpoint, call.service.settings)
+    if row.state == ledger_rules.HELD:
+        raise ApiProblem("delivery_held", "the delivery is held, and only the operator can send it again")
     replay = call.new_id("replay")
     again, force = MessageToSend(message, _due(row)), _force(deliveries.shown_state(row))
     await publish_again(call.service, [again], call.tenant, endpoint.id, replay, force)
@@ -126,13 +128,19 @@ async def _chosen(
     ]
     fits = await deliveries.await_all(_is_for(call, endpoint, each) for each in candidates)
     matching = [each for each, does in zip(candidates, fits, strict=True) if does]
-    if force == "true" and state is None:
-        return [MessageToSend(each) for each in matching]
     rows = await deliveries.await_all(_row_of(call, endpoint, each) for each in matching)
+    # Only the operator sends again what is held.
+    found = [
+        (message, row)
+        for message, row in zip(matching, rows, strict=True)
+        if row is None or row.state != ledger_rules.HELD
+    ]
+    if force == "true" and state is None:
+        return [MessageToSend(each) for each, _ in found]
     wanted = {None, "failed"} if state is None else {state}
     return [
         MessageToSend(each, _due(row))
-        for each, row in zip(matching, rows, strict=True)
+        for each, row in found
         if (None if row is None else deliveries.shown_state(row)) in wanted
     ]
 

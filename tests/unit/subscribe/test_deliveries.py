@@ -92,20 +92,25 @@ async def test_a_cursor_goes_with_its_filters(api: Subscribers, key: str, endpoi
     assert (other.status, other.code) == (400, "invalid_cursor")
 
 
-async def test_the_part_of_an_event_that_a_step_split_is_found(api: Subscribers, key: str, endpoint: str) -> None:
+@pytest.mark.parametrize("parts_at_once", [deliveries.PARTS_AT_ONCE, 1, 2])
+async def test_the_part_of_an_event_that_a_step_split_is_found(
+    api: Subscribers, key: str, endpoint: str, parts_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "PARTS_AT_ONCE", parts_at_once)
     whole = await api.message("acme", 1, "order.paid")
-    event = json.loads(whole.event) | {"id": f"{whole.event_id}-2", "type": "order.lost"}
-    part = Message(
-        id=message_id(whole.received_at, f"{whole.event_id}-2", "all", "customers"),
-        event_id=f"{whole.event_id}-2",
-        type="order.lost",
-        route="all",
-        destination="customers",
-        received_at=whole.received_at,
-        event=json.dumps(event),
-        kept_at=api.clock.now(),
-    )
-    await api.service.directory.keep_message("acme", part, api.clock.now() + 60)
+    for id_ in (f"{whole.event_id}-1", f"{whole.event_id}-2"):
+        event = json.loads(whole.event) | {"id": id_, "type": "order.lost"}
+        part = Message(
+            id=message_id(whole.received_at, id_, "all", "customers"),
+            event_id=id_,
+            type="order.lost",
+            route="all",
+            destination="customers",
+            received_at=whole.received_at,
+            event=json.dumps(event),
+            kept_at=api.clock.now(),
+        )
+        await api.service.directory.keep_message("acme", part, api.clock.now() + 60)
     await attempted(api.ledger, part, "acme", endpoint, api.clock.now(), "delivered")
     (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
     assert (item["message_id"], item["type"]) == (part.id, "order.lost")
@@ -184,6 +189,19 @@ async def test_what_waits_is_sent_again_now(api: Subscribers, key: str, endpoint
     await api.send("POST", f"{TENANT}/endpoints/{endpoint}/replay", body, by=key)
     sent = [each.attributes for each in api.bus.on(DELIVERIES)]
     assert [(each["due"], each["force"], each["attempt"]) for each in sent] == [(str(row.fence), "failed", "now")] * 2
+
+
+async def test_what_is_held_is_sent_again_by_the_operator_alone(api: Subscribers, key: str, endpoint: str) -> None:
+    message = await api.message("acme", 1)
+    await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), "held")
+    (item,) = (await api.send("GET", f"{TENANT}/deliveries", by=key)).items
+    answer = await api.send("POST", f"{TENANT}/deliveries/{item['id']}/resend", by=key)
+    assert (answer.status, answer.code) == (409, "delivery_held")
+    for path, state in (("replay", {}), ("replay", {"state": "waiting"}), ("recover", {})):
+        body: JsonObject = {"since": since(api), **state}
+        answer = await api.send("POST", f"{TENANT}/endpoints/{endpoint}/{path}", body, by=key)
+        assert (answer.status, answer.json["count"]) == (200, 0)
+    assert api.bus.sent == []
 
 
 async def test_sending_again_and_testing_end_a_pause(api: Subscribers, key: str, endpoint: str) -> None:

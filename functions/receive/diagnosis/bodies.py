@@ -13,7 +13,7 @@ from shared.http import Request
 from shared.jsontext import Json
 
 MAX_BYTES: Final = 65_536
-"""Of a larger body no variants are tried: each costs a signature over all of it."""
+"""The largest body of which variants are tried. Each variant costs a signature over all of it."""
 
 BROKEN: Final = "the body is not complete JSON: it was cut or changed on its way, or something else was sent"
 _LIKE_JSON: Final = re.compile(rb"\s*(?:\{\s*(?:[\"}]|\Z)|\[\s*(?:[\[{\"\]]|\Z))")
@@ -21,10 +21,11 @@ _LIKE_JSON: Final = re.compile(rb"\s*(?:\{\s*(?:[\"}]|\Z)|\[\s*(?:[\[{\"\]]|\Z))
 _REENCODED: Final = "the signature is over the raw body: yours was re-encoded"
 
 Variant = tuple[str, bytes]
-"""Words, and the body."""
+"""A cause, and the body that was signed if this is the cause."""
 
 
 def variants(body: bytes, content_type: str) -> Iterator[Variant]:
+    """Yield the forms that the body may have had when it was signed."""
     if not body or len(body) > MAX_BYTES:
         return
     yield from _line_ends(body)
@@ -36,9 +37,9 @@ def variants(body: bytes, content_type: str) -> Iterator[Variant]:
 
 
 def is_broken(request: Request) -> bool:
-    """Return whether the body is meant to be JSON, or JSON lines, and is invalid or cut.
+    """Return whether the body is meant to be JSON or JSON lines, and is not.
 
-    A compressed body shows nothing.
+    Of a compressed body, this cannot be said.
     """
     body = request.body
     declared = media_type(request.header("content-type") or "").format
@@ -50,7 +51,7 @@ def is_broken(request: Request) -> bool:
 
 
 def _is_json(text: bytes) -> bool:
-    """Return whether the text is JSON. What is nested too deeply to be read counts as JSON."""
+    """Return whether the text is JSON. A text that is nested too deeply to be parsed counts as JSON."""
     try:
         json.loads(text)
     except ValueError:
@@ -77,45 +78,53 @@ def _line_ends(body: bytes) -> Iterator[Variant]:
 def _json(body: bytes) -> Iterator[Variant]:
     try:
         value: Json = json.loads(body)
-        rewritten = list(_written(value))
+        rewritten_bodies = list(_rewritten(value))
     except (ValueError, RecursionError):
         return
-    seen = {body}
-    with_newline = [(f"{cause}, and a newline at its end", written + b"\n") for cause, written in rewritten]
-    for cause, written in (*rewritten, *with_newline):
-        if written not in seen:
-            seen.add(written)
-            yield f"{_REENCODED} ({cause})", written
+    tried = {body}
+    with_newline = [(f"{cause}, and a newline at its end", text + b"\n") for cause, text in rewritten_bodies]
+    for cause, text in (*rewritten_bodies, *with_newline):
+        if text not in tried:
+            tried.add(text)
+            yield f"{_REENCODED} ({cause})", text
 
 
-def _written(value: Json) -> Iterator[Variant]:
-    for escapes, note in ((False, ""), (True, ", other characters as \\u escapes")):
-        yield f"the sender's JSON has no white space{note}", _dumped(value, (",", ":"), escapes)
-        yield f"the sender's JSON has a space after commas and colons{note}", _dumped(value, (", ", ": "), escapes)
-    yield "the sender's JSON is indented by 2", _dumped(value, None, False, 2)
-    yield "the sender's JSON is indented by 4", _dumped(value, None, False, 4)
-    yield "the sender's JSON has its keys sorted", _dumped(value, (",", ":"), False, None, True)
-    compact = _dumped(value, (",", ":"), False)
+def _rewritten(value: Json) -> Iterator[Variant]:
+    """Yield the value as different programs write JSON."""
+    compact = _dump(value, separators=(",", ":"))
+    yield "the sender's JSON has no white space", compact
+    yield "the sender's JSON has a space after commas and colons", _dump(value)
+    note = ", other characters as \\u escapes"
+    yield f"the sender's JSON has no white space{note}", _dump(value, separators=(",", ":"), ensure_ascii=True)
+    yield f"the sender's JSON has a space after commas and colons{note}", _dump(value, ensure_ascii=True)
+    yield "the sender's JSON is indented by 2", _dump(value, indent=2)
+    yield "the sender's JSON is indented by 4", _dump(value, indent=4)
+    yield "the sender's JSON has its keys sorted", _dump(value, separators=(",", ":"), sort_keys=True)
     yield "the sender's JSON has its slashes escaped, as PHP writes it", compact.replace(b"/", b"\\/")
 
 
-def _dumped(
-    value: Json, separators: tuple[str, str] | None, escapes: bool, indent: int | None = None, in_order: bool = False
+def _dump(
+    value: Json,
+    *,
+    separators: tuple[str, str] | None = None,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    sort_keys: bool = False,
 ) -> bytes:
-    text = json.dumps(value, separators=separators, ensure_ascii=escapes, indent=indent, sort_keys=in_order)
+    text = json.dumps(value, separators=separators, ensure_ascii=ensure_ascii, indent=indent, sort_keys=sort_keys)
     return text.encode("utf-8", "replace")
 
 
 def _form(body: bytes) -> Iterator[Variant]:
     pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    for spaces, write in (("spaces as +", quote_plus), ("spaces as %20", lambda text: quote(text, safe=""))):
-        written = "&".join(f"{write(name)}={write(value)}" for name, value in pairs).encode()
-        if written != body:
-            yield f"{_REENCODED} (the sender's form has {spaces})", written
+    for spaces, encode in (("spaces as +", quote_plus), ("spaces as %20", lambda text: quote(text, safe=""))):
+        encoded = "&".join(f"{encode(name)}={encode(value)}" for name, value in pairs).encode()
+        if encoded != body:
+            yield f"{_REENCODED} (the sender's form has {spaces})", encoded
 
 
 def _compressed(body: bytes) -> Iterator[Variant]:
-    if body[:2] == b"\x1f\x8b":
+    if body[:2] == b"\x1f\x8b":  # gzip
         inflated = _inflated(body)
         if inflated:
             yield (
@@ -128,7 +137,8 @@ def _compressed(body: bytes) -> Iterator[Variant]:
 
 
 def _inflated(body: bytes) -> bytes | None:
+    """Return the content of gzip, of at most MAX_BYTES; None if it is damaged."""
     try:
-        return zlib.decompressobj(31).decompress(body, MAX_BYTES)
+        return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(body, MAX_BYTES)
     except zlib.error:
         return None

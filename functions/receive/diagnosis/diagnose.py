@@ -1,7 +1,7 @@
 """The likely cause of a rejection, for the operator's log and never for the sender.
 
-A cause names rules, configured names and headers' names. It never holds a secret, a header's value or a part of the
-body.
+A cause can have rules, configured names and names of headers in it. It never has a secret, a header's value or a part
+of the body.
 """
 
 import asyncio
@@ -17,9 +17,11 @@ from shared.signatures.auth_scheme import AuthScheme, described, is_attempted
 from shared.signatures.locations import Location, RequestFields
 
 MAX_BODY_BYTES: Final = 1024 * 1024
+"""The largest body of a request whose cause is looked for."""
 MAX_OTHERS: Final = 8
-"""Of the other sources, those whose secrets are tried."""
+"""The most other sources whose secrets are tried."""
 SECRETS_SECONDS: Final = 0.2
+"""The time for reading the secrets. The sender waits for its reply until the cause is logged."""
 PROVIDER_HANDSHAKES: Final[Mapping[str, tuple[Location, str]]] = {
     "asana": (Location("header", ("x-hook-secret",)), ""),
     "aws_sns": (Location("data", ("Type",)), "SubscriptionConfirmation"),
@@ -38,8 +40,10 @@ PROVIDER_HANDSHAKES: Final[Mapping[str, tuple[Location, str]]] = {
     "x_twitter": (Location("query", ("crc_token",)), ""),
     "zoom": (Location("data", ("event",)), "endpoint.url_validation"),
 }
-"""What shows each provider's handshake: a location, and its text; empty where any text does. The catalogue's
-`when`, which receive has of its own sources' providers alone."""
+"""The sign of each provider's handshake: a location, and the text there; empty for any text.
+
+They are the `when` of the catalogue's handshakes. Receive itself has those of its own sources' providers only.
+"""
 
 
 async def diagnose(
@@ -53,27 +57,32 @@ async def diagnose(
         return None
     if cause := handshake_cause(request, source):
         return cause
-    schemes = attempted(request, source.auth)
+    auth = attempted(request, source.auth)[0]
     try:
         async with asyncio.timeout(SECRETS_SECONDS):
-            own = await secrets.values(schemes[0].secret) if schemes[0].secret else ()
-            others = await _values_of_others(source.name, sources, secrets)
+            own_values = await secrets.values(auth.secret) if auth.secret else ()
+            values_of_others = await _values_of_others(source.name, sources, secrets)
     except (TimeoutError, errors.Temporary):
         return None
+    url = requested_url(request, source)
     # Each provider in the catalogue that signs a template has formats, and no other source has any.
-    return rejection_cause(request, schemes[0], own, now, requested_url(request, source), others, bool(source.formats))
+    is_of_provider = bool(source.formats)
+    return rejection_cause(request, auth, own_values, now, url, values_of_others, is_of_provider)
 
 
 async def _values_of_others(
     name: str, sources: Mapping[str, Source], secrets: ports.Secrets
 ) -> dict[str, Sequence[str]]:
-    """Return the values of the secrets of the first other sources, by source, as far as they can be read."""
+    """Return the values of the secrets of the first other sources, by source. A secret that cannot be read is left
+    out."""
     values: dict[str, Sequence[str]] = {}
     for other, source in list(sources.items())[:MAX_OTHERS]:
-        for secret in source.secret_names if other != name else ():
+        if other == name:
+            continue
+        for secret in source.secret_names:
             try:
                 values[other] = (*values.get(other, ()), *await secrets.values(secret))
-            except errors.Temporary:  # another source's trouble is none of this one's
+            except errors.Temporary:  # the other source's own requests show this
                 continue
     return values
 
@@ -87,9 +96,10 @@ def rejection_cause(
     others: Mapping[str, Sequence[str]] | None = None,
     is_of_provider: bool = False,
 ) -> str | None:
-    """Return the likely cause; None if none is known. `others` are the secrets of the other sources, by source.
+    """Return the likely cause of a rejection by this scheme; None if none is known.
 
-    `is_of_provider`: the scheme is a provider's, from the catalogue.
+    `others` has the values of other sources' secrets, by source. `is_of_provider` says that the scheme is that of a
+    provider in the catalogue.
     """
     if auth.scheme == "jwt":
         from shared.signatures.jwt import JwtScheme
@@ -102,9 +112,8 @@ def rejection_cause(
         return signatures.TOO_LARGE
     if auth.looks_in_body and bodies.is_broken(request):
         return f"the credentials are in the body, and {bodies.BROKEN}"
-    case = signatures.as_signed(
-        signatures.Case(request, auth, secrets, url, is_fixed=is_of_provider or auth.scheme == "standard-webhooks")
-    )
+    is_fixed = is_of_provider or auth.scheme == "standard-webhooks"
+    case = signatures.as_signed(signatures.Case(request, auth, secrets, url, is_fixed))
     is_password = auth.scheme in passwords.PASSWORDS
     if not is_password and (cause := signatures.signature_cause(case, now)):
         return cause
@@ -116,7 +125,7 @@ def rejection_cause(
 
 
 def _mixed_up(case: signatures.Case, others: Mapping[str, Sequence[str]]) -> str | None:
-    """Return a cause where the signature was made with another source's secret."""
+    """Return the cause if the credentials are right for another source's secret; else None."""
     for name, secrets in others.items():
         if signatures.holds(replace(case, secrets=secrets)):
             return f"the secret of the source {name!r} is the right one: it was meant for that, or the two are mixed up"
@@ -124,22 +133,25 @@ def _mixed_up(case: signatures.Case, others: Mapping[str, Sequence[str]]) -> str
 
 
 def handshake_cause(request: http.Request, source: Source) -> str | None:
-    """Return the cause where the request is a handshake: with a wrong token, or of another provider."""
+    """Return the cause if the request is a handshake, with a wrong token or of another provider; else None."""
     fields = RequestFields(request)
     for handshake in source.handshakes:
         if handshake.checks and handshake.method == request.method and fields.meets(handshake.when):
             places = " and ".join(f"{described(place)} is not the secret {name!r}" for place, name in handshake.checks)
             return f"this is the provider's handshake, and its token {places}: enter the same token at the provider"
-    for provider, (place, wanted) in () if source.handshakes else PROVIDER_HANDSHAKES.items():
+    if source.handshakes:
+        return None
+    for provider, (place, wanted) in PROVIDER_HANDSHAKES.items():
         text = fields.text(place)
-        if text == wanted if wanted else text is not None:
+        is_handshake = text == wanted if wanted else text is not None
+        if is_handshake:
             rule = f"this is a handshake as {provider} sends it ({described(place)}), and this source answers none"
             return f"{rule}: set `provider: {provider}`, or the provider that sends to you"
     return None
 
 
 def address_cause(request: http.Request, source: Source) -> str | None:
-    """Return the cause where a proxy's address may have been compared with the `allow` list."""
+    """Return the cause if a proxy's address may have been compared with the `allow` list; else None."""
     if request.header("x-forwarded-for") is None:
         return None
     if source.trusted_proxies:
@@ -148,11 +160,13 @@ def address_cause(request: http.Request, source: Source) -> str | None:
 
 
 def attempted(request: http.Request, schemes: Sequence[AuthScheme]) -> list[AuthScheme]:
-    """Return the schemes that the request carries credentials for, or all of them."""
-    found = [auth for auth in schemes if _is_attempted(request, auth)]
-    if found or request.header("authorization") is None:
-        return found or list(schemes)
-    # What stands in Authorization is a password, and no signature.
+    """Return the schemes that the request carries credentials for; if there are none, all schemes."""
+    attempted_schemes = [auth for auth in schemes if _is_attempted(request, auth)]
+    if attempted_schemes:
+        return attempted_schemes
+    if request.header("authorization") is None:
+        return list(schemes)
+    # The schemes of passwords come first, because the Authorization header has a password and no signature.
     return sorted(schemes, key=lambda auth: auth.scheme not in passwords.PASSWORDS)
 
 
@@ -163,17 +177,21 @@ def _is_attempted(request: http.Request, auth: AuthScheme) -> bool:
 
 
 MAX_NAME: Final = 63
-"""The longest name of a source. A longer path is not compared: the cost grows with its square."""
+"""The most characters of a source's name. A longer path is not compared, as the cost grows with the square of its
+length."""
 
 
 def other_path(path: str, sources: Mapping[str, Source]) -> str | None:
     """Return the path that the sender probably means; None if no source has a similar one.
 
-    It names configured sources only: the path that was requested may hold a token or anything else.
+    The text has names of configured sources only. The path that was requested may have a token or anything else in it.
     """
-    name = source_name(path) or path.strip("/")  # an empty name: the path begins with two slashes
-    name = next((part for part in path.split("/") if name not in sources and part in sources), name)
+    name = source_name(path) or path.strip("/")  # the first segment is empty if the path begins with two slashes
+    if name not in sources:
+        name = next((part for part in path.split("/") if part in sources), name)
     if source := sources.get(name):
         return None if source.takes_path_token else f"the URL of this source ends in /{name}"
-    near = did_you_mean.nearest(name, sources) if 0 < len(name) <= MAX_NAME else None
+    if not 0 < len(name) <= MAX_NAME:
+        return None
+    near = did_you_mean.nearest(name, sources)
     return f"the path of the source with the nearest name is /{near}" if near else None

@@ -1,6 +1,6 @@
 """The causes of a body that cannot be parsed, which its sender must correct.
 
-A cause goes to the sender too. It names a fault from the tables here, and never a part of the body.
+The sender gets the cause too. It is a text from the tables here, and never has a part of the body in it.
 """
 
 import base64
@@ -11,6 +11,7 @@ from typing import Final
 from shared.formats.media_type import structured_format
 
 _SNIFFED_BYTES: Final = 1_024
+"""The part of a body that shows how it begins."""
 _FORM: Final = re.compile(rb"[\w.%+\[\]-]{1,100}=[^\s{}<>\"]*")
 """The beginning of a browser form: a name, `=`, and no character that a browser would have encoded."""
 _BEGINNINGS: Final = MappingProxyType(
@@ -22,7 +23,7 @@ _BEGINNINGS: Final = MappingProxyType(
         "text": ("json", "xml", "plist", "form"),
     }
 )
-"""What a body of a format can begin like, if that is not the format alone."""
+"""The formats that a body of each format can begin like, if they are not this format alone."""
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/\r\n]{16,}={0,2}\s*")
 _POSITION: Final = re.compile(r"\(char ([0-9]+)\)")
 _NOT_JSON: Final = (
@@ -44,14 +45,18 @@ _NOT_JSON: Final = (
     ("", re.compile(r"\s*\Z"), "the body ends there: it was cut on its way, or its length is wrong"),
     ("(char 0)", re.compile(""), "the body does not begin like JSON"),
 )
-"""A part of the parser's words, what stands where JSON is at fault, and what is wrong with it. The first that fits."""
+"""The faults in JSON: a part of the parser's message, a pattern of the text at the fault, and the cause.
+
+The first entry counts whose message and pattern both fit. An empty message or pattern always fits.
+"""
 
 
 def cause_of(body: bytes, detail: str, configured: str, declared: str | None) -> str | None:
     """Return the cause; None if none is known.
 
-    `detail` is the parser's. `configured` is the format that the source's `body` sets, empty without it; `declared`
-    is that of the content type.
+    detail      the parser's message
+    configured  the format that the source's `body` sets; empty if it sets none
+    declared    the format of the content type; None if it has none
     """
     if not body.strip():
         return None if "empty" in detail else "the body is empty"
@@ -61,19 +66,21 @@ def cause_of(body: bytes, detail: str, configured: str, declared: str | None) ->
     begins_like = structured_format(body) or ("form" if _FORM.fullmatch(start) else None)
     expected = configured or declared
     if begins_like and expected and begins_like not in _BEGINNINGS.get(expected, (expected,)):
-        found = f"the body begins like {'a form' if begins_like == 'form' else begins_like}"
+        beginning = f"the body begins like {'a form' if begins_like == 'form' else begins_like}"
         if configured:
-            return f"the source's `body` says {configured}, and {found}: correct one of them"
-        return f"the content type says {declared}, and {found}: the sender must correct one"
+            return f"the source's `body` says {configured}, and {beginning}: correct one of them"
+        return f"the content type says {declared}, and {beginning}: the sender must correct one"
     return _cause_in_json(body, detail) if detail.startswith("not JSON: ") else None
 
 
 def _is_base64(start: bytes) -> bool:
+    """Return whether a body begins with base64 of JSON or XML."""
     if not _BASE64.fullmatch(start):
         return False
     text = b"".join(start.split())
+    whole_groups = text[: len(text) // 4 * 4]  # the beginning of a longer text may end within a group of four
     try:
-        decoded = base64.b64decode(text[: len(text) // 4 * 4])
+        decoded = base64.b64decode(whole_groups)
     except ValueError:
         return False
     return decoded.lstrip()[:1] in {b"{", b"[", b"<"}
@@ -85,6 +92,7 @@ def _cause_in_json(body: bytes, detail: str) -> str | None:
         return "JSON must be UTF-8" if "UTF-8" in detail else None
     text = body.decode("utf-8-sig", "replace")
     at = int(position[1])
-    if text[at - 1 : at + 1] in {"{{", "{%", "[o"}:  # a template's braces begin like an object, a name like a list
+    # The parser has taken the first brace of a placeholder for an object, and the bracket of `[object` for a list.
+    if text[at - 1 : at + 1] in {"{{", "{%", "[o"}:
         at -= 1
     return next((cause for fault, pattern, cause in _NOT_JSON if fault in detail and pattern.match(text, at)), None)

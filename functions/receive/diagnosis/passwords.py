@@ -16,10 +16,12 @@ from shared.signatures.signing import matches_any
 
 PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "token"})
 LEAST_RECOGNISED: Final = 8
-"""Fewer characters may be the same by chance, and would help somebody who guesses."""
+"""The fewest characters that are recognised as a part of a secret. Fewer may be equal by chance, and would help someone
+who guesses."""
 _UNEXPANDED: Final = re.compile(
     r"\$[A-Za-z_]\w*|\$\{[^{}]+\}|\$\([^()]+\)|%[A-Za-z_]\w*%|\{\{[^{}]*\}\}|<[A-Za-z _-]+>"
 )
+"""The name of a variable, as shells and templates write it, for which a sender should have sent the value."""
 _NO_VALUES: Final = frozenset({"undefined", "null", "none", "nil", "nan", "false", "[object object]"})
 
 IS_PART_OF_SECRET: Final = "is a part of this source's secret"  # noqa: S105 a sentence
@@ -28,11 +30,13 @@ _OPEN_CAUSES: Final = (signatures.DIFFERENT_SECRET, signatures.TOO_LARGE, IS_PAR
 
 
 def leaves_secret_open(cause: str) -> bool:
-    """Return whether a cause leaves open which side has the wrong secret: what is known of `.env` then decides."""
+    """Return whether a cause leaves open which side has the wrong secret. Then the value in `.env` may be the wrong
+    one."""
     return any(text in cause for text in _OPEN_CAUSES)
 
 
 def wrong_password(case: signatures.Case) -> str:
+    """Return the likely cause of a rejected password or token. The causes that can be shown come first."""
     auth = case.auth
     if isinstance(auth, passwords.BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
         return "the password is right, but the user name is wrong"
@@ -55,8 +59,8 @@ def wrong_password(case: signatures.Case) -> str:
     authorization = case.request.header("authorization") or ""
     user, password = passwords.basic_credentials(authorization)
     if isinstance(auth, passwords.BasicScheme) and user is None and authorization.lower().startswith("basic "):
-        plain = any(f":{text}" in authorization for text in case.secrets)
-        fault = "they stand in it as they are" if plain else "what it has is no base64, or has no colon"
+        is_unencoded = any(f":{text}" in authorization for text in case.secrets)
+        fault = "they stand in it as they are" if is_unencoded else "what it has is no base64, or has no colon"
         return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {fault}"
     if isinstance(auth, passwords.BasicScheme) and matches_any([user or ""], case.secrets):
         return "the secret was sent as the user name; send it as the password"
@@ -73,7 +77,7 @@ def wrong_password(case: signatures.Case) -> str:
 
 
 def _wrong_word(auth: auth_scheme.AuthScheme, authorization: str) -> str | None:
-    """Return a cause where the Authorization header holds nothing of the kind that the source compares."""
+    """Return a cause if the Authorization header has nothing of the kind that the source compares; else None."""
     word = authorization.partition(" ")[0].lower()
     if isinstance(auth, passwords.BasicScheme) and passwords.basic_credentials(authorization)[0] is None:
         wanted, expected = "Basic", "basic authentication"
@@ -93,7 +97,7 @@ def _holds_for_any_user(case: signatures.Case, auth: passwords.BasicScheme) -> b
 
 
 def _incomplete_token(case: signatures.Case, auth: passwords.TokenScheme) -> str | None:
-    """Return a cause where some items have no token, or a text does not begin with the scheme's prefix."""
+    """Return a cause if some items have no token, or a text does not begin with the scheme's prefix; else None."""
     texts = auth.texts(locations.RequestFields(case.request, case.url))
     sent = [text for text in texts if text]
     if not sent:
@@ -106,8 +110,10 @@ def _incomplete_token(case: signatures.Case, auth: passwords.TokenScheme) -> str
 
 
 def _received(case: signatures.Case) -> str | None:
-    """Return the password or token that was sent, of several tokens the first wrong one; None if there is none in its
-    place."""
+    """Return the password or token that was sent; None if there is none in its place.
+
+    If the items of the body have a token each, return the first wrong one.
+    """
     fields = locations.RequestFields(case.request, case.url)
     match case.auth:
         case passwords.TokenScheme():
@@ -119,9 +125,9 @@ def _received(case: signatures.Case) -> str | None:
 
 
 def _difference(received: str, secrets: Sequence[str], name: str) -> str | None:
-    """Return how the text that was sent differs from a secret that can be recognised in it; else None.
+    """Return how the text that was sent differs from a secret; None if no secret can be recognised in it.
 
-    `name` is the secret's.
+    `name` is the name of the secret.
     """
     for difference, change in _CHANGES:
         if matches_any(change(received), secrets):
@@ -145,7 +151,7 @@ def _difference(received: str, secrets: Sequence[str], name: str) -> str | None:
 
 
 def _decoded_base64(text: str) -> list[str]:
-    """Return what the text is base64 of, and the password in it if that is a user name and a password."""
+    """Return the text that this is base64 of, also without white space around it, and its part after a colon."""
     try:
         inner = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
     except ValueError:
@@ -179,7 +185,7 @@ _CHANGES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
         lambda text: text.splitlines() if "\n" in text else [],
     ),
 )
-"""How a sender may have changed the secret, and what makes the secret of it again."""
+"""The ways in which a sender may have changed the secret, each with a function that returns what the secret may be."""
 
 
 def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
@@ -205,6 +211,7 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
 
 
 def has_any(case: signatures.Case) -> bool:
+    """Return whether the request has any password or token in the place where the source expects it."""
     auth, request = case.auth, case.request
     match auth:
         case passwords.BasicScheme() | passwords.BearerScheme():
@@ -215,6 +222,7 @@ def has_any(case: signatures.Case) -> bool:
 
 
 def expected_place(case: signatures.Case) -> str:
+    """Return the words for the place in a request where the source expects the password or token."""
     match case.auth:
         case passwords.BasicScheme():
             return "as the password of basic authentication"
@@ -232,6 +240,7 @@ def expected_place(case: signatures.Case) -> str:
 
 
 def _lost(case: signatures.Case) -> str:
+    """Return why a request may have no password or token where it is expected."""
     if isinstance(case.auth, passwords.HeaderScheme | passwords.BearerScheme):
         # The body of such a source is not read before this, so a token may be in it.
         return f": the sender sent none there{signatures.DROPPED}; a token in the body does not count"

@@ -1,7 +1,7 @@
 """The likely causes of a rejected signature: it is missing, its time is wrong, or a guess is right.
 
-A guess is the request, the scheme or the secrets with one thing changed. It is right where the changed request passes
-the same verification. The likeliest and cheapest guesses come first.
+A guess is the request, the scheme or the secrets with one thing changed. It is right if the changed request passes the
+same verification. The likeliest and cheapest guesses come first.
 """
 
 import hashlib
@@ -27,14 +27,38 @@ from shared.signatures.signing import ALGORITHMS, ENCODINGS, encoded, matches_an
 if TYPE_CHECKING:
     from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
-DIFFERENT_SECRET: Final = "the sender may use a different secret"  # noqa: S105 a sentence
-"""Part of each cause that has no proof. `leaves_secret_open` finds those causes by it."""
-ANY_TIME_SECONDS: Final = 10**12
-_PAIRS: Final = ("whpk_", "whsk_")
-_STANDARD: Final[Content] = parse_content("{id}.{timestamp}.{body}")
-_WHSEC: Final = "whsec_"
-SHARED: Final = (HmacScheme, DigestScheme)
+# Bounds
 
+ANY_TIME_SECONDS: Final = 10**12
+"""A tolerance within which every time is."""
+MAX_TRIES: Final = 100
+"""The most guesses of one diagnosis."""
+MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
+"""The most bytes that all guesses of one diagnosis sign. So for a large body few are tried, and for a huge one none."""
+MAX_PARSED_BYTES: Final = 65_536
+"""The largest body that is parsed again with each guess."""
+MAX_PLACES: Final = 2
+"""The most headers that look like a time, and that look like an id. Each is tried with several templates."""
+
+# Schemes
+
+SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
+"""The schemes whose rejections are explained here."""
+SHARED: Final = (HmacScheme, DigestScheme)
+"""The classes of the schemes whose key the sender has too."""
+_ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
+_KEY_PAIR_PREFIXES: Final = ("whpk_", "whsk_")
+"""The beginnings of the secrets of Standard Webhooks that are public or private keys."""
+_WHSEC: Final = "whsec_"
+"""The beginning of the secrets of Standard Webhooks that are shared keys."""
+_STANDARD: Final[Content] = parse_content("{id}.{timestamp}.{body}")
+"""The template of Standard Webhooks."""
+
+# Sentences and parts of sentences
+
+DIFFERENT_SECRET: Final = "the sender may use a different secret"  # noqa: S105 a sentence
+"""A part of each cause that has no proof. `leaves_secret_open` finds those causes by it."""
+DROPPED: Final = ", or a proxy drops the header"
 _NOT_DECODED: Final = (
     "the sender uses the text of the secret as its key, and this source decodes it: decode it at the sender, or set"
     " `key: utf8` where the source has an `auth` of its own"
@@ -48,17 +72,51 @@ _KEYS: Final = {
     "hex": DECODED.format("hex") + ", or set `key: hex` where the source has an `auth` of its own",
     "base64url": DECODED.format("base64url"),
 }
-QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
-_ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
-_LIKE_A_TIME: Final = re.compile(
-    r"[0-9]{10}(?P<ms>[0-9]{3})?|(?P<rfc3339>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.Zz+-]{8,20})"
-)
-_LIKE_AN_ID: Final = re.compile(r"[a-z0-9-]{0,40}(?:-id|delivery|event|nonce)")
+"""The cause if the sender uses another encoding of the key than the source's `key`, by the sender's encoding."""
 UNEXPANDED: Final = (
     "the sender's shell, settings file or template does not replace it (a shell replaces nothing between single quotes)"
 )
-MAX_PLACES: Final = 2
-"""Of the headers that look like a time, or an id: each is tried with several templates."""
+_ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
+_UNIT_NAMES: Final = {
+    "s": "seconds",
+    "ms": "milliseconds",
+    "rfc3339": "text such as 2026-03-01T12:00:00Z",
+    "http-date": "text such as Sun, 01 Mar 2026 12:00:00 GMT",
+}
+"""The words for each unit of a time of signing."""
+_NOTHING: Final = (
+    f"none of the usual encodings, algorithms and contents gives this signature: {DIFFERENT_SECRET}, such as its"
+    " test-mode secret, or {} was changed on the way, perhaps more than once{}. Compare the secret with the sender's"
+    " settings first"
+)
+_OTHER_KEY: Final = (
+    f"none of the usual encodings and contents gives this signature: {DIFFERENT_SECRET}, a private key that the public"
+    " key here does not belong to, or {} was changed on the way. Copy the public key from the sender's settings again"
+)
+TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
+_OTHER_CONTENT: Final = ", or the sender signs something else than this source's `content`"
+_NO_URL: Final = (
+    "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
+    f" sender has it; otherwise {DIFFERENT_SECRET}, or the body was changed on its way"
+)
+_LOOKS_LIKE_API_KEY: Final = (
+    "the secret here begins with `{}`, as an API key does: if the sender shows a signing secret in the settings of the"
+    " webhook, set that one. A sender that signs with an API key uses another one, or the body was changed on its way"
+)
+_SIGN_INSTEAD: Final = (
+    "the sender must sign with it, and never send it. If the sender can only send a token, set `auth: {scheme: header,"
+    " …}`"
+)
+_SENT_ITSELF: Final = f"the secret itself stands in the place of the signature: {_SIGN_INSTEAD}"
+
+# What senders write
+
+QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
+_API_KEY_PREFIXES: Final = (
+    *("sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_"),
+    *("ghp_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xapp-", "shpat_", "SG."),
+)
+"""The beginnings of API keys and access tokens of Stripe, GitHub, GitLab, Slack, Shopify and SendGrid."""
 _CONTENTS: Final = (
     "{body}",
     "{timestamp}.{body}",
@@ -73,64 +131,31 @@ _CONTENTS: Final = (
     "{body}{url}",
     "{method}{url}{body}{timestamp}",
 )
+"""The templates that senders sign."""
 _LIKE_A_SIGNATURE: Final = re.compile(
     r"[a-z0-9_-]{0,40}(?:signature|hmac|[_-]sig|[_-]mac|[_-]sign|webhook-token)[a-z0-9_-]{0,20}"
 )
-DROPPED: Final = ", or a proxy drops the header"
+"""A header's name that looks like that of a signature."""
+_LIKE_AN_ID: Final = re.compile(r"[a-z0-9-]{0,40}(?:-id|delivery|event|nonce)")
+"""A header's name that looks like that of a message's id."""
+_LIKE_A_TIME: Final = re.compile(
+    r"[0-9]{10}(?P<ms>[0-9]{3})?|(?P<rfc3339>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.Zz+-]{8,20})"
+)
+"""A header's value that looks like a time. Its group is the unit; without a group, the unit is seconds."""
 _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256) ?[=:] ?", re.IGNORECASE)
+"""The beginning of a signature's text that is not the signature itself."""
 _VERSION: Final = re.compile(r"\b(v[0-9][a-z]?)=")
-_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
 _A_YEAR: Final = 86_400 * 365
-_NAMES: Final = {
-    "s": "seconds",
-    "ms": "milliseconds",
-    "rfc3339": "text such as 2026-03-01T12:00:00Z",
-    "http-date": "text such as Sun, 01 Mar 2026 12:00:00 GMT",
-}
-"""The units of a time of signing."""
-MAX_TRIES: Final = 100
-MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
-"""The limit for all guesses of one diagnosis: for a large body few are tried, for a huge one none."""
-MAX_PARSED_BYTES: Final = 65_536
-"""The limit for a body that is parsed again with each guess."""
-SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
-_NOTHING: Final = (
-    f"none of the usual encodings, algorithms and contents gives this signature: {DIFFERENT_SECRET}, such as its"
-    " test-mode secret, or {} was changed on the way, perhaps more than once{}. Compare the secret with the sender's"
-    " settings first"
-)
-_ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
-_OTHER_KEY: Final = (
-    f"none of the usual encodings and contents gives this signature: {DIFFERENT_SECRET}, a private key that the public"
-    " key here does not belong to, or {} was changed on the way. Copy the public key from the sender's settings again"
-)
-TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
-_OTHER_CONTENT: Final = ", or the sender signs something else than this source's `content`"
-_NO_URL: Final = (
-    "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
-    f" sender has it; otherwise {DIFFERENT_SECRET}, or the body was changed on its way"
-)
-_API_KEY_PREFIXES: Final = (
-    *("sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_"),
-    *("ghp_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xapp-", "shpat_", "SG."),
-)
-"""The beginnings of API keys and access tokens of Stripe, GitHub, GitLab, Slack, Shopify and SendGrid."""
-_LOOKS_LIKE_API_KEY: Final = (
-    "the secret here begins with `{}`, as an API key does: if the sender shows a signing secret in the settings of the"
-    " webhook, set that one. A sender that signs with an API key uses another one, or the body was changed on its way"
-)
-_SIGN_INSTEAD: Final = (
-    "the sender must sign with it, and never send it. If the sender can only send a token, set `auth: {scheme: header,"
-    " …}`"
-)
-_SENT_ITSELF: Final = f"the secret itself stands in the place of the signature: {_SIGN_INSTEAD}"
+_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
+"""The units of an age, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A rejected request. `url` is the request's URL as its sender knows it.
+    """A rejected request, and the scheme and the secrets by which it was rejected.
 
-    `is_fixed`: the operator cannot set what the scheme signs, because a provider or a standard defines it.
+    url        the request's URL as its sender knows it; None for the URL that the request shows
+    is_fixed   a provider or a standard defines what the scheme signs, so that the operator cannot set it
     """
 
     request: http.Request
@@ -149,6 +174,8 @@ class SignedCase(Case):
 
 @dataclass(frozen=True, slots=True)
 class Guess:
+    """A cause, and the case with the one change that makes it right if this is the cause."""
+
     cause: str
     case: Case
 
@@ -160,26 +187,28 @@ def holds(case: Case) -> bool:
         auth = replace(auth, tolerance_seconds=ANY_TIME_SECONDS)
     try:
         verify(case.request, auth, case.secrets, {}, 0, case.url)
-    except errors.HookchainError:  # Temporary too: with another decoding a secret may be no key
+    except errors.HookchainError:  # also Temporary, because in another encoding a secret may be no key
         return False
     return True
 
 
 def as_signed(case: Case) -> Case:
-    """Return a SignedCase where the scheme signs a template.
+    """Return a SignedCase if the scheme signs a template, else the case itself.
 
-    Standard Webhooks v1 becomes the HMAC that it is, so that one list of guesses serves both.
+    Standard Webhooks v1 is an HMAC of a template, and becomes one, so that the same guesses are tried.
     """
     if isinstance(case.auth, SignatureScheme):
         return SignedCase(case.request, case.auth, case.secrets, case.url, case.is_fixed)
-    if case.auth.scheme != "standard-webhooks" or any(secret.startswith(_PAIRS) for secret in case.secrets):
+    has_key_pair = any(secret.startswith(_KEY_PAIR_PREFIXES) for secret in case.secrets)
+    if case.auth.scheme != "standard-webhooks" or has_key_pair:
         return case
+    # Imported here, because few sources have this scheme.
     from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
     assert isinstance(case.auth, StandardWebhooksScheme)
     if case.auth.key_encoding != "either":
         return _as_hmac(case, case.auth, case.auth.key_encoding)
-    # The likelier key first, for a signature that neither of them makes.
+    # If neither encoding of the key makes the signature, the likelier one counts.
     is_base64 = all(secret.startswith(_WHSEC) for secret in case.secrets)
     key_encodings = ("base64", "utf8") if is_base64 else ("utf8", "base64")
     cases = [_as_hmac(case, case.auth, key_encoding) for key_encoding in key_encodings]
@@ -204,13 +233,13 @@ def _as_hmac(case: Case, standard: "StandardWebhooksScheme", key_encoding: str) 
         id=parse_location(f"header.{prefix}-id"),
         key_prefix=_WHSEC if key_encoding == "base64" else "",
     )
-    # As signing.standard_key reads them.
+    # As signing.standard_key reads them, without the version that some senders show before the secret.
     secrets = [secret.removeprefix("v1,") for secret in case.secrets] if key_encoding == "base64" else case.secrets
     return SignedCase(case.request, auth, secrets, case.url, case.is_fixed)
 
 
 def signature_cause(case: Case, now: float) -> str | None:
-    """Return the cause if it can be shown; None if the signature is right, or nothing that was tried makes it so."""
+    """Return the cause if it can be shown; None if the signature is right, or if no guess makes it right."""
     if isinstance(case, SignedCase) and (cause := missing(case) or list_fault(case) or mistimed(case, now)):
         return cause
     if holds(case):  # the signature is right, so another check rejected the request
@@ -232,18 +261,20 @@ def _first_guess(case: Case) -> str | None:
 
 
 def _tries(case: Case) -> int:
+    """Return how many guesses may be tried: fewer if each one parses the body, which takes longer than signing it."""
     most_bytes = 8 * MAX_PARSED_BYTES if case.auth.looks_in_body else MAX_SIGNED_BYTES
-    return min(MAX_TRIES, most_bytes // (len(case.request.body) + 1) // max(1, len(case.secrets)))
+    tries_with_one_secret = most_bytes // (len(case.request.body) + 1)
+    return min(MAX_TRIES, tries_with_one_secret // max(1, len(case.secrets)))
 
 
 def unknown_signature(case: Case, auth: AuthScheme) -> str:
-    """Return what may be the cause if no guess is right. `auth` is the scheme as it is configured."""
+    """Return the possible cause if no guess is right. `auth` is the scheme as it is configured."""
     digest = case.auth.body_digest if isinstance(case, SignedCase) else None
     if digest and not _is_digest_right(case, digest):
         return "the SHA-256 that was sent belongs to another body: something changed or cut the body on its way"
     if is_broken(case.request):
         return f"{BROKEN}; otherwise {DIFFERENT_SECRET}"
-    if prefix := api_key_prefix(case.secrets):  # which may be right: Paystack signs with one
+    if prefix := api_key_prefix(case.secrets):  # it may still be right: Paystack signs with an API key
         return _LOOKS_LIKE_API_KEY.format(prefix)
     if _tries(case) < MAX_TRIES:
         return TOO_LARGE
@@ -257,7 +288,7 @@ def unknown_signature(case: Case, auth: AuthScheme) -> str:
 
 
 def api_key_prefix(secrets: Sequence[str]) -> str | None:
-    """Return the prefix of the first secret here that looks like an API key."""
+    """Return the beginning by which a secret looks like an API key; None if none does."""
     return next((prefix for secret in secrets for prefix in _API_KEY_PREFIXES if secret.startswith(prefix)), None)
 
 
@@ -269,8 +300,10 @@ def _is_digest_right(case: Case, location: Location) -> bool:
 def missing(case: SignedCase) -> str | None:
     """Return the cause of a missing signature; None if there is one."""
     auth, request = case.auth, case.request
-    first = auth.at._replace(path=(auth.at.name.replace("{n}", "1"),)) if auth.layout == "numbered" else auth.at
-    if all(fields.text(first) for fields in _signed_items(case)):
+    location = auth.at
+    if auth.layout == "numbered":
+        location = location._replace(path=(location.name.replace("{n}", "1"),))
+    if all(fields.text(location) for fields in _signed_items(case)):
         return None
     where = described(auth.at).replace("{n}", "1")
     if auth.each:
@@ -323,14 +356,13 @@ def _unlike_list(case: SignedCase) -> str | None:
 def _signed_items(case: SignedCase) -> list[RequestFields]:
     """Return the request, or each of the items that carry a signature of their own."""
     whole = RequestFields(case.request, case.url)
-    return (
-        [RequestFields(case.request, case.url, item) for item in values_at(case.auth.each.path, whole.data)]
-        if case.auth.each
-        else [whole]
-    )
+    if case.auth.each is None:
+        return [whole]
+    return [RequestFields(case.request, case.url, item) for item in values_at(case.auth.each.path, whole.data)]
 
 
 def _alike(request: http.Request, auth: SignatureScheme) -> list[str]:
+    """Return up to three other headers whose names look like that of a signature, and can be logged."""
     expected = {each.name for each in (auth.at, auth.timestamp, auth.id) if each and each.kind == "header"}
     names = dict.fromkeys(name for name, _ in request.headers if name not in expected and is_loggable_name(name))
     return [name for name in names if _LIKE_A_SIGNATURE.fullmatch(name)][:3]
@@ -342,7 +374,7 @@ def header_text(name: str) -> str:
 
 
 def _elsewhere(case: SignedCase) -> Iterator[Guess]:
-    """Yield right signatures in another header, perhaps by another algorithm, such as X-Hub-Signature."""
+    """Yield signatures in other headers, by each algorithm: some senders have a second one, such as X-Hub-Signature."""
     expected = case.auth
     if not isinstance(expected, SHARED):
         return
@@ -351,15 +383,16 @@ def _elsewhere(case: SignedCase) -> Iterator[Guess]:
         prefix = prefix_match[0] if prefix_match else ""
         for algorithm in ALGORITHMS:
             auth = replace(expected, at=Location("header", (name,)), prefix=prefix, algorithm=algorithm, when=())
-            by = "" if algorithm == expected.algorithm else f", made with {algorithm}"
-            where = described(expected.at)
-            cause = f"a right signature stands in the header {name}{by}; this source expects it in {where}"
-            more = "" if not by else f", made with {expected.algorithm}"
-            yield Guess(cause + more, replace(case, auth=auth))
+            cause = f"a right signature stands in the header {name}"
+            wanted = f"this source expects it in {described(expected.at)}"
+            if algorithm != expected.algorithm:
+                cause += f", made with {algorithm}"
+                wanted += f", made with {expected.algorithm}"
+            yield Guess(f"{cause}; {wanted}", replace(case, auth=auth))
 
 
 def prefixed(case: SignedCase) -> tuple[SignedCase, str] | None:
-    """Return the case with the prefix that its signature has, and that fault; None if it has the expected one."""
+    """Return the case with the prefix that its signature has, and the fault; None if it has the expected prefix."""
     auth = case.auth
     text = RequestFields(case.request, case.url).text(auth.at)
     if not text or auth.layout != "plain":
@@ -376,7 +409,7 @@ def prefixed(case: SignedCase) -> tuple[SignedCase, str] | None:
 
 
 def _wrong_use(case: SignedCase) -> str | None:
-    """Return a cause where the signature is made of the right secret and body in another way than as HMAC."""
+    """Return a cause if the signature is made of the right secret and body, but not as an HMAC; else None."""
     auth, body = case.auth, case.request.body
     text = RequestFields(case.request, case.url).text(auth.at) or ""
     if not isinstance(auth, HmacScheme) or auth.layout != "plain":
@@ -410,7 +443,7 @@ def is_secret_itself(case: SignedCase) -> bool:
 
 
 def span(seconds: float) -> str:
-    """`7 minutes`: in the largest unit of which there are at least two, rounded down."""
+    """Return a time such as `7 minutes`, in the largest unit of which there are at least two, rounded down."""
     for name, size in _UNITS:
         if seconds >= 2 * size:
             return f"{int(seconds // size)} {name}s"
@@ -418,14 +451,15 @@ def span(seconds: float) -> str:
 
 
 def mistimed(case: SignedCase, now: float) -> str | None:
-    """Return the cause where the time is at fault; else None."""
+    """Return the cause if the time is at fault; else None."""
     text = timestamp_of(case)
     if case.auth.timestamp is None:
         return None
     if not text:
         return f"the request has no time of signing where this source expects one: {described(case.auth.timestamp)}"
     signed_at = _seconds(text, case.auth.unit, now)
-    if (signed_at is None or abs(now - signed_at) > _A_YEAR) and (cause := _in_another_unit(text, case, now)):
+    is_in_another_year = signed_at is None or abs(now - signed_at) > _A_YEAR
+    if is_in_another_year and (cause := _in_another_unit(text, case, now)):
         return cause
     if signed_at is None:
         return "the time of signing is not written as this source expects it (`unit`)"
@@ -441,7 +475,7 @@ def mistimed(case: SignedCase, now: float) -> str | None:
 
 
 def time_description(case: Case, now: float) -> str:
-    """Describe the age of a valid signature; empty where it has no time."""
+    """Describe the age of a valid signature; empty if it has no time."""
     if not isinstance(case, SignedCase):
         return ""
     text = timestamp_of(case)
@@ -453,13 +487,14 @@ def time_description(case: Case, now: float) -> str:
 
 
 def _span_beside(age: float, limit: float) -> str:
-    """Describe an age, in seconds where it would otherwise read the same as the limit."""
+    """Describe an age. It is in seconds if the text would otherwise be that of the limit."""
     size = abs(age)
     text = span(size) if span(size) != span(limit) else f"{size:.0f} seconds"
     return f"{text} ago" if age > 0 else f"{text} in the future"
 
 
 def timestamp_of(case: SignedCase) -> str | None:
+    """Return the time of signing as the sender wrote it; None if there is none."""
     location = case.auth.timestamp
     fields = RequestFields(case.request, case.url)
     if location is None or location.kind != "signature":
@@ -471,6 +506,7 @@ def timestamp_of(case: SignedCase) -> str | None:
 
 
 def _seconds(text: str, unit: str, now: float) -> float | None:
+    """Return the time in Unix seconds; None for a text that is no time in this unit."""
     try:
         return verify_timestamp(text, now, ANY_TIME_SECONDS, unit)
     except errors.Rejected:
@@ -478,18 +514,22 @@ def _seconds(text: str, unit: str, now: float) -> float | None:
 
 
 def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
-    for other in _NAMES:
-        at = _seconds(text, other, now)
-        if other == case.auth.unit or at is None or abs(now - at) >= _A_YEAR:
+    """Return the cause if the text is a time of this year in another unit; else None."""
+    for other, name in _UNIT_NAMES.items():
+        signed_at = _seconds(text, other, now)
+        if other == case.auth.unit or signed_at is None or abs(now - signed_at) >= _A_YEAR:
             continue
-        rule = f"is in {_NAMES[other]} where this source expects {_NAMES[case.auth.unit]}"
-        right = ", and the signature is right" if holds(replace(case, auth=replace(case.auth, unit=other))) else ""
-        act = f"send it in {_NAMES[case.auth.unit]}, or set `unit: {other}` where the source has `scheme: hmac`"
+        expected_name = _UNIT_NAMES[case.auth.unit]
+        rule = f"is in {name} where this source expects {expected_name}"
+        is_right = holds(replace(case, auth=replace(case.auth, unit=other)))
+        right = ", and the signature is right" if is_right else ""
+        act = f"send it in {expected_name}, or set `unit: {other}` where the source has `scheme: hmac`"
         return f"the time of signing {rule}{right}: {act}"
     return None
 
 
 def guesses(case: Case) -> Iterator[Guess]:
+    """Yield the guesses that are possible for the scheme, the likeliest and cheapest first."""
     if isinstance(case.auth, SHARED):
         yield from spelled_otherwise(case)
         yield from _mistaken_secrets(case)
@@ -505,10 +545,11 @@ def guesses(case: Case) -> Iterator[Guess]:
 
 
 def spelled_otherwise(case: Case) -> Iterator[Guess]:
+    """Yield the secrets with what may surround them on one side only, such as white space or quotation marks."""
     for cause, change in (
         ("the secret here has white space around it, and the sender's does not", str.strip),
         ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip(QUOTES)),
-        # `echo` and editors leave one, and the sender keeps it.
+        # `echo` and editors write a newline at the end, which the sender has kept.
         ("the sender's secret ends in a newline, and this one does not. Set it at the sender again", "{}\n".format),
         ("the secret here begins with `whsec_`, and the sender's does not", lambda text: text.removeprefix(_WHSEC)),
         ("the secret here lacks the `whsec_` that the sender's begins with. Keep that prefix", f"{_WHSEC}{{}}".format),
@@ -521,7 +562,7 @@ def spelled_otherwise(case: Case) -> Iterator[Guess]:
 
 
 def _mistaken_secrets(case: Case) -> Iterator[Guess]:
-    """Yield the keys of a sender that has the secret in other letters, or a name or nothing in its place."""
+    """Yield what a sender may use instead of the secret: other letters, a name, or nothing."""
     for letters, change in (("capitals", str.upper), ("small letters", str.lower)):
         cause = f"the sender's secret is in {letters}, and this one is not"
         yield Guess(cause, replace(case, secrets=tuple(map(change, case.secrets))))
@@ -536,6 +577,7 @@ def _mistaken_secrets(case: Case) -> Iterator[Guess]:
 
 
 def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
+    """Yield other ways to make the key of the HMAC from the secret's text."""
     if auth.key_encoding == "utf8":
         in_base64 = tuple(encoded(text.encode(), "base64") for text in case.secrets)
         cause = "the sender uses base64 of the secret as its key: use the text itself there"
@@ -579,7 +621,7 @@ def _urls(case: SignedCase) -> Iterator[Guess]:
     url = case.url or https_url(case.request)
     try:
         spellings = [*_spellings(url), *_on_path(url, case.request.path), *_by_proxies(url, case.request)]
-    except ValueError:  # a host that is none
+    except ValueError:  # the Host header is not a host
         return
     for cause, spelled in spellings:
         if spelled != url:
@@ -601,14 +643,15 @@ def _spellings(url: str) -> Iterator[tuple[str, str]]:
 
 
 def _on_path(url: str, path: str) -> Iterator[tuple[str, str]]:
-    """Yield the `public_url` with the path: only that of the whole file goes without the source's name."""
+    """Yield the URL with the path of the request. A source's own `public_url` must have the path, which is easily
+    forgotten, because the `public_url` of the whole file must not."""
     parts = urlsplit(url)
     yield "goes on with the path of this request", parts._replace(path=parts.path.rstrip("/") + path).geturl()
     yield "has the path of this request", parts._replace(path=path).geturl()
 
 
 def _by_proxies(url: str, request: http.Request) -> Iterator[tuple[str, str]]:
-    """Yield the URL that a proxy names, which counts only where the source has `trusted_proxies`."""
+    """Yield the URL that a proxy names. Receive uses it only if the source has `trusted_proxies`."""
     scheme, host = (nearest_value(request, name) for name in ("x-forwarded-proto", "x-forwarded-host"))
     if scheme or host:
         parts = urlsplit(url)
@@ -618,33 +661,40 @@ def _by_proxies(url: str, request: http.Request) -> Iterator[tuple[str, str]]:
 
 
 def _contents(case: SignedCase) -> Iterator[Guess]:
-    """Yield other templates. A time or id that the scheme has no place for is looked for in the headers."""
+    """Yield other templates. A time or an id for which the scheme has no location is looked for in the headers."""
     auth = case.auth
     headers = {name: value for name, value in case.request.headers if is_loggable_name(name)}
-    times = [name for name, value in headers.items() if _LIKE_A_TIME.fullmatch(value)][:MAX_PLACES]
-    ids = [name for name in headers if _LIKE_AN_ID.fullmatch(name)][:MAX_PLACES]
+    time_headers = [name for name, value in headers.items() if _LIKE_A_TIME.fullmatch(value)][:MAX_PLACES]
+    id_headers = [name for name in headers if _LIKE_AN_ID.fullmatch(name)][:MAX_PLACES]
     for template in _CONTENTS:
         content = parse_content(template)
-        at_time = times if "{timestamp}" in template and auth.timestamp is None else [""]
-        at_id = (ids if auth.id is None else ["", *ids]) if "{id}" in template else [""]
-        for time, id_ in product(at_time, at_id):
-            if not (time or id_ or content != auth.content):
+        # The headers to try. An empty text is the location that the scheme has, or none.
+        tried_for_time = time_headers if "{timestamp}" in template and auth.timestamp is None else [""]
+        tried_for_id = [""]
+        if "{id}" in template:
+            tried_for_id = id_headers if auth.id is None else ["", *id_headers]
+        for time_header, id_header in product(tried_for_time, tried_for_id):
+            is_scheme_itself = not time_header and not id_header and content == auth.content
+            if is_scheme_itself:
                 continue
-            if id_ and content == auth.content and not time:
+            id_location = parse_location(f"header.{id_header}") if id_header else auth.id
+            if id_header and content == auth.content and not time_header:
                 assert auth.id
-                cause = f"the signature is over the id in the header {id_}, and {described(auth.id)} has another one"
-                another = replace(auth, id=parse_location(f"header.{id_}"))
-                yield Guess(f"{cause}: it was changed on its way", replace(case, auth=another))
+                cause = f"the signature is over the id in the header {id_header}"
+                fault = f"{described(auth.id)} has another one: it was changed on its way"
+                yield Guess(f"{cause}, and {fault}", replace(case, auth=replace(auth, id=id_location)))
                 continue
-            settings, changed = [], replace(auth, content=content)
-            if id_:
-                settings.append(f"`id: header.{id_}`")
-                changed = replace(changed, id=parse_location(f"header.{id_}"))
-            if time:
-                time_match = _LIKE_A_TIME.fullmatch(headers[time])
+            settings: list[str] = []
+            changed = replace(auth, content=content, id=id_location)
+            if id_header:
+                settings.append(f"`id: header.{id_header}`")
+            if time_header:
+                time_match = _LIKE_A_TIME.fullmatch(headers[time_header])
                 unit = (time_match and time_match.lastgroup) or "s"
-                settings.append(f"`timestamp: header.{time}`" + ("" if unit == "s" else f", `unit: {unit}`"))
-                changed = replace(changed, timestamp=parse_location(f"header.{time}"), unit=unit)
+                settings.append(f"`timestamp: header.{time_header}`")
+                if unit != "s":
+                    settings.append(f"`unit: {unit}`")
+                changed = replace(changed, timestamp=parse_location(f"header.{time_header}"), unit=unit)
             if case.is_fixed:
                 wanted = f"the sender must sign {_template(auth.content)} instead"
                 cause = f"the signature is over {template}: {wanted}, as this source's provider or scheme defines"
@@ -656,5 +706,5 @@ def _contents(case: SignedCase) -> Iterator[Guess]:
 
 
 def _template(content: Content) -> str:
-    """Write a content as its template."""
+    """Return the template that a content was parsed from."""
     return "".join(part.decode("utf-8", "replace") if isinstance(part, bytes) else f"{{{part}}}" for part in content)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from shared.signatures.jwt import JwtScheme
 
 _MILLISECONDS: Final = 1e12
-"""From here on a number is no time in seconds."""
+"""A time of at least this number is in milliseconds."""
 
 
 def misplaced(case: Case, header: str, prefix: str, what: str) -> str | None:
-    """Return a cause where the right token or credentials follow another word, or are in another header.
+    """Return a cause if the right token or credentials follow another word, or are in another header; else None.
 
-    `header` and `prefix` are where the source expects them, and `what` is what they are called.
+    The source expects them in `header` after `prefix`. `what` is `token` or `credentials`.
     """
     expected, word = header.lower(), prefix.strip()
     is_, it = ("are", "them") if what.endswith("s") else ("is", "it")
@@ -54,7 +54,10 @@ def misplaced(case: Case, header: str, prefix: str, what: str) -> str | None:
 
 
 def _right_part(case: Case, value: str, place: tuple[str, str], others: Sequence[tuple[str, str]]) -> str | None:
-    """Return the part of a header's value that is right in the place, a header's name and a prefix; else None."""
+    """Return the part of a header's value that is right; None if no part is.
+
+    `place` is the header and the prefix where the source expects it. `others` are all other headers.
+    """
     header, prefix = place
     parts = (value.strip(), value.partition(" ")[2].strip(), value.partition(":")[2].strip())
     for text in filter(None, dict.fromkeys(parts)):
@@ -86,9 +89,10 @@ def token_cause(case: Case, auth: "JwtScheme", now: float) -> str | None:
 
 def _other_key(case: Case, auth: "JwtScheme") -> str | None:
     """Return the cause of a signature that does not match; None if another check rejected the token."""
+    # Imported here, because few sources take tokens.
     from shared.signatures.jwt import NO_MATCH
 
-    # Without the checks that need no key, and at any time, only the signature is left.
+    # Only the signature is verified, without claims and at any time.
     unclaimed = replace(auth, claims={}, digest_claim="", without_exp=True, limits_age=False)
     at_any_time = replace(unclaimed, tolerance_seconds=ANY_TIME_SECONDS)
     try:
@@ -104,6 +108,7 @@ def _other_key(case: Case, auth: "JwtScheme") -> str | None:
 
 
 def _in_milliseconds(token: str, now: float) -> str | None:
+    """Return the cause if a time of the token is in milliseconds, however it is signed; else None."""
     from shared.signatures.jwt import unverified_claims
 
     try:

@@ -22,7 +22,7 @@ Verification: TypeAlias = Literal["none", "challenge", "cloudevents"]
 VERIFICATIONS: Final[tuple[Verification, ...]] = get_args(Verification)
 _DEFAULT_NAME: Final = "Webhooks"
 MAX_REQUESTS: Final = 60
-"""In a minute, and at once after a minute without any."""
+"""At once, after a minute without any. Then one more is possible each INTERVAL_SECONDS."""
 INTERVAL_SECONDS: Final = 60 / MAX_REQUESTS
 AHEAD_SECONDS: Final = INTERVAL_SECONDS * (MAX_REQUESTS - 1)
 """Requests take slots that far ahead: none waits for its slot, but once these are taken, the next is rejected."""
@@ -157,7 +157,8 @@ class RequestRate:
         if reserved:
             return
         seconds = max(1, ceil(first - now - AHEAD_SECONDS))
-        rule = f"at most {MAX_REQUESTS} requests a minute may verify, test or send again; try again in {seconds} s"
+        limit = f"{MAX_REQUESTS} requests at once, and then one a second, may verify, test or send again"
+        rule = f"at most {limit}; try again in {seconds} s"
         raise problems.ApiProblem("too_many_requests", rule, retry_after_seconds=seconds)
 
 

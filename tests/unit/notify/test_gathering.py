@@ -356,7 +356,7 @@ def test_the_recipients_time_zone_counts_where_the_destination_names_none() -> N
     assert quiet_end(night, at_noon, "Nowhere/Land") is None
 
 
-@given(st.floats(1e9, 2e9), st.sampled_from([1.0, 60.0, 900.0, 3_600.0, 86_400.0]))
+@given(st.floats(1e9, 2e9), st.sampled_from([1.0, 60.0, 420.0, 900.0, 3_600.0, 25_200.0, 86_400.0]))
 def test_a_digest_is_due_at_the_next_multiple_of_its_interval(now: float, every: float) -> None:
     until = gathered_until(GatherSettings(digest=Digest(every, None)), now)
     assert until is not None

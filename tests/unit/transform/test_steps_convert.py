@@ -70,6 +70,11 @@ def test_xml_is_written_by_the_convention_by_which_it_is_read() -> None:
     assert there({"from": "xml", "to": "json"}, written) == value
 
 
+def test_an_empty_list_becomes_no_element_and_no_field() -> None:
+    assert str(there({"to": "xml", "root": "a"}, {"b": [], "c": 1})).endswith("<a><c>1</c></a>\n")
+    assert there({"to": "form"}, {"b": [], "c": 1}) == "c=1"
+
+
 names = st.sampled_from(
     ["a", "b:a", "c:a", "xml:a", "xmlns:a", "@d", "@xmlns", "@xmlns:b", "@xmlns:c", "@xmlns:xml", "@b:d", "@c:d"]
 )
@@ -115,6 +120,9 @@ def test_text_stays_and_anything_else_becomes_json() -> None:
         ({"to": "xml"}, {"a": {"b": [[1]]}}, "data.a.b[0] is a list in a list"),
         ({"to": "xml"}, {"a": {"b": "\x01"}}, "data.a.b holds a control character"),
         ({"to": "xml", "exact": True}, {"a": {"b": [1]}}, "data.a.b would not convert back from xml to an equal value"),
+        ({"to": "xml", "exact": True}, {"a": {"b": []}}, "data.a would not convert back from xml to an equal value"),
+        ({"to": "xml", "exact": True}, {"a": {}}, "data.a would not convert back from xml to an equal value"),
+        ({"to": "form", "exact": True}, {"a": []}, "data would not convert back from form to an equal value"),
         ({"to": "csv"}, {"a": 1}, "data is an object, and CSV is a list of objects"),
         ({"to": "csv"}, [{"a": 1}, {"a": [1]}], "data[1].a is a list where only text fits"),
         ({"to": "form"}, {"a": {"b": 1}}, "data.a is an object where only text fits"),

@@ -305,7 +305,8 @@ def _print_finished(options: argparse.Namespace, events: Sequence[EventSummary])
     if options.force:
         print("--force: deliveries that succeeded are sent again.")
     elif finished:
-        print(f"Finished deliveries of {count_of(finished, 'event')} are not repeated without --force.")
+        line = f"Finished deliveries of {count_of(finished, 'event')} are not repeated without --force."
+        print(f"{line} If you have renamed a route or a destination, it delivers these events again.")
 
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:

@@ -18,14 +18,15 @@ from shared.jsontext import Json, JsonObject
 DEDUPES_REPEATS: Final = True
 ACTIONS: Final = ("trigger", "acknowledge", "resolve", "change")
 SEVERITIES: Final = ("critical", "error", "warning", "info")
-MAX_SUMMARY_CHARACTERS: Final = 1_024
+MAX_TEXT_CHARACTERS: Final = 1_024
+"""PagerDuty's limit for `summary`, to which the other texts are cut, too."""
 MAX_KEY_CHARACTERS: Final = 255
 MAX_DETAILS_BYTES: Final = 400_000
-"""A request has at most 512 KB."""
+"""The event's data may have so many bytes, because PagerDuty accepts requests of at most 512 KB."""
 _KEY_NAMES: Final = (b"routing_key", b"routing key")
-"""In the body of a 400 that is about the integration key, and not about the event."""
+"""The names of the integration key in the body of a 400. Without them, a 400 is about the event."""
 OVERLOADED_SECONDS: Final = 120.0
-"""PagerDuty asks for a few minutes after a 429."""
+"""The wait after a 429 without `Retry-After`: PagerDuty asks for a few minutes."""
 
 
 class Settings(KindSettings):
@@ -34,14 +35,14 @@ class Settings(KindSettings):
     secret      the name of a secret with the integration key (routing key) of an Events API v2 integration
     region      `us` or `eu`: where the account is
     action      `trigger`, `acknowledge`, `resolve` or `change`, or a template that results in one of them
-    dedup_key   a template: what a later `resolve` names the alert by. Default: the delivery's idempotency key, so that
-                each event opens an alert of its own
+    dedup_key   a template: the key of the alert. A later `acknowledge` or `resolve` with the same key changes this
+                alert. Default: the delivery's idempotency key, so that each event opens an alert of its own
     summary     a template; at most 1,024 characters, cut
     severity    `critical`, `error`, `warning` or `info`, or a template that results in one of them
     origin      a template: the affected system, PagerDuty's `source`
     component, group, class   templates
     details     send the event's data as the alert's details
-    link        a template: a URL shown with the alert; one that the event names is a web address
+    link        a template: a URL that is shown with the alert. If the event names the URL, it must be http or https
     """
 
     secret: SecretName
@@ -72,7 +73,7 @@ def request(
 ) -> http_kind.OutgoingRequest:
     view = http_kind.template_view(delivery)
     action = rendered_choice("action", settings.action, view, ACTIONS)
-    message: JsonObject = {"routing_key": secrets[settings.secret][0]}
+    message: JsonObject = {"routing_key": secrets[settings.secret][0]}  # the newest value of the secret
     if action != "change":
         message |= {"event_action": action, "dedup_key": _dedup_key(settings, view, attempt)}
     if action in ("trigger", "change"):
@@ -85,7 +86,10 @@ def request(
 
 
 def _dedup_key(settings: Settings, view: JsonObject, attempt: destination.Attempt) -> str:
-    """Return the key of the alert. A key that is too long becomes its hash, so that two keys stay two."""
+    """Return the key of the alert. A key that is too long is replaced by its hash: two cut keys could be equal.
+
+    Raises Permanent if the template's result is empty.
+    """
     if settings.dedup_key is None:
         return attempt.idempotency_key
     key = http_kind.rendered_line("dedup_key", settings.dedup_key, view)
@@ -96,32 +100,40 @@ def _dedup_key(settings: Settings, view: JsonObject, attempt: destination.Attemp
 
 def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert: bool) -> JsonObject:
     event = delivery.event
+    summary = _text("summary", settings.summary, view)
+    origin = _text("origin", settings.origin, view)
     payload: JsonObject = {
-        "summary": bounded_texts.cut(http_kind.rendered_line("summary", settings.summary, view), MAX_SUMMARY_CHARACTERS)
-        or event.type,
-        "source": bounded_texts.cut(http_kind.rendered_line("origin", settings.origin, view), MAX_SUMMARY_CHARACTERS)
-        or event.source_name,
+        # PagerDuty requires both. A template may have an empty result.
+        "summary": summary or event.type,
+        "source": origin or event.source_name,
         "timestamp": event.time or event.receivedat,
     }
     if is_alert:
         payload["severity"] = rendered_choice("severity", settings.severity, view, SEVERITIES)
-        texts = {"component": settings.component, "group": settings.group, "class": settings.class_}
-        for name, text in texts.items():
-            if text is not None:
-                payload[name] = bounded_texts.cut(http_kind.rendered_line(name, text, view), MAX_SUMMARY_CHARACTERS)
+        templates = {"component": settings.component, "group": settings.group, "class": settings.class_}
+        for name, template in templates.items():
+            if template is not None:
+                payload[name] = _text(name, template, view)
     if settings.details:
         payload["custom_details"] = _details(event.data)
     return payload
 
 
+def _text(name: str, template: str, view: JsonObject) -> str:
+    rendered = http_kind.rendered_line(name, template, view)
+    return bounded_texts.cut(rendered, MAX_TEXT_CHARACTERS)
+
+
 def _details(data: Json) -> Json:
+    """Return the event's data as an object, which PagerDuty expects; its size alone if it is too large."""
     details: JsonObject = data if isinstance(data, dict) else {"data": data}
     size = len(http_kind.json_body(details))
     return details if size <= MAX_DETAILS_BYTES else {"left_out": f"the event's data, {size} bytes"}
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    if response.status in {401, 403} or (response.status == 400 and any(name in response.body for name in _KEY_NAMES)):
+    names_key = any(name in response.body for name in _KEY_NAMES)
+    if response.status in {401, 403} or (response.status == 400 and names_key):
         return http_kind.held(
             response, "PagerDuty", "the integration key is wrong or its integration is gone: set the secret"
         )

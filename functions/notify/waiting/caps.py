@@ -1,12 +1,15 @@
 """Caps: how often attempts at a destination may begin, and how many may be under way, over all instances.
 
-`rate` and `in_flight` apply to the destination, or with `per` to each key of it. Such a unit is a bucket. A delivery
-that has to wait longer than a moment waits without an attempt, until a time that the queue of its bucket gives it, so
-those who wait come back one after another. With a rate, that time is a slot: a delivery that comes back at it passes.
-So a delivery holds up no delivery of another key or another destination.
+`rate` and `in_flight` count the deliveries of a whole destination, or with `per` the deliveries of each key. The
+deliveries that are counted together are called a bucket.
 
-Of `in_flight`, an instance leases as many places as it uses, and more where they do not suffice. An attempt begins only
-where the lease outlasts it, so the places of an instance that died are free after the lease.
+If a delivery would have to wait for longer than PATIENCE_SECONDS, the queue of its bucket gives it a time. It goes back
+to the ledger until then, without an attempt. So waiting deliveries come back one after another, and hold up no delivery
+of another key or another destination. In a bucket with a rate, that time is a slot of the rate: a delivery that comes
+back at its slot is attempted without asking again.
+
+For `in_flight`, an instance leases places: one at first, and up to twice the number in use when all of them are in use.
+An attempt begins only if the lease outlasts it. So the places of an instance that died are free when its lease ends.
 """
 
 import asyncio
@@ -36,16 +39,17 @@ unused until the lease ends."""
 LEASE_SECONDS: Final = 15.0
 """How long places are leased, besides the time that an attempt may take."""
 COVER_SECONDS: Final = 5.0
-"""What an attempt may take besides its timeout: the wait for its rate, and its outcome's way into the ledger."""
+"""The time that an attempt may take besides its timeout: it waits for its rate, and its outcome is written."""
 ASK_AGAIN_SECONDS: Final = 1.0
+"""The wait before an instance asks for more places, after it got all of them or fewer than it asked for."""
 MAX_WAITING: Final = 10
-"""Deliveries that wait in the process for a place of this instance. The others come back later."""
-WEIGHT: Final = 0.2
-"""Of the newest duration in their average."""
+"""The number of deliveries that wait in the process for a place of this instance. Any other comes back later."""
+NEWEST_WEIGHT: Final = 0.2
+"""The weight of the newest attempt in the moving average of the attempts' durations."""
 
 
 class Caps:
-    """A gate. `grants` is called at first use: most configurations have no caps."""
+    """The caps of all destinations. `grants` is called at first use, because most configurations have no caps."""
 
     def __init__(self, grants: Callable[[], Grants], clock: Clock) -> None:
         self._grants = cache(grants)
@@ -55,9 +59,9 @@ class Caps:
         self._under_way: dict[str, tuple[Places, float]] = {}
 
     async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Wait | None:
-        """Return None if the delivery may be attempted, or until when it waits. Raises Temporary.
+        """Return None if the delivery may be attempted, or else its wait. Raises Temporary.
 
-        `slot_at` is the time that an earlier call gave to the delivery, as its row has it; 0 without one.
+        `slot_at` is the slot that an earlier call gave to the delivery, from its row in the ledger; 0 without one.
         """
         if configured.rate is None and configured.in_flight is None:
             return None
@@ -69,7 +73,7 @@ class Caps:
         return wait
 
     async def leave(self, delivery: Delivery) -> None:
-        """Give back what the delivery took, once its outcome is recorded; nothing if it took nothing."""
+        """Give back the delivery's place, once its outcome is recorded. Do nothing if it has none."""
         if under_way := self._under_way.pop(delivery.id, None):
             places, since = under_way
             await places.leave(self._clock.now() - since)
@@ -94,11 +98,13 @@ class Caps:
 
 
 def bucket_name(configured: Configured, delivery: Delivery) -> str:
-    """Return the destination's name, and with `per` a hash of the key: it may be long, or a customer's name.
+    """Return the name of the delivery's bucket: the destination's, and with `per` also a hash of the key.
 
-    The rate of a tenant's endpoint may change while deliveries to it wait for their slots: each has its own.
+    The key itself may be long, or a customer's name.
     """
-    if configured.health is not None and configured.rate is not None:
+    is_endpoint = configured.health is not None
+    if is_endpoint and configured.rate is not None:
+        # Its tenant can change the rate while deliveries wait for slots of the old one, so each rate has a bucket.
         return f"{configured.name}:{configured.rate[0]}-{configured.rate[1]:g}"
     if configured.per is None:
         return configured.name
@@ -114,7 +120,7 @@ def bucket_name(configured: Configured, delivery: Delivery) -> str:
 
 
 class Places:
-    """`interval` is about how often a place becomes free, over all instances."""
+    """The places of a bucket's `in_flight` that this instance leases. `holder` is the id of the instance."""
 
     def __init__(
         self, bucket: str, limit: int, timeout_seconds: float, grants: Grants, holder: str, clock: Clock
@@ -128,15 +134,16 @@ class Places:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._places = 0
-        self._until = 0.0
+        self._leased_places = 0
+        self._lease_end = 0.0
         self._ask_at = 0.0
         self._is_contended = False
-        self._duration = 1.0
+        self._average_seconds = 1.0
 
     @property
     def interval(self) -> float:
-        return self._duration / self._limit
+        """Return the average seconds until the next place becomes free, over all instances."""
+        return self._average_seconds / self._limit
 
     async def enter(self) -> bool:
         """Take a place, or wait a moment for one. Return False where none becomes free. Raises Temporary."""
@@ -160,7 +167,7 @@ class Places:
         more and other instances need places, give back the leased places as well."""
         self.in_use -= 1
         if seconds is not None:
-            self._duration += WEIGHT * (seconds - self._duration)
+            self._average_seconds += NEWEST_WEIGHT * (seconds - self._average_seconds)
         if self._waiting:
             freed = self._waiting.popleft()
             if not freed.done():
@@ -173,28 +180,37 @@ class Places:
         if self._take():
             return True
         async with self._lock:
-            if not self._take():
-                if 0 < self._ask_at - self._clock.now() <= ASK_AGAIN_SECONDS:  # more: the clock was set back
-                    return False
-                await self._lease(min(max(self.in_use + 1, 2 * self.in_use), self._limit))
-                return self._take()
-        return True
+            if self._take():  # another delivery leased places, while this one waited for the lock
+                return True
+            seconds_left = self._ask_at - self._clock.now()
+            # After a clock was set back, more than ASK_AGAIN_SECONDS would be left.
+            if 0 < seconds_left <= ASK_AGAIN_SECONDS:
+                return False
+            wanted = max(self.in_use + 1, 2 * self.in_use)
+            await self._lease(min(wanted, self._limit))
+            return self._take()
 
     def _take(self) -> bool:
-        is_free = self.in_use < self._places and self._clock.now() + self._cover_seconds <= self._until
-        self.in_use += is_free
-        return is_free
+        outlasts_attempt = self._clock.now() + self._cover_seconds <= self._lease_end
+        if self.in_use >= self._leased_places or not outlasts_attempt:
+            return False
+        self.in_use += 1
+        return True
 
     async def _lease(self, wanted: int) -> None:
-        now, seconds = self._clock.now(), self._cover_seconds + LEASE_SECONDS
+        """Lease that many places in place of those that are leased now. Raises Temporary."""
+        now = self._clock.now()
+        seconds = self._cover_seconds + LEASE_SECONDS
         lease = await self._grants.lease(self._bucket, self._holder, wanted, self._limit, now, seconds, self.in_use)
-        self._places, self._until, self._is_contended = lease.places, now + seconds, lease.is_contended
+        self._leased_places = lease.places
+        self._lease_end = now + seconds
+        self._is_contended = lease.is_contended
         if lease.places < wanted or lease.places == self._limit:
             self._ask_at = now + ASK_AGAIN_SECONDS
 
 
 class _Bucket:
-    """A counted unit: a destination's deliveries, or those with one key."""
+    """The deliveries that are counted together: those of a destination, or those of one key of it."""
 
     def __init__(self, name: str, configured: Configured, grants: Grants, holder: str, clock: Clock) -> None:
         self._clock = clock
@@ -214,13 +230,18 @@ class _Bucket:
         return self._queue.is_busy or bool(self.places and self.places.in_use)
 
     async def enter(self, slot_at: float, gathers: bool) -> Wait | None:
-        """`gathers`: deliveries over the rate wait for a digest, which takes one slot for all of them."""
+        """Return None if the delivery may be attempted, or else its wait. Raises Temporary.
+
+        `gathers`: deliveries over the rate wait for a digest, which takes one slot for all of them.
+        """
         has_slot = await self._wait_for_slot(slot_at)
         if self.places and not await self.places.enter():
             return await self._wait_for_place(self.places)
+        wait: Wait | None = None
         try:
-            wait = await self._enter_rate(self._rate, gathers) if self._rate and not has_slot else None
-        except BaseException:
+            if self._rate and not has_slot:
+                wait = await self._enter_rate(self._rate, gathers)
+        except BaseException:  # a cancelled delivery gives its place back, too
             await self._leave()
             raise
         if wait:
@@ -228,14 +249,16 @@ class _Bucket:
         return wait
 
     async def _wait_for_slot(self, slot_at: float) -> bool:
-        """Wait for the slot that the delivery got before. Return False where it has none, or comes too late for it."""
+        """Wait for the slot that the delivery got before. Return False if it has none, or comes too late for it."""
         at = self._rate.kept_slot(slot_at) if self._rate and slot_at else None
         if at is not None:
             await asyncio.sleep(max(0.0, at - self._clock.now()))
         return at is not None
 
     async def _enter_rate(self, rate: Rate, gathers: bool) -> Wait | None:
-        at, now = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS), self._clock.now()
+        """Wait in the process for a slot that is near. Return the wait for a later slot. Raises Temporary."""
+        at = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS)
+        now = self._clock.now()
         reason = f"the `rate` allows one delivery each {duration_text(rate.interval)}"
         if at is None and gathers:
             return Wait(max(rate.earliest, now), reason, gathers=True)
@@ -245,14 +268,17 @@ class _Bucket:
         return None
 
     async def _wait_for_place(self, places: Places) -> Wait:
-        begin = self._clock.now() + PATIENCE_SECONDS
-        queue = self._rate.later_slot if self._rate else self._queue.next_time
-        at = await queue(places.interval, begin)
+        """Return the wait until a place is expected to be free. Raises Temporary."""
+        begin = self._clock.now() + PATIENCE_SECONDS  # the delivery has waited in the process for so long already
+        if self._rate:
+            at = await self._rate.later_slot(places.interval, begin)
+        else:
+            at = await self._queue.next_time(places.interval, begin)
         return self._wait_until(at, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
 
     def _wait_until(self, at: float | None, reason: str) -> Wait:
-        """Close the gate until a time, which is a slot where there is a rate; without one, for a long time."""
-        if at is None:
+        """Return a wait until `at`, which is a slot if the bucket has a rate."""
+        if at is None:  # the queue is longer than MAX_WAIT_SECONDS
             return Wait(self._clock.now() + MAX_WAIT_SECONDS, reason)
         return Wait(at, reason, has_slot=self._rate is not None)
 

@@ -1,8 +1,8 @@
-"""The Fetch port: the only way to call an address that the operator, or worse an event, names.
+"""The Fetch port. Every request to a URL from the configuration or from an event goes through it.
 
-The name is looked up once, every address found is checked, and one of those is connected to: a name that resolves to
-another address a moment later leads nowhere. TLS proves the name all the same. Connections are kept for the next
-request to the same host.
+It looks up the host's name once, checks each address that it finds, and connects to one of the checked addresses. So a
+name that resolves to another address a moment later has no effect. TLS verifies the certificate for the name as usual.
+Connections are kept for the next requests to the same host.
 """
 
 import asyncio
@@ -20,21 +20,36 @@ from shared.outgoing.allowed_requests import Target, address_of, blocked_kind, r
 from shared.outgoing.http_client import Connection, ConnectionLost, TlsAnswer
 
 IDLE_SECONDS: Final = 60.0
-"""By the time of day: the monotonic clock stands still while the machine is suspended."""
-
-
+"""How long a connection may be idle. It is measured by the time of day, because the monotonic clock stands still while
+the machine is suspended."""
 UNREPEATABLE_SECONDS: Final = 4.0
-"""How long a connection may be idle for a request that must not be sent twice. Many servers close one after 5 s, and
-whether they took a request that met this moment is unknown."""
+"""How long a connection may be idle before a request that must not be sent twice. Many servers close an idle connection
+after 5 s. If a request is sent at that moment, nobody knows whether the server accepted it."""
 AGE_SECONDS: Final = 300.0
-"""How long a connection is used in all: then its host's name is looked up and checked again."""
+"""The time for which a connection is used. A new connection looks up and checks the addresses of the host again."""
 MAX_IDLE: Final = 128
+"""The number of idle connections that are kept."""
 MAX_IDLE_OF_HOST: Final = 32
 MAX_CONTEXTS: Final = 100
+"""The number of TLS contexts that are kept."""
+CONNECT_SECONDS: Final = 5.0
+"""How long one address is tried."""
+MAX_ADDRESSES: Final = 4
+"""The number of a host's addresses that are tried, one after the other."""
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods of requests that change nothing, so they can be sent again."""
+_TIMEOUT: Final = re.compile(r"timeout=([0-9]{1,6})")
+"""The server's idle timeout in `Keep-Alive: timeout=5, max=100`, in seconds."""
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+"""OpenSSL's reasons if the server answers in another protocol, which is most often HTTP."""
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Takes a host's name and a port. Returns the addresses, as text. Raises OSError if there is none."""
 
 
 class Host(NamedTuple):
-    """The other end of a connection, and all that a request relies on when it uses the connection of another."""
+    """The key of a kept connection. A request uses only a connection that was made with the same values."""
 
     secure: bool
     name: str
@@ -47,14 +62,15 @@ class HostConnection(Connection):
     """A connection to a host. `opened_at` and `idle_since` are Unix seconds."""
 
     def __init__(self, host: Host, opened_at: float) -> None:
-        super().__init__(0, may_cut=True)
+        super().__init__(0, may_cut=True)  # each request sets its own `max_bytes`
         self.host = host
         self.opened_at = self.idle_since = opened_at
         self.idle_seconds = IDLE_SECONDS
 
     def is_good(self, now: float, may_repeat: bool) -> bool:
-        """Return whether a request may rely on it."""
+        """Return whether a request may be sent on it. `may_repeat`: the request may be sent twice."""
         idle_seconds = self.idle_seconds if may_repeat else min(self.idle_seconds, UNREPEATABLE_SECONDS)
+        # Neither time may be after `now`: the clock was set back then.
         is_young = self.opened_at <= now <= self.opened_at + AGE_SECONDS
         return is_young and self.idle_since <= now and self.is_reusable(now, idle_seconds)
 
@@ -67,7 +83,7 @@ class IdleConnections:
         self._of_host: dict[Host, list[HostConnection]] = {}
 
     def take(self, host: Host, now: float, may_repeat: bool) -> HostConnection | None:
-        """Return the connection to the host that was used last; None if no connection can be used."""
+        """Return the connection to the host that was used last; None if none can be used."""
         while connections := self._of_host.get(host):
             connection = connections[-1]
             self._remove(connection)
@@ -77,18 +93,22 @@ class IdleConnections:
         return None
 
     def keep(self, connection: HostConnection, now: float, idle_seconds: float) -> None:
-        """Keep the connection, which was just used; close those that are too many or too old."""
+        """Keep the connection, which was just used. Close the oldest ones if there are too many, or if they are idle
+        for too long."""
         if not connection.is_open:
             connection.abort()
             return
-        connection.idle_since, connection.idle_seconds = now, min(idle_seconds, IDLE_SECONDS)
+        connection.idle_since = now
+        connection.idle_seconds = min(idle_seconds, IDLE_SECONDS)
         self._idle[connection] = None
         connections = self._of_host.setdefault(connection.host, [])
         connections.append(connection)
         if len(connections) > MAX_IDLE_OF_HOST:
             self._close(connections[0])
-        while len(self._idle) > MAX_IDLE or next(iter(self._idle)).idle_since < now - IDLE_SECONDS:
-            self._close(next(iter(self._idle)))
+        oldest = next(iter(self._idle))
+        while len(self._idle) > MAX_IDLE or oldest.idle_since < now - IDLE_SECONDS:
+            self._close(oldest)
+            oldest = next(iter(self._idle))
 
     def close(self) -> None:
         while self._idle:
@@ -107,16 +127,18 @@ class IdleConnections:
 
 
 class TlsContexts:
-    """The contexts of TLS, one for each client certificate and set of authorities. `default` is the context without
-    either of them."""
+    """The TLS contexts, one for each client certificate and set of authorities.
+
+    `default` is the context of requests with neither of them.
+    """
 
     def __init__(self, default: ssl.SSLContext | None = None) -> None:
         self._default = default
         self._contexts: OrderedDict[Tls, ssl.SSLContext] = OrderedDict()
 
     def context(self, tls: Tls | None) -> ssl.SSLContext:
-        """Raises Temporary (`secret_unusable`) if a text is not PEM, because it may be corrected in the secret
-        store."""
+        """Return the context for these certificates. Raises Temporary (`secret_unusable`) if one of them is not PEM,
+        because it may be corrected in the secret store."""
         if tls is None:
             if self._default is None:
                 self._default = ssl.create_default_context()  # reads the system's authorities: some 20 ms, once
@@ -145,7 +167,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
         file.write(f"{tls.key.rstrip()}\n{tls.certificate}")
         file.flush()
         try:
-            # With a password, because OpenSSL would otherwise ask for one at the terminal.
+            # If the key has a passphrase, OpenSSL would ask for it at the terminal without this argument.
             context.load_cert_chain(file.name, password="")
         except (ssl.SSLError, ValueError) as error:
             detail = "the client's certificate and its key are not PEM, do not belong together, or have a passphrase"
@@ -153,25 +175,17 @@ def _context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-CONNECT_SECONDS: Final = 5.0
-MAX_ADDRESSES: Final = 4  # tried one after the other
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_TIMEOUT: Final = re.compile(r"timeout=([0-9]{1,6})")
-
-Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a name, as text. Raises OSError where there is none."""
-
-
 async def system_resolver(host: str, port: int) -> Sequence[str]:
+    """Return the addresses that the system's resolver finds, each once. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class GuardedFetch:
-    """`context` verifies servers; the system's certificate authorities where none is given.
+    """The Fetch port over connections that are kept.
 
-    With `keeps` false, each request has a connection of its own, which a command that ends needs not close.
+    context  verifies the servers' certificates. Default: by the system's certificate authorities
+    keeps    False: each request has a connection of its own, so a command need not call `close` before it ends
     """
 
     def __init__(
@@ -189,6 +203,7 @@ class GuardedFetch:
         self._keeps = keeps
 
     async def fetch(self, request: Outgoing) -> Fetched:
+        """Send the request and return the response. As `Fetch.fetch`."""
         target = checked(request)
         host = Host(target.secure, target.host, target.port, request.allow_private, request.tls)
         deadline = asyncio.get_running_loop().time() + request.timeout_seconds
@@ -201,18 +216,20 @@ class GuardedFetch:
                 connection = kept or await self._connect(target, host, request, deadline)
                 try:
                     return await self._exchange(connection, request, content, deadline)
-                except BaseException as error:
+                except BaseException as error:  # also if cancelled: the response may still come on this connection
                     is_sent = connection.is_request_sent
                     connection.abort()
                     is_stale = kept and isinstance(error, ConnectionLost) and not error.answered
-                    if not is_stale or (is_sent and not may_repeat):
+                    can_send_again = may_repeat or not is_sent
+                    if not is_stale or not can_send_again:
                         raise
-                    # The connection was stale, so the request was not received: send it on a new connection.
+                    # The server had most likely closed the kept connection. Send the request on a new one.
                     kept = None
                     is_sent = False
-        except OSError as error:  # ssl's errors and a timeout are some
-            kind = Unanswered if is_sent else Temporary
-            raise kind("host_unreachable", f"{target.host} {_cause(error, request, target.port)}") from error
+        except OSError as error:  # errors of TLS and a timeout are OSErrors
+            # Nothing was done if nothing was sent. Otherwise, nobody knows whether the server did it.
+            error_class = Unanswered if is_sent else Temporary
+            raise error_class("host_unreachable", f"{target.host} {_cause(error, request, target.port)}") from error
 
     def close(self) -> None:
         self._idle.close()
@@ -231,21 +248,27 @@ class GuardedFetch:
         return Fetched(status, tuple(headers), body, is_cut)
 
     async def _addresses(self, target: Target, allow_private: bool) -> Sequence[str]:
-        """Look up the name and verify each address. Raises Permanent, and OSError where the name has none."""
-        if target.address:
+        """Look up the name and verify each address.
+
+        Raises Permanent if one of them is blocked, and OSError if the name has none.
+        """
+        if target.address:  # the URL has an address instead of a name, and `checked` has verified it
             return [str(target.address)]
-        found = await self._resolve(target.host, target.port)
-        for text in found:
+        addresses = await self._resolve(target.host, target.port)
+        for text in addresses:
             address = address_of(text)
             kind = blocked_kind(address, allow_private) if address else "in no form that is known"
             if kind:
                 raise Permanent("address_blocked", f"{target.host} has an address that is {kind}; nothing was sent")
-        if not found:
+        if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
-        return found[:MAX_ADDRESSES]
+        return addresses[:MAX_ADDRESSES]
 
     async def _connect(self, target: Target, host: Host, request: Outgoing, deadline: float) -> HostConnection:
-        """Connect to a checked address. Raises OSError, the last address's; Permanent and Temporary."""
+        """Connect to the first checked address that can be reached.
+
+        Raises OSError as the last address did, Permanent as `_addresses`, and Temporary as `TlsContexts.context`.
+        """
         context = self._contexts.context(request.tls) if target.secure else None
         failure: OSError = ConnectionError("no address")
         async with asyncio.timeout_at(deadline):
@@ -275,7 +298,8 @@ class _ConnectTimeout(TimeoutError):
 
 
 def _idle_seconds(headers: list[tuple[str, str]]) -> float:
-    """Return how long the connection may be idle: a second less than the server says in `Keep-Alive: timeout=5`."""
+    """Return how long the connection may be idle: a second less than `timeout` in the server's `Keep-Alive`, so that
+    no request is sent while the server closes the connection."""
     for name, value in headers:
         if name == "keep-alive" and (found := _TIMEOUT.search(value)):
             return float(found[1]) - 1
@@ -283,7 +307,10 @@ def _idle_seconds(headers: list[tuple[str, str]]) -> float:
 
 
 def checked(request: Outgoing) -> Target:
-    """Verify all that can be known before a name is looked up. Raises Permanent."""
+    """Verify the method, the headers and the URL, before the name is looked up. Return what the URL leads to.
+
+    Raises Permanent.
+    """
     if request.method not in METHODS:
         raise Permanent("invalid_url", f"the method is one of {', '.join(sorted(METHODS))}, in capitals")
     verify_headers(request.headers)
@@ -291,6 +318,7 @@ def checked(request: Outgoing) -> Target:
 
 
 def wire(request: Outgoing, target: Target) -> bytes:
+    """Return the request as it is sent in HTTP/1.1."""
     headers = [("Host", target.authority), *request.headers, ("Accept-Encoding", "identity")]
     if "user-agent" not in [name.lower() for name, _ in request.headers]:
         headers.append(("User-Agent", "hookchain"))
@@ -298,10 +326,6 @@ def wire(request: Outgoing, target: Target) -> bytes:
         headers.append(("Content-Length", str(len(request.body))))
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     return f"{request.method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + request.body
-
-
-_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
-"""OpenSSL's reasons where the other side answers in another protocol. Most often it is HTTP."""
 
 
 def _cause(error: OSError, request: Outgoing, port: int) -> str:

@@ -26,9 +26,9 @@ from shared.freed_memory import keep_freed_memory
 MAX_HEADER_BYTES: Final = 65_536
 BUFFER_BYTES: Final = 65_536
 _LENGTH: Final = (b"content-length", b"transfer-encoding")
+"""The headers that say where the body of an answer ends. Without either, it ends with the connection."""
 _TLS_ALERT: Final = b"\x15\x03"
 """The first bytes of an alert in every version of TLS."""
-"""Without either, the answer ends with the connection."""
 _LARGE_HEAD: Final = f"the answer's headers are larger than {MAX_HEADER_BYTES} bytes"
 MAX_ANSWER_BYTES: Final = 11_000_000
 CONNECT_SECONDS: Final = 5.0

@@ -1,19 +1,20 @@
-"""One attempt at a delivery: its claim, what can make it wait or end it before, the call, and what is recorded of it.
+"""One attempt at a delivery: claim it, check whether it must wait or end without a call, call, and record the outcome.
 
-Of the claimed delivery, in this order, and the first that applies decides:
+These are the checks of a claimed delivery. They are made in this order, and the first one that applies decides:
 
-    an attempt before left no record   its outcome is unknown: hold it or give it up, where no repeat may follow
+    the last attempt left no record    its outcome is unknown: held or given up, unless a repeat is allowed
     the delivery has expired           a dead letter
     the destination is disabled        held
     the destination is paused          waits until the pause is over
-    `to` names a person                a dead letter where nobody is found, who has the address that is needed
+    `to` names a person                a dead letter if nobody is found who has the address that is needed
     the destination gathers            waits for a digest, for the end of a burst or of quiet hours
     its circuit breaker is open        waits
     it has no place in this process    waits
-    others compute for long            waits, if its own templates may do so too
+    others compute for long            waits, if its own templates may compute for long, too
     its rate or in_flight is used up   waits for a slot
 
-What waits has made no attempt. A destination is called at most once, and is cut off a second after its timeout.
+A delivery that waits has made no attempt. A destination is called at most once for each message, and the call is
+cancelled a second after its timeout.
 """
 
 import asyncio
@@ -51,26 +52,29 @@ REOPENED_STATES: Final[Mapping[str, frozenset[outcomes.DeliveryState] | None]] =
 )
 """The states in which a replay reopens a delivery, by its attribute `force`; None: all that are final."""
 GRACE_SECONDS: Final = 1.0
-"""A destination ends by itself at its timeout, and knows then whether it sent anything. Cancelled, it cannot tell."""
+"""How long after its timeout a destination is cancelled. It should end by itself at its timeout, because it knows then
+whether it sent anything. After it is cancelled, nobody knows."""
 MAX_CHARACTERS: Final = 500
-"""Of a reason and of an answer in an attempt's record: a row keeps a hundred of them."""
+"""The length of a reason and of an answer in the record of an attempt. A row keeps a hundred records."""
 MAX_TEXT_CHARACTERS: Final = 1_000
-"""Of a reason, as the row shows the last one."""
+"""The length of a row's last reason."""
 PEOPLE_SECONDS: Final = 60.0
 """How long deliveries to a person wait while the list of people cannot be read."""
 BUSY_CODES: Final = frozenset({"attempt_timeout", "mail_queue_full", "queue_full"})
 """The codes of a destination that is so slow that nothing was sent. A nack would slow down the whole subscription."""
 BUSY_SECONDS: Final = 5.0
-BUSY_PART: Final = 0.1
-"""A delivery that found its destination too slow waits a tenth of its age, and no less than BUSY_SECONDS."""
+BUSY_SHARE_OF_AGE: Final = 0.1
+"""A delivery whose destination was too slow waits for this share of its age, and for at least BUSY_SECONDS."""
 MAX_BUSY_AGE_SECONDS: Final = 3_600.0
-"""From this age on, that counts as a failed attempt."""
+"""From this age of a delivery on, a destination that was too slow counts as a failed attempt."""
 SUSPECT_SECONDS: Final = 1.0
+"""How long a suspect waits in the process for the previous suspect to end (see `_enter_suspects`)."""
 SUSPECT_WAIT_SECONDS: Final = 5.0
+"""How long it waits in the ledger after that."""
 COMPUTING_WAIT_SECONDS: Final = 5.0
-"""How long a delivery waits in the ledger if the computations of others leave it no time."""
+"""How long a delivery waits in the ledger if the templates of other deliveries leave it no time to compute."""
 MAX_CRASHES: Final = 3
-"""A delivery whose attempts ended so often without a record probably ends the worker each time."""
+"""After so many attempts in a row without a record, the delivery is given up. It probably ends the worker each time."""
 
 OUTCOME_NAMES: Final[Mapping[type[Outcome], outcomes.AttemptOutcome]] = MappingProxyType(
     {
@@ -86,15 +90,17 @@ OUTCOME_NAMES: Final[Mapping[type[Outcome], outcomes.AttemptOutcome]] = MappingP
 async def claim_and_attempt(
     notifier: Notifier, push: Push, delivery: Delivery, target: Target, no_place: Wait | None = None
 ) -> Result:
-    """Claim the delivery and attempt it once, unless it has to wait. `no_place`: it waits for a place in this process.
+    """Claim the delivery and attempt it once, unless it has to wait. Return once the ledger has the outcome.
 
-    Returns once the ledger has the outcome. Raises Temporary: the claim is given back, where nothing was sent.
+    `no_place` is the wait of a delivery that got no place in this process; None if it has one.
+
+    Raises Temporary. If nothing was sent, the claim is given back first.
     """
     configured = target.configured
     work = await claim_delivery(notifier, push, delivery, configured.timeout_seconds)
     if isinstance(work, Result):
         return work
-    is_suspect = work.claim.row.state == ledger_rules.CLAIMED
+    is_suspect = _left_no_record(work.claim)
     if is_suspect and (result := await _enter_suspects(notifier, work, configured)):
         return result
     outcome: Outcome | None = None
@@ -122,7 +128,7 @@ async def claim_and_attempt(
 async def claim_delivery(
     notifier: Notifier, push: Push, delivery: Delivery, timeout_seconds: float = 0.0
 ) -> Work | Result:
-    """Claim the delivery for one attempt. Return the result where it cannot be claimed. Raises Temporary."""
+    """Claim the delivery for one attempt. Return the result if it cannot be claimed. Raises Temporary."""
     now = notifier.clock.now()
     due_fence = push.number(DUE)
     lease_seconds = timeout_seconds + LEASE_MARGIN_SECONDS
@@ -131,13 +137,24 @@ async def claim_delivery(
         claim = await _reopen(notifier, push, delivery, lease_seconds)
     if not isinstance(claim, ledger.Claimed):
         return await unclaimed_result(notifier, push, delivery, claim)
-    is_suspect = claim.row.state == ledger_rules.CLAIMED
-    return Work(delivery, claim, claim.row.attempt_number + is_suspect)
+    attempt_number = claim.row.attempt_number
+    if _left_no_record(claim):
+        attempt_number += 1  # the attempt without a record counts, too
+    return Work(delivery, claim, attempt_number)
+
+
+def _left_no_record(claim: ledger.Claimed) -> bool:
+    """Return whether the last attempt left no record of its outcome: its lease is over, and its row still claimed."""
+    return claim.row.state == ledger_rules.CLAIMED
 
 
 async def _reopen(notifier: Notifier, push: Push, delivery: Delivery, lease_seconds: float) -> ledger.Claim:
-    """Reopen a final delivery once for a forced replay, and claim it. `force: failed` reopens only dead letters."""
-    replay, force = push.attributes.get("replay"), push.attributes.get("force", "")
+    """Reopen a final delivery once for a forced replay, and claim it. Return Finished for any other message.
+
+    `force: failed` reopens only dead letters. Raises Temporary.
+    """
+    replay = push.attributes.get("replay")
+    force = push.attributes.get("force", "")
     now = notifier.clock.now()
     if not replay or force not in REOPENED_STATES:
         return ledger.Finished()
@@ -162,10 +179,11 @@ async def unclaimed_result(notifier: Notifier, push: Push, delivery: Delivery, c
 
 
 async def _enter_suspects(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
-    """Return None once no other suspect is under way; the result if that takes too long.
+    """Return None once no other suspect is under way. If that takes too long, let the delivery wait in the ledger and
+    return the result.
 
-    The last attempt of a suspect left no record, so it may have crashed the worker. Suspects are attempted one at a
-    time: otherwise a crash would also count against the harmless ones that ran beside it.
+    A suspect is a delivery whose last attempt left no record, so it may have crashed the worker. Suspects are attempted
+    one at a time: otherwise a crash would also count against the harmless ones that ran beside it.
     """
     try:
         await asyncio.wait_for(notifier.suspects.acquire(), SUSPECT_SECONDS)
@@ -179,16 +197,21 @@ async def _enter_suspects(notifier: Notifier, work: Work, configured: Configured
 async def _attempt_unless_waiting(
     notifier: Notifier, work: Work, target: Target, no_place: Wait | None
 ) -> tuple[Outcome, journal.AttemptEntry] | Result:
-    """Return the attempt's outcome and its record; the result where none was made, or where it does not count."""
-    configured, row = target.configured, work.claim.row
+    """Return the attempt's outcome and its record. Return the result if no attempt was made, or if it does not count.
+
+    Raises Temporary after it gave the claim back.
+    """
+    configured = target.configured
+    row = work.claim.row
     try:
         if result := await _result_without_attempt(notifier, work, target, no_place):
             return result
         started_at = notifier.clock.now()
         begun: ledger.Claimed | None = work.claim
-        if row.state == ledger_rules.CLAIMED:
+        latest_end = started_at + configured.timeout_seconds + GRACE_SECONDS
+        if _left_no_record(work.claim):
             begun = await notifier.ledger.begin(work.claim, started_at)
-        elif started_at + configured.timeout_seconds + GRACE_SECONDS > row.lease_until:
+        elif latest_end > row.lease_until:  # the checks took long: its lease could end during the attempt
             begun = None
         if begun is None:
             await give_back(notifier, work.claim)
@@ -233,8 +256,10 @@ async def _attempt_unless_waiting(
 async def _result_without_attempt(
     notifier: Notifier, work: Work, target: Target, no_place: Wait | None
 ) -> Result | None:
-    """Return what is decided without an attempt, in the order above; None if nothing is against one."""
-    configured, row = target.configured, work.claim.row
+    """Make the checks in the order of the module's docstring. Return the result of the first one that applies; None if
+    the delivery may be attempted. Raises Temporary."""
+    configured = target.configured
+    row = work.claim.row
     if row.crashes and (result := await _after_a_crash(notifier, work, target)):
         return result
     now = notifier.clock.now()
@@ -274,7 +299,10 @@ async def _result_without_attempt(
 
 
 async def _after_a_crash(notifier: Notifier, work: Work, target: Target) -> Result | None:
-    """Count an attempt that left no record as one with an unknown outcome. Return None if another may follow."""
+    """Count an attempt that left no record as one with an unknown outcome. Return None if another attempt may follow.
+
+    Raises Temporary.
+    """
     row = work.claim.row
     if notifier.journal is not None and row.attempts:
         notifier.journal.note(row.attempts[-1])
@@ -286,7 +314,7 @@ async def _after_a_crash(notifier: Notifier, work: Work, target: Target) -> Resu
 
 
 async def _find_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
-    """Set the recipient of the work. Return what is decided where there is none. Raises Temporary."""
+    """Set the recipient of the work. Return the result if there is none. Raises Temporary."""
     assert notifier.recipients is not None  # wiring makes them if any destination has a recipient
     try:
         work.person = await notifier.recipients.person(configured, work.delivery)
@@ -304,8 +332,8 @@ async def _find_recipient(notifier: Notifier, work: Work, configured: Configured
 async def _wait_while_busy(
     notifier: Notifier, work: Work, configured: Configured, reason: str, age_seconds: float
 ) -> Result:
-    """Let the delivery wait, without an attempt that counts: its destination was too slow for anything to be sent."""
-    seconds = max(BUSY_SECONDS, BUSY_PART * age_seconds)
+    """Let the delivery wait: its destination was too slow for anything to be sent, so the attempt does not count."""
+    seconds = max(BUSY_SECONDS, BUSY_SHARE_OF_AGE * age_seconds)
     at = notifier.clock.now() + spread(seconds, work.claim.row.key, work.attempt_number)
     result = await let_wait(notifier, work, configured, at, reason)
     result.has_failed = True
@@ -315,7 +343,7 @@ async def _wait_while_busy(
 async def attempt_once(
     destination: Destination, delivery: Delivery, attempt: Attempt, deadlines: time_bound.Deadlines
 ) -> Outcome:
-    """Raises Temporary, and then nothing was sent."""
+    """Call the destination and return its outcome. Raises Temporary only if nothing was sent."""
     try:
         deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds + GRACE_SECONDS
         outcome = await deadlines.wait(destination.attempt(delivery, attempt), deadline)
@@ -332,8 +360,8 @@ async def attempt_once(
     except (Exception, SystemExit, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and time_bound.is_cancelled():
             raise
-        # A destination may be the operator's own code, and any library's fault comes through it. It costs this
-        # delivery, which is dead-lettered and can be replayed; the worker and its other deliveries live on.
+        # A destination may be the operator's own code, or call a library with a fault. Only this delivery fails: it
+        # becomes a dead letter and can be replayed. The worker and its other deliveries are not affected.
         return Failed("destination_fault", f"the destination's code failed: {own_modules.place_in_own_module(error)}")
     if type(outcome) not in OUTCOME_NAMES:
         return Failed("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
@@ -341,20 +369,22 @@ async def attempt_once(
 
 
 def is_repair(row: ledger.LedgerRow, attempt_number: int) -> bool:
-    """Return whether a row was reopened after a failure: its own, or that of the page of a fan-out before it.
+    """Return whether a row was reopened after a failure: its own, or that of the previous page of a fan-out.
 
-    `attempt_number` is the number of the next attempt.
+    `attempt_number` is the number of the next attempt, counted from when the row was reopened.
     """
     if row.replays and row.replays[-1].endswith(REPAIR):
         return True
-    before = row.attempts[-attempt_number] if attempt_number <= len(row.attempts) else None
-    return before is None or before.outcome != "delivered"
+    if attempt_number > len(row.attempts):  # the row keeps no attempt from before it was reopened
+        return True
+    last_before_reopening = row.attempts[-attempt_number]
+    return last_before_reopening.outcome != "delivered"
 
 
 def undelivered_since(row: ledger.LedgerRow) -> int:
-    """Return the generation after the last one that was delivered, or 0. The row was reopened.
+    """Return the generation of a reopened row that follows the last delivered one; 0 if none was delivered.
 
-    Where an earlier version reopened it, the row does not say it: then its newest generation is returned.
+    A row that an earlier version of Hookchain reopened does not record it. Then its newest generation is returned.
     """
     if row.undelivered_since:
         return row.undelivered_since
@@ -362,10 +392,10 @@ def undelivered_since(row: ledger.LedgerRow) -> int:
 
 
 def recordable(outcome: Outcome) -> Outcome:
-    """Return the outcome as the ledger can hold it: short lines of text without half a surrogate pair, finite waits.
+    """Return the outcome as the ledger can store it: with short lines of valid Unicode, and with finite waits.
 
-    Texts hold what a receiver answered, and an operator's own kind may return values of any type. An outcome that
-    cannot be recorded would have its request sent again.
+    The texts may come from a receiver's answer, and an operator's own kind may return values of any type. If an outcome
+    could not be recorded, its request would be sent again.
     """
     answer = _recordable_text(outcome.answer)
     if isinstance(outcome, Delivered):

@@ -36,20 +36,19 @@ if TYPE_CHECKING:
 
 BUSY: Final[outcomes.DeliveryOutcome] = "busy"
 BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
-"""Between the looks at a delivery that another message has under way, give or take half."""
-LAST_LOOK_SECONDS: Final = 18.0
-"""The time after which a message is not looked at again: each look may have to wait for a place in this process. With
-an attempt of its own after the last look, the message ends before its call does: see `attempt_margin` in
-deploy/topology/functions.py."""
+"""The waits, give or take half, between two tries to deliver what another message has under way."""
+LAST_TRY_SECONDS: Final = 18.0
+"""How long after its arrival the last of these tries may begin. An attempt may still follow it, and must end before the
+bus's call of this function does: see `attempt_margin` in deploy/topology/functions.py."""
 PUT_BACK: Final = "put-back"
-"""The attribute that counts how often a message was put back."""
+"""The attribute that counts how often a message was put back on the bus."""
 MAX_PUT_BACKS: Final = 3
 
 
 async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
-    """Deliver what the bus brought: a message, or the body in which it pushed one over HTTP.
+    """Deliver what the bus brought: a message, or the body of the HTTP request that pushed one.
 
-    Raises Temporary: a part of ours failed, and the bus brings it again.
+    Raises Temporary if a part of Hookchain failed: the bus must bring the message again.
     """
     is_acknowledged = False
     try:
@@ -64,10 +63,10 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
         was_delayed = due.DUE in push.attributes or PUT_BACK in push.attributes
         if delivery.id not in notifier.under_way and not was_delayed:
             notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
-        last_look_at = asyncio.get_running_loop().time() + LAST_LOOK_SECONDS
+        last_try_at = asyncio.get_running_loop().time() + LAST_TRY_SECONDS
         result = await _deliver(notifier, push, delivery)
         if result.outcome == BUSY:
-            result = await _deliver_later(notifier, push, delivery, result, last_look_at)
+            result = await _deliver_later(notifier, push, delivery, result, last_try_at)
         is_acknowledged = isinstance(result, Acknowledged)
         return result
     finally:
@@ -75,7 +74,7 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
 
 
 def _read(brought: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | DeadLetter:
-    """Return the message and its delivery, or a dead letter about what cannot be read."""
+    """Return the message and its delivery, or a dead letter if they cannot be read."""
     content = brought if isinstance(brought, bytes) else brought.data
     try:
         push = parse_push(brought) if isinstance(brought, bytes) else brought
@@ -86,7 +85,7 @@ def _read(brought: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | 
 
 
 def _waited_seconds(document: jsontext.Json, now: float) -> float:
-    """Return how long the message was on its way. It has the time at which it was made."""
+    """Return how long the message waited since it was published, by the time in it; 0 if it has none."""
     time = document.get("time") if isinstance(document, dict) else None
     try:
         return now - times.unix_seconds(time) if isinstance(time, str) else 0.0
@@ -95,8 +94,8 @@ def _waited_seconds(document: jsontext.Json, now: float) -> float:
 
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    """Deliver, unless this process works on the delivery now."""
-    # The lease alone is not enough: it ends early where the clock is set ahead or the process was paused.
+    """Deliver, unless another message of the delivery is under way in this process. Raises Temporary."""
+    # The lease in the ledger is not enough: it ends early if the clock is set ahead or the process was paused.
     if first := notifier.under_way.get(delivery.id):
         return await _result_beside(notifier, push, delivery, first)
     notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
@@ -107,19 +106,21 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
 
 
 async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, first: FirstMessage) -> Result:
-    """Return the result for another message of a delivery that this process works on. Raises Temporary.
+    """Return the result for a further message of a delivery that is under way in this process. Raises Temporary.
 
-    A sender that repeats its requests, or their ids, makes such messages. If each were nacked, the bus would slow down
-    the whole subscription, for everybody. So only those are nacked that may add something: the first message itself,
-    which the bus brings twice, and one with attributes of its own, such as a replay.
+    `first` is the message that is under way. A sender that repeats its requests, or their ids, causes such messages. If
+    each were nacked, the bus would slow down the whole subscription. So a message is nacked only if it may still be
+    needed: if it is the first message, which the bus brought twice, or if it has other attributes, such as a replay's.
     """
     busy = Nacked(BUSY, delivery, reason="this worker has it")
-    is_plain = all(name.startswith("ce-") for name in push.attributes) and delivery.destination != ROUTE_ITSELF
-    is_other_message = bool(push.message_id and first.message_id) and push.message_id != first.message_id
+    has_only_event_attributes = all(name.startswith("ce-") for name in push.attributes)
+    is_plain = has_only_event_attributes and delivery.destination != ROUTE_ITSELF
+    have_ids = bool(push.message_id and first.message_id)
+    is_other_message = have_ids and push.message_id != first.message_id
     if not is_plain or not is_other_message:
         return busy
     if not ledger_rules.is_conflict(delivery.event.claimed_hash, first.claimed_hash):
-        # The bus has the first message until its work ends.
+        # The bus keeps the first message until its work has ended, so this one can be forgotten.
         return Acknowledged("duplicate", delivery, reason="this worker has another message of the same delivery")
     work = await attempt.claim_delivery(notifier, push, delivery)
     if isinstance(work, Result):  # most often a dead letter, because another event has this delivery's id
@@ -129,7 +130,7 @@ async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, fir
 
 
 async def _deliver_first(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    """Deliver a message that has no other one of the same delivery in this process."""
+    """Deliver a message whose delivery no other message has under way in this process. Raises Temporary."""
     if delivery.destination == ROUTE_ITSELF:
         # Imported here, because few configurations have steps that ask.
         from functions.notify.waiting.routes import take_waiting_route
@@ -149,39 +150,40 @@ async def _deliver_first(notifier: Notifier, push: Push, delivery: Delivery) -> 
 
 
 async def _deliver_later(
-    notifier: Notifier, push: Push, delivery: Delivery, busy: Result, last_look_at: float
+    notifier: Notifier, push: Push, delivery: Delivery, busy: Result, last_try_at: float
 ) -> Result:
-    """Deliver what another message has under way once that one has ended. Most often, nothing is left to do then.
+    """Wait until the other message of the delivery has ended, then deliver. Most often, nothing is left to do then.
 
-    `busy` is the result of the first look, and `last_look_at` a time of the event loop.
+    `busy` is the result of the first try. `last_try_at` is the time of the event loop at which the last try may begin.
 
-    The bus may bring a message twice. If each copy were nacked, Pub/Sub would slow down the whole subscription, for
-    everybody. On AWS a nack delays only its own message, and one that waits would hold up its batch, so none does.
+    The bus may bring a message twice. If each copy were nacked, Pub/Sub would slow down the whole subscription. On AWS,
+    a nack delays only its own message, but a message that waits delays its whole batch. So a copy does not wait there.
     """
     if notifier.instances is not None or not notifier.gate.hold_copy():
         return busy
     clock = asyncio.get_running_loop().time
     result = busy
-    look = _deliver
-    if delivery.id not in notifier.under_way:  # another process has it: further copies need not wait here, too
+    deliver = _deliver
+    # If another process has the delivery, note that this copy waits here, so that no further copy waits as well.
+    if delivery.id not in notifier.under_way:
         notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
-        look = _deliver_first
+        deliver = _deliver_first
     try:
         for wait_seconds in BUSY_WAITS_SECONDS:
-            seconds_left = last_look_at - clock()
+            seconds_left = last_try_at - clock()
             if result.outcome != BUSY or seconds_left <= 0:
                 break
             await notifier.sleep(min(wait_seconds, seconds_left))
-            result = await look(notifier, push, delivery)
+            result = await deliver(notifier, push, delivery)
     finally:
         notifier.gate.end_copy()
-        if look is _deliver_first:
+        if deliver is _deliver_first:
             del notifier.under_way[delivery.id]
     return result
 
 
 async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> registry.Target | registry.Rejection:
-    """Return the subscriber's endpoint; the reason if there is none. Raises Temporary."""
+    """Return the subscriber's endpoint, or the reason why there is none. Raises Temporary."""
     if notifier.endpoints is None:
         return registry.Rejection(
             "unknown_destination", f"the configuration has no destination {delivery.destination!r}"
@@ -193,8 +195,10 @@ async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> 
 
 
 async def _attempt_in_place(notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target) -> Result:
-    """Attempt the delivery in one of the places of this process. Without a place, it waits on the bus or in the
-    ledger."""
+    """Attempt the delivery if it gets a place in this process. Otherwise let it wait on the bus or in the ledger.
+
+    Raises Temporary.
+    """
     put_backs = push.number(PUT_BACK) or 0
     lane, group = _lane_and_group(target, delivery)
     turn = await notifier.gate.enter(delivery.id, lane, group, put_backs)
@@ -218,9 +222,12 @@ async def _attempt_in_place(notifier: Notifier, push: Push, delivery: Delivery, 
 
 
 def _lane_and_group(target: registry.Target, delivery: Delivery) -> tuple[str, str]:
-    """Return whom an attempt calls, and for whom it is: a tenant, a key of `per`, or a source, each at one destination.
+    """Return the two names by which the gate shares out its places.
 
-    The lane of a fan-out is its tenant's, so that a large tenant's fan-out slows down no other's.
+    The lane is the receiver that the attempt calls. The group is that for which the attempt is made at one destination:
+    a tenant, a key of `per`, or a source.
+
+    Each tenant has a lane for its fan-outs, so that a large tenant's fan-out does not slow down those of others.
     """
     configured, destination = target
     if configured.health is not None:  # an endpoint, whose name is destination:tenant:endpoint
@@ -241,10 +248,10 @@ async def _lease_instance(
     group: str,
     put_backs: int,
 ) -> Turn | None:
-    """Return None if this instance may try the destination, or when the delivery comes back. Raises Temporary.
+    """Return None if this instance may attempt the delivery, or else when it comes back. Raises Temporary.
 
-    A fan-out calls nobody, and a paused destination is not tried. An endpoint needs a lease only where it is known to
-    fail: an event for thousands of new endpoints would write as many leases.
+    No lease is needed for a fan-out, which calls nobody, or for a paused destination, which is not called. An endpoint
+    needs one only if it is known to fail: an event for thousands of new endpoints would write as many leases.
     """
     if configured.endpoints is not None:
         return None
@@ -261,7 +268,7 @@ async def _lease_instance(
 
 
 def _no_place_reason(gate: ProcessGate, configured: registry.Configured, lane: str, turn: Turn) -> str:
-    """Return why the delivery has no place, for people. A tenant can read the reason of an endpoint."""
+    """Return why the delivery has no place, in words for people. The tenant of an endpoint can read them, too."""
     receiver = "destination" if configured.health is None else "endpoint"
     if turn.health == "healthy":
         return f"earlier deliveries to this {receiver} use its whole share of the capacity"
@@ -273,9 +280,9 @@ def _no_place_reason(gate: ProcessGate, configured: registry.Configured, lane: s
 async def _put_back(
     notifier: Notifier, push: Push, delivery: Delivery, turn: Turn, put_backs: int, reason: str
 ) -> Result:
-    """Publish the message again, to come at its turn, and acknowledge this one: the ledger has no row of it yet.
+    """Publish the message again, with a delay until its turn, and acknowledge this one. The ledger needs no row for it.
 
-    It is no nack, because a nack slows down the whole subscription and counts towards the bus's tries.
+    A nack would slow down the whole subscription, and count as one of the tries after which the bus gives up.
     """
     attributes = {**push.attributes, PUT_BACK: str(put_backs + 1)}
     await notifier.bus.publish(ports.DELIVERIES, [ports.BusMessage(push.data, attributes, turn.seconds)])

@@ -1,7 +1,7 @@
-"""The configured destinations, as the compiler wrote them into notify's slice, and the connections to them.
+"""The configured destinations, and the connections to them.
 
-Their settings were validated then, and are not validated again. A kind's module is imported when the first of its
-destinations is used.
+The compiler validates the settings and writes them into notify's slice of the configuration, so they are not validated
+again here. The module of a kind is imported when the first of its destinations is used.
 """
 
 import importlib
@@ -37,8 +37,9 @@ class Recipient(NamedTuple):
     """The person that a destination's `to` names: the one at `path` in each event, or the `person` of that name.
 
     address  the field of a person that the kind of destination needs, such as `email`
-    path     `actor`, or another JMESPath expression over the event
-    allowed  mail addresses and domains that an event may give although nobody is listed with them
+    path     `actor`, or a JMESPath expression over the event
+    person   the name of one person in `people`, in place of a path
+    allowed  mail addresses and domains that an event may give although no listed person has them
     """
 
     address: str
@@ -49,23 +50,23 @@ class Recipient(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A destination as the slice has it. `settings` are the kind's.
+    """A destination with its options. `settings` are the settings of its kind, as JSON.
 
     retry_seconds          the waits between attempts
     on_unknown             `resend` or `hold`
     expires_after_seconds  the age, from the event's `receivedat`, from which on it is not delivered any more
     otherwise              the name of the destination that gets what this one does not
     success_when           the JMESPath condition that makes a 2xx a success
-    own                    the kind's module, where it is the operator's
+    own                    the module of the kind, if it is the operator's own kind
     breaker                None if it is off
-    rate                   the deliveries that may begin, and the seconds for so many
-    in_flight              the deliveries that may be under way
+    rate                   the number of attempts that may begin in a time, and that time in seconds
+    in_flight              the number of attempts that may be under way
     per                    the JMESPath expression for a key; `rate` and `in_flight` then apply to each key
     recipient              None if `to` names no person
-    gather                 None if each delivery goes out separately
-    endpoints              how it delivers to each endpoint of subscribers, where it is of that kind
-    health                 records the health of an endpoint; None for a configured destination
-    alerts                 how it delivers Hookchain's own alerts, which always gather; None if it gets none
+    gather                 the settings of its digests; None if each delivery is sent separately
+    endpoints              the options for each endpoint, if its kind is `subscribers`
+    health                 records the health of a subscriber's endpoint; None for a configured destination
+    alerts                 its options for Hookchain's own alerts, which are always gathered; None if it gets no alerts
     """
 
     name: str
@@ -89,7 +90,9 @@ class Configured:
     health: "EndpointHealth | None" = None
 
     def for_delivery(self, delivery: Delivery) -> "Configured":
-        return self.alerts if self.alerts is not None and delivery.event.source == ALERT_SOURCE else self
+        """Return the options for alerts if the delivery is an alert of Hookchain; otherwise these."""
+        is_alert = delivery.event.source == ALERT_SOURCE
+        return self.alerts if self.alerts is not None and is_alert else self
 
 
 class Target(NamedTuple):
@@ -125,18 +128,20 @@ def _own_kinds(written: jsontext.Json) -> OwnKinds:
 
 
 def _configured(name: str, written: jsontext.Json, own: OwnKinds) -> Configured:
+    """Return the destination that the slice describes. Raises SliceFault."""
     try:
         fields = cast("jsontext.JsonObject", written)
         kind = fields["kind"]
         if kind not in own and not _is_built_in(str(kind)):
             raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
-        read = {field: _read(field, fields) for field in fields if field != "alerts"}
-        configured = Configured(name=name, own=own.get(str(kind)), **read)  # type: ignore[arg-type] # the compiler's
+        options = {field: _read(field, fields) for field in fields if field != "alerts"}
+        # The compiler wrote these fields with these types.
+        configured = Configured(name=name, own=own.get(str(kind)), **options)  # type: ignore[arg-type]
         if kind == SUBSCRIBERS:
             return _fan_out(configured)
-        return (
-            replace(configured, alerts=_for_alerts(configured, fields["alerts"])) if "alerts" in fields else configured
-        )
+        if "alerts" in fields:
+            return replace(configured, alerts=_for_alerts(configured, fields["alerts"]))
+        return configured
     except (AttributeError, KeyError, TypeError) as fault:
         detail = f"destination {name!r} is not as the compiler writes it; compile the slice again"
         raise SliceFault("invalid_slice", detail) from fault
@@ -160,7 +165,11 @@ def _read(field: str, fields: jsontext.JsonObject) -> object:
 
 
 def _fan_out(configured: Configured) -> Configured:
-    """Return the destination as a fan-out, in whose `endpoints` are the settings that apply to each endpoint."""
+    """Return a destination of the kind `subscribers` as a fan-out, which publishes one delivery for each endpoint.
+
+    Its options apply to each endpoint, so they become `endpoints`. The fan-out itself calls no receiver, and can be
+    repeated.
+    """
     return Configured(
         configured.name,
         configured.kind,
@@ -175,7 +184,7 @@ def _fan_out(configured: Configured) -> Configured:
 
 
 def _for_alerts(configured: Configured, written: jsontext.Json) -> Configured:
-    """Return the destination as it delivers alerts: together, and by a schedule of their own."""
+    """Return the destination with its options for alerts: they are gathered, and have a retry schedule of their own."""
     fields = cast("jsontext.JsonObject", written)
     retry_seconds = tuple(cast("list[float]", fields["retry_seconds"]))
     return replace(configured, gather=_gather_settings(fields["gather"], None), retry_seconds=retry_seconds)
@@ -193,14 +202,18 @@ def _is_built_in(kind: str) -> bool:
 
 
 class Destinations:
+    """The destinations of the slice. Each is connected when it is first used."""
+
     def __init__(self, configured: Mapping[str, Configured], context: Context) -> None:
         self.configured = configured
         self._context = context
         self._connected: dict[str, Destination] = {}
 
     def target_of(self, delivery: Delivery) -> Target | None:
-        """Return the delivery's destination; None if none is configured by that name. Raises Temporary as `connected`
-        does."""
+        """Return the delivery's destination; None if no destination of that name is configured.
+
+        Raises Temporary as `connected` does.
+        """
         configured = self.configured.get(delivery.destination)
         if configured is None:
             return None
@@ -218,7 +231,7 @@ class Destinations:
 
 
 def dedupes_repeats(destination: Destination) -> bool:
-    """Return whether the receiver recognises a repeat; False for a kind that does not declare it."""
+    """Return whether the receiver recognises a repeated delivery. A kind declares it by `DEDUPES_REPEATS`."""
     return getattr(destination, "dedupes_repeats", False) is True
 
 
@@ -247,12 +260,13 @@ def _connect(configured: Configured, context: Context) -> Destination:
         ) from error
 
 
-_PARTS: Final = {
+_PARTS_OF_KIND: Final = {
     "Settings": "class Settings(BaseModel)",
     "EXAMPLES": "EXAMPLES",
     "request": "def request(delivery, settings, secrets, attempt)",
     "outcome": "def outcome(response)",
 }
+"""The names that the module of an operator's own kind must define, and how a message shows them."""
 
 
 def load_own_kinds(sources: Mapping[str, str]) -> OwnKinds:
@@ -267,7 +281,7 @@ def load_own_kinds(sources: Mapping[str, str]) -> OwnKinds:
         if kind in kinds or find_spec(f"{KINDS}.{kind}"):
             raise own_modules.OwnModuleFault(f"{file}: there is another kind {kind!r}; give the file another name")
         module = own_modules.own_module(file, source)
-        if missing := [written for name, written in _PARTS.items() if not hasattr(module, name)]:
+        if missing := [shown for name, shown in _PARTS_OF_KIND.items() if not hasattr(module, name)]:
             raise own_modules.OwnModuleFault(f"{file}: the kind {kind!r} has no `{missing[0]}`")
         kinds[kind] = module
     return kinds

@@ -1,8 +1,10 @@
-"""Settling a delivery: the ledger records what follows an attempt before the bus may forget the message.
+"""Settle a delivery: record in the ledger what follows an attempt, before the bus may forget the message.
+
+This is what follows each outcome:
 
     Delivered    nothing more
-    RetryLater   the next attempt, by waiting/schedule.py; a dead letter `retries_exhausted` after its last wait,
-                 `expired` where that attempt would come after the destination's `expires_after`
+    RetryLater   the next attempt, by waiting/schedule.py; a dead letter `retries_exhausted` after the last one, and
+                 `expired` if the next attempt would come after the destination's `expires_after`
     Unknown      a later attempt; held with `on_unknown: hold`; a dead letter `outcome_unknown` after three in a
                  row, if the destination does not recognise a repeat
     Failed       a dead letter with the destination's code
@@ -10,10 +12,11 @@
 
 A delivery to a subscriber's endpoint that fails for good is `dead_lettered` in the ledger, without a dead letter.
 
-A dead letter publishes, before it, a delivery of the same event to the destination that `otherwise` names.
+If the destination has an `otherwise`, a delivery of the same event to that destination is published before the dead
+letter.
 
-Without an attempt (then `attempt` is None), notify.py makes a dead letter of a message that cannot be read, an unknown
-destination, a delivery id that was used for another payload, and a delivery whose worker died three times in a row.
+A delivery can also be settled without an attempt; then `attempt` is None. For example, a delivery to an unknown
+destination becomes a dead letter, and so does one whose worker died three times in a row.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,18 +40,17 @@ from shared.subscribers.names import endpoint_name
 from shared.times import rfc3339
 
 MAX_UNKNOWN: Final = 3
-"""After this many in a row, a destination that does not recognise a repeat gets no further attempt."""
+"""After so many unknown outcomes in a row, a destination that does not recognise a repeat gets no further attempt."""
 PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
-"""The waits between the tries of a write. The last wait repeats. Each try has the store's own retries of under a
-second."""
+"""The waits between the tries of a write. The last wait repeats. In each try, the store retries for under a second."""
 LEASE_END_SECONDS: Final = 3.0
-"""No try begins so shortly before the lease ends: another worker may take the delivery then."""
+"""No try of a write begins in this time before the lease ends, because another worker may claim the delivery then."""
 
 Answer = TypeVar("Answer")
 
 
 async def settle(notifier: Notifier, work: Work, target: Target, outcome: Outcome, attempt: AttemptEntry) -> Result:
-    """Record what follows the attempt. Raises Temporary."""
+    """Record what follows from the attempt's outcome. Raises Temporary."""
     if isinstance(outcome, Delivered):
         return await record(notifier, work, Settlement(DELIVERED, attempt.ended_at, "", attempt), "delivered")
     if isinstance(outcome, Failed):
@@ -68,7 +70,7 @@ async def record(
     code: PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
-    """Write what follows a claim, and start the timer of a short wait. Raises Temporary."""
+    """Write the settlement, which ends the claim, and start the timer of a short wait. Raises Temporary."""
     if await persist(notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
         # The sweep publishes a delivery that waits in a group together with the group, so it needs no timer.
         if settlement.retry_at is not None and not settlement.group:
@@ -87,9 +89,11 @@ async def give_back(notifier: Notifier, claim: Claimed) -> None:
 async def persist(notifier: Notifier, claim: Claimed, write: Callable[[], Awaitable[Answer]]) -> Answer:
     """Make a write that ends a claim. Repeat it while it raises Temporary, until shortly before the lease ends.
 
-    The claim marks the attempt as begun. If a second of throttling lost its outcome, the request would be sent again,
-    or an attempt that sent nothing would count. Raises the last Temporary. On Lambda the invocation's deadline may
-    cancel it earlier. A write that only begins something needs no repeat: the bus brings the message again.
+    The claim marks the attempt as begun. If its outcome were lost because the store is throttled for a second, the
+    request would be sent again, or an attempt that sent nothing would count. On Lambda, the invocation's deadline may
+    cancel the write earlier. Other writes need no repeat: if they fail, the bus brings the message again.
+
+    Raises the last Temporary.
     """
     count = 0
     while True:
@@ -106,7 +110,10 @@ async def persist(notifier: Notifier, claim: Claimed, write: Callable[[], Awaita
 async def _settle_unknown(
     notifier: Notifier, work: Work, target: Target, outcome: Unknown, attempt: AttemptEntry
 ) -> Result:
-    """Hold or end the delivery, or wait longer than after a failure: a repeat may have its effect twice."""
+    """Hold the delivery, give it up, or let it wait for longer than after a failure: a repeat may act twice.
+
+    Raises Temporary.
+    """
     unknown_count = work.claim.row.unknown_count + 1
     ended = await end_unknown(notifier, work, target, unknown_count, outcome.reason, attempt)
     if ended:
@@ -127,15 +134,15 @@ async def end_unknown(
     reason: str,
     attempt: AttemptEntry | None = None,
 ) -> Result | None:
-    """Hold the delivery, or give it up, after so many attempts in a row with an unknown outcome.
+    """Hold the delivery or give it up, after `unknown_count` attempts in a row with an unknown outcome.
 
-    Return None where a repeat may follow: with `on_unknown: resend`, until there were MAX_UNKNOWN of them, and for ever
-    where the receiver recognises a repeat.
+    Return None if the attempt may be repeated: with `on_unknown: resend`, after fewer than MAX_UNKNOWN of them, or
+    always if the receiver recognises a repeat. Raises Temporary.
     """
     if target.configured.on_unknown == "hold":
         name = work.delivery.destination
         advice = f"Ask the recipient; `hookchain release {name}` sends it again"
-        if endpoint_name(name):  # its tenant reads this, and has no commands
+        if endpoint_name(name):  # the endpoint's tenant reads this, and cannot run commands
             advice = "It waits until the operator releases it"
         return await hold(notifier, work, f"{unknown_reason(reason)}. {advice}", attempt, needs_release=True)
     if unknown_count < MAX_UNKNOWN or dedupes_repeats(target.destination):
@@ -157,7 +164,7 @@ async def _retry(
         result = await give_up(notifier, work, "retries_exhausted", reason, attempt)
     else:
         result = await let_wait(notifier, work, configured, next_at, outcome.reason, attempt)
-    # The pause comes last: if its write failed before, the outcome of the attempt would be lost with it.
+    # Write the pause last: if this write failed first, the outcome of the attempt would not be recorded.
     pause_seconds = outcome.pause_destination_seconds
     if pause_seconds:
         await persist(
@@ -169,9 +176,9 @@ async def _retry(
 def _next_attempt_at(
     notifier: Notifier, work: Work, configured: Configured, asked_wait_seconds: float | None
 ) -> float | None:
-    """Return the time of the next attempt by the destination's schedule; None after the last.
+    """Return the time of the next attempt by the destination's schedule; None after the schedule's last attempt.
 
-    It does not come before `asked_wait_seconds`, which a receiver or an unknown outcome asks for.
+    `asked_wait_seconds` is the shortest wait, for which a receiver or an unknown outcome asks.
     """
     row = work.claim.row
     in_schedule = number_in_schedule(row.attempts, work.attempt_number)
@@ -190,10 +197,10 @@ async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: A
 async def hold_while_disabled(
     notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
-    """Hold the delivery, and release it where an operator resumed the destination just before."""
+    """Hold the delivery, and release it if an operator resumed the destination in the meantime. Raises Temporary."""
     result = await hold(notifier, work, reason, attempt)
     name = work.delivery.destination
-    # The delivery is held already: if this gave up early, a released destination would leave it held for ever.
+    # Repeat the read as a write: if it failed once, the delivery could stay held although its destination is resumed.
     state = await persist(notifier, work.claim, lambda: notifier.ledger.destination_state(name))
     if state.disabled_reason is None:
         await persist(notifier, work.claim, lambda: notifier.ledger.release(name, notifier.clock.now()))
@@ -222,9 +229,13 @@ async def let_wait(
     group: str = "",
     has_slot: bool = False,
 ) -> Result:
-    """Schedule the next attempt; none comes after the event has expired. Without an attempt now, it is deferred.
+    """Let the delivery wait for its next attempt at `at`. Give it up if the event will have expired by then.
 
-    With a group, it waits in that group from now on. `has_slot`: a cap gave the delivery this time.
+    attempt   the attempt that was made now; None if the delivery is only deferred
+    group     the group of a digest in which it waits from now on
+    has_slot  `at` is a slot of the destination's rate, reserved for the delivery
+
+    Raises Temporary.
     """
     expires_after = configured.expires_after_seconds
     if expires_after is not None and at >= expires_at(work.delivery.event, expires_after):
@@ -250,7 +261,7 @@ async def give_up_expired(
     attempt: AttemptEntry | None = None,
     next_at: float | None = None,
 ) -> Result:
-    """Give up a delivery whose time is over, or is over before `next_at`, the time of its next attempt."""
+    """Give up a delivery that has expired, or that will have expired at `next_at`, the time of its next attempt."""
     missed = "it was delivered" if next_at is None else f"its next attempt, which would come at {rfc3339(next_at)}"
     last_time = f"; the last time: {last_reason}" if last_reason else ""
     return await give_up(notifier, work, "expired", f"its time was over before {missed}{last_time}", attempt)
@@ -259,13 +270,16 @@ async def give_up_expired(
 async def give_up(
     notifier: Notifier, work: Work, code: PermanentCode, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
-    """Publish what follows before the delivery is final: the delivery that `otherwise` asks for, and a dead letter."""
+    """Publish the delivery to the destination in `otherwise`, if there is one, and a dead letter. Then record the end.
+
+    Raises Temporary.
+    """
     now = notifier.clock.now()
     otherwise = _otherwise(notifier, work.delivery)
     if otherwise is not None:
         reason = f"{reason}; {otherwise.destination!r} gets it instead"
     settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
-    if endpoint_name(work.delivery.destination):  # the tenant's message keeps the event
+    if endpoint_name(work.delivery.destination):  # no dead letter: the tenant's message keeps the event
         return await record(notifier, work, settlement, "dead_lettered", code, reason)
     letter = delivery_letter(work.delivery, work.claim.message, code, reason, now)
     try:
@@ -274,9 +288,9 @@ async def give_up(
             await notifier.bus.publish(DELIVERIES, [message])
         await publish_dead_letter(notifier.bus, letter)
     except Temporary:
-        # The delivery is given back if nothing was sent or the receiver rejected it: the bus brings it again, and the
-        # attempt is repeated. After an unknown outcome a repeat might have its effect twice. So that delivery keeps
-        # its lease, and counts as an attempt without a record once the lease is over.
+        # If nothing was sent, or the receiver rejected it, give the claim back: the bus brings the message again, and
+        # the attempt is repeated. After an unknown outcome, a repeat might act twice. Then the claim stays until its
+        # lease ends, and the attempt counts as one without a record.
         if attempt is None or attempt.outcome != "unknown":
             await give_back(notifier, work.claim)
         raise
@@ -284,12 +298,13 @@ async def give_up(
 
 
 def _otherwise(notifier: Notifier, delivery: Delivery) -> Delivery | None:
-    """Return the delivery of the same event to the destination that gets what this one does not; None without one.
+    """Return the delivery of the same event to the destination's `otherwise`; None if it has none.
 
-    Its id is made as for any delivery, so it is delivered once, even if it is published several times.
+    Its id is computed as for any delivery. So it is delivered once, even if it is published several times.
     """
     configured = notifier.destinations.configured
-    mine = configured.get(delivery.destination)
-    if mine is None or mine.otherwise is None or mine.otherwise not in configured:
+    failed_destination = configured.get(delivery.destination)
+    otherwise = failed_destination.otherwise if failed_destination else None
+    if otherwise is None or otherwise not in configured:
         return None
-    return Delivery(delivery.event, delivery.route, mine.otherwise, merged=delivery.merged)
+    return Delivery(delivery.event, delivery.route, otherwise, merged=delivery.merged)

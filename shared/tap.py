@@ -6,6 +6,8 @@ lease has a subscription or a queue of its own, from which `listen` takes the co
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -17,7 +19,9 @@ PARTITION: Final = "tap"
 """The partition of the leases among the documents."""
 MAX_LEASE_SECONDS: Final = 8 * 3_600.0
 MAX_SKEW_SECONDS: Final = 300.0
-"""How far the clock of a developer may differ. A lease that ends later than this allows is no lease."""
+"""How far the clock of a developer may differ. A lease that ends later than this allows is ignored."""
+MAX_LISTENERS: Final = 20
+"""Of one source. Each costs a message for every request."""
 REMEMBERED_SECONDS: Final = 30.0
 """How long each process of transform remembers the leases: copies begin that much after the lease."""
 KEPT_SECONDS: Final = 7 * 86_400.0
@@ -63,7 +67,21 @@ class Lease:
         return to_json(asdict(self))
 
     def is_open(self, now: float) -> bool:
-        return now < self.until <= now + MAX_LEASE_SECONDS + MAX_SKEW_SECONDS
+        return now < self.until and not self.ends_too_late(now)
+
+    def ends_too_late(self, now: float) -> bool:
+        return self.until > now + MAX_LEASE_SECONDS + MAX_SKEW_SECONDS
+
+
+def served_leases(leases: Iterable[Lease], now: float) -> list[Lease]:
+    """Return the open leases that get copies: of each source, those that began first, at most MAX_LISTENERS."""
+    counts: Counter[str] = Counter()
+    served: list[Lease] = []
+    for lease in sorted(leases, key=lambda each: (each.since, each.name)):
+        if lease.is_open(now) and counts[lease.source] < MAX_LISTENERS:
+            counts[lease.source] += 1
+            served.append(lease)
+    return served
 
 
 def blob_of_copy(event_id: str) -> str:

@@ -49,7 +49,7 @@ from shared.ports import Blobs
 from shared.secrets import variable_name
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.signature_scheme import SignatureScheme
-from shared.times import rfc3339
+from shared.times import rfc3339, unix_seconds
 
 MAX_LEASES: Final = 1_000
 RENEW_SECONDS: Final = 60.0
@@ -294,12 +294,13 @@ class LeaseKeeper:
         return earlier
 
     async def renew(self) -> None:
-        """Raises LeaseLost and Temporary."""
+        """Raises LeaseLost, Temporary, and CommandError for a wrong clock."""
         await self._confirm()
         now = time.time()
         if self.lease.until and self.lease.until < now:
             _print_gap(self.lease.until, now)
         await self._write(now + self.seconds)
+        _verify_clock(self.version, time.time())
 
     async def end(self) -> None:
         """End the lease if it was written, perhaps by a call that was cancelled. Raises LeaseLost and Temporary."""
@@ -326,6 +327,21 @@ class LeaseKeeper:
         if version is None:
             raise LeaseLost(f"another `hookchain listen` uses the name {lease.developer!r}. Choose another with --as")
         self.lease, self.version = lease, version
+
+
+def _verify_clock(version: str, now: float) -> None:
+    """Raise CommandError if the clock differs too much from that of Firestore, whose versions are times.
+
+    The lease would be ignored, or would have ended. AWS rejects requests with such times.
+    """
+    try:
+        difference_seconds = now - unix_seconds(version)
+    except ValueError:
+        return
+    if abs(difference_seconds) > tap.MAX_SKEW_SECONDS:
+        side = "ahead of" if difference_seconds > 0 else "behind"
+        minutes = abs(difference_seconds) / 60
+        raise CommandError(f"the clock of this machine is {minutes:.0f} min {side} that of the cloud. Set it")
 
 
 def _print_gap(ended_at: float, now: float) -> None:
@@ -358,7 +374,8 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
                     await _stop(keeper, inboxes)
                 return
             what = f"copy requests to {lease.source} as {lease.developer} for {options.seconds / 3_600:g} h, renewed"
-            await _remove_old(leases, inboxes)
+            known = await _remove_old(leases, inboxes)
+            _verify_place(lease, known, now)
             await inboxes.create(lease.name)  # before the lease, so that no copy is lost
             try:
                 with audited(state_folder(), where, "hookchain listen", what):
@@ -421,19 +438,35 @@ async def _stop(keeper: LeaseKeeper, inboxes: Inboxes) -> None:
     _say(f"The lease {lease.developer!r} of {lease.source} has ended, and its copies are removed")
 
 
-async def _remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> None:
-    """Remove the leases whose copies are gone, and the inboxes without a lease, whoever had them."""
+def _verify_place(own: tap.Lease, known: Sequence[tap.Lease], now: float) -> None:
+    """Raise CommandError if too many others listen to the source."""
+    others = [each for each in known if each.name != own.name]
+    earlier = [each for each in known if each.name == own.name and each.is_open(now)]
+    mine = [replace(each, until=now + 1) for each in earlier or [own]]
+    if any(each.name == own.name for each in tap.served_leases([*others, *mine], now)):
+        return
+    names = ", ".join(each.developer for each in others if each.source == own.source and each.is_open(now))
+    rule = f"{tap.MAX_LISTENERS} developers listen to {own.source} already ({names})"
+    raise CommandError(f"{rule}. One of them must end their lease with Ctrl-C, or with --stop")
+
+
+async def _remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> Sequence[tap.Lease]:
+    """Remove the leases whose copies are gone, and the inboxes without a lease, whoever had them.
+
+    Return the other leases.
+    """
     now = time.time()
-    kept: set[str] = set()
+    kept: dict[str, tap.Lease] = {}
     for each in await leases.page(tap.PARTITION, MAX_LEASES):
         lease = tap.read_lease(each.id, each.text)
         if lease and lease.until + tap.KEPT_SECONDS > now:
-            kept.add(each.id)
+            kept[each.id] = lease
         else:
             await leases.delete(tap.PARTITION, each.id, each.version)
     for name in await inboxes.names():
         if name not in kept:
             await inboxes.remove(name)
+    return [*kept.values()]
 
 
 class CannotForward(Exception):

@@ -21,8 +21,6 @@ COPY_SECONDS: Final = 1.0
 """The longest that the copies of an event may take. After a failure, a lease gets none until the leases are read again:
 a queue that hangs delays one event in REMEMBERED_SECONDS."""
 MAX_LEASES: Final = 500
-MAX_LISTENERS: Final = 20
-"""Of one source. Each costs a message for every request."""
 MAX_MASKED_BYTES: Final = 256 * 1_024
 """A larger body is not masked, and so not copied: nothing else runs meanwhile, for up to 0.7 s for each MB."""
 _OF_BODY: Final = re.compile("checksum|content-length|crc|digest|etag|hash|hmac|md5|sha[0-9]|signature")
@@ -49,8 +47,8 @@ class Tap:
     clock: ports.Clock
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     _leases: Sequence[tap.Lease] = ()
-    _unreadable: frozenset[str] = frozenset()
-    """The documents among the leases that are none, each of which was logged once."""
+    _ignored: frozenset[str] = frozenset()
+    """The names of the leases that get no copies, each of which was logged once."""
     _read_at: float | None = None
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _failed: set[str] = field(default_factory=set)
@@ -108,20 +106,27 @@ class Tap:
             found = await self.documents().page(tap.PARTITION, MAX_LEASES)
             known = {each.name for each in self._leases}
             read = {each.id: tap.read_lease(each.id, each.text) for each in found}
-            leases = [each for each in read.values() if each is not None and each.is_open(now)]
-            unreadable = frozenset(name for name, lease in read.items() if lease is None)
-            for name in sorted(unreadable - self._unreadable):
-                detail = f"{name!a} is no lease: it is ignored"
-                logs.log("WARNING", "leases not read", function="transform", detail=detail)
-            self._unreadable = unreadable
-            counts: Counter[str] = Counter()
-            self._leases = [each for each in leases if _is_among_first(counts, each)]
+            leases = [each for each in read.values() if each is not None]
+            self._leases = tap.served_leases(leases, now)
+            ignored = {name: "is no lease" for name, lease in read.items() if lease is None}
+            ignored |= {each.name: reason for each in leases if (reason := self._why_ignored(each, now))}
+            for name in sorted(ignored.keys() - self._ignored):
+                logs.log("WARNING", "lease ignored", function="transform", detail=f"{name!a} {ignored[name]}")
+            self._ignored = frozenset(ignored)
             for each in self._leases:
                 if each.name not in known:
                     detail = f"lease {each.name} of {each.holder} until {times.rfc3339(each.until)}"
                     logs.log("INFO", "tapped", function="transform", source=each.source, detail=detail)
             self._failed.clear()
             self._read_at = now
+
+    def _why_ignored(self, lease: tap.Lease, now: float) -> str:
+        """Return why a lease that has not ended gets no copies; empty if it gets them."""
+        if lease.ends_too_late(now):
+            return f"of {lease.holder} ends more than {tap.MAX_LEASE_SECONDS / 3_600:g} h from now: a clock is wrong"
+        if lease.is_open(now) and lease not in self._leases:
+            return f"of {lease.holder} is not among the first {tap.MAX_LISTENERS} leases of {lease.source!r}"
+        return ""
 
     async def _content(self, message: push.Push) -> bytes:
         """Return the copy as the bus carries it, without the body if that cannot be redacted.
@@ -158,11 +163,6 @@ class Tap:
             count=len(leases),
             detail=_detail(error),
         )
-
-
-def _is_among_first(counts: Counter[str], lease: tap.Lease) -> bool:
-    counts[lease.source] += 1
-    return counts[lease.source] <= MAX_LISTENERS
 
 
 def _detail(error: Exception) -> str:

@@ -6,6 +6,7 @@ overwritten is aborted; masks; and the rule that a query which one field's index
 
 import base64
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from shared.cloud.gcp.collections import UNINDEXED
 from shared.jsontext import Json, JsonObject
+from shared.times import rfc3339
 from tests.gcp.description import Description
 
 CODES: Final = {
@@ -70,6 +72,7 @@ class FirestoreServer:
         self.store = store
         self._description = Description("firestore", "v1")
         self._versions: Counter[str] = Counter()
+        self._times: dict[str, str] = {}
         self._transactions: dict[str, dict[str, int]] = {}
 
     @property
@@ -162,13 +165,15 @@ class FirestoreServer:
                 raise Rejection("FAILED_PRECONDITION", "the stored version does not match the required base version")
         answer = self.store.write([_without_version(write) for write in writes])
         self.counts["documents written"] += len(writes)
-        self._versions.update(map(_written_name, writes))
+        for name in map(_written_name, writes):
+            self._versions[name] += 1
+            self._times[name] = f"{rfc3339(time.time())[:19]}.{self._versions[name]:06d}Z"
         results: list[Json] = [{"updateTime": self._time_of(_written_name(write))} for write in writes]
         return {**answer, "writeResults": results}
 
     def _time_of(self, name: str) -> str:
-        """Each write of a document has a later time."""
-        return f"2026-01-01T00:00:00.{self._versions[name]:06d}Z"
+        """Return the time of the last write. Each write of a document has another one."""
+        return self._times.get(name, TIME)
 
     def _run_query(self, parent: str, body: JsonObject) -> Json:
         query = _checked(body.get("structuredQuery"))
@@ -180,10 +185,9 @@ class FirestoreServer:
             if isinstance(select, dict)
             else []
         )
-        time = "2026-01-01T00:00:00Z"
         if not found:
-            return [{"readTime": time}]
-        return [{"document": self._answered(document, mask), "readTime": time} for document in found]
+            return [{"readTime": TIME}]
+        return [{"document": self._answered(document, mask), "readTime": TIME} for document in found]
 
     def _answered(self, document: JsonObject, mask: list[str]) -> JsonObject:
         return {**_masked(document, mask), "updateTime": self._time_of(str(document["name"]))}

@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,7 @@ from deploy.cloud_access.inboxes import NoInbox, Received
 from deploy.config.dotenv import read_dotenv
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
+from deploy.terminal.command_line import CommandError
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from shared.base64_text import base64_text
@@ -27,6 +30,7 @@ from shared.ports import EVENTS
 from shared.push import Push
 from shared.secrets import variable_name
 from shared.tap import KEPT_SECONDS, PARTITION, Lease, request_of
+from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
@@ -99,8 +103,8 @@ class Cloud:
     def make_inboxes(self, _: str | None = None) -> FakeInboxes:
         return self.inboxes
 
-    def lease(self, developer: str = "ada") -> Lease:
-        lease = Lease("github", developer, "", 0, 0)
+    def lease(self, developer: str = "ada", source: str = "github") -> Lease:
+        lease = Lease(source, developer, "", 0, 0)
         return Lease(**json.loads(self.documents.kept[PARTITION, lease.name].text))
 
 
@@ -295,6 +299,34 @@ async def test_a_renewal_without_an_answer_does_not_end_the_lease(is_written: bo
     documents.is_cut = False
     await keeper.renew()
     await keeper.end()
+
+
+def test_the_developer_for_whom_there_is_no_place_is_told_so(run: Run, cloud: Cloud) -> None:
+    async def write() -> None:
+        for number in range(20):
+            lease = Lease("github", f"dev{number}", "x@y", NOW - 60, NOW + 60)
+            await cloud.documents.write(PARTITION, lease.name, lease.text)
+
+    asyncio.run(write())
+    run(*FORWARD, code=1)
+    assert "20 developers listen to github already (dev0, dev1, " in run.error
+    assert len(cloud.documents.kept) == 20
+    run(*FORWARD, source="twilio")
+    mine = Lease("github", "ada", cloud.lease("ada", "twilio").holder, NOW - 90, NOW + 60)
+    asyncio.run(cloud.documents.write(PARTITION, mine.name, mine.text))
+    run(*FORWARD)  # it was there before
+
+
+@pytest.mark.parametrize(("seconds", "fault"), [(-360, "6 min ahead of"), (360, "6 min behind"), (-290, ""), (290, "")])
+async def test_a_clock_with_which_a_lease_would_be_ignored_is_said(seconds: float, fault: str) -> None:
+    class Documents(FakeDocuments):
+        async def write(self, *arguments: object) -> str | None:
+            await super().write(*arguments)  # type: ignore[arg-type] # as it was called
+            return rfc3339(time.time() + seconds)  # as Firestore does
+
+    keeper = LeaseKeeper(Documents(), Lease("github", "ada", "ada@laptop", 0, 0), 3_600)
+    with pytest.raises(CommandError, match=fault) if fault else nullcontext():
+        await keeper.begin()
 
 
 async def test_a_lease_that_somebody_else_has_taken_is_not_renewed() -> None:

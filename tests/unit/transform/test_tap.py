@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from functions.transform import tap as transform_tap
 from functions.transform.program import read_program
 from functions.transform.steps.redact import Redact
-from functions.transform.tap import MAX_LISTENERS, Tap
+from functions.transform.tap import Tap
 from functions.transform.transform import Transformer
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.delivery import delivery_from
@@ -23,7 +23,15 @@ from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import DELIVERIES, TAP, BusMessage
 from shared.push import Push
-from shared.tap import KEPT_SECONDS, MAX_LEASE_SECONDS, PARTITION, REMEMBERED_SECONDS, Lease, read_lease
+from shared.tap import (
+    KEPT_SECONDS,
+    MAX_LEASE_SECONDS,
+    MAX_LISTENERS,
+    PARTITION,
+    REMEMBERED_SECONDS,
+    Lease,
+    read_lease,
+)
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -331,12 +339,25 @@ async def test_a_blob_store_that_hangs_delays_one_event_by_a_moment(monkeypatch:
     assert (calls, len(bench.bus.on(DELIVERIES))) == (1, 3)
 
 
-async def test_more_listeners_than_are_allowed_cost_no_message_each() -> None:
+async def test_the_first_listeners_keep_their_copies_and_a_lease_that_gets_none_is_logged_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     bench = Bench()
-    for number in range(MAX_LISTENERS + 5):
-        await bench.lease(Lease("github", f"dev{number}", "x@y", NOW, NOW + 60))
+    first = [Lease("github", f"dev{number}", "x@y", NOW - 1, NOW + 60) for number in range(MAX_LISTENERS)]
+    newcomer = Lease("github", "aaa", "new@desk", NOW, NOW + 60)
+    ahead = Lease("github", "bob", "bob@desk", NOW + 360, NOW + 360 + MAX_LEASE_SECONDS)
+    for lease in (*first, newcomer, ahead):
+        await bench.lease(lease)
     await bench.take()
-    assert len(bench.bus.sent) == 1 + MAX_LISTENERS
+    bench.clock.advance(REMEMBERED_SECONDS)
+    await bench.take()
+    assert {len(bench.copies(each)) for each in first} == {2}
+    assert (bench.copies(newcomer), bench.copies(ahead)) == ([], [])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["detail"] for each in lines if each["message"] == "lease ignored"] == [
+        f"{newcomer.name!r} of new@desk is not among the first 20 leases of 'github'",
+        f"{ahead.name!r} of bob@desk ends more than 8 h from now: a clock is wrong",
+    ]
 
 
 FORM: Final = "card=4111&name=A+da&tag=a&tag=b"

@@ -100,7 +100,7 @@ def _verify_sizes(head: Request, source: Source) -> None:
 
 
 def _verify_content_type(header: str, accepted: tuple[str, ...]) -> None:
-    """Raises Rejected (`unsupported_content_type`)."""
+    """Raise Rejected (`unsupported_content_type`) if the content type is none of those that are accepted."""
     name = header.partition(";")[0].strip().lower()
     if not any(_type_fits(name, pattern) for pattern in accepted):
         raise Rejected("unsupported_content_type", f"this source accepts {', '.join(accepted)}")

@@ -48,14 +48,14 @@ def _place(error: ValidationError) -> str:
 def _rule(error: ValidationError) -> str:
     """Describe the broken rule in the words of the schema. jsonschema's own message also quotes the body."""
     rule = str(error.validator)
-    wanted = error.validator_value
+    rule_value = error.validator_value
     if error.message == schema.TOO_LONG:
         return schema.TOO_LONG
-    if rule == "required" and isinstance(wanted, list) and isinstance(error.instance, dict):
-        missing = [str(name) for name in wanted if name not in error.instance]
+    if rule == "required" and isinstance(rule_value, list) and isinstance(error.instance, dict):
+        missing = [str(name) for name in rule_value if name not in error.instance]
         return f"lacks {', '.join(missing)} (rule required)"
-    if isinstance(wanted, str | int | float | list):
-        shown = wanted if isinstance(wanted, str) else to_json(wanted)
-        if len(shown) <= _MAX_SHOWN_CHARACTERS:
-            return f"breaks the rule {rule}: {shown}"
+    if isinstance(rule_value, str | int | float | list):
+        rule_text = rule_value if isinstance(rule_value, str) else to_json(rule_value)
+        if len(rule_text) <= _MAX_SHOWN_CHARACTERS:
+            return f"breaks the rule {rule}: {rule_text}"
     return f"breaks the rule {rule}"

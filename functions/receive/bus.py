@@ -155,6 +155,7 @@ def object_event(push: Push) -> ObjectEvent:
 
 
 def _cloud_storage_event(attributes: Mapping[str, str], resource: JsonObject) -> ObjectEvent:
+    """Return the event of a notification's attributes, in lower case, and its data. Raises Rejected."""
     event = OBJECT_EVENTS.get(attributes["eventtype"])
     bucket = attributes.get("bucketid", "")
     name = attributes.get("objectid", "")
@@ -175,6 +176,7 @@ def _cloud_storage_event(attributes: Mapping[str, str], resource: JsonObject) ->
 
 
 def _s3_event(document: JsonObject) -> ObjectEvent:
+    """Return the event of EventBridge's document. Raises Rejected."""
     event_id = document.get("id")
     event = OBJECT_EVENTS.get(str(document.get("detail-type")))
     bucket_name = value_at(document, "detail", "bucket", "name")

@@ -484,6 +484,7 @@ def _event(
     raw: RawParts,
     is_recovered: bool,
 ) -> Event:
+    """Return the event with these facts. `now` is the Unix time at which the request came."""
     traceparent = item.request.header("traceparent")
     hops = item.request.header("hookchain-hops")
     return Event(  # arguments by position take half the time of named ones, and every event is made here

@@ -162,6 +162,7 @@ class Handshakes:
     async def _answer(
         self, handshakes: Sequence[Handshake], request: Request, data: Json = None, *, is_authenticated: bool
     ) -> HandshakeReply | None:
+        """Answer the first of the handshakes that the request is; None if it is none of them."""
         fields = RequestFields(request, self.url, data)
         matching = (
             each
@@ -186,6 +187,7 @@ class Handshakes:
         return HandshakeReply(reply, f"handshake {handshake.name}")
 
     async def _confirm_subscription(self, url: str) -> None:
+        """Confirm the subscription. Raises Temporary, so that the provider sends the handshake again."""
         if self.fetch is None:
             raise Temporary("handshake_failed", "outgoing requests are not available to confirm the subscription")
         # Imported here because only the handshakes of SNS need it.

@@ -30,6 +30,7 @@ FETCH_SECONDS: Final = 2.0
 
 MINUTE_SECONDS: Final = 60.0
 MAX_FETCHES_A_MINUTE: Final = 10
+"""The most fetches of this process in a minute, for all URLs together."""
 RESERVED_FETCHES: Final = 2
 """Fetches a minute that are reserved for configured URLs and URLs that have had a key. Strangers cannot use them up."""
 
@@ -57,6 +58,7 @@ class Keys:
         return {key.url: await self._key(key) for key in keys}
 
     async def _key(self, needed: NeededKey) -> bytes:
+        """Return the cached or fetched key. Raises Temporary and Rejected."""
         outcome = self._cached(needed.url)
         if outcome is None:
             async with self._one_at_a_time(needed.url):
@@ -108,7 +110,7 @@ class Keys:
         return outcome
 
     def _count_fetch(self, needed: NeededKey) -> None:
-        """Raises Temporary if the fetches of this minute are used up."""
+        """Count a fetch that is about to begin. Raises Temporary if the fetches of this minute are used up."""
         now = self._clock.now()
         times = self._fetched_at
         # A time in the future is from before the clock was set back.

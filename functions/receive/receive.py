@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from shared.recovered import RecoveredRequest
 
 RETRY_AFTER_SECONDS: Final = 5
+"""The time after which a sender should send again what was not confirmed."""
 _CLOSE: Final = ("connection", "close")
+"""The header by which a rejected sender's connection ends, since its body may not have been read."""
 CONFIRM_SECONDS: Final = 3.8
 """The time in which the bus must confirm, so that a sender has its reply within 4 s of the request's arrival."""
 
@@ -299,8 +301,8 @@ class Receiver:
         """Return the source that the message names, and the message as its dead letter shows it to a person."""
         from shared.recovered import readable
 
-        named = self.sources.get(push.attributes.get("source", ""), source)
-        return named, replace(push, data=readable(push.data))
+        named_source = self.sources.get(push.attributes.get("source", ""), source)
+        return named_source, replace(push, data=readable(push.data))
 
     async def _read_recovered(
         self, push: "Push", now: float

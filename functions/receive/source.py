@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _PASSWORDS: Final = frozenset({"authorization", "proxy-authorization", "x-webhook-password"})
 """Headers of passwords and tokens that a request may have whatever its source's schemes are."""
 _CREDENTIALS: Final = _PASSWORDS | {"cookie"}
+"""Headers that an event never keeps."""
 _ADDED_HEADERS: Final = frozenset({"function-execution-id"})
 """Headers that no sender sent: functions-framework adds them."""
 
@@ -235,6 +236,7 @@ def read_sources(document: JsonObject) -> Sources:
 
 
 def _source(name: str, settings: Json) -> Source:
+    """Read a source from its settings in receive's slice, whose shape the compiler has checked."""
     assert isinstance(settings, dict)
     assert settings.keys() >= {"auth", "methods", "max_body_bytes"}  # a KeyError would look like an unknown source
     auth = settings["auth"]
@@ -388,6 +390,7 @@ def _repeats(value: Json) -> tuple[Conditions, ...]:
 
 
 def _data_checks(form: "BrowserForm | None", settings: JsonObject, schemes: tuple[AuthScheme, ...]) -> list[DataCheck]:
+    """Return the checks in the order in which they run: the last ones get what the first ones leave."""
     checks: list[DataCheck] = [form.without_honeypot] if form else []
     if "schema" in settings:
         from functions.receive.body_schema import SchemaCheck

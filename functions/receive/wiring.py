@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @cache
 def receiver() -> receive.Receiver:
+    """Return the receiver of this process. Ends the process if there is no configuration."""
     sources = source.read_sources(slice_or_exit("receive"))
     times_attribute = None
     if TELEMETRY in slice_or_exit("receive"):
-        # Imported here, because few deployments export.
+        # Imported here, because few deployments export telemetry.
         from shared.telemetry import spans
 
         times_attribute = spans.received_attribute
@@ -51,7 +52,7 @@ def prefix() -> str:
 
 
 class _LateFetch:
-    """The guarded fetch, imported at the first request to another system: a start need not wait for it."""
+    """The guarded fetch, which is imported at the first request to another system, so that no start waits for it."""
 
     @cached_property
     def _guarded(self) -> "Fetch":

@@ -21,8 +21,9 @@ from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, gather
 
 _MAX_HEADER_BYTES: Final = 8_192
+"""The most bytes of the headers of a part."""
 _MAX_TEXT_AROUND_BYTES: Final = 8_192
-"""The size of the text before the first part, and of the text after the last part. Both are dropped."""
+"""The most bytes of the text before the first part, and of the text after the last part. Both texts are dropped."""
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, 5.1.1
 _FOLD: Final = re.compile(r"\r\n[ \t]++")
 """The break of a header that goes on in the next line."""
@@ -85,8 +86,9 @@ def _parts(body: bytes, delimiter: bytes, limits: Limits) -> list[tuple[bytes, b
 
 def _named_charset(parts: list[tuple[bytes, bytes]]) -> str:
     """Return the codec of the first part that is called `_charset_`. Raises Rejected for an unknown one."""
-    named = (content for head, content in parts if _CHARSET_FIELD.search(head))
-    return codec_of(next(named, b"").decode("latin-1").lower() or "utf-8")
+    charset_parts = (content for head, content in parts if _CHARSET_FIELD.search(head))
+    charset = next(charset_parts, b"").decode("latin-1").lower()
+    return codec_of(charset or "utf-8")
 
 
 def _headers(head: bytes, charset: str) -> dict[str, str]:

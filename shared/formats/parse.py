@@ -210,7 +210,7 @@ def _recoded(body: bytes, media: MediaType) -> bytes:
 
 
 def _verify_whole_pairs(value: Json) -> None:
-    """Raises Rejected for half a surrogate pair: it is no character, so it could not be passed on as it came."""
+    """Raise Rejected for half of a surrogate pair. It is no character, so it could not be passed on as it came."""
     try:
         to_json(value).encode()
     except UnicodeEncodeError:
@@ -231,28 +231,31 @@ def _decoder(most_keys: int | None, longest_key: int | None, longest_integer: in
 
 
 def _object_of(pairs: list[tuple[str, Json]]) -> JsonObject:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    """Return the object of these pairs. Raises Rejected (`duplicate_key`)."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise errors.Rejected("duplicate_key", "an object has the same key twice")
-    return made
+    return members
 
 
 def _object_maker(most_keys: int | None, longest_key: int | None) -> Callable[[list[tuple[str, Json]]], JsonObject]:
+    """Return a function that makes an object of pairs, and raises Rejected for a duplicate key or a passed limit."""
+
     def make(pairs: list[tuple[str, Json]]) -> JsonObject:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            return _object_of(pairs)  # raises, because of the duplicate key
-        if most_keys is not None and len(made) > most_keys:
+        members = _object_of(pairs)
+        if most_keys is not None and len(members) > most_keys:
             raise errors.Rejected("too_many_values", f"an object has more than {most_keys} keys")
         # All keys together are rarely longer than one may be, and their length is faster to compute.
-        if longest_key is not None and len("".join(made)) > longest_key and max(map(len, made)) > longest_key:
+        if longest_key is not None and len("".join(members)) > longest_key and max(map(len, members)) > longest_key:
             raise errors.Rejected("too_many_values", f"a key is longer than {longest_key} characters")
-        return made
+        return members
 
     return make
 
 
 def _integer_maker(longest: int) -> Callable[[str], int]:
+    """Return a function that makes an integer of digits, and raises Rejected if there are too many."""
+
     def make(digits: str) -> int:
         if len(digits.removeprefix("-")) > longest:
             raise errors.Rejected("number_out_of_range", f"an integer has more than {longest} digits")
@@ -294,7 +297,7 @@ def _without_strings(body: bytes, limits: Limits) -> bytes:
 
 
 def _verify_nodes(bare: bytes, limits: Limits, texts: int) -> None:
-    """Raises Rejected. A value is a whole text, the first one of a list or object, or one after a comma."""
+    """Raise Rejected for too many values. A value is a whole text, the first of a list or object, or after a comma."""
     compact = bare.translate(None, _SPACE)
     opened = compact.count(b"[") + compact.count(b"{")
     empty = compact.count(b"[]") + compact.count(b"{}")
@@ -303,7 +306,7 @@ def _verify_nodes(bare: bytes, limits: Limits, texts: int) -> None:
 
 
 def _verify_depth(bare: bytes, limits: Limits, inside: int) -> None:
-    """Raises Rejected. `bare` has no bracket in a string."""
+    """Raise Rejected if the values are nested too deeply. `bare` must have no bracket in a string."""
     steps = memoryview(bare.translate(_STEPS, _ALL_BUT_BRACKETS)).cast("b")
     deepest = max(accumulate(steps), default=0)
     if inside + deepest > limits.max_depth:

@@ -75,6 +75,7 @@ class _PlistBuilder:
         return self._values[0]
 
     def start(self, name: str, _: Mapping[str, str]) -> None:
+        """Open an element. Only `plist`, a dict and an array may contain elements."""
         is_outermost = len(self._open) == 1
         if name == "plist" and is_outermost:
             return
@@ -92,6 +93,7 @@ class _PlistBuilder:
         self._pieces.append(text)
 
     def end(self, name: str) -> None:
+        """Close an element, and add its value to the element around it."""
         if name == "plist":
             return
         element = self._open.pop()

@@ -159,6 +159,7 @@ class _BoundedParser:
         self.expat_parser = parser
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        """Count and verify an element, and pass it on to the target."""
         self._depth += 1
         self._nodes += 1 + len(attributes)
         if self._depth > self._limits.max_depth:
@@ -257,16 +258,16 @@ class Namespaces:
         self._expanded.clear()
 
     def _verify_different(self, prefixed_attributes: Sequence[str]) -> None:
-        """Raises NamespaceFault for `a:x` beside `b:x` if both prefixes have one namespace."""
+        """Raise NamespaceFault for `a:x` beside `b:x` if both prefixes have one namespace."""
         expanded = {self._expand(attribute) for attribute in prefixed_attributes}
         if len(expanded) < len(prefixed_attributes):
             raise NamespaceFault("an element has the same attribute twice, under two prefixes of one namespace")
 
     def _expand(self, name: str) -> tuple[str, str]:
         """Return the namespace and the local name. Raises NamespaceFault."""
-        known = self._expanded.get(name)
-        if known is not None:
-            return known
+        cached = self._expanded.get(name)
+        if cached is not None:
+            return cached
         prefix, local = _split(name)
         namespace = self._namespaces.get(prefix)
         if namespace is None:

@@ -21,9 +21,10 @@ from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, put
 
 _MERGE_KEY: Final = "<<"
-# libyaml compares each directive with all before it. Only the core schema's tags are accepted, so nobody needs many.
 _TAG_DIRECTIVE: Final = re.compile("^%TAG|[\n\r\x85\u2028\u2029]%TAG")
 _MAX_TAG_DIRECTIVES: Final = 20
+"""The most %TAG directives of a document. libyaml compares each one with all before it, so many of them take long. As
+only the core schema's tags are accepted, nobody needs many."""
 _JSON: Final = media_type("application/json")
 _CAUSES: Final = {
     "mapping values are not allowed": ": a value that holds a colon and a space must be in quotes",
@@ -172,6 +173,7 @@ class Builder:
         self._add(closed.value, None, is_plain=False)
 
     def alias(self, anchor: str) -> None:
+        """Add a copy of the value with the anchor, and count it like any other value."""
         if anchor not in self._anchors:
             raise Rejected("malformed_body", "not YAML: an alias refers to no anchor")
         anchored = self._anchors[anchor]

@@ -61,7 +61,7 @@ def verify_timestamp(text: str | None, now: float, tolerance_seconds: float, uni
 
 
 def verify_age(signed_at: float, now: float, tolerance_seconds: float) -> None:
-    """Raises Rejected (`timestamp_out_of_range`)."""
+    """Raise Rejected (`timestamp_out_of_range`) if the time is further away than the tolerance, past or future."""
     age = now - signed_at
     if age > tolerance_seconds:
         raise Rejected("timestamp_out_of_range", f"signed {age:.0f} s ago; the limit is {tolerance_seconds:.0f} s")

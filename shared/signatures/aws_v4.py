@@ -101,14 +101,14 @@ def _normalized(path: str) -> str:
     """Return the path as AWS signs it: without empty segments, `.` and `..` (RFC 3986, 5.2.4)."""
     if "//" not in path and "/." not in path:
         return path
-    kept: list[str] = []
+    segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
-            kept = kept[:-1]
+            segments = segments[:-1]
         elif segment not in ("", "."):
-            kept.append(segment)
-    end = "/" if kept and path.endswith("/") else ""
-    return f"/{'/'.join(kept)}{end}"
+            segments.append(segment)
+    end = "/" if segments and path.endswith("/") else ""
+    return f"/{'/'.join(segments)}{end}"
 
 
 @lru_cache(maxsize=16)

@@ -138,8 +138,9 @@ class JwtScheme(auth_scheme.TimedScheme):
         header, claims = (_object(part) for part in signed.split("."))
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
-            used = algorithm if algorithm in KNOWN_ALGORITHMS else "another algorithm"
-            rule = f"the token is signed by {used}, and the source accepts {' or '.join(self.algorithms)}"
+            # A name that is no algorithm's could be any text, so it is not shown.
+            shown_name = algorithm if algorithm in KNOWN_ALGORITHMS else "another algorithm"
+            rule = f"the token is signed by {shown_name}, and the source accepts {' or '.join(self.algorithms)}"
             raise auth_scheme.mismatch(rule)
         if "crit" in header:
             raise auth_scheme.mismatch("the token has critical extensions, of which none is known")
@@ -173,11 +174,12 @@ class JwtScheme(auth_scheme.TimedScheme):
         return _is_signed_by_owner(token, _secret_keys(secrets, key_id, self.algorithms))
 
     def verify_claims(self, claims: JsonObject, now: float) -> None:
-        """Raises Rejected: `signature_mismatch` or `timestamp_out_of_range`."""
-        for name, wanted in self.claims.items():
-            if set(auth_scheme.text_list(claims.get(name))).isdisjoint(wanted):
+        """Raise Rejected (`signature_mismatch`, `timestamp_out_of_range`) for claims that are not accepted."""
+        for name, accepted_values in self.claims.items():
+            values = auth_scheme.text_list(claims.get(name))
+            if set(values).isdisjoint(accepted_values):
                 rule = "has another value" if claims.get(name) else "is missing"
-                accepted = f"the source accepts {' or '.join(wanted)}"
+                accepted = f"the source accepts {' or '.join(accepted_values)}"
                 raise auth_scheme.mismatch(f"the token's claim {name} {rule}: {accepted}")
         if "email" in self.claims and claims.get("email_verified") is False:
             raise auth_scheme.mismatch("the token's e-mail address is not verified")

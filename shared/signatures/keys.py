@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     PublicKey: TypeAlias = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _ED25519_BYTES: Final = 32
+"""The size of an Ed25519 key (RFC 8032)."""
 _STANDARD_WEBHOOKS_PREFIX: Final = "whpk_"
 """The beginning of a public key as Standard Webhooks writes it."""
 _KIND_NAMES: Final = {"ed25519": "Ed25519", "ecdsa": "elliptic-curve", "rsa": "RSA"}

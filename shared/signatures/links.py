@@ -27,6 +27,7 @@ SIGNATURE: Final = "hc_sig"
 OWN: Final = frozenset({EXPIRES, ONCE, SIGNATURE})
 """The parameters that belong to the link itself, and not to the event."""
 MAX_PARAMETERS: Final = 1_000
+"""The most parameters of a link's query."""
 MAX_EXPIRES_DIGITS: Final = 15
 """The most digits of a time in Unix seconds, far more than any time has."""
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")

@@ -249,6 +249,7 @@ def _content(request: http.Request) -> bytes:
 
 
 def _form_of(request: http.Request) -> JsonObject:
+    """Return the fields of the form in the body; no fields if the body is not a form, or cannot be parsed."""
     # Imported here, because few senders sign a form's fields.
     from shared.formats import form_body
 

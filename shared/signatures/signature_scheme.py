@@ -97,9 +97,11 @@ class SignatureScheme(auth_scheme.TimedScheme):
 
     @property
     def locations(self) -> tuple[Location, ...]:
-        named = (self.timestamp, self.id, self.each, self.body_digest, *self.content)
-        form = (Location("form", ("",)),) if "form" in self.content else ()
-        return (*super().locations, *(each for each in named if isinstance(each, Location)), *form)
+        maybe_locations = (self.timestamp, self.id, self.each, self.body_digest, *self.content)
+        locations = [each for each in maybe_locations if isinstance(each, Location)]
+        if "form" in self.content:
+            locations.append(Location("form", ("",)))  # stands for all fields of the form
+        return (*super().locations, *locations)
 
     @property
     def signs_time(self) -> bool:

@@ -23,12 +23,15 @@ from markupsafe import Markup
 from shared.jsontext import to_json
 
 MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
+"""The most characters of a template's text, and of any value while it is rendered."""
 MAX_MADE_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
 """The size of all values that a rendering makes, because a template may keep them all."""
 MAX_NUMBER_BITS: Final = 10_000
+"""The most bits of a number that a template computes. Larger ones take long."""
 SMALL: Final = 64
 """The size of a number, a boolean, or a text of no more characters."""
 _TOO_LARGE: Final = MAX_OUTPUT_CHARACTERS + 1
+"""The size that a rule returns for a value that may be too large, or that it cannot bound."""
 _ITEM, _NEW_ITEM = 8, 64
 """The sizes of a list's item, in characters: of an item that exists already, and of an item that is made."""
 _FIELD: Final = 2_500
@@ -317,10 +320,10 @@ def _wrapped(text: object, width: object = 79, *args: object, **kwargs: object) 
 
 
 def _indented(text: object, width: object = 4, *_: object, **__: object) -> float:
-    each = _number(width) if isinstance(width, int) else text_size(width)
+    indent = _number(width) if isinstance(width, int) else text_size(width)
     size = text_size(text)
     lines = _matches(_LINE_BREAK, text) + 2 if isinstance(text, str) else size
-    return size + lines * (each + 1)
+    return size + lines * (indent + 1)
 
 
 def _json(value: object, indent: object = None) -> float:
@@ -328,9 +331,10 @@ def _json(value: object, indent: object = None) -> float:
     width = len(indent) if isinstance(indent, str) else _number(indent)
     if width > 100 or text_size([value]) > MAX_OUTPUT_CHARACTERS:
         return _TOO_LARGE
-    shown = to_json(value)  # type: ignore[arg-type] # it was sized as data
-    not_ascii = len(shown) - len(shown.encode("ascii", "ignore"))
-    size = len(shown) + _count(",:", shown) + 5 * _count("&<>'", shown) + 11 * not_ascii
+    text = to_json(value)  # type: ignore[arg-type] # it was sized as data
+    not_ascii = len(text) - len(text.encode("ascii", "ignore"))
+    # Beyond `to_json`: a space after each comma and colon, and the escapes, which are 6 or 12 characters long.
+    size = len(text) + _count(",:", text) + 5 * _count("&<>'", text) + 11 * not_ascii
     return size if indent is None else size + _indents(value) * (width + 1)
 
 

@@ -17,6 +17,7 @@ from shared.templating.costs import MAX_OUTPUT_CHARACTERS, METHODS, OBJECT_METHO
 from shared.templating.sandbox import Sandbox, as_shown, as_url_segment, environment_of
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
+"""The longest template, before it is filled."""
 KNOWN: Final = frozenset({*event.NAMES, "route", "destination", "count", "person"})
 """The names of a destination's templates. `person` is there where its `to` names one."""
 _FILE: Final = "<template>"
@@ -77,7 +78,7 @@ class Template:
         encode: Callable[[str], str] | None = None,
         own_text: Callable[[str], str] | None = None,
     ) -> None:
-        """Raises TemplateFault."""
+        """Compile the template. Raises TemplateFault."""
         self.name = name
         self._source = source
         self._own_text = own_text
@@ -150,6 +151,7 @@ class Template:
         return "".join(texts)
 
     def _render_in_sandbox(self, view: JsonObject) -> str:
+        """Return the text that Jinja makes. Raises Permanent."""
         pieces: list[str] = []
         room = MAX_OUTPUT_CHARACTERS
         if self._compiled is None:
@@ -238,13 +240,13 @@ def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: f
         known_names = {"filter": environment.filters, "test": environment.tests}.get(kind, _METHODS)
         if name not in known_names:
             raise TemplateSyntaxError(f"No {kind} named {name!r}", line)
-    used = {str(piece[0]) for piece in pieces if not isinstance(piece, str)}
+    variables = {str(piece[0]) for piece in pieces if not isinstance(piece, str)}
     if not pieces:
-        used = meta.find_undeclared_variables(tree)
-    unknown = sorted(used - known - environment.globals.keys())
-    if unknown:
-        rule = f"there is no {unknown[0]!r}; {did_you_mean.unknown_name_hint(unknown[0], source, known)}"
-        raise UnknownVariable(unknown[0], rule)
+        variables = meta.find_undeclared_variables(tree)
+    unknown_names = sorted(variables - known - environment.globals.keys())
+    if unknown_names:
+        name = unknown_names[0]
+        raise UnknownVariable(name, f"there is no {name!r}; {did_you_mean.unknown_name_hint(name, source, known)}")
 
 
 def _used_names(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
@@ -278,8 +280,9 @@ def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
     """Return Jinja's message, and what to write instead of a name or a sign of another language."""
     text = (error.message or "it does not parse").rstrip(".")
     if unknown := re.fullmatch(r"No (filter|test|method) named '(.+)'", text):
-        known = {"filter": environment.filters, "test": environment.tests}.get(unknown[1], _METHODS)
-        near = _FILTERS_ELSEWHERE.get(unknown[2]) or did_you_mean.nearest(unknown[2], known)
+        kind, name = unknown.groups()
+        known_names = {"filter": environment.filters, "test": environment.tests}.get(kind, _METHODS)
+        near = _FILTERS_ELSEWHERE.get(name) or did_you_mean.nearest(name, known_names)
         return f"{text}; did you mean {near!r}?" if near else text
     message = re.sub(r" at \d+$", "", text)
     hint = next((hint for token, hint in _TOKENS_ELSEWHERE.items() if message.endswith(token)), "")

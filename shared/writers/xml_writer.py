@@ -46,8 +46,8 @@ def write_xml(value: Json, root: str | None) -> str:
 def _only_entry(value: Json) -> tuple[str, Json, Location]:
     """Return the only key of an object, its value and the value's place. Raises Unwritable."""
     if not isinstance(value, dict) or len(value) != 1:
-        found = f"an object with {len(value)} keys" if isinstance(value, dict) else kind_of(value)
-        raise Unwritable(None, f"is {found}, and XML has one element around all: name it, such as `root: event`")
+        kind = f"an object with {len(value)} keys" if isinstance(value, dict) else kind_of(value)
+        raise Unwritable(None, f"is {kind}, and XML has one element around all: name it, such as `root: event`")
     [(name, inner)] = value.items()
     if isinstance(inner, list):
         raise Unwritable((None, name), "is a list, and XML has one element around all: name it, such as `root: event`")
@@ -143,7 +143,7 @@ def _verify_attributes(value: JsonObject, location: Location, prefixes: Mapping[
 
 
 def _verify_name(name: str, location: Location, prefixes: Mapping[str, str]) -> None:
-    """Raises Unwritable for what is no name, or has a prefix that is not declared."""
+    """Raise Unwritable for a text that is no name, or has a prefix that is not declared."""
     if _PLAIN_NAME.fullmatch(name):
         return
     if not is_xml_name(name):

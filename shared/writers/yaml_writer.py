@@ -47,6 +47,7 @@ def _write(value: Json, lead: str, pad: str, document: BoundedText) -> None:
 
 
 def _write_entry(key: str, value: Json, lead: str, pad: str, document: BoundedText) -> None:
+    """Write a key and its value. A long key is written after a `?`, and its value after a colon in another line."""
     name = _flow_text(key)
     if len(name) > _MAX_KEY_CHARACTERS:
         document.add(f"{lead}? {name}\n")

@@ -62,6 +62,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _line_ends(body: bytes) -> Iterator[Variant]:
+    """Yield the body with other line ends, and without a byte order mark."""
     stripped = body.rstrip(b"\r\n")
     if stripped != body:
         yield "the body ends in a newline that was not signed: an editor or `echo` adds one; send it without", stripped
@@ -76,6 +77,7 @@ def _line_ends(body: bytes) -> Iterator[Variant]:
 
 
 def _json(body: bytes) -> Iterator[Variant]:
+    """Yield the JSON of the body as other programs write it, each also with a newline at its end."""
     try:
         value: Json = json.loads(body)
         rewritten_bodies = list(_rewritten(value))
@@ -124,6 +126,7 @@ def _form(body: bytes) -> Iterator[Variant]:
 
 
 def _compressed(body: bytes) -> Iterator[Variant]:
+    """Yield the body before it was compressed, or after."""
     if body[:2] == b"\x1f\x8b":  # gzip
         inflated = _inflated(body)
         if inflated:

@@ -87,6 +87,7 @@ def _is_base64(start: bytes) -> bool:
 
 
 def _cause_in_json(body: bytes, detail: str) -> str | None:
+    """Return the cause by the parser's message and the text at the fault; None if none is known."""
     position = _POSITION.search(detail)
     if position is None:
         return "JSON must be UTF-8" if "UTF-8" in detail else None

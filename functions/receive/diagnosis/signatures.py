@@ -146,6 +146,7 @@ _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256
 """The beginning of a signature's text that is not the signature itself."""
 _VERSION: Final = re.compile(r"\b(v[0-9][a-z]?)=")
 _A_YEAR: Final = 86_400 * 365
+"""The seconds of a year. A time of signing that is further away is probably in another unit."""
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
 """The units of an age, in seconds."""
 
@@ -216,6 +217,7 @@ def as_signed(case: Case) -> Case:
 
 
 def _as_hmac(case: Case, standard: "StandardWebhooksScheme", key_encoding: str) -> SignedCase:
+    """Return the case with Standard Webhooks v1 as an HMAC of a template."""
     is_svix = standard.header_prefix == "svix" and case.request.header("svix-signature") is not None
     prefix = "svix" if is_svix else "webhook"
     auth = HmacScheme(
@@ -616,6 +618,7 @@ def _encodings(case: SignedCase) -> Iterator[Guess]:
 
 
 def _urls(case: SignedCase) -> Iterator[Guess]:
+    """Yield other URLs that the sender may have signed."""
     if "url" not in case.auth.content:
         return
     url = case.url or https_url(case.request)
@@ -630,6 +633,7 @@ def _urls(case: SignedCase) -> Iterator[Guess]:
 
 
 def _spellings(url: str) -> Iterator[tuple[str, str]]:
+    """Yield how a spelling of the URL differs, and the spelling."""
     parts = urlsplit(url)
     other = {"https": "http", "http": "https"}.get(parts.scheme, "https")
     yield f"begins with {other}://", parts._replace(scheme=other).geturl()
@@ -652,7 +656,8 @@ def _on_path(url: str, path: str) -> Iterator[tuple[str, str]]:
 
 def _by_proxies(url: str, request: http.Request) -> Iterator[tuple[str, str]]:
     """Yield the URL that a proxy names. Receive uses it only if the source has `trusted_proxies`."""
-    scheme, host = (nearest_value(request, name) for name in ("x-forwarded-proto", "x-forwarded-host"))
+    scheme = nearest_value(request, "x-forwarded-proto")
+    host = nearest_value(request, "x-forwarded-host")
     if scheme or host:
         parts = urlsplit(url)
         netloc = urlsplit(f"//{host}").netloc or parts.netloc

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 MAX_ANSWER_BYTES: Final = 1_048_576
+"""The largest answer that is read."""
 MAX_CACHED_BYTES: Final = 8 * 1_048_576
 """The most bytes of answers that this process keeps for `cached`."""
 _RETRIED_STATUSES: Final = frozenset({408, 425, 429})
@@ -202,7 +203,7 @@ async def _signature(secret: str, body: bytes, event: Event, services: step.Serv
 
 
 def _verify_answer(answer: fetch.Fetched, question: Question) -> None:
-    """Raises Temporary for an answer after which the route runs again later, and Permanent for any other bad one."""
+    """Raise Temporary for an answer after which the route runs again later, and Permanent for any other bad one."""
     status = answer.status
     if status in _RETRIED_STATUSES or status >= 500:
         raise errors.Temporary("host_unavailable", f"{question.host} answered {status}")
@@ -267,7 +268,7 @@ def _verify_host(url: str) -> str:
 
 
 def _verify_url(url: str, allow_private: bool) -> None:
-    """Raises ValueError for a URL that must not be asked."""
+    """Raise ValueError for a URL that must not be asked."""
     try:
         read_target(url, allow_private)
     except errors.Permanent as fault:
@@ -377,6 +378,7 @@ class Fetch(AskingSettings, step.AskingStep):
         return _with_note(put(event, self._into, after), answer)
 
     async def _ask_or_reuse(self, question: Question, event: Event, services: step.Services) -> Json:
+        """Return the answer that this process keeps for the URL, or ask. Raises as `ask` does."""
         if self.cached is None:
             return await ask(self, question, event, services)
         key = hashlib.sha256(canonical([self.given(), question.url])).hexdigest()

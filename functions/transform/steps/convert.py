@@ -94,6 +94,7 @@ def write_document(value: Json, format_name: Format, options: WriteOptions) -> J
 
 
 def _written(value: Json, format_name: Format, options: WriteOptions) -> "Json | bytes":
+    """Return the value as a text or bytes, or for `json` as it is. Raises Unwritable."""
     # Each writer is imported with its first document, because most deployments use one or none.
     match format_name:
         case "json":
@@ -254,10 +255,11 @@ class Convert(paths.PathSettings, step.Step):
         return self.to == "text" or datatype == paths.JSON_TYPE
 
     def _read(self, document: Json, datatype: str | None) -> Json:
+        """Return the value of a document that is a text or bytes. Raises Unwritable."""
         format_name = self.from_ or format_of_type(paths.type_of(document) or datatype)
         if format_name is None:
-            found = "text" if isinstance(document, str) else "bytes whose type names no format"
-            raise Unwritable(None, f"is {found}: state its format, such as `from: yaml` or `from: text`")
+            kind = "text" if isinstance(document, str) else "bytes whose type names no format"
+            raise Unwritable(None, f"is {kind}: state its format, such as `from: yaml` or `from: text`")
         if format_name == "protobuf" and self._message is None:
             raise Unwritable(None, "is Protobuf: set `from: protobuf`")
         start = document.lstrip()[:1] if isinstance(document, str) else ""
@@ -268,7 +270,7 @@ class Convert(paths.PathSettings, step.Step):
         return read_document(document, format_name, self._message)
 
     def _verify_converts_back(self, value: Json, converted: Json) -> None:
-        """Raises Unwritable, at the first difference, if the converted document has another value."""
+        """Raise Unwritable, with the place of the first difference, if the converted document has another value."""
         value_read_back = read_document(converted, self.to, self._message)
         try:
             _verify_equal(value, value_read_back)
@@ -296,7 +298,7 @@ class _Difference(Exception):
 
 
 def _verify_equal(one: Json, other: Json, location: Location = None) -> None:
-    """Raises _Difference at the first place where the values differ. 1 and true differ."""
+    """Raise _Difference with the first place where the values differ. 1 and true differ."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key, item in one.items():
             _verify_equal(item, other[key], (location, key))

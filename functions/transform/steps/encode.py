@@ -50,10 +50,10 @@ def coding_or_charset(name: str) -> str:
         try:
             codec_of(name)
         except errors.Rejected:
-            known = ", ".join([*ENCODERS, "json"])
+            names = ", ".join([*ENCODERS, "json"])
             near = did_you_mean.nearest(name, [*ENCODERS, "json", "utf-8", "iso-8859-1", "windows-1252"])
             hint = f"; did you mean {near!r}?" if near else ""
-            rule = f"{name!r} must be one of {known}, or the name of a charset in lower case"
+            rule = f"{name!r} must be one of {names}, or the name of a charset in lower case"
             raise ValueError(f"{rule}{hint}") from None
     return name
 

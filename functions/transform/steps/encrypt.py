@@ -136,6 +136,7 @@ def _content(text: str) -> bytes:
 
 
 def _parse_jwe_key(name: str, number: int, value: str) -> JweKey:
+    """Return the key in value `number` of the secret `name`. Raises Temporary (`secret_weak`)."""
     from joserfc.errors import JoseError
     from joserfc.jwk import OctKey
 
@@ -175,6 +176,7 @@ def _key_from_jwk(document: Json) -> JweKey:
 
 # Sealed text
 
+# The usual sizes of AES-GCM (NIST SP 800-38D).
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 _VERSION: Final = "hc1"
@@ -326,7 +328,7 @@ def _header(text: str, place: str) -> JsonObject:
 
 
 def _verify_header(header: JsonObject, place: str, algorithms: Collection[str]) -> None:
-    """Raises Permanent (`cryptography_failed`) for what is not accepted."""
+    """Raise Permanent (`cryptography_failed`) for a header that is not accepted."""
     if header.get("alg") not in algorithms or header.get("enc") not in _ENCRYPTIONS:
         raise Permanent("cryptography_failed", f"{place} is a JWE with an algorithm that is not accepted")
     if header.keys() - _HEADERS:

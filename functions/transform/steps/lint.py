@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 MAX_FAULTS: Final = 10
+"""The most faults of a document that are found and shown."""
 FORMATS: Final = ("date", "email", "idn-email", "ipv4", "ipv6", "regex", "uuid")
 """The values of a schema's `format` that are checked, besides date-time. Any other `format` is an annotation, as the
 specification allows."""
@@ -36,7 +37,7 @@ class Schema:
     """A JSON Schema that is ready to check values. Only a step that has one imports jsonschema, which is slow."""
 
     def __init__(self, document: Json) -> None:
-        """Raises SchemaFault."""
+        """Compile the schema. Raises SchemaFault."""
         self._validator = _validator(document)
 
     def find_faults(self, value: Json, place: str) -> list[str]:
@@ -53,7 +54,7 @@ class Schema:
 
 
 def _validator(document: Json) -> "Validator":
-    """Raises SchemaFault."""
+    """Return the validator of a schema. Raises SchemaFault."""
     from jsonschema import Draft202012Validator, SchemaError
 
     from shared.schema import bounded_validator, reference_outside
@@ -100,20 +101,20 @@ def _rule(error: "ValidationError") -> str:
     from shared.schema import TOO_LONG
 
     rule = str(error.validator)
-    wanted = error.validator_value
+    rule_value = error.validator_value
     if error.message == TOO_LONG:
         return TOO_LONG
     if rule == "required":
         return f"lacks {error.message.removesuffix(' is a required property')}"
     if rule == "type":
-        types = " or ".join(wanted) if isinstance(wanted, list) else wanted
+        types = " or ".join(rule_value) if isinstance(rule_value, list) else rule_value
         return f"is not of type {types}"
     if rule in ("additionalProperties", "unevaluatedProperties"):
         return "has a field that the schema does not name"
     if rule == "uniqueItems":
         return "holds an item twice"
-    if isinstance(wanted, str | int | float):
-        return f"breaks {rule}: {to_json(wanted)[:_MAX_SHOWN_CHARACTERS]}"
+    if isinstance(rule_value, str | int | float):
+        return f"breaks {rule}: {to_json(rule_value)[:_MAX_SHOWN_CHARACTERS]}"
     return f"breaks {rule}" if error.validator else "is not allowed"
 
 
@@ -153,7 +154,7 @@ class Kind:
 
 
 def _parse_kind(text: str) -> Kind:
-    """Raises ValueError."""
+    """Parse the kinds of a field as the operator writes them. Raises ValueError."""
     kinds = text.removesuffix("?")
     names = tuple(kinds.split(" or "))
     for name in names:
@@ -226,8 +227,8 @@ class Lint(Settings, Step):
         self._kinds = [(parse_path(path), _parse_kind(kind)) for path, kind in (self.types or {}).items()]
 
     def needs(self) -> tuple[str, ...]:
-        wanted = {"schema": self._schema is not None, "yaml": self.format == "yaml"}
-        return tuple(extra for extra, is_wanted in wanted.items() if is_wanted)
+        is_needed = {"schema": self._schema is not None, "yaml": self.format == "yaml"}
+        return tuple(extra for extra in self.extras if is_needed[extra])
 
     def chains(self) -> tuple[str, ...]:
         return () if self.chain is None else (self.chain,)

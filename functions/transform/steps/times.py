@@ -93,6 +93,7 @@ class ParseTime(step.Settings, step.Step):
         return self._missing.updated(event, self._changes, "nothing is rewritten there")
 
     def _rewrite(self, value: paths.MaybeJson, place: str) -> paths.MaybeJson:
+        """Return the time in the format `to`. Raises Permanent (`invalid_time`)."""
         if value is None or isinstance(value, paths.Missing):
             return value
         if isinstance(value, bool) or not isinstance(value, str | int | float):

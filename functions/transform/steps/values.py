@@ -176,6 +176,7 @@ class Count(paths.PathSettings, Step):
         return self.change(event, self._count)
 
     def _count(self, value: Json, place: str) -> Json:
+        """Return the number of what `of` names. Raises Permanent (`not_countable`)."""
         if self.of == "all_fields" and isinstance(value, dict | list):
             return _count_fields(value)
         if self.of == "bytes" and (content := paths.content_of(value)) is not None:

@@ -211,7 +211,7 @@ def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
         advice = 'Set `format: cloudevents`, or `headers: {X-Event: "{{ type }}"}`'
         yield fault_at(file, (SECTION, "tell", "operator"), f"{rule}. {advice}")
     if section.get("allow_private") is True:
-        rule = "lets your users reach private addresses of your network, and the metadata of your cloud"
+        rule = "lets your users reach private addresses of your network"
         advice = "Remove it, unless you trust them all; `hookchain dev` allows endpoints on this machine by itself"
         yield fault_at(file, (SECTION, "allow_private"), f"{rule}. {advice}")
     if section.get("allow_http") is True:

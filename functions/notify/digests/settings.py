@@ -148,14 +148,21 @@ def quiet_end(hours: QuietHours, now: float, timezone: str | None = None) -> flo
         return None
     end = now
     while _is_quiet(hours, end, zone):
-        end += _seconds_to_end(hours, end, zone)
-    low, high = now, end
-    if _wall_minute(high, zone) == hours.end:
-        return high
-    while high - low > 0.5:  # the clock was set forward on the way
-        middle = (low + high) / 2
-        low, high = (middle, high) if _is_quiet(hours, middle, zone) else (low, middle)
-    return float(round(high))
+        wall_end = end + _seconds_to_end(hours, end, zone)
+        end = _clock_change(end, wall_end, zone) or wall_end
+    return end
+
+
+def _clock_change(begin: float, end: float, zone: ZoneInfo) -> float | None:
+    """Return when the clock of the zone is set forward or back on the way to `end`; None if it is not."""
+    offset = datetime.fromtimestamp(begin, zone).utcoffset()
+    if datetime.fromtimestamp(end, zone).utcoffset() == offset:
+        return None
+    while end - begin > 0.5:
+        middle = (begin + end) / 2
+        is_changed = datetime.fromtimestamp(middle, zone).utcoffset() != offset
+        begin, end = (begin, middle) if is_changed else (middle, end)
+    return float(round(end))
 
 
 def _is_quiet(hours: QuietHours, now: float, zone: ZoneInfo) -> bool:

@@ -169,6 +169,8 @@ DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 
 
+_TEXT_CODINGS: Final = frozenset({"base64", "base64url", "hex", "binary", "percent"})
+"""The codings in which a line break says nothing. A text file ends with one."""
 _CONTENT_TYPES: Final = {"gzip": "application/gzip"}
 """The content type of the bytes that a coding makes. A charset makes text/plain."""
 
@@ -220,7 +222,7 @@ def _to_charset(content: bytes, charset: str) -> bytes:
 
 
 class Decode(paths.PathSettings, step.Step):
-    """Decode text or bytes. Content that no encoder writes fails the step.
+    """Decode text or bytes. Content that no encoder writes fails the step, but a line break at the end may follow.
 
     from  base64, base64url, hex, binary (digits), percent, html, gzip; json: JSON in a string; or the charset of
           bytes, such as windows-1252
@@ -255,6 +257,8 @@ class Decode(paths.PathSettings, step.Step):
         decoder = DECODERS.get(self.from_)
         if decoder is None:
             return _from_charset(content, self.from_)
+        if self.from_ in _TEXT_CODINGS:
+            content = content.removesuffix(b"\n").removesuffix(b"\r")
         decoded = decoder(content)
         if self.as_ == "bytes":
             return binary(decoded, "")

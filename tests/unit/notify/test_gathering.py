@@ -346,6 +346,20 @@ def test_a_night_of_the_change_to_summer_time_is_an_hour_shorter() -> None:
     assert quiet_end(night, evening) == evening + 10 * 3_600
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "expected"),
+    [
+        ("04:50", "04:37", "2026-03-29T04:37:00+02:00"),  # a pause that is shorter than the change
+        ("02:45", "02:30", "2026-03-30T02:30:00+02:00"),  # a pause that the clock skips
+        ("22:00", "02:30", "2026-03-29T03:00:00+02:00"),  # an end that the clock skips
+    ],
+)
+def test_quiet_hours_end_at_the_next_pause_across_a_change_of_the_clock(begin: str, end: str, expected: str) -> None:
+    minutes = [int(each[:2]) * 60 + int(each[3:]) for each in (begin, end)]
+    evening = datetime(2026, 3, 28, 23, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+    assert quiet_end(QuietHours(*minutes, "Europe/Berlin"), evening) == datetime.fromisoformat(expected).timestamp()
+
+
 def test_the_recipients_time_zone_counts_where_the_destination_names_none() -> None:
     at_noon = datetime(2026, 1, 5, 12, tzinfo=UTC).timestamp()
     night = QuietHours(22 * 60, 7 * 60, None)

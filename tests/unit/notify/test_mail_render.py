@@ -91,10 +91,11 @@ def test_an_html_template_is_escaped_its_links_are_safe_and_its_words_are_the_te
     assert mail.text == "Dear <b>&\ngo"
 
 
-@pytest.mark.parametrize("name", ["a\r\nBcc: x@y", "a\n", "a\u2028b", "a\x85b", "a\x00"])
-def test_a_subject_that_smuggles_a_line_makes_no_mail(name: str) -> None:
-    with pytest.raises(Permanent, match="invalid_header"):
-        written(with_data(name=name), subject="New: {{ data.name }}")
+@pytest.mark.parametrize(
+    "name", ["a\r\nBcc: x@y", "a\n Bcc: x@y", "a\u2028Bcc: x@y", "a\x85Bcc: x@y", "a\x00Bcc: x@y\n"]
+)
+def test_a_subject_is_one_line_whatever_a_value_holds(name: str) -> None:
+    assert written(with_data(name=name), subject="New: {{ data.name }}").subject == "New: a Bcc: x@y"
 
 
 @pytest.mark.parametrize(

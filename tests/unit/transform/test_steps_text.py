@@ -45,6 +45,8 @@ def decoded(name: str, data: Json) -> Json:
 def test_text_is_written_and_read_back(name: str, text: str, written: str) -> None:
     assert encoded(name, text) == written
     assert decoded(name, written) == text
+    if name != "html":  # in which a line break is text
+        assert decoded(name, f"{written}\n") == decoded(name, f"{written}\r\n") == text
 
 
 @given(text=st.text(), content=st.binary())
@@ -72,6 +74,7 @@ def test_anything_is_decoded_or_rejected(content: bytes) -> None:
         ("base64", "aGk=!!!!", "data is not base64"),
         ("base64", "aGl=", "data is not base64 that an encoder writes"),
         ("hex", "de ad", "data is not hex"),
+        ("hex", "dead\n\n", "data is not hex"),
         ("percent", "a%2", "data is not percent-encoded"),
         ("html", "&nosuch;", "data has an & that does not begin an HTML character reference"),
         ("gzip", "not gzip", "data is not gzip, or damaged"),

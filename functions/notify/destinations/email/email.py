@@ -260,7 +260,7 @@ class MailWriter:
     ) -> Mail:
         """Return the mail. `event` is the delivery's, whole; the mail is for `person` where the destination's `to` is.
 
-        Raises Permanent: `invalid_header`, `recipient_not_allowed`, `undefined_field`, `output_too_large`,
+        Raises Permanent: `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.
         """
         view = view_of(event)

@@ -151,11 +151,10 @@ class Mail:
 
 
 def subject_line(text: str) -> str:
-    """Return the text as a subject. Raises Permanent (`invalid_header`) for a text that could end the header's line."""
+    """Return the text as a subject: one line, so that no value of an event can end the header's line."""
     text = text.replace("\t", " ").strip(" ")
     if not text.isprintable() and re.search(event.UNFIT, text):
-        rule = "the subject holds a line break or another control character; write {{ … | oneline }}"
-        raise errors.Permanent("invalid_header", rule)
+        text = event.oneline(text)
     if len(text) > MAX_SUBJECT_CHARACTERS:
         return text[: MAX_SUBJECT_CHARACTERS - 1] + CUT_MARK
     return text

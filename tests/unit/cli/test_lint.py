@@ -355,4 +355,6 @@ def test_endpoints_in_a_private_network_are_a_warning(config: Path, command: Com
     allowing = SUBSCRIBERS.replace("subscribers: {tell", "subscribers: {allow_private: true, tell")
     config.write_text(allowing.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
     command("lint", "--config", str(config))
-    assert "subscribers.allow_private: lets your users reach private addresses of your network. Remove it" in command.error
+    assert (
+        "subscribers.allow_private: lets your users reach private addresses of your network. Remove it" in command.error
+    )

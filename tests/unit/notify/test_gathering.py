@@ -355,9 +355,12 @@ def test_a_night_of_the_change_to_summer_time_is_an_hour_shorter() -> None:
     ],
 )
 def test_quiet_hours_end_at_the_next_pause_across_a_change_of_the_clock(begin: str, end: str, expected: str) -> None:
-    minutes = [int(each[:2]) * 60 + int(each[3:]) for each in (begin, end)]
+    begin_minute, end_minute = [int(each[:2]) * 60 + int(each[3:]) for each in (begin, end)]
     evening = datetime(2026, 3, 28, 23, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
-    assert quiet_end(QuietHours(*minutes, "Europe/Berlin"), evening) == datetime.fromisoformat(expected).timestamp()
+    assert (
+        quiet_end(QuietHours(begin_minute, end_minute, "Europe/Berlin"), evening)
+        == datetime.fromisoformat(expected).timestamp()
+    )
 
 
 def test_the_recipients_time_zone_counts_where_the_destination_names_none() -> None:

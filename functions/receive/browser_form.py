@@ -87,7 +87,7 @@ def read_form(settings: JsonObject) -> BrowserForm:
 
 
 def origin_of(request: Request) -> str:
-    """Return the Origin header, else the origin in the Referer header; empty where there is neither."""
+    """Return the Origin header, else the origin in the Referer header; empty if there is neither."""
     origin = request.header("origin")
     if origin:
         return origin.strip().lower()

@@ -25,8 +25,9 @@ _NOT_DIAGNOSED: Final = (
 )
 
 MAX_LOGGED_HEADERS: Final = 40
+"""The most headers whose names a log line has."""
 MAX_LENGTH_DIGITS: Final = 7
-"""A longer number is no length that a source accepts, but may be anything that a sender wrote."""
+"""The most digits of a logged content length. No source accepts a longer body, so more digits could mean anything."""
 
 _ACCEPTED: Final[outcomes.RequestOutcome] = "accepted"
 _ANSWERED: Final[outcomes.RequestOutcome] = "answered"
@@ -35,7 +36,10 @@ _ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
 async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody) -> Reply:
-    """Answer a request: 200 once its events are confirmed, 4xx for a bad request, 503 where the sender must retry."""
+    """Return the reply to a request: 200 once its events are confirmed, 4xx for a bad request, 503 for a later retry.
+
+    Logs the outcome. Raises nothing.
+    """
     started = time.perf_counter()
     try:
         outcome = await receiver.receive(head, read_body)
@@ -45,7 +49,8 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
         reply = outcome.reply if isinstance(outcome, receive.Answered) else receive.accepted_reply(outcome, head)
     except HookchainError as error:
         source = receiver.sources.get(admission.source_name(head.path))
-        # To log each request of a flood takes as long as to accept it. Then no time is left for the other sources.
+        # Logging a request takes as long as accepting one. If each request of a flood were logged, no time would be
+        # left for other sources.
         if error.code != "queue_full" or receiver.queue_full_lines.take(receiver.clock.now()):
             _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
         reply = receive.rejection_reply(error, source)
@@ -62,7 +67,7 @@ def _readable_source(receiver: receive.Receiver, head: Request) -> Source | None
     """Return the request's source; None if it is unknown, or if the fault is that its settings cannot be read."""
     try:
         return receiver.sources.get(admission.source_name(head.path))
-    except Exception:  # the settings cannot be read, and that is being answered already
+    except Exception:  # this is the fault that is being logged
         return None
 
 
@@ -112,7 +117,7 @@ async def _diagnosis(
 
 
 def _log_outcome(outcome: receive.Accepted | receive.Answered, head: Request, reply: Reply, started: float) -> None:
-    """Log a request that was accepted or answered: of a batch, the first event and how many there are."""
+    """Log a request that was accepted or answered. The line of a batch has its first event and the number of events."""
     source = outcome.source
     if isinstance(outcome, receive.Answered):
         logs.log(
@@ -161,15 +166,19 @@ def _log_dead_letter(outcome: receive.DeadLettered, started: float) -> None:
 
 
 def _type_words(source: Source, head: Request, event: Event) -> int:
-    """Return how many words the type may have: several only where it comes from a header, as GitLab's `Push Hook`."""
-    in_headers = tuple(places for places in source.type if all(place.kind == "header" for place in places))
-    return source.type_words if events.fact(in_headers, events.Item(head, None, None)) == event.type else 1
+    """Return the number of words that a logged type may have: several only for one that comes from a header.
+
+    Such a type is GitLab's `Push Hook`. A type in the body could be any text.
+    """
+    choices_in_headers = tuple(joined for joined in source.type if all(place.kind == "header" for place in joined))
+    type_in_headers = events.fact(choices_in_headers, events.Item(head, None, None))
+    return source.type_words if type_in_headers == event.type else 1
 
 
 def _log_rejection(
     source: Source | None, head: Request, error: HookchainError, started: float, diagnosis: str | None = None
 ) -> None:
-    """Log a rejection. Only a configured source is named: any other path may hold a token or anything else."""
+    """Log a rejection. The line names only a configured source, as any other path may have a token in it."""
     word: outcomes.RequestOutcome = "rejected" if isinstance(error, Rejected) else "unavailable"
     logs.log(
         "WARNING" if isinstance(error, Rejected) else "ERROR",
@@ -193,6 +202,6 @@ def _content_length(head: Request) -> int | None:
 
 
 def _header_names(head: Request) -> str:
-    """Return the names of the headers, never a value. A name that may hold more than a name is `other`."""
+    """Return the names of the headers, without their values. A name that could be a secret is written as `other`."""
     names = [name if logs.is_loggable_name(name) else logs.OTHER_TYPE for name, _ in head.headers[:MAX_LOGGED_HEADERS]]
     return ", ".join(dict.fromkeys(names))

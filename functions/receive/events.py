@@ -59,8 +59,10 @@ class Item(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """The facts of an event as they were sent. A fact is None if the source has no location for it, or if the location
-    is empty."""
+    """The facts of an event as they were sent.
+
+    A fact is None if the source has no location for it, or if the location has no text.
+    """
 
     type: str | None
     subject: str | None
@@ -141,7 +143,12 @@ def default_type(data: Json) -> str:
 
 
 class Identity(NamedTuple):
-    """The id of an event. `delivery_id` is the sender's own id. `signedas` is the attribute of that name in Event."""
+    """The id of an event, and the attributes that come with it.
+
+    id            32 hex digits, the same however often the sender repeats the event
+    delivery_id   the sender's own id, or the `hc_once` of a link; None if there is neither
+    signedas      the attribute of this name in Event
+    """
 
     id: str
     delivery_id: str | None
@@ -178,10 +185,12 @@ class SignedRequest:
         return bool(self.source.batch) and self.auth.items_path == self.source.batch
 
     def hash_of(self, item: Json) -> str:
+        """Return the hash of the signed content of an item that is signed by itself."""
         return hashlib.sha256(self.auth.signed_item(self.fields, item)).hexdigest()
 
     @cached_property
     def hash_with_time(self) -> str:
+        """The hash of the signed content and the signed time, which differs between events with equal content."""
         return hashlib.sha256(texts_json([self.content_hash, self.time])).hexdigest()
 
     def goes_by_delivery_id(self, body: Json) -> bool:
@@ -247,17 +256,26 @@ def identity(
 ) -> Identity:
     """Return the identity of an event that is alone in its request. `random_id` returns 32 hex digits.
 
-    The id is the first 32 hex digits of SHA-256 over a JSON array. This is [source, delivery id] if that id is signed,
-    if the sender signs nothing, or if events of the source are told apart by an unsigned one (`repeats`, `dedupe:
-    delivery_id`). Otherwise it is [source, "signed", SHA-256 of the signed bytes]. Without a usable id, `dedupe: body`
-    puts the payload's hash in its place; where nothing identifies the event, the id is random.
+    The id is the first 32 hex digits of the SHA-256 of a JSON array:
+
+    [source, delivery id]                         if that id is signed, if the sender signs nothing, or if the source
+                                                  goes by an unsigned id (`repeats`, `dedupe: delivery_id`)
+    [source, hash of the payload]                 if there is no such id, and the source has `dedupe: body`
+    [source, "signed", hash of the signed bytes]  if there is no such id, and the request is signed
+
+    If nothing identifies the event, the id is random.
     """
     sent_id = whole_fact(source.id, item)
-    delivery_id = (_link_once(item) if source.takes_links else None) or sent_id
+    link_id = _link_once(item) if source.takes_links else None
+    delivery_id = link_id or sent_id
     if signed is None:
         if delivery_id:
-            return Identity(event_id(source.name, delivery_id), delivery_id)
-        return Identity(event_id(source.name, payload_hash) if source.dedupe == "body" else random_id(), None)
+            own_id = event_id(source.name, delivery_id)
+        elif source.dedupe == "body":
+            own_id = event_id(source.name, payload_hash)
+        else:
+            own_id = random_id()
+        return Identity(own_id, delivery_id)
     if signed.auth.signs_body_alone and item.request.method != "GET":
         signed.content_hash = payload_hash  # both are the hash of the body: compute it once
     if signed.goes_by_delivery_id(item.body):
@@ -291,7 +309,8 @@ class Batch(NamedTuple):
 def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     """Return a batch's identity. The delivery's id is outside the items, in a header or elsewhere in the body."""
     outside = choices_within(source.id, within=False)
-    delivery_id = (_link_once(item) if source.takes_links else None) or whole_fact(outside, item)
+    link_id = _link_once(item) if source.takes_links else None
+    delivery_id = link_id or whole_fact(outside, item)
     batch_id = delivery_id
     if signed and not signed.goes_by_delivery_id(item.body):
         batch_id = whole_fact(signed.facts.outside_items, item)
@@ -302,7 +321,8 @@ def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     if signed is None:
         return Batch(delivery_id, None, is_in_every_id=False)
     if signed.goes_by_delivery_id(item.body):
-        return Batch(delivery_id, signed.hash_with_time if signed.time else None, is_in_every_id=False)
+        key = signed.hash_with_time if signed.time else None
+        return Batch(delivery_id, key, is_in_every_id=False)
     return Batch(delivery_id, signed.content_hash, is_in_every_id=bool(outside))
 
 

@@ -161,7 +161,7 @@ def _query_format(source: Source, request: http.Request) -> str:
 
 
 def _explained(error: errors.Rejected, source: Source, request: http.Request, body: bytes) -> errors.Rejected:
-    """Return the rejection of a body that was not parsed, with what its sender must correct where that is known."""
+    """Return the rejection of a body that cannot be parsed, with what its sender must correct, if that is known."""
     if request.body.startswith(_GZIP) and not request.header("content-encoding"):
         rule = "the body is gzip: the sender must say so, with the header `Content-Encoding: gzip`"
         return errors.Rejected("malformed_body", rule)

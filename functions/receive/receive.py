@@ -159,9 +159,9 @@ class Receiver:
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered | DeadLettered:
         """Verify a request, publish its events, and return once the bus has confirmed them.
 
-        `request` is the head; `read_body` is called once the head has passed. Raises Rejected, and Temporary if the bus
-        did not confirm within CONFIRM_SECONDS, not counting the time in which the body arrived: then the events may
-        have been published all the same. Raises Temporary, too, if the source has no place among the unconfirmed.
+        `request` is the head; `read_body` is called once the head has passed. Raises Rejected. Raises Temporary if the
+        source has no place among the unconfirmed, or if the bus does not confirm within CONFIRM_SECONDS, without the
+        time in which the body arrives. In the last case, the events may have been published all the same.
         """
         began_at = self.clock.now() if self.times_attribute else 0.0  # the clock is read only if telemetry needs it
         source = admission.admit(request, self.sources)

@@ -67,6 +67,6 @@ def _escape(character: re.Match[str]) -> str:
 
 
 def verify_identified(events: Iterable[Event]) -> None:
-    """Reject an event without an id: it could not be recognized as the original. Raises Rejected."""
+    """Raise Rejected for an event without an id, because it could not be recognized as the original."""
     if any(event.deliveryid is None for event in events):
         raise errors.Rejected("invalid_delivery_id", "the event that the provider's API lists has no id")

@@ -37,7 +37,7 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def sender_address(request: http.Request, trusted_proxies: int) -> str:
-    """Return the sender's address without a port; empty where it cannot be known.
+    """Return the sender's address without a port; empty if it cannot be known.
 
     Only the last `trusted_proxies` addresses in X-Forwarded-For are trusted: the sender may have written the others.
     """

@@ -34,7 +34,7 @@ def receiver() -> receive.Receiver:
         clock=platform.SystemClock(),
         random_id=lambda: secrets.token_hex(16),
         fetch=_LateFetch(),
-        # Verifies who pushes, where a bus brings a source's messages. Most configurations have no such source.
+        # Only a source whose messages a bus brings needs it, and most configurations have none.
         verify_push=platform.verify_push(settings()) if sources.has("bus") else None,
         times_attribute=times_attribute,
     )

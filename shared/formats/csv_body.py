@@ -1,4 +1,4 @@
-"""CSV (RFC 4180), also with tabs or semicolons: a list of objects whose keys are in the first line."""
+"""CSV (RFC 4180), also with tabs or semicolons, as JSON: a list of objects, whose keys are in the first line."""
 
 import csv
 import io

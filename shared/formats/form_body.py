@@ -1,7 +1,8 @@
-"""Browser forms (https://url.spec.whatwg.org/#application/x-www-form-urlencoded): an object of strings.
+"""Browser forms (https://url.spec.whatwg.org/#application/x-www-form-urlencoded) as JSON: an object of strings.
 
-A field that comes again makes a list. Only `&` separates fields, and a `%` that begins no escape stays. The text is in
-the charset that the content type names, else the field `_charset_`, which browsers fill in; else it is UTF-8.
+The values of a repeated field are a list. Only `&` separates fields, and a `%` that begins no escape stays. The text is
+in the charset that the content type names, else in that of the field `_charset_`, which browsers fill in, else in
+UTF-8.
 """
 
 import re

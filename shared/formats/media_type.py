@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-# A quoted value without its closing mark is all that follows (https://mimesniff.spec.whatwg.org): nothing inside a
-# quoted value, however long it is, may be read as another parameter.
+# A quoted value without its closing mark goes on to the end (https://mimesniff.spec.whatwg.org). So nothing inside a
+# quoted value, however long it is, can be read as another parameter.
 _PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.?+)*+)(?:"|\Z)|([^;]*+))', re.DOTALL)
 _TYPES: Final = {
     "json": ("application/json", "text/json", "application/x-json", "application/csp-report"),

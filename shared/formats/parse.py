@@ -46,7 +46,7 @@ _ALL_BUT_OPENING_COMMAS_QUOTES: Final = bytes(_BYTES - set(_OPENING + b',"'))
 _ALL_BUT_BRACKETS: Final = bytes(_BYTES - set(_OPENING + _CLOSING))
 _ALL_BUT_BRACKETS_QUOTES_BACKSLASHES: Final = bytes(_BYTES - set(_OPENING + _CLOSING + b'"\\'))
 _STEPS: Final = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
-"""Makes an opening bracket 1 and a closing one -1, as signed bytes: the steps by which the depth changes."""
+"""A table by which `translate` makes an opening bracket 1 and a closing one -1, as signed bytes: the steps of depth."""
 
 
 class Parsed(NamedTuple):
@@ -184,7 +184,7 @@ def _escaped_quotes(text: bytes) -> int:
 
 
 def parse_json_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
-    """Parse newline-delimited JSON, and RFC 7464's sequences: a list of the values, one for each line."""
+    """Return a list with the value of each line of newline-delimited JSON, or of RFC 7464's sequences."""
     text = body.removeprefix(_BYTE_ORDER_MARK) if media.charset in _UTF_8 else _recoded(body, media)
     count = sum(1 for _ in _LINE.finditer(text))
     verify_shape(text, limits, texts=1 + count, inside=1)

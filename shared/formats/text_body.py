@@ -1,6 +1,6 @@
-"""Text and bytes: bodies of no structure, and the decoding of text by its charset or byte order mark.
+"""Bodies without a structure, and the decoding of text by its charset or byte order mark.
 
-Text is a string; other bytes are `{"type": …, "size": bytes, "base64": …}`.
+A text is a string. Other bytes are `{"type": …, "size": bytes, "base64": …}`.
 """
 
 import codecs

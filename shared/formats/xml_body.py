@@ -218,9 +218,9 @@ class Namespaces:
 
     def __init__(self) -> None:
         self._namespaces: dict[str, str | None] = {"xml": _XML_NAMESPACE}
-        # By the depth of the element that declares prefixes: each prefix and the namespace that it had outside.
+        # The prefixes that elements declare, by the depth of the element, with the namespaces that they had outside it.
         self._outer: dict[int, list[tuple[str, str | None]]] = {}
-        # By name as written: its namespace and local name. Valid until the next change of a prefix.
+        # A cache of the namespace and local name of each name as written. It is valid until a prefix changes.
         self._expanded: dict[str, tuple[str, str]] = {}
 
     def start(self, name: str, attributes: Mapping[str, str], depth: int) -> None:

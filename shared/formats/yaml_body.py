@@ -86,7 +86,7 @@ class _Object:
         self._merged: list[JsonObject] | None = None
 
     def take_key(self, text: str | None, *, is_plain: bool) -> None:
-        """Take a scalar as the key. `text` is None for a list or an object. `is_plain`: without quotes and tag."""
+        """Take a scalar as the key. `text` is None for a list or an object, which cannot be a key."""
         if text is None:
             raise Rejected("invalid_key", "a key in YAML is a scalar, not a list or an object")
         self.key = text
@@ -143,7 +143,7 @@ class Builder:
         self._has_document = True
 
     def scalar(self, text: str, anchor: str | None, tag: str | None, *, is_plain: bool) -> None:
-        """Add a scalar. `is_plain`: it has neither quotes nor a tag."""
+        """Add a scalar. `is_plain` says that it has neither quotes nor a tag."""
         characters = len(text)
         self._count(1, characters)
         if tag is not None:

@@ -26,7 +26,7 @@ class Credentials(NamedTuple):
 
 
 def credentials_in(environ: Mapping[str, str]) -> Credentials:
-    """Return the credentials that Lambda puts into a function's environment. Raises KeyError where it has none."""
+    """Return the credentials that Lambda puts into a function's environment. Raises KeyError if there are none."""
     return Credentials(
         environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], environ.get("AWS_SESSION_TOKEN", "")
     )

@@ -38,7 +38,7 @@ _FIELD: Final = 2_500
 """The most characters of a formatted number: 310 digits before its point, 999 after it, and as many separators or
 spaces."""
 _WIDE: Final = re.compile(r"%(?:\([^()]*\))?[^A-Za-z%(]*(?:\d{4}|\*)|%\([^()]*\(")
-"""A field of Python's `%` whose width may be over 999: it has four digits, is an argument (`*`), or cannot be told."""
+"""A field of Python's `%` whose width may be over 999: a width of four digits, or one that an argument has (`*`)."""
 _WIDE_SPEC: Final = re.compile(r"\d{4}|\{")
 """The same in a field of `str.format`, where a width that is an argument begins with `{`."""
 _PLAIN: Final = re.compile(r"[ !#-&(-;=?-\[\]-~]*")

@@ -139,7 +139,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def as_shown(value: object) -> object:
-    """Return the value as templates show it: null is empty; lists, objects and booleans are JSON. Raises NotAValue."""
+    """Return the value as templates show it: null as nothing, and lists, objects and booleans as JSON.
+
+    Raises NotAValue.
+    """
     if isinstance(value, str | Undefined):
         return value
     if value is None:

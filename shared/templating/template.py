@@ -19,7 +19,7 @@ from shared.templating.sandbox import Sandbox, as_shown, as_url_segment, environ
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 """The longest template, before it is filled."""
 KNOWN: Final = frozenset({*event.NAMES, "route", "destination", "count", "person"})
-"""The names of a destination's templates. `person` is there where its `to` names one."""
+"""The names that a destination's templates can use. There is a `person` only if the destination's `to` names one."""
 _FILE: Final = "<template>"
 """The name of a template's code in a traceback, as Jinja sets it for a template without a file."""
 

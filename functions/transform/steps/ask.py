@@ -36,7 +36,7 @@ _RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 
 
 class _AuthSchemes:
-    """The rule of `auth`. Its models are imported only where a step has one."""
+    """The rule of the setting `auth`. Its models are imported only if a step has the setting."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
         from shared.outgoing.auth import AnyRequestAuth

@@ -135,7 +135,8 @@ class JwtScheme(auth_scheme.TimedScheme):
         """
         token = self._token(request)
         signed, _, signature = token.rpartition(".")
-        header, claims = (_object(part) for part in signed.split("."))
+        encoded_header, encoded_claims = signed.split(".")
+        header, claims = _object(encoded_header), _object(encoded_claims)
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
             # A name that is no algorithm's could be any text, so it is not shown.

@@ -83,16 +83,22 @@ def parse_location(text: str) -> Location:
 def parse_choices(written: Json) -> Choices:
     """Parse a location, or a list of them, that the configuration's model has checked. None is an empty list."""
     texts = written if isinstance(written, list) else [written]
-    return tuple(tuple(map(parse_location, text.split(" + "))) for text in texts if isinstance(text, str))
+    choices: list[Joined] = []
+    for text in texts:
+        if isinstance(text, str):
+            joined_texts = text.split(" + ")
+            choices.append(tuple(map(parse_location, joined_texts)))
+    return tuple(choices)
 
 
 def read_conditions(value: Json) -> Conditions:
     """Read a `when` that the configuration's model has checked. None means no conditions."""
     if not isinstance(value, dict):
         return ()
-    return tuple(
-        (parse_location(at), wanted if isinstance(wanted, bool) else str(wanted)) for at, wanted in value.items()
-    )
+    conditions: list[tuple[Location, str | bool]] = []
+    for location, wanted in value.items():
+        conditions.append((parse_location(location), wanted if isinstance(wanted, bool) else str(wanted)))
+    return tuple(conditions)
 
 
 def first_value_at(path: Sequence[str], value: Json) -> Json:

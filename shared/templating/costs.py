@@ -3,7 +3,7 @@
 Jinja's sandbox bounds `range` only. Replacing each letter of a text of 100 KB by that text makes 10 GB in memory,
 before any bound on the output applies. A rule gets the arguments of a call and returns an upper bound of the size of
 its result, before the result is made. A template cannot use a filter or method without a rule, so neither one that a
-later Jinja adds.
+later Jinja adds. The tables of the rules, FILTERS and METHODS, are at the end.
 """
 
 import re
@@ -61,6 +61,7 @@ class Called(Protocol):
 
 
 Rule: TypeAlias = Callable[..., float]  # type: ignore[explicit-any] # each takes the arguments of what it bounds
+"""A function of a call's arguments that returns an upper bound of the result's size, in characters."""
 
 
 class _Room(threading.local):
@@ -238,7 +239,11 @@ def _is_jinjas(called: object, owner: object) -> bool:
     return is_object or called in _GLOBALS or hasattr(called, "counts_itself")
 
 
+# The rules
+
+
 def _small(*_: object, **__: object) -> float:
+    """Bound a call that returns a number, a boolean or a short text."""
     return SMALL
 
 
@@ -249,10 +254,12 @@ def _existing(*_: object, **__: object) -> float:
 
 
 def _text(value: object, *_: object, **__: object) -> float:
+    """Bound a call that returns the value as text, or a part of it."""
     return text_size(value)
 
 
 def _markup(value: object, *_: object, **__: object) -> float:
+    """Bound a filter that escapes the value, but not markup."""
     return escaped_size(value)
 
 
@@ -267,22 +274,27 @@ def _cased(value: object, *_: object, **__: object) -> float:
 
 
 def _items(value: object, *_: object, **__: object) -> float:
+    """Bound a call that returns a list of the items that exist already."""
     return _ITEM * len(value) if isinstance(value, Sized) else SMALL
 
 
 def _new_items(value: object, *_: object, **__: object) -> float:
+    """Bound a call that makes a new item, such as a pair, for each item."""
     return _NEW_ITEM * len(value) if isinstance(value, Sized) else SMALL
 
 
 def _list(value: object) -> float:
+    """Bound `list`, which makes a text of each character of a text."""
     return _new_items(value) if isinstance(value, str) else _items(value)
 
 
 def _reversed(value: object) -> float:
+    """Bound `reverse`, which returns a text for a text, and the items of anything else."""
     return len(value) if isinstance(value, str) else _items(value)
 
 
 def _split(text: object, sep: object = None, maxsplit: object = -1) -> float:
+    """Bound `split`. Without a separator, it splits between words."""
     pieces = text_size(text)
     if isinstance(text, str):
         pieces = text.count(sep) if isinstance(sep, str) and sep else _matches(_WORD, text)
@@ -292,11 +304,13 @@ def _split(text: object, sep: object = None, maxsplit: object = -1) -> float:
 
 
 def _lines(text: object, *_: object, **__: object) -> float:
+    """Bound `splitlines`."""
     lines = _matches(_LINE_BREAK, text) if isinstance(text, str) else text_size(text)
     return text_size(text) + _NEW_ITEM * (lines + 1)
 
 
 def _replaced(text: object, old: object, new: object, *_: object, **__: object) -> float:
+    """Bound `replace`. If one of the texts is markup, Jinja escapes the others."""
     is_markup = any(isinstance(each, Markup) for each in (text, old, new))
     content = str(text) if text_size(text) <= MAX_OUTPUT_CHARACTERS else ""
     times = content.count(str(old))
@@ -304,11 +318,14 @@ def _replaced(text: object, old: object, new: object, *_: object, **__: object) 
 
 
 def _wide(text: object, width: object = 80, *_: object) -> float:
+    """Bound a call that makes the text as wide as the width."""
     return max(text_size(text), _number(width))
 
 
 def _truncated(text: object, *args: object, **kwargs: object) -> float:
-    return text_size(text) + sum(len(each) for each in (*args, *kwargs.values()) if isinstance(each, str)) + 3
+    """Bound `truncate`, which adds an end, by default `...`. The end is the only argument that is a text."""
+    end = sum(len(each) for each in (*args, *kwargs.values()) if isinstance(each, str))
+    return text_size(text) + end + len("...")
 
 
 def _wrapped(text: object, width: object = 79, *args: object, **kwargs: object) -> float:
@@ -320,6 +337,7 @@ def _wrapped(text: object, width: object = 79, *args: object, **kwargs: object) 
 
 
 def _indented(text: object, width: object = 4, *_: object, **__: object) -> float:
+    """Bound `indent`. The width is a number of spaces, or the text to put before each line."""
     indent = _number(width) if isinstance(width, int) else text_size(width)
     size = text_size(text)
     lines = _matches(_LINE_BREAK, text) + 2 if isinstance(text, str) else size
@@ -363,25 +381,34 @@ def _summed(items: object, *args: object, **kwargs: object) -> float:
 
 
 def _joined(items: object, d: object = "", attribute: object = None) -> float:
+    """Bound the filter `join`. With an attribute, it joins parts of the items, which may be escaped."""
     if not isinstance(items, Iterable):
         return SMALL
     values = list(items)
-    return joined_size(d, values) if attribute is None else len(values) * escaped_size(d) + 6 * text_size(values)
+    if attribute is None:
+        return joined_size(d, values)
+    return len(values) * escaped_size(d) + 6 * text_size(values)
 
 
 def _joined_by(separator: object, items: object) -> float:
-    if isinstance(items, Iterator) or not isinstance(items, Iterable):
-        return _TOO_LARGE if isinstance(items, Iterator) else SMALL
-    return joined_size(separator, items)
+    """Bound the method `join`. An iterator is rejected, because to measure its items would use them up."""
+    if isinstance(items, Iterator):
+        return _TOO_LARGE
+    return joined_size(separator, items) if isinstance(items, Iterable) else SMALL
 
 
 def _percent_size(text: object, *args: object, **kwargs: object) -> float:
-    if not isinstance(text, str):
-        text = str(text) if text_size(text) <= MAX_OUTPUT_CHARACTERS else ""
-    return _TOO_LARGE if _WIDE.search(text) else _filled_size(text, text.count("%"), [*args, *kwargs.values()])
+    """Bound Python's `%`, and the filter `format`, which does the same."""
+    template = text if isinstance(text, str) else ""
+    if not isinstance(text, str) and text_size(text) <= MAX_OUTPUT_CHARACTERS:
+        template = str(text)
+    if _WIDE.search(template):
+        return _TOO_LARGE
+    return _filled_size(template, template.count("%"), [*args, *kwargs.values()])
 
 
 def _formatted(text: str, *args: object, **kwargs: object) -> float:
+    """Bound `str.format`."""
     specs = [spec for _, name, spec, _ in Formatter().parse(text) if name is not None]
     is_wide = any(_WIDE_SPEC.search(spec or "") for spec in specs)
     return _TOO_LARGE if is_wide else _filled_size(text, len(specs), [*args, *kwargs.values()])
@@ -415,6 +442,7 @@ def _matches(pattern: re.Pattern[str], text: str) -> int:
 
 
 def _number(value: object) -> int:
+    """Return a number of at least 0; 0 for what is no whole number, with which the call itself fails."""
     return max(0, value) if isinstance(value, int) else 0
 
 

@@ -4,7 +4,7 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Final, TypeAlias
 
@@ -237,8 +237,7 @@ def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: f
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise TemplateFault("include, import and extends are not supported: a template stands alone")
     for kind, name, line in _used_names(tree):
-        known_names = {"filter": environment.filters, "test": environment.tests}.get(kind, _METHODS)
-        if name not in known_names:
+        if name not in _names_of(kind, environment):
             raise TemplateSyntaxError(f"No {kind} named {name!r}", line)
     variables = {str(piece[0]) for piece in pieces if not isinstance(piece, str)}
     if not pieces:
@@ -276,13 +275,19 @@ _NAMED_BY_ARGUMENT: Final[Mapping[str, tuple[int, str]]] = {
 _METHODS: Final = METHODS.keys() | OBJECT_METHODS
 
 
+def _names_of(kind: str, environment: Sandbox) -> Collection[str]:
+    """Return the names of all filters, tests or methods that a template can use."""
+    if kind == "filter":
+        return environment.filters
+    return environment.tests if kind == "test" else _METHODS
+
+
 def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
     """Return Jinja's message, and what to write instead of a name or a sign of another language."""
     text = (error.message or "it does not parse").rstrip(".")
     if unknown := re.fullmatch(r"No (filter|test|method) named '(.+)'", text):
         kind, name = unknown.groups()
-        known_names = {"filter": environment.filters, "test": environment.tests}.get(kind, _METHODS)
-        near = _FILTERS_ELSEWHERE.get(name) or did_you_mean.nearest(name, known_names)
+        near = _FILTERS_ELSEWHERE.get(name) or did_you_mean.nearest(name, _names_of(kind, environment))
         return f"{text}; did you mean {near!r}?" if near else text
     message = re.sub(r" at \d+$", "", text)
     hint = next((hint for token, hint in _TOKENS_ELSEWHERE.items() if message.endswith(token)), "")
@@ -338,8 +343,8 @@ def path_of(node: nodes.Node) -> Path | None:
         case nodes.Name(name=name):
             return (name,)
         case nodes.Getattr(node=owner, attr=key) | nodes.Getitem(node=owner, arg=nodes.Const(value=key)):
-            before = path_of(owner)
-            return before and (*before, key)
+            owner_path = path_of(owner)
+            return None if owner_path is None else (*owner_path, key)
     return None
 
 

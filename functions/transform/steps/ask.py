@@ -172,6 +172,7 @@ def _answer_name(settings: AskingSettings, question: Question, event: Event) -> 
 async def _request(
     settings: AskingSettings, question: Question, event: Event, services: step.Services
 ) -> fetch.Outgoing:
+    """Return the request. The authenticator adds the credentials of `auth` to it. Raises Permanent and Temporary."""
     read_target(question.url, settings.allow_private)
     headers = [("accept", "application/json, */*;q=0.5"), ("hookchain-hops", str(event.hops + 1))]
     if question.content_type:

@@ -39,6 +39,7 @@ _EMAIL: Final = re.compile(rf"(?:{_LOCAL_PART})@(?P<domain>{_DOMAIN})")
 
 
 def _redactable(text: str) -> str:
+    """Return the path as it is written. Raises ValueError for `type`, which every event must have."""
     path = parse_path(text)
     if path.root == "type":
         raise ValueError("'type' cannot be redacted")

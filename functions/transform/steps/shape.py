@@ -26,6 +26,7 @@ from shared.writers.writing import Room
 
 
 def _verify_droppable(text: str) -> str:
+    """Return the path of something that an event can be without. Raises ValueError."""
     path = parse_path(text)
     if path.root == "type":
         raise ValueError("'type' cannot be dropped")
@@ -33,13 +34,16 @@ def _verify_droppable(text: str) -> str:
 
 
 def _verify_inner(text: str) -> str:
+    """Return the path of something in the data. Raises ValueError for any other path."""
     if not parse_path(text).parts:
         raise ValueError("'data' is the whole document; name a place in it")
     return verify_data_path(text)
 
 
 def _verify_key(text: str) -> str:
-    if not isinstance(parse_path(_verify_inner(text)).parts[-1], str):
+    """Return the path of a field. Raises ValueError for any other path."""
+    last_part = parse_path(_verify_inner(text)).parts[-1]
+    if not isinstance(last_part, str):
         raise ValueError(f"{text!r} does not end in a name")
     return text
 

@@ -540,7 +540,8 @@ class Courier:
                 raise ValueError(f"{copy.type} {copy.id[:8]}: the blob {copy.dataref!r} is no copy of a request")
             event = await claim_check.checked_out(copy, self.blobs)
             if event.rawbody is None and event.rawbase64 is None:
-                raise ValueError(f"{event.type} {event.id[:8]}: what must stay secret in its body could not be masked")
+                rule = "its body was not copied: it is too large, or what must stay secret could not be masked"
+                raise ValueError(f"{event.type} {event.id[:8]}: {rule}")
             request = self.target.signed(_request(event), event.deliveryid or f"msg_{event.id}")
         except errors.Temporary as error:  # the blob or a secret cannot be read
             raise CannotForward(f"{copy.type} {copy.id[:8]} cannot be forwarded ({error.detail})", copy.id) from error

@@ -129,7 +129,7 @@ class Tap:
         return ""
 
     async def _content(self, message: push.Push) -> bytes:
-        """Return the copy as the bus carries it, without the body if that cannot be redacted.
+        """Return the copy as the bus carries it, without the body if that cannot be redacted, or is too large then.
 
         Raises Temporary, and Permanent if the event's blob is gone meanwhile.
         """
@@ -137,6 +137,11 @@ class Tap:
         request = tap.request_of(event)
         if self.redact is not None:
             request = _redacted(request, redacted_body(event, self.redact))
+            content = jsontext.texts_json(to_cloudevent(request))
+            if len(content) <= claim_check.MAX_INLINE_BYTES:
+                return content
+            # In a blob, it would have a random name too, by which `hookchain forget` could not find it.
+            return jsontext.texts_json(to_cloudevent(replace(request, rawbody=None)))
         content = jsontext.texts_json(to_cloudevent(request))
         return (await claim_check.checked_in(request, self.blobs, tap.blob_of_copy(request.id), content))[1]
 

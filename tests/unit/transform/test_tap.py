@@ -408,6 +408,17 @@ async def test_what_is_redacted_leaves_in_no_form(declared: str, body: str, data
     assert bench.delivered().data == data
 
 
+async def test_a_masked_body_that_needs_a_blob_is_not_copied_because_forget_would_not_find_it() -> None:
+    bench = Bench(redact=Redact(paths=["data.card"]))
+    await bench.lease()
+    for size in (MAX_INLINE_BYTES - 1_000, MAX_INLINE_BYTES):
+        data: Json = {"card": "4111", "text": "x" * size}
+        await bench.take(replace(EVENT, rawbody=to_json(data), data=data))
+    assert [event_of(copy).rawbody is not None for copy in bench.copies()] == [True, False]
+    assert [event_of(copy).dataref for copy in bench.copies()] == [None, None]
+    assert not any(name.startswith("tap-") for name in bench.blobs.contents)
+
+
 async def test_a_body_that_takes_long_to_mask_is_not_copied_and_holds_up_nothing() -> None:
     bench = Bench(redact=Redact(paths=["data.a[*].b"]))
     await bench.lease()

@@ -64,6 +64,7 @@ class _BoundedCode(CodeGenerator):
     """
 
     def visit_Concat(self, node: Concat, frame: Frame) -> None:  # noqa: N802 Jinja's
+        """Write a call of Sandbox.concatenated for the operator `~`."""
         self.write("environment.concatenated(context.eval_ctx, (")
         for each in node.nodes:
             self.visit(each, frame)
@@ -71,6 +72,7 @@ class _BoundedCode(CodeGenerator):
         self.write("))")
 
     def visit_Getitem(self, node: Getitem, frame: Frame) -> None:  # noqa: N802 Jinja's
+        """Write a call of Sandbox.sliced for `value[start:stop:step]`."""
         if not isinstance(node.arg, Slice):
             super().visit_Getitem(node, frame)
             return
@@ -85,6 +87,7 @@ class _BoundedCode(CodeGenerator):
         self.write(")")
 
     def buffer(self, frame: Frame) -> None:
+        """Write the beginning of a macro or block, whose pieces of text a costs.Buffer gathers."""
         frame.buffer = self.temporary_identifier()
         self.writeline(f"{frame.buffer} = environment.new_buffer()")
 
@@ -116,6 +119,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
+        # The first names have underscores, as in Jinja, so that a template can pass an argument named `self` or `obj`.
         if isinstance(__obj, _Callable):
             __obj = __obj.call
         costs.charge_call(__obj, args, kwargs)

@@ -186,6 +186,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_worker_finds_the_destination_disabled(self, worker: Worker, outcome: str | None) -> None:
         self.settled(worker, HELD, outcome)
 
+    @rule(worker=workers)
+    def a_worker_holds_what_may_have_been_accepted(self, worker: Worker) -> None:
+        self.settled(worker, HELD, "unknown", needs_release=True)
+
     @rule(worker=workers, outcome=st.sampled_from([None, "failed"]))
     def a_worker_gives_up(self, worker: Worker, outcome: str | None) -> None:
         self.settled(worker, DEAD_LETTERED, outcome)
@@ -204,11 +208,12 @@ class LedgerMachine(RuleBasedStateMachine):
         retry_at: float | None = None,
         group: str = "",
         had_effect: bool = False,
+        needs_release: bool = False,
     ) -> None:
         before = self.row(worker.event_id)
         number = worker.claim.row.attempt_number
         attempt = attempt_of(worker, outcome, self.now) if outcome and worker.sent else None
-        settlement = Settlement(state, self.now, "", attempt, retry_at, group)
+        settlement = Settlement(state, self.now, "", attempt, retry_at, group, needs_release=needs_release)
         written = self.run(self.ledger.settle(worker.claim, settlement))
         was_owner = self.owners.get(worker.event_id) is worker
         self.ended(worker, written, state, had_effect=had_effect)
@@ -257,9 +262,18 @@ class LedgerMachine(RuleBasedStateMachine):
             delivered = before.state == DELIVERED
             assert after.undelivered_since == (generation if delivered else before.undelivered_since)
 
-    @rule()
-    def an_operator_releases(self) -> None:
-        self.run(self.ledger.release("crm", self.now))
+    @rule(releases_unknown=st.booleans())
+    def an_operator_resumes_or_releases(self, releases_unknown: bool) -> None:
+        held = [row for row in map(self.row, DELIVERIES) if row is not None and row.state == HELD]
+        stays = {row.event_id for row in held if row.needs_release and not releases_unknown}
+        count = self.run(self.ledger.release("crm", self.now, releases_unknown=releases_unknown))
+        assert count == len(held) - len(stays)
+        for row in held:
+            after = self.row(row.event_id)
+            assert after is not None
+            assert (after.state, after.needs_release) == (
+                (HELD, True) if row.event_id in stays else (RETRY_SCHEDULED, False)
+            )
 
     # What holds at all times
 
@@ -287,7 +301,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def every_delivery_can_be_finished(self) -> None:
         """Nothing is stuck: what is not final is claimed once its lease is over, or is due one day, or is released."""
-        self.run(self.ledger.release("crm", self.now))
+        self.run(self.ledger.release("crm", self.now, releases_unknown=True))
         self.now += 10_000
         due = {row.key: row for row in self.run(self.ledger.due(self.now, 10))}
         for delivery in DELIVERIES.values():

@@ -225,6 +225,22 @@ class _Table(NamedTuple):
     start: int
 
 
+class _Kind:
+    """The kinds of objects in a binary list: the upper half of an object's first byte."""
+
+    CONSTANT: Final = 0x0
+    INTEGER: Final = 0x1
+    REAL: Final = 0x2
+    DATE: Final = 0x3
+    DATA: Final = 0x4
+    ASCII: Final = 0x5
+    UTF_16: Final = 0x6
+    UID: Final = 0x8
+    ARRAY: Final = 0xA
+    SET: Final = 0xC
+    DICT: Final = 0xD
+
+
 class _BinaryReader:
     """A reader of the objects of a binary list. Its methods raise Rejected."""
 
@@ -242,25 +258,25 @@ class _BinaryReader:
         # The upper half of the first byte is the kind of the object. The lower half is mostly its size.
         marker = self._bytes(position, 1)[0]
         kind, low = marker >> 4, marker & 0x0F
-        if kind == 0x0:
+        if kind == _Kind.CONSTANT:
             return self._constant(low)
-        if kind == 0x1:
+        if kind == _Kind.INTEGER:
             return self._integer(position + 1, low)
-        if kind in (0x2, 0x3):
-            return self._float(position + 1, low, is_date=kind == 0x3)
-        if kind == 0x8:
+        if kind in (_Kind.REAL, _Kind.DATE):
+            return self._float(position + 1, low, is_date=kind == _Kind.DATE)
+        if kind == _Kind.UID:
             uid = int.from_bytes(self._bytes(position + 1, low + 1), "big")
             return {"CF$UID": uid}  # as Apple writes it in XML
         size, start = self._size(position + 1, low)
-        if kind in (0x4, 0x5, 0x6):
+        if kind in (_Kind.DATA, _Kind.ASCII, _Kind.UTF_16):
             return self._text(kind, start, size)
-        if kind not in (0xA, 0xC, 0xD):
+        if kind not in (_Kind.ARRAY, _Kind.SET, _Kind.DICT):
             raise _damaged()
         if depth > self._limits.max_depth:
             raise Rejected(
                 "nested_too_deeply", f"the property list is nested deeper than {self._limits.max_depth} levels"
             )
-        return self._object(start, size, depth) if kind == 0xD else self._list(start, size, depth)
+        return self._object(start, size, depth) if kind == _Kind.DICT else self._list(start, size, depth)
 
     def _list(self, start: int, size: int, depth: int) -> Json:
         return [self.value(reference, depth + 1) for reference in self._references(start, size)]
@@ -283,6 +299,7 @@ class _BinaryReader:
             yield int.from_bytes(self._bytes(at, width), "big")
 
     def _constant(self, low: int) -> Json:
+        """Return null, false or true, by the lower half of the object's first byte."""
         constants: dict[int, Json] = {0x0: None, 0x8: False, 0x9: True}
         if low not in constants:
             raise _damaged()
@@ -292,7 +309,8 @@ class _BinaryReader:
         """Return an integer of two to this power bytes. It is signed if it has 8 or 16 bytes."""
         if power > 4:
             raise _damaged()
-        return int.from_bytes(self._bytes(start, 1 << power), "big", signed=power > 2)
+        size = 1 << power
+        return int.from_bytes(self._bytes(start, size), "big", signed=size >= 8)
 
     def _float(self, start: int, power: int, *, is_date: bool) -> float | str:
         packing = _FLOATS.get(power)
@@ -305,9 +323,9 @@ class _BinaryReader:
 
     def _text(self, kind: int, start: int, size: int) -> str:
         match kind:
-            case 0x4:
+            case _Kind.DATA:
                 text = base64_text(self._bytes(start, size))
-            case 0x5:
+            case _Kind.ASCII:
                 text = decoded(self._bytes(start, size), "ascii")
             case _:
                 text = decoded(self._bytes(start, size * 2), "utf-16-be")
@@ -319,10 +337,10 @@ class _BinaryReader:
 
         The size is the lower half of its first byte. If that is 15, the size is an integer that follows.
         """
-        if low < 0x0F:
+        if low < 0x0F:  # 15
             return low, start
         marker = self._bytes(start, 1)[0]
-        if marker >> 4 != 0x1:
+        if marker >> 4 != _Kind.INTEGER:
             raise _damaged()
         power = marker & 0x0F
         size = self._integer(start + 1, power)

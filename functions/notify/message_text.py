@@ -95,7 +95,7 @@ def title_of_type(event_type: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return the text without invisible characters that a terminal or a mail program might interpret."""
+    """Return the text with U+FFFD for each invisible character, which a terminal or a mail program may interpret."""
     if len(text) > _SHORT:  # looked through as bytes, it takes a third of the time
         rest = text.encode("utf-8", "surrogatepass").translate(None, _VISIBLE_ASCII)
         is_visible = not rest or rest.decode("utf-8", "surrogatepass").isprintable()

@@ -1,4 +1,4 @@
-"""Deliveries that come to a destination which gathers: they wait in a group instead of being attempted."""
+"""Let deliveries to a destination that gathers wait in a group, instead of attempting them one by one."""
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,16 +17,15 @@ from shared.push import Push
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
 
+# The reasons that an operator sees for the wait:
 COALESCED: Final = "it waits for further events of its key"
 DIGEST: Final = "it waits for the next digest"
 QUIET: Final = "it waits for the end of the quiet hours"
 
 
 async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Unclaimed | None:
-    """Let the delivery wait in its group. Return None if it is to be claimed instead. Raises Temporary.
-
-    A message of the sweep is for `claim`: it brings what waited by itself.
-    """
+    """Let a new delivery wait in its group. Return None if it must be claimed instead. Raises Temporary."""
+    # DUE marks a message of the sweep: its delivery has a row already, and is claimed.
     if DUE in push.attributes or not can_be_gathered(delivery, push.data):
         return None
     person: Person | None = None
@@ -35,7 +34,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
         try:
             person = await notifier.recipients.person(configured, delivery)
         except (Permanent, Temporary):
-            return None  # it is claimed, and what follows is decided there
+            return None  # the claimed delivery looks for its recipient again, and ends or waits with the reason
     now = notifier.clock.now()
     wait = wait_in_group(configured, delivery, now, person)
     if wait is None:
@@ -49,11 +48,12 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
 
 
 async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
-    """Let a claimed delivery wait; None if it may be attempted. Its recipient is known. Raises Temporary.
+    """Let a claimed delivery wait, and return the result. Return None if it may be attempted. Raises Temporary.
 
-    A delivery that is not gathered waits alone for the end of the quiet hours, or expires.
+    Its recipient has been found already. A delivery that cannot be gathered waits alone for the end of the quiet hours.
     """
-    settings, now = configured.gather, notifier.clock.now()
+    settings = configured.gather
+    now = notifier.clock.now()
     assert settings is not None
     if can_be_gathered(work.delivery, work.claim.message):
         wait = wait_in_group(configured, work.delivery, now, work.person)
@@ -67,7 +67,10 @@ async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> R
 async def wait_for_rate(
     notifier: Notifier, work: Work, configured: Configured, until: float, reason: str
 ) -> Result | None:
-    """Let a claimed delivery that is over the rate wait for a digest; None if it has to queue."""
+    """Let a claimed delivery that is over the rate wait for a digest, and return the result. Raises Temporary.
+
+    Return None if it cannot be gathered: then it waits by itself.
+    """
     settings = configured.gather
     if settings is None or not settings.is_rated or not can_be_gathered(work.delivery, work.claim.message):
         return None
@@ -77,11 +80,11 @@ async def wait_for_rate(
 
 
 def can_be_gathered(delivery: Delivery, message: bytes) -> bool:
-    """Return whether the record of a group can hold the delivery, as it came and as we would write its event.
+    """Return whether the record of a group has room for the delivery, as it came and with its event written again.
 
-    A number such as 1e15 is written in four times its length, and 1e999 not at all. What is gathered already cannot.
+    An event that is written again may be longer: 1e15 gets 18 characters, and 1e999 cannot be written at all.
     """
-    if delivery.merged or len(message) > MAX_MESSAGE_BYTES:
+    if delivery.merged or len(message) > MAX_MESSAGE_BYTES:  # a digest is not gathered again
         return False
     try:
         return len(event_json(delivery.event)) <= MAX_MESSAGE_BYTES
@@ -90,7 +93,7 @@ def can_be_gathered(delivery: Delivery, message: bytes) -> bool:
 
 
 class GroupWait(NamedTuple):
-    """The group in which a delivery waits, until when, in Unix seconds, and why."""
+    """The wait of a delivery in a group. `until` is in Unix seconds, and `reason` is for people."""
 
     group: str
     until: float
@@ -98,7 +101,10 @@ class GroupWait(NamedTuple):
 
 
 def wait_in_group(configured: Configured, delivery: Delivery, now: float, person: "Person | None") -> GroupWait | None:
-    """Return how the delivery waits for others; None if it need not wait, or would expire. `person`: the recipient."""
+    """Return how the delivery waits for others; None if it need not wait, or would expire while it waits.
+
+    `person` is the recipient.
+    """
     settings = configured.gather
     assert settings is not None
     if settings.coalesce is not None and key_of(settings.coalesce.by, delivery.event) is None:

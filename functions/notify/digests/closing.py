@@ -1,13 +1,15 @@
-"""Closing groups: what waits in one becomes one delivery, at most one of a group at a time.
+"""Close groups: the deliveries that wait in a group become one delivery, which is called a digest here.
 
-    frozen      its contents and members are decided, by a change of the group's record that only one can make
-    published   as a delivery like any other, with a row of its own in the ledger
-    merged      each member's row is final, and names it
-    final       delivered, or a dead letter: from then on the group's next one may be frozen
+A digest goes through these states. A group has at most one digest that is not final.
 
-Each step may be done again, by any sweep, after any crash: the record says with which contents. A member is read once
-the record was read, so it is in no digest that the record does not know. While a digest is not final, what comes later
-waits: an outage of days ends in one more digest, and not in one for each quarter of an hour.
+    frozen      its contents and members are decided, by a change of the group's record that only one worker can make
+    published   it is a delivery like any other, with its own row in the ledger
+    merged      the row of each member is final, and refers to the digest
+    final       it is delivered or a dead letter: now the next digest of the group may be frozen
+
+After a crash, any sweep can repeat any step, because the record has the contents and the members. The record is read
+before the members, so no member can be in a digest that was frozen in between. While a digest is not final, later
+deliveries wait: after an outage of days there is one more digest, and not one for each quarter of an hour.
 """
 
 import asyncio
@@ -39,21 +41,23 @@ if TYPE_CHECKING:
     from functions.notify.tracing import NotifySpans
 
 LOOK_BACK_EVERY_SECONDS: Final = 3_600.0
-"""How often a pass looks for whatever is due, however old it is."""
+"""How often a pass looks for all due rows, however old they are."""
 GROUPS_AT_ONCE: Final = 500
-"""Groups whose members are read in one pass over the rows that are due."""
+"""The number of groups whose members are read together: each such reading goes through all due rows."""
 CLOSED_AT_ONCE: Final = 8
+"""The number of groups that are closed at the same time."""
 SOON_SECONDS: Final = 60.0
-"""Rows that have to wait for no longer are left due: to read them again costs less than to move them."""
+"""Rows that have to wait for at most this time stay due: it costs less to read them again than to move them."""
 LONGEST_SECONDS: Final = 3_600.0
+"""The longest time for which the rows of a group are moved ahead. Then the group is checked again."""
 HELD_SHARE: Final = 0.25
-"""While a digest is held, later deliveries wait for this part of its age, and are then looked at again."""
+"""While a digest is held, later deliveries wait for this share of its age. Then the group is checked again."""
 LOOKING_SHARE: Final = 0.5
-"""The longest part of a pass in which groups are looked for; the others are found in the next one."""
+"""The share of a pass's time in which it looks for groups. The next pass finds the others."""
 LINES_SECONDS: Final = 5.0
-"""The most time that the templates of lines take in one pass. Later events get a default line."""
+"""The time that the templates of lines may take in one pass. The events after that get a default line."""
 AT_ONE_TIME: Final = 100
-"""Rows that are moved to the same time: fewer than a page has."""
+"""The number of rows that are moved to the same time: less than a page, so that the next page begins later."""
 PAGE_ROWS: Final = 200
 
 
@@ -63,9 +67,10 @@ class Pass:
 
     since      the time of the oldest row of the groups that are closed next
     left_at    the time of the oldest row that stays due
-    end        when it ends at the latest, but for what has begun
-    line_time  what the templates of lines may still compute
-    faults     what failed: it holds up no other group
+    end        nothing is begun after this time
+    count      the number of deliveries that it has published
+    line_time  the time that the templates of lines may still take
+    faults     the errors of single groups, which do not keep the other groups from being closed
     """
 
     clock: ports.Clock
@@ -90,7 +95,11 @@ class Pass:
         self.faults.append(error if isinstance(error, Temporary) else Temporary("internal_error", place_of(error)))
 
     async def for_each(self, names: Sequence[str], act: Callable[[str], Awaitable[Answer]]) -> dict[str, Answer]:
-        """Do it with each group, several at once, as long as there is time, and with the first ones anyway."""
+        """Call `act` with each group's name, for CLOSED_AT_ONCE groups at once, and return the answers by name.
+
+        Once the time of the pass is over, the groups after the first CLOSED_AT_ONCE are left out. A group whose call
+        raises an error is left out, too; the error is noted.
+        """
         answers: dict[str, Answer] = {}
         for start in range(0, len(names), CLOSED_AT_ONCE):
             if start and self.is_over:
@@ -108,10 +117,10 @@ class Pass:
         return answers
 
     async def drafts(self, ledger: Ledger, groups: Mapping[str, tuple[str, GatherSettings]]) -> dict[str, Draft]:
-        """Read the deliveries that wait in the groups; in a burst, also those that are not due yet. What there is no
-        time for stays due.
+        """Read the deliveries that wait in the groups, and return the drafts of their digests by the groups' names.
 
-        `groups` has their destinations and the settings of these. Raises Temporary.
+        `groups` has the destination of each group, and its settings. For a burst, deliveries that are not due yet are
+        read as well. Deliveries for which there is no time stay due. Raises Temporary.
         """
         drafts = {
             name: Draft(destination, settings, max_members(merged_bytes(settings)), self.line_time)
@@ -158,13 +167,16 @@ class Closer:
         self._look_back_at = 0.0
 
     async def close(self, seconds: float) -> int:
-        """Close the groups whose time has come, those that wait longest first; return how many were published.
+        """Close the groups that are due, the one that has waited longest first. Return how many deliveries were
+        published.
 
-        Raises Temporary, once every group was tried for which there was time. What was not closed stays due.
+        It tries groups for about `seconds`. Then it raises the first Temporary of a group, if there is one. A group
+        that was not closed stays due.
         """
         now = self._clock.now()
         if now >= self._look_back_at:
-            self._look_back_at, self._since = now + LOOK_BACK_EVERY_SECONDS, 0.0
+            self._look_back_at = now + LOOK_BACK_EVERY_SECONDS
+            self._since = 0.0
         progress = Pass(self._clock, now, self._since, now, now + seconds)
         seen: set[str] = set()
         groups: dict[str, str] = {}
@@ -174,7 +186,7 @@ class Closer:
                     progress.since = row.retry_at or 0.0
                 seen.add(row.group)
                 groups[row.group] = row.destination
-            if self._clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for those that were found
+            if self._clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for the groups found
                 progress.note_left_due(row.retry_at or 0.0)
                 break
             if len(groups) == GROUPS_AT_ONCE:
@@ -187,11 +199,12 @@ class Closer:
         return progress.count
 
     async def due_alone(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Return what `Ledger.due` returns without the rows that wait in groups. Raises Temporary.
+        """Return the rows of `Ledger.due`, without those that wait in groups. Raises Temporary.
 
-        It reads whole pages: there may be thousands of the others.
+        It reads page after page, because thousands of rows in groups may come before the first other row.
         """
-        at_since, page = 0, max(limit, PAGE_ROWS)
+        at_since = 0  # the rows of the last page at its latest time: the next page begins with them
+        page = max(limit, PAGE_ROWS)
         while True:
             rows = await self._ledger.due(now, page + at_since, since)
             alone = [row for row in rows if not waits_in_group(row, self._destinations)]
@@ -213,6 +226,7 @@ class Closer:
         return settings
 
     async def _close(self, name: str, text: str | None, draft: Draft, progress: Pass) -> None:
+        """Take the group's next step. `text` is the text of its record. Raises Temporary."""
         record = read_record(text)
         if record.digest is not None and not record.digest.is_merged:
             await self._publish_and_merge(name, record, text)
@@ -231,13 +245,14 @@ class Closer:
         await self._freeze(name, text, record, draft, progress)
 
     async def _freeze(self, name: str, text: str | None, record: GroupRecord, draft: Draft, progress: Pass) -> None:
+        """Freeze the draft as the group's next digest, then publish and merge it. Raises Temporary."""
         try:
             person = await self._person(draft)
-        except Permanent:  # each of them ends by itself, with the reason
+        except Permanent:  # there is no recipient any more: each delivery ends by itself, with that reason
             await self._publish_group_alone(name, progress)
             return
         if draft.sample is None or group_of(draft.settings, draft.sample, person) != name:
-            # Their names are another person's since they came, or their key is another one: each is gathered again.
+            # The list of people or the settings changed since: each delivery is gathered again, in its new group.
             await self._publish_group_alone(name, progress)
             return
         delivery = draft.merged(record.number, name, person)
@@ -259,8 +274,7 @@ class Closer:
             )
 
     async def _publish_and_merge(self, name: str, record: GroupRecord, text: str | None) -> None:
-        """Publish the frozen digests, and merge their members into them. Raises Temporary: it is finished another
-        time."""
+        """Publish the frozen digest, and merge its members into it. Raises Temporary: a later pass repeats it."""
         digest = record.digest
         assert digest is not None
         await self._publish(digest)
@@ -269,7 +283,10 @@ class Closer:
         await self._change_record(name, text, record.merged(self._clock.now()).text())
 
     async def _undelivered_until(self, name: str, text: str | None, record: GroupRecord, now: float) -> float | None:
-        """Return until when later deliveries wait at least; None once the digest is final."""
+        """Return the earliest time at which the group's next digest may be frozen; None if the last one is final.
+
+        A digest whose message was lost is published again. Raises Temporary.
+        """
         digest = record.digest
         assert digest is not None
         rows = await self._ledger.rows(20, event_id=digest.event_id)
@@ -278,7 +295,7 @@ class Closer:
         if row is None and age > FORGOTTEN_SECONDS:
             return None
         if row is None:
-            if age > POSTPONE_SECONDS:  # its message is lost
+            if age > POSTPONE_SECONDS:  # its message was lost, because notify would have written its row by now
                 await self._publish(digest)
                 await self._change_record(name, text, record.merged(now).text())
             return now
@@ -289,7 +306,7 @@ class Closer:
         return max(now, row.retry_at or now) if row.state == ledger_rules.RETRY_SCHEDULED else now
 
     async def _postpone(self, name: str, draft: Draft, until: float, progress: Pass) -> None:
-        """Let the rows wait until then, those of each group at a time of their own. Raises Temporary."""
+        """Move the group's due rows to about `until`: each group to a slightly different time. Raises Temporary."""
         now = progress.now
         until = min(until, now + LONGEST_SECONDS) + spread_of(draft.settings, name)
         if until <= now + SOON_SECONDS:
@@ -301,7 +318,10 @@ class Closer:
             _raise_fault(await self._ledger.postpone_all(moves, now))
 
     async def _person(self, draft: Draft) -> str | None:
-        """Return the recipient's name. Raises Temporary, and Permanent where there is none any more."""
+        """Return the recipient's name; None if the destination has no recipients.
+
+        Raises Temporary, and Permanent if there is no such recipient any more.
+        """
         configured = self._destinations[draft.destination]
         if configured.recipient is None or self._recipients is None or draft.sample is None:
             return None
@@ -315,7 +335,7 @@ class Closer:
             self._spans.note_digest(digest.message, started_at)
 
     async def _publish_group_alone(self, name: str, progress: Pass) -> None:
-        """Publish a page at a time, as long as there is time. Raises Temporary."""
+        """Publish the group's due rows one by one, as long as there is time. Raises Temporary."""
         rows: list[LedgerRow] = []
         async for row in due_rows(self._ledger, progress.now, progress.since):
             if row.group != name:
@@ -331,7 +351,7 @@ class Closer:
         await self._publish_alone(rows)
 
     async def _publish_alone(self, rows: Sequence[LedgerRow]) -> None:
-        """Publish the rows as the sweep does those that wait in no group. Raises Temporary."""
+        """Publish the rows one by one, as the sweep publishes rows outside groups. Raises Temporary."""
         now = self._clock.now()
         moved, faults = await move_rows(self._ledger, rows, now, now + POSTPONE_SECONDS)
         if moved:
@@ -339,11 +359,11 @@ class Closer:
         _raise_fault(faults)
 
     async def _change_record(self, name: str, before: str | None, after: str) -> bool:
-        """Change the record, unless another did since it was read. Raises Temporary."""
+        """Write the record if its text is still `before`. Return whether it is `after` now. Raises Temporary."""
         now = self._clock.now()
 
         def decide(found: str | None) -> tuple[bool, Kept | None]:
-            if found == after:  # the write came twice
+            if found == after:  # an earlier try wrote it, although it seemed to fail
                 return True, None
             return (True, Kept(after, now + RECORD_SECONDS)) if found == before else (False, None)
 
@@ -351,22 +371,23 @@ class Closer:
 
 
 def waits_in_group(row: LedgerRow, destinations: Mapping[str, Configured]) -> bool:
-    """Return whether the row is for its group's closing. Where its destination gathers no more, it goes out alone."""
+    """Return whether the row waits for a digest. If its destination no longer gathers, it is published alone."""
     configured = destinations.get(row.destination)
     return bool(row.group) and configured is not None and settings_of(row.group, configured) is not None
 
 
 def settings_of(group: str, configured: Configured) -> GatherSettings | None:
-    """Return the settings by which the group is closed; None if its destination gathers no more."""
+    """Return the settings by which the group is closed; None if its destination no longer gathers."""
     if group.startswith(ALERTS):
         return configured.alerts.gather if configured.alerts else None
     return configured.gather
 
 
 async def due_rows(ledger: Ledger, until: float, since: float) -> AsyncIterator[LedgerRow]:
-    """Yield all the rows that are due by that time, oldest first. Raises Temporary.
+    """Yield all rows that are due between `since` and `until`, oldest first. Raises Temporary.
 
-    Of thousands that are due at one time, each page begins with those before it, so each is twice as long.
+    A page is read from the time of the last row before it, so it begins with rows that were seen. If thousands of rows
+    are due at the same time, each page is twice as long as the one before.
     """
     seen: set[str] = set()
     page = PAGE_ROWS
@@ -385,7 +406,7 @@ async def due_rows(ledger: Ledger, until: float, since: float) -> AsyncIterator[
 
 
 def _raise_fault(answers: Sequence[int | Temporary | None]) -> None:
-    """Raise the first Temporary among the answers for several rows: the others are done."""
+    """Raise the first Temporary among the answers for several rows. The other rows are done then."""
     for answer in answers:
         if isinstance(answer, Temporary):
             raise answer

@@ -1,6 +1,6 @@
-"""A digest: the data of its event, and its text for messages and as the plain text of a mail. Pure.
+"""A digest: the data of its event, and its text for chat messages and for the plain text of a mail. Pure.
 
-Senders chose most of the text, so each value stays on one line, and no character of it is invisible.
+Most of the text comes from senders. So each value is put on one line, and its invisible characters are replaced.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A source, a type of its events, and how many of them the digest stands for."""
+    """The number of a digest's events that have the same source and type."""
 
     source: str
     type: str
@@ -52,12 +52,11 @@ class Listed:
 class DigestData:
     """A digest of `count` events, received from `first_at` to `last_at` (RFC 3339).
 
-    by      the key that the events share, if the destination has one
-    person  the recipient's name in `people`
-    kinds   most first; of many, the first ones
-    events  newest first; of many, the newest ones
-
-    `is_alerts`: of Hookchain's own alerts. Their sources are the destinations and sources that they are about.
+    by         the key that the events share, if the destination gathers by a key
+    person     the recipient's name in `people`
+    kinds      the kinds with the most events, the largest first
+    events     the newest events, the newest first
+    is_alerts  it is a digest of Hookchain's own alerts; their `source` is the destination or source that they are about
     """
 
     count: int
@@ -89,13 +88,14 @@ class Section:
 
 
 def is_digest(delivery: Delivery) -> bool:
-    """Return True if Hookchain made the event; a sender may give its own event any type."""
+    """Return whether the delivery is a digest that Hookchain made: a sender may give its own events the same type."""
     event = delivery.event
     is_ours = event.source.startswith(DIGESTS) or event.source == ALERT_SOURCE
     return delivery.merged > 0 and event.type == DIGEST_TYPE and is_ours
 
 
 def digest_json(digest: DigestData) -> JsonObject:
+    """Return the data of the digest's event, as `read_digest` reads it."""
     return {
         "count": digest.count,
         "from": digest.first_at,
@@ -124,7 +124,7 @@ def read_digest(event: Event) -> DigestData:
 
 
 def sections_of(digest: DigestData) -> list[Section]:
-    """Return a section for each kind that has a listed event, by its newest event, and then the other kinds."""
+    """Return the kinds that have a listed event, in the order of their newest events, and then the other kinds."""
     counts = {(kind.source, kind.type): kind.count for kind in digest.kinds}
     listed: dict[tuple[str, str], list[Listed]] = {}
     for event in digest.events:
@@ -159,7 +159,7 @@ def _text(value: Json) -> str | None:
 
 
 def digest_title(digest: DigestData) -> str:
-    """Return `12 events from shop, crm: pc-7`, or `Hookchain: 12 dead letters, 1 destination disabled`."""
+    """Return a title: `12 events from shop, crm: pc-7`, or `Hookchain: 12 dead letters, 1 destination disabled`."""
     if digest.is_alerts:
         return f"Hookchain: {alerts_text(digest)}"
     names = list(dict.fromkeys(short(kind.source) for kind in digest.kinds))
@@ -170,14 +170,16 @@ def digest_title(digest: DigestData) -> str:
 
 
 def alerts_text(digest: DigestData) -> str:
-    """Return how many alerts of each kind there are, most first, and what all of them are about."""
+    """Return the number of alerts of each type, the most frequent type first. If all of them are about the same
+    destination or source, its name follows."""
     counts: Counter[str] = Counter()
     for kind in digest.kinds:
         counts[kind.type] += kind.count
-    about = {kind.source for kind in digest.kinds}
-    [name] = about if len(about) == 1 else [""]
     texts = [counted(event_type, count) for event_type, count in counts.most_common()]
-    return ", ".join(texts or [counted("", digest.count)]) + (f": {short(name)}" if name else "")
+    text = ", ".join(texts or [counted("", digest.count)])
+    names = {kind.source for kind in digest.kinds}
+    [common_name] = names if len(names) == 1 else [""]
+    return f"{text}: {short(common_name)}" if common_name else text
 
 
 def title_and_text(delivery: Delivery) -> tuple[str, str] | None:
@@ -206,11 +208,12 @@ def _lines(section: Section) -> Iterator[str]:
 
 
 def line_of(event: Listed) -> str:
+    """Return the event's line. If nothing of it is visible, return the event's type and source."""
     return visible(oneline(event.line)) or section_name(event.source, event.type)
 
 
 def section_title(section: Section, digest: DigestData) -> str:
-    """Return the type and the source; the type alone where all events are from the source that the title names."""
+    """Return the title of the type, and the source. If all events have the same source, the digest's title has it."""
     title = _type_title(section.type)
     if title and all(kind.source == section.source for kind in digest.kinds):
         return title
@@ -239,21 +242,27 @@ def unlisted_text(digest: DigestData) -> str:
 
 
 def period_of(digest: DigestData, timezone: str | None = None) -> str:
-    """Return when the events were received, in the reader's time zone, else in UTC: the reader may be anywhere."""
+    """Return when the events were received, such as `Received 5 Jan 2026, 12:30 to 13:00 UTC`.
+
+    `timezone` is the recipient's; UTC if it is unknown.
+    """
     zone = zone_of(timezone)
-    where = f"({zone.key})" if timezone else "UTC"
-    first, last = moment(digest.first_at, zone), moment(digest.last_at, zone)
+    zone_name = f"({zone.key})" if timezone else "UTC"
+    first = moment(digest.first_at, zone)
+    last = moment(digest.last_at, zone)
     begin = first if digest.is_alerts else f"Received {first}"
     if first == last:
-        return f"{begin} {where}"
-    day, _, time = last.rpartition(", ")
-    return f"{begin} to {time if first.startswith(f'{day}, ') else last} {where}"
+        return f"{begin} {zone_name}"
+    last_day, _, last_time = last.rpartition(", ")
+    end = last_time if first.startswith(f"{last_day}, ") else last
+    return f"{begin} to {end} {zone_name}"
 
 
 def one_day_of(digest: DigestData, zone: ZoneInfo) -> str | None:
     """Return the day on which all events were received, such as `5 Jan 2026`; None if there are several."""
-    first, last = (moment(each, zone).rpartition(", ")[0] for each in (digest.first_at, digest.last_at))
-    return first if first == last else None
+    first_day, _, _ = moment(digest.first_at, zone).rpartition(", ")
+    last_day, _, _ = moment(digest.last_at, zone).rpartition(", ")
+    return first_day if first_day == last_day else None
 
 
 def moment(text: str, zone: ZoneInfo) -> str:
@@ -266,5 +275,6 @@ def moment(text: str, zone: ZoneInfo) -> str:
 
 
 def short(text: str) -> str:
-    text = visible(oneline(text))
-    return text if len(text) <= MAX_NAME_CHARACTERS else text[: MAX_NAME_CHARACTERS - 1] + "…"
+    """Return a name on one line, cut to MAX_NAME_CHARACTERS."""
+    line = visible(oneline(text))
+    return line if len(line) <= MAX_NAME_CHARACTERS else line[: MAX_NAME_CHARACTERS - 1] + "…"

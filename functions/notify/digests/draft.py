@@ -1,7 +1,8 @@
 """The deliveries that wait in one group, and the one event that they become.
 
-A digest lists the newest events, each with a line: by the operator's template, or by `event_line` where there is none
-or where it does not fit the event, such as `opened: Fix the roof · octo/house · by ada`.
+A digest lists the newest events, each with a line. The line is the result of the operator's template. If there is no
+template, or if it fails or is empty for an event, `event_line` makes a line such as
+`opened: Fix the roof · octo/house · by ada`.
 """
 
 import hashlib
@@ -35,32 +36,37 @@ from shared.ledger import LedgerRow
 from shared.time_bound import MAX_COMPUTING_SECONDS
 
 MAX_DIGEST_BYTES: Final = 90_000
+"""The most bytes of the events that a digest lists."""
 MAX_COALESCED_BYTES: Final = 140_000
+"""The most bytes of the events' data in the one event of a burst with `keep: all`."""
 MAX_COALESCED_EVENTS: Final = 1_000
 ROOM_BYTES: Final = 25_000
-"""For the names of kinds, the attributes of the event and the delivery, and commas."""
+"""The bytes that a message may have besides: the names of kinds, the attributes of event and delivery, and commas."""
 MAX_KINDS: Final = 50
 MAX_LINE_CHARACTERS: Final = 300
 MAX_PART_CHARACTERS: Final = 120
+"""The length of each part of a line that `event_line` makes."""
 MANY_ROUTES: Final = "digest"
 """The route of a digest whose deliveries came by several routes."""
 ACTIONS: Final = ("action", "state", "status", "conclusion")
+"""Fields that say what happened, in the order of preference."""
 HEADLINES: Final = ("title", "headline", "summary", "subject", "message", "text", "description", "name", "body")
-"""Fields that say what an event is about, in the order of preference; those that stand less deep come first."""
+"""Fields that say what an event is about, in the order of preference. Of two equal ones, the less deep one is used."""
 MAX_DEPTH: Final = 3
 MAX_FIELDS: Final = 300
+"""The number of fields in which a headline is looked for."""
 
 
 @dataclass(slots=True)
 class LineTime:
-    """The time that the templates of lines may take: for one group, or for all groups that are closed in a pass."""
+    """The seconds of computing that the templates of lines may still take, in one group or in a whole pass."""
 
     seconds: float = MAX_COMPUTING_SECONDS
 
 
 @dataclass(slots=True)
 class Newest:
-    """The newest items, as many as fit, each with its JSON text."""
+    """The newest items that fit, each with its JSON text. Items are ordered by their time, then by their key."""
 
     max_items: int
     max_bytes: int
@@ -68,10 +74,11 @@ class Newest:
     _bytes: int = 0
 
     def is_wanted(self, at: str, key: str) -> bool:
+        """Return whether the item is newer than one that is kept now, or there is room for one more."""
         return len(self._heap) < self.max_items or (at, key) > self._heap[0][:2]
 
     def add(self, at: str, key: str, text: bytes) -> None:
-        """Add an item. One that has no room even alone displaces no other."""
+        """Add an item, and remove the oldest ones until all fit. An item that would not fit alone is left out."""
         if len(text) > self.max_bytes:
             return
         heapq.heappush(self._heap, (at, key, text))
@@ -84,13 +91,22 @@ class Newest:
 
 
 def merged_bytes(settings: GatherSettings) -> int:
-    """Return the most bytes that the message has which the members become."""
-    most = {"": MAX_DIGEST_BYTES, ALL: MAX_COALESCED_BYTES}
-    return most.get(settings.keep, MAX_MESSAGE_BYTES) + ROOM_BYTES
+    """Return the most bytes of the message of the delivery that the members become."""
+    max_content_bytes = {"": MAX_DIGEST_BYTES, ALL: MAX_COALESCED_BYTES}
+    return max_content_bytes.get(settings.keep, MAX_MESSAGE_BYTES) + ROOM_BYTES
 
 
 class Draft:
-    """The deliveries of one group, as they are read one after another. `members` maps their keys to their fences."""
+    """The deliveries of one group, which are added one after another.
+
+    members      the fences of the deliveries that become part of the digest, by their keys
+    due          the keys and fences of all rows that are due, also of those for which this digest has no room
+    unreadable   rows whose message is no delivery
+    earliest_at  the earliest `retry_at` of the rows that are due
+    latest_at    the latest `retry_at` of all rows
+    created_at   when the oldest row was created
+    sample       the first delivery, by which the key and the recipient of all of them can be found
+    """
 
     def __init__(
         self, destination: str, settings: GatherSettings, max_members: int, line_time: LineTime | None = None
@@ -99,7 +115,6 @@ class Draft:
         self.settings = settings
         self.members: dict[str, int] = {}
         self.due: list[tuple[str, int]] = []
-        """The rows whose time has come, also those that have no room in this digest: their keys and fences."""
         self.unreadable: list[LedgerRow] = []
         self.earliest_at = float("inf")
         self.latest_at = 0.0
@@ -107,12 +122,11 @@ class Draft:
         self.sample: Delivery | None = None
         self._seen: set[str] = set()
         self._max_members = max_members
-        self._keeps = settings.keep
-        self._newest = (
-            Newest(MAX_COALESCED_EVENTS, MAX_COALESCED_BYTES)
-            if self._keeps == ALL
-            else Newest(settings.max_events, MAX_DIGEST_BYTES)
-        )
+        self._keep = settings.keep
+        if self._keep == ALL:
+            self._newest = Newest(MAX_COALESCED_EVENTS, MAX_COALESCED_BYTES)
+        else:
+            self._newest = Newest(settings.max_events, MAX_DIGEST_BYTES)
         self._kinds: Counter[tuple[str, str]] = Counter()
         self._routes: set[str] = set()
         self._first: tuple[str, str, Event] | None = None
@@ -121,7 +135,7 @@ class Draft:
         self._line_times = (LineTime(), line_time or LineTime())
 
     def add(self, row: LedgerRow, is_due: bool) -> None:
-        """Add a row that waits in the group; one that was added before is left out."""
+        """Add a row that waits in the group. A row that was added before is left out."""
         if row.key in self._seen:
             return
         self._seen.add(row.key)
@@ -142,7 +156,7 @@ class Draft:
         self._add(row.key, delivery)
 
     def is_ripe(self, now: float) -> bool:
-        """Return whether all that belongs to it has come: the group may be closed."""
+        """Return whether the group may be closed: a burst has ended, or all deliveries of a digest are due."""
         if not self.members:
             return False
         if (coalesce := self.settings.coalesce) is not None:
@@ -150,7 +164,7 @@ class Draft:
         return self.earliest_at + spread_seconds(self.settings) <= now
 
     def look_again_at(self, now: float) -> float:
-        """Return the earliest time at which the group can be closed, as far as it is known now."""
+        """Return the earliest time at which the group can be closed, by what was added so far."""
         if (coalesce := self.settings.coalesce) is not None:
             return max(now, min(self.latest_at, self.created_at + coalesce.max_wait_seconds))
         return max(now, self.earliest_at + spread_seconds(self.settings))
@@ -160,11 +174,13 @@ class Draft:
         assert self._first is not None
         assert self._last is not None
         event_id = self._event_id(number, group)
-        if self._keeps == ALL:
+        # A digest of a single event would only hide it, so the event itself is delivered.
+        is_single_event = len(self.members) == 1 and not self.settings.is_alerts
+        if self._keep == ALL:
             event = self._coalesced(event_id, person)
-        elif self._keeps == FIRST:
+        elif self._keep == FIRST:
             event = replace(self._first[2], id=event_id)
-        elif self._keeps or (len(self.members) == 1 and not self.settings.is_alerts):
+        elif self._keep or is_single_event:
             event = replace(self._last[2], id=event_id)
         else:
             event = self._digest(event_id, person)
@@ -181,14 +197,14 @@ class Draft:
             self._first = at, key, event
         if self._last is None or (at, key) > self._last[:2]:
             self._last = at, key, event
-        if self._keeps == ALL:
-            if event.dataref is None:
+        if self._keep == ALL:
+            if event.dataref is None:  # data in the object store is counted as omitted
                 self._newest.add(at, key, to_json(event.data).encode("utf-8", "replace"))
-        elif not self._keeps and self._newest.is_wanted(at, key):
+        elif not self._keep and self._newest.is_wanted(at, key):
             self._newest.add(at, key, texts_json(self._listed(delivery)))
 
     def _source(self, event: Event) -> str:
-        """Return what a digest names as the event's source: of an alert, the destination or source that it is about."""
+        """Return the source that the digest shows for the event. For an alert, it is what the alert is about."""
         return about_of(event) if self.settings.is_alerts else event.source_name
 
     def _listed(self, delivery: Delivery) -> Json:
@@ -206,20 +222,21 @@ class Draft:
         }
 
     def _line(self, delivery: Delivery) -> str:
-        """Return the event's line: of an event that the template does not fit, of our own making."""
+        """Return the event's line, by the template if there is time for it, and otherwise by `event_line`."""
         if self.settings.is_alerts:
             return alert_line(delivery.event, MAX_LINE_CHARACTERS)
         line = ""
-        if self.settings.line is not None and all(each.seconds > 0 for each in self._line_times):
+        has_time = all(line_time.seconds > 0 for line_time in self._line_times)
+        if self.settings.line is not None and has_time:
             begun = process_time()
             try:
                 with bounded_templates():
                     line = rendered_line("line", self.settings.line, template_view(delivery))
-            except Permanent:
+            except Permanent:  # the template does not fit this event
                 pass
             finally:
-                for each in self._line_times:
-                    each.seconds -= process_time() - begun
+                for line_time in self._line_times:
+                    line_time.seconds -= process_time() - begun
         return cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
 
     def _event_id(self, number: int, group: str) -> str:
@@ -233,8 +250,10 @@ class Draft:
     def _digest(self, event_id: str, person: str | None) -> Event:
         assert self._first is not None
         assert self._last is not None
-        most = [Kind(source, type_, count) for (source, type_), count in self._kinds.most_common(MAX_KINDS)]
-        data = digest_json(DigestData(len(self.members), self._first[0], self._last[0], self._key(), person, most, ()))
+        kinds = [Kind(source, type_, count) for (source, type_), count in self._kinds.most_common(MAX_KINDS)]
+        first_at = self._first[0]
+        last_at = self._last[0]
+        data = digest_json(DigestData(len(self.members), first_at, last_at, self._key(), person, kinds, ()))
         data["events"] = self._newest.oldest_first()[::-1]
         return self._own_event(event_id, DIGEST_TYPE, data)
 
@@ -264,17 +283,24 @@ class Draft:
 
 
 def _plain(text: str) -> str:
-    """Return the text without halves of surrogate pairs, which no record can hold."""
+    """Return the text without halves of surrogate pairs, which cannot be encoded in UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def event_line(event: Event) -> str:
-    """Return what happened, to what, and who caused it, as far as the event says so in one of the usual fields."""
-    action, headline = _action(event.data), _headline(event.data)
-    is_news = headline not in (event.subject or "")
-    about = ": ".join([part for part in (action, headline if is_news else "") if part])
-    parts = [about, _part(event.subject), f"by {_part(event.actor)}" if event.actor else ""]
-    line = " · ".join([part for part in dict.fromkeys(parts) if part])
+    """Return a line such as `opened: Fix the roof · octo/house · by ada`: the action and the headline in the usual
+    fields of the data, the subject, and the actor.
+
+    If the event has none of the first three, the line begins with the first fields of the data.
+    """
+    action = _action(event.data)
+    headline = _headline(event.data)
+    if headline in (event.subject or ""):  # the line has the subject anyway
+        headline = ""
+    about = ": ".join([part for part in (action, headline) if part])
+    actor = f"by {_part(event.actor)}" if event.actor else ""
+    parts = dict.fromkeys([about, _part(event.subject), actor])  # each once
+    line = " · ".join([part for part in parts if part])
     if about or event.subject:
         return line
     fields = _fields(event)
@@ -295,18 +321,19 @@ def _action(data: Json) -> str:
 
 
 def _headline(data: Json) -> str:
-    """Return the best of the usual fields; an empty text where there is none."""
-    best: tuple[int, int] | None = None
-    found = ""
-    for depth, name, value in _texts(data):
+    """Return the text of the best field in HEADLINES; an empty text if the data has none of these fields."""
+    best_rank: tuple[int, int] | None = None
+    headline = ""
+    for depth, name, value in _headline_fields(data):
         rank = (HEADLINES.index(name), depth)
-        if best is None or rank < best:
-            best, found = rank, value
-    return _part(found)
+        if best_rank is None or rank < best_rank:
+            best_rank = rank
+            headline = value
+    return _part(headline)
 
 
-def _texts(data: Json) -> Iterator[tuple[int, str, str]]:
-    """Yield the depth, name and text of the first of the usual fields, level by level."""
+def _headline_fields(data: Json) -> Iterator[tuple[int, str, str]]:
+    """Yield the depth, name and text of each field in HEADLINES, level by level, in the first MAX_FIELDS fields."""
     level, count = [data], 0
     for depth in range(MAX_DEPTH):
         inner: list[Json] = []
@@ -323,4 +350,6 @@ def _texts(data: Json) -> Iterator[tuple[int, str, str]]:
 
 
 def _part(text: str | None) -> str:
-    return cut(visible(oneline((text or "")[: 4 * MAX_PART_CHARACTERS])), MAX_PART_CHARACTERS)
+    """Return the text as a part of a line: on one line, without invisible characters, and cut."""
+    beginning = (text or "")[: 4 * MAX_PART_CHARACTERS]  # the rest of a long text would be cut anyway
+    return cut(visible(oneline(beginning)), MAX_PART_CHARACTERS)

@@ -1,7 +1,8 @@
-"""The record of a group: the number of its digests, and the last one, as it was frozen.
+"""The record of a group: the number of its digests so far, and the contents of the last one.
 
-A digest's contents and members are decided by the change that writes them here: a worker that repeats the publishing or
-the merging uses the same contents and members. The text is a line of JSON, and after it the message.
+Writing a digest into the record freezes its contents and members. A worker that publishes or merges it again, because
+another one died, finds the same contents and members here. The text of a record is a line of JSON, and after that line
+the digest's message.
 """
 
 import base64
@@ -15,12 +16,14 @@ from shared.event import event_json
 from shared.jsontext import JsonObject, from_json, texts_json
 
 RECORD_SECONDS: Final = REMEMBERED_SECONDS + 15 * retention.DAY_SECONDS
-"""A record outlives the ledger's rows of its digest."""
+"""How long a record is kept: longer than the ledger's row of its digest."""
 FORGOTTEN_SECONDS: Final = REMEMBERED_SECONDS - 5 * retention.DAY_SECONDS
 """The age from which on the ledger may have forgotten that a digest was delivered."""
 KEY_BYTES: Final = 32
+"""The bytes of a delivery's id, which is a SHA-256 hash."""
 FENCE_BYTES: Final = 8
 HEAD_BYTES: Final = 1_000
+"""The most bytes of a record's first line without the members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,9 @@ class Frozen:
     delivery_id   the id of its delivery
     event_id      the id of its event
     message       its delivery as a message
-    members       the deliveries that are part of it, by key, each with its fence then
-    published_at  Unix seconds: when it was frozen, or published again
-    is_merged     all of `members` that still waited were merged into it; then they are not kept
+    members       the deliveries that are part of it: for each, its key and the fence of its row when this was frozen
+    published_at  when it was frozen, or last published again, in Unix seconds
+    is_merged     the members are merged into it; the text of the record no longer lists them
     """
 
     delivery_id: str
@@ -45,19 +48,24 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class GroupRecord:
+    """A group's record. `number` counts its digests, and `digest` is the last one; None before the first."""
+
     number: int = 0
     digest: Frozen | None = None
 
     def with_digest(self, delivery: Delivery, members: Mapping[str, int], now: float) -> "GroupRecord":
+        """Return the record with the next digest. `members` has their fences by key."""
         message = delivery_message(delivery, event_json(delivery.event), times.rfc3339(now), {}).data
         frozen = Frozen(delivery.id, delivery.event.id, message, tuple(members.items()), now)
         return GroupRecord(self.number + 1, frozen)
 
     def merged(self, published_at: float) -> "GroupRecord":
+        """Return the record after the members of its digest were merged."""
         assert self.digest is not None
         return replace(self, digest=replace(self.digest, published_at=published_at, is_merged=True))
 
     def text(self) -> str:
+        """Return the text that `read_record` reads."""
         if self.digest is None:
             return texts_json({"n": self.number}).decode()
         digest = self.digest
@@ -88,7 +96,9 @@ def group_of_digest(event_id: str) -> str:
 
 def max_members(message_bytes: int) -> int:
     """Return how many members a record has room for beside a message of that size."""
-    return max(1, (store_ports.MAX_RECORD_BYTES - HEAD_BYTES - message_bytes) * 3 // 4 // (KEY_BYTES + FENCE_BYTES))
+    base64_bytes = store_ports.MAX_RECORD_BYTES - HEAD_BYTES - message_bytes
+    packed_bytes = base64_bytes * 3 // 4
+    return max(1, packed_bytes // (KEY_BYTES + FENCE_BYTES))
 
 
 def read_record(text: str | None) -> GroupRecord:

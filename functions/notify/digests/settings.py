@@ -1,7 +1,7 @@
-"""The gathering of deliveries by a destination's settings: the group of each, and the time until which it waits. Pure.
+"""The settings by which a destination gathers deliveries: the group of each delivery, and until when it waits. Pure.
 
-A group is the destination, the key of the event, and the recipient. What waits in a group may go out at the next
-digest, after a burst, or at the end of quiet hours.
+Deliveries are in one group if they have the same destination, the same key of the event, and the same recipient. A
+group is sent at the time of the next digest, after a burst, or at the end of quiet hours.
 """
 
 import hashlib
@@ -18,28 +18,29 @@ from shared.jsontext import Json, JsonObject, texts_json
 
 FIRST: Final = "first"
 ALL: Final = "all"
+"""Values of `keep`. The third one is `last`."""
 ALERTS: Final = "alerts"
-"""How the names of groups of Hookchain's own alerts begin. All other names are hexadecimal."""
+"""The beginning of the names of groups of Hookchain's own alerts. All other names are hexadecimal."""
 DEFAULT_MAX_EVENTS: Final = 50
 MAX_MESSAGE_BYTES: Final = 210_000
-"""A larger delivery goes out by itself: the record of its group could not hold it."""
+"""A larger delivery is sent by itself, because the record of its group would not have room for it."""
 MAX_KEY_CHARACTERS: Final = 200
-"""Of a key as a digest shows it."""
+"""The length of a key in a digest."""
 SPREAD_SECONDS: Final = 5.0
-"""The span over which the due times of a group's members are spread, because a sweep reads them page by page by their
-time."""
+"""The members of a group become due within this time, and not all at once: a sweep reads due rows page by page in the
+order of their times, so many rows with the same time would be read again for each page."""
 SPREAD_SHARE: Final = 1 / 6
-"""The longest part of a digest's `every` and a burst's `wait` that the spread takes."""
+"""The spread takes at most this share of a digest's `every`, or of a burst's `wait`."""
 DAY_MINUTES: Final = 24 * 60
 
 
 class Coalesce(NamedTuple):
-    """A burst on one key becomes one delivery.
+    """The settings by which a burst of events with the same key becomes one delivery.
 
-    by                the JMESPath expression for the key; an event without one is delivered by itself
-    wait_seconds      the pause that ends a burst
+    by                the JMESPath expression for the key; an event without a key is delivered by itself
+    wait_seconds      a burst ends when no further event has come for this time
     max_wait_seconds  the longest time that a burst takes
-    keep              `last` or `first` of its events, or `all`
+    keep              which of its events are delivered: `last`, `first` or `all`
     """
 
     by: str
@@ -49,14 +50,20 @@ class Coalesce(NamedTuple):
 
 
 class Digest(NamedTuple):
-    """A digest at each multiple of `every_seconds` of Unix time, for each key that `by` finds; None: one for all."""
+    """The settings of digests: one at each multiple of `every_seconds` of Unix time, for each key that `by` finds.
+
+    Without `by`, all events are in one digest.
+    """
 
     every_seconds: float
     by: str | None
 
 
 class QuietHours(NamedTuple):
-    """Nothing goes out from `begin` to `end`, in minutes of the day. `timezone` None: the recipient's, or UTC."""
+    """The time of the day in which nothing is sent: from `begin` to `end`, in minutes since midnight.
+
+    It is a time in `timezone`; if this is None, in the recipient's time zone, or in UTC if that is unknown.
+    """
 
     begin: int
     end: int
@@ -64,14 +71,14 @@ class QuietHours(NamedTuple):
 
 
 class GatherSettings(NamedTuple):
-    """The reasons for which deliveries wait for others. At most one of `coalesce` and `digest` is there.
+    """The settings by which the deliveries of a destination wait for others. Not both `coalesce` and `digest` are set.
 
-    is_rated    what is over the destination's `rate` waits in a digest
+    is_rated    deliveries over the destination's `rate` wait for a digest
     per         the JMESPath expression for the key that the rate applies to
     line        the template of an event's line in a digest; None: its subject, its actor or its first fields
-    max_events  the events that a digest lists
-    is_alerts   for Hookchain's own alerts, which have groups of their own, and lines of our making
-    keeps_all   what goes out together is the data of all of them, for a kind that has no digests
+    max_events  the number of events that a digest lists
+    is_alerts   these are the settings for Hookchain's own alerts, which have their own groups and a fixed line
+    keeps_all   the gathered delivery has the data of all events, because the destination's kind has no digests
     """
 
     coalesce: Coalesce | None = None
@@ -99,13 +106,13 @@ class GatherSettings(NamedTuple):
 
 
 def read_gather_settings(written: JsonObject, per: str | None = None) -> GatherSettings:
-    """Return the settings as the compiler wrote them. Raises TypeError for others."""
+    """Return the settings that the compiler wrote. Raises TypeError if they have another form."""
     sections = {"coalesce": Coalesce, "digest": Digest, "quiet_hours": QuietHours}
-    read = {
-        name: sections[name](**cast("JsonObject", value)) if name in sections else value
-        for name, value in written.items()
-    }
-    return GatherSettings(per=per, **read)  # type: ignore[arg-type]
+    fields: dict[str, object] = {}
+    for name, value in written.items():
+        section = sections.get(name)
+        fields[name] = section(**cast("JsonObject", value)) if section else value
+    return GatherSettings(per=per, **fields)  # type: ignore[arg-type]
 
 
 def gathered_until(settings: GatherSettings, now: float, timezone: str | None = None) -> float | None:
@@ -125,36 +132,41 @@ def gathered_until(settings: GatherSettings, now: float, timezone: str | None = 
 
 
 def spread_seconds(settings: GatherSettings) -> float:
-    """Return within how long after `gathered_until` all members of a group are due."""
+    """Return the spread: all members of a group are due within so many seconds after `gathered_until`."""
     if settings.coalesce is not None:
         return min(SPREAD_SECONDS, settings.coalesce.wait_seconds * SPREAD_SHARE)
-    return min(SPREAD_SECONDS, settings.digest.every_seconds * SPREAD_SHARE) if settings.digest else SPREAD_SECONDS
+    if settings.digest is not None:
+        return min(SPREAD_SECONDS, settings.digest.every_seconds * SPREAD_SHARE)
+    return SPREAD_SECONDS
 
 
 def spread_of(settings: GatherSettings, key: str) -> float:
-    """Return the part of the spread that the delivery waits: the same each time, and seldom another's."""
+    """Return the part of the spread that one delivery waits. It depends on the delivery's key alone."""
     share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
     return spread_seconds(settings) * share
 
 
 def quiet_end(hours: QuietHours, now: float, timezone: str | None = None) -> float | None:
-    """Return the end of the quiet hours that apply now; None if none do.
+    """Return the end of the quiet hours that apply now, in Unix seconds; None if no quiet hours apply.
 
-    The clock on the wall counts: where it is set forward over the end, they end at that moment; where it is set back,
-    they last an hour longer, and begin again if it shows a time within them again.
+    They follow local time. If the clock is set forward over their end, they end at that moment. If it is set back, they
+    last an hour longer, and begin again if it shows a time within them again.
     """
     zone = zone_of(hours.timezone or timezone)
     if not _is_quiet(hours, now, zone):
         return None
     end = now
     while _is_quiet(hours, end, zone):
-        wall_end = end + _seconds_to_end(hours, end, zone)
-        end = _clock_change(end, wall_end, zone) or wall_end
+        usual_end = end + _seconds_to_end(hours, end, zone)
+        end = _clock_change(end, usual_end, zone) or usual_end  # after a change of the clock, look again
     return end
 
 
 def _clock_change(begin: float, end: float, zone: ZoneInfo) -> float | None:
-    """Return when the clock of the zone is set forward or back on the way to `end`; None if it is not."""
+    """Return when the clock of the zone is set forward or back between `begin` and `end`; None if it is not.
+
+    The moment is found by halving the time from `begin` to `end`.
+    """
     offset = datetime.fromtimestamp(begin, zone).utcoffset()
     if datetime.fromtimestamp(end, zone).utcoffset() == offset:
         return None
@@ -166,26 +178,26 @@ def _clock_change(begin: float, end: float, zone: ZoneInfo) -> float | None:
 
 
 def _is_quiet(hours: QuietHours, now: float, zone: ZoneInfo) -> bool:
-    minute = _wall_minute(now, zone)
+    minute = _local_minute(now, zone)
     if hours.begin < hours.end:
         return hours.begin <= minute < hours.end
-    return minute >= hours.begin or minute < hours.end
+    return minute >= hours.begin or minute < hours.end  # they last over midnight
 
 
-def _wall_minute(now: float, zone: ZoneInfo) -> int:
-    wall = datetime.fromtimestamp(now, zone)
-    return wall.hour * 60 + wall.minute
+def _local_minute(now: float, zone: ZoneInfo) -> int:
+    local_time = datetime.fromtimestamp(now, zone)
+    return local_time.hour * 60 + local_time.minute
 
 
 def _seconds_to_end(hours: QuietHours, now: float, zone: ZoneInfo) -> float:
-    wall = datetime.fromtimestamp(now, zone)
-    minutes = (hours.end - wall.hour * 60 - wall.minute) % DAY_MINUTES or DAY_MINUTES
-    return minutes * 60 - wall.second - wall.microsecond / 1e6
+    local_time = datetime.fromtimestamp(now, zone)
+    minutes_left = (hours.end - local_time.hour * 60 - local_time.minute) % DAY_MINUTES or DAY_MINUTES
+    return minutes_left * 60 - local_time.second - local_time.microsecond / 1e6
 
 
 @lru_cache(maxsize=1_000)
 def zone_of(name: str | None) -> ZoneInfo:
-    """Return the time zone; UTC for none, and for one that this system does not know: people may come from a file."""
+    """Return the time zone. Return UTC without a name, and if this system does not have that zone."""
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -193,14 +205,17 @@ def zone_of(name: str | None) -> ZoneInfo:
 
 
 def group_of(settings: GatherSettings, delivery: Delivery, person: str | None = None) -> str:
-    """Return the group: a hash, because keys and names may be long, or somebody's. `person` is the recipient's name."""
+    """Return the name of the delivery's group. `person` is the recipient's name.
+
+    It is a hash, because keys and names may be long, and may be personal data.
+    """
     keys: list[Json] = [key_of(expression, delivery.event) for expression in (settings.by, settings.per)]
     name = hashlib.sha256(texts_json([delivery.destination, *keys, person or ""])).hexdigest()
     return f"{ALERTS if settings.is_alerts else ''}{name}"[:32]
 
 
 def key_of(expression: str | None, event: Event) -> str | None:
-    """Return what the expression finds, as text; None for a value that is neither text, a number nor a boolean."""
+    """Return the value that the expression finds, as text; None if it is no text, number or boolean."""
     if expression is None:
         return None
     try:

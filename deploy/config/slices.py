@@ -12,7 +12,7 @@ from typing import Final
 
 from deploy.config.config_file import DocumentPath
 from functions.notify.destinations.sql.settings import Settings
-from functions.notify.waiting.routes import LEAST_SECONDS, MAX_SHARE
+from functions.notify.waiting.routes import LEAST_WAIT_SECONDS, MAX_WAIT_FACTOR
 from functions.notify.waiting.schedule import JITTER, MAX_ASKED_SECONDS
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, value_at, values_in
 from shared.retention import DAY_SECONDS, Retention
@@ -197,7 +197,9 @@ def longest_retries(notify: JsonObject) -> tuple[str, float]:
 def waits_seconds(notify: JsonObject) -> float:
     """Return how long a route may wait for a system that its steps ask, with a day for its last try."""
     longest = value_at(notify, "waiting_routes", "longest_seconds")
-    return max(longest * MAX_SHARE, LEAST_SECONDS) + DAY_SECONDS if isinstance(longest, int | float) else 0.0
+    if not isinstance(longest, int | float):
+        return 0.0
+    return max(longest * MAX_WAIT_FACTOR, LEAST_WAIT_SECONDS) + DAY_SECONDS
 
 
 def blobs_seconds(retention: Retention, notify: JsonObject) -> float:

@@ -1,10 +1,11 @@
 """Deliveries that are due: the message that starts the next attempt, and the timer of a short wait.
 
-The ledger's `retry_at` is the truth. A sweep finds the rows whose time has come, moves them ahead and publishes them.
-It comes each minute, so a short wait also has a message of its own where the bus can keep one back (`start_timer`).
+The time in the ledger, `retry_at`, is the one that counts. A sweep finds the rows whose time has come, moves them ahead
+and publishes them. It runs each minute. If the bus can delay a message, a short wait also has a delayed message, its
+timer, so that the next attempt does not have to wait for the sweep (`start_timer`).
 
-Each message carries the fence of its row. If it is lost, a sweep publishes another one. If it comes twice, the second
-one finds another fence in the ledger and does nothing.
+Each message has the fence of its row, a number that changes when the row is claimed or moved. If a message is lost, a
+sweep publishes another one. If it comes twice, the second one has an old fence and does nothing.
 """
 
 from collections.abc import Sequence
@@ -14,25 +15,28 @@ from shared import delivery, errors, ports
 from shared.ledger import Claimed, Ledger, LedgerRow
 
 DUE: Final = "due"
-"""The attribute of a message that starts a retry: the fence of the row whose time has come."""
+"""The attribute of a message that starts the next attempt. Its value is the fence of the row."""
 TIMER_SECONDS: Final = 60.0
-"""The longest wait that has a timer of its own where the bus has delays: the sweep comes each minute."""
+"""The longest wait that has a timer. A sweep comes each minute, so a longer wait needs none."""
 SLOTS_AHEAD_SECONDS: Final = 1.0
-"""A delivery is published this long before its slot. It waits for the slot in notify, which is more exact."""
+"""A delivery with a slot is published so long before it. It waits for the slot in notify, which is more exact."""
 BACK_SECONDS: Final = 600.0
-"""How far before the end of the last complete sweep the next one begins to look for due rows.
+"""How far before the end of the last complete sweep the next sweep begins to look for due rows.
 
-A row that is written late can already be due when it appears. Writing an outcome takes less time than this.
+A row can already be due when it is written. Writing an outcome takes less time than this.
 """
 
 
 def waits_for_slot(row: LedgerRow) -> bool:
-    """Return whether the row is due at its slot. A row that was moved since is due at another time."""
+    """Return whether the row is due at its slot. If the row was moved since, it is due at another time."""
     return bool(row.slot_at) and row.slot_at == row.retry_at
 
 
 def due_message(row: LedgerRow, fence: int, now: float) -> ports.BusMessage:
-    """Return the message that starts the retry. Where the bus has delays, it comes at its time, or before its slot."""
+    """Return the message that starts the row's next attempt, with the delay until it is due.
+
+    If the row waits for its slot, the message comes SLOTS_AHEAD_SECONDS before. A bus without delays ignores the delay.
+    """
     attributes = {
         "ce-id": row.key,
         "ce-type": delivery.DELIVERY_TYPE,
@@ -46,9 +50,9 @@ def due_message(row: LedgerRow, fence: int, now: float) -> ports.BusMessage:
 
 
 async def start_timer(bus: ports.Bus, clock: ports.Clock, claim: Claimed, retry_at: float, has_slot: bool) -> None:
-    """Publish the delivery's next message, to arrive at `retry_at`, where the bus has delays and the wait is short.
+    """Publish the message that starts the next attempt at `retry_at`, if the bus has delays and the wait is short.
 
-    `has_slot`: the destination's rate has reserved that time for the delivery.
+    `has_slot`: the time is a slot that the destination's rate has reserved for the delivery.
     """
     now = clock.now()
     bus_has_delays = bus.max_delay_seconds > 0
@@ -66,8 +70,10 @@ async def start_timer(bus: ports.Bus, clock: ports.Clock, claim: Claimed, retry_
 async def move_rows(
     ledger: Ledger, rows: Sequence[LedgerRow], now: float, until: float
 ) -> tuple[list[tuple[LedgerRow, int]], list[errors.Temporary]]:
-    """Postpone the rows. Return the rows that no other sweep has moved, each with its new fence, and the errors of the
-    others."""
+    """Move the rows to `until`. Return those that were moved, each with its new fence, and the errors of the others.
+
+    A row that another sweep moved first is in neither list.
+    """
     fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
     moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
     return moved, [fence for fence in fences if isinstance(fence, errors.Temporary)]

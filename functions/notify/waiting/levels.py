@@ -1,6 +1,6 @@
-"""The metrics that a sweep finds of the whole deployment: what came due, and the states of the destinations.
+"""The metrics of the whole deployment: the deliveries that a sweep found due, and the states of the destinations.
 
-Imported only if metrics are sent. The states cost a read for each destination a minute.
+This module is imported only if metrics are sent. The states cost one read for each destination and minute.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ from shared.telemetry.metrics import STATE, Metrics
 from shared.telemetry.spans import DESTINATION
 
 EVERY_SECONDS: Final = 50.0
-"""Less than the minute after which the scheduler's next sweep comes."""
-AT_ONCE: Final = 16
+"""How often the metrics are measured: in each sweep of the scheduler, which comes each minute, or a little earlier."""
+READS_AT_ONCE: Final = 16
 
 State = Literal["delivering", "paused", "disabled"]
 STATES: Final[tuple[State, ...]] = ("delivering", "paused", "disabled")
 
 
 class SweepLevels:
-    """The levels in the metrics of the process.
+    """The levels of the deployment, as a process measures them.
 
-    find_metrics  returns the metrics; None if the collector takes none. Then nothing is read
-    destinations  the names of all that are configured
+    find_metrics  returns the metrics of the process; None if the collector accepts none. Then nothing is read
+    destinations  the names of all configured destinations
     """
 
     def __init__(
@@ -43,7 +43,10 @@ class SweepLevels:
         self._next_at = 0.0
 
     async def note(self, backlogs: Mapping[str, DueCount]) -> None:
-        """Note what the sweeps of a minute found due. A fault costs the sweep nothing."""
+        """Set the levels, at most every EVERY_SECONDS. `backlogs` is what the sweeps since the last call found due.
+
+        Raises nothing if a state cannot be read, so that the sweep goes on.
+        """
         metrics = self._find_metrics()
         if metrics is None:
             return
@@ -52,10 +55,11 @@ class SweepLevels:
         if now < self._next_at:
             return
         self._next_at = now + EVERY_SECONDS
-        found, self._backlogs = self._backlogs, {}
-        # A destination that is not in the report has no backlog, and without a zero its last number would stay.
-        names = {*self._destinations, *found}
-        due = {name: found.get(name, DueCount(0, 0.0)) for name in names}
+        backlogs = self._backlogs
+        self._backlogs = {}
+        # A destination without a backlog is set to 0. Otherwise, its last number would stay.
+        names = {*self._destinations, *backlogs}
+        due = {name: backlogs.get(name, DueCount(0, 0.0)) for name in names}
         metrics.set_levels("hookchain.backlog", [({DESTINATION: name}, each.due) for name, each in due.items()])
         ages = [({DESTINATION: name}, each.oldest_seconds) for name, each in due.items()]
         metrics.set_levels("hookchain.backlog.oldest", ages)
@@ -67,14 +71,15 @@ class SweepLevels:
         metrics.set_levels("hookchain.destinations", [({STATE: name}, count) for name, count in counts.items()])
 
     async def _states(self, now: float) -> dict[State, int]:
-        found: list[DestinationState] = []
-        for names in batching.batches(self._destinations, AT_ONCE):
-            found += await asyncio.gather(*(self._ledger.destination_state(name) for name in names))
-        states = [_state_of(each, now) for each in found]
+        """Return how many destinations are in each state. Raises Temporary."""
+        rows: list[DestinationState] = []
+        for names in batching.batches(self._destinations, READS_AT_ONCE):
+            rows += await asyncio.gather(*(self._ledger.destination_state(name) for name in names))
+        states = [_state_of(row, now) for row in rows]
         return {name: states.count(name) for name in STATES}
 
 
-def _state_of(found: DestinationState, now: float) -> State:
-    if found.disabled_reason is not None:
+def _state_of(row: DestinationState, now: float) -> State:
+    if row.disabled_reason is not None:
         return "disabled"
-    return "paused" if (found.paused_until or 0.0) > now else "delivering"
+    return "paused" if (row.paused_until or 0.0) > now else "delivering"

@@ -8,9 +8,9 @@
 An attempt that runs far longer than usual counts as a failure before it ends. So a destination that hangs is paused
 after seconds, and not after its timeout.
 
-Each instance counts what it sees itself. The ledger is read at most every ten seconds (DestinationStates) and written
-only when a breaker opens. The sweep moves what is due to the end of the pause (`Pauses`): that is one write for each
-delivery, where publishing it, claiming it and letting it wait again would be three.
+Each instance counts the failures of its own attempts. It reads the ledger at most every ten seconds (DestinationStates)
+and writes it only when a breaker opens. The sweep moves due deliveries to the end of the pause (`Pauses`). That costs
+one write for each delivery. To publish it, claim it and let it wait again would cost three.
 """
 
 import asyncio
@@ -28,21 +28,22 @@ from shared.outgoing.gate import ProcessGate
 from shared.subscribers.names import SEPARATOR
 
 CACHE_SECONDS: Final = 10.0
+"""How long a state that was read is used."""
 STEP_SECONDS: Final = 1.0
-"""A pause that is longer by less than this is not written."""
+"""A pause is not written if it is longer than the known pause by less than this."""
 MAX_KNOWN: Final = 10_000
-"""Destinations and endpoints whose states are remembered."""
+"""The number of destinations and endpoints whose states are remembered."""
 RECENT_SECONDS: Final = 300.0
-"""The time after a pause that another instance made, in which an instance without attempts of its own tries a single
-delivery first."""
+"""After a pause that another instance began, an instance without attempts of its own tries a single delivery first. It
+does so for this time."""
 _FAILURES: Final = frozenset({RetryLater, Unknown})
 PROBE_WAIT_SECONDS: Final = 5.0
-"""The wait of a delivery that comes while another one is tried for all."""
+"""The wait of a delivery while another one is the first that is tried after the pause."""
 _HANGS: Final = Unknown("it takes far longer than usual and has not ended yet")
 READS_AT_ONCE: Final = 16
 RECHECK_SECONDS: Final = 61.0
-"""The longest wait that an instance gives for a pause that it knows of: an operator may have ended it since. The sweep
-reads the state again, and moves the delivery to the end. It is longer than a wait that the bus keeps."""
+"""The longest wait for a pause, because an operator may end the pause meanwhile. After it, the sweep reads the state
+again, and moves the delivery to the end of the pause. It is longer than any wait with a timer (due.TIMER_SECONDS)."""
 
 
 class DestinationStates:
@@ -58,12 +59,14 @@ class DestinationStates:
         self._known: dict[str, tuple[DestinationState, float]] = {}
 
     async def state(self, name: str, *, fresh: bool = False) -> DestinationState:
-        """Return the state, which is some seconds old unless it is to be `fresh`. Raises Temporary."""
-        known = self._known.get(name)
+        """Return the state. It may be CACHE_SECONDS old unless `fresh` is true. Raises Temporary."""
         now = self._clock.now()
-        is_recent = known is not None and 0 < known[1] - now <= CACHE_SECONDS + STEP_SECONDS  # or a clock was set back
-        if known and is_recent and known[0].disabled_reason is None and not fresh:
-            return known[0]
+        if name in self._known and not fresh:
+            known_state, known_until = self._known[name]
+            # After a clock was set back, more than these seconds would be left.
+            is_recent = 0 < known_until - now <= CACHE_SECONDS + STEP_SECONDS
+            if is_recent and known_state.disabled_reason is None:
+                return known_state
         state = await self._ledger.destination_state(name)
         self._known[name] = (state, now + CACHE_SECONDS)
         if len(self._known) > MAX_KNOWN:
@@ -71,20 +74,20 @@ class DestinationStates:
         return state
 
     async def disable(self, name: str, reason: str) -> bool:
-        """Disable the destination; return whether the reason is new, so that it is logged once. Raises Temporary."""
+        """Disable the destination. Return whether the reason is new, so that it is logged once. Raises Temporary."""
         known = self._known.get(name)
         is_news = known is None or known[0].disabled_reason != reason
         now = self._clock.now()
         self._known[name] = (DestinationState(disabled_reason=reason), now)
         try:
             await self._ledger.disable(name, reason, now)
-        except errors.Temporary:  # not recorded yet, so the next call brings the news
+        except errors.Temporary:  # not recorded yet, so the reason is new again in the next call
             self._known.pop(name, None)
             raise
         return is_news
 
     async def end_pause(self, name: str) -> None:
-        """End the pause of a destination that kept failing. An operator's pause goes on. Raises Temporary."""
+        """End a pause that began because of failures. A pause by an operator is not ended. Raises Temporary."""
         state = await self.state(name, fresh=True)
         now = self._clock.now()
         if state.is_paused_by_failures(now):
@@ -92,9 +95,10 @@ class DestinationStates:
             self._known[name] = (DestinationState(), now + CACHE_SECONDS)
 
     async def pause(self, name: str, seconds: float, reason: str) -> None:
-        """Write a pause only if it is longer: many failures come together, and a document takes few writes a second.
+        """Pause the destination for so many seconds. Raises Temporary.
 
-        Raises Temporary.
+        Nothing is written if it is paused for that long already: many failures come at the same time, and a store
+        accepts only a few writes of one document in a second.
         """
         now = self._clock.now()
         state, until = self._known.get(name, (DestinationState(), 0.0))
@@ -112,9 +116,9 @@ class DestinationStates:
 
 @dataclass(slots=True)
 class Breakers:
-    """The breakers of all destinations. A destination whose `breaker` is off passes.
+    """The circuit breakers of all destinations. Deliveries to a destination whose `breaker` is off always pass.
 
-    `gate` knows which attempts are under way.
+    `gate` has the attempts that are under way.
     """
 
     states: DestinationStates
@@ -124,7 +128,7 @@ class Breakers:
     _probes: dict[str, str] = field(default_factory=dict)
 
     async def enter(self, configured: Configured, delivery: Delivery, state: DestinationState) -> Wait | None:
-        """Return None if the delivery may be attempted, or until when it waits. `state` is the destination's.
+        """Return None if the delivery may be attempted, or else its wait. `state` is the state of the destination.
 
         Raises Temporary.
         """
@@ -155,8 +159,12 @@ class Breakers:
         return Wait(now + wait, "the pause is over, and another delivery is tried first")
 
     async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
-        """Note the outcome of an attempt; None if none was made. Raises Temporary where it opens the breaker."""
-        settings, name = configured.breaker, configured.name
+        """Note the outcome of an attempt; None if no attempt was made.
+
+        Raises Temporary if the outcome opens the breaker and the pause cannot be written.
+        """
+        settings = configured.breaker
+        name = configured.name
         if settings is None:
             return
         if self._probes.get(name) == delivery.id:
@@ -169,7 +177,7 @@ class Breakers:
             if not is_counting:
                 return
         elif self.gate.is_known_to_hang(name, delivery.id):
-            return  # it was counted as hanging
+            return  # it was counted as a failure while it was hanging
         await self._note(configured, settings, outcome)
 
     def _begin_probe(self, name: str, delivery: Delivery) -> bool:
@@ -177,10 +185,12 @@ class Breakers:
         return self._probes.setdefault(name, delivery.id) == delivery.id
 
     async def _note(self, configured: Configured, settings: BreakerSettings, outcome: Outcome) -> None:
-        """Note a result of an attempt, and write the pause that it begins. Raises Temporary."""
+        """Note the outcome of an attempt, and write the pause if it opens the breaker. Raises Temporary."""
         name = configured.name
-        before, now = self._circuits.get(name, CLOSED), self.clock.now()
-        circuit = self._circuits[name] = after_outcome(before, settings, outcome, now)
+        now = self.clock.now()
+        before = self._circuits.get(name, CLOSED)
+        circuit = after_outcome(before, settings, outcome, now)
+        self._circuits[name] = circuit
         if circuit.open_until > before.open_until:
             reason = _pause_reason(before, settings, outcome)
             text = f"paused for {times.duration_text(circuit.pause_seconds)}"
@@ -193,9 +203,11 @@ class Breakers:
 def with_pause_of_ledger(
     circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float
 ) -> Circuit:
-    """Return the circuit with a pause that another instance wrote, or an operator; one that an operator ended is over.
+    """Return the circuit with what the ledger says: a pause that another instance or an operator began, or the end of a
+    pause that an operator ended.
 
-    The ledger has each pause until its end: `paused_until` is None after `hookchain resume`.
+    `paused_until` is the end of the pause in the ledger. It stays there after its end, and is None only if the
+    destination was never paused, or after `hookchain resume`.
     """
     if paused_until is None:
         was_ended_by_operator = circuit.open_until > now
@@ -209,7 +221,7 @@ def with_pause_of_ledger(
 
 
 def has_failed(outcome: Outcome) -> bool | None:
-    """Return whether the destination failed; None if nothing was sent, so that the outcome says nothing of it."""
+    """Return whether the destination failed; None if nothing was sent, so the outcome says nothing about it."""
     if isinstance(outcome, Failed) and not outcome.answer:
         return None
     return type(outcome) in _FAILURES
@@ -230,8 +242,8 @@ def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) 
 
 
 def pause_wait(configured: Configured, end: float, now: float) -> float:
-    """Return how long a delivery waits at least for a pause up to `end`."""
-    if configured.expires_after_seconds is not None:  # the sweep does not move it
+    """Return how many seconds a delivery waits at least for a pause until `end`."""
+    if configured.expires_after_seconds is not None:  # the sweep does not move deliveries that may expire
         return end - now
     return min(end - now, RECHECK_SECONDS)
 
@@ -247,20 +259,24 @@ def pause_text(configured: Configured, why: str) -> str:
 
 
 class Pauses:
-    """The pauses as the sweep asks for them: which of the due rows go out, and until when the others wait."""
+    """The pauses in a sweep: they decide which of the due rows are published, and until when the others wait."""
 
     def __init__(self, states: DestinationStates, configured: Mapping[str, Configured]) -> None:
         self._states = states
         self._configured = configured
 
     async def split(self, rows: Sequence[LedgerRow], now: float) -> tuple[list[LedgerRow], list[Move]]:
-        """Return the rows that may be published, and the moves of those that may not. Raises Temporary."""
+        """Return the rows that may be published, and for the others the moves to the ends of their pauses.
+
+        Raises Temporary.
+        """
         ends: dict[str, float] = {}
         # With subscribers, there can be as many names as rows.
         names = list(dict.fromkeys(row.destination for row in rows))
         for begin in range(0, len(names), READS_AT_ONCE):
-            some = names[begin : begin + READS_AT_ONCE]
-            ends |= zip(some, await asyncio.gather(*map(self._end, some)), strict=True)
+            some_names = names[begin : begin + READS_AT_ONCE]
+            some_ends = await asyncio.gather(*[self._end(name) for name in some_names])
+            ends |= zip(some_names, some_ends, strict=True)
         due: list[LedgerRow] = []
         moves: list[Move] = []
         for row in rows:
@@ -272,16 +288,18 @@ class Pauses:
         return due, moves
 
     async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
-        """Return the destinations of the rows whose pause is over by now. Raises Temporary."""
+        """Return the destinations of the rows that are not paused any more. Raises Temporary."""
         names = dict.fromkeys(row.destination for row in rows)
-        return {name for name in names if (await self._states.state(name, fresh=True)).paused_until is None}
+        states = {name: await self._states.state(name, fresh=True) for name in names}
+        return {name for name, state in states.items() if state.paused_until is None}
 
     async def _end(self, name: str) -> float:
-        """Return the end of the destination's pause; 0 without one.
+        """Return the end of the destination's pause; 0 if its deliveries must be published.
 
-        Deliveries to a disabled destination are published, and notify holds them. So is what may expire meanwhile.
+        That is so without a pause, if the destination is disabled, because notify holds the delivery then, and if the
+        delivery may expire, because notify gives it up then. Raises Temporary.
         """
-        # An endpoint has the options of its destination.
+        # The name of an endpoint begins with that of its destination, whose options it has.
         configured = self._configured.get(name.partition(SEPARATOR)[0])
         if configured is None or configured.expires_after_seconds is not None:
             return 0.0

@@ -1,12 +1,13 @@
-"""The rate of one bucket, and its queue: the times at which attempts may begin.
+"""The rate of one bucket, and its queue: the times at which attempts may begin. These times are called slots.
 
-All instances together keep the rate. Of a fast rate, an instance leases a share for a while, paces its attempts by it,
-and asks for more when the share runs short: one write for many attempts. Of a slow rate, an instance reserves each
-slot, and a slot that nobody reserved is lost. Neither saves up slots, so no burst follows a pause.
+All instances together keep the rate, through the grants store. If the rate is fast, an instance leases a share of it
+for LEASE_SECONDS and spaces its attempts evenly, so one write is enough for many attempts. When the share is too small,
+it asks for a larger one. If the rate is slow, an instance reserves each slot by a write. In both cases, unused slots
+are lost and not saved up, so no burst follows a pause.
 
-A delivery that has to wait longer than a moment gets a later slot and comes back at it: one of this instance's share,
-or one of the queue, which all instances share. While there is a queue, nothing else passes. The queue reserves several
-times at once where many ask, so that a delivery that comes back at its time need not ask again.
+A delivery that would have to wait for longer than PATIENCE_SECONDS gets a later slot and comes back at it. The slot is
+one of this instance's share, or one of the queue, which all instances share. While there are deliveries in the queue,
+no other delivery passes them. If many deliveries ask at once, the queue reserves several slots by one write.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ PATIENCE_SECONDS: Final = 1.0
 MAX_WAIT_SECONDS: Final = 86_400.0
 """The latest slot that a delivery gets. If the queue is longer, it comes back by then and asks again."""
 LEASE_SECONDS: Final = 10.0
+"""How long a share of the rate is leased."""
 LEASED_SLOTS: Final = 10
 """A rate with at least so many slots in LEASE_SECONDS is leased in shares. A slower one is reserved slot by slot."""
 ASK_AGAIN_SECONDS: Final = 3.0
@@ -28,11 +30,12 @@ ASK_AGAIN_SECONDS: Final = 3.0
 DEMAND_SECONDS: Final = 4.0
 """The demand is the number of deliveries in about this time: older ones count less and less."""
 HEADROOM: Final = 2.0
-"""A share has slots for twice the demand, because deliveries arrive unevenly."""
+"""A share has slots for this many times the demand, because deliveries arrive unevenly."""
 SHARE_WITH_SPARE: Final = 5
-"""With at least so many slots, one that nobody used may be made up for: the rate is exceeded by a fifth at most."""
+"""If a share has at least so many slots, the last unused slot may be used late. This exceeds the rate by at most a
+fifth."""
 DEMAND_OF_ONE: Final = 1.05
-"""A demand below this is that of a single delivery."""
+"""A demand below this is that of a single delivery: 1, and what earlier ones still count."""
 EARLY_SECONDS: Final = 10.0
 """How long before its slot a delivery may come back and wait for it. A sweep publishes some of them early."""
 LATE_SECONDS: Final = 1.0
@@ -70,12 +73,14 @@ class Rate:
         self._last_late_at = 0.0  # the last slot given to a delivery that came late
 
     def kept_slot(self, slot_at: float) -> float | None:
-        """Return when a delivery may begin that got this slot before; None if it comes too late for it.
+        """Return when a delivery that got this slot before may begin; None if it comes too late, or far too early.
 
-        Those that are late together begin one after another.
+        Deliveries that are late at the same time begin one after another.
         """
         now = self._clock.now()
-        if not -max(LATE_SECONDS, LATE_SHARE * self.interval) <= slot_at - now <= EARLY_SECONDS:
+        seconds_to_slot = slot_at - now
+        most_seconds_late = max(LATE_SECONDS, LATE_SHARE * self.interval)
+        if not -most_seconds_late <= seconds_to_slot <= EARLY_SECONDS:
             return None
         if slot_at >= now:
             return slot_at
@@ -87,30 +92,41 @@ class Rate:
 
     @property
     def earliest(self) -> float:
-        """Return when a slot may be free, after `slot` found none."""
+        """Return the earliest time at which a slot may be free, after `slot` returned None."""
         if self._leased_slots:
             return self._last_slot_at + LEASE_SECONDS / self._leased_slots
         return max(self._next_lease_at, self.queue.end)
 
     async def slot(self, within: float) -> float | None:
-        """Return when the attempt may begin, now or later; None if that is too far ahead. Raises Temporary."""
+        """Return when the attempt may begin; None if that is more than `within` seconds ahead. Raises Temporary."""
         self._note_demand()
         if self._most_slots and (at := await self._next_leased_slot(within)) is not None:
             return at
         return await self._next_queued_slot(self.interval, self._clock.now(), within)
 
     async def later_slot(self, interval: float, begin: float) -> float | None:
-        """Return a slot from `begin` on, at least `interval` after the one before. As `slot`."""
+        """Return a slot of the queue from `begin` on, at least `interval` seconds after the previous one.
+
+        Return None if it is more than MAX_WAIT_SECONDS ahead. Raises Temporary.
+        """
         return await self._next_queued_slot(max(interval, self.interval), begin, MAX_WAIT_SECONDS)
 
     async def _next_leased_slot(self, within: float) -> float | None:
-        """Return the next moment of this instance's share, of a larger one where it would be far ahead."""
+        """Return the next slot of this instance's share. If it is far ahead, lease a larger share first.
+
+        Return None if the slot is still too far ahead. Raises Temporary.
+        """
         async with self._lock:
             at = self._next_own_slot(PATIENCE_SECONDS)
-            if at is None and (wanted := self._wanted_slots()) >= self._least_wanted_slots():
+            if at is not None:
+                return at
+            wanted = self._wanted_slots()
+            if wanted >= self._least_wanted_slots():
                 await self._lease_share(wanted)
                 at = self._next_own_slot(PATIENCE_SECONDS)
-            return self._next_own_slot(min(within, LEASE_SECONDS)) if at is None else at
+                if at is not None:
+                    return at
+            return self._next_own_slot(min(within, LEASE_SECONDS))
 
     async def _next_queued_slot(self, interval: float, begin: float, within: float) -> float | None:
         at = await self.queue.next_time(interval, begin, within)
@@ -118,19 +134,20 @@ class Rate:
         return at
 
     def _least_wanted_slots(self) -> float:
-        """Return the share that is worth a write: any at the end of the lease, and before that a larger one."""
+        """Return the smallest share that is worth a write: near the end of the lease any share, and before that one
+        that is larger by the factor SHARE_GROWTH."""
         now = self._clock.now()
         if now < self._next_lease_at:
             return inf
         return 1 if now >= self._lease_end - PATIENCE_SECONDS else self._leased_slots * SHARE_GROWTH
 
     def _next_own_slot(self, within: float) -> float | None:
-        """Return the next moment of this instance's own share."""
+        """Take the next slot of this instance's share. Return None if it is more than `within` seconds ahead."""
         now = self._clock.now()
         if not self._leased_slots or now >= self._lease_end:
             return None
         step = LEASE_SECONDS / self._leased_slots
-        # A slot of the moment just passed makes up for one that nobody used.
+        # The slot that has just passed can still be used, if the share is large enough for that.
         earliest = now - step if self._leased_slots >= SHARE_WITH_SPARE else now
         at = max(earliest, self._last_slot_at + step)
         if at > now + within or at >= self._lease_end:
@@ -148,8 +165,9 @@ class Rate:
         return min(ceil(slots), self._most_slots)
 
     def _note_demand(self) -> None:
+        """Count a delivery. The count falls to 1/e in DEMAND_SECONDS."""
         now = self._clock.now()
-        if now < self._demand_noted_at - LEASE_SECONDS:  # the clock was set back: the lease is of a time to come
+        if now < self._demand_noted_at - LEASE_SECONDS:  # the clock was set back, so all these times are wrong
             self._leased_slots = 0
             self._lease_end = now
             self._last_slot_at = self._next_lease_at = self._last_late_at = 0.0
@@ -157,13 +175,14 @@ class Rate:
         self._demand_noted_at = now
 
     async def _lease_share(self, wanted: int) -> None:
+        """Lease a share of up to `wanted` slots for LEASE_SECONDS, and note when to ask again. Raises Temporary."""
         now = self._clock.now()
         lease = await self._grants.lease(self._bucket, self._holder, wanted, self._most_slots, now, LEASE_SECONDS)
         if lease.is_queued:
             self._next_lease_at = now + PATIENCE_SECONDS
             return
         if self._last_slot_at > now and lease.places > self._leased_slots:
-            # The slots that were given out already take less time at the new, quicker pace.
+            # The slots that were given out already end sooner at the new, faster pace.
             self._last_slot_at = now + (self._last_slot_at - now) * self._leased_slots / lease.places
         self._leased_slots = lease.places
         self._lease_end = now + LEASE_SECONDS
@@ -174,9 +193,9 @@ class Rate:
 
 
 class Queue:
-    """The slots that all instances of a bucket share, of which this one reserves some at once.
+    """The queue of a bucket, which all instances share. An instance reserves its next slot, or several, by one write.
 
-    `limit` is that of the leases of the bucket's slots; 0 where none are leased.
+    `limit` is the number of slots that can be leased in LEASE_SECONDS; 0 if the bucket's slots are not leased.
     """
 
     def __init__(self, bucket: str, grants: Grants, clock: Clock, limit: int = 0) -> None:
@@ -199,15 +218,15 @@ class Queue:
         return self._waiting_count > 0
 
     async def next_time(self, interval: float, begin: float, within: float = MAX_WAIT_SECONDS) -> float | None:
-        """Return the next time in the queue from `begin` on; None if it is further ahead. Raises Temporary.
+        """Return the next slot of the queue from `begin` on; None if it is more than `within` seconds after `begin`.
 
-        `end` is then the time from which on it is empty, as far as this instance knows.
+        Afterwards, `end` is the end of the queue, as far as this instance knows. Raises Temporary.
         """
         self._waiting_count += 1
         try:
             async with self._lock:
                 now = self._clock.now()
-                if now < self._asked_at - LEASE_SECONDS:  # the clock was set back: the slots are of a time to come
+                if now < self._asked_at - LEASE_SECONDS:  # the clock was set back, so these times are wrong
                     self._reserved_left = 0
                     self.end = 0.0
                 self._asked_at = now
@@ -226,6 +245,7 @@ class Queue:
             self._waiting_count -= 1
 
     async def _reserve(self, interval: float, begin: float, within: float) -> None:
+        """Reserve the next slots of the queue in place of those that this instance has left. Raises Temporary."""
         now = self._clock.now()
         was_used_up_at_once = now < self._reserved_at + AT_ONCE_SECONDS
         if was_used_up_at_once:

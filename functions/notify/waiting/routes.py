@@ -1,11 +1,11 @@
-"""Routes that wait because a step's system did not answer: each is a row of the ledger until its next run.
+"""Routes that wait because the system that one of their steps asks did not answer. Each has a row in the ledger.
 
-    a wait from transform   the row waits, by the step's schedule; at its end, or without one, it is a dead letter
-    the row is due          the event is published for this route alone, then the row is final
-    the route waits again   its message has the number of the next run, which reopens the row once
+    transform sends a wait   the row waits, by the step's schedule; after the last wait it becomes a dead letter
+    the row is due           the event is published again for this route alone, and the row is final
+    the route waits again    the message has the number of the next run, and reopens the row once
 
-If this process dies between the publish and the end of the row, the event is published again. Then the route runs
-twice, and its deliveries have the same ids.
+If this process dies after the event was published and before the row is final, the event is published once more. Then
+the route runs twice, and its deliveries have the same ids.
 """
 
 from collections.abc import Sequence
@@ -32,20 +32,24 @@ from shared.waiting_route import PROBE_SECONDS, RETRY_SECONDS, ROUTE, RUN, SINCE
 
 LEASE_SECONDS: Final = 60.0
 RUN_DELAY_SECONDS: Final = 1.0
-"""The extra delay of a run on a bus that has delays: the row is final by then, and the next wait can reopen it."""
+"""The delay of a run, if the bus has delays. After it, the row is final, so the route's next wait can reopen it."""
 MAX_GATE_SECONDS: Final = 60.0
-"""The longest wait between two runs that found the way to the system closed, unless it is closed for longer."""
-MAX_SHARE: Final = 1.5
-LEAST_SECONDS: Final = 3_600.0
-"""A route may often find the way to its system closed, which is no try. It waits so many times as long as its schedule
-takes, or so long if that is longer."""
+"""The longest wait between two runs in which the system was not asked, because it was paused. If the pause is longer,
+the route waits until its end."""
+MAX_WAIT_FACTOR: Final = 1.5
+LEAST_WAIT_SECONDS: Final = 3_600.0
+"""A run in which the system was not asked does not count as a try, so a route may wait for longer than its schedule
+takes. It is given up after MAX_WAIT_FACTOR times as long, but not before LEAST_WAIT_SECONDS."""
+MAX_DOUBLINGS: Final = 10
+"""After so many doublings, the wait is longer than MAX_GATE_SECONDS."""
 NOT_ATTEMPTED: Final = 0
-"""The number of a journal entry without an attempt: it counts for the event's status, and is not shown."""
+"""The attempt number of a journal entry without an attempt. It counts for the event's status, and is not shown."""
 
 
 async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    """Let the route wait, or run it if it is due. Raises Temporary: the claim is given back."""
-    replay, due_fence = push.attributes.get("replay"), push.number(DUE)
+    """Let the route wait, or run it if it is due. Raises Temporary, after it gave the claim back."""
+    replay = push.attributes.get("replay")
+    due_fence = push.number(DUE)
     now = notifier.clock.now()
     try:
         waiting = waiting_from(push.document())
@@ -54,13 +58,13 @@ async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery)
         return Acknowledged("dead_lettered", delivery, code=error.code, reason=error.detail)
     claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS, due_fence)
     if isinstance(claim, Finished) and due_fence is None and await _reopen(notifier, delivery, waiting, replay):
-        # The time is read again: the lease of a row that was reopened ends at the moment of that.
+        # Read the time again: reopening ends the lease of the row at that moment, which is after `now`.
         claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), LEASE_SECONDS)
     if not isinstance(claim, Claimed):
         return await unclaimed_result(notifier, push, delivery, claim)
     work = Work(delivery, claim, waiting.tries)
     try:
-        if replay is not None:  # of the dead letter: its schedule begins again
+        if replay is not None:  # a replay of the dead letter: the schedule begins again
             work.attempt_number = 0
             return await _run(notifier, work, replace(waiting, tries=0, since=0), {"replay": replay})
         if _is_earlier(waiting, claim.row.replays):
@@ -75,10 +79,11 @@ async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery)
 
 
 def _is_earlier(waiting: WaitingRoute, turns: Sequence[str]) -> bool:
-    """Return whether this repeats the wait of an earlier run: the row was reopened for a later one since.
+    """Return whether this message is the wait of an earlier run, and the row was reopened for a later run since.
 
-    The message of the later run is under way again, because whoever had it died or failed. If the repeat took the row,
-    the later run would begin once more, and its wait would find that it had its turn.
+    `turns` are the replays and waits that reopened the row. The message of the later run will come again, because the
+    process that had it died or failed. If this message used the row, the later run would begin once more, and its wait
+    could not reopen the row a second time.
     """
     origin = waiting.attributes.get("replay", "")
     last_origin, dot, last_run = turns[-1].rpartition(".") if turns else ("", "", "")
@@ -88,7 +93,10 @@ def _is_earlier(waiting: WaitingRoute, turns: Sequence[str]) -> bool:
 
 
 async def _reopen(notifier: Notifier, delivery: Delivery, waiting: WaitingRoute, replay: str | None) -> bool:
-    """Reopen the row once for each wait and each replay. A first run without a replay never does: it is a repeat."""
+    """Reopen the row for this wait or replay, and return whether that was done: each of them can reopen it only once.
+
+    The wait of a first run without a replay is a repeated message if the row is final, and never reopens it.
+    """
     origin = waiting.attributes.get("replay")
     if replay is None and waiting.run == 1 and origin is None:
         return False
@@ -96,26 +104,28 @@ async def _reopen(notifier: Notifier, delivery: Delivery, waiting: WaitingRoute,
     if replay is None and row is not None and _is_earlier(waiting, row.replays):
         return False
     turn = replay or f"{origin or ''}.{waiting.run}"
-    # Only the operator runs again what ended as a dead letter, or was forgotten.
-    only = None if waiting.run == 1 or replay else frozenset({DELIVERED})
-    return await notifier.ledger.reopen(delivery.id, notifier.clock.now(), turn, only) is not None
+    # A dead letter is reopened only by a replay, so a later run's wait reopens only a row that ended well.
+    states = None if waiting.run == 1 or replay else frozenset({DELIVERED})
+    return await notifier.ledger.reopen(delivery.id, notifier.clock.now(), turn, states) is not None
 
 
 async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result:
-    """Let the route wait for its next run, or give it up at the end of its schedule."""
-    now, row = notifier.clock.now(), work.claim.row
+    """Let the route wait for its next run, or give it up at the end of its schedule. Raises Temporary."""
+    now = notifier.clock.now()
+    row = work.claim.row
     schedule = RETRY_SECONDS if waiting.retry_seconds is None else waiting.retry_seconds
     attempt: AttemptEntry | None = None
     next_at: float | None
     if waiting.until is None:  # the system was asked
         attempt = _entry(row, waiting.tries, waiting.began_at, waiting.ended_at, "retry_scheduled", waiting.reason)
         next_at = next_retry_at(schedule, waiting.tries, row.key, now)
-    else:
-        least_seconds = min(RETRY_SECONDS[0] * 2.0 ** min(waiting.run - waiting.tries, 10), MAX_GATE_SECONDS)
+    else:  # it was not asked, because it is paused until then
+        runs_without_try = min(waiting.run - waiting.tries, MAX_DOUBLINGS)
+        least_seconds = min(RETRY_SECONDS[0] * 2.0**runs_without_try, MAX_GATE_SECONDS)
         next_at = now + spread(max(waiting.until - now, least_seconds), row.key, waiting.run)
     if next_at is None:
         return await _give_up(notifier, work, f"try {waiting.tries}, the last: {waiting.reason}", attempt)
-    longest_seconds = max(sum(schedule) * MAX_SHARE, LEAST_SECONDS)
+    longest_seconds = max(sum(schedule) * MAX_WAIT_FACTOR, LEAST_WAIT_SECONDS)
     if next_at - waiting.since > longest_seconds and not _is_asked_soon(waiting):
         reason = f"it has waited since {rfc3339(waiting.since)}; the last time: {waiting.reason}"
         return await _give_up(notifier, work, reason, attempt)
@@ -124,7 +134,7 @@ async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result
 
 
 def _is_asked_soon(waiting: WaitingRoute) -> bool:
-    """Return whether the system may answer again: after a long outage, one route asks it first, and the others wait."""
+    """Return whether the route only waits for another route to be the first that asks the system after an outage."""
     return waiting.until is not None and waiting.until - waiting.ended_at <= PROBE_SECONDS
 
 
@@ -138,7 +148,10 @@ async def _give_up(notifier: Notifier, work: Work, reason: str, attempt: Attempt
 
 
 async def _run(notifier: Notifier, work: Work, waiting: WaitingRoute, replay: dict[str, str]) -> Result:
-    """Publish the event for this route. Whatever comes of the run is a message of its own."""
+    """Publish the event for this route, and end its row. The run itself may send deliveries or another wait.
+
+    Raises Temporary.
+    """
     event = work.delivery.event
     attributes = {
         "ce-id": event.id,

@@ -1,7 +1,8 @@
 """The time of the next attempt of a delivery.
 
-A delivery that failed waits as its destination's schedule says, and as long as the destination asked for. The same
-attempt always waits the same time. The ledger keeps that time as `retry_at`; due.py has what happens then.
+After a failure, a delivery waits at least as long as its destination's schedule says, and at least as long as the
+receiver asked for. The wait after the same attempt of the same delivery is always the same. The ledger stores the time
+as `retry_at`; due.py says what happens then.
 """
 
 import hashlib
@@ -15,22 +16,23 @@ from shared.event import Event
 DEFAULT_RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400, 86_400)
 """The default waits: ten retries over 99 hours, close together at first."""
 DIGEST_RETRY_SECONDS: Final = (5, 300, 1_800, *[3_600] * 99)
-"""The default waits of a destination with digests: each hour over the same time, because what comes later waits too."""
+"""The default waits of a destination with digests. They take about the same time, but later ones are only an hour long,
+because all later events wait until a digest is delivered."""
 JITTER: Final = 0.2
 """The largest share of a wait that is added to it."""
 UNKNOWN_SECONDS: Final = 300.0
 """The least wait after an attempt whose outcome is unknown: a slow destination gets time to finish."""
 MAX_UNKNOWN_DOUBLINGS: Final = 20
-"""By then the wait is longer than MAX_ASKED_SECONDS. Without a limit, the power would overflow."""
+"""After so many doublings, the wait is longer than MAX_ASKED_SECONDS. Without a limit, the power would overflow."""
 MAX_ASKED_SECONDS: Final = 86_400.0
-"""The longest wait that a destination can ask for: it may have erred, or be hostile."""
+"""The longest wait that a receiver can ask for, because it may be faulty or hostile."""
 
 
 class Wait(NamedTuple):
-    """The decision that a delivery is not tried before `until`, in Unix seconds. `reason` is for people.
+    """The wait of a delivery that may not be attempted before `until`, in Unix seconds. `reason` is for people.
 
     has_slot  `until` is a slot of the destination's rate, reserved for this delivery
-    gathers   the delivery waits for a digest, because the destination gathers what is over its rate
+    gathers   the delivery waits for a digest, because the destination gathers deliveries that are over its rate
     """
 
     until: float
@@ -46,9 +48,9 @@ def next_retry_at(
     now: float,
     after_seconds: float | None = None,
 ) -> float | None:
-    """Return the time of the attempt after number `attempt_number`; None at the schedule's end.
+    """Return the time of the attempt that follows attempt `attempt_number`; None if the schedule has no further wait.
 
-    The schedule's wait and the destination's `after_seconds`, up to a day, are both lower bounds.
+    `after_seconds` is the wait for which the receiver asked. The longer one of this wait and the schedule's applies.
     """
     if attempt_number > len(retry_seconds):
         return None
@@ -73,15 +75,15 @@ def number_in_schedule(attempts: Sequence[journal.AttemptEntry], attempt_number:
 
 
 def expires_at(event: Event, expires_after_seconds: float) -> float:
-    """Return the time from which on the event is not delivered any more."""
+    """Return the time from which on the event is no longer delivered."""
     try:
         return times.unix_seconds(event.receivedat) + expires_after_seconds
-    except ValueError:  # not as receive writes it
+    except ValueError:  # `receive` did not write this time, so the event does not expire
         return inf
 
 
 def unknown_wait_seconds(unknown_count: int) -> float:
-    """Return the least wait after that many attempts in a row whose outcome is unknown: it doubles, up to a day."""
+    """Return the least wait after so many attempts in a row with an unknown outcome. It doubles, up to a day."""
     doublings = min(unknown_count - 1, MAX_UNKNOWN_DOUBLINGS)
     return min(UNKNOWN_SECONDS * 2.0**doublings, MAX_ASKED_SECONDS)
 

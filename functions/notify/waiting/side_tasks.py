@@ -1,4 +1,4 @@
-"""Tasks that run beside the sweep. They send requests to other systems, and delay no row that is due.
+"""Tasks that run beside the sweep. They send requests to other systems, so they may take long, and must not delay it.
 
 A sweep starts the tasks whose time has come, and publishes due rows while they run. On a cloud, the sweep waits for the
 tasks at its end, because the platform may stop the process after the answer. Locally, a sweep comes each second and
@@ -30,6 +30,8 @@ class Task(NamedTuple):
 
 
 class SideTasks:
+    """The tasks, and when each of them began last in this process."""
+
     def __init__(self, tasks: Sequence[Task], clock: Clock, limit_seconds: float = LIMIT_SECONDS) -> None:
         self._tasks = tasks
         self._clock = clock
@@ -64,7 +66,7 @@ class SideTasks:
             _log_failure("WARNING", task, started, Temporary("host_unreachable", text))
         except HookchainError as error:
             _log_failure("WARNING", task, started, error)
-        except Exception as error:  # a fault in this program: asyncio would print its text, which may be a secret
+        except Exception as error:  # a fault of Hookchain. Its text may be a secret, which asyncio would print
             _log_failure("ERROR", task, started, Temporary("internal_error", place_of(error)))
 
 

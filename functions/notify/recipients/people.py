@@ -1,11 +1,11 @@
 """The people that the configuration lists, and how an entry of the list is read.
 
-An event calls a person by a name, in one source or in all. Names are compared without regard to the case of A to Z, and
-otherwise character for character: a name that only looks like a listed one is another name.
+An event identifies a person by a name, which may apply to one source or to all. Two names are the same if they differ
+only in the case of A to Z. A name with a similar looking letter is a different name.
 
-An entry, in the configuration, in a CSV or JSON file or at a URL, has the fields of FIELDS. Any other key is the name
-of a source or a provider, and holds the names by which that calls the person. An empty value is the same as none, as in
-a cell of CSV.
+An entry can be in the configuration, in a CSV or JSON file, or at a URL. It has the fields of FIELDS. Any other key is
+the name of a source or a provider, and its value has the names by which events from there identify the person. An empty
+value counts as no value, because CSV has empty cells.
 """
 
 import re
@@ -23,19 +23,22 @@ from shared.jsontext import Json, JsonObject, from_json
 
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 TOPIC: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")
-"""A topic of ntfy. Most tokens of apps are none."""
+"""A topic of ntfy. Most push tokens of apps are longer, or have other characters."""
 EVERYWHERE: Final = ""
 """The scope of the names that apply to every source."""
 MAX_PEOPLE: Final = 20_000
 MAX_BYTES: Final = 4 * 1024 * 1024
-"""Of a file, and of the response of a URL."""
+"""The size of a file with people, and of the response from a URL."""
 MAX_NAME_CHARACTERS: Final = 100
 MAX_ALIAS_CHARACTERS: Final = 254
 MAX_ALIASES: Final = 50
 MAX_PUSH_CHARACTERS: Final = 4_096
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""The first bytes of a UTF-8 file that a Windows program wrote."""
 _SPACING: Final = re.compile(r"[ ()./-]")
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}")
+# The pattern of a person's id in each chat, and what a message calls the id:
 _CHATS: Final[Mapping[str, tuple[str, str]]] = {
     "slack": (r"[UW][A-Z0-9]{2,20}", "the id of a user in Slack, such as U012AB3CD"),
     "telegram": (r"[0-9]{1,20}", "the id of a user in Telegram, such as 4711000"),
@@ -53,8 +56,8 @@ class Person(NamedTuple):
     """A person and the addresses at which they can be reached.
 
     name      the name in `people`
-    push      the token of an app, or a topic of ntfy
-    chats     the ids of the person in chats, by the kind of destination
+    push      the push token of an app, or a topic of ntfy
+    chats     the ids of the person in chats, by the chat's name in CHATS
     timezone  a name of the IANA database
     language  a language tag (BCP 47)
     """
@@ -69,11 +72,14 @@ class Person(NamedTuple):
 
     @property
     def view(self) -> JsonObject:
-        """Return what templates may use; no address."""
+        """Return the details that templates may use. No address is one of them."""
         return {"name": self.name, "language": self.language, "timezone": self.timezone}
 
     def address(self, field: str) -> str | None:
-        """Return the address of the field `email`, `phone` or `push`, or of a chat; for ntfy, `push` serves too."""
+        """Return the address in the field `email`, `phone` or `push`, or in a chat's field; None if there is none.
+
+        For `ntfy`, the field `push` is used if it is a topic.
+        """
         match field:
             case "email":
                 return self.email
@@ -87,7 +93,11 @@ class Person(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A person, the names that identify this person everywhere, and the names that do so for one source or provider."""
+    """An entry of the list: a person, and the names that identify the person.
+
+    aliases  names in the events of every source
+    scoped   names in the events of one source or provider, by its name
+    """
 
     person: Person
     aliases: tuple[str, ...] = ()
@@ -95,11 +105,10 @@ class Listed(NamedTuple):
 
 
 class Directory:
-    """The people by their names.
+    """The people by the names that identify them. A mail address also identifies the person who has it.
 
-    `providers` are the providers of the sources. `shared` are the names that two people have, with their scopes and
-    with the names of both people in the list. Such a name identifies no person. A mail address identifies the person
-    who has it.
+    `providers` has the provider of each source. A name that two people have in the same scope identifies neither of
+    them: `shared` has the names of both people, by the scope and that name.
     """
 
     def __init__(self, listed: Iterable[Listed], providers: Mapping[str, str]) -> None:
@@ -119,7 +128,11 @@ class Directory:
                 self._add(EVERYWHERE, person.email, person)
 
     def find(self, who: str, source: str) -> Person | None:
-        """Return the person whom the source's events call so: by a name of the source, of its provider, or of all."""
+        """Return the person whom events of the source identify by `who`; None if there is none, or if two people share
+        the name.
+
+        Names for the source come first, then those for its provider, then those for every source.
+        """
         name = folded(who)
         for scope in (source, self._providers.get(source, source), EVERYWHERE):
             if (scope, name) in self.shared:
@@ -147,9 +160,9 @@ ReadPeople: TypeAlias = Callable[[], Awaitable[Directory]]
 
 
 def folded(name: str) -> str:
-    """Return the name as it is compared: A to Z in lower case, and no ASCII white space around it.
+    """Return the form of a name that is compared: with A to Z in lower case, and without ASCII white space around it.
 
-    Other letters stay, because some look like these.
+    Other letters are not changed, because the lower case of some of them is one of a to z.
     """
     return name.strip(string.whitespace).translate(_LOWER)
 
@@ -162,7 +175,7 @@ class EntryFault(NamedTuple):
 
 
 class UnreadableList(ValueError):
-    """A text that is no list of people. The message says why, and quotes nothing of it."""
+    """A text is not a list of people. The message says why, and quotes nothing of the text."""
 
 
 def email_address(text: str) -> str:
@@ -225,20 +238,26 @@ FIELDS: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def parse_rows(content: bytes) -> list[JsonObject]:
-    """Return the entries of CSV, of a JSON list, or of a JSON object of people by name. Raises UnreadableList."""
-    if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    """Return the entries of CSV, of a JSON list, or of a JSON object with the people's names as keys.
+
+    Raises UnreadableList.
+    """
+    first_byte = content.lstrip(_BYTE_ORDER_MARK + b" \t\r\n")[:1]
+    if first_byte in (b"{", b"["):
         try:
-            found = from_json(content.lstrip(b"\xef\xbb\xbf"))
+            parsed = from_json(content.lstrip(_BYTE_ORDER_MARK))
         except (ValueError, RecursionError):
             raise UnreadableList("is not valid JSON") from None
     else:
         try:
-            found = parse_csv(content, media_type("text/csv"), limits.DEFAULT._replace(max_decoded_bytes=MAX_BYTES))
+            parsed = parse_csv(content, media_type("text/csv"), limits.DEFAULT._replace(max_decoded_bytes=MAX_BYTES))
         except errors.Rejected as error:
             raise UnreadableList(f"is neither JSON nor CSV: {error.detail}") from None
-    entries = _with_names(found) if isinstance(found, dict) else found
-    rows = [row for row in entries if isinstance(row, dict)] if isinstance(entries, list) else []
-    if not rows or len(rows) > MAX_PEOPLE or len(rows) != len(entries if isinstance(entries, list) else []):
+    entries = _with_names(parsed) if isinstance(parsed, dict) else parsed
+    if not isinstance(entries, list):
+        entries = []
+    rows = [entry for entry in entries if isinstance(entry, dict)]
+    if not 1 <= len(rows) <= MAX_PEOPLE or len(rows) != len(entries):
         raise UnreadableList(f"must list 1 to {MAX_PEOPLE:,} people, each with a name and fields")
     return rows
 
@@ -248,17 +267,17 @@ def _with_names(people: JsonObject) -> list[Json]:
 
 
 def read_rows(rows: list[JsonObject]) -> tuple[list[Listed], list[tuple[int, EntryFault]]]:
-    """Return the people, and the faults with the numbers of their rows, from 1.
+    """Return the people, and the faults, each with the number of its row, from 1.
 
-    A field with a fault is left out, and so is everybody without a name, or with the name of another person.
+    A field with a fault is left out. A row is left out if it has no name, or the same name as another row.
     """
-    read = [read_entry(row) for row in rows]
-    count = Counter(listed.person.name for listed, _ in read if listed)
+    entries = [read_entry(row) for row in rows]
+    rows_by_name = Counter(listed.person.name for listed, _ in entries if listed)
     people: list[Listed] = []
     faults: list[tuple[int, EntryFault]] = []
-    for number, (listed, found) in enumerate(read, 1):
-        faults += [(number, fault) for fault in found]
-        if listed and count[listed.person.name] > 1:
+    for number, (listed, faults_of_row) in enumerate(entries, 1):
+        faults += [(number, fault) for fault in faults_of_row]
+        if listed and rows_by_name[listed.person.name] > 1:
             faults.append((number, EntryFault(NAME, "must be different for each person")))
         elif listed:
             people.append(listed)
@@ -266,7 +285,7 @@ def read_rows(rows: list[JsonObject]) -> tuple[list[Listed], list[tuple[int, Ent
 
 
 def read_entry(row: JsonObject) -> tuple[Listed | None, list[EntryFault]]:
-    """Return the person, without the fields that have a fault, and these faults."""
+    """Return the person without the fields that have a fault, and these faults. Without a name, there is no person."""
     faults: list[EntryFault] = []
     name = _text(row.get(NAME)) or ""
     if not 1 <= len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
@@ -279,8 +298,8 @@ def read_entry(row: JsonObject) -> tuple[Listed | None, list[EntryFault]]:
         if key == NAME or value in (None, "", []):
             continue
         try:
-            if read := FIELDS.get(key):
-                fields[key] = read(_required_text(value))
+            if read_field := FIELDS.get(key):
+                fields[key] = read_field(_required_text(value))
             elif key == ALIASES:
                 aliases = _names(value)
             else:
@@ -288,8 +307,9 @@ def read_entry(row: JsonObject) -> tuple[Listed | None, list[EntryFault]]:
         except ValueError as error:
             faults.append(EntryFault(key, str(error)))
     chats = {chat: fields.pop(chat) for chat in CHATS if chat in fields}
-    own = {chat: (id_, *scoped.get(chat, ())) for chat, id_ in chats.items()}  # its provider calls the person so
-    return Listed(Person(name, chats=chats, **fields), aliases, {**scoped, **own}), faults
+    # The events of a provider such as `slack` identify the person by the id in that chat, too.
+    scoped |= {chat: (id_, *scoped.get(chat, ())) for chat, id_ in chats.items()}
+    return Listed(Person(name, chats=chats, **fields), aliases, scoped), faults
 
 
 def _required_text(value: Json) -> str:
@@ -300,7 +320,7 @@ def _required_text(value: Json) -> str:
 
 
 def _text(value: Json) -> str | None:
-    """Return the text. Ids may be written as numbers."""
+    """Return the value as text; None if it is neither text nor a whole number, as which an id may be written."""
     if isinstance(value, str):
         return value.strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
@@ -312,6 +332,7 @@ def _names(value: Json) -> tuple[str, ...]:
 
 
 def _each_name(value: Json) -> Iterator[str]:
+    """Yield the names. Raises ValueError for too many of them, and for a name that is too long or not printable."""
     items: Sequence[Json] = [value]
     if isinstance(value, str):
         items = value.split(";")

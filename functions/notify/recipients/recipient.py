@@ -1,8 +1,10 @@
-"""The recipient of a delivery: the listed person whom a destination's `to` names.
+"""The recipient of a delivery: the person in the list of people whom a destination's `to` names.
 
-An event only says who somebody is; the list says where to reach them. So no event can make us write to strangers. The
-exceptions are a mail address in `allow_recipients`, which the operator opened to events, and that of a tenant, to whom
-an operational event about one of its endpoints goes. The list is in notify's slice, or at the URL that it names.
+An event only identifies a person; the addresses are in the list. So no event can make Hookchain write to a stranger.
+There are two exceptions: an event may have a mail address that the operator allows in `allow_recipients`, and an
+operational event about a subscriber's endpoint has the mail address of its tenant.
+
+The list is in notify's slice of the configuration, or at a URL that the slice names.
 """
 
 import asyncio
@@ -30,30 +32,33 @@ from shared.jsontext import Json, JsonObject, kind_of, mapping_at, objects_at, v
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
 
 DIGESTS: Final = "/digests/"
-"""How the source of a digest's event begins. A digest is made for one person, whom it names in `data.person`."""
+"""The beginning of the source of a digest's event. A digest is for one person, whose name is in `data.person`."""
 MAX_CHARACTERS: Final = 254
-"""Of a name, and of a mail address."""
+"""The length of a name, and of a mail address."""
 CACHE_SECONDS: Final = 600.0
+"""How long a list from a URL is used before it is read again."""
 STALE_SECONDS: Final = 86_400.0
-"""For how long the last list serves while the URL cannot be read."""
+"""How long the last list is used while the URL cannot be read."""
 AGAIN_SECONDS: Final = 30.0
-"""Between two attempts to read the URL."""
+"""The time between two attempts to read the URL after a failure."""
 FETCH_SECONDS: Final = 10.0
 MAX_LOGGED: Final = 5
+"""The number of faults of a list that are logged."""
 _PLAIN_ADDRESS: Final = re.compile(
     r"(?=[^@]{1,64}@)\w[\w+'=-]*(?:\.[\w+'=-]+)*@([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+)", re.ASCII | re.IGNORECASE
 )
-"""An address that an event may give: ASCII, without a name beside it, and without `%` and `!`, which route mail."""
-_ACT: Final = "name the field in `to` that says who it concerns, or a destination in `otherwise`"
+"""A mail address that an event may have: in ASCII, without a name beside it, and without `%` and `!`, which could route
+the mail to another server."""
+_ADVICE: Final = "name the field in `to` that says who it concerns, or a destination in `otherwise`"
 _ADD: Final = "add them, or correct `to`"
 _SHOWN: Final = ", shown by `hookchain events show`"
 
 
 class NoRecipient(NamedTuple):
-    """The delivery has nobody to go to.
+    """The delivery has no recipient.
 
-    reason  why, and what to do. It is logged, so it has no more of the event than its shape
-    name    the unknown name that the event has, for `explain`
+    reason  why, and what to do. It is logged, so it must have no values of the event
+    name    the unknown name in the event, which `explain` shows
     """
 
     reason: str
@@ -61,33 +66,34 @@ class NoRecipient(NamedTuple):
 
 
 class Recipients:
-    """`blobs` has the data of large events, which an expression may read."""
+    """The recipients of deliveries. `blobs` has the data of large events, which the expression in `to` may need."""
 
     def __init__(self, read_people: ReadPeople, blobs: ports.Blobs | None) -> None:
         self._read_people = read_people
         self._blobs = blobs
 
     async def recipient_of(self, configured: registry.Configured, delivery: Delivery) -> Person | NoRecipient:
-        """Return the person whom the destination's `to` names for this event, with the address that its kind needs.
+        """Return the person whom the destination's `to` names for this event. The person has the address that the kind
+        of destination needs.
 
-        Raises Temporary: `people_unavailable`, or where the event's data cannot be read.
+        Raises Temporary if the list of people (`people_unavailable`) or the event's data cannot be read.
         """
         recipient = configured.recipient
         assert recipient is not None
-        found = await self._found(recipient, delivery.event)
-        if isinstance(found, Person) and not found.address(recipient.address):
-            rule = f"{found.name!r} in `people` has no `{recipient.address}`, which `{configured.kind}` needs"
+        person = await self._find(recipient, delivery.event)
+        if isinstance(person, Person) and not person.address(recipient.address):
+            rule = f"{person.name!r} in `people` has no `{recipient.address}`, which `{configured.kind}` needs"
             return NoRecipient(f"{rule}: add it, or name another destination in `otherwise`")
-        return found
+        return person
 
     async def person(self, configured: registry.Configured, delivery: Delivery) -> Person:
-        """Return the recipient. Raises as `recipient_of`, and Permanent (`unknown_person`) where there is none."""
-        found = await self.recipient_of(configured, delivery)
-        if isinstance(found, NoRecipient):
-            raise errors.Permanent("unknown_person", found.reason)
-        return found
+        """Return the recipient. Raises as `recipient_of`, and Permanent (`unknown_person`) if there is none."""
+        person = await self.recipient_of(configured, delivery)
+        if isinstance(person, NoRecipient):
+            raise errors.Permanent("unknown_person", person.reason)
+        return person
 
-    async def _found(self, recipient: registry.Recipient, event: Event) -> Person | NoRecipient:
+    async def _find(self, recipient: registry.Recipient, event: Event) -> Person | NoRecipient:
         if event.source.startswith(DIGESTS):
             return await self._named_by_digest(recipient, event)
         if recipient.person is not None:
@@ -113,9 +119,9 @@ class Recipients:
         return person or NoRecipient(f"`people` no longer has the person of the digest{_SHOWN}: {_ADD}", name)
 
     async def _who(self, path: str, event: Event) -> str | NoRecipient:
-        """Return the name that the event has at the path."""
+        """Return the name that the event has at the path. Raises Temporary if the event's data cannot be read."""
         if path == registry.ACTOR:
-            return event.actor or NoRecipient(f"the event has no actor: set the source's `actor`, or {_ACT}")
+            return event.actor or NoRecipient(f"the event has no actor: set the source's `actor`, or {_ADVICE}")
         if event.dataref is not None:
             event = await claim_check.checked_out(event, self._blobs)
         try:
@@ -127,34 +133,42 @@ class Recipients:
 
 
 def _name_in(path: str, value: Json, view: JsonObject) -> str | NoRecipient:
+    """Return the value that the expression `path` found, as a name. `view` is the event that it was applied to."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str) and value:
         return value
     if value is None or value == "":
         if bounded_texts.compiled_expression(path).is_path and is_missing(path, view):
-            return NoRecipient(f"`to`: {missing_path(path, view, _ACT)}")
-        return NoRecipient(f"the event has nobody at `{path}`: {_ACT}")
+            return NoRecipient(f"`to`: {missing_path(path, view, _ADVICE)}")
+        return NoRecipient(f"the event has nobody at `{path}`: {_ADVICE}")
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 
 
 def _address_of_tenant(recipient: registry.Recipient, who: str) -> Person | None:
-    """Return who has that mail address. The operator's API wrote it; no sender's event has that source."""
-    is_address = recipient.address == "email" and len(who) <= MAX_CHARACTERS and _PLAIN_ADDRESS.fullmatch(who)
-    return Person(who, email=who) if is_address else None
+    """Return a person with only that mail address, if `who` is one.
+
+    It can be trusted: only Hookchain's own events have this source, and the address came through the operator's API.
+    """
+    if recipient.address != "email" or len(who) > MAX_CHARACTERS:
+        return None
+    return Person(who, email=who) if _PLAIN_ADDRESS.fullmatch(who) else None
 
 
 def allowed_address(recipient: registry.Recipient, who: str) -> Person | None:
-    """Return the person who has that mail address and no other detail, where `allow_recipients` allows it."""
+    """Return a person with only that mail address, if `allow_recipients` allows it."""
     if not recipient.allowed or recipient.address != "email" or len(who) > MAX_CHARACTERS:
         return None
-    found = _PLAIN_ADDRESS.fullmatch(who)
-    return Person(who, email=who) if found and _is_allowed(who, found[1], recipient.allowed) else None
+    address = _PLAIN_ADDRESS.fullmatch(who)
+    if address is None:
+        return None
+    domain = address[1]
+    return Person(who, email=who) if _is_allowed(who, domain, recipient.allowed) else None
 
 
 def _is_allowed(address: str, domain: str, allowed: Iterable[str]) -> bool:
-    own = {address.lower(), domain.lower()}
-    return any(entry.lower().removeprefix("@") in own for entry in allowed)
+    address_and_domain = {address.lower(), domain.lower()}
+    return any(entry.lower().removeprefix("@") in address_and_domain for entry in allowed)
 
 
 def _unlisted(name: str) -> NoRecipient:
@@ -168,7 +182,7 @@ def _unknown(path: str, who: str, event: Event) -> NoRecipient:
 
 
 def masked(text: str) -> str:
-    """Return the beginning of a name or mail address, which an operator recognises and a log may hold."""
+    """Return the beginning of a name or mail address. An operator recognises it, and it may be logged."""
     local, at, domain = oneline(text[: 2 * MAX_CHARACTERS]).rpartition("@")
     if not at:
         local, domain = domain, ""
@@ -176,7 +190,7 @@ def masked(text: str) -> str:
 
 
 def people_reader(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock) -> ReadPeople:
-    """Return what reads the people of the slice's `people`."""
+    """Return the function that reads the people: from the slice's `people`, or from the URL there."""
     settings = mapping_at(written)
     if isinstance(settings.get("url"), str):
         return FetchedDirectory(settings, fetch, secrets, clock).current
@@ -193,13 +207,13 @@ def _compiled_reader(settings: JsonObject) -> ReadPeople:
 
 
 def compiled_directory(settings: JsonObject) -> Directory:
-    """Return the people who are in the slice themselves."""
+    """Return the people that the slice itself lists."""
     listed, _ = read_rows(objects_at(settings, "rows"))
     return Directory(listed, providers_of(settings))
 
 
 def compiled_recipients(written: Json) -> Recipients | None:
-    """Return the recipients among the people in the slice's `people`; None if there are none, or at a URL."""
+    """Return the recipients of the slice's `people`; None if it lists no people itself."""
     if not isinstance(written, dict) or "url" in written:
         return None
     return Recipients(_compiled_reader(written), None)
@@ -210,9 +224,9 @@ def providers_of(settings: JsonObject) -> Mapping[str, str]:
 
 
 class FetchedDirectory:
-    """A list at a URL, read through the guarded fetch when it is older than ten minutes, by one delivery for all.
+    """A list of people at a URL. If it is older than CACHE_SECONDS, one delivery reads it again for all of them.
 
-    While the URL cannot be read, the last list serves for a day. Deliveries in that time do not wait for the URL.
+    While the URL cannot be read, the last list is used for STALE_SECONDS. Deliveries do not wait for the URL then.
     """
 
     def __init__(
@@ -229,12 +243,13 @@ class FetchedDirectory:
         self._refresh_at = 0.0
 
     async def current(self) -> Directory:
-        """Raises Temporary (`people_unavailable`) where there is no list that is at most a day old."""
+        """Return the people. Raises Temporary (`people_unavailable`) if there is no list of the last STALE_SECONDS."""
         now = self._clock.now()
         if self._is_fresh(now):
             return self._known(now)
-        if self._lock.locked() and self._last is not None and now < self._read_at + STALE_SECONDS:
-            return self._last  # another delivery reads it
+        is_being_read = self._lock.locked()
+        if is_being_read and self._last is not None and now < self._read_at + STALE_SECONDS:
+            return self._last
         async with self._lock:
             now = self._clock.now()
             if not self._is_fresh(now):
@@ -243,7 +258,8 @@ class FetchedDirectory:
             return self._known(now)
 
     def _is_fresh(self, now: float) -> bool:
-        """Return whether the list need not be read now: it was read a short time ago, and no clock was set back."""
+        """Return whether the list need not be read now."""
+        # After a clock was set back, `_refresh_at` can be later than any time that was set.
         return now < self._refresh_at <= now + CACHE_SECONDS
 
     def _known(self, now: float) -> Directory:
@@ -277,10 +293,10 @@ class FetchedDirectory:
         )
 
     async def _read(self) -> Directory:
-        """Raises HookchainError and UnreadableList."""
+        """Read the list at the URL. Raises HookchainError and UnreadableList."""
         headers: tuple[tuple[str, str], ...] = (("accept", "application/json, text/csv"),)
         if isinstance(secret := self._settings.get("secret"), str):
-            [token, *_] = await self._secrets.values(secret)
+            [token, *_] = await self._secrets.values(secret)  # the newest value
             headers = (*headers, ("authorization", f"Bearer {token}"))
         request = Outgoing(
             "GET",
@@ -299,7 +315,7 @@ class FetchedDirectory:
 
 
 def _directory(content: bytes, providers: Mapping[str, str]) -> Directory:
-    """Return the people of the content. Its faults are logged with the numbers of their rows."""
+    """Return the people in the content. Its faults are logged with the numbers of their rows. Raises UnreadableList."""
     listed, faults = read_rows(parse_rows(content))
     texts = [f"row {number}: {fault.key[:40]!r} {fault.rule}" for number, fault in faults[:MAX_LOGGED]]
     if not listed:

@@ -9,7 +9,8 @@ from functions.notify.registry import ACTOR
 from shared import event, jsontext
 
 _EXPRESSION: Final = re.compile(r"[a-z_]+\s*[.\[(|]")
-"""The beginning of `data.assignee`, `data["assignee"]` and `not_null(data.owner, actor)`; no name of a list."""
+"""The beginning of an expression such as `data.assignee`, `data["assignee"]` or `not_null(data.owner, actor)`. Names of
+mailing lists do not begin like this."""
 
 
 class NamedPerson(BaseModel):
@@ -21,6 +22,7 @@ class NamedPerson(BaseModel):
 
 
 def tag_of(value: object) -> Literal["tag:person", "tag:text"]:
+    """Return which form of `to` the value has, so that pydantic's errors are only about that form."""
     return "tag:person" if isinstance(value, dict | NamedPerson) else "tag:text"
 
 

@@ -52,6 +52,7 @@ IGNORED: Final = {
     "apply": ("--forget",),
     "remove": ("--replace",),
 }
+"""By action: the options that have no effect with it."""
 NOT_STORED: Final = (
     "cannot be removed, because neither the configuration nor the state has `provider`, `secret` and `hook`"
 )
@@ -94,17 +95,6 @@ def _run(options: argparse.Namespace) -> int:
     return asyncio.run(_run_all(Call(options, configuration, platform, options.url)))
 
 
-def hooked_sources(configuration: Configured, name: str | None = None) -> dict[str, SourceConfig]:
-    """Return the sources with a `hook`, or the one of that name. Raises UsageError and CommandError."""
-    sources = mappings_at(configuration.document, "sources")
-    if name is not None and name not in sources:
-        raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
-    if name is not None and not sources[name].get("hook"):
-        raise CommandError(f"{name} has no `hook`. To set its webhook up by hand: hookchain sources {name}")
-    found = {key: SourceConfig.model_validate(each) for key, each in sources.items() if each.get("hook")}
-    return {key: each for key, each in found.items() if name in (None, key)}
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """The options of a command with its configuration and platform. `url` is the value of --url, if it was given."""
@@ -124,20 +114,19 @@ class Call:
 
 
 async def _run_all(call: Call) -> int:
-    """Run the action for each source. One that fails is reported, and does not stop the others."""
+    """Run the action for each source. The fault of one source is reported, and the other sources are still done."""
     run, _ = ACTIONS[call.options.action]
-    fetch = cloud_platform.fetch(keeps=False)
+    fetch = cloud_platform.fetch(keeps=False)  # a command ends after a few requests, so it keeps no connection open
     codes = []
     async with call.platform.subscriber_stores() as stores:
         rows = await read_rows(stores.documents)
         chosen = _chosen(call, rows)
-        unknown = _rows_without_source(call, rows, chosen)
-        for name, row in unknown.items():
-            report(
-                "hooks", f"{_listed({name: row})}: {NOT_STORED} of {name}. Write them again, and run the command again"
-            )
+        unremovable = _rows_without_source(call, rows, chosen)
+        for name, row in unremovable.items():
+            rule = f"{_listed({name: row})}: {NOT_STORED} of {name}"
+            report("hooks", f"{rule}. Write them again, and run the command again")
             codes.append(NOT_DONE)
-        if not chosen and not unknown:
+        if not chosen and not unremovable:
             print(NO_HOOKS, file=sys.stderr)
         for name, source in chosen.items():
             try:
@@ -151,6 +140,7 @@ async def _run_all(call: Call) -> int:
     if call.options.source is None and call.options.action != "remove":
         for line in _unconfigured_lines(call, rows):
             print(line, file=sys.stderr)
+    # A source that failed matters more than one that is DIFFERENT, although its code is the smaller number.
     return NOT_DONE if NOT_DONE in codes else max(codes, default=DONE)
 
 
@@ -163,34 +153,52 @@ def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
     name = call.options.source
     if call.options.action != "remove":
         return hooked_sources(call.configuration, name)
-    remembered = {key: source for key, row in rows.items() if (source := _stored_source(row))}
-    hooked = hooked_sources(call.configuration)
-    sources = remembered | {key: source for key, source in hooked.items() if not _former_places(source, rows.get(key))}
+    sources = {key: source for key, row in rows.items() if (source := _stored_source(row))}
+    for key, source in hooked_sources(call.configuration).items():
+        # A hook at a former provider or place can be removed only with the settings that it was made with.
+        if not _former_places(source, rows.get(key)):
+            sources[key] = source
     if name is not None and name not in sources and name not in rows:
-        return hooked_sources(call.configuration, name)
+        return hooked_sources(call.configuration, name)  # raises the error of a source without a hook
     return {key: source for key, source in sources.items() if name in (None, key)}
+
+
+def hooked_sources(configuration: Configured, name: str | None = None) -> dict[str, SourceConfig]:
+    """Return the sources with a `hook`, or only the one of that name. Raises UsageError and CommandError.
+
+    Each has a provider and a secret, because SourceConfig rejects a `hook` without them.
+    """
+    sources = mappings_at(configuration.document, "sources")
+    if name is not None and name not in sources:
+        raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
+    if name is not None and not sources[name].get("hook"):
+        raise CommandError(f"{name} has no `hook`. To set its webhook up by hand: hookchain sources {name}")
+    hooked = {key: SourceConfig.model_validate(each) for key, each in sources.items() if each.get("hook")}
+    return hooked if name is None else {name: hooked[name]}
 
 
 def _former_places(source: SourceConfig, row: Row | None) -> list[str]:
     """Return the places of remembered hooks that are not in the source's API, or need a token of another kind."""
+    if row is None:
+        return []
     assert source.provider
     assert source.hook
     kind = kind_at(source.provider, source.hook.places)
-    stored = _stored_source(row) if row else None
-    if row and stored and _api_url(stored) != _api_url(source):
+    former = _stored_source(row)
+    if former and _api_url(former) != _api_url(source):
         return [*row.hooks]
-    return [at for at in (row.hooks if row else ()) if kind.path_of(at) is None]
+    return [at for at in row.hooks if kind.path_of(at) is None]
 
 
 def _api_url(source: SourceConfig) -> str:
-    """Return the base URL of the API, which each provider and each own server has for itself."""
+    """Return the base URL of the provider's API, or of your own server's, such as a GitLab that you host."""
     assert source.provider
     assert source.hook
     return (source.hook.api or kind_at(source.provider, source.hook.places).api).rstrip("/")
 
 
 def _stored_source(row: Row) -> SourceConfig | None:
-    """Return the source with the row's settings; None if an earlier version stored none, or a later one others."""
+    """Return the source with the row's settings; None if another version stored none, or others than this one reads."""
     try:
         return SourceConfig.model_validate(row.settings) if row.settings else None
     except ValidationError:
@@ -232,12 +240,44 @@ def registration_of(
         where = ", ".join(each or str(row.settings.get("provider")) for each in former_places)
         rule = f"{name}: the hook of its former settings is still registered at {where}"
         raise CommandError(f"{rule}. Remove it first: {call.command_line('remove', name)}")
-    others = [key for key, each in hooked_sources(call.configuration).items() if each.secret == source.secret]
-    if kind.secret and {*others} > {name}:
+    sharing = [key for key, each in hooked_sources(call.configuration).items() if each.secret == source.secret]
+    is_shared = name in sharing and len(sharing) > 1
+    if kind.secret and is_shared:
         rule = f"{kind.title} makes the secret, so that sources cannot share one; name another `secret`"
-        raise CommandError(f"{', '.join(others)}: {rule}")
+        raise CommandError(f"{', '.join(sharing)}: {rule}")
+    # The next write of the row stores these, so `remove` works after the configuration has lost the source.
     row.settings = {"provider": source.provider, "secret": source.secret, "hook": hook.model_dump(mode="json")}
     line = PassingLine(sys.stderr)
+
+    def show(text: str) -> None:
+        line.clear()
+        print(printable(text))
+
+    api = HookApi(
+        name=name,
+        kind=kind,
+        fetch=fetch,
+        token=token_of(call, hook.token),
+        token_name=hook.token,
+        url=hook.api or "",
+        allow_private=hook.allow_private,
+    )
+    return Registration(
+        api=api,
+        wanted=wanted,
+        places=hook.places,
+        secret=StoredSourceSecret(source.secret, call.platform),
+        row=row,
+        wait_seconds=LOCAL_WAIT_SECONDS if call.platform.traits.is_local else CACHE_SECONDS,
+        show=show,
+        show_wait=_wait_display(name, line),
+        apply_command=call.command_line("apply", name),
+        others=_hooks_of_others(name, source, rows),
+    )
+
+
+def _wait_display(name: str, line: PassingLine) -> Callable[[float], None]:
+    """Return a function that shows how many seconds of a wait are left. Its first call in a wait prints a sentence."""
     is_waiting = False
 
     def show_wait(left: float) -> None:
@@ -252,34 +292,18 @@ def registration_of(
             print(f"{name}: waiting {left:.0f} s until every instance has the new secret. {again}.", file=sys.stderr)
         line.show(f"{left:.0f} s left")
 
-    def show(text: str) -> None:
-        line.clear()
-        print(printable(text))
-
-    return Registration(
-        HookApi(name, kind, fetch, token_of(call, hook.token), hook.token, hook.api or "", hook.allow_private),
-        wanted,
-        hook.places,
-        StoredSourceSecret(source.secret, call.platform),
-        row,
-        LOCAL_WAIT_SECONDS if call.platform.traits.is_local else CACHE_SECONDS,
-        show,
-        show_wait,
-        call.command_line("apply", name),
-        _others(name, source, rows),
-    )
+    return show_wait
 
 
-def _others(name: str, source: SourceConfig, rows: Mapping[str, Row]) -> list[NamedHook]:
+def _hooks_of_others(name: str, source: SourceConfig, rows: Mapping[str, Row]) -> list[NamedHook]:
     """Return the remembered hooks of other sources at the same API, and of those whose API is not stored."""
-    others = {key: row for key, row in rows.items() if key != name}
-    stored = {key: _stored_source(row) for key, row in others.items()}
-    return [
-        NamedHook(key, at, remembered)
-        for key, row in others.items()
-        if (other := stored[key]) is None or _api_url(other) == _api_url(source)
-        for at, remembered in row.hooks.items()
-    ]
+    hooks: list[NamedHook] = []
+    for key, row in rows.items():
+        other = _stored_source(row)
+        is_same_api = other is None or _api_url(other) == _api_url(source)
+        if key != name and is_same_api:
+            hooks += [NamedHook(key, at, remembered) for at, remembered in row.hooks.items()]
+    return hooks
 
 
 def token_of(call: Call, name: str) -> str:
@@ -353,8 +377,7 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     for each in changes:
         if each not in allowed:
             _print_blocked(call, name, each)
-    has_new_facts = registration.row.hooks | registration.facts(differences) != registration.row.hooks
-    if has_new_facts and not changes:
+    if registration.new_facts(differences) and not changes:
         async with registration.row.locked():
             await registration.remember_facts(differences)
     has_fault = any(each.fault for each in differences)
@@ -363,8 +386,8 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
         return NOT_DONE
     async with registration.row.locked():
-        current = await registration.plan()
-        if _actions(current) != _actions(differences):
+        current = await registration.plan()  # the answer to the question may have taken long
+        if _confirmed_parts(current) != _confirmed_parts(differences):
             raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
         await registration.remember_facts(current)
         for each in allowed:
@@ -376,7 +399,8 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
     return DONE if len(allowed) == len(changes) and not has_fault else NOT_DONE
 
 
-def _actions(differences: Sequence[Difference]) -> list[tuple[object, ...]]:
+def _confirmed_parts(differences: Sequence[Difference]) -> list[tuple[object, ...]]:
+    """Return the parts of the differences that the operator has seen and confirmed."""
     return [(each.at, each.action, each.reasons, each.overwrites, each.hook and each.hook.id) for each in differences]
 
 
@@ -403,7 +427,7 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
                 report("hooks", error_text(fault))
                 code = NOT_DONE
         if row.hooks and await registration.unlisted():
-            print(_forgetting(call, name), file=sys.stderr)
+            print(_forget_advice(call, name), file=sys.stderr)
     return code
 
 
@@ -427,8 +451,97 @@ async def _forget(call: Call, name: str, registration: Registration) -> int:
     return DONE
 
 
-def _forgetting(call: Call, name: str) -> str:
+def _forget_advice(call: Call, name: str) -> str:
     return f"If the place or the hook does not exist any more: {call.command_line('remove', name)} --forget"
+
+
+ACTIONS: Final = {
+    "plan": (_plan, "print what differs at the providers"),
+    "apply": (_apply, "create and change hooks, after a question"),
+    "remove": (_remove, "delete the hooks that apply created"),
+}
+"""By action: the function that runs it for one source, and its help."""
+
+
+async def _print_plan(call: Call, name: str, registration: Registration) -> list[Difference]:
+    """Compare the hooks, print how they differ and return the differences. Raises CommandError and Temporary."""
+    differences = await registration.plan()
+    wanted = registration.wanted
+    print(f"{name}  {wanted.url}")
+    routes = routes_from(call.configuration.slices["transform"], name)
+    globs = [each for each in route_types(routes) if is_glob(each)]
+    if registration.api.kind.selects_events and wanted.events is None and globs:
+        print(f"  all event types, because {', '.join(globs)} may match any")
+    if value_at(call.configuration.document, "sources", name, "hook", "renew") is True:
+        api = registration.api
+        print(f"  the function notify renews it with the token {api.token_name}, which is deployed: {api.kind.rights}")
+    for each in differences:
+        place = each.at or registration.api.kind.title
+        if each.fault:
+            report("hooks", each.fault)
+            if each.at in registration.row.hooks:
+                print(_forget_advice(call, name), file=sys.stderr)
+            continue
+        print(f"  {place}: {printable(_change_text(each))}")
+        if each.unknown:
+            print(printable(f"  {place}: not known: {each.unknown}."))
+            print("  If it is not, events are rejected. To replace the hook and its secret:")
+            print(_renewal_commands(call, name, each))
+        for step in each.steps:
+            print(printable(f"  {place}: to do by hand: {step}"))
+        for note in each.notes:
+            print(f"  {place}: note: {printable(note)}")
+    if registration.api.kind.selects_events and any(each.action in ("create", "change") for each in differences):
+        print(f"  event types: {'all' if wanted.events is None else ', '.join(wanted.events)}")
+    return differences
+
+
+def _change_text(difference: Difference) -> str:
+    if not difference.reasons:
+        return "nothing else differs" if difference.is_different else "nothing differs"
+    verb = "create another and delete this one" if difference.action == "renew" else difference.action
+    return f"{verb}: {'; '.join(difference.reasons)}"
+
+
+def _renewal_commands(call: Call, name: str, difference: Difference) -> str:
+    """Return the commands that replace a hook with an unknown secret by one with a known secret."""
+    secret = mappings_at(call.configuration.document, "sources")[name]["secret"]
+    rotate = f"    hookchain secrets rotate {secret} --random{call.where}"
+    return f"    {call.command_line('apply', name)}\n{rotate}" if difference.is_foreign else rotate
+
+
+def _is_allowed(call: Call, difference: Difference) -> bool:
+    """Return whether the change may be made once the operator has confirmed it.
+
+    A change that overwrites a hook needs --replace with its URL. For one of ours, a question at a terminal is enough.
+    """
+    if not difference.overwrites or call.options.replace == difference.overwrites:
+        return True
+    return not difference.is_foreign and not call.options.yes and sys.stdin.isatty()
+
+
+def _print_blocked(call: Call, name: str, difference: Difference) -> None:
+    place = difference.at or name
+    why = "not changed, because somebody else may use it. To overwrite it:"
+    if difference.hook is None:
+        why = "not created, because the former one may still exist. To create another one:"
+    print(f"  {place}: {why}", file=sys.stderr)
+    print(f"  {call.command_line('apply', name)}{_replace_option(difference.overwrites)}", file=sys.stderr)
+
+
+def _replace_option(url: str) -> str:
+    """Return the option, quoted for a shell because the URL may be somebody else's text."""
+    return f" --replace {shlex.quote(printable(url))}"
+
+
+def _is_confirmed(call: Call, name: str, question: str) -> bool:
+    replace = _replace_option(call.options.replace) if call.options.replace else ""
+    forget = " --forget" if call.options.forget else ""
+    command = f"{call.command_line(call.options.action, name)}{replace}{forget} --yes"
+    return call.options.yes or is_confirmed(f"{question} [y/N]", "Nothing was changed.", f"To do it:\n  {command}")
+
+
+# For `hookchain secrets`
 
 
 async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitable[object]]) -> bool:
@@ -439,9 +552,9 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitabl
     """
     chosen = _sources_of(call, secret)
     signing = await _signing_hooks(call, secret, StoredSourceSecret(secret, call.platform).values())
-    left = [hook for hooks in signing.values() for hook in hooks if hook.source not in chosen]
-    if left:
-        raise CommandError(f"{secret}: nothing was changed. {_why_kept(call, secret, left[0])}")
+    not_chosen = [hook for hooks in signing.values() for hook in hooks if hook.source not in chosen]
+    if not_chosen:
+        raise CommandError(f"{secret}: nothing was changed. {_why_kept(call, secret, not_chosen[0])}")
     if not chosen:
         return False
     fetch = cloud_platform.fetch(keeps=False)
@@ -455,9 +568,9 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitabl
             if row is None or not urls:
                 continue
             wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
-            own_call = _with_url(call, name, source, urls)
+            own_call = _with_tunnel_url(call, name, source, urls)
             registrations[name] = registration_of(own_call, name, source, fetch, row, wanted, rows)
-        for registration in registrations.values():
+        for registration in registrations.values():  # check all of them before the secret is changed
             try:
                 await registration.rotation_plan()
             except (CommandError, HookchainError) as fault:
@@ -481,7 +594,10 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitabl
 
 
 async def _is_rotation_begun(registrations: Mapping[str, Registration], locked: str) -> bool:
-    """Return whether a hook may sign with a former value. The row of `locked` was read when it was locked."""
+    """Return whether a hook may sign with a former value.
+
+    The other rows are read again. The row of the source `locked` was read when it was locked.
+    """
     for name, registration in registrations.items():
         if name != locked:
             await registration.row.read()
@@ -513,9 +629,9 @@ async def reasons_to_keep(call: Call, secret: str, values: Sequence[str]) -> dic
 async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict[str, list[NamedHook]]:
     """Return, by value of the secret, the registered hooks that may sign with it.
 
-    The rows decide, because the configuration may have faults, or may have lost the source. A value is left out that
-    the source has in another secret now. If no source has this secret, a store that cannot be read has no rows, because
-    most deployments register no hook. Raises CommandError and HookchainError.
+    The rows are searched, because the configuration may have faults or may have lost the source. If no source has this
+    secret, a store that cannot be read counts as empty, because most deployments register no hook. Raises CommandError
+    and HookchainError.
     """
     hooked = hooked_sources(call.configuration)
     try:
@@ -524,21 +640,30 @@ async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict
         if isinstance(fault, UnreadableRow) or not call.configuration.slices or _sources_of(call, secret):
             raise
         return {}
-    found: dict[str, list[NamedHook]] = {}
+    hooks_by_value: dict[str, list[NamedHook]] = {}
     for name, row in rows.items():
-        former = _stored_source(row)
-        if former and KINDS[str(former.provider)].is_account_signed:
+        stored = _stored_source(row)
+        if stored and KINDS[str(stored.provider)].is_account_signed:
             continue
+        stored_secret = stored.secret if stored else secret
         current_secret = hooked[name].secret if name in hooked else None
-        own_secrets = (former.secret if former else secret, current_secret)
-        is_moved = current_secret not in (None, secret)
-        other_values = StoredSourceSecret(str(current_secret), call.platform).values() if is_moved else ()
+        # A hook whose value is not known may sign with any value of its source's secret, former or current.
+        is_own_secret = secret in (stored_secret, current_secret)
+        has_other_secret = current_secret not in (None, secret)
+        other_values = StoredSourceSecret(str(current_secret), call.platform).values() if has_other_secret else ()
         for value in values:
-            places = [] if value in other_values else signs_with(name, row.hooks, [value])
-            hooks = [NamedHook(name, at, row.hooks[at]) for at in places]
-            signing = [each for each in hooks if secret in own_secrets or not each.remembered.is_secret_unknown]
-            found.setdefault(value, []).extend(signing)
-    return {value: hooks for value, hooks in found.items() if hooks}
+            if value in other_values:  # the source accepts it by its current secret
+                continue
+            for at in signs_with(name, row.hooks, [value]):
+                hook = NamedHook(name, at, row.hooks[at])
+                if is_own_secret or not hook.remembered.is_secret_unknown:
+                    hooks_by_value.setdefault(value, []).append(hook)
+    return hooks_by_value
+
+
+async def _read_rows(platform: Platform) -> dict[str, Row]:
+    async with platform.subscriber_stores() as stores:
+        return await read_rows(stores.documents)
 
 
 def _why_kept(call: Call, secret: str, hook: NamedHook) -> str:
@@ -552,21 +677,19 @@ def _why_kept(call: Call, secret: str, hook: NamedHook) -> str:
         return f"{rule} no `hook` for it. Add `hook` again, or remove it first: {remove}"
     if source.secret != secret:
         urls = remembered_urls({hook.at: hook.remembered})
-        apply = _with_url(call, hook.source, source, urls).command_line("apply", hook.source)
+        apply = _with_tunnel_url(call, hook.source, source, urls).command_line("apply", hook.source)
         return f"{rule} {source.secret} for it. To give it that one first: {apply}"
     rotation = f"hookchain secrets rotate {secret}{call.where}"
     return f"The hook of {hook.name} may still sign with an old value. To give it another one: {rotation}"
 
 
-def _with_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
-    """Return the call with the registered URL if that is a tunnel's: the configuration does not have such a URL."""
+def _with_tunnel_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
+    """Return the call with the URL of the tunnel, if the hook has one: it is in no configuration, only in --url."""
     is_tunnel = call.platform.traits.is_local and not source.public_url and urls
     return replace(call, url=urls[0].removesuffix(f"/{name}")) if is_tunnel else call
 
 
-async def _read_rows(platform: Platform) -> dict[str, Row]:
-    async with platform.subscriber_stores() as stores:
-        return await read_rows(stores.documents)
+# For a deployment
 
 
 def deployed_lines(configuration: Configured, target: argparse.Namespace) -> list[str]:
@@ -583,6 +706,7 @@ def deployed_lines(configuration: Configured, target: argparse.Namespace) -> lis
 
 
 def _is_missing(call: Call, name: str, source: SourceConfig, row: Row | None) -> bool:
+    """Return whether a place of the source has no registered hook with the source's URL. Raises CommandError."""
     assert source.hook
     kind = KINDS[str(source.provider)]
     hooks = row.hooks if row and not _former_places(source, row) else {}
@@ -616,89 +740,3 @@ def left_lines(target: argparse.Namespace, environ: Mapping[str, str]) -> list[s
 
 def _listed(rows: Mapping[str, Row]) -> str:
     return ", ".join(f"{name} {at}".rstrip() for name, row in rows.items() for at in row.hooks)
-
-
-ACTIONS: Final = {
-    "plan": (_plan, "print what differs at the providers"),
-    "apply": (_apply, "create and change hooks, after a question"),
-    "remove": (_remove, "delete the hooks that apply created"),
-}
-"""What each action runs, and its help."""
-
-
-async def _print_plan(call: Call, name: str, registration: Registration) -> list[Difference]:
-    """Compare the hooks, print how they differ and return the differences. Raises CommandError and Temporary."""
-    differences = await registration.plan()
-    wanted = registration.wanted
-    print(f"{name}  {wanted.url}")
-    routes = routes_from(call.configuration.slices["transform"], name)
-    globs = [each for each in route_types(routes) if is_glob(each)]
-    if registration.api.kind.selects_events and wanted.events is None and globs:
-        print(f"  all event types, because {', '.join(globs)} may match any")
-    if value_at(call.configuration.document, "sources", name, "hook", "renew") is True:
-        api = registration.api
-        print(f"  the function notify renews it with the token {api.token_name}, which is deployed: {api.kind.rights}")
-    for each in differences:
-        place = each.at or registration.api.kind.title
-        if each.fault:
-            report("hooks", each.fault)
-            if each.at in registration.row.hooks:
-                print(_forgetting(call, name), file=sys.stderr)
-            continue
-        print(f"  {place}: {printable(_change_text(each))}")
-        if each.unknown:
-            print(printable(f"  {place}: not known: {each.unknown}."))
-            print("  If it is not, events are rejected. To replace the hook and its secret:")
-            print(_renewal(call, name, each))
-        for step in each.steps:
-            print(printable(f"  {place}: to do by hand: {step}"))
-        for note in each.notes:
-            print(f"  {place}: note: {printable(note)}")
-    if registration.api.kind.selects_events and any(each.action in ("create", "change") for each in differences):
-        print(f"  event types: {'all' if wanted.events is None else ', '.join(wanted.events)}")
-    return differences
-
-
-def _change_text(difference: Difference) -> str:
-    if not difference.reasons:
-        return "nothing else differs" if difference.is_different else "nothing differs"
-    verb = "create another and delete this one" if difference.action == "renew" else difference.action
-    return f"{verb}: {'; '.join(difference.reasons)}"
-
-
-def _renewal(call: Call, name: str, difference: Difference) -> str:
-    """Return the commands that replace a hook with an unknown secret by one with a known secret."""
-    secret = mappings_at(call.configuration.document, "sources")[name]["secret"]
-    rotate = f"    hookchain secrets rotate {secret} --random{call.where}"
-    return f"    {call.command_line('apply', name)}\n{rotate}" if difference.is_foreign else rotate
-
-
-def _is_allowed(call: Call, difference: Difference) -> bool:
-    """Return whether the change may be made, after a question at most.
-
-    A foreign hook is changed only with --replace. For a hook of ours, a person who can answer is enough.
-    """
-    if not difference.overwrites or call.options.replace == difference.overwrites:
-        return True
-    return not difference.is_foreign and not call.options.yes and sys.stdin.isatty()
-
-
-def _print_blocked(call: Call, name: str, difference: Difference) -> None:
-    place = difference.at or name
-    why = "not changed, because somebody else may use it. To overwrite it:"
-    if difference.hook is None:
-        why = "not created, because the former one may still exist. To create another one:"
-    print(f"  {place}: {why}", file=sys.stderr)
-    print(f"  {call.command_line('apply', name)}{_replace_option(difference.overwrites)}", file=sys.stderr)
-
-
-def _replace_option(url: str) -> str:
-    """Return the option, quoted for a shell because the URL may be somebody else's text."""
-    return f" --replace {shlex.quote(printable(url))}"
-
-
-def _is_confirmed(call: Call, name: str, question: str) -> bool:
-    replace = _replace_option(call.options.replace) if call.options.replace else ""
-    forget = " --forget" if call.options.forget else ""
-    command = f"{call.command_line(call.options.action, name)}{replace}{forget} --yes"
-    return call.options.yes or is_confirmed(f"{question} [y/N]", "Nothing was changed.", f"To do it:\n  {command}")

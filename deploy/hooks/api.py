@@ -19,8 +19,9 @@ from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 100
 MAX_PAGES: Final = 20
-_UNKNOWN_FORM: Final = (KeyError, TypeError, ValueError)
-_MAX_MESSAGE: Final = 200
+_FORM_ERRORS: Final = (KeyError, TypeError, ValueError)
+"""The errors that a kind raises while it reads an answer of another form than the documented one."""
+_MAX_MESSAGE_CHARACTERS: Final = 200
 _MESSAGES: Final[tuple[tuple[str | int, ...], ...]] = (
     ("message",),
     ("error", "message"),
@@ -29,7 +30,7 @@ _MESSAGES: Final[tuple[tuple[str | int, ...], ...]] = (
     ("description",),
     ("error",),
 )
-"""Where providers put the message of an error."""
+"""The paths at which providers put the message of an error, in the order of the search."""
 
 
 class LostAnswer(Exception):
@@ -62,7 +63,10 @@ class HookApi:
         return [each._replace(url=self.own_form(each.url, own_urls)) for each in await self._all_hooks(at)]
 
     def own_form(self, url: str, own_urls: Sequence[str]) -> str:
-        """Return the URL as we write it: a provider may show it with another case or a slash at the end."""
+        """Return the one of `own_urls` that is the same URL, else `url`.
+
+        A provider may show our URL with another case or a slash at the end.
+        """
         return next((own for own in own_urls if self.kind.is_same_url(own, url)), url)
 
     async def _all_hooks(self, at: str) -> list[Hook]:
@@ -71,7 +75,7 @@ class HookApi:
             query = f"?per_page={PAGE_SIZE}&page={page}" if self.kind.is_paged else ""
             answer = await self._send("list", at, Wanted(self.name, ""), query)
             if self.kind.has_more(answer):
-                break
+                break  # a list that is not complete cannot be compared
             listed = value_at(answer, *self.kind.listed)
             if listed is None and self.kind.omits_empty:
                 return hooks
@@ -87,7 +91,7 @@ class HookApi:
         answer = await self._send("events", at, Wanted(self.name, ""))
         try:
             selected = self.kind.selected(answer)
-        except _UNKNOWN_FORM as error:
+        except _FORM_ERRORS as error:
             raise self._unknown_form("events") from error
         return [each._replace(events=selected) for each in hooks]
 
@@ -123,7 +127,7 @@ class HookApi:
             if not isinstance(entries, list) or len(objects_at(entries)) < len(entries):
                 raise TypeError("no list of hooks")
             hooks = [hook for each in objects_at(entries) if (hook := self.kind.hook(each))]
-        except _UNKNOWN_FORM as error:
+        except _FORM_ERRORS as error:
             raise self._unknown_form(operation) from error
         return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in hooks]
 
@@ -137,7 +141,7 @@ class HookApi:
             raise self._lost(operation, f"{where}: {self._masked(error.detail)}") from error
         except HookchainError as error:
             raise CommandError(f"{self.name}: {where}: {self._masked(error.detail)}") from error
-        if operation == "delete" and response.status in (404, 410):
+        if operation == "delete" and response.status in (404, 410):  # it does not exist any more
             return None
         return self._answer(operation, where, response)
 
@@ -148,7 +152,7 @@ class HookApi:
             raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
         hook_id = quote(wanted.replaces.id, safe="") if wanted.replaces else ""
         token = self._token_at(at)
-        quoted_token = quote(token, safe=":")
+        quoted_token = quote(token, safe=":")  # Telegram's tokens have a colon and are part of the path
         method_and_path = self.kind.operations[operation].format(at=place_path, id=hook_id, token=quoted_token)
         method, _, path = method_and_path.partition(" ")
         body = None if method in ("GET", "DELETE") else self.kind.body(operation, wanted)
@@ -193,7 +197,7 @@ class HookApi:
         if is_success and not message:
             return document
         answered = f"{where} answered {response.status} to `{operation}`"
-        text = self._masked(f"{answered}: {message}" if message else answered)[:_MAX_MESSAGE]
+        text = self._masked(f"{answered}: {message}" if message else answered)[:_MAX_MESSAGE_CHARACTERS]
         if response.status >= 500:
             raise self._lost(operation, text)
         raise CommandError(f"{self.name}: {text}{self._advice(response)}")
@@ -202,13 +206,15 @@ class HookApi:
         return self._lost(operation, f"{self.kind.title} answered in a form that is not known")
 
     def _lost(self, operation: Operation, text: str) -> CommandError | LostAnswer:
-        """Return the error of a request without a usable answer. One that only reads has changed nothing."""
+        """Return the error of a request without a usable answer: LostAnswer if the request may have changed a hook."""
         return CommandError(f"{self.name}: {text}") if operation in ("list", "events") else LostAnswer(text)
 
     def _advice(self, response: Fetched) -> str:
         status = response.status
         after = response.header("retry-after")
-        if status == 429 or (status == 403 and (after or response.header("x-ratelimit-remaining") == "0")):
+        # GitHub answers 403 to requests above its rate limit, with one of these headers.
+        is_github_limit = status == 403 and (after or response.header("x-ratelimit-remaining") == "0")
+        if status == 429 or is_github_limit:
             return f". Run the command again in {after} s" if after and after.isdecimal() else ". Try again later"
         if status in (401, 403, 404):
             return f". The token {self.token_name} needs {self.kind.rights}"
@@ -218,11 +224,15 @@ class HookApi:
 
     def _masked(self, text: str) -> str:
         """Return the provider's text in one line, without the token and the secrets."""
-        longest_first = sorted({self.token, self.token.rpartition(":")[2], *self.hidden}, key=len, reverse=True)
-        return printable(re.sub(r"\s+", " ", masked(text, longest_first)))
+        secret_part = self.token.rpartition(":")[2]  # of a token such as Twilio's `SID:secret`
+        # A secret may contain another one. If the shorter one were masked first, the rest of the longer would stay.
+        longest_first = sorted({self.token, secret_part, *self.hidden}, key=len, reverse=True)
+        one_line = re.sub(r"\s+", " ", masked(text, longest_first))
+        return printable(one_line)
 
 
 def _message(document: Json) -> str:
+    """Return the provider's message in the answer; empty if it has none."""
     for path in _MESSAGES:
         if isinstance(text := value_at(document, *path), str) and text:
             return text

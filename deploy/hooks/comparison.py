@@ -104,18 +104,19 @@ def compare(
     wanted: Wanted,
     hooks: Sequence[Hook],
     remembered: Remembered | None,
-    stored: Sequence[str],
+    fingerprints: Sequence[str],
     now: float,
     extend_seconds: float = RENEW_SECONDS,
 ) -> Difference:
     """Compare the hooks at a place with the wanted hook and the remembered one.
 
-    `stored` are the fingerprints of the secret's values, newest first. A hook that expires within `extend_seconds` of
+    `fingerprints` are those of the secret's stored values, newest first. A hook that expires within `extend_seconds` of
     `now` (Unix seconds) has to be extended.
     """
     steps = _steps(kind, wanted, hooks)
     if not kind.selects_events and not steps:
-        hooks = [each._replace(events=wanted.events) for each in hooks]  # others that a person selected do no harm
+        # A person has selected all event types that are needed. Further ones do no harm, so they are no difference.
+        hooks = [each._replace(events=wanted.events) for each in hooks]
     hook = _find(kind, wanted, hooks, remembered)
     notes = _notes(wanted, hooks, hook)
     if hook and hook.limit:
@@ -124,13 +125,14 @@ def compare(
     is_expired = remembered is not None and 0.0 < remembered.expires_at < now
     missing = missing_hook(kind, remembered, hooks) if remembered and not is_expired else ""
     missing_url = remembered.url if remembered and missing else ""
-    if remembered and remembered.stage:
+    if remembered and remembered.stage:  # a creation that was interrupted must be finished before anything else
         interruption = f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
         new, is_ours = lost_creation(hooks, remembered, wanted)
         if new is None or is_ours:
             return Difference(at, "finish", (interruption, *filter(None, [missing])), new or hook, missing_url)
         uncertain = f"it is not certain that Hookchain made the hook {new.id}"
-        replaced_url = new.url if kind.secret else ""  # its secret is lost
+        # A provider that makes the secret has shown it only once, so the hook has to be replaced.
+        replaced_url = new.url if kind.secret else ""
         return Difference(at, "finish", (interruption, uncertain), new, replaced_url, is_foreign=True)
     unchanged = Difference(at, "none", hook=hook, steps=steps, notes=notes)
     if hook is None:
@@ -146,13 +148,14 @@ def compare(
         owner = f"it belongs to {hook.url}"
         return unchanged._replace(action="change", reasons=(owner,), overwrites=hook.url, is_foreign=True)
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
-    is_secret_lost = is_secret_unknown and not stored
+    is_secret_lost = is_secret_unknown and not fingerprints
     setting_reasons = [missing] if missing else []
     setting_reasons += [] if own else ["Hookchain did not make it"]
     setting_reasons += _setting_reasons(kind, wanted, hook, former_urls)
     secret_reasons = [f"{kind.title} shows its secret only once, and it is not stored"] if is_secret_lost else []
-    secret_reasons += _secret_reasons(kind, hook, own, stored)
+    secret_reasons += _secret_reasons(kind, hook, own, fingerprints)
     needs_new_secret = kind.secret is not None and bool(secret_reasons)
+    # `change` can enable a hook, also where it can change nothing else.
     needs_new_settings = any(reason != hook.inactive for reason in setting_reasons)
     # A hook with the wanted URL that Hookchain did not make is taken over, not replaced.
     is_replaced = kind.is_fixed and needs_new_settings and (own is not None or hook.url != wanted.url)
@@ -176,10 +179,10 @@ def compare(
 
 
 def lost_creation(hooks: Sequence[Hook], remembered: Remembered, wanted: Wanted) -> tuple[Hook | None, bool]:
-    """Return the hook with our URL that was not there before the creation whose answer was lost, and if it is ours.
+    """Return the hook that a creation with a lost answer may have made, and whether it is certain that it did.
 
-    It is ours if the provider shows that it was created when we sent the request, and no other hook was. A person may
-    have made any other.
+    The hook has the URL that we sent, and was not there before. It is certainly ours if the provider shows that it was
+    created when we sent the request, and that no other hook was. Otherwise a person may have made it.
     """
     if remembered.stage != "creating":
         return None, False
@@ -231,11 +234,13 @@ def _steps(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook]) -> tuple[str, 
         return ()
     selected = {name for hook in hooks for name in hook.events or ()}
     if wanted.events is None:
-        return (
-            () if selected or not hooks else (f"select event types in the settings at {kind.title}: none is selected",)
-        )
+        if selected or not hooks:
+            return ()
+        return (f"select event types in the settings at {kind.title}: none is selected",)
     missing = sorted({*wanted.events} - selected - {*kind.always_sent})
-    return (f"select these event types in the settings at {kind.title}: {', '.join(missing)}",) if missing else ()
+    if not missing:
+        return ()
+    return (f"select these event types in the settings at {kind.title}: {', '.join(missing)}",)
 
 
 def _setting_reasons(kind: HookKind, wanted: Wanted, hook: Hook, former_urls: Sequence[str]) -> list[str]:
@@ -263,7 +268,7 @@ def _event_reasons(wanted: Collection[str] | None, selected: Collection[str] | N
     return [f"{text}: {', '.join(names)}" for text, names in texts if names]
 
 
-def _secret_reasons(kind: HookKind, hook: Hook, own: Remembered | None, stored: Sequence[str]) -> list[str]:
+def _secret_reasons(kind: HookKind, hook: Hook, own: Remembered | None, fingerprints: Sequence[str]) -> list[str]:
     """Return why the hook needs another secret. `own` is the remembered hook, if the hook is ours."""
     if kind.is_account_signed:
         return []
@@ -272,13 +277,14 @@ def _secret_reasons(kind: HookKind, hook: Hook, own: Remembered | None, stored: 
     if own is None:
         return []
     if kind.secret:  # the provider makes it
-        return [] if own.secret in ("", *stored) else ["its secret is not stored any more"]
+        return [] if own.secret in ("", *fingerprints) else ["its secret is not stored any more"]
     if not own.secret:
         return [IS_UNKNOWN]
-    return [] if stored[:1] == [own.secret] else [IS_OLDER]
+    return [] if fingerprints[:1] == [own.secret] else [IS_OLDER]
 
 
 def _notes(wanted: Wanted, hooks: Sequence[Hook], hook: Hook | None) -> tuple[str, ...]:
+    """Return a note for each other hook with the same URL, and the provider's note about the hook."""
     same_url = [each.id for each in hooks if each.url == wanted.url and each != hook]
     notes = [f"the hook {id} has the same URL, so that events may come twice; it is left alone" for id in same_url]
     return (*notes, hook.note) if hook and hook.note else tuple(notes)

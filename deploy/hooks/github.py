@@ -15,13 +15,12 @@ _APP: Final = rf"apps/(?P<app>{_OWNER})"
 """No owner has the name `apps`: https://github.com/apps/NAME is the page of an App."""
 _REPOSITORY: Final = r"(?!\.\.?$)[\w.-]{1,100}"
 """Its first character may be a dot, as in `acme/.github`."""
-
-
 _ALWAYS_SENT: Final = ("github_app_authorization", "installation", "installation_repositories")
 """Each App gets these event types, which nobody can select (@octokit/openapi-webhooks 12.1.0)."""
 _CLOCK_SECONDS: Final = 30
+"""A token is valid from so long before now, because GitHub's clock may be behind ours."""
 _TOKEN_SECONDS: Final = 600
-"""GitHub accepts tokens of an App for 10 minutes at most. Each begins a little earlier, because clocks differ."""
+"""GitHub accepts tokens of an App for 10 minutes at most."""
 
 
 def body(_: Operation, wanted: Wanted) -> Body | None:

@@ -78,7 +78,7 @@ class HookKind:
     """The hooks of one provider.
 
     api         the base URL of the API
-    rights      the least rights that the token needs
+    rights      the least rights that the token needs, as the end of the sentence "The token needs ..."
     headers     `{token}` in a value stands for the token, and `{basic}` for the token in base64
     operations  method and path; `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
                 `extend` is for hooks that expire. `events` lists the event types, if only a person can select them.
@@ -105,7 +105,7 @@ class HookKind:
     selects_all a hook can have all event types; else the routes must name them
     variant     the variant of the provider's auth scheme that the hooks use; empty for any
     fault       returns what is wrong according to an answer whose status is 200
-    has_more    returns whether the list is cut
+    has_more    returns whether the answer to `list` leaves out hooks
     expiry      the field of the answer to `extend` that has the new expiry, for hooks that expire
     signs_url   the provider signs the URL, so that one in another form is another URL
     """
@@ -170,9 +170,10 @@ class HookKind:
 
 
 def creation_time(value: Json) -> float | None:
-    """Return the time in Unix seconds; None if the value is no time. Square's examples end with `+0000 UTC`."""
+    """Return the time in Unix seconds; None if the value is no time."""
+    rfc3339_text = str(value).replace(" +0000 UTC", "Z")  # the end of the times in Square's examples
     try:
-        return unix_seconds(str(value).replace(" +0000 UTC", "Z"))
+        return unix_seconds(rfc3339_text)
     except ValueError:
         return None
 
@@ -182,7 +183,10 @@ def is_glob(pattern: str) -> bool:
 
 
 def event_name(pattern: str) -> str | None:
-    """Return the type of `issues`, `issues.opened` or `issues.*`, for providers whose hooks select no actions."""
+    """Return the event type of a pattern without its action: `issues` of `issues.opened` and of `issues.*`.
+
+    It is for providers whose hooks cannot select actions. None if the pattern may match several event types.
+    """
     name = pattern.partition(".")[0]
     return None if is_glob(name) else name
 
@@ -193,7 +197,7 @@ def provider_events(kind: HookKind, patterns: Iterable[str]) -> tuple[str, ...] 
     None stands for all event types: there are no patterns, or one of them may match any. Raises ValueError.
     """
     names = [kind.event(pattern) for pattern in patterns]
-    known_names = {name for name in names if name is not None}
+    specific_names = {name for name in names if name is not None}
     if not names or None in names:
         return None
-    return tuple(sorted(known_names))
+    return tuple(sorted(specific_names))

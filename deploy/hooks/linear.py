@@ -7,6 +7,7 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, creation_
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 MAX_HOOKS: Final = 250
+"""The most hooks that one request lists."""
 _HOOK: Final = "{ id url enabled resourceTypes allPublicTeams createdAt }"
 _QUERIES: Final[Mapping[Operation, str]] = {
     "list": f"query {{ webhooks(first: {MAX_HOOKS}) {{ nodes {_HOOK} pageInfo {{ hasNextPage }} }} }}",
@@ -46,7 +47,7 @@ def hook(each: JsonObject) -> Hook | None:
 
 
 def fault(answer: Json) -> str:
-    """Return the error of an answer whose status is 200, as GraphQL has it."""
+    """Return the error in the answer; empty if there is none. GraphQL reports errors with the status 200."""
     if message := value_at(answer, "errors", 0, "message"):
         return str(message)
     names = ("webhookCreate", "webhookUpdate", "webhookDelete")

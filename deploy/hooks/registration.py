@@ -6,7 +6,6 @@ requests may have reached the provider. It lists the hooks before it creates one
 
 import asyncio
 import json
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -33,13 +32,15 @@ from shared.jsontext import JsonObject, from_json, list_at, mapping_at, mappings
 from shared.store_ports import NO_VERSION, Document, Documents
 
 MAX_SOURCES: Final = 1_000
+"""The most rows that are read."""
 LOCK_SECONDS: Final = 120.0
 """Longer than a request takes. Each write of the row renews it."""
 TICK_SECONDS: Final = 15.0
+"""The longest time between two renewals of the lock during a wait."""
 KEPT_VALUES: Final = 9
-"""How many former values of a secret stay accepted, if the provider makes it, until somebody drops them."""
+"""The number of former values that stay accepted until somebody drops them, if the provider makes the secret."""
 LIST_SECONDS: Final = 60.0
-"""How long a provider may take to list a new hook."""
+"""The time that a provider may take to list a new hook."""
 
 
 class SourceSecret(Protocol):
@@ -65,21 +66,20 @@ class UnreadableRow(CommandError):
 class Row:
     """The remembered hooks of a source, by place. While the row is locked, no other command changes it.
 
-    settings  the source's provider, secret and `hook`: its hooks can be removed after the configuration lost them
+    settings  the source's provider, secret and `hook`, to remove its hooks after the configuration has lost them
     """
 
     def __init__(self, documents: Documents, source: str, now: Callable[[], float] = time.time) -> None:
         self._documents = documents
         self._source = source
         self._now = now
-        self._by = secrets.token_hex(8)
         self._version = NO_VERSION
         self.hooks: dict[str, Remembered] = {}
         self.settings: JsonObject = {}
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """Raises CommandError if another command has locked it, and Temporary."""
+        """Lock the row, and unlock it at the end. Raises as `lock` does."""
         await self.lock()
         try:
             yield
@@ -87,7 +87,7 @@ class Row:
             await self.unlock()
 
     async def read(self, *, may_be_locked: bool = True) -> None:
-        """Raises CommandError if another command has locked it, and Temporary."""
+        """Read the row. Raises Temporary, and CommandError if it is locked although `may_be_locked` is False."""
         found = await self._documents.get(PARTITION, self._source)
         left = self.load(found) - self._now()
         if left > 0 and not may_be_locked:
@@ -95,7 +95,7 @@ class Row:
             raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left:.0f} s")
 
     def load(self, found: Document | None) -> float:
-        """Take over what the document has, and return until when it is locked (Unix seconds). Raises UnreadableRow."""
+        """Take over the document's fields, and return the end of its lock in Unix seconds. Raises UnreadableRow."""
         try:
             document = from_json(found.text.encode()) if found else None
             self.hooks = {at: _remembered(each) for at, each in mappings_at(document, "hooks").items()}
@@ -108,20 +108,25 @@ class Row:
         return locked_until
 
     async def lock(self) -> None:
-        """Raises CommandError if another command has locked it, or has changed it since it was read, and Temporary."""
-        hooks, settings = self.hooks, self.settings
+        """Lock the row for LOCK_SECONDS.
+
+        Raises CommandError if another command has locked it, or has changed it since it was read, and Temporary.
+        """
+        hooks_before = self.hooks
+        settings_before = self.settings
         await self.read(may_be_locked=False)
-        if self.hooks != hooks:
+        if self.hooks != hooks_before:
             raise self._has_changed()
-        self.settings = settings or self.settings
+        # Settings from the configuration are newer than the stored ones.
+        self.settings = settings_before or self.settings
         await self.save()
 
     async def save(self) -> None:
         """Write the row and renew the lock. Raises CommandError if another command has changed it."""
-        await self._write({"by": self._by, "until": self._now() + LOCK_SECONDS})
+        await self._write({"until": self._now() + LOCK_SECONDS})
 
     async def unlock(self) -> None:
-        """Give the lock back. Where that fails, it ends by itself."""
+        """Release the lock, and delete a row without hooks. If this fails, the lock ends after LOCK_SECONDS."""
         with suppress(CommandError, Temporary):
             if self.hooks:
                 await self._write({})
@@ -184,9 +189,10 @@ class Registration:
     """The hooks of a source, at all of its places.
 
     wait_seconds  how long an instance may use the values that a secret had before
-    show          prints a line; `show_wait` shows how many seconds are left, and 0 at the end of a wait
-    apply_command  the command that makes the hooks as the configuration wants them
-    others         the remembered hooks of other sources at the same API
+    show          prints a line
+    show_wait     shows how many seconds of a wait are left; 0 ends the wait
+    apply_command the command that makes the hooks as the configuration wants them
+    others        the remembered hooks of other sources at the same API
     """
 
     api: HookApi
@@ -205,45 +211,51 @@ class Registration:
     async def plan(self) -> list[Difference]:
         """Compare each place. Raises CommandError if no place can be listed, and Temporary."""
         stored = [self._fingerprint(value) for value in self._values()]
-        found: list[Difference] = []
+        differences: list[Difference] = []
         for at in dict.fromkeys((*self.places, *self.row.hooks)):
             try:
-                is_left = at not in self.places
-                found.append(await (self._left_difference(at, found) if is_left else self._difference(at, stored)))
+                if at in self.places:
+                    difference = await self._difference(at, stored)
+                else:
+                    difference = await self._left_difference(at, differences)
             except CommandError as error:
-                found.append(Difference(at, "none", fault=str(error)))
-        if found and all(each.fault for each in found):
-            raise CommandError(found[0].fault)
-        return found
+                difference = Difference(at, "none", fault=str(error))
+            differences.append(difference)
+        if differences and all(each.fault for each in differences):
+            raise CommandError(differences[0].fault)
+        return differences
 
     async def _left_difference(self, at: str, others: Sequence[Difference]) -> Difference:
         """Return the difference at a place that has a remembered hook and is not in the configuration.
 
         `others` are the differences at the places that are in the configuration.
         """
-        reasons = ("its place is not in the configuration any more",)
-        hooks, made = await self._listed(at)
-        for hook in sorted(hooks, key=lambda each: each.id not in made):
-            why = self._why_left(at, hook, made)
+        reason = "its place is not in the configuration any more"
+        hooks, made_ids = await self._listed(at)
+        for hook in sorted(hooks, key=lambda each: each.id not in made_ids):  # those that we made come first
+            why = self._why_left(at, hook, made_ids)
             if why is None:
                 continue
-            is_single = self.api.kind.is_single
-            configured = [each.at for each in others if each.hook and each.hook.id == hook.id and not is_single]
-            why = f"it is also registered as {self._name(configured[0])}" if configured else why
-            return Difference(at, "forget" if why else "delete", (*reasons, *filter(None, [why])), hook)
-        return Difference(at, "forget", reasons)
+            configured = [each.at for each in others if each.hook and each.hook.id == hook.id]
+            # If a place has only one hook, hooks of different places have the same id.
+            if configured and not self.api.kind.is_single:
+                why = f"it is also registered as {self._name(configured[0])}"
+            if why:
+                return Difference(at, "forget", (reason, why), hook)
+            return Difference(at, "delete", (reason,), hook)
+        return Difference(at, "forget", (reason,))
 
-    def _same(self, at: str, hook: Hook) -> list[NamedHook]:
-        """Return under which other names the hook is remembered.
+    def _same_hooks(self, at: str, hook: Hook) -> list[NamedHook]:
+        """Return the remembered hooks at other places or of other sources that are this hook.
 
-        A place can be written in several ways, and a source can be renamed. The id decides; where a place has only one
-        hook, the place and the URL do.
+        A place can be written in several ways, and a source can be renamed. Two hooks with one id are the same. If a
+        place has only one hook, the place and the URL decide, because its id is the same everywhere.
         """
-        own = [NamedHook(self.wanted.source, place, each) for place, each in self.row.hooks.items() if place != at]
         if self.api.kind.is_single:
             is_same_url = self.api.kind.is_same_url
             same_place = [each for each in self.others if each.at == at]
             return [each for each in same_place if any(is_same_url(hook.url, url) for url in each.remembered.urls)]
+        own = [NamedHook(self.wanted.source, place, each) for place, each in self.row.hooks.items() if place != at]
         return [each for each in (*own, *self.others) if hook.id in (each.remembered.id, each.remembered.new_id)]
 
     async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
@@ -254,7 +266,7 @@ class Registration:
         return await self.api.hooks(at, own_urls(self.wanted, self.row.hooks))
 
     async def apply(self, difference: Difference) -> None:
-        """Raises CommandError and Temporary."""
+        """Make the change at the provider, and remember the hook. Raises CommandError and Temporary."""
         at, hook = difference.at, difference.hook
         try:
             match difference.action:
@@ -285,22 +297,23 @@ class Registration:
         except LostAnswer as error:
             raise CommandError(f"{error}. Run `{self.apply_command}` again: it lists the hooks first") from error
 
-    def facts(self, differences: Sequence[Difference]) -> dict[str, Remembered]:
-        """Return the remembered hooks that need no change, with the URL and the expiry that their provider shows."""
+    def new_facts(self, differences: Sequence[Difference]) -> dict[str, Remembered]:
+        """Return the hooks that need no change, but whose URL or expiry at the provider is not the remembered one."""
         hooks: dict[str, Remembered] = {}
         for each in differences:
             remembered = self.row.hooks.get(each.at)
             is_own = remembered and each.hook and (self.api.kind.is_single or remembered.id == each.hook.id)
             if remembered and each.hook and is_own and each.action == "none":
                 expires_at = each.hook.expires_at or 0.0
-                hooks[each.at] = replace(remembered, url=each.hook.url, new_url="", expires_at=expires_at)
+                current = replace(remembered, url=each.hook.url, new_url="", expires_at=expires_at)
+                if current != remembered:
+                    hooks[each.at] = current
         return hooks
 
     async def remember_facts(self, differences: Sequence[Difference]) -> None:
-        """Store the facts that differ from the remembered ones. Raises CommandError and Temporary."""
-        hooks = self.row.hooks | self.facts(differences)
-        if hooks != self.row.hooks:
-            self.row.hooks = hooks
+        """Store the new facts. Raises CommandError and Temporary."""
+        if facts := self.new_facts(differences):
+            self.row.hooks = self.row.hooks | facts
             await self.row.save()
 
     async def rotation_plan(self) -> list[Difference]:
@@ -319,9 +332,8 @@ class Registration:
     async def rotate(self, store_new_value: Callable[[], Awaitable[object]] | None) -> None:
         """Give each hook a new secret, while requests with the old and the new one are accepted.
 
-        `store_new_value` is not called where the provider makes the secret, and to continue an interrupted rotation. It
-        is None if another source with the secret has begun the rotation.
-        Raises CommandError and Temporary.
+        `store_new_value` is called only if we choose the secret and no interrupted rotation is to be continued. It is
+        None if another source with the same secret has begun the rotation. Raises CommandError and Temporary.
         """
         begun = [each.at for each in _changes(await self.rotation_plan())]
         if begun:
@@ -336,7 +348,7 @@ class Registration:
             await self.apply(each._replace(action="renew") if is_renewed else each)
 
     def verify_rotated(self) -> None:
-        """Raise CommandError if a hook has another secret than `rotate` gave it, by the values that are stored now."""
+        """Raise CommandError if a hook does not sign with the newest value, or any value that its provider made."""
         stored = [self._fingerprint(value) for value in self._values()]
         current = stored if self.api.kind.secret else stored[:1]
         others = [self._name(at) for at, each in self.row.hooks.items() if each.stage or each.secret not in current]
@@ -345,11 +357,11 @@ class Registration:
             raise CommandError(f"{rule}, so the provider may sign with a value that is not the newest. Rotate it again")
 
     def removal_deletes(self, at: str) -> bool:
-        """Return whether `remove` deletes the hook, or one that an interrupted creation left, if it finds it."""
+        """Return whether `remove` deletes the remembered hook, or one that an interrupted creation left, if listed."""
         remembered = self.row.hooks[at]
         if remembered.stage:
             return self.api.kind.can_delete
-        return remembered.is_made and not self._same(at, Hook(remembered.id, remembered.url, None))
+        return remembered.is_made and not self._same_hooks(at, Hook(remembered.id, remembered.url, None))
 
     async def remove(self, at: str) -> bool:
         """Delete the hook if we made it and nobody else has changed its URL.
@@ -359,14 +371,14 @@ class Registration:
         """
         with suppress(CommandError):  # a removal does not need the secret, except to mask it
             self._values()
-        hooks, made = await self._listed(at)
-        await self.row.save()
+        hooks, made_ids = await self._listed(at)
+        await self.row.save()  # renews the lock, and fails if another command has changed the row
         is_deleted, is_left = False, False
         for hook in hooks:
-            why = self._why_left(at, hook, made)
+            why = self._why_left(at, hook, made_ids)
             if why:
                 self._show_left_alone(at, hook, why)
-                is_left = is_left or not self._same(at, hook)
+                is_left = is_left or not self._same_hooks(at, hook)
             elif why is not None:
                 await self._delete(at, hook)
                 is_deleted = True
@@ -384,26 +396,28 @@ class Registration:
         new, is_ours = lost_creation(hooks, remembered, self.wanted)
         if new is None:
             self._verify_listed(at, remembered)
-        made = {remembered.new_id}
-        if remembered.is_made:
-            made |= {hook.id for hook in hooks if hook.url} if self.api.kind.is_single else {remembered.id}
+        made_ids = {remembered.new_id}
+        if remembered.is_made and self.api.kind.is_single:
+            made_ids |= {hook.id for hook in hooks if hook.url}
+        elif remembered.is_made:
+            made_ids.add(remembered.id)
         if new and is_ours:
-            made.add(new.id)
+            made_ids.add(new.id)
         if remembered.stage == "enabled":
-            made.update(remembered.known[:1])
-        return hooks, made
+            made_ids.update(remembered.known[:1])  # the replaced hook, which may still exist
+        return hooks, made_ids
 
-    def _why_left(self, at: str, hook: Hook, made: Collection[str]) -> str | None:
+    def _why_left(self, at: str, hook: Hook, made_ids: Collection[str]) -> str | None:
         """Return why a removal leaves the hook alone; empty if it deletes it, and None if it is a hook of others."""
         remembered = self.row.hooks[at]
         is_our_url = bool(hook.url) and hook.url in (*remembered.urls, self.wanted.url)
-        if hook.id not in made and not is_our_url:
+        if hook.id not in made_ids and not is_our_url:
             return None
-        if same := self._same(at, hook):
+        if same := self._same_hooks(at, hook):
             return f"it is also registered as {same[0].name}"
         if not self.api.kind.can_delete:
             return f"{self.api.kind.title} lets only a person delete it"
-        if hook.id not in made:
+        if hook.id not in made_ids:
             is_adopted = hook.id == remembered.id
             return "Hookchain did not make it" if is_adopted else "it is not certain that Hookchain made it"
         return "" if is_our_url else "somebody else changed its URL"
@@ -421,20 +435,23 @@ class Registration:
     # Stages
 
     async def _change(self, at: str, hook: Hook) -> None:
+        """Change the hook as wanted, adopting one that is not ours. Raises LostAnswer, CommandError and Temporary."""
         remembered = self.row.hooks.get(at)
         is_own = remembered is not None and (self.api.kind.is_single or remembered.id == hook.id)
-        is_new = not hook.url  # of the only hook that a place can have
-        is_made = (is_new and self.api.kind.can_delete) or any(each.remembered.is_made for each in self._same(at, hook))
+        is_new = not hook.url  # a place that has one hook at most lists it without a URL until it is set
+        is_made = (is_new and self.api.kind.can_delete) or any(
+            each.remembered.is_made for each in self._same_hooks(at, hook)
+        )
         own = remembered if remembered and is_own else Remembered(hook.id, is_made=is_made)
         await self.row.save()
-        wanted = self._with_secret()
+        wanted = self._wanted_with_secret()
         secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
         if wanted.secret and (is_new or (is_own and own.secret != secret)):
             await self._wait_with(at, wanted, self.secret.set_at() or (0.0 if is_new else self.now()))
             if await self._url_of(at, hook.id) != hook.url:
                 raise self._has_changed(at)
         url = hook.url if hook.url in own.urls else own.url
-        known_secret = secret if own.secret == secret else ""
+        known_secret = secret if own.secret == secret else ""  # until the answer, it may have the former or the new one
         self.row.hooks[at] = replace(own, url=url, new_url=self.wanted.url, secret=known_secret)
         await self.row.save()
         try:
@@ -449,8 +466,11 @@ class Registration:
         self.show(f"{self._name(at)}: {'registered' if is_new else 'changed'}")
 
     async def _create(self, at: str, replaced: Hook | None = None) -> None:
-        """Create a hook. It takes the place of `replaced`, which sends until the new one does, and is then deleted."""
-        wanted = self._with_secret()
+        """Create a hook, then delete the one that it replaces, which sends events until the new one does.
+
+        Raises LostAnswer, CommandError and Temporary.
+        """
+        wanted = self._wanted_with_secret()
         if wanted.secret:
             await self._wait_with(at, wanted, self.secret.set_at() or 0.0)
         hooks = await self._hooks(at)  # after the wait, in which somebody may have made one
@@ -460,8 +480,8 @@ class Registration:
         former = Remembered(replaced.id, replaced.url) if replaced else Remembered(url=self.wanted.url)
         if remembered and remembered.id == former.id:
             former = replace(remembered, url=former.url)
-        known = tuple(hook.id for hook in hooks)
-        creating = replace(former, stage="creating", known=known, new_url=self.wanted.url, stored_at=self.now())
+        known_ids = tuple(hook.id for hook in hooks)
+        creating = replace(former, stage="creating", known=known_ids, new_url=self.wanted.url, stored_at=self.now())
         self.row.hooks[at] = creating
         await self.row.save()
         try:
@@ -493,8 +513,10 @@ class Registration:
         try:
             await self.row.save()
         except CommandError as error:
+            # Only the action is replaced: the name of the source may contain the word too.
+            plan_command = self.apply_command.replace("hooks apply", "hooks plan", 1)
             rule = f"This one has created the hook {hook.id} at {self.api.kind.title}, so there may be two"
-            raise CommandError(f"{error}. {rule}: see `{self.apply_command.replace('apply', 'plan')}`") from error
+            raise CommandError(f"{error}. {rule}: see `{plan_command}`") from error
 
     async def _store_made_secret(self, at: str, created: Remembered, hook: Hook, secret: str) -> None:
         """Store the secret that the provider made, while the new hook is disabled where the provider can do so."""
@@ -509,10 +531,11 @@ class Registration:
         self.show(f"{self._name(at)}: created; its secret is stored")
 
     async def _enable(self, at: str) -> None:
+        """Enable the new hook as soon as every instance accepts its secret. Raises CommandError and Temporary."""
         remembered = self.row.hooks[at]
         await self.wait_for_instances(remembered.stored_at)
         if remembered.new_secret not in map(self._fingerprint, self._values()):
-            raise CommandError(f"{self._name(at)}: its secret has changed meanwhile; run the command again")
+            raise self._secret_has_changed(at)
         if await self._url_of(at, remembered.new_id) not in (None, self.wanted.url):
             raise self._has_changed(at)
         if self.api.kind.can_disable:
@@ -555,7 +578,7 @@ class Registration:
         await self._start_again(at, new.id if new else remembered.new_id)
 
     def _verify_listed(self, at: str, remembered: Remembered) -> None:
-        """Raises CommandError if a hook may have been created, which the provider does not list yet."""
+        """Raise CommandError if a creation was sent so recently that the provider may not list its hook yet."""
         left = remembered.stored_at + LIST_SECONDS - self.now()
         if remembered.stage == "creating" and left > 0:
             rule = f"{self._name(at)}: the hook may have been created, although {self.api.kind.title} does not list it"
@@ -607,17 +630,23 @@ class Registration:
     def _has_changed(self, at: str) -> CommandError:
         return CommandError(f"{self._name(at)}: the hooks have changed meanwhile; run the command again")
 
+    def _secret_has_changed(self, at: str) -> CommandError:
+        return CommandError(f"{self._name(at)}: its secret has changed meanwhile; run the command again")
+
     def _show_left_alone(self, at: str, hook: Hook, why: str) -> None:
         self.show(f"{self._name(at)}: left alone, because {why}: {hook.url} ({hook.id})")
 
     async def _wait_with(self, at: str, wanted: Wanted, stored_at: float) -> None:
-        """Wait for the instances. Raises CommandError if another command has changed the secret meanwhile."""
+        """Wait for the instances. Raises Temporary, and CommandError if the secret has changed during the wait."""
         await self.wait_for_instances(stored_at)
-        if self._with_secret() != wanted:
-            raise CommandError(f"{self._name(at)}: its secret has changed meanwhile; run the command again")
+        if self._wanted_with_secret() != wanted:
+            raise self._secret_has_changed(at)
 
     async def wait_for_instances(self, stored_at: float) -> None:
-        """Wait until every instance has read the secret that was stored then, and keep the row locked."""
+        """Wait until every instance has read the secret that was stored at `stored_at` (Unix seconds).
+
+        The row stays locked. Raises CommandError and Temporary.
+        """
         while (left := stored_at + self.wait_seconds - self.now()) > 0:
             self.show_wait(left)
             await self.row.save()
@@ -626,7 +655,7 @@ class Registration:
 
     # Secrets and names
 
-    def _with_secret(self) -> Wanted:
+    def _wanted_with_secret(self) -> Wanted:
         """Return the wanted hook, with the newest value of the secret if we choose it. Raises CommandError."""
         if self.api.kind.secret or self.api.kind.is_account_signed:
             return self.wanted
@@ -642,7 +671,7 @@ class Registration:
         self.secret.store([value, *former[:KEPT_VALUES], *used])
 
     def _values(self) -> Sequence[str]:
-        """Return the stored values, which the API's messages then do not show. Raises CommandError."""
+        """Return the stored values, and mask them in the API's messages from now on. Raises CommandError."""
         values = self.secret.values()
         self.api.hidden.update(values)
         return values

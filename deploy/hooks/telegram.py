@@ -15,11 +15,12 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
 
 def hook(each: JsonObject) -> Hook:
     updates = tuple(sorted(str(name) for name in list_at(each, "allowed_updates")))
-    error, failed_at = each.get("last_error_message"), each.get("last_error_date")
+    error = each.get("last_error_message")
+    failed_at = each.get("last_error_date")
     return Hook(
-        "webhook",
-        str(each["url"]),
-        updates or None,
+        id="webhook",  # ours: Telegram's has none, because it is the only one of the bot
+        url=str(each["url"]),
+        events=updates or None,
         note=f"its last delivery failed: {error}" if error else "",
         failed_at=failed_at if isinstance(failed_at, int) else None,
     )

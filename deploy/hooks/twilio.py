@@ -20,10 +20,11 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
 def hook(each: JsonObject) -> Hook:
     application = each.get("sms_application_sid")
     method = each.get("sms_method")
+    url = str(each["sms_url"] or "")
     return Hook(
-        "messages",
-        f"application:{application}" if application else str(each["sms_url"] or ""),
-        None,
+        id="messages",  # ours: the setting of a number has none
+        url=f"application:{application}" if application else url,  # Twilio ignores the URL beside an application
+        events=None,
         faults=() if method in (None, "POST") else (f"its method is {method}",),
     )
 

@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -55,6 +55,7 @@ class SecretBackend(Protocol):
 
 
 _SET_ON: Final = re.compile(r"#\s*set (\d{4}-\d{2}-\d{2})\s*$")
+"""The comment that `write` adds behind a value, with the date."""
 
 
 class DotenvBackend:
@@ -72,18 +73,17 @@ class DotenvBackend:
     def find(self, names: Sequence[str]) -> Mapping[str, StoredSecret]:
         text = self._text()
         entries = {entry.name: entry for entry in _entries(text, self._path)}
-        found: dict[str, StoredSecret] = {}
+        secret_by_name: dict[str, StoredSecret] = {}
         for name in names:
             entry = entries.get(variable_name(name))
             nearer = self._nearer(name)
             if entry:
                 lines = text.split("\n")[entry.lines.start : entry.lines.stop]
-                found[name] = StoredSecret(
-                    entry.value, str(self._path), _set_at(lines[-1]), shadow=nearer.where if nearer else ""
-                )
+                shadow = nearer.where if nearer else ""
+                secret_by_name[name] = StoredSecret(entry.value, str(self._path), _set_at(lines[-1]), shadow=shadow)
             if nearer:
-                found[name] = StoredSecret(nearer.text, nearer.where, shadow=nearer.where if entry else "")
-        return found
+                secret_by_name[name] = replace(nearer, shadow=nearer.where if entry else "")
+        return secret_by_name
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:  # noqa: ARG002 nothing old stays in the file
         variable = variable_name(name)
@@ -105,6 +105,7 @@ class DotenvBackend:
         return f"{variable_name(name)} in {self._path}"
 
     def _nearer(self, name: str) -> StoredSecret | None:
+        """Return the secret as a mounted file or the shell has it, which overrides .env; None if neither has it."""
         try:
             in_folder = from_folder(self._folder)(name)
         except (OSError, UnicodeDecodeError) as error:

@@ -1,6 +1,7 @@
-"""The secrets whose form their destination or step cannot use: no connection is made, and no text has a value.
+"""The search for secrets whose form their destination or step cannot use, such as a key that is not PEM.
 
-A request is made of the value as for a delivery, with plain text in place of each template, so that no event is needed.
+A destination builds a request from the value, as for a delivery, but sends nothing. Templates in its settings are
+replaced by plain text, because there is no event. No text that is returned contains a value.
 """
 
 import re
@@ -24,16 +25,19 @@ Values = Callable[[str], Sequence[str]]
 """Returns the values of a secret by its name, the newest first; none for a missing one."""
 
 _TEMPLATE: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+"""An expression, a statement or a comment of Jinja."""
 _GOOGLE_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
 """The kinds whose `secret` is the key of a Google service account."""
 _SIGN_WITH_API_KEYS: Final = ("paystack",)
+"""Parts of the names of the headers whose signatures are made with an API key."""
 _STEPS: Final = ("encrypt", "decrypt")
+"""The steps that have keys."""
 
 
 def unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterator[tuple[str, str]]:
     """Yield the name of each secret that its user cannot use, and a sentence that names it and says why.
 
-    Two users that cannot use a secret for the same reason are one.
+    If several users cannot use a secret for the same reason, yield it once.
     """
     yield from dict.fromkeys(_unusable_secrets(slices, values))
 
@@ -41,8 +45,11 @@ def unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterat
 def _unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterator[tuple[str, str]]:
     for configured in read_destinations(slices["notify"]).values():
         names = sorted(set(secret_names(configured.settings)))
-        known = {name: tuple(values(name)) for name in names}
-        if names and all(known.values()) and (fault := _fault(configured, known)):
+        values_by_name = {name: tuple(values(name)) for name in names}
+        is_complete = bool(names) and all(values_by_name.values())  # a missing secret is reported elsewhere
+        fault = _destination_fault(configured, values_by_name) if is_complete else None
+        if fault:
+            # The text of the fault quotes the name of the secret. If it does not, the destination usually has only one.
             yield next((name for name in names if repr(name) in fault), names[0]), fault
     yield from _api_keys(slices["receive"], values)
     for route in objects_at(slices["transform"], "routes"):
@@ -54,17 +61,20 @@ def _api_keys(receive: JsonObject, values: Values) -> Iterator[tuple[str, str]]:
     """Yield the secrets of signatures that look like API keys, which most senders do not sign with."""
     for source in compiled_sources(receive).values():
         for entry in auth_entries(source):
-            name, header = str(entry.get("secret")), str(entry.get("header") or entry.get("at"))
-            if entry.get("scheme") != "hmac" or any(word in header for word in _SIGN_WITH_API_KEYS):
+            name = str(entry.get("secret"))
+            header = str(entry.get("header") or entry.get("at"))
+            signs_with_api_key = any(word in header for word in _SIGN_WITH_API_KEYS)
+            if entry.get("scheme") != "hmac" or signs_with_api_key:
                 continue
             if prefix := api_key_prefix(values(name)):
                 rule = f"secret {name!r} begins with `{prefix}`, as an API key does"
                 yield name, f"{rule}: this source needs the signing secret, which the sender shows beside the webhook"
 
 
-def _fault(configured: Configured, secrets: SecretValues) -> str | None:
+def _destination_fault(configured: Configured, secrets: SecretValues) -> str | None:
+    """Return why the destination cannot use its secrets; None if it can, or if it fails for another reason."""
     try:
-        _make(configured, secrets)
+        _use_secrets(configured, secrets)
     except errors.Temporary as error:
         return error.detail if error.code == "secret_unusable" else None
     except (errors.Permanent, ImportError, KeyError, ValueError):  # not the secret's fault, or a kind of the operator's
@@ -72,8 +82,8 @@ def _fault(configured: Configured, secrets: SecretValues) -> str | None:
     return None
 
 
-def _make(configured: Configured, secrets: SecretValues) -> None:
-    """Make what a delivery makes of the secrets. Raises Temporary, Permanent and ValueError."""
+def _use_secrets(configured: Configured, secrets: SecretValues) -> None:
+    """Use the secrets as a delivery does, up to its request. Raises Temporary, Permanent and ValueError."""
     kind = registry.module_of(configured)
     settings = read_settings(kind, _without_templates(configured.settings))
     if configured.kind == "sql":
@@ -81,7 +91,7 @@ def _make(configured: Configured, secrets: SecretValues) -> None:
 
         database_place(cast("Settings", settings), secrets)
     elif configured.kind in _GOOGLE_KINDS:
-        from shared.outgoing.access_tokens import service_account_key
+        from shared.outgoing.access_tokens import service_account_key  # slow to import, and seldom needed
 
         for name, newest_first in secrets.items():
             service_account_key(name, newest_first[0])
@@ -101,13 +111,18 @@ def _without_templates(value: Json) -> Json:
 
 
 def _unusable_keys(step: JsonObject, values: Values) -> Iterator[tuple[str, str]]:
+    """Yield the secret of the step and the reason, if the step cannot use it as a key."""
     for settings in map(step.get, _STEPS):
-        name = settings.get("secret") if isinstance(settings, dict) else None
-        if not isinstance(settings, dict) or not isinstance(name, str) or not (keys := tuple(values(name))):
+        if not isinstance(settings, dict):
+            continue
+        name = settings.get("secret")
+        keys = tuple(values(name)) if isinstance(name, str) else ()
+        if not isinstance(name, str) or not keys:
             continue
         from functions.transform.steps.encrypt import parse_jwe_keys, parse_keys  # slow to import, and seldom needed
 
+        parse = parse_jwe_keys if settings.get("format") == "jwe" else parse_keys
         try:
-            (parse_jwe_keys if settings.get("format") == "jwe" else parse_keys)(name, keys)
+            parse(name, keys)
         except errors.Temporary as error:
             yield name, error.detail

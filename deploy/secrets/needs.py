@@ -18,27 +18,30 @@ MAIL_SECRETS: Final = (email.API_KEY, SMTP_PASSWORD)
 HOOK: Final = "hook of"
 RECOVERY: Final = "recovery of"
 TELEMETRY: Final = "telemetry"
-_PARTS: Final = {
+_USE_BY_KEY: Final = {
     "sources": "source",
     "routes": "route",
     "destinations": "destination",
     "hooks": HOOK,
     "recover": RECOVERY,
 }
+"""By key of a slice: the beginning of each use, which ends with the name of the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
     """A needed secret.
 
+    readers          the functions that read it
+    uses             what uses it, for people: `destination crm`, `hook of shop`
     schemes          the auth schemes that use it: sources verify with it, and webhooks are signed with it
     is_made_locally  `hookchain dev` generates it
-    is_optional      something else serves if it does not exist
+    is_optional      nothing fails if it does not exist
     is_signing_key   webhooks are signed with it, and it has no other use: their receivers take over our value
     is_credential    another system issued it: without it, deliveries to a destination are held, no hook is renewed, no
                      event recovered, or no span sent
     is_internal      nobody but our functions reads it
-    least_characters of each of its values
+    least_characters the shortest length of each of its values
     """
 
     name: str
@@ -81,18 +84,19 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     for slice_ in slices.values():
         for name, use in _uses(slice_):
             uses.setdefault(name, []).append(use)
-    found = []
+    all_needs = []
     for name in secrets_needed(slices):
         readers = tuple(function for function in slices if name in needed_by[function])
         is_signing = any(scheme.secret == name for scheme in signing)
         is_internal = name == KEY_SECRET and "subscribe" in readers
+        # What only notify reads was issued by the system that it calls, unless it signs with it.
         is_credential = "notify" in readers and "receive" not in readers and not is_signing and not is_internal
-        found.append(
+        all_needs.append(
             Need(
                 name,
                 readers,
-                tuple(dict.fromkeys(uses.get(name, ()))),
-                tuple(scheme for scheme in (*schemes, *signing) if scheme.secret == name),
+                uses=tuple(dict.fromkeys(uses.get(name, ()))),
+                schemes=tuple(scheme for scheme in (*schemes, *signing) if scheme.secret == name),
                 is_made_locally=not is_credential,
                 is_signing_key=is_signing and readers == ("notify",),
                 is_credential=is_credential,
@@ -100,13 +104,13 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
                 least_characters=MIN_CHARACTERS if is_internal else 0,
             )
         )
-    named = {need.name for need in found}
-    found += [need for need in _mail_needs(slices, environ, has_ses) if need.name not in named]
-    return sorted(found, key=lambda need: need.name)
+    names = {need.name for need in all_needs}
+    all_needs += [need for need in _mail_needs(slices, environ, has_ses) if need.name not in names]
+    return sorted(all_needs, key=lambda need: need.name)
 
 
 def missing_effect(credentials: Sequence[Need]) -> str:
-    """Return what happens while these are missing."""
+    """Return the effects of these secrets as long as they are missing, joined to one sentence."""
     uses = dict.fromkeys(use for need in credentials for use in need.uses)
     held = [use for use in uses if not use.startswith((HOOK, RECOVERY, TELEMETRY))]
     hooks = [use for use in uses if use.startswith(HOOK)]
@@ -129,12 +133,13 @@ def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:
 
 def _uses(document: JsonObject) -> Iterator[tuple[str, str]]:
     """Yield the name of each secret in a slice, and what uses it."""
-    for part, use in (("people", "the list of people"), ("subscribers", "subscribers"), (TELEMETRY, TELEMETRY)):
-        yield from ((name, use) for name in secrets_needed({"": document.get(part)}))
-    for part, word in _PARTS.items():
-        listed = [(str(entry.get("name")), entry) for entry in objects_at(document, part)]
-        for key, entry in (*mapping_at(document, part).items(), *listed):
-            yield from ((name, f"{word} {key}") for name in secrets_needed({"": entry}))
+    for key, use in (("people", "the list of people"), ("subscribers", "subscribers"), (TELEMETRY, TELEMETRY)):
+        yield from ((name, use) for name in secrets_needed({"": document.get(key)}))
+    for key, use in _USE_BY_KEY.items():
+        # Routes are a list whose entries have a name. The others are mappings by name.
+        named_entries = [(str(entry.get("name")), entry) for entry in objects_at(document, key)]
+        for entry_name, entry in (*mapping_at(document, key).items(), *named_entries):
+            yield from ((name, f"{use} {entry_name}") for name in secrets_needed({"": entry}))
 
 
 def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], has_ses: bool) -> Iterator[Need]:

@@ -122,8 +122,8 @@ class World:
             assert text not in output + self.error
         return output
 
-    def apply_code(self, source: str) -> int | str | None:
-        return exit_code("hooks", "apply", source, "--url", URL, "--yes")
+    def apply_code(self, source: str, url: str = URL) -> int | str | None:
+        return exit_code("hooks", "apply", source, "--url", url, "--yes")
 
     @property
     def error(self) -> str:
@@ -898,13 +898,14 @@ def test_a_command_does_not_change_what_another_one_registered_meanwhile(world: 
 def test_a_second_hook_after_a_lock_has_ended_is_named_by_each_command(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    url = "https://apply.example.com"  # the command that is named has another action, but the same URL
     monkeypatch.setattr(registration, "LOCK_SECONDS", -1.0)
-    run_meanwhile(world.gitlab, 4, lambda: world.apply_code("gitlab"))
-    world("apply", "gitlab", "--yes", code=1)
+    run_meanwhile(world.gitlab, 4, lambda: world.apply_code("gitlab", url))
+    world("apply", "gitlab", "--yes", "--url", url, code=1)
     created = "This one has created the hook 102 at GitLab, so there may be two"
-    assert f"{created}: see `hookchain hooks plan gitlab --url {URL}`" in world.error
-    assert "the hook 102 has the same URL" in world("plan", "gitlab")
-    assert f"{URL}/gitlab (102)\n" in world("remove", "gitlab", "--yes", code=1)
+    assert f"{created}: see `hookchain hooks plan gitlab --url {url}`" in world.error
+    assert "the hook 102 has the same URL" in world("plan", "gitlab", "--url", url)
+    assert f"{url}/gitlab (102)\n" in world("remove", "gitlab", "--yes", code=1)
     assert [*world.gitlab.hooks] == ["102"]
 
 

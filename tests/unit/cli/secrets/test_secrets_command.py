@@ -150,6 +150,18 @@ def test_a_variable_in_the_shell_that_counts_before_the_file_is_reported(
     assert env_file.read_text() == before
 
 
+def test_a_mounted_file_that_cannot_be_read_is_reported_with_the_reason(
+    env_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "shop-password").write_bytes(b"\xff")
+    assert run(env_file, "list") == 1
+    assert "shop-password: cannot be read: it is not UTF-8\n" in capsys.readouterr().err
+    assert run(env_file, "rotate", "shop-password", "--random") == 1
+    assert "shop-password cannot be read: it is not UTF-8" in capsys.readouterr().err
+    assert not env_file.exists()
+
+
 def test_the_list_says_what_is_needed_and_never_a_value(
     env_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

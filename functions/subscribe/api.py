@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 RETRY_AFTER_SECONDS: Final = 5
+"""The wait that a caller is told if one of our own parts is not available."""
 NOSNIFF: Final = ("x-content-type-options", "nosniff")
 _ANSWERED: Final[outcomes.RequestOutcome] = "answered"
 _REJECTED: Final[outcomes.RequestOutcome] = "rejected"
@@ -46,7 +47,9 @@ LIMITS: Final = limits.Limits(max_depth=32, max_nodes=100_000, max_keys=2_000, m
 MAX_QUERY_CHARACTERS: Final = 8_192
 MAX_QUERY_FIELDS: Final = 30
 MAX_FAULTS: Final = 20
+"""The most values at fault that a reply lists."""
 _MAX_PATH_CHARACTERS: Final = 200
+_MAX_RULE_CHARACTERS: Final = 500
 _JSON_FORMAT: Final = media_type("application/json")
 
 
@@ -97,7 +100,7 @@ def _headers_of(error: ApiProblem) -> Headers:
 
 
 def _loggable(error: ApiProblem) -> str | None:
-    """Return the detail, but for a value that is at fault: its path may be what a caller wrote."""
+    """Return the detail for the log; None if it names values at fault, because their paths may be a caller's text."""
     return None if error.errors else error.detail
 
 
@@ -111,7 +114,7 @@ def _log(
     code: str | None = None,
     detail: str | None = None,
 ) -> None:
-    """Write the line. The route is its pattern: a path may hold anything."""
+    """Write the log line. It has the pattern of the route, such as `/v1/tenants/{tenant}`, and nothing of the path."""
     fields: dict[str, jsontext.Json] = {"route": routes[0].path if routes else None, "code": code, "detail": detail}
     logs.log(
         severity,
@@ -126,7 +129,7 @@ def _log(
 
 
 async def answer_api(service: Service, request: Request, read: ReadBody, note: Callable[[Route], None]) -> Reply:
-    """Answer a request. `note` is told its route, for the log. Raises ApiProblem, Rejected and Temporary."""
+    """Answer a request. `note` is called with its route, for the log. Raises ApiProblem, Rejected and Temporary."""
     matched = router().find(request.path)
     if request.method == "OPTIONS":
         return Reply(204, headers=(("allow", matched.allowed), NO_STORE))
@@ -142,7 +145,7 @@ async def answer_known(service: Service, request: Request, read: ReadBody, calle
 
 
 def _route_of(matched: Matched, request: Request) -> Route:
-    """Raises MethodRejected."""
+    """Return the route of the request's method. Raises MethodRejected if the path has none."""
     route = matched.routes.get("GET" if request.method == "HEAD" else request.method)
     if route is None:
         raise MethodRejected(matched.allowed)
@@ -182,37 +185,38 @@ async def _tenant_of(service: Service, caller: Caller, route: Route, matched: Ma
 
 async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
     """Call the handler, and write its result as a reply."""
-    found = await route.handler(call, values)  # type: ignore[arg-type] # the model that it names
-    if found is None:
+    result = await route.handler(call, values)  # type: ignore[arg-type] # the model that it names
+    if result is None:
         return Reply(204, headers=(NO_STORE, *call.headers))
-    text = jsontext.to_json(found.model_dump(by_alias=True))
+    text = jsontext.to_json(result.model_dump(by_alias=True))
     return Reply(route.success_status, text.encode("utf-8", "backslashreplace"), (_JSON, NO_STORE, *call.headers))
 
 
 class Router:
-    """Literal segments of a path win over parameters."""
+    """The routes by path. A literal segment is preferred to a parameter: `export` to `{type}`."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         by_path: dict[str, dict[str, Route]] = {}
         for route in routes:
             by_path.setdefault(route.path, {})[route.method] = route
         self._by_length: dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
+        # `~` comes after letters and digits, so the paths with a parameter come last.
         for path in sorted(by_path, key=lambda path: path.replace("{", "~")):
             segments = tuple(path.split("/"))
             self._by_length.setdefault(len(segments), []).append((segments, by_path[path]))
 
     def find(self, path: str) -> Matched:
-        """Raises ApiProblem (`not_found`)."""
+        """Return the routes of a path. Raises ApiProblem (`not_found`)."""
         texts = [_decoded(segment) for segment in path.split("/")]
         rule = ""
         for segments, routes in self._by_length.get(len(texts), ()):
             params = _params(segments, texts)
             if params is None:
                 continue
-            wrong = next((PARAMS[name] for name, text in params.items() if not PARAMS[name].is_valid(text)), None)
-            if wrong is None:
+            invalid = next((PARAMS[name] for name, text in params.items() if not PARAMS[name].is_valid(text)), None)
+            if invalid is None:
                 return Matched(routes, params)
-            rule = f": {wrong.rule}"
+            rule = f": {invalid.rule}"
         raise not_found(f"path{rule}")
 
 
@@ -231,7 +235,7 @@ def _decoded(segment: str) -> str:
 
 
 def _params(segments: Sequence[str], texts: Sequence[str]) -> dict[str, str] | None:
-    """Return None if the path is another one."""
+    """Return the parameters in a path's segments; None if it is another path."""
     params: dict[str, str] = {}
     for segment, text in zip(segments, texts, strict=True):
         if segment.startswith("{"):
@@ -242,7 +246,7 @@ def _params(segments: Sequence[str], texts: Sequence[str]) -> dict[str, str] | N
 
 
 async def authenticate(service: Service, request: Request) -> tuple[Caller, Tenant | None]:
-    """Return the caller, and of a portal token its tenant. Raises ApiProblem (`not_authenticated`)."""
+    """Return the caller, and the tenant if the caller has a portal token. Raises ApiProblem (`not_authenticated`)."""
     authorization = request.header("authorization") or ""
     if not authorization.lower().startswith(_SCHEME):
         raise ApiProblem("not_authenticated", _MISSING)
@@ -257,7 +261,9 @@ async def _key_caller(service: Service, text: str) -> KeyCaller:
     found = await service.directory.read(ApiKey, API_KEYS, presented.id) if presented else None
     if presented is None or found is None:
         raise ApiProblem("not_authenticated", _UNKNOWN)
-    now, key = service.clock.now(), found[0]
+    now = service.clock.now()
+    key, _ = found
+    # All digests are compared, so that the time of the reply does not tell which of them matches.
     matches = [
         hmac.compare_digest(digest, presented.digest) and (until is None or now < until)
         for digest, until in key.digests
@@ -268,7 +274,8 @@ async def _key_caller(service: Service, text: str) -> KeyCaller:
 
 
 async def _portal_caller(service: Service, text: str) -> tuple[PortalCaller, Tenant]:
-    token, now = credentials.read_portal_token(text, await service.keyring.portal_keys()), service.clock.now()
+    token = credentials.read_portal_token(text, await service.keyring.portal_keys())
+    now = service.clock.now()
     if token is None or now >= token.expires_at:
         raise ApiProblem("not_authenticated", _UNKNOWN)
     session, tenant = await asyncio.gather(
@@ -282,8 +289,11 @@ async def _portal_caller(service: Service, text: str) -> tuple[PortalCaller, Ten
 
 
 def _is_revoked(token: credentials.PortalToken, session: Session, tenant: Tenant) -> bool:
-    """Return whether the token is revoked. One that is older than its tenant is of a deleted tenant of that id."""
-    return session.is_revoked or token.issued_at <= tenant.tokens_valid_from or token.issued_at < tenant.created_at
+    """Return whether the token, its session or all tokens of the tenant are revoked."""
+    is_revoked_with_all = token.issued_at <= tenant.tokens_valid_from
+    # A token that is older than its tenant was issued for a deleted tenant, which had the same id.
+    is_of_former_tenant = token.issued_at < tenant.created_at
+    return session.is_revoked or is_revoked_with_all or is_of_former_tenant
 
 
 async def read_body(route: Route, request: Request, read: ReadBody) -> None:
@@ -298,7 +308,7 @@ async def read_body(route: Route, request: Request, read: ReadBody) -> None:
 
 
 def read_input(route: Route, request: Request) -> BaseModel:
-    """Return what the route takes. Raises ApiProblem, and Rejected for a body that is not JSON."""
+    """Return the body or the query as the route's model. Raises ApiProblem, and Rejected if the body is not JSON."""
     value = _body_value(request.body) if route.takes_body else _query_value(request.query)
     try:
         return route.takes.model_validate(value)
@@ -326,18 +336,20 @@ def _query_value(query: str) -> dict[str, str]:
         )
     except ValueError as error:
         raise ApiProblem("invalid_value", "the query must be percent-encoded UTF-8, with few fields") from error
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = next(name for name, _ in pairs if [each for each, _ in pairs].count(name) > 1)
-        raise invalid_values([(f"?{twice}"[:_MAX_PATH_CHARACTERS], "must be given once")])
-    return found
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise invalid_values([(f"?{repeated}"[:_MAX_PATH_CHARACTERS], "must be given once")])
+    return values
 
 
 def _fault(detail: "ErrorDetails", prefix: str) -> FaultAt:
-    """Return a JSON pointer and a rule. pydantic's marks, such as `[key]`, are no part of the request."""
+    """Return the place of the fault, as a JSON pointer or as `?name`, and the rule."""
+    # pydantic adds `[key]` to the place of a key that is at fault. It is not part of the request.
     parts = [str(part) for part in detail["loc"] if part != "[key]"]
     if prefix == "?":
         path = f"?{parts[0]}" if parts else ""
     else:
         path = "".join([f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts])
-    return path[:_MAX_PATH_CHARACTERS], fault_text(detail, shows_value=False)[:500]
+    return path[:_MAX_PATH_CHARACTERS], fault_text(detail, shows_value=False)[:_MAX_RULE_CHARACTERS]

@@ -1,6 +1,7 @@
 """An endpoint: the rules of its settings, its secrets, and how the API shows it.
 
-Its ETag is a hash of what can be changed in it. A sealed secret opens for its own endpoint only.
+Its ETag is a hash of the fields that a caller can change. A secret is sealed for one endpoint, so it cannot be opened
+as the secret of another one.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from shared.outgoing.allowed_requests import read_target
 from shared.subscribers import payload, sealing
 from shared.subscribers.model import AuthKind, Endpoint, EndpointSecret
 
-_ANY: Final = "*"
+_ANY_VERSION: Final = "*"
 NONCE_BYTES: Final = 12
 SECRET_BYTES: Final = 32
 PRIVATE_KEY: Final = "whsk_"
@@ -62,16 +63,16 @@ def etag_of(endpoint: Endpoint) -> str:
 
 
 def verify_version(call: route.Call, endpoint: Endpoint) -> None:
-    """Raises ApiProblem (`version_mismatch`) where `If-Match` names another version of the endpoint."""
-    wanted = call.request.header("if-match")
-    if wanted is None or wanted.strip() == _ANY:
+    """Raise ApiProblem (`version_mismatch`) if the request is for another version of the endpoint, by `If-Match`."""
+    if_match = call.request.header("if-match")
+    if if_match is None or if_match.strip() == _ANY_VERSION:
         return
-    if etag_of(endpoint) not in [each.strip() for each in wanted.split(",")]:
+    if etag_of(endpoint) not in [each.strip() for each in if_match.split(",")]:
         raise problems.ApiProblem("version_mismatch", "the endpoint has changed since; read it again, and decide then")
 
 
 def verify_endpoint_settings(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> None:
-    """Raises ApiProblem (`invalid_value`) with all that is at fault. `secret` is the caller's own, if it has one."""
+    """Raise ApiProblem (`invalid_value`) with every fault. `secret` is the one in the request, if there is one."""
     faults = list(_faults(endpoint, secret, settings))
     if faults:
         raise problems.invalid_values(faults)
@@ -86,33 +87,39 @@ def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings)
     ):
         if count > most:
             yield f"/{name}", f"must have at most {most}; got {count}"
-    if rule := _broken(lambda: verify_url(endpoint.url, settings)):
+    if rule := _broken_rule(lambda: verify_url(endpoint.url, settings)):
         yield "/url", rule
-    if rule := _broken(lambda: payload.verify_auth(endpoint.auth)):
+    if rule := _broken_rule(lambda: payload.verify_auth(endpoint.auth)):
         yield "/auth", rule
     for name, value in endpoint.headers.items():
         if rule := _header_fault(name, value, endpoint):
-            yield f"/headers/{name.replace('~', '~0').replace('/', '~1')}", rule
+            escaped = name.replace("~", "~0").replace("/", "~1")  # as a JSON pointer needs it
+            yield f"/headers/{escaped}", rule
     if any(each.payload == "standard" for each in settings.destinations.values()):
         for name in payload.STANDARD_FIELDS:
             if name in endpoint.fields:
                 yield f"/fields/{name}", "must not be one of the body's own: type, timestamp, data"
-    if endpoint.filter and (rule := _broken(lambda: _verify_filter(endpoint.filter, limits.filter_characters))):
+    if endpoint.filter and (rule := _broken_rule(lambda: _verify_filter(endpoint.filter, limits.filter_characters))):
         yield "/filter", rule
-    if secret is not None and (rule := _broken(lambda: payload.verify_secret(endpoint.auth, secret))):
+    if secret is not None and (rule := _broken_rule(lambda: payload.verify_secret(endpoint.auth, secret))):
         yield "/secret", rule
     if rule := _rate_fault(endpoint.rate, settings):
         yield "/rate", rule
 
 
 def sends_secret_elsewhere(before: Endpoint, after: Endpoint) -> bool:
-    """Return whether the change has the secret itself, and no signature made with it, sent to another host."""
-    is_sent = after.auth.kind in ("basic", "bearer")
-    return is_sent and urlsplit(before.url.lower())[:2] != urlsplit(after.url.lower())[:2]
+    """Return whether the change would send the secret to another host, which could then read it.
+
+    Only `basic` and `bearer` send the secret itself. The other kinds send a signature.
+    """
+    is_secret_sent = after.auth.kind in ("basic", "bearer")
+    scheme_and_host_before = urlsplit(before.url.lower())[:2]
+    scheme_and_host_after = urlsplit(after.url.lower())[:2]
+    return is_secret_sent and scheme_and_host_before != scheme_and_host_after
 
 
 def _header_fault(name: str, value: str, endpoint: Endpoint) -> str | None:
-    return _broken(lambda: payload.verify_header(name, value, endpoint.auth))
+    return _broken_rule(lambda: payload.verify_header(name, value, endpoint.auth))
 
 
 def _verify_filter(text: str, most: int) -> None:
@@ -123,7 +130,7 @@ def _verify_filter(text: str, most: int) -> None:
 
 
 def verify_url(url: str, settings: SubscribeSettings) -> None:
-    """Raises ValueError, or Permanent."""
+    """Raise ValueError or Permanent if deliveries cannot be sent to the URL."""
     if url.lower().startswith("http://") and not settings.allow_http:
         raise ValueError("must begin with https://")
     read_target(url, settings.allow_private, settings.allow_http)
@@ -132,7 +139,7 @@ def verify_url(url: str, settings: SubscribeSettings) -> None:
 def _rate_fault(rate: str, settings: SubscribeSettings) -> str | None:
     if not rate:
         return None
-    if rule := _broken(lambda: rate_of(rate)):
+    if rule := _broken_rule(lambda: rate_of(rate)):
         return rule
     for destination in settings.destinations.values():
         if destination.rate and _per_second(rate) > _per_second(destination.rate):
@@ -145,8 +152,8 @@ def _per_second(rate: str) -> float:
     return count / seconds
 
 
-def _broken(verify: Callable[[], object]) -> str | None:
-    """Return the rule that is broken; None if none is."""
+def _broken_rule(verify: Callable[[], object]) -> str | None:
+    """Return the rule that `verify` says is broken; None if it raises nothing."""
     try:
         verify()
     except ValueError as error:
@@ -156,10 +163,10 @@ def _broken(verify: Callable[[], object]) -> str | None:
     return None
 
 
-def make_secret(service: Service, kind: AuthKind, before: str = "") -> str:
+def make_secret(service: Service, kind: AuthKind, replaced_secret: str = "") -> str:
     """Return a new random secret in the form of the kind. A private key is replaced by another private key."""
     raw = service.random_bytes(SECRET_BYTES)
-    if kind == "standard" and before.startswith(PRIVATE_KEY):
+    if kind == "standard" and replaced_secret.startswith(PRIVATE_KEY):
         return f"{PRIVATE_KEY}{b64encode(raw + _public_bytes(raw)).decode()}"
     if kind == "standard":
         return f"whsec_{b64encode(raw).decode()}"
@@ -167,6 +174,7 @@ def make_secret(service: Service, kind: AuthKind, before: str = "") -> str:
 
 
 def _public_bytes(private: bytes) -> bytes:
+    # Imported here, because it is slow to import, and few requests need it.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
@@ -179,5 +187,6 @@ async def seal_secret(service: Service, tenant: str, endpoint: str, text: str, n
 
 
 async def open_secret(service: Service, tenant: str, endpoint: str, secret: EndpointSecret) -> str:
-    """Raises Temporary (`secret_unusable`)."""
-    return (await service.keyring.sealer()).open(secret.sealed, sealing.seal_context(tenant, endpoint))
+    """Return the text of a sealed secret. Raises Temporary (`secret_unusable`)."""
+    sealer = await service.keyring.sealer()
+    return sealer.open(secret.sealed, sealing.seal_context(tenant, endpoint))

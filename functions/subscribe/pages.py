@@ -1,7 +1,7 @@
 """The pages: the portal, the published catalogue, and the API's OpenAPI document. They are the same for everybody.
 
-The files of the portal are those that are in the folder page/ when the process starts: a path names one of them, and
-is never made a path of the file system.
+The portal has the files that are in the folder page/ when the process starts. The path of a request is looked up among
+their names. It never becomes a path of the file system, so it cannot lead to another file.
 """
 
 import hashlib
@@ -31,10 +31,10 @@ TYPES: Final[Mapping[str, str]] = {
     ".woff2": "font/woff2",
 }
 CATALOGUE_SECONDS: Final = 60.0
-"""How long the page of the catalogue is used again."""
+"""The time for which the page of the catalogue is used again."""
 _ALLOWED: Final = "GET, HEAD, OPTIONS"
 _CACHE: Final = ("cache-control", "no-cache")
-"""A copy is used once the function has said that it is still the same."""
+"""A browser uses its copy only after it has asked, by ETag, whether the copy is still valid."""
 
 
 class Content(NamedTuple):
@@ -53,7 +53,8 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
         return Reply(204, headers=(("allow", _ALLOWED),))
     if request.method not in {"GET", "HEAD"}:
         raise MethodRejected(_ALLOWED)
-    if path == f"{PORTAL}/":  # whose files would be found beside it
+    if path == f"{PORTAL}/":
+        # The page has relative links such as `portal/page.js`, which are right only without the slash at the end.
         return Reply(308, headers=(("location", "../portal"), _CACHE))
     if path in OPENAPI_PATHS:
         return _reply(request, _content(OPENAPI), ())
@@ -115,13 +116,16 @@ def page_headers(settings: SubscribeSettings, style: str = "") -> Headers:
 
 
 def _origin(url: str) -> tuple[str, ...]:
+    """Return the origin of an https URL; nothing for another URL."""
     parts = urlsplit(url)
     return (f"{parts.scheme}://{parts.netloc}",) if parts.scheme == "https" else ()
 
 
 def _reply(request: Request, content: Content, headers: Headers) -> Reply:
     common = (("etag", content.etag), _CACHE, *headers)
-    known = [each.strip().removeprefix("W/") for each in (request.header("if-none-match") or "").split(",")]
-    if content.etag in known or "*" in known:
+    if_none_match = request.header("if-none-match") or ""
+    # A proxy that compresses the reply marks the ETag as weak, with W/.
+    etags_of_copies = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    if content.etag in etags_of_copies or "*" in etags_of_copies:
         return Reply(304, headers=common)
     return Reply(200, content.body, (("content-type", content.type), *common))

@@ -65,10 +65,10 @@ FaultAt: TypeAlias = tuple[str, str]
 
 
 class ApiProblem(Exception):
-    """A request that is not done, with what its caller may know.
+    """The reason why a request is not done, in words that its caller may read.
 
     errors               the values that are at fault
-    retry_after_seconds  after which the same request may be done; 0 where it never will
+    retry_after_seconds  the time after which the same request can succeed; 0 if it never can
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class MethodRejected(Rejected):
 
 
 def not_found(thing: str) -> ApiProblem:
-    """Return the problem of a thing that is not there, or not the caller's: both are answered the same."""
+    """Return the problem of a thing that does not exist, or is another tenant's: the caller cannot tell which."""
     return ApiProblem("not_found", f"there is no such {thing}")
 
 
@@ -104,6 +104,7 @@ def invalid(path: str, rule: str) -> ApiProblem:
 
 
 def invalid_values(faults: Sequence[FaultAt]) -> ApiProblem:
+    """Return the problem of one or more values. Its detail has the first fault and the number of the others."""
     path, rule = faults[0]
     more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
     return ApiProblem("invalid_value", f"{path or 'the body'}: {rule}{more}", faults)

@@ -22,11 +22,12 @@ Verification: TypeAlias = Literal["none", "challenge", "cloudevents"]
 VERIFICATIONS: Final[tuple[Verification, ...]] = get_args(Verification)
 _DEFAULT_NAME: Final = "Webhooks"
 MAX_REQUESTS: Final = 60
-"""At once, after a minute without any. Then one more is possible each INTERVAL_SECONDS."""
+"""The most requests of a tenant at once, after a minute without any. One more is possible each INTERVAL_SECONDS."""
 INTERVAL_SECONDS: Final = 60 / MAX_REQUESTS
 AHEAD_SECONDS: Final = INTERVAL_SECONDS * (MAX_REQUESTS - 1)
-"""Requests take slots that far ahead: none waits for its slot, but once these are taken, the next is rejected."""
+"""A request takes the next free slot, at most so far ahead, and does not wait for it. Without one, it is rejected."""
 CURSOR: Final = "cursor"
+"""The purpose of the keys that sign cursors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class TenantLimits:
 
 @dataclass(frozen=True, slots=True)
 class SubscribersDestination:
-    """A configured destination that sends to endpoints. `rate`: an endpoint's own is at most that."""
+    """A configured destination that sends to endpoints. `rate` is the highest rate that an endpoint may set."""
 
     payload: PayloadStyle = "standard"
     rate: str = ""
@@ -50,7 +51,10 @@ class SubscribersDestination:
 
 @dataclass(slots=True)
 class PublishedCatalogue:
-    """The page of the catalogue, used until a time: anybody may ask for it, and it takes all event types to make."""
+    """The page of the catalogue, which is used again until `until` (Unix seconds).
+
+    Anybody may request the page, and it costs a read of all event types to make it.
+    """
 
     page: bytes = b""
     until: float = 0.0
@@ -58,11 +62,12 @@ class PublishedCatalogue:
 
 @dataclass(frozen=True, slots=True)
 class SubscribeSettings:
-    """
+    """The settings of the slice.
+
     destinations  those of the kind `subscribers`, by name
     event_types   those of the configuration, by name
-    public_url    stands before `/v1` and `/portal` in links; empty: the host that the request was sent to
-    tell          the destination that gets operational events; empty: none
+    public_url    the URL before `/v1` and `/portal` in links; if it is empty, links have the host of the request
+    tell          the destination that gets operational events; empty if none does
     """
 
     destinations: Mapping[str, SubscribersDestination]
@@ -86,7 +91,7 @@ class SubscribeSettings:
 
 
 def read_settings(compiled: JsonObject) -> SubscribeSettings:
-    """Read the slice. What a newer version added is ignored. Raises SliceFault."""
+    """Read the slice. Fields that a newer version added are ignored. Raises SliceFault."""
     try:
         return _read(compiled)
     except (KeyError, TypeError, ValueError) as error:
@@ -95,14 +100,17 @@ def read_settings(compiled: JsonObject) -> SubscribeSettings:
 
 
 def _read(compiled: JsonObject) -> SubscribeSettings:
-    written, portal = mapping_at(compiled, "subscribers"), mapping_at(compiled, "subscribers", "portal")
+    written = mapping_at(compiled, "subscribers")
+    portal = mapping_at(written, "portal")
     limits = mapping_at(written, "limits")
+    # A limit that a newer version added is not in TenantLimits.
+    known_limits = {
+        name: each for name, each in limits.items() if name in TenantLimits.__slots__ and isinstance(each, int)
+    }
     return SubscribeSettings(
         destinations={name: _destination(each) for name, each in sorted(mappings_at(compiled, "destinations").items())},
         event_types={name: _event_type(name, each) for name, each in mappings_at(compiled, "event_types").items()},
-        limits=TenantLimits(
-            **{name: each for name, each in limits.items() if name in TenantLimits.__slots__ and isinstance(each, int)}
-        ),
+        limits=TenantLimits(**known_limits),
         retention=retention_of(compiled),
         public_url=_text(written, "public_url").rstrip("/"),
         portal_name=_text(portal, "name") or _DEFAULT_NAME,
@@ -143,7 +151,7 @@ def _text(written: JsonObject, name: str) -> str:
 
 
 class RequestRate:
-    """`grants` is called at first use. All instances together keep the rate."""
+    """The rate of a tenant's requests, which all instances keep together. `grants` is called at the first request."""
 
     def __init__(self, grants: Callable[[], store_ports.Grants], clock: ports.Clock) -> None:
         self._grants = cache(grants)
@@ -153,17 +161,20 @@ class RequestRate:
         """Count a request of the tenant. Raises ApiProblem (`too_many_requests`), and Temporary."""
         now = self._clock.now()
         bucket = f"api:{tenant}:requests"
-        first, _, reserved = await self._grants().reserve(bucket, 1, INTERVAL_SECONDS, now, AHEAD_SECONDS)
-        if reserved:
+        first_slot_at, _, reserved_count = await self._grants().reserve(bucket, 1, INTERVAL_SECONDS, now, AHEAD_SECONDS)
+        if reserved_count:
             return
-        seconds = max(1, ceil(first - now - AHEAD_SECONDS))
+        seconds = max(1, ceil(first_slot_at - now - AHEAD_SECONDS))
         limit = f"{MAX_REQUESTS} requests at once, and then one a second, may verify, test or send again"
         rule = f"at most {limit}; try again in {seconds} s"
         raise problems.ApiProblem("too_many_requests", rule, retry_after_seconds=seconds)
 
 
 class Keyring:
-    """Each method raises Temporary where the secret is not there, or cannot be used."""
+    """The keys that are derived from the secret of subscribe.
+
+    Each method raises Temporary if the secret does not exist or cannot be used.
+    """
 
     def __init__(self, secrets: ports.Secrets) -> None:
         self._secrets = secrets
@@ -186,10 +197,11 @@ def _derived(values: tuple[str, ...], purpose: str) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """
-    random_bytes  returns so many bytes that nobody can guess
-    elapsed       counts seconds from any moment on
-    request_rate  that of tenants; None if only the operator makes requests
+    """The parts that handlers need.
+
+    random_bytes  returns this number of bytes that nobody can guess
+    elapsed       a clock in seconds that is never set back, to measure how long a request takes
+    request_rate  the rate of a tenant's requests; None if only the operator makes requests
     """
 
     settings: SubscribeSettings

@@ -1,10 +1,10 @@
 """The proof that an endpoint wants events, before it gets any.
 
-challenge    a POST of `{"type": "endpoint.verification", "challenge": …}`, signed as any delivery, whose answer is a
-             2xx that has the challenge: as its text, or as the JSON field `challenge`. The whole request is no answer:
-             there are servers that repeat whatever they get
-cloudevents  the handshake of CloudEvents' webhooks: an OPTIONS request with `WebHook-Request-Origin`, whose answer is
-             a 2xx that allows this origin, or any, in `WebHook-Allowed-Origin`
+challenge    a POST of `{"type": "endpoint.verification", "challenge": …}`, signed as any delivery. The answer must be a
+             2xx with the challenge, as its text or as the JSON field `challenge`. An answer that repeats the whole
+             request is rejected, because some servers repeat every request
+cloudevents  the handshake of CloudEvents' webhooks: an OPTIONS request with `WebHook-Request-Origin`. The answer must
+             be a 2xx with this origin, or `*`, in `WebHook-Allowed-Origin`
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md
 """
 
@@ -23,11 +23,16 @@ TIMEOUT_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 4_096
 TYPE: Final = "endpoint.verification"
 DEFAULT_ORIGIN: Final = "hookchain"
+"""The origin of a deployment whose `public_url` is not configured."""
+_CHALLENGE_BYTES: Final = 24
 
 
 async def verify_ownership(service: Service, endpoint: model.Endpoint) -> None:
-    """Raises ApiProblem (`verification_failed`). Its detail says what was expected, and quotes nothing of the
-    answer."""
+    """Ask the endpoint for the proof that the settings require.
+
+    Raises ApiProblem (`verification_failed`). Its detail says what was expected, and quotes nothing of the answer: the
+    caller chooses the URL, and must not be able to read other servers through us.
+    """
     kind = service.settings.verify
     if kind == "cloudevents":
         await _do_handshake(service, endpoint)
@@ -36,7 +41,8 @@ async def verify_ownership(service: Service, endpoint: model.Endpoint) -> None:
 
 
 async def _challenge(service: Service, endpoint: model.Endpoint) -> None:
-    challenge, now = service.random_bytes(24).hex(), service.clock.now()
+    now = service.clock.now()
+    challenge = service.random_bytes(_CHALLENGE_BYTES).hex()
     id_ = service.random_bytes(16).hex()
     data = {"type": TYPE, "challenge": challenge}
     event = Event(id_, names.SUBSCRIBERS_SOURCE, TYPE, times.rfc3339(now), id_, {**data})
@@ -51,21 +57,23 @@ async def _challenge(service: Service, endpoint: model.Endpoint) -> None:
 
 
 def _has_challenge(body: bytes, challenge: str) -> bool:
-    found: object = body.strip().decode("utf-8", "replace").strip('"')
+    answered: object = body.strip().decode("utf-8", "replace").strip('"')
     try:
         document = jsontext.from_json(body)
         if isinstance(document, dict):
-            found = None if "type" in document else document.get("challenge")
+            is_request = "type" in document  # repeated as it was
+            answered = None if is_request else document.get("challenge")
     except (ValueError, RecursionError):
-        pass
-    return isinstance(found, str) and hmac.compare_digest(found.encode("utf-8", "replace"), challenge.encode())
+        pass  # plain text
+    return isinstance(answered, str) and hmac.compare_digest(answered.encode("utf-8", "replace"), challenge.encode())
 
 
 async def _do_handshake(service: Service, endpoint: model.Endpoint) -> None:
     origin = urlsplit(service.settings.public_url).hostname or DEFAULT_ORIGIN
     headers = (*endpoint.headers.items(), ("webhook-request-origin", origin))
     answer = await _fetch(service, "OPTIONS", endpoint.url, headers, b"")
-    allowed = {each.strip().lower() for each in (answer.header("webhook-allowed-origin") or "").split(",")}
+    allowed_header = answer.header("webhook-allowed-origin") or ""
+    allowed = {each.strip().lower() for each in allowed_header.split(",")}
     if not allowed & {origin.lower(), "*"}:
         rule = f"the answer must have the header WebHook-Allowed-Origin with {origin} or *"
         raise ApiProblem("verification_failed", rule)

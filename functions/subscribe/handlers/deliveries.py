@@ -21,9 +21,9 @@ from shared.subscribers.model import Endpoint, Message, MessageEntry, Tenant
 from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
 
 MAX_ENDPOINTS: Final = 100
-"""Of a tenant whose deliveries are listed together."""
+"""The most endpoints of a tenant whose deliveries are listed together."""
 MAX_LOOKED_THROUGH: Final = 500
-"""Rows or messages of one answer. Where few of them match, it has fewer items than asked for, and a cursor."""
+"""The most rows or messages that are read for one answer. If few of them match, it has fewer items and a cursor."""
 MAX_BODY_CHARACTERS: Final = 262_144
 STATES: Final[Mapping[models.State, tuple[outcomes.DeliveryState, ...]]] = {
     "pending": ("claimed", "attempted"),
@@ -32,7 +32,7 @@ STATES: Final[Mapping[models.State, tuple[outcomes.DeliveryState, ...]]] = {
     "failed": ("dead_lettered",),
 }
 AT_ONCE: Final = 20
-"""How many reads are under way at one time."""
+"""The most reads that run at the same time."""
 _SHOWN: Final[Mapping[str, models.State]] = {each: state for state, kept in STATES.items() for each in kept}
 _KEY_BYTES: Final = 32
 Position = tuple[float, str]
@@ -40,10 +40,11 @@ Position = tuple[float, str]
 Found = TypeVar("Found")
 PAGE: Final = 100
 PARTS_AT_ONCE: Final = 1_000
-"""The parts of a split event that are read at a time, to find that of a delivery."""
+"""The parts of a split event that are read at a time, to find the part that a delivery has."""
 MAX_SHOWN_BYTES: Final = 1_048_576
-"""Of an event's data. Lambda answers at most 6 MB."""
+"""The most bytes of an event's data that are shown. Lambda answers at most 6 MB."""
 _AFTER_HYPHEN: Final = "."
+"""The character after `-`, so that `x.` is behind all ids that begin with `x-`."""
 
 
 class Address(NamedTuple):
@@ -141,8 +142,8 @@ async def _delivery_page(
     )
 
 
-def _position(found: list[Json]) -> Position | None:
-    match found:
+def _position(cursor_position: list[Json]) -> Position | None:
+    match cursor_position:
         case [float() | int() as at, str() as key]:
             return float(at), key
     return None
@@ -233,7 +234,7 @@ def address_text(name: EndpointName, event_id: str, key: str) -> str:
 
 
 def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
-    """Raises ApiProblem (`not_found`)."""
+    """Return the parts of a delivery's id. Raises ApiProblem (`not_found`)."""
     try:
         content = urlsafe_b64decode(id_ + "=" * (-len(id_) % 4))
         parts = content[_KEY_BYTES:].decode().split(SEPARATOR)
@@ -290,7 +291,10 @@ async def message_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -
 
 
 async def _part_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> MessageEntry | None:
-    """The ledger knows the event that was received: the delivery may be of a part, whose id has a number more."""
+    """Return the entry of the part of a split event that the delivery has; None if there is none.
+
+    The row has the id of the event that was received. The id of a part is that id with a number.
+    """
     partition = directory.message_entries_of(tenant)
     suffix = f"-{directory.route_mark(row.route, configured_name(row))}"
     after = f"{row.event_id}-"

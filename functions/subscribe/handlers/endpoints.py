@@ -26,11 +26,11 @@ from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth, EndpointSecret
 
 ID_CHARACTERS: Final = 20
-_KEPT: Final = ("url", "description", "filter", "headers", "fields", "rate")
-_REPAIRED: Final = ("url", "headers", "auth", "secret")
+_COPIED_FIELDS: Final = ("url", "description", "filter", "headers", "fields", "rate")
+_REPAIRING_FIELDS: Final = ("url", "headers", "auth", "secret")
 """A change of one of these may repair an endpoint, so it ends a pause after failures."""
 MAX_SECRETS: Final = 5
-"""That are valid at the same time."""
+"""The most secrets of an endpoint that are valid at the same time."""
 ChangeKind: TypeAlias = Literal["created", "updated", "deleted", "enabled", "disabled"]
 
 
@@ -53,7 +53,7 @@ async def create_endpoint(call: Call, body: models.EndpointInput) -> models.Endp
     endpoint = Endpoint(
         id=id_,
         tenant=tenant,
-        **body.model_dump(include=set(_KEPT)),
+        **body.model_dump(include=set(_COPIED_FIELDS)),
         types=tuple(body.types),
         auth=EndpointAuth(**body.auth.model_dump()),
         secrets=(await seal_secret(service, tenant, id_, secret, now),),
@@ -76,9 +76,9 @@ async def create_endpoint(call: Call, body: models.EndpointInput) -> models.Endp
 async def change_endpoint(call: Call, body: models.EndpointChange) -> models.EndpointView:
     """Change an endpoint: what is given replaces what was there."""
     service, now = call.service, call.now
-    if body.enabled or body.model_dump(include=set(_REPAIRED), exclude_none=True):
+    if body.enabled or body.model_dump(include=set(_REPAIRING_FIELDS), exclude_none=True):
         await _end_pauses(call)
-    changes = body.model_dump(include=set(_KEPT), exclude_none=True)
+    changes = body.model_dump(include=set(_COPIED_FIELDS), exclude_none=True)
     if body.types is not None:
         changes["types"] = tuple(body.types)
     if body.secret is not None:
@@ -201,8 +201,13 @@ async def change_stored(call: Call, decide: Callable[[Endpoint], Endpoint]) -> t
 
 
 async def _write_new(call: Call, endpoint: Endpoint) -> bool:
-    """Return False where it is there: made before by this request, whose answer was lost. Raises ApiProblem."""
-    partition, documents, directory = endpoints_of(call.tenant), call.service.documents, call.service.directory
+    """Write the endpoint. Return False if it exists, because this is the repetition of a request with a lost answer.
+
+    Raises ApiProblem.
+    """
+    partition = endpoints_of(call.tenant)
+    documents = call.service.documents
+    directory = call.service.directory
     if call.seed and await documents.get(partition, endpoint.id) is not None:
         return False
     most = call.service.settings.limits.endpoints
@@ -229,7 +234,7 @@ def _disabler(call: Call) -> DisabledBy:
 
 
 def _enabled(call: Call, endpoint: Endpoint) -> Endpoint:
-    """Raises ApiProblem (`not_allowed`) for a tenant whose endpoint the operator disabled."""
+    """Return the endpoint enabled. Raises ApiProblem (`not_allowed`) for a tenant if the operator has disabled it."""
     if endpoint.is_enabled:
         return endpoint
     if endpoint.disabled_by == "operator" and not call.is_operator:
@@ -239,9 +244,9 @@ def _enabled(call: Call, endpoint: Endpoint) -> Endpoint:
 
 
 def _disabled(call: Call, endpoint: Endpoint) -> Endpoint:
-    """The operator's word stands over the tenant's."""
+    """Return the endpoint disabled. A tenant does not replace the operator as the one who disabled it."""
     by = _disabler(call)
-    if endpoint.disabled_by in ({by} if by == "operator" else {by, "operator"}):
+    if endpoint.disabled_by in (by, "operator"):
         return endpoint
     update = {"disabled_by": by, "disabled_reason": "", "disabled_at": call.now, "updated_at": call.now}
     return endpoint.model_copy(update=update)
@@ -290,7 +295,7 @@ def _previous(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
 
 
 async def _replaced_secret(call: Call, endpoint: Endpoint) -> str:
-    """Return the secret that is replaced; empty where the key to it is lost, which a rotation repairs."""
+    """Return the secret that is replaced; empty if it cannot be opened any more, which the rotation repairs."""
     try:
         return await _newest(call, endpoint)
     except errors.Temporary as error:
@@ -316,7 +321,7 @@ async def _secret_view(call: Call, endpoint: Endpoint) -> models.SecretView:
 
 
 async def tell_operator(call: Call, change: ChangeKind, endpoint: Endpoint) -> None:
-    """Publish the event where the operator wants it. Its id is the same where the same change is told of again."""
+    """Publish the change to the operator's destination, if there is one. A repeated request publishes the same id."""
     destination = call.service.settings.tell
     if not destination:
         return

@@ -1,4 +1,5 @@
-"""The catalogue of event types, which come from the configuration and from the API. The configuration's stand first."""
+"""The catalogue of event types, from the configuration and from the API. If both have one name, the configuration's
+counts."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
@@ -12,12 +13,12 @@ from shared.subscribers import directory, event_types, model, standalone_schema
 RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
 MAX_LOOKED_THROUGH: Final = 500
-"""Types of one answer. Where few of them are of the group, it has fewer items than asked for, and a cursor."""
+"""The most types that are read for one answer. If few of them belong to the group, it has fewer items and a cursor."""
 READ_AT_ONCE: Final = 25
 MAX_TYPES: Final = 5_000
-"""That are shown on a page, and exported."""
+"""The most types that are shown on a page, or exported."""
 MAX_ANSWER_BYTES: Final = 2_000_000
-"""Of an answer with event types. The platform may write it with escapes, and AWS takes 6 MB of it then."""
+"""The most bytes of an answer with event types. AWS accepts 6 MB, and escapes may make the answer longer."""
 
 
 class CataloguePart(NamedTuple):
@@ -118,7 +119,7 @@ async def export_event_types(call: route.Call, query: models.ExportQuery) -> mod
 
 
 def _verify_changeable(call: route.Call, name: str) -> None:
-    """Raises ApiProblem."""
+    """Raise ApiProblem if the API cannot change the event type of that name."""
     if name in RESERVED:
         raise problems.invalid("/name", f"must not be {name}, which is a path of the API")
     if name in call.service.settings.event_types:

@@ -1,6 +1,7 @@
 """Sending deliveries again: one, all that an endpoint missed since a time, or all of a period; and test events.
 
-Nothing runs after the answer: a request publishes page by page for a while, and its answer says where the next goes on.
+Nothing runs after the answer. A request publishes page by page for SECONDS, and its answer has a cursor with which the
+next request continues.
 """
 
 import hashlib
@@ -19,15 +20,15 @@ from shared.subscribers import directory, names, schema_example
 from shared.subscribers.model import Endpoint, EventType, Message
 
 SECONDS: Final = 15.0
-"""For which a request publishes. A page that has begun is finished."""
+"""The time for which a request publishes. A page that has begun is finished."""
 PAGE: Final = 100
 MAX_COUNTED: Final = 2_000
-"""Messages that a dry run looks at."""
+"""The most messages that a dry run looks at."""
 ROUTE: Final = "test"
-"""Stands for the route of a test event, which none made."""
+"""The name that a test event has in place of a route's."""
 _NOTHING_KNOWN: Final = "This is a test event."
 Force: TypeAlias = Literal["failed", "true"]
-"""failed: only where the delivery has failed, or was never made. true: where it was delivered, too."""
+"""The deliveries that are sent again. failed: those that have failed or were never made. true: delivered ones too."""
 ATTEMPT_NOW: Final[Mapping[str, str]] = {"attempt": "now"}
 """The attribute of a delivery that ends its endpoint's pause after failures, because a person waits for it."""
 
@@ -62,14 +63,16 @@ async def resend_delivery(call: Call, _: models.NoBody) -> models.Resent:
     if row.state == ledger_rules.HELD:
         raise ApiProblem("delivery_held", "the delivery is held, and only the operator can send it again")
     replay = call.new_id("replay")
-    again, force = MessageToSend(message, _due(row)), _force(deliveries.shown_state(row))
-    await publish_again(call.service, [again], call.tenant, endpoint.id, replay, force)
+    force = _force(deliveries.shown_state(row))
+    await publish_again(call.service, [MessageToSend(message, _due(row))], call.tenant, endpoint.id, replay, force)
     return models.Resent(id=call.params["delivery"], replay_id=replay)
 
 
 def _force(state: models.State | None) -> Force:
-    """Return the force for deliveries that were in that state. A delivery that was not delivered then may be delivered
-    by now; it is not sent again."""
+    """Return the force for deliveries that were in that state when the caller saw them.
+
+    One that was not delivered then, but is by now, is not sent again.
+    """
     return "true" if state in (None, "delivered") else "failed"
 
 
@@ -130,23 +133,24 @@ async def _chosen(
     matching = [each for each, does in zip(candidates, fits, strict=True) if does]
     rows = await deliveries.await_all(_row_of(call, endpoint, each) for each in matching)
     # Only the operator sends again what is held.
-    found = [
+    not_held = [
         (message, row)
         for message, row in zip(matching, rows, strict=True)
         if row is None or row.state != ledger_rules.HELD
     ]
     if force == "true" and state is None:
-        return [MessageToSend(each) for each, _ in found]
-    wanted = {None, "failed"} if state is None else {state}
-    return [
-        MessageToSend(each, _due(row))
-        for each, row in found
-        if (None if row is None else deliveries.shown_state(row)) in wanted
-    ]
+        return [MessageToSend(message) for message, _ in not_held]
+    wanted_states = {None, "failed"} if state is None else {state}  # None: the delivery was never made
+    chosen: list[MessageToSend] = []
+    for message, row in not_held:
+        row_state = None if row is None else deliveries.shown_state(row)
+        if row_state in wanted_states:
+            chosen.append(MessageToSend(message, _due(row)))
+    return chosen
 
 
 async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
-    """Return whether the endpoint's filter is true for the message. One that fails is not."""
+    """Return whether the endpoint's filter is true for the message. A filter that fails is not true."""
     if message.destination not in call.service.settings.destinations:
         return False
     if not endpoint.filter:
@@ -211,7 +215,7 @@ async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
 
 
 def _verify_testable(call: Call, endpoint: Endpoint) -> None:
-    """A disabled endpoint can be tested: it shows that a repair works. Raises ApiProblem."""
+    """Raise ApiProblem if the endpoint cannot be tested. A disabled one can, to show that a repair works."""
     verify_proven(endpoint, call.service.settings)
     if endpoint.disabled_by == "operator" and not call.is_operator:
         raise ApiProblem("not_allowed", "the endpoint was disabled by the operator, who alone can test it")
@@ -227,14 +231,14 @@ def _sample_of(event_type: EventType | None) -> jsontext.Json:
 
 
 def verify_active(endpoint: Endpoint, settings: SubscribeSettings) -> None:
-    """Raises ApiProblem (`endpoint_inactive`) for an endpoint that gets nothing."""
+    """Raise ApiProblem (`endpoint_inactive`) if the endpoint gets no deliveries."""
     if not endpoint.is_enabled:
         raise ApiProblem("endpoint_inactive", "the endpoint is disabled; enable it first")
     verify_proven(endpoint, settings)
 
 
 def verify_proven(endpoint: Endpoint, settings: SubscribeSettings) -> None:
-    """Raises ApiProblem (`endpoint_inactive`) for an endpoint that has yet to prove that it wants events."""
+    """Raise ApiProblem (`endpoint_inactive`) if the endpoint has not yet proved that it wants events."""
     if settings.verify != "none" and not endpoint.is_verified:
         raise ApiProblem("endpoint_inactive", "the endpoint is not verified; verify it first")
 
@@ -242,24 +246,21 @@ def verify_proven(endpoint: Endpoint, settings: SubscribeSettings) -> None:
 async def publish_again(
     service: Service, chosen: Sequence[MessageToSend], tenant: str, endpoint: str, replay: str, force: Force
 ) -> None:
-    """Publish a delivery of each message to the endpoint. A replay brings each at most once. Raises Temporary.
+    """Publish a delivery of each message to the endpoint. A replay delivers each at most once. Raises Temporary.
 
-    The first ends the pause of an endpoint that kept failing: if it fails, the others wait for the next.
+    Only the first delivery ends the pause of an endpoint that kept failing. If its attempt fails too, the pause begins
+    again, and the others wait for its end.
     """
-    now, attributes = times.rfc3339(service.clock.now()), {"replay": replay, "force": force}
-    await service.bus.publish(
-        ports.DELIVERIES,
-        [
-            delivery_message(
-                Delivery(
-                    deliveries.event_in(message),
-                    message.route,
-                    str(names.EndpointName(message.destination, tenant, endpoint)),
-                ),
-                message.event.encode("utf-8", "surrogatepass"),
-                now,
-                {**attributes, **({} if due is None else {"due": str(due)}), **({} if number else ATTEMPT_NOW)},
-            )
-            for number, (message, due) in enumerate(chosen)
-        ],
-    )
+    now = times.rfc3339(service.clock.now())
+    bus_messages = []
+    for number, (message, due) in enumerate(chosen):
+        name = names.EndpointName(message.destination, tenant, endpoint)
+        delivery = Delivery(deliveries.event_in(message), message.route, str(name))
+        content = message.event.encode("utf-8", "surrogatepass")
+        attributes = {"replay": replay, "force": force}
+        if due is not None:
+            attributes["due"] = str(due)
+        if number == 0:
+            attributes |= ATTEMPT_NOW
+        bus_messages.append(delivery_message(delivery, content, now, attributes))
+    await service.bus.publish(ports.DELIVERIES, bus_messages)

@@ -16,6 +16,8 @@ from shared.times import rfc3339
 DELETED_AT_ONCE: Final = 50
 ID_CHARACTERS: Final = 12
 SECRET_BYTES: Final = 32
+MAX_OLD_DIGESTS: Final = 3
+"""The most former secrets of an API key that stay valid for a while, if it is rotated several times."""
 
 
 async def list_tenants(call: Call, query: models.ListQuery) -> models.Page[models.TenantView]:
@@ -163,7 +165,7 @@ async def list_keys(call: Call, query: models.ListQuery) -> models.Page[models.A
 async def create_key(call: Call, body: models.ApiKeyInput) -> models.ApiKeyCreated:
     """Create an API key, and show it once."""
     id_ = call.new_short_id("key", ID_CHARACTERS)
-    text, digest = _made(call, id_)
+    text, digest = _make_key(call, id_)
     scopes = tuple(dict.fromkeys(body.scopes))
     key = ApiKey(id=id_, description=body.description, scopes=scopes, digests=((digest, None),), created_at=call.now)
     await call.service.documents.write(API_KEYS, id_, key.text())
@@ -173,7 +175,7 @@ async def create_key(call: Call, body: models.ApiKeyInput) -> models.ApiKeyCreat
 async def rotate_key(call: Call, _: models.NoBody) -> models.ApiKeyCreated:
     """Replace an API key; the one before is valid for 24 hours more."""
     now, id_ = call.now, call.params["key"]
-    text, digest = _made(call, id_)
+    text, digest = _make_key(call, id_)
 
     def decide(before: ApiKey | None) -> ApiKey:
         if before is None:
@@ -183,7 +185,7 @@ async def rotate_key(call: Call, _: models.NoBody) -> models.ApiKeyCreated:
             for each, until in before.digests
             if until is None or now < until
         ]
-        return before.model_copy(update={"digests": ((digest, None), *older[:3])})
+        return before.model_copy(update={"digests": ((digest, None), *older[:MAX_OLD_DIGESTS])})
 
     key = await call.service.directory.change(ApiKey, API_KEYS, id_, decide)
     assert key
@@ -197,7 +199,7 @@ async def delete_key(call: Call, _: models.NoQuery) -> None:
     await call.service.documents.delete(API_KEYS, call.params["key"])
 
 
-def _made(call: Call, id_: str) -> tuple[str, str]:
+def _make_key(call: Call, id_: str) -> tuple[str, str]:
     """Return a new key's text, and its digest."""
     text = credentials.api_key_text(id_, call.service.random_bytes(SECRET_BYTES))
     parts = credentials.read_api_key(text)

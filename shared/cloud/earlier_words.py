@@ -1,4 +1,4 @@
-"""The words that the versions before 2026-11-26 stored, and today's for them."""
+"""The words that versions before 2026-11-26 stored, each with the word that is used now."""
 
 import re
 from typing import Final
@@ -11,16 +11,16 @@ STATES: Final = {
     "retry_at": rules.RETRY_SCHEDULED,
     "disabled": rules.HELD,
 }
-"""Of a delivery in the ledger."""
+"""The states of a delivery in the ledger."""
 OUTCOMES: Final = {"retry_later": "retry_scheduled", "refused": "failed", "disabled": "held"}
-"""Of an attempt."""
+"""The outcomes of an attempt."""
 STATUSES: Final = {
     "failed": "dead_lettered",
     "retrying": "retry_scheduled",
     "stopped": "filtered",
     "unmatched": "no_route",
 }
-"""Of an event."""
+"""The statuses of an event."""
 CODES: Final = {
     "answer": "malformed_response",
     "cast": "cast_failed",
@@ -57,13 +57,16 @@ CODES: Final = {
     "undefined": "undefined_field",
     "url": "invalid_url",
 }
-"""Of a dead letter."""
+"""The codes of a dead letter."""
 
 _RELEASE: Final = re.compile(r"(; then (?:run )?`hookchain )release ")
 
 
 def current_reason(state: str, reason: str) -> str:
-    """Return the reason of a delivery in this stored state, with today's code and the command that resumes today."""
+    """Return the stored reason of a delivery, with the code and the command that are used now.
+
+    `state` is the delivery's state as it was stored.
+    """
     code, colon, rest = reason.partition(": ")
     text = f"{CODES[code]}: {rest}" if state == "failed" and colon and code in CODES else reason
     return _RELEASE.sub(r"\1resume ", text)

@@ -1,7 +1,9 @@
-"""The rules of grants: what each request makes of a bucket. Every store decides by these and only keeps the result.
+"""The rules of grants: how each request changes a bucket. They apply in every store, which only keeps the result.
 
-A bucket has slots, which are moments an interval apart, or places, which are leased. Slots can be leased as well: a
-bucket is queued while some are reserved ahead, and then none is leased; what is reserved leaves room for the leases.
+A bucket has slots, or it has places. Slots are times that are an interval apart: a request reserves the next ones.
+Places are leased to a holder for a while. Slots can be leased, too: a holder may then use that many of them in each
+period. While slots are reserved ahead, the bucket is queued, and no slots are leased. Reserved slots are further apart
+while others are leased, so that both together keep the rate.
 """
 
 import json
@@ -13,17 +15,18 @@ from shared.jsontext import Json, to_json
 from shared.store_ports import Kept, Lease, Records, Slots
 
 SKEW_SECONDS: Final = 60.0
-"""What is from the future by more than this was written before the clock was set back."""
+"""The clocks of two instances may differ by this. A time that is further in the future was written before the clock was
+set back."""
 QUEUED_SECONDS: Final = 1.0
-"""A bucket with slots reserved further ahead is queued."""
+"""A bucket is queued if slots are reserved for more than this time ahead."""
 KEEP_SECONDS: Final = 3_600.0
-"""A bucket is forgotten so long after its last slot and its last lease: from then on it is as a new one."""
+"""How long a bucket is kept after its last slot and its last lease. Without them, it is the same as a new bucket."""
 
 Answer = TypeVar("Answer")
 
 
 class Holding(NamedTuple):
-    """A holder's places until a time, and how many it wanted."""
+    """The places that a holder has until a time, and the number that it wanted."""
 
     holder: str
     places: int
@@ -32,7 +35,12 @@ class Holding(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """`next_at` is the time from which on slots are free; `written_at` that of the last change."""
+    """The state of a bucket.
+
+    next_at     the time from which on slots are free
+    holdings    the leases of places, or of slots
+    written_at  the time of the last change
+    """
 
     next_at: float = 0.0
     holdings: tuple[Holding, ...] = ()
@@ -45,15 +53,16 @@ class Bucket(NamedTuple):
 
 
 Decide: TypeAlias = Callable[[Bucket], tuple[Answer, Bucket]]
-"""From the bucket as it is to an answer and the bucket as it then is: the same object where nothing changes."""
+"""Takes a bucket. Returns the answer and the changed bucket, which is the same object if nothing changes."""
 
 
 def reserve(
     bucket: Bucket, count: int, interval: float, now: float, ahead: float, limit: int = 0
 ) -> tuple[Slots, Bucket]:
-    """Reserve slots, unless the first is more than `ahead` seconds away.
+    """Reserve up to `count` slots, or none if the first one is more than `ahead` seconds away.
 
-    While slots are leased, those that are not are further apart; the request ends where the next lease does.
+    `limit` is the number of slots that can be leased. While some of them are leased, the others are further apart. Only
+    slots up to the end of the next lease are reserved, because the distance changes there.
     """
     first = max(now, bucket.next_at)
     if first > now + ahead:
@@ -74,39 +83,50 @@ def reserve(
 def lease(
     bucket: Bucket, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int
 ) -> tuple[Lease, Bucket]:
-    """Lease places. While other holders lack some, no holder gets more than its fair share, or less than it uses."""
+    """Lease up to `wanted` places in place of those that the holder has.
+
+    While another holder has fewer places than it wants, a holder gets at most its fair share, but at least the `used`
+    places that it is using.
+    """
     if bucket.next_at > now + QUEUED_SECONDS:
         return Lease(0, is_queued=True), bucket
     latest = now + seconds + SKEW_SECONDS
     others = [each for each in bucket.holdings if each.holder != holder and now < each.until <= latest]
     free = limit - sum(each.places for each in others)
     is_contended = any(each.places < each.wanted for each in others)
-    fair = _fair_share(wanted, [each.wanted for each in others], limit)
-    places = max(0, min(max(fair, used) if is_contended else wanted, free))
+    allowed = wanted
+    if is_contended:
+        fair = _fair_share(wanted, [each.wanted for each in others], limit)
+        allowed = max(fair, used)
+    places = max(0, min(allowed, free))
     holdings = [*others, Holding(holder, places, wanted, now + seconds)] if wanted else others
     return Lease(places, is_contended), bucket._replace(holdings=tuple(holdings))
 
 
 def _fair_share(wanted: int, others: Sequence[int], limit: int) -> int:
-    """Return what a holder gets if small wishes are met whole and the large ones share the rest equally."""
-    left = limit
-    wishes = sorted([wanted, *others])
-    for number, wish in enumerate(wishes):
-        share = -(-left // (len(wishes) - number))  # rounded up: what is free bounds it
-        if wish >= wanted or wish > share:
+    """Return the holder's share of the places. `others` are the numbers of places that the other holders want.
+
+    A holder that wants little gets all of it. The holders that want more share the rest equally.
+    """
+    places_left = limit
+    requests = sorted([wanted, *others])
+    for number, request in enumerate(requests):
+        # Rounded up: `lease` gives no more places than are free.
+        share = ceil(places_left / (len(requests) - number))
+        if request >= wanted or request > share:
             return min(wanted, share)
-        left -= wish
+        places_left -= request
     return 0
 
 
 def by_clock(bucket: Bucket, now: float) -> Bucket:
-    """Return the bucket by the clock as it is now. If the clock was set back, the queue is as long as it was."""
+    """Return the bucket for the present clock. If the clock was set back, the queue is moved back by as much."""
     ahead_seconds = bucket.written_at - now
     return bucket if ahead_seconds <= SKEW_SECONDS else bucket._replace(next_at=bucket.next_at - ahead_seconds)
 
 
 class RecordedGrants:
-    """The Grants port over records: one a bucket, of its name."""
+    """The Grants port over records. Each bucket is a record with the bucket's name."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -129,10 +149,12 @@ class RecordedGrants:
 
 
 _WRITTEN: Final = ""
-"""The holder of the last entry, whose time is that of the change. Earlier versions read it as an ended lease."""
+"""The holder of an additional entry, whose time is `written_at`. Versions without `written_at` take it for a lease that
+has ended."""
 
 
 def bucket_text(bucket: Bucket, now: float) -> str:
+    """Return the bucket as JSON, with `now` as the time of the change."""
     holdings: list[Json] = [[*each] for each in (*bucket.holdings, Holding(_WRITTEN, 0, 0, now))]
     return to_json([bucket.next_at, *holdings])
 

@@ -1,7 +1,8 @@
-"""Journal entries as the clouds' databases keep them: what is common to Firestore and DynamoDB.
+"""The form in which Firestore and DynamoDB store journal entries.
 
-`seq` orders entries by time: milliseconds, and twelve bits of the id's hash, which keep those of one millisecond apart
-in a number that JavaScript can hold.
+`seq` is the number by which entries are ordered in time. It has the time in milliseconds and, in its last twelve bits,
+a part of the id's hash, so that entries of the same millisecond have different numbers. It has at most 53 bits, so that
+JavaScript can represent it.
 """
 
 import hashlib
@@ -13,12 +14,13 @@ from shared.jsontext import Json, JsonObject, to_json
 
 
 def seq_of(seconds: float, identity: str) -> int:
+    """Return the `seq` of the entry with this id, at this time in Unix seconds."""
     low = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:2], "big") & 0xFFF
     return first_seq(seconds) | low
 
 
 def first_seq(seconds: float) -> int:
-    """Return the least `seq` of that millisecond."""
+    """Return the smallest `seq` of a time in Unix seconds, rounded to milliseconds."""
     return max(0, round(seconds * 1_000)) << 12
 
 
@@ -27,12 +29,12 @@ def event_seq(entry: journal.EventEntry) -> int:
 
 
 def event_body(entry: journal.EventEntry) -> bytes:
-    """Return the event's CloudEvent."""
+    """Return the event as a CloudEvent in JSON."""
     return entry.document or to_json(to_cloudevent(entry.event)).encode()
 
 
 def event_document(entry: journal.EventEntry, seq: int) -> JsonObject:
-    """Return all that is known of an event but itself."""
+    """Return the document of an event's entry: everything except the event itself."""
     event = entry.event
     return {
         "seq": seq,
@@ -49,7 +51,7 @@ def event_document(entry: journal.EventEntry, seq: int) -> JsonObject:
 
 
 def updated_text(stored: object, entry: journal.EventEntry) -> str:
-    """Return the text of a stored event's document with the decisions of a partial entry in it."""
+    """Return the text of a stored document after the routes of a partial entry were added to it."""
     document = parsed_entry(stored)
     updated = journal.updated_entry(entry, document["routes"], int(str(document["expected"])))
     routes = journal.route_documents(updated.routes, updated.others, updated.spans)
@@ -57,9 +59,9 @@ def updated_text(stored: object, entry: journal.EventEntry) -> str:
 
 
 async def put_large_message(letter: journal.DeadLetter, blobs: ports.Blobs | None, max_bytes: int) -> str | None:
-    """Put the message of a dead letter into a blob if it is larger than that. Return the blob's name, else None.
+    """Put a dead letter's message that is larger than `max_bytes` into a blob, and return the blob's name.
 
-    Raises Temporary, also if there is no place for blobs.
+    Return None for a smaller message. Raises Temporary, also if the platform has no store of blobs.
     """
     size = len(letter.message)
     if size <= max_bytes:
@@ -73,7 +75,7 @@ async def put_large_message(letter: journal.DeadLetter, blobs: ports.Blobs | Non
 
 
 def dead_letter_document(letter: journal.DeadLetter) -> JsonObject:
-    """Return all of a dead letter but its message."""
+    """Return the document of a dead letter's entry: everything except the message."""
     document: JsonObject = {
         name: getattr(letter, name)
         for name in ("id", "code", "reason", "at", "topic", "event_id", "route", "destination")
@@ -82,17 +84,17 @@ def dead_letter_document(letter: journal.DeadLetter) -> JsonObject:
 
 
 def erased_event(entry: JsonObject) -> JsonObject:
-    """Return an event's entry without what tells of its body or of a person."""
+    """Return an event's entry after its body and its personal data were erased."""
     return {**entry, "subject": None, "actor": None, "has_document": False}
 
 
 def erased_dead_letter(entry: JsonObject) -> JsonObject:
-    """Return a dead letter's entry once its message is gone. Its code stays."""
+    """Return a dead letter's entry after its message was erased. Its reason may quote the message, so it is erased."""
     return {**entry, "reason": "", "bytes": 0}
 
 
 def parsed_entry(text: object) -> JsonObject:
-    """Return a document of these as it was stored, as text."""
+    """Return the document of a stored text."""
     document: Json = json.loads(str(text))
     assert isinstance(document, dict)
     return document

@@ -1,6 +1,6 @@
-"""Writes that all ledgers share, as rules of shared/ledger_rules.py, and the text of a row's attempts.
+"""The writes that the ledgers of all platforms share, and the text of a row's attempts.
 
-The ledger of a platform only stores what the rules decide.
+The rules in shared/ledger_rules.py decide how a row changes. A platform's ledger only stores the result.
 """
 
 import asyncio
@@ -15,16 +15,21 @@ from shared.delivery import Delivery
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 
 FENCE_BITS: Final = 53
-"""A claim's fence is drawn at random, so that two claims never have the same."""
+"""The size of a claim's fence. It is random, so that no two claims have the same one."""
 
 Answer = TypeVar("Answer")
 DecideClaim: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
-"""Takes the stored row. Returns the answer, and the row as it is to be stored: the same object if nothing changes."""
+"""Takes the stored row. Returns the answer, and the row to store: the same object if nothing changes."""
 
 
 class LedgerWrites(ABC):
+    """The base class of the ledgers. A subclass stores rows; this class decides what is stored.
+
+    The methods without a docstring do what `Ledger` in shared/ledger.py says.
+    """
+
     _moves_at_once = 1_000
-    """The rows that are written at the same time, where many are moved."""
+    """The number of rows that `postpone_all` and `merge_all` write at the same time."""
 
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
@@ -73,10 +78,13 @@ class LedgerWrites(ABC):
 
     @abstractmethod
     async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
-        """Store what the rule makes of the row, with no other write between. None if it rejects it or finds no row."""
+        """Change the row by the rule, and store it, with no other write in between. Return the stored row.
+
+        Return None if there is no row, or if the rule does not allow the change.
+        """
 
     async def _change_claimed(self, claim: Claimed, rule: rules.Rule) -> Claimed | None:
-        """Do `_change` to a claim's row. A store that knows the version of its rows need not read it."""
+        """Change the row of a claim as `_change` does. Overridden by a store that need not read the row for that."""
         row = await self._change(claim.row.key, rule)
         return None if row is None else claim._replace(row=row)
 
@@ -95,9 +103,9 @@ class LedgerWrites(ABC):
         return None if row is None else row.fence
 
     async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | errors.Temporary | None]:
-        times = {(key, fence): at for key, fence, at in moves}
+        new_times = {(key, fence): at for key, fence, at in moves}
         rows = [(key, fence) for key, fence, _ in moves]
-        return await self._move_all(rows, lambda key, fence: self.postpone(key, fence, now, times[key, fence]))
+        return await self._move_all(rows, lambda key, fence: self.postpone(key, fence, now, new_times[key, fence]))
 
     async def merge_all(
         self, moves: Sequence[tuple[str, int]], now: float, digest_id: str
@@ -110,10 +118,11 @@ class LedgerWrites(ABC):
     async def _move_all(
         self, moves: Sequence[tuple[str, int]], move: Callable[[str, int], Awaitable[Answer]]
     ) -> list[Answer | errors.Temporary]:
-        moved: list[Answer | errors.Temporary] = []
-        for some in batching.batches(moves, self._moves_at_once):
-            moved += await asyncio.gather(*(_answer_of(move(key, fence)) for key, fence in some))
-        return moved
+        """Call `move` for each row, and return the answers in the order of the rows."""
+        answers: list[Answer | errors.Temporary] = []
+        for some_moves in batching.batches(moves, self._moves_at_once):
+            answers += await asyncio.gather(*(_answer_or_error(move(key, fence)) for key, fence in some_moves))
+        return answers
 
     async def reopen(
         self, key: str, now: float, replay: str = "", only: frozenset[outcomes.DeliveryState] | None = None
@@ -125,7 +134,7 @@ class LedgerWrites(ABC):
         return await self._change(key, lambda row: rules.forget(row, now))
 
 
-async def _answer_of(move: Awaitable[Answer]) -> Answer | errors.Temporary:
+async def _answer_or_error(move: Awaitable[Answer]) -> Answer | errors.Temporary:
     try:
         return await move
     except errors.Temporary as error:
@@ -133,7 +142,7 @@ async def _answer_of(move: Awaitable[Answer]) -> Answer | errors.Temporary:
 
 
 def attempts_text(row: LedgerRow) -> str:
-    """Return the row's attempts as JSON, without the names that the row has already."""
+    """Return the row's attempts as JSON, without the fields that the row has already."""
     if not row.attempts:
         return "[]"
     values: list[jsontext.Json] = [
@@ -157,24 +166,27 @@ def newest_of(
     state: str | None = None,
     before: Place | None = None,
 ) -> list[LedgerRow]:
-    """Filter and sort what a query found."""
-    kept = [
+    """Return the newest of the rows that match, the newest first. An argument that is None matches every row.
+
+    `before` is the place of the last row of the page before.
+    """
+    matching = [
         row
         for row in rows
         if destination in (None, row.destination)
         and state in (None, row.state)
         and (before is None or place_of(row) < before)
     ]
-    return sorted(kept, key=place_of, reverse=True)[:limit]
+    return sorted(matching, key=place_of, reverse=True)[:limit]
 
 
 def place_of(row: LedgerRow) -> Place:
+    """Return the row's place in the order of rows: by the time at which they were created, then by their keys."""
     return row.created_at, row.key
 
 
 def destination_state_of(fields: Mapping[str, object]) -> DestinationState:
-    """Return a destination's state as a cloud's database stores it. A destination without fields takes all
-    deliveries."""
+    """Return the destination's state from its stored fields. Without fields, it is neither paused nor disabled."""
     reason, until, pause_reason = (fields.get(name) for name in ("disabled_reason", "paused_until", "pause_reason"))
     return DestinationState(
         reason if isinstance(reason, str) else None,

@@ -1,6 +1,6 @@
-"""The ports on the platform that the settings describe.
+"""Make the ports for the platform that the settings describe.
 
-Each is imported when it is made: a function imports only what its platform needs, and receive no ledger.
+The module of a port is imported when the port is made, so a function imports only what it uses on its platform.
 """
 
 import os
@@ -36,14 +36,16 @@ if TYPE_CHECKING:
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
 EMULATED_DELAY_SECONDS: Final = 900.0
-"""The longest delay of a message on the emulated Pub/Sub: as SQS's."""
+"""The longest delay of a message on the emulated Pub/Sub. It is that of SQS; the real Pub/Sub has no delays."""
 EMULATED_FIRST_PLACES: Final = 32
 EMULATED_PLACES: Final = 125
-"""How many messages the emulated Pub/Sub pushes at once: at first, and when all are acknowledged."""
+"""The messages that the emulated Pub/Sub pushes at once: at first, and at most, once all are acknowledged."""
 CLOUD_RUN_FIRST_PLACES: Final = 4
+"""Pub/Sub pushes a single-digit number of messages at once at first."""
 CLOUD_RUN_PLACES: Final = 40
-"""Pub/Sub begins with a single-digit number; an instance takes 40 (deploy/topology/functions.py)."""
+"""The concurrency of an instance, as in deploy/topology/functions.py."""
 LAMBDA_PLACES: Final = 1_000
+"""More than any batch has: an invocation on Lambda handles only its own batch, so nobody else needs its places."""
 NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
 GOOGLE_PROJECT: Final = "gcp.project_id"
 """The attribute of a resource that names the project of its spans, for Google Cloud's endpoint."""
@@ -53,12 +55,12 @@ TAP_DATABASE: Final = "-tap"
 
 
 class SystemClock:
-    # The function itself, because each event asks for the time a dozen times.
+    # Not a method that calls it, because each event asks for the time a dozen times.
     now = staticmethod(time.time)
 
 
 def bus(settings: Settings, *, batches_on_lambda: bool = True) -> ports.Bus:
-    """Return the bus. On Lambda, a function that takes one request at a time has nothing to batch."""
+    """Return the bus. Set `batches_on_lambda` to False for a function that gets one request at a time there."""
     if place := aws_place(settings):
         from shared.cloud.aws.sqs import SqsBus
 
@@ -76,11 +78,11 @@ def bus(settings: Settings, *, batches_on_lambda: bool = True) -> ports.Bus:
 
 
 def process_gate(settings: Settings, now: Callable[[], float] = time.monotonic) -> "ProcessGate":
-    """Return the gate of this process's places, which are as many as messages that the bus hands it at once."""
+    """Return the gate of this process. It has as many places as the bus gives this process messages at once."""
     from shared.outgoing.gate import ProcessGate
     from shared.time_bound import LoopTime
 
-    if settings.is_aws:  # what an invocation of Lambda has at once is its own batch: nobody else gets its places
+    if settings.is_aws:
         places, first_places = LAMBDA_PLACES, LAMBDA_PLACES
     elif settings.is_local:
         places, first_places = EMULATED_PLACES, EMULATED_FIRST_PLACES
@@ -90,6 +92,7 @@ def process_gate(settings: Settings, now: Callable[[], float] = time.monotonic) 
 
 
 def blobs(settings: Settings) -> ports.Blobs | None:
+    """Return the store of blobs; None if the settings name no bucket."""
     if place := aws_place(settings):
         from shared.cloud.aws.s3 import S3Blobs
 
@@ -118,7 +121,10 @@ def fetch(*, keeps: bool = True) -> "Fetch":
 
 
 def journal(settings: Settings, retention: "Retention | None" = None) -> "Journal | None":
-    """Return the journal. `retention` is for platforms that store with each entry how long to keep it."""
+    """Return the journal; None if the platform has no place for one.
+
+    `retention` says how long entries are kept. The clouds store it with each entry.
+    """
     if place := aws_place(settings):
         from shared.cloud.aws.journal import DynamoJournal
         from shared.retention import Retention
@@ -137,7 +143,7 @@ def journal(settings: Settings, retention: "Retention | None" = None) -> "Journa
 
 
 def ledger(settings: Settings) -> "Ledger":
-    """Return the ledger. Raises Temporary if there is none: without it, a retry could deliver twice."""
+    """Return the ledger. Raises Temporary if the settings name none: without a ledger, a retry could deliver twice."""
     if place := aws_place(settings):
         from shared.cloud.aws.ledger import DynamoLedger
 
@@ -161,7 +167,7 @@ def owners(settings: Settings) -> ports.Owners:
 
 
 def grants(settings: Settings) -> "Grants":
-    """Return the grants. Raises Temporary if there are none: nothing would enforce the caps."""
+    """Return the grants. Raises Temporary if the settings name none: without grants, nothing would enforce the caps."""
     from shared.cloud.grant_rules import RecordedGrants
     from shared.cloud.kept_by_key import DocumentRecords
 
@@ -169,21 +175,22 @@ def grants(settings: Settings) -> "Grants":
 
 
 def records(settings: Settings) -> "Records":
-    """Return the records. Raises Temporary if there are none."""
+    """Return the records. Raises Temporary if the settings name no database."""
     from shared.cloud.kept_by_key import DocumentRecords
 
     return DocumentRecords(_open_documents(settings, "records"))
 
 
 def documents(settings: Settings) -> "Documents":
-    """Return the documents. Raises Temporary if there are none."""
+    """Return the documents. Raises Temporary if the settings name no database."""
     return _open_documents(settings, "documents")
 
 
 def leases(settings: Settings) -> "Documents":
-    """Return the documents with the leases of the tap. Raises Temporary if there are none.
+    """Return the documents with the leases of the tap. Raises Temporary if the settings name no database.
 
-    In Firestore, they have a database of their own: a right there is on a whole database, and developers write leases.
+    On Firestore, these are in a separate database: developers write leases, and a permission there is for a whole
+    database.
     """
     if settings.firestore:
         settings = settings._replace(firestore=f"{settings.firestore}{TAP_DATABASE}")
@@ -191,7 +198,10 @@ def leases(settings: Settings) -> "Documents":
 
 
 def tap_topic(settings: Settings) -> "Callable[[str], str]":
-    """Return the function that returns the topic of a lease's copies by its name. On AWS, each lease has a queue."""
+    """Return the function that returns the topic for the copies of a tap, by the name of its lease.
+
+    On AWS, each lease has a queue. On Pub/Sub, all leases share one topic.
+    """
     return (lambda name: f"{ports.TAP}-{name}") if settings.is_aws else (lambda _: ports.TAP)
 
 

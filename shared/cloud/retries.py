@@ -1,9 +1,9 @@
-"""The retry policy for the clouds' APIs: which requests are repeated, how often, and after which waits.
+"""The retry policies for the clouds' APIs: which requests are repeated, how often, and after which waits.
 
-    Pub/Sub, Cloud Storage, metadata server   BRIEF: a sender waits for the answer, and some senders never send again
-    Firestore, DynamoDB                       PATIENT: an outcome that is not recorded is delivered once more
-    Secret Manager                            no retries here. SecretStore goes on with the last values of a secret and
-                                              reads it again later, if the status is one of PASSING_STATUSES
+    Pub/Sub, Cloud Storage, metadata server   BRIEF: a sender waits for the response, and some senders never send again
+    Firestore, DynamoDB                       PATIENT: if an outcome is not recorded, the delivery is repeated
+    Secret Manager                            no retries here. For a status in PASSING_STATUSES, SecretStore uses the
+                                              last values of a secret, and reads it again later
 
 A passing answer is one that may be different when the same call is made again.
 

@@ -1,7 +1,8 @@
-"""Documents by time, in shards, which a reader asks all and merges.
+"""Shards of documents that are read in the order of their times.
 
-An index of values that only grow takes few writes a second (500 on Firestore, 1,000 on DynamoDB), so a time that is
-asked for stands behind a shard.
+A database accepts only a few writes a second to an index whose values only grow, such as times: 500 on Firestore, and
+1,000 on DynamoDB. So each document is in one of SHARDS shards, and the index has the shard before the time. A reader
+reads all shards and merges them.
 """
 
 import asyncio
@@ -26,21 +27,21 @@ async def merge_shards(
     *,
     descending: bool = False,
 ) -> list[Item]:
-    """Return the first `limit` items of all shards, in their order. Fewer than `limit` are all that there are.
+    """Return the first `limit` items of all shards, in the order of their times; all of them if there are fewer.
 
-    `read` returns the first items of a shard, as many as it is asked for.
+    `read(shard, count)` returns the first items of a shard, and at most `count`. Raises what `read` raises.
     """
-    # Read more than its share from each shard, so that usually one turn is enough.
+    # Twice the average share of a shard, so that one round is usually enough.
     at_once = min(limit, 2 * (limit // SHARDS + 1))
     while True:
         results = await asyncio.gather(*(read(shard, at_once) for shard in range(SHARDS)), return_exceptions=True)
         answers: list[list[Item]] = []
-        for result in results:  # all have ended: where one fails, none is left behind
+        for result in results:  # all reads have ended, so none is left running if one has failed
             if isinstance(result, BaseException):
                 raise result
             answers.append(result)
         found = sorted(chain.from_iterable(answers), key=moment_of, reverse=descending)
-        # What lies beyond the last item of a shard that has more is not complete.
+        # A full answer may not be the end of its shard, so items after its last one may be missing: leave those out.
         ends = [moment_of(answer[-1]) for answer in answers if len(answer) == at_once]
         if ends:
             end = max(ends) if descending else min(ends)

@@ -1,5 +1,4 @@
-"""The destinations as an operator watches them: whether each takes deliveries, and which deliveries wait or gather for
-it."""
+"""The state of each destination for an operator: if it takes deliveries, and which of them wait or are gathered."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -24,10 +23,10 @@ from shared.times import duration_text, rfc3339, time_text
 class WaitingGroup:
     """Deliveries that wait in one group, for the one delivery that they become. Times are Unix seconds.
 
-    key        what the events share by the destination's `by`; None if it has none, or the events lack it
-    person     the recipient's name, where `to` names a person
-    oldest_at  when the first of them came
-    until      the time from which on the group is closed
+    key        the value of the destination's `by`, which the events share; None if it has no `by`, or they no value
+    person     the recipient's name, if `to` names a person
+    oldest_at  the time at which the first delivery of the group was claimed
+    until      the time at which the group closes
     """
 
     count: int
@@ -50,7 +49,7 @@ class WaitingGroup:
 
 @dataclass(frozen=True, slots=True)
 class DigestView:
-    """A digest or a burst, by the row of its delivery. `count`: how many deliveries it stands for."""
+    """A digest or a burst, as the row of its delivery has it. `count` is the number of deliveries that it replaces."""
 
     event_id: str
     count: int
@@ -69,15 +68,16 @@ class DigestView:
 
 
 NOTICE_SECONDS: Final = 10.0
-"""Running functions read the state of a destination so often: until then, they may know of a pause that is over."""
+"""The interval at which running functions read the state of a destination. They may use an older state until then."""
 HASTENED_AT_ONCE: Final = 1_000
-"""The waiting deliveries that are read and made due at a time, when a destination is resumed."""
+"""The number of waiting deliveries that a resume reads and makes due in one step."""
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
 """The number of waiting, of held and of newest deliveries that are read of each destination: a cloud bills each."""
 MAX_SEARCHED: Final = 20
-"""Delivered deliveries, among which the last digests are looked for where newer deliveries hide them."""
+"""The number of delivered deliveries that are searched for digests, if there is none among the newest deliveries."""
 AT_ONCE: Final = 16
+"""The number of destinations that are read at the same time."""
 MAX_SHOWN: Final = 100
 """The number of a configuration's destinations that are read for a table."""
 
@@ -89,17 +89,17 @@ class DestinationView:
     state         `delivering`; `paused`: its breaker is open, or an operator paused it; `disabled`: it takes nothing
                   until `hookchain resume`
     paused_until  None if an operator's pause has no end
-    reason        why it is disabled or paused; else why the newest waiting delivery waits that is in no group
-    waiting       the deliveries whose next attempt is scheduled; with `is_more`, there are more
-    gathered      how many of them wait in groups
-    oldest_at     when the oldest of them was first claimed
-    next_try_at   the first of the due times of those that wait in no group, or the end of the pause if that is later
-    held          the deliveries that wait until an operator acts
+    reason        the reason why it is disabled or paused; otherwise of the newest waiting delivery that is in no group
+    waiting       the number of deliveries whose next attempt is scheduled; if `is_more`, there are more
+    gathered      the number of waiting deliveries that are in groups
+    oldest_at     the time at which the oldest waiting delivery was first claimed
+    next_try_at   the earliest due time of the waiting deliveries in no group, or the end of the pause if that is later
+    held          the number of deliveries that wait until an operator acts
     kind, caps    as configured; `caps` are its `rate`, `in_flight` and `per`
     schedule      its attempts and the waits between them
-    hour          the deliveries of the last hour
-    hour_of       how many of the newest deliveries were read to count `hour`; None if all were read
-    groups        what is gathered, the first to be closed first
+    hour          the number of deliveries of the last hour
+    hour_of       the number of newest deliveries that were read to count `hour`; None if all were read
+    groups        the groups of gathered deliveries, in the order in which they close
     digests       the last digests, newest first
     newest        the newest deliveries, at most MAX_COUNTED
     waiting_rows  the newest deliveries that wait or are held, at most MAX_COUNTED of each
@@ -161,10 +161,11 @@ async def read_destinations(
     limit: int | None = MAX_SHOWN,
 ) -> Sequence[DestinationView]:
     """Return the views of the first destinations, in their order. `notify` is its slice. Raises Temporary."""
-    places, gathering = asyncio.Semaphore(AT_ONCE), Gathering(notify)
+    turns = asyncio.Semaphore(AT_ONCE)
+    gathering = Gathering(notify)
 
     async def read(name: str, written: Json) -> DestinationView:
-        async with places:
+        async with turns:
             state, waiting, held, newest = await asyncio.gather(
                 ledger.destination_state(name),
                 ledger.rows(MAX_COUNTED, destination=name, state=ledger_rules.RETRY_SCHEDULED),
@@ -198,21 +199,24 @@ def destination_view(
     """Return the view of the rows, each newest first and at most MAX_COUNTED."""
     paused_until = _pause_end(state, now)
     reason = state.disabled_reason or (state.pause_reason if paused_until else "")
-    alone = [row for row in waiting if not row.group]
-    due = [planned_at for row in alone if (planned_at := row.planned_at) is not None]
+    ungrouped = [row for row in waiting if not row.group]
+    due_times = [planned_at for row in ungrouped if (planned_at := row.planned_at) is not None]
+    next_try_at = None
+    if due_times and state.disabled_reason is None:
+        next_try_at = max(min(due_times), paused_until or 0.0)
     return DestinationView(
         name=name,
         state=_state_word(state, paused_until),
-        reason=reason or next((row.reason for row in (*alone, *held)), ""),
+        reason=reason or next((row.reason for row in (*ungrouped, *held)), ""),
         paused_until=paused_until,
         waiting=len(waiting),
         is_more=len(waiting) >= MAX_COUNTED,
         oldest_at=min((row.created_at for row in waiting), default=None),
-        next_try_at=max(min(due), paused_until or 0.0) if due and state.disabled_reason is None else None,
+        next_try_at=next_try_at,
         held=len(held),
         hour=sum(row.state == ledger_rules.DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
         hour_of=MAX_COUNTED if len(newest) >= MAX_COUNTED else None,
-        gathered=len(waiting) - len(alone),
+        gathered=len(waiting) - len(ungrouped),
         newest=newest,
         waiting_rows=(*waiting, *held),
     )
@@ -258,10 +262,10 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     before: Place | None = None
     while True:
         rows = await ledger.rows(HASTENED_AT_ONCE, destination=name, state=ledger_rules.RETRY_SCHEDULED, before=before)
-        waiting = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
-        later = [row for row in waiting if row.retry_at is not None and row.retry_at > due_at]
-        moved = await ledger.postpone_all([(row.key, row.fence, due_at) for row in later], now)
-        hastened += sum(isinstance(fence, int) for fence in moved)
+        without_own_wait = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
+        due_later = [row for row in without_own_wait if row.retry_at is not None and row.retry_at > due_at]
+        new_fences = await ledger.postpone_all([(row.key, row.fence, due_at) for row in due_later], now)
+        hastened += sum(isinstance(fence, int) for fence in new_fences)  # the others were changed by somebody else
         if len(rows) < HASTENED_AT_ONCE:
             break
         before = rows[-1].created_at, rows[-1].key
@@ -308,7 +312,7 @@ class Gathering:
         )
 
     async def _names(self, row: LedgerRow) -> tuple[str | None, str | None]:
-        """Return the key and the recipient's name, as far as the configuration and the event tell them."""
+        """Return the group's key and the recipient's name; None for what the configuration and the event do not say."""
         configured = self._configured.get(row.destination)
         if configured is None:
             return None, None
@@ -325,10 +329,10 @@ class Gathering:
         if configured.recipient is None or self._recipients is None:
             return None
         try:
-            found = await self._recipients.recipient_of(configured, delivery)
-        except errors.HookchainError:  # the event's data rests in a blob
+            resolved = await self._recipients.recipient_of(configured, delivery)
+        except errors.HookchainError:  # the event's data is in a blob
             return None
-        return found.name if isinstance(found, people.Person) else None
+        return resolved.name if isinstance(resolved, people.Person) else None
 
 
 def digests_in(*lists: Sequence[LedgerRow]) -> tuple[DigestView, ...]:
@@ -346,19 +350,22 @@ _RATE_UNITS: Final = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
 def caps_text(destination: Json) -> str:
     """Return the caps as the configuration writes them: `10/s, 5 at once, per data.customer.id`; empty without one."""
     written = mapping_at(destination)
-    rate, in_flight, per = written.get("rate"), written.get("in_flight"), written.get("per")
-    found: list[str] = []
-    if isinstance(rate, list) and len(rate) == 2 and isinstance(seconds := rate[1], int | float):
-        found.append(f"{rate[0]}/{_RATE_UNITS.get(int(seconds)) or duration_text(seconds)}")
+    rate = written.get("rate")
+    in_flight = written.get("in_flight")
+    per = written.get("per")
+    texts: list[str] = []
+    match rate:
+        case [count, int() | float() as seconds]:
+            texts.append(f"{count}/{_RATE_UNITS.get(int(seconds)) or duration_text(seconds)}")
     if in_flight is not None:
-        found.append(f"{in_flight} at once")
-    if found and isinstance(per, str):
-        found.append(f"per {per}")
-    return ", ".join(found)
+        texts.append(f"{in_flight} at once")
+    if texts and isinstance(per, str):
+        texts.append(f"per {per}")
+    return ", ".join(texts)
 
 
 def schedule_text(destination: Json) -> str:
-    """Return the attempts and the waits between them; empty where they are not known."""
+    """Return the attempts and the waits between them; empty if they are not known."""
     waits = value_at(destination, "retry_seconds")
     if not isinstance(waits, list):
         return ""

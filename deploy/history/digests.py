@@ -14,16 +14,18 @@ from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger import Ledger, LedgerRow
 
 MAX_DELIVERIES: Final = 20
-"""Of a digest: one, and one more for each destination that `otherwise` names."""
+"""The most deliveries of a digest: one, and one more for each destination that `otherwise` names."""
 MAX_SEARCHED: Final = 1_000
-"""The newest merged deliveries of the destination, among which a digest's are looked for."""
+"""The number of newest merged deliveries of a destination that are searched for those of a digest."""
 
 
 @dataclass(frozen=True, slots=True)
 class DigestRecord:
-    """`rows` are its deliveries, oldest first; `members` what it stands for, newest first, as far as it was found.
+    """A digest or a burst.
 
-    `event` is known from when it first waits or is held until it is delivered, and from its dead letter.
+    rows     its own deliveries, oldest first
+    members  the deliveries that it replaces, newest first, as far as they were found
+    event    its event; None if it is not stored. It is stored while a delivery waits or is held, and in a dead letter
     """
 
     rows: Sequence[LedgerRow]
@@ -41,8 +43,9 @@ class DigestRecord:
 
     @property
     def record(self) -> journal_view.EventRecord:
-        """Return it as the journal has an event."""
-        row, event = self.rows[0], self.event
+        """Return the digest in the form in which the journal has an event."""
+        row = self.rows[0]
+        event = self.event
         summary = journal_view.EventSummary(
             seq=0,
             id=row.event_id,
@@ -84,13 +87,16 @@ async def digest_rows(ledger: Ledger, event_id: str) -> list[LedgerRow]:
 
 
 async def digest_members(ledger: Ledger, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
-    """Return what a digest with these deliveries stands for, newest first, as far as it is found. Raises Temporary."""
+    """Return the deliveries that a digest with these rows replaces, newest first, as far as they are found.
+
+    Raises Temporary.
+    """
     merged = await ledger.rows(MAX_SEARCHED, destination=rows[0].destination, state=ledger_rules.MERGED)
     return [row for row in merged if row.group == rows[0].event_id]
 
 
 def digest_document(digest: DigestRecord) -> JsonObject:
-    """Return the document of an event, with `digest`: what it stands for."""
+    """Return the document of an event, with the deliveries that the digest replaces in `digest`."""
     members: list[Json] = [
         {"delivery_id": row.key, "event_id": row.event_id, "route": row.route} for row in digest.members
     ]

@@ -18,12 +18,14 @@ from shared.retention import DAY_SECONDS
 from shared.times import rfc3339, time_text
 
 SAMPLED_EVENTS: Final = 50
+"""The number of newest events of a source from which its usual interval is computed."""
 LEAST_GAPS: Final = 3
-"""With fewer intervals between events, none of them is called usual."""
+"""The least number of intervals between events from which a usual interval is computed."""
 LONGEST_GAPS: Final = 3
 """A source without `silence` is overdue after this many times its longest interval, but not within a day."""
 MAX_REJECTED: Final = 500
-_MAX_DETAIL: Final = 300
+"""The number of newest rejected requests that are searched for the last one of each source."""
+_MAX_DETAIL_CHARACTERS: Final = 300
 
 Word: TypeAlias = Literal["healthy", "quiet", "failing", "unregistered", "unknown"]
 State: TypeAlias = Literal["registered", "broken", "unregistered"]
@@ -33,10 +35,10 @@ class HookState(NamedTuple):
     """The hook of a source at one place, as its provider describes it.
 
     state        `broken` if the provider sends no events to this source, or not all that the routes need
-    differences  from the configuration
-    report       what the provider reports of its last deliveries, if they failed
-    reported_at  when that was, in Unix seconds; None if the provider does not say it
-    expires_at   Unix seconds; None if it does not expire
+    differences  how the hook differs from the configuration, one sentence each
+    report       the provider's report about its last deliveries, if they failed
+    reported_at  the time of that failure in Unix seconds; None if the provider does not say it
+    expires_at   Unix seconds; None if the hook does not expire
     """
 
     at: str
@@ -50,9 +52,9 @@ class HookState(NamedTuple):
 class Registration(NamedTuple):
     """The hooks of a source that has `hook` in the configuration.
 
-    unknown  why the provider could not be asked; empty if it was
+    unknown  the reason why the provider could not be asked; empty if it could
     url      the public URL that the commands need as --url; empty if they find it
-    remembered_expiry  when the first of the hooks expires, as far as is known without its provider
+    remembered_expiry  the time at which the first hook expires, as it is stored; None if that is not known
     """
 
     hooks: tuple[HookState, ...] = ()
@@ -81,9 +83,9 @@ class Registration(NamedTuple):
 class Outside:
     """The facts about all sources that the journal does not have.
 
-    registrations  of the sources with `hook`
-    secrets        when each secret of the configuration was set, by its name; None if that is not known
-    rejected       the newest requests that were rejected, where the journal does not have them
+    registrations  the registrations of the sources with `hook`, by name
+    secrets        the times at which the secrets of the configuration were set, by name; None if one is not known
+    rejected       the newest requests that were rejected, if the journal does not have them
     """
 
     registrations: Mapping[str, Registration] = field(default_factory=dict)
@@ -95,12 +97,12 @@ class Outside:
 class SourceFacts:
     """The facts about a source.
 
-    registration     None without `hook`: Hookchain cannot know whether the sender has the URL
-    secret_set_at    when the oldest of its secrets was set; None if that is not known
+    registration     None without `hook`: Hookchain cannot know if the sender has the URL
+    secret_set_at    the time at which the oldest of its secrets was set; None if that is not known
     usual_seconds    the median interval between its last events; None if there were too few
-    overdue_seconds  after how long without an event it is overdue; None if that is not known
+    overdue_seconds  the time without an event after which it is overdue; None if that is not known
     rejected         its last request that was rejected
-    sampled_at       when its newest events were received, at most SAMPLED_EVENTS
+    sampled_at       the times at which its newest events were received, at most SAMPLED_EVENTS
     """
 
     source: str
@@ -113,13 +115,13 @@ class SourceFacts:
     sampled_at: tuple[float, ...] = ()
 
     def is_overdue(self, now: float) -> bool:
-        return (
-            self.last_at is not None and self.overdue_seconds is not None and now - self.last_at > self.overdue_seconds
-        )
+        if self.last_at is None or self.overdue_seconds is None:
+            return False
+        return now - self.last_at > self.overdue_seconds
 
 
 class Health(NamedTuple):
-    """`command` corrects it or shows more; empty if nothing is to be done."""
+    """The health of a source. `command` corrects the trouble or shows more of it; empty if nothing is to be done."""
 
     word: Word
     reason: str
@@ -129,8 +131,9 @@ class Health(NamedTuple):
 def judge(facts: SourceFacts, now: float, where: str = "") -> Health:
     """Return the health by the first rule that applies. `where` is the options of the deployment, after a space."""
     rules = (_unregistered, _broken, _expiring, _reported, _rejected, _overdue, _without_events)
-    found = next((health for rule in rules if (health := rule(facts, now))), None) or _healthy(facts, now)
-    return found._replace(command=f"{found.command}{where}") if found.command else found
+    applicable = (health for rule in rules if (health := rule(facts, now)))
+    health = next(applicable, None) or _healthy(facts, now)
+    return health._replace(command=f"{health.command}{where}") if health.command else health
 
 
 def _unregistered(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
@@ -146,7 +149,7 @@ def _broken(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a 
 
 
 def _expiring(facts: SourceFacts, now: float) -> Health | None:
-    """Apply where the provider cannot be asked. What it says itself, `_broken` knows."""
+    """Apply if the provider cannot be asked, so the expiry is the stored one. Otherwise, `_broken` has the expiry."""
     registration = facts.registration
     expires_at = registration.expires_at if registration and registration.unknown else None
     if expires_at is None or expires_at > now + SOON_SECONDS:
@@ -156,7 +159,7 @@ def _expiring(facts: SourceFacts, now: float) -> Health | None:
 
 
 def _reported(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
-    """Apply to failures that no accepted event is known to have followed."""
+    """Apply to a failure that the provider reports, unless an event was accepted after it."""
     hooks = facts.registration.hooks if facts.registration else ()
     last_at = facts.last_at or 0.0
     failed = [each for each in hooks if each.report and (each.reported_at is None or each.reported_at > last_at)]
@@ -238,8 +241,8 @@ def _ago(at: float, now: float) -> str:
 def rejection_text(request: RequestEntry) -> str:
     """Return the code and the detail, without the names of the headers."""
     detail = request.detail.partition(HEADERS)[0]
-    if len(detail) > _MAX_DETAIL:
-        detail = f"{detail[:_MAX_DETAIL].rpartition(' ')[0]} …"
+    if len(detail) > _MAX_DETAIL_CHARACTERS:
+        detail = f"{detail[:_MAX_DETAIL_CHARACTERS].rpartition(' ')[0]} …"
     return ": ".join(filter(None, (f"{request.status} {request.code or ''}".strip(), detail)))
 
 
@@ -271,7 +274,10 @@ def read_facts(
 
 
 def intervals(events: Sequence[EventSummary]) -> tuple[float | None, float | None]:
-    """Return the median interval between events, newest first, and after how long without one they are overdue."""
+    """Return the median interval between events, and the time without an event after which the source is overdue.
+
+    Both are in seconds, and None if there are too few events.
+    """
     received = sorted(each.received_at for each in events)
     gaps = [later - earlier for earlier, later in pairwise(received)]
     if len(gaps) < LEAST_GAPS:
@@ -290,7 +296,9 @@ def oldest_secret(source: Json, secrets: Mapping[str, float | None]) -> float | 
 
 def health_document(facts: SourceFacts, now: float, where: str = "") -> JsonObject:
     """Return the facts and the health as JSON."""
-    health, rejected, registration = judge(facts, now, where), facts.rejected, facts.registration
+    health = judge(facts, now, where)
+    rejected = facts.rejected
+    registration = facts.registration
     hooks: list[Json] = [_hook_document(each) for each in registration.hooks] if registration else []
     return {
         "source": facts.source,

@@ -33,12 +33,12 @@ class StateFault(CommandError):
 
 class StoredBlobs(Blobs, Protocol):
     async def names(self, beginning: str) -> Sequence[str]:
-        """Return the names of the blobs that begin so. A name that the store keeps as its hash is not found."""
+        """Return the names that begin with `beginning`, except names of which the store has only a hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriberStores:
-    """The stores that the commands about subscribers use. `bus` is opened where something is published."""
+    """The stores that the commands about subscribers use. `bus` is opened only to publish something."""
 
     documents: store_ports.Documents
     ledger: Ledger
@@ -50,15 +50,15 @@ class SubscriberStores:
 class State:
     """The stored state of one deployment.
 
-    ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault where there is none
+    ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault if there is none
     records               are opened on the caller's event loop; None if there are none
-    documents             are opened on the caller's event loop: those of subscribers; None if there are none
+    documents             the documents of subscribers, opened on the caller's event loop; None if there are none
     notify_slice          returns notify's slice of the configuration; None if it is not known
     transform_slice       returns transform's slice
     receive_slice         returns receive's slice
     beyond_reach          says what `hookchain forget` cannot erase on this platform
     lists_accepted        an event is in the journal from its arrival on, before transform has processed it
-    troubles              says why nothing happens to events now; nothing where that is not known
+    troubles              returns the reasons why no events are processed now, as far as they are known
     rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
     """
 
@@ -78,19 +78,20 @@ class State:
 
     @asynccontextmanager
     async def subscriber_stores(self) -> AsyncIterator[SubscriberStores]:
-        """Raises StateFault where the state has no documents."""
+        """Open the stores of subscribers. Raises StateFault if the state has no documents."""
         async with self.documents() as documents, self.ledger() as ledger, self.blobs() as blobs:
             if documents is None:
                 raise StateFault("this state has no documents of subscribers")
             yield SubscriberStores(documents, ledger, blobs, self.bus)
 
     def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:
-        """Return the id that is `given` or is the only one that begins with it. Raises StateFault."""
-        found = self.reader.ids_beginning(kind, prefix, 4)
-        if prefix in found:
+        """Return the id that is `prefix`, or the only one that begins with it. Raises StateFault."""
+        # The message lists at most three ids. The fourth shows that there are more.
+        matching_ids = self.reader.ids_beginning(kind, prefix, 4)
+        if prefix in matching_ids:
             return prefix
         name = _NAMES[kind]
-        if not found:
+        if not matching_ids:
             if kind == "dead_letters" and (letters := self._letters_of_events(prefix)):
                 raise StateFault(f"{prefix!r} is an event's id: name its dead letter's, {', '.join(letters)}")
             raise StateFault(f"no {name} has an id that is {prefix!r} or begins with it{self.missing_note(kind)}")
@@ -98,9 +99,9 @@ class State:
             raise StateFault(
                 f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters; got {prefix!r}"
             )
-        if len(found) > 1:
-            raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(found[:3])} …")
-        return found[0]
+        if len(matching_ids) > 1:
+            raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(matching_ids[:3])} …")
+        return matching_ids[0]
 
     def _letters_of_events(self, prefix: str) -> list[str]:
         """Return the ids of the dead letters of the event whose id begins with the prefix, if it is the only one."""
@@ -146,7 +147,7 @@ class State:
             return list(await ledger.rows(limit, state=state))
 
     def event_with_data(self, document: JsonObject | None) -> JsonObject | None:
-        """Return the event with the data from its blob; without it where the blob is gone."""
+        """Return the event with the data from its blob; without it if the blob is gone."""
         if document is None or "dataref" not in document:
             return document
         try:

@@ -17,15 +17,18 @@ from shared.subscribers.names import endpoint_name
 from shared.times import time_text
 
 MAX_COUNTED: Final = 500
+"""The most events of the last day that are counted of each source."""
 MAX_RETRYING: Final = 100
+"""The number of newest waiting deliveries that are counted, of all destinations together."""
 MAX_HELD: Final = 1_000
+"""The most held deliveries that are counted of each destination."""
 MAX_SEARCHED: Final = 100
-"""This many of the newest held deliveries are searched for destinations that the configuration no longer has."""
+"""The number of newest held deliveries that are searched for destinations that the configuration no longer has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The running version of one function, or of `hookchain dev`. `trouble` is empty where it serves."""
+    """The running version of one function, or of `hookchain dev`. `trouble` is empty if it serves."""
 
     name: str
     version: str
@@ -35,10 +38,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
-    """The events of a source: the last one's time, and the last day's count; with `is_more`, there are more.
+    """The events of a source.
 
-    silence_seconds  after how long without an event there is an alert; None without `silence`
-    quiet_since      the last event's time, where there was none for longer than that
+    last_at          the time of its last event
+    day_count        the number of its events in the last day; if `is_more`, there are more
+    silence_seconds  the time without an event after which there is an alert; None without `silence`
+    quiet_since      the time of its last event if that is longer ago than `silence_seconds`, otherwise None
     facts            the facts that its health follows from; None if they are not known
     """
 
@@ -55,7 +60,7 @@ class SourceActivity:
 class Backlog:
     """The waiting messages of one subscription and the age of the oldest; None if it is not known.
 
-    delayed  how many others the bus keeps back until their time
+    delayed  the number of further messages that the bus keeps until they are due
     """
 
     subscription: str
@@ -66,13 +71,13 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The deliveries to a destination that will be retried; those to endpoints count for the one that they are of.
+    """The deliveries to a destination, or to the endpoints of a `subscribers` destination, that will be retried.
 
-    reason     the newest one's, of those that wait in no group if there are any
+    reason     the reason of the newest delivery that is in no group, or of the newest if all are in groups
     is_more    there are more than `count`
-    unknown    how many the destination may have accepted: the last attempt got no response
-    grouped    how many wait in a group, for its digest
-    endpoints  how many endpoints they are to
+    unknown    the number of deliveries that the destination may have accepted: the last attempt got no response
+    grouped    the number of deliveries that wait in a group, for its digest
+    endpoints  the number of endpoints that the deliveries go to
     """
 
     destination: str
@@ -86,9 +91,11 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class WaitingRoutes:
-    """The events for which a route waits. `reason` is the newest one's, `next_at` the time of the next run.
+    """The events for which a route waits.
 
-    `is_more`: there are more than `count`.
+    reason   the reason of the newest one
+    next_at  the time of the next run, in Unix seconds
+    is_more  there are more than `count`
     """
 
     route: str
@@ -109,10 +116,12 @@ class WaitingRoutes:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole status, or the part that journal and ledger have.
+    """The whole status, or the part of it that the journal and the ledger have.
 
-    `held` has documents of `held_destinations`; `notes` say what could not be read, and why. The health of sources is
-    that at `at`; `where` is the options of the deployment, for suggested commands.
+    held   the documents that `held_destinations` returns
+    notes  the parts that could not be read, with the reasons
+    at     the time, in Unix seconds, for which the health of sources is judged
+    where  the options of the deployment, for suggested commands
     """
 
     versions: Sequence[Version] = ()
@@ -184,7 +193,7 @@ class Status:
 
 
 def silences_of(notify: JsonObject) -> dict[str, float]:
-    """Return after how many seconds each source counts as quiet, by notify's slice."""
+    """Return, by source, the seconds without an event after which it counts as quiet, from notify's slice."""
     return {
         name: float(after)
         for name, each in mappings_at(notify, "alerts", "silence").items()
@@ -226,28 +235,31 @@ async def _deliveries(
 
 
 def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
-    """Count the waiting routes by name, of the newest MAX_RETRYING rows that wait. The newest speaks for its route."""
+    """Count the waiting rows of each route. `rows` are the newest MAX_RETRYING waiting rows, newest first."""
     by_route: dict[str, list[LedgerRow]] = {}
     for row in rows:
         if row.destination == delivery.ROUTE_ITSELF:
             by_route.setdefault(row.route, []).append(row)
     is_more = len(rows) == MAX_RETRYING
-    return [
-        WaitingRoutes(route, len(own), own[0].reason, min(filter(None, [each.retry_at for each in own])), is_more)
-        for route, own in by_route.items()
-    ]
+    waiting_routes: list[WaitingRoutes] = []
+    for route, own in by_route.items():
+        next_at = min(filter(None, [each.retry_at for each in own]))
+        waiting_routes.append(WaitingRoutes(route, len(own), own[0].reason, next_at, is_more))
+    return waiting_routes
 
 
 def count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
-    """Count by destination. The newest row speaks for it, those in groups only where there are no others."""
+    """Count the waiting deliveries of each destination. `rows` are the newest MAX_RETRYING waiting rows."""
     is_more = len(rows) == MAX_RETRYING
-    rows = [row for row in rows if row.destination != delivery.ROUTE_ITSELF]
-    speaks_last = sorted(rows, key=lambda row: (not row.group, row.created_at))
-    reasons = {configured_name(row.destination): row.reason for row in speaks_last}
-    counts = Counter(configured_name(row.destination) for row in rows)
-    unknown = Counter(configured_name(row.destination) for row in rows if row.unknown_count)
-    grouped = Counter(configured_name(row.destination) for row in rows if row.group)
-    endpoints = Counter(name.destination for each in {row.destination for row in rows} if (name := endpoint_name(each)))
+    own = [row for row in rows if row.destination != delivery.ROUTE_ITSELF]
+    # The last row of a destination gives the reason: the newest one in no group, which come after those in groups.
+    reason_last = sorted(own, key=lambda row: (not row.group, row.created_at))
+    reasons = {configured_name(row.destination): row.reason for row in reason_last}
+    counts = Counter(configured_name(row.destination) for row in own)
+    unknown = Counter(configured_name(row.destination) for row in own if row.unknown_count)
+    grouped = Counter(configured_name(row.destination) for row in own if row.group)
+    endpoint_names = [endpoint_name(each) for each in {row.destination for row in own}]
+    endpoints = Counter(name.destination for name in endpoint_names if name)
     return [
         Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name], endpoints[name])
         for name, count in counts.items()
@@ -255,12 +267,14 @@ def count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
 
 
 def _activity(reader: JournalView, facts: SourceFacts, now: float, after: float | None) -> SourceActivity:
-    day_began, last_at = now - retention.DAY_SECONDS, facts.last_at
-    if last_at is None or last_at < day_began:
-        count, is_more = 0, False
-    else:
+    day_began = now - retention.DAY_SECONDS
+    last_at = facts.last_at
+    count = 0
+    is_more = False
+    if last_at is not None and last_at >= day_began:
         page = reader.events(EventQuery(source=facts.source, since=day_began, limit=MAX_COUNTED))
-        count, is_more = len(page.events), page.next_before is not None
+        count = len(page.events)
+        is_more = page.next_before is not None
     is_quiet = after is not None and last_at is not None and now - last_at > after
     return SourceActivity(facts.source, last_at, count, is_more, after, last_at if is_quiet else None, facts)
 
@@ -284,7 +298,10 @@ async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) ->
 def held_document(
     name: str, state: DestinationState, reason: str | None, count: int, since: float | None = None
 ) -> JsonObject:
-    """Return what is known of a destination that takes nothing. `since` is when its oldest delivery was held."""
+    """Return the document of a destination that takes no deliveries.
+
+    `since` is the time at which its oldest delivery was held, in Unix seconds.
+    """
     return {
         "destination": name,
         "reason": reason,

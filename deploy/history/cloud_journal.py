@@ -1,7 +1,6 @@
-"""A cloud's journal as its readers see it: synchronous, over ports on an event loop of its own.
+"""The read side of a journal in a cloud's database: synchronous methods over ports on an event loop of its own.
 
-A cloud's database keeps events by time, source and type. What else a search looks for is found by reading one event
-after the other.
+The database finds events by time, source and type. A search for anything else reads one event after the other.
 """
 
 import asyncio
@@ -27,8 +26,9 @@ from shared.jsontext import Json, JsonObject, objects_at
 from shared.ports import Blobs
 
 MARKED_AT_ONCE: Final = 25
+"""The number of dead letters that are marked at the same time. Each takes a connection."""
 COUNTED_EVENTS: Final = 200
-"""The statuses of this many of the newest events are counted: counting all would read all."""
+"""The number of newest events whose statuses are counted. To count all would cost a read of each event."""
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
@@ -100,14 +100,14 @@ class StoredEvent:
 
 
 class Chunk(NamedTuple):
-    """Events that match a query's source, type and times. `before`: where the next ones begin; None after the last."""
+    """Events that match a query's source, type and times. `before` is that of the next chunk; None after the last."""
 
     events: Sequence[StoredEvent]
     before: int | None
 
 
 class States(NamedTuple):
-    """The states of events' deliveries and of their dead letters, by event."""
+    """The states of the deliveries and of the dead letters of events, by the event's id."""
 
     deliveries: Mapping[str, Sequence[str]]
     letters: Mapping[str, Sequence[str]]
@@ -116,7 +116,7 @@ class States(NamedTuple):
 def on_own_loop(
     method: Callable[Concatenate[Journal, Parameters], Coroutine[None, None, Result]],
 ) -> Callable[Concatenate[Journal, Parameters], Result]:
-    """Make a synchronous method of an asynchronous one, which runs on the journal's own event loop."""
+    """Turn an asynchronous method into a synchronous one that runs on the journal's own event loop."""
 
     @wraps(method)
     def call(journal: Journal, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -128,8 +128,8 @@ def on_own_loop(
 class CloudJournal(ABC):
     """A JournalView over a cloud's database.
 
-    Its ports are used here only: their connections belong to its event loop. `before` is done once, before the first
-    call. Receive's log alone has the requests, so none are rejected here.
+    Its ports are used here only, because their connections belong to its event loop. `before` is awaited once, before
+    the first call. Only receive's log has rejected requests, so this journal has none.
     """
 
     def __init__(self, ports: Sequence[Port], before: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -173,7 +173,7 @@ class CloudJournal(ABC):
         return await self._events(query)
 
     async def _events(self, query: journal_view.EventQuery) -> journal_view.EventPage:
-        """End where the page is full, where there is no more, or where enough has been looked through."""
+        """Return a page. It ends when it is full, after the last event, or after MAX_CHUNKS chunks."""
         found: list[journal_view.EventSummary] = []
         before = query.before
         for _ in range(MAX_CHUNKS):
@@ -237,7 +237,7 @@ class CloudJournal(ABC):
 
     @on_own_loop
     async def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        """Mark a few at a time: each takes a connection of its own."""
+        """Store the state of dead letters. Return the number of those that were in another state before."""
         count = 0
         for some in batching.batches(ids, MARKED_AT_ONCE):
             count += sum(await asyncio.gather(*(self._mark(each, state) for each in some)))
@@ -271,7 +271,7 @@ class CloudJournal(ABC):
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the second ones by the first."""
+    """Return the second values of the pairs, by the first value."""
     groups: dict[str, list[str]] = {}
     for name, value in pairs:
         groups.setdefault(name, []).append(value)
@@ -279,15 +279,13 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 ROUTE_ENDED: Final = "route_ended"
-"""In place of the state of a route that waited to the end of its schedule, or until its event was forgotten."""
-
-
+"""The state of a route that waited until the end of its schedule, or until its event was forgotten."""
 WAITING: Final = "waiting"
-"""In place of the state of a delivery that waits without a failed attempt: for a digest, quiet hours or its turn."""
+"""The state of a delivery that waits without a failed attempt: for a digest, quiet hours or its turn."""
 
 
 def speaking_state(destination: str, state: str, attempt_number: int) -> str:
-    """Return what a row's state means for its event's status; empty for the row of a route that no longer waits."""
+    """Return the state that a row gives to its event's status; empty for the row of a route that no longer waits."""
     if state == rules.RETRY_SCHEDULED and destination != delivery.ROUTE_ITSELF and not attempt_number:
         return WAITING
     if destination != delivery.ROUTE_ITSELF or state == rules.RETRY_SCHEDULED:
@@ -357,10 +355,14 @@ def matches_query(query: journal_view.EventQuery, source: object, event_type: ob
 
 
 MAX_POINTS: Final = 2_000
+"""The most events, and the most attempts, that are read for a chart."""
 MAX_LATENCIES: Final = 100
+"""The most deliveries whose latency is computed for a chart. Each costs a read of its event."""
 
 
 class Span(NamedTuple):
+    """The time of a chart: it begins at `since` and has buckets of `width` seconds."""
+
     since: float
     width: float
     buckets: int
@@ -375,7 +377,7 @@ def span_of(now: float, span_seconds: float, count: int) -> Span:
 
 
 def time_of(seq: int) -> float:
-    """Return the time in a `seq`, in Unix seconds."""
+    """Return the time in a `seq`, in Unix seconds. A `seq` is milliseconds, shifted by 12 bits."""
     return (seq >> 12) / 1000
 
 
@@ -409,7 +411,7 @@ async def series_of(
 
 
 def dead_letter_row(seq: object, state: object, entry: JsonObject, message: object) -> journal_view.DeadLetterRow:
-    """Return a stored dead letter. Its message is empty where its blob is gone: the reason is still shown."""
+    """Return a stored dead letter. Its message is empty if its blob is gone, because its reason is shown even then."""
     code = str(entry["code"])
     return journal_view.DeadLetterRow(
         seq=int(str(seq)),

@@ -1,18 +1,18 @@
-"""Forgetting events: what the stores of a deployment hold of one, erased, and searched for again.
+"""The forgetting of events: a search for the content of an event in each store of a deployment, and its erasure.
 
     journal       the event's body, its subject and its actor
     dead letters  the messages of its dead letters, and their reasons
     ledger        the messages of its deliveries, and what their destinations answered
     blobs         its large bodies, and other systems' answers to its steps
     mails         the mails and the rows of sheets that `hookchain dev` caught
-    digests       the digests and bursts that its deliveries went into: each holds a line of it, or all of its data
-                  in its own delivery, its dead letter, the record of its group and its caught mails
-    messages      the copies that tenants of subscribers have, from which it can be sent again
-                  found by the event's id in all tenants that there are or that its deliveries name; the messages of a
-                  tenant that was deleted go with `hookchain forget --tenant`
+    digests       the digests and bursts that its deliveries are part of. Each has a line of the event, or all of its
+                  data, in its own delivery, its dead letter, the record of its group and its caught mails
+    messages      the copies from which the tenants of subscribers can send the event again. They are found by the
+                  event's id, in all tenants that exist or that its deliveries name. The messages of a deleted tenant
+                  are erased by `hookchain forget --tenant`
 
-The rows stay, so that an event's way can still be seen. A delivery that is pending or held is dead-lettered first, so
-that nothing is sent meanwhile.
+The rows stay, so an operator still sees which deliveries an event had. A delivery that is pending or held is
+dead-lettered first, so that nothing is sent meanwhile.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ class DigestTraces:
 
     rows         its deliveries
     letters      the number of its dead letters that have content
-    is_recorded  the record of its group holds it
+    is_recorded  the record of its group has it
     mails        the number of its mails that were caught
     others       the other events in a digest that is not sent, as far as they were found
-    merging      the event's deliveries that are being merged into it: which they are is decided, and not written yet
+    merging      the event's deliveries that will be merged into it: this is decided, but not yet written in their rows
     """
 
     event_id: str
@@ -72,8 +72,9 @@ class Copy(NamedTuple):
 
 STORES: Final = ("journal", "dead letters", "ledger", "blobs", "mails", "digests", "messages")
 MAX_DELIVERIES: Final = 100_000
-"""Of an event that went to subscribers: one an endpoint."""
+"""The most deliveries of an event that are searched. An event for subscribers has one for each endpoint."""
 AT_ONCE: Final = 20
+"""The number of deliveries or tenants that are processed at the same time."""
 IN_FLIGHT: Final = frozenset({"received", "delivering"})
 """The statuses of events of which the bus may still have a message."""
 
@@ -81,7 +82,7 @@ IN_FLIGHT: Final = frozenset({"received", "delivering"})
 class CaughtMails(Protocol):
     """The mails that an emulated mail service caught, and the rows of emulated sheets.
 
-    They are found by the id of a delivery, or of an endpoint of which they tell.
+    They are found by the id of a delivery, or of the endpoint that they are about.
     """
 
     def count_of_delivery(self, delivery_id: str) -> int: ...
@@ -115,7 +116,7 @@ class Traces:
 
 
 def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
-    """Return what the stores hold of all the events, by store."""
+    """Return the number of parts that each store has of all the events."""
     return {store: sum(each.counts[number] for each in traces) for number, store in enumerate(STORES)}
 
 
@@ -123,7 +124,7 @@ def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
 class Forgetter:
     """The stores of one deployment, open.
 
-    `mails` is None if no mail is caught; `records` and `documents`, where there are none.
+    `mails` is None if no mail is caught. `records` and `documents` are None if the deployment has no such store.
     """
 
     reader: journal_view.JournalView
@@ -134,7 +135,7 @@ class Forgetter:
     documents: Documents | None = None
 
     async def search(self, event_id: str) -> Traces:
-        """Find what the stores hold of the event. Raises Temporary."""
+        """Return the content that the stores have of the event. Raises Temporary."""
         record = self.reader.event(event_id)
         rows = await self.ledger.rows(MAX_DELIVERIES, event_id=event_id)
         letters = record.dead_letters if record else self.reader.letters_of_event(event_id)
@@ -145,17 +146,18 @@ class Forgetter:
         digests = await self._digests(event_id, rows)
         copies = await find_copies(self.documents, event_id, rows)
         with_content = {row.key for row in rows if has_content(row)} | _answered(attempts)
+        digest_parts = [
+            sum(map(has_content, each.rows)) + each.letters + each.is_recorded + each.mails for each in digests
+        ]
         return Traces(
             event_id=event_id,
-            counts=(
+            counts=(  # in the order of STORES
                 int(record is not None and _tells_of_event(record)),
                 sum(bool(letter.message or letter.reason) for letter in letters),
                 len(with_content),
                 len(names),
                 self._count_mails(keys),
-                sum(
-                    sum(map(has_content, each.rows)) + each.letters + each.is_recorded + each.mails for each in digests
-                ),
+                sum(digest_parts),
                 len(copies),
             ),
             delivery_ids=keys,
@@ -170,7 +172,8 @@ class Forgetter:
     async def erase(self, found: Sequence[Traces], now: float) -> None:
         """Erase the content that was found. Raises Temporary. Content that is erased by then stays erased."""
         for traces in found:
-            merging = {key for digest in traces.digests for key in digest.merging}  # another time, by its digest
+            # A delivery that is being merged is left for the next run, which finds it in the digest.
+            merging = {key for digest in traces.digests for key in digest.merging}
             if self.documents is not None:
                 await erase_copies(self.documents, traces.copies)
             for keys in batching.batches([key for key in traces.delivery_ids if key not in merging], AT_ONCE):
@@ -228,8 +231,8 @@ class Forgetter:
             for name in await self.blobs.names(beginning)
         ]
         dataref = (record.document or {}).get("dataref") if record else None
-        named = {dataref, *map(stored_messages.dataref_of, messages)}
-        others = [name for name in named if isinstance(name, str) and name not in listed]
+        referred = {dataref, *map(stored_messages.dataref_of, messages)}
+        others = [name for name in referred if isinstance(name, str) and name not in listed]
         return (*listed, *[name for name in others if await self.blobs.get(name) is not None])
 
 
@@ -267,18 +270,19 @@ async def merging_into(records: Records | None, rows: Iterable[LedgerRow]) -> di
 
     Raises Temporary.
     """
-    found: dict[str, list[str]] = {}
+    keys_by_digest: dict[str, list[str]] = {}
     for row in rows:
         if not row.group or row.state in ledger_rules.FINAL or records is None:
             continue
-        digest = _record(row.group, await records.read(record_name(row.group))).digest
+        text = await records.read(record_name(row.group))
+        digest = _record(row.group, text).digest
         if digest is not None and any(key == row.key for key, _ in digest.members):
-            found.setdefault(digest.event_id, []).append(row.key)
-    return found
+            keys_by_digest.setdefault(digest.event_id, []).append(row.key)
+    return keys_by_digest
 
 
 async def is_recorded(records: Records | None, digest_id: str) -> bool:
-    """Return whether the record of its group holds the digest. Raises Temporary."""
+    """Return whether the record of its group has the digest. Raises Temporary."""
     if records is None:
         return False
     group = group_of_digest(digest_id)
@@ -303,8 +307,10 @@ async def erase_record(records: Records, digest: DigestTraces, now: float) -> No
 
 
 def _record(group: str, text: str | None) -> GroupRecord:
-    """Read a group's record. Raises Temporary for a text that is not a record: it may hold content that is to be
-    erased."""
+    """Read a group's record.
+
+    Raises Temporary if the text is not a record, because it may have content that must be erased.
+    """
     try:
         return read_record(text)
     except ValueError as error:
@@ -318,11 +324,11 @@ PAGE: Final = 500
 
 
 async def find_copies(documents: Documents | None, event_id: str, rows: Iterable[LedgerRow]) -> tuple[Copy, ...]:
-    """Raises Temporary."""
+    """Return the copies of all tenants. `rows` are the event's deliveries. Raises Temporary."""
     if documents is None:
         return ()
-    named = [name.tenant for row in rows if (name := endpoint_name(row.destination))]
-    tenants = dict.fromkeys([*named, *[id async for id in _tenants(documents)]])
+    tenants_of_rows = [name.tenant for row in rows if (name := endpoint_name(row.destination))]
+    tenants = dict.fromkeys([*tenants_of_rows, *[id async for id in _tenants(documents)]])
     found: list[Copy] = []
     for some in batching.batches([*tenants], AT_ONCE):
         for copies in await asyncio.gather(*(_copies_of(documents, tenant, event_id) for tenant in some)):

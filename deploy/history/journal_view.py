@@ -1,4 +1,4 @@
-"""The read side of the journal, the same on every platform: its rows, and how a search reads its words."""
+"""The read side of the journal, which is the same on every platform: its rows, and the rules of a text search."""
 
 import re
 from collections.abc import Sequence
@@ -12,17 +12,19 @@ from shared.journal import KEPT as KEPT
 STATUSES: Final[tuple[outcomes.EventStatus, ...]] = get_args(outcomes.EventStatus)
 
 MAX_LETTERS_OF_EVENT: Final = 100_000
-"""Of an event that are read, and erased: as many as it has deliveries that the ledger lists."""
+"""The most dead letters of an event that are read and erased: as many as the deliveries that the ledger lists."""
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
-"""What was decided about a dead letter. One that fails again after its replay is kept again."""
+"""The states of a dead letter after a decision. One that fails again after its replay is `kept` again."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Newest first. `text`: every word, as the beginning of one in the event. Times are Unix seconds.
+    """A query for a page of events, newest first. Times are Unix seconds.
 
-    `type` may end in `*`. `before` is the `next_before` of the page read last.
+    type    an event type, or its beginning followed by `*`
+    text    words, of which each must be the beginning of a word in the event
+    before  the `next_before` of the page that was read last; None for the first page
     """
 
     source: str | None = None
@@ -37,7 +39,10 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventSummary:
-    """`status` is one of STATUSES. `type` is unknown until transform has seen it."""
+    """An event in a list. `status` is one of STATUSES. `type` is None until transform has processed the event.
+
+    `expected` is the number of deliveries that its routes have made.
+    """
 
     seq: int
     id: str
@@ -53,7 +58,11 @@ class EventSummary:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """`next_before` where there is more. `not_indexed`: so many events a search by text could not see yet."""
+    """A page of events.
+
+    next_before  the `before` of the next page; None if this is the last page
+    not_indexed  the number of new events that a search by text could not search yet
+    """
 
     events: tuple[EventSummary, ...]
     next_before: int | None = None
@@ -107,7 +116,11 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Latency is from receive's answer to the destination's, first attempts only; None if none was delivered."""
+    """The counts of one interval, which begins at `at`.
+
+    `p50_ms` and `p95_ms` are percentiles of the latency, from receive's answer to the destination's. They are those of
+    the deliveries whose first attempt succeeded; None without any.
+    """
 
     at: float
     accepted: int = 0
@@ -170,39 +183,43 @@ _WORD: Final = re.compile(r'"([^"]*)"|(\S+)')
 
 
 def readable(document: str) -> str:
-    """JSON text without its escapes, which would stick to the words beside them."""
+    """Return JSON text with a space for each escape, which would otherwise join the words on its two sides."""
     return _ESCAPES.sub(" ", document)
 
 
 def search_words(text: str) -> tuple[str, ...]:
-    """Return the words of a search text. "Double quotes" keep words together; words need a letter or a digit."""
+    """Return the words of a search text. "Double quotes" join words. A word without a letter or digit is ignored."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     found = (match[1] or match[2] or "" for match in _WORD.finditer(printable))
     return tuple(word for word in found if any(character.isalnum() for character in word))
 
 
 def holds(document: str, words: tuple[str, ...]) -> bool:
-    """Every word, as the beginning of one in the document's text, in whichever case."""
+    """Return whether each of the words is the beginning of a word in the document, regardless of case."""
     text = readable(document)
     return all(re.search(rf"(?<!\w){re.escape(word)}", text, re.IGNORECASE) for word in words)
 
 
 class JournalView(Protocol):
-    """Synchronous: call it in a thread from a loop. Rows come newest first, as far as `limit` and after `before`."""
+    """The journal of one deployment, to read.
+
+    The methods block, so call them in a thread if there is an event loop. Lists are newest first, with at most `limit`
+    rows that are older than `before`.
+    """
 
     def version(self) -> int:
-        """Another number once somebody has written."""
+        """Return a number that changes with each write."""
 
     def index(self) -> int:
-        """Make the next events findable by text; how many they were. 0 too where a search reads the events."""
+        """Index the next new events for searches by text, and return their number; 0 if a search needs no index."""
 
     def events(self, query: EventQuery) -> EventPage:
-        """A page may be short of its limit, or empty, and still say where to go on: so much was looked through."""
+        """Return a page. It may have fewer events than `limit`, or none, although more follow: a search has a limit."""
 
     def event(self, event_id: str) -> EventRecord | None: ...
 
     def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
-        """4xx, and the 503s that told a sender to come again; none if receive's log alone has them."""
+        """Return the requests that were answered with 4xx or 503; none if only receive's log has them."""
 
     def dead_letters(
         self, limit: int, *, state: str | None = "kept", before: int | None = None
@@ -211,10 +228,10 @@ class JournalView(Protocol):
     def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None: ...
 
     def letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
-        """The event's dead letters, oldest first, also where the event itself is not listed any more."""
+        """Return the event's dead letters, oldest first, also if the event itself is not listed any more."""
 
     def mark_dead_letters(self, ids: Sequence[str], state: str) -> int:
-        """Return how many were in another state before."""
+        """Store the state of dead letters, and return the number of those that were in another state before."""
 
     def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]: ...
 
@@ -222,13 +239,13 @@ class JournalView(Protocol):
         """Return the ids that have a `stored_document`, without reading it."""
 
     def stored_document(self, event_id: str) -> str | None:
-        """The event's CloudEvent as JSON text; None before transform has seen it, and after its body's retention."""
+        """Return the CloudEvent as JSON text; None before transform has processed it, and after its retention."""
 
     def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        """The last `span_seconds` in `count` buckets, oldest first."""
+        """Return the last `span_seconds` in `count` buckets, oldest first."""
 
     def counts(self) -> dict[str, int]:
-        """Events by status, of all or of the newest; those of status zero left out."""
+        """Return the number of events by status, of all events or of the newest; only of statuses that have events."""
 
     def totals(self) -> Totals: ...
 

@@ -15,14 +15,16 @@ from shared import jsontext, times
 FILE_NAME: Final = "log.jsonl"
 OLD_NAME: Final = "log.1.jsonl"
 MAX_BYTES: Final = 8_000_000
-"""The size of each of the two files."""
+"""The largest size of each of the two files."""
 POLL_SECONDS: Final = 0.2
+"""The interval at which a log that is followed is read again."""
 
 
 class LogFile:
-    """The log as `hookchain dev` writes it; the file is opened at the first line.
+    """The log, for `hookchain dev` to write. The file is opened at the first line.
 
-    Lines that a full disk cannot take are lost: `say` is told once, and the log goes on when there is room.
+    Lines are lost while the disk is full. `say` is called once with the reason, and the log continues when there is
+    room again.
     """
 
     def __init__(self, state: Path, say: Callable[[str], None], max_bytes: int = MAX_BYTES) -> None:
@@ -42,8 +44,9 @@ class LogFile:
         self._write(with_process("dev", jsontext.to_json(document), 0.0))
 
     def close(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
+        if self._file is not None:
+            file = self._file
+            self._file = None  # also if closing it fails
             file.close()
 
     def _write(self, text: str) -> None:

@@ -36,9 +36,10 @@ from shared.retention import DAY_SECONDS
 from shared.store_ports import Documents
 
 ASK_SECONDS: Final = 10.0
-"""The longest time for which one provider is asked."""
+"""The longest time that the request to one provider may take."""
 REJECTIONS: Final = LogQuery(functions=("receive",), severity="WARNING")
 FAULTS: Final = (CommandError, HookchainError, ApiError, OSError)
+"""The errors of a store, a log or a provider that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
 
 
 async def read_outside(configuration: Configured, access: SourceAccess, fetch: Fetch, now: float) -> Outside:
-    """Read the facts. What cannot be read is left out, or says why."""
+    """Read the facts. A fact that cannot be read is left out; a registration then has the reason."""
     sources = compiled_sources(configuration.slices["receive"])
     names = sorted({name for source in sources.values() for name in secret_names(source)})
     hooked = {
@@ -114,16 +115,20 @@ def _rejected(access: SourceAccess, now: float) -> list[RequestEntry]:
     if access.rejected is None:
         return []
     try:
-        return [each for record in access.rejected(now - DAY_SECONDS) if record and (each := _request(record))]
+        requests = [_request(record) for record in access.rejected(now - DAY_SECONDS) if record]
+        return [each for each in requests if each]
     except FAULTS:
         return []
 
 
 def _request(record: Record) -> RequestEntry | None:
-    status, source = record.document.get("status"), record.document.get("source")
+    """Return the rejected request of a log record; None if the record is about something else."""
+    status = record.document.get("status")
+    source = record.document.get("source")
     if not isinstance(status, int) or status < 400 or not isinstance(source, str):
         return None
-    code, detail = (str(record.document.get(name) or "") for name in ("code", "detail"))
+    code = str(record.document.get("code") or "")
+    detail = str(record.document.get("detail") or "")
     return RequestEntry(record.at, str(record.document.get("method")), status, source, code, detail=detail)
 
 
@@ -153,7 +158,7 @@ class _Providers:
         return Registration(unknown=unknown, remembered_expiry=min(ends, default=None))
 
     async def _ask(self, name: str, source: SourceConfig, remembered: Mapping[str, Remembered]) -> Registration:
-        """Compare the hooks at each place of the source. Raises what FAULTS has."""
+        """Compare the hooks at each place of the source. Raises the errors in FAULTS."""
         hook = source.hook
         assert hook
         assert source.provider
@@ -167,7 +172,16 @@ class _Providers:
         token = await asyncio.to_thread(self.access.token, hook.token)
         stored = self.secrets.get(source.secret)
         values = stored.values if stored else ()
-        api = HookApi(name, kind, self.fetch, token, hook.token, hook.api or "", hook.allow_private, {*values})
+        api = HookApi(
+            name=name,
+            kind=kind,
+            fetch=self.fetch,
+            token=token,
+            token_name=hook.token,
+            url=hook.api or "",
+            allow_private=hook.allow_private,
+            hidden={*values},
+        )
         fingerprints = [fingerprint(name, value) for value in values]
         states = []
         for at in hook.places:

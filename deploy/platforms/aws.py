@@ -81,11 +81,9 @@ def _sender(subject: checks.Subject, place: SecretsManagerBackend, api: AwsApi) 
         return checks.sender_finding(subject, lambda: key, False)
     notify = subject.compiled.slices["notify"]
     transports = mail_transports(notify)
-    by_ses = [
-        name
-        for name, via in transports.items()
-        if via == "ses" or (via == "auto" and key is None and not settings.smtp_url)
-    ]
+    is_ses_automatic = key is None and not settings.smtp_url
+    ses_values = {"ses", "auto"} if is_ses_automatic else {"ses"}
+    by_ses = [name for name, via in transports.items() if via in ses_values]
     if not by_ses:
         return checks.sender_finding(subject, lambda: key, False)
     if len(by_ses) < len(transports):
@@ -129,7 +127,7 @@ class AwsPlatform(CloudPlatform[DeployedStack]):
 
 
 def open_aws(options: argparse.Namespace, environ: Mapping[str, str], where: str) -> AwsPlatform:
-    """Raises CommandError."""
+    """Return the deployment. Raises CommandError."""
     target = find_target(options, environ, configured_region)
     return AwsPlatform(DeployedStack(target, AwsApi(target.region, environ)), environ, where)
 

@@ -15,13 +15,17 @@ from deploy.config.checkout import LOCAL, state_folder
 from deploy.history.audit import Action, audited
 from deploy.terminal.command_line import UsageError
 
-if TYPE_CHECKING:  # with all that a platform can do, it takes as long to import as the rest of a command
+if TYPE_CHECKING:  # a platform takes as long to import as the rest of a command
     from deploy.platforms.platform import Platform, PlatformKind
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value of --platform. `options` name its deployment; `module` has the platform's KIND and is slow to import."""
+    """A value of --platform.
+
+    options  the options that name a deployment on the platform
+    module   the module with the platform's KIND, which is slow to import
+    """
 
     title: str
     options: tuple[str, ...]
@@ -83,7 +87,7 @@ def chosen_kind(options: argparse.Namespace) -> "PlatformKind":
 
 
 def verify_platform(options: argparse.Namespace) -> None:
-    """Raise UsageError for an option of another platform, which may name what is meant."""
+    """Raise UsageError if an option of another platform is given: the operator may have meant that platform."""
     chosen = PLATFORMS[options.platform]
     for name in TARGET_OPTIONS:
         if getattr(options, name) is not None and name not in chosen.options:
@@ -94,14 +98,16 @@ def verify_platform(options: argparse.Namespace) -> None:
 
 
 def same_platform(options: argparse.Namespace) -> str:
-    """Return the options that a suggested command needs to mean the same deployment, with a space before them.
+    """Return the options with which a suggested command acts on the same deployment, after a space.
 
     Empty for this machine.
     """
     if is_local(options):
         return ""
-    named = [(name, getattr(options, name)) for name in PLATFORMS[options.platform].options]
-    arguments = [word for name, value in named if value for word in (f"--{name}", value)]
+    arguments: list[str] = []
+    for name in PLATFORMS[options.platform].options:
+        if value := getattr(options, name):
+            arguments += [f"--{name}", value]
     return f" {shlex.join(['--platform', options.platform, *arguments])}"
 
 
@@ -112,6 +118,6 @@ def audited_action(options: argparse.Namespace, tool: str, what: str) -> Abstrac
 
 
 def same_state(options: argparse.Namespace) -> str:
-    """Return what same_platform does, or the --state that was given: for a command that has this option too."""
+    """Return the same options as same_platform, and --state if it was given. It is for commands that have --state."""
     is_named = is_local(options) and options.state != state_folder()
     return f" --state {shlex.quote(str(options.state))}" if is_named else same_platform(options)

@@ -20,6 +20,8 @@ from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Check, problem
 from deploy.topology.monitoring import MetricCount, MetricWindow
 
+_HURRIED_SECONDS: Final = 10.0
+
 
 def gcp_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
@@ -73,10 +75,12 @@ def _gcloud_checks(runner: gcp.Gcloud, token: gcp.Token) -> list[Check]:
 
 
 class _HurriedGcloud:
-    """gcloud with a short time limit: every other check waits for the project's name."""
+    """gcloud with a short time limit, because every other check waits for the project's name."""
 
-    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 10.0) -> gcp.Answer:
-        return gcp.Gcloud().run(arguments, stdin, min(timeout_seconds, 10.0))
+    def run(
+        self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = _HURRIED_SECONDS
+    ) -> gcp.Answer:
+        return gcp.Gcloud().run(arguments, stdin, min(timeout_seconds, _HURRIED_SECONDS))
 
 
 class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
@@ -110,7 +114,7 @@ class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
 
 
 def open_google(options: argparse.Namespace, environ: Mapping[str, str], where: str) -> GooglePlatform:
-    """Raises TargetFault."""
+    """Return the deployment. Raises TargetFault."""
     return GooglePlatform(gcp.cloud_deployment(gcp.target_of(options, environ)), environ, where)
 
 

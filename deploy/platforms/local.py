@@ -91,7 +91,7 @@ class LocalPlatform:
         limit: int,  # noqa: ARG002 the protocol's
         is_followed: bool,
     ) -> Iterator[logs.Record | None]:
-        """Yield all records: the file is read as a whole."""
+        """Yield all records since then. The log file is short, so `query` and `limit` are applied by the caller."""
         return local_log.local_records(self.folder, since, is_followed)
 
     def running(self, now: float) -> Running:
@@ -102,9 +102,8 @@ class LocalPlatform:
         running = local.running_ports(self.folder)
         if running is not None and not running.subscribe:
             raise CommandError("the running `hookchain dev` has no subscribers: it uses another configuration")
-        return (
-            f"http://{running_dev.HOST}:{local.local_ports(self.folder, self.environ, has_subscribers=True).subscribe}"
-        )
+        ports = local.local_ports(self.folder, self.environ, has_subscribers=True)
+        return f"http://{running_dev.HOST}:{ports.subscribe}"
 
     def receive_url(self) -> str:
         return f"http://{running_dev.HOST}:{local.local_ports(self.folder, self.environ).receive}"

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 class Traits:
     """The differences between this machine and a cloud that commands depend on.
 
-    is_local       a start generates missing secrets
-    sweep_seconds  how long a due delivery waits at most for the sweep and the bus
-    smoke_seconds  how long the smoke test follows its event
-    poll_seconds   the time between two polls of it
-    has_ses        mail without a mail service of its own goes through SES
+    is_local       this machine, where a start generates missing secrets
+    sweep_seconds  the longest time that a due delivery waits for the sweep and the bus
+    smoke_seconds  the time for which the smoke test follows its event
+    poll_seconds   the time between two polls of the smoke test
+    has_ses        SES sends the mails for which no other mail service is configured
     """
 
     is_local: bool
@@ -50,7 +50,7 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The running versions and the waiting messages; `notes` say what could not be read, and why."""
+    """The running versions and the waiting messages. `notes` are the parts that could not be read, with the reasons."""
 
     versions: Sequence[status.Version]
     backlogs: Sequence[status.Backlog]
@@ -64,7 +64,7 @@ class Platform(Protocol):
     def traits(self) -> Traits: ...
 
     def sends_mail(self) -> bool:
-        """Return True if mail reaches people rather than the page's mailbox."""
+        """Return whether mail is sent to people. Otherwise the page shows it in its mailbox."""
 
     def state(self) -> AbstractContextManager[State]: ...
 
@@ -101,10 +101,10 @@ class Platform(Protocol):
         """Return the URL of the function that has the API and the portal for subscribers."""
 
     def receive_url(self) -> str:
-        """Return the URL that a source's name is added to, after a slash."""
+        """Return the URL of receive. With a slash and a source's name, it is the URL of that source."""
 
     def serving_url(self) -> str:
-        """Return the same URL. Raises CommandError if nothing serves it."""
+        """Return the URL of receive. Raises CommandError if no process serves it."""
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
         """Serve the page until `stopped`. Once it is served, `announce` gets its URL and a name for what it shows."""
@@ -114,9 +114,9 @@ class Platform(Protocol):
 class PlatformKind:
     """A kind of platform.
 
-    open           returns the deployment that the options and the environment name; it also gets the options as text,
-                   for suggested commands
-    doctor_checks  returns the checks of `hookchain doctor`, also where no deployment is named
+    open           returns the deployment that the options and the environment name. Its third argument is the options
+                   as text, for suggested commands
+    doctor_checks  returns the checks of `hookchain doctor`, also if no deployment is named
     """
 
     open: Callable[[argparse.Namespace, Mapping[str, str], str], Platform]
@@ -124,7 +124,7 @@ class PlatformKind:
 
 
 CLOUD: Final = Traits(is_local=False, sweep_seconds=120.0, smoke_seconds=120.0, poll_seconds=1.0)
-"""A function may take seconds to start, and a log line some more until it can be read."""
+"""The times are long because a function may take seconds to start, and a log line some more until it can be read."""
 
 
 class Deployment(Protocol):
@@ -185,11 +185,11 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
 
     def source_access(self) -> SourceAccess:
         return SourceAccess(
-            self._documents,
-            self.secrets,
-            self._token,
-            self.receive_url,
-            lambda since: self.records(REJECTIONS, since, MAX_REJECTED, is_followed=False),
+            documents=self._documents,
+            secrets=self.secrets,
+            token=self._token,
+            receive_url=self.receive_url,
+            rejected=lambda since: self.records(REJECTIONS, since, MAX_REJECTED, is_followed=False),
         )
 
     @asynccontextmanager
@@ -199,6 +199,7 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
                 yield documents
 
     def _token(self, name: str) -> str:
+        """Return the token from its variable or file on this machine, else from the deployment."""
         try:
             return read_secret(name, self.environ)
         except ValueError:
@@ -220,7 +221,7 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
         return self.deployment.receive_url()
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
-        # Local, because they import a web server.
+        # Imported here, because they import a web server, which other commands do not need.
         from deploy.dev.inspector.cloud_app import serve_cloud
         from deploy.dev.inspector.sources_api import OutsideFacts
 

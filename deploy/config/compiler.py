@@ -40,9 +40,9 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
-"""Those of every configuration, in the order of an event's path."""
+"""The functions of every configuration, in the order of an event's path."""
 OPTIONAL: Final = ("subscribe",)
-"""Those that only some configurations have a slice for: subscribe, with the section `subscribers`."""
+"""The functions of some configurations only: `subscribe` has a slice if there is the section `subscribers`."""
 
 
 def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, JsonObject]:
@@ -134,30 +134,33 @@ def _public_url(name: str, source: SourceConfig, config: Configuration) -> str |
 
 
 def _public_urls(config: Configuration) -> dict[str, str]:
-    found = {name: _public_url(name, source, config) for name, source in config.sources.items()}
-    return {name: url for name, url in found.items() if url}
+    urls = {name: _public_url(name, source, config) for name, source in config.sources.items()}
+    return {name: url for name, url in urls.items() if url}
 
 
 def _routed_types(config: Configuration) -> dict[str, list[str]]:
     """Return the event types that the routes of each source take; none if one of its routes takes all."""
-    found: dict[str, list[str]] = {}
+    types_by_source: dict[str, list[str]] = {}
     for name in config.sources:
         routes = [each for each in config.routes if each.enabled and {"all", name} & {*each.from_}]
         if routes:
             takes_all = not all(each.types for each in routes)
-            found[name] = [] if takes_all else [pattern for each in routes for pattern in each.types]
-    return found
+            types_by_source[name] = [] if takes_all else [pattern for each in routes for pattern in each.types]
+    return types_by_source
 
 
 def _sources_mailed_as_they_came(config: Configuration) -> set[str]:
     """Return the sources that keep the body as received, because a mail without templates shows it."""
-    plain = {
+    without_template = {
         name
         for name, destination in config.destinations.items()
         if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
     }
-    routes = [route for route in config.routes if plain.intersection(route.to)]
-    return {name for route in routes for name in (config.sources if "all" in route.from_ else route.from_)}
+    sources: set[str] = set()
+    for each in config.routes:
+        if without_template.intersection(each.to):
+            sources.update(config.sources if "all" in each.from_ else each.from_)
+    return sources
 
 
 def _destinations(config: Configuration, settings: Mapping[str, BaseModel]) -> JsonObject:
@@ -191,7 +194,11 @@ def _retention(config: Configuration) -> JsonObject:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A configuration after its checks. Without faults, `config` is there, and the `settings` of each destination."""
+    """A configuration after its checks.
+
+    faults    the faults. If there are none, `config` is not None, and `settings` has each destination
+    settings  the settings of the destinations without faults, by name
+    """
 
     faults: list[Fault]
     config: Configuration | None = None
@@ -201,7 +208,7 @@ class Checked:
 
 
 def check_config(file: ConfigFile) -> Checked:
-    """Return all faults. Each check reads the document as it is written, so that one fault hides no other."""
+    """Return the configuration and all its faults. Each check reads the file itself, so that no fault hides another."""
     if not isinstance(file.document, dict):
         rule = "must be a mapping with `sources`, `routes` and `destinations`"
         return Checked([*file.repeated, Fault(1, "", rule)])

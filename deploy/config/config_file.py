@@ -1,6 +1,6 @@
-"""The operator's file as it is written: its values with their lines, its faults, and what YAML could not read.
+"""The operator's file as it is written: its values with their lines, and its faults, such as faults of YAML.
 
-The mode without a file has a configuration of the same form, made from the environment.
+Without a file, a configuration of the same form is made from the environment.
 """
 
 import datetime
@@ -33,8 +33,12 @@ def load_data(path: Path) -> JsonObject:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """A fault. `line` counts from 1, and is 0 if there is no file. `where` names the setting; `rule` is what it breaks,
-    what was found, and what to do."""
+    """A fault in a configuration.
+
+    line   the number of the line, from 1; 0 if there is no file
+    where  the name of the setting
+    rule   the rule that the setting breaks, the value that was found, and the advice
+    """
 
     line: int
     where: str
@@ -60,18 +64,22 @@ class ConfigFaults(Exception):
 
 
 MAX_VALUES: Final = 250_000
-"""Of one configuration, aliases copied."""
+"""The most values of a configuration. An alias counts as a copy of the values that it stands for."""
 
 Lines: TypeAlias = dict[DocumentPath, int]
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A configuration as it is written. `file` is its name in messages; names of files in it are relative to `folder`.
+    """A configuration as it is written.
 
-    `repeated` are faults of duplicate keys, for which `document` has the last value, and of numbers that JSON does not
-    have. `not_texts` are the truth values, numbers and nulls, as they are written without quotes. In `cut_lines`, a
-    value ends before a comment that begins with a template.
+    file       its name in messages
+    folder     the folder to which the names of files in it are relative
+    document   its values. Of a duplicate key, it has the last value
+    lines      the line of each value, from 1
+    repeated   the faults of duplicate keys, and of numbers that JSON does not have
+    not_texts  the truth values, numbers and nulls, as they are written without quotes
+    cut_lines  the lines in which a value ends before a comment that begins with a template
     """
 
     file: str
@@ -113,7 +121,7 @@ def texts_in(value: Json) -> Iterator[str]:
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """Raises ConfigFaults for a file that does not exist or is not YAML."""
+    """Read the file. Raises ConfigFaults if it does not exist or is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -148,8 +156,11 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
 
 
 class _Loader(Composer, CParser, SafeConstructor, Resolver):
-    """A loader that parses with libyaml, which is ten times as fast, and composes in Python, which raises a
-    RecursionError where libyaml's own loader ends the process: for values nested too deeply."""
+    """A loader that parses with libyaml and composes in Python.
+
+    libyaml parses ten times as fast. For values that are nested too deeply, Python raises a RecursionError, where
+    libyaml's own loader ends the process.
+    """
 
     def __init__(self, text: str) -> None:
         CParser.__init__(self, text)
@@ -159,9 +170,10 @@ class _Loader(Composer, CParser, SafeConstructor, Resolver):
 
 
 def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
-    """Return how many values a node stands for, each alias counted as a copy. Raises ValueError.
+    """Return the number of values in a node, where each alias counts as a copy.
 
-    `sizes` has the nodes that are counted, and None for those that this one is in.
+    `sizes` has the sizes of nodes by their id, and None for the nodes around this one. Raises ValueError if an alias
+    stands for a node around it.
     """
     if id(node) in sizes:
         size = sizes[id(node)]
@@ -180,18 +192,17 @@ def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
 
 
 def _walk(node: yaml.Node, path: DocumentPath, lines: Lines, not_texts: dict[DocumentPath, str]) -> Iterator[Fault]:
-    """Record the line of each value in `lines`, and in `not_texts` how each is written that YAML does not read as text.
+    """Yield a fault for each duplicate key, of which YAML would keep the last, and each number that JSON does not have.
 
-    Yield a fault for each duplicate key, of which YAML would keep the last, and for each number that is not in JSON.
+    Add to `lines` the line of each value, and to `not_texts` the written form of each value that YAML does not read as
+    text.
     """
     lines.setdefault(path, node.start_mark.line + 1)
-    if (
-        isinstance(node, yaml.ScalarNode)
-        and node.tag == _FLOAT
-        and not math.isfinite(_NUMBERS.construct_yaml_float(node))
-    ):
-        rule = f"must be a finite number; got {node.value}. Put it in quotes if it is text"
-        yield Fault(node.start_mark.line + 1, ".".join(map(str, path)), rule)
+    if isinstance(node, yaml.ScalarNode) and node.tag == _FLOAT:
+        number = _NUMBERS.construct_yaml_float(node)
+        if not math.isfinite(number):
+            rule = f"must be a finite number; got {node.value}. Put it in quotes if it is text"
+            yield Fault(node.start_mark.line + 1, ".".join(map(str, path)), rule)
     if isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _TAGS:
         not_texts[path] = node.value
     if isinstance(node, yaml.SequenceNode):
@@ -325,8 +336,9 @@ _WORDS: Final = {
 
 
 def syntax_rule(error: yaml.MarkedYAMLError, text: str) -> str:
-    """Return what is wrong at the error's mark, and what to do; libyaml's own words for an unusual fault."""
-    problem, mark = error.problem or "cannot be parsed", error.problem_mark
+    """Return the fault at the error's mark with advice, or libyaml's own words if the fault is an unusual one."""
+    problem = error.problem or "cannot be parsed"
+    mark = error.problem_mark
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     column = mark.column if mark else 0

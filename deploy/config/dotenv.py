@@ -42,7 +42,7 @@ _UNUSUAL: Final = (
     (re.compile(r"<[^<>]+>"), "the value is in angle brackets, as a placeholder is. Write the value itself"),
     (re.compile(r".+;"), "the value ends in `;`. Remove it, unless it belongs to the value"),
 )
-"""Values that are seldom intended, and why."""
+"""The forms of values that are seldom intended, each with its warning."""
 PRIVATE_MODE: Final = 0o600
 _PEM_RULE: Final = "a value of several lines must be in quotes; or store it with `hookchain secrets set NAME < FILE`"
 
@@ -69,8 +69,11 @@ def _read(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A variable in the file. `lines` is the range of its lines, counted from 0. `is_cut`: a comment ends a value
-    that has no quotes."""
+    """A variable in the file.
+
+    lines   the range of its lines, counted from 0
+    is_cut  the value has no quotes and ends at a comment
+    """
 
     name: str
     value: str
@@ -107,7 +110,7 @@ def dotenv_entries(text: str, file: str) -> Iterator[Entry]:
 
 
 def _rule(line: str) -> str:
-    """Return the rule that the line breaks. Of the line it contains only what can be a name."""
+    """Return the rule that the line breaks. It shows only the name in the line, because the rest may be a secret."""
     rule = "a line must be NAME=value, or a comment after #"
     if "=" in line:
         rule += ". A name has capital letters, digits and underscores"
@@ -119,16 +122,16 @@ def _rule(line: str) -> str:
 
 
 class DotenvWarning(NamedTuple):
-    """A variable in .env that is seldom as somebody intends. The text says why, without the value."""
+    """A warning about a variable in .env. The text does not contain the value."""
 
     variable: str
     text: str
 
 
 def dotenv_warnings(path: Path, shell: Mapping[str, str], secrets: AbstractSet[str]) -> Iterator[DotenvWarning]:
-    """Yield what the file may contain but is seldom intended, and the secrets that the shell overrides.
+    """Yield a warning for each line that is seldom intended, and for each secret that the shell overrides.
 
-    `secrets` are the variables of those that the configuration names. Raises DotenvFault.
+    `secrets` are the variables of the secrets that the configuration names. Raises DotenvFault.
     """
     entries = list(dotenv_entries(_read(path), str(path)))
     last = {entry.name: entry for entry in entries}
@@ -206,8 +209,10 @@ def make_dotenv_private(path: Path) -> None:
 
 
 def quoted(value: str) -> str:
-    """Quote a value so that this module and a POSIX shell both read it. A carriage return, which a shell cannot read,
-    is written as `\\r`."""
+    """Quote a value so that this module and a POSIX shell both read it.
+
+    A carriage return, which a shell cannot read, is written as `\\r`.
+    """
     if _PLAIN.fullmatch(value):
         return value
     if not {"'", "\r"} & set(value):

@@ -8,11 +8,11 @@ from functions.notify.destinations.email import email, mail, smtp_server
 from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at
 
 TLS_PORT: Final = 465
-"""RFC 8314, 3.3."""
+"""The port of SMTP over TLS: RFC 8314, 3.3."""
 STARTTLS_PORTS: Final = (25, 587)
-"""RFC 3207; RFC 6409, 3.1."""
+"""The ports on which a connection begins without TLS: RFC 3207; RFC 6409, 3.1."""
 DOCUMENTATION_DOMAINS: Final = frozenset({"example.com", "example.net", "example.org"})
-"""RFC 2606, 3."""
+"""The domains of examples, which nobody can own: RFC 2606, 3."""
 
 
 def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:

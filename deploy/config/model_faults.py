@@ -15,7 +15,7 @@ from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 
 TAG: Final = "tag:"
-"""How the tags of models' alternatives begin, which pydantic adds to a path."""
+"""The beginning of the tags of our models' alternatives. pydantic adds the tag to the path of an error."""
 _LISTS: Final = frozenset({"routes", "tests"})
 _NAMED: Final = frozenset({"sources", "destinations", "lists", "chains", "event_types"}) | _LISTS
 
@@ -27,7 +27,7 @@ _KEYS_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("timezone", "zone"), "tz"),
     **dict.fromkeys(("body", "message", "content"), "text"),
 }
-"""Our key, by the word of other products."""
+"""By the key in other products: our key for the same setting."""
 _DURATIONS: Final = frozenset({"timeout", "expires_after", "wait", "max_wait", "every", "pause", "max_pause"})
 
 
@@ -52,8 +52,11 @@ def setting_name(file: ConfigFile, path: DocumentPath) -> str:
 
 
 def _written(path: DocumentPath, document: jsontext.Json) -> DocumentPath:
-    """Return the path without the parts that only a model has: the position of a single value that stands for a list,
-    the name of an auth scheme, the tag of an alternative, and the mark of a key."""
+    """Return the path as it is in the file, without the parts that pydantic adds.
+
+    These are the position of a single value that stands for a list, the name of an auth scheme, the tag of an
+    alternative, and `[key]` after a key that is at fault.
+    """
     written: list[str | int] = []
     inside = document
     for position, part in enumerate(path, 1):
@@ -70,7 +73,7 @@ def _written(path: DocumentPath, document: jsontext.Json) -> DocumentPath:
 
 
 def _is_scheme(part: str | int, before: DocumentPath, inside: jsontext.Json) -> bool:
-    """pydantic adds the name of an auth scheme after its position."""
+    """Return whether the part is the name of an auth scheme, which pydantic adds after the scheme's position."""
     return bool(before) and isinstance(before[-1], int) and isinstance(inside, dict) and inside.get("scheme") == part
 
 
@@ -135,8 +138,9 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel], outer: Collection[str]
     """
     match detail["type"]:
         case "union_tag_invalid":
-            tag, tags = str(detail["ctx"]["tag"]), str(detail["ctx"]["expected_tags"])
-            return f"there is no scheme {tag!r}{did_you_mean(tag, tags.replace(chr(39), '').split(', '))}"
+            tag = str(detail["ctx"]["tag"])
+            expected_tags = str(detail["ctx"]["expected_tags"]).replace("'", "").split(", ")
+            return f"there is no scheme {tag!r}{did_you_mean(tag, expected_tags)}"
         case "union_tag_not_found":
             return f"the key {detail['ctx']['discriminator']} is missing{_mistyped('scheme', detail['input'])}"
         case "extra_forbidden":
@@ -162,7 +166,8 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel], outer: Collection[str]
     elif rule == "must be text" and isinstance(found, list | dict):
         example = "; write one condition, such as data.plan == 'pro' && data.paid" if key == "where" else ""
         rule = f"must be text; got {jsontext.kind_of(found)}{example}"
-    if isinstance(found, str | int | float) and "; got " not in rule:  # of a secret's name, only the length is shown
+    # A rule that says itself what it got, such as the one of a secret's name, may have left out the value on purpose.
+    if isinstance(found, str | int | float) and "; got " not in rule:
         rule = f"{rule}; got {found!r}"
     return f"{rule}{_suggestion(found, detail)}" if detail["type"] == "literal_error" else rule
 

@@ -21,9 +21,11 @@ from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, valu
 HOST: Final = "127.0.0.1"
 DEFAULT_BASE: Final = 8080
 HIGHEST_BASE: Final = 65_535 - 10
+"""The highest port is 65535, and the inspector has the base port plus 10."""
 LSOF_SECONDS: Final = 2
+"""lsof is slow on some machines, and its answer only makes a message more helpful."""
 OTHER_FOLDER: Final = "If Hookchain was started with another HOOKCHAIN_STATE, set the same here, or give --state."
-"""The likeliest cause where a state folder lacks what a command looks for."""
+"""The advice if a state folder does not have the data that a command looks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,10 @@ class PortsTaken(Exception):
 def require_free(
     base: int, is_free: Callable[[int], bool], owner: Callable[[int], str | None], command: str = "make dev"
 ) -> None:
-    """Require what subscribers need too, because the first may be added while `hookchain dev` runs. Raises
-    PortsTaken."""
+    """Raise PortsTaken if a port is in use.
+
+    The port of subscribe must be free too, because `subscribers` may be added while `hookchain dev` runs.
+    """
     busy = {name: port for name, port in ports_from(base, has_subscribers=True).named().items() if not is_free(port)}
     if not busy:
         return
@@ -88,8 +92,8 @@ def _free_bases(is_free: Callable[[int], bool]) -> Iterator[int]:
 
 
 def is_free(port: int) -> bool:
-    """Return whether nothing listens on the port. A connection is tried too, because some systems let two programs bind
-    the same port, one of them on all addresses."""
+    """Return whether nothing listens on the port."""
+    # On some systems a program can bind a port on which another one listens on all addresses, so try to connect first.
     with socket.socket() as client:
         client.settimeout(0.2)
         if client.connect_ex((HOST, port)) == 0:
@@ -145,10 +149,12 @@ def write_dev_file(
 ) -> None:
     """Write the file.
 
-    `config` is None in the mode without a file. `sends_mail`: mails are sent to people. `by_name`: `hookchain dev` was
-    started with the name of its configuration. `faults`: why the files as they are now are not the ones served.
-    `aws`: the environment of a function, where the functions run on the local AWS. `reloads`: a configuration that
-    changes is served at once.
+    config      the configuration's file; None in the mode without a file
+    sends_mail  mails are sent to people
+    by_name     `hookchain dev` was started with the name of its configuration
+    faults      the reason why an older version of the files is served; empty if it is the newest
+    aws         the environment of a function if the functions run on the local AWS, otherwise None
+    reloads     a configuration that changes is served at once
     """
     document: Json = {
         "process": os.getpid(),
@@ -201,7 +207,7 @@ def is_sending_mail(state: Path) -> bool:
 
 
 def served_config(state: Path) -> str | None:
-    """Return what a running `hookchain dev` serves, as HOOKCHAIN_CONFIG would name it; None if none is running."""
+    """Return the HOOKCHAIN_CONFIG that stands for what a running `hookchain dev` serves; None if none is running."""
     config = value_at(read_dev_file(state), "config")
     return config if isinstance(config, str) else None
 
@@ -229,9 +235,10 @@ def config_faults(state: Path) -> str:
 
 
 def outdated(state: Path) -> str:
-    """Return that a running `hookchain dev --no-reload` serves an older version of its file; empty if it does not."""
+    """Return a sentence if a running `hookchain dev --no-reload` serves an older version of its file; else nothing."""
     document = read_dev_file(state) or {}
-    since, config = document.get("unchanged_since"), str(document.get("config"))
+    since = document.get("unchanged_since")
+    config = str(document.get("config"))
     with suppress(OSError):  # the file is gone: what is served is not older than it
         if isinstance(since, float) and Path(config).stat().st_mtime > since:
             if is_production(state):
@@ -253,7 +260,7 @@ def _is_alive(process: Json) -> bool:
     if not isinstance(process, int) or process < 1:
         return False
     try:
-        os.kill(process, 0)
+        os.kill(process, 0)  # the signal 0 only asks if the process exists
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's

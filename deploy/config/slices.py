@@ -1,7 +1,7 @@
-"""Facts that compiled slices show about the places where a configuration can run, and about what it leaves there.
+"""Facts about the places where a configuration can run, and about the data that it stores there, from compiled slices.
 
-Databases and accounts that a cloud has or lacks, addresses of this machine, what `hookchain dev` catches, and how long
-large bodies are kept.
+They are about databases and accounts that only some clouds have, addresses of this machine, the deliveries that
+`hookchain dev` catches, and the time for which large bodies are kept.
 """
 
 import ipaddress
@@ -66,8 +66,8 @@ def caught_sheets(notify: JsonObject | None) -> Iterator[tuple[str, str]]:
             yield str(settings["spreadsheet"]), str(settings["sheet"])
 
 
-_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
-"""Kinds that write to Google only."""
+_GOOGLE_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
+"""The kinds of destinations that can send to Google only."""
 
 
 def without_google_account(notify: JsonObject) -> Iterator[tuple[str, str]]:
@@ -87,10 +87,11 @@ def _lacks_key(kind: Json, settings: JsonObject) -> bool:
             return str(settings.get("bucket")).startswith("gs://") and settings.get("endpoint") is None
         case "bus":
             return settings.get("pubsub") is not None
-    return kind in _KINDS
+    return kind in _GOOGLE_KINDS
 
 
 _SHARED_FILES: Final = frozenset({"document", "sheet"})
+"""The kinds of destinations that write to a file, which its owner has to share with the account."""
 _ADDRESS_KEY: Final = re.compile(r"(\w+_)?(url|host|endpoint|server)|otlp")
 _HOST: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/?#@]*@)?(?:\[([^\]]+)\]|([^/:?#]+))", re.IGNORECASE)
 
@@ -106,7 +107,8 @@ def is_loopback(host: str) -> bool:
 
 def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath, str, str]]:
     """Yield the place, the name and the rule of each part that a deployment cannot use as `make dev` does."""
-    notify, transform = slices["notify"], slices["transform"]
+    notify = slices["notify"]
+    transform = slices["transform"]
     for part, word, slice_ in (("destinations", "destination", notify), ("chains", "chain", transform)):
         for name, entry in mapping_at(slice_, part).items():
             yield from _loopbacks((part, name), f"{word} {name!r}", entry)
@@ -123,8 +125,7 @@ def local_only(slices: Mapping[str, JsonObject]) -> Iterator[tuple[DocumentPath,
 
 
 def google_only(notify: JsonObject) -> Iterator[tuple[DocumentPath, str, str]]:
-    """Yield, as local_only does, each part that only a deployment on Google Cloud can use. `notify` is the slice of
-    notify."""
+    """Yield, as local_only does, each part that only a deployment on Google Cloud can use. `notify` is its slice."""
     yield from _telemetry_of(notify, "google_cloud", "Google Cloud", "aws", "AWS")
     for name, entry in mappings_at(notify, "destinations").items():
         if any(auth.get("scheme") == "google" for auth in objects_at(entry, "settings", "auth")):
@@ -177,12 +178,13 @@ def _hosts(value: Json) -> Iterator[tuple[str, str]]:
 
 
 LONG_SECONDS: Final = 30 * DAY_SECONDS
+"""A schedule of retries that takes longer keeps large bodies for a time that few operators expect."""
 
 
 def longest_retries(notify: JsonObject) -> tuple[str, float]:
-    """Return the destination with the longest schedule of retries in notify's slice, and how long it may take.
+    """Return the destination with the longest schedule of retries in notify's slice, and the seconds that it may take.
 
-    A destination may ask for a longer wait before each attempt. The last attempt gets a day.
+    The receiver may ask for a longer wait before each attempt, with `Retry-After`. A day is added for the last attempt.
     """
     waits = {name: each.get("retry_seconds") for name, each in mappings_at(notify, "destinations").items()}
     seconds = {
@@ -195,7 +197,7 @@ def longest_retries(notify: JsonObject) -> tuple[str, float]:
 
 
 def waits_seconds(notify: JsonObject) -> float:
-    """Return how long a route may wait for a system that its steps ask, with a day for its last try."""
+    """Return the seconds that a route may wait for a system that its steps ask, with a day for the last attempt."""
     longest = value_at(notify, "waiting_routes", "longest_seconds")
     if not isinstance(longest, int | float):
         return 0.0
@@ -203,7 +205,10 @@ def waits_seconds(notify: JsonObject) -> float:
 
 
 def blobs_seconds(retention: Retention, notify: JsonObject) -> float:
-    """Return how long a replay, a retry or a dead letter's replay may still need a body that is too large for a bus."""
+    """Return the seconds for which a body that is too large for a bus is kept.
+
+    A retry, a replay of the event or a replay of its dead letter may need it until then.
+    """
     retries = waits_seconds(notify) + longest_retries(notify)[1]
     return retention.bodies_seconds + retries + retention.dead_letters_seconds
 
@@ -213,6 +218,7 @@ def retention_warning(retention: Retention, notify: JsonObject) -> str | None:
     name, seconds = longest_retries(notify)
     if seconds <= max(LONG_SECONDS, retention.bodies_seconds):
         return None
-    kept, waiting = (math.ceil(each / DAY_SECONDS) for each in (blobs_seconds(retention, notify), seconds))
-    why = f"the retries of {name!r} take up to {waiting} days, if its receiver asks for a day before each attempt"
-    return f"in a cloud, bodies over 200 KiB are kept for {kept} days: {why}. Set `retry` there, with fewer waits"
+    retry_days = math.ceil(seconds / DAY_SECONDS)
+    kept_days = math.ceil(blobs_seconds(retention, notify) / DAY_SECONDS)
+    why = f"the retries of {name!r} take up to {retry_days} days, if its receiver asks for a day before each attempt"
+    return f"in a cloud, bodies over 200 KiB are kept for {kept_days} days: {why}. Set `retry` there, with fewer waits"

@@ -92,7 +92,7 @@ PREFIX: Final = "bus-"
 """The beginning of the names of what is made for sources, after the deployment's own."""
 _PLAIN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MAX_PLAIN: Final = 40
-"""SQS takes names of 80 characters, of which the deployment's prefix may have 29."""
+"""SQS accepts names of 80 characters, and the deployment's prefix may take 29 of them."""
 
 _FACTS: Final[dict[BusKind, JsonObject]] = {
     "pubsub": {

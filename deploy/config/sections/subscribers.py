@@ -123,7 +123,10 @@ class EventTypeFiles(Model):
 
 
 def _place(value: object) -> Literal["tag:file", "tag:here"]:
-    """Return where the event types are. One of them may be called `file`, but an event type is no text."""
+    """Return the tag of the form in which the event types are written.
+
+    An event type may have the name `file`, but its value is a mapping. The names of files are texts.
+    """
     written = value.get("file") if isinstance(value, Mapping) else None
     return "tag:file" if isinstance(value, EventTypeFiles) or isinstance(written, str | list) else "tag:here"
 
@@ -168,9 +171,11 @@ SubscribersSection = Annotated[SubscribersConfig | None, BeforeValidator(_presen
 
 @dataclass(frozen=True, slots=True)
 class EventTypes:
-    """The event types as the slice has them, by name, and the faults that their model does not show.
+    """The event types of the configuration.
 
-    `lines` are where they stand in the configuration; those of files stand where the files are named.
+    types   the event types as the slice has them, by name
+    lines   the line of each in the configuration; for an event type in a file, the line that names the files
+    faults  the faults that their model does not show
     """
 
     types: Mapping[str, JsonObject] = field(default_factory=dict)
@@ -273,9 +278,10 @@ def _written(file: ConfigFile) -> JsonObject:
 
 
 def _names(written: JsonObject) -> list[str]:
-    """Return the names of files. An event type may be called `file`, but an event type is no text."""
-    named = written.get("file")
-    return [name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str)]
+    """Return the names of files. An event type may have the name `file` too, but its value is not a text."""
+    value = written.get("file")
+    names = value if isinstance(value, list) else [value]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _files_at(path: Path) -> list[Path]:
@@ -327,7 +333,7 @@ def _read(path: Path, shown: str, line: int, faults: list[Fault]) -> Iterator[tu
 
 
 def _document(path: Path) -> Json:
-    """Raises OSError, ValueError and RecursionError for a JSON file, and ConfigFaults for a YAML file."""
+    """Read the file. Raises OSError, ValueError and RecursionError for JSON, and ConfigFaults for YAML."""
     if path.suffix == ".json":
         return from_json(path.read_bytes())
     read = read_config_file(path)
@@ -351,7 +357,7 @@ def _verified(name: str, entry: Json, folder: Path, fault: Fault, faults: list[F
 def _compiled(
     name: str, config: EventTypeConfig, folder: Path, fault: Fault, faults: list[Fault]
 ) -> dict[str, JsonObject]:
-    """Return the event type as the slice has it; nothing where its schema or an example has a fault."""
+    """Return the event type as the slice has it; nothing if its schema or an example has a fault."""
     schema: Json = {}
     if config.schema_ is not None:
         try:
@@ -389,7 +395,7 @@ def compiled_subscribe(
     settings: Mapping[str, BaseModel],
     types: Mapping[str, JsonObject],
 ) -> JsonObject:
-    """Return subscribe's slice but for what every function's has."""
+    """Return the part of subscribe's slice that no other function has."""
     portal = section.portal
     public: JsonObject = {
         **_common(section),
@@ -415,7 +421,7 @@ def compiled_subscribers(section: SubscribersConfig | None) -> JsonObject:
 
 
 def subscribers_destinations(section: SubscribersConfig | None) -> list[str]:
-    """Return the destinations that tell what happens to endpoints."""
+    """Return the destinations that get the operational events about endpoints."""
     tell = section.tell if section else None
     return [name for name in (tell.operator, tell.owners) if name] if tell else []
 

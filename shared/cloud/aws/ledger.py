@@ -1,20 +1,22 @@
 """The Ledger port on DynamoDB. The protocol itself is in shared/ledger_rules.py.
 
-Each write puts the whole row, conditional on the version of the row that it was decided by, and gives it the next one.
-So a delivery that goes well costs two writes and no read: its claim makes the row, where there is none, and its outcome
-is written over the version that the claim made. Where a condition does not hold, DynamoDB answers what is stored, by
-which the write is decided again; where that has the version of the write itself, an answer had been lost.
+A write puts the whole row, with a new version, on the condition that the stored row has the version by which the write
+was decided. So a delivery that succeeds at once costs two writes and no read: its claim creates the row, and its
+outcome is written over the version of the claim. If the condition does not hold, DynamoDB's answer has the stored row,
+and the write is decided again by that row. If the stored row has the version of the write itself, the write had been
+made, and only its answer was lost.
 
-An item has the row's own fields, without those that have their default, and
+An item has the fields of the row that are not at their defaults, and these:
 
-attempts      the attempts that ended, as JSON
-version       a mark of the write that made the item as it is, drawn at random
-shard         finds rows by when they were made; those that wait for a retry, by their `retry_at`; and by `ended_at`
-state_shard   finds the rows that wait, are held or failed
-endpoint_at   finds the rows of an endpoint of subscribers, by when they were made and by key
+attempts      the ended attempts, as JSON
+version       a random mark of the last write
+shard         the index of rows by their creation, by `retry_at` while they wait, and by `ended_at`
+state_shard   the index of rows that wait, are held or failed
+endpoint_at   the index of the rows of a subscriber's endpoint, by their creation and key
 failed        1 if such a row is dead-lettered
-ended_at      when the last attempt ended, unless the first went well within PROMPT_SECONDS: another write to an index
-expires_at    once the row is finished
+ended_at      the time at which the last attempt ended. It is left out if the first attempt succeeded within
+              PROMPT_SECONDS, which saves a write to an index
+expires_at    the time from which on DynamoDB deletes a final row
 """
 
 import asyncio
@@ -32,7 +34,7 @@ from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
-"""Writes at the same time, each over a connection of its own."""
+"""The number of writes at the same time. Each needs its own connection."""
 MAX_PURGED: Final = 1_000
 ABSENT_OR_EXPIRED: Final = f"attribute_not_exists(#{tables.KEY}) OR #{tables.EXPIRES_AT} <= :now"
 MAX_DESTINATIONS: Final = 500
@@ -41,21 +43,22 @@ Answer = TypeVar("Answer")
 
 
 class _Known(NamedTuple):
-    """A row as it is stored, or was when it was last seen. `row` is None if there is none."""
+    """The last known content of a row in the store. `row` is None if there was none."""
 
     row: LedgerRow | None
     version: str = ""
 
 
 Decide = Callable[[LedgerRow | None], tuple[Answer, LedgerRow | None]]
-"""From the stored row to an answer and the row that is to be written, if any."""
+"""Takes the stored row, or None. Returns an answer, and the row to write, or None to write nothing."""
 
 
 class DynamoLedger(ledger_writes.LedgerWrites):
     """The ledger of a stack. Its methods run on the event loop.
 
-    A write is one conditional call, decided again where another was faster: it is stored when the method returns. Where
-    a method raises Temporary (`ledger_unavailable`), the write may have been made or not, and calling it again is safe.
+    A write is one conditional call, which is decided again if another write was faster. It is stored when the method
+    returns. If a method raises Temporary (`ledger_unavailable`), the write may have been made or not, and it is safe to
+    call the method again.
     """
 
     _moves_at_once = AT_ONCE
@@ -78,7 +81,7 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         return answer._replace(version=version) if isinstance(answer, Claimed) else answer
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        """Do as rules.postpone, in one write: all that it compares and changes are the row's own numbers."""
+        """Apply rules.postpone in one write. The fields that it compares and changes need not be read."""
         version = token_hex(4)
         changes: Fields = {"fence": fence + 1, "retry_at": at, "updated_at": now, VERSION: version}
         found = await self._store.update(tables.DELIVERIES, key, changes, _is_waiting(fence))
@@ -102,9 +105,10 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         return None if row is None else row.generation
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Find keys by the index, which is some moments behind, and then read the rows, strongly consistent.
+        """Return the rows that are due between `since` and `now`, the first one first.
 
-        So a row that was moved or merged before the call is never returned as it was.
+        The index, which may be a moment behind, gives their keys. Then the rows are read with strong consistency. So a
+        row that was moved or merged before the call is never returned in its old state.
         """
         found = await read_shards(self._store, tables.DELIVERIES, tables.DUE, limit, low=since, high=now)
         rows = await self._lists.read(keys_of(found))
@@ -137,12 +141,12 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         return ledger_writes.destination_state_of(await self._store.get(tables.DESTINATIONS, destination) or {})
 
     async def destination_states(self) -> dict[str, DestinationState]:
-        """Return the states of those that were disabled or paused, and not released since."""
+        """Return the states of the destinations that were disabled or paused, and not released since."""
         found = await self._store.scan(tables.DESTINATIONS, MAX_DESTINATIONS)
         return {str(each[tables.KEY]): ledger_writes.destination_state_of(each) for each in found}
 
     async def held(self, destination: str, limit: int) -> int:
-        """Count the deliveries that wait for its release, about as far as the limit, without reading them."""
+        """Count the deliveries that are held for the destination, up to the limit, without reading them."""
         count = 0
         async for keys in self._lists.keys(rules.HELD, destination):
             count += len(keys)
@@ -167,8 +171,11 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         return await self._lists.rows(limit, event_id, destination, state, before)
 
     async def purge(self, before: float) -> int:
-        """Delete at most MAX_PURGED a call: most expire by themselves. A row is older than its last write."""
-        high = nextafter(before, -inf)
+        """Delete final rows that were last written before that time, MAX_PURGED in a call. Return how many.
+
+        Most rows are deleted earlier, because they expire.
+        """
+        high = nextafter(before, -inf)  # a row that was last written before that time was also created before it
         found = await read_shards(self._store, tables.DELIVERIES, tables.LISTED_DELIVERIES, MAX_PURGED, high=high)
         known = await self._store.get_all(tables.DELIVERIES, keys_of(found), ("state", "updated_at", VERSION))
         old = [
@@ -200,11 +207,10 @@ class DynamoLedger(ledger_writes.LedgerWrites):
     async def _write(
         self, key: str, decide: Decide[Answer], known: _Known | None, now: float = 0.0
     ) -> tuple[Answer, str]:
-        """Decide by the row that is known, or by the stored row if none is known, and write. Return the answer and the
-        row's version.
+        """Decide by the row that is known, and write. Return the answer and the row's version. Raises Temporary.
 
-        Only the stored row can decide that nothing is written. `now` is for what makes a new row: one that has expired
-        until then is as good as none.
+        If `known` is None, the stored row is read first. It is also read before it is decided that nothing is written.
+        For a call that can create the row, `now` is the time at which an expired row counts as none.
         """
         is_stored = False
         for _ in range(TRIES):
@@ -248,7 +254,7 @@ def _is_waiting(fence: int) -> Condition:
 
 
 def _waits_since(fence: int) -> Condition:
-    """Return the condition that the row waits, and was only postponed since it had this fence: see rules.merge."""
+    """Return the condition that the row waits, and was only postponed after it had this fence (see rules.merge)."""
     most = fence + rules.MAX_POSTPONED
     values: Fields = {"fence": fence, "most": most, "state": rules.RETRY_SCHEDULED}
     return Condition("#fence BETWEEN :fence AND :most AND #state = :state", values)

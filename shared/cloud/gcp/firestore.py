@@ -1,7 +1,8 @@
-"""Firestore over REST: values and queries as its JSON, and documents read, queried and written, alone or together.
+"""A client of Firestore's REST API: it reads, queries and writes documents, one at a time or several in a transaction.
 
-Not google-cloud-firestore: measured, importing its client costs 0.23 to 0.35 s, which the functions' whole start-up
-has no room for; this costs nothing beside the HTTP client that the bus has already.
+It is used instead of the package google-cloud-firestore, whose import takes 0.23 to 0.35 s by our measurements. That is
+too long for the start of a function. This client needs only the HTTP client that the bus needs as well.
+
 https://firebase.google.com/docs/firestore/reference/rest/v1/projects.databases.documents
 https://firebase.google.com/docs/firestore/reference/rest/v1/Value
 https://firebase.google.com/docs/firestore/solutions/shard-timestamp
@@ -24,21 +25,21 @@ from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at,
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
 
 MAX_DOCUMENT_BYTES: Final = 900_000
-"""Of one large field. A document holds 1 MiB in all, names and the other fields included."""
+"""The size of one large field. Firestore allows 1 MiB for a document with all its names and fields."""
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A timestamp, which is what a TTL policy looks at. Unix seconds."""
+    """A timestamp in Unix seconds. A TTL policy needs a value of this type."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A document's full name, which queries compare and sort as NAME."""
+    """The full name of a document, as a query compares it with the field NAME."""
 
     text: str
 
@@ -50,10 +51,13 @@ Fields: TypeAlias = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """`fields` None deletes. `is_new`: create the document; a conflict if it exists. `mask`: only these fields; None is
-    the whole document. `increments` are added to integers, as part of the same write.
+    """The write of one document.
 
-    `version`: only where the document is still as the write left it that answered this version.
+    fields      the new fields; None deletes the document
+    is_new      create the document. It is a conflict if it exists
+    mask        the names of the fields that are written; None replaces the whole document
+    increments  the numbers that the same write adds to integer fields
+    version     write only if this is still the version of the document. It is a conflict if it is not
     """
 
     collection: str
@@ -67,7 +71,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """`op` is Firestore's word, such as EQUAL or LESS_THAN; IN takes a list."""
+    """A condition of a query. `op` is an operator of Firestore, such as EQUAL or LESS_THAN. IN needs several values."""
 
     field: str
     op: str
@@ -75,11 +79,12 @@ class Where:
 
 
 def document_id(text: str) -> str:
-    """Return any text as a document's id: as it is where Firestore accepts it, else its hash."""
+    """Return the id of a document for a text: the text itself if Firestore accepts it as an id, else its hash."""
     return text if _PLAIN_ID.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()
 
 
 def encoded(value: Value | Sequence[Value]) -> JsonObject:
+    """Return the value in Firestore's JSON. Raises ValueError for infinity and NaN."""
     match value:
         case None:
             return {"nullValue": "NULL_VALUE"}
@@ -102,7 +107,7 @@ def encoded(value: Value | Sequence[Value]) -> JsonObject:
 
 
 def decoded(value: Json) -> Value:
-    """Return the value; None also for a kind that we do not write."""
+    """Return the value of Firestore's JSON. Return None for a type that `encoded` does not write."""
     [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("nullValue", None)]
     match kind, content:
         case "integerValue", str() | int():
@@ -181,17 +186,19 @@ def beginning(field: str, prefix: str) -> list[Where]:
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
-"""The tries of a transaction, which is begun again if another transaction was faster."""
+"""How often a transaction is tried while other transactions are faster."""
 CONTENTION_SECONDS: Final = 0.05
+"""The wait before the second try is twice as long. It doubles with each further try."""
 MAX_IDS_IN_QUERY: Final = 30
 MAX_WRITES: Final = 500
 OVERTAKEN: Final = frozenset({"ABORTED", "ALREADY_EXISTS"})
-"""What a transaction is told that others were faster than. Both are a 409: only the body tells them apart."""
+"""Firestore's codes for a transaction if another one was faster. Both have the HTTP status 409."""
 IS_THERE: Final = frozenset({"ALREADY_EXISTS"})
+"""Firestore's code if a document that should be new exists."""
 IS_ANOTHER: Final = frozenset({"FAILED_PRECONDITION", "NOT_FOUND"})
-"""What a write is told whose condition does not hold: that the document is new, or of a version."""
+"""Firestore's codes if a document does not have the version that a write expects."""
 ALONE: Final = retries.PASSING_CODES | {"ABORTED"}
-"""Outside a transaction, contention passes too."""
+"""The codes after which a request outside a transaction is repeated. There, contention passes as well."""
 WHY: Final[Mapping[str, str]] = {
     "PERMISSION_DENIED": ": whoever asks lacks a role such as roles/datastore.user there, or the API is off",
     "NOT_FOUND": ": there is no such database; a deployment makes it",
@@ -199,9 +206,9 @@ WHY: Final[Mapping[str, str]] = {
 
 Answer = TypeVar("Answer")
 Decide = Callable[[Fields | None], tuple[Answer, Write | None]]
-"""Takes a document's fields, or None if the document does not exist. Returns an answer, and a write if there is one."""
+"""Takes the fields of a document, or None if it does not exist. Returns an answer, and the write or None."""
 DecideAll = Callable[[Mapping[str, Fields]], tuple[Answer, Sequence[Write]]]
-"""The same of many documents, by id: those that exist."""
+"""Takes the fields of the documents that exist, by their ids. Returns an answer, and the writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +221,11 @@ class Document:
 
 
 class TooLarge(Temporary):
-    """The documents that were asked for are more than one answer may hold."""
+    """The documents that were asked for are larger than `max_answer_bytes`."""
 
 
 class _Rejection(Exception):
-    """Firestore said no. `status` is its own word, such as ABORTED; else HTTP's number."""
+    """Firestore rejected a request. `status` is its code, such as ABORTED; without a code, the HTTP status."""
 
     def __init__(self, status: str) -> None:
         super().__init__(status)
@@ -226,7 +233,7 @@ class _Rejection(Exception):
 
 
 class Firestore:
-    """`part` is the code of the Temporary that every failure becomes: which of our parts does not answer."""
+    """A database in Firestore. `code` is the code of the Temporary that its methods raise."""
 
     def __init__(
         self,
@@ -247,10 +254,12 @@ class Firestore:
         self._client.close()
 
     async def write_if(self, write: Write) -> str | None:
-        """Write where the write's condition holds, if it has one: that the document is new, or of that version.
+        """Write the document if its condition holds, and return the new version. Return None if it does not hold.
 
-        Return the document's version then, else None. Raises Temporary, as all of these do. A version is the time of
-        the last write that changed the document, and "increases monotonically with each change to the document":
+        The condition is `is_new` or `version`. Raises Temporary, as all methods here do.
+
+        A version is the time of the last write that changed the document, and "increases monotonically with each change
+        to the document":
         https://firebase.google.com/docs/firestore/reference/rest/v1/projects.databases.documents#Document
         """
         try:
@@ -265,22 +274,22 @@ class Firestore:
         return str(results[0].get("updateTime", "")) if results else ""
 
     async def commit(self, writes: Sequence[Write]) -> None:
-        """Write all or none, MAX_WRITES at most."""
+        """Make all writes or none. There can be MAX_WRITES at most."""
         await self._ask("commit", {"writes": [self._written(write) for write in writes]})
 
     async def get(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> dict[str, Fields]:
-        """Return those that exist, by id."""
+        """Return the fields of the documents that exist, by their ids. `mask`: the fields to read; none for all."""
         return {found.id: found.fields for found in await self.find(collection, ids, mask)}
 
     async def find(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> list[Document]:
-        """Return those that exist, with their versions."""
+        """Return the documents that exist, with their versions. `mask` is as in `get`."""
         body: JsonObject = {"documents": [self._name(collection, each) for each in ids]}
         if mask:
             body["mask"] = {"fieldPaths": list(mask)}
         return _documents(await self._ask("batchGet", body), "found")
 
     def name(self, collection: str, doc_id: str) -> Name:
-        """Return what a query compares with NAME."""
+        """Return the document's full name, which a query can compare with NAME."""
         return Name(self._name(collection, doc_id))
 
     async def query(self, query: JsonObject) -> list[Document]:
@@ -288,7 +297,7 @@ class Firestore:
         return _documents(answers, "document")
 
     async def count(self, query: JsonObject) -> int:
-        """Count the documents that the query finds, up to its limit: far cheaper than to read them."""
+        """Count the documents that the query finds, up to its limit. It costs far less than to read them."""
         body: JsonObject = {"structuredQuery": query, "aggregations": [{"alias": "n", "count": {}}]}
         [answer, *_] = _objects(await self._ask("runAggregationQuery", {"structuredAggregationQuery": body}))
         fields = mapping_at(answer, "result", "aggregateFields", "n")
@@ -306,9 +315,10 @@ class Firestore:
     async def transact_all(
         self, collection: str, ids: Sequence[str], mask: Sequence[str], decide: DecideAll[Answer]
     ) -> Answer:
-        """Read, decide, write, as if alone: where another was faster, all of it again, a few times.
+        """Read the documents, let `decide` return the writes, and make them, with no other write in between.
 
-        `mask`: the fields that are read. Raises Temporary.
+        If another transaction was faster, all of this is tried again, TRIES times at most. `mask` has the fields to
+        read. Raises Temporary.
         """
         last: str | None = None
         for number in range(TRIES):

@@ -1,19 +1,21 @@
 """The Ledger port on Firestore. The protocol itself is in shared/ledger_rules.py.
 
-A delivery that goes well costs two writes and no read: it is made by create-if-absent, which is its claim, and settled
-by a write that is conditional on the version which the claim made. All else is a transaction on its document:
+A delivery that succeeds at once costs two writes and no read. Its claim creates the document if there is none, and its
+outcome is written on the condition that the document still has the version of the claim. All other changes are
+transactions. The fields of a document are:
 
-row                        all of the row but its message and its attempts, as JSON
-attempts                   the attempts that ended, as JSON, written when there is another
-message                    bytes, by far the largest part, written when the delivery waits, and null in the end
-event_id                   finds an event's deliveries
-created, by_destination    when the row was made, the second behind its destination, in shards (`sharded`)
-                           an endpoint's have no shard, and the key behind: `customers:acme:ep_…/<moment>/<key>`
-ended                      when its last attempt ended
-due                        the time of its retry, while it waits for one
-by_state,                  as by_destination, only in the states that are looked for: waiting, held and failed;
-by_destination_state       an endpoint's in any
-expire_at                  once the row is finished
+row                        the row without its message and its attempts, as JSON
+attempts                   the ended attempts, as JSON; written when one is added
+message                    the bus message, by far the largest field; written when the delivery waits, null in the end
+event_id                   the index for the deliveries of an event
+created, by_destination    the indexes by the time at which the row was created: for all rows, and for the rows of each
+                           destination. Both are in shards (`sharded`). An endpoint's value has no shard, and ends with
+                           the key: `customers:acme:ep_…/<moment>/<key>`
+ended                      the time at which its last attempt ended
+due                        the time of its next attempt, while it waits for one
+by_state,                  the same as by_destination, for the rows of one state: only for rows that wait, are held or
+by_destination_state       failed, but for an endpoint's rows in every state
+expire_at                  the time at which Firestore deletes a final row
 """
 
 import asyncio
@@ -34,28 +36,30 @@ from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
 HELD_AT_ONCE: Final = 500
-"""The held rows that one query finds."""
+"""The number of held rows that one query returns."""
 MOVED_AT_ONCE: Final = 100
-"""A row is some 500 bytes: far below the 10 MB of a commit, and what one conflict makes be read again."""
+"""The number of rows that one transaction moves. They have some 500 bytes each, far below the 10 MB of a commit. More
+would have to be read again after each conflict."""
 TRANSACTIONS_AT_ONCE: Final = 10
 MAX_PURGED: Final = 1_000
 MESSAGES_AT_ONCE: Final = 30
-"""At 200 KiB each, what one answer can hold."""
+"""The number of messages that one answer has room for, at 200 KiB each."""
 CHUNK: Final = 100
+"""The number of rows that a search without an index reads at once."""
 MAX_LOOKED_THROUGH: Final = 1_000
-"""Rows that a search reads where no index finds the state that it asks for."""
+"""The number of rows that a search reads at most if there is no index for the state."""
 
 
 MoveRow: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
-"""From a row and the fence that it is to have, to the row as it is moved; None if the move is rejected."""
+"""Takes a row and the fence that it should have. Returns the moved row, or None if it may not be moved."""
 
 
 class FirestoreLedger(ledger_writes.LedgerWrites):
     """The ledger of a deployment. Its methods run on the event loop.
 
-    A write is one commit, or one transaction that is begun again where another was faster: all of it is stored when
-    the method returns. Where a method raises Temporary (`ledger_unavailable`), the write may have been made or not, and
-    calling it again is safe.
+    A write is one commit, or one transaction that is tried again if another one was faster. It is stored when the
+    method returns. If a method raises Temporary (`ledger_unavailable`), the write may have been made or not, and it is
+    safe to call the method again.
     """
 
     def __init__(self, store: firestore.Firestore) -> None:
@@ -81,7 +85,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         """Record the outcome of a claim. Return False, and store nothing, if the delivery was claimed or moved since.
 
-        One write on the version that the claim made. If another write came between, the stored row decides.
+        It takes one write if the document still has the version of the claim. Otherwise, the stored row is read.
         """
         settled_row = rules.settle(claim.row, claim, settlement) if claim.version else None
         if settled_row is not None:
@@ -91,9 +95,10 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return await super().settle(claim, settlement)
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Ask with a lower bound, so that Firestore skips the index entries of rows that were moved lately.
+        """Return the rows that are due between `since` and `now`, the first one first, with their messages.
 
-        Without a time to read at, a query sees every write that was confirmed before it.
+        With the lower bound, Firestore skips the index entries of rows that were moved a short time ago. The query sees
+        every write that was confirmed before it, because it names no time to read at.
         """
         low, high = microseconds(since), microseconds(now) + 1
         found = await firestore.read_shards(
@@ -106,10 +111,10 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return await self._with_messages(due[:limit])
 
     async def postpone_all(self, moves: Sequence[Move], now: float) -> Sequence[int | Temporary | None]:
-        times = {(key, fence): at for key, fence, at in moves}
+        new_times = {(key, fence): at for key, fence, at in moves}
         rows = await self._move_many(
             [(key, fence) for key, fence, _ in moves],
-            lambda row, fence: rules.postpone(row, fence, now, times[row.key, fence]),
+            lambda row, fence: rules.postpone(row, fence, now, new_times[row.key, fence]),
         )
         return [row.fence if isinstance(row, LedgerRow) else row for row in rows]
 
@@ -120,10 +125,11 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return [row if isinstance(row, Temporary) else row is not None for row in rows]
 
     async def _move_many(self, moves: Sequence[tuple[str, int]], move: MoveRow) -> list[LedgerRow | Temporary | None]:
-        """Move many rows in one transaction of two calls, which is what each row alone would cost."""
+        """Move the rows in transactions of MOVED_AT_ONCE rows. Each takes two calls, as many as for a single row."""
         moved: list[LedgerRow | Temporary | None] = []
-        for some in batching.batches([*batching.batches(moves, MOVED_AT_ONCE)], TRANSACTIONS_AT_ONCE):
-            for rows in await asyncio.gather(*(self._move_group(group, move) for group in some)):
+        groups = [*batching.batches(moves, MOVED_AT_ONCE)]
+        for some_groups in batching.batches(groups, TRANSACTIONS_AT_ONCE):
+            for rows in await asyncio.gather(*(self._move_group(group, move) for group in some_groups)):
                 moved += rows
         return moved
 
@@ -138,7 +144,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
 
         try:
             return await self._store.transact_all(LEDGER, [key for key, _ in moves], ROW, decide)
-        except Temporary:  # One of them may be the reason, and it must not delay the others.
+        except Temporary:  # a single row may be the reason, and must not keep the others from being moved
             return await self._move_all(moves, lambda key, fence: self._change(key, lambda row: move(row, fence)))
 
     async def release(self, destination: str, now: float, *, releases_unknown: bool = False) -> int:
@@ -193,9 +199,9 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         state: str | None = None,
         before: Place | None = None,
     ) -> Sequence[LedgerRow]:
-        """Return the newest rows that match all that is given, at most `limit`; an event's with their attempts.
+        """Return the newest rows that match all arguments, `limit` at most. The rows of an event have their attempts.
 
-        Where no index finds the state, MAX_LOOKED_THROUGH rows are read at most.
+        If there is no index for the state, the search ends after MAX_LOOKED_THROUGH rows.
         """
         if event_id is not None:
             rows = ledger_writes.newest_of(await self._event_rows(event_id), limit, destination, state, before)
@@ -236,25 +242,26 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return found
 
     async def held(self, destination: str, limit: int) -> int:
-        """Count the deliveries that wait for its release, up to the limit, without reading them."""
+        """Count the deliveries that are held for the destination, up to the limit, without reading them."""
         return await self._store.count(held_query(destination, limit))
 
     async def destination_states(self) -> dict[str, DestinationState]:
-        """Return the states of those that were disabled or paused, and not released since."""
+        """Return the states of the destinations that were disabled or paused, and not released since."""
         found = await self._store.query(firestore.query_document(DESTINATIONS, limit=firestore.MAX_WRITES))
         return {document.id: ledger_writes.destination_state_of(document.fields) for document in found}
 
     async def purge(self, before: float) -> int:
-        """Delete at most MAX_PURGED a call: most expire by themselves, by the collection's TTL policy.
+        """Delete final rows that were last written before that time, MAX_PURGED in a call. Return how many.
 
-        A row last written before that time was made before it too.
+        Most rows are deleted earlier by the collection's TTL policy.
         """
-        select, high = ("row", "created"), microseconds(before)
+        select = ("row", "created")
+        high = microseconds(before)  # a row that was last written before that time was also created before it
         found = await firestore.read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
-        known = [row_of(each.fields) for each in found]
-        old = [row for row in known if row.state in rules.FINAL and row.updated_at < before]
-        for rows in batching.batches(old, firestore.MAX_WRITES):
-            await self._store.commit([removed_document(row.key) for row in rows])
+        rows = [row_of(each.fields) for each in found]
+        old = [row for row in rows if row.state in rules.FINAL and row.updated_at < before]
+        for some_rows in batching.batches(old, firestore.MAX_WRITES):
+            await self._store.commit([removed_document(row.key) for row in some_rows])
         return len(old)
 
     def close(self) -> None:

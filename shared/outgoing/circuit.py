@@ -1,10 +1,10 @@
-"""A circuit breaker's state, which stops a receiver's work for a while after several failures in a row.
+"""The state of a circuit breaker, which pauses the attempts at a receiver after several failures in a row.
 
-    closed      everything is tried; failures in a row open it
-    open        nothing is tried. Each pause is twice as long as the one before, up to a limit
-    half open   after the pause one thing at a time is tried: its success closes the breaker, its failure opens it
+    closed      attempts are made; several failures in a row open the breaker
+    open        no attempts are made. Each pause is twice as long as the previous one, up to a limit
+    half open   after the pause, one attempt at a time is made: a success closes the breaker, a failure opens it
 
-Times are those of the caller's clock, in seconds. The functions here keep nothing: the caller stores the circuit.
+Times are in seconds, by the caller's clock. The functions are pure: the caller stores the circuit.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class BreakerSettings:
 
 
 class Circuit(NamedTuple):
-    """A breaker's state in this instance.
+    """The state of a breaker in one instance.
 
-    failures       in a row, while the breaker is closed
-    pause_seconds  the length of the last pause; 0 for a closed breaker
-    open_until     the end of the last pause. It stays when the breaker closes, because the ledger has the pause too: if
+    failures       the number of failures in a row while the breaker is closed
+    pause_seconds  the length of the last pause; 0 if the breaker is closed
+    open_until     the end of the last pause. It is kept when the breaker closes: the ledger has the pause, too, and if
                    it is read from there later, the same end shows that this pause is over
     """
 

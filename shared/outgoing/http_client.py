@@ -1,11 +1,11 @@
-"""An HTTP client over kept-alive connections on the event loop, for an API that the operator named.
+"""An HTTP client on the event loop that keeps its connections open, for APIs with a trusted address.
 
-Own code, because it was measured: urllib3 in threads cost a request several times as much, in hand-overs between
-threads that wait for each other. It follows no redirect, uses no proxy and checks no address: for a URL that an event
-may name, see guarded_fetch.py.
+It is our own because, by our measurements, a request with urllib3 in threads costs several times as much: the threads
+hand over to each other and wait. It follows no redirects, uses no proxy and does not check addresses. For a URL that an
+event may name, use guarded_fetch.py.
 
-Answers are parsed by httptools, which parses our own requests too. They may have a length, come in chunks, or end with
-the connection. Nothing is decompressed.
+Answers are parsed by httptools, as are the requests to our own server. The body of an answer can have a length, come in
+chunks, or end with the connection. It is not decompressed.
 """
 
 import asyncio
@@ -34,16 +34,17 @@ MAX_ANSWER_BYTES: Final = 11_000_000
 CONNECT_SECONDS: Final = 5.0
 LARGE_BODY_BYTES: Final = 65_536
 IDLE_SECONDS: Final = 60.0
-"""A connection that was idle for longer is not used: an instance that slept through its end is not told of it.
+"""A connection that was idle for longer is not used. If an instance is suspended while the server closes a connection,
+the instance is not notified.
 
-By the time of day, because the monotonic clock stands still while the machine is suspended.
+It is measured by the time of day, because the monotonic clock stands still while the machine is suspended.
 """
 
 
 # Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Answer:
-    """`headers` has names in lower case; of a name that came twice, the last value."""
+    """An answer. `headers` has the names in lower case. If a name came twice, it has the last value."""
 
     status: int
     body: bytes
@@ -90,13 +91,13 @@ class HttpClient:
         *,
         may_repeat: bool = False,
     ) -> Answer:
-        """Send a request and return its answer, whatever its status. The timeout includes a new connection.
+        """Send a request and return its answer, whatever its status. The timeout includes opening a connection.
 
-        `may_repeat`: the request may be done twice, so it is sent again on another connection if a kept one turns out
-        to be closed by its server.
+        `may_repeat`: the request has the same effect if it is sent twice. So it is sent again on another connection if
+        the server has closed the kept one.
 
-        Raises NotSent if the request had no effect. After any other OSError (ConnectionLost, AnswerTooLarge and
-        TimeoutError are some), the server may have accepted it.
+        Raises NotSent if the request had no effect. After any other OSError, such as ConnectionLost, AnswerTooLarge or
+        TimeoutError, the server may have accepted the request.
         """
         header_lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         head = (
@@ -104,14 +105,14 @@ class HttpClient:
         )
         request = head.encode("latin-1") + body
         if len(body) > LARGE_BODY_BYTES:
-            keep_freed_memory()  # a tenth of the CPU time of an event of 1 MB
+            keep_freed_memory()  # this saves a tenth of the CPU time of an event of 1 MB
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while True:
             kept = self._take_idle()
             connection = kept or await self._connect(deadline)
             try:
                 status, header_pairs, content, _ = await connection.exchange(request, deadline=deadline)
-            except BaseException as error:  # a cancellation too: a late answer must not meet the next request
+            except BaseException as error:  # also if cancelled: the next request must not get a late answer
                 is_sent = connection.is_request_sent
                 connection.abort()  # not `close`, which would still send the rest of the request
                 if may_repeat and kept and isinstance(error, ConnectionLost) and not error.answered:
@@ -132,12 +133,12 @@ class HttpClient:
             self._idle.append(connection)
 
     def close(self) -> None:
-        """Close the connections that are idle. One with a call under way is kept when that call ends."""
+        """Close the idle connections. A connection with a call under way is kept, and becomes idle after the call."""
         while self._idle:
             self._idle.pop().close()
 
     def _take_idle(self) -> "Connection | None":
-        """Return the connection that was used last, if it can still be used; close those that cannot."""
+        """Return the last used connection that can still be used; None if there is none. Close those that cannot."""
         now = self._now()
         while self._idle:
             connection = self._idle.pop()
@@ -147,14 +148,14 @@ class HttpClient:
         return None
 
     async def _connect(self, deadline: float) -> "Connection":
-        """Raises NotConnected."""
+        """Open a connection. Raises NotConnected."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + CONNECT_SECONDS)):
                 _, connection = await loop.create_connection(self._new_connection, self._host, self._port)
                 if self._is_secure:
                     await connection.encrypt(_tls(), self._host)
-        except OSError as error:  # ssl's errors and a timeout are some
+        except OSError as error:  # errors of TLS and a timeout are OSErrors
             raise NotConnected(type(error).__name__) from error
         return connection
 
@@ -164,12 +165,15 @@ class HttpClient:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Return one context for all clients: it reads the system's authorities, which takes 5 ms."""
+    """Return the TLS context of all clients. It is made once, because reading the system's authorities takes 5 ms."""
     return ssl.create_default_context()
 
 
 class WholeAnswer(NamedTuple):
-    """Header names are in lower case. `is_cut`: the body was longer than `max_bytes`, and is cut there."""
+    """An answer as a connection returns it. The names of headers are in lower case.
+
+    `is_cut`: the body was longer than the connection's `max_bytes`, and is cut there.
+    """
 
     status: int
     headers: list[tuple[str, str]]
@@ -178,15 +182,15 @@ class WholeAnswer(NamedTuple):
 
 
 class NotSent(ConnectionError):
-    """The request was not sent whole, so it had no effect. Its text is the kind of what went wrong."""
+    """The request was not sent completely, so it had no effect. The text is the class of the error that caused it."""
 
 
 class NotConnected(NotSent):
-    """There was no connection."""
+    """No connection could be opened."""
 
 
 class ConnectionLost(ConnectionError):
-    """`answered`: it was lost after the first byte of the answer, so the request was surely taken."""
+    """The connection was lost. `answered`: the first byte of the answer had come, so the server has the request."""
 
     def __init__(self, answered: bool) -> None:
         super().__init__("the connection was lost before the answer was complete")
@@ -237,18 +241,17 @@ class _SocketWatcher(asyncio.BufferedProtocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection, and the one answer that it waits for.
+    """A connection, on which one request at a time is answered.
 
-    `idle_since` is when its last exchange ended, for whoever keeps it: a time of that one's clock.
+    idle_since       when its last exchange ended. The owner of the connection sets it, by its own clock
+    is_request_sent  False while a part of the request is unsent. It stays False if the connection is lost then, and the
+                     server ignores the incomplete request. The transport cannot tell this: its write buffer is empty
+                     after the loss
+    max_bytes        the longest body. It may be changed between exchanges
+    may_cut          cut a longer body there. Otherwise, the exchange raises AnswerTooLarge
+    takes_interim    return a 1xx status as the answer, and close the connection, because the final answer would follow
 
-    `is_request_sent` is False while a part of the request is unsent, and stays so if the connection is lost then: a
-    server ignores an incomplete request. The transport cannot tell, for its write buffer is empty after the loss.
-
-    A body of more than `max_bytes`, which may change between exchanges, is cut there where `may_cut`, and fails
-    otherwise.
-
-    `takes_interim`: return a 1xx status as the answer, and close the connection, since the final answer would follow.
-    An answer is read into a buffer of the connection's own: asyncio would map and unmap 256 KiB for each read.
+    It reads into its own buffer, because asyncio would map and unmap 256 KiB of memory for each read.
     """
 
     def __init__(self, max_bytes: int, *, may_cut: bool = False, takes_interim: bool = False) -> None:
@@ -285,13 +288,14 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Return False also while a part of the last request is not sent, because its answer came early."""
+        """Return whether the connection is open and the last request was sent: its answer may have come before that."""
         return self._transport is not None and self.is_request_sent and not self._transport.is_closing()
 
     def is_reusable(self, now: float, idle_seconds: float = IDLE_SECONDS) -> bool:
-        """Return whether another request may use it, after it was idle for at most so long.
+        """Return whether another request may use it: it is open, and was idle for at most `idle_seconds`.
 
-        It may not where the server has closed it or sent something, even if the loop has not seen that yet.
+        It may not be used if the server has closed it or sent something, even if the event loop has not noticed yet. So
+        the socket itself is polled.
         """
         return self.is_open and now - self.idle_since <= idle_seconds and not self._poll.poll(0)
 
@@ -312,9 +316,9 @@ class Connection(asyncio.BufferedProtocol):
             self.is_request_sent = True
 
     async def exchange(self, request: bytes, *, deadline: float = inf, has_body: bool = True) -> WholeAnswer:
-        """Send the request and return its answer; raise TimeoutError at the deadline, a time of the event loop.
+        """Send the request and return its answer. `deadline` is a time of the event loop. `has_body` is False for HEAD.
 
-        `has_body` is false for HEAD: its answer has no body.
+        Raises TimeoutError at the deadline, and ConnectionLost or another ConnectionError for a bad answer.
         """
         assert self._transport is not None
         if self._transport.is_closing():
@@ -332,7 +336,10 @@ class Connection(asyncio.BufferedProtocol):
             self._answer = None  # a connection that waits for its next use keeps no answer's body
 
     def _watch_deadline(self) -> None:
-        """Fail an exchange that is late. One alarm serves many exchanges: one for each took a fifth of a call's CPU."""
+        """End an exchange whose deadline is over, or set the alarm for it.
+
+        One alarm is used for many exchanges, because an alarm for each took a fifth of the CPU time of a call.
+        """
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -348,7 +355,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Close without waiting for what is still to be sent, or for the other side's end."""
+        """Close the connection at once: do not send the rest of the request, or wait for the other side to close it."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -1,14 +1,15 @@
-"""The instances that a receiver may hold before it answers, where an instance takes one batch at a time: on AWS Lambda.
+"""Leases that limit how many instances one receiver or sender can hold on AWS Lambda, where an instance has one batch.
 
-There an invocation ends with its slowest message, so one attempt that hangs holds a whole instance. A receiver that
-hangs would soon hold all of them. So a process that does not know whether a receiver answers tries it only while it has
-the receiver's lease. A lease is one write, and covers all attempts of the process that end before the lease does. Once
-the receiver answers, or fails at once, the process opens it for all others, or for some if the answer took its time.
-That is one more write.
+A Lambda invocation ends with its slowest message, so one attempt that hangs holds a whole instance. A receiver that
+hangs would soon hold all instances. So a process that does not know whether a receiver answers calls it only while it
+has the receiver's lease. A lease takes one write, and is valid for all attempts that end before it does.
+When the receiver answers, or fails at once, the process opens the receiver for all other processes. If the answer took
+long, it opens it only for some of them. That takes one more write.
 
-A healthy receiver that takes a second holds instances, too, if somebody sends it more than they can do. While messages
-wait in the bus because of a group, a part of the instances works for it, and only where a batch brings several of its
-messages. What the other instances get of it comes back later, so that they are free for everybody else.
+A healthy receiver that takes a second for an answer holds instances, too, if a sender sends more than it can handle.
+While messages wait in the bus because of one group, only a part of the instances works for this group, and only on
+batches with several of its messages. The other instances put its messages back, so that they are free for everybody
+else.
 """
 
 import asyncio
@@ -26,44 +27,45 @@ from shared.ports import Clock
 from shared.store_ports import Grants
 
 COVER_SECONDS: Final = 5.0
-"""What an attempt may take besides its timeout."""
+"""The time that an attempt may take besides its timeout."""
 LEASE_SECONDS: Final = 15.0
-"""How long a lease lasts besides an attempt."""
+"""How long a lease lasts besides the time of one attempt."""
 ASK_AGAIN_SECONDS: Final = 1.0
-"""A process that got no lease does not ask for it again before, and work without one comes back after it."""
+"""The wait before a process that got no lease asks for it again, and before work without a lease comes back."""
 WAIT_FACTOR: Final = 3
 """The factor by which the wait grows when work comes back in vain."""
 MOST_INSTANCES: Final = 12
-"""How many instances of about 20 work for a receiver that takes its time, or for whom messages wait. The others serve
-everybody else. A process that has no answer yet takes all of these places: with two such processes, seven receivers
-that hang would hold 14 instances."""
+"""The number of instances, of about 20, that work for a receiver that answers slowly, or for a group that floods the
+bus. The others work for everybody else. A process without an answer from the receiver leases all of these places, so
+only one process at a time waits for the first answer: with two, seven receivers that hang would hold 14 instances."""
 FLOOD_LOAD: Final = 7.0
 FLOOD_SHARE: Final = 1 / 3
-"""Messages wait because of a group that brought at least this much of this process's recent work, and this share of
-it."""
+"""A group counts as the cause of a queue in the bus if its recent work in this process is at least FLOOD_LOAD, and at
+least this share of all recent work."""
 FLOOD_SECONDS: Final = 30.0
-"""How long after a message that waited in the bus, and how long a group counts as the cause."""
+"""For so long after a message has waited in the bus, a group can become the cause. It stays the cause for as long."""
 HOLDING_SECONDS: Final = 0.5
 """A receiver that answers sooner holds no instance for long."""
 LONG_SECONDS: Final = 2.0
 """A receiver that takes longer is not opened for all instances, because the first round of attempts would hold every
 instance for that time."""
 FULL_BATCH: Final = 5
-"""An instance is held as long by one message as by ten. In a flood, it therefore takes at least this many."""
+"""One message holds an instance for as long as ten. So in a flood, a batch must have at least so many messages of the
+group."""
 PASSES_AFTER: Final = 3
-"""Work that came back so often needs no others beside it."""
+"""Work that came back so often is done even if its batch has fewer messages than FULL_BATCH."""
 ROUND_SECONDS: Final = 2.0
-"""Work of a flood comes back at multiples of this, so that batches are full."""
+"""Work of a flood comes back at multiples of this time, so that it comes in full batches."""
 TOGETHER_SECONDS: Final = 0.001
-"""The messages of a batch begin so close to each other."""
+"""All messages of a batch begin within this time."""
 MAX_WAIT_SECONDS: Final = 60.0
 MAX_KNOWN: Final = 10_000
-"""Receivers that are remembered. If a receiver is forgotten, its lease ends by itself."""
+"""The number of receivers, and of groups, that are remembered. The lease of a forgotten receiver ends by itself."""
 
 
 @dataclass(slots=True)
 class _Lease:
-    """This process's lease for a receiver. `until` is its end. If it got none, it asks again at `ask_at`."""
+    """The lease of this process for a receiver, which ends at `until`. Without a lease, it asks again at `ask_at`."""
 
     until: float = 0.0
     ask_at: float = 0.0
@@ -72,7 +74,12 @@ class _Lease:
 
 @dataclass(slots=True)
 class _Flooding:
-    """A group whose messages may fill the bus: its recent work, and until when it counts as the cause of a queue."""
+    """A group whose messages may fill the bus.
+
+    load      its recent work
+    until     the time until which it counts as the cause of a queue
+    together  the number of its messages that began within TOGETHER_SECONDS
+    """
 
     load: Load = field(default_factory=Load)
     until: float = 0.0
@@ -92,7 +99,10 @@ class _Flooding:
 
 
 class InstanceLeases:
-    """`grants` is called at first use: most processes need no lease. `holder` is the name of this process."""
+    """The leases of this process. `grants` is called at first use, because most processes need no lease.
+
+    `holder` is the name of this process.
+    """
 
     def __init__(self, grants: Callable[[], Grants], gate: ProcessGate, clock: Clock, holder: str) -> None:
         self._grants = cache(grants)
@@ -107,10 +117,10 @@ class InstanceLeases:
     async def enter(
         self, lane: str, timeout_seconds: float, turns: int = 0, *, is_troubled: bool = False
     ) -> Turn | None:
-        """Return None if this process may try the receiver now, or when the work comes back. Raises Temporary.
+        """Return None if this process may call the receiver now, or else when the work comes back. Raises Temporary.
 
-        `turns` counts how often the work came back. `is_troubled`: the receiver was paused, whatever this process
-        knows.
+        `turns` is how often the work came back before. `is_troubled`: the receiver was paused because of failures, even
+        if this process does not know of any.
         """
         if self._gate.is_answering(lane):
             return None
@@ -128,7 +138,8 @@ class InstanceLeases:
         return Turn(min(wait, MAX_WAIT_SECONDS), health)
 
     async def enter_flood(self, lane: str, group: str, timeout_seconds: float, turns: int) -> Turn | None:
-        """Return None unless messages wait because of the group, and this process does not work for it now.
+        """Return when the work comes back if its group floods the bus and this process does not work for the group now.
+        Return None if the work may begin.
 
         Raises Temporary.
         """
@@ -154,9 +165,10 @@ class InstanceLeases:
         return Turn(ceil(at / ROUND_SECONDS) * ROUND_SECONDS - now, "healthy")
 
     async def leave(self, lane: str) -> None:
-        """Open the receiver for all processes if it answers now, for as long as the lease of this one lasts.
+        """Open the receiver for other processes until the lease of this one ends, if the receiver answers now.
 
-        Its bucket then has a slot reserved so far ahead. Such a bucket is queued, and needs no leases meanwhile.
+        To open it for all of them, a slot at the end of the lease is reserved in its bucket. Until then, the bucket
+        counts as queued, and `_has_lease` is true without a lease.
         """
         lease = self._leases.get(lane)
         if lease is None or not self._gate.is_answering(lane):
@@ -173,16 +185,18 @@ class InstanceLeases:
                 await self._grants().lease(_bucket(lane), self._holder, 1, MOST_INSTANCES, now, left_seconds)
 
     async def _has_lease(self, lane: str, lease: _Lease, timeout_seconds: float, wanted: int = MOST_INSTANCES) -> bool:
+        """Return whether the lease is valid, or could be had, or the receiver is open for all. Raises Temporary."""
         now = self._clock.now()
         if now + timeout_seconds + COVER_SECONDS <= lease.until:
             return True
-        if 0 < lease.ask_at - now <= ASK_AGAIN_SECONDS:  # more: the clock was set back
+        # After a clock was set back, more than these seconds would be left.
+        if 0 < lease.ask_at - now <= ASK_AGAIN_SECONDS:
             return False
         seconds = timeout_seconds + COVER_SECONDS + LEASE_SECONDS
         bucket = _bucket(lane)
-        # As if all of them were in use: the others that want places get no part of them meanwhile.
+        # `used` is as if all places were in use, so that no share of them goes to other processes that want some.
         answer = await self._grants().lease(bucket, self._holder, wanted, MOST_INSTANCES, now, seconds, used=wanted)
-        if 0 < answer.places < wanted:  # others have answers already, and leave places to as many processes
+        if 0 < answer.places < wanted:  # the receiver has answered other processes, so one place is enough
             answer = await self._grants().lease(bucket, self._holder, 1, MOST_INSTANCES, now, seconds, used=1)
         if answer.places:
             lease.until = now + seconds

@@ -64,8 +64,9 @@ ASKING_ROUTE: Final = """\
     steps: [{fetch: {url: "URL", into: data.more, timeout: 2s, retry: WAITS, allow_private: true}}]
     to: asked
 """
-LONG_WAITS: Final = "[1s, 2s, 5s, 5s, 5s, 5s" + ", 10s" * 40 + "]"
-"""Of what hangs for as long as parts are killed."""
+LONG_WAITS: Final = "[1s, 2s, 5s, 5s, 5s, 5s" + ", 10s" * 36 + ", 6h" * 8 + "]"
+"""Of what hangs for as long as parts are killed. The last ones are longer than all steps of the clock together: what is
+on its way while the clock is set forward must not be given up."""
 ENDPOINTS: Final = ("endpoint 1", "endpoint 2", "endpoint 3")
 """The receivers of the tenant's endpoints. They take what a webhook takes."""
 SUBSCRIBERS: Final = "subscribers: {}\n"

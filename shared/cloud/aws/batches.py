@@ -1,6 +1,6 @@
-"""Batches of messages that Lambda reads from a queue of SQS, and the answer that says which of them are to come again.
+"""Batches of messages that Lambda reads from an SQS queue, and the answer that says which of them must come again.
 
-The messages of a batch are taken at the same time, and the outcome of one message does not affect another.
+The messages of a batch are handled at the same time, and the outcome of one message does not affect the others.
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessageBatch.html
@@ -18,21 +18,24 @@ from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at,
 from shared.push import Push
 
 MAX_RECEIVES: Final = 100
-"""After so many, SQS moves a message to the queue of what is undelivered: the `maxReceiveCount` of a deployment."""
+"""After it was received so often, SQS moves a message to the queue of undelivered messages. A deployment sets it as
+`maxReceiveCount`."""
 MIN_WAIT_SECONDS: Final = 10
 MAX_WAIT_SECONDS: Final = 600
-"""As Pub/Sub waits: together with MAX_RECEIVES, an outage of our own parts may take about 16 hours."""
+"""The waits before a message comes again, as on Pub/Sub. With MAX_RECEIVES, messages outlast an outage of about 16
+hours."""
 SUSPECT_RECEIVES: Final = 3
-"""A message that is received for the third time may be one that ends the process, and its batch with it."""
+"""A message that is received for the third time may be one that ends the process, and so the other messages' work."""
 CANCEL_SECONDS: Final = 0.25
+"""The time that cancelled messages have to end."""
 _UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 
 Take = Callable[[Push], Awaitable[bool]]
-"""Takes a message, and returns False if it is to come again."""
+"""Handles a message. Returns False if it must come again."""
 
 
 class MessageQueues(Protocol):
-    """The calls to SQS, by the queue's ARN and the messages' receipt handles. None of them raises."""
+    """The calls to SQS, with the queue's ARN and the messages' receipt handles. They raise nothing."""
 
     async def postpone(self, arn: str, messages: Sequence[tuple[str, int]]) -> None: ...
 
@@ -41,7 +44,7 @@ class MessageQueues(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """A message as Lambda reads it. `receives` counts how often it was received, this time included."""
+    """A message that Lambda read from a queue. `receives` is how often it was received, including this time."""
 
     message_id: str
     receipt_handle: str
@@ -58,7 +61,7 @@ class Batch:
 
 
 def wait_seconds(receives: int) -> int:
-    """Return how long a message that was received so often waits for its next try."""
+    """Return how long a message waits before it comes again, after it was received `receives` times. It doubles."""
     return min(MAX_WAIT_SECONDS, MIN_WAIT_SECONDS << min(receives - 1, 6))
 
 
@@ -74,7 +77,7 @@ def _record(written: JsonObject) -> Record:
     count = _text(mapping_at(written, "attributes"), "ApproximateReceiveCount")
     try:
         push = sqs.message_of(written)
-    except errors.Permanent:  # not written by us: it becomes a dead letter with its text
+    except errors.Permanent:  # Hookchain did not write it. With this data, it becomes a dead letter
         push = Push(_text(written, "body").encode("utf-8", "replace"), message_id=_text(written, "messageId"))
     receives = int(count) if count.isascii() and count.isdigit() and len(count) < 9 else 1
     return Record(_text(written, "messageId"), _text(written, "receiptHandle"), max(1, receives), push)
@@ -86,10 +89,12 @@ def _text(values: JsonObject, name: str) -> str:
 
 
 async def take_batch(function: str, batch: Batch, take: Take, queues: MessageQueues, deadline: float) -> JsonObject:
-    """Take the messages by a time of the loop, postpone those to come again, and return Lambda's answer about them.
+    """Handle the messages until `deadline`, a time of the event loop. Postpone those that must come again, and return
+    the answer for Lambda, which names them.
 
-    A message that was received several times is taken alone, in no fixed order, once those that are done are deleted:
-    if it ends the process, it does not keep the others of its batch from ever being done.
+    A message that was received several times is handled alone, after the others were handled and deleted. So if it ends
+    the process, the others need not come again. The order of such messages is random, so that each one is first at
+    times.
     """
     groups = [batch.records] if len(batch.records) == 1 else _groups(batch.records)
     done: set[Record] = set()
@@ -106,7 +111,7 @@ async def take_batch(function: str, batch: Batch, take: Take, queues: MessageQue
 
 
 def _groups(records: Sequence[Record]) -> list[Sequence[Record]]:
-    """Return the records that are taken together, and then each of the suspects."""
+    """Return the records that are handled together, and then each suspect in a group of its own."""
     suspects = [record for record in records if record.receives >= SUSPECT_RECEIVES]
     random.shuffle(suspects)
     fresh = [record for record in records if record.receives < SUSPECT_RECEIVES]
@@ -114,12 +119,12 @@ def _groups(records: Sequence[Record]) -> list[Sequence[Record]]:
 
 
 async def _take_together(function: str, records: Sequence[Record], take: Take, deadline: float) -> set[Record]:
-    """Return those that are done by the deadline. The others are cancelled."""
+    """Handle the records at the same time. Return those that are done by the deadline, and cancel the others."""
     left_seconds = deadline - asyncio.get_running_loop().time()
-    if left_seconds <= 0:  # a message that was not begun has no half-done effect
+    if left_seconds <= 0:  # it is better not to begin than to cancel: then nothing is half done
         _log_late(function, len(records))
         return set()
-    if len(records) == 1:  # as good as always, and in no task of its own
+    if len(records) == 1:  # almost always; it needs no task of its own
         try:
             return {*records} if await invocations.in_time(_take_one(function, records[0], take), deadline) else set()
         except errors.Temporary:
@@ -140,7 +145,7 @@ async def _take_one(function: str, record: Record, take: Take) -> bool:
         return await take(record.push)
     except asyncio.CancelledError:
         raise
-    except BaseException as error:  # whatever it is, also SystemExit: it is this message's alone
+    except BaseException as error:  # also SystemExit: only this message must come again
         _log_unavailable(function, "internal_error", errors.place_of(error), 1)
         return False
 
@@ -156,7 +161,7 @@ def _log_unavailable(function: str, code: errors.TemporaryCode, detail: str, cou
 
 CALL_SECONDS: Final = 1.0
 MAX_ENTRIES: Final = 10
-"""SQS takes as many messages in one request."""
+"""The number of messages that SQS accepts in one request."""
 
 
 def queue_name(arn: str) -> str:
@@ -164,10 +169,10 @@ def queue_name(arn: str) -> str:
 
 
 class Queues:
-    """The queues by their ARN. No call raises: one that fails is logged, and costs time alone.
+    """The calls to SQS about the messages of a batch. A call that fails is logged, and only costs time.
 
-    What could not be postponed comes again after the queue's own visibility timeout. What could not be deleted comes
-    again, and is recognized.
+    A message that could not be postponed comes again after the queue's visibility timeout. A message that could not be
+    deleted comes again, and is recognised as done.
     """
 
     def __init__(self, place: client.AwsPlace) -> None:
@@ -199,7 +204,7 @@ class Queues:
                 )
 
     async def _fault(self, target: str, body: bytes) -> str:
-        """Return what went wrong, without any text of a message; empty if nothing did."""
+        """Make the call. Return why it failed, without any text of a message; an empty text if it succeeded."""
         try:
             answer = await self._client.action(target, body, CALL_SECONDS, may_repeat=True)
         except OSError as error:

@@ -1,8 +1,8 @@
-"""DynamoDB: values and expressions as its JSON, and items read, queried and written, alone.
+"""A client of DynamoDB: it reads, queries and writes items, and converts values and expressions to DynamoDB's JSON.
 
-A write may have a condition. If the condition does not hold, DynamoDB's answer contains the item as it is, so the
-caller can decide again without reading it. A write whose answer was lost is sent again: an item's own mark of its last
-write then tells whether the item that stands in the way is the one that was to be written.
+A write may have a condition. If the condition does not hold, DynamoDB's answer has the stored item, so the caller can
+decide again without reading it. A write whose answer was lost is sent again, and may then fail because of its own first
+try. So items have a mark of their last write, by which the caller recognises that.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
@@ -27,22 +27,22 @@ from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer
 from shared.time_bound import back_off
 
 MAX_FIELD_BYTES: Final = 350_000
-"""Of an item's one large attribute. An item has 400 KiB at most, the names of its attributes included."""
+"""The size of one large attribute. DynamoDB allows 400 KiB for an item with the names of all its attributes."""
 MAX_KEY_BYTES: Final = 1_024
 
 Value: TypeAlias = str | int | float | bytes | tuple[str, ...] | None
 Fields: TypeAlias = Mapping[str, Value]
-"""An item. The item does not have the attributes that are None."""
+"""The attributes of an item. An attribute that is None is not stored."""
 
 
 def item_key(text: str) -> str:
-    """Return any text as an item's key: as it is where DynamoDB accepts it, else its hash."""
+    """Return the key of the item for a text: the text itself if DynamoDB accepts it as a key, otherwise its hash."""
     content = text.encode()
     return text if 0 < len(content) <= MAX_KEY_BYTES else hashlib.sha256(content).hexdigest()
 
 
 def encoded(value: str | int | float | bytes | tuple[str, ...]) -> JsonObject:
-    """A number travels as text, whose digits DynamoDB keeps to 38."""
+    """Return the value in DynamoDB's JSON. A number is sent as text, and stored with up to 38 digits."""
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, int | float):
@@ -53,7 +53,7 @@ def encoded(value: str | int | float | bytes | tuple[str, ...]) -> JsonObject:
 
 
 def decoded(value: Json) -> Value:
-    """Return the value; None also for a kind that we do not write. A number is an integer where it looks like one."""
+    """Return the value of DynamoDB's JSON; None for a type that `encoded` does not write. 1.0 comes back as 1."""
     [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("NULL", None)]
     match kind, content:
         case "S", str():
@@ -89,7 +89,7 @@ def from_item(item: Json) -> dict[str, Value]:
 
 
 def index_query(index: Index, partition: str, low: float, high: float) -> JsonObject | None:
-    """Return a query; None if nothing can be between the bounds, which DynamoDB rejects."""
+    """Return a query for the items between the bounds; None if `low` is above `high`, which DynamoDB would reject."""
     if low > high:
         return None
     expression, values = f"#{index.partition} = :partition", dict[str, Value](partition=partition)
@@ -108,7 +108,8 @@ def placeholders(values: Fields) -> JsonObject:
 
 
 def with_placeholders(request: JsonObject, values: JsonObject) -> JsonObject:
-    """Add what the placeholders of the request's expressions stand for. Every name is one: many words are reserved."""
+    """Return the request with the names and values of its placeholders. All names are placeholders, because DynamoDB
+    reserves many words."""
     expressions = [str(text) for name, text in request.items() if name.endswith("Expression")]
     if expressions:
         request["ExpressionAttributeNames"] = {**names_in(" ".join(expressions))}

@@ -1,11 +1,12 @@
 """The Bus port over SQS: each topic is a queue, and each message of the bus a message of SQS.
 
-SQS takes text of XML's characters, no empty text, at most 10 attributes, and 1 MiB in all. So a message is
+SQS accepts only text with the characters of XML, no empty text, at most 10 attributes, and 1 MiB in all. So a message
+of the bus becomes this message of SQS:
 
-    MessageBody        its data as text; in base64 where that is no such text
-    MessageAttributes  its attributes, of type String
-      hookchain-body        `base64`, where the body is that
-      hookchain-attributes  a JSON object of the attributes that SQS does not take as they are
+    MessageBody        the data as text; in base64 if SQS would not accept it as text
+    MessageAttributes  the attributes, of type String
+      hookchain-body        `base64` if the body is in base64
+      hookchain-attributes  a JSON object of the attributes that SQS would not accept
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -30,22 +31,22 @@ from shared.outgoing.http_client import Answer
 MAX_MESSAGE_BYTES: Final = 1_048_576
 MAX_DELAY_SECONDS: Final = 900
 MAX_PLAIN_ATTRIBUTES: Final = 8
-"""SQS takes 10, of which two may be ours."""
+"""SQS accepts 10 attributes, and the two below may be needed."""
 BODY: Final = "hookchain-body"
 ATTRIBUTES: Final = "hookchain-attributes"
 BASE64: Final = "base64"
 NO_BYTES: Final = "="
-"""The base64 text of no bytes: SQS takes no empty body."""
+"""The body of a message without data, because SQS accepts no empty body."""
 
 _STRING: Final = "String"
 _UNFIT: Final = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
-"""What SQS rejects, and the carriage return, which readers of XML take for a line feed."""
+"""The characters that SQS rejects, and the carriage return, which XML parsers change into a line feed."""
 _NAME: Final = re.compile(r"(?!aws|amazon)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.IGNORECASE | re.ASCII)
 _MAX_NAME_CHARACTERS: Final = 256
 
 
 class Entry(NamedTuple):
-    """A message as SQS takes it. `weight` is the number of bytes that SQS counts."""
+    """A message in the form that SQS accepts. `weight` is its size in bytes, as SQS counts it."""
 
     body: str
     attributes: dict[str, str]
@@ -67,6 +68,7 @@ class Entry(NamedTuple):
 
 
 def entry_of(message: ports.BusMessage) -> Entry:
+    """Return the message in the form that SQS accepts."""
     attributes = _fitting_attributes(message)
     body = _text(message.data)
     if body is None:
@@ -79,7 +81,7 @@ def entry_of(message: ports.BusMessage) -> Entry:
 
 
 def _text(data: bytes) -> str | None:
-    """Return None for what SQS does not take."""
+    """Return the data as text; None if SQS does not accept it as text."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -88,14 +90,17 @@ def _text(data: bytes) -> str | None:
 
 
 def _fitting_attributes(message: ports.BusMessage) -> dict[str, str]:
-    """Return the attributes that SQS takes, with those that it does not in one of them."""
+    """Return the attributes that SQS accepts. The attribute ATTRIBUTES has the others as JSON."""
     fitting: dict[str, str] = {}
     others: dict[str, str] = {}
     for name, value in message.attributes.items():
         is_fitting = len(fitting) < MAX_PLAIN_ATTRIBUTES and _is_fitting(name, value)
-        (fitting if is_fitting else others)[name] = value
+        if is_fitting:
+            fitting[name] = value
+        else:
+            others[name] = value
     if others:
-        # JSON in ASCII, which can also contain halves of surrogate pairs.
+        # `json` writes ASCII, in which halves of surrogate pairs are escaped.
         fitting[ATTRIBUTES] = json.dumps(others, separators=(",", ":"))
     return fitting
 
@@ -111,7 +116,7 @@ def _is_fitting_name(name: str) -> bool:
 
 
 def _is_fitting_text(text: str) -> bool:
-    # Printable text is always allowed, and this check takes a tenth of the time.
+    # SQS accepts all printable text, and this check takes a tenth of the time of the expression.
     return text.isprintable() or not _UNFIT.search(text)
 
 
@@ -154,12 +159,13 @@ def _plain_attributes(written: Json) -> dict[str, str]:
 
 SEND_SECONDS: Final = 2.0
 MAX_ENTRIES: Final = 10
-"""SQS takes as many messages in one request."""
+"""The number of messages that SQS accepts in one request."""
 MAX_REQUEST_BYTES: Final = 262_144
-"""Of messages that share a request. SQS takes 1 MiB, and requests are sent side by side."""
+"""The size of messages that share a request. SQS accepts 1 MiB, but several smaller requests are sent at once."""
 MAX_REQUESTS: Final = 16
-"""For each topic, as many are in flight."""
+"""The number of requests for one topic that are sent at once."""
 MAX_WAITING: Final = 2_000
+"""The number of requests for one topic that may wait."""
 WHY: Final[Mapping[str, str]] = {
     "AccessDenied": ": the function's role lacks sqs:SendMessage on it",
     "AccessDeniedException": ": the function's role lacks sqs:SendMessage on it",
@@ -169,8 +175,10 @@ WHY: Final[Mapping[str, str]] = {
 
 
 class SqsBus:
-    """`queues` is the URL of each topic's queue. `batches` is False in a process that never publishes several messages
-    at the same time."""
+    """The bus. `queues` has the URL of the queue of each topic.
+
+    `batches`: messages that are published at the same time share requests. False in a process where that never happens.
+    """
 
     max_delay_seconds = float(MAX_DELAY_SECONDS)
 
@@ -198,7 +206,7 @@ class SqsBus:
         self._client.close()
 
     def _queue_url(self, topic: str) -> str:
-        """Return the URL of the topic's queue. A queue of the tap is beside the others. Raises Temporary."""
+        """Return the URL of the topic's queue. That of a tap is derived from another queue's URL. Raises Temporary."""
         if topic in self._queues:
             return self._queues[topic]
         if topic.startswith(f"{ports.TAP}-") and self._queues:
@@ -226,17 +234,24 @@ class SqsBus:
         return batcher
 
     async def _send_groups(self, topic: str, groups: Sequence[Sequence[Entry]]) -> Sequence[str | None]:
-        """Return for each group why SQS did not take one of its messages; None if it took all."""
+        """Send the groups. Return for each why SQS did not accept one of its messages; None if it accepted all."""
         requests = [*_requests([entry for group in groups for entry in group])]
-        if len(requests) == 1:  # as good as always
+        if len(requests) == 1:  # almost always
             answers = [await self._send(topic, requests[0])]
         else:
             answers = await asyncio.gather(*(self._send(topic, request) for request in requests))
-        faults = chain.from_iterable(answers)
-        return [next(filter(None, list(islice(faults, len(group)))), None) for group in groups]
+        faults = chain.from_iterable(answers)  # one for each message of all groups, in their order
+        first_faults: list[str | None] = []
+        for group in groups:
+            faults_of_group = list(islice(faults, len(group)))
+            first_faults.append(next(filter(None, faults_of_group), None))
+        return first_faults
 
     async def _send(self, topic: str, entries: Sequence[Entry]) -> list[str | None]:
-        """Send one request, and again what SQS did not take for a moment. Return the fault of each message."""
+        """Send one request, and send messages again that SQS could not accept for a moment.
+
+        Return for each message why it was not accepted; None if it was.
+        """
         faults = dict.fromkeys(range(len(entries)), "")
 
         async def send_rest() -> bool:
@@ -248,7 +263,8 @@ class SqsBus:
         return [faults.get(number) for number in range(len(entries))]
 
     async def _send_once(self, topic: str, entries: Mapping[int, Entry]) -> tuple[dict[int, str], bool]:
-        """Return the faults of the messages that SQS did not take, and whether it may take one a moment later."""
+        """Send the messages. Return the faults of those that SQS did not accept, by their numbers, and whether it may
+        accept one of them a moment later."""
         body: JsonObject = {
             "QueueUrl": self._queue_url(topic),
             "Entries": [entry.document(str(number)) for number, entry in entries.items()],
@@ -267,12 +283,12 @@ class SqsBus:
 
 
 def _others_run() -> bool:
-    """Return whether another task may publish meanwhile. On Lambda, a message mostly comes alone."""
+    """Return whether another task may publish at the same time. On Lambda, most messages come alone."""
     return len(asyncio.all_tasks()) > 1
 
 
 def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tuple[dict[int, str], bool]:
-    """Read an answer about each message: one that it does not confirm was not taken."""
+    """Return what `_send_once` returns, from SQS's answer. A message that it does not confirm was not accepted."""
     try:
         document = from_json(answer.body)
     except (ValueError, RecursionError):
@@ -302,7 +318,7 @@ def _fitting(entry: Entry) -> Entry:
 
 
 def _requests(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Yield the messages of one request after another."""
+    """Yield the messages of each request."""
     request: list[Entry] = []
     weight = 0
     for entry in entries:
@@ -316,5 +332,5 @@ def _requests(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 
 def _weight(group: Sequence[Entry]) -> int:
-    """Return the weight in bytes; a small message weighs as much as lets MAX_ENTRIES of them into a request."""
+    """Return the weight in bytes. A small message counts as a tenth of a request, which has at most MAX_ENTRIES."""
     return sum([max(entry.weight, MAX_REQUEST_BYTES // MAX_ENTRIES) for entry in group])

@@ -10,24 +10,24 @@ LEDGER: Final = "ledger"
 DESTINATIONS: Final = "destinations"
 OWNERS: Final = "owners"
 GRANTS: Final = "grants"
-"""Has grants and all other records."""
+"""The collection of grants and all other records."""
 DOCUMENTS: Final = "documents"
-"""Has the documents of subscribers."""
+"""The collection of the documents about subscribers."""
 EVENTS: Final = "events"
 BODIES: Final = "bodies"
 DEAD_LETTERS: Final = "dead-letters"
 
 RECORD_TEXT: Final = "bucket"
-"""The field of GRANTS that has a record's text, called so since there were grants only."""
+"""The field of GRANTS with a record's text. It is named after a grant's bucket, because it was first used for these."""
 DOCUMENT_TEXT: Final = "text"
 DOCUMENT_MARK: Final = "mark"
-"""The field by which a write of DOCUMENTS knows its own."""
+"""The field by which a repeated write of DOCUMENTS recognises its own first try."""
 EXPIRE_AT: Final = "expire_at"
 EXPIRING: Final = (LEDGER, OWNERS, GRANTS, DOCUMENTS, EVENTS, BODIES, DEAD_LETTERS)
-"""Whose documents go once EXPIRE_AT has passed, where it is a timestamp: each needs a TTL policy."""
+"""The collections whose documents expire at EXPIRE_AT. Each needs a TTL policy, and the field must be a timestamp."""
 
-# Exempted: what is large and no query asks for, because two index entries a field make a write slower and its document
-# dearer; and times, because an index of values that only grow takes 500 writes a second.
+# The fields without an index: large ones that no query uses, because each field's two index entries make a write slower
+# and a document dearer; and times, because an index of values that only grow accepts only 500 writes a second.
 # https://firebase.google.com/docs/firestore/best-practices#indexes
 UNINDEXED: Final[Mapping[str, tuple[str, ...]]] = {
     LEDGER: ("row", "message", "attempts", EXPIRE_AT),

@@ -1,7 +1,8 @@
 """The Bus port over Pub/Sub's REST API.
 
-Measured against google-cloud-pubsub: many times its publishes a second when each is confirmed, less of its start-up
-and of its memory. https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/publish
+It is used instead of the package google-cloud-pubsub. By our measurements, it makes many times as many confirmed
+publishes a second, and needs less time to start and less memory.
+https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/publish
 """
 
 import asyncio
@@ -24,13 +25,15 @@ WHY: Final[Mapping[int, str]] = {
     404: ": the topic does not exist; a deployment creates it, and `make dev` does while it starts",
 }
 MAX_WAITING: Final = 2_000
-MAX_BATCH: Final = 500  # Pub/Sub takes at most 1,000 messages and 10 MB in one request
+"""The number of groups for one topic that may wait."""
+MAX_BATCH: Final = 500
 MAX_BATCH_BYTES: Final = 6_000_000
+"""The size of a request. Pub/Sub accepts 1,000 messages and 10 MB."""
+ATTRIBUTE_BYTES: Final = 200
+"""About the size of a message's attributes in a request."""
 _LEAST_WEIGHT: Final = MAX_BATCH_BYTES // MAX_BATCH
-
-
 DELAY: Final = "hookchain-delay"
-"""The attribute for how many seconds our emulator keeps a message back. Google's Pub/Sub has no such attribute."""
+"""The attribute with the seconds for which our emulator delays a message. Google's Pub/Sub has no such attribute."""
 
 
 class _Group(NamedTuple):
@@ -41,9 +44,10 @@ class _Group(NamedTuple):
 
 
 class PubSubBus:
-    """`endpoint` is `http://host:port` of an emulator or Google's own; topics are named `<prefix><topic>`.
+    """The bus. A topic is named `<prefix><topic>` on Pub/Sub.
 
-    `max_delay_seconds` is more than 0 only where the emulator is our own.
+    endpoint           Google's, or `http://host:port` of an emulator
+    max_delay_seconds  more than 0 only for our own emulator, because Pub/Sub has no delays
     """
 
     def __init__(
@@ -58,9 +62,9 @@ class PubSubBus:
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         batcher = self._batcher(topic)
         if self.max_delay_seconds:
-            messages = [_kept_back(message) if message.delay_seconds else message for message in messages]
+            messages = [_delayed(message) if message.delay_seconds else message for message in messages]
         groups = _groups(messages)
-        if len(groups) == 1:  # as good as always
+        if len(groups) == 1:  # almost always
             await batcher.submit(groups[0])
         else:
             await asyncio.gather(*(batcher.submit(group) for group in groups))
@@ -103,14 +107,15 @@ class PubSubBus:
             raise Temporary("bus_unavailable", f"Pub/Sub did not confirm: {type(error).__name__}") from error
 
 
-def _kept_back(message: BusMessage) -> BusMessage:
+def _delayed(message: BusMessage) -> BusMessage:
     return BusMessage(message.data, {**message.attributes, DELAY: f"{message.delay_seconds:.3f}"})
 
 
 def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
-    """Return groups that are as large as a request can be, so that a batch takes few places of the queue."""
-    whole = _Group(messages, _weight(len(messages), sum([len(message.data) for message in messages])))
-    if whole.weight <= MAX_BATCH_BYTES:  # as good as always
+    """Return the messages in groups that are as large as a request can be, so that few groups wait in the batcher."""
+    total_size = sum([len(message.data) for message in messages])
+    whole = _Group(messages, _weight(len(messages), total_size))
+    if whole.weight <= MAX_BATCH_BYTES:  # almost always
         return [whole] if messages else []
     groups: list[_Group] = []
     begin = size = 0
@@ -123,11 +128,12 @@ def _groups(messages: Sequence[BusMessage]) -> list[_Group]:
 
 
 def _weight(count: int, size: int) -> int:
-    """Return how many bytes of a request `count` messages, with data of `size` bytes together, use up.
+    """Return the weight of `count` messages, whose data has `size` bytes together, in bytes of a request.
 
-    Each uses up at least 1/MAX_BATCH of a request, so that none has more than MAX_BATCH messages.
+    A message weighs at least 1/MAX_BATCH of a request, so that no request has more than MAX_BATCH messages.
     """
-    return max(size * 4 // 3 + 200 * count, _LEAST_WEIGHT * count)
+    base64_size = size * 4 // 3
+    return max(base64_size + ATTRIBUTE_BYTES * count, _LEAST_WEIGHT * count)
 
 
 def publish_body(groups: Sequence[Sequence[BusMessage]]) -> bytes:

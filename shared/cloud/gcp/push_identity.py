@@ -1,7 +1,7 @@
 """The identity of a push: the OpenID Connect token that Pub/Sub and Cloud Scheduler send with each request.
 
-The account that pushes is one of several that may call a function: others may be allowed to ask `/chains/`. So a push
-is taken only with a token of that account, made out to this function.
+Other accounts may be allowed to call the function, too, for example for `/chains/`. So a push is accepted only with a
+token of the account that pushes, and only if this function is the token's audience.
 https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 """
 
@@ -22,8 +22,9 @@ EMULATED_KEYS_PATH: Final = "/emulator/push-keys"
 ALGORITHM: Final = "RS256"
 
 KEYS_SECONDS: Final = 3_600.0
+"""How long fetched keys are used."""
 ASK_AGAIN_SECONDS: Final = 10.0
-"""A token by an unknown key asks for the keys again, at most so often."""
+"""If a token's key is unknown, the keys are fetched again, but not within this time after the last fetch."""
 FETCH_SECONDS: Final = 2.0
 SKEW_SECONDS: Final = 10
 MAX_REMEMBERED: Final = 64
@@ -44,9 +45,10 @@ class PushVerifier:
 
     @cached_property
     def scheme(self) -> jwt.JwtScheme:
-        """Return the scheme of the token. `keys_url` is empty where Cloud Run has verified the signature already.
+        """Return the scheme of the token. `keys_url` is empty if Cloud Run has already verified the signature.
 
-        Raises Temporary where a deployment says neither who pushes nor to whom: nothing is taken, nothing is lost.
+        Raises Temporary if the settings lack the account that pushes or the audience. Then no push is accepted, and
+        none is lost.
         """
         settings = self._settings
         if not settings.push_account or not settings.push_audience:
@@ -71,7 +73,10 @@ class PushVerifier:
         )
 
     async def verify(self, head: http.Request) -> None:
-        """Raises Rejected (`push_identity_mismatch`); Temporary without settings, or where no keys can be fetched."""
+        """Verify the token of a push. Raises Rejected (`push_identity_mismatch`).
+
+        Raises Temporary if the settings are incomplete, or if the keys cannot be fetched.
+        """
         authorization = self._authorization(head)
         if self._fetched_at <= self._now() < self._verified.get(authorization, 0.0):
             return
@@ -83,14 +88,14 @@ class PushVerifier:
             raise errors.Rejected("push_identity_mismatch", f"not a push of this deployment: {error.detail}") from error
         if len(self._verified) >= MAX_REMEMBERED:
             self._verified.clear()
-        # No longer than the keys are used that verified it.
+        # Remember it only for as long as the keys by which it was verified are used.
         self._verified[authorization] = min(expires, self._fetched_at + KEYS_SECONDS) if self._keys else expires
 
     def _authorization(self, head: http.Request) -> str:
-        """Return the header that has the token.
+        """Return the value of the header with the token.
 
-        Cloud Run verified the token and hands it on without its signature: of a request with both headers it verifies
-        X-Serverless-Authorization alone, and the other could be forged.
+        If Cloud Run has verified the token, it passes it on without its signature. If a request has both headers, it
+        verifies only X-Serverless-Authorization, so the other one could be forged.
         https://cloud.google.com/run/docs/authenticating/service-to-service
         """
         verified = None if self.scheme.keys_url else head.header("x-serverless-authorization")

@@ -125,7 +125,7 @@ def deploy_aws(arguments: list[str]) -> int:
 
 
 def _parameter(text: str) -> tuple[str, str]:
-    """Raises ArgumentTypeError."""
+    """Return the name and the value of `NAME=VALUE`. Raises ArgumentTypeError."""
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"must be NAME=VALUE; got {text!r}")
@@ -225,7 +225,7 @@ def _store_secrets(
 
 
 def _adopt(deployed: DeployedStack, prepared: Prepared) -> None:
-    """Begin a new stack with the tables and the bucket that an earlier one left. Raises CommandError and AwsFault."""
+    """Create a stack with the tables and the bucket that an earlier stack left. Raises CommandError and AwsFault."""
     remaining = removal.find_remaining(deployed)
     if remaining.tables or remaining.buckets:
         print(f"Taking in what an earlier stack left: {', '.join([*remaining.tables, *remaining.buckets])}", flush=True)

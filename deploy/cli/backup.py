@@ -104,7 +104,7 @@ def _print_repeats(old: Path, restored: Path) -> None:
 
 
 def _forget_again(restored: Path, forgotten: Sequence[JsonObject]) -> None:
-    """Erase again what was erased after the backup, and print each."""
+    """Erase in the restored state what was erased after the backup, and print each erasure."""
     for each in forgotten:
         events = [str(id) for id in list_at(each, "events")]
         tenant = str(each.get("tenant", ""))

@@ -36,7 +36,7 @@ LIMITS: Final = {
 }
 """The limits of the process: bytes of a file that it writes, seconds of computing, and bytes of memory."""
 MAX_OUTPUT_BYTES: Final = 1_000_000
-"""More than a result may have: see shared/mcp.py."""
+"""The size of a file that the process may write: larger than any result, whose limit is in shared/mcp.py."""
 MAX_ENTRIES: Final = 200
 """The faults, warnings or tests that are returned."""
 NAME: Final = "the text"
@@ -203,7 +203,7 @@ ACTIONS: Final[Mapping[str, Callable[[config_file.ConfigFile], JsonObject]]] = {
 
 
 def checked(action: str, text: str, folder: Path, excluded: Sequence[Path] = ()) -> JsonObject:
-    """Raises NotAllowed."""
+    """Return the document of the action for the text. Raises NotAllowed for a file that may not be read."""
     FencedFolder.fence = Path(os.path.realpath(folder))
     FencedFolder.excluded = tuple(Path(os.path.realpath(each)) for each in excluded)
     try:

@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _cost_model(platform: str) -> CostModel:
-    """Import the model of the chosen platform only: each imports the plan of a deployment, which is slow."""
+    """Return the model of the platform, and import only this one, because each imports slow modules of a deployment."""
     if platform == "gcp":
         from deploy.gcp.costs import COSTS as GOOGLE_COSTS
 
@@ -77,7 +77,7 @@ def _cost_model(platform: str) -> CostModel:
 
 
 def _traffic(options: argparse.Namespace, slices: Mapping[str, JsonObject]) -> Traffic:
-    """Raises UsageError for --endpoints without subscribers."""
+    """Return the traffic to estimate. Raises UsageError if --endpoints is given without subscribers."""
     has_subscribers = "subscribers" in slices["notify"]
     if options.endpoints is not None and not has_subscribers:
         raise UsageError("--endpoints: has no effect, because the configuration has no `subscribers`")
@@ -114,7 +114,7 @@ def _print_table(events: float, rows: Sequence[Row], prices: PriceList) -> None:
 
 
 def _print_notes(rows: Sequence[Row], prices: PriceList, price_file: Path, region: str) -> None:
-    """Print the total, where the prices are from, and which rows have no price."""
+    """Print the total, the origin of the prices, and the rows without a price."""
     missing = [row.price for row in rows if prices.cost_of(row) is None]
     if len(missing) < len(rows):
         note = ", without the rows that have no price" if missing else ""
@@ -131,7 +131,7 @@ def _print_notes(rows: Sequence[Row], prices: PriceList, price_file: Path, regio
 
 
 def _document(events: float, rows: Sequence[Row], prices: PriceList) -> JsonObject:
-    """Return the estimate. `cost` is null where there is no price, and `total` is without it."""
+    """Return the estimate. `cost` is null for a row without a price, which `total` leaves out."""
     listed: list[Json] = [
         {"what": row.what, "amount": row.amount, "price": row.price, "cost": prices.cost_of(row)} for row in rows
     ]

@@ -112,7 +112,7 @@ def removal_parser(name: str, kept: str) -> argparse.ArgumentParser:
 
 
 def require_confirmed(confirmation: str | None, prefix: str) -> None:
-    """Raises CommandError unless the prefix was typed."""
+    """Raise CommandError unless the operator confirms a removal by typing the prefix."""
     if confirmation is None:
         if not sys.stdin.isatty():
             raise CommandError(f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {prefix}'")

@@ -55,7 +55,8 @@ def is_well(findings: Sequence[tuple[str, Finding]]) -> bool:
 
 
 def _subject(options: argparse.Namespace) -> Subject:
-    environ, where = configured.environ_of(options), same_platform(options)
+    environ = configured.environ_of(options)
+    where = same_platform(options)
     try:
         return Subject(options, environ, configured.configured_at(_path(options, environ), environ), where)
     except config_file.ConfigFaults as faults:

@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def explained(options: argparse.Namespace) -> Report:
-    """Raises ValueError, OSError, and the faults of a configuration."""
+    """Return the report on the options' request. Raises ValueError, OSError, and the faults of a configuration."""
     return explained_request(request_from_options(options), options, configured(options), state_folder())
 
 
@@ -136,7 +136,7 @@ async def _states(folder: Path, notify: JsonObject) -> dict[str, DestinationStat
 
 
 def _local_endpoints(folder: Path) -> ReadEndpoints | None:
-    """Return what reads the endpoints of a tenant on this machine; None if no tenants are kept."""
+    """Return a function that reads the endpoints of a tenant on this machine; None if no tenants are stored."""
     if not (folder / DOCUMENTS_FILE).is_file() and running_aws(folder) is None:
         return None
 

@@ -46,7 +46,7 @@ PROGRESS_EVERY: Final = 500
 PAGE: Final = 500
 LETTERS_PAGE: Final = 100
 MAX_PENDING: Final = 1_000
-"""In each of the two states: a row may have a message of 200 KiB."""
+"""The most rows that are read of each of the two states, because a row may have a message of 200 KiB."""
 LISTED: Final = frozenset({"id", "source", "type", "subject", "actor"})
 """The fields that a list of events has. All other fields are in the body."""
 ID_CHARACTERS: Final = 32
@@ -127,9 +127,10 @@ def _is_left(traces: Traces) -> bool:
 
 @contextmanager
 def _noted(call: Call, entry: JsonObject) -> Iterator[None]:
-    """Note on this machine what is erased inside, for a restore of an earlier backup.
+    """Note on this machine what the block erases, so that a restore of an earlier backup erases it again.
 
-    It is noted before, because the erasure may fail, and after: a backup that was begun meanwhile has some of it.
+    The note is written before the block, because the erasure may fail in part. It is written again after the block,
+    because a backup that was begun meanwhile has a part of the content.
     """
     if is_local(call.options):
         add_forgotten(call.options.state, {"at": time.time(), **entry})
@@ -144,7 +145,7 @@ async def _search(call: Call, ids: Sequence[str]) -> list[Traces]:
 
 
 async def _erase(call: Call, found: Sequence[Traces]) -> list[Traces]:
-    """Erase, and search again with connections of their own. Return what is left."""
+    """Erase the content, then search for it again over new connections. Return what is left."""
     async with open_forgetter(call.state, call.mails) as forgetter:
         await forgetter.erase(found, time.time())
     return await _search(call, [each.event_id for each in found])
@@ -252,7 +253,7 @@ async def _search_tenant(call: Call, tenant: str, known: Known | None = None) ->
 
 
 async def _erase_tenant(call: Call, found: TenantTraces) -> TenantTraces:
-    """Erase, and search again with connections of their own. Return what is left."""
+    """Erase the content, then search for it again over new connections. Return what is left."""
     async with open_tenant_forgetter(call.state, call.mails) as forgetter:
         await forgetter.erase(found, time.time())
     return await _search_tenant(call, found.tenant, found.known)
@@ -322,7 +323,7 @@ def _print_left(call: Call, before: Mapping[str, int], after: Mapping[str, int],
 
 
 def _beyond_reach(call: Call, everywhere: Sequence[str]) -> list[Json]:
-    """Return what the command cannot erase. Rewrites the files of this machine that still have deleted data."""
+    """Rewrite the files of this machine that still have deleted data, and return what the command cannot erase."""
     not_rewritten = [f"deleted data in {each}" for each in call.state.rewrite_files()]
     return [*everywhere, *call.state.beyond_reach, *not_rewritten]
 
@@ -377,7 +378,7 @@ def _choose(call: Call) -> Chosen:
 
 
 def _actor_condition(name: str) -> Condition:
-    """Names are compared as those of people are: without regard to the case of A to Z. Raises UsageError."""
+    """Choose the events of an actor. As in `people`, the case of A to Z does not matter. Raises UsageError."""
     if not folded(name):  # it would choose every event without an actor
         raise UsageError(f"--actor: must have a character other than white space; got {name!r}")
     return Condition(lambda view: folded(str(view["actor"] or "")) == folded(name), reads_body=False)
@@ -399,7 +400,7 @@ def _person_condition(name: str, people: Json) -> Condition:
 
 
 def _expression_condition(text: str) -> Condition:
-    """Raises UsageError."""
+    """Choose the events for which the JMESPath expression is true. Raises UsageError."""
     try:
         expression: Expression = over_event(text)
     except ExpressionFault as fault:

@@ -120,7 +120,8 @@ def _deploy(
     is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
     if is_certain:
         memory.keep()
-    missing, receive = missing_needs(actions, deployment), deployment.slices["receive"]
+    missing = missing_needs(actions, deployment)
+    receive = deployment.slices["receive"]
     where = f"--platform gcp{memory.missing_target_options()}"
     values, made = first_values(missing, receive, os.environ, ask, where)
     began = time.monotonic()
@@ -144,7 +145,7 @@ def changed_settings(actions: Sequence[gcp_plan.Action]) -> list[str]:
 
 
 def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Target:
-    """Raises TargetFault and CommandError."""
+    """Return the target of the options, and ask for the project if none is set. Raises TargetFault and CommandError."""
 
     def project() -> str:
         how = "no project is set: set PROJECT=ID; `gcloud projects list` shows yours"
@@ -230,8 +231,9 @@ def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:
 
 
 def read_rollback(runner: Runner, target: Target, function: str) -> Rollback:
-    """Raises GcloudFault, GcloudMissing and CommandError."""
-    service, region = gcp_names.service(target, function), f"--region={target.region}"
+    """Return the revision to which the function can go back. Raises GcloudFault, GcloudMissing and CommandError."""
+    service = gcp_names.service(target, function)
+    region = f"--region={target.region}"
     described = read_json(runner, ["run", "services", "describe", service, region], target.project)
     listed = read_json(runner, ["run", "revisions", "list", f"--service={service}", region], target.project)
     serving = _serving(described)

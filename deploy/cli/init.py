@@ -117,7 +117,7 @@ def configuration(recipe: str, to: str, sender: str) -> str:
 
 
 def _addresses(options: argparse.Namespace, is_asking: bool) -> tuple[str, str]:
-    """Return where mail goes and where it comes from; the second is empty where none is given."""
+    """Return the addresses of the recipient and of the sender. The second is empty if none is given."""
     to = _value(options.to, "--to", "Which address does mail go to?", is_asking, partial(_address, "--to"))
     if options.sender is None and not is_asking:
         return to, ""

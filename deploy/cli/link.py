@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def make_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
-    """`url`, `expires_at` (RFC 3339, or null) and `once`. Raises ValueError, ConfigFaults."""
+    """Return the link: `url`, `expires_at` (RFC 3339, or null) and `once`. Raises ValueError and ConfigFaults."""
     sources = load_sources(options.config, environ)
     secret = read_secret(_link_secret(sources, options.source), environ)
     seconds = lifetime(options.expires, options.once)

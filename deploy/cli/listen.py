@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _source(configuration: Configured, name: str) -> Source:
-    """Raises UsageError for an unknown source, and CommandError for one that is not under `develop`."""
+    """Return the source. Raises UsageError if it is unknown, and CommandError if it is not under `develop`."""
     sources = compiled_sources(configuration.slices["receive"])
     if name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
@@ -165,7 +165,7 @@ class Target:
     is_signed: bool = True
 
     def signed(self, request: http.Request, delivery_id: str) -> http.Request:
-        """Raises ValueError, CannotSign and HookchainError."""
+        """Return the request for the target, signed if need be. Raises ValueError, CannotSign and HookchainError."""
         aimed = posting.aim_request(request, self.url)
         if not self.is_signed:
             return aimed
@@ -252,7 +252,7 @@ class LocalSecrets:
 
 
 class LeaseLost(CommandError):
-    """Another process has the lease now."""
+    """An error: another process has taken over the lease."""
 
 
 @dataclass(slots=True)
@@ -265,7 +265,7 @@ class LeaseKeeper:
     takes_over: bool = False
     version: str = store_ports.NO_VERSION
     _unconfirmed: tap.Lease | None = None
-    """What was written last, while it is unknown whether the store has it."""
+    """The lease that was written last, as long as it is unknown whether the store has it; else None."""
 
     @property
     def ends_at(self) -> float:
@@ -294,7 +294,7 @@ class LeaseKeeper:
         return earlier
 
     async def renew(self) -> None:
-        """Raises LeaseLost, Temporary, and CommandError for a wrong clock."""
+        """Extend the lease. Raises LeaseLost, Temporary, and CommandError if the clock of this machine is wrong."""
         await self._confirm()
         now = time.time()
         if self.lease.until and self.lease.until < now:
@@ -387,7 +387,7 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
 
 
 async def _end(keeper: LeaseKeeper) -> None:
-    """End the lease, or print how long it lasts. Raises CommandError with that if the store does not answer."""
+    """End the lease. Raises CommandError, which says how long the lease lasts, if the store does not answer."""
     lasts = f"The lease was not ended, and lasts until {_time(keeper.ends_at)}"
     try:
         await keeper.end()
@@ -479,7 +479,7 @@ class CannotForward(Exception):
 
 @dataclass(slots=True)
 class Courier:
-    """Takes copies from the inbox `name` to the target."""
+    """The way of copies from the inbox `name` to the target."""
 
     inboxes: Inboxes
     blobs: Blobs

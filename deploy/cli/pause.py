@@ -19,7 +19,7 @@ from shared.did_you_mean import did_you_mean
 from shared.ledger import PAUSED_BY_OPERATOR, Ledger
 
 CACHE_TIME: Final = f"{destinations.NOTICE_SECONDS:.0f} s"
-"""How long notify may still use what it read about a destination before."""
+"""The time for which notify may still use an older state of a destination, as text."""
 
 
 class Subject:
@@ -67,7 +67,7 @@ class Acted(NamedTuple):
 
 
 Act = Callable[[Subject], Awaitable[Acted]]
-"""Acts on the destination. Raises CommandError."""
+"""A function that acts on the destination. It raises CommandError."""
 
 
 def destination_parser(name: str, *, is_optional: bool = False) -> argparse.ArgumentParser:
@@ -90,7 +90,7 @@ def _run(name: str, options: argparse.Namespace, act: Act) -> int:
 
 
 def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: str) -> Acted:
-    """Act, and leave audit records. `name` is that of the action, and `tool` what the operator uses.
+    """Act on a destination, and leave audit records. `name` is the action's name, and `tool` the operator's tool.
 
     Raises CommandError, also for a destination that does not exist, and OSError.
     """

@@ -34,15 +34,15 @@ from shared.settings import DEFAULT_STATE
 
 LISTED: Final = 50
 SAMPLE: Final = 5
-"""How many records a dry run shows."""
+"""The number of records that a dry run shows."""
 SHORT_ID: Final = 12
 DEFAULT_RATE: Final = 20.0
-"""Records that are published again a second."""
+"""The number of records that are published again per second."""
 BATCH_SECONDS: Final = 0.1
 CODES: Final = frozenset(
     code for kind in (errors.RejectedCode, errors.TemporaryCode, errors.PermanentCode) for code in get_args(kind)
 )
-"""Codes that a dead letter can have. A message of a bus that receive rejects has a code of a rejection."""
+"""The codes that a dead letter can have. If receive rejects a message of a bus, it is the code of a rejection."""
 _TIMES: Final = frozenset({"since", "until"})
 _PLATFORM: Final = ("state", "platform", *TARGET_OPTIONS)
 _DEFAULTS: Final = {"rate": DEFAULT_RATE, "state": Path(DEFAULT_STATE), "platform": "local"}
@@ -62,7 +62,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`run` returns the exit code. Raises UsageError, StateFault and HookchainError."""
+    """An action of a command. `run` returns the exit code, and raises UsageError, StateFault and HookchainError."""
 
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Context], int]
@@ -73,7 +73,8 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
     action = action_name(name, actions, arguments[:1])
     command = _action_parser(f"{name} {action}", actions[action])
     options = command.parse_intermixed_args(arguments[1:])
-    since, until = getattr(options, "since", None), getattr(options, "until", None)
+    since = getattr(options, "since", None)
+    until = getattr(options, "until", None)
     if since is not None and until is not None and since >= until:
         command.error("argument --until: must be a time after --since")
     screen = output.stdout_screen(options.json)
@@ -149,7 +150,7 @@ def add_confirmation(command: argparse.ArgumentParser, *, has_rate: bool = True)
 
 
 def require_choice(options: argparse.Namespace, filters: Sequence[str]) -> None:
-    """Prevent an action on every record by mistake. Raises UsageError."""
+    """Raise UsageError unless the options choose records, so that no action is done on all of them by mistake."""
     is_filtered = any(getattr(options, name) is not None for name in filters)
     if options.ids and is_filtered:
         raise command_line.UsageError("use ids or filters, not both")
@@ -158,9 +159,9 @@ def require_choice(options: argparse.Namespace, filters: Sequence[str]) -> None:
 
 
 def require_known(state: State, options: argparse.Namespace) -> None:
-    """Reject a filter by a name or code that does not exist. Raises UsageError.
+    """Raise UsageError if a filter has a name or code that does not exist.
 
-    It is for filters that nothing matches: records of what was removed from the configuration are found.
+    Call it only if no record matches, because records may have names that were removed from the configuration.
     """
     code = getattr(options, "code", None)
     known = {
@@ -207,7 +208,7 @@ def print_records(
 
 
 def short_ids(ids: Sequence[str]) -> list[str]:
-    """Return a beginning of each id that no other begins with, or all of it where there is none."""
+    """Return the beginning of each id with which no other id begins, or the whole id if there is no such beginning."""
     counts = Counter(each[:SHORT_ID] for each in ids)
     return [each[:SHORT_ID] if counts[each[:SHORT_ID]] == 1 else _unique_beginning(each, ids) for each in ids]
 

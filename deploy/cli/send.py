@@ -24,7 +24,7 @@ from shared import errors, jsontext
 PUSH_REJECTED: Final[errors.ProblemCode] = "push_identity_mismatch"
 
 OWN_AUTH: Final = ("--password", "--password-header", "--basic", "--bearer", "--hmac", "--standard-webhooks")
-"""Options that authenticate without a source of the configuration."""
+"""The options that authenticate a request without a source of the configuration."""
 
 
 def main(arguments: list[str]) -> int:
@@ -128,7 +128,7 @@ CLOCK_STEP_SECONDS: Final = 0.002
 
 
 def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bool:
-    """Tell whether the event had already arrived at the `hookchain dev` that `url` leads to.
+    """Return whether the event had already arrived at the `hookchain dev` that `url` leads to.
 
     receive keeps no state, so its reply cannot tell; only the journal can. Of any other receiver nothing is known.
     """

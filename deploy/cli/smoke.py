@@ -122,13 +122,10 @@ class EventState:
 
     @property
     def is_good(self) -> bool:
-        """Something was delivered or gathered for a digest, and nothing failed."""
-        return (
-            self.is_complete
-            and not self.broken
-            and bool(self.deliveries)
-            and all(each.is_success for each in self.deliveries)
-        )
+        """Return whether there are deliveries, and each was delivered or gathered for a digest."""
+        if not self.is_complete or self.broken:
+            return False
+        return bool(self.deliveries) and all(each.is_success for each in self.deliveries)
 
 
 def main(arguments: list[str]) -> int:
@@ -235,8 +232,11 @@ def _confirm_recipients(
 
 
 class SmokeEvent:
-    """Reads the state of the event that was sent: from the journal and the ledger, or from the logs if the journal
-    cannot be read. The logs are some seconds behind."""
+    """The event that was sent.
+
+    Its state is read from the journal and the ledger, or from the logs if the journal cannot be read. The logs are some
+    seconds behind.
+    """
 
     def __init__(self, state: State, platform: Platform) -> None:
         self._state = state

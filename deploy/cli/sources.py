@@ -85,7 +85,7 @@ def _reads(line: str, variable: str) -> bool:
 
 
 def _snippet(configuration: Configured, name: str, base: str, language: str) -> str:
-    """Raises CommandError."""
+    """Return code in the language that sends a signed request to the source. Raises CommandError."""
     settings = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     url = str(settings.get("public_url") or f"{base}/{name}")
     try:
@@ -125,7 +125,7 @@ def event_types_text(entry: requests_sources.SenderSettings) -> str:
 
 
 def _example(configuration: Configured, name: str, base: str, platform: Platform, is_aws: bool) -> str:
-    """Return a command that sends an event; empty where there is none. `is_aws`: `make dev PLATFORM=aws` runs."""
+    """Return a command that sends an event; empty if there is none. `is_aws`: `make dev PLATFORM=aws` is running."""
     source = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     schemes = requests_sources.auth_entries(source)
     if isinstance(bus := source.get("bus"), dict):

@@ -114,7 +114,7 @@ def served_configuration(options: argparse.Namespace) -> Configured:
 
 
 def _served(options: argparse.Namespace, faults: ConfigFaults) -> Configured:
-    """Return what a running `hookchain dev` serves since before the file had faults. Raises the faults if none runs."""
+    """Return the older configuration that a running `hookchain dev` serves. Raises `faults` if none is running."""
     state = options.state or state_folder()
     slices = {name: read_slice(state, name) or {} for name in ("receive", "transform", "notify")}
     if options.platform != LOCAL or options.config or served_config(state) is None or not all(slices.values()):

@@ -92,7 +92,7 @@ def _chain_of_configuration(options: argparse.Namespace) -> Chain:
 
 
 def _event(options: argparse.Namespace, content: bytes) -> Event:
-    """Raises ValueError and HookchainError."""
+    """Return the event for the step. Raises ValueError and HookchainError."""
     if not options.event:
         event = event_from(content, None, options.format, "standard-input", time.time())
         if options.format is None and isinstance(event.data, str) and event.data.lstrip().startswith(("{", "[")):

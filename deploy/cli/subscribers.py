@@ -23,7 +23,7 @@ from functions.subscribe.service import SubscribeSettings, read_settings
 from shared.jsontext import Json, JsonObject
 
 SAMPLE: Final = 20
-"""How many rows of an import are listed."""
+"""The number of rows of an import that are listed."""
 PROGRESS_EVERY: Final = 50
 
 
@@ -37,20 +37,22 @@ class Call:
     screen: Screen
 
     def api(self, *, is_dry: bool = False, base_url: str = "") -> OperatorApi:
-        stores, secrets = self.platform.subscriber_stores(), self.platform.secrets()
+        stores = self.platform.subscriber_stores()
+        secrets = self.platform.secrets()
         return OperatorApi(Deployment(self.settings, stores, secrets, base_url), is_dry)
 
     @property
     def where(self) -> str:
-        """The options by which another command means the same deployment, with a space before them."""
+        """Return the options with which another command acts on the same deployment, after a space."""
         return same_platform(self.options)
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`run` returns the exit code. Raises UsageError, CommandError, SubscribersError and HookchainError.
+    """An action of a command.
 
-    ignored    for each option, those that it leaves without effect
+    run      returns the exit code, and raises UsageError, CommandError, SubscribersError and HookchainError
+    ignored  by option, the options that have no effect beside it
     """
 
     add_arguments: Callable[[argparse.ArgumentParser], None]
@@ -142,7 +144,7 @@ def read_file(path: Path) -> bytes:
 
 
 def run_import(call: Call, noun: str, read: Callable[[bytes], list[Row]], importer: Callable[[bool], Importer]) -> int:
-    """Import a CSV file. It is imported dry first, so that a file with a fault changes nothing.
+    """Import a CSV file. All rows are verified before the first is written, so a file with a fault changes nothing.
 
     `importer` gets whether the import is dry.
     """

@@ -170,7 +170,7 @@ def _add_link_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _capabilities(text: str) -> tuple[str, ...]:
-    """Raises ArgumentTypeError."""
+    """Return the capabilities in a list with commas. Raises ArgumentTypeError."""
     names = tuple(name.strip().replace("-", "_") for name in text.split(",") if name.strip())
     if unknown := [name for name in names if name not in CAPABILITIES]:
         raise argparse.ArgumentTypeError(f"must be of {', '.join(CAPABILITIES)}; got {unknown[0]!r}")

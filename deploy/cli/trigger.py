@@ -52,7 +52,7 @@ IGNORED: Final = {
     "--list": ("--to", "--source", "--break", "--variant", "--make-key"),
     "--make-key": ("--to", "--break", "--variant", "--json"),
 }
-"""For each option, those that it leaves without effect."""
+"""By option: the options that have no effect beside it."""
 WRONG_KEY: Final = b"not the secret, so no use"
 WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
@@ -80,12 +80,12 @@ class TriggerTarget:
 
 
 class CannotSign(Exception):
-    """Only the provider can sign the request. Its text says why."""
+    """An error: only the provider can sign the request. Its text has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Looks up secrets by name in `environ`, and generated private keys in the folder `state`."""
+    """The keys to sign with: secrets in `environ`, and generated private keys in the folder `state`."""
 
     environ: Mapping[str, str]
     state: Path
@@ -108,7 +108,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class SentEvent:
-    """`at` is Unix seconds. `event_id` is None if the reply named none, as some providers require."""
+    """An event that was sent at `at` (Unix seconds). `event_id` is None if the reply has no id."""
 
     source: str
     at: float
@@ -151,7 +151,7 @@ def _signed(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Raises CannotSign, ValueError, OSError, HookchainError, and the faults of a configuration."""
+    """Run the command. Raises CannotSign, ValueError, OSError, HookchainError, and the faults of a configuration."""
     catalogue = load_catalogue()
     provider = look_up.key_of(options.provider)
     if provider not in catalogue and (source_provider := provider_key(configured(options), options.provider)):
@@ -183,7 +183,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResponse:
-    """Send the request until it is confirmed; once where a part of it is wrong, because it must be rejected."""
+    """Send the request until it is confirmed. A broken one is sent once, because it must be rejected."""
 
     def post() -> Response | NoResponse:
         return posting.post_request(request, url, TIMEOUT_SECONDS)
@@ -194,7 +194,7 @@ def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResp
 
 
 def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
-    """Make a key pair for the source, as make_key does. Raises ValueError, too, if its provider signs with none."""
+    """Generate a key pair for the source. Raises as make_key, and ValueError if its provider does not sign with one."""
     auth = next((each for each in target.source.auth if each.secret and signing.is_asymmetric(each)), None)
     if auth is None:
         raise ValueError(f"{target.entry.name} does not sign with a key pair that can be generated here")
@@ -202,7 +202,7 @@ def _make_key(target: TriggerTarget, env_file: Path, state: Path) -> list[str]:
 
 
 def make_key(auth: auth_scheme.AuthScheme, env_file: Path, state: Path) -> list[str]:
-    """Make a key pair and return lines that say where it is. Its public key becomes the newest value of the secret.
+    """Generate a key pair and return lines with its locations. The public key becomes the newest value of the secret.
 
     `auth` verifies with a public key. Raises OSError, DotenvFault and BackendError.
     """
@@ -219,7 +219,7 @@ def make_key(auth: auth_scheme.AuthScheme, env_file: Path, state: Path) -> list[
 
 
 def trigger_target(provider: str, options: argparse.Namespace, environ: Mapping[str, str]) -> TriggerTarget:
-    """Raises ValueError, ConfigFaults and DotenvFault."""
+    """Return the source to which the sample is sent. Raises ValueError, ConfigFaults and DotenvFault."""
     entry = load_catalogue()[provider]
     found = configured(options)
     sources = compiled_sources(found.slices["receive"])
@@ -280,7 +280,7 @@ def missing_source_text(provider: str, entry: ProviderEntry) -> str:
 
 
 def chosen_sample(target: TriggerTarget, event: str | None, keys: Keys, fresh: Fresh) -> Sample:
-    """Raises ValueError."""
+    """Return the sample of that event or handshake, or the provider's first one. Raises ValueError."""
     names = sample_names(target.provider)
     chosen = event or next(iter(names), "")
     handshakes = {handshake.name: handshake for handshake in target.entry.handshakes}
@@ -297,7 +297,7 @@ def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str,
 
 
 def is_unsigned(target: TriggerTarget, sample: Sample) -> bool:
-    """Tell whether the sample is a handshake that the provider does not sign."""
+    """Return whether the sample is a handshake that the provider does not sign."""
     return any(one.name == sample.event and not one.signed for one in target.entry.handshakes)
 
 

@@ -48,7 +48,7 @@ def aws_ports(deployed: DeployedStack) -> AwsPorts:
 
 
 def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> AbstractContextManager[State]:
-    """Raises AwsFault."""
+    """Open the state of the stack. Raises AwsFault."""
     return open_cloud_state(aws_ports(deployed), environ, BEYOND_REACH)
 
 
@@ -67,7 +67,7 @@ _MISSING_QUEUE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "Q
 
 
 def read_versions(deployed: DeployedStack) -> list[Version]:
-    """Raises AwsFault."""
+    """Return the running version of each function that is deployed. Raises AwsFault."""
     found = run_in_parallel(lambda function: _version(deployed, function), (*FUNCTIONS, *OPTIONAL))
     return [each for each in found if each is not None]
 
@@ -90,7 +90,8 @@ def _version(deployed: DeployedStack, function: str) -> Version | None:
 
 def _trouble(function: JsonObject) -> str:
     """Return why the function, or the last change to it, does not serve."""
-    state, change = function.get("State"), function.get("LastUpdateStatus")
+    state = function.get("State")
+    change = function.get("LastUpdateStatus")
     if state not in {None, "Active", "Inactive"}:  # Lambda makes an inactive one ready at its next call
         return str(function.get("StateReason") or state)
     if change not in {None, "Successful"}:
@@ -240,7 +241,7 @@ _REPORT: Final = re.compile(r"(INIT_)?REPORT ")
 _FAILED: Final = re.compile(r"\bStatus: (timeout|error)\b")
 _ERROR: Final = re.compile(r"\[ERROR\]|\[CRITICAL\]|Traceback|Task timed out|Runtime exited|Runtime\.\w+Error|Error: ")
 _PLATFORM_TEXTS: Final = ("Task timed out", "Runtime exited", "Runtime.", "[ERROR]", "Traceback", "Status: ")
-"""Lambda's own lines about a failure have one of these, and no severity."""
+"""The texts of Lambda's own lines about a failure, which have no severity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +257,15 @@ class CloudWatchLog:
         return AwsFault
 
     def newest(self, since: float, limit: int) -> list[Record]:
-        end, window, found = time.time() + AHEAD_SECONDS, FIRST_WINDOW_SECONDS + AHEAD_SECONDS, list[Record]()
-        while end > since and len(found) < limit:
+        end = time.time() + AHEAD_SECONDS
+        window = FIRST_WINDOW_SECONDS + AHEAD_SECONDS
+        records: list[Record] = []
+        while end > since and len(records) < limit:
             start = max(since, end - window)
-            found += self._read(start, end, None)
-            end, window = start - 0.001, window * WINDOW_GROWTH
-        return sorted(found, key=lambda each: each.at)[-limit:]
+            records += self._read(start, end, None)
+            end = start - 0.001  # CloudWatch Logs counts in milliseconds, and both ends belong to a window
+            window *= WINDOW_GROWTH
+        return sorted(records, key=lambda each: each.at)[-limit:]
 
     def oldest(self, since: float) -> list[Record]:
         return sorted(self._read(since, None, PAGE), key=lambda each: each.at)[:PAGE]
@@ -321,7 +325,8 @@ def _page_records(page: JsonObject, function: str) -> Iterator[Record]:
 
 def parse_log_event(event: JsonObject, function: str) -> Record | None:
     """Read an event of CloudWatch Logs; None for Lambda's own lines about a call that ended well."""
-    at, text = event.get("timestamp"), str(event.get("message", "")).rstrip("\n")
+    at = event.get("timestamp")
+    text = str(event.get("message", "")).rstrip("\n")
     found = _from_json(text) if text.startswith("{") else _from_text(text)
     if found is None or not isinstance(at, int | float):
         return None

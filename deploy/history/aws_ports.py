@@ -30,7 +30,8 @@ class DevJournal(dynamo_journal.DynamoJournalReader):
         self._requests = requests
 
     def event(self, event_id: str) -> journal_view.EventRecord | None:
-        record, received = super().event(event_id), self._requests.event(event_id)
+        record = super().event(event_id)
+        received = self._requests.event(event_id)
         if record is None:  # transform has not seen it yet
             return received
         return replace(record, requests=received.requests) if received else record

@@ -117,7 +117,7 @@ def series_document(buckets: Sequence[journal_view.Bucket], bucket_seconds: floa
 
 @dataclass(frozen=True, slots=True)
 class TenantPage:
-    """Tenants in the order of their ids. `next` is where the next page begins; None on the last one."""
+    """A page of tenants, in the order of their ids. `next` is the cursor of the next page; None on the last page."""
 
     tenants: Sequence[Tenant]
     next: str | None

@@ -34,13 +34,13 @@ from shared.jsontext import to_json
 from shared.ledger import LedgerRow
 
 MANY: Final = 1_000
-"""Entries of the index that are read at once where a search is among them alone."""
+"""The entries of the index that one read returns, for a search that needs only the index."""
 MAX_SEARCHED_IDS: Final = 100_000
 """The number of the newest entries that are searched for the beginning of an id."""
 BODIES_AT_ONCE: Final = 20
-"""Each of 350,000 bytes at most, which base64 makes a third longer on the way: what one answer can hold."""
+"""The bodies that one answer has room for. Each has at most 350,000 bytes, a third more in base64."""
 ROWS_AT_ONCE: Final = 36
-"""Without their messages; of attempts, each has MAX_ATTEMPTS_BYTES at most, which JSON's escapes double."""
+"""The rows without messages that one answer has room for. JSON doubles the MAX_ATTEMPTS_BYTES of each."""
 QUERIES_AT_ONCE: Final = 20
 MAX_OF_EVENT: Final = 1_000
 WATCHED_DELIVERIES: Final = 24
@@ -51,12 +51,12 @@ WITHOUT_MESSAGE: Final = tuple({*LedgerRow._fields} - {"message"})
 
 STATES: Final = (KEPT, REPLAYED, DROPPED)
 LETTERS_AT_ONCE: Final = 17
-"""Each of 350,000 bytes at most, which base64 makes a third longer on the way: what one answer can hold."""
+"""The dead letters that one answer has room for. Each has at most 350,000 bytes, a third more in base64."""
 MAX_COUNTED: Final = 10_000
 
 
 class DynamoJournalReader(cloud_journal.CloudJournal):
-    """`now` is the time by which what has expired is left out."""
+    """The journal in DynamoDB. Entries that have expired by `now` are left out, because DynamoDB deletes them late."""
 
     def __init__(
         self, store: Dynamo, blobs: cloud_journal.BlobPort | None, now: Callable[[], float] = time.time
@@ -101,7 +101,8 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         return cloud_journal.Chunk(found, None if len(entries) < count else _seq_of(entries[-1]))
 
     async def _stored_events(self, keys: Sequence[str]) -> list[cloud_journal.StoredEvent]:
-        items, now = await self._store.get_all(tables.EVENTS, keys, WITHOUT_DOCUMENT), self._now()
+        items = await self._store.get_all(tables.EVENTS, keys, WITHOUT_DOCUMENT)
+        now = self._now()
         found = [items[key] for key in keys if key in items]
         return [
             cloud_journal.StoredEvent(
@@ -112,7 +113,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         ]
 
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Return the bodies, which are in items of their own where they are kept for a shorter time."""
+        """Return the bodies. A body that is kept for a shorter time than its event is in an item of its own."""
         fields, now = ("document", tables.EXPIRES_AT), self._now()
         found = await self._store.get_all(tables.EVENTS, keys, fields, BODIES_AT_ONCE)
         apart = [key for key, each in found.items() if "document" not in each]
@@ -133,7 +134,8 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        keys, now = {item_key(each): each for each in event_ids}, self._now()
+        keys = {item_key(each): each for each in event_ids}
+        now = self._now()
         events = await self._stored_events([*keys])
         whole = {each.key for each in events if each.entry.get("has_document")}
         apart = [each.key for each in events if each.key not in whole]
@@ -289,7 +291,8 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         return tuple(sorted(rows, key=lambda row: row.seq, reverse=True))
 
     async def _letter(self, fields: Fields) -> DeadLetterRow:
-        entry, message = parsed_entry(fields["entry"]), fields.get("message")
+        entry = parsed_entry(fields["entry"])
+        message = fields.get("message")
         if blob := fields.get("message_blob"):
             message = await self._blobs.get(str(blob)) if self._blobs else None
         return cloud_journal.dead_letter_row(fields["seq"], fields["state"], entry, message)

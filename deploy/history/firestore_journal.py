@@ -105,7 +105,8 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        span, limit = cloud_journal.span_of(now, span_seconds, count), cloud_journal.MAX_POINTS
+        span = cloud_journal.span_of(now, span_seconds, count)
+        limit = cloud_journal.MAX_POINTS
         low, select = microseconds(span.since), (*WHOLE, "ended")
         events, rows = await asyncio.gather(
             firestore.read_shards(
@@ -215,7 +216,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         )
 
     async def _blob(self, name: str) -> bytes:
-        """Empty where it is gone: what was given up on, and why, is still told."""
+        """Return the blob; nothing if it is gone, because the rest of a dead letter is shown even then."""
         return (await self._blobs.get(name) if self._blobs else None) or b""
 
 
@@ -239,17 +240,17 @@ FIRST: Final = 0
 LAST: Final = 2**53 - 1
 MAX_OF_EVENT: Final = 1_000
 WITHOUT_MESSAGE: Final = ("seq", "state", "entry", "message_blob")
-"""Of a dead letter."""
+"""The fields of a dead letter without its message."""
 WITHOUT_DOCUMENT: Final = ("id", "entry", "passes")
-"""Of an event."""
+"""The fields of an event without its body."""
 
 
 async def read_events(
     store: firestore.Firestore, query: EventQuery, before: int | None, limit: int
 ) -> list[firestore.Document]:
-    """Read the newest events, of a source or of a whole type where the query has one.
+    """Read the newest events in the query's time, of its source or of its type.
 
-    What else the query asks for is left to the caller.
+    The caller applies the other conditions of the query.
     """
     low = FIRST if query.since is None else first_seq(query.since)
     high = LAST if query.until is None else first_seq(query.until + 0.001)
@@ -269,13 +270,13 @@ async def read_events(
 def _range(
     collection: str, field: str, low: int | str, high: int | str, limit: int, select: Sequence[str] = ()
 ) -> JsonObject:
-    """From `low` on and below `high`, newest first."""
+    """Return the query for the documents from `low` to before `high`, newest first."""
     where = [firestore.Where(field, "GREATER_THAN_OR_EQUAL", low), firestore.Where(field, "LESS_THAN", high)]
     return firestore.query_document(collection, where, order_by=field, descending=True, limit=limit, select=select)
 
 
 def dead_letters_query(state: str | None, before: int | None, limit: int) -> JsonObject:
-    """Without their messages."""
+    """Return the query for dead letters, without their messages, newest first."""
     high = LAST if before is None else before
     if state is None:
         return _range(DEAD_LETTERS, "seq", FIRST, high, limit, WITHOUT_MESSAGE)
@@ -294,7 +295,7 @@ def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[
 
 
 def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
-    """Their deliveries and their dead letters."""
+    """Return the queries for the states of the events' deliveries, and for those of their dead letters."""
     return query_by_events(LEDGER, event_ids, ("row",)), query_by_events(DEAD_LETTERS, event_ids, ("event_id", "state"))
 
 
@@ -316,13 +317,13 @@ def ids_query(collection: str, start: str, limit: int) -> JsonObject:
 
 
 MAX_ANSWER_BYTES: Final = 6_000_000
-"""Of messages, which base64 makes a third longer on the way."""
+"""The most bytes of messages in one answer. In base64, they are a third longer."""
 MAX_COUNTED: Final = 10_000
 AT_ONCE: Final = 25
 
 
 def _groups(documents: Sequence[firestore.Document]) -> Iterator[list[str]]:
-    """Ids whose messages one answer can hold together."""
+    """Yield lists of ids, of which each has messages for which one answer has room."""
     names: list[str] = []
     size = 0
     for each in documents:
@@ -341,7 +342,7 @@ PAGE: Final = 100
 
 
 async def upgrade(store: firestore.Firestore) -> None:
-    """Rewrite the documents that are found. Raises Temporary."""
+    """Rewrite the documents that an earlier version has written. Raises Temporary."""
     while events := await store.query(_earlier_query(EVENTS, "seq", ("id", "seq", "entry"))):
         await _write(store, [_upgraded_event(each) for each in events])
     while rows := await store.query(_earlier_query(LEDGER, "created", ("event_id", *WHOLE))):
@@ -360,7 +361,9 @@ async def _write(store: firestore.Firestore, writes: Sequence[firestore.Write]) 
 
 
 def _upgraded_event(found: firestore.Document) -> firestore.Write:
-    entry, shard, seq = entry_of(found.fields), shard_of(str(found.fields["id"])), int(str(found.fields["seq"]))
+    entry = entry_of(found.fields)
+    shard = shard_of(str(found.fields["id"]))
+    seq = int(str(found.fields["seq"]))
     fields: firestore.Fields = {
         "seq": None,
         "listed": firestore.sharded("", shard, seq),

@@ -183,7 +183,7 @@ class TenantForgetter:
 
 @asynccontextmanager
 async def open_tenant_forgetter(state: State, mails: forget.CaughtMails | None) -> AsyncIterator[TenantForgetter]:
-    """Raises StateFault where the state has no documents."""
+    """Open the stores that have content of a tenant. Raises StateFault if the state has no documents."""
     async with state.documents() as documents, state.ledger() as ledger, state.blobs() as blobs:
         if documents is None:
             raise StateFault("this state has no documents of subscribers")

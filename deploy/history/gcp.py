@@ -117,7 +117,7 @@ def _endpoint(host: str | None, default: str) -> str:
 
 
 def operator_authorization(environ: Mapping[str, str]) -> tokens.Authorization:
-    """Use the service account that GOOGLE_APPLICATION_CREDENTIALS names, else the account signed in to gcloud."""
+    """Return the operator's access: the account in GOOGLE_APPLICATION_CREDENTIALS, else the one signed in to gcloud."""
     if environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         return tokens.google_authorization()
     return tokens.renewed(_gcloud_token)
@@ -133,7 +133,7 @@ async def _gcloud_token() -> tokens.Token:
 
 @contextmanager
 def open_gcp_state(target: Target, environ: Mapping[str, str]) -> Iterator[State]:
-    """Raises StateFault."""
+    """Open the state of the deployment. Raises StateFault."""
     with open_cloud_state(cloud_place(target, environ), environ, BEYOND_REACH) as state:
         yield state
 
@@ -146,16 +146,17 @@ WINDOW_SECONDS: Final = 600.0
 
 
 def read_versions(cloud: gcp.CloudDeployment) -> list[Version]:
-    """Raises CommandError."""
-    names_of = (*FUNCTIONS, *OPTIONAL)
-    found = zip(names_of, run_in_parallel(cloud.service, names_of), strict=True)
-    return [_version(name, service) for name, service in found if service is not None or name in FUNCTIONS]
+    """Return the running version of each function. Raises CommandError."""
+    names = (*FUNCTIONS, *OPTIONAL)
+    services = zip(names, run_in_parallel(cloud.service, names), strict=True)
+    return [_version(name, service) for name, service in services if service is not None or name in FUNCTIONS]
 
 
 def _version(function: str, service: JsonObject | None) -> Version:
     if service is None:
         return Version(function, "", None, "not deployed: make deploy-gcp")
-    ready, created = (_last(service.get(name)) for name in ("latestReadyRevision", "latestCreatedRevision"))
+    ready = _last(service.get("latestReadyRevision"))
+    created = _last(service.get("latestCreatedRevision"))
     at = service.get("updateTime")
     since = times.unix_seconds(at) if isinstance(at, str) else None
     state = mapping_at(service, "terminalCondition")
@@ -165,7 +166,7 @@ def _version(function: str, service: JsonObject | None) -> Version:
 
 
 def _read_backlogs(cloud: gcp.CloudDeployment, now: float) -> list[Backlog]:
-    """Raises ApiError."""
+    """Return the backlogs of our own subscriptions. Raises ApiError."""
     counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     ids = [gcp_names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
     ids += sorted(each for each in counts if each.startswith(gcp_names.subscription(cloud.target, PREFIX)))
@@ -173,7 +174,7 @@ def _read_backlogs(cloud: gcp.CloudDeployment, now: float) -> list[Backlog]:
 
 
 def read_backlogs(cloud: gcp.CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
-    """Return the backlogs, and a note where they could not be read."""
+    """Return the backlogs, and a note if they could not be read."""
     try:
         return _read_backlogs(cloud, now), []
     except gcp.ApiError as fault:
@@ -181,7 +182,7 @@ def read_backlogs(cloud: gcp.CloudDeployment, now: float) -> tuple[list[Backlog]
 
 
 def _newest_values(cloud: gcp.CloudDeployment, metric: str, now: float) -> Mapping[str, float]:
-    """Return the metric by subscription; one without recent points has no messages."""
+    """Return the newest value of the metric by subscription. A subscription without recent points has no messages."""
     own = f'resource.labels.subscription_id = starts_with("{cloud.target.prefix}")'
     query = {
         "filter": f'metric.type = "{metric}" AND {own}',
@@ -203,7 +204,7 @@ def _values(series: Json) -> Iterator[tuple[str, float]]:
 
 _REQUEST_COUNT: Final = "run.googleapis.com/request_count"
 _POINTS_A_PAGE: Final = 10_000
-"""A point of a distribution takes some hundred bytes."""
+"""The points in one answer. A point of a distribution has some hundred bytes."""
 
 
 def read_counts(cloud: gcp.CloudDeployment, window: MetricWindow) -> list[MetricCount]:
@@ -282,7 +283,7 @@ _OWN_REQUESTS: Final = '(NOT log_id("run.googleapis.com/requests") OR severity>=
 
 
 def log_filter(target: Target, query: LogQuery, since: float) -> str:
-    """https://cloud.google.com/logging/docs/view/logging-query-language"""
+    """Return the filter in the language of https://cloud.google.com/logging/docs/view/logging-query-language."""
     services = " OR ".join(f'"{service(target, function)}"' for function in query.functions)
     clauses = ['resource.type="cloud_run_revision"', f"resource.labels.service_name=({services})", _OWN_REQUESTS]
     if query.severity is not None:
@@ -312,7 +313,7 @@ class GoogleLog:
 
 
 def read_records(gcloud: gcp.Runner, target: Target, filter: str, order: str, limit: int = PAGE) -> list[Record]:
-    """Raises GcloudFault and GcloudMissing."""
+    """Return the records of the log entries that match the filter. Raises GcloudFault and GcloudMissing."""
     arguments = ["logging", "read", filter, f"--order={order}", f"--limit={limit}"]
     entries = gcp.read_json(gcloud, arguments, target.project)
     found = (parse_cloud_entry(each, target.prefix) for each in objects_at(entries))

@@ -42,7 +42,7 @@ BEYOND_REACH: Final = (
 
 @contextmanager
 def open_local_state(folder: Path) -> Iterator[State]:
-    """Raises StateFault where the folder has no state."""
+    """Open the state in the folder. Raises StateFault if the folder has none."""
     path = folder / journal.FILE_NAME
     if not path.is_file():
         command = running_dev.start_command(folder)
@@ -148,11 +148,11 @@ async def open_local_stores(folder: Path) -> AsyncIterator[SubscriberStores]:
 
 
 FORGOTTEN_FILE: Final = "forgotten.jsonl"
-"""What `hookchain forget` erased, as ids: a restore of an older backup erases it again."""
+"""The file with the ids that `hookchain forget` erased. A restore of an older backup erases them again."""
 
 
 def add_forgotten(folder: Path, entry: jsontext.JsonObject) -> None:
-    """Note what was erased: its `at` in Unix seconds, and its `events` or its `tenant`. Raises OSError."""
+    """Add a note about an erasure: `at` in Unix seconds, and the `events` or the `tenant`. Raises OSError."""
     descriptor = os.open(folder / FORGOTTEN_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, database.PRIVATE_FILE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         # It begins on a line of its own: a full disk may have cut the note before it.

@@ -82,7 +82,7 @@ FROM chosen JOIN events ON events.id = event_id WHERE chosen.seq IN (SELECT seq 
 
 
 class JournalReader:
-    """Makes the file where it is missing, so that there is nothing to read rather than an error."""
+    """The journal of this machine. If its file does not exist, it is created, so the journal is empty."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -100,12 +100,12 @@ class JournalReader:
         self._connection.close()
 
     def version(self) -> int:
-        """Another number once another connection has written."""
+        """Return a number that changes with each write of another connection."""
         (version,) = self._connection.execute("PRAGMA main.data_version").fetchone()
         return int(version)
 
     def index(self, limit: int = INDEX_BATCH) -> int:
-        """Make the next events findable by text; how many they were."""
+        """Index the next new events for searches by text, and return their number."""
         return index_some(self._connection, limit)
 
     def not_indexed(self) -> int:
@@ -139,14 +139,14 @@ class JournalReader:
         return tuple(journal.AttemptEntry(*row) for row in self._connection.execute(_ATTEMPTS, (event_id,)))
 
     def last_outcomes(self, event_id: str) -> dict[str, str]:
-        """By delivery, notes of the ledger's included."""
+        """Return the last outcome of each delivery, by its id. Outcomes without an attempt count too."""
         select = "SELECT delivery_id, outcome FROM attempts WHERE event_id = ? ORDER BY seq"
         return dict(self._connection.execute(select, (event_id,)).fetchall())
 
     def open_events(
         self, after: int, routed_before: float, limit: int, *, newest_first: bool = False
     ) -> list[tuple[int, str]]:
-        """`seq` and id of events whose deliveries are not all at an end, oldest first unless `newest_first`."""
+        """Return `seq` and id of the events with unfinished deliveries, oldest first unless `newest_first`."""
         order = "seq DESC" if newest_first else "seq"
         return self._connection.execute(
             "SELECT seq, id FROM events WHERE status IN ('delivering', 'waiting', 'retry_scheduled', 'held')"  # noqa: S608
@@ -155,20 +155,20 @@ class JournalReader:
         ).fetchall()
 
     def mark_routed(self, event_id: str, received_before: float, expected: int) -> None:
-        """Note how many deliveries an older event has, if transform's entry is missing: the disk was full then."""
+        """Store the number of an older event's deliveries if a full disk has prevented the entry of transform."""
         with closing(open_journal(self._path)) as connection, database.transaction(connection):
             if connection.execute(_MARK_ROUTED, (expected, event_id, received_before)).rowcount:
                 update_status(connection, [event_id])
 
     def rejected(self, limit: int, before: int | None = None) -> tuple[journal_view.RequestRow, ...]:
-        """Newest first: 4xx, and the 503s that told a sender to come again."""
+        """Return the requests that were answered with 4xx or 503, newest first."""
         where = "WHERE status >= 400 AND (:before IS NULL OR seq < :before) ORDER BY seq DESC LIMIT :limit"
         return self._requests(where, before=before, limit=limit)
 
     def dead_letters(
         self, limit: int, *, state: str | None = "kept", before: int | None = None
     ) -> tuple[journal_view.DeadLetterRow, ...]:
-        """Newest first."""
+        """Return the dead letters in that state, newest first; in any state if it is None."""
         return self._dead_letters(
             "WHERE (:state IS NULL OR state = :state) AND (:before IS NULL OR seq < :before)"
             " ORDER BY seq DESC LIMIT :limit",
@@ -191,7 +191,7 @@ class JournalReader:
         return len(found)
 
     def erase(self, event_ids: Sequence[str]) -> None:
-        """Erase, and throw the search index away: it cannot forget an event."""
+        """Erase the content of the events, and drop the search index, which cannot forget single events."""
         with closing(open_journal(self._path)) as connection:
             erase_events(connection, event_ids, time.time())
         drop_index(self._connection)
@@ -223,7 +223,7 @@ class JournalReader:
         return row[0] or None if row else None
 
     def series(self, now: float, span_seconds: float, count: int) -> tuple[journal_view.Bucket, ...]:
-        """The last `span_seconds` in `count` buckets, oldest first. Their edges stand still as time goes on."""
+        """Return the last `span_seconds` in `count` buckets, oldest first. A bucket has the same edges in each call."""
         width = span_seconds / count
         since = (math.floor(now / width) + 1 - count) * width
         window = {"since": since, "width": width}
@@ -248,7 +248,7 @@ class JournalReader:
         return [journal_view.AttemptTimes(*row) for row in self._connection.execute(_ATTEMPTS_AFTER, (seq, limit))]
 
     def counts(self) -> dict[str, int]:
-        """Events by status, those of status zero left out."""
+        """Return the number of events by status; only of statuses that have events."""
         return dict(self._connection.execute("SELECT status, count(*) FROM events GROUP BY status").fetchall())
 
     def totals(self) -> journal_view.Totals:
@@ -300,8 +300,9 @@ class Condition:
 def read_page(
     connection: sqlite3.Connection, query: journal_view.EventQuery, clock: Callable[[], float] = time.monotonic
 ) -> journal_view.EventPage:
-    """Return the newest events that match, or those of them that are found in time: `next_before` is where to go on."""
-    words, conditions = journal_view.search_words(query.text), _conditions(connection, query)
+    """Return the newest events that match. If the search takes too long, it ends early, with a `next_before`."""
+    words = journal_view.search_words(query.text)
+    conditions = _conditions(connection, query)
     tables, order, match = "events", "events.seq", None
     if words:
         tables, order = "search.texts JOIN events ON events.seq = texts.rowid", "texts.rowid"
@@ -411,13 +412,13 @@ def drop_index(connection: sqlite3.Connection) -> None:
 
 
 def events_behind(connection: sqlite3.Connection) -> int:
-    """About how many events are not in the index yet."""
+    """Return about how many events are not in the index yet."""
     (behind,) = connection.execute(_BEHIND).fetchone()
     return max(0, int(behind or 0))
 
 
 def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
-    """Index the next events; how many they were."""
+    """Index the next events, and return their number."""
     # A deferred transaction whose first statement writes: it locks the index and not, as IMMEDIATE would, the journal.
     with database.transaction(connection, "BEGIN"):
         connection.execute("UPDATE search.progress SET seq = seq")
@@ -432,7 +433,7 @@ def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
 
 
 def match_expression(words: tuple[str, ...]) -> str:
-    """An FTS5 expression: every word, the last token of each as a beginning. Quoted, nothing in it is an operator."""
+    """Return an FTS5 expression for all the words, each as a beginning, and quoted so that none is an operator."""
     return " ".join('"{}" *'.format(word.replace('"', " ")) for word in words)
 
 
@@ -452,7 +453,7 @@ _STATEMENTS: Final = (
 
 
 def erase_events(connection: sqlite3.Connection, event_ids: Sequence[str], now: float) -> None:
-    """Do as JournalView.erase in the journal's own file. What was pending has failed, as the ledger has it."""
+    """Erase the events as JournalView.erase does. A pending delivery becomes a failed one, as in the ledger."""
     for event_id in event_ids:
         with database.transaction(connection):
             for statement in _STATEMENTS:
@@ -478,9 +479,9 @@ def _ends(connection: sqlite3.Connection, event_id: str, now: float) -> Iterator
 
 
 def rewrite_files(folder: Path, busy_seconds: float = database.BUSY_SECONDS) -> list[str]:
-    """Rewrite each SQLite file: what is deleted stays in its free pages and its log until then.
+    """Rewrite each SQLite file, because deleted data stays in its free pages and its log until then.
 
-    Return what could not be rewritten, and why. The functions may run meanwhile.
+    Return the files that could not be rewritten, with the reasons. The functions may run meanwhile.
     """
     return list(chain.from_iterable(_rewrite(path, busy_seconds) for path in sorted(folder.glob(DATABASES))))
 

@@ -9,7 +9,7 @@ from typing import Final
 from shared import jsontext, logs, times
 
 HEADERS: Final = ". Headers: "
-"""What stands in a rejection's detail before the names of the request's headers."""
+"""The text before the names of the request's headers in the detail of a rejection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ class RequestEntry:
 
 def request_from(line: jsontext.JsonObject) -> RequestEntry | None:
     """Return the request that a line of receive's log is about; None for any other line."""
-    status, method, at = line.get("status"), line.get("method"), line.get("time")
+    status = line.get("status")
+    method = line.get("method")
+    at = line.get("time")
     if line.get("function") != "receive" or not isinstance(status, int) or not isinstance(at, str):
         return None
     try:
@@ -73,12 +75,12 @@ _RECEIVED = "INSERT OR IGNORE INTO events (id, source, type, received_at) VALUES
 
 
 def write_requests(connection: sqlite3.Connection, entries: Sequence[RequestEntry]) -> None:
-    """Within the caller's transaction. An accepted event is in the list from now on, before transform has seen it."""
+    """Write the requests in the caller's transaction. An accepted event is listed from now on, before transform."""
     connection.executemany(_REQUEST, map(_values, entries))
     received = [(entry.event_id, entry.source, _known_type(entry), entry.at) for entry in entries if entry.event_id]
     connection.executemany(_RECEIVED, received)
 
 
 def _known_type(entry: RequestEntry) -> str | None:
-    """None if the log does not say it: transform's entry does then."""
+    """Return the event type; None if the log does not have it, and transform's entry will."""
     return None if entry.type == logs.OTHER_TYPE else entry.type

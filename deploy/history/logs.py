@@ -19,10 +19,10 @@ from shared.jsontext import JsonObject, to_json, value_at
 PAGE: Final = 1_000
 """The most records of one read."""
 LAG_SECONDS: Final = 30.0
-"""How much later than its own time an entry of a cloud's may arrive."""
+"""The time after which an entry may still arrive in the log of a cloud."""
 POLL_SECONDS: Final = 2.0
 MAX_FAILURES: Final = 5
-"""After so many failed reads in a row, a log is no longer followed."""
+"""The number of failed reads in a row after which a log is no longer followed."""
 ALL_FUNCTIONS: Final = tuple(each.name for each in FUNCTIONS)
 
 _CLOUD_SEVERITIES: Final = {"DEFAULT": "INFO", "": "INFO", "ALERT": "CRITICAL", "EMERGENCY": "CRITICAL"}

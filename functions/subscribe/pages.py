@@ -71,7 +71,9 @@ async def _catalogue(service: Service, request: Request) -> Reply:
     from functions.subscribe.handlers.event_types import MAX_ANSWER_BYTES, catalogue_part
     from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
-    kept, now, settings = service.catalogue, service.clock.now(), service.settings
+    kept = service.catalogue
+    now = service.clock.now()
+    settings = service.settings
     if now >= kept.until:
         part = await catalogue_part(service)
         page = catalogue_page(
@@ -82,7 +84,8 @@ async def _catalogue(service: Service, request: Request) -> Reply:
             max_bytes=MAX_ANSWER_BYTES,
             is_whole=part.is_whole,
         )
-        kept.page, kept.until = page.encode("utf-8", "replace"), now + CATALOGUE_SECONDS
+        kept.page = page.encode("utf-8", "replace")
+        kept.until = now + CATALOGUE_SECONDS
     return _reply(request, content_of(kept.page, TYPES[".html"]), page_headers(settings, STYLE_HASH))
 
 

@@ -72,7 +72,8 @@ def compiled_develop(develop: DevelopConfig | None, receive_sources: JsonObject)
         return part
     for source in (mapping_at(receive_sources, name) for name in develop.sources):
         source["keep_raw"] = "all"
-    sources, paths = list[Json](develop.sources), list[Json](develop.redact)
+    sources = list[Json](develop.sources)
+    paths = list[Json](develop.redact)
     return {**part, "develop": {"sources": sources, "redact": paths}}
 
 

@@ -109,7 +109,8 @@ async def export_event_types(call: route.Call, query: models.ExportQuery) -> mod
     """Export the event types as webhooks of an OpenAPI document."""
     from shared.subscribers.catalogue_document import openapi_document
 
-    settings, part = call.service.settings, await catalogue_part(call.service, query.group)
+    settings = call.service.settings
+    part = await catalogue_part(call.service, query.group)
     document = openapi_document(part.types, settings.portal_name, payload=settings.payload)
     if not part.is_whole or len(texts_json(document)) > MAX_ANSWER_BYTES:
         rule = f"the document would have more than {MAX_ANSWER_BYTES // 1_000_000} MB, or {MAX_TYPES:,} event types"

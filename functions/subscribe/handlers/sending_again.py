@@ -177,7 +177,9 @@ async def _row_of(call: Call, endpoint: Endpoint, message: Message) -> ledger.Le
 
 async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
     """Send a test event to an endpoint."""
-    service, now, endpoint = call.service, call.now, await endpoints.endpoint_of(call)
+    service = call.service
+    now = call.now
+    endpoint = await endpoints.endpoint_of(call)
     _verify_testable(call, endpoint)
     destination = next(iter(service.settings.destinations), None)
     if destination is None:

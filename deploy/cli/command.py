@@ -1,4 +1,4 @@
-"""The frame of a command: its parser, its exit code, and how an error becomes a message."""
+"""The parts that all commands share: the parser, the exit codes, and the message of an error."""
 
 import argparse
 import math
@@ -71,7 +71,7 @@ def error_text(fault: Exception) -> str:
 
 
 def report(name: str, text: str) -> None:
-    """Print to standard error, each line after the command's name. Indented lines, which are to be pasted, go alone."""
+    """Print each line to standard error, after the command's name. An indented line is printed alone, to be copied."""
     for line in map(printable, text.split("\n")):
         is_to_paste = line.startswith("  ")
         print(line if is_to_paste else f"hookchain {name}: {line}", file=sys.stderr)

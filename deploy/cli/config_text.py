@@ -1,4 +1,4 @@
-"""Lint or test a configuration text that nobody has read: an assistant wrote it, or somebody who talked to one.
+"""Lint or test a configuration text that nobody has verified, because an assistant may have written it.
 
 It is checked in a process of its own, which has no secrets, can write no file, and ends after MAX_SECONDS. Of what it
 prints, at most MAX_OUTPUT_BYTES are read.

@@ -81,7 +81,7 @@ def document(findings: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
 
 
 def lines(findings: Sequence[tuple[str, Finding]], screen: output.Screen) -> list[str]:
-    """Return a line for each check. What to do has a line of its own and is never cut: it is there to be copied."""
+    """Return a line for each check. The advice has a line of its own, which is never cut, so that it can be copied."""
     width = max(output.width_of(name) for name, _ in findings)
     shown: list[str] = []
     for name, finding in findings:

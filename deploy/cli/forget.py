@@ -358,7 +358,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition on an event as routes see it. `reads_body`: it needs more than a list of events has."""
+    """A condition on an event as routes see it. `reads_body` is True if it needs more than a list of events has."""
 
     holds: Callable[[JsonObject], bool]
     reads_body: bool

@@ -684,7 +684,7 @@ def _why_kept(call: Call, secret: str, hook: NamedHook) -> str:
 
 
 def _with_tunnel_url(call: Call, name: str, source: SourceConfig, urls: Sequence[str]) -> Call:
-    """Return the call with the URL of the tunnel, if the hook has one: it is in no configuration, only in --url."""
+    """Return the call with the tunnel's URL as --url if the hook has one, because no configuration has such a URL."""
     is_tunnel = call.platform.traits.is_local and not source.public_url and urls
     return replace(call, url=urls[0].removesuffix(f"/{name}")) if is_tunnel else call
 

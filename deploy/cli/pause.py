@@ -1,4 +1,4 @@
-"""`hookchain pause`, `resume` and `release`: stop the deliveries to a destination, and let them go on."""
+"""`hookchain pause`, `resume` and `release`: stop the deliveries to a destination, and let them continue."""
 
 import argparse
 import asyncio

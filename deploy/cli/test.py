@@ -39,7 +39,7 @@ def results_document(results: Sequence[CaseResult]) -> JsonObject:
 
 
 def faults_document(found: config_file.ConfigFaults) -> JsonObject:
-    """Return the document in place of results: a configuration with faults has none."""
+    """Return the document for a configuration with faults, which has no results."""
     faults: list[Json] = [{"line": each.line, "where": each.where, "rule": each.rule} for each in found.faults]
     return {"file": found.file, "faults": faults, "tests": []}
 

@@ -142,7 +142,7 @@ class CloudJournal(ABC):
 
     @abstractmethod
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Return the events' CloudEvents, as JSON text, by key: those that there are."""
+        """Return the stored CloudEvents of the events, as JSON text, by key. A body that is gone is left out."""
 
     @abstractmethod
     async def _states(self, ids: Sequence[str]) -> States: ...

@@ -63,7 +63,7 @@ class DigestTraces:
 
 
 class Copy(NamedTuple):
-    """A tenant's copy of an event, or of a part that a step split off: its message, and the entry that finds it."""
+    """A tenant's copy of an event, or of a part that a step split off: a message, and the entry that leads to it."""
 
     tenant: str
     entry_id: str

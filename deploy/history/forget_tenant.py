@@ -201,7 +201,7 @@ def subscriber_destinations(state: State) -> dict[str, str]:
 
 
 def _in_mails(endpoints: Iterable[str], deliveries: Iterable[tuple[str, str]]) -> Iterable[str]:
-    """Return the ids by which mails are found. One that tells of an endpoint is of a delivery to somebody else."""
+    """Return the ids by which mails are found. A mail about an endpoint belongs to a delivery to somebody else."""
     return (*endpoints, *(key for _, key in deliveries))
 
 

@@ -14,7 +14,7 @@ HEADERS: Final = ". Headers: "
 
 @dataclass(frozen=True, slots=True)
 class RequestEntry:
-    """A request as receive logged it. `event_id` where it was accepted; else `code` says why not.
+    """A request as receive logged it. It has an `event_id` if it was accepted, otherwise a `code` with the reason.
 
     `detail` is the reason of a rejection, or a note about a request that was accepted.
 

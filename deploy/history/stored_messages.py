@@ -37,7 +37,7 @@ def dataref_of(message: bytes) -> str | None:
 
 
 def merged_count(message: bytes) -> int:
-    """Return how many deliveries a digest or a burst stands for; 0 for any other message."""
+    """Return the number of deliveries that a digest or a burst replaces; 0 for any other message."""
     if b'"merged"' not in message:
         return 0
     try:

@@ -24,7 +24,7 @@ _TOKEN_SECONDS: Final = 600
 
 
 def body(_: Operation, wanted: Wanted) -> Body | None:
-    """Return the whole `config` for a change too: GitHub removes a secret that a change does not have."""
+    """Return the body, with the whole `config` for a change too: GitHub removes a secret that a change leaves out."""
     config: JsonObject = {**_config(wanted)}
     return {"name": "web", "active": True, "events": list(wanted.events or ("*",)), "config": config}
 

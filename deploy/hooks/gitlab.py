@@ -23,7 +23,7 @@ EVENTS: Final = {
 
 
 def body(_: Operation, wanted: Wanted) -> Body | None:
-    """Return all settings for a change too: GitLab removes the token of a hook whose URL changes."""
+    """Return the body, with all settings for a change too: GitLab removes the token of a hook whose URL changes."""
     selected = EVENTS.values() if wanted.events is None else wanted.events
     switches: JsonObject = {name: name in selected for name in EVENTS.values()}
     return {"url": wanted.url, "token": wanted.secret, "enable_ssl_verification": True, **switches}

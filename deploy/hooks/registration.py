@@ -519,7 +519,7 @@ class Registration:
             raise CommandError(f"{error}. {rule}: see `{plan_command}`") from error
 
     async def _store_made_secret(self, at: str, created: Remembered, hook: Hook, secret: str) -> None:
-        """Store the secret that the provider made, while the new hook is disabled where the provider can do so."""
+        """Store the secret that the provider made, while the new hook is disabled if the provider can do so."""
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted._replace(is_enabled=False), hook)
         self._store(secret)
@@ -704,7 +704,7 @@ def _changes(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def own_urls(wanted: Wanted, hooks: Mapping[str, Remembered]) -> list[str]:
-    """Return the wanted URL and those that our requests may have given to the hooks."""
+    """Return the wanted URL and the URLs that our requests may have given to the hooks."""
     return [wanted.url, *(url for remembered in hooks.values() for url in remembered.urls)]
 
 

@@ -7,7 +7,7 @@ from shared.jsontext import Json, JsonObject, list_at, value_at
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
-    """Return `allowed_updates` in any case: without it, Telegram keeps the ones from before."""
+    """Return the body, always with `allowed_updates`: without this field, Telegram keeps the former event types."""
     if operation == "delete":
         return {}
     return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": list(wanted.events or ())}

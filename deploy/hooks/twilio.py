@@ -11,7 +11,7 @@ _SID: Final = "[0-9a-f]{32}"
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
-    """Return an empty application too: where there is one, Twilio ignores the URL."""
+    """Return the body, with an empty application, because Twilio ignores the URL of a number with an application."""
     if operation == "delete":
         return {"SmsUrl": ""}
     return {"SmsUrl": wanted.url, "SmsMethod": "POST", "SmsApplicationSid": ""}

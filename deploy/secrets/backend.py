@@ -17,10 +17,13 @@ from shared.settings import read_settings
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
-    """A secret as it is stored. `text` is None if it cannot be read; `trouble` says why.
+    """A secret as it is stored.
 
-    `where` is where it was found. `set_at` is in Unix seconds; None if it is unknown. `shadow` names a location that
-    overrides this one.
+    text     its values, one a line; None if it cannot be read
+    where    the place where it was found, for people
+    set_at   the time at which it was stored, in Unix seconds; None if that is not known
+    trouble  the reason why it cannot be read; empty if it can
+    shadow   another place that overrides this one; empty if none does
     """
 
     text: str | None
@@ -46,7 +49,7 @@ class SecretBackend(Protocol):
         ...
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
-        """Replace the value, with `forget` so that the old one cannot be read again. Return lines for a person."""
+        """Replace the value, and return lines for a person. With `forget`, the old value cannot be read any more."""
         ...
 
     def how_to_read(self, name: str) -> str:
@@ -59,7 +62,7 @@ _SET_ON: Final = re.compile(r"#\s*set (\d{4}-\d{2}-\d{2})\s*$")
 
 
 class DotenvBackend:
-    """The secrets in .env. A change to one of them leaves the rest of the file as it is.
+    """The secrets in .env. A change of a secret does not change the rest of the file.
 
     A variable of `shell`, the environment without .env, or a file in `folder` overrides it.
     """

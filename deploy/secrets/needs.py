@@ -67,7 +67,7 @@ class Need:
 
     @property
     def is_unneeded_locally(self) -> bool:
-        """Return whether `hookchain dev` does without it: it catches mails."""
+        """Return whether `hookchain dev` does not need it, because it catches mails."""
         return bool(self.readers) and not self.is_made_locally and not self.is_credential
 
 

@@ -65,7 +65,7 @@ class WeakSecret(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The names of secrets that are not set, and of those that are short, which is worth a warning."""
+    """The names of the secrets that are not set, and of those whose values are short, for a warning."""
 
     missing: tuple[str, ...]
     short: tuple[str, ...]
@@ -232,7 +232,7 @@ def validated_values(text: str, schemes: Sequence[AuthScheme], least_characters:
 
 
 def joined(values: Sequence[str]) -> str:
-    """Return the values as split_values reads them: one value per line."""
+    """Return the values as one text, one per line, as split_values reads them."""
     return "\n".join(value.removesuffix("\n") for value in values)
 
 

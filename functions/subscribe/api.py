@@ -1,4 +1,4 @@
-"""A request to subscribe, answered and logged: a page, or a route of the API.
+"""The answer to a request, and its log line. A request is for a page or for a route of the API.
 
 The API checks in this order: path, method, caller, access, tenant, rate, body; then the route's handler runs.
 """

@@ -121,7 +121,7 @@ class _Renewal:
 
 
 async def _begin(call: route.Call, id_: str) -> tuple[Record, str]:
-    """Return the record and its version: an earlier one that is done, or one that is this request's to do.
+    """Return the record and its version: of an earlier request that is done, or of this request, which has to run.
 
     Raises ApiProblem: `idempotency_key_reused` or `request_in_progress`.
     """

@@ -85,7 +85,7 @@ class SubscribeSettings:
 
     @property
     def payload(self) -> PayloadStyle:
-        """Return the form of the bodies that endpoints get; `standard` where the destinations differ."""
+        """Return the form of the bodies that endpoints get; `standard` if the destinations differ."""
         styles = {each.payload for each in self.destinations.values()}
         return "data" if styles == {"data"} else "standard"
 

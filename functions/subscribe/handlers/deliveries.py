@@ -196,7 +196,7 @@ def message_view(message: Message) -> models.MessageView:
 
 
 async def await_all(calls: Iterable[Awaitable[Found]]) -> list[Found]:
-    """Await all of them, few at a time, and return their answers in order."""
+    """Await all the calls, AT_ONCE at a time, and return their results in the same order."""
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def in_turn(call: Awaitable[Found]) -> Found:

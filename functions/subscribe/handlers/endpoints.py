@@ -1,4 +1,4 @@
-"""The endpoints of a tenant and their secrets. The destination `tell.operator` is told of each change.
+"""The endpoints of a tenant and their secrets. Each change is published for the destination `tell.operator`.
 
 An event for the operator that cannot be published is logged and is missing: the change is done, and is not undone.
 """
@@ -183,7 +183,7 @@ async def endpoint_of(call: Call, id_: str = "") -> Endpoint:
 
 
 async def change_stored(call: Call, decide: Callable[[Endpoint], Endpoint]) -> tuple[Endpoint, Endpoint]:
-    """Change the endpoint in the path, with no other change between; as it was and as it is. Raises ApiProblem."""
+    """Change the endpoint in the path atomically. Return it as it was before and as it is now. Raises ApiProblem."""
     seen: list[Endpoint] = []
 
     def decide_found(before: Endpoint | None) -> Endpoint:

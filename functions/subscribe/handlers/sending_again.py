@@ -34,7 +34,7 @@ ATTEMPT_NOW: Final[Mapping[str, str]] = {"attempt": "now"}
 
 
 class MessageToSend(NamedTuple):
-    """A message to send again. `due` is the fence of its delivery if that waits, so that it waits no longer."""
+    """A message to send again. `due` is the fence of its delivery if that waits, to end its wait; otherwise None."""
 
     message: Message
     due: int | None = None
@@ -120,7 +120,7 @@ async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message
 async def _chosen(
     call: Call, endpoint: Endpoint, page: Sequence[Message], types: Sequence[str], force: Force, state: str | None
 ) -> list[MessageToSend]:
-    """Return the messages of a page that are to be sent: those for this endpoint, in the state that is asked for."""
+    """Return the messages of a page to send: those for this endpoint whose deliveries are in the given state."""
     # Imported here, because it imports jmespath, which few requests need.
     from shared.subscribers.matching import type_matches
 
@@ -224,7 +224,7 @@ def _verify_testable(call: Call, endpoint: Endpoint) -> None:
 
 
 def _sample_of(event_type: EventType | None) -> jsontext.Json:
-    """Return the type's first example; without one, an example of its schema; without that, a text that says so."""
+    """Return the type's first example, else an example of its schema, else a text that says that it is a test."""
     if event_type is not None and event_type.examples:
         return event_type.examples[0]
     if event_type is not None and event_type.schema_:

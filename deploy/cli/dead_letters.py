@@ -219,10 +219,8 @@ def _print_result(
     ids_by_reason: Mapping[str, Sequence[str]],
     more: JsonObject,
 ) -> None:
-    is_done, line = (
-        context.options.yes,
-        records.confirmed_line(f"dead-letters {action}", context.options, FILTERS, context.now),
-    )
+    is_done = context.options.yes
+    line = records.confirmed_line(f"dead-letters {action}", context.options, FILTERS, context.now)
     if context.options.json:
         document: JsonObject = {"dry_run": not is_done, "count": len(letters), **more}
         if not is_done:

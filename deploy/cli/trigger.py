@@ -54,7 +54,9 @@ IGNORED: Final = {
 }
 """By option: the options that have no effect beside it."""
 WRONG_KEY: Final = b"not the secret, so no use"
+"""The key that signs a request with `--break signature`."""
 WAIT_SECONDS: Final = 5.0
+"""The longest time that the command waits for the result of the sample, on this machine."""
 MAX_EVENTS: Final = 10
 _POLL_SECONDS: Final = 0.1
 _SETTLED: Final[frozenset[outcomes.EventStatus]] = frozenset(
@@ -155,18 +157,20 @@ def _run(options: argparse.Namespace) -> int:
     catalogue = load_catalogue()
     provider = look_up.key_of(options.provider)
     if provider not in catalogue and (source_provider := provider_key(configured(options), options.provider)):
-        options.source, options.provider, provider = options.provider, source_provider, source_provider
+        # PROVIDER may also be the name of a source, whose provider the configuration has.
+        options.source = options.provider
+        options.provider = source_provider
+        provider = source_provider
     if provider not in catalogue and options.provider in mapping_at(configured(options).slices["receive"], "sources"):
         raise ValueError(_unsampled_text(options.provider, options.state, environ_of(options)))
     if provider not in catalogue:
         raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
     if options.list:
-        handshakes = [f"{handshake.name}  (handshake)" for handshake in catalogue[provider].handshakes]
+        handshakes: list[Json] = [handshake.name for handshake in catalogue[provider].handshakes]
         if options.json:
-            named: list[Json] = [handshake.name for handshake in catalogue[provider].handshakes]
-            print(to_json({"provider": provider, "samples": [*sample_names(provider)], "handshakes": named}))
+            print(to_json({"provider": provider, "samples": [*sample_names(provider)], "handshakes": handshakes}))
         else:
-            print("\n".join([*sample_names(provider), *handshakes]))
+            print("\n".join([*sample_names(provider), *(f"{name}  (handshake)" for name in handshakes)]))
         return 0
     environ = environ_of(options)
     target = trigger_target(provider, options, environ)
@@ -176,10 +180,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.make_key:
         print("\n".join(_make_key(target, options.env_file, options.state)))
         return 0
-    fresh = Fresh(time.time(), secrets.token_hex(6), str(secrets.randbelow(9 * 10**9) + 10**9))
+    ten_digits = str(secrets.randbelow(9 * 10**9) + 10**9)  # without a zero at the beginning
+    fresh = Fresh(time.time(), secrets.token_hex(6), ten_digits)
     sample = chosen_sample(target, options.event, keys, fresh)
     request = signed_sample(target, sample, keys, fresh, options.what, options.variant)
-    return _print_result(options, target, sample, _posted(request, target.url, is_broken=bool(options.what)), fresh.now)
+    answer = _posted(request, target.url, is_broken=bool(options.what))
+    return _print_result(options, target, sample, answer, fresh.now)
 
 
 def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResponse:
@@ -207,10 +213,12 @@ def make_key(auth: auth_scheme.AuthScheme, env_file: Path, state: Path) -> list[
     `auth` verifies with a public key. Raises OSError, DotenvFault and BackendError.
     """
     pair = signing.generate_key_pair(auth)
-    others = dotenv.read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
+    earlier_values = dotenv.read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
     folder = read_settings(os.environ).secrets_folder
-    place = DotenvBackend(env_file, os.environ, folder, datetime.datetime.now(datetime.UTC).date())
-    lines = place.write(auth.secret, "\n".join(filter(None, (pair.public, others))), forget=False)
+    today = datetime.datetime.now(datetime.UTC).date()
+    backend = DotenvBackend(env_file, os.environ, folder, today)
+    newest_first = "\n".join(filter(None, (pair.public, earlier_values)))
+    lines = backend.write(auth.secret, newest_first, forget=False)
     path = signing.store_private_key(state, auth.secret, pair)
     return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
 
@@ -435,16 +443,16 @@ def _print_result(
         fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
         print(to_json({"provider": target.provider, "event": sample.event, "url": target.url, **fields}))
         return 0 if is_right else 1
-    print(
-        f"{target.entry.name}, {sample.event}{f', {options.what} broken' if options.what else ''}, "
-        f"to {printable(target.url)}"
-    )
+    broken = f", {options.what} broken" if options.what else ""
+    print(f"{target.entry.name}, {sample.event}{broken}, to {printable(target.url)}")
     needs_start = options.to is None and isinstance(answer, NoResponse)
     start = f"; start `{start_command(options.state)}`" if needs_start else ""
     print(f"  {printable(_result_text(outcome, sample, answer))}{start}{_verdict(options, target, outcome, rejected)}")
     if note := send.wrong_port_note(target.url, outcome, options.state):
         print(f"  {note}")
-    for line in () if options.to or note else _result_lines(options, target, outcome, sample, at):
+    is_sent_elsewhere = bool(options.to or note)
+    lines = [] if is_sent_elsewhere else _result_lines(options, target, outcome, sample, at)
+    for line in lines:
         print(f"  {printable(line)}")
     return 0 if is_right else 1
 
@@ -455,8 +463,12 @@ def _result_lines(
     sent = SentEvent(target.source.name, at, outcome.event_id)
     if outcome.ok:
         return [] if sample.is_handshake else result_lines(sent, options.state)
-    note = "`hookchain status` calls the source failing until its next event is accepted"
-    return [*why_rejected(sent, options.state), *([note] if options.what else [])] if outcome.status else []
+    if not outcome.status:
+        return []
+    lines = why_rejected(sent, options.state)
+    if options.what:
+        lines.append("`hookchain status` calls the source failing until its next event is accepted")
+    return lines
 
 
 def _result_text(outcome: Outcome, sample: Sample, answer: Response | NoResponse) -> str:

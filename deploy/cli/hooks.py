@@ -14,7 +14,7 @@ from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_c
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.sections.catalogue import load_catalogue, signs_url
 from deploy.config.sections.source import SourceConfig
-from deploy.hooks.api import HookApi
+from deploy.hooks.api import Gone, HookApi
 from deploy.hooks.comparison import Difference
 from deploy.hooks.kind import Wanted, is_glob
 from deploy.hooks.kinds import KINDS, kind_at
@@ -240,7 +240,8 @@ def registration_of(
         where = ", ".join(each or str(row.settings.get("provider")) for each in former_places)
         rule = f"{name}: the hook of its former settings is still registered at {where}"
         raise CommandError(f"{rule}. Remove it first: {call.command_line('remove', name)}")
-    sharing = [key for key, each in hooked_sources(call.configuration).items() if each.secret == source.secret]
+    sources = mappings_at(call.configuration.document, "sources")
+    sharing = [key for key, each in sources.items() if each.get("secret") == source.secret]
     is_shared = name in sharing and len(sharing) > 1
     if kind.secret and is_shared:
         rule = f"{kind.title} makes the secret, so that sources cannot share one; name another `secret`"
@@ -426,29 +427,31 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
             except CommandError as fault:
                 report("hooks", error_text(fault))
                 code = NOT_DONE
-        if row.hooks and await registration.unlisted():
+        if any(isinstance(fault, Gone) for fault in (await registration.unlisted()).values()):
             print(_forget_advice(call, name), file=sys.stderr)
     return code
 
 
 async def _forget(call: Call, name: str, registration: Registration) -> int:
-    """Forget the hooks that are not listed, and leave the others as they are."""
+    """Forget the hooks that are gone. Leave the others, and those of places that could not be listed, as they are."""
     row = registration.row
     faults = await registration.unlisted()
-    for at, fault in faults.items():
-        report("hooks", fault)
+    gone = [at for at, fault in faults.items() if isinstance(fault, Gone)]
+    for fault in faults.values():
+        report("hooks", error_text(fault))
+    for at in gone:
         place = f"{name} {at or registration.api.kind.title}"
         print(printable(f"{place}: forget {row.hooks[at].url}, which may still be registered there"))
     if not faults:
         print(f"{name}: the provider lists every hook, so there is nothing to forget")
         return DONE
-    if not _is_confirmed(call, name, f"Forget {count_of(len(faults), 'hook')} of {name}?"):
+    if not gone or not _is_confirmed(call, name, f"Forget {count_of(len(gone), 'hook')} of {name}?"):
         return NOT_DONE
     async with row.locked():
-        for at in faults:
+        for at in gone:
             row.hooks.pop(at, None)
         await row.save()
-    return DONE
+    return DONE if len(gone) == len(faults) else NOT_DONE
 
 
 def _forget_advice(call: Call, name: str) -> str:
@@ -479,7 +482,7 @@ async def _print_plan(call: Call, name: str, registration: Registration) -> list
         place = each.at or registration.api.kind.title
         if each.fault:
             report("hooks", each.fault)
-            if each.at in registration.row.hooks:
+            if each.is_gone and each.at in registration.row.hooks:
                 print(_forget_advice(call, name), file=sys.stderr)
             continue
         print(f"  {place}: {printable(_change_text(each))}")
@@ -544,8 +547,12 @@ def _is_confirmed(call: Call, name: str, question: str) -> bool:
 # For `hookchain secrets`
 
 
-async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitable[object]]) -> bool:
-    """Rotate the secret in its store and at the provider. Return False if no hook with this secret is registered.
+async def rotate(
+    call: Call, secret: str, uses: Sequence[str], store_new_value: Callable[[], Awaitable[object]]
+) -> list[str] | None:
+    """Rotate the secret in its store and at the provider. Return None if no hook with this secret is registered.
+
+    Else return those of its `uses` that have no registered hook, so that somebody has to give them the new value.
 
     Sources can share a secret. While a hook of one of them signs with a former value, no newer one is stored, and the
     rotation continues with the newest. Raises CommandError and Temporary.
@@ -556,7 +563,7 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitabl
     if not_chosen:
         raise CommandError(f"{secret}: nothing was changed. {_why_kept(call, secret, not_chosen[0])}")
     if not chosen:
-        return False
+        return None
     fetch = cloud_platform.fetch(keeps=False)
     rotated: list[str] = []
     async with call.platform.subscriber_stores() as stores:
@@ -570,6 +577,11 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitabl
             wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
             own_call = _with_tunnel_url(call, name, source, urls)
             registrations[name] = registration_of(own_call, name, source, fetch, row, wanted, rows)
+        hooked = {use for name in registrations for use in (f"source {name}", f"hook of {name}")}
+        others = [use for use in uses if use not in hooked]
+        if registrations and others:
+            rule = "without a registered hook: give the other side the new value before you drop the old one"
+            print(f"{secret} is also the secret of {', '.join(others)}, {rule}", file=sys.stderr)
         for registration in registrations.values():  # check all of them before the secret is changed
             try:
                 await registration.rotation_plan()
@@ -590,7 +602,7 @@ async def rotate(call: Call, secret: str, store_new_value: Callable[[], Awaitabl
             rotated.append(name)
         for registration in registrations.values():
             registration.verify_rotated()
-    return bool(rotated)
+    return others if rotated else None
 
 
 async def _is_rotation_begun(registrations: Mapping[str, Registration], locked: str) -> bool:

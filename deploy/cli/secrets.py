@@ -267,13 +267,15 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         values, _ = await _replace_values(call, backend, need, new, options.keep)
         return values
 
-    if asyncio.run(hooks.rotate(call, need.name, add_value)):
+    others = asyncio.run(hooks.rotate(call, need.name, need.uses, add_value))
+    if others is not None:
         is_old_accepted = len(_stored_values(options, need, backend)) > 1
         old = " Requests with the old one are still accepted." if is_old_accepted else ""
         print(f"{need.name}: the provider signs with the new value.{old}")
         if is_old_accepted:
             next_line = f"hookchain secrets rotate {need.name} --drop-old{call.where}"
-            print(f"Once none of them is retried any more: {next_line}")
+            given = f"{', '.join(others)} has the new value too, and " if others else ""
+            print(f"Once {given}none of them is retried any more: {next_line}")
         return DONE
     values = asyncio.run(add_value())
     soon = "" if is_local(options) else " Functions read it within 5 minutes."

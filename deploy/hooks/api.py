@@ -33,6 +33,10 @@ _MESSAGES: Final[tuple[tuple[str | int, ...], ...]] = (
 """The paths at which providers put the message of an error, in the order of the search."""
 
 
+class Gone(CommandError):
+    """The provider answered that the place or the hook does not exist there any more."""
+
+
 class LostAnswer(Exception):
     """A request that changes a hook was sent, but it is unknown whether the provider made the change."""
 
@@ -59,8 +63,9 @@ class HookApi:
     now: Callable[[], float] = time.time
 
     async def hooks(self, at: str, own_urls: Sequence[str] = ()) -> list[Hook]:
-        """Return all hooks at the place, with our URLs in our own form. Raises CommandError."""
-        return [each._replace(url=self.own_form(each.url, own_urls)) for each in await self._all_hooks(at)]
+        """Return all hooks at the place, each once, with our URLs in our own form. Raises CommandError."""
+        hook_by_id = {each.id: each for each in await self._all_hooks(at)}
+        return [each._replace(url=self.own_form(each.url, own_urls)) for each in hook_by_id.values()]
 
     def own_form(self, url: str, own_urls: Sequence[str]) -> str:
         """Return the one of `own_urls` that is the same URL, else `url`.
@@ -200,7 +205,9 @@ class HookApi:
         text = self._masked(f"{answered}: {message}" if message else answered)[:_MAX_MESSAGE_CHARACTERS]
         if response.status >= 500:
             raise self._lost(operation, text)
-        raise CommandError(f"{self.name}: {text}{self._advice(response)}")
+        is_gone = operation == "list" and (300 <= response.status < 400 or response.status in (404, 410))
+        kind = Gone if is_gone else CommandError
+        raise kind(f"{self.name}: {text}{self._advice(response)}")
 
     def _unknown_form(self, operation: Operation) -> CommandError | LostAnswer:
         return self._lost(operation, f"{self.kind.title} answered in a form that is not known")

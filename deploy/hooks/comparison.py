@@ -74,6 +74,7 @@ class Difference(NamedTuple):
     steps       what a person has to do at the provider, because its API cannot
     notes       facts for the operator that need no change
     fault       why the place cannot be compared or changed; empty if it can
+    is_gone     the fault is that the place does not exist any more
     """
 
     at: str
@@ -86,6 +87,7 @@ class Difference(NamedTuple):
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     fault: str = ""
+    is_gone: bool = False
 
     @property
     def is_different(self) -> bool:
@@ -278,6 +280,8 @@ def _secret_reasons(kind: HookKind, hook: Hook, own: Remembered | None, fingerpr
         return []
     if kind.secret:  # the provider makes it
         return [] if own.secret in ("", *fingerprints) else ["its secret is not stored any more"]
+    if not fingerprints:
+        return ["the secret is not stored any more"]
     if not own.secret:
         return [IS_UNKNOWN]
     return [] if fingerprints[:1] == [own.secret] else [IS_OLDER]

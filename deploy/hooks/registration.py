@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
-from deploy.hooks.api import HookApi, LostAnswer
+from deploy.hooks.api import Gone, HookApi, LostAnswer
 from deploy.hooks.comparison import (
     IS_OLDER,
     IS_UNKNOWN,
@@ -219,7 +219,7 @@ class Registration:
                 else:
                     difference = await self._left_difference(at, differences)
             except CommandError as error:
-                difference = Difference(at, "none", fault=str(error))
+                difference = Difference(at, "none", fault=str(error), is_gone=isinstance(error, Gone))
             differences.append(difference)
         if differences and all(each.fault for each in differences):
             raise CommandError(differences[0].fault)
@@ -392,7 +392,7 @@ class Registration:
         remembered = self.row.hooks[at]
         hooks = await self._hooks(at)
         if fault := missing_hook(self.api.kind, remembered, hooks):
-            raise CommandError(f"{self._name(at)}: {fault}")
+            raise Gone(f"{self._name(at)}: {fault}")
         new, is_ours = lost_creation(hooks, remembered, self.wanted)
         if new is None:
             self._verify_listed(at, remembered)
@@ -422,14 +422,14 @@ class Registration:
             return "Hookchain did not make it" if is_adopted else "it is not certain that Hookchain made it"
         return "" if is_our_url else "somebody else changed its URL"
 
-    async def unlisted(self) -> dict[str, str]:
-        """Return the places whose remembered hooks are not listed, and why. Raises Temporary."""
-        faults: dict[str, str] = {}
+    async def unlisted(self) -> dict[str, CommandError]:
+        """Return the places whose remembered hooks are not listed, and why: they are Gone, or it is not known."""
+        faults: dict[str, CommandError] = {}
         for at in self.row.hooks:
             try:
                 await self._listed(at)
             except CommandError as error:
-                faults[at] = str(error)
+                faults[at] = error
         return faults
 
     # Stages
@@ -455,6 +455,7 @@ class Registration:
         self.row.hooks[at] = replace(own, url=url, new_url=self.wanted.url, secret=known_secret)
         await self.row.save()
         try:
+            self._verify_secret(at, wanted)
             await self.api.change(at, wanted, hook)  # if its answer is lost, sending it again has the same effect
         except CommandError:
             self._restore(at, remembered)
@@ -485,6 +486,7 @@ class Registration:
         self.row.hooks[at] = creating
         await self.row.save()
         try:
+            self._verify_secret(at, wanted)
             hook, secret = await self.api.create(at, wanted)
         except CommandError:
             self._restore(at, remembered)
@@ -639,6 +641,10 @@ class Registration:
     async def _wait_with(self, at: str, wanted: Wanted, stored_at: float) -> None:
         """Wait for the instances. Raises Temporary, and CommandError if the secret has changed during the wait."""
         await self.wait_for_instances(stored_at)
+        self._verify_secret(at, wanted)
+
+    def _verify_secret(self, at: str, wanted: Wanted) -> None:
+        """Raise CommandError if the secret has changed. Once the row is saved with an unknown one, none is dropped."""
         if self._wanted_with_secret() != wanted:
             raise self._secret_has_changed(at)
 

@@ -429,7 +429,7 @@ def test_a_place_that_does_not_exist_stops_no_other(world: World) -> None:
     assert "--forget" not in world.error
 
 
-@pytest.mark.parametrize("status", [301, 404])
+@pytest.mark.parametrize("status", [301, 404, 410])
 def test_a_hook_whose_place_is_gone_can_be_forgotten(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
@@ -460,8 +460,26 @@ def test_a_hook_whose_place_is_gone_can_be_forgotten(
     assert world.only_hook(world.github)[0] == id
 
 
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+def test_a_hook_whose_place_could_not_be_listed_is_not_forgotten(world: World, command: Command, status: int) -> None:
+    world("apply", "github", "--yes")
+    for action in ("plan", "remove"):
+        world.github.fails = {"GET": status}
+        world(action, "github", *(["--yes"] if action == "remove" else []), code=1)
+        assert "--forget" not in world.error
+    world.github.fails = {"GET": status}
+    assert "forget" not in command("hooks", "remove", "github", "--forget", "--yes", code=1)
+    assert f"answered {status} to `list`" in command.error
+    world.github.fails = {}
+    assert "nothing differs" in world("plan", "github")
+
+
 def test_a_secret_that_was_replaced_is_given_to_the_provider(world: World) -> None:
     world("apply", "github", "--yes")
+    text = world.env_file.read_text(encoding="utf-8")
+    world.env_file.write_text("", encoding="utf-8")
+    assert "the secret is not stored any more" in world("plan", "github", code=3)
+    world.env_file.write_text(text, encoding="utf-8")
     world.env_file.write_text('GITHUB_SECRET="another value of 24 letters"\n', encoding="utf-8")
     assert "its secret is older than the stored one" in world("plan", "github", code=3)
     world("apply", "github", "--yes")
@@ -826,6 +844,16 @@ def test_a_new_hook_that_is_listed_late_leads_to_no_second_one(
             assert "does not list it yet. Run the command again in 60 s" in world.error
     world("apply", source, "--yes", "--replace", f"{URL}/{source}")
     assert len(provider.hooks) == 1
+
+
+def test_a_hook_that_is_listed_twice_after_a_lost_answer_is_ours(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = world.github._get
+    monkeypatch.setattr(world.github, "_get", lambda id, body: (200, fetched(id, body)[1] * 2))  # type: ignore[operator]
+    world.github.loses = ["POST"]
+    world("apply", "github", "--yes", code=1)
+    world("apply", "github", "--yes")
+    world("remove", "github", "--yes")
+    assert not world.github.hooks
 
 
 def test_two_new_hooks_after_a_lost_answer_are_both_named_and_left_alone(world: World) -> None:
@@ -1199,7 +1227,24 @@ def test_sources_cannot_share_a_secret_that_the_provider_makes(world: World) -> 
     world.config_file.write_text(CONFIG.replace("secret: square-secret", "secret: stripe-secret"), encoding="utf-8")
     world("apply", "stripe", "--yes", code=1)
     assert "stripe, square: Stripe makes the secret, so that sources cannot share one" in world.error
+    by_hand = CONFIG.replace("other: {auth: none}", "other: {provider: stripe, secret: stripe-secret}")
+    world.config_file.write_text(by_hand, encoding="utf-8")
+    world("apply", "stripe", "--yes", code=1)
+    assert "stripe, other: Stripe makes the secret" in world.error
     assert not world.stripe.calls
+
+
+@pytest.mark.parametrize("is_by_hand", [False, True])
+def test_a_rotation_names_what_else_has_the_secret_before_the_old_value_is_dropped(
+    world: World, command: Command, is_by_hand: bool
+) -> None:
+    by_hand = CONFIG.replace("other: {auth: none}", "second: {provider: github, secret: github-secret}")
+    by_hand = by_hand.replace("from: other", "from: second")
+    world.config_file.write_text(by_hand if is_by_hand else TWO_SOURCES, encoding="utf-8")
+    world("apply", "github", "--yes")
+    output = command("secrets", "rotate", "github-secret", "--random")
+    assert "github-secret is also the secret of source second, without a registered hook" in command.error
+    assert "Once source second has the new value too, and none of them is retried" in output
 
 
 # Rotation
@@ -1934,9 +1979,9 @@ def test_the_only_hook_of_an_app_is_overwritten_only_by_its_url(world: World, ap
     assert app.hooks["app"]["url"] == APP_URL
 
 
-def test_the_hook_of_an_app_whose_key_was_revoked_can_be_forgotten(world: World, app: GitHubApp) -> None:
+def test_the_hook_of_an_app_that_was_deleted_can_be_forgotten(world: World, app: GitHubApp) -> None:
     world("apply", "app", "--yes")
-    app.is_authorized = lambda request: False  # type: ignore[method-assign]
+    app.act = lambda request, path: (404, {"message": "Integration not found"})  # type: ignore[method-assign]
     world("remove", "app", "--yes", code=1)
     assert "If the place or the hook does not exist any more: hookchain hooks remove app" in world.error
     assert f"hooks remove app --url {URL} --forget --yes" in world("remove", "app", "--forget", code=1)
@@ -2172,6 +2217,25 @@ def test_a_secret_that_is_set_while_the_command_waits_stops_the_rotation(
     assert [old] == [
         each for each in world.values(variable) if each in json.dumps([*world.provider(source).hooks.values()])
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "is_new", "nth"), [("github", True, 3), ("github", False, 3), ("telegram", True, 4)]
+)
+def test_a_secret_that_is_set_while_the_hooks_are_listed_is_not_lost(
+    world: World, source: str, is_new: bool, nth: int
+) -> None:
+    variable = f"{source.upper()}_SECRET"
+    provider = world.provider(source)
+    if not is_new:
+        world("apply", source, "--yes")
+        world.env_file.write_text(f"{variable}=a_second_value_of_24_letters\n", encoding="utf-8")
+    newest = f"{variable}=another_value_of_24_letters\n"
+    run_meanwhile(provider, len(provider.calls) + nth, lambda: world.env_file.write_text(newest, encoding="utf-8"))
+    world("apply", source, "--yes", code=1)
+    assert "its secret has changed meanwhile" in world.error
+    world("apply", source, "--yes")
+    assert "another_value_of_24_letters" in json.dumps([*provider.hooks.values()])
 
 
 def test_a_secret_that_is_set_while_the_command_waits_is_not_that_of_a_new_hook(

@@ -1,4 +1,4 @@
-"""Bounds of what a destination computes and sends: the time of templates and expressions, and the length of texts."""
+"""Bounds for destinations: of the time that templates and expressions compute, and of the length of texts."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 MARK: Final = "…"
 """The end of a text that was cut."""
 Unit = Literal["characters", "utf-16", "bytes"]
-"""Code points; code units of UTF-16, of which an emoji has two or more; bytes of UTF-8."""
+"""The units in which a service counts the length of a text: code points, code units of UTF-16 (an emoji has two or
+more), or bytes of UTF-8."""
 _ENCODINGS: Final = {"characters": ("utf-32-le", 4), "utf-16": ("utf-16-le", 2), "bytes": ("utf-8", 1)}
+"""For each unit, an encoding in which it has a fixed number of bytes, and that number."""
 
 
 class bounded_templates(time_bound.bounded):  # noqa: N801 as the class below it
-    """A context manager: bounds the time that the code inside computes. Raises Permanent (`time_limit_exceeded`)."""
+    """A context manager that bounds the time that the code in it computes. Raises Permanent (`time_limit_exceeded`)."""
 
     __slots__ = ()
 
@@ -45,21 +47,25 @@ def compiled_expression(text: str) -> "Expression":
 
 
 def bound_of(expressions: "Iterable[Expression]") -> type[AbstractContextManager[None]]:
-    """Return what bounds the time that the expressions compute. Those that are paths compute nothing."""
+    """Return the context manager in which the expressions must be applied. It has no bound if all of them are paths,
+    which compute nothing.
+    """
     return nullcontext if all(each.is_path for each in expressions) else bounded_templates
 
 
 def cut(text: str, limit: int, unit: Unit = "characters", tail: str = "") -> str:
-    """Return the text and the tail; the text is cut, and ends with a mark, where both have more units than `limit`.
+    """Return the text followed by the tail. If both have more than `limit` units, cut the text and end it with MARK.
 
-    Half a surrogate pair, which an event may hold, becomes a question mark.
+    The tail is never cut.
+    Half a surrogate pair, which an event may contain, becomes a question mark.
     """
-    if not tail and len(text) <= limit and text.isascii():  # most texts; a character is one unit of each kind
+    if not tail and len(text) <= limit and text.isascii():  # most texts; each character is one unit of any kind
         return text
-    encoding, width = _ENCODINGS[unit]
+    encoding, bytes_per_unit = _ENCODINGS[unit]
     content = text.encode(encoding, "replace")
-    room = limit * width - len(tail.encode(encoding))
-    if len(content) <= room:
+    bytes_left = limit * bytes_per_unit - len(tail.encode(encoding))
+    if len(content) <= bytes_left:
         return content.decode(encoding) + tail
-    room = max(0, room - len(MARK.encode(encoding)))
-    return content[:room].decode(encoding, "ignore").rstrip() + MARK + tail
+    bytes_before_mark = max(0, bytes_left - len(MARK.encode(encoding)))
+    # "ignore" drops a character of which only some bytes are left.
+    return content[:bytes_before_mark].decode(encoding, "ignore").rstrip() + MARK + tail

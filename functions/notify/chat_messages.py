@@ -1,4 +1,4 @@
-"""Messages in chats: the settings, the message that they make of a delivery, and what else the kinds share."""
+"""Chat messages: the settings that all kinds of chats share, and the message for a delivery."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -22,7 +22,7 @@ MAX_PAUSE_SECONDS: Final = 3_600.0
 
 
 class Message(NamedTuple):
-    """`link` is a URL without spaces, quotes, `<`, `>` and `|`; None where the message has none."""
+    """The content of a message. `link` is a URL without spaces, quotes, `<`, `>` and `|`; None if there is no link."""
 
     text: str
     link: str | None
@@ -50,15 +50,18 @@ class MessageSettings(kind_settings.KindSettings):
     to: ToPerson | None = None
 
     def message(self, delivery: Delivery, person: "Person | None" = None) -> Message:
-        """Fill the templates `text` and `link`. Without `text`, or where it is empty, the message tells of the event.
+        """Return the message for the delivery, by the templates `text` and `link`. If the text is missing or empty, the
+        message describes the event.
 
-        Mentions in the text are not inert yet. Raises Permanent.
+        The text may still contain mentions, which the kind must make inert. Raises Permanent.
         """
         if digest := http_kind.digest_words(delivery):
-            return Message(digest[1], None, self.link_label)
+            _, digest_text = digest
+            return Message(digest_text, None, self.link_label)
         view = http_kind.template_view(delivery, person)
         text = self._own_text(view) or message_text.default_text(delivery.event)
-        return Message(text, message_text.link_url(self.link, view) if self.link else None, self.link_label)
+        link = message_text.link_url(self.link, view) if self.link else None
+        return Message(text, link, self.link_label)
 
     def _own_text(self, view: JsonObject) -> str:
         if self.text is None:
@@ -68,10 +71,12 @@ class MessageSettings(kind_settings.KindSettings):
         return message_text.filled(message_text.visible(own).strip())
 
     def mentions(self, attempt: destination.Attempt) -> tuple[str, ...]:
-        """Return whom the message mentions: the delivery's person, then those that `mention` names."""
-        mentioned_ids: tuple[str, ...] = getattr(self, "mention", ())
-        id_ = attempt.person.address(self.person_address) if attempt.person else None
-        return mentioned_ids if id_ is None else (id_, *[name for name in mentioned_ids if name != id_])
+        """Return whom the message mentions: the delivery's recipient, then those that `mention` names, each once."""
+        mentioned_ids: tuple[str, ...] = getattr(self, "mention", ())  # not every kind has this setting
+        recipient_id = attempt.person.address(self.person_address) if attempt.person else None
+        if recipient_id is None:
+            return mentioned_ids
+        return (recipient_id, *[name for name in mentioned_ids if name != recipient_id])
 
 
 @lru_cache(maxsize=1_000)
@@ -80,7 +85,10 @@ def _text_template(text: str) -> Template:
 
 
 def secret_url(settings: MessageSettings, secrets: http_kind.SecretValues, service: str) -> str:
-    """Return the URL that the secret is. Raises Temporary: deliveries wait until the secret is corrected."""
+    """Return the newest value of the secret, which must be a URL.
+
+    Raises Temporary if it is not, so that deliveries wait until the secret is corrected.
+    """
     url = secrets[settings.secret][0].strip()
     allowed = ("https://", "http://") if settings.allow_private else ("https://",)
     if not url.startswith(allowed) or not url.isascii() or len(url.split()) != 1 or "#" in url:
@@ -98,7 +106,7 @@ def with_query(url: str, parameters: Mapping[str, str]) -> str:
 
 
 def rate_limited(response: http_kind.Response, service: str, after_seconds: float | None) -> RetryLater:
-    """Return the outcome of a rate limit, which is the destination's: no other message need be sent sooner."""
+    """Return the outcome for a rate limit. It applies to all messages, so the whole destination is paused."""
     pause = None if after_seconds is None else min(max(after_seconds, 1.0), MAX_PAUSE_SECONDS)
     reason = f"{service} limits the rate of messages ({response.status})"
     return RetryLater(reason, after_seconds, response.excerpt, pause)

@@ -1,19 +1,20 @@
 """The contract of a destination, and of the module of each kind of destinations.
 
-A kind that speaks HTTP is described in http_kind.py. Any other kind `chat` is the module
-`functions.notify.destinations.chat`, which exposes
+http_kind.py describes the kinds that send HTTP requests. Any other kind, for example one named `chat`, is the module
+`functions.notify.destinations.chat`, which has
 
-    Settings    a pydantic model, frozen, extra="forbid", with a docstring of one line: what a slice's `settings` hold
-    connect     `(name, settings, context) -> Destination`; it opens nothing: connections are made at the first attempt
+    Settings    a pydantic model, frozen, extra="forbid": the `settings` of a destination in the slice
+    connect     `(name, settings, context) -> Destination`. It opens no connections: the first attempt does that
 
-and may expose
+and may have
 
-    preview     `(delivery, settings) -> Iterator[str]`: what `hookchain explain` shows of a delivery, a summary first
+    preview     `(delivery, settings) -> Iterator[str]`: the lines that `hookchain explain` shows for a delivery, a
+                summary first
 
-A kind that needs a package of its own, as `email`, exposes `connect` in the module of its name in there, and `Settings`
-in the module `settings`. notify does not import the second: `connect` gets the JSON that `Settings` validated and wrote
-into the slice, with every default filled in. One that speaks HTTP, as `webhook`, exposes `read_settings` beside its two
-functions, which makes their settings of that JSON.
+A kind can also be a package, such as `email`. Then `connect` is in the package's module of the same name, and
+`Settings` is in its module `settings`, which notify does not import. `connect` gets the JSON that `Settings` validated
+and wrote into the slice, with all defaults. A package that sends HTTP requests, such as `webhook`, also has
+`read_settings`, which turns this JSON into the settings for its two functions.
 """
 
 import importlib.util
@@ -40,9 +41,10 @@ REPAIR: Final = "-repair"
 
 
 def kind_module(kind: str, in_package: str = "") -> str:
-    """Return the full name of a kind's module. Of a folder, that is the module with the folder's name.
+    """Return the full name of a kind's module. If the kind is a package, it is the package's module of the same name.
 
-    `in_package` asks for another module of a folder, where it has one. Raises ModuleNotFoundError for an unknown kind.
+    `in_package` is the name of another module, which is returned if the package has it. Raises ModuleNotFoundError for
+    an unknown kind.
     """
     name = f"{KINDS}.{kind}"
     spec = importlib.util.find_spec(name)
@@ -55,9 +57,9 @@ def kind_module(kind: str, in_package: str = "") -> str:
 
 
 def read_settings(kind: ModuleType, compiled: jsontext.Json) -> object:
-    """Return the settings as the kind's functions take them; `compiled` is what its `Settings` wrote into the slice.
+    """Return the settings for the kind's functions, from the JSON that its `Settings` wrote into the slice.
 
-    Raises KeyError, TypeError or ValueError for settings that it did not write.
+    Raises KeyError, TypeError or ValueError if its `Settings` did not write this JSON.
     """
     if hasattr(kind, "read_settings"):
         settings: object = kind.read_settings(compiled)
@@ -70,15 +72,15 @@ def read_settings(kind: ModuleType, compiled: jsontext.Json) -> object:
 class Attempt:
     """One try of a delivery.
 
-    idempotency_key   the delivery's id, `<id>-r<generation>` once it was reopened: the same through all retries
+    idempotency_key   the delivery's id, or `<id>-r<generation>` after it was reopened. It is the same in all retries
     attempt_number    from 1 in each generation
-    generation        0, and one more each time an operator reopens the delivery
-    now               Unix seconds at its start
-    timeout_seconds   the destination ends the attempt by itself after that long, and says what came of it; a second
-                      later it is cancelled, which counts as Unknown. A thread limits itself: it cannot be cancelled
-    is_repair         the delivery was reopened, and what was reopened had failed
-    undelivered_since the generation after the last one that was delivered, or 0
-    person            the recipient, with the address that the kind needs, where the destination's `to` names a person
+    generation        0 at first, and one more each time an operator reopens the delivery
+    now               the start of the attempt, in Unix seconds
+    timeout_seconds   the destination must end the attempt by itself within this time, and return its outcome. A second
+                      later it is cancelled, which counts as Unknown. A thread cannot be cancelled: it must end itself
+    person            the recipient, with the address that the kind needs, if the destination's `to` names a person
+    is_repair         the delivery was reopened after a failure
+    undelivered_since the generation after the last one that was delivered; 0 if none was
     """
 
     idempotency_key: str
@@ -92,9 +94,11 @@ class Attempt:
 
     @property
     def row_key(self) -> str:
-        """Return the key of a row or document: the same until one was delivered, however often it is replayed.
+        """Return the key for the row or document that the delivery writes. It stays the same through replays until the
+        delivery succeeds.
 
-        It may be there although no answer came. A receiver that keeps its answers needs the other key.
+        So a row that an earlier attempt wrote without an answer is found again. A receiver that stores its answers by
+        the key needs `idempotency_key` instead, which is new in each replay.
         """
         if self.undelivered_since == self.generation:
             return self.idempotency_key
@@ -103,11 +107,11 @@ class Attempt:
 
     @property
     def may_be_there(self) -> bool:
-        """True where an earlier attempt may have written the row or document."""
+        """Return whether an earlier attempt may have written the row or document."""
         return self.attempt_number > 1 or self.generation > 0
 
     def recipient_address(self, field: str) -> str:
-        """Return the person's address. notify makes no attempt where `to` names a person who lacks it."""
+        """Return the recipient's address. It exists, because notify makes no attempt for a person without it."""
         address = self.person.address(field) if self.person else None
         assert address is not None
         return address
@@ -119,7 +123,7 @@ class CloudApi(Protocol):
     async def call(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, timeout_seconds: float
     ) -> Answer:
-        """Raises OSErrors as HttpClient does, and Temporary where there are no credentials."""
+        """Send a request and return the answer. Raises OSErrors as HttpClient, and Temporary without credentials."""
         ...
 
 
@@ -148,11 +152,12 @@ def own_tokens() -> "TokenCache":
 class Context:
     """The ports that every destination may use.
 
-    `blobs` is None if the platform has none, `ses` (Amazon SES, which sends mail) on other platforms than AWS.
-    `fetch` returns the guarded fetch, one for all destinations, made at its first use. `cloud` returns this
-    function's own identity on its platform, which some requests are authenticated by. `tokens` returns the access
-    tokens that destinations share: those with the same client at the same server ask for one token.
-    `subscribers` returns the directory of subscribers, where the configuration has any.
+    blobs        None if the platform has no store of blobs
+    ses          Amazon SES, which sends mail; None on platforms other than AWS
+    fetch        returns the guarded fetch, which all destinations share. It is made at its first use
+    cloud        returns this function's own identity on its platform, by which some requests are authenticated
+    tokens       returns the access tokens. Destinations with the same client at the same server share a token
+    subscribers  returns the directory of subscribers, if the configuration has any
     """
 
     secrets: ports.Secrets
@@ -167,23 +172,23 @@ class Context:
 
 
 class Destination(Protocol):
-    """A place to deliver to, connected.
+    """A connected destination.
 
-    `dedupes_repeats` is True only where the receiver is told `Attempt.idempotency_key` and is specified to act on a
-    key once. After an attempt whose outcome is unknown, such a destination gets the rest of its schedule; any other
-    gets no further attempt after three in a row. A kind that does not have the attribute counts as False.
+    `dedupes_repeats` is True only if the receiver gets `Attempt.idempotency_key` and guarantees to act once for each
+    key. Then all attempts of the schedule are made after an unknown outcome. For any other destination, three unknown
+    outcomes in a row end the delivery. Without the attribute, it counts as False.
     """
 
     dedupes_repeats: bool
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-        """Try once; whether and when to try again is not decided here. Many attempts run at once.
+        """Deliver once, and return the outcome. Many attempts run at the same time. The caller decides about retries.
 
-        Raises Temporary where one of our own parts (the secret store, the blobs) fails before anything was sent: the
-        attempt does not count. Raises Permanent for what this delivery can never become (its template fails): a dead
-        letter with that code, as Failed.
+        Raises Temporary if a part of Hookchain, such as the secret store, fails before anything was sent. Then the
+        attempt does not count. Raises Permanent if this delivery can never succeed, for example because its template
+        fails. It becomes a dead letter, as after Failed.
 
-        Returns Unknown, or raises TimeoutError, only where the whole request was sent and no answer came. A connection
-        that fails before that is RetryLater: nothing was sent, so a retry repeats nothing.
+        Return Unknown, or raise TimeoutError, only if the whole request was sent and no answer came. If a connection
+        fails before that, return RetryLater: nothing was sent, so a retry repeats nothing.
         """
         ...

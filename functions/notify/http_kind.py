@@ -1,30 +1,31 @@
-"""The interface of a kind of destinations that speaks HTTP: two pure functions over plain values.
+"""The interface of a kind of destinations that sends HTTP requests: two pure functions over plain values.
 
-The kind `chat` is the module `functions.notify.destinations.chat`, of 30 to 60 lines. It has
+A kind named `chat` is the module `functions.notify.destinations.chat`, of 30 to 60 lines. It has
 
     Settings   a pydantic model, frozen, extra="forbid", whose docstring's first line is its summary in
                `hookchain destinations`. A field `secret`, or one that ends in `_secret`, holds the name of a secret
     request    `(delivery, settings, secrets, attempt) -> OutgoingRequest`
-    outcome    `(response) -> Outcome`, for a response that came; only the engine decides what is unknown
+    outcome    `(response) -> Outcome`. It is called only if a response came: only the engine returns Unknown
 
 Its examples, which `hookchain destinations chat` prints and a test runs, are data: `chat.yaml` in
 deploy/explain/destination_examples. An operator's own kind has them in its module, as `EXAMPLES`.
 
-Where the receiver is specified to act once on the key that a request carries, the module has `DEDUPES_REPEATS = True`.
+If the receiver guarantees that it acts only once on the key in a request, the module has `DEDUPES_REPEATS = True`.
 
-Where a response leaves open whether an earlier attempt succeeded, a kind can also have
+If a response does not show whether an earlier attempt succeeded, a kind can also have
 
-    check_after       `(response, request) -> OutgoingRequest | None`: the request that reads what is there; None if
-                      the response says enough
-    outcome_of_check  `(response, request) -> Outcome`, for the response to that; `request` is the first one
+    check_after       `(response, request) -> OutgoingRequest | None`: a request that reads what the receiver has; None
+                      if the response says enough
+    outcome_of_check  `(response, request) -> Outcome`: the outcome by the response to that request. `request` is the
+                      first request
 
-and, to warn of a success that may be none,
+and, to warn of a response that may be no success although its status says so,
 
-    doubt_of          `(response) -> str | None`: what the attempt's record then says in place of the response. It is
-                      not asked where the destination has `success_when`
+    doubt_of          `(response) -> str | None`: a text that the attempt's record shows instead of the response. It is
+                      not called if the destination has `success_when`
 
-The engine reads the secrets, authenticates, sends through the guarded fetch, bounds the time, classifies the
-network's errors, and keeps the beginning of the response for people to read.
+The engine (http_engine.py) reads the secrets, authenticates the request, sends it through the guarded fetch, bounds the
+time, classifies the network's errors, and keeps the beginning of the response for people to read.
 """
 
 import importlib
@@ -52,21 +53,25 @@ if TYPE_CHECKING:
 MAX_RESPONSE_BYTES: Final = 65_536
 MAX_EXCERPT_CHARACTERS: Final = 500
 MAX_STATED_SECONDS: Final = 1e12
-_LATER: Final = frozenset({408, 425, 429})
+"""A wait in a response that is longer than this is not believed."""
+_RETRY_AFTER_STATUSES: Final = frozenset({408, 425, 429})
+"""The 4xx statuses whose `Retry-After` is respected."""
 
 SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
-"""The values of the secrets that the settings name, by name; of each the newest first, never none."""
+"""The values of the secrets that the settings name, by the secrets' names. The newest value of a secret is first, so
+`secrets[name][0]` is the one to use. A secret without a value is never in it."""
 
 
 # Not frozen, because a frozen dataclass takes four times as long to create. Nothing changes it.
 @dataclass(slots=True)
 class OutgoingRequest:
-    """`auth`: schemes that need the network or the request as a whole (OAuth, AWS), which the engine applies.
+    """A request that the engine sends.
 
-    `allow_private`: the operator allows an address that is not public, and plain http. `allow_http`: the operator
-    allows plain http only. `tls`: a client's certificate, or the authorities of the server's; its values are PEM, of a
-    secret all blocks of its values in their order. `credentials`: texts that may be credentials although they are in no
-    secret. They are masked in the response.
+    auth           schemes that need the network or the whole request (OAuth, AWS), which the engine applies
+    allow_private  the operator allows an address that is not public, and plain http
+    tls            a client certificate, or the authorities that verify the server's certificate, in PEM
+    allow_http     the operator allows plain http, but no address that is not public
+    credentials    texts that may be credentials although they are in no secret. They are masked in the response
     """
 
     method: str
@@ -81,9 +86,13 @@ class OutgoingRequest:
 
 
 class Response(NamedTuple):
-    """Header names are in lower case. The body is cut after 64 KiB. `now` is when it came, in Unix seconds.
+    """A response.
 
-    `redirect_to` describes where a redirect leads; empty if that is not known.
+    headers      names are in lower case
+    body         at most MAX_RESPONSE_BYTES
+    now          when it came, in Unix seconds
+    is_cut       the body was longer, and was cut
+    redirect_to  a description of where a redirect leads; empty if that is not known
     """
 
     status: int
@@ -97,7 +106,7 @@ class Response(NamedTuple):
         return next((value for key, value in self.headers if key == name), None)
 
     def json(self) -> Json:
-        """Return the body's value; None for a body that is no JSON."""
+        """Return the value of the body as JSON; None if the body is not JSON."""
         try:
             value: Json = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -117,7 +126,7 @@ class Response(NamedTuple):
         return value
 
     def seconds(self, value: Json) -> float | None:
-        """Return a wait that the body states, which may be anything; the header's where it is no number of seconds."""
+        """Return a wait that the body states. If `value` is no number of seconds, return that of `Retry-After`."""
         # The bounds also exclude NaN and numbers of 400 digits.
         if isinstance(value, int | float) and 0 <= value <= MAX_STATED_SECONDS:
             return float(value)
@@ -138,7 +147,7 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HttpExample:
-    """An example of a destination and of the request that it makes of an event.
+    """An example of a destination's settings, and of the request for an event.
 
     settings  the kind's settings, as the configuration has them
     data      the event's data
@@ -175,7 +184,7 @@ def json_request(
 
 
 def json_in(text: str) -> Json:
-    """Return the JSON in a text that a template made. Raises ValueError, for 1e999 and NaN too, and RecursionError."""
+    """Return the JSON in the result of a template. Raises ValueError, also for 1e999 and NaN, and RecursionError."""
     value: Json = json.loads(text, parse_float=_finite, parse_constant=_finite)
     return value
 
@@ -198,12 +207,15 @@ def basic(user: str, password: str) -> tuple[str, str]:
 
 
 def unusable_secret(name: str, fault: str) -> errors.Temporary:
-    """Return the error of a secret that the operator has to set; until then its destination is held."""
+    """Return the error for a secret that the operator must correct. Until then, its destination is held.
+
+    `fault` continues a sentence that begins with the secret's name.
+    """
     return errors.Temporary("secret_unusable", f"secret {name!r} {fault}: set it with `hookchain secrets set {name}`")
 
 
 def held(response: Response, service: str, advice: str) -> Disabled:
-    """Return the outcome of a key, token or address that the service calls wrong. `advice` says what to correct."""
+    """Return the outcome for a key, token or address that the service rejects. `advice` says what to correct."""
     return Disabled(f"{service} answered {response.status}: {advice}", response.excerpt)
 
 
@@ -230,7 +242,8 @@ def outcome_by_status(
         return Failed(code, f"{service} rejects the request ({status})", excerpt)
     if status == 410:
         return Disabled(f"{service} answered 410: this address is gone for good", excerpt)
-    after = response.retry_after_seconds if status in _LATER or status >= 500 else None
+    may_ask_to_wait = status in _RETRY_AFTER_STATUSES or status >= 500
+    after = response.retry_after_seconds if may_ask_to_wait else None
     if 300 <= status < 400:
         advice = "set `url` to the address that it names"
         if response.redirect_to:
@@ -240,7 +253,7 @@ def outcome_by_status(
 
 
 def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:
-    """Return what a template of the settings may use."""
+    """Return the names and values that a template in the settings may use."""
     names: JsonObject = {"route": delivery.route, "destination": delivery.destination, "count": delivery.merged or 1}
     view = {**view_of(delivery.event), **names}
     return view if person is None else {**view, "person": person.view}

@@ -36,17 +36,24 @@ class Settings(chat_messages.MessageSettings):
 def request(
     delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> http_kind.OutgoingRequest:
-    """Raises Permanent, and Temporary for a secret that is no URL."""
+    """Return the request of the webhook.
+
+    Raises Permanent if a template cannot be filled, and Temporary if the secret is not the webhook's URL.
+    """
     message = settings.message(delivery, attempt.person)
-    called = "".join([f"{_mention(name)} " for name in settings.mentions(attempt)])
+    mentioned_names = settings.mentions(attempt)
+    mentions = "".join([f"{_mention(name)} " for name in mentioned_names])
     link = f"\n[{message.link_label}](<{message.link}>)" if message.link else ""
-    text = message_text.without_mentions(message.text)
+    text_of_event = message_text.without_mentions(message.text)
+    # The strictest way to count characters. The mentions are ASCII, so each of their characters is one unit.
+    units_left = MAX_CHARACTERS - len(mentions)
+    text_with_link = bounded_texts.cut(text_of_event, units_left, "utf-16", tail=link)
     body: JsonObject = {
-        "content": called + bounded_texts.cut(text, MAX_CHARACTERS - len(called), "utf-16", link),
-        "allowed_mentions": _allowed(settings.mentions(attempt)),
+        "content": f"{mentions}{text_with_link}",
+        "allowed_mentions": _allowed(mentioned_names),
     }
     thread = {"thread_id": settings.thread} if settings.thread else {}
-    # Without `wait`, Discord answers 204 also where it does not store the message.
+    # Without `wait`, Discord also answers 204 if it does not store the message.
     webhook = chat_messages.secret_url(settings, secrets, "Discord")
     if "discord.com/channels/" in webhook:
         rule = "is the address of the channel in a browser: copy the webhook's URL, under Edit Channel, Integrations"
@@ -58,13 +65,14 @@ def request(
 def outcome(response: http_kind.Response) -> Outcome:
     if response.status == 429:
         return chat_messages.rate_limited(response, "Discord", response.seconds(response.member("retry_after")))
-    # Held, because Discord blocks an address that goes on after 401, 403 or 404.
+    # Hold the destination after 401, 403 or 404: Discord blocks addresses that continue to send requests after these.
     advice = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
     return http_kind.outcome_by_status(response, "Discord", failed={400, 413}, held_advice=advice)
 
 
 def _allowed(mentions: tuple[Mention, ...]) -> JsonObject:
-    """Return the mentions that call people; `parse` would take them from the whole text."""
+    """Return the `allowed_mentions` of a message: who is notified. Otherwise Discord would also notify those whom the
+    event's text mentions."""
     groups: list[Json] = ["everyone"] if any(name in GROUPS for name in mentions) else []
     users: list[Json] = [name for name in mentions if name.isdecimal()]
     roles: list[Json] = [name.removeprefix("role:") for name in mentions if name.startswith("role:")]

@@ -12,9 +12,9 @@ from shared.delivery import Delivery, Outcome
 from shared.jsontext import JsonObject
 
 DEDUPES_REPEATS: Final = True
-"""A message whose `requestId` exists is not created again."""
+"""Google Chat does not create a second message with the same `requestId`."""
 MAX_BYTES: Final = 16_000
-"""Google takes 32,000 of the whole message."""
+"""The size of the text. Google Chat accepts 32,000 bytes for the whole message."""
 MAX_THREAD_CHARACTERS: Final = 4_000
 
 Mention = Annotated[str, Field(pattern=r"^(all|[0-9]{5,30})$")]
@@ -25,7 +25,7 @@ class Settings(chat_messages.MessageSettings):
 
     secret    the webhook's URL
     mention   whom the message mentions: `all`, or the id of a user
-    thread    a template; messages with the same text here are one thread
+    thread    a template; messages for which it has the same result are in one thread
     to        the person in `people` whom the message mentions: `actor`, an expression or `{person: NAME}`
     """
 
@@ -38,22 +38,25 @@ class Settings(chat_messages.MessageSettings):
 def request(
     delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> http_kind.OutgoingRequest:
-    """Raises Permanent, and Temporary for a secret that is no URL."""
+    """Return the request of the webhook.
+
+    Raises Permanent if a template cannot be filled, and Temporary if the secret is not the webhook's URL.
+    """
     message = settings.message(delivery, attempt.person)
-    called = "".join([f"<users/{name}> " for name in settings.mentions(attempt)])
+    mentions = "".join([f"<users/{name}> " for name in settings.mentions(attempt)])
     link = f"\n<{message.link}|{message.link_label}>" if message.link else ""
-    body: JsonObject = {
-        "text": called + bounded_texts.cut(message_text.without_mentions(message.text), MAX_BYTES, "bytes", link)
-    }
+    text_of_event = message_text.without_mentions(message.text)  # the event must mention nobody
+    text_with_link = bounded_texts.cut(text_of_event, MAX_BYTES, "bytes", tail=link)
+    body: JsonObject = {"text": f"{mentions}{text_with_link}"}
     query = {"requestId": attempt.idempotency_key}
     if settings.thread is not None:
-        thread = http_kind.rendered_line("thread", settings.thread, http_kind.template_view(delivery, attempt.person))[
-            :MAX_THREAD_CHARACTERS
-        ]
-        if thread:
-            body["thread"] = {"threadKey": thread}
+        view = http_kind.template_view(delivery, attempt.person)
+        thread_key = http_kind.rendered_line("thread", settings.thread, view)[:MAX_THREAD_CHARACTERS]
+        if thread_key:
+            body["thread"] = {"threadKey": thread_key}
             query["messageReplyOption"] = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
-    url = chat_messages.with_query(chat_messages.secret_url(settings, secrets, "Google Chat"), query)
+    webhook = chat_messages.secret_url(settings, secrets, "Google Chat")
+    url = chat_messages.with_query(webhook, query)
     return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 

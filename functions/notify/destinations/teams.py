@@ -36,15 +36,20 @@ class Settings(MessageSettings):
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    """Raises Permanent, and Temporary for a secret that is no URL."""
+    """Return the request that starts the workflow with a card.
+
+    Raises Permanent if a template cannot be filled, and Temporary if the secret is not a URL.
+    """
     message = settings.message(delivery, attempt.person)
-    called = "".join([f"<at>{name}</at> " for name in settings.mentions(attempt)])
+    mentioned_names = settings.mentions(attempt)
+    mentions = "".join([f"<at>{name}</at> " for name in mentioned_names])
     lines = [line.strip() for line in message.text.splitlines() if line.strip()]
     # Teams does not break a line at a single line feed.
-    text = called + cut(_without_tags("\n\n".join(lines)), MAX_BYTES, "bytes")
+    text_of_event = _without_tags("\n\n".join(lines))
+    text = mentions + cut(text_of_event, MAX_BYTES, "bytes")
     entities: list[Json] = [
         {"type": "mention", "text": f"<at>{name}</at>", "mentioned": {"id": name, "name": name}}
-        for name in settings.mentions(attempt)
+        for name in mentioned_names
     ]
     card: JsonObject = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -62,7 +67,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 
 
 def outcome(response: Response) -> Outcome:
-    """Return the outcome. A 202 says that the workflow begins; only its run history shows whether it posts."""
+    """Return the outcome. A 202 only says that the workflow begins. Its run history shows whether it posts."""
     status = response.status
     if status == 202:
         run = response.header("x-ms-workflow-run-id")
@@ -76,4 +81,5 @@ def outcome(response: Response) -> Outcome:
 
 
 def _without_tags(text: str) -> str:
+    """Return a text that looks the same, but has no tags: a zero-width space follows each `<`."""
     return text.replace("<", "<\u200b")

@@ -69,7 +69,7 @@ class Action:
 
 
 def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -> int:
-    """Run the action that the first argument names; what is left are its own arguments."""
+    """Run the action that the first argument names. The other arguments are those of the action."""
     action = action_name(name, actions, arguments[:1])
     command = _action_parser(f"{name} {action}", actions[action])
     options = command.parse_intermixed_args(arguments[1:])
@@ -191,16 +191,17 @@ def print_records(
 ) -> int:
     """Print the first `--limit` rows, and whether there are more. Return the exit code."""
     limit: int = context.options.limit
-    has_more, rows = len(rows) > limit, rows[:limit]
-    if not rows:
+    has_more = len(rows) > limit
+    printed = rows[:limit]
+    if not printed:
         require_known(context.state, context.options)
     if context.options.json:
-        output.print_json({f"{noun.replace(' ', '_')}s": [document(row) for row in rows], "more": has_more})
+        output.print_json({f"{noun.replace(' ', '_')}s": [document(row) for row in printed], "more": has_more})
         return DONE
-    if not rows:
+    if not printed:
         print(f"no {noun}s", file=sys.stderr)
         return DONE
-    print(table(rows, context.screen))
+    print(table(printed, context.screen))
     if has_more:
         shown = f"This is the newest {noun}" if limit == 1 else f"These are the newest {output.count_of(limit, noun)}"
         print(f"{shown}. Use --limit to see more.", file=sys.stderr)
@@ -269,7 +270,7 @@ async def send_at_rate(
 def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:
     """Return the command line that does what a dry run printed: the same filters, with fixed times.
 
-    Without --until it ends at `now`: what arrives later was not part of the dry run.
+    Without --until it ends at `now`, because records that arrive later were not part of the dry run.
     """
     settings = vars(options)
     line = ["hookchain", *name.split(), *settings.get("ids", [])]

@@ -246,7 +246,7 @@ class SmokeEvent:
     def newest_id(self, source: str, since: float) -> str | None:
         """Return the id of the source's newest event since a time; None if there is none after some seconds.
 
-        Needed where the reply that the provider expects contains no event id.
+        It is needed for providers that expect a reply without an event id.
         """
         query = journal_view.EventQuery(source=source, since=since, limit=1)
         for _ in range(NEWEST_EVENT_TRIES):
@@ -426,7 +426,7 @@ def delivery_document(delivery: DeliveryState) -> JsonObject:
 
 @dataclass(slots=True)
 class StagePrinter:
-    """Prints each stage of the event once.
+    """A printer of the stages of the event, each of which it prints once.
 
     clock      returns the seconds since the event was sent
     say        prints a line
@@ -511,7 +511,7 @@ def follow(
 
 
 def timeout_text(state: EventState, longest_seconds: float, where: str = "") -> tuple[str, str]:
-    """Return a text that says what did not happen in time, and a text that says what to do."""
+    """Return a sentence about the stage that was not reached in time, and the advice."""
     within = f"within {longest_seconds:g} s"
     if state.expected is None:
         return (

@@ -42,9 +42,9 @@ from shared.errors import HookchainError
 from shared.jsontext import JsonObject
 
 MAX_GROUPS: Final = 10
-"""The groups that are shown of each destination."""
+"""The number of groups that are shown of each destination."""
 LATE_SECONDS: Final = 300.0
-"""A message that waits longer is stuck."""
+"""The age of a waiting message from which on it is marked, because its function is probably stuck."""
 _SERVES: Final = "serving"
 _VERSIONS: Final = (
     Column("RUNS"),
@@ -95,7 +95,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    configuration, now = served_configuration(options), time.time()
+    configuration = served_configuration(options)
+    now = time.time()
     where = same_platform(options)
     status = _status(open_platform(options, configuration.environ), configuration, now, where)
     if options.json:
@@ -125,17 +126,18 @@ def _served(options: argparse.Namespace, faults: ConfigFaults) -> Configured:
 
 
 def _status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
-    """Read each part on its own: in a cloud, one that cannot be read hides no other."""
-    found = platform.running(now)
+    """Read the parts of the status separately, so that in a cloud, a part that cannot be read hides no other part."""
+    running = platform.running(now)
     try:
         stored = stored_status(platform, configuration, now, where)
     except (CommandError, HookchainError) as fault:
         if platform.traits.is_local:
             raise
         reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
-        notes = [*found.notes, f"events, dead letters and what is held: {reason}"]
-        return history_status.Status(found.versions, backlogs=found.backlogs, notes=notes)
-    return replace(stored, versions=found.versions, backlogs=found.backlogs, notes=[*found.notes, *stored.notes])
+        notes = [*running.notes, f"events, dead letters and what is held: {reason}"]
+        return history_status.Status(running.versions, backlogs=running.backlogs, notes=notes)
+    notes = [*running.notes, *stored.notes]
+    return replace(stored, versions=running.versions, backlogs=running.backlogs, notes=notes)
 
 
 def stored_status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
@@ -198,7 +200,9 @@ def _source(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
 def _health(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
     if each.facts is None:
         return "", "", "", ""
-    registration, set_at, usual = each.facts.registration, each.facts.secret_set_at, each.facts.usual_seconds
+    registration = each.facts.registration
+    set_at = each.facts.secret_set_at
+    usual = each.facts.usual_seconds
     return (
         judge(each.facts, now).word,
         _registered(registration, now) if registration else "",
@@ -233,18 +237,16 @@ def _backlog(each: history_status.Backlog) -> tuple[str, ...]:
     count = "?" if each.count is None else f"{each.count:,}{delayed}"
     if not each.oldest_seconds:
         return each.subscription, count, ""
-    return (
-        each.subscription,
-        count,
-        duration_text(each.oldest_seconds) + (" !" if each.oldest_seconds > LATE_SECONDS else ""),
-    )
+    mark = " !" if each.oldest_seconds > LATE_SECONDS else ""
+    return each.subscription, count, f"{duration_text(each.oldest_seconds)}{mark}"
 
 
 def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
     gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
     waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}{gathered}"
-    over, within = ("over ", "within") if each.is_more else ("", "in")  # of more deliveries than were read
+    # If there are more deliveries than were read, one of these may be older or due earlier.
+    over, within = ("over ", "within") if each.is_more else ("", "in")
     oldest = "" if each.oldest_at is None else f"{over}{duration_text(now - each.oldest_at)}"
     next_try = "" if each.next_try_at is None else f"{within} {duration_text(max(0.0, each.next_try_at - now))}"
     last_hour = f"{each.hour:,}" if each.hour_of is None else f"{each.hour:,} of the last {each.hour_of:,}"

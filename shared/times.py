@@ -5,11 +5,17 @@ from functools import lru_cache
 from typing import Final
 
 _FIRST: Final = datetime(1, 1, 1, tzinfo=UTC).timestamp()
-_END: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() + 1.0
+_AFTER_LAST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() + 1.0
+"""The first Unix second that Python's calendar does not have, and RFC 3339 neither."""
+MILLISECONDS_FROM: Final = 100_000_000_000
+"""From here on, a sender's Unix time counts milliseconds: as seconds, it would be in the year 5138 or later."""
 
 
 def rfc3339(unix_seconds: float) -> str:
-    """Return a time such as `2026-03-01T12:00:00.250Z`: UTC, milliseconds. Raises ValueError or OverflowError."""
+    """Return a time such as `2026-03-01T12:00:00.250Z`, in UTC and with milliseconds.
+
+    Raises ValueError or OverflowError for a time that is not in the years 1 to 9999.
+    """
     second = unix_seconds // 1
     microseconds = round((unix_seconds - second) * 1_000_000)
     if microseconds == 1_000_000:
@@ -18,7 +24,7 @@ def rfc3339(unix_seconds: float) -> str:
 
 
 def time_text(unix_seconds: float | None) -> str | None:
-    """Return the time as `rfc3339` does; None where there is none."""
+    """Return the time as `rfc3339` does, or None for None."""
     return None if unix_seconds is None else rfc3339(unix_seconds)
 
 
@@ -28,15 +34,18 @@ def _to_the_second(unix_seconds: float) -> str:
 
 
 def unix_seconds(text: str) -> float:
-    """Read an RFC 3339 time. Raises ValueError unless the text is one with a zone that `rfc3339` can write."""
+    """Return the Unix seconds of an RFC 3339 time, such as `2026-03-01T12:00:00Z`.
+
+    Raises ValueError if the text is not such a time, has no zone, or is a time that `rfc3339` cannot write.
+    """
     seconds = read_time(text).timestamp()
-    if not _FIRST <= seconds < _END:  # a zone can move the first and the last day out of the years that UTC has
+    if not _FIRST <= seconds < _AFTER_LAST:  # a zone can move the first and the last day out of the years that UTC has
         raise ValueError(f"the time {text!r} is not in the years 1 to 9999 of UTC")
     return seconds
 
 
 def duration_text(seconds: float) -> str:
-    """Return `5 s`, `30 min` or `1 d`: the largest unit of which it is a whole number."""
+    """Return a duration such as `5 s`, `30 min` or `1 d`, in the largest unit in which it is a whole number."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f} {unit}"
@@ -44,7 +53,7 @@ def duration_text(seconds: float) -> str:
 
 
 def read_time(text: str) -> datetime:
-    """Read an RFC 3339 time. Raises ValueError unless the text is one with a zone."""
+    """Return the time that an RFC 3339 text stands for. Raises ValueError if it is not such a text, or has no zone."""
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         raise ValueError(f"the time {text!r} has no zone; add Z or an offset")

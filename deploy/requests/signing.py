@@ -25,7 +25,7 @@ from shared.signatures.key_schemes import PublicKeyScheme
 from shared.signatures.keys import hash_of, padding_of
 from shared.signatures.locations import Location, RequestFields
 from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
-from shared.signatures.signing import encoded, hmac_text
+from shared.signatures.signing import encode_bytes, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
 
 FOLDER: Final = "keys"
@@ -127,7 +127,7 @@ def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, t
     if not isinstance(auth, PublicKeyScheme):
         return shared_key_signature(fields, key, auth, timestamp)
     content = auth.contents(fields, timestamp)[0]
-    return encoded(sign_with_private_key(key, content, auth.algorithm, auth.form, auth.padding), auth.encoding)
+    return encode_bytes(sign_with_private_key(key, content, auth.algorithm, auth.form, auth.padding), auth.encoding)
 
 
 def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
@@ -137,7 +137,7 @@ def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
     claims.update((name, wanted[0]) for name, wanted in auth.claims.items() if wanted)
     if auth.digest_claim:
         claims[auth.digest_claim] = hashlib.sha256(body).hexdigest()
-    content = ".".join(encoded(to_json(each).encode(), "base64url") for each in (header, claims))
+    content = ".".join(encode_bytes(to_json(each).encode(), "base64url") for each in (header, claims))
     return f"{content}.{_token_signature(content.encode(), signer.key, algorithm)}"
 
 
@@ -146,7 +146,7 @@ def _token_signature(content: bytes, key: str, algorithm: str) -> str:
     if algorithm.startswith("HS"):
         return hmac_text(content, key.encode(), digest, "base64url")
     padding = "pss" if algorithm.startswith("PS") else "pkcs1"
-    return encoded(sign_with_private_key(key, content, digest, "raw", padding), "base64url")
+    return encode_bytes(sign_with_private_key(key, content, digest, "raw", padding), "base64url")
 
 
 def unbreakable_reason(what: Break, auth: AuthScheme) -> str | None:

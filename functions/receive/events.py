@@ -46,8 +46,6 @@ _USUAL_FIELDS: Final = frozenset({"body", "data", "event", "json", "message", "p
 """Fields in which senders put JSON."""
 _LIKE_JSON: Final = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"])")
 """The beginning of an object, or of a list of objects, lists or texts."""
-_MILLISECONDS_FROM: Final = 1e11
-"""A larger Unix time counts milliseconds: as seconds, it would be in the year 5138 or later."""
 
 
 class Item(NamedTuple):
@@ -535,7 +533,8 @@ def _time(text: str) -> str | None:
     """
     try:
         number = float(text)
-        return times.rfc3339(number / 1000 if number > _MILLISECONDS_FROM else number)
+        seconds = number / 1000 if number > times.MILLISECONDS_FROM else number
+        return times.rfc3339(seconds)
     except (ValueError, OverflowError, OSError):
         pass
     zoned = text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-")

@@ -226,7 +226,7 @@ def _message(fields: locations.RequestFields) -> JsonObject:
 
 def _signature(message: JsonObject) -> bytes:
     try:
-        signature = signing.decoded(_text(message, "Signature") or "", "base64")
+        signature = signing.decode_bytes(_text(message, "Signature") or "", "base64")
     except ValueError:
         signature = b""
     if not signature:
@@ -303,7 +303,7 @@ class PayPalScheme(auth_scheme.TimedScheme):
             raise auth_scheme.mismatch("the header paypal-auth-algo names another algorithm than SHA256withRSA")
         auth_scheme.verify_timestamp(request.header("paypal-transmission-time"), now, self.tolerance_seconds, "rfc3339")
         try:
-            signature = signing.decoded(signature_text, "base64")
+            signature = signing.decode_bytes(signature_text, "base64")
         except ValueError:
             raise auth_scheme.mismatch("the signature is not base64") from None
         content = filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id))

@@ -1,7 +1,17 @@
-"""Sign a request by a scheme that signs a template of it: the other side of signature_scheme.py.
+"""Sign a request by a SignatureScheme, whose `verify` then accepts it.
 
-What is signed here, `SignatureScheme.verify` accepts. Texts are written at the locations from which locations.py reads
-them.
+A scheme has the settings of a source's or a destination's `auth`. By `layout: pairs`, `at: headers.x-signature`,
+`timestamp: signature.t`, `take: v1` and `content: "{timestamp}.{body}"`, a request gets this header:
+
+    x-signature: t=1700000000,v1=5257a8…
+
+at         the location of the signature
+layout     how the signatures are written there: plain, pairs, versions, numbered or base64-json
+take       the keys of items that are signatures, such as `v1`
+prefix     the text before the signatures, such as `sha256=`
+content    a template of the request; the filled template is what is signed
+timestamp  the location of the time of signing; its `unit` is seconds or milliseconds
+each       the location of items in the body, if each of them carries a signature of its own
 """
 
 import base64
@@ -13,28 +23,35 @@ from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
 from shared.http import Request
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json
 from shared.signatures.auth_scheme import timestamp_text
 from shared.signatures.locations import Location, RequestFields
 from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme, hmac_key
 from shared.signatures.signing import digest_text, hmac_text
 
 _KEY_ID: Final = "trigger"
-_SEVERAL: Final = frozenset({"pairs", "versions", "numbered"})
+"""The id of the key in a signature of the layout base64-json. The verifier does not read it."""
+_LAYOUTS_OF_SEVERAL: Final = frozenset({"pairs", "versions", "numbered"})
 """The layouts that can have several signatures: by the new and by the old key while a secret is rotated."""
 
-SignatureOf: TypeAlias = "Callable[[RequestFields, str, SignatureScheme, str], str]"
-"""A function of a request's fields, a key, the scheme and the timestamp's text, which returns the signature's text."""
+MakeSignature: TypeAlias = Callable[[RequestFields, str, SignatureScheme, str], str]
+"""A function that takes a request's fields, a key, the scheme and the timestamp's text, and returns the signature's
+text, without the scheme's prefix."""
 
 
 def shared_key_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
-    """Return the signature. Raises ValueError for a scheme of public keys, and Temporary for an unusable key."""
+    """Return the signature's text, made by a key that sender and receiver share.
+
+    Raises ValueError for a scheme of public keys, and Temporary for an unusable key.
+    """
+    # A scheme may accept several spellings of the signed URL, and has a content for each. The first is the URL itself.
     match auth:
         case HmacScheme():
-            secret = hmac_key(key, auth.key_encoding, auth.key_prefix)
-            return hmac_text(auth.contents(fields, timestamp)[0], secret, auth.algorithm, auth.encoding)
+            content = auth.contents(fields, timestamp)[0]
+            hmac_key_bytes = hmac_key(key, auth.key_encoding, auth.key_prefix)
+            return hmac_text(content, hmac_key_bytes, auth.algorithm, auth.encoding)
         case DigestScheme():
-            [content, *_] = auth.contents(fields, timestamp, key.encode())
+            content = auth.contents(fields, timestamp, key.encode())[0]
             return digest_text(content, auth.algorithm, auth.encoding)
     raise ValueError(f"auth scheme {auth.scheme!r}: only the provider can sign")
 
@@ -43,80 +60,82 @@ def shared_key_signature(fields: RequestFields, key: str, auth: SignatureScheme,
 class ContentSigner:
     """The inputs of a signature besides the request and its scheme.
 
-    keys          the keys, the newest first; in a layout that has one signature, it is by the newest
-    url_of        a function that returns the URL that the receiver believes a request was sent to
-    now           Unix seconds
-    delivery_id   the id to sign, if the request has none
+    keys            the keys, the newest first; a layout that has only one signature uses the newest key
+    url_of          a function that returns the URL that the receiver will verify: behind a proxy, it may differ from
+                    the request's own
+    now             the time of signing, in Unix seconds
+    delivery_id     the id to sign, if the request has none
+    make_signature  how a key makes the signature's text
     """
 
     keys: Sequence[str]
     url_of: Callable[[Request], str]
     now: float
     delivery_id: str
-    signature_of: SignatureOf = shared_key_signature
+    make_signature: MakeSignature = shared_key_signature
 
 
 def sign_content(request: Request, auth: SignatureScheme, signer: ContentSigner) -> Request:
     """Return the request with its signature, and with the time, the id and the body's digest that the scheme signs.
 
-    Raises ValueError if one of them has no place in the request, and Temporary for a secret that is no key.
+    Raises ValueError if the request has no place for one of them, and Temporary for a secret that is not a key.
     """
+    # The signature comes last, because the template may contain each of the others.
     if auth.body_digest:
         request = with_text(request, auth.body_digest, hashlib.sha256(request.body).hexdigest())
     if auth.id and not RequestFields(request).text(auth.id):
         request = with_text(request, auth.id, signer.delivery_id)
     timestamp = timestamp_text(signer.now, auth.unit) if auth.timestamp else ""
+    # A timestamp of the kind `signature` is an item beside the signatures: `_format_signatures` writes it.
     if auth.timestamp and auth.timestamp.kind != "signature":
         request = with_text(request, auth.timestamp, timestamp)
     if auth.each:
         return _sign_each_item(request, auth, signer, auth.each.path)
     fields = RequestFields(request, signer.url_of(request))
-    keys = signer.keys if auth.layout in _SEVERAL else signer.keys[:1]
-    signatures = [signer.signature_of(fields, key, auth, timestamp) for key in keys]
+    keys = signer.keys if auth.layout in _LAYOUTS_OF_SEVERAL else signer.keys[:1]
+    signatures = [signer.make_signature(fields, key, auth, timestamp) for key in keys]
     if auth.layout == "numbered":
         for number, signature in enumerate(signatures, 1):
-            request = with_header(request, auth.at.name.replace("{n}", str(number)), auth.prefix + signature)
+            header_name = auth.at.name.replace("{n}", str(number))
+            request = with_header(request, header_name, auth.prefix + signature)
         return request
     return with_text(request, auth.at, auth.prefix + _format_signatures(signatures, auth, timestamp))
 
 
-def _sign_each_item(request: Request, auth: SignatureScheme, signer: ContentSigner, path: Sequence[str]) -> Request:
+def _sign_each_item(
+    request: Request, auth: SignatureScheme, signer: ContentSigner, items_path: Sequence[str]
+) -> Request:
     """Return the request with a signature in each item that the path leads to."""
 
-    def sign_at(path: Sequence[str], value: Json) -> Json:
-        if not path:
-            fields = RequestFields(request, signer.url_of(request), value)
-            signature = signer.signature_of(fields, signer.keys[0], auth, "")
-            return set_in(value, auth.at.path, auth.prefix + signature)
-        first, rest = path[0], path[1:]
-        if first == "*":
-            return [sign_at(rest, item) for item in value] if isinstance(value, list) else value
-        members: JsonObject = dict(value) if isinstance(value, dict) else {}
-        members[first] = sign_at(rest, members.get(first))
-        return members
+    def sign_item(item: Json) -> Json:
+        fields = RequestFields(request, signer.url_of(request), item)
+        signature = signer.make_signature(fields, signer.keys[0], auth, "")
+        return set_in(item, auth.at.path, auth.prefix + signature)
 
-    return with_data(request, sign_at(path, json.loads(request.body)))
+    return with_data(request, _change_in(json.loads(request.body), items_path, sign_item))
 
 
 def _format_signatures(signatures: Sequence[str], auth: SignatureScheme, timestamp: str) -> str:
-    """Return the text of a header that has the signatures in the scheme's layout."""
-    take = min(auth.take, default="")  # a scheme may accept several kinds of signatures; any of them will do
+    """Return the signatures in the scheme's layout, such as `t=1700000000,v1=5257a8…` for `pairs`."""
+    # The verifier accepts a signature with any key in `take`. The first in the alphabet makes the text repeatable.
+    item_key = min(auth.take, default="")
     match auth.layout:
         case "pairs":
-            time_at = auth.timestamp
-            pairs = [f"{time_at.name}={timestamp}"] if time_at and time_at.kind == "signature" else []
-            pairs += [f"{take}={signature}" for signature in signatures]
+            pairs: list[str] = []
+            if auth.timestamp and auth.timestamp.kind == "signature":
+                pairs.append(f"{auth.timestamp.name}={timestamp}")
+            pairs += [f"{item_key}={signature}" for signature in signatures]
             return auth.separator.join(pairs)
         case "versions":
-            return " ".join(f"{take},{signature}" for signature in signatures)
+            return " ".join(f"{item_key},{signature}" for signature in signatures)
         case "base64-json":
-            document = json.dumps({"kid": _KEY_ID, take: signatures[0]})
+            document = json.dumps({"kid": _KEY_ID, item_key: signatures[0]})
             return base64.b64encode(document.encode()).decode()
     return signatures[0]
 
 
 def with_text(request: Request, location: Location, text: str) -> Request:
-    """Return the request with the text at the location. Raises ValueError if a request has no such place."""
+    """Return the request with the text at the location. Raises ValueError for a kind that a request cannot carry."""
     match location.kind:
         case "header":
             return with_header(request, location.name, text)
@@ -131,38 +150,52 @@ def with_text(request: Request, location: Location, text: str) -> Request:
 
 
 def with_header(request: Request, name: str, value: str) -> Request:
+    """Return the request with this header in place of all others of the same name."""
     others = tuple(pair for pair in request.headers if pair[0] != name.lower())
     return replace(request, headers=(*others, (name.lower(), value)))
 
 
 def with_data(request: Request, data: Json) -> Request:
+    """Return the request with the data as its body, in compact JSON."""
     return replace(request, body=json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def set_in(value: Json, path: Sequence[str], text: str) -> Json:
-    """Return the value with the text at the path; for a `*` in it, in each element of the list.
+    """Return a copy of the value with the text at the path. If the text replaces a number, it becomes a number too.
 
-    If the text replaces a number, it becomes a number too.
+    set_in({"a": [{"n": 1}]}, ("a", "0", "n"), "2")   {"a": [{"n": 2}]}
+    """
+
+    def text_for(old: Json) -> Json:
+        was_number = isinstance(old, int) and not isinstance(old, bool)
+        return int(text) if was_number and text.isdecimal() else text
+
+    return _change_in(value, path, text_for)
+
+
+def _change_in(value: Json, path: Sequence[str], change: Callable[[Json], Json]) -> Json:
+    """Return a copy of the value in which `change` made the value at the path from the old one, which may be None.
+
+    A `*` in the path means each element of a list. Missing objects and elements along the path are added.
     """
     if not path:
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        return int(text) if is_number and text.isdecimal() else text
+        return change(value)
     first, rest = path[0], path[1:]
     if first == "*":
-        return [set_in(item, rest, text) for item in value] if isinstance(value, list) else value
+        return [_change_in(item, rest, change) for item in value] if isinstance(value, list) else value
     if first.isdecimal() and (isinstance(value, list) or value is None):
         index = int(first)
         items = list(value) if isinstance(value, list) else []
         items += [None] * (index + 1 - len(items))  # nothing if the list is long enough
-        items[index] = set_in(items[index], rest, text)
+        items[index] = _change_in(items[index], rest, change)
         return items
     fields = dict(value) if isinstance(value, dict) else {}
-    fields[first] = set_in(fields.get(first), rest, text)
+    fields[first] = _change_in(fields.get(first), rest, change)
     return fields
 
 
-def _with_field(encoded: str, name: str, text: str) -> str:
-    """Return a form or query, which is `encoded`, with this text as the only value of the name."""
-    pairs = parse_qsl(encoded, keep_blank_values=True)
+def _with_field(form: str, name: str, text: str) -> str:
+    """Return a form or query, such as `a=1&b=2`, with this text as the only value of the name."""
+    pairs = parse_qsl(form, keep_blank_values=True)
     remaining = [pair for pair in pairs if pair[0] != name]
     return urlencode([*remaining, (name, text)])

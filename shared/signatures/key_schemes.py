@@ -65,6 +65,6 @@ SCHEMES: Final[Mapping[str, type[PublicKeyScheme]]] = MappingProxyType(
 def _decode(text: str, encoding: str) -> bytes | None:
     """Return the bytes of a signature; None for a text that is not in the encoding."""
     try:
-        return signing.decoded(text, encoding)
+        return signing.decode_bytes(text, encoding)
     except ValueError:
         return None

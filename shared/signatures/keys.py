@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import unusable
-from shared.signatures.signing import decoded
+from shared.signatures.signing import decode_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -60,7 +60,7 @@ def _parse_key(text: str) -> PublicKey | None:
             return certificate_key(text.encode())
         if text.startswith("-----BEGIN"):
             return _key_if_used(load_pem_public_key(text.encode()))
-        key_bytes = decoded(text, "hex" if _is_hex(text) else "base64")
+        key_bytes = decode_bytes(text, "hex" if _is_hex(text) else "base64")
         if len(key_bytes) == _ED25519_BYTES:
             return _ed25519_key(key_bytes)
         return _key_if_used(load_der_public_key(key_bytes))

@@ -23,7 +23,7 @@ from shared.signatures.content import (
     spellings,
 )
 from shared.signatures.locations import Location, RequestFields, values_at
-from shared.signatures.signing import COMPARABLE, MAX_SIGNATURES, decoded, digest_text, hmac_text, matches_any
+from shared.signatures.signing import MAX_SIGNATURES, NORMALIZERS, decode_bytes, digest_text, hmac_text, matches_any
 
 MAX_ITEMS: Final = 1000
 """The most items of a body whose signatures are verified one by one."""
@@ -254,7 +254,7 @@ class HmacScheme(SignatureScheme):
             for secret in secrets
             for content in contents
         ]
-        return matches_any(list(map(COMPARABLE[self.encoding], sent)), expected)
+        return matches_any(list(map(NORMALIZERS[self.encoding], sent)), expected)
 
 
 @lru_cache(maxsize=128)
@@ -264,7 +264,7 @@ def hmac_key(secret: str, encoding: str = "utf8", prefix: str = "") -> bytes:
     if encoding == "utf8":
         return text.encode()
     try:
-        key = decoded(text, encoding)
+        key = decode_bytes(text, encoding)
     except ValueError as error:
         raise auth_scheme.unusable(f"the secret is not {encoding}, as this scheme's key is") from error
     if not key:
@@ -289,7 +289,7 @@ class DigestScheme(SignatureScheme):
             for secret in secrets
             for content in self.contents(fields, timestamp, secret.encode())
         ]
-        return matches_any(list(map(COMPARABLE[self.encoding], sent)), expected)
+        return matches_any(list(map(NORMALIZERS[self.encoding], sent)), expected)
 
 
 MAX_NUMBERED: Final = 100
@@ -325,7 +325,7 @@ def _versions(text: str, auth: SignatureScheme) -> Signatures:
 def _base64_json(text: str, auth: SignatureScheme) -> Signatures:
     """Read an object, in base64, whose fields are signatures. Any other text has no signature."""
     try:
-        document = json.loads(decoded(text[:_MAX_JSON], "base64"))
+        document = json.loads(decode_bytes(text[:_MAX_JSON], "base64"))
     except (ValueError, RecursionError):
         return Signatures([])
     items = document if isinstance(document, dict) else {}

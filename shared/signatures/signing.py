@@ -1,4 +1,10 @@
-"""Signatures as the texts that requests carry: made by HMAC, digest or Standard Webhooks, and compared.
+"""Compute signatures as the texts that requests carry, and compare such texts.
+
+There are three kinds: an HMAC and a plain digest, each in any of ENCODINGS, and an item of Standard Webhooks:
+
+    hmac_text(b"{}", b"secret", "sha256", "hex")                   77325902caca812d…
+    digest_text(b"{}secret", "md5", "base64")                      J8SGV63kTJ6xp21HyGMAbg==
+    standard_signature(b"msg_1.1700000000.{}", "whsec_c2VjcmV0")   v1,A5oIrJxXPB/PkULS…
 
 deploy/client/hookchain/signing.py is a link to this file. So it imports nothing of this project and nothing that must
 be installed, and raises ValueError for a secret that cannot sign.
@@ -22,40 +28,43 @@ ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
 MAX_SIGNATURES: Final = 10
 """The most signatures of a request. No more are sent, and a request with more is rejected."""
 
-COMPARABLE: Final[dict[str, Callable[[str], str]]] = {
+NORMALIZERS: Final[dict[str, Callable[[str], str]]] = {
     "hex": str.lower,
     "base64": str,
     "base64url": lambda text: text.rstrip("="),
     "base64-of-hex": str,
 }
-"""For each encoding, a function that makes all spellings of the same bytes one text: hex in either case, base64url with
-or without padding."""
+"""For each encoding, a function that normalizes a text, so that texts of the same bytes are equal: it writes hex in
+lower case, and removes the padding of base64url."""
 
 _PRIVATE_KEY_BYTES: Final = (32, 64)
 """The sizes of an Ed25519 private key: alone, or followed by its public key."""
 
 
 def hmac_text(content: bytes, key: bytes, algorithm: str, encoding: str) -> str:
-    """Return the HMAC of the content as text."""
-    digest = hmac.digest(key, content, algorithm)
-    return digest.hex() if encoding == "hex" else encoded(digest, encoding)
+    """Return the HMAC of the content as text in this encoding."""
+    return encode_bytes(hmac.digest(key, content, algorithm), encoding)
 
 
 def digest_text(content: bytes, algorithm: str, encoding: str) -> str:
-    """Return the plain digest of the content as text."""
+    """Return the plain digest of the content as text in this encoding."""
+    # Without this flag, Python in FIPS mode cannot compute MD5, which some senders still use.
     digest = hashlib.new(algorithm, content, usedforsecurity=False).digest()
-    return encoded(digest, encoding)
+    return encode_bytes(digest, encoding)
 
 
 def hmac_signature(body: bytes, secret: str, algorithm: str = "sha256", encoding: str = "hex", prefix: str = "") -> str:
-    """Return the header's value for this body. The secret's text is the key, unchanged."""
+    """Return the value of a signature header such as `sha256=77325902…`, whose `prefix` is `sha256=`.
+
+    The key is the text of the secret in UTF-8. Nothing is decoded.
+    """
     return prefix + hmac_text(body, secret.encode(), algorithm, encoding)
 
 
 def standard_key(secret: str) -> bytes:
-    """Return the key in a Standard Webhooks secret, `whsec_` and base64. Raises ValueError.
+    """Return the HMAC key in a Standard Webhooks secret: the base64 after `whsec_`. Raises ValueError.
 
-    Some senders show the secret with its version in front: `v1,whsec_…`.
+    Some senders show the secret with the version of its signatures in front: `v1,whsec_…`.
     """
     encoded_key = secret.removeprefix("v1,").removeprefix("whsec_")
     try:
@@ -72,12 +81,12 @@ def standard_private_key(secret: str) -> Ed25519PrivateKey:
         raise ValueError("a Standard Webhooks private key needs the package cryptography") from error
 
     try:
-        raw = decoded(secret.removeprefix("whsk_"), "base64")
+        key_bytes = decode_bytes(secret.removeprefix("whsk_"), "base64")
     except ValueError as error:
         raise ValueError("a Standard Webhooks private key is 'whsk_' and base64") from error
-    if len(raw) not in _PRIVATE_KEY_BYTES:
+    if len(key_bytes) not in _PRIVATE_KEY_BYTES:
         raise ValueError("a Standard Webhooks private key is 'whsk_' and 64 bytes in base64")
-    return Ed25519PrivateKey.from_private_bytes(raw[:32])
+    return Ed25519PrivateKey.from_private_bytes(key_bytes[:32])
 
 
 def standard_content(webhook_id: bytes, timestamp: int, body: bytes) -> bytes:
@@ -86,47 +95,53 @@ def standard_content(webhook_id: bytes, timestamp: int, body: bytes) -> bytes:
 
 
 def standard_signature(content: bytes, secret: str, key_encoding: str = "base64") -> str:
-    """Return one item of the webhook-signature header: v1a for a `whsk_` secret, else v1. Raises ValueError.
+    """Return one item of the `webhook-signature` header. Raises ValueError for a secret that cannot sign.
 
-    `key_encoding` says what the key of v1 is: with `base64`, the bytes that the secret stands for; with `utf8` and
-    `either`, the secret's text itself.
+    A `whsk_` secret makes a `v1a` item, by Ed25519. Any other secret makes a `v1` item, an HMAC. Its key is the base64
+    in the secret if `key_encoding` is `base64`. If it is `utf8` or `either`, the key is the text of the secret, which
+    some senders use; with `either`, a caller that verifies also tries `base64`.
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
     if secret.startswith("whsk_"):
-        return "v1a," + encoded(standard_private_key(secret).sign(content), "base64")
+        return "v1a," + encode_bytes(standard_private_key(secret).sign(content), "base64")
     key = standard_key(secret) if key_encoding == "base64" else secret.encode()
     return "v1," + hmac_text(content, key, "sha256", "base64")
 
 
-def encoded(digest: bytes, encoding: str) -> str:
-    """Write the bytes of a digest or of a signature as text."""
+def encode_bytes(raw: bytes, encoding: str) -> str:
+    """Return the bytes, such as a digest, as text in one of ENCODINGS; any other encoding is taken for base64url."""
     if encoding == "hex":
-        return digest.hex()
+        return raw.hex()
     if encoding == "base64":
-        return base64.b64encode(digest).decode()
+        return base64.b64encode(raw).decode()
     if encoding == "base64-of-hex":
-        return base64.b64encode(digest.hex().encode()).decode()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        return base64.b64encode(raw.hex().encode()).decode()
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def matches_any(sent: Sequence[str], expected: Sequence[str]) -> bool:
-    """Return whether one of the texts that were sent is an expected one, in a time that does not reveal which one."""
-    is_match = False
-    for expected_text in expected:
-        expected_bytes = expected_text.encode("utf-8", "replace")
-        for text in sent:
-            is_match |= hmac.compare_digest(text.encode("utf-8", "replace"), expected_bytes)
-    return is_match
+def decode_bytes(text: str, encoding: str) -> bytes:
+    """Return the bytes of a text in one of ENCODINGS: the reverse of `encode_bytes`. Raises ValueError.
 
-
-def decoded(text: str, encoding: str) -> bytes:
-    """Return the bytes that the text stands for. Base64 may lack its padding. Raises ValueError."""
+    Base64 may lack its padding.
+    """
     try:
         if encoding == "hex":
             return bytes.fromhex(text)
         if encoding == "base64-of-hex":
-            return bytes.fromhex(decoded(text, "base64").decode("ascii"))
+            return bytes.fromhex(decode_bytes(text, "base64").decode("ascii"))
         padded = text + "=" * (-len(text) % 4)
         return base64.b64decode(padded, altchars=b"-_" if encoding == "base64url" else None, validate=True)
     except binascii.Error as error:
         raise ValueError(f"is not {encoding}") from error
+
+
+def matches_any(sent: Sequence[str], expected: Sequence[str]) -> bool:
+    """Return whether a text that was sent equals an expected one. The time does not reveal which one, or how nearly."""
+    is_match = False
+    # No early return: it would reveal the position of the match.
+    for expected_text in expected:
+        # `compare_digest` takes a str only if it is ASCII, and a sender may put any character into a header.
+        expected_bytes = expected_text.encode("utf-8", "replace")
+        for text in sent:
+            is_match |= hmac.compare_digest(text.encode("utf-8", "replace"), expected_bytes)
+    return is_match

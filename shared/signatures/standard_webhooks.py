@@ -168,7 +168,7 @@ def _v1a_signatures(signature_texts: Sequence[str]) -> Iterator[bytes]:
         version, _, encoded = text.partition(",")
         if version == "v1a":
             try:
-                yield signing.decoded(encoded, "base64")
+                yield signing.decode_bytes(encoded, "base64")
             except ValueError:
                 continue
 

@@ -22,7 +22,7 @@ from shared.signatures.auth_scheme import AuthScheme, TimedScheme, described, ve
 from shared.signatures.content import Content, parse_content
 from shared.signatures.locations import Location, RequestFields, https_url, parse_location, values_at
 from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
-from shared.signatures.signing import ALGORITHMS, ENCODINGS, encoded, matches_any
+from shared.signatures.signing import ALGORITHMS, ENCODINGS, encode_bytes, matches_any
 
 if TYPE_CHECKING:
     from shared.signatures.standard_webhooks import StandardWebhooksScheme
@@ -420,7 +420,7 @@ def _wrong_use(case: SignedCase) -> str | None:
     algorithm = auth.algorithm
 
     def is_made_of(contents: Sequence[bytes]) -> bool:
-        digests = [encoded(hashlib.new(algorithm, each).digest(), auth.encoding) for each in contents]
+        digests = [encode_bytes(hashlib.new(algorithm, each).digest(), auth.encoding) for each in contents]
         return matches_any([signature], digests)
 
     secrets = [secret.encode() for secret in case.secrets]
@@ -433,7 +433,7 @@ def _wrong_use(case: SignedCase) -> str | None:
             rule = f"it is the {algorithm} of the secret {first} the body, and no HMAC"
             return f"{rule}: the sender must make an HMAC with the secret as its key"
     swapped = [hmac.new(body, each, algorithm).digest() for each in secrets]
-    if matches_any([signature], [encoded(each, auth.encoding) for each in swapped]):
+    if matches_any([signature], [encode_bytes(each, auth.encoding) for each in swapped]):
         return "the sender has exchanged the secret and the body: the secret is the key of the HMAC"
     return None
 
@@ -581,7 +581,7 @@ def _mistaken_secrets(case: Case) -> Iterator[Guess]:
 def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
     """Yield other ways to make the key of the HMAC from the secret's text."""
     if auth.key_encoding == "utf8":
-        in_base64 = tuple(encoded(text.encode(), "base64") for text in case.secrets)
+        in_base64 = tuple(encode_bytes(text.encode(), "base64") for text in case.secrets)
         cause = "the sender uses base64 of the secret as its key: use the text itself there"
         yield Guess(cause, replace(case, secrets=in_base64))
     for key, cause in _KEYS.items():

@@ -15,7 +15,7 @@ from functions.receive.diagnosis.signatures import (
 )
 from shared.errors import HookchainError, Rejected
 from shared.signatures.auth_scheme import verify
-from shared.signatures.signing import decoded, hmac_text, matches_any
+from shared.signatures.signing import decode_bytes, hmac_text, matches_any
 
 if TYPE_CHECKING:
     from shared.signatures.jwt import JwtScheme
@@ -126,7 +126,7 @@ def _decoded_keys(secrets: Sequence[str], encoding: str) -> list[bytes]:
     keys: list[bytes] = []
     for secret in secrets:
         try:
-            keys.append(decoded(secret, encoding))
+            keys.append(decode_bytes(secret, encoding))
         except ValueError:
             continue
     return keys

@@ -42,7 +42,7 @@ from shared.errors import Permanent, Rejected, Temporary
 from shared.event import Event
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject, canonical, to_json
-from shared.signatures.signing import decoded, encoded
+from shared.signatures.signing import decode_bytes, encode_bytes
 from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def seal(plaintext: bytes, key: Key, binding: Binding, nonce: bytes) -> str:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     ciphertext = AESGCM(key.content).encrypt(nonce, plaintext, binding.authenticated_data(key.id))
-    return ".".join([_VERSION, key.id, encoded(nonce, "base64url"), encoded(ciphertext, "base64url")])
+    return ".".join([_VERSION, key.id, encode_bytes(nonce, "base64url"), encode_bytes(ciphertext, "base64url")])
 
 
 def unseal(sealed: str, keys: Sequence[Key], binding: Binding) -> bytes:
@@ -228,10 +228,10 @@ def unseal(sealed: str, keys: Sequence[Key], binding: Binding) -> bytes:
 def _bytes(text: str, binding: Binding) -> bytes:
     """Decode base64url. Raises Permanent for a text that no encoder writes, so that no two texts have one value."""
     try:
-        content = decoded(text, "base64url")
+        content = decode_bytes(text, "base64url")
     except ValueError:
         content = b""
-    if encoded(content, "base64url") != text:
+    if encode_bytes(content, "base64url") != text:
         raise Permanent("cryptography_failed", f"{binding.place} is sealed text that is damaged")
     return content
 

@@ -1,4 +1,4 @@
-"""Times: read the formats of senders and write a standard one."""
+"""The step `parse_time`: read times in the formats of senders, and write them in one format."""
 
 import re
 from collections.abc import Sequence
@@ -10,16 +10,14 @@ from functions.transform import paths, step
 from shared import errors, jsontext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event
-from shared.times import rfc3339
+from shared.times import MILLISECONDS_FROM, rfc3339
 
-_NAMED: Final = ("rfc3339", "unix", "unix_ms")
+_NAMED_FORMATS: Final = ("rfc3339", "unix", "unix_ms")
 """The output formats that have a name. Any other is a format of strftime."""
-_OUTPUT_SCHEMA: Final[dict[str, object]] = {"anyOf": [{"enum": [*_NAMED]}, {"type": "string", "pattern": "%"}]}
-"""The JSON Schema of `to`."""
+_OUTPUT_SCHEMA: Final[dict[str, object]] = {"anyOf": [{"enum": [*_NAMED_FORMATS]}, {"type": "string", "pattern": "%"}]}
+"""The JSON Schema of the setting `to`."""
 _OFFSET: Final = re.compile(r"([+-])([01][0-9]|2[0-3]):?([0-5][0-9])")
 _UNIX: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,9})?")
-_MILLISECONDS_FROM: Final = 100_000_000_000
-"""From here on, a Unix time counts milliseconds: as seconds, it would be in the year 5138 or later."""
 
 
 def _verify_zone(name: str) -> str:
@@ -28,10 +26,12 @@ def _verify_zone(name: str) -> str:
 
 
 def _verify_format(form: str) -> str:
-    """Reject a format with which strptime would fail for every event."""
+    """Return the format. Raises ValueError for one with which strptime would fail for every event."""
+    # strptime compiles the format before it compares it with the text. So for an empty text it reports a bad format,
+    # and for a good one that the text does not match, which is no fault here.
     try:
         datetime.strptime("", form)
-    except re.error:
+    except re.error:  # strptime makes each part a group of a pattern, and a pattern has each group once
         raise ValueError(f"{form!r} has the same part of a time twice") from None
     except ValueError as error:
         if "directive in format" in str(error) or "stray %" in str(error):
@@ -40,7 +40,7 @@ def _verify_format(form: str) -> str:
 
 
 def _verify_output_format(form: str) -> str:
-    if form not in _NAMED and "%" not in form:
+    if form not in _NAMED_FORMATS and "%" not in form:
         raise ValueError(f"must be rfc3339, unix, unix_ms, or a strftime format such as '%d %B %Y'; got {form!r}")
     return form
 
@@ -78,6 +78,7 @@ class ParseTime(step.Settings, step.Step):
     to_zone: Zone = "UTC"
 
     def prepare(self) -> None:
+        # Each value is rewritten in its own place: the path that is read is also the one that is written.
         self._changes = [(path, path, self._rewrite) for path in map(paths.parse_path, self.path)]
         self._formats = tuple(self.formats)
         self._zone = None if self.zone is None else read_zone(self.zone)
@@ -102,7 +103,8 @@ class ParseTime(step.Settings, step.Step):
             return self._write(read_time(str(value), self._formats, self._zone))
         except TimeFault as fault:
             raise errors.Permanent("invalid_time", f"{place} {fault}") from None
-        except (ValueError, OverflowError):  # the first midnight of the year 1 is before that year in another zone
+        # The time is in the calendar, but in the zone of the output it is not: it is before the year 1, or after 9999.
+        except (ValueError, OverflowError):
             raise errors.Permanent("invalid_time", f"{place} is a time that cannot be written in this format") from None
 
     def _write(self, time: datetime) -> jsontext.Json:
@@ -118,7 +120,7 @@ class ParseTime(step.Settings, step.Step):
 
 
 class TimeFault(ValueError):
-    """A value that is not a time. Its text is the end of a sentence about the place of the value: `has no zone …`."""
+    """A fault of a time's text. The message lacks its subject, which the caller adds: `has no zone; set `zone``."""
 
 
 def read_zone(name: str) -> tzinfo:
@@ -138,10 +140,13 @@ def read_zone(name: str) -> tzinfo:
 
 
 def read_time(text: str, formats: tuple[str, ...], zone: tzinfo | None) -> datetime:
-    """Return an aware time in UTC.
+    """Return the time that the text stands for, in UTC.
 
-    Without `formats`: RFC 3339 and ISO 8601, the format of mails (RFC 5322), and Unix seconds or milliseconds. Raises
-    TimeFault for a text that is not a time, or has no zone if `zone` is None.
+    `01.07.2026 14:30` by the format `%d.%m.%Y %H:%M` in the zone +02:00 is 2026-07-01 12:30 in UTC.
+
+    `formats` are those of strptime. If there are none, the text may be RFC 3339, ISO 8601, the format of mails
+    (RFC 5322), Unix seconds or Unix milliseconds. `zone` applies to a text that has no zone of its own. Raises
+    TimeFault, also for a text without a zone if `zone` is None.
     """
     stripped = text.strip()
     try:
@@ -158,7 +163,10 @@ def read_time(text: str, formats: tuple[str, ...], zone: tzinfo | None) -> datet
 
 
 def _read_formats(text: str, formats: tuple[str, ...]) -> datetime:
-    """Return the time by the first format that fits, without a zone if the format has none. Raises TimeFault."""
+    """Return the time that the first matching format reads. Its zone is None if the format has none.
+
+    Raises TimeFault if no format matches.
+    """
     for form in formats:
         try:
             return datetime.strptime(text, form)
@@ -168,10 +176,13 @@ def _read_formats(text: str, formats: tuple[str, ...]) -> datetime:
 
 
 def _read_usual(text: str) -> datetime:
-    """Return a time in one of the usual formats, without a zone if it has none. Raises TimeFault, ValueError."""
+    """Return the time of a text in one of the usual formats. Its zone is None if the text has none.
+
+    Raises TimeFault for another format, and ValueError, OverflowError or OSError for a Unix time out of the calendar.
+    """
     if _UNIX.fullmatch(text):
         number = float(text)
-        seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
+        seconds = number / 1000 if abs(number) >= MILLISECONDS_FROM else number
         return datetime.fromtimestamp(seconds, UTC)
     try:
         return datetime.fromisoformat(text)

@@ -1,8 +1,8 @@
 """The messages of a bus that a source takes: those that Pub/Sub pushes, and those that Lambda reads from an SQS queue.
 
 The platform proves who brings a message: by the token of a push, or by IAM, which decides who may invoke the function.
-A message that can never become an event becomes a dead letter, and is acknowledged once the bus has confirmed that. If
-anything else fails, the platform delivers the message again.
+A message that can never become an event is published as a dead letter instead. It is acknowledged only once the bus has
+confirmed that dead letter. If anything else fails, the platform delivers the message again.
 """
 
 import json
@@ -24,11 +24,16 @@ EVENT_ID: Final = "bus-event-id"
 MAX_KEPT_BYTES: Final = 128 * 1024
 """The most bytes of a message in its dead letter, which travels over the bus itself, and is stored."""
 HOPS: Final = "hookchain-hops"
-"""The header with the number of deployments that an event has gone through."""
-_OWN: Final = frozenset({MESSAGE_ID, EVENT_ID, "content-length", "host"})
+"""The header with the number of Hookchain deployments that an event has gone through.
+
+A deployment that publishes an event to a bus or writes it into a bucket states this number. So an event that goes round
+in a loop of deployments is noticed.
+"""
+_RESERVED_HEADERS: Final = frozenset({MESSAGE_ID, EVENT_ID, "content-length", "host"})
 """Headers that no attribute of a message may set."""
-_HOPS: Final = re.compile(r"(?:urn:hookchain:hops:)?([0-9]{1,3})")
-_ASCII: Final = frozenset({"content-type", "content-encoding"})
+_HOPS_VALUE: Final = re.compile(r"(?:urn:hookchain:hops:)?([0-9]{1,3})")
+"""A number of hops. In the `resources` of an event of EventBridge it is a URN."""
+_ASCII_HEADERS: Final = frozenset({"content-type", "content-encoding"})
 """Attributes by which the data is parsed. As headers, they must be ASCII."""
 
 OBJECT_EVENTS: Final[Mapping[str, str]] = {
@@ -47,7 +52,8 @@ class ObjectEvent(NamedTuple):
 
     id         the same however often the platform reports the event
     document   the data of the event
-    hops       the header HOPS, if a destination wrote the object and the platform reports its metadata; else empty
+    hops       the header HOPS with the hops in the object's metadata; empty if there are none, as always from S3, whose
+               events do not contain metadata
     """
 
     id: str
@@ -80,15 +86,16 @@ class BusInput:
             raise http.body_too_large(self.max_bytes)
         if self.kind != "bucket":
             headers = _headers(push)
+            # The sender may have stated the hops in an attribute. If not, look for them in the data.
             has_hops = any(name == HOPS for name, _ in headers)
             if not has_hops:
-                headers = (*headers, *_carried_hops(push.data))
+                headers = (*headers, *_hops_in_data(push.data))
             return http.Request("POST", "/", "", headers, push.data)
         notification = object_event(push)
         headers = ((MESSAGE_ID, push.message_id), (EVENT_ID, notification.id), *notification.hops)
         try:
             text = to_json(notification.document)
-        except ValueError as error:  # NaN and infinity, which Python reads
+        except ValueError as error:  # Python's parser accepts NaN and infinity, which JSON does not have
             raise _no_notification() from error
         return http.Request("POST", "/", "", headers, text.encode("utf-8", "backslashreplace"))
 
@@ -104,21 +111,22 @@ def _headers(push: Push) -> tuple[tuple[str, str], ...]:
     headers = [(MESSAGE_ID, push.message_id)]
     for attribute, value in push.attributes.items():
         name = attribute.lower()
-        if name in _OWN:
+        if name in _RESERVED_HEADERS:
             continue
-        text = value.encode("ascii", "replace").decode() if name in _ASCII else value
+        text = value.encode("ascii", "replace").decode() if name in _ASCII_HEADERS else value
         headers.append((name, text))
     return tuple(headers)
 
 
-def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
-    """Return the header HOPS if the hops are in the data: in the `resources` of an event of EventBridge, or in the
-    document of SNS.
+def _hops_in_data(data: bytes) -> tuple[tuple[str, str], ...]:
+    """Return the header HOPS with the hops in the data of a message; empty if there are none.
 
-    SNS puts this document into a queue that does not have raw message delivery. If its hops were lost, a destination
-    that publishes to the bus could feed this source for ever.
+    An event of EventBridge has them in `resources`. A queue without raw message delivery gets a document of SNS around
+    the message, which has them in `MessageAttributes`. If these hops were lost, a destination that publishes to the bus
+    could feed this source for ever.
     """
-    if b"hookchain" not in data:  # so nearly every message, which need not be parsed here
+    # Hops have this word in their name. Few messages contain it, so most are not parsed here.
+    if b"hookchain" not in data:
         return ()
     try:
         document: Json = json.loads(data)
@@ -130,9 +138,9 @@ def _carried_hops(data: bytes) -> tuple[tuple[str, str], ...]:
 
 
 def _hops(values: Sequence[Json]) -> tuple[tuple[str, str], ...]:
-    """Return the header HOPS with the first value that is a number of hops, or a URN with one."""
+    """Return the header HOPS with the first of the values that is a number of hops, or a URN with one; else empty."""
     for value in values:
-        hops = _HOPS.fullmatch(value) if isinstance(value, str) else None
+        hops = _HOPS_VALUE.fullmatch(value) if isinstance(value, str) else None
         if hops:
             return ((HOPS, hops[1]),)
     return ()
@@ -155,7 +163,10 @@ def object_event(push: Push) -> ObjectEvent:
 
 
 def _cloud_storage_event(attributes: Mapping[str, str], resource: JsonObject) -> ObjectEvent:
-    """Return the event of a notification's attributes, in lower case, and its data. Raises Rejected."""
+    """Return the event of a notification, whose data is the object's resource. Raises Rejected.
+
+    `attributes` has the notification's attributes by their names in lower case.
+    """
     event = OBJECT_EVENTS.get(attributes["eventtype"])
     bucket = attributes.get("bucketid", "")
     name = attributes.get("objectid", "")
@@ -200,11 +211,11 @@ def _s3_event(document: JsonObject) -> ObjectEvent:
 
 
 _MAX_SIZE_DIGITS: Final = 19
-"""The digits of the largest signed 64-bit integer."""
+"""The number of digits of the largest signed 64-bit integer."""
 
 
 def _size(value: Json) -> int | None:
-    """Return the size in bytes, which Cloud Storage writes as text; None for what is no number."""
+    """Return the size in bytes, which Cloud Storage writes as text; None if it is not a number."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_SIZE_DIGITS:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -216,8 +227,9 @@ def _no_notification() -> errors.Rejected:
 
 def rejected_letter(source: str, push: Push, error: errors.Rejected, now: float) -> ports.BusMessage:
     """Return the dead letter of a message that can never be an event. A person can look at it; it is never replayed."""
-    message = push.message_id.encode("utf-8", "replace") or push.data
-    letter_id = sha256(b"%b\n%b" % (source.encode(), message)).hexdigest()
+    # The id is the same each time the bus delivers the message. A message without an id is identified by its data.
+    message_identity = push.message_id.encode("utf-8", "replace") or push.data
+    letter_id = sha256(b"%b\n%b" % (source.encode(), message_identity)).hexdigest()
     reason = f"source {source!r} cannot take the message: {error.code}: {error.detail}"
     if len(push.data) > MAX_KEPT_BYTES:
         reason += f"; the first {MAX_KEPT_BYTES:,} of its {len(push.data):,} bytes are kept"

@@ -1,4 +1,7 @@
-"""A source's own reply to an accepted request: a template that is filled from the event."""
+"""A source's own reply to an accepted request: a template with holes, which are filled from the event.
+
+The template `{"received": "{{ id }}", "total": "{{ data.order.total }}"}` gives `{"received": "5f3c…", "total": 250}`.
+"""
 
 import re
 from typing import Final, NamedTuple
@@ -8,14 +11,15 @@ from shared.http import Reply
 from shared.jsontext import Json, JsonObject, to_json
 from shared.signatures.locations import first_value_at
 
+# A hole is a place in the body that is filled from the event, such as `{{ id }}` or `{{ data.order.id }}`. Its group is
+# the name. The pattern is a text, which `re` compiles at its first use, because few sources have a reply of their own.
 _HOLE: Final = r"\{\{\s*([^{}\s]+)\s*\}\}"
-"""A place in the body that is filled from the event, such as `{{ id }}` or `{{ data.order.id }}`."""
 _ATTRIBUTES: Final = ("id", "type", "action", "subject", "actor", "time", "receivedat", "deliveryid")
 """The attributes of an event that a hole may name."""
 
 
 class Respond(NamedTuple):
-    """A source's own reply to an accepted request. `body` is a text with holes, or JSON whose texts have holes."""
+    """A source's own reply to an accepted request. `body` is a text with holes, or JSON whose texts can have holes."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -31,7 +35,12 @@ class Respond(NamedTuple):
     def _text(self, event: Event | None) -> str:
         if not isinstance(self.body, str):
             return to_json(_filled(self.body, event))
-        return re.sub(_HOLE, lambda hole: _escaped(_value(hole[1], event), self.content_type), self.body)
+
+        def escaped_value(hole: re.Match[str]) -> str:
+            value = _value(hole[1], event)
+            return _escaped(value, self.content_type)
+
+        return re.sub(_HOLE, escaped_value, self.body)
 
 
 def read_respond(settings: JsonObject) -> Respond:
@@ -52,18 +61,22 @@ def read_respond(settings: JsonObject) -> Respond:
 
 
 def template_fault(text: str) -> str | None:
-    """Return the fault of a reply's template; None if it has none."""
+    """Return what is wrong with a template, as the message for the operator; None if nothing is."""
     rest = re.sub(_HOLE, "", text)
     if "{{" in rest or "}}" in rest:
         return "a hole in the answer is written {{ id }} or {{ data.path.to.field }}"
     for name in re.findall(_HOLE, text):
         if name not in _ATTRIBUTES and not re.fullmatch(r"data(\.[^.]+)+", name):
-            return f"{{{{ {name} }}}} is nothing of an event; there are: {', '.join(_ATTRIBUTES)} and data.…"
+            hole = "{{ " + name + " }}"
+            return f"{hole} is not part of an event; a hole can name {', '.join(_ATTRIBUTES)} and data.…"
     return None
 
 
 def _value(name: str, event: Event | None) -> Json:
-    """Return the attribute or the value in the data that a hole names; None if there is none."""
+    """Return the value that a hole names: an attribute such as `id`, or a value in the data such as `data.order.id`.
+
+    Return None if the event does not have it.
+    """
     if event is None:
         return None
     if name in _ATTRIBUTES:
@@ -73,22 +86,26 @@ def _value(name: str, event: Event | None) -> Json:
 
 
 def _filled(value: Json, event: Event | None) -> Json:
-    """Fill the holes in a JSON value. A text that is only one hole becomes the value itself, such as a number."""
+    """Return the JSON value with its holes filled. A text that is only one hole becomes the value itself, such as a
+    number."""
     if isinstance(value, dict):
         return {key: _filled(item, event) for key, item in value.items()}
     if isinstance(value, list):
         return [_filled(item, event) for item in value]
     if not isinstance(value, str):
         return value
-    whole = re.fullmatch(_HOLE, value)
-    return _value(whole[1], event) if whole else re.sub(_HOLE, lambda hole: _plain(_value(hole[1], event)), value)
+    only_hole = re.fullmatch(_HOLE, value)
+    if only_hole:
+        return _value(only_hole[1], event)
+    return re.sub(_HOLE, lambda hole: _plain(_value(hole[1], event)), value)
 
 
 def _escaped(value: Json, content_type: str) -> str:
-    """Return a value as text that a browser or parser of the content type reads as nothing but text."""
+    """Return the value as text that is safe in a document of the content type: it cannot add markup or end a string."""
     name = content_type.partition(";")[0].strip().lower()
     if name.endswith("json"):
-        return to_json(_plain(value))[1:-1]  # without the quotation marks, which the template has
+        quoted = to_json(_plain(value))
+        return quoted[1:-1]  # the template has its own quotation marks around the hole
     if not name.endswith(("html", "xml")):
         return _plain(value)
     # Imported here, because few sources answer with a page.

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-# A quoted value without its closing mark goes on to the end (https://mimesniff.spec.whatwg.org). So nothing inside a
-# quoted value, however long it is, can be read as another parameter.
+# A parameter such as `; charset=utf-8` or `; name="a; \"b\""`. Its groups are the name, a value in quotation marks and
+# a bare value. A quoted value without its closing mark goes on to the end (https://mimesniff.spec.whatwg.org). So
+# nothing inside a quoted value can be read as another parameter. A quantifier with `+` after it never gives back what
+# it took, so that a malformed header costs no more time than another of its length.
 _PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.?+)*+)(?:"|\Z)|([^;]*+))', re.DOTALL)
 _TYPES: Final = {
     "json": ("application/json", "text/json", "application/x-json", "application/csp-report"),
@@ -40,14 +42,18 @@ _BY_SUFFIX: Final = (("+json", "json"), ("+xml", "xml"), ("+yaml", "yaml"))
 _BY_FAMILY: Final = (
     ("multipart/", "multipart"),
     ("text/", "text"),
-    *((family, "bytes") for family in ("image/", "audio/", "video/", "font/")),
+    ("image/", "bytes"),
+    ("audio/", "bytes"),
+    ("video/", "bytes"),
+    ("font/", "bytes"),
 )
 _START: Final = re.compile(rb"(?:\xef\xbb\xbf)?+[ \t\r\n]*+(bplist00|[{\[<])")
-"""The first sign of a body, after a byte order mark and white space, if it is one of JSON, XML or a property list."""
+"""The beginning of a body that is a binary property list, JSON (`{` or `[`) or XML (`<`). A byte order mark and white
+space may come before it."""
 _PLIST: Final = re.compile(rb"<(?:!DOCTYPE\s+)?plist[\s>]")
 _HTML: Final = re.compile(rb"[\s\xef\xbb\xbf]*+<!doctype\s+html", re.IGNORECASE)
 _SNIFFED_BYTES: Final = 1_024
-"""The part of an XML body in which the root element of a property list is looked for."""
+"""The number of bytes at the beginning of an XML body in which the root element of a property list is searched for."""
 
 
 class MediaType(NamedTuple):
@@ -67,7 +73,10 @@ class MediaType(NamedTuple):
 
 @lru_cache(maxsize=64)
 def media_type(header: str) -> MediaType:
-    """Parse a header. Never raises: of a malformed header, returns what can be read."""
+    """Return the parsed header. Never raises: what is malformed is left out.
+
+    `text/csv; charset=UTF-8` has the name `text/csv`, the charset `utf-8` and the format `csv`.
+    """
     name, _, rest = header.partition(";")
     parameters: dict[str, str] = {}
     for parameter in _PARAMETER.finditer(";" + rest):
@@ -81,10 +90,10 @@ def media_type(header: str) -> MediaType:
 
 
 def named_format(type_name: str) -> str | None:
-    """Return the format of a content type.
+    """Return the format of a content type, such as `json` for `application/vnd.api+json`.
 
-    Return None for text/plain, which many senders call anything, for application/octet-stream, an unknown type and an
-    empty one.
+    Return None for text/plain, because many senders state it for any body, and for application/octet-stream, an unknown
+    type and an empty one.
     """
     if type_name == "text/plain":
         return None

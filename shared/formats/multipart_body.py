@@ -28,6 +28,7 @@ _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./
 _FOLD: Final = re.compile(r"\r\n[ \t]++")
 """The break of a header that goes on in the next line."""
 _CHARSET_FIELD: Final = re.compile(rb"(?i);[ \t]*name=\"_charset_\"")
+"""The name of the part whose content is the charset of the others, in the headers of that part."""
 _TRANSFER_DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {"base64": a2b_base64, "quoted-printable": a2b_qp}
 
 
@@ -38,6 +39,7 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     """
     values: JsonObject = {}
     parts = _parts(body, _delimiter(media), limits)
+    # Few forms have the part `_charset_`. To look for its name first is faster than to search the headers of each part.
     charset = _named_charset(parts) if b'"_charset_"' in body else "utf-8"
     for head, content in parts:
         headers = _headers(head, charset)
@@ -50,38 +52,44 @@ def _delimiter(media: MediaType) -> bytes:
     """Return what stands between two parts: a line break, two hyphens and the boundary. Raises Rejected."""
     boundary = media.parameters.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
-        raise Rejected("malformed_body", "a multipart body's content type names a boundary of 1 to 70 plain characters")
+        raise _malformed("a multipart body's content type names a boundary of 1 to 70 plain characters")
     return b"\r\n--" + boundary.encode("ascii")
 
 
 def _parts(body: bytes, delimiter: bytes, limits: Limits) -> list[tuple[bytes, bytes]]:
     """Split the body into parts: the headers of each, and its content. A little text around the parts is dropped."""
-    # The first delimiter may be at the very beginning, without a line break before it.
+    # The first delimiter may be at the very beginning, without a line break before it. The pieces are the text before
+    # the parts, at most `max_parts` parts, and one more, which is either the end or a part too many.
     pieces = (b"\r\n" + body).split(delimiter, limits.max_parts + 1)
     parts: list[tuple[bytes, bytes]] = []
     for number, piece in enumerate(pieces[1:], start=1):
         is_after_last_part = piece.startswith(b"--")
         if is_after_last_part:
-            bytes_before, bytes_after = len(pieces[0]), sum(map(len, pieces[number:]))
+            bytes_before = len(pieces[0])
+            bytes_after = sum(map(len, pieces[number:]))
             if max(bytes_before, bytes_after) > _MAX_TEXT_AROUND_BYTES:
-                rule = f"must have at most {_MAX_TEXT_AROUND_BYTES} bytes before its first part, and after its last one"
-                raise Rejected("malformed_body", f"the multipart body {rule}")
+                limit = f"at most {_MAX_TEXT_AROUND_BYTES} bytes before its first part, and after its last one"
+                raise _malformed(f"the multipart body must have {limit}")
             return parts
         if len(parts) == limits.max_parts:
             raise Rejected("too_many_parts", f"the multipart body has more than {limits.max_parts} parts")
-        padding, line_break, rest = piece.partition(b"\r\n")
+        padding, line_break, part = piece.partition(b"\r\n")
         if padding.strip(b" \t") or not line_break:
-            rule = "is not on a line of its own, which ends in CR LF"
-            raise Rejected("malformed_body", f"a boundary in the multipart body {rule}")
-        head, blank, content = (b"\r\n" + rest).partition(b"\r\n\r\n")
-        if not blank or len(head) > _MAX_HEADER_BYTES:
-            rule = f"must end the headers of a part with an empty line, after at most {_MAX_HEADER_BYTES} bytes"
-            raise Rejected("malformed_body", f"the multipart body {rule}")
+            raise _malformed("a boundary in the multipart body is not on a line of its own, which ends in CR LF")
+        # The line break before the headers stands for a part that begins with its empty line: it has no headers.
+        head, blank_line, content = (b"\r\n" + part).partition(b"\r\n\r\n")
+        if not blank_line or len(head) > _MAX_HEADER_BYTES:
+            limit = f"with an empty line, after at most {_MAX_HEADER_BYTES} bytes"
+            raise _malformed(f"the multipart body must end the headers of a part {limit}")
         parts.append((head, content))
     if len(pieces) == 1:
-        rule = "does not hold the boundary that its content type names, or its lines do not end in CR LF"
-        raise Rejected("malformed_body", f"the multipart body {rule}")
-    raise Rejected("malformed_body", "the multipart body ends without its last boundary")
+        fault = "does not hold the boundary that its content type names, or its lines do not end in CR LF"
+        raise _malformed(f"the multipart body {fault}")
+    raise _malformed("the multipart body ends without its last boundary")
+
+
+def _malformed(fault: str) -> Rejected:
+    return Rejected("malformed_body", fault)
 
 
 def _named_charset(parts: list[tuple[bytes, bytes]]) -> str:
@@ -113,9 +121,11 @@ def _named_value(headers: dict[str, str], raw_content: bytes, charset: str) -> t
 
 
 def _file_name(disposition: Mapping[str, str]) -> str | None:
-    """Return the file name; None if the part is no file. `filename*` has other letters than ASCII."""
+    """Return the file name; None if the part is not a file."""
+    # A sender may state a name with letters beyond ASCII twice: as `filename*`, percent-encoded as RFC 5987 says, and
+    # as `filename` for readers that do not know the other. The former is complete.
     extended = disposition.get("filename*", "")
-    if extended.lower().startswith("utf-8''"):  # RFC 5987
+    if extended.lower().startswith("utf-8''"):
         return decoded(unquote_to_bytes(extended[len("utf-8''") :]), "utf-8")
     return disposition.get("filename")
 
@@ -125,9 +135,7 @@ def _transfer_decoded(content: bytes, encoding: str) -> bytes:
     try:
         return decode(content) if decode else content
     except Error:
-        raise Rejected(
-            "malformed_body", "a part of the multipart body is not in its Content-Transfer-Encoding"
-        ) from None
+        raise _malformed("a part of the multipart body is not in its Content-Transfer-Encoding") from None
 
 
 def _is_utf8(content: bytes) -> bool:

@@ -20,7 +20,10 @@ from shared.templating import costs
 
 
 class _Callable:
-    """A method, as a template gets it: it can only be called. Shown as text, it would show an address in memory."""
+    """A method, as a template gets it: it can be called, and nothing else.
+
+    To show it as text is an error, because Python's own text of a method has an address in memory.
+    """
 
     __slots__ = ("call",)
 
@@ -53,26 +56,31 @@ class _Items:
 
 
 def _callable(value: object) -> object:
-    """Return a method as a _Callable, and any other value as it is. An Undefined is callable, but no method."""
-    return _Callable(value) if callable(value) and not isinstance(value, Undefined) else value
+    """Return a method as a _Callable, and any other value as it is."""
+    is_method = callable(value) and not isinstance(value, Undefined)  # a missing value is callable too
+    return _Callable(value) if is_method else value
 
 
 class _BoundedCode(CodeGenerator):
-    """Jinja's compiler, whose code lets the sandbox join and slice values and gather pieces of text.
+    """Jinja's compiler, which turns a template into Python. The Python calls the Sandbox where a text could grow.
 
-    Jinja's own code would do this itself, without a bound.
+    Jinja's own code would join and slice values itself, without a bound on their size. Each method here writes the
+    Python for one kind of node, piece by piece: `self.write` adds a text, and `self.visit` adds the Python of a node.
     """
 
     def visit_Concat(self, node: Concat, frame: Frame) -> None:  # noqa: N802 Jinja's
-        """Write a call of Sandbox.concatenated for the operator `~`."""
+        """Write a call of Sandbox.concatenated for the operator `~`.
+
+        `a ~ b` becomes `environment.concatenated(context.eval_ctx, (a, b, ))`.
+        """
         self.write("environment.concatenated(context.eval_ctx, (")
-        for each in node.nodes:
-            self.visit(each, frame)
+        for operand in node.nodes:
+            self.visit(operand, frame)
             self.write(", ")
         self.write("))")
 
     def visit_Getitem(self, node: Getitem, frame: Frame) -> None:  # noqa: N802 Jinja's
-        """Write a call of Sandbox.sliced for `value[start:stop:step]`."""
+        """Write a call of Sandbox.sliced for a slice: `a[1:]` becomes `environment.sliced(a, 1, None, None)`."""
         if not isinstance(node.arg, Slice):
             super().visit_Getitem(node, frame)
             return
@@ -120,10 +128,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
         # The first names have underscores, as in Jinja, so that a template can pass an argument named `self` or `obj`.
-        if isinstance(__obj, _Callable):
-            __obj = __obj.call
-        costs.charge_call(__obj, args, kwargs)
-        return super().call(__context, __obj, *args, **kwargs)
+        called = __obj.call if isinstance(__obj, _Callable) else __obj
+        costs.charge_call(called, args, kwargs)
+        return super().call(__context, called, *args, **kwargs)
 
     def concatenated(self, context: EvalContext, values: tuple[object, ...]) -> str:
         """Return the result of the operator `~`."""
@@ -138,8 +145,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value[start:stop:step]
 
     def wrap_str_format(self, value: object) -> costs.Called | None:  # type: ignore[override] # it makes text, as Jinja's does
-        wrapped = super().wrap_str_format(value)
-        return wrapped and costs.bounded_format(wrapped, str(getattr(value, "__self__", "")))
+        safe_format = super().wrap_str_format(value)
+        if safe_format is None:  # the value is not the method `format` of a text
+            return None
+        text = str(getattr(value, "__self__", ""))
+        return costs.bounded_format(safe_format, text)
 
 
 def as_shown(value: object) -> object:
@@ -170,7 +180,8 @@ def _indented(text: object, width: int | str = 4, first: bool = False, blank: bo
     return do_indent(text if isinstance(text, str) else str(as_shown(text)), width, first, blank)
 
 
-_LAZY: Final = ("map", "select", "selectattr", "reject", "rejectattr", "unique", "batch", "slice")
+_LAZY_FILTERS: Final = ("map", "select", "selectattr", "reject", "rejectattr", "unique", "batch", "slice")
+"""The filters that return a generator."""
 
 
 def _hidden(lazy: Callable[..., Iterable[object]]) -> costs.Called:  # type: ignore[explicit-any] # each takes others
@@ -189,9 +200,10 @@ def environment_of(autoescape: bool, finalize: Callable[[object], object]) -> Sa
     environment = Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=finalize)
     del environment.globals["lipsum"]  # makes a text of any length
     environment.filters |= {"indent": _indented, "oneline": event.oneline}
-    # Jinja's own entry also serves asynchronous templates. It takes one argument more than its signature has.
+    # Jinja's own filter `slice` also serves asynchronous templates, and so takes one argument more than its signature
+    # says. Templates here are not asynchronous, so they have the function behind it.
     environment.filters["slice"] = sync_do_slice
-    environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY}
+    environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY_FILTERS}
     environment.filters = costs.bounded_filters(environment.filters)
     environment.tests = {name: environment.tests[name] for name in costs.TESTS}
     return environment

@@ -1,5 +1,7 @@
 """XML by the convention of shared.formats: `@name` is an attribute, `#text` is the text, a list repeats the element.
 
+    {"order": {"@id": 7, "item": ["tea", "milk"]}}   <order id="7"><item>tea</item><item>milk</item></order>
+
 XML has only text: numbers and booleans are written as in JSON, null as an empty element. An undeclared prefix is
 rejected, because readers that know namespaces would reject the whole document.
 """
@@ -16,13 +18,14 @@ from shared.writers.writing import BoundedText, Location, Unwritable, scalar_tex
 NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.\u00b7-]*(?::[^\W\d][\w.\u00b7-]*)?")
-_DECLARES: Final = "@xmlns:"
+_DECLARATION: Final = "@xmlns:"
 """The beginning of a key that declares a prefix."""
-# Namespaces in XML 1.0, section 3: these two prefixes are always declared, and no others may have their namespaces.
+# The prefixes `xml` and `xmlns` are declared in every document. No other prefix may stand for their namespaces
+# (Namespaces in XML 1.0, section 3).
 _NAMESPACE_OF_XML: Final = "http://www.w3.org/XML/1998/namespace"
-_BOUND: Final = {"xml": _NAMESPACE_OF_XML, "xmlns": "http://www.w3.org/2000/xmlns/"}
-_RESERVED: Final = frozenset(_BOUND.values())
-# The characters that XML cannot hold. A pattern of those that it can takes 3 ms to compile.
+_ALWAYS_DECLARED: Final = {"xml": _NAMESPACE_OF_XML, "xmlns": "http://www.w3.org/2000/xmlns/"}
+_RESERVED: Final = frozenset(_ALWAYS_DECLARED.values())
+# The characters that XML cannot hold. A pattern of the characters that it can hold would take 3 ms to compile.
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # A reader replaces line ends in a text, and all white space in an attribute, unless they are escaped.
 _TEXT_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
@@ -36,9 +39,11 @@ def write_xml(value: Json, root: str | None) -> str:
 
     Raises Unwritable, and Permanent (`output_too_large`).
     """
-    name, content, location = (root, value, None) if root is not None else _only_entry(value)
+    location: Location = None
+    if root is None:
+        root, value, location = _only_entry(value)
     document = BoundedText('<?xml version="1.0" encoding="UTF-8"?>\n')
-    _write_element(name, content, location, _BOUND, document)
+    _write_element(root, value, location, _ALWAYS_DECLARED, document)
     document.add("\n")
     return document.text()
 
@@ -57,7 +62,11 @@ def _only_entry(value: Json) -> tuple[str, Json, Location]:
 def _write_element(
     name: str, value: Json, location: Location, prefixes: Mapping[str, str], document: BoundedText
 ) -> None:
-    """Write an element. `prefixes` has the namespace of each prefix that the elements around it declare."""
+    """Write an element, and the elements in it. Raises Unwritable.
+
+    `location` is the place of the value, for messages. `prefixes` has the namespace of each prefix that the elements
+    around this one declare.
+    """
     if isinstance(value, list):
         raise Unwritable(location, "is a list in a list, and XML has no name for what is in it")
     if name.startswith("xmlns:"):
@@ -67,10 +76,11 @@ def _write_element(
         text = _escaped(value, location)
         document.add(f"<{name}>{text}</{name}>" if text else f"<{name}/>")
         return
+    # An element may itself declare the prefixes of its name and of its attributes. So the declarations are read first.
     declared = {
-        key.removeprefix(_DECLARES): _text(item, (location, key))
+        key.removeprefix(_DECLARATION): _text(item, (location, key))
         for key, item in value.items()
-        if key.startswith(_DECLARES)
+        if key.startswith(_DECLARATION)
     }
     prefixes_inside = {**prefixes, **declared} if declared else prefixes
     _verify_name(name, location, prefixes_inside)
@@ -105,13 +115,16 @@ def _may_declare(name: str, namespace: str) -> bool:
     """Return whether the attribute `xmlns`, or `xmlns:PREFIX`, may have this namespace."""
     if name == "xmlns:xml":
         return namespace == _NAMESPACE_OF_XML
-    return name != "xmlns:xmlns" and namespace not in _RESERVED and (namespace != "" or name == "xmlns")
+    if name == "xmlns:xmlns" or namespace in _RESERVED:
+        return False
+    # `xmlns=""` ends a default namespace. A prefix cannot be without a namespace.
+    return namespace != "" or name == "xmlns"
 
 
 def _write_content(
     key: str, value: Json, location: Location, prefixes: Mapping[str, str], document: BoundedText
 ) -> None:
-    """Write the text of an element, or an element in it, or several of one name."""
+    """Write an entry of an object: the text of the element, an element in it, or several of one name."""
     if key == "#text":
         document.add(_escaped(value, location))
     elif isinstance(value, list):
@@ -143,7 +156,7 @@ def _verify_attributes(value: JsonObject, location: Location, prefixes: Mapping[
 
 
 def _verify_name(name: str, location: Location, prefixes: Mapping[str, str]) -> None:
-    """Raise Unwritable for a text that is no name, or has a prefix that is not declared."""
+    """Raise Unwritable for a text that is not a name, or has a prefix that is not declared."""
     if _PLAIN_NAME.fullmatch(name):
         return
     if not is_xml_name(name):

@@ -15,7 +15,7 @@ from functions.transform.step import (
     Step,
     StepContext,
     StepResult,
-    Stop as Stopped,
+    Stop as Stopped,  # the results, whose names the steps Stop and Switch have here
     Switch as Switched,
     Through,
     closed,
@@ -30,24 +30,28 @@ else:  # the one that pydantic takes there
     from typing_extensions import TypedDict
 
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
-_HASH_RANGE: Final = 2**64
-"""The number of values that the first 8 bytes of a hash can have."""
+_HASH_BYTES: Final = 8
+"""This many bytes at the beginning of a hash decide whether an event is in the sample."""
 
 Reason = Annotated[str, limits(min_length=1, max_length=200)]
 
 
-def _holds(condition: expressions.Expression, event: Event) -> bool:
+def _is_true(condition: expressions.Expression, event: Event) -> bool:
     """Return whether the condition is true. Raises Permanent (`expression_failed`) if it cannot be computed."""
-    return expressions.is_true(_value(condition, event))
+    return expressions.is_true(_compute(condition, event))
 
 
-def _value(condition: expressions.Expression, event: Event) -> jsontext.Json:
-    """Return what the condition computes. Raises Permanent (`expression_failed`), with a hint at the likely cause."""
+def _compute(condition: expressions.Expression, event: Event) -> jsontext.Json:
+    """Return the value of the condition for the event. Raises Permanent (`expression_failed`) if it has none.
+
+    The error also says what is likely wrong with the condition.
+    """
     view = view_of(event)
     try:
         return condition.search(view)
     except errors.Permanent as error:
-        raise errors.Permanent(error.code, f"{error.detail}{comparisons.false_hint(condition, view)}") from error
+        hint = comparisons.false_hint(condition, view)
+        raise errors.Permanent(error.code, f"{error.detail}{hint}") from error
 
 
 class Filter(Settings, Step):
@@ -74,14 +78,18 @@ class Filter(Settings, Step):
         self._keep = expressions.Expression(self.keep)
 
     def apply(self, event: Event, _: StepContext) -> Event | Noted | Stopped:
-        value = _value(self._keep, event)
+        value = _compute(self._keep, event)
         if expressions.is_true(value):
+            # A text such as "false" counts as true. That is seldom what the operator means.
             hint = comparisons.truth_hint(self._keep, value)
             return Noted(event, hint) if hint else event
         view = view_of(event)
-        rule = f"{self._keep.text} is not true{comparisons.false_hint(self._keep, view)}"
-        missing = comparisons.missing_text(self._keep, view=view)
-        return Stopped(f"{self.reason}: {rule}" if self.reason else rule, missing)
+        hint = comparisons.false_hint(self._keep, view)
+        rule = f"{self._keep.text} is not true{hint}"
+        reason = f"{self.reason}: {rule}" if self.reason else rule
+        # This names fields of the sender, so it is for the journal and not for the log.
+        missing_fields = comparisons.missing_text(self._keep, view=view)
+        return Stopped(reason, missing_fields)
 
 
 class Stop(Settings, Step):
@@ -108,7 +116,7 @@ class Stop(Settings, Step):
         self._when = _expression(self.when)
 
     def apply(self, event: Event, _: StepContext) -> Event | Stopped:
-        if self._when is None or _holds(self._when, event):
+        if self._when is None or _is_true(self._when, event):
             return Stopped(self.reason)
         return event
 
@@ -152,13 +160,14 @@ class Switch(Settings, Step):
 
     def apply(self, event: Event, _: StepContext) -> Noted | Switched:
         for when, chain in self._cases:
-            if when is None or _holds(when, event):
+            if when is None or _is_true(when, event):
                 return Switched(event, chain)
         view = view_of(event)
         conditions = [when for when, _ in self._cases if when]
-        hint = next((hint for each in conditions if (hint := comparisons.false_hint(each, view))), "")
-        missing = comparisons.missing_text(*conditions, view=view)
-        return Noted(event, f"no case is true, so the event continues here{hint}{missing}")
+        hints = (comparisons.false_hint(condition, view) for condition in conditions)
+        first_hint = next(filter(None, hints), "")
+        missing_fields = comparisons.missing_text(*conditions, view=view)
+        return Noted(event, f"no case is true, so the event continues here{first_hint}{missing_fields}")
 
 
 class Chain(Settings, Step):
@@ -185,7 +194,10 @@ def _percentage(value: object) -> object:
 
 
 class Sample(Settings, Step):
-    """A percentage, such as `10%`. The choice is the same each time an event comes, and for its parts after `split`."""
+    """A percentage, such as `10%`. The event's id decides whether it continues.
+
+    So the choice is the same when the event is repeated or replayed, and for all events that `split` made of it.
+    """
 
     summary: ClassVar[str] = "Continue with a share of the events, chosen by their ids."
     example: ClassVar[Example] = Example(settings="99.9%", before={"a": 1}, after={"a": 1})
@@ -193,18 +205,20 @@ class Sample(Settings, Step):
     whole: Annotated[str, read_by(_percentage)]
 
     def prepare(self) -> None:
-        self._below = float(self.whole.removesuffix("%")) / 100 * _HASH_RANGE
+        self._below = float(self.whole.removesuffix("%")) / 100 * 256**_HASH_BYTES
 
     def apply(self, event: Event, context: StepContext) -> Event | Stopped:
         digest = hashlib.sha256(f"sample {context.original.id}".encode()).digest()
-        number_of_event = int.from_bytes(digest[:8], "big")
-        return event if number_of_event < self._below else Stopped(f"not among the {self.whole} that continue")
+        event_number = int.from_bytes(digest[:_HASH_BYTES], "big")
+        if event_number < self._below:
+            return event
+        return Stopped(f"not among the {self.whole} that continue")
 
 
 class Deduplicate(Settings, AskingStep):
     """A key, or `{key, window}`. Of the events with one key within the window, only the first continues.
 
-    The first event continues each time it comes. An event whose key is null always continues.
+    If the first event is repeated or replayed, it continues again. An event whose key is null always continues.
 
     key     JMESPath over the event, a value or a list of several
     window  begins with the first event (default: 1d)
@@ -229,8 +243,11 @@ class Deduplicate(Settings, AskingStep):
     async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Noted | Stopped:
         value = self._key.search(view_of(event))
         if value is None:
+            # This step changes nothing, so the event after it is the event before it.
             return self._missing.noted(event, event, self._paths, "the event continues without a key")
         key = hashlib.sha256(jsontext.canonical([context.route, self.key, value])).hexdigest()
         received_at = times.unix_seconds(context.original.receivedat)
         owner = await services.owners.owner(key, event.id, received_at, self.window)
-        return event if owner == event.id else Stopped(f"the event {owner} came first with this {self.key}")
+        if owner == event.id:
+            return event
+        return Stopped(f"the event {owner} came first with this {self.key}")

@@ -45,7 +45,7 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: none, respond: {headers: {Content-Length: '1'}}", "must not set content-length"),
         ('auth: none, respond: {headers: {X-A: "a\\r\\nb"}}', "without line breaks"),
         ("auth: none, respond: {headers: {X-A: '{{ id }}'}}", "only `body` is a template"),
-        ("auth: none, respond: {body: 'x {{ headers.a }}'}", "respond.body: {{ headers.a }} is nothing of an event"),
+        ("auth: none, respond: {body: 'x {{ headers.a }}'}", "respond.body: {{ headers.a }} is not part of an event"),
         ("auth: none, form: {origins: 'https://a.example/'}", "form.origins: must be an origin"),
         ("auth: {scheme: link, secret: key}", "needs `methods: [GET]`"),
         ("providr: github, secret: k", "providr: there is no such key; did you mean 'provider'?"),

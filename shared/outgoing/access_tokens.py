@@ -1,6 +1,6 @@
-"""Access tokens of OAuth 2.0: how they are requested, and how they are kept until shortly before they expire.
+"""Request access tokens of OAuth 2.0, and keep each until shortly before it expires.
 
-Tokens are requested through the guarded fetch.
+TokenCache keeps the tokens. Below it are the two grants that request one, both through the guarded fetch.
 """
 
 import asyncio
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 FETCH_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 65_536
 MARGIN_SECONDS: Final = 60.0
-"""The time before its end at which a token is renewed. A token with a short life is renewed in its second half."""
+"""A token is renewed this long before it expires. A token of less than two minutes is renewed after half its life."""
 UNSTATED_SECONDS: Final = 300.0
-"""The life of a token that does not say how long it lasts."""
+"""The assumed life of a token if the answer does not say how long it lasts."""
 PAUSE_SECONDS: Final = 10.0
-"""The time between two requests for a token if the first one failed. Callers that ask in between get the same
-failure."""
+"""The time after a failed request in which no other is sent. Every caller then gets the same failure."""
 ASSERTION_SECONDS: Final = 3_600
+"""The life of the signed assertion for which Google gives a token: the longest that it accepts."""
 MAX_LIFE_SECONDS: Final = 86_400.0
+"""The longest time for which a token is kept, whatever the answer says."""
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,15000}")
 _REJECTIONS: Final = ("invalid_client", "invalid_grant", "unauthorized_client")
-"""The errors of a token's request that only another secret or right ends (RFC 6749, 5.2)."""
+"""The error codes of wrong credentials, or of credentials that lack a right (RFC 6749, 5.2)."""
 _GRANT_OF_A_KEY: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class Token(NamedTuple):
-    """An access token, and the Unix seconds after which a new one is asked for."""
+    """An access token. From the Unix time `renew_at` on, a new one is requested."""
 
     text: str
     renew_at: float
@@ -48,31 +49,38 @@ class Token(NamedTuple):
 
 @dataclass(slots=True)
 class _TokenRequest:
-    """The last request for the token of one credential: it is under way, or has its token or its failure."""
+    """The last request for the token of one credential.
+
+    secret        the secret's value that the request uses; another value needs another request
+    fetching      the token or the failure, once the request has ended
+    failed_until  the Unix time until which callers get the failure again; None before a failure, and for a failure
+                  other than Temporary, after which the next caller may request at once
+    """
 
     secret: str
     fetching: asyncio.Future[Token]
     failed_until: float | None = None
-    """Until then, every caller gets the failure."""
 
 
 class TokenCache:
-    """The tokens of credentials. Of each credential, one request at a time asks for a token."""
+    """The tokens of credentials. For each credential, at most one request for a token runs at a time."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self._requests: dict[Hashable, _TokenRequest] = {}
 
     async def token(self, credential: Hashable, secret: str, fetch: Callable[[], Awaitable[Token]]) -> str:
-        """Return the credential's token. It is fetched by `fetch` if no token is kept for this secret. Raises what
-        `fetch` raises."""
+        """Return the credential's token. If none is kept for this value of the secret, `fetch` requests one.
+
+        Raises what `fetch` raises, and for PAUSE_SECONDS after a Temporary the same again.
+        """
         request = self._requests.get(credential)
         if request is None or request.secret != secret or self._is_over(request):
             request = _TokenRequest(secret, asyncio.ensure_future(fetch()))
             request.fetching.add_done_callback(_note_failure)
             self._requests[credential] = request
         try:
-            # Others wait for the same request, so that a caller who gives up does not cancel it.
+            # Several callers may wait for this request. Without `shield`, a cancelled caller would cancel it for all.
             token = await asyncio.shield(request.fetching)
         except Temporary:
             if request.failed_until is None:
@@ -99,7 +107,10 @@ def _has_token(fetching: asyncio.Future[Token]) -> bool:
 
 
 def _note_failure(fetching: asyncio.Future[Token]) -> None:
-    """Read a failure that may have no other reader: asyncio would report it as never retrieved."""
+    """Read the request's failure, because asyncio logs an exception that nobody reads.
+
+    Nobody else reads it if all callers were cancelled.
+    """
     if not fetching.cancelled():
         fetching.exception()
 
@@ -112,10 +123,11 @@ async def client_credentials_token(
     headers: tuple[tuple[str, str], ...] = ()
     if scheme.style == "body":
         form |= {"client_id": scheme.client_id, "client_secret": secret}
-    else:  # both form-encoded first (RFC 6749, 2.3.1)
+    else:
+        # Unlike usual Basic authentication, both are form-encoded before they are joined (RFC 6749, 2.3.1).
         pair = f"{quote_plus(scheme.client_id)}:{quote_plus(secret)}"
         headers = (("authorization", f"Basic {b64encode(pair.encode()).decode()}"),)
-    return await _request_token(scheme.token_url, form, headers, fetch, now, allow_private)
+    return await _request_token(scheme.token_url, form, headers, fetch, now, allow_private=allow_private)
 
 
 async def service_account_token(scope: str, secret_name: str, key: str, fetch: Fetch, now: float) -> Token:
@@ -133,9 +145,10 @@ async def service_account_token(scope: str, secret_name: str, key: str, fetch: F
     except ImportError as error:
         detail = "to sign with a service account's key, install the package cryptography"
         raise Temporary("credentials_unavailable", detail) from error
-    except ValueError as error:
+    except ValueError as error:  # its message is `is not PEM` or `is not an RSA key`
         raise _unusable(secret_name, f"has a `private_key` that {error}") from error
-    return await _request_token(url, {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}, (), fetch, now, False)
+    form = {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}
+    return await _request_token(url, form, (), fetch, now, allow_private=False)
 
 
 class ServiceAccountKey(NamedTuple):
@@ -162,15 +175,18 @@ def service_account_key(secret_name: str, text: str) -> ServiceAccountKey:
 
 
 def _unusable(secret_name: str, fault: str) -> Temporary:
+    """Return the error of a secret that holds no key. `fault` continues the sentence: `is not the key of …`."""
     rule = f"secret {secret_name!r} {fault}"
     return Temporary("secret_unusable", f"{rule}: set it with `hookchain secrets set {secret_name}`")
 
 
 def signed_jwt(header: Json, claims: Json, pem: str) -> str:
-    """Return a JSON Web Token that the private key signs by RS256.
+    """Return a JSON Web Token that is signed with the private key by RS256.
 
-    Raises ImportError without the package cryptography, and ValueError with what is wrong with the key.
+    Raises ImportError without the package cryptography. Raises ValueError for an unusable key; its message is the end
+    of a sentence about the key: `is not PEM`.
     """
+    # Imported here, because only service accounts' keys need it, and the package may be missing.
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -193,37 +209,52 @@ async def _request_token(
     headers: tuple[tuple[str, str], ...],
     fetch: Fetch,
     now: float,
+    *,
     allow_private: bool,
 ) -> Token:
+    """Post the form, without its empty fields, and return the token in the answer. Raises Temporary and Permanent."""
     body = urlencode({name: value for name, value in form.items() if value}).encode()
     content_headers = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
-    request = Outgoing("POST", url, (*content_headers, *headers), body, FETCH_SECONDS, MAX_ANSWER_BYTES, allow_private)
+    request = Outgoing(
+        "POST",
+        url,
+        (*content_headers, *headers),
+        body,
+        timeout_seconds=FETCH_SECONDS,
+        max_bytes=MAX_ANSWER_BYTES,
+        allow_private=allow_private,
+    )
     try:
         answer = await fetch.fetch(request)
-    except Temporary as error:  # also Unanswered: the request that needs the token was not sent
+    except Temporary as error:
+        # The subclass Unanswered would mean that the delivery itself may have arrived. It was not sent yet.
         raise Temporary(error.code, f"no access token: {error.detail}") from error
-    return _token(answer, url.split("/")[2], now)
+    host = url.split("/")[2]  # of `https://HOST/path`
+    return _token(answer, host, now)
 
 
 def _token(answer: Fetched, host: str, now: float) -> Token:
+    """Return the token in the answer (RFC 6749, 5.1). `host` names the server in errors. Raises Temporary."""
     try:
         document: Json = json.loads(answer.body)
     except (ValueError, RecursionError):
         document = None
     fields = mapping_at(document)
-    if answer.status in (400, 401) and (error := fields.get("error")) in _REJECTIONS:
+    error = fields.get("error")
+    if answer.status in (400, 401) and error in _REJECTIONS:
         raise Temporary("secret_unusable", f"{host} rejects the credentials ({error}): set the secret again")
     if answer.status != 200:
         raise Temporary("host_unavailable", f"{host} answered {answer.status} when asked for an access token")
     text = fields.get("access_token")
     if not isinstance(text, str) or not _TOKEN.fullmatch(text):
         raise Temporary("host_unavailable", f"the answer of {host} holds no access token")
-    seconds = _seconds(fields.get("expires_in"))
-    return Token(text, now + seconds - min(MARGIN_SECONDS, seconds / 2))
+    life_seconds = _life_seconds(fields.get("expires_in"))
+    margin_seconds = min(MARGIN_SECONDS, life_seconds / 2)
+    return Token(text, now + life_seconds - margin_seconds)
 
 
-def _seconds(stated: Json) -> float:
-    """Return a token's life in seconds, at most a day."""
+def _life_seconds(stated: Json) -> float:
+    """Return how long a token lasts, by the `expires_in` of its answer: a number, or a number as text."""
     try:
         seconds = float(stated) if isinstance(stated, int | float | str) else UNSTATED_SECONDS
     except (ValueError, OverflowError):

@@ -57,8 +57,9 @@ class _Items:
 
 def _callable(value: object) -> object:
     """Return a method as a _Callable, and any other value as it is."""
-    is_method = callable(value) and not isinstance(value, Undefined)  # a missing value is callable too
-    return _Callable(value) if is_method else value
+    if isinstance(value, Undefined) or not callable(value):  # a missing value is callable, but it is not a method
+        return value
+    return _Callable(value)
 
 
 class _BoundedCode(CodeGenerator):

@@ -15,10 +15,12 @@ from shared.jsontext import JsonObject
 from shared.templating.template import is_template
 
 MAX_MESSAGE_BYTES: Final = 4_096
-"""The server makes a longer message an attachment."""
+"""The server turns a longer message into an attachment."""
 MAX_TITLE_CHARACTERS: Final = 250
 MAX_SEQUENCE_CHARACTERS: Final = 64
+"""The longest `sequence_id` that the server accepts."""
 PRIORITIES: Final = ("1", "2", "3", "4", "5")
+DEFAULT_PRIORITY: Final = 3
 
 
 class Settings(kind_settings.KindSettings):
@@ -32,7 +34,8 @@ class Settings(kind_settings.KindSettings):
     title, text    templates; a text over 4,096 bytes is cut
     priority       1 to 5, or a template that results in one of them
     tags           tags and emoji short codes, each a template
-    click          a template: the URL that a tap on the notification opens; one that the event names is a web address
+    click          a template for the URL that a tap on the notification opens; if the event names it, it must be a web
+                   address
     allow_private  allow a server at an address that is not public, and plain http
     """
 
@@ -47,14 +50,15 @@ class Settings(kind_settings.KindSettings):
     username: str | None = None
     title: kind_settings.LineTemplate = "{{ type }} from {{ source }}"
     text: kind_settings.TextTemplate = "{{ data }}"
-    priority: int | str = 3
+    priority: int | str = DEFAULT_PRIORITY
     tags: Annotated[tuple[kind_settings.LineTemplate, ...], Field(max_length=10)] = ()
     click: kind_settings.LinkTemplate | None = None
     allow_private: bool = False
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Settings":
-        if len([each for each in (self.topic, self.topic_secret, self.to) if each is not None]) != 1:
+        topics = [topic for topic in (self.topic, self.topic_secret, self.to) if topic is not None]
+        if len(topics) != 1:
             raise ValueError("must have one of `topic`, `topic_secret` and `to`")
         if self.username and not self.secret:
             raise ValueError("`username` needs `secret`: the name of the secret with the password")
@@ -66,20 +70,22 @@ class Settings(kind_settings.KindSettings):
 def request(
     delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> http_kind.OutgoingRequest:
+    """Return the request that publishes the notification. A digest has its own title and text."""
     view = http_kind.template_view(delivery, attempt.person)
     digest = http_kind.digest_words(delivery)
     if digest:
         settings = _without_templates(settings)
-    title, text = digest or (
-        http_kind.rendered_line("title", settings.title, view),
-        http_kind.rendered("text", settings.text, view),
-    )
+        title, text = digest
+    else:
+        title = http_kind.rendered_line("title", settings.title, view)
+        text = http_kind.rendered("text", settings.text, view)
+    priority = kind_settings.rendered_choice("priority", str(settings.priority), view, PRIORITIES)
     message: JsonObject = {
         "topic": _topic(settings, secrets, attempt),
         "title": bounded_texts.cut(title, MAX_TITLE_CHARACTERS),
         "message": bounded_texts.cut(text, MAX_MESSAGE_BYTES, "bytes"),
-        "priority": int(kind_settings.rendered_choice("priority", str(settings.priority), view, PRIORITIES)),
-        # A repeat updates the notification. Servers before 2.16 show it as another one.
+        "priority": int(priority),
+        # A repeated message with the same id updates the notification. Servers before 2.16 show another notification.
         "sequence_id": attempt.idempotency_key[-MAX_SEQUENCE_CHARACTERS:],
     }
     if tags := [http_kind.rendered_line("tags", tag, view) for tag in settings.tags]:
@@ -91,26 +97,27 @@ def request(
 
 
 def _without_templates(settings: Settings) -> Settings:
-    """Return the settings of a digest: templates are about one event."""
-    unfit = {"click": None} if settings.click and is_template(settings.click) else {}
-    priority = 3 if is_template(str(settings.priority)) else settings.priority
+    """Return the settings for a digest, which has several events: without templates, which are about one event."""
+    has_click_template = settings.click is not None and is_template(settings.click)
+    click = None if has_click_template else settings.click
+    priority = DEFAULT_PRIORITY if is_template(str(settings.priority)) else settings.priority
     tags = tuple(tag for tag in settings.tags if not is_template(tag))
-    return settings.model_copy(update={"priority": priority, "tags": tags, **unfit})
+    return settings.model_copy(update={"click": click, "priority": priority, "tags": tags})
 
 
 def _topic(settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt) -> str:
     if settings.to is not None:
         return attempt.recipient_address("ntfy")
-    return settings.topic or secrets[str(settings.topic_secret)][0]
+    return settings.topic or secrets[str(settings.topic_secret)][0]  # of a secret's values, the newest comes first
 
 
 def _authorization(settings: Settings, secrets: http_kind.SecretValues) -> tuple[tuple[str, str], ...]:
     if settings.secret is None:
         return ()
-    value = secrets[settings.secret][0]
+    token_or_password = secrets[settings.secret][0]
     if settings.username is None:
-        return (http_kind.bearer(value),)
-    return (http_kind.basic(settings.username, value),)
+        return (http_kind.bearer(token_or_password),)
+    return (http_kind.basic(settings.username, token_or_password),)
 
 
 def outcome(response: http_kind.Response) -> Outcome:

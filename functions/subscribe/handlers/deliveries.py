@@ -113,10 +113,11 @@ async def _request_of(
 async def _delivery_page(
     call: route.Call, query: models.DeliveryQuery, names: Sequence[EndpointName], endpoint: str
 ) -> models.Page[models.DeliveryView]:
+    """Return the deliveries to these destinations that the query selects, newest first."""
     filters = query.model_dump(mode="json", exclude={"limit", "cursor"})
-    list_: Json = ["deliveries", call.tenant, endpoint, filters]
+    list_key: Json = ["deliveries", call.tenant, endpoint, filters]
     since = times.unix_seconds(query.since) if query.since else 0.0
-    before = _position(await cursors.read_cursor(call.service, list_, query.cursor))
+    before = _position(await cursors.read_cursor(call.service, list_key, query.cursor))
     if before is None and query.until:
         before = (times.unix_seconds(query.until), "")
     items: list[models.DeliveryView] = []
@@ -131,15 +132,14 @@ async def _delivery_page(
             before = (row.created_at, row.key)
             if len(items) == query.limit:
                 break
-        else:
-            if len(rows) < query.limit or len(recent) < len(rows):
-                return models.Page[models.DeliveryView](items=items)
-            continue
-        break
+        if len(items) == query.limit:
+            break
+        is_last_read = len(rows) < query.limit or len(recent) < len(rows)
+        if is_last_read:
+            return models.Page[models.DeliveryView](items=items)
     assert before
-    return models.Page[models.DeliveryView](
-        items=items, next=await cursors.make_cursor(call.service, list_, list(before))
-    )
+    next_cursor = await cursors.make_cursor(call.service, list_key, list(before))
+    return models.Page[models.DeliveryView](items=items, next=next_cursor)
 
 
 def _position(cursor_position: list[Json]) -> Position | None:
@@ -158,18 +158,20 @@ def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
 
 async def list_messages(call: route.Call, query: models.MessageQuery) -> models.Page[models.MessageView]:
     """List the messages of a tenant, newest first."""
-    list_: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
-    seen = await cursors.read_cursor(call.service, list_, query.cursor)
+    list_key: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
+    position = await cursors.read_cursor(call.service, list_key, query.cursor)
+    last_id = str(position[0]) if position else ""
     since = times.unix_seconds(query.since) if query.since else None
     until = times.unix_seconds(query.until) if query.until else None
     items: list[models.MessageView] = []
     next_: str | None = None
-    last, looked_through = "", 0
-    async for message in messages_between(call.service, tenant_of(call), since, until, str(seen[0]) if seen else ""):
+    looked_through = 0
+    async for message in messages_between(call.service, tenant_of(call), since, until, last_id):
         if len(items) == query.limit or looked_through == MAX_LOOKED_THROUGH:
-            next_ = await cursors.make_cursor(call.service, list_, [last])
+            next_ = await cursors.make_cursor(call.service, list_key, [last_id])
             break
-        last, looked_through = message.id, looked_through + 1
+        last_id = message.id
+        looked_through += 1
         if query.type in (None, message.type):
             items.append(message_view(message))
     return models.Page[models.MessageView](items=items, next=next_)

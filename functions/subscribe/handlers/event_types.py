@@ -30,25 +30,25 @@ class CataloguePart(NamedTuple):
 
 async def list_event_types(call: route.Call, query: models.EventTypeQuery) -> models.Page[models.EventTypeView]:
     """List the event types."""
-    list_: Json = [directory.EVENT_TYPES, query.group]
-    seen = await cursors.read_cursor(call.service, list_, query.cursor)
+    list_key: Json = [directory.EVENT_TYPES, query.group]
+    position = await cursors.read_cursor(call.service, list_key, query.cursor)
+    last_name = str(position[0]) if position else ""
     items: list[models.EventTypeView] = []
-    last = str(seen[0]) if seen else ""
+    next_cursor: str | None = None
     size = looked_at = 0
-    async for each in event_types_from(call.service, last):
-        if len(items) == query.limit or looked_at == MAX_LOOKED_THROUGH:
-            return models.Page[models.EventTypeView](
-                items=items, next=await cursors.make_cursor(call.service, list_, [last])
-            )
-        if query.group in ("", each.group):
+    async for each in event_types_from(call.service, last_name):
+        is_in_group = query.group in ("", each.group)
+        if is_in_group:
             size += len(each.text().encode())
-            if items and size > MAX_ANSWER_BYTES:
-                return models.Page[models.EventTypeView](
-                    items=items, next=await cursors.make_cursor(call.service, list_, [last])
-                )
+        is_too_large = is_in_group and size > MAX_ANSWER_BYTES and bool(items)
+        if is_too_large or len(items) == query.limit or looked_at == MAX_LOOKED_THROUGH:
+            next_cursor = await cursors.make_cursor(call.service, list_key, [last_name])
+            break
+        if is_in_group:
             items.append(event_type_view(call.service, each))
-        last, looked_at = each.name, looked_at + 1
-    return models.Page[models.EventTypeView](items=items)
+        last_name = each.name
+        looked_at += 1
+    return models.Page[models.EventTypeView](items=items, next=next_cursor)
 
 
 async def get_event_type(call: route.Call, _: models.NoQuery) -> models.EventTypeView:

@@ -300,13 +300,19 @@ class LeaseKeeper:
         if self.lease.until and self.lease.until < now:
             _print_gap(self.lease.until, now)
         await self._write(now + self.seconds)
-        _verify_clock(self.version, time.time())
+        try:
+            _verify_clock(self.version, time.time())
+        except CommandError:
+            await self._write(unix_seconds(self.version))  # by this machine's clock, it might end hours later
+            raise
 
     async def end(self) -> None:
         """End the lease if it was written, perhaps by a call that was cancelled. Raises LeaseLost and Temporary."""
         await self._confirm()
+        now = time.time()
+        if self.lease.until > now:
+            await self._write(now)
         if self.lease.until:
-            await self._write(time.time())
             _say(f"The lease has ended. Copies end within {tap.REMEMBERED_SECONDS:g} s")
 
     async def _confirm(self) -> None:
@@ -374,12 +380,12 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
                     await _stop(keeper, inboxes)
                 return
             what = f"copy requests to {lease.source} as {lease.developer} for {options.seconds / 3_600:g} h, renewed"
-            known = await _remove_old(leases, inboxes)
-            _verify_place(lease, known, now)
+            _verify_place(lease, await _read_leases(leases), now)
             await inboxes.create(lease.name)  # before the lease, so that no copy is lost
             try:
                 with audited(state_folder(), where, "hookchain listen", what):
                     await keeper.begin()
+                await _remove_old(leases, inboxes)  # after the clock was verified: it decides what is old
                 await inboxes.create(lease.name)  # another `listen` removes an inbox without a lease
                 await _forward_all(keeper, Courier(inboxes, blobs, lease.name, target))
             finally:
@@ -450,23 +456,25 @@ def _verify_place(own: tap.Lease, known: Sequence[tap.Lease], now: float) -> Non
     raise CommandError(f"{rule}. One of them must end their lease with Ctrl-C, or with --stop")
 
 
-async def _remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> Sequence[tap.Lease]:
-    """Remove the leases whose copies are gone, and the inboxes without a lease, whoever had them.
+async def _read_leases(leases: store_ports.Documents) -> Sequence[tap.Lease]:
+    """Return the leases that the store has, also those that have ended."""
+    found = [tap.read_lease(each.id, each.text) for each in await leases.page(tap.PARTITION, MAX_LEASES)]
+    return [each for each in found if each is not None]
 
-    Return the other leases.
-    """
+
+async def _remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> None:
+    """Remove the leases whose copies are gone, and the inboxes without a lease, whoever had them."""
     now = time.time()
-    kept: dict[str, tap.Lease] = {}
+    kept: set[str] = set()
     for each in await leases.page(tap.PARTITION, MAX_LEASES):
         lease = tap.read_lease(each.id, each.text)
         if lease and lease.until + tap.KEPT_SECONDS > now:
-            kept[each.id] = lease
+            kept.add(each.id)
         else:
             await leases.delete(tap.PARTITION, each.id, each.version)
     for name in await inboxes.names():
         if name not in kept:
             await inboxes.remove(name)
-    return [*kept.values()]
 
 
 class CannotForward(Exception):

@@ -3,9 +3,7 @@
 import asyncio
 import gzip
 import json
-import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +17,6 @@ from deploy.cloud_access.inboxes import NoInbox, Received
 from deploy.config.dotenv import read_dotenv
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
-from deploy.terminal.command_line import CommandError
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from shared.base64_text import base64_text
@@ -29,7 +26,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import EVENTS
 from shared.push import Push
 from shared.secrets import variable_name
-from shared.tap import KEPT_SECONDS, PARTITION, Lease, request_of
+from shared.tap import KEPT_SECONDS, MAX_SKEW_SECONDS, PARTITION, Lease, request_of
 from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
@@ -317,16 +314,28 @@ def test_the_developer_for_whom_there_is_no_place_is_told_so(run: Run, cloud: Cl
     run(*FORWARD)  # it was there before
 
 
-@pytest.mark.parametrize(("seconds", "fault"), [(-360, "6 min ahead of"), (360, "6 min behind"), (-290, ""), (290, "")])
-async def test_a_clock_with_which_a_lease_would_be_ignored_is_said(seconds: float, fault: str) -> None:
-    class Documents(FakeDocuments):
-        async def write(self, *arguments: object) -> str | None:
-            await super().write(*arguments)  # type: ignore[arg-type] # as it was called
-            return rfc3339(time.time() + seconds)  # as Firestore does
+@pytest.mark.parametrize(
+    ("ahead_seconds", "fault"),
+    [(691_200, "11520 min ahead of"), (360, "6 min ahead of"), (-360, "6 min behind"), (290, ""), (-290, "")],
+)
+def test_a_wrong_clock_is_said_and_leaves_no_open_lease_and_removes_nothing(
+    run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, ahead_seconds: float, fault: str
+) -> None:
+    write = cloud.documents.write
 
-    keeper = LeaseKeeper(Documents(), Lease("github", "ada", "ada@laptop", 0, 0), 3_600)
-    with pytest.raises(CommandError, match=fault) if fault else nullcontext():
-        await keeper.begin()
+    async def timed_write(partition: str, id: str, text: str, expected: str | None, expires_at: float) -> str | None:
+        await write(partition, id, text, None, expires_at)
+        return rfc3339(NOW - ahead_seconds)  # as Firestore does
+
+    theirs = Lease("github", "bob", "bob@desk", NOW - ahead_seconds - 60, NOW - ahead_seconds + 3_600)
+    asyncio.run(write(PARTITION, theirs.name, theirs.text))
+    asyncio.run(cloud.inboxes.create(theirs.name))
+    monkeypatch.setattr(cloud.documents, "write", timed_write)
+    run(*FORWARD, code=1 if fault else 0)
+    assert fault in run.error
+    assert not cloud.lease().is_open(NOW - ahead_seconds + MAX_SKEW_SECONDS)
+    assert cloud.lease("bob") == theirs
+    assert theirs.name in cloud.inboxes.kept
 
 
 async def test_a_lease_that_somebody_else_has_taken_is_not_renewed() -> None:

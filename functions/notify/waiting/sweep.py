@@ -1,9 +1,9 @@
-"""The sweep: publish the rows of the ledger that wait and are due, at the pace of each destination.
+"""The sweep: publish the rows of the ledger that are due, at the pace of each destination.
 
-A sweep purges old rows, checks what alerts are about, closes groups of digests, and publishes what is due: pages of
-rows, several at once. Each row is moved ten minutes ahead before it is published, so that it is due again if this
-process dies in between. Sweeps may overlap: only one of them moves a row. Tasks beside the sweep send the requests to
-other systems (side_tasks.py).
+A sweep purges old rows, looks for reasons for alerts, closes groups of digests, and publishes the rows that are due. It
+handles several pages of rows at once. Each row is moved ten minutes ahead before it is published, so that it is due
+again if this process dies in between. Sweeps may overlap, because only one of them can move a row. Requests to other
+systems are sent by tasks beside the sweep (side_tasks.py).
 
 Ten thousand deliveries that failed together are due together. A destination that has just come back gets at most
 MAX_PER_SECOND of them a second. The others wait for their turn, and deliveries to other destinations pass them.
@@ -33,31 +33,35 @@ if TYPE_CHECKING:
     from functions.notify.waiting.side_tasks import SideTasks
 
 PURGE_EVERY_SECONDS: Final = 3_600.0
-"""A sweep that purges also looks for whatever is due, however old it is."""
+"""How often a sweep purges. Such a sweep also looks for all due rows, however old they are."""
 CLOSE_SECONDS: Final = 20.0
 """The part of a sweep in which groups are closed. The rest is for deliveries outside groups."""
 CLOSE_AGAIN_SECONDS: Final = 5.0
-"""The time for closing groups again at the end of a sweep, if the sweep has it left."""
+"""The time for closing groups again at the end of a sweep, if there is time left."""
 END_SECONDS: Final = 57.0
-"""A sweep begins nothing after that: the scheduler waits for a minute."""
+"""A sweep begins nothing after this time, because the scheduler waits a minute for its answer."""
 BATCH_ROWS: Final = 200
+"""The rows of a page."""
 PAGES_AT_ONCE: Final = 3
-"""Pages that are moved and published while the next is read. A row has up to 200 KiB: 120 MB of an instance's 512."""
+"""The pages that are moved and published while the next one is read. A row has up to 200 KiB, so these pages take up to
+120 MB of an instance's 512."""
 SWEEP_SECONDS: Final = 45.0
-"""Less than the scheduler waits for an answer, by what the last pages may take."""
+"""The time in which pages are begun. The last ones need the rest of the scheduler's minute."""
 STAY_SECONDS: Final = 53.0
-"""The time for which a sweep runs on a bus without delays. Rows that become due between two sweeps are published
-late."""
+"""The same on a bus without delays. There, a sweep stays as long as it can, because rows that become due between two
+sweeps are published late."""
 NEXT_SWEEP_SECONDS: Final = 61.0
-"""The next sweep is there by then."""
+"""The next sweep has begun so long after the beginning of this one."""
 TURN_SECONDS: Final = 0.5
-"""The wait between two looks while deliveries wait for their turn at a destination's pace."""
+"""The wait between two searches while deliveries wait for their turn at a destination's pace."""
 LOOK_SECONDS: Final = 5.0
 """The longest wait between two searches for rows that are due before the next sweep: a new row may become due in the
 meantime."""
 MAX_PER_SECOND: Final = 400
+"""The pace of each destination."""
 REPORT_SECONDS: Final = 59.0
-"""A line for each destination in a minute. On the clouds, each sweep reports, which may come a little early."""
+"""How often the backlog of each destination is reported: once a minute, or in each sweep, which may come a little
+early."""
 
 
 class DueCount(NamedTuple):
@@ -68,6 +72,8 @@ class DueCount(NamedTuple):
 
 
 class Backlog:
+    """The deliveries that sweeps found due since the last report, by destination."""
+
     def __init__(self) -> None:
         self._counts: dict[str, tuple[int, float]] = {}
         self._reported_at = 0.0
@@ -80,7 +86,7 @@ class Backlog:
             self._counts[name] = count + 1, min(oldest_at, row.created_at)
 
     def report(self, now: float) -> Mapping[str, DueCount]:
-        """Return what was found since the last report; nothing within a minute of it."""
+        """Return the numbers since the last report, and begin again; nothing within REPORT_SECONDS of it."""
         if now < self._reported_at + REPORT_SECONDS:
             return {}
         counts = {name: DueCount(count, max(0.0, now - at)) for name, (count, at) in self._counts.items()}
@@ -90,7 +96,7 @@ class Backlog:
 
 @dataclass(slots=True)
 class _Second:
-    """A second of one destination, and how many deliveries it has."""
+    """The last second in which a destination has turns, and the number of its turns in that second."""
 
     start: float
     count: int = 0
@@ -98,14 +104,14 @@ class _Second:
 
 @dataclass(slots=True)
 class Pace:
-    """The turns that a sweep gives out. `latest` is the time of the last one."""
+    """The turns of the deliveries that a sweep publishes. `latest` is the time of the last turn."""
 
     latest: float = 0.0
     _seconds: dict[str, _Second] = field(default_factory=dict)
     _turns: set[tuple[str, int]] = field(default_factory=set)
 
     def begin(self, now: float) -> None:
-        """Begin a sweep: turns that it finds given out for later are given out again, from now on."""
+        """Begin a sweep. Later turns that an earlier sweep gave out are forgotten, and given out again from now on."""
         self.latest = now
         self._turns.clear()
         for second in self._seconds.values():
@@ -126,15 +132,16 @@ class Pace:
         return ready, later
 
     def has_turn(self, row: LedgerRow) -> bool:
-        """Return whether the row waited for a turn, and this is it."""
+        """Return whether the row got a turn before, and was moved to it."""
         return (row.key, row.fence) in self._turns
 
     def give_turn(self, row: LedgerRow, fence: int, at: float) -> None:
-        """Remember that the row comes under this fence when its turn is."""
+        """Remember that the row, which has this fence now, was moved to its turn at `at`."""
         self._turns.add((row.key, fence))
         self.latest = max(self.latest, at)
 
     def _next_turn(self, destination: str, now: float) -> float:
+        """Return the time of the destination's next free turn. There are MAX_PER_SECOND turns in each second."""
         second = self._seconds.get(destination)
         if second is None or second.start + 1 <= now:
             second = self._seconds[destination] = _Second(now)
@@ -145,7 +152,7 @@ class Pace:
 
 
 class Sweeper:
-    """Sweeps may overlap: only one of them moves a row."""
+    """Sweeps the ledger again and again."""
 
     def __init__(
         self,
@@ -160,9 +167,11 @@ class Sweeper:
         monitor: "Monitor | None" = None,
         side_tasks: "SideTasks | None" = None,
     ) -> None:
-        """`looks_ahead`: publish at its time what is due before the next sweep, too.
+        """Create the sweeper.
 
-        `groups`: None if none gathers; `monitor`: None if nobody gets alerts; `side_tasks`: None if there are none.
+        looks_ahead  a sweep also publishes the rows that become due before the next sweep, at their times
+        groups       None if no destination gathers
+        monitor      None if nobody gets alerts
         """
         self._ledger = ledger
         self._groups = groups
@@ -181,9 +190,10 @@ class Sweeper:
         self._faults: list[errors.Temporary] = []
 
     async def sweep(self) -> int:
-        """Purge, look for alerts, close groups, publish what is due, and close groups again if the run looks ahead.
+        """Purge, look for alerts, close groups, publish what is due, and close groups again if the sweep looks ahead.
 
-        Returns how many deliveries were published. Raises Temporary; rows that were not moved or published stay due.
+        Return how many deliveries were published. Raises Temporary at the end if something failed: rows that were not
+        moved or published stay due.
         """
         if self._side_tasks is None:
             return await self._sweep()
@@ -223,7 +233,7 @@ class Sweeper:
         return run.count + closed
 
     async def _check(self) -> None:
-        """Check what alerts are about. A fault holds up nothing else."""
+        """Look for reasons for alerts. Note a fault, so that the sweep goes on."""
         try:
             if self._monitor:
                 await self._monitor.check()
@@ -231,7 +241,7 @@ class Sweeper:
             self._faults.append(error)
 
     async def _close_groups(self, seconds: float) -> int:
-        """Close groups. A fault holds up nothing else."""
+        """Close groups, and return how many deliveries were published. Note a fault, so that the sweep goes on."""
         try:
             return await self._groups.close(seconds) if self._groups else 0
         except errors.Temporary as error:
@@ -239,14 +249,14 @@ class Sweeper:
             return 0
 
     def backlog(self) -> Mapping[str, DueCount]:
-        """Return what the sweeps since the last call found due, by destination: at most each minute."""
+        """Return what the sweeps found due since the last report, as `Backlog.report` does."""
         return self._backlog.report(self._clock.now())
 
     async def _purge(self) -> None:
         now = self._clock.now()
         if now >= self._purge_at:
             self._purge_at = now + PURGE_EVERY_SECONDS
-            self._complete_at = None  # once an hour, whatever is due is looked for, however old it is
+            self._complete_at = None  # this sweep looks for all due rows, however old they are
             # If the clock jumps by years, the rows of past deliveries must stay: without them, events would be
             # delivered again.
             if self._purge_clock is None:
@@ -257,11 +267,11 @@ class Sweeper:
 
 @dataclass(slots=True)
 class SweepRun:
-    """A sweep.
+    """The part of one sweep that publishes due rows.
 
-    due     reads the rows that it publishes, as `Ledger.due` does: a ledger's, or some of them
-    count   the deliveries that it has published
-    faults  what went wrong
+    due     reads the due rows as `Ledger.due` does, or only those that wait in no group
+    count   the number of deliveries that it has published
+    faults  the errors so far, which do not keep other rows from being published
     """
 
     ledger: Ledger
@@ -280,9 +290,9 @@ class SweepRun:
     _is_bus_down: bool = False
 
     async def drain(self, since: float, start: float) -> float | None:
-        """Publish the rows that are due. The sweep began at `start`, which bounds the time that is left.
+        """Publish the rows that are due. The sweep began at `start`, which decides how much time is left.
 
-        Return since when nothing was due; None if time ran out or a row could not be moved.
+        Return the time at which no due row was left; None if time ran out or a row could not be moved.
         """
         try:
             complete_at = await self._start_pages(since, start)
@@ -295,6 +305,7 @@ class SweepRun:
         return complete_at
 
     async def _start_pages(self, since: float, start: float) -> float | None:
+        """Read pages of due rows, and publish each in a task of its own. Return as `drain` does."""
         end = start + (STAY_SECONDS if self._stays else SWEEP_SECONDS)
         while (now := self.clock.now()) < end and not self._is_bus_down:
             try:
@@ -324,12 +335,15 @@ class SweepRun:
 
     @property
     def _stays(self) -> bool:
-        """Return whether the sweep itself waits for rows that are due before the next sweep, because the bus has no
-        delays."""
+        """Return whether the sweep waits for the rows that become due before the next sweep, because it looks ahead and
+        the bus has no delays."""
         return self.looks_ahead and not self.bus.max_delay_seconds
 
     async def _due(self, now: float, start: float, end: float, limit: int, since: float) -> Sequence[LedgerRow]:
-        """Return the rows whose time has come, or whose slot is near: in the last look, up to the next sweep."""
+        """Return the rows whose time has come, or whose slot is near.
+
+        The last search of a sweep that stays also returns the rows whose slot comes before the next sweep.
+        """
         if not self._stays:
             return await self.due(now, limit, since)
         until = start + NEXT_SWEEP_SECONDS if now >= end - TURN_SECONDS else now + SLOTS_AHEAD_SECONDS
@@ -337,24 +351,31 @@ class SweepRun:
         return [row for row in found if waits_for_slot(row) or (row.retry_at or now) <= now]
 
     async def _next_wait(self, now: float, start: float, end: float) -> float | None:
-        """Return how long to wait for the next row that is due before the next sweep; None if nothing is.
+        """Return how long to wait for the next row that is due before the next sweep; None if there is none.
 
-        Where the bus has delays, such rows go onto it at once instead.
+        If the bus has delays, publish such rows at once instead, and return None.
         """
         if not self._stays:
             if self.looks_ahead:
                 await self._publish_ahead(now, end)
             return None
         soon = await self.due(start + NEXT_SWEEP_SECONDS, 1, now)
-        if not soon or (not waits_for_slot(soon[0]) and (soon[0].retry_at or now) > end):
+        if not soon:
             return None
-        at = (soon[0].retry_at or now) - (SLOTS_AHEAD_SECONDS if waits_for_slot(soon[0]) else 0.0)
+        next_row = soon[0]
+        at = next_row.retry_at or now
+        if waits_for_slot(next_row):
+            at -= SLOTS_AHEAD_SECONDS
+        elif at > end:
+            return None
         last_look = max(end - TURN_SECONDS - now, TURN_SECONDS)
         return min(max(at - now, TURN_SECONDS), LOOK_SECONDS, last_look)
 
     async def _publish_ahead(self, now: float, end: float) -> None:
-        """Publish with a delay the rows that are due in the next minute, except for short waits, which have a timer of
-        their own."""
+        """Publish the rows that become due in the next minute, each with a delay.
+
+        Rows with a short wait are left out, because they have a timer (see due.py).
+        """
         since = now
         while self.clock.now() < end and not self._is_bus_down:
             rows = await self.due(now + TIMER_SECONDS, BATCH_ROWS, since)
@@ -367,13 +388,14 @@ class SweepRun:
                 await self._publish_moved(await self._without_paused(ahead, now), now)
 
     def _under_way_at(self, since: float) -> int:
-        """Return how many rows at the lower bound are being moved: the next page may still show them."""
+        """Return how many rows that are due at `since` are being moved now: the next page may still contain them."""
         return sum(row.retry_at == since for rows in self._pages.values() for row in rows)
 
     async def _publish(self, rows: Sequence[LedgerRow]) -> None:
-        """Move the rows ahead, then publish them: if this process dies in between, they are due again in ten minutes.
+        """Move the rows ahead, then publish them. A row whose turn is later is only moved to its turn.
 
-        Those whose turn is later are only moved to it. One that cannot be moved holds up no other.
+        If this process dies in between, the rows are due again in ten minutes. A row that cannot be moved does not keep
+        the others from being published.
         """
         now = self.clock.now()
         self.backlog.note(row for row in rows if not self.pace.has_turn(row))
@@ -384,7 +406,7 @@ class SweepRun:
             await self._publish_moved(rows, now)
 
     async def _without_paused(self, rows: Sequence[LedgerRow], now: float) -> Sequence[LedgerRow]:
-        """Move the rows of paused destinations to the end of the pause, and return the others."""
+        """Move the rows of paused destinations to the ends of their pauses, and return the other rows."""
         if self.pauses is None:
             return rows
         try:
@@ -397,9 +419,9 @@ class SweepRun:
         return others
 
     async def _move_to_end(self, rows: Sequence[LedgerRow], moves: Sequence[Move], now: float) -> None:
-        """Move rows, and back where an operator ended the pause meanwhile: the resume did not find them waiting.
+        """Move the rows to the ends of their pauses. Raises Temporary.
 
-        Raises Temporary.
+        If an operator ended a pause meanwhile, move its rows back, because `hookchain resume` could not find them.
         """
         assert self.pauses is not None
         by_key = {row.key: row for row in rows}
@@ -411,13 +433,14 @@ class SweepRun:
             await self.ledger.postpone_all(back, now)
 
     async def _publish_moved(self, rows: Sequence[LedgerRow], now: float) -> None:
+        """Move the rows ahead and publish those that were moved. Note faults."""
         moved, faults = await move_rows(self.ledger, rows, now, now + POSTPONE_SECONDS)
         self.faults += faults
         try:
             if moved:
                 await self.bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         except errors.Temporary as error:
-            # Not confirmed: due again, under a new fence that leaves a message which did arrive without effect.
+            # Make the rows due again. With their new fence, a message that was published after all has no effect.
             self.faults.append(error)
             self._is_bus_down = True
             again_at = max([now, *[row.retry_at or now for row, _ in moved]])
@@ -426,6 +449,7 @@ class SweepRun:
             self.count += len(moved)
 
     async def _move_to_turn(self, rows: Sequence[LedgerRow], now: float, turn: float) -> None:
+        """Move the rows to their turn, at which the sweep finds them again."""
         moved, faults = await move_rows(self.ledger, rows, now, turn)
         for row, fence in moved:
             self.pace.give_turn(row, fence, turn)

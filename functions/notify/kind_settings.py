@@ -73,11 +73,11 @@ ServerAddress = Annotated[str, AfterValidator(_server_address)]
 EventExpression = Annotated[str, checked_by(_verify_expression)]
 """A JMESPath expression over the event."""
 GoogleId = Annotated[str, AfterValidator(_google_id)]
-"""The id of a file or folder of Google Drive; its URL may be written."""
+"""The id of a file or folder of Google Drive. In the configuration, it may also be its URL."""
 
 
 def rendered_choice(name: str, text: str, view: jsontext.JsonObject, choices: tuple[str, ...]) -> str:
-    """Return the template's text, one of the choices. Raises Permanent."""
+    """Return the result of the template. Raises Permanent if it is not one of the choices."""
     value = http_kind.rendered_line(name, text, view)
     if value not in choices:
         raise errors.Permanent("template_failed", f"template {name!r}: must result in one of {', '.join(choices)}")
@@ -85,5 +85,5 @@ def rendered_choice(name: str, text: str, view: jsontext.JsonObject, choices: tu
 
 
 def choice_fault(text: str, choices: tuple[str, ...]) -> str | None:
-    """Return the rule that a setting breaks which is one of the choices or a template."""
+    """Return the rule that the setting breaks if it is neither one of the choices nor a template; None if it is one."""
     return None if text in choices or is_template(text) else f"must be one of {', '.join(choices)}, or a template"

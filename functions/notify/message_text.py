@@ -1,8 +1,8 @@
 """Texts of messages and mails: the title of an event, its default text, a link, and text without active mentions or
 links. Pure.
 
-The operator writes the template and senders the data, so data must neither call people nor change what surrounds it:
-mentions are inert wherever they stand, and a value cannot close a block of code or hide a link's address.
+The operator writes the templates, but senders write the data. So the data must not notify people, and must not change
+the text around it: mentions in it have no effect, and a value cannot end a block of code or hide the address of a link.
 """
 
 import re
@@ -26,13 +26,14 @@ _SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 # value look like another one.
 _UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHORT: Final = 100
+"""The length up to which it is faster to check a text as it is."""
 _VISIBLE_ASCII: Final = bytes((0x0A, *range(0x20, 0x7F)))
 _MENTION: Final = re.compile(
     r"<(?=[@#!:/&]|users/|[a-z][a-z0-9+.-]*:)|@(?=everyone|here)|(?<!\w)@(?=\w)", re.IGNORECASE
 )
 _BACKTICK: Final = "\ufdd0"
 _LINK: Final = "\ufdd1"
-"""What stands for a backtick of a block of code, and for `](`, that the template writes: noncharacters of Unicode."""
+"""Noncharacters of Unicode, in place of the backticks of a block of code and of `](` that the template writes."""
 _BLOCK: Final = re.compile("`{3,}")
 # In each run of three or more backticks, after each one that has a neighbour, unless the template wrote both of them.
 _FORMATTING: Final = re.compile(
@@ -45,7 +46,7 @@ _URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~-._"
 
 
 def unformatted(text: str) -> str:
-    """Return a text that looks the same, and closes no block of code and hides no link's address."""
+    """Return a text that looks the same, but cannot end a block of code or hide the address of a link."""
     return _FORMATTING.sub(_followed, text)
 
 
@@ -66,10 +67,10 @@ def without_marks(value: Json) -> Json:
 
 
 def filled(text: str) -> str:
-    """Return the text of a filled template, in which only what was `marked` makes blocks of code and links.
+    """Return the final text of a filled template. Only what was `marked` makes blocks of code and links in it.
 
-    It is the final text that counts: a key, a joined list or a filter's result is no value of the event, and two values
-    can make together what neither has.
+    The whole text is treated, and not each value: a filter's result is not a value of the event, and two values next to
+    each other can make formatting that neither of them has.
     """
     return unformatted(text).replace(_BACKTICK, "`").replace(_LINK, "](")
 
@@ -83,7 +84,7 @@ def default_text(event: Event) -> str:
 
 
 def title_of(event: Event) -> str:
-    """Return `Password created` for the type `password_created`."""
+    """Return a title such as `Password created` for an event of the type `password_created`."""
     return title_of_type(event.type) or f"Webhook from {event.source_name}"
 
 
@@ -96,7 +97,7 @@ def title_of_type(event_type: str) -> str:
 
 def visible(text: str) -> str:
     """Return the text with U+FFFD for each invisible character, which a terminal or a mail program may interpret."""
-    if len(text) > _SHORT:  # looked through as bytes, it takes a third of the time
+    if len(text) > _SHORT:  # to check the bytes takes a third of the time
         rest = text.encode("utf-8", "surrogatepass").translate(None, _VISIBLE_ASCII)
         is_visible = not rest or rest.decode("utf-8", "surrogatepass").isprintable()
     else:
@@ -110,15 +111,15 @@ def without_mentions(text: str) -> str:
 
 
 def compile_link(text: str) -> Template:
-    """Compile the template of a URL; values are quoted where its scheme is written out. Raises TemplateFault."""
+    """Compile the template of a URL. If it begins with a scheme, values in it are quoted. Raises TemplateFault."""
     return Template("link", " ".join(text.split()), url=_SCHEME.match(text) is not None)
 
 
 def link_url(text: str, view: JsonObject) -> str | None:
-    """Fill the template of a URL; None if the event has no web address there. Raises Permanent.
+    """Fill the template of a URL. Return None if the result is no web address, or too long. Raises Permanent.
 
-    `https://example.com/orders/{{ data.id }}` and `myapp://open?event={{ data }}` are the operator's address with a
-    value in it, which is quoted. `{{ data.url }}` is the sender's address, which must be a web address.
+    In `https://example.com/orders/{{ data.id }}` and `myapp://open?event={{ data }}`, the operator writes the address,
+    and the value is quoted. In `{{ data.url }}`, the sender writes the address, which must begin with http or https.
     """
     try:
         url = _compiled_link(text).render(view)
@@ -144,7 +145,7 @@ def _followed(found: re.Match[str]) -> str:
 
 
 def first_fields(value: Json) -> list[tuple[str, str]]:
-    """Return the names and texts of the first values, however deep they stand."""
+    """Return the paths and texts of the first MAX_FIELDS values, at any depth."""
     found: list[tuple[str, str]] = []
     for field in _walk("", value):
         if len(found) == MAX_FIELDS:

@@ -1,4 +1,4 @@
-"""The condition `success_when`: what a receiver that answers 200 to everything says when it has accepted a delivery."""
+"""The condition `success_when`, which decides what is a success if a receiver answers 200 to everything."""
 
 from typing import Final
 
@@ -28,9 +28,9 @@ class SuccessCondition:
 
 
 def view_of_response(response: Response) -> jsontext.JsonObject:
-    """Return what the condition sees. `body` is the JSON's value, or the text of a body that is no JSON.
+    """Return the values that the condition can use. `body` is the value of the JSON, or the text of any other body.
 
-    Header names are in lower case; of a header that came twice, the first value counts.
+    The names of headers are in lower case. If a header came twice, the first value is used.
     """
     body: jsontext.Json = response.json()
     if body is None and response.body.strip() != b"null":

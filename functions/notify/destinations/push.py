@@ -23,9 +23,13 @@ from shared.templating.template import KNOWN, Template, is_template
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 MAX_BYTES: Final = 4_096
+"""The size of the keys and values of a message to one installation."""
 MAX_TOPIC_BYTES: Final = 2_048
-"""Of a message's keys and values; of a message to topics."""
+"""The size of the keys and values of a message to topics."""
 RESERVED_BYTES: Final = 128
+"""The bytes that are kept free for those keys and values that the sum in `request` leaves out."""
+MAX_COLLAPSE_BYTES: Final = 64
+"""The size of an `apns-collapse-id`, by Apple's limit."""
 MAX_TITLE_BYTES: Final = 200
 MAX_TEXT_BYTES: Final = 1_000
 MAX_TTL_SECONDS: Final = 28 * 86_400
@@ -108,16 +112,19 @@ class Settings(KindSettings):
 def request(
     delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> http_kind.OutgoingRequest:
-    """A repeat on a device replaces the notification: it has the same tag and the same id for collapsing."""
+    """Return the request that sends the message. Raises Permanent.
+
+    A repeated message replaces the notification on a device, because it has the same tag and collapse id.
+    """
     del secrets  # the engine reads the account's key
     view = http_kind.template_view(delivery, attempt.person)
     digest = http_kind.digest_words(delivery)
     if digest:
         settings = _without_templates(settings, delivery.merged)
     is_urgent = settings.priority == "high"
-    collapse = attempt.idempotency_key[-64:]
+    collapse_id = attempt.idempotency_key[-MAX_COLLAPSE_BYTES:]
     android: JsonObject = {"priority": settings.priority.upper()}
-    apns: JsonObject = {"apns-collapse-id": collapse, "apns-priority": "10" if is_urgent else "5"}
+    apns: JsonObject = {"apns-collapse-id": collapse_id, "apns-priority": "10" if is_urgent else "5"}
     message: JsonObject = {**_target(settings, view, attempt), "android": android}
     if settings.text is not None:
         title, text = digest or (
@@ -128,7 +135,7 @@ def request(
             "title": bounded_texts.cut(title, MAX_TITLE_BYTES, "bytes"),
             "body": bounded_texts.cut(text, MAX_TEXT_BYTES, "bytes"),
         }
-        android["notification"] = {"tag": collapse}
+        android["notification"] = {"tag": collapse_id}
         message["apns"] = {"headers": apns}
     if settings.ttl is not None:
         android["ttl"] = f"{int(settings.ttl)}s"
@@ -149,7 +156,7 @@ def request(
 
 
 def _without_templates(settings: Settings, count: int) -> Settings:
-    """Return the settings of a digest: templates are about one event. The app is told the number of events."""
+    """Return the settings for a digest of `count` events, without the templates, which are made for a single event."""
     fixed = {name: text for name, text in settings.data.items() if not is_template(text)}
     return settings.model_copy(update={"data": {**fixed, "count": str(count)}, "link": None})
 
@@ -168,7 +175,10 @@ def _target(settings: Settings, view: JsonObject, attempt: destination.Attempt) 
 
 
 def _deep_link(text: str, event: Event, view: JsonObject, room: int) -> str:
-    """Return the link with the whole event, or with the event without its data where that is too large."""
+    """Return the link with the whole event. If it has more than `room` characters, the event is without its data.
+
+    Raises Permanent if it is still too long.
+    """
     attributes: JsonObject = {
         "id": event.id,
         "type": event.type,
@@ -196,6 +206,6 @@ def outcome(response: http_kind.Response) -> Outcome:
 
 
 def _error_code(response: http_kind.Response) -> str:
-    """Return FCM's own code of the error, else Google's general one."""
+    """Return FCM's own code of the error. If there is none, return the general status of Google's APIs."""
     codes = [each.get("errorCode") for each in objects_at(response.member("error", "details"))]
     return str(next(filter(None, codes), response.member("error", "status")))

@@ -1,6 +1,6 @@
-"""Dead letters: the ones that notify makes, and the storing of all, including messages that the bus gave up on.
+"""Dead letters: make those of notify, and store all of them, including the messages that the bus gave up on.
 
-A redelivery writes the same dead letter, under the same id.
+If the bus brings a message twice, the same dead letter is written again, with the same id.
 https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
 """
 
@@ -23,19 +23,19 @@ MAX_UNREADABLE_BYTES: Final = 256 * 1024
 
 
 async def publish_dead_letter(bus: Bus, letter: DeadLetter) -> None:
-    """Publish the dead letter, so that it is kept. Raises Temporary."""
+    """Publish the dead letter. A function stores it later (`keep_dead_letter`). Raises Temporary."""
     await bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
 
 
 async def keep_dead_letter(letter: DeadLetter, journal: Journal | None) -> None:
-    """Write the dead letter into the journal. Raises Temporary if that fails; the bus then keeps it."""
+    """Write the dead letter into the journal. Raises Temporary if that fails: the bus then brings it again."""
     if journal is None:
         raise Temporary("journal_unavailable", "this platform's settings name no journal to keep dead letters in")
     await journal.record([letter])
 
 
 def read_dead_letter(body: bytes, now: float) -> DeadLetter:
-    """Return the dead letter in the pushed body; for any other body, return a dead letter about it, so none is lost."""
+    """Return the dead letter in a pushed body; for any other body, a dead letter about it, so that none is lost."""
     try:
         push = parse_push(body)
     except Permanent as error:
@@ -48,9 +48,10 @@ def read_dead_letter(body: bytes, now: float) -> DeadLetter:
 
 
 def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
-    """Return the dead letter in the message; for any other message, return a dead letter about it, so none is lost.
+    """Return the dead letter in a message. For any other message, return a dead letter about it, so nothing is lost.
 
-    `given_up` is why the bus gave up on an event, a delivery, or a message of another system's bus; else None.
+    `given_up` is the reason why the bus gave up on the message, which can be an event, a delivery, or a message of
+    another system; None if the bus did not give up.
     """
     try:
         document = push.document()
@@ -69,15 +70,15 @@ def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
 
 
 def _verify_writable(letter: DeadLetter) -> None:
-    """Raises UnicodeEncodeError now, because the journal's error would be retried until the bus drops the message."""
+    """Raise UnicodeEncodeError now. The journal's error would be retried until the bus drops the message."""
     names = letter.id, letter.code, letter.reason, letter.topic, letter.event_id, letter.route, letter.destination
     "".join(names).encode()
 
 
 def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLetter:
-    """Return the dead letter of a delivery or an event that was brought as often as the bus's policy allows.
+    """Return the dead letter of a delivery or an event after the bus has brought it as often as its policy allows.
 
-    Raises Permanent (`malformed_event`).
+    `document` is the content of the message. Raises Permanent (`malformed_event`).
     """
     if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE:
         return delivery_letter(delivery_from(document), push.data, "undeliverable", reason, now)
@@ -91,7 +92,10 @@ def delivery_letter(delivery: Delivery, message: bytes, code: PermanentCode, rea
 
 
 def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:
-    """Return a dead letter whose id holds the payload's hash: the delivery's own id belongs to the first event."""
+    """Return the dead letter of an event with the delivery id of an earlier event.
+
+    Its own id contains the payload's hash, because the delivery's id belongs to the earlier event.
+    """
     rule = "an event with this delivery id came before, with another body"
     reason = f"{rule}: the sender repeats ids, or the source's `id` names what is not unique to an event"
     letter = delivery_letter(delivery, message, "delivery_id_reused", reason, now)
@@ -99,6 +103,6 @@ def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLette
 
 
 def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float, message_id: str = "") -> DeadLetter:
-    """Return the dead letter of a message that is not Hookchain's: for a person to look at, never replayed."""
+    """Return the dead letter of a message that is not Hookchain's. People can look at it; it cannot be replayed."""
     dead_letter_id = hashlib.sha256(message_id.encode("utf-8", "replace") + content).hexdigest()
     return DeadLetter(dead_letter_id, error.code, error.detail, now, content[:MAX_UNREADABLE_BYTES], topic)

@@ -1,10 +1,10 @@
-"""The secrets that a destination's settings name.
+"""The secrets that a destination's settings name, and the outcome if one of them cannot be used.
 
-missing, or not valid     Disabled: the destination is held until an operator sets the secret and resumes it. So it is
-                          where the settings name none, and the platform has no account or role to use in its place
-denied by the platform    RetryLater, with a pause: a grant takes effect by itself after minutes. Where an account may
-                          read single secrets only, the platform answers the same for a secret that is missing
-a store that is down      Temporary: the bus brings the delivery again
+missing, or not valid     Disabled: the destination is held until an operator sets the secret and resumes it. The same
+                          applies if no secret is named and the platform has no account or role to use instead
+denied by the platform    RetryLater, with a pause, because a permission takes effect after some minutes. If the account
+                          may read only certain secrets, the platform's answer is the same for a missing secret
+the store is down         Temporary: the bus brings the delivery again
 """
 
 import asyncio
@@ -24,7 +24,7 @@ NO_SECRETS: Final[SecretValues] = MappingProxyType({})
 
 
 def outcome_of_fault(error: errors.Temporary) -> Disabled | RetryLater:
-    """Return the outcome where the destination's secret, or a missing one, is at fault. Raises any other error."""
+    """Return the outcome for an error that a missing or unusable secret caused. Raise any other error."""
     if isinstance(error, SecretDenied):
         advice = "set it with `hookchain secrets set`, and deploy again, which grants the right to read it"
         return RetryLater(f"{error.detail}: {advice}", pause_destination_seconds=DENIED_PAUSE_SECONDS)
@@ -34,21 +34,21 @@ def outcome_of_fault(error: errors.Temporary) -> Disabled | RetryLater:
 
 
 def outcome_of_url_fault(name: str, error: errors.Permanent) -> Disabled:
-    """Return the outcome where the URL that a secret holds gets no requests. Raises the error of any other fault."""
+    """Return the outcome for an error about the URL in a secret, to which nothing may be sent. Raise any other."""
     if error.code not in URL_CODES:
         raise error
     return Disabled(unusable_secret(name, f"holds a URL that gets no requests ({error.detail})").detail)
 
 
 class DestinationSecrets:
-    """The secrets with these names. A setting that names no secret is None."""
+    """The secrets of a destination. In `names`, None stands for a setting that names no secret."""
 
     def __init__(self, secrets: ports.Secrets, names: Sequence[str | None]) -> None:
         self._secrets = secrets
         self._names = [name for name in names if name is not None]
 
     async def read(self) -> SecretValues:
-        """Raises Temporary: with the code `secret_unusable` where the operator has to set a secret."""
+        """Return the values of the secrets. Raises Temporary, with `secret_unusable` if the operator must set one."""
         return {name: await self._values(name) for name in self._names}
 
     def outcome_of_fault(self, error: errors.Temporary) -> Outcome:
@@ -65,19 +65,19 @@ class DestinationSecrets:
             raise unusable_secret(name, error.detail.removeprefix(f"secret {name!r} ")) from error
 
     async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome:
-        """Return RetryLater for Disabled where the operator has set another secret since.
+        """Return the outcome of an attempt that used these values. If it is Disabled and a secret was changed since,
+        return RetryLater instead: the values in use may be minutes old.
 
-        The values in use may be minutes old.
+        After a 401 or 403, the reason also mentions a secret with several values.
         """
-        several = [name for name, values in used.items() if len(values) > 1]
+        names_with_several_values = [name for name, values in used.items() if len(values) > 1]
         if (
-            several
+            names_with_several_values
             and isinstance(outcome, Disabled | Failed | RetryLater)
             and outcome.answer.startswith(("401", "403"))
         ):
-            rule = (
-                f"the secret {several[0]!r} has several values, of which the first line is sent: it must be the newest"
-            )
+            name = names_with_several_values[0]
+            rule = f"the secret {name!r} has several values, of which the first line is sent: it must be the newest"
             outcome = replace(outcome, reason=f"{outcome.reason}; {rule}")
         if not isinstance(outcome, Disabled):
             return outcome

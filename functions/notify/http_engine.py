@@ -1,20 +1,20 @@
-"""The engine of the kinds that speak HTTP (http_kind.py): it sends a request and judges the response.
+"""The engine of the kinds that send HTTP requests (http_kind.py): it sends a request and decides the outcome.
 
-An attempt reads the secrets that the settings name and the event's large body, asks the kind for the request,
+An attempt reads the secrets that the settings name, and a large event's data. It asks the kind for the request,
 authenticates it, and sends it through the guarded fetch. The outcome is decided in this order:
 
-    no connection, no name in DNS     RetryLater, not sooner than a minute: nothing was sent
-    sent, and no whole response       Unknown
-    a secret is missing or not valid  Disabled; RetryLater with a pause where the platform does not let us read it
+    no connection, no name in DNS     RetryLater, after a minute at least: nothing was sent
+    sent, and no complete response    Unknown
+    a secret is missing or not valid  Disabled; RetryLater with a pause if the platform denies reading it
     a secret holds a URL whose address is not public
                                       Disabled
-    templates that compute or make too much, a URL or header that is not valid, or an address that is not public:
-                                      Failed, by the code of the error
+    templates that compute or make too much, a URL or header that is not valid, or an address that is not public
+                                      Failed, with the code of the error
     webhook-delivery: disable         Disabled; `abort-message` is Failed: the receiver decides, whatever its status
     success_when is false for a 2xx   RetryLater
-    any other response                what the kind's `outcome` says
+    any other response                the result of the kind's `outcome`
 
-Without `success_when`, a kind's `doubt_of` says why a success may be none; the delivery stays delivered.
+Without `success_when`, a kind's `doubt_of` may warn that a success is perhaps none. The delivery stays delivered.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ UNREACHABLE_SECONDS: Final = 60.0
 """The least wait after a failed connection or a 429."""
 MAX_BODY_BYTES: Final = 16 * limits.MIB
 MAX_HEAD_BYTES: Final = 65_536
-"""Of a request's URL and headers together."""
+"""The size of a request's URL and headers together."""
 _NETWORK_CODES: Final = frozenset({"host_unreachable", "host_unavailable"})
 
 
@@ -59,10 +59,7 @@ class HttpKind(Protocol):
 
 
 class HttpDestination:
-    """A destination of a kind that speaks HTTP.
-
-    `secret_names` are those that the settings name; `success_when` is the destination's condition for a 2xx.
-    """
+    """A destination of a kind that sends HTTP requests."""
 
     def __init__(
         self,
@@ -75,10 +72,13 @@ class HttpDestination:
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         name: str = "",
     ) -> None:
-        """Connect the destination `name`; nothing is sent yet.
+        """Connect the destination `name`. Nothing is sent yet.
 
-        `secrets` replaces the reading of `secret_names`, for a destination that keeps its secrets elsewhere. Settings
-        with an attribute `is_template_free` that is True need no bound on the time of templates.
+        secret_names  the names of the secrets in the settings; None for a setting that names none
+        success_when  the destination's condition for a 2xx
+        secrets       reads the secrets instead, for a destination that keeps them elsewhere
+
+        If the settings have an attribute `is_template_free` that is True, the time of templates is not bounded.
         """
         is_bounded = getattr(settings, "is_template_free", False) is not True
         self._max_response_bytes = max_response_bytes
@@ -104,7 +104,10 @@ class HttpDestination:
         return await self._attempts.make(delivery, attempt, prepare, self._sent)
 
     async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
-        """Return the outcome. Raises Permanent, and Temporary, also for a secret that no request can carry."""
+        """Send the request and return the outcome.
+
+        Raises Permanent, and Temporary, for example for a secret that cannot be part of a request.
+        """
         response = await self.exchange(request, deadline, secrets)
         if not isinstance(response, Response):
             return response
@@ -114,14 +117,14 @@ class HttpDestination:
         check_response = await self.exchange(check, deadline, secrets)
         if isinstance(check_response, Response):
             return with_answer(self._outcome_of_check(check_response, request), check_response)
-        if isinstance(check_response, Unknown):  # the first request's effect is known, and the second changes nothing
+        if isinstance(check_response, Unknown):  # the check changes nothing, so it may be repeated
             return RetryLater(f"what is there already could not be read: {check_response.reason}", UNREACHABLE_SECONDS)
         return check_response
 
     async def exchange(
         self, request: OutgoingRequest, deadline: float, secrets: SecretValues
     ) -> Response | RetryLater | Unknown:
-        """Return the response; the outcome where none came. Raises as `_sent` does."""
+        """Send the request and return the response, or the outcome if none came. Raises as `_sent` does."""
         try:
             return await self._sender.send(
                 request, deadline, secrets, may_repeat=self.dedupes_repeats, max_bytes=self._max_response_bytes
@@ -140,10 +143,11 @@ class HttpDestination:
         return outcome
 
     def _outcome(self, response: Response) -> Outcome:
-        wish = (response.header(DELIVERY_HEADER) or "").strip().lower()
-        if wish == "disable":
+        """Return the outcome of a response: by the receiver's own header, then `success_when`, then the kind."""
+        instruction = (response.header(DELIVERY_HEADER) or "").strip().lower()
+        if instruction == "disable":
             return Disabled(f"the receiver asked for no further deliveries ({DELIVERY_HEADER}: disable)")
-        if wish == "abort-message":
+        if instruction == "abort-message":
             return Failed(
                 "refused_by_receiver", f"the receiver wants no further attempt ({DELIVERY_HEADER}: abort-message)"
             )
@@ -158,7 +162,7 @@ class HttpDestination:
         return outcome
 
     def _warn_once(self, response: Response) -> None:
-        """Log the doubt at the first response in this process that raises it. Each attempt's record has it in full."""
+        """Log the doubt once in this process. The record of each attempt has it in full."""
         if not self._has_warned:
             self._has_warned = True
             logs.log(
@@ -172,7 +176,7 @@ class HttpDestination:
 
 
 def _failure_in(success_when: str | None) -> Callable[[Response], str | None]:
-    """Return what says why a 2xx is no success by the condition."""
+    """Return the function that returns why a 2xx is no success by the condition, or None if it is one."""
     if success_when is None:
         return lambda _: None
     # Imported here, because it imports jmespath, which few destinations need.
@@ -187,7 +191,7 @@ def with_answer(outcome: Outcome, response: Response) -> Outcome:
 
 
 class AttemptSecrets(Protocol):
-    """The secrets of an attempt, as DestinationSecrets has them."""
+    """The secrets of an attempt. The methods do what those of DestinationSecrets do."""
 
     async def read(self) -> SecretValues: ...
 

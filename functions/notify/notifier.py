@@ -1,4 +1,4 @@
-"""The values of notify: its ports and the state of this process, a claimed delivery, and the result."""
+"""The values that the functions of notify pass on: its ports and state, a claimed delivery, and a result."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """The ports and the state of this process.
+    """The ports of notify and the state of this process.
 
-    gate        the places of this process: which deliveries may begin
-    caps        the rates and limits of destinations over all instances; None if no destination can have one
+    journal     None if the platform has no place for one
+    gate        the places of this process, which decide which deliveries may begin
+    caps        the `rate` and `in_flight` of destinations over all instances; None if no destination has one
     instances   the leases of destinations that may hang; None except on AWS, where one attempt holds an instance
-    recipients  None if no destination's `to` names a person
-    endpoints   those of subscribers; None if the configuration has none
-    removals    by route, the paths that its steps may have removed
-    suspects    held by a delivery whose last attempt ended without a record, one at a time
-    under_way   the deliveries that this process works on now, by id
+    recipients  finds the persons that `to` names; None if no destination's `to` names a person
+    endpoints   finds the endpoints of subscribers; None if the configuration has no subscribers
+    removals    the paths that the steps of a route may have removed from an event, by route and by step
+    suspects    the lock for deliveries whose last attempt left no record, which are attempted one at a time
+    under_way   the first message of each delivery that this process works on now, by the delivery's id
     spans       records spans; None if telemetry is off
-    sleep       waits so many seconds, or about as many
+    sleep       waits about so many seconds, give or take half
     """
 
     destinations: Destinations
@@ -60,7 +61,7 @@ class Notifier:
 
 
 class FirstMessage(NamedTuple):
-    """The message of a delivery that this process works on. The bus has it until this work ends."""
+    """The message of a delivery that this process works on. The bus keeps it until this work has ended."""
 
     message_id: str
     claimed_hash: str
@@ -68,10 +69,10 @@ class FirstMessage(NamedTuple):
 
 @dataclass(slots=True)
 class Work:
-    """A delivery that is claimed.
+    """A claimed delivery.
 
-    attempt_number  the number of the attempt that is made, or would be
-    person          the recipient, once known
+    attempt_number  the number of the next attempt
+    person          the recipient, after it was found
     """
 
     delivery: Delivery
@@ -83,12 +84,12 @@ class Work:
 # Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Result:
-    """The result of a delivery that the bus pushed.
+    """The result of a delivery that the bus brought.
 
-    outcome          the word for it in the log
-    code, reason     why, where it was not delivered
+    outcome          the outcome, as the log shows it
+    code, reason     the reason if it was not delivered
     attempt_seconds  the duration of the attempt; None if none was made
-    has_failed       whether the destination failed; None if it was not asked
+    has_failed       whether the destination failed; None if it was not called
     """
 
     outcome: outcomes.DeliveryOutcome
@@ -101,11 +102,11 @@ class Result:
 
 
 class Acknowledged(Result):
-    """Done, scheduled, held or dead-lettered: the bus may forget the message."""
+    """A result after which the bus may forget the message: delivered, scheduled, held or dead-lettered."""
 
 
 class Nacked(Result):
-    """The bus brings the message again."""
+    """A result after which the bus must bring the message again."""
 
 
 def read_removals(notify: JsonObject) -> dict[str, dict[str, list[str]]]:

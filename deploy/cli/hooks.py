@@ -31,7 +31,7 @@ from deploy.platforms.choice import add_platform, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import route_types, routes_from
-from deploy.requests.wanted_hooks import wanted_hook
+from deploy.requests.wanted_hooks import Unneeded, wanted_hook
 from deploy.secrets.backend import StoredSecret
 from deploy.secrets.values import joined
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
@@ -218,7 +218,18 @@ def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
         remembered_url = next(iter(remembered_urls(row.hooks)), "")
         return Wanted(name, remembered_url)
     url = hook_url(call, name, source)
-    return wanted_hook(call.configuration.slices["transform"], name, source, url)
+    return _needed_hook(call, name, source, url, row)
+
+
+def _needed_hook(call: Call, name: str, source: SourceConfig, url: str, row: Row) -> Wanted:
+    """Return the hook by the routes. Raises CommandError, with the way to remove one that no route needs any more."""
+    try:
+        return wanted_hook(call.configuration.slices["transform"], name, source, url)
+    except Unneeded as fault:
+        if not row.hooks:
+            raise
+        remove = call.command_line("remove", name)
+        raise CommandError(f"{fault}. It is still registered. To remove it: {remove}") from fault
 
 
 def registration_of(
@@ -347,7 +358,17 @@ class StoredSourceSecret:
         stored = self._find()
         if stored and stored.trouble:
             raise CommandError(f"secret {self.name} {stored.trouble}")
+        if stored and not {*(stored.overridden or ())} <= {*stored.values}:
+            raise CommandError(
+                f"secret {self.name}: .env has other values, and {stored.where} overrides them. Remove one of the two"
+            )
         return stored.values if stored else ()
+
+    def verify_writable(self) -> None:
+        stored = self._find()
+        if stored and stored.overridden is not None:
+            rule = f"secret {self.name}: {stored.where} overrides .env, where the provider's secret is to be stored"
+            raise CommandError(f"{rule}. Remove it there, and run the command again")
 
     def set_at(self) -> float | None:
         """Return when the values were stored; None for `.env`, which has only the day."""
@@ -574,7 +595,7 @@ async def rotate(
             urls = remembered_urls(row.hooks) if row else []
             if row is None or not urls:
                 continue
-            wanted = wanted_hook(call.configuration.slices["transform"], name, source, urls[0])
+            wanted = _needed_hook(call, name, source, urls[0], row)
             own_call = _with_tunnel_url(call, name, source, urls)
             registrations[name] = registration_of(own_call, name, source, fetch, row, wanted, rows)
         hooked = {use for name in registrations for use in (f"source {name}", f"hook of {name}")}

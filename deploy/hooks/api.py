@@ -134,6 +134,8 @@ class HookApi:
             hooks = [hook for each in objects_at(entries) if (hook := self.kind.hook(each))]
         except _FORM_ERRORS as error:
             raise self._unknown_form(operation) from error
+        if self.kind.slot_id:
+            hooks = [each._replace(id=self.kind.slot_id(self.token)) for each in hooks]
         return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in hooks]
 
     async def _send(self, operation: Operation, at: str, wanted: Wanted, query: str = "") -> Json:

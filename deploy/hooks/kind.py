@@ -95,6 +95,7 @@ class HookKind:
     always_sent  the event types that nobody has to select
     signed_token  returns what `{token}` stands for at a place, by the operator's secret and the time (Unix seconds), if
                 that is not the secret. Raises ValueError, with what is wrong with the secret
+    slot_id     returns the id of the only hook by the token, if the token decides whose hook that is
     is_form     bodies are forms
     is_single   a place has one hook at most, and `change` also creates it
     is_account_signed  requests are signed with a secret of the account: no hook has one of its own
@@ -125,6 +126,7 @@ class HookKind:
     selected: Callable[[Json], tuple[str, ...]] = lambda _: ()
     always_sent: tuple[str, ...] = ()
     signed_token: Callable[[str, str, float], str] | None = None
+    slot_id: Callable[[str], str] | None = None
     is_form: bool = False
     is_single: bool = False
     is_account_signed: bool = False

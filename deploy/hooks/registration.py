@@ -28,7 +28,7 @@ from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 from functions.notify.hook_expiry import PARTITION
 from shared.errors import Temporary
-from shared.jsontext import JsonObject, from_json, list_at, mapping_at, mappings_at
+from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, mappings_at
 from shared.store_ports import NO_VERSION, Document, Documents
 
 MAX_SOURCES: Final = 1_000
@@ -58,6 +58,10 @@ class SourceSecret(Protocol):
         """Replace the values."""
         ...
 
+    def verify_writable(self) -> None:
+        """Raise CommandError if values that are stored are not read afterwards, because others override them."""
+        ...
+
 
 class UnreadableRow(CommandError):
     """A stored row that this version cannot read."""
@@ -76,6 +80,7 @@ class Row:
         self._version = NO_VERSION
         self.hooks: dict[str, Remembered] = {}
         self.settings: JsonObject = {}
+        self._new_secret: Json = None
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -83,6 +88,8 @@ class Row:
         await self.lock()
         try:
             yield
+            if not any(each.is_secret_unknown for each in self.hooks.values()):
+                self.settings = self.settings | {"secret": self._new_secret}
         finally:
             await self.unlock()
 
@@ -117,8 +124,12 @@ class Row:
         await self.read(may_be_locked=False)
         if self.hooks != hooks_before:
             raise self._has_changed()
-        # Settings from the configuration are newer than the stored ones.
+        # Settings from the configuration are newer than the stored ones. But until the command has ended without a
+        # fault, a hook may sign with a value of the former secret.
+        former_secret = self.settings.get("secret")
         self.settings = settings_before or self.settings
+        self._new_secret = self.settings.get("secret")
+        self.settings = self.settings | {"secret": former_secret or self._new_secret}
         await self.save()
 
     async def save(self) -> None:
@@ -263,7 +274,17 @@ class Registration:
         return compare(self.api.kind, at, self.wanted, hooks, self.row.hooks.get(at), stored, self.now())
 
     async def _hooks(self, at: str) -> list[Hook]:
-        return await self.api.hooks(at, own_urls(self.wanted, self.row.hooks))
+        """Return the hooks at the place. Raises CommandError, also if the token is not that of the registered hook."""
+        hooks = await self.api.hooks(at, own_urls(self.wanted, self.row.hooks))
+        remembered = self.row.hooks.get(at)
+        # Earlier versions stored `webhook` as the id of any bot's hook.
+        is_known = remembered is not None and remembered.id not in ("", "webhook")
+        if self.api.kind.slot_id and remembered and is_known and remembered.id != hooks[0].id:
+            rule = f"its hook is registered at the bot {remembered.id}, and the token belongs to the bot {hooks[0].id}"
+            remove = self.apply_command.replace("hooks apply", "hooks remove", 1)
+            steps = f"With the former bot's token: `{remove}`. If that bot does not exist any more: `{remove} --forget`"
+            raise Gone(f"{self._name(at)}: {rule}. {steps}")
+        return hooks
 
     async def apply(self, difference: Difference) -> None:
         """Make the change at the provider, and remember the hook. Raises CommandError and Temporary."""
@@ -305,7 +326,7 @@ class Registration:
             is_own = remembered and each.hook and (self.api.kind.is_single or remembered.id == each.hook.id)
             if remembered and each.hook and is_own and each.action == "none":
                 expires_at = each.hook.expires_at or 0.0
-                current = replace(remembered, url=each.hook.url, new_url="", expires_at=expires_at)
+                current = replace(remembered, id=each.hook.id, url=each.hook.url, new_url="", expires_at=expires_at)
                 if current != remembered:
                     hooks[each.at] = current
         return hooks
@@ -461,8 +482,13 @@ class Registration:
             self._restore(at, remembered)
             await self.row.save()
             raise
+        if hook.url != self.wanted.url and await self._url_of(at, hook.id) != self.wanted.url:
+            rule = f"{self._name(at)}: {self.api.kind.title} does not show the URL {self.wanted.url} yet"
+            raise CommandError(f"{rule}, although it answered that the hook was changed. Run the command again")
         expires_at = hook.expires_at or 0.0
-        self.row.hooks[at] = replace(own, url=self.wanted.url, new_url="", secret=secret, expires_at=expires_at)
+        self.row.hooks[at] = replace(
+            own, id=hook.id, url=self.wanted.url, new_url="", secret=secret, expires_at=expires_at
+        )
         await self.row.save()
         self.show(f"{self._name(at)}: {'registered' if is_new else 'changed'}")
 
@@ -471,6 +497,8 @@ class Registration:
 
         Raises LostAnswer, CommandError and Temporary.
         """
+        if self.api.kind.secret:
+            self.secret.verify_writable()
         wanted = self._wanted_with_secret()
         if wanted.secret:
             await self._wait_with(at, wanted, self.secret.set_at() or 0.0)

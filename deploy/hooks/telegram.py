@@ -5,6 +5,9 @@ from typing import Final
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
+NO_ID: Final = "webhook"
+"""Ours, until the bot's id stands in its place: Telegram's has none, because it is the only one of the bot."""
+
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the body, always with `allowed_updates`: without this field, Telegram keeps the former event types."""
@@ -18,12 +21,18 @@ def hook(each: JsonObject) -> Hook:
     error = each.get("last_error_message")
     failed_at = each.get("last_error_date")
     return Hook(
-        id="webhook",  # ours: Telegram's has none, because it is the only one of the bot
+        id=NO_ID,
         url=str(each["url"]),
         events=updates or None,
         note=f"its last delivery failed: {error}" if error else "",
         failed_at=failed_at if isinstance(failed_at, int) else None,
     )
+
+
+def bot_id(token: str) -> str:
+    """Return the bot's id, with which each of its tokens begins: the server of the Bot API reads it there."""
+    id, _, key = token.partition(":")
+    return id if key and id.isdecimal() else NO_ID
 
 
 def fault(answer: Json) -> str:
@@ -44,5 +53,6 @@ KIND: Final = HookKind(
     hook=hook,
     listed=("result",),
     fault=fault,
+    slot_id=bot_id,
     is_single=True,
 )

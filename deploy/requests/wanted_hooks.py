@@ -11,13 +11,17 @@ from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject, texts_at, value_at
 
 
+class Unneeded(CommandError):
+    """No route takes the events of the source."""
+
+
 def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str) -> Wanted:
     """Return the hook without its secret. `transform` is that function's slice. Raises CommandError."""
     assert source.provider
     kind = kind_at(source.provider, source.hook.places if source.hook else ())
     routes = routes_from(transform, name)
     if not routes:
-        raise CommandError(f"{name}: no route takes its events, so no hook is needed")
+        raise Unneeded(f"{name}: no route takes its events, so no hook is needed")
     is_every_type = not all(texts_at(each, "types") for each in routes)
     try:
         events = None if is_every_type else provider_events(kind, _selected_types(source, name, kind, routes))
@@ -31,7 +35,7 @@ def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str
 def _selected_types(source: SourceConfig, name: str, kind: HookKind, routes: Sequence[Json]) -> list[str]:
     """Return the event types that the routes name, and the known ones in place of a glob that the provider lacks.
 
-    Types of another provider, which a route of several sources may name, are left out. Raises ValueError without any.
+    Types of another provider, which a route of several sources may name, are left out. Raises Unneeded without any.
     """
     known = known_event_types().get(str(source.provider))
     found: list[str] = []
@@ -43,5 +47,5 @@ def _selected_types(source: SourceConfig, name: str, kind: HookKind, routes: Seq
             matching = known.matching(pattern) if known and pattern != "*" else []
             found += [pattern] if kind.event(pattern) is not None else matching or [pattern]
     if not found:
-        raise ValueError(f"no route names an event type of {kind.title}, so no hook is needed")
+        raise Unneeded(f"{name}: no route names an event type of {kind.title}, so no hook is needed")
     return found

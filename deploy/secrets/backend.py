@@ -24,6 +24,7 @@ class StoredSecret:
     set_at   the time at which it was stored, in Unix seconds; None if that is not known
     trouble  the reason why it cannot be read; empty if it can
     shadow   another place that overrides this one; empty if none does
+    overridden  the values of .env that this place overrides; None if it is .env or a cloud
     """
 
     text: str | None
@@ -31,6 +32,7 @@ class StoredSecret:
     set_at: float | None = None
     trouble: str = ""
     shadow: str = ""
+    overridden: tuple[str, ...] | None = None
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -85,7 +87,8 @@ class DotenvBackend:
                 shadow = nearer.where if nearer else ""
                 secret_by_name[name] = StoredSecret(entry.value, str(self._path), _set_at(lines[-1]), shadow=shadow)
             if nearer:
-                secret_by_name[name] = replace(nearer, shadow=nearer.where if entry else "")
+                overridden = split_values(entry.value) if entry else ()
+                secret_by_name[name] = replace(nearer, shadow=nearer.where if entry else "", overridden=overridden)
         return secret_by_name
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:  # noqa: ARG002 nothing old stays in the file

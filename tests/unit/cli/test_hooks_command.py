@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import copy
 import io
 import json
 import shlex
@@ -868,6 +869,29 @@ def test_two_new_hooks_after_a_lost_answer_are_both_named_and_left_alone(world: 
     assert len(world.gitlab.hooks) == 2
 
 
+@pytest.mark.parametrize("source", ["github", "gitlab", "linear", "stripe", "telegram"])
+def test_a_change_that_the_provider_does_not_show_yet_is_repeated(
+    world: World, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    world("apply", source, "--yes")
+    provider = world.provider(source)
+    act = provider.act
+
+    def act_without_effect(request: Outgoing, path: str) -> tuple[int, Json]:
+        before = copy.deepcopy(provider.hooks)
+        answered = act(request, path)
+        provider.hooks = before
+        return answered
+
+    with monkeypatch.context() as patched:
+        patched.setattr(provider, "act", act_without_effect)
+        world("apply", source, "--yes", "--url", MOVED, code=1)
+        assert f"does not show the URL {MOVED}/{source} yet" in world.error
+    assert "our former URL" in world("plan", source, "--url", MOVED, code=3)
+    world("remove", source, "--yes")
+    assert not provider.hooks
+
+
 def test_a_hook_of_one_team_leads_to_no_second_one(world: World, command: Command) -> None:
     world("apply", "linear", "--yes")
     id, hook = world.only_hook(world.linear)
@@ -1133,6 +1157,28 @@ def test_the_only_slot_of_a_bot_is_overwritten_only_by_its_url(world: World, ans
     assert world.only_hook(world.telegram)[1]["url"] == FOREIGN
 
 
+def test_the_token_of_another_bot_changes_and_forgets_nothing(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.telegram.is_authorized = lambda request: True  # type: ignore[method-assign]
+    world("apply", "telegram", "--yes")  # as earlier versions did, without the bot's id
+    monkeypatch.setenv("TELEGRAM_TOKEN", f"123:{TOKEN}")
+    world("apply", "telegram", "--yes")
+    monkeypatch.setenv("TELEGRAM_TOKEN", f"456:{TOKEN}")
+    for url in (FOREIGN, f"{URL}/telegram", ""):
+        world.telegram.hooks["webhook"]["url"] = url
+        hooks = json.dumps(world.telegram.hooks)
+        for action, more in (("plan", ()), ("apply", ("--yes", "--replace", FOREIGN)), ("remove", ("--yes",))):
+            world(action, "telegram", *more, code=1)
+            assert "registered at the bot 123, and the token belongs to the bot 456" in world.error
+            assert f"hookchain hooks remove telegram --url {URL} --forget" in world.error
+        command("secrets", "rotate", "telegram-secret", "--random", code=1)
+        assert json.dumps(world.telegram.hooks) == hooks
+    command("hooks", "remove", "telegram", "--forget", "--yes")
+    world("apply", "telegram", "--yes")
+    assert "nothing differs" in world("plan", "telegram")
+
+
 def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World) -> None:
     world("plan", "square", "--url", "https://moved.example.com", code=1)
     assert "`public_url: https://moved.example.com/square` must be in the source" in world.error
@@ -1168,6 +1214,18 @@ def test_a_hook_that_cannot_be_registered_is_a_fault_of_the_configuration(
 ) -> None:
     world.config_file.write_text(f"sources: {{a: {{{settings}}}}}\n", encoding="utf-8")
     assert rule in command("lint", code=1) + command.error
+
+
+def test_a_registered_hook_that_no_route_needs_is_named_with_the_command(world: World, command: Command) -> None:
+    world("apply", "github", "--yes")
+    for types in ("from: other", "from: [github, gitlab], types: [Push Hook]"):
+        text = CONFIG.replace("from: github, types: [push, issues.opened, issues.closed]", types)
+        world.config_file.write_text(text, encoding="utf-8")
+        remove = "so no hook is needed. It is still registered. To remove it: hookchain hooks remove github"
+        world("plan", "github", code=1)
+        assert remove in world.error
+        command("secrets", "rotate", "github-secret", "--random", code=1)
+        assert remove in command.error
 
 
 def test_a_hook_is_removed_without_a_route_and_a_public_url(world: World, command: Command) -> None:
@@ -1551,6 +1609,22 @@ def test_a_secret_that_the_configuration_renamed_is_not_dropped_before_the_hook_
     assert SECRET in world.values("GITHUB_SECRET")
     world("apply", "github", "--yes")
     command("secrets", "rotate", "github-secret", "--drop-old")
+
+
+def test_a_secret_that_the_configuration_renamed_is_not_dropped_while_the_change_is_uncertain(
+    world: World, command: Command
+) -> None:
+    world("apply", "github", "--yes")
+    world.config_file.write_text(CONFIG.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
+    command("secrets", "set", "other-secret", "--random")
+    for status in (500, 503):
+        world.github.fails = {"PATCH": status}
+        world("apply", "github", "--yes", code=1)
+    command("secrets", "set", "github-secret", "--random")
+    assert SECRET in world.values("GITHUB_SECRET")
+    world("apply", "github", "--yes")
+    command("secrets", "rotate", "github-secret", "--drop-old")
+    assert SECRET not in world.values("GITHUB_SECRET")
 
 
 def test_a_secret_whose_value_has_another_name_now_can_be_rotated(world: World, command: Command) -> None:
@@ -2066,13 +2140,28 @@ def test_a_secret_that_cannot_be_stored_leaves_a_disabled_hook_that_the_next_com
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setenv("STRIPE_SECRET", "a value of the shell, which overrides .env")
+        patched.setattr(hooks_command.StoredSourceSecret, "store", lambda *_: None)
         world("apply", "stripe", "--yes", code=1)
         assert "cannot be read back; the hook stays disabled" in world.error
         assert world.only_hook(world.stripe)[1]["status"] == "disabled"
     world("apply", "stripe", "--yes")
     _, hook = world.only_hook(world.stripe)
     assert world.values("STRIPE_SECRET")[0] == hook["secret"]
+
+
+@pytest.mark.parametrize("is_applied", [False, True])
+@pytest.mark.parametrize("source", ["airtable", "github", "square", "stripe"])
+def test_no_hook_is_made_or_changed_while_the_shell_overrides_its_secret(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch, source: str, is_applied: bool
+) -> None:
+    if is_applied or source == "github":
+        world("apply", source, "--yes")
+    hooks = json.dumps(world.provider(source).hooks)
+    monkeypatch.setenv(f"{source.upper()}_SECRET", "a value of the shell, which overrides .env")
+    world("apply", source, "--yes", code=1)
+    assert f"the shell's {source.upper()}_SECRET overrides" in world.error
+    command("secrets", "rotate", f"{source}-secret", "--random", code=1 if hooks != "{}" else 0)
+    assert json.dumps(world.provider(source).hooks) == hooks
 
 
 def test_a_lost_stripe_secret_is_replaced_by_a_second_hook_and_the_first_is_deleted(world: World) -> None:

@@ -55,6 +55,9 @@ class World:
     def store(self, values: Sequence[str]) -> None:
         self.history.append((self.time, tuple(values)))
 
+    def verify_writable(self) -> None:
+        pass
+
     async def add_value(self) -> None:
         self.store(("new value", *self.values()))
 

@@ -261,11 +261,12 @@ class HttpSender:
         may_repeat: bool = False,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Response:
-        """Return the response, without credentials. After a 401 to a token, send the request once more with a new one.
+        """Send the request and return the response, in which credentials are masked.
 
-        They are masked before the response is shortened for people, so that the beginning of none of them is left.
-        `may_repeat`: the receiver acts once on a request that is sent twice. Raises Unanswered, Temporary and
-        Permanent.
+        After a 401 to a token, the request is sent once more with a new token. `may_repeat`: the receiver acts once on
+        a request that is sent twice. Raises Unanswered, Temporary and Permanent.
+
+        Credentials are masked before the response is cut for people. Otherwise the beginning of one could be left.
         """
         plain = fetch.Outgoing(
             request.method,
@@ -293,7 +294,7 @@ class HttpSender:
         location = fetched.header("location") if 300 <= fetched.status < 400 else None
         if location is None:
             return Response(fetched.status, fetched.headers, body, self._now(), fetched.is_cut)
-        # Where the URL itself is a secret, its parts may stand in the address of the redirect.
+        # If the URL itself is a secret, parts of it may be in the address of the redirect.
         is_shown = "@" not in location and not any("://" in each for each in credentials)
         address = credential_masks.masked(location.partition("?")[0], credentials) if is_shown else ""
         headers = (("location", address), *[pair for pair in fetched.headers if pair[0] != "location"])
@@ -317,7 +318,7 @@ class HttpSender:
 
 
 def verify_size(request: OutgoingRequest) -> None:
-    """Raises Permanent where templates, each of which is bounded, make too much together."""
+    """Raise Permanent if the request is too large. Each template is bounded, but all of them together may make more."""
     head = len(request.url) + sum(map(len, chain.from_iterable(request.headers)))
     if len(request.body) > MAX_BODY_BYTES:
         reason = f"the request's body has more than {MAX_BODY_BYTES // limits.MIB} MiB: {len(request.body):,} bytes"
@@ -337,15 +338,15 @@ def _values(secrets: SecretValues) -> list[str]:
 
 
 def _sent_credentials(outgoing: fetch.Outgoing) -> list[str]:
-    """Return what authenticates the request in its own headers, such as an access token."""
+    """Return the credentials in the request's own headers, such as an access token."""
     credential_headers = ("authorization", "x-amz-security-token")
     return [value.rpartition(" ")[2] for name, value in outgoing.headers if name.lower() in credential_headers]
 
 
 def _verify_secrets(outgoing: fetch.Outgoing, secrets: SecretValues) -> None:
-    """Raises Temporary (`secret_unusable`) where a secret is what makes a header or the URL one that cannot be sent.
+    """Raise Temporary (`secret_unusable`) if a header or the URL cannot be sent because of a secret in it.
 
-    Without this, each delivery would become a dead letter for a secret that the operator can set again.
+    Otherwise, each delivery would become a dead letter because of a secret that the operator can correct.
     """
     for name, values in secrets.items():
         for value in values:

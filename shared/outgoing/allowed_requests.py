@@ -73,7 +73,7 @@ _METADATA: Final = tuple(
         "fe80::a9fe:a9fe/128",
     )
 )
-# Whose last 32 bits are an IPv4 address: compatible, mapped, NAT64.
+# The networks in which the last 32 bits of an address are an IPv4 address: compatible, mapped, NAT64.
 _LAST: Final = tuple(
     IPv6Network(block) for block in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
 )
@@ -88,7 +88,10 @@ def address_of(text: str) -> Address | None:
 
 
 def blocked_kind(address: Address, allow_private: bool = False) -> str | None:
-    """Return the kind of an address to which nothing may be sent; None for any other address."""
+    """Return why nothing may be sent to the address: its kind, in words; None if it is allowed.
+
+    `allow_private` allows all addresses except those of the clouds' metadata, and those with a zone of IPv6.
+    """
     if isinstance(address, IPv6Address) and address.scope_id:
         return "an address of one network interface"
     if any(each in block for each in (address, *_carried(address)) for block in _METADATA):
@@ -105,7 +108,7 @@ def blocked_kind(address: Address, allow_private: bool = False) -> str | None:
 
 
 def _carried(address: Address) -> tuple[IPv4Address, ...]:
-    """Return the IPv4 addresses that an IPv6 address may lead to."""
+    """Return the IPv4 addresses inside an IPv6 address, to which a request may be forwarded."""
     if isinstance(address, IPv4Address):
         return ()
     last = any(address in block for block in _LAST) or _is_isatap(address)
@@ -114,7 +117,8 @@ def _carried(address: Address) -> tuple[IPv4Address, ...]:
 
 
 def _is_isatap(address: IPv6Address) -> bool:
-    return int(address) >> 32 & 0xFCFF_FFFF == 0x5EFE  # but for two bits, whether the address is unique and of a group
+    # The mask leaves out the two bits that say whether the interface's id is unique, and whether it is a group's.
+    return int(address) >> 32 & 0xFCFF_FFFF == 0x5EFE
 
 
 MAX_URL_CHARACTERS: Final = 8_192
@@ -126,7 +130,7 @@ _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
-# From https://fetch.spec.whatwg.org/#port-blocking, what is above 1023; below it, only the web's own two are taken.
+# The ports above 1023 in https://fetch.spec.whatwg.org/#port-blocking. Of those below, only 80 and 443 are allowed.
 _BAD_PORTS: Final = frozenset(
     {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
 )
@@ -136,7 +140,12 @@ _LOCAL_NAMES: Final = ("localhost", "localdomain", "local", "internal", "home.ar
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`address` is set where the URL names one; else `host` is a DNS name in lower case. `path` has the query."""
+    """The parts of a URL to send to.
+
+    host     a DNS name in lower case, or the text of `address`
+    path     includes the query
+    address  the address in the URL; None if the URL has a name
+    """
 
     secure: bool
     host: str
@@ -152,9 +161,11 @@ class Target:
 
 @lru_cache(maxsize=256)
 def read_target(url: str, allow_private: bool = False, allow_http: bool = False) -> Target:
-    """`allow_http`: plain http too, which `allow_private` implies.
+    """Return the parts of the URL, if requests may be sent to it. No name is looked up.
 
-    Raises Permanent: `address_blocked` where its host is not a public one, `invalid_url` for every other fault.
+    `allow_http` also allows plain http, as `allow_private` does.
+
+    Raises Permanent: `address_blocked` if the host is not public, and `invalid_url` for every other fault.
     """
     if len(url) > MAX_URL_CHARACTERS:
         raise Permanent("invalid_url", f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are taken")
@@ -197,8 +208,8 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
 
 
 def _checked_host(host: str, allow_private: bool) -> Address | None:
-    """Return the address that the host is, or None for a name that may be looked up."""
-    if not host.isascii():  # full-width digits, circled ones, and stranger full stops become others on their way
+    """Return the address if the host is one, or None for a name that may be looked up. Raises Permanent."""
+    if not host.isascii():  # a resolver may turn full-width or circled digits, and other full stops, into plain ones
         raise Permanent("address_blocked", "the URL's host has characters that are not ASCII: write its `xn--` form")
     if host.startswith("["):
         address = address_of(host[1:-1])
@@ -240,7 +251,7 @@ def _verify_host_name(name: str, allow_private: bool) -> None:
 MAX_VALUE_CHARACTERS: Final = 16_384
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-# What the connection itself says, and what would change how the request or its answer is read.
+# The headers that the connection sets itself, and those that would change how the request or its answer is read.
 OWN: Final = frozenset(
     {
         "accept-encoding",
@@ -260,7 +271,7 @@ OWN: Final = frozenset(
 
 
 def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
-    """Raises Permanent (`invalid_header`), which names the header and never its value."""
+    """Raise Permanent (`invalid_header`) for a header that cannot be sent. The message never has the header's value."""
     for name, _ in headers:
         _verify_header_name(name)
     all_values = "".join([value for _, value in headers])

@@ -1,8 +1,8 @@
 """The destination `bus`: a message on Pub/Sub, Amazon SNS, SQS or EventBridge.
 
-A message may arrive twice: the buses themselves promise no more than "at least once". Each carries the delivery's id,
-by which its consumer can tell. FIFO topics and queues drop a repeat within five minutes by themselves, which is too
-short for the waits between attempts, so this kind does not count as one that recognises repeats.
+A message may arrive twice, because the buses themselves only promise "at least once". It has the delivery's id, by
+which its consumer can recognise a repeat. FIFO topics and queues drop a repeat within five minutes, which is too short
+for the waits between attempts. So this kind does not count as one that recognises repeats.
 
 The names of the attributes are those of the CloudEvents binding for Pub/Sub, in its binary mode.
 https://github.com/googleapis/google-cloudevents/blob/main/docs/spec/pubsub.md

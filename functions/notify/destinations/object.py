@@ -1,7 +1,8 @@
 """The destination `object`: an object in a bucket, which is created once. No attempt replaces an object that exists.
 
-The delivery's id is in the object's metadata. Where the key is taken, the id says whether this delivery wrote the
-object, in an attempt whose response was lost, or another delivery did. The same event makes the same bytes.
+The delivery's id is in the object's metadata. If an object with the key exists, this id shows whether an earlier
+attempt of this delivery wrote it, whose response was lost, or another delivery did. The same event always makes the
+same bytes.
 
 https://cloud.google.com/storage/docs/json_api/v1/objects/insert
 https://cloud.google.com/storage/docs/json_api/v1/status-codes
@@ -42,7 +43,7 @@ EXTENSIONS: Final[dict[Format, str]] = {"json": ".json", "ndjson": ".ndjson", "c
 MEDIA_TYPE: Final = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(; ?[a-z-]{1,20}=[\w.\"-]{1,70})*", re.ASCII
 )
-"""In ASCII alone: a sender may write it, and a header with any other character breaks the signature of S3's request."""
+"""Only ASCII: a sender may write it, and any other character in a header would make the signature for S3 invalid."""
 _FOLDER: Final = "{{ source }}/{{ receivedat[:10] }}/{{ delivery_id }}"
 _LITERAL: Final = re.compile(r"[^{]*")
 _OWN_KEY: Final = re.compile(r"\{\{-?\s*delivery_id\s*-?\}\}")
@@ -54,7 +55,7 @@ DELIVERY: Final = "hookchain-delivery"
 HOPS: Final = "hookchain-hops"
 """The name of the metadata by which a source of Cloud Storage's notifications ends a loop."""
 MAX_METADATA_BYTES: Final = 1_800
-"""S3 takes 2 KB, with the names."""
+"""The size of the metadata. S3 accepts 2 KB, with the names."""
 S3_METADATA: Final = "x-amz-meta-"
 
 
@@ -62,7 +63,7 @@ GZIP_TYPE: Final = "application/gzip"
 
 
 MAX_KEY_BYTES: Final = 1_024
-"""Of Cloud Storage and S3 alike."""
+"""The longest key, in Cloud Storage and in S3."""
 DELIVERY_ID: Final = "delivery_id"
 _RESERVED: Final = ".well-known/acme-challenge/"
 """Cloud Storage keeps these names for itself."""
@@ -73,16 +74,18 @@ _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
 _PASSING: Final = re.compile(
     r"Expired|IncompleteBody|RequestTimeout|RequestTimeTooSkewed|SlowDown|Throttl|TokenRefreshRequired|BadDigest"
 )
-"""In the name of an error of S3 that passes. The throttled request may be one to the bucket's key (KMS)."""
+"""The names of S3's errors that pass by themselves contain one of these words. What is throttled may also be the
+bucket's encryption key (KMS)."""
 _OF_THE_BUCKET: Final = re.compile(
     r"KMS|AuthorizationHeaderMalformed|IllegalLocationConstraint|InvalidToken|InvalidBucketName|NoSuchBucket"
 )
-"""In the name of an error of S3 that every object meets until the operator acts, although its status is 400."""
+"""The names of S3's errors with the status 400 that every object gets until the operator acts contain one of these."""
 _NO_DELETE: Final = b"storage.objects.delete"
-"""Cloud Storage asks for this right of who would replace an object, so its lack says that the object is there."""
+"""Cloud Storage requires this permission to replace an object. If it is missing, the object exists."""
 _TAKEN: Final = "conditionNotMet"
 _GOOGLE_HELD: Final = re.compile(r"cloudKms|userProject|badRequest")
-"""In a reason of Cloud Storage for a 400 that is about the bucket, its key or its project, and about no object."""
+"""The reasons of Cloud Storage for a 400 about the bucket, its key or its project contain one of these words. Other
+reasons are about the object."""
 _ACT: Final = "correct the bucket, or let the account create objects there (Storage Object Creator, s3:PutObject)"
 
 

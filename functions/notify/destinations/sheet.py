@@ -32,33 +32,33 @@ from shared.outgoing.auth import GoogleOAuthRequestAuth
 GOOGLE: Final = "https://sheets.googleapis.com"
 SCOPE: Final = "https://www.googleapis.com/auth/spreadsheets"
 HEADER_SECONDS: Final = 300.0
-"""How long a header that was right is not read again."""
+"""How long after a check that found the right header it is not read again."""
 PAGE_ROWS: Final = 50_000
-"""Rows whose ids are read at once: 3.5 MB."""
+"""The number of rows whose ids are read at once. They have 3.5 MB."""
 _FAULTS_OF_THE_SHEET: Final = {
     b"Unable to parse range": "the spreadsheet has no such sheet: add it, or correct `sheet`",
     b"number of cells in the workbook above the limit": "the spreadsheet is full: name another one",
     b"protected cell": "cells are protected: allow the service account to edit them",
     b"not supported for this document": "the document is no Google Sheet: save it as one, or correct `spreadsheet`",
 }
-"""Texts of a 400 that no other row would avoid, and what to do."""
+"""Texts in a 400 that every row would get, with the advice for each."""
 _JSON: Final = (("content-type", "application/json"),)
 _FIRST_ROW: Final = re.compile(r"![A-Z]+([0-9]+)")
 
 
 MAX_COLUMNS: Final = 200
 MAX_CHARACTERS: Final = 50_000
-"""Of a cell."""
+"""The length of a cell."""
 MAX_EXACT: Final = 10**15
 """A sheet keeps 15 digits of a number. A longer integer, such as an id, is written as text."""
 MAX_SHOWN_CHARACTERS: Final = 60
-"""Of a cell that holds something else than the header."""
+"""How much a message shows of a cell that does not have the expected header."""
 
 MAX_ROWS: Final = 500
 MAX_BATCH_BYTES: Final = 2 * limits.MIB
 MAX_WAITING: Final = 10_000
 INTERVAL_SECONDS: Final = 1.0
-"""Between the beginnings of two appends: Google allows an account 60 a minute."""
+"""The time between the beginnings of two appends, because Google allows an account 60 in a minute."""
 NOT_SENT: Final = "the row waited for its turn until the attempt's time was over, and was not sent"
 SHARE: Final = "share the spreadsheet with the service account as an editor, and correct `spreadsheet`"
 

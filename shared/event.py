@@ -1,4 +1,4 @@
-"""The event: one fact a sender told us, as a CloudEvent 1.0.
+"""The event: one fact that a sender reported, as a CloudEvent 1.0.
 
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 """
@@ -32,11 +32,11 @@ A pattern's text: `re` compiles it at its first use, in 0.3 ms, which a start ne
 NAMES: Final = (
     "id", "source", "type", "action", "subject", "actor", "time", "receivedat", "deliveryid", "hops", "data"
 )  # fmt: skip
-"""What `view_of` shows of an event."""
+"""The names that `view_of` shows of an event."""
 
 # CloudEvents asks for attribute names of lower-case letters and digits only.
-_REQUIRED: Final = ("id", "source", "type", "receivedat", "payloadhash")
-_TEXTS: Final = (
+_REQUIRED_TEXTS: Final = ("id", "source", "type", "receivedat", "payloadhash")
+_OPTIONAL_TEXTS: Final = (
     "subject",
     "actor",
     "time",
@@ -51,7 +51,7 @@ _TEXTS: Final = (
     "signedas",
     "action",
 )
-_OF_TEXT: Final = (*_REQUIRED, *_TEXTS)
+_ALL_TEXTS: Final = (*_REQUIRED_TEXTS, *_OPTIONAL_TEXTS)
 _TEXT_OR_NONE: Final = frozenset((str, NoneType))
 _DATA: Final = b',"data":'
 # In the order in which they are written.
@@ -59,29 +59,30 @@ _RAW: Final = (b',"rawbody":', b',"rawbase64":', b',"rawtype":', b',"rawheaders"
 RECOVERED: Final = "recovered"
 """An attribute, and what the ledger stores in place of the hash of a payload that differs from the original's."""
 _END_OF_LIST: Final = b']"'
-"""The end of `rawheaders`, which is a list."""
+"""The end of `rawheaders`, which is the text of a JSON list."""
 _RAW_DATA: Final = "rawdata"
-"""An attribute of stored events only: `rawbody` is the text of `data`, byte for byte."""
+"""An attribute of stored events only. It says that `rawbody` is left out, because it is the text of `data`, byte for
+byte."""
 
 
 # Not frozen, because a frozen dataclass takes 1.2 µs longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Event:
-    """`id` stays the same through every retry and replay.
+    """One event. Its `id` stays the same through every retry and replay.
 
     source        `/sources/<name>`
-    receivedat    RFC 3339, when receive took it; `time` is when it happened, as the sender says
-    payloadhash   SHA-256 of the body as it came, hex; steps never change it
-    data          the parsed body, or None if `dataref` names the blob that holds it
+    receivedat    the time at which Hookchain received it, in RFC 3339; `time` is the time that the sender states
+    payloadhash   SHA-256 of the received body, in hex; steps never change it
+    data          the parsed body; None if `dataref` names the blob that holds it
     datatype      the content type of a document that a step left in `data` as text, or `application/json` where the
                   text is itself a JSON value; None if `data` is other JSON, bytes that say their own type, or text
                   of no kind
-    signedas      where something about the event was not signed: a hash of what was, a full stop, and a hash of the
-                  rest. Of the events with the same signed bytes, transform takes the one that came first
-    rawbody       the body as it came where the source keeps it (`rawbase64` where it is not UTF-8), of content type
-                  `rawtype`; `rawheaders` is a JSON array of pairs, credentials removed
-    action        what happened to the thing that `type` names, where the sender says so in another place: `opened`
-    recovered     the sender could not deliver it, and it was read from the sender's API
+    signedas      if a part of the event was not signed: a hash of the signed part, a full stop, and a hash of the rest.
+                  Of several events with the same signed part, transform accepts only the first
+    rawbody       the received body, if the source keeps it; `rawbase64` if the body is not UTF-8. Its content type is
+                  `rawtype`. `rawheaders` is a JSON array of pairs, without credentials
+    action        what happened to the thing that `type` names, such as `opened`, if the sender states it apart
+    recovered     true if the sender could not deliver the event, and it was read from the sender's API
     """
 
     id: str
@@ -108,13 +109,16 @@ class Event:
 
     @property
     def claimed_hash(self) -> str:
-        """Return what the ledger compares of events with the same id. RECOVERED conflicts with no hash: a sender's API
-        may write an event otherwise than its webhook did."""
+        """Return the text by which the ledger detects two events with the same id and different payloads.
+
+        For a recovered event it is RECOVERED, which equals every hash there: a sender's API may write an event
+        differently from the sender's webhook.
+        """
         return RECOVERED if self.recovered else self.payloadhash
 
     @property
     def origin(self) -> str:
-        """Return the id of the event as receive made it: what a step split off has that and a number, `<id>-<n>`."""
+        """Return the id that the event had on arrival. A step that splits an event makes ids such as `<id>-2`."""
         return self.id.partition("-")[0]
 
     @property
@@ -123,12 +127,12 @@ class Event:
 
     @property
     def trace_id(self) -> str | None:
-        """Return the trace's id, the one part of `traceparent` that a log holds."""
+        """Return the trace's id, which is the part of `traceparent` that logs contain; None if there is none."""
         match = TRACEPARENT.fullmatch(self.traceparent) if self.traceparent else None
         return match[1] if match else None
 
     def with_data(self, data: Json, datatype: str | None = None) -> "Event":
-        """Return the event with other data and without the body as it came, which may hold what a step removed."""
+        """Return the event with other data, and without the received body, which may contain what a step removed."""
         if data is self.data and datatype in (None, self.datatype):  # equal is not the same: 1 equals true
             return self
         return Event(  # half the time of dataclasses.replace
@@ -153,7 +157,7 @@ class Event:
         )
 
 
-_texts_of: Final[Callable[[Event], tuple[str | None, ...]]] = attrgetter(*_TEXTS)
+_optional_texts_of: Final[Callable[[Event], tuple[str | None, ...]]] = attrgetter(*_OPTIONAL_TEXTS)
 
 
 def event_id(source_name: str, delivery_id: str) -> str:
@@ -183,7 +187,7 @@ def oneline(value: object) -> str:
 
 
 def to_cloudevent(event: Event) -> JsonObject:
-    """Return CloudEvents' JSON format. Attributes without a value are left out."""
+    """Return the event as an object in CloudEvents' JSON format. Attributes without a value are left out."""
     document: JsonObject = {
         "specversion": "1.0",
         "id": event.id,
@@ -192,7 +196,7 @@ def to_cloudevent(event: Event) -> JsonObject:
         "receivedat": event.receivedat,
         "payloadhash": event.payloadhash,
     }
-    for name, value in zip(_TEXTS, _texts_of(event), strict=True):
+    for name, value in zip(_OPTIONAL_TEXTS, _optional_texts_of(event), strict=True):
         if value is not None:
             document[name] = value
     if event.hops:
@@ -206,10 +210,11 @@ def to_cloudevent(event: Event) -> JsonObject:
 
 
 def event_json(event: Event, data: bytes | None = None, *, is_stored: bool = False) -> bytes:
-    """Return the event as CloudEvents' JSON format. `data`, where given, is the JSON text of the event's data.
+    """Return the event as bytes in CloudEvents' JSON format.
 
-    `is_stored`: it is for a blob, where a `rawbody` that is the text of `data` stands once.
-    Half a surrogate pair stays one, as an escape. Raises ValueError for infinity, which JSON lacks.
+    `data` may be the JSON text of the event's data, so that it is not written again. With `is_stored`, the bytes are
+    for a blob: a `rawbody` that equals `data` is left out, and `from_stored` restores it. Half a surrogate pair is
+    written as an escape. Raises ValueError for infinity, which JSON lacks.
     """
     document = to_cloudevent(event)
     if data is None:
@@ -222,10 +227,10 @@ def event_json(event: Event, data: bytes | None = None, *, is_stored: bool = Fal
 
 
 def without_raw(content: bytes, *, keeps_body: bool) -> bytes:
-    """Return an event as event_json wrote it, without the parts of its request: without the headers if `keeps_body`.
+    """Return the bytes of an event, which event_json wrote, without the parts of its request.
 
-    Without `rawheaders` it is left as it is. Nothing is parsed: no name and no end of a text is found inside a text,
-    because its quotation marks are escaped there.
+    With `keeps_body`, only `rawheaders` is removed. An event without `rawheaders` is returned as it is. Nothing is
+    parsed: a search cannot find a member's name inside a text, because quotation marks are escaped there.
     """
     data_at = content.find(_DATA)
     begin = headers_at = content.rfind(_RAW[-1], 0, data_at)
@@ -241,14 +246,17 @@ def without_raw(content: bytes, *, keeps_body: bool) -> bytes:
 
 
 def read_keeps(transform: JsonObject) -> dict[str, str]:
-    """Return `body` or `all` for each source whose routes get that of its requests. `transform` is its slice."""
+    """Return which part of its requests each source keeps for its routes: `body` or `all`, by the source's name.
+
+    `transform` is the part of the compiled configuration that transform reads. A source that keeps nothing is left out.
+    """
     return {name: str(kept) for name, kept in mapping_at(transform, "keeps").items()}
 
 
 def without_request(event: Event, keeps: Mapping[str, str]) -> Event:
-    """Return the whole event with what its routes get of the request; the same event if they get all of it.
+    """Return the event without the parts of its request that its source does not keep for its routes.
 
-    `keeps` is as read_keeps returns it.
+    `keeps` is the result of read_keeps.
     """
     kept = keeps.get(event.source_name, "no")
     if kept == "no" and (event.rawtype or event.rawheaders or event.rawbody or event.rawbase64):
@@ -270,20 +278,20 @@ def from_stored(content: bytes) -> Event:
 
 
 def from_cloudevent(document: Json) -> Event:
-    """Raises Permanent (`malformed_event`) for a document that is not one of our events."""
+    """Return the event of a document that to_cloudevent made. Raises Permanent (`malformed_event`) for any other."""
     if not isinstance(document, dict):
         raise Permanent("malformed_event", f"a CloudEvent is a JSON object; found {kind_of(document)}")
-    # By `map`, which needs no loop: transform and notify verify each event.
-    if not _TEXT_OR_NONE.issuperset(map(type, map(document.get, _OF_TEXT))):
-        name = next(name for name in _OF_TEXT if type(document.get(name)) not in _TEXT_OR_NONE)
+    # `map` and a set are quicker than a loop, and transform and notify verify every event.
+    if not _TEXT_OR_NONE.issuperset(map(type, map(document.get, _ALL_TEXTS))):
+        name = next(name for name in _ALL_TEXTS if type(document.get(name)) not in _TEXT_OR_NONE)
         raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {kind_of(document[name])}")
-    if not all(map(document.get, _REQUIRED)):
-        missing = next(name for name in _REQUIRED if not document.get(name))
+    if not all(map(document.get, _REQUIRED_TEXTS)):
+        missing = next(name for name in _REQUIRED_TEXTS if not document.get(name))
         raise Permanent("malformed_event", f"the CloudEvent has no {missing!r}")
     hops = document.get("hops", 0)
     if not isinstance(hops, int) or isinstance(hops, bool):
         raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {kind_of(hops)}")
-    # The members in _OF_TEXT are texts, as was just verified.
+    # The members in _ALL_TEXTS are texts, as was just verified.
     texts = cast("dict[str, str]", document)
     return Event(  # half the time of named arguments
         texts["id"],
@@ -311,7 +319,7 @@ def from_cloudevent(document: Json) -> Event:
 
 
 def view_of(event: Event) -> JsonObject:
-    """Return the event as expressions and templates see it: one object, in which what the event lacks is null.
+    """Return the event as expressions and templates see it: an object in which a missing attribute is null.
 
     `source` is the source's name, without `/sources/`.
     """

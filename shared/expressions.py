@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS: Final = 4_096
 MAX_JOINED_CHARACTERS: Final = 4 * 1024 * 1024
-# Only the first part of these reads the searched value; the others read what the first one found.
+"""The longest text that join() may make."""
+# Kinds of nodes of which only the first child reads the searched value. The others read what the first one found.
 _LEADS_INSIDE: Final = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
 )
 
 _LITERALS: Final = frozenset({"true", "false", "null"})
-_MEANT: Final = {
+# For each word or sign of other languages that JMESPath does not have, what to write instead.
+_REPLACEMENTS: Final = {
     "=": "`==` compares",
     "in": "contains(LIST, VALUE) is in",
     "is": "`==` compares",
@@ -49,8 +51,10 @@ class ExpressionFault(ValueError):
 
 
 class _BoundedFunctions(Functions):
-    """JMESPath's functions, with a bound on join(): a long separator between many items makes a long text of a short
-    event."""
+    """JMESPath's functions, with a bound on join().
+
+    Without it, a long separator between many items would make a very long text of a short event.
+    """
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, separator: str, texts: "Sequence[str]") -> str:
@@ -63,7 +67,7 @@ _OPTIONS: Final = Options(custom_functions=_BoundedFunctions())
 
 
 class Expression:
-    """One JMESPath expression."""
+    """One JMESPath expression, such as `data.plan == 'gold' && data.paid`."""
 
     def __init__(self, text: str, names: "Collection[str]" = ()) -> None:
         """Compile the text; `names` are the keys of the value that it will search, if they are known.
@@ -83,8 +87,8 @@ class Expression:
         return f"Expression({self.text!r})"
 
     def search(self, value: Json) -> Json:
-        """Return the value that it finds; null if there is none. Raises Permanent, whose detail does not quote
-        `value`."""
+        """Return the result for this value; null if there is none. Raises Permanent (`expression_failed`), whose detail
+        does not quote the value."""
         if self._names is None:
             return search_parsed(self._parsed, value, self.text)
         # Most expressions are paths, and this takes a fifth of the time that jmespath takes for one.
@@ -96,7 +100,7 @@ class Expression:
 
     @property
     def is_path(self) -> bool:
-        """True if it is names with full stops between them, such as `data.customer.name`, which computes nothing."""
+        """Return whether it is only names with full stops between them, such as `data.customer.name`."""
         return self._names is not None
 
     @property
@@ -106,21 +110,23 @@ class Expression:
 
     @property
     def is_constant(self) -> bool:
-        """True if it returns the same for every value."""
+        """Return whether its result is the same for every value."""
         return not _reads_value(self._parsed.parsed)
 
 
 def search_parsed(parsed: ParsedResult, value: Json, text: str = "") -> Json:
-    """Return what the expression finds in `value`; `text` names it. Raises Permanent (`expression_failed`)."""
+    """Return the expression's result for `value`. Raises Permanent (`expression_failed`), which names it by `text`."""
     try:
         found: Json = parsed.search(value, _OPTIONS)
     except exceptions.JMESPathError as error:
         raise errors.Permanent("expression_failed", f"{text!r}: {_reason(error)}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
         # jmespath lets Python's own errors through: ceil() of infinity, a slice step of zero, `1` in a text.
-        is_kind = isinstance(error, TypeError)
-        why = "it compares or sorts values of different kinds" if is_kind else "it has no result for these values"
-        raise errors.Permanent("expression_failed", f"{text!r}: {why}") from error
+        if isinstance(error, TypeError):
+            reason = "it compares or sorts values of different kinds"
+        else:
+            reason = "it has no result for these values"
+        raise errors.Permanent("expression_failed", f"{text!r}: {reason}") from error
     return found
 
 
@@ -148,14 +154,21 @@ def _compile(text: str) -> ParsedResult:
 
 
 def names_of_path(node: "_TreeNode") -> "tuple[str, ...] | None":
-    """Return the names of an expression that is a plain path, in which each name is looked up in the value before
-    it."""
+    """Return the names in an expression that is a plain path: `data`, `customer` and `name` of `data.customer.name`.
+
+    Return None for any other expression.
+    """
     fields = node["children"] if node["type"] == "subexpression" else [node]
-    return tuple([field["value"] for field in fields]) if all(field["type"] == "field" for field in fields) else None
+    if any(field["type"] != "field" for field in fields):
+        return None
+    return tuple([field["value"] for field in fields])
 
 
 def _verify_functions(node: "_TreeNode") -> None:
-    """Raise for an unknown function, which jmespath itself finds only when it searches."""
+    """Raise ExpressionFault for an unknown function, or for a wrong number of arguments.
+
+    jmespath itself would report these only when it searches a value.
+    """
     if node["type"] == "function_expression":
         _verify_call(node["value"], len(node["children"]))
     for child in _inner(node):
@@ -179,10 +192,10 @@ def _verify_call(name: str, arguments: int) -> None:
 
 
 def root_names(node: "_TreeNode") -> set[str]:
-    """Return the names that are read in the searched value itself, not in values that were found there."""
+    """Return the names that the expression reads in the searched value itself: only `data` of `data.items[*].price`."""
     if node["type"] == "field":
         return {node["value"]}
-    if node["type"] == "expref":  # a function reads other values with it
+    if node["type"] == "expref":  # an argument such as `&price`, which a function applies to items of a list
         return set()
     inner = _inner(node)
     if node["type"] in _LEADS_INSIDE:
@@ -242,10 +255,10 @@ def _hint_on_token(token: object, text: str, column: int) -> str:
         return "; write an expression without {{ }}"
     operator = re.match(r"=~|===", text[column - 1 :])
     if operator:
-        return f"; {_MEANT[operator[0]]}"
+        return f"; {_REPLACEMENTS[operator[0]]}"
     # At `not a` the parser stops at `a`, but the word that it did not understand is the one before.
-    meant = _MEANT.get(str(token)) or _MEANT.get(_word_before(text, column))
-    return f"; {meant}" if meant else ""
+    replacement = _REPLACEMENTS.get(str(token)) or _REPLACEMENTS.get(_word_before(text, column))
+    return f"; {replacement}" if replacement else ""
 
 
 _FUNCTIONS_ELSEWHERE: Final = {

@@ -1,4 +1,8 @@
-"""The values that an expression reads in one event, to explain why a condition is false."""
+"""Explain why a condition is false for an event, by the values that it reads there.
+
+If `data.total` is the number 250, false_hint explains `data.total == '250'`: `data.total is not a text, so it never
+equals one; write numbers, true and false in backticks instead of quotes, such as `250``.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -18,14 +22,13 @@ if TYPE_CHECKING:
 _PROJECTIONS: Final = frozenset({"projection", "filter_projection", "value_projection", "flatten"})
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_ITEMS: Final = 100
-"""Items of a list in which a comparison inside `[? … ]` is evaluated."""
+"""The most items of a list in which a comparison inside `[? … ]` is evaluated."""
 
-
-_MISSING: Final = MissingPaths(max_shapes=1_000)
+_MISSING_PATHS: Final = MissingPaths(max_shapes=1_000)
 
 
 class _PathRead(NamedTuple):
-    """A path that an expression reads. `path` is None if it is not a path in the data alone."""
+    """A path that an expression reads. `path` is None if it does not begin in `data`, or is more than names."""
 
     text: str
     node: "_TreeNode"
@@ -41,9 +44,9 @@ def _paths_read(text: str) -> tuple[_PathRead, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PathValue:
-    """A path that an expression reads, as JMESPath writes it, and the value found there.
+    """A path that an expression reads, as JMESPath writes it, and the value in the event.
 
-    likely_path  the path with the nearest name, if the last name of the path is not there and another is like it
+    likely_path  the path with the most similar name that the event has, if it lacks the last name of this path
     """
 
     path: str
@@ -80,19 +83,25 @@ def compared_paths(expression: expressions.Expression) -> list[str]:
 
 
 def false_hint(condition: expressions.Expression, view: JsonObject) -> str:
-    """Return why the condition is false and what to write, if it looks like a mistake; else empty text.
+    """Return why the condition is false and what to write instead, if it looks like a mistake; else an empty text.
 
-    `view` is the event as expressions see it. The hint holds no value, so that it can be logged.
+    `view` is the event as expressions see it. The hint contains no value of the event, so that it can be logged.
     """
     return _comparison_hint(condition, view) or _contains_hint(condition, view) or _conversion_hint(condition, view)
 
 
 def missing_text(*conditions: expressions.Expression, view: JsonObject) -> str:
-    """Return the paths that the conditions read and the event lacks, to follow a reason in the journal: `; 'data.state'
-    is not in this event; did you mean 'data.status'?`. It names fields of the event, so it is not logged.
+    """Return a text about the paths that the conditions read and the event lacks; empty if it lacks none.
+
+    It is added to a reason in the journal: `; 'data.state' is not in this event; did you mean 'data.status'?`. It names
+    fields of the event, so it is not logged.
     """
-    paths = {read.text: read.path for each in conditions for read in _paths_read(each.text) if read.path}
-    note = _MISSING.note(view.get("data"), paths.values())
+    paths: dict[str, Path] = {}
+    for condition in conditions:
+        for read in _paths_read(condition.text):
+            if read.path:
+                paths[read.text] = read.path
+    note = _MISSING_PATHS.note(view.get("data"), paths.values())
     return f"; {note}" if note else ""
 
 
@@ -102,6 +111,7 @@ def _comparison_hint(condition: expressions.Expression, view: JsonObject) -> str
     XML, forms and CSV have no numbers: every value in them arrives as text.
     """
     comparisons = list(_comparisons(condition.tree, view))
+    # A number, true or false in the event, and a text in the condition: data.total == '250'
     paths = _unique_paths(
         each for each in comparisons if isinstance(each.value, int | float) and isinstance(each.other, str)
     )
@@ -109,15 +119,19 @@ def _comparison_hint(condition: expressions.Expression, view: JsonObject) -> str
         rule = "is not a text, so it never equals one" if len(paths) == 1 else "are not texts, so they never equal one"
         advice = "write numbers, true and false in backticks instead of quotes, such as `250`"
         return f": {' and '.join(paths)} {rule}; {advice}"
+    # Two texts that differ in case: data.plan == 'Gold'
     paths = _unique_paths(each for each in comparisons if _is_other_case(each.value, each.other))
     if paths:
         return f": {' and '.join(paths)} {'differs' if len(paths) == 1 else 'differ'} only in upper and lower case"
+    # A text in the event, and true or false in the condition: data.paid == `true`
     paths = _unique_paths(each for each in comparisons if isinstance(each.other, bool) and isinstance(each.value, str))
     if paths:
         rule = f"{' and '.join(paths)} {'is' if len(paths) == 1 else 'are'} text, which never equals true or false"
         return f": {rule}; compare with a text, such as 'true', or `cast` to boolean on source {view.get('source')!r}"
+    # A list in the event, and a single value in the condition: data.tags == 'urgent'
     if any(isinstance(each.value, list) and isinstance(each.other, str | int | float) for each in comparisons):
         return ": a list never equals a text or a number; write contains(LIST, VALUE)"
+    # A number as text in the event, and a number in the condition: data.total > `100`
     paths = _unique_paths(each for each in comparisons if _is_number(each.other) and _is_number_as_text(each.value))
     if not paths:
         return ""
@@ -132,7 +146,7 @@ _READS_AS_FALSE: Final = frozenset({"false", "no", "off", "null", "none", "0"})
 
 
 def truth_hint(condition: expressions.Expression, value: Json) -> str:
-    """Return why the condition is true although its value reads like false; an empty string for any other value.
+    """Return why the condition is true although its value reads like false, such as the text `no`; else an empty text.
 
     XML, forms and CSV have no booleans: every value in them arrives as text. The hint holds no value.
     """
@@ -159,6 +173,7 @@ def _name_text(name: str) -> str:
 
 
 def _paths(node: "_TreeNode") -> Iterator["_TreeNode"]:
+    """Yield the node of each path that the expression reads."""
     if _is_path(node):
         yield node
         return
@@ -177,7 +192,7 @@ def _paths(node: "_TreeNode") -> Iterator["_TreeNode"]:
 
 
 def _leading_path(nodes: "list[_TreeNode]") -> Iterator["_TreeNode"]:
-    """Yield the parts up to the first list that is projected, with that list's own path."""
+    """Yield the parts of a path that come before its first projection: of `a.b[*].c`, the parts `a` and `b`."""
     for node in nodes:
         if not _is_path(node):
             if node["type"] in _PROJECTIONS and _is_path(node["children"][0]):
@@ -187,6 +202,7 @@ def _leading_path(nodes: "list[_TreeNode]") -> Iterator["_TreeNode"]:
 
 
 def _is_path(node: "_TreeNode") -> bool:
+    """Return whether the node is only names and positions, such as `data.items[0].price`."""
     if node["type"] == "index_expression":
         inner, *indexes = node["children"]
         if any(index["type"] != "index" for index in indexes):
@@ -208,6 +224,7 @@ def _unique_paths(comparisons: Iterable[_Comparison]) -> list[str]:
 
 
 def _comparisons(node: "_TreeNode", value: Json) -> Iterator[_Comparison]:
+    """Yield each comparison of a path or a list in the expression, with the values that it compares."""
     # Each value is computed once: this runs for every route whose condition is false.
     if node["type"] == "comparator":
         left, right = node["children"]
@@ -300,7 +317,8 @@ def _search(node: "_TreeNode", value: Json) -> Json:
     if node["type"] == "literal":
         literal: Json = node["value"]
         return literal
-    if (names := expressions.names_of_path(node)) is not None:  # in a fifth of the time
+    names = expressions.names_of_path(node)
+    if names is not None:  # this takes a fifth of the time that jmespath takes
         return value_at(value, *names)
     try:
         return expressions.search_parsed(ParsedResult("", node), value)

@@ -243,8 +243,8 @@ class Deduplicate(Settings, AskingStep):
     async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Noted | Stopped:
         value = self._key.search(view_of(event))
         if value is None:
-            # This step changes nothing, so the event after it is the event before it.
-            return self._missing.noted(event, event, self._paths, "the event continues without a key")
+            note = self._missing.note(event.data, self._paths, "the event continues without a key")
+            return Noted(event, note) if note else event
         key = hashlib.sha256(jsontext.canonical([context.route, self.key, value])).hexdigest()
         received_at = times.unix_seconds(context.original.receivedat)
         owner = await services.owners.owner(key, event.id, received_at, self.window)

@@ -38,7 +38,8 @@ NamedChains: TypeAlias = Mapping[str, Steps]
 CHAINS_PATH: Final = "/chains/"
 """A request to this path and a chain's name converts a document."""
 ASK_SECONDS: Final = 60.0
-"""Longer than the bounds of all built-in steps together, so that only an operator's own step that hangs reaches it."""
+"""The time for which a step may wait. The built-in steps have shorter limits of their own, so that only an operator's
+own step that hangs reaches this one."""
 MAX_REASON_CHARACTERS: Final = 500
 
 
@@ -68,13 +69,13 @@ class StepRecord:
 class ChainResult:
     """The outcome of one event in a chain.
 
-    events          that reached the end of the chain
-    stops           why a step ended an event on purpose
-    journal_stops   the same for the journal: with the fields that the event lacks
-    logged_stops    the same for the log: without the words of an operator's own step, which may quote the event
-    faults          of steps that failed
-    skipped_faults  after which the chain continued, as `on_error: continue` says
-    notes           of steps that return Noted
+    events          the events that reached the end of the chain
+    stops           the reasons of steps that ended an event on purpose
+    journal_stops   the same reasons for the journal, which also names the fields that the event lacks
+    logged_stops    the same reasons for the log, without those of an operator's own steps, which may quote the event
+    faults          the faults of steps that failed
+    skipped_faults  the faults after which the chain continued, because of `on_error: continue`
+    notes           the notes of steps that returned Noted
     """
 
     events: tuple[Event, ...] = ()
@@ -90,9 +91,9 @@ class ChainResult:
 class Chain:
     """The steps of one route, or of one named chain.
 
-    chains  the named chains that its steps may lead to
-    asks    true if one of the steps that an event can reach needs `services`
-    asks_others  true if one of these waits for another system
+    chains       the named chains that its steps may lead to
+    asks         true if a step that an event can reach needs `services`
+    asks_others  true if such a step waits for another system
     """
 
     route: str
@@ -128,11 +129,13 @@ class Chain:
         records: list[StepRecord] | None = None,
         characters: int | None = None,
     ) -> ChainResult:
-        """Run the event through the steps. A step that fails is in the result.
+        """Run the event through the steps, and return the outcome. A step that fails is an outcome too.
 
-        `services` may be None if the chain does not ask; then the coroutine never waits and needs no event loop.
-        Each step is appended to `records`. `characters` is an upper bound of those in the event's data, if one is
-        known. Raises Temporary, which names the route and the step, if the event must come again, and
+        services    may be None if the chain does not ask; then the coroutine never waits and needs no event loop
+        records     a list to which a record of each step is appended
+        characters  an upper bound of the characters in the event's data, if one is known
+
+        Raises Temporary, which names the route and the step, if the event must be delivered again, and
         SystemUnavailable if the route has to wait.
         """
         context = StepContext(event, self.route)
@@ -185,11 +188,11 @@ class _Run:
             answer = error = None
             try:
                 answer = yield awaited
-            except GeneratorExit:  # the task was destroyed: no step may answer that
+            except GeneratorExit:  # the task was destroyed, and Python forbids its coroutine to wait once more
                 self.is_closed = True
                 coroutine.close()
                 raise
-            except BaseException as raised:  # A cancellation too is passed on to the step, which decides what it means.
+            except BaseException as raised:  # a cancellation is passed on too: the step decides what it means
                 error = raised
 
     async def _run_steps(self, steps: Steps, event: Event, steps_taken: Steps) -> tuple[EventInChain, ...]:
@@ -298,9 +301,9 @@ class _Run:
     def _route_fault(
         self, fault: Temporary | Permanent, step: NamedStep, steps_taken: Steps, event: Event
     ) -> Temporary | ChainFault:
-        """Return the step's fault as the route raises it: the detail names the route and the step.
+        """Return the step's fault with a detail that names the route and the step.
 
-        Of a field that is missing, it names the most similar one, and the steps that may have removed it.
+        If a field is missing, the detail also names the most similar field, and the steps that may have removed it.
         """
         # An operator's own step can raise a fault with any object, or with a text of any length.
         rule = str(fault.detail)[:MAX_REASON_CHARACTERS]
@@ -316,10 +319,10 @@ class _Run:
 
 
 def _with_removals(reason: str, previous_steps: Steps) -> str:
-    """Return the reason with the steps that may have removed a field that it says is missing. It is cut if it is
-    long, first because an operator's own step can write a text of any length."""
-    reason = reason[:MAX_REASON_CHARACTERS]
-    return f"{reason}{removal_hint(reason, removals_of(previous_steps))}"[:MAX_REASON_CHARACTERS]
+    """Return the reason. If it says that a field is missing, add which of the previous steps may have removed it."""
+    reason = reason[:MAX_REASON_CHARACTERS]  # an operator's own step can write a text of any length
+    hint = removal_hint(reason, removals_of(previous_steps))
+    return f"{reason}{hint}"[:MAX_REASON_CHARACTERS]
 
 
 def _system_unavailable(fault: Temporary, detail: str, step: NamedStep) -> SystemUnavailable:

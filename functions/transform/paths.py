@@ -1,10 +1,13 @@
 """Places in an event, and the values there.
 
 A path names a place: `data.user.email`, `data.items[0].price`, `data.items[*].price`, `data["a.b"]`. Unlike an
-expression, it names places that can be written. Writing copies what lies along the path and shares the rest, so the
-value before it stays as it was. Functions take a value and the `parts` of a path, or an event and a path. `place` is
-where the value is, for messages. A document in an event is text, bytes, which are
-`{"type": …, "size": …, "base64": …}`, or any other JSON.
+expression, it names places that can be written. The functions take a value and the `parts` of a path, or an event and a
+path. An argument `place` is the text of the place for messages. None of them changes its argument: they copy the
+objects and lists along the path, and share the others. So in a new value only what changed is new:
+
+    with_value({"a": {"b": 1}, "c": 2}, ("a", "b"), 5)   {"a": {"b": 5}, "c": 2}
+
+A document in an event is text, any other JSON, or bytes, which are written as `{"type": …, "size": …, "base64": …}`.
 """
 
 import json
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 ATTRIBUTES: Final = ("type", "subject", "actor")
 MAX_CHARACTERS: Final = 1_000
 MAX_SHAPES: Final = 64
-"""Of events, for which a step remembers its notes about missing paths."""
+"""The most notes about missing paths that a step remembers."""
 JSON_TYPE: Final = "application/json"
 _BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 
@@ -66,7 +69,7 @@ class Path:
 
 
 def parse_path(text: str) -> Path:
-    """Raises PathFault."""
+    """Return the parsed path. Raises PathFault."""
     if text in ATTRIBUTES:
         return Path(text, text)
     if len(text) > MAX_CHARACTERS:
@@ -160,13 +163,14 @@ class Missing:
 MISSING: Final = Missing()
 MaybeJson: TypeAlias = "Json | Missing"
 Change: TypeAlias = Callable[[Json, str], Json]
-"""Takes a value and its place, such as `data.items[0].price`; returns the new value."""
+"""A function that takes a value and its place, such as `data.items[0].price`, and returns the new value."""
 MaybeChange: TypeAlias = Callable[[MaybeJson, str], MaybeJson]
-"""Takes a value, or MISSING, and its place. Where it returns MISSING nothing is written."""
+"""A function that takes a value and its place, and returns the new value. The value is MISSING if nothing is there. If
+the function returns MISSING, nothing is written."""
 
 
 def _place_of_key(place: str, key: str) -> str:
-    """Return the place of a key that the configuration names: quoted if it is not plain, and cut if it is long."""
+    """Return the text of the key's place: `data.a`, or `data["a b"]` for a key that is not plain. A long key is cut."""
     if is_field_name(key):
         return f"{place}.{key}"
     shown = attribute_text(key[:SHOWN_CHARACTERS])
@@ -174,7 +178,7 @@ def _place_of_key(place: str, key: str) -> str:
 
 
 def find_value(value: Json, parts: tuple[Part, ...]) -> Json:
-    """Return the value at the place, null if there is nothing; the list itself for `[*]`."""
+    """Return the value at the place; None if there is nothing. For `[*]`, return the list itself."""
     for part in parts:
         if isinstance(part, str):
             value = value.get(part) if isinstance(value, dict) else None
@@ -184,7 +188,10 @@ def find_value(value: Json, parts: tuple[Part, ...]) -> Json:
 
 
 def is_there(value: Json, parts: tuple[Part, ...]) -> bool:
-    """Return whether the place exists, also if it has null; of `[*]`, whether it exists in an item, if there is any."""
+    """Return whether the place exists, even if its value is null.
+
+    With `[*]`, the place exists if it exists in one item, or if the list is empty.
+    """
     for position, part in enumerate(parts):
         if isinstance(part, Every):
             rest = parts[position + 1 :]
@@ -201,11 +208,11 @@ def is_there(value: Json, parts: tuple[Part, ...]) -> bool:
 
 
 class MissingPaths:
-    """The notes of one step about its paths that are not in an event.
+    """The notes of one step about paths that an event lacks: `'data.user' is not in this event; did you mean …?`.
 
     To find the most similar path takes 2 ms, and for an event with 2,000 long names 100 ms. So a note is made once for
-    events with the same fields at the top, and only for so many different ones. Of the fields, only a hash is
-    remembered, because an event can have very many.
+    all events with the same top-level fields, and at most `max_shapes` notes are remembered. Instead of the fields,
+    their hash is remembered, because an event can have very many.
     """
 
     def __init__(self, max_shapes: int = MAX_SHAPES) -> None:
@@ -215,7 +222,8 @@ class MissingPaths:
     def updated(self, event: Event, changes: Iterable[tuple[Path, Path, MaybeChange]], act: str) -> Event | Noted:
         """Return the event with each change, and with a note about the paths that lead to nothing.
 
-        A change has the path that the settings name, the place that is changed, and what changes it.
+        A change is the path that the settings name, for the note, the path that is written, and the function that makes
+        the new value. `act` says what the step does about a missing path, such as `nothing is rewritten there`.
         """
         before = event
         untouched: list[Path] = []
@@ -227,15 +235,15 @@ class MissingPaths:
         return self.noted(event, before, untouched, act) if untouched else event
 
     def noted(self, event: Event, before: Event, untouched: Iterable[Path], act: str) -> Event | Noted:
-        """Return the event, with a note about those of the paths that lead to nothing in the event before the step.
+        """Return the event, with a note about those of the `untouched` paths that were missing before the step.
 
-        `act` says what the step does without them.
+        `act` says what the step does about a missing path.
         """
         note = self.note(before.data, untouched, act)
         return Noted(event, note) if note else event
 
     def note(self, data: Json, paths: Iterable[Path], act: str = "") -> str:
-        """Return the note about those of the paths that lead to nothing in the data; empty if none does."""
+        """Return the note about those of the paths that are missing in the data; empty if none is missing."""
         missing = [path for path in paths if not is_there(data, path.parts)]
         if not missing:
             return ""
@@ -251,14 +259,16 @@ class MissingPaths:
 
 
 def _missing_note(path: Path, data: Json, act: str) -> str:
+    """Return the note about one missing path, with the path that is probably meant."""
     names = [part for part in path.parts if isinstance(part, str) and is_field_name(part)]
     if len(names) < len(path.parts):  # an item of a list is missing, or a field in it, or a name has a full stop
         return f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
     for position in range(1, len(names)):
         if isinstance(find_value(data, path.parts[:position]), list):
             list_text = ".".join(["data", *names[:position]])
-            each = f"{list_text}[*].{'.'.join(names[position:])}"
-            return f"{path.text!r}{did_you_mean.IS_MISSING}: {list_text!r} is a list; write {each!r} for each item"
+            item_path = f"{list_text}[*].{'.'.join(names[position:])}"
+            advice = f"{list_text!r} is a list; write {item_path!r} for each item"
+            return f"{path.text!r}{did_you_mean.IS_MISSING}: {advice}"
     return did_you_mean.missing_path(".".join(["data", *names]), {"data": data}, act)
 
 
@@ -282,8 +292,10 @@ def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") ->
 
 
 def change_values(value: Json, parts: tuple[Part, ...], change: Change) -> Json:
-    """Return the value with a change at each place that the path names. Raises Permanent (`path_conflict`) if there is
-    nothing."""
+    """Return the value with the result of `change` at each place that the path names.
+
+    Raises Permanent (`path_conflict`) if there is nothing at the place.
+    """
 
     def change_present(present: MaybeJson, place: str) -> Json:
         if isinstance(present, Missing):
@@ -302,10 +314,10 @@ def with_value(value: Json, parts: tuple[Part, ...], new: Json) -> Json:
 
 
 def update_value(value: Json, parts: tuple[Part, ...], change: MaybeChange, *, strict: bool = False) -> Json:
-    """Return the value with what `change` returns at each place that the path names, also where there is nothing.
+    """Return the value with the result of `change` at each place that the path names, also where there is nothing.
 
-    Items that a list lacks are left out, or a fault if `strict`. Raises Permanent if a value of another kind
-    is in the way.
+    A path to an item that a list lacks changes nothing; with `strict`, it raises Permanent. Raises Permanent
+    (`path_conflict`) if the path leads through a value of another kind, such as a name in a text.
     """
     updated = _update(value, parts, change, "data", strict)
     return None if isinstance(updated, Missing) else updated
@@ -321,7 +333,9 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
             raise _not_an_object(fields, place, part)
         before = fields.get(part, MISSING)
         after = _update(before, rest, change, _place_of_key(place, part), strict)
-        return value if after is before or isinstance(after, Missing) else {**fields, part: after}
+        if after is before or isinstance(after, Missing):
+            return value
+        return {**fields, part: after}
     if not strict and _is_nothing_at(value, part):
         return value
     items = list(_list_with(value, part, place))
@@ -332,9 +346,9 @@ def _update(value: MaybeJson, parts: tuple[Part, ...], change: MaybeChange, plac
 
 
 def _not_an_object(value: Json, place: str, key: str) -> errors.Permanent:
-    """Return the fault of a place that has a value of another kind than an object with the key."""
-    each = f"; write {_place_of_key(f'{place}[*]', key)} for each item" if isinstance(value, list) else ""
-    return errors.Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object{each}")
+    """Return the error for a place that must have an object with the key, and has a value of another kind."""
+    advice = f"; write {_place_of_key(f'{place}[*]', key)} for each item" if isinstance(value, list) else ""
+    return errors.Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object{advice}")
 
 
 def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
@@ -344,6 +358,7 @@ def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
 
 
 def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
+    """Return the value, which must be a list with an item at this position. Raises Permanent (`path_conflict`)."""
     if isinstance(value, Missing):
         raise errors.Permanent("path_conflict", f"{place}{did_you_mean.IS_NOT_THERE}")
     if not isinstance(value, list):
@@ -354,12 +369,13 @@ def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
 
 
 def same_or(before: list[Json], after: list[Json]) -> list[Json]:
+    """Return `before` if `after` has the very same items. So a change that changes nothing makes no new event."""
     unchanged = len(before) == len(after) and all(a is b for a, b in zip(before, after, strict=True))
     return before if unchanged else after
 
 
 def bytes_of(value: Json) -> bytes | None:
-    """Return the content of bytes; None for any other value. A file from a form has a `name` besides."""
+    """Return the content of bytes in an event, which may have a `name` too; None for any other value."""
     if not isinstance(value, dict) or not value.keys() >= _BYTES_KEYS or not isinstance(value["base64"], str):
         return None
     try:
@@ -376,7 +392,7 @@ def content_of(value: Json) -> bytes | None:
 
 
 def type_of(value: Json) -> str | None:
-    """Return the content type that bytes state."""
+    """Return the content type in bytes of an event; None if they do not state one."""
     stated = value.get("type") if isinstance(value, dict) else None
     return stated if isinstance(stated, str) else None
 

@@ -1,6 +1,6 @@
-"""Routes: which of them take an event and why, and what each owes to which destinations.
+"""Decide which routes take an event and why, run their chains, and return what each route owes to its destinations.
 
-Matching is pure: it only reads a route and an event. Then the chain of each route that takes the event runs.
+Matching reads a route and an event, and does nothing else. Then the chain of each route that takes the event runs.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 MAX_LISTED: Final = 5
-"""Of reasons that are alike: no more than a person reads."""
-_SPECIAL: Final = re.compile(r"[*?\[]")
+"""The most reasons of one kind that a message lists: a person does not read more."""
+_WILDCARD: Final = re.compile(r"[*?\[]")
 _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as false"
 
 
@@ -35,9 +35,9 @@ class TypeGlobs:
 
     A glob matches an event's type, or its type and action with a dot between them: `issues.opened`.
 
-    text     lists them for messages
-    pattern  matches what one of them matches
-    names    the globs themselves if none has a wildcard; else none
+    text     the globs as a list for messages
+    pattern  a pattern that matches whatever one of the globs matches
+    names    the globs themselves if none of them has a wildcard; else empty
     """
 
     text: str
@@ -47,7 +47,8 @@ class TypeGlobs:
     @classmethod
     def compile(cls, globs: tuple[str, ...]) -> "TypeGlobs":
         pattern = re.compile("|".join(fnmatch.translate(glob) for glob in globs))
-        return cls(_any_of(globs), pattern, () if any(map(_SPECIAL.search, globs)) else globs)
+        has_wildcard = any(map(_WILDCARD.search, globs))
+        return cls(_any_of(globs), pattern, () if has_wildcard else globs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,11 @@ class Route:
 
 @dataclass(slots=True)
 class _Group:
-    """The positions of routes that are for the same sources, in order.
+    """The positions of the routes for one source, or for every source, in the order of the configuration.
 
-    all      all of them
-    by_type  those that can take a type, of the routes that name whole types
-    others   the others that are enabled: they take every type, or name globs
+    all      the positions of all these routes
+    by_type  the positions of enabled routes that name whole types, by each type
+    others   the positions of the other enabled routes, which take every type or have globs
     """
 
     all: list[int] = field(default_factory=list)
@@ -83,9 +84,11 @@ class _Group:
     def add(self, position: int, route: Route) -> None:
         self.all.append(position)
         if route.enabled:
-            names = route.types.names if route.types else ()
-            for each in [self.by_type.setdefault(name, []) for name in set(names)] or [self.others]:
-                each.append(position)
+            names = set(route.types.names) if route.types else set[str]()
+            for name in names:
+                self.by_type.setdefault(name, []).append(position)
+            if not names:
+                self.others.append(position)
 
 
 class Routes:
@@ -103,10 +106,10 @@ class Routes:
                 self._of_source.setdefault(name, _Group()).add(position, route)
 
     def considered(self, event: Event) -> list[Route]:
-        """Return the routes to decide about, in their order: no other route takes the event.
+        """Return the routes to match with the event, in their order. No other route can take it.
 
-        Of the routes that are for the event's source, they are all that may take its type. If these are few, others
-        are among them, so that the journal can list why they did not take it.
+        These are the routes for the event's source that may take its type. If they are few, other routes of the source
+        are added, so that the journal can list why those did not take the event.
         """
         positions: list[int] = []
         for group in (self._of_every_source, self._of_source.get(event.source_name)):
@@ -116,7 +119,8 @@ class Routes:
             candidates = group.by_type.get(event.type, []) + group.others
             if event.action is not None:
                 candidates += group.by_type.get(_with_action(event), [])
-            positions += {*candidates, *group.all[: max(0, MAX_LISTED_ROUTES - len(candidates))]}
+            added = max(0, MAX_LISTED_ROUTES - len(candidates))
+            positions += {*candidates, *group.all[:added]}
         return [self._routes[position] for position in sorted(positions)]
 
     def count_of_source(self, source_name: str) -> int:
@@ -132,10 +136,11 @@ class Routes:
 
 
 class Match(NamedTuple):
-    """The answer of a route to an event: true if the route takes it, and why.
+    """The result of matching a route with an event.
 
-    reason  for people who may see the event
-    logged  for the log: without any text of the event; empty if the route is not for the event's source at all
+    matched  true if the route takes the event
+    reason   why, or why not, for people who may see the event
+    logged   why not, for the log: without any text of the event; empty if the route is not for the event's source
     """
 
     matched: bool
@@ -144,7 +149,7 @@ class Match(NamedTuple):
 
 
 def match(route: Route, event: Event) -> Match:
-    """Return the first condition that is false as the reason, or else all conditions that are true."""
+    """Return whether the route takes the event. The reason is the first false condition, or else all conditions."""
     is_of_source = route.sources is None or event.source_name in route.sources
     if not route.enabled:
         rule = "it is disabled (`enabled: false`)"
@@ -213,7 +218,11 @@ def _with_else(routes: Sequence[Route], matches: list[Match]) -> list[Match]:
 
 
 def _match_where(where: "Expression", event: Event) -> Match:
-    """An expression that cannot be computed for this event, such as the length of a missing field, counts as false."""
+    """Return whether the expression is true for the event.
+
+    One that cannot be computed for the event, such as the length of a missing field, counts as false.
+    """
+    # Imported here, because many configurations have no `where`, and a start is quicker without JMESPath.
     from functions.transform.comparisons import false_hint, missing_text, truth_hint
     from shared.expressions import is_true
     from shared.jsontext import kind_of
@@ -267,8 +276,10 @@ class FailedRoute:
 class RouteResult(NamedTuple):
     """The outcome of one route for one event.
 
-    unfinished  why the event has to come again
-    waiting     why the route has to run again later, by itself
+    owed        the events for its destinations
+    failed      the failure of its chain
+    unfinished  why the event has to be delivered again
+    waiting     why this route alone has to run again later
     records     the steps that ran, if they were recorded
     reasons     why it owes nothing, without any text of the event
     """
@@ -283,7 +294,7 @@ class RouteResult(NamedTuple):
 
 
 Publish: TypeAlias = Callable[[Sequence[RouteResult]], Awaitable[None]]
-"""Publishes what routes owe, and their failures."""
+"""A function that publishes what routes owe, and their failures."""
 
 
 class Decision(NamedTuple):
@@ -291,7 +302,7 @@ class Decision(NamedTuple):
 
     routes      the decisions of the routes that took it, and of others of its source
     others      the number of the other routes, none of which took it
-    unfinished  why the event should come again; what other routes owe is published all the same
+    unfinished  why the event has to be delivered again; what other routes owe is published all the same
     waiting     the routes that run again later, and why
     reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
     """
@@ -328,10 +339,11 @@ async def decide(
 ) -> Decision:
     """Run the routes that may take the event, publish what each owes, and return the decision about all of them.
 
-    only        limits it to one destination, as a replay may
     services    may be None if no chain asks
-    characters  an upper bound of those in the event's data, if one is known
-    publish     as in run_routes, and so is `recorded`
+    only        the only destination to deliver to, for a replay; None for all
+    characters  an upper bound of the characters in the event's data, if one is known
+    publish     a function that publishes results, as run_routes describes
+    recorded    whether the results have a record of each step
 
     Raises Permanent (`too_many_hops`) for an event of too many hops, and what `publish` raises.
     """
@@ -367,10 +379,10 @@ async def run_routes(
 ) -> list[RouteResult]:
     """Return the result of each route, with the steps that ran if `recorded`.
 
-    `publish` gets the results of the routes that ask no other system first and together. Then those that ask run at
-    the same time, and `publish` gets each result by itself. Between long computations of several routes, the events
-    beside this one go on. Raises Permanent (`too_many_hops`) before anything is published, and what `publish` raises,
-    once every route has ended.
+    First, all routes run that ask no other system, and `publish` gets their results together. Then the routes that ask
+    run at the same time, and `publish` gets each result as soon as its route has ended. Between long computations,
+    other events of this process get their turn. Raises Permanent (`too_many_hops`) before anything is published. Raises
+    what `publish` raises once every route has ended.
     """
     if event.hops > MAX_HOPS:
         raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
@@ -396,7 +408,8 @@ async def run_routes(
     if publish is not None:
         await publish(results)
     if asking:
-        starts = asyncio.Lock()  # one after another: all of them would compute in the same turn of the event loop
+        # The routes start one after another. Otherwise all of them would compute in the same turn of the event loop.
+        starts = asyncio.Lock()
 
         async def run(position: int) -> None:
             async with starts:
@@ -413,8 +426,8 @@ async def run_routes(
 
 
 async def _run_all(runs: Sequence[Coroutine[None, None, None]]) -> None:
-    """Run them at the same time. Raise the first exception once all have ended; a cancellation ends all at once."""
-    if len(runs) == 1:  # as good as always, and in no task of its own
+    """Await all at the same time. Raises the first exception once all have ended. A cancellation ends all at once."""
+    if len(runs) == 1:  # this is usual, and saves the task that `gather` makes of each
         await runs[0]
         return
     for ended in await asyncio.gather(*runs, return_exceptions=True):
@@ -431,6 +444,7 @@ async def _run_route(
     records: list[StepRecord] | None,
     characters: int | None,
 ) -> RouteResult:
+    """Return the result of a route that takes the event: run its chain, and explain the outcome."""
     destinations = route.destinations if only is None else tuple(name for name in route.destinations if name == only)
     if not destinations:
         return RouteResult(
@@ -448,7 +462,8 @@ async def _run_route(
         return RouteResult(decision, unfinished=error, records=tuple(records or ()))
     owed = tuple([OwedEvent(route.name, each, destinations) for each in result.events])
     failed: FailedRoute | None = None
-    reason, stops = route_match.reason, tuple(dict.fromkeys(result.logged_stops))
+    reason = route_match.reason
+    stops = tuple(dict.fromkeys(result.logged_stops))  # each once
     if result.notes or result.skipped_faults or result.stops or result.faults:
         failed, reason = _explain_result(route, route_match, result)
     decision = RouteDecision(
@@ -459,11 +474,12 @@ async def _run_route(
 
 def _explain_result(route: Route, route_match: Match, result: ChainResult) -> tuple[FailedRoute | None, str]:
     """Return the failed route, if it failed, and the reason for the journal."""
-    reasons, failed = [route_match.reason], None
+    reasons = [route_match.reason]
+    failed = None
     prefix = f"route {route.name!r}: "
-    reasons += _count("noted at", result.notes)
-    reasons += _count("went on from", [each.removeprefix(prefix) for each in result.skipped_faults])
-    reasons += _count("filtered at", result.journal_stops)
+    reasons += _counted("noted at", result.notes)
+    reasons += _counted("went on from", [fault.removeprefix(prefix) for fault in result.skipped_faults])
+    reasons += _counted("filtered at", result.journal_stops)
     if result.faults:
         reason, failed = _failure(route, result)
         reasons.append(reason)
@@ -481,17 +497,26 @@ def _failure(route: Route, result: ChainResult) -> tuple[str, FailedRoute | None
     return reason, FailedRoute(route.name, first.code, detail, first.previous_steps)
 
 
-def _count(label: str, reasons: Sequence[str]) -> list[str]:
-    """Return each reason once with how often it came, and no more of them than a person reads."""
-    counts = Counter(reasons)
-    lines = [f"{label} {reason}{f' ({count} times)' if count > 1 else ''}" for reason, count in counts.items()]
-    return lines if len(lines) <= MAX_LISTED else [*lines[:MAX_LISTED], f"{len(lines) - MAX_LISTED} more like these"]
+def _counted(label: str, reasons: Sequence[str]) -> list[str]:
+    """Return each reason once, such as `filtered at step 2: a test event (3 times)`, and at most MAX_LISTED of them."""
+    lines: list[str] = []
+    for reason, count in Counter(reasons).items():
+        times = f" ({count} times)" if count > 1 else ""
+        lines.append(f"{label} {reason}{times}")
+    if len(lines) <= MAX_LISTED:
+        return lines
+    return [*lines[:MAX_LISTED], f"{len(lines) - MAX_LISTED} more like these"]
 
 
 def _why_nothing_is_owed(results: Sequence[RouteResult], routes: Routes, event: Event) -> str:
+    """Return the reasons of the routes, at most MAX_LISTED of them, and how many more there are."""
     reasons = [f"route {each.decision.route!r}: {reason}" for each in results for reason in each.reasons]
     if not reasons:
         return f"none of {routes.count} routes is for this source" if routes.count else "there are no routes"
-    more = len(reasons) - MAX_LISTED
-    more = max(0, more) + routes.count_of_source(event.source_name) - len(results)
-    return "; ".join([*reasons[:MAX_LISTED], *([f"{more} more"] if more > 0 else [])])
+    unlisted_reasons = max(0, len(reasons) - MAX_LISTED)
+    other_routes = routes.count_of_source(event.source_name) - len(results)
+    more = unlisted_reasons + other_routes
+    listed = reasons[:MAX_LISTED]
+    if more > 0:
+        listed.append(f"{more} more")
+    return "; ".join(listed)

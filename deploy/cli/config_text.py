@@ -25,6 +25,8 @@ from deploy.config.sections.own_files import KINDS_SECTION, STEPS_SECTION
 from deploy.explain.config_tests import event_type_findings, run_config_tests
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import print_json
+from shared.errors import Rejected
+from shared.formats.content_encoding import decode_content
 from shared.jsontext import JsonObject, mapping_at
 
 MAX_SECONDS: Final = 60
@@ -46,10 +48,14 @@ ENDINGS: Final = frozenset(
     {
         *(".json", ".yaml", ".yml", ".xml", ".csv", ".tsv", ".form", ".plist", ".eml", ".ics", ".bin"),
         *(".txt", ".md", ".html", ".htm", ".j2", ".jinja", ".tex"),
-        *(".svg", ".png", ".jpg", ".jpeg", ".gif", ".pdf", ".zip", ".gz", ".xlsx", ".docx"),
+        *(".svg", ".png", ".jpg", ".jpeg", ".gif", ".pdf"),
     }
 )
-"""The endings of files that hold data, templates and attachments. Programs and keys have others, or none."""
+"""The endings of files that hold data, templates and attachments. Programs, keys and archives have others, or none."""
+_TEXT_ENDINGS: Final = frozenset({".csv", ".tsv", ".eml", ".ics", ".md", ".html", ".htm", ".j2", ".jinja", ".tex"})
+"""The endings of texts in which one line can look like that of an env file, for example ` CN=Ada` in an invitation."""
+_COMPRESSED: Final = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\0", b"(\xb5/\xfd", b"7z\xbc\xaf")
+"""The first bytes of gzip, ZIP, bzip2, xz, Zstandard and 7-Zip."""
 _PRIVATE_KEY: Final = re.compile(
     rb"PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File|AGE-SECRET-KEY-1|client-key-data"
     rb"|\"private_key\"|\"refresh_token\"|aws_secret_access_key|SecretAccessKey",
@@ -60,7 +66,7 @@ _JWK: Final = re.compile(rb"\bkty\b")
 _JWK_SECRET: Final = re.compile(rb"""["'\s{,][dk]["']?[ \t]*:[ \t]*["']?[\w-]{8}""")
 """The private part of a key as JSON or YAML (RFC 7517). A public key has none."""
 _ENV_LINE: Final = re.compile(
-    rb"""^[ \t]*(?:(?:export|set|-)[ \t]+|\$env:)?["']?[A-Z][A-Z0-9_]+[ \t]*=[ \t]*[^\s=]""", re.MULTILINE
+    rb"""^[ \t]*(?:(?:export|set|declare -x|-)[ \t]+|\$env:)?["']?[A-Z_][A-Z0-9_]+[ \t]*=[ \t]*[^\s=]"""
 )
 """A line of an env file. A picture or an archive of a megabyte has such bytes by chance, but also a NUL character."""
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -121,17 +127,37 @@ def _verify_content(path: Path, name: str) -> None:
         raise NotAllowed(f"{name!r} is not allowed: it is not a regular file")
     with path.open("rb") as file:
         content = file.read(_READ_BYTES)
-    if _is_secret(content):
+    if _is_compressed(content):
+        raise NotAllowed(f"{name!r} is not allowed: it is compressed, so it is not searched for secrets")
+    if _is_secret(content, path.suffix.lower()):
         raise NotAllowed(f"{name!r} is not allowed: it looks like an env file or a private key")
 
 
-def _is_secret(content: bytes) -> bool:
+def _is_compressed(content: bytes) -> bool:
+    if content.startswith(_COMPRESSED):
+        return True
+    try:
+        decode_content(content, "deflate")
+    except Rejected as error:
+        return error.code == "decoded_body_too_large"
+    return True
+
+
+def _is_secret(content: bytes, ending: str) -> bool:
     if content.startswith(_UTF_16):
         content = content.decode("utf-16", "ignore").encode("utf-8", "ignore")
-    lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
-    if _PRIVATE_KEY.search(lines) or (_JWK.search(lines) and _JWK_SECRET.search(lines)):
+    text = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n")
+    if _PRIVATE_KEY.search(text) or (_JWK.search(text) and _JWK_SECRET.search(text)):
         return True
-    return b"\0" not in lines and _ENV_LINE.search(lines) is not None
+    if b"\0" in text:
+        return False
+    lines = [line for line in text.split(b"\n") if line.strip() and not line.lstrip().startswith(b"#")]
+    env_line_count = sum(_ENV_LINE.match(line) is not None for line in lines)
+    if ending == ".form" and len(lines) == 1:  # `ORDER=1&TOTAL=5` is a form in one line
+        return False
+    if ending == ".form" or ending in _TEXT_ENDINGS:
+        return env_line_count > 0 and env_line_count == len(lines)
+    return env_line_count > 0
 
 
 def check_text(

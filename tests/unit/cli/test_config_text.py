@@ -1,8 +1,10 @@
 """A configuration text of an assistant: it is checked as a file would be, and reads nothing that it should not."""
 
+import gzip
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -99,6 +101,8 @@ SECRETS: Final = (
     "environment:\n  - SHOP_KEY=abc\n",
     "env: |\n  SHOP_KEY=abc\n",
     "$env:SHOP_KEY='abc'",
+    'declare -x SHOP_KEY="abc"',
+    "_SHOP_KEY=abc",
     "-----BEGIN RSA PRIVATE KEY-----\nabc",
     "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF",
     "PuTTY-User-Key-File-3: ssh-ed25519",
@@ -133,11 +137,33 @@ PUBLIC_KEY: Final = '{"kty": "RSA", "n": "0vx7agoebG", "e": "AQAB", "kid": "2011
 
 
 @pytest.mark.parametrize(
-    "content", ["Total = 5\nA: 1", "id,KEY\n1,2", "AccountSid=1&Body=x", "aGk=\nQUJD=\n", PUBLIC_KEY]
+    ("ending", "content"),
+    [
+        *(("txt", text) for text in ("Total = 5\nA: 1", "id,KEY\n1,2", "Sid=1&Body=x", "aGk=\nQUJD=\n", PUBLIC_KEY)),
+        ("form", "SALEDATE=2026-11-26&REFNO=1"),
+        ("ics", "BEGIN:VCALENDAR\r\nATTENDEE;RSVP=TRUE;\r\n CN=Ada:mailto:ada@example.com\r\n"),
+        ("eml", "Content-Transfer-Encoding: quoted-printable\r\n\r\nGR=C3=9C=C3=9FE\r\n"),
+        ("md", "Run:\n\n    PORT_BASE=9000 make dev\n"),
+        ("csv", "name\nID=5\n"),
+    ],
 )
-def test_a_file_with_data_is_read(content: str, folder: Path) -> None:
-    (folder / "notes.txt").write_text(content, encoding="utf-8")
-    assert checked("lint", naming("test", "notes.txt"), folder)["faults"] == []
+def test_a_file_with_data_is_read(ending: str, content: str, folder: Path) -> None:
+    (folder / f"notes.{ending}").write_text(content, encoding="utf-8")
+    assert checked("lint", naming("test", f"notes.{ending}"), folder)["faults"] == []
+
+
+@pytest.mark.parametrize("ending", ["form", "ics", "eml", "md", "csv"])
+def test_an_env_file_with_the_ending_of_a_text_is_rejected(ending: str, folder: Path) -> None:
+    (folder / f"notes.{ending}").write_text("# settings\nexport SHOP_KEY=abc\nSHOP_URL=b\n", encoding="utf-8")
+    with pytest.raises(NotAllowed, match="it looks like an env file"):
+        checked("lint", naming("test", f"notes.{ending}"), folder)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, lambda content: zlib.compress(content, wbits=-15)])
+def test_a_compressed_file_is_rejected(compress: Callable[[bytes], bytes], folder: Path) -> None:
+    (folder / "notes.bin").write_bytes(compress(SECRETS[0].encode()))
+    with pytest.raises(NotAllowed, match="it is compressed"):
+        checked("lint", naming("test", "notes.bin"), folder)
 
 
 def test_a_picture_that_has_the_bytes_of_an_env_line_by_chance_is_read(folder: Path) -> None:

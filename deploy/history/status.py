@@ -10,6 +10,7 @@ from deploy.history.destinations import MAX_SHOWN, DestinationView, read_destina
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.state import State, configured_destinations, configured_name
+from functions.notify.registry import SUBSCRIBERS
 from shared import delivery, retention
 from shared.jsontext import Json, JsonObject, mappings_at
 from shared.ledger import DestinationState, Ledger, LedgerRow
@@ -209,12 +210,13 @@ def read_stored_status(
     facts = read_facts(state.reader, receive, silences, outside)
     count = len(configured_destinations(state.notify_slice()))
     notes = [f"what waits for the destinations after the first {MAX_SHOWN} of {count:,}"] if count > MAX_SHOWN else []
+    notes += waiting.notes(destinations)
     return Status(
         sources=[_activity(state.reader, each, now, silences.get(each.source)) for each in facts],
         dead_letters=state.reader.totals().dead_letters,
         held=held,
-        retrying=count_retrying(waiting),
-        waiting_routes=count_waiting_routes(waiting),
+        retrying=count_retrying(waiting.newest, destinations),
+        waiting_routes=count_waiting_routes(waiting.route_rows),
         destinations=destinations,
         notes=notes,
         at=now,
@@ -222,20 +224,51 @@ def read_stored_status(
     )
 
 
-async def _deliveries(
-    state: State, now: float
-) -> tuple[list[JsonObject], Sequence[LedgerRow], Sequence[DestinationView]]:
+@dataclass(frozen=True, slots=True)
+class WaitingRows:
+    """The rows of deliveries that will be retried, newest first, at most MAX_RETRYING of each.
+
+    newest      of all destinations and endpoints together: endpoints cannot be found by their destination
+    route_rows  of the routes that wait
+    """
+
+    newest: Sequence[LedgerRow]
+    route_rows: Sequence[LedgerRow]
+
+    @property
+    def is_cut(self) -> bool:
+        """Return whether there may be more than `newest`."""
+        return len(self.newest) >= MAX_RETRYING
+
+    def notes(self, views: Sequence[DestinationView]) -> list[str]:
+        """Return what may wait and was not read."""
+        notes: list[str] = []
+        if self.is_cut and any(view.kind == SUBSCRIBERS for view in views):
+            notes.append(f"what waits for endpoints, except for the newest {MAX_RETRYING} waiting deliveries")
+        if len(self.route_rows) >= MAX_RETRYING:
+            notes.append(f"what waits for routes, except for the newest {MAX_RETRYING} events")
+        return notes
+
+
+async def read_waiting(ledger: Ledger) -> WaitingRows:
+    """Return the rows of what waits now. Raises Temporary."""
+    newest = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
+    route_rows = await ledger.rows(MAX_RETRYING, destination=delivery.ROUTE_ITSELF, state="retry_scheduled")
+    return WaitingRows(newest, route_rows)
+
+
+async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], WaitingRows, Sequence[DestinationView]]:
     notify = state.notify_slice()
     configured = configured_destinations(notify)
     async with state.ledger() as ledger:
         held = await held_destinations(ledger, configured, now)
-        rows = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
+        waiting = await read_waiting(ledger)
         destinations = await read_destinations(ledger, configured, now, notify)
-    return held, rows, destinations
+    return held, waiting, destinations
 
 
 def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
-    """Count the waiting rows of each route. `rows` are the newest MAX_RETRYING waiting rows, newest first."""
+    """Count the waiting rows of each route. `rows` are the newest MAX_RETRYING of them, newest first."""
     by_route: dict[str, list[LedgerRow]] = {}
     for row in rows:
         if row.destination == delivery.ROUTE_ITSELF:
@@ -248,10 +281,15 @@ def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
     return waiting_routes
 
 
-def count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
-    """Count the waiting deliveries of each destination. `rows` are the newest MAX_RETRYING waiting rows."""
-    is_more = len(rows) == MAX_RETRYING
-    own = [row for row in rows if row.destination != delivery.ROUTE_ITSELF]
+def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView] = ()) -> list[Retrying]:
+    """Count the waiting deliveries of each destination.
+
+    `newest` are the newest MAX_RETRYING waiting rows of all destinations. They are used for those without a view.
+    """
+    view_by_name = {view.name: view for view in views}
+    own = [row for view in views for row in view.waiting_rows if row.state == "retry_scheduled"]
+    own += [row for row in newest if row.destination not in (*view_by_name, delivery.ROUTE_ITSELF)]
+    is_cut = len(newest) == MAX_RETRYING
     # The last row of a destination gives the reason: the newest one in no group, which come after those in groups.
     reason_last = sorted(own, key=lambda row: (not row.group, row.created_at))
     reasons = {configured_name(row.destination): row.reason for row in reason_last}
@@ -260,10 +298,12 @@ def count_retrying(rows: Sequence[LedgerRow]) -> list[Retrying]:
     grouped = Counter(configured_name(row.destination) for row in own if row.group)
     endpoint_names = [endpoint_name(each) for each in {row.destination for row in own}]
     endpoints = Counter(name.destination for name in endpoint_names if name)
-    return [
-        Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name], endpoints[name])
-        for name, count in counts.items()
-    ]
+    retrying: list[Retrying] = []
+    for name, count in counts.items():
+        view = view_by_name.get(name)
+        is_more = is_cut if view is None or endpoints[name] else view.is_more
+        retrying.append(Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name], endpoints[name]))
+    return retrying
 
 
 def _activity(reader: JournalView, facts: SourceFacts, now: float, after: float | None) -> SourceActivity:

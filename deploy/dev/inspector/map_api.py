@@ -20,6 +20,7 @@ from deploy.history import destinations, source_health, status
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.state import configured_destinations, configured_name
 from deploy.terminal.output import count_of
+from functions.notify.registry import SUBSCRIBERS
 from functions.notify.waiting.due import waits_for_slot
 from shared import ledger_rules
 from shared.delivery import ROUTE_ITSELF
@@ -49,10 +50,10 @@ async def show_map(request: web.Request) -> web.Response:
     facts, is_reading = await find_facts(request, receive, notify)
     configured = configured_destinations(notify)
     views = await destinations.read_destinations(backend.ledger, configured, now, notify, limit=None)
-    waiting_rows = await backend.ledger.rows(status.MAX_RETRYING, state=ledger_rules.RETRY_SCHEDULED)
+    waiting = await status.read_waiting(backend.ledger)
     held_rows = await backend.ledger.rows(status.MAX_SEARCHED, state=ledger_rules.HELD)
     letters = await backend.read(partial(backend.reader.dead_letters, MAX_LETTERS))
-    live = live_map(routing, facts, views, waiting_rows, held_rows, letters, now)
+    live = live_map(routing, facts, views, waiting, held_rows, letters, now)
 
     find = query.get("find", "")
     opened = [key for key in query.get("open", "").split(";") if key]
@@ -85,22 +86,22 @@ def live_map(
     routing: Routing,
     facts: Sequence[source_health.SourceFacts],
     views: Sequence[destinations.DestinationView],
-    waiting_rows: Sequence[LedgerRow],
+    waiting: status.WaitingRows,
     held_rows: Sequence[LedgerRow],
     letters: Sequence[DeadLetterRow],
     now: float,
 ) -> Live:
     """Return the states and counts of the map.
 
-    `waiting_rows` and `held_rows` are the newest deliveries that wait or are held, of all destinations and endpoints,
-    and `letters` the newest dead letters that are kept, newest first.
+    `held_rows` are the newest deliveries that are held, of all destinations and endpoints, and `letters` the newest
+    dead letters that are kept, newest first.
     """
     states: dict[tuple[Kind, str], State] = {}
     for each in facts:
         health = source_health.judge(each, now)
         if level := _SOURCE_LEVELS.get(health.word):
             states["source", each.source] = State(level, health.word, health.reason)
-    for route in status.count_waiting_routes(waiting_rows):
+    for route in status.count_waiting_routes(waiting.route_rows):
         count = config_map.number_text(route.count, route.is_more)
         states["route", route.route] = State("warn", f"{count} waiting", route.reason)
     # A dead letter without a destination is of an event that a step could not process.
@@ -113,14 +114,16 @@ def live_map(
         failed_count = sum(each.route == letter.route for each in failed)
         states["route", letter.route] = State("bad", f"{failed_count} failed", letter.reason)
     lines: dict[tuple[str, str], Traffic] = {}
-    is_cut = len(waiting_rows) >= status.MAX_RETRYING or len(held_rows) >= status.MAX_SEARCHED
-    to_endpoints = [row for row in (*waiting_rows, *held_rows) if endpoint_name(row.destination)]
+    is_cut = waiting.is_cut or len(held_rows) >= status.MAX_SEARCHED
+    to_endpoints = [row for row in (*waiting.newest, *held_rows) if endpoint_name(row.destination)]
     for view in views:
         routes = [route.name for route in routing.routes if view.name in route.destinations]
         own_endpoints = [row for row in to_endpoints if configured_name(row.destination) == view.name]
         own_state = destination_state(view, now)
         states["destination", view.name] = own_state if own_state.level else endpoints_state(own_endpoints, is_cut)
-        lines |= {(route, view.name): traffic for route, traffic in _traffic_by_route(view, routes, own_endpoints, now)}
+        may_wait = is_cut and (view.kind == SUBSCRIBERS or bool(own_endpoints))
+        for name, traffic in _traffic_by_route(view, routes, own_endpoints, now):
+            lines[name, view.name] = replace(traffic, is_more_waiting=traffic.is_more_waiting or may_wait)
     return Live(
         states=states,
         sources={

@@ -263,6 +263,14 @@ def test_routes_that_wait_are_counted_by_name_with_the_time_of_the_next_run() ->
     assert (first["route"], first["count"], first["next_run"]) == ("ask", 2, rfc3339(NOW + 61))
 
 
+def test_a_destination_that_waits_is_counted_though_newer_deliveries_to_others_fill_what_is_read() -> None:
+    newest = [new_row(a_delivery(n, "down"), f"d{n}", NOW, "retry_scheduled") for n in range(100)]
+    older = [new_row(a_delivery(n, "crm"), f"c{n}", NOW - 9, "retry_scheduled") for n in range(6)]
+    view = DestinationView("crm", "delivering", waiting=6, waiting_rows=older)
+    counts = [(each.destination, each.count, each.is_more) for each in count_retrying(newest, [view])]
+    assert counts == [("crm", 6, False), ("down", 100, True)]
+
+
 SERVED = """
 sources: {shop: {auth: none, dedupe: body}}
 routes: [{name: all of it, to: people}]

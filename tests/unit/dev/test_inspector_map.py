@@ -1,6 +1,7 @@
 """The map of the page: its states, its counts, and the document that /api/map returns."""
 
 import time
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from deploy.explain.config_map import Level, RouteInfo, Routing, Traffic
 from deploy.history.destinations import MAX_COUNTED, DestinationView, destination_view
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.source_health import SourceFacts
+from deploy.history.status import WaitingRows
 from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
@@ -131,7 +133,7 @@ def test_sources_and_routes_have_states_and_lines_have_the_counts_of_their_route
         DeadLetterRow("e1:rest", "step_failed", "no name", NOW - 9, b"", "events", "e1", "rest"),
         DeadLetterRow("e0:old", "step_failed", "no name", NOW - 3_601, b"", "events", "e0", "old"),
     ]
-    live = live_map(Routing({}, (), {}), facts, [view], waiting, [], letters, NOW)
+    live = live_map(Routing({}, (), {}), facts, [view], WaitingRows([], waiting), [], letters, NOW)
     words = {name: (state.level, state.word) for name, state in live.states.items() if state.level}
     assert words == {
         ("source", "shop"): ("warn", "quiet"),
@@ -161,20 +163,36 @@ def test_a_line_has_a_plus_if_the_newest_deliveries_do_not_show_all_of_its_route
 ) -> None:
     routing = Routing({}, [RouteInfo(name, ("shop",), ("crm",)) for name in ("orders", "busy")], {})
     view = destination_view("crm", DestinationState(), waiting, held, newest, NOW)
-    live = live_map(routing, [], [view], waiting, held, [], NOW)
+    live = live_map(routing, [], [view], WaitingRows(waiting, []), held, [], NOW)
     assert {route: each.text for (route, _), each in live.lines.items()} == texts
 
 
 def test_what_waits_for_endpoints_is_shown_at_their_destination() -> None:
     endpoint = f"crm:acme:ep_{'0' * 20}"
     waiting = [row(n, "retry_scheduled", NOW, reason="paused after failures", destination=endpoint) for n in range(7)]
-    live = live_map(Routing({}, (), {}), [], [view_of(row(9, "delivered", NOW))], waiting, [], [], NOW)
+    live = live_map(Routing({}, (), {}), [], [view_of(row(9, "delivered", NOW))], WaitingRows(waiting, []), [], [], NOW)
     state = live.states["destination", "crm"]
     assert (state.level, state.word, state.reason) == ("warn", "7 waiting", "to 1 endpoint: paused after failures")
     assert live.lines["orders", "crm"].waiting == 7
     held = [row(8, "held", NOW, reason="disabled", destination=endpoint)]
-    live = live_map(Routing({}, (), {}), [], [view_of()], waiting, held, [], NOW)
+    live = live_map(Routing({}, (), {}), [], [view_of()], WaitingRows(waiting, []), held, [], NOW)
     assert live.states["destination", "crm"].word == "1 held"
+
+
+@pytest.mark.parametrize(("endpoint_count", "text"), [(0, "0+ waiting"), (7, "7+ waiting")])
+def test_where_others_fill_the_newest_waiting_deliveries_endpoints_have_a_plus(endpoint_count: int, text: str) -> None:
+    endpoint = f"crm:acme:ep_{'0' * 20}"
+    newest = [row(n, "retry_scheduled", NOW, destination="down") for n in range(100 - endpoint_count)]
+    newest += [row(n, "retry_scheduled", NOW, destination=endpoint) for n in range(endpoint_count)]
+    routing = Routing({}, [RouteInfo("orders", ("shop",), ("crm",))], {})
+    views = [replace(view_of(), kind="subscribers"), replace(view_of(), name="mail")]
+    route_rows = [row(1, "retry_scheduled", NOW, destination=ROUTE_ITSELF, retry_at=NOW + 9)]
+    waiting = WaitingRows(newest, route_rows)
+    live = live_map(routing, [], views, waiting, [], [], NOW)
+    assert live.lines["orders", "crm"].waiting_text == text
+    assert live.states["route", "orders"].word == "1 waiting"
+    assert waiting.notes(views) == ["what waits for endpoints, except for the newest 100 waiting deliveries"]
+    assert waiting.notes(views[1:]) == []
 
 
 def write_slices(inspector: Inspector, config: str) -> None:

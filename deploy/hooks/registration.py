@@ -276,11 +276,10 @@ class Registration:
     async def _hooks(self, at: str) -> list[Hook]:
         """Return the hooks at the place. Raises CommandError, also if the token is not that of the registered hook."""
         hooks = await self.api.hooks(at, own_urls(self.wanted, self.row.hooks))
-        remembered = self.row.hooks.get(at)
+        former_id = self.row.hooks[at].id if at in self.row.hooks else ""
         # Earlier versions stored `webhook` as the id of any bot's hook.
-        is_known = remembered is not None and remembered.id not in ("", "webhook")
-        if self.api.kind.slot_id and remembered and is_known and remembered.id != hooks[0].id:
-            rule = f"its hook is registered at the bot {remembered.id}, and the token belongs to the bot {hooks[0].id}"
+        if self.api.kind.slot_id and former_id not in ("", "webhook", hooks[0].id):
+            rule = f"its hook is registered at the bot {former_id}, and the token belongs to the bot {hooks[0].id}"
             remove = self.apply_command.replace("hooks apply", "hooks remove", 1)
             steps = f"With the former bot's token: `{remove}`. If that bot does not exist any more: `{remove} --forget`"
             raise Gone(f"{self._name(at)}: {rule}. {steps}")

@@ -156,7 +156,7 @@ def replay_letters(context: records.Context) -> int:
         done["replay"] = replay_id = secrets.token_hex(8)
         published: set[str] = set()
         what = f"replay dead letters {replay_id}"
-        with audited_action(context.options, "hookchain dead-letters replay", what) as action:
+        with audited_action(context.options, "hookchain dead-letters replay", what, len(good)) as action:
             try:
                 asyncio.run(_publish(context, good, replay_id, published))
             finally:
@@ -179,7 +179,7 @@ def drop_letters(context: records.Context) -> int:
     if letters and context.options.yes:
         ids = [letter.id for letter in letters]
         what = f"drop dead letters {records.ids_note(ids)}"
-        with audited_action(context.options, "hookchain dead-letters drop", what) as action:
+        with audited_action(context.options, "hookchain dead-letters drop", what, len(ids)) as action:
             action.count = context.state.reader.mark_dead_letters(ids, DROPPED)
     _print_result(context, "drop", "dropped", letters, {}, {})
     return DONE if letters else NOT_DONE

@@ -242,7 +242,8 @@ def publish_events(context: records.Context, events: Sequence[EventSummary], rep
     """Publish the events whose documents are still stored, and leave audit records. Return their ids."""
     options = context.options
     published: set[str] = set()
-    with audited_action(options, tool, f"replay {replay_id} only={options.only} force={options.force}") as action:
+    what = f"replay {replay_id} only={options.only} force={options.force}"
+    with audited_action(options, tool, what, len(events)) as action:
         require_destination(context.state, options.only)
         try:
             asyncio.run(_publish(context, events, replay_id, published))

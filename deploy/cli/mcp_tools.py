@@ -31,6 +31,7 @@ from deploy.explain.offline import NO_SECRETS
 from deploy.explain.report import report_document
 from deploy.explain.request_options import request_at
 from deploy.history import documents
+from deploy.history.audit import NotRecorded
 from deploy.history.journal_view import EventSummary, search_words
 from deploy.history.state import State
 from deploy.platforms.choice import is_local, open_platform, same_platform
@@ -328,14 +329,19 @@ def plan_replay(session: Session, arguments: JsonObject) -> Json:
 
 
 def run_replay(session: Session, arguments: JsonObject) -> Json:
-    plan = session.plans.pop(str(arguments["plan"]), None)
+    plan_id = str(arguments["plan"])
+    plan = session.plans.pop(plan_id, None)
     if plan is None or plan.until < time.time():
         raise ToolFault("there is no such plan (any more): a plan is run once. Make a new one with plan_replay")
     replay_id = secrets.token_hex(8)
     options = argparse.Namespace(**{**vars(session.options), **vars(plan.options)})
     with session.platform().state() as state:
         context = Context(options, state, stdout_screen(), time.time())
-        published = events.publish_events(context, plan.events, replay_id, TOOL)
+        try:
+            published = events.publish_events(context, plan.events, replay_id, TOOL)
+        except NotRecorded:
+            session.plans[plan_id] = plan  # no event was sent
+            raise
     done: JsonObject = {"replay": replay_id, "count": len(published)}
     if left_out := [each.id for each in plan.events if each.id not in published]:
         done["not_sent"] = [*left_out]

@@ -19,6 +19,10 @@ from shared.times import rfc3339
 FILE_NAME: Final = "audit.jsonl"
 
 
+class NotRecorded(CommandError):
+    """An error: the record could not be written, so nothing was done."""
+
+
 @dataclass(slots=True)
 class Action:
     """An action that is under way. `count` is how many events or deliveries it sends or makes due."""
@@ -27,13 +31,14 @@ class Action:
 
 
 @contextmanager
-def audited(state: Path, where: str, tool: str, what: str) -> Iterator[Action]:
+def audited(state: Path, where: str, tool: str, what: str, planned: int | None = None) -> Iterator[Action]:
     """Leave two records of the action inside: `begun` before it, and its outcome after it, also if it fails.
 
     If the first cannot be written, nothing is done. A process that is killed leaves only the first.
 
-    `where` names the deployment, `tool` what the operator uses, and `what` the action with its subject. Raises
-    CommandError, and OSError if the folder cannot be created.
+    `where` names the deployment, `tool` what the operator uses, `what` the action with its subject, and `planned` how
+    many events or deliveries it chose, if that is known. Raises NotRecorded, and OSError if the folder cannot be
+    created.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     begun: JsonObject = {
@@ -44,11 +49,13 @@ def audited(state: Path, where: str, tool: str, what: str) -> Iterator[Action]:
         "where": where,
         "what": what,
     }
+    if planned is not None:
+        begun["planned"] = planned
     try:
         _append(state / FILE_NAME, {**begun, "outcome": "begun"})
     except OSError as error:
         rule = f"{state / FILE_NAME} cannot be written ({error.strerror})"
-        raise CommandError(f"{rule}, so nothing was changed") from error
+        raise NotRecorded(f"{rule}, so nothing was changed") from error
     action, outcome = Action(), "failed"
     try:
         yield action
@@ -59,10 +66,14 @@ def audited(state: Path, where: str, tool: str, what: str) -> Iterator[Action]:
 
 
 def _append(path: Path, record: JsonObject) -> None:
-    """Write a line to the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    """Write a line to the disk, after a line feed if the last line has none. Raises OSError."""
+    line = json.dumps(record).encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "ab") as file:
-        file.write(json.dumps(record).encode() + b"\n")
+        # A disk that became full, or a power cut, leaves a part of a line.
+        size = os.fstat(descriptor).st_size
+        is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        file.write(b"\n" + line if is_torn else line)
         file.flush()
         os.fsync(descriptor)
 

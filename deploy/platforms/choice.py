@@ -111,10 +111,12 @@ def same_platform(options: argparse.Namespace) -> str:
     return f" {shlex.join(['--platform', options.platform, *arguments])}"
 
 
-def audited_action(options: argparse.Namespace, tool: str, what: str) -> AbstractContextManager[Action]:
+def audited_action(
+    options: argparse.Namespace, tool: str, what: str, planned: int | None = None
+) -> AbstractContextManager[Action]:
     """Leave audit records of an action on the deployment that the options choose. Raises as `audited` does."""
     where = same_platform(options).strip() or f"--state {options.state}"
-    return audited(options.state, where, tool, what)
+    return audited(options.state, where, tool, what, planned)
 
 
 def same_state(options: argparse.Namespace) -> str:

@@ -35,7 +35,6 @@ _OUTCOMES: Final[Mapping[str, AttemptOutcome | Literal["merged"]]] = {
     "held": "held",
     "merged": "merged",
 }
-_SAME: Final = frozenset({("unknown", "retry_scheduled"), ("unknown", "held")})
 
 
 async def update_index(backend: LocalBackend) -> None:
@@ -95,7 +94,9 @@ def missing_entries(outcomes: Mapping[str, str], rows: Sequence[ledger.LedgerRow
     for row in rows:
         outcome = _OUTCOMES.get(row.state)
         known = outcomes.get(row.key, "")
-        if outcome and outcome != known and (known, outcome) not in _SAME:
+        # An attempt with an unknown outcome that is repeated later already counts as one that is.
+        is_recorded = known == outcome or (known == "unknown" and outcome == "retry_scheduled")
+        if outcome and not is_recorded:
             yield journal.AttemptEntry(
                 delivery_id=row.key,
                 event_id=row.event_id,

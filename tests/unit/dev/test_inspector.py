@@ -152,7 +152,8 @@ def test_entries_that_the_journal_lacks_are_found_in_the_ledger() -> None:
         row("d", "claimed"),
         row("e", "dead_lettered"),
         row("f", "merged"),
+        row("g", "held"),
     ]
-    outcomes = {"a": "delivered", "b": "retry_scheduled", "c": "unknown"}
+    outcomes = {"a": "delivered", "b": "retry_scheduled", "c": "unknown", "g": "unknown"}
     found = [(entry.delivery_id, entry.outcome, entry.attempt_number) for entry in missing_entries(outcomes, rows)]
-    assert found == [("b", "held", 0), ("e", "failed", 0), ("f", "merged", 0)]
+    assert found == [("b", "held", 0), ("e", "failed", 0), ("f", "merged", 0), ("g", "held", 0)]

@@ -301,7 +301,7 @@ class LeaseKeeper:
             _print_gap(self.lease.until, now)
         await self._write(now + self.seconds)
         try:
-            _verify_clock(self.version, time.time())
+            _verify_clock(self.version, time.time(), self.seconds)
         except CommandError:
             await self._write(unix_seconds(self.version))  # by this machine's clock, it might end hours later
             raise
@@ -335,7 +335,7 @@ class LeaseKeeper:
         self.lease, self.version = lease, version
 
 
-def _verify_clock(version: str, now: float) -> None:
+def _verify_clock(version: str, now: float, lease_seconds: float) -> None:
     """Raise CommandError if the clock differs too much from that of Firestore, whose versions are times.
 
     The lease would be ignored, or would have ended. AWS rejects requests with such times.
@@ -344,7 +344,8 @@ def _verify_clock(version: str, now: float) -> None:
         difference_seconds = now - unix_seconds(version)
     except ValueError:
         return
-    if abs(difference_seconds) > tap.MAX_SKEW_SECONDS:
+    behind_at_most = min(tap.MAX_SKEW_SECONDS, lease_seconds / 2)
+    if not -behind_at_most <= difference_seconds <= tap.MAX_SKEW_SECONDS:
         side = "ahead of" if difference_seconds > 0 else "behind"
         minutes = abs(difference_seconds) / 60
         raise CommandError(f"the clock of this machine is {minutes:.0f} min {side} that of the cloud. Set it")

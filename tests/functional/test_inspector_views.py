@@ -36,6 +36,8 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import message_of
 from tests.unit.dev.inspected import TOKEN
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def inspected(folder: Path, **slices: str) -> AsyncIterator[tuple[LocalBackend, Page, str]]:
@@ -299,7 +301,6 @@ destinations: {rows: {sheet: {spreadsheet: 1ExampleOfASpreadsheet, sheet: Signup
 HOSTILE = "<img src=x onerror='window.attacked=1'>"
 
 
-@pytest.mark.slow
 async def test_a_person_sees_caught_rows_come_and_empties_the_sheet(tmp_path: Path) -> None:
     async with inspected(tmp_path, **slices_of(SHEETS)) as (parts, page, url):
         store, sheet = parts.caught.sheets, Sheet("1ExampleOfASpreadsheet", "Signups")

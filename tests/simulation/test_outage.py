@@ -7,6 +7,8 @@ import pytest
 
 from tests.simulation.outage import DAY, HOUR, Away, Post, Result, Scenario, run_outage
 
+pytestmark = pytest.mark.slow
+
 BACK_AT: Final = 4 * DAY
 AFTER_A_PAUSE: Final = 1.2 * HOUR
 """The breaker's longest pause and its jitter: soon after it all are tried that were not tried in vain before."""
@@ -58,7 +60,6 @@ def test_everything_arrives_once_by_its_schedule_after_four_days(away: Away, has
     assert result.attempts_while_away <= 100 * 10
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("away", ["refuses", "hangs"])
 @pytest.mark.parametrize("has_delays", [True, False], ids=["a bus with delays", "a bus without"])
 def test_with_a_breaker_most_arrive_after_its_pause_and_few_were_tried_in_vain(away: Away, has_delays: bool) -> None:
@@ -84,7 +85,6 @@ def test_a_backlog_goes_out_at_the_sweep_s_pace_and_delays_no_other() -> None:
     assert max(max(delays) for delays in result.delays("other", others).values()) < 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("away", "has_delays"), [("refuses", True), ("hangs", True), ("refuses", False)])
 def test_a_backlog_keeps_to_the_destination_s_rate(away: Away, has_delays: bool) -> None:
     posts = hourly(200)

@@ -10,6 +10,8 @@ import pytest
 
 from tests.simulation.outage import Post, Result, Scenario, run_outage
 
+pytestmark = pytest.mark.slow
+
 MINUTE: Final = 60.0
 WEBHOOK: Final = "  crm:\n    webhook: {url: 'https://crm.example.com/in'}\n"
 TOLERANCE: Final = 0.2

@@ -124,6 +124,8 @@ def world(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    # No command can write there, so none leaves a secret to the next one.
+    monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(tmp_path / "no folder" / "env"))
     for secret in ("SHOP_KEY", "LINK_KEY", "GITHUB_SECRET", "SUBSCRIBERS_KEY"):
         monkeypatch.setenv(secret, f"{secret} long and random, 0123456789")
     monkeypatch.setattr(argparse, "Namespace", Recorded)

@@ -58,7 +58,8 @@ _COMPRESSED: Final = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\0", b"(\xb5
 """The first bytes of gzip, ZIP, bzip2, xz, Zstandard and 7-Zip."""
 _PRIVATE_KEY: Final = re.compile(
     rb"PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File|AGE-SECRET-KEY-1|client-key-data"
-    rb"|\"private_key\"|\"refresh_token\"|aws_secret_access_key|SecretAccessKey",
+    rb"|\"private_key\"|\"refresh_token\"|GOCSPX-"
+    rb"|aws_secret_access_key|SecretAccessKey|,\"?Secret access key|AWSSecretKey",
     re.IGNORECASE,
 )
 """Keys in PEM, of PGP, PuTTY, age and Kubernetes, and credentials of Google Cloud and AWS."""

@@ -659,20 +659,23 @@ async def reasons_to_keep(call: Call, secret: str, values: Sequence[str]) -> dic
     return {value: _why_kept(call, secret, signing[value][0]) for value in values if value in signing}
 
 
+async def verify_no_hook_of(call: Call, secret: str, trouble: str) -> None:
+    """Raise CommandError if a registered hook may sign with a value of this secret, which cannot be read."""
+    rows = await _rows_for(call, secret)
+    for name, row in rows.items():
+        stored = _stored_source(row)
+        if row.hooks and stored and stored.secret == secret:
+            rule = f"{secret} {trouble}, so the value with which the hook of {name} signs would be lost"
+            raise CommandError(f"{rule}. Nothing was changed. Run this with rights to read the secret")
+
+
 async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict[str, list[NamedHook]]:
     """Return, by value of the secret, the registered hooks that may sign with it.
 
-    The rows are searched, because the configuration may have faults or may have lost the source. If no source has this
-    secret, a store that cannot be read counts as empty, because most deployments register no hook. Raises CommandError
-    and HookchainError.
+    Raises CommandError and HookchainError.
     """
     hooked = hooked_sources(call.configuration)
-    try:
-        rows = await _read_rows(call.platform)
-    except (CommandError, HookchainError) as fault:
-        if isinstance(fault, UnreadableRow) or not call.configuration.slices or _sources_of(call, secret):
-            raise
-        return {}
+    rows = await _rows_for(call, secret)
     hooks_by_value: dict[str, list[NamedHook]] = {}
     for name, row in rows.items():
         stored = _stored_source(row)
@@ -692,6 +695,20 @@ async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict
                 if is_own_secret or not hook.remembered.is_secret_unknown:
                     hooks_by_value.setdefault(value, []).append(hook)
     return hooks_by_value
+
+
+async def _rows_for(call: Call, secret: str) -> dict[str, Row]:
+    """Return the rows of all hooks, because the configuration may have faults or may have lost the source.
+
+    If no source has this secret, a store that cannot be read counts as empty, because most deployments register no
+    hook. Raises CommandError and HookchainError.
+    """
+    try:
+        return await _read_rows(call.platform)
+    except (CommandError, HookchainError) as fault:
+        if isinstance(fault, UnreadableRow) or not call.configuration.slices or _sources_of(call, secret):
+            raise
+        return {}
 
 
 async def _read_rows(platform: Platform) -> dict[str, Row]:

@@ -316,6 +316,8 @@ async def _replace_values(
     """
     # Read only now: while somebody typed the value, another command may have stored one that a provider signs with.
     stored = backend.find([need.name]).get(need.name)
+    if stored and stored.trouble:
+        await hooks.verify_no_hook_of(call, need.name, stored.trouble)
     stored_values = stored.values if stored else ()
     newest = new or stored_values[:1]
     old = [each for each in stored_values if each not in newest]

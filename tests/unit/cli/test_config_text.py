@@ -109,6 +109,9 @@ SECRETS: Final = (
     "AGE-SECRET-KEY-1QQQ",
     '{"type": "service_account", "private_key": "abc"}',
     '{"type": "authorized_user", "refresh_token": "abc"}',
+    '{"installed": {"client_id": "1.apps.example", "client_secret": "GOCSPX-abc"}}',
+    "Access key ID,Secret access key\nAKIA,abc\n",
+    "AWSAccessKeyId=AKIA\nAWSSecretKey=abc\n",
     '{"kty": "RSA", "n": "0vx7agoebG", "e": "AQAB", "d": "X4cTteJYgn"}',
     "keys:\n- kty: oct\n  k: GawgguFyGr\n",
 )

@@ -25,6 +25,7 @@ from deploy.hooks import registration
 from deploy.hooks.kinds import KINDS
 from deploy.platforms import choice
 from deploy.platforms.platform import CLOUD, Platform
+from deploy.secrets.backend import DotenvBackend, StoredSecret
 from deploy.terminal.command_line import CommandError
 from shared.cloud import platform as cloud_platform
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
@@ -1656,6 +1657,18 @@ def test_a_value_that_another_command_stored_while_one_was_typed_stays_accepted(
     assert "another command has changed the hooks of github; run this one again" in command.error
     id, _ = world.only_hook(world.github)
     assert world.github.secret(id) in world.values("GITHUB_SECRET")
+
+
+def test_a_secret_that_cannot_be_read_is_not_overwritten_while_a_hook_signs_with_it(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world("apply", "github", "--yes")
+    unreadable = StoredSecret(None, "the store", trouble="exists, but you may not read it")
+    with monkeypatch.context() as patched:
+        patched.setattr(DotenvBackend, "find", lambda _, names: dict.fromkeys(names, unreadable))
+        command("secrets", "set", "github-secret", "--random", code=1)
+    assert "the value with which the hook of github signs would be lost" in command.error
+    assert world.values("GITHUB_SECRET") == [SECRET]
 
 
 def test_a_secret_that_is_set_keeps_the_old_value_while_a_hook_signs_with_it(world: World, command: Command) -> None:

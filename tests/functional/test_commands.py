@@ -13,6 +13,8 @@ from tests.processes import Request, wait_for
 from tests.sending import post_until_confirmed
 from tests.stack import Stack, running
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """\
 sources:
   shop: {auth: none, id: data.id, subject: data.id}
@@ -84,7 +86,6 @@ def test_a_replay_repeats_a_delivery_only_where_it_is_forced(stack: Stack, hookc
     assert mails(stack)["B1"] == 1
 
 
-@pytest.mark.slow
 def test_a_mail_that_was_given_up_on_goes_out_once_the_provider_is_back(stack: Stack, hookchain: Command) -> None:
     assert stack.trouble({"mail": {"unplugged": True}})
     sent(stack, "once.created", "C1")
@@ -100,7 +101,6 @@ def test_a_mail_that_was_given_up_on_goes_out_once_the_provider_is_back(stack: S
     wait_for(listed_once(hookchain, "dead-letters", "list", *chosen, "--status", "replayed"))
 
 
-@pytest.mark.slow
 def test_a_route_that_fails_again_is_kept_again_and_repeats_no_other_routes_mail(
     stack: Stack, hookchain: Command
 ) -> None:
@@ -129,7 +129,6 @@ def test_an_event_that_had_already_arrived_is_called_a_duplicate(stack: Stack, h
     assert mails(stack)["G1"] == 1
 
 
-@pytest.mark.slow
 def test_without_the_pipe_one_can_look_but_not_send(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,7 +81,7 @@ async def event_shown(page: Page, text: str, status: str) -> None:
     await page.until(f"{row}?.innerText.includes({json.dumps(status)}) ?? false")
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.functional.portal.portal import USUAL, Portal
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 async def test_the_keyboard_is_enough_to_add_an_endpoint(portal: Portal) -> None:
@@ -56,7 +56,6 @@ FAULTS_OF_AXE: Final = """axe.run(document).then(({violations}) =>
     violations.map((each) => `${each.id}: ${each.nodes[0].html} ${each.nodes[0].failureSummary}`))"""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_view_is_accessible_and_fits_a_phone(
     portal: Portal, node_package: Callable[[str], Path], scheme: str

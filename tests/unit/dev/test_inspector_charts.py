@@ -105,8 +105,9 @@ async def test_percentiles_are_of_first_attempts_and_exact_to_five_percent(inspe
         await keep_attempt(inspector, number, now - 10, took=0.1 if number < 90 else 4.0)
     for number in range(50):  # replays, which begin again with attempt 1
         await keep_attempt(inspector, number, now - 5, took=5.1)
-    overview = inspector.parts.reader.series(now, 300, 1)
-    assert overview[0].p95_ms == pytest.approx(4_000, rel=0.05)
+    overview = inspector.parts.reader.series(now, 300, 2)  # the first attempts may be before the newest bucket
+    [p95_ms] = [each.p95_ms for each in overview if each.p95_ms is not None]
+    assert p95_ms == pytest.approx(4_000, rel=0.05)
     found = await inspector.get("/api/charts?span=hour")
     assert float(str(found["whole_p50_ms"])) == pytest.approx(100, rel=0.05)
     assert float(str(found["whole_p95_ms"])) == pytest.approx(4_000, rel=0.05)

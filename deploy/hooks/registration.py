@@ -260,11 +260,13 @@ class Registration:
         """Return the remembered hooks at other places or of other sources that are this hook.
 
         A place can be written in several ways, and a source can be renamed. Two hooks with one id are the same. If a
-        place has only one hook, the place and the URL decide, because its id is the same everywhere.
+        place has only one hook, the place, the URL and the bot decide, because most ids are the same everywhere.
         """
         if self.api.kind.is_single:
             is_same_url = self.api.kind.is_same_url
-            same_place = [each for each in self.others if each.at == at]
+            same_place = [
+                each for each in self.others if each.at == at and not _is_other_bot(each.remembered.id, hook.id)
+            ]
             return [each for each in same_place if any(is_same_url(hook.url, url) for url in each.remembered.urls)]
         own = [NamedHook(self.wanted.source, place, each) for place, each in self.row.hooks.items() if place != at]
         return [each for each in (*own, *self.others) if hook.id in (each.remembered.id, each.remembered.new_id)]
@@ -277,8 +279,7 @@ class Registration:
         """Return the hooks at the place. Raises CommandError, also if the token is not that of the registered hook."""
         hooks = await self.api.hooks(at, own_urls(self.wanted, self.row.hooks))
         former_id = self.row.hooks[at].id if at in self.row.hooks else ""
-        # Earlier versions stored `webhook` as the id of any bot's hook.
-        if self.api.kind.slot_id and former_id not in ("", "webhook", hooks[0].id):
+        if self.api.kind.slot_id and _is_other_bot(former_id, hooks[0].id):
             rule = f"its hook is registered at the bot {former_id}, and the token belongs to the bot {hooks[0].id}"
             remove = self.apply_command.replace("hooks apply", "hooks remove", 1)
             steps = f"With the former bot's token: `{remove}`. If that bot does not exist any more: `{remove} --forget`"
@@ -729,6 +730,12 @@ def signs_with(source: str, hooks: Mapping[str, Remembered], values: Sequence[st
     """Return the places whose hooks may sign with one of these values."""
     fingerprints = [fingerprint(source, each) for each in values]
     return [at for at, remembered in hooks.items() if any(map(remembered.may_sign_with, fingerprints))]
+
+
+def _is_other_bot(id: str, other: str) -> bool:
+    """Return whether the ids of hooks, each the only one of its place, show that they belong to different bots."""
+    # Earlier versions stored `webhook` as the id of any bot's hook.
+    return id != other and not {id, other} & {"", "webhook"}
 
 
 def _changes(differences: Sequence[Difference]) -> list[Difference]:

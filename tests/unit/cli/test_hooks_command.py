@@ -1180,6 +1180,38 @@ def test_the_token_of_another_bot_changes_and_forgets_nothing(
     assert "nothing differs" in world("plan", "telegram")
 
 
+@pytest.mark.parametrize("is_a_persons", [False, True])
+def test_a_renamed_source_with_another_bot_keeps_the_hooks_of_both_bots_apart(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch, is_a_persons: bool
+) -> None:
+    public_url = f"{URL}/bot"
+    settings = "provider: telegram, secret: telegram-secret"
+    text = CONFIG.replace(settings, f"{settings}, public_url: {public_url}")
+    renamed = text.replace("  telegram: {", "  second: {").replace("token: telegram-token", "token: second-token")
+    first, second = Telegram(), Telegram()
+    bots = {"111": first, "222": second}
+    first.is_authorized = lambda request: "/bot111:" in request.url  # type: ignore[method-assign]
+    second.is_authorized = lambda request: "/bot222:" in request.url  # type: ignore[method-assign]
+
+    async def fetch(request: Outgoing) -> Fetched:
+        return await next(bot for bot_id, bot in bots.items() if f"/bot{bot_id}:" in request.url).fetch(request)
+
+    monkeypatch.setattr(world, "fetch", fetch)
+    monkeypatch.setenv("TELEGRAM_TOKEN", f"111:{TOKEN}")
+    monkeypatch.setenv("SECOND_TOKEN", f"222:{TOKEN}")
+    world.config_file.write_text(text, encoding="utf-8")
+    command("hooks", "apply", "telegram", "--yes")
+    if is_a_persons:
+        second.hooks["webhook"] = {"url": public_url, "allowed_updates": ["message"]}
+    world.config_file.write_text(renamed.replace("from: telegram", "from: second"), encoding="utf-8")
+    command("hooks", "apply", "second", "--yes")
+    assert "deleted" in command("hooks", "remove", "telegram", "--yes")
+    assert not first.hooks
+    assert second.hooks
+    command("hooks", "remove", "second", "--yes", code=int(is_a_persons))
+    assert bool(second.hooks) is is_a_persons
+
+
 def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World) -> None:
     world("plan", "square", "--url", "https://moved.example.com", code=1)
     assert "`public_url: https://moved.example.com/square` must be in the source" in world.error

@@ -15,8 +15,8 @@ from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.sections.catalogue import load_catalogue, signs_url
 from deploy.config.sections.source import SourceConfig
 from deploy.hooks.api import Gone, HookApi
-from deploy.hooks.comparison import Difference
-from deploy.hooks.kind import Wanted, is_glob
+from deploy.hooks.comparison import Difference, Remembered
+from deploy.hooks.kind import Hook, HookKind, Wanted, is_glob
 from deploy.hooks.kinds import KINDS, kind_at
 from deploy.hooks.registration import (
     NamedHook,
@@ -414,11 +414,19 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
         await registration.remember_facts(current)
         for each in allowed:
             if each.overwrites and each.hook:
-                events = "all" if each.hook.events is None else ", ".join(each.hook.events)
-                restoration = f"URL {each.hook.url}; event types: {events}"
-                print(printable(f"  to restore the overwritten hook: {restoration}"))
+                settings = _settings_text(registration.api.kind, each.hook)
+                rest = "Hookchain does not read its secret and its other settings"
+                print(printable(f"  to restore the overwritten hook: {settings}. {rest}"))
             await registration.apply(each)
     return DONE if len(allowed) == len(changes) and not has_fault else NOT_DONE
+
+
+def _settings_text(kind: HookKind, hook: Hook) -> str:
+    """Return the settings of a hook that is overwritten, as far as they were listed."""
+    settings = [f"URL {hook.url}"]
+    if kind.selects_events:  # else the change leaves them as they are
+        settings.append(f"event types: {'all' if hook.events is None else ', '.join(hook.events)}")
+    return "; ".join([*settings, *filter(None, [hook.inactive]), *hook.faults])
 
 
 def _confirmed_parts(differences: Sequence[Difference]) -> list[tuple[object, ...]]:
@@ -435,8 +443,7 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
         return await _forget(call, name, registration)
     for at, remembered in row.hooks.items():
         verb = "delete" if registration.removal_deletes(at) else "forget"
-        urls = " or ".join(dict.fromkeys(remembered.urls))
-        print(printable(f"{name} {at or registration.api.kind.title}: {verb} {urls}"))
+        print(printable(f"{name} {at or registration.api.kind.title}: {verb} {_urls_text(remembered)}"))
     if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
         return NOT_DONE
     code = DONE
@@ -462,7 +469,7 @@ async def _forget(call: Call, name: str, registration: Registration) -> int:
         report("hooks", error_text(fault))
     for at in gone:
         place = f"{name} {at or registration.api.kind.title}"
-        print(printable(f"{place}: forget {row.hooks[at].url}, which may still be registered there"))
+        print(printable(f"{place}: forget {_urls_text(row.hooks[at])}, which may still be registered there"))
     if not faults:
         print(f"{name}: the provider lists every hook, so there is nothing to forget")
         return DONE
@@ -473,6 +480,11 @@ async def _forget(call: Call, name: str, registration: Registration) -> int:
             row.hooks.pop(at, None)
         await row.save()
     return DONE if len(gone) == len(faults) else NOT_DONE
+
+
+def _urls_text(remembered: Remembered) -> str:
+    """Return the URLs that the hook may have: a change whose answer is lost may have given it another one."""
+    return " or ".join(dict.fromkeys(remembered.urls))
 
 
 def _forget_advice(call: Call, name: str) -> str:

@@ -307,9 +307,11 @@ def test_a_url_that_somebody_else_set_is_overwritten_only_with_consent(
     del world.github.hooks[id]
     world("apply", "github", "--yes")
     id, hook = world.only_hook(world.github)
-    hook["config"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
+    hook["config"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "1", "secret": "theirs"}
+    hook["active"] = False
     output = world("apply", "github", "--yes", "--replace", FOREIGN)
-    assert f"to restore the overwritten hook: URL {FOREIGN}; event types: issues, push" in output
+    settings = f"URL {FOREIGN}; event types: issues, push; it is not active; it does not verify the certificate"
+    assert f"to restore the overwritten hook: {settings} of the URL. Hookchain does not read its secret" in output
     hook["config"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
     answer("y")
     world("apply", "github")
@@ -460,6 +462,17 @@ def test_a_hook_whose_place_is_gone_can_be_forgotten(
     command("secrets", "rotate", "github-secret", "--random")
     assert "nothing to forget" in command("hooks", "remove", "github", "--forget")
     assert world.only_hook(world.github)[0] == id
+
+
+def test_each_url_that_a_forgotten_hook_may_have_is_printed(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world("apply", "github", "--yes")
+    world.github.loses = ["PATCH"]
+    world("apply", "github", "--url", MOVED, "--yes", code=1)
+    monkeypatch.setattr(world.github, "act", lambda *_: (404, {"message": "Not Found"}))
+    output = command("hooks", "remove", "github", "--forget", "--yes")
+    assert f"forget {OWN} or {MOVED}/github, which may still be registered there" in output
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
@@ -1069,13 +1082,13 @@ def test_the_messages_of_a_number_are_taken_over_only_with_consent_even_from_an_
     world: World, command: Command
 ) -> None:
     application = f"application:AP{'1' * 32}"
-    theirs: JsonObject = {"sms_url": "", "sms_method": "POST", "sms_application_sid": application.partition(":")[2]}
+    theirs: JsonObject = {"sms_url": "", "sms_method": "GET", "sms_application_sid": application.partition(":")[2]}
     world.twilio.hooks["messages"] = {**theirs}
     assert f"it belongs to {application}" in world("plan", "twilio", code=3)
     world("apply", "twilio", "--yes", code=1)
     assert world.only_hook(world.twilio)[1] == theirs
     output = world("apply", "twilio", "--yes", "--replace", application)
-    assert f"to restore the overwritten hook: URL {application}" in output
+    assert f"to restore the overwritten hook: URL {application}; event types: all; its method is GET. " in output
     _, hook = world.only_hook(world.twilio)
     assert hook == {"sms_url": f"{URL}/twilio", "sms_method": "POST", "sms_application_sid": ""}
     command("secrets", "set", "twilio-secret", "--random", code=0)
@@ -2091,10 +2104,11 @@ def test_the_hook_of_a_former_provider_or_server_is_removed_there_before_another
 
 
 def test_the_only_hook_of_an_app_is_overwritten_only_by_its_url(world: World, app: GitHubApp) -> None:
-    app.hooks["app"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
+    app.hooks["app"] = {"url": FOREIGN, "content_type": "form", "insecure_ssl": "0", "secret": "theirs"}
     world("apply", "app", "--yes", code=1)
     assert app.hooks["app"]["url"] == FOREIGN
-    assert f"to restore the overwritten hook: URL {FOREIGN}" in world("apply", "app", "--yes", "--replace", FOREIGN)
+    settings = f"URL {FOREIGN}; its content type is not JSON. Hookchain does not read"
+    assert f"to restore the overwritten hook: {settings}" in world("apply", "app", "--yes", "--replace", FOREIGN)
     assert app.hooks["app"]["url"] == APP_URL
 
 

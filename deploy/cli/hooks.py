@@ -400,14 +400,14 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
         if each not in allowed:
             _print_blocked(call, name, each)
     if registration.new_facts(differences) and not changes:
-        async with registration.row.locked():
+        async with registration.locked():
             await registration.remember_facts(differences)
     has_fault = any(each.fault for each in differences)
     if not allowed:
         return NOT_DONE if changes or has_fault else DONE
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
         return NOT_DONE
-    async with registration.row.locked():
+    async with registration.locked():
         current = await registration.plan()  # the answer to the question may have taken long
         if _confirmed_parts(current) != _confirmed_parts(differences):
             raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
@@ -447,7 +447,7 @@ async def _remove(call: Call, name: str, registration: Registration) -> int:
     if not _is_confirmed(call, name, f"Remove {count_of(len(row.hooks), 'hook')} of {name}?"):
         return NOT_DONE
     code = DONE
-    async with row.locked():
+    async with registration.locked():
         for at in list(row.hooks):
             try:
                 if not await registration.remove(at):
@@ -475,7 +475,7 @@ async def _forget(call: Call, name: str, registration: Registration) -> int:
         return DONE
     if not gone or not _is_confirmed(call, name, f"Forget {count_of(len(gone), 'hook')} of {name}?"):
         return NOT_DONE
-    async with row.locked():
+    async with registration.locked():
         for at in gone:
             row.hooks.pop(at, None)
         await row.save()
@@ -622,7 +622,7 @@ async def rotate(
                 raise CommandError(f"{error_text(fault)}. The secret was not changed") from fault
         for name, registration in registrations.items():
             try:
-                async with registration.row.locked():
+                async with registration.locked():
                     is_begun = bool(rotated) or await _is_rotation_begun(registrations, name)
                     await registration.rotate(None if is_begun else store_new_value)
             except (CommandError, HookchainError) as fault:
@@ -676,7 +676,9 @@ async def verify_no_hook_of(call: Call, secret: str, trouble: str) -> None:
     rows = await _rows_for(call, secret)
     for name, row in rows.items():
         stored = _stored_source(row)
-        if row.hooks and stored and stored.secret == secret:
+        known_secret = stored.secret if stored else _current_secret(call, name)
+        is_unknown = any(each.is_secret_unknown for each in row.hooks.values())
+        if secret == known_secret or (is_unknown and _may_be_secret_of(call, name, stored, secret)):
             rule = f"{secret} {trouble}, so the value with which the hook of {name} signs would be lost"
             raise CommandError(f"{rule}. Nothing was changed. Run this with rights to read the secret")
 
@@ -686,17 +688,13 @@ async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict
 
     Raises CommandError and HookchainError.
     """
-    hooked = hooked_sources(call.configuration)
     rows = await _rows_for(call, secret)
     hooks_by_value: dict[str, list[NamedHook]] = {}
     for name, row in rows.items():
         stored = _stored_source(row)
-        if stored and KINDS[str(stored.provider)].is_account_signed:
-            continue
-        stored_secret = stored.secret if stored else secret
-        current_secret = hooked[name].secret if name in hooked else None
+        current_secret = _current_secret(call, name)
         # A hook whose value is not known may sign with any value of its source's secret, former or current.
-        is_own_secret = secret in (stored_secret, current_secret)
+        is_own_secret = _may_be_secret_of(call, name, stored, secret)
         has_other_secret = current_secret not in (None, secret)
         other_values = StoredSourceSecret(str(current_secret), call.platform).values() if has_other_secret else ()
         for value in values:
@@ -709,18 +707,37 @@ async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict
     return hooks_by_value
 
 
+def _may_be_secret_of(call: Call, name: str, stored: SourceConfig | None, secret: str) -> bool:
+    """Return whether the source's secret, former or current, may be this one. `stored` has its row's settings."""
+    if stored is None or not call.configuration.slices:  # another version stored it, or the configuration has faults
+        return True
+    return secret in (stored.secret, _current_secret(call, name))
+
+
+def _current_secret(call: Call, name: str) -> str | None:
+    """Return the source's secret in the configuration, also if the source has no `hook` any more."""
+    secret = value_at(call.configuration.document, "sources", name, "secret")
+    return secret if isinstance(secret, str) else None
+
+
 async def _rows_for(call: Call, secret: str) -> dict[str, Row]:
-    """Return the rows of all hooks, because the configuration may have faults or may have lost the source.
+    """Return the rows of all hooks that have a secret, because the configuration may have faults or lost the source.
 
     If no source has this secret, a store that cannot be read counts as empty, because most deployments register no
     hook. Raises CommandError and HookchainError.
     """
     try:
-        return await _read_rows(call.platform)
+        rows = await _read_rows(call.platform)
     except (CommandError, HookchainError) as fault:
         if isinstance(fault, UnreadableRow) or not call.configuration.slices or _sources_of(call, secret):
             raise
         return {}
+    return {name: row for name, row in rows.items() if not _is_account_signed(row)}
+
+
+def _is_account_signed(row: Row) -> bool:
+    stored = _stored_source(row)
+    return stored is not None and KINDS[str(stored.provider)].is_account_signed
 
 
 async def _read_rows(platform: Platform) -> dict[str, Row]:
@@ -730,7 +747,7 @@ async def _read_rows(platform: Platform) -> dict[str, Row]:
 
 def _why_kept(call: Call, secret: str, hook: NamedHook) -> str:
     """Return why a value of the secret is kept for the hook, and how the hook gets another one."""
-    rule = f"{hook.name}: still registered with {secret}, and the configuration has"
+    rule = f"{hook.name}: its hook may still sign with {secret}, and the configuration has"
     source = hooked_sources(call.configuration).get(hook.source)
     if not call.configuration.slices:
         return f"{rule} faults. Correct them first: hookchain lint"

@@ -82,17 +82,6 @@ class Row:
         self.settings: JsonObject = {}
         self._new_secret: Json = None
 
-    @asynccontextmanager
-    async def locked(self) -> AsyncIterator[None]:
-        """Lock the row, and unlock it at the end. Raises as `lock` does."""
-        await self.lock()
-        try:
-            yield
-            if not any(each.is_secret_unknown for each in self.hooks.values()):
-                self.settings = self.settings | {"secret": self._new_secret}
-        finally:
-            await self.unlock()
-
     async def read(self, *, may_be_locked: bool = True) -> None:
         """Read the row. Raises Temporary, and CommandError if it is locked although `may_be_locked` is False."""
         found = await self._documents.get(PARTITION, self._source)
@@ -124,13 +113,17 @@ class Row:
         await self.read(may_be_locked=False)
         if self.hooks != hooks_before:
             raise self._has_changed()
-        # Settings from the configuration are newer than the stored ones. But until the command has ended without a
-        # fault, a hook may sign with a value of the former secret.
+        # Settings from the configuration are newer than the stored ones. But until `forget_former_secret`, a hook may
+        # sign with a value of the former secret.
         former_secret = self.settings.get("secret")
         self.settings = settings_before or self.settings
         self._new_secret = self.settings.get("secret")
         self.settings = self.settings | {"secret": former_secret or self._new_secret}
         await self.save()
+
+    def forget_former_secret(self) -> None:
+        """Replace the former secret by that of the configuration, once no hook signs with a value of the former one."""
+        self.settings = self.settings | {"secret": self._new_secret}
 
     async def save(self) -> None:
         """Write the row and renew the lock. Raises CommandError if another command has changed it."""
@@ -218,6 +211,27 @@ class Registration:
     others: Sequence[NamedHook] = ()
     now: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Lock the row, and unlock it at the end. Raises as `Row.lock` does."""
+        await self.row.lock()
+        try:
+            yield
+            if not self._may_sign_with_former_secret():
+                self.row.forget_former_secret()
+        finally:
+            await self.row.unlock()
+
+    def _may_sign_with_former_secret(self) -> bool:
+        """Return whether a hook may sign with a value that the source's secret does not have."""
+        if self.api.kind.is_account_signed:
+            return False
+        try:
+            stored = [self._fingerprint(value) for value in self._values()]
+        except CommandError:
+            return True
+        return any(each.is_secret_unknown or each.secret not in stored for each in self.row.hooks.values())
 
     async def plan(self) -> list[Difference]:
         """Compare each place. Raises CommandError if no place can be listed, and Temporary."""

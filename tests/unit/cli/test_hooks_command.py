@@ -1633,7 +1633,8 @@ def test_a_secret_of_a_hook_that_left_the_configuration_is_not_dropped(world: Wo
     world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")
     for option in ("--random", "--drop-old"):
         command("secrets", "rotate", "github-secret", option, code=1)
-        assert "github acme/shop: still registered with github-secret, and the configuration has no" in command.error
+        rule = "github acme/shop: its hook may still sign with github-secret, and the configuration has no `hook`"
+        assert rule in command.error
         assert "remove it first: hookchain hooks remove github" in command.error
     assert SECRET in world.values("GITHUB_SECRET")
     command("hooks", "remove", "github", "--yes")
@@ -1649,8 +1650,8 @@ def test_a_secret_that_the_configuration_renamed_is_not_dropped_before_the_hook_
     world.config_file.write_text(CONFIG.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
     for option in ("--random", "--drop-old"):
         command("secrets", "rotate", "github-secret", option, code=1)
-        rule = "github acme/shop: still registered with github-secret, and the configuration has other-secret for it"
-        assert f"github-secret: nothing was changed. {rule}. To give it that one first" in command.error
+        rule = "its hook may still sign with github-secret, and the configuration has other-secret for it"
+        assert f"nothing was changed. github acme/shop: {rule}. To give it that one first" in command.error
         assert f"hookchain hooks apply github --url {URL}" in command.error
     assert SECRET in world.values("GITHUB_SECRET")
     world("apply", "github", "--yes")
@@ -1671,6 +1672,58 @@ def test_a_secret_that_the_configuration_renamed_is_not_dropped_while_the_change
     world("apply", "github", "--yes")
     command("secrets", "rotate", "github-secret", "--drop-old")
     assert SECRET not in world.values("GITHUB_SECRET")
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_secret_that_the_configuration_renamed_keeps_its_value_after_a_command_that_did_not_reach_the_hook(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch, is_removed: bool
+) -> None:
+    second = GitHub("/repos/acme/second")
+    fetch = world.fetch
+
+    async def fetch_both(request: Outgoing) -> Fetched:
+        answer: Fetched = await (second.fetch if "/acme/second/" in request.url else fetch)(request)
+        return answer
+
+    monkeypatch.setattr(world, "fetch", fetch_both)
+    text = CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/second]}")
+    world.config_file.write_text(text, encoding="utf-8")
+    world("apply", "github", "--yes")
+    world.config_file.write_text(text.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
+    command("secrets", "set", "other-secret", "--random")
+    act = second.act
+    monkeypatch.setattr(second, "act", lambda *_: (403, {"message": "no"}))
+    world(*(("remove", "github") if is_removed else ("apply", "github")), "--yes", code=1)
+    monkeypatch.setattr(second, "act", act)
+    second.fails = {"PATCH": 500}
+    world("apply", "github", "--yes", code=1)
+    command("secrets", "set", "github-secret", "--random")
+    assert SECRET in world.values("GITHUB_SECRET")
+    world("apply", "github", "--yes")
+    command("secrets", "rotate", "github-secret", "--drop-old")
+    assert SECRET not in world.values("GITHUB_SECRET")
+
+
+@pytest.mark.parametrize("is_faulty", [False, True])
+def test_the_other_secret_keeps_its_value_after_a_lost_answer_although_the_source_has_no_hook_any_more(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch, is_faulty: bool
+) -> None:
+    renamed = CONFIG.replace("secret: github-secret", "secret: other-secret")
+    world("apply", "github", "--yes")
+    world.config_file.write_text(renamed, encoding="utf-8")
+    command("secrets", "set", "other-secret", "--random")
+    world.github.loses = ["PATCH"]
+    world("apply", "github", "--yes", code=1)
+    without_hook = renamed.replace(", hook: {token: github-token, at: acme/shop}", "")
+    world.config_file.write_text("unknown: 1\n" if is_faulty else without_hook, encoding="utf-8")
+    id, _ = world.only_hook(world.github)
+    unreadable = StoredSecret(None, "the store", trouble="exists, but you may not read it")
+    with monkeypatch.context() as patched:
+        patched.setattr(DotenvBackend, "find", lambda _, names: dict.fromkeys(names, unreadable))
+        command("secrets", "set", "other-secret", "--random", code=1)
+    assert world.values("OTHER_SECRET") == [world.github.secret(id)]
+    assert "its hook may still sign with other-secret" in command("secrets", "set", "other-secret", "--random")
+    assert world.values("OTHER_SECRET")[1:] == [world.github.secret(id)]
 
 
 def test_a_secret_whose_value_has_another_name_now_can_be_rotated(world: World, command: Command) -> None:

@@ -92,7 +92,7 @@ def _run(name: str, options: argparse.Namespace, act: Act) -> int:
 def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: str) -> Acted:
     """Act on a destination, and leave audit records. `name` is the action's name, and `tool` the operator's tool.
 
-    Raises CommandError, also for a destination that does not exist, and OSError.
+    Raises CommandError, also for a destination that does not exist.
     """
     seconds = getattr(options, "seconds", None)
     what = f"{name} {options.destination}" + (f" for {seconds:g} s" if seconds is not None else "")

@@ -37,10 +37,8 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
     If the first cannot be written, nothing is done. A process that is killed leaves only the first.
 
     `where` names the deployment, `tool` what the operator uses, `what` the action with its subject, and `planned` how
-    many events or deliveries it chose, if that is known. Raises NotRecorded, and OSError if the folder cannot be
-    created.
+    many events or deliveries it chose, if that is known. Raises NotRecorded.
     """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     begun: JsonObject = {
         "at": rfc3339(time.time()),
         "id": secrets.token_hex(8),
@@ -52,6 +50,7 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
     if planned is not None:
         begun["planned"] = planned
     try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _append(state / FILE_NAME, {**begun, "outcome": "begun"})
     except OSError as error:
         rule = f"{state / FILE_NAME} cannot be written ({error.strerror})"

@@ -114,6 +114,16 @@ def test_what_was_delivered_since_is_delivered_again_only_by_force(
     assert message.attributes["force"] == "true"
 
 
+def test_no_dead_letter_is_marked_if_no_audit_record_can_be_written(kept: Kept, bus: FakeBus, command: Command) -> None:
+    delivered = kept.event("e1")
+    letter_ids = [kept.dead_letter(each) for each in (delivered, kept.event("e2"))]
+    kept.delivered(delivered)
+    (kept.folder / "audit.jsonl").mkdir()
+    command("dead-letters", "replay", "--code", "request_rejected", "--yes", code=1)
+    assert "so nothing was changed" in command.error
+    assert (bus.sent, states(kept)) == ([], dict.fromkeys(letter_ids, "kept"))
+
+
 def test_a_route_that_failed_is_tried_anew_and_the_others_do_not_deliver_again(
     kept: Kept, bus: FakeBus, command: Command
 ) -> None:

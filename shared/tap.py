@@ -19,7 +19,8 @@ PARTITION: Final = "tap"
 """The partition of the leases among the documents."""
 MAX_LEASE_SECONDS: Final = 8 * 3_600.0
 MAX_SKEW_SECONDS: Final = 300.0
-"""How far the clock of a developer may differ. A lease that ends later than this allows is ignored."""
+"""How far the clock of a developer may differ. A lease that ends later than this allows is ignored, and none is shorter
+than twice this time."""
 MAX_LISTENERS: Final = 20
 """Of one source. Each costs a message for every request."""
 REMEMBERED_SECONDS: Final = 30.0

@@ -94,7 +94,7 @@ def _command() -> CommandParser:
         "--for",
         dest="seconds",
         metavar="TIME",
-        type=duration_option("1m", f"{hours:g}h"),
+        type=duration_option(f"{2 * tap.MAX_SKEW_SECONDS / 60:g}m", f"{hours:g}h"),
         default=tap.MAX_LEASE_SECONDS,
         help=f"how long the lease lasts if this machine sleeps [{hours:g}h]",
     )
@@ -301,7 +301,7 @@ class LeaseKeeper:
             _print_gap(self.lease.until, now)
         await self._write(now + self.seconds)
         try:
-            _verify_clock(self.version, time.time(), self.seconds)
+            _verify_clock(self.version, time.time())
         except CommandError:
             await self._write(unix_seconds(self.version))  # by this machine's clock, it might end hours later
             raise
@@ -335,17 +335,16 @@ class LeaseKeeper:
         self.lease, self.version = lease, version
 
 
-def _verify_clock(version: str, now: float, lease_seconds: float) -> None:
+def _verify_clock(version: str, now: float) -> None:
     """Raise CommandError if the clock differs too much from that of Firestore, whose versions are times.
 
-    The lease would be ignored, or would have ended. AWS rejects requests with such times.
+    The lease would be ignored, or would end too early. AWS rejects requests with such times.
     """
     try:
         difference_seconds = now - unix_seconds(version)
     except ValueError:
         return
-    behind_at_most = min(tap.MAX_SKEW_SECONDS, lease_seconds / 2)
-    if not -behind_at_most <= difference_seconds <= tap.MAX_SKEW_SECONDS:
+    if abs(difference_seconds) > tap.MAX_SKEW_SECONDS:
         side = "ahead of" if difference_seconds > 0 else "behind"
         minutes = abs(difference_seconds) / 60
         raise CommandError(f"the clock of this machine is {minutes:.0f} min {side} that of the cloud. Set it")

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar, Final
@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final
 from functions.transform.card_numbers import find_cards, may_hold_card
 from functions.transform.paths import (
     DataPath,
+    Every,
     MaybeJson,
     Missing,
     MissingPaths,
@@ -82,7 +83,7 @@ class Redact(Settings, Step):
     def prepare(self) -> None:
         if not (self.paths or self.cards or self.emails):
             raise ValueError("set `paths`, `cards: true` or `emails: true`")
-        paths = [parse_path(text) for text in self.paths]
+        paths = _outermost(parse_path(text) for text in self.paths)
         self._attributes = [path for path in paths if path.root != "data"]
         self._changes = [(path, path, partial(_mask, self)) for path in paths if path.root == "data"]
         self._within = [parse_path(text) for text in self.within or ["data"]]
@@ -128,6 +129,22 @@ class Redact(Settings, Step):
         without_cards = mask_cards(text, self.mask, self.keep_last) if self.cards else text
         cleaned = mask_emails(without_cards, self.mask) if self.emails else without_cards
         return text if cleaned == text else cleaned
+
+
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths without those in a value that another path masks: a mask has no inner values."""
+    outermost: list[Path] = []
+    for path in sorted(paths, key=lambda each: len(each.parts)):
+        if not any(_is_within(path, each) for each in outermost):
+            outermost.append(path)
+    return outermost
+
+
+def _is_within(path: Path, outer: Path) -> bool:
+    pairs = zip(outer.parts, path.parts, strict=False)  # `outer` has at most as many
+    return outer.root == path.root and all(
+        part == own or (isinstance(part, Every) and isinstance(own, int)) for part, own in pairs
+    )
 
 
 def _mask(settings: Redact, value: MaybeJson, _: str) -> MaybeJson:

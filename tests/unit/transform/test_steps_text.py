@@ -238,6 +238,21 @@ def test_redact_masks_the_whole_of_what_a_path_names() -> None:
     assert after.actor == "#.com"
 
 
+@pytest.mark.parametrize(
+    ("paths", "items"),
+    [
+        (["data.card.number", "data.card"], [{"n": 1}]),
+        (["data.card", "data.card"], [{"n": 1}]),
+        (["data.card", "data.items[0].n", "data.items[*]", "data.items[*].n"], ["***"]),
+        (["data.card", "data.items[*].n", "data.items"], "***"),
+        (["data.card", "data.items[*].n", "data.items[0].n"], [{"n": "***"}]),
+    ],
+)
+def test_redact_masks_a_value_as_a_whole_if_another_path_is_within_it(paths: list[Json], items: Json) -> None:
+    after = written_data_after({"redact": paths}, {"card": {"number": "4111"}, "items": [{"n": 1}]})
+    assert after == {"card": "***", "items": items}
+
+
 @given(st.text(alphabet="0123456789 -", max_size=30), st.text(alphabet="0123456789 -", max_size=30))
 def test_no_card_number_is_left(before: str, after: str) -> None:
     left = written_data_after({"redact": {"cards": True}}, f"{before}, {CARD} {after}")

@@ -219,12 +219,14 @@ def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
 def _redacted(request: Event, body: str | None) -> Event:
     """Return the request with its masked body, and without what tells something about the values that were masked.
 
-    The event's id can be a hash of the body, and is in `traceparent` too. So the copy has a random id of its own.
+    The event's id can be a hash of the body, and is in `traceparent` too. So the copy has a random id of its own. The
+    sender's id can be one of the values.
     """
     return replace(
         request,
         id=os.urandom(16).hex(),
         traceparent=None,
+        deliveryid=None,
         rawbody=body,
         rawbase64=None,
         rawheaders=_without_hashes(request.rawheaders),

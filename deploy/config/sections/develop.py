@@ -80,7 +80,7 @@ def compiled_develop(develop: DevelopConfig | None, receive_sources: JsonObject)
 def redact_warnings(develop: DevelopConfig, receive_sources: Mapping[str, JsonObject]) -> Iterator[str]:
     """Yield a warning for each attribute of events that has a value which is masked in the data."""
     paths = [parse_path(text) for text in develop.redact]
-    for name, key in product(develop.sources, ("id", "type", "action", "time")):
+    for name, key in product(develop.sources, ("type", "action", "time")):
         for location in _DATA.findall(" ".join(texts_at(receive_sources[name], key))):
             if any(_is_in_or_around(path, location) for path in paths):
                 yield f"the `{key}` of {name!r} is read from {location}, so each copy has it, masked or not"

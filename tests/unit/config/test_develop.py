@@ -47,10 +47,11 @@ def test_without_it_no_slice_has_anything_of_it() -> None:
 @pytest.mark.parametrize(
     ("settings", "redact", "warning"),
     [
-        ("id: data.card.number", "data.card", "the `id` of 'shop' is read from data.card.number"),
+        ("time: data.card.number", "data.card", "the `time` of 'shop' is read from data.card.number"),
         ("type: [header.x-a, data.items.0.kind if data.card]", "'data.items[*].kind'", "read from data.items.0.kind"),
         ("action: data.card", "data.card.number", "the `action` of 'shop' is read from data.card, so each copy has it"),
-        ("id: data.cards", "data.card", ""),
+        ("action: data.cards", "data.card", ""),
+        ("id: data.card", "data.card", ""),  # no copy has the sender's id
         ("subject: data.card", "data.card", ""),  # no copy has a subject
     ],
 )

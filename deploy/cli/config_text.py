@@ -52,8 +52,11 @@ ENDINGS: Final = frozenset(
     }
 )
 """The endings of files that hold data, templates and attachments. Programs, keys and archives have others, or none."""
-_TEXT_ENDINGS: Final = frozenset({".csv", ".tsv", ".eml", ".ics", ".md", ".html", ".htm", ".j2", ".jinja", ".tex"})
-"""The endings of texts in which one line can look like that of an env file, for example ` CN=Ada` in an invitation."""
+_TEXT_ENDINGS: Final = frozenset(
+    {".csv", ".tsv", ".eml", ".ics", ".md", ".html", ".htm", ".xml", ".svg", ".j2", ".jinja", ".tex"}
+)
+"""The endings of texts in which one line can look like that of an env file, for example ` CN=Ada` in an invitation, or
+`ID="_1"` in XML with a line for each attribute."""
 _COMPRESSED: Final = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\0", b"(\xb5/\xfd", b"7z\xbc\xaf")
 """The first bytes of gzip, ZIP, bzip2, xz, Zstandard and 7-Zip."""
 _PRIVATE_KEY: Final = re.compile(
@@ -67,9 +70,12 @@ _JWK: Final = re.compile(rb"\bkty\b")
 _JWK_SECRET: Final = re.compile(rb"""["'\s{,][dk]["']?[ \t]*:[ \t]*["']?[\w-]{8}""")
 """The private part of a key as JSON or YAML (RFC 7517). A public key has none."""
 _ENV_LINE: Final = re.compile(
-    rb"""^[ \t]*(?:(?:export|set|declare -x|-)[ \t]+|\$env:)?["']?[A-Z_][A-Z0-9_]+[ \t]*=[ \t]*[^\s=]"""
+    rb"""^[ \t]*(?:(?:export|set|declare -x|-)[ \t]+|\$env:)?["']?[A-Z_][A-Z0-9_]+[ \t]*=[ \t]*(?!\{\{)[^\s=]"""
 )
-"""A line of an env file. A picture or an archive of a megabyte has such bytes by chance, but also a NUL character."""
+"""A line of an env file. `{{` is the value of a template.
+
+A picture or an archive of a megabyte has such bytes by chance, but also a NUL character.
+"""
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _READ_BYTES: Final = 4_000_000
 

@@ -143,6 +143,8 @@ PUBLIC_KEY: Final = '{"kty": "RSA", "n": "0vx7agoebG", "e": "AQAB", "kid": "2011
     ("ending", "content"),
     [
         *(("txt", text) for text in ("Total = 5\nA: 1", "id,KEY\n1,2", "Sid=1&Body=x", "aGk=\nQUJD=\n", PUBLIC_KEY)),
+        ("txt", "Hello\n\nORDER={{ data.order }}\nTOTAL = {{ data.total }}\n"),
+        ("xml", '<samlp:Response xmlns:samlp="urn:oasis"\n    ID="_8e8dc5f69a98cc4c1ff3427e5ce34606fd672f91e6"\n/>\n'),
         ("form", "SALEDATE=2026-11-26&REFNO=1"),
         ("ics", "BEGIN:VCALENDAR\r\nATTENDEE;RSVP=TRUE;\r\n CN=Ada:mailto:ada@example.com\r\n"),
         ("eml", "Content-Transfer-Encoding: quoted-printable\r\n\r\nGR=C3=9C=C3=9FE\r\n"),
@@ -155,7 +157,7 @@ def test_a_file_with_data_is_read(ending: str, content: str, folder: Path) -> No
     assert checked("lint", naming("test", f"notes.{ending}"), folder)["faults"] == []
 
 
-@pytest.mark.parametrize("ending", ["form", "ics", "eml", "md", "csv"])
+@pytest.mark.parametrize("ending", ["form", "ics", "eml", "md", "csv", "xml"])
 def test_an_env_file_with_the_ending_of_a_text_is_rejected(ending: str, folder: Path) -> None:
     (folder / f"notes.{ending}").write_text("# settings\nexport SHOP_KEY=abc\nSHOP_URL=b\n", encoding="utf-8")
     with pytest.raises(NotAllowed, match="it looks like an env file"):

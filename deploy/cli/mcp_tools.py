@@ -80,7 +80,7 @@ def literal_credentials(setting: Json) -> Iterator[str]:
         pairs += [(name, value) for name, value in headers.items() if isinstance(value, str)]
     for name, value in pairs:
         if _CREDENTIAL_NAME.search(name):
-            yield value
+            yield from (value.rpartition(" ")[2], value)  # first what follows `Bearer`: a text may have it alone
     for inner in setting.values():
         yield from literal_credentials(inner)
 
@@ -107,7 +107,7 @@ class Session:
     def credentials(self) -> list[str]:
         """Return the values of the secrets on this machine, which no result may contain: a sender may repeat one.
 
-        Those that the configuration has in headers and URLs belong to them.
+        They include the credentials that the configuration has in headers and URLs.
 
         If the configuration has faults, and the names of its secrets are not known, every variable in .env and every
         mounted file is one.

@@ -251,12 +251,16 @@ def test_an_explanation_says_that_a_secret_is_not_read_and_not_that_it_is_missin
 def test_an_explanation_shows_no_credential_that_the_configuration_has_itself(
     assistant: Assistant, tmp_path: Path
 ) -> None:
-    own = "{url: 'https://list.example/in?token=a-token-of-20-letters', headers: {X-Api-Key: a-key-of-18-letters}}"
+    headers = "{X-Api-Key: a-key-of-18-letters, Authorization: Bearer any-bearer-of-21-letters}"
+    own = f"{{url: 'https://list.example/in?token=a-token-of-20-letters', headers: {headers}}}"
     text = CONFIG.replace("{url: https://list.example/in, secret: shop-key}", own)
     (config_folder(tmp_path) / "hookchain.yaml").write_text(text, encoding="utf-8")
-    shown = assistant.text("explain_request", source="shop", body='{"event": "signup.created", "id": "1"}')
+    body = '{"event": "signup.created", "id": "1", "key": "any-bearer-of-21-letters"}'
+    shown = assistant.text("explain_request", source="shop", body=body)
     assert "list.example" in shown
+    assert '"key' in shown
     assert "-letters" not in shown
+    assert "any-be" not in shown
 
 
 def test_an_explanation_is_no_way_to_have_a_text_signed(assistant: Assistant, kept: Kept, command: Command) -> None:

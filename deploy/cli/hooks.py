@@ -680,7 +680,9 @@ async def verify_no_hook_of(call: Call, secret: str, trouble: str) -> None:
         is_unknown = any(each.is_secret_unknown for each in row.hooks.values())
         if secret == known_secret or (is_unknown and _may_be_secret_of(call, name, stored, secret)):
             rule = f"{secret} {trouble}, so the value with which the hook of {name} signs would be lost"
-            raise CommandError(f"{rule}. Nothing was changed. Run this with rights to read the secret")
+            remove = call.command_line("remove", name)
+            advice = f"Make the secret readable to you, or remove the hook first: {remove}"
+            raise CommandError(f"{rule}. Nothing was changed. {advice}")
 
 
 async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict[str, list[NamedHook]]:

@@ -1765,8 +1765,12 @@ def test_a_secret_that_cannot_be_read_is_not_overwritten_while_a_hook_signs_with
     with monkeypatch.context() as patched:
         patched.setattr(DotenvBackend, "find", lambda _, names: dict.fromkeys(names, unreadable))
         command("secrets", "set", "github-secret", "--random", code=1)
-    assert "the value with which the hook of github signs would be lost" in command.error
-    assert world.values("GITHUB_SECRET") == [SECRET]
+        assert "the value with which the hook of github signs would be lost" in command.error
+        assert "or remove the hook first: hookchain hooks remove github" in command.error
+        assert world.values("GITHUB_SECRET") == [SECRET]
+        command("hooks", "remove", "github", "--yes")
+        command("secrets", "set", "github-secret", "--random")
+    assert SECRET not in world.values("GITHUB_SECRET")
 
 
 def test_a_secret_that_is_set_keeps_the_old_value_while_a_hook_signs_with_it(world: World, command: Command) -> None:

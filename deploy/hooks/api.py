@@ -112,11 +112,11 @@ class HookApi:
 
     async def change(self, at: str, wanted: Wanted, hook: Hook) -> None:
         """Change the hook as wanted. Raises LostAnswer and CommandError."""
-        await self._send("change", at, wanted._replace(replaces=hook))
+        await self._send("change", at, wanted._replace(existing=hook))
 
     async def extend(self, at: str, hook: Hook) -> float:
         """Extend a hook that expires, and return its new expiry. Raises LostAnswer and CommandError."""
-        answer = await self._send("extend", at, Wanted(self.name, hook.url, replaces=hook))
+        answer = await self._send("extend", at, Wanted(self.name, hook.url, existing=hook))
         try:
             return unix_seconds(str(value_at(answer, self.kind.expiry)))
         except ValueError as error:
@@ -124,7 +124,7 @@ class HookApi:
 
     async def delete(self, at: str, hook: Hook) -> None:
         """Delete the hook, if it still exists. Raises LostAnswer and CommandError."""
-        await self._send("delete", at, Wanted(self.name, hook.url, replaces=hook))
+        await self._send("delete", at, Wanted(self.name, hook.url, existing=hook))
 
     def _read(self, operation: Operation, entries: Json) -> list[Hook]:
         """Return the hooks of the entries. Raises LostAnswer and CommandError."""
@@ -139,7 +139,7 @@ class HookApi:
         return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in hooks]
 
     async def _send(self, operation: Operation, at: str, wanted: Wanted, query: str = "") -> Json:
-        """Send a request about the hook that `wanted` replaces. Raises LostAnswer and CommandError."""
+        """Send the request of an operation, and return its answer. Raises LostAnswer and CommandError."""
         request = self._request(operation, at, wanted, query)
         where = " ".join(filter(None, (self.kind.title, at)))
         try:
@@ -157,7 +157,7 @@ class HookApi:
         place_path = self.kind.path_of(at)
         if place_path is None:
             raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
-        hook_id = quote(wanted.replaces.id, safe="") if wanted.replaces else ""
+        hook_id = quote(wanted.existing.id, safe="") if wanted.existing else ""
         token = self._token_at(at)
         quoted_token = quote(token, safe=":")  # Telegram's tokens have a colon and are part of the path
         method_and_path = self.kind.operations[operation].format(at=place_path, id=hook_id, token=quoted_token)

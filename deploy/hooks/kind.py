@@ -22,8 +22,8 @@ class Wanted(NamedTuple):
     """A hook as the configuration needs it.
 
     events   the provider's names, sorted; None for all
-    secret   the value to sign with; empty where the provider makes it, and for `list` and `delete`
-    replaces the hook that `change` changes
+    secret   the value to sign with; empty where the provider makes it, and for requests that do not set it
+    existing the hook that the request changes, extends or deletes
     """
 
     source: str
@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
     events: tuple[str, ...] | None = None
     secret: str = ""
     is_enabled: bool = True
-    replaces: "Hook | None" = None
+    existing: "Hook | None" = None
 
 
 class Hook(NamedTuple):

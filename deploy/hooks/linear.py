@@ -22,7 +22,7 @@ _QUERIES: Final[Mapping[Operation, str]] = {
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     fields: JsonObject = {"url": wanted.url, "secret": wanted.secret, "enabled": True}
     fields |= {"resourceTypes": list(wanted.events or ()), "label": f"Hookchain source {wanted.source}"}
-    hook_id: JsonObject = {"id": wanted.replaces.id} if wanted.replaces else {}
+    hook_id: JsonObject = {"id": wanted.existing.id} if wanted.existing else {}
     variables: dict[Operation, JsonObject] = {
         "list": {},
         "create": {"input": {**fields, "allPublicTeams": True}},

@@ -6,7 +6,7 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 NO_ID: Final = "webhook"
-"""Ours, until the bot's id stands in its place: Telegram's has none, because it is the only one of the bot."""
+"""Our id of the webhook until `slot_id` returns the bot's. Telegram has none, because a bot has only one webhook."""
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:

@@ -381,9 +381,9 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
                 return
             what = f"copy requests to {lease.source} as {lease.developer} for {options.seconds / 3_600:g} h, renewed"
             _verify_place(lease, await _read_leases(leases), now)
-            await inboxes.create(lease.name)  # before the lease, so that no copy is lost
             try:
                 with audited(state_folder(), where, "hookchain listen", what):
+                    await inboxes.create(lease.name)  # before the lease, so that no copy is lost
                     await keeper.begin()
                 await _remove_old(leases, inboxes)  # after the clock was verified: it decides what is old
                 await inboxes.create(lease.name)  # another `listen` removes an inbox without a lease

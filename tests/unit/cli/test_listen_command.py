@@ -174,6 +174,13 @@ def test_each_lease_leaves_an_audit_record_and_ends_with_the_command(run: Run, c
     ]
 
 
+def test_nothing_is_created_without_an_audit_record(run: Run, cloud: Cloud, tmp_path: Path) -> None:
+    (tmp_path / "state" / "audit.jsonl").mkdir(parents=True)
+    run(*FORWARD, code=1)
+    assert "so nothing was changed" in run.error
+    assert (cloud.documents.kept, cloud.inboxes.kept) == ({}, {})
+
+
 @pytest.mark.parametrize("moment", ["after the write", "during the write", "before the write"])
 def test_ctrl_c_before_it_listens_ends_the_lease_that_was_written(
     run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, moment: str

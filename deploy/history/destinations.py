@@ -90,7 +90,7 @@ class DestinationView:
                   until `hookchain resume`
     paused_until  None if an operator's pause has no end
     reason        the reason why it is disabled or paused; otherwise of the newest waiting delivery that is in no group
-    waiting       the number of deliveries whose next attempt is scheduled; if `is_more`, there are more
+    waiting       the number of deliveries whose next attempt is scheduled; if `is_more`, there may be more
     gathered      the number of waiting deliveries that are in groups
     oldest_at     the time at which the oldest waiting delivery was first claimed
     next_try_at   the earliest due time of the waiting deliveries in no group, or the end of the pause if that is later

@@ -75,7 +75,7 @@ class Retrying:
     """The deliveries to a destination, or to the endpoints of a `subscribers` destination, that will be retried.
 
     reason     the reason of the newest delivery that is in no group, or of the newest if all are in groups
-    is_more    there are more than `count`
+    is_more    there may be more than `count`
     unknown    the number of deliveries that the destination may have accepted: the last attempt got no response
     grouped    the number of deliveries that wait in a group, for its digest
     endpoints  the number of endpoints that the deliveries go to
@@ -96,7 +96,7 @@ class WaitingRoutes:
 
     reason   the reason of the newest one
     next_at  the time of the next run, in Unix seconds
-    is_more  there are more than `count`
+    is_more  there may be more than `count`
     """
 
     route: str

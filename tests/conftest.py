@@ -7,6 +7,7 @@ is a failure: continuous integration installs everything, so that nothing is ski
 import contextlib
 import faulthandler
 import gc
+import itertools
 import os
 import re
 import signal
@@ -124,6 +125,7 @@ class RunningTests:
 
 
 WATCHDOG: Final = pytest.StashKey[Watchdog]()
+NUMBERS: Final = itertools.count()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -136,8 +138,11 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_checkouts_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The checkout may have an `.env`, a configuration of its own, and a `make dev` that runs."""
-    nothing = tmp_path_factory.getbasetemp() / "nothing"
+    """The checkout may have an `.env`, a configuration of its own, and a `make dev` that runs.
+
+    No folder is made, and each test has another one: a command in a test may make it and leave records there.
+    """
+    nothing = tmp_path_factory.getbasetemp() / f"nothing-{next(NUMBERS)}"
     monkeypatch.setenv("HOOKCHAIN_STATE", str(nothing / "state"))
     monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(nothing / "env"))
 

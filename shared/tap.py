@@ -121,5 +121,18 @@ def body_of(event: Event) -> bytes:
 
 
 def request_of(event: Event) -> Event:
-    """Return the event with its request only: without the data, and without what was read in it."""
-    return replace(event, data=None, subject=None, actor=None, payloadhash=_NO_HASH, signedas=None, datatype=None)
+    """Return the event with its request only: without the data, and without what was read in it.
+
+    The type and the delivery id stay, because `listen` shows the type, and signs by the id.
+    """
+    return replace(
+        event,
+        data=None,
+        subject=None,
+        actor=None,
+        time=None,
+        action=None,
+        payloadhash=_NO_HASH,
+        signedas=None,
+        datatype=None,
+    )

@@ -59,9 +59,8 @@ def common_names(loaded: Certificate) -> list[str]:
 _PLAIN_URL: Final = re.compile(
     r"https://([A-Za-z0-9.-]+)(?::443)?(/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?)"
 )
-
-# After `sns`, only a region is accepted: sns.s3-us-west-2.amazonaws.com is the bucket of whoever named a bucket sns.
 _MAX_URL_CHARACTERS: Final = 2_048
+# After `sns`, only a region is accepted: sns.s3-us-west-2.amazonaws.com is the bucket of whoever named a bucket sns.
 AWS_SNS_HOST: Final = r"sns\.([a-z]{2,4}(?:-[a-z]+){1,2}-[0-9]{1,2})\.(amazonaws\.(?:com|com\.cn|eu))"
 PAYPAL_HOST: Final = r"api(-m)?(\.sandbox)?\.paypal\.com"
 # The paths of certificates, without a query. By other paths and queries, the same hosts answer API calls with content

@@ -533,7 +533,7 @@ def _time(text: str) -> str | None:
     """
     try:
         number = float(text)
-        seconds = number / 1000 if number > times.MILLISECONDS_FROM else number
+        seconds = number / 1000 if number >= times.MILLISECONDS_FROM else number
         return times.rfc3339(seconds)
     except (ValueError, OverflowError, OSError):
         pass

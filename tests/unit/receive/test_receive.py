@@ -207,6 +207,13 @@ async def test_a_time_is_read_as_rfc_3339_and_as_unix_seconds_and_milliseconds(p
     assert unix_seconds(time) == 1_772_366_405
 
 
+@pytest.mark.parametrize(("at", "seconds"), [(99_999_999_999, 99_999_999_999), (100_000_000_000, 100_000_000)])
+async def test_a_number_of_at_least_1e11_is_a_time_in_milliseconds(posting: Posting, at: int, seconds: float) -> None:
+    time = (await accepted(posting, "/open", {"at": at})).time
+    assert time is not None
+    assert unix_seconds(time) == seconds
+
+
 @pytest.mark.parametrize(
     ("body", "type_"),
     [

@@ -103,8 +103,8 @@ def set_trace_project(project: str) -> None:
 
 
 Ids: TypeAlias = Callable[[jsontext.JsonObject], tuple[str, str | None] | None]
-"""Returns the ids of the trace and the span that a line belongs to; None if it belongs to none, or if the span is not
-known."""
+"""Returns the ids of the trace and the span that a line belongs to; None if it belongs to no trace. The span's id is
+None if it is not known."""
 _ids: Ids | None = None
 
 

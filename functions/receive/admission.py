@@ -23,7 +23,7 @@ MAX_HEADERS: Final = 256
 and any platform passes on."""
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 _MAX_LENGTH_DIGITS: Final = 19
-"""The digits of the largest signed 64-bit integer."""
+"""The number of digits of the largest signed 64-bit integer."""
 _OTHER_PATH: Final = (
     "the path must be the source's name alone, without a slash after it, unless its `public_url` ends in a slash"
 )

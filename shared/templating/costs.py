@@ -2,8 +2,8 @@
 
 Jinja's sandbox bounds `range` only. Replacing each letter of a text of 100 KB by that text makes 10 GB in memory,
 before any bound on the output applies. A rule gets the arguments of a call and returns an upper bound of the size of
-its result, before the result is made. A template cannot use a filter or method without a rule, so neither one that a
-later Jinja adds. The tables of the rules, FILTERS and METHODS, are at the end.
+its result, before the result is made. A template cannot use a filter or method without a rule, and so none that a later
+version of Jinja adds. The tables of the rules, FILTERS and METHODS, are at the end.
 """
 
 import re

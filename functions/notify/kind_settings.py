@@ -37,6 +37,17 @@ def checked_by(check: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(validate)
 
 
+def one_of(*choices: str) -> AfterValidator:
+    """Return the validator of a setting that is one of the choices, or a template for `rendered_choice`."""
+
+    def validate(value: str | int) -> str | int:
+        if str(value) not in choices and not is_template(str(value)):
+            raise ValueError(f"must be one of {', '.join(choices)}, or a template")
+        return value
+
+    return AfterValidator(validate)
+
+
 def _web_address(text: str) -> str:
     if not text.startswith(("https://", "http://")) or any(character.isspace() for character in text):
         raise ValueError("must be a URL that begins with https://, without spaces")
@@ -82,8 +93,3 @@ def rendered_choice(name: str, text: str, view: jsontext.JsonObject, choices: tu
     if value not in choices:
         raise errors.Permanent("template_failed", f"template {name!r}: must result in one of {', '.join(choices)}")
     return value
-
-
-def choice_fault(text: str, choices: tuple[str, ...]) -> str | None:
-    """Return the rule that the setting breaks if it is neither one of the choices nor a template; None if it is one."""
-    return None if text in choices or is_template(text) else f"must be one of {', '.join(choices)}, or a template"

@@ -14,17 +14,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Annotated, ClassVar, Final, Self, cast
 from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from functions.notify import destination, http_kind, kind_settings
+from functions.notify.bounded_texts import compiled_expression
 from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from shared import batching, errors, expressions, limits
+from shared import batching, errors, limits
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.event import oneline, view_of
@@ -133,7 +133,7 @@ def request(
     """Return the request of one row. Raises Permanent: `conversion_failed` or `output_too_large`."""
     view = view_of(delivery.event)
     values: JsonObject = {
-        name: _value(name, _expression(column.value).search(view), settings)
+        name: _value(name, compiled_expression(column.value).search(view), settings)
         for name, column in settings.columns.items()
     }
     if settings.delivery_id is not None:
@@ -345,8 +345,3 @@ def _table_url(settings: Settings) -> str:
 
 def _auth(settings: Settings, scope: str) -> tuple[GoogleOAuthRequestAuth]:
     return (GoogleOAuthRequestAuth(scheme="google_oauth", scope=scope, secret=settings.secret),)
-
-
-@lru_cache(maxsize=1_000)
-def _expression(text: str) -> expressions.Expression:
-    return expressions.Expression(text)

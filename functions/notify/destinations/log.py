@@ -7,13 +7,12 @@ line with the same `delivery_id`.
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from functions.notify import bounded_texts, destination, http_kind, kind_settings
-from shared import claim_check, expressions, ports
+from shared import claim_check, ports
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.event import view_of
 from shared.jsontext import Json, JsonObject, to_json
@@ -46,14 +45,8 @@ class Settings(kind_settings.KindSettings):
     }
 
     message: kind_settings.LineTemplate = "{{ type }} from {{ source }}"
-    severity: kind_settings.LineTemplate = "INFO"
+    severity: Annotated[kind_settings.LineTemplate, kind_settings.one_of(*SEVERITIES)] = "INFO"
     fields: dict[FieldName, kind_settings.EventExpression] = Field(default_factory=dict, max_length=MAX_FIELDS)
-
-    @model_validator(mode="after")
-    def _severity_is_known(self) -> Self:
-        if fault := kind_settings.choice_fault(self.severity, SEVERITIES):
-            raise ValueError(f"severity: {fault}")
-        return self
 
 
 class LogDestination:
@@ -103,7 +96,10 @@ def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObjec
         "event_id": event.id,
         "delivery_id": delivery.id,
         "trace": event.trace_id,
-        "fields": {name: _bounded(_expression(text).search(event_view)) for name, text in settings.fields.items()},
+        "fields": {
+            name: _bounded(bounded_texts.compiled_expression(text).search(event_view))
+            for name, text in settings.fields.items()
+        },
     }
     severity = kind_settings.rendered_choice("severity", settings.severity, view, SEVERITIES)
     return (
@@ -125,8 +121,3 @@ def _bounded(value: Json) -> Json:
         return bounded_texts.cut(text, MAX_CHARACTERS)
     bounded: Json = json.loads(text.encode("utf-8", "replace"))
     return bounded
-
-
-@lru_cache(maxsize=1_000)
-def _expression(text: str) -> expressions.Expression:
-    return expressions.Expression(text)

@@ -50,7 +50,7 @@ class Settings(kind_settings.KindSettings):
     username: str | None = None
     title: kind_settings.LineTemplate = "{{ type }} from {{ source }}"
     text: kind_settings.TextTemplate = "{{ data }}"
-    priority: int | str = DEFAULT_PRIORITY
+    priority: Annotated[int | str, kind_settings.one_of(*PRIORITIES)] = DEFAULT_PRIORITY
     tags: Annotated[tuple[kind_settings.LineTemplate, ...], Field(max_length=10)] = ()
     click: kind_settings.LinkTemplate | None = None
     allow_private: bool = False
@@ -62,8 +62,6 @@ class Settings(kind_settings.KindSettings):
             raise ValueError("must have one of `topic`, `topic_secret` and `to`")
         if self.username and not self.secret:
             raise ValueError("`username` needs `secret`: the name of the secret with the password")
-        if fault := kind_settings.choice_fault(str(self.priority), PRIORITIES):
-            raise ValueError(f"priority: {fault}")
         return self
 
 

@@ -23,6 +23,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify import destination, event_content, google_calls, http_kind, kind_settings
+from functions.notify.bounded_texts import compiled_expression
 from shared import base64_text, errors, expressions
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
@@ -443,12 +444,12 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
 
 def _value(event: Event, settings: Settings) -> Json:
     if settings.value is not None:
-        return _expression(settings.value).search(view_of(event))
+        return compiled_expression(settings.value).search(view_of(event))
     return view_of(event) if settings.format == "csv" else event_content.public_cloudevent(event)
 
 
 def _row(item: Json, settings: Settings) -> JsonObject:
-    return {name: _cell(_expression(text).search(item)) for name, text in settings.columns.items()}
+    return {name: _cell(compiled_expression(text).search(item)) for name, text in settings.columns.items()}
 
 
 def _cell(value: Json) -> Json:
@@ -462,7 +463,7 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
         encoded = event.rawbase64 or ""
         body = base64_text.decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
         return body, _safe_type(event.rawtype)
-    data = event.data if settings.value is None else _expression(settings.value).search(view_of(event))
+    data = event.data if settings.value is None else compiled_expression(settings.value).search(view_of(event))
     if content := event_content.bytes_in(data):
         return content[0], _safe_type(content[1])
     noted_type = event.datatype if isinstance(data, str) and settings.value is None else None
@@ -478,8 +479,3 @@ def _safe_type(sender_type: str | None, usual: str = CONTENT_TYPES["raw"]) -> st
 def _encoded(text: str) -> bytes:
     """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
     return text.encode("utf-8", "replace")
-
-
-@lru_cache(maxsize=1_000)
-def _expression(text: str) -> expressions.Expression:
-    return expressions.Expression(text)

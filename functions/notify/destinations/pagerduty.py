@@ -4,12 +4,12 @@ https://developer.pagerduty.com/docs/events-api-v2-overview
 """
 
 import hashlib
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from functions.notify import bounded_texts, destination, http_kind, message_text
-from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, choice_fault, rendered_choice
+from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, one_of, rendered_choice
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent
@@ -47,10 +47,10 @@ class Settings(KindSettings):
 
     secret: SecretName
     region: Literal["us", "eu"] = "us"
-    action: str = "trigger"
+    action: Annotated[str, one_of(*ACTIONS)] = "trigger"
     dedup_key: LineTemplate | None = None
     summary: LineTemplate = "{{ type }} from {{ source }}"
-    severity: str = "error"
+    severity: Annotated[str, one_of(*SEVERITIES)] = "error"
     origin: LineTemplate = "{{ source }}"
     component: LineTemplate | None = None
     group: LineTemplate | None = None
@@ -60,9 +60,6 @@ class Settings(KindSettings):
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Settings":
-        for name, text, choices in (("action", self.action, ACTIONS), ("severity", self.severity, SEVERITIES)):
-            if fault := choice_fault(text, choices):
-                raise ValueError(f"{name}: {fault}")
         if self.dedup_key is None and self.action not in ("trigger", "change"):
             raise ValueError("dedup_key: must be set unless `action` is `trigger` or `change`: it names the alert")
         return self

@@ -3,13 +3,14 @@
 The library is imported when the first such destination is used, and of its plugins only that of the service. A plugin
 blocks while it sends, so it runs in a thread; its requests come back to this process's one guarded fetch.
 
-MODULES lists the services that are reached by HTTP requests alone (guarded_session.py). Left out are plugins that act
-on this machine or speak another protocol (syslog, dbus, mqtt, smpp, irc, xmpp …), and services that have a kind of
+services.json lists the services that are reached by HTTP requests alone (guarded_session.py). Left out are plugins that
+act on this machine or speak another protocol (syslog, dbus, mqtt, smpp, irc, xmpp …), and services that have a kind of
 their own. A test compares the list with the installed library.
 """
 
 import asyncio
 import importlib
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -17,11 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from types import MappingProxyType
-from typing import ClassVar, Final, NamedTuple, Protocol, cast
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, cast
 from urllib.parse import unquote
-
-from pydantic import field_validator
 
 from functions.notify import http_kind
 from functions.notify.bounded_texts import bounded_templates, cut
@@ -29,7 +28,7 @@ from functions.notify.destination import Attempt, Context
 from functions.notify.destination_secrets import DestinationSecrets, outcome_of_url_fault
 from functions.notify.http_engine import UNREACHABLE_SECONDS, TimedAttempts
 from functions.notify.http_kind import MAX_RESPONSE_BYTES, Response, SecretValues
-from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, choice_fault, rendered_choice
+from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, one_of, rendered_choice
 from shared.config.rules import SecretName
 from shared.credential_masks import without_credentials
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
@@ -58,75 +57,16 @@ class Settings(KindSettings):
     secret: SecretName
     title: LineTemplate = "{{ type }} from {{ source }}"
     text: TextTemplate = "{{ data }}"
-    type: str = "info"
+    type: Annotated[str, one_of(*TYPES)] = "info"
     allow_private: bool = False
 
-    @field_validator("type")
-    @classmethod
-    def _verify_type(cls, text: str) -> str:
-        if fault := choice_fault(text, TYPES):
-            raise ValueError(fault)
-        return text
 
-
-OWN_KINDS: Final[Mapping[str, str]] = {
-    "discord": "discord",
-    "fcm": "push",
-    "form": "webhook",
-    "forms": "webhook",
-    "gchat": "google_chat",
-    "json": "webhook",
-    "jsons": "webhook",
-    "mailto": "email",
-    "mailtos": "email",
-    "ntfy": "ntfy",
-    "ntfys": "ntfy",
-    "pagerduty": "pagerduty",
-    "slack": "slack",
-    "tgram": "telegram",
-    "twilio": "sms",
-    "workflow": "teams",
-    "workflows": "teams",
-    "xml": "webhook",
-    "xmls": "webhook",
-}
+_SERVICES: Final = json.loads(Path(__file__).with_name("services.json").read_bytes())
+OWN_KINDS: Final[Mapping[str, str]] = _SERVICES["own_kinds"]
 """The kind that serves a scheme which is left out for it."""
-_SERVICES: Final = """
-    acs africas_talking=atalk apprise_api=apprise,apprises awswhatsapp bale bark=bark,barks betterstack
-    bluesky=bluesky,bsky brevo bulksms bulkvs burstsms=burstsms,kudosity chanify clickatell clicksend
-    cliq=cliq,zcliq,zohocliq cm d7networks=d7sms dapnet dingtalk dot eight00com emby=emby,embys
-    enigma2=enigma2,enigma2s evolution=evolution,evolutions exotel feishu firehydrant flock
-    flowtriq=flowtriq,flowtriqs fluxer=fluxer,fluxers fortysixelks=46elks,elks freemobile github
-    goalert=goalert,goalerts gorush=gorush,gorushs gotify=gotify,gotifys groundmail groupme gupshup
-    home_assistant=hassio,hassios httpsms humhub=humhub,humhubs ifttt ilert incidentio infobip instagram jira join
-    kakaotalk=kakao,kakaotalk kaleyra=kaleyra,klr kavenegar kodi=kodi,kodis,xbmc,xbmcs kook kumulos
-    lametric=lametric,lametrics lark lauther lfgalarm=lfg line mailersend mailgun
-    mastodon=mastodon,mastodons,toot,toots matrix.base=matrix,matrixs mattermost=mmost,mmosts messagebird=msgbird
-    misskey=misskey,misskeys mobilemessage=mobilemessage,mobilemsg msg91 nextcloud=ncloud,nclouds
-    nextcloudtalk=nctalk,nctalks notica=notica,noticas notifiarr notifico=notifico,notificos notifyapp notifyre
-    octopush office365=azure,o365 one_signal=onesignal onebot=onebot,onebots opsgenie opsimate=opsimate,opsimates
-    pagertree parseplatform=parsep,parseps pinglet=pinglet,pinglets pingram plivo postmark prowl pushbullet=pbul
-    pushdeer=pushdeer,pushdeers pushed pushjet=pjet,pjets pushme pushover=pover pushplus=pushplus,wecom
-    pushsafer=psafer,psafers pushward pushy qq reddit resend revolt ringcentral=ringc rocketchat=rocket,rockets ryver
-    sendgrid sendpulse serverchan=schan serwersms ses seven sfr signal_api=signal,signals signalgrid signl4
-    simplepush=simplepush,spush sinch smsc smseagle=smseagle,smseagles smsmanager=smsmanager,smsmgr smstunnel smtp2go
-    sns sparkpost spike splunk=splunk,victorops spugpush squadcast stackfield streamlabs=strmlabs
-    synology=synology,synologys techuluspush=push telesign telnyx threema trigv=trigv,trigvs twist viber voipms
-    vonage=nexmo,vonage webexteams=webex,wxteams wechat wecombot whapi whatsapp wpush wxpusher xmatters youlmk zalo
-    zoom zulip
-"""
-"""Modules of the library with their schemes; without schemes, the module's name is the scheme."""
-
-
-def _modules() -> dict[str, str]:
-    modules: dict[str, str] = {}
-    for entry in _SERVICES.split():
-        module, _, schemes = entry.partition("=")
-        modules |= dict.fromkeys((schemes or module).split(","), module)
-    return modules
-
-
-MODULES: Final[Mapping[str, str]] = MappingProxyType(_modules())
+MODULES: Final[Mapping[str, str]] = {
+    scheme: module for module, schemes in _SERVICES["schemes_by_module"].items() for scheme in schemes
+}
 """The plugin's module in `apprise.plugins`, by scheme."""
 THREADS: Final = 8
 """Messages that are sent at once, over all destinations of this kind."""

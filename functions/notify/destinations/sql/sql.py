@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
 
-from functions.notify import destination, destination_secrets, http_kind
+from functions.notify import destination, destination_secrets, http_engine, http_kind
 from functions.notify.destinations.sql.database import Database
 from functions.notify.destinations.sql.place import Place, database_place
 from functions.notify.destinations.sql.rows import Row, RowMaker
 from functions.notify.destinations.sql.settings import Settings
-from shared import claim_check, errors, limits, time_bound
-from shared.delivery import Delivery, Disabled, Outcome, RetryLater, Unknown
+from shared import errors, limits, time_bound
+from shared.delivery import Delivery, Outcome, RetryLater, Unknown
 from shared.event import view_of
 
 NO_DISK = "SQLite is for `make dev` only: a cloud's disk is lost with the instance. Name another database"
@@ -149,39 +149,35 @@ class SqlDestination:
         self._settings = settings
         self._context = context
         names = (settings.url_secret, settings.password_secret)
-        self._secrets = destination_secrets.DestinationSecrets(context.secrets, names)
+        secrets = destination_secrets.DestinationSecrets(context.secrets, names)
+        self._attempts = http_engine.TimedAttempts(context, secrets)
         self._deadlines = time_bound.Deadlines()
         self._connected: _Connected | None = None
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
-        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds
-        secrets = destination_secrets.NO_SECRETS
-        row: WaitingRow | None = None
-        writer: RowWriter | None = None
-        try:
-            secrets = await self._deadlines.wait(self._secrets.read(), deadline)
+        def prepare(whole: Delivery, secrets: http_kind.SecretValues) -> tuple[RowWriter, Row]:
             connected = self._connection(secrets, attempt.timeout_seconds)
-            if isinstance(connected, Disabled):
-                return connected
-            writer = connected.writer
-            event = delivery.event
-            if event.dataref is not None:
-                event = await self._deadlines.wait(claim_check.checked_out(event, self._context.blobs), deadline)
-            made = connected.maker.row(view_of(event), attempt.row_key, attempt.may_be_there)
-            row = writer.submit(made)
-            outcome = await self._deadlines.wait(row.future, deadline)
-        except TimeoutError as error:
-            return _outcome_at_timeout(attempt.timeout_seconds, row, writer, error)
-        except errors.Temporary as error:
-            outcome = destination_secrets.outcome_of_fault(error)
-        return await self._secrets.unless_changed(outcome, secrets)
+            return connected.writer, connected.maker.row(view_of(whole.event), attempt.row_key, attempt.may_be_there)
+
+        async def write(prepared: tuple[RowWriter, Row], deadline: float, _: http_kind.SecretValues) -> Outcome:
+            writer, row = prepared
+            waiting = writer.submit(row)
+            try:
+                return await self._deadlines.wait(waiting.future, deadline)
+            except TimeoutError:
+                seconds = f"{attempt.timeout_seconds:g} s"
+                if writer.withdraw(waiting):
+                    return RetryLater(f"the row waited for the database for {seconds}, and was not written")
+                return Unknown(f"the database did not answer within {seconds}")
+
+        return await self._attempts.make(delivery, attempt, prepare, write)
 
     def close(self) -> None:
         if self._connected is not None:
             self._connected.writer.close()
             self._connected.database.close()
 
-    def _connection(self, secrets: http_kind.SecretValues, timeout_seconds: float) -> "_Connected | Disabled":
+    def _connection(self, secrets: http_kind.SecretValues, timeout_seconds: float) -> _Connected:
         """Return what makes and writes rows; another one after a secret has changed. Raises Temporary."""
         connected = self._connected
         if connected is not None and connected.secrets == secrets:
@@ -189,7 +185,7 @@ class SqlDestination:
         place = database_place(self._settings, secrets)
         is_local = self._context.settings.is_local or self._context.settings.aws_endpoint is not None
         if place.driver == "sqlite" and not is_local:
-            return Disabled(NO_DISK)
+            raise errors.Temporary("secret_unusable", NO_DISK)
         if connected is None or connected.place != place:
             if connected is not None:
                 connected.database.close()  # the connections that are in use are closed after it
@@ -198,19 +194,6 @@ class SqlDestination:
             connected = _Connected(secrets, place, RowMaker(self._settings, place.driver), database, writer)
         self._connected = connected._replace(secrets=secrets)
         return self._connected
-
-
-def _outcome_at_timeout(
-    seconds: float, row: WaitingRow | None, writer: RowWriter | None, error: TimeoutError
-) -> Outcome:
-    """Return the outcome. Raises Temporary where nothing of the database's took the time."""
-    if row is None or writer is None:
-        raise errors.Temporary(
-            "attempt_timeout", f"the attempt's {seconds:g} s were over before the row was sent"
-        ) from error
-    if writer.withdraw(row):
-        return RetryLater(f"the row waited for the database for {seconds:g} s, and was not written")
-    return Unknown(f"the database did not answer within {seconds:g} s")
 
 
 def connect(name: str, settings: Settings, context: destination.Context) -> SqlDestination:

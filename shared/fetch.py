@@ -22,7 +22,7 @@ class Fetched(NamedTuple):
 def retry_after_seconds(value: str | None, now: float) -> float | None:
     """Return the wait that a `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3); None for any other."""
     text = (value or "").strip()
-    if text.isascii() and text.isdecimal() and len(text) <= 12:
+    if _is_whole_number(text):
         return float(text)
     # Imported here, because few answers have a date.
     from email.utils import parsedate_to_datetime
@@ -32,6 +32,16 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
         return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now)
     except (ValueError, OverflowError):
         return None
+
+
+def reset_seconds(value: str | None, now: float) -> float | None:
+    """Return the seconds until the Unix time in an `X-RateLimit-Reset`; None for any other text."""
+    text = (value or "").strip()
+    return max(0.0, float(text) - now) if _is_whole_number(text) else None
+
+
+def _is_whole_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 12
 
 
 def redirect_target(url: str, location: str | None) -> str:

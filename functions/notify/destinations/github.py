@@ -17,6 +17,7 @@ from functions.notify.kind_settings import ServerAddress
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent
+from shared.fetch import reset_seconds
 from shared.jsontext import JsonObject
 
 API_URL: Final = "https://api.github.com"
@@ -83,8 +84,9 @@ def outcome(response: Response) -> Outcome:
     if status == 200:
         return started(response, "run", response.member("html_url"))
     if status in {403, 429} and (status == 429 or _is_rate_limit(response)):
-        after = response.retry_after_seconds
-        return RetryLater("GitHub limits the rate of requests", after or _reset_seconds(response), response.excerpt)
+        reset = reset_seconds(response.header("x-ratelimit-reset"), response.now)
+        after = response.retry_after_seconds or reset
+        return RetryLater("GitHub limits the rate of requests", after, response.excerpt)
     advice = "correct `repository` and `workflow`, or set a token that may start it"
     return http_kind.outcome_by_status(response, "GitHub", failed={400, 413, 422}, held_advice=advice)
 
@@ -92,8 +94,3 @@ def outcome(response: Response) -> Outcome:
 def _is_rate_limit(response: Response) -> bool:
     has_wait = response.header("retry-after") is not None or response.header("x-ratelimit-remaining") == "0"
     return has_wait or b"rate limit" in response.body
-
-
-def _reset_seconds(response: Response) -> float | None:
-    text = response.header("x-ratelimit-reset") or ""
-    return max(0.0, int(text) - response.now) if text.isascii() and text.isdecimal() and len(text) <= 12 else None

@@ -39,7 +39,7 @@ from functions.notify.waiting.side_tasks import LIMIT_SECONDS
 from shared import errors, logs, ports
 from shared.credential_masks import masked
 from shared.event import event_id
-from shared.fetch import Fetch, Fetched, Outgoing, retry_after_seconds
+from shared.fetch import Fetch, Fetched, Outgoing, reset_seconds, retry_after_seconds
 from shared.journal import Journal
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, texts_json, to_json
 from shared.store_ports import Kept, Records
@@ -307,7 +307,7 @@ def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetch
     text = f"{settings.kind.title} answered {status} to {request.path.partition('?')[0]}"
     pause_seconds = retry_after_seconds(answer.header("retry-after"), now) or 0.0
     if answer.header("x-ratelimit-remaining") == "0":
-        pause_seconds = max(pause_seconds, _number(answer.header("x-ratelimit-reset")) - now)
+        pause_seconds = max(pause_seconds, reset_seconds(answer.header("x-ratelimit-reset"), now) or 0.0)
     if status == 429:
         pause_seconds = max(pause_seconds, CONTINUED_SECONDS)
     is_of_place = False
@@ -317,12 +317,7 @@ def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetch
             text += f". The token {settings.secret} needs {settings.rights}"
         elif 300 <= status < 400 and is_of_place:
             text += f". It was moved or renamed: correct `{settings.kind.places_key}`"
-    return ProviderFault(text, min(max(pause_seconds, 0.0), MAX_PAUSE_SECONDS), is_of_place=is_of_place)
-
-
-def _number(text: str | None) -> float:
-    """Return the number of a header; 0 if there is none."""
-    return float(text) if text and text.isascii() and text.isdecimal() and len(text) < 16 else 0.0
+    return ProviderFault(text, min(pause_seconds, MAX_PAUSE_SECONDS), is_of_place=is_of_place)
 
 
 def begin_listing(settings: RecoverySettings, fetch: Fetch, token: str, since: float, now: float) -> Listing:

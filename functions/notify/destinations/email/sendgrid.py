@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
-from shared import event, ports
+from shared import event, fetch, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.jsontext import Json, JsonObject, objects_at, texts_json
@@ -25,8 +25,6 @@ MAX_AT_ONCE: Final = 32
 MAX_ANSWER_BYTES: Final = 65_536
 """Only the status matters: an accepted mail is not sent again because its answer is too long."""
 MAX_ANSWER_CHARACTERS: Final = 500
-_MAX_TIME_DIGITS: Final = 12
-"""A time in Unix seconds has 10 digits; a header with many more is of no use."""
 KEY_PAUSE_SECONDS: Final = 300.0
 """The time for which a secret is cached: a new key cannot be seen earlier."""
 SENDER_PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
@@ -141,29 +139,12 @@ def outcome_of(answer: http_client.Answer, *, sender: str, destination: str, now
     if status == 504:  # a gateway's timeout: the server behind it may have accepted the mail
         return Unknown(f"SendGrid answered {status}", text)
     if status == 429 or status >= 500 or status == 408:
-        return RetryLater(f"SendGrid answered {status}", _retry_after_seconds(answer.headers, now), text)
+        retry_after = fetch.retry_after_seconds(answer.headers.get("retry-after"), now)
+        reset = fetch.reset_seconds(answer.headers.get("x-ratelimit-reset"), now)
+        return RetryLater(f"SendGrid answered {status}", reset if retry_after is None else retry_after, text)
     if status == 413:
         return Failed("mail_too_large", "the mail is larger than SendGrid takes", text)
     return Failed("mail_rejected", f"SendGrid rejects the mail ({status})", text)
-
-
-def _retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds of `Retry-After`; without it, the seconds until `X-RateLimit-Reset`, a Unix time."""
-    retry_after = _whole_number(headers, "retry-after")
-    if retry_after is not None:
-        return retry_after
-    reset_at = _whole_number(headers, "x-ratelimit-reset")
-    if reset_at is not None:
-        return max(0.0, reset_at - now)
-    return None
-
-
-def _whole_number(headers: Mapping[str, str], name: str) -> float | None:
-    """Return the number in the header; None if there is none, or one of too many digits."""
-    text = headers.get(name, "")
-    if text.isdecimal() and len(text) <= _MAX_TIME_DIGITS:
-        return float(text)
-    return None
 
 
 def _error_text(body: bytes) -> str:

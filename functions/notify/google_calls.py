@@ -44,28 +44,27 @@ class GoogleCalls:
 
     async def read(self, url: str, deadline: float, secrets: SecretValues) -> JsonObject:
         """Return the answer of a GET. Raises CallFailed and Temporary: nothing was changed."""
-        request = OutgoingRequest("GET", url, auth=self._auth, allow_private=self._is_local)
-        try:
-            response = await self._sender.send(request, deadline, secrets, may_repeat=True, max_bytes=MAX_BYTES)
-        except errors.Unanswered as error:
-            raise CallFailed(RetryLater(error.detail, http_engine.UNREACHABLE_SECONDS)) from error
-        except errors.Temporary as error:
-            raise CallFailed(http_engine.outcome_of_network_fault(error)) from error
-        return self._answer(response, is_read=True)
+        return await self._call(OutgoingRequest("GET", url), deadline, secrets, is_read=True)
 
     async def write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
         """Return the answer of a request that changes something. Raises CallFailed, Temporary and Permanent."""
         http_engine.verify_size(request)
+        return await self._call(request, deadline, secrets, is_read=False)
+
+    async def _call(
+        self, request: OutgoingRequest, deadline: float, secrets: SecretValues, *, is_read: bool
+    ) -> JsonObject:
+        """Return the answer. A request that changes nothing (`is_read`) may be repeated, so no outcome is Unknown."""
+        authenticated = replace(request, auth=self._auth, allow_private=self._is_local)
         try:
-            authenticated = replace(request, auth=self._auth, allow_private=self._is_local)
-            response = await self._sender.send(authenticated, deadline, secrets, max_bytes=MAX_BYTES)
+            response = await self._sender.send(
+                authenticated, deadline, secrets, may_repeat=is_read, max_bytes=MAX_BYTES
+            )
         except errors.Unanswered as error:
-            raise CallFailed(Unknown(error.detail)) from error
+            unanswered = RetryLater(error.detail, http_engine.UNREACHABLE_SECONDS) if is_read else Unknown(error.detail)
+            raise CallFailed(unanswered) from error
         except errors.Temporary as error:
             raise CallFailed(http_engine.outcome_of_network_fault(error)) from error
-        return self._answer(response)
-
-    def _answer(self, response: Response, *, is_read: bool = False) -> JsonObject:
         if not 200 <= response.status < 300:
             raise CallFailed(google_failure(response, self._service, self._share), response)
         answer = response.json()

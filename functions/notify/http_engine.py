@@ -90,6 +90,7 @@ class HttpDestination:
         self._sender = HttpSender(context)
         self._failure_in = _failure_in(success_when)
         self._name = name
+        self._check_after = getattr(kind, "check_after", None)
         self._doubt_of = getattr(kind, "doubt_of", None) if success_when is None else None
         self._has_warned = False
         self.dedupes_repeats = getattr(kind, "DEDUPES_REPEATS", False) is True
@@ -111,12 +112,13 @@ class HttpDestination:
         response = await self.exchange(request, deadline, secrets)
         if not isinstance(response, Response):
             return response
-        check = self._check_after(response, request)
+        check = self._check_after(response, request) if self._check_after else None
         if check is None:
             return with_answer(self._outcome(response), response)
         check_response = await self.exchange(check, deadline, secrets)
         if isinstance(check_response, Response):
-            return with_answer(self._outcome_of_check(check_response, request), check_response)
+            outcome: Outcome = self._kind.outcome_of_check(check_response, request)  # type: ignore[attr-defined] # see http_kind.py
+            return with_answer(outcome, check_response)
         if isinstance(check_response, Unknown):  # the check changes nothing, so it may be repeated
             return RetryLater(f"what is there already could not be read: {check_response.reason}", UNREACHABLE_SECONDS)
         return check_response
@@ -133,14 +135,6 @@ class HttpDestination:
             return Unknown(error.detail)
         except errors.Temporary as error:
             return outcome_of_network_fault(error)
-
-    def _check_after(self, response: Response, request: OutgoingRequest) -> OutgoingRequest | None:
-        check_after = getattr(self._kind, "check_after", None)
-        return check_after(response, request) if check_after else None
-
-    def _outcome_of_check(self, response: Response, request: OutgoingRequest) -> Outcome:
-        outcome: Outcome = self._kind.outcome_of_check(response, request)  # type: ignore[attr-defined] # see http_kind.py
-        return outcome
 
     def _outcome(self, response: Response) -> Outcome:
         """Return the outcome of a response: by the receiver's own header, then `success_when`, then the kind."""

@@ -42,7 +42,7 @@ from functions.notify.destination import Attempt, read_settings
 from shared import errors, fetch
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.event import Event, oneline, view_of
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, to_json, value_at
 from shared.templating.template import Template, one_line_template
 
 if TYPE_CHECKING:
@@ -115,15 +115,7 @@ class Response(NamedTuple):
 
     def member(self, *path: str | int) -> Json:
         """Return the value at this path of names and indices in the body's JSON; None if there is none."""
-        value = self.json()
-        for key in path:
-            if isinstance(value, dict) and isinstance(key, str):
-                value = value.get(key)
-            elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-                value = value[key]
-            else:
-                return None
-        return value
+        return value_at(self.json(), *path)
 
     def seconds(self, value: Json) -> float | None:
         """Return a wait that the body states. If `value` is no number of seconds, return that of `Retry-After`."""
@@ -282,14 +274,8 @@ def rendered_line(name: str, text: str, view: JsonObject) -> str:
     return oneline(_line_template(name, text).render(view))
 
 
-@lru_cache(maxsize=1_000)
-def _template(name: str, text: str) -> Template:
-    return Template(name, text)
-
-
-@lru_cache(maxsize=1_000)
-def _line_template(name: str, text: str) -> Template:
-    return one_line_template(name, text)
+_template = lru_cache(maxsize=1_000)(Template)
+_line_template = lru_cache(maxsize=1_000)(one_line_template)
 
 
 KEY: Final = "5f0c" * 16

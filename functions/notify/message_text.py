@@ -8,6 +8,7 @@ the text around it: mentions in it have no effect, and a value cannot end a bloc
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 from urllib.parse import quote
 
@@ -146,12 +147,7 @@ def _followed(found: re.Match[str]) -> str:
 
 def first_fields(value: Json) -> list[tuple[str, str]]:
     """Return the paths and texts of the first MAX_FIELDS values, at any depth."""
-    found: list[tuple[str, str]] = []
-    for field in _walk("", value):
-        if len(found) == MAX_FIELDS:
-            break
-        found.append(field)
-    return found
+    return list(islice(_walk("", value), MAX_FIELDS))
 
 
 def _walk(name: str, value: Json) -> Iterator[tuple[str, str]]:

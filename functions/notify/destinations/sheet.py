@@ -269,7 +269,7 @@ class SheetTable:
         titles = self._settings.titles
         name = self._range(f"A1:{column_letters(len(titles) - 1)}1")
         header = await self._read(f"{self._values}/{quote(name, safe='')}", deadline, secrets)
-        first_row = _first(header.get("values"))
+        first_row = list_at(header, "values", 0)
         if not first_row and self._settings.header == "make":
             body = json_body({"values": [list(titles)]})
             url = f"{self._values}/{quote(name, safe='')}?valueInputOption=RAW"
@@ -289,7 +289,7 @@ class SheetTable:
             begin = max(1, end - PAGE_ROWS + 1)
             name = quote(self._range(f"{letters}{begin}:{letters}{end}"), safe="")
             url = f"{self._values}/{name}?majorDimension=COLUMNS&prettyPrint=false"
-            values = _first((await self._read(url, deadline, secrets)).get("values"))
+            values = list_at(await self._read(url, deadline, secrets), "values", 0)
             present_keys |= {each for each in values if isinstance(each, str) and each in keys}
             end = begin - 1
         return present_keys
@@ -354,11 +354,6 @@ def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> tuple[str,
             shown = bounded_texts.cut(oneline(cell), MAX_SHOWN_CHARACTERS)
             return f"cell {name} must be the column's name {title!r}", f"cell {name} is {shown!r}"
     return None
-
-
-def _first(values: Json) -> list[Json]:
-    """Return the first row or column of a ValueRange, which has no `values` where all its cells are empty."""
-    return list_at(values, 0)
 
 
 class RowMaker:

@@ -9,11 +9,12 @@ The list is in notify's slice of the configuration, or at a URL that the slice n
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
 from functions.notify import bounded_texts, registry
+from functions.notify.destinations.email.mail import Address, is_allowed
 from functions.notify.recipients.people import (
     MAX_BYTES,
     Directory,
@@ -45,7 +46,7 @@ FETCH_SECONDS: Final = 10.0
 MAX_LOGGED: Final = 5
 """The number of faults of a list that are logged."""
 _PLAIN_ADDRESS: Final = re.compile(
-    r"(?=[^@]{1,64}@)\w[\w+'=-]*(?:\.[\w+'=-]+)*@([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+)", re.ASCII | re.IGNORECASE
+    r"(?=[^@]{1,64}@)\w[\w+'=-]*(?:\.[\w+'=-]+)*@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+", re.ASCII | re.IGNORECASE
 )
 """A mail address that an event may have: in ASCII, without a name beside it, and without `%` and `!`, which could route
 the mail to another server."""
@@ -159,16 +160,8 @@ def allowed_address(recipient: registry.Recipient, who: str) -> Person | None:
     """Return a person with only that mail address, if `allow_recipients` allows it."""
     if not recipient.allowed or recipient.address != "email" or len(who) > MAX_CHARACTERS:
         return None
-    address = _PLAIN_ADDRESS.fullmatch(who)
-    if address is None:
-        return None
-    domain = address[1]
-    return Person(who, email=who) if _is_allowed(who, domain, recipient.allowed) else None
-
-
-def _is_allowed(address: str, domain: str, allowed: Iterable[str]) -> bool:
-    address_and_domain = {address.lower(), domain.lower()}
-    return any(entry.lower().removeprefix("@") in address_and_domain for entry in allowed)
+    is_address = _PLAIN_ADDRESS.fullmatch(who) is not None
+    return Person(who, email=who) if is_address and is_allowed(Address(who), recipient.allowed) else None
 
 
 def _unlisted(name: str) -> NoRecipient:

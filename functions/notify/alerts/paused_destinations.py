@@ -6,13 +6,13 @@ and not yet known to be published. A change of the record decides about an alert
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Final, cast
+from dataclasses import asdict, dataclass, fields
+from typing import Final
 
 from functions.notify.alerts.alert import Alert, Kind, read_record, time_in
 from functions.notify.bounded_texts import cut
 from shared import event, ledger, store_ports, times
-from shared.jsontext import Json, JsonObject, texts_json
+from shared.jsontext import Json, JsonObject, mappings_at, objects_at, texts_json
 
 RECENT_SECONDS: Final = 180.0
 """A pause that ended longer ago, and that no sweep saw, makes no alert."""
@@ -146,20 +146,15 @@ def _short(reason: str) -> str:
 
 
 def _entries(record: JsonObject) -> Mapping[str, JsonObject]:
-    return cast("Mapping[str, JsonObject]", record.get("destinations", {}))
+    return mappings_at(record, "destinations")
 
 
 def _pending(record: JsonObject) -> list[Pending]:
     """Return the alerts that are to be published. A later version may have written more about each."""
+    names = [each.name for each in fields(Pending)]
     return [
-        Pending(
-            kind=cast("Kind", each["kind"]),
-            name=cast("str", each["name"]),
-            at=cast("float", each["at"]),
-            reason=cast("str", each["reason"]),
-            since=cast("float", each["since"]),
-        )
-        for each in cast("Sequence[JsonObject]", record.get("pending", []))
+        Pending(**{name: each[name] for name in names})  # type: ignore[arg-type] # as `_record_text` writes it
+        for each in objects_at(record, "pending")
     ]
 
 

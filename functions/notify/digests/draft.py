@@ -209,17 +209,16 @@ class Draft:
 
     def _listed(self, delivery: Delivery) -> Json:
         event = delivery.event
-        texts = [event.id, self._source(event), event.type, event.subject, event.actor, event.receivedat]
-        id_, source, type_, subject, actor, received = [None if text is None else _plain(text) for text in texts]
-        return {
-            "id": id_,
-            "source": source,
-            "type": type_,
-            "subject": subject,
-            "actor": actor,
-            "receivedat": received,
-            "line": _plain(self._line(delivery)),
+        texts = {
+            "id": event.id,
+            "source": self._source(event),
+            "type": event.type,
+            "subject": event.subject,
+            "actor": event.actor,
+            "receivedat": event.receivedat,
+            "line": self._line(delivery),
         }
+        return {name: None if text is None else _plain(text) for name, text in texts.items()}
 
     def _line(self, delivery: Delivery) -> str:
         """Return the event's line, by the template if there is time for it, and otherwise by `event_line`."""

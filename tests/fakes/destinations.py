@@ -1,4 +1,5 @@
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias, TypedDict
@@ -7,7 +8,9 @@ from functions.notify.destination import Attempt, Context, Destination
 from functions.notify.digests.settings import GatherSettings
 from functions.notify.registry import Configured, Destinations, Recipient
 from shared.delivery import Delivered, Delivery, Outcome
+from shared.fetch import Fetch
 from shared.outgoing.circuit import BreakerSettings
+from shared.ports import Secrets
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
@@ -74,5 +77,8 @@ class FakeDestinations(Destinations):
         return self._made[configured.name]
 
 
-def a_context() -> Context:
-    return Context(FakeSecrets({}), read_settings({"HOOKCHAIN_STATE": str(Path("unused"))}), FakeBlobs(), FakeClock())
+def a_context(secrets: Secrets | None = None, fetch: Fetch | None = None) -> Context:
+    """Return a context over fakes. Its only way out is `fetch`."""
+    settings = read_settings({"HOOKCHAIN_STATE": str(Path("unused"))})
+    context = Context(secrets or FakeSecrets({}), settings, FakeBlobs(), FakeClock())
+    return replace(context, fetch=lambda: fetch) if fetch else context

@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -16,15 +16,14 @@ import pytest
 from sqlalchemy import text
 
 from deploy.config.compiler import compile_file, secrets_needed
-from functions.notify.destination import Attempt, Context
+from functions.notify.destination import Attempt
 from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.sql import SqlDestination
 from shared.delivery import Delivered
 from shared.jsontext import Json, JsonObject
 from shared.settings import read_settings
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.secrets import FakeSecrets
 from tests.pipeline import Pipeline
 from tests.processes import ROOT
@@ -79,7 +78,7 @@ class Recipe:
         slices = compile_file(RECIPE / "hookchain.yaml", {})
         self.pipeline = Pipeline(slices, secrets_needed(slices), SECRET)
         secrets = FakeSecrets({"metrics-database": server.url})
-        context = Context(secrets, read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}), FakeBlobs(), FakeClock())
+        context = replace(a_context(secrets), settings=read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}))
         destinations = slices["notify"]["destinations"]
         assert isinstance(destinations, dict)
         self.tables: dict[str, SqlDestination] = {

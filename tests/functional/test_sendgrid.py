@@ -8,29 +8,25 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import connect
-from shared.delivery import Delivered, Delivery, Outcome, RetryLater, Unknown
-from shared.event import Event
-from shared.settings import read_settings
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from functions.notify.http_kind import ATTEMPT
+from shared.delivery import Delivered, Outcome, RetryLater, Unknown
+from tests.fakes.destinations import a_context
 from tests.fakes.mail_settings import mail_settings
+from tests.fakes.notifier import DELIVERY
 from tests.fakes.receiver import Answerer, http_answer, receiver
 from tests.fakes.secrets import FakeSecrets
 
 API_KEY = "SG.not-a-real-key-0123456789"
-EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:05.000Z", "00", {"name": "Ada"})
-ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=0.0, timeout_seconds=5.0)
 MESSAGE_ID = b"X-Message-Id: m1\r\n"
 
 
 async def send(address: str, timeout_seconds: float = 5.0) -> Outcome:
-    settings = read_settings({})._replace(sendgrid_url=f"http://{address}", email_from="hooks@example.com")
-    context = Context(FakeSecrets({"sendgrid-api-key": API_KEY}), settings, FakeBlobs(), FakeClock())
+    context = a_context(FakeSecrets({"sendgrid-api-key": API_KEY}))
+    settings = context.settings._replace(sendgrid_url=f"http://{address}", email_from="hooks@example.com")
     attempt = replace(ATTEMPT, timeout_seconds=timeout_seconds)
-    with closing(connect("list", mail_settings(), context)) as destination:
-        return await destination.attempt(Delivery(EVENT, "tell the list", "list"), attempt)
+    with closing(connect("list", mail_settings(), replace(context, settings=settings))) as destination:
+        return await destination.attempt(DELIVERY, attempt)
 
 
 async def test_a_mail_is_accepted() -> None:
@@ -41,7 +37,7 @@ async def test_a_mail_is_accepted() -> None:
     assert api.heads[0].startswith("POST /v3/mail/send ")
     assert api.header("authorization") == f"Bearer {API_KEY}"
     assert (request["subject"], request["from"]) == (
-        "signup.created from signup-form",
+        "signup.created from web",
         {"email": "hooks@example.com"},
     )
     assert request["personalizations"] == [{"to": [{"email": "ada@example.com"}]}]

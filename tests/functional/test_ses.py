@@ -4,26 +4,22 @@ import asyncio
 import email
 import email.policy
 import uuid
+from dataclasses import replace
 from email.message import EmailMessage
 
 import pytest
 
-from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.email import connect
+from functions.notify.http_kind import ATTEMPT
 from shared.cloud import platform
 from shared.cloud.aws.client import AwsPlace
-from shared.delivery import Delivered, Delivery, Outcome
-from shared.event import Event
+from shared.delivery import Delivered, Outcome
 from shared.jsontext import Json
 from shared.settings import Settings, read_settings
 from tests.aws.local_aws import KEYS, boto_client
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.mail_settings import mail_settings
-from tests.fakes.secrets import FakeSecrets
-
-EVENT = Event("e1", "/sources/s", "t", "2026-03-01T12:00:05.000Z", "00", {"name": "Ada"})
-ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=1_790_000_000.0, timeout_seconds=30.0)
+from tests.fakes.notifier import DELIVERY
 
 
 @pytest.fixture
@@ -45,10 +41,9 @@ async def attempted(settings: Settings, **values: Json) -> Outcome:
     """Return what came of a mail of a destination whose settings say so much."""
     api = platform.ses(settings)
     assert api is not None
-    context = Context(FakeSecrets({}), settings, FakeBlobs(), FakeClock(), api)
-    destination = connect("list", mail_settings(**values), context)
+    destination = connect("list", mail_settings(**values), replace(a_context(), settings=settings, ses=api))
     try:
-        return await destination.attempt(Delivery(EVENT, "r", "list"), ATTEMPT)
+        return await destination.attempt(DELIVERY, ATTEMPT)
     finally:
         destination.close()
         api.close()

@@ -21,9 +21,8 @@ from functions.notify.destinations.email.smtp_server import Security, SmtpServer
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.event import Event
 from shared.jsontext import Json
-from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.mail_settings import mail_settings
 from tests.fakes.secrets import FakeSecrets
 from tests.unit.shared.outgoing_worlds import issue
@@ -94,8 +93,9 @@ class Bench:
 
     def context(self, user: str = "") -> Context:
         url = f"smtp://{user}127.0.0.1:{self.port}"
-        settings = read_settings({})._replace(smtp_url=url, email_from="hooks@example.com")
-        return Context(FakeSecrets(self.secrets), settings, self.blobs, FakeClock())
+        context = a_context(FakeSecrets(self.secrets))
+        settings = context.settings._replace(smtp_url=url, email_from="hooks@example.com")
+        return replace(context, settings=settings, blobs=self.blobs)
 
     async def send(self, attempt: Attempt = ATTEMPT, user: str = "", event: Event = EVENT, **values: Json) -> Outcome:
         settings = mail_settings(**values)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from types import ModuleType
 
-from functions.notify.destination import Attempt, Destination
+from functions.notify.destination import Attempt, Context, Destination
 from functions.notify.registry import Destinations, read_destinations
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject
@@ -17,9 +17,12 @@ async def google_token(_: str) -> str:
     return "ya29.example"
 
 
+def context_of(workspace: Workspace) -> Context:
+    return replace(a_context(fetch=workspace), cloud=lambda: CloudIdentity(access_token=google_token))
+
+
 def connected(kind: ModuleType, workspace: Workspace, settings: Json) -> Destination:
-    context = replace(a_context(), fetch=lambda: workspace, cloud=lambda: CloudIdentity(access_token=google_token))
-    destination: Destination = kind.connect("crm", kind.Settings.model_validate(settings), context)
+    destination: Destination = kind.connect("crm", kind.Settings.model_validate(settings), context_of(workspace))
     return destination
 
 
@@ -45,5 +48,6 @@ def notifier(workspace: Workspace, kind: str, settings: JsonObject) -> FakeNotif
         "timeout_seconds": 15,
         "on_unknown": "resend",
     }
-    context = replace(a_context(), fetch=lambda: workspace, cloud=lambda: CloudIdentity(access_token=google_token))
-    return FakeNotifier(destinations=Destinations(read_destinations({"destinations": {"crm": crm}}), context))
+    return FakeNotifier(
+        destinations=Destinations(read_destinations({"destinations": {"crm": crm}}), context_of(workspace))
+    )

@@ -6,11 +6,11 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.apprise import apprise
 from functions.notify.destinations.apprise.apprise import MODULES, OWN_KINDS, Settings
 from functions.notify.http_kind import ATTEMPT, example_delivery
@@ -18,9 +18,7 @@ from shared.delivery import Delivered, Disabled, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json
-from shared.settings import read_settings
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.secrets import FakeSecrets
 from tests.unit.notify.http_kinds import HOSTILE
@@ -32,13 +30,16 @@ pytest.importorskip("apprise")
 
 
 async def attempt(
-    fetch: FakeFetch, url: str = URL, data: Json = "disk full", settings: Mapping[str, Json] | None = None
+    fetch: FakeFetch,
+    url: str = URL,
+    data: Json = "disk full",
+    settings: Mapping[str, Json] | None = None,
+    timeout_seconds: float = 15.0,
 ) -> Outcome:
-    context = Context(
-        FakeSecrets({"service-url": url}), read_settings({}), FakeBlobs(), FakeClock(), fetch=lambda: fetch
-    )
+    context = a_context(FakeSecrets({"service-url": url}), fetch)
     read = Settings.model_validate({"secret": "service-url", **(settings or {})})
-    return await apprise.connect("alerts", read, context).attempt(example_delivery(data), ATTEMPT)
+    destination = apprise.connect("alerts", read, context)
+    return await destination.attempt(example_delivery(data), replace(ATTEMPT, timeout_seconds=timeout_seconds))
 
 
 def answering(status: int, body: bytes = b"{}", **headers: str) -> FakeFetch:
@@ -81,23 +82,13 @@ async def test_a_service_that_cannot_be_reached_or_does_not_answer_is_another_ma
     assert isinstance(await attempt(FakeFetch(mute=[GOTIFY])), Unknown)
 
 
-async def test_an_overloaded_service_says_when_to_come_again() -> None:
-    outcome = await attempt(answering(429, retry_after="90"))
-    assert isinstance(outcome, RetryLater)
-    assert outcome.after_seconds == 90
-
-
 async def test_an_attempt_ends_with_its_time_although_a_service_still_waits() -> None:
     class Waiting(FakeFetch):
         async def fetch(self, request: Outgoing) -> Fetched:
             await asyncio.sleep(request.timeout_seconds + 5)
             raise AssertionError
 
-    context = Context(FakeSecrets({"u": URL}), read_settings({}), None, FakeClock(), fetch=Waiting)
-    destination = apprise.connect("alerts", Settings(secret="u"), context)
-    short = Attempt(ATTEMPT.idempotency_key, 1, 0, ATTEMPT.now, timeout_seconds=0.5)
-
-    assert isinstance(await destination.attempt(example_delivery("x"), short), Unknown)
+    assert isinstance(await attempt(Waiting(), timeout_seconds=0.5), Unknown)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "[::1]", "2130706433", "inner.example.com"])
@@ -119,30 +110,22 @@ async def test_plain_http_and_private_addresses_need_the_operators_word() -> Non
     assert len(fetch.asked) == 1
 
 
-@pytest.mark.parametrize("url", ["syslog://", "mqtt://host/topic", "file:///etc/passwd", "x"])
-async def test_a_scheme_that_is_not_on_the_list_holds_the_deliveries(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        *((url, "URL of a service") for url in ("syslog://", "mqtt://host/a-secret", "file:///a-secret", "x")),
+        ("ntfys://a-secret", "its own, `ntfy`"),
+        ("pover://only-a-secret-key", "apprise -vv URL"),
+    ],
+)
+async def test_a_url_of_no_service_that_this_kind_supports_holds_the_deliveries(url: str, rule: str) -> None:
     fetch = FakeFetch()
     outcome = await attempt(fetch, url)
 
     assert isinstance(outcome, Disabled)
-    assert "URL of a service" in outcome.reason
+    assert rule in outcome.reason
+    assert "a-secret" not in outcome.reason
     assert not fetch.asked
-
-
-async def test_a_service_with_a_kind_of_its_own_is_named() -> None:
-    outcome = await attempt(FakeFetch(), "ntfys://topic-that-is-secret")
-
-    assert isinstance(outcome, Disabled)
-    assert "its own, `ntfy`" in outcome.reason
-    assert "topic-that-is-secret" not in outcome.reason
-
-
-async def test_a_url_that_the_library_does_not_take_holds_the_deliveries_and_is_not_shown() -> None:
-    outcome = await attempt(FakeFetch(), "pover://only-a-user-key")
-
-    assert isinstance(outcome, Disabled)
-    assert "apprise -vv URL" in outcome.reason
-    assert "only-a-user-key" not in outcome.reason
 
 
 async def test_options_in_the_url_bring_no_repeats_redirects_or_unverified_servers() -> None:
@@ -154,7 +137,7 @@ async def test_options_in_the_url_bring_no_repeats_redirects_or_unverified_serve
 
 async def test_what_may_have_been_accepted_stays_unknown_whatever_follows() -> None:
     exchanges = apprise.Exchanges(
-        Context(FakeSecrets({}), read_settings({}), None, FakeClock(), fetch=lambda: FakeFetch(mute=[GOTIFY])),
+        a_context(fetch=FakeFetch(mute=[GOTIFY])),
         asyncio.get_running_loop(),
         asyncio.get_running_loop().time() + 10,
         allow_private=False,

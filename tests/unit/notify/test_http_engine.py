@@ -8,7 +8,7 @@ import pytest
 
 from functions.notify import success_when
 from functions.notify.bounded_texts import bounded_templates
-from functions.notify.destination import Attempt, Context
+from functions.notify.destination import Attempt
 from functions.notify.destination_secrets import DENIED_PAUSE_SECONDS
 from functions.notify.http_engine import MAX_BODY_BYTES, MAX_HEAD_BYTES, UNREACHABLE_SECONDS, HttpDestination
 from functions.notify.http_kind import (
@@ -26,16 +26,14 @@ from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, to_json
 from shared.outgoing.auth import BearerRequestAuth, OAuth2RequestAuth
 from shared.secrets import SecretDenied, SecretStoreUnreachable
-from shared.settings import read_settings
 from shared.time_bound import bounded
 from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.notifier import DELIVERY
 from tests.fakes.secrets import FakeSecrets
 
 URL = "https://crm.example.com/in"
-ATTEMPT = Attempt("key-1", 1, 0, 1_790_000_000.0, 15.0)
 TOKEN = "token-of-the-crm-1234"
 
 
@@ -63,10 +61,16 @@ class Engine:
     blobs: FakeBlobs = field(default_factory=FakeBlobs)
 
     async def attempt(
-        self, delivery: Delivery = DELIVERY, *, success_when: str | None = None, names: Sequence[str] = ()
+        self,
+        delivery: Delivery = DELIVERY,
+        *,
+        success_when: str | None = None,
+        names: Sequence[str] = (),
+        timeout_seconds: float = 15.0,
     ) -> Outcome:
-        context = Context(self.secrets, read_settings({}), self.blobs, FakeClock(), fetch=lambda: self.fetch)
-        return await HttpDestination(self.kind, None, names, context, success_when).attempt(delivery, ATTEMPT)
+        context = replace(a_context(self.secrets, self.fetch), blobs=self.blobs)
+        destination = HttpDestination(self.kind, None, names, context, success_when)
+        return await destination.attempt(delivery, Attempt("key-1", 1, 0, 1_790_000_000.0, timeout_seconds))
 
 
 def answering(status: int, body: bytes = b"", **headers: str) -> Engine:
@@ -98,13 +102,9 @@ async def test_what_may_not_be_sent_never_is(url: str, code: str) -> None:
     assert engine.fetch.asked == []
 
 
-class DeniedSecrets(FakeSecrets):
-    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-        raise SecretDenied("secret_unavailable", f"this account may read no secret {name!r}, or there is none")
-
-
 async def test_a_secret_that_may_not_be_read_pauses_its_destination_until_a_grant_takes_effect() -> None:
-    engine = Engine(FakeFetch(), secrets=DeniedSecrets({}))
+    denied = SecretDenied("secret_unavailable", "this account may read no secret 'chat-url', or there is none")
+    engine = Engine(FakeFetch(), secrets=FakeSecrets({}, denied))
     outcome = await engine.attempt(names=["chat-url"])
     assert isinstance(outcome, RetryLater)
     assert outcome.pause_destination_seconds == DENIED_PAUSE_SECONDS
@@ -211,10 +211,8 @@ async def test_time_that_is_over_before_the_request_is_no_attempt() -> None:
             return await super().values(name, fresh=fresh)
 
     engine = Engine(FakeFetch(), secrets=SlowSecrets({"crm-token": TOKEN}))
-    context = Context(engine.secrets, read_settings({}), None, FakeClock(), fetch=lambda: engine.fetch)
-    destination = HttpDestination(engine.kind, None, ["crm-token"], context)
     with pytest.raises(Temporary, match="attempt_timeout"):
-        await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))
+        await engine.attempt(names=["crm-token"], timeout_seconds=0.01)
 
 
 OAUTH = OAuth2RequestAuth(scheme="oauth2", token_url="https://id.example.com/token", client_id="c", secret="crm-token")
@@ -246,11 +244,8 @@ async def test_after_a_rejected_credential_the_order_of_several_values_is_named(
 
 
 async def test_a_store_of_secrets_that_fails_is_a_failure_of_our_own_and_nothing_is_sent() -> None:
-    class UnreachableSecrets(FakeSecrets):
-        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-            raise SecretStoreUnreachable("secret_unavailable", f"secret {name!r} cannot be read")
-
-    engine = Engine(FakeFetch(), secrets=UnreachableSecrets({}))
+    unreachable = SecretStoreUnreachable("secret_unavailable", "secret 'crm-token' cannot be read")
+    engine = Engine(FakeFetch(), secrets=FakeSecrets({}, unreachable))
     with pytest.raises(Temporary):
         await engine.attempt(names=["crm-token"])
     assert engine.fetch.asked == []
@@ -318,9 +313,7 @@ async def test_a_server_of_tokens_that_is_slower_than_the_attempt_is_the_destina
             return await super().fetch(request)
 
     engine = Engine(SlowFetch(), FakeKind(OutgoingRequest("POST", URL, auth=(OAUTH,))))
-    context = Context(engine.secrets, read_settings({}), None, FakeClock(), fetch=lambda: engine.fetch)
-    destination = HttpDestination(engine.kind, None, ["crm-token"], context)
-    outcome = await destination.attempt(DELIVERY, replace(ATTEMPT, timeout_seconds=0.01))
+    outcome = await engine.attempt(names=["crm-token"], timeout_seconds=0.01)
     assert outcome == RetryLater("no access token came in time; nothing was sent", UNREACHABLE_SECONDS)
 
 

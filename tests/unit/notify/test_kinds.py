@@ -90,6 +90,8 @@ SHEET: Final[JsonObject] = {"spreadsheet": "1ExampleOfASpreadsheet", "sheet": "S
 TABLE: Final[JsonObject] = {"project": "p", "dataset": "d", "table": "t", "columns": {"a": "data"}}
 REPORT: Final[JsonObject] = {"markdown": "x", "folder": "1ExampleOfAFolder"}
 URL: Final[JsonObject] = {"url": "https://crm.example.com/in"}
+MAIL: Final[JsonObject] = {"to": ["list@example.com"]}
+FIFTY_ONE: Final[list[Json]] = [f"a{number}@x.y" for number in range(51)]
 
 REJECTED: list[tuple[str, JsonObject, JsonObject, str]] = [
     ("slack", {"secret": "k"}, {"mention": ["<!channel>"]}, "pattern"),
@@ -151,6 +153,22 @@ REJECTED: list[tuple[str, JsonObject, JsonObject, str]] = [
     ("sql", ROW, {"key": "nothing"}, "`columns` has no 'nothing'"),
     ("sql", ROW, {"newer_by": "name"}, "newer_by: must be a column besides those of `key`"),
     ("sql", ROW, {"authorities": "nothing"}, "must hold certificates in PEM"),
+    ("email", {}, {"to": ["nobody"]}, "is not one mail address"),
+    ("email", {}, {"to": ["{{ data.email }}"]}, "needs `allow_recipients`"),
+    ("email", MAIL, {"from": "a@b\r\nBcc: c@d"}, "is not one mail address"),
+    ("email", MAIL, {"subject": "{{ name }}"}, "did you mean 'data.name'"),
+    ("email", MAIL, {"html": "{{ data.name"}, "unexpected end of template"),
+    ("email", MAIL, {"separate": True, "cc": "c@x.y"}, "there is no `cc` nor `bcc`"),
+    ("email", {}, {"to": FIFTY_ONE, "separate": False}, "at most 50 people"),
+    ("email", MAIL, {"attach": [{"filename": "{{ data.name }}"}]}, "an extension that is written out"),
+    ("email", MAIL, {"attach": [{"filename": "a.{{ data.kind }}"}]}, "an extension that is written out"),
+    ("email", MAIL, {"attach": [{"filename": "{{ nam }}.txt"}]}, "'nam'"),
+    ("email", MAIL, {"attach": [{"filename": "a.txt", "content": "type"}]}, "pattern"),
+    ("email", MAIL, {"attach": [{"filename": "a.txt", "type": "text"}]}, "pattern"),
+    ("subscribers", {}, {"tenant": "accountId"}, "there is no 'accountId'"),
+    ("subscribers", {}, {"tenant": "data.["}, "is not JMESPath"),
+    ("subscribers", {"tenant": "data.id"}, {"type": "order paid"}, "an event type"),
+    ("subscribers", {"tenant": "data.id"}, {"type": "{{ kind }}"}, "'kind'"),
     ("webhook", URL, {"url": "https://crm.example.com/in#part"}, "fragment"),
     ("webhook", URL, {"fields": {"a": 1}, "method": "GET"}, "no body to add them to"),
     ("webhook", URL, {"fields": {"a": 1}, "format": "text"}, "cannot be added to a text"),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import ValidationError
 
 from functions.notify.destinations.email.email import (
     AttachmentEntry,
@@ -41,10 +40,6 @@ SENDER = Address("hooks@example.com", "Hooks")
 DATA: JsonObject = {"name": "Ada", "email": "ada@example.com", "link": "javascript:alert(1)"}
 EVENT = Event("e1", "/sources/signup-form", "signup.created", "2026-03-01T12:00:05.000Z", "00", DATA)
 KEY = "0123456789abcdef" * 4
-
-
-def settings(**values: Json) -> Settings:
-    return Settings.model_validate({"to": ["list@example.com"], **values})
 
 
 def written(event: Event = EVENT, **values: Json) -> Mail:
@@ -153,27 +148,8 @@ def test_with_a_copy_or_on_demand_all_are_in_one_mail() -> None:
     assert not written(to=["a@x.y", "b@x.y"], separate=False).separate
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"to": ["nobody"]}, "is not one mail address"),
-        ({"to": ["{{ data.email }}"]}, "needs `allow_recipients`"),
-        ({"from": "a@b\r\nBcc: c@d"}, "is not one mail address"),
-        ({"subject": "{{ name }}"}, "did you mean 'data.name'"),
-        ({"html": "{{ data.name"}, "unexpected end of template"),
-        ({"separate": True, "cc": "c@x.y"}, "there is no `cc` nor `bcc`"),
-        ({"to": [f"a{n}@x.y" for n in range(51)], "separate": False}, "at most 50 people"),
-    ],
-)
-def test_faulty_settings_are_rejected_when_they_are_loaded(values: JsonObject, message: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        settings(**values)
-
-    assert message in str(caught.value)
-
-
 def test_settings_survive_being_written_to_a_slice() -> None:
-    whole = settings(**{"from": "a@b.c"}, to=["x@y.z", "v@w.z"], subject="{{ type }}")
+    whole = Settings.model_validate({"from": "a@b.c", "to": ["x@y.z", "v@w.z"], "subject": "{{ type }}"})
 
     dumped = whole.model_dump(mode="json", by_alias=True)
     assert Settings.model_validate(dumped).model_dump(mode="json", by_alias=True) == dumped
@@ -344,22 +320,6 @@ def test_text_bytes_and_other_values_are_attached(data: Json, settings_: dict[st
 )
 def test_an_event_chooses_neither_the_extension_nor_the_folder_of_a_file(hostile: str, filename: str) -> None:
     assert attached({"name": hostile}, filename="{{ data.name }}.txt").filename == filename
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"filename": "{{ data.name }}"},
-        {"filename": "a.{{ data.kind }}"},
-        {"filename": "a.txt", "content": "type"},
-        {"filename": "a.txt", "type": "text"},
-        {"filename": "{{ nam }}.txt"},
-        {},
-    ],
-)
-def test_an_attachment_without_a_fixed_extension_or_a_path_is_rejected(entry: dict[str, Json]) -> None:
-    with pytest.raises(ValidationError):
-        settings(attach=[entry])
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.destination import Attempt, CloudApi, Context
-from functions.notify.destinations.email.email import MailSettings, MailTransports, Via, connect
+from functions.notify.destination import CloudApi, Context
+from functions.notify.destinations.email.email import MailTransports, Via, connect
 from functions.notify.destinations.email.mail import SendLimit
 from functions.notify.destinations.email.sendgrid import SendGridTransport
 from functions.notify.destinations.email.ses import SesTransport
 from functions.notify.destinations.email.smtp import SmtpTransport
 from functions.notify.destinations.email.smtp_server import SmtpServer, SmtpUrlFault, parse_smtp_url
-from shared.delivery import Delivery, Disabled, RetryLater
+from functions.notify.http_kind import ATTEMPT
+from shared.delivery import Disabled, RetryLater
 from shared.errors import Permanent, Temporary
-from shared.event import Event
 from shared.outgoing.http_client import Answer
 from shared.secrets import SecretDenied
-from shared.settings import read_settings
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.mail_settings import mail_settings
+from tests.fakes.notifier import DELIVERY
 from tests.fakes.secrets import FakeSecrets
 
 KEY = {"sendgrid-api-key": "SG.not-a-real-key-0123456789"}
@@ -39,8 +38,8 @@ class NoSes:
 def context(
     secrets: FakeSecrets, smtp_url: str | None = None, email_from: str | None = None, ses: CloudApi | None = None
 ) -> Context:
-    settings = read_settings({})._replace(smtp_url=smtp_url, email_from=email_from)
-    return Context(secrets=secrets, settings=settings, blobs=FakeBlobs(), clock=FakeClock(), ses=ses)
+    made = a_context(secrets)
+    return replace(made, settings=made.settings._replace(smtp_url=smtp_url, email_from=email_from), ses=ses)
 
 
 @pytest.mark.parametrize(
@@ -86,24 +85,18 @@ async def test_with_no_transport_the_destination_waits_and_says_what_to_set(via:
     assert "hookchain resume list" in found.reason
 
 
-class DownSecrets(FakeSecrets):
-    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-        raise Temporary("secret_unavailable", "the store is down")
+DENIED = FakeSecrets({}, SecretDenied("secret_unavailable", "no secret is ours to read"))
 
 
 async def test_while_the_secrets_cannot_be_read_another_transport_is_not_chosen() -> None:
+    down = FakeSecrets({}, Temporary("secret_unavailable", "the store is down"))
     with pytest.raises(Temporary):
-        await MailTransports("list", "auto", context(DownSecrets({}), SMTP)).choose()
-
-
-class DeniedSecrets(FakeSecrets):
-    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-        raise SecretDenied("secret_unavailable", f"no secret {name!r} is ours to read")
+        await MailTransports("list", "auto", context(down, SMTP)).choose()
 
 
 async def test_where_another_transport_serves_a_key_that_may_not_be_read_is_as_good_as_missing() -> None:
     """Both clouds tell an account that was granted other secrets nothing else of one that is not there."""
-    by_smtp, by_ses = context(DeniedSecrets({}), SMTP), context(DeniedSecrets({}), ses=NoSes())
+    by_smtp, by_ses = context(DENIED, SMTP), context(DENIED, ses=NoSes())
     assert isinstance(await MailTransports("list", "auto", by_smtp).choose(), SmtpTransport)
     assert isinstance(await MailTransports("list", "auto", by_ses).choose(), SesTransport)
 
@@ -112,7 +105,7 @@ async def test_where_another_transport_serves_a_key_that_may_not_be_read_is_as_g
 async def test_where_nothing_else_serves_a_key_that_may_not_be_read_pauses_the_destination(
     via: Via, smtp_url: str | None
 ) -> None:
-    found = await MailTransports("list", via, context(DeniedSecrets({}), smtp_url)).choose()
+    found = await MailTransports("list", via, context(DENIED, smtp_url)).choose()
     assert isinstance(found, RetryLater)
     assert found.pause_destination_seconds == 300
 
@@ -127,14 +120,6 @@ async def test_a_new_key_is_used_from_the_next_mail_on() -> None:
         assert transport.headers["Authorization"] == f"Bearer {key}"
 
 
-EVENT = Event("e1", "/sources/s", "t", "2026-03-01T12:00:05.000Z", "00", {})
-ATTEMPT = Attempt(idempotency_key="k" * 64, attempt_number=1, generation=0, now=0.0, timeout_seconds=5.0)
-
-
-async def attempted(given: Context, settings: MailSettings, event: Event = EVENT) -> object:
-    return await connect("list", settings, given).attempt(Delivery(event, "r", "list"), ATTEMPT)
-
-
 @pytest.mark.parametrize(
     ("secrets", "smtp_url", "email_from", "act"),
     [
@@ -146,15 +131,17 @@ async def attempted(given: Context, settings: MailSettings, event: Event = EVENT
 async def test_what_the_operator_has_to_correct_holds_the_destination(
     secrets: dict[str, str], smtp_url: str | None, email_from: str | None, act: str
 ) -> None:
-    outcome = await attempted(context(FakeSecrets(secrets), smtp_url, email_from), mail_settings())
+    destination = connect("list", mail_settings(), context(FakeSecrets(secrets), smtp_url, email_from))
+    outcome = await destination.attempt(DELIVERY, ATTEMPT)
     assert isinstance(outcome, Disabled)
     assert act in outcome.reason
     assert "hunter2" not in outcome.reason
 
 
 async def test_an_event_whose_data_is_gone_is_permanent() -> None:
+    delivery = replace(DELIVERY, event=replace(DELIVERY.event, dataref="gone"))
     with pytest.raises(Permanent, match="missing_body"):
-        await attempted(context(FakeSecrets(KEY)), mail_settings(), replace(EVENT, dataref="gone"))
+        await connect("list", mail_settings(), context(FakeSecrets(KEY))).attempt(delivery, ATTEMPT)
 
 
 async def test_no_more_mails_are_sent_than_there_are_places() -> None:

@@ -13,16 +13,14 @@ from deploy.config.config_schema import config_schema
 from deploy.config.sections.own_files import own_kind_warnings
 from deploy.explain.config_tests import run_config_tests
 from functions.notify.attempt import attempt_once
-from functions.notify.destination import Context
 from functions.notify.http_kind import ATTEMPT, KEY, example_delivery
 from functions.notify.registry import Destinations, dedupes_repeats, load_own_kinds, read_destinations
 from shared.delivery import Delivered, Failed, Outcome
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
-from shared.settings import SliceFault, read_settings
+from shared.settings import SliceFault
 from shared.time_bound import Deadlines
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.secrets import FakeSecrets
 
@@ -64,9 +62,7 @@ def faults(config: ConfigFile) -> str:
 
 
 async def attempt(slice_: JsonObject, fetch: FakeFetch, data: Json) -> Outcome:
-    context = Context(
-        FakeSecrets({"desk-key": "k3y-of-the-desk"}), read_settings({}), FakeBlobs(), FakeClock(), fetch=lambda: fetch
-    )
+    context = a_context(FakeSecrets({"desk-key": "k3y-of-the-desk"}), fetch)
     configured = read_destinations(slice_)
     destination = Destinations(configured, context).connected(configured["help-desk"])
     assert dedupes_repeats(destination)

@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTimeout
 
 from functions.notify.columns import MAX_INTEGER
-from functions.notify.destination import Attempt, Context
+from functions.notify.destination import Attempt
 from functions.notify.destinations.sql import sql, sql as writer_module
 from functions.notify.destinations.sql.database import Statements
 from functions.notify.destinations.sql.faults import fault_of
@@ -28,8 +28,7 @@ from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Un
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 from shared.settings import read_settings
-from tests.fakes.blobs import FakeBlobs
-from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.secrets import FakeSecrets
 
 ORDERS: Final[Mapping[str, Json]] = {
@@ -47,7 +46,7 @@ def destination(
 ) -> Iterator[tuple[SqlDestination, FakeSecrets]]:
     secrets = FakeSecrets({"orders-database": f"sqlite:///{path / 'orders.db'}"})
     settings = Settings.model_validate(written)
-    context = Context(secrets, read_settings(environ), FakeBlobs(), FakeClock())
+    context = replace(a_context(secrets), settings=read_settings(environ))
     with closing(sql.connect("orders", settings, context)) as made:
         yield made, secrets
 
@@ -182,8 +181,7 @@ async def test_a_secret_store_that_is_slow_fails_the_attempt_before_anything_is_
             await asyncio.sleep(10)
             raise AssertionError
 
-    context = Context(Slow({}), read_settings({}), None, FakeClock())
-    made = sql.connect("orders", Settings.model_validate(ORDERS), context)
+    made = sql.connect("orders", Settings.model_validate(ORDERS), a_context(Slow({})))
     with pytest.raises(Temporary, match="attempt_timeout"):
         await made.attempt(example_delivery({}), replace(ATTEMPT, timeout_seconds=0.01))
 

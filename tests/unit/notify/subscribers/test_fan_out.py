@@ -6,9 +6,7 @@ from typing import Final
 
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import ValidationError
 
-from functions.notify.destinations.subscribers import Settings
 from functions.notify.notifier import Acknowledged
 from functions.notify.subscribers.fan_out import MAX_PAGE, tenants_in
 from functions.notify.subscribers.subscribers import SubscriberSettings, read_subscriber_settings
@@ -277,22 +275,6 @@ async def test_an_endpoint_that_has_to_prove_itself_gets_nothing_before() -> Non
 def test_a_message_has_the_events_data_so_it_is_kept_no_longer_than_bodies_are(events: float, bodies: float) -> None:
     retention = Retention(events_seconds=events, bodies_seconds=bodies)
     assert read_subscriber_settings({"disable_after_seconds": 1}, retention).keep_seconds == 40.0
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        {"tenant": "accountId"},  # no part of an event
-        {"tenant": "data.["},
-        {},
-        {"tenant": "data.id", "type": "order paid"},
-        {"tenant": "data.id", "type": "{{ kind }}"},
-        {"tenant": "data.id", "payload": "cloudevents"},
-    ],
-)
-def test_settings_by_which_nothing_can_be_delivered_are_a_fault(written: JsonObject) -> None:
-    with pytest.raises(ValidationError):
-        Settings.model_validate(written)
 
 
 async def test_an_endpoint_that_is_disabled_gets_a_test_event_once_and_nothing_else() -> None:

@@ -6,6 +6,7 @@ import hmac
 import json
 import random
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -58,7 +59,10 @@ destinations: {crm: {webhook: {url: https://crm.example.com/in, secret: out}}}
 
 @dataclass
 class World:
-    """The three functions over fakes, and the sweep's recovery. What the bus brings may come twice."""
+    """The three functions over fakes, and the sweep's recovery. What the bus brings may come twice.
+
+    `alter` returns what comes of an API's answer to a request.
+    """
 
     configuration: str = CONFIGURATION
     clock: FakeClock = field(default_factory=FakeClock)
@@ -86,6 +90,7 @@ class World:
         self.journal = FakeJournal()
         routes = read_program(self.slices["transform"]).routes
         self.transformer = Transformer(routes, self.bus, FakeBlobs(), self.journal, self.clock, owners=FakeOwners())
+        self.alter: Callable[[Outgoing, Fetched], Fetched] = lambda _, answer: answer
         self._taken = 0
         self.recovery = self.new_recovery()
 
@@ -108,12 +113,18 @@ class World:
         assert (headers.get("PRIVATE-TOKEN") or headers["Authorization"].removeprefix("Bearer ")) == TOKEN
         for api in (self.github, self.stripe, self.square, self.airtable, self.gitlab):
             if request.url.startswith(api.host):
-                return await api.fetch(request)
+                return self.alter(request, await api.fetch(request))
         raise AssertionError(request.url)
 
     async def post(self, source: str, headers: dict[str, str], body: bytes) -> int:
         pairs = tuple((name.lower(), value) for name, value in headers.items())
         return (await entry.answer(self.receiver, Request("POST", f"/{source}", "", pairs), reading(body))).status
+
+    async def run(self, seconds: float = 0.0) -> None:
+        """Run the recovery once after so many seconds, and bring what it published."""
+        self.clock.advance(seconds)
+        await self.recovery.run()
+        await self.pump()
 
     async def recover(self, seconds: float = 0.0) -> None:
         """Run the recovery as a sweep does, until nothing is left of it."""
@@ -207,6 +218,14 @@ class GitHub:
         self.log.append({**delivery, **about, "response": {"headers": {}, "payload": ""}, "text": text})
         return delivery
 
+    async def lose(self) -> JsonObject:
+        return await self.send({"action": "opened"}, is_lost=True)
+
+    async def deliver(self, lost: JsonObject) -> None:
+        """Redeliver it, as if the redelivery were not listed yet."""
+        await self.send({"action": "opened"}, again=lost)
+        self.log.pop()
+
     async def fetch(self, request: Outgoing) -> Fetched:
         url = urlsplit(request.url)
         self.calls.append(url.path)
@@ -284,6 +303,9 @@ class Stripe:
             self.failed.add(str(document["id"]))
         return document
 
+    async def lose(self) -> JsonObject:
+        return await self.send(is_lost=True)
+
     async def deliver(self, document: JsonObject) -> bool:
         body = json.dumps({**document, "api_version": "2020-08-27"}).encode()
         at = int(self.world.clock.now())
@@ -304,7 +326,7 @@ class Stripe:
             if each["id"] in self.failed and since <= typing.cast(int, each["created"]) <= until
         ]
         ids = [each["id"] for each in found]
-        begin = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
+        begin = ids.index(query["starting_after"]) + 1 if query.get("starting_after") in ids else 0
         size = int(query["limit"])
         page = {"object": "list", "data": found[begin : begin + size], "has_more": len(found) > begin + size}
         return Fetched(200, (), json.dumps(page).encode())
@@ -333,6 +355,9 @@ class Square:
         if not is_lost:
             await self.deliver(document)
         return document
+
+    async def lose(self) -> JsonObject:
+        return await self.send(is_lost=True)
 
     async def deliver(self, document: JsonObject) -> None:
         body = json.dumps({**document, "retry": 1}).encode()
@@ -467,6 +492,12 @@ class GitLab:
             }
         )
         return self.log[-1]
+
+    async def lose(self) -> JsonObject:
+        return await self.send(lost="internal error")
+
+    async def deliver(self, lost: JsonObject) -> None:
+        await self.send(again=lost)
 
     async def fetch(self, request: Outgoing) -> Fetched:
         url = urlsplit(request.url)

@@ -1,11 +1,7 @@
 """Webhooks that expire: renewed beside the sweep with the provider's token, and else an alert days before."""
 
-import asyncio
 import json
-import subprocess
-import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -14,7 +10,6 @@ from deploy.hooks.comparison import Remembered
 from deploy.hooks.registration import Row
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
 from functions.notify.hook_expiry import PARTITION, RENEW_SECONDS, SOON_SECONDS, HookExpiry
-from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.fetch import Fetched
 from shared.jsontext import JsonObject, mapping_at, mappings_at, value_at
 from shared.ports import DELIVERIES
@@ -196,45 +191,3 @@ def test_the_slice_has_the_token_only_with_renew() -> None:
     }
     assert compile_text(CONFIG.replace(", renew: true", ""))["notify"]["hooks"] == {"rows": {}}
     assert "hooks" not in compile_text(CONFIG.replace(", renew: true", "").partition("alerts")[0])["notify"]
-
-
-SWEEP: Final = """\
-import asyncio
-from contextlib import suppress
-from functions.notify import wiring
-from shared.cloud import platform
-from shared.errors import Temporary
-
-opened = []
-open_records = platform.records
-platform.records = lambda settings: opened.append(settings) or open_records(settings)
-
-async def sweep():
-    sweeper = wiring.service().sweeper
-    await sweeper.sweep()
-    await sweeper._side_tasks.finish()
-    with suppress(Temporary):
-        await sweeper._side_tasks._tasks[0].run()
-    print("stores opened:", len(opened))
-
-asyncio.run(sweep())
-"""
-
-
-async def test_the_sweep_of_a_process_of_its_own_renews_webhooks(root: Path, tmp_path: Path) -> None:
-    documents = LocalDocuments(tmp_path / FILE_NAME)
-    hook = asdict(Remembered("ach1", expires_at=1.0))
-    await documents.write(PARTITION, "rows", json.dumps({"hooks": {BASE: hook}}))
-    documents.close()
-    (tmp_path / "slice.json").write_text(json.dumps(compile_text(CONFIG)["notify"]), encoding="utf-8")
-    environ = {
-        "HOOKCHAIN_SLICE": str(tmp_path / "slice.json"),
-        "HOOKCHAIN_STATE": str(tmp_path),
-        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
-    }
-    command = [sys.executable, "-c", SWEEP]
-    done = await asyncio.to_thread(subprocess.run, command, cwd=root, env=environ, capture_output=True, text=True)
-    assert "webhook not renewed" in done.stdout, done.stderr
-    assert "secret_unavailable" in done.stdout
-    assert "stores opened: 1\n" in done.stdout
-    assert "renewing webhooks failed" in done.stdout, "the alert finds no bus"

@@ -2,16 +2,27 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
 
 import pytest
 
+from deploy.hooks.comparison import Remembered
+from functions.notify.hook_expiry import PARTITION
 from functions.notify.waiting.side_tasks import SideTasks, Task
 from functions.notify.waiting.sweep import Sweeper
+from shared.cloud.kept_by_key import DocumentRecords
+from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.delivery import RetryLater
 from shared.errors import Temporary
 from shared.ports import DELIVERIES
+from shared.store_ports import Kept
 from tests.fakes.clock import FakeClock
+from tests.fakes.configurations import compile_text
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.notifier import FakeNotifier, a_delivery
 
@@ -101,3 +112,66 @@ async def test_due_rows_wait_for_no_task(looks_ahead: bool) -> None:
     assert published == ([1] if looks_ahead else [])
     await side_tasks.finish()
     assert published == [1]
+
+
+BASE: Final = "appAbCdEfGhIjKlMn"
+CONFIG: Final = f"""
+sources:
+  rows: {{provider: airtable, secret: rows-secret, hook: {{token: rows-token, at: {BASE}, renew: true}}}}
+  github:
+    provider: github
+    secret: signing
+    recover: {{secret: token, repositories: [acme/shop], api: "http://127.0.0.1:1", allow_private: true}}
+routes: [{{name: all, from: all, to: people}}]
+destinations: {{people: {{email: {{to: ann@example.com}}}}}}
+alerts: {{to: people}}
+"""
+SWEEP: Final = """\
+import asyncio
+from contextlib import suppress
+from functions.notify import wiring
+from shared.cloud import platform
+from shared.errors import Temporary
+
+opened = []
+open_records = platform.records
+platform.records = lambda settings: opened.append(settings) or open_records(settings)
+
+async def sweep():
+    sweeper = wiring.service().sweeper
+    await sweeper.sweep()
+    await sweeper._side_tasks.finish()
+    with suppress(Temporary):
+        await sweeper._side_tasks._tasks[0].run()
+    print("stores opened:", len(opened))
+
+asyncio.run(sweep())
+"""
+
+
+async def test_the_sweep_of_a_process_of_its_own_renews_webhooks_and_recovers_events(
+    root: Path, tmp_path: Path
+) -> None:
+    documents = LocalDocuments(tmp_path / FILE_NAME)
+    hook = asdict(Remembered("ach1", expires_at=1.0))
+    await documents.write(PARTITION, "rows", json.dumps({"hooks": {BASE: hook}}))
+    documents.close()
+    kept = LocalDocuments(tmp_path / "records.db", "records")
+    run = Kept('{"run_at": 1.0, "complete_at": 1.0}', 9e9)
+    await DocumentRecords(kept).change("recover:github", 1.0, lambda _: (None, run))
+    kept.close()
+    (tmp_path / "slice.json").write_text(json.dumps(compile_text(CONFIG)["notify"]), encoding="utf-8")
+    environ = {
+        "HOOKCHAIN_SLICE": str(tmp_path / "slice.json"),
+        "HOOKCHAIN_STATE": str(tmp_path),
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+        "TOKEN": "a token of GitHub's",
+    }
+    command = [sys.executable, "-c", SWEEP]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=root, env=environ, capture_output=True, text=True)
+    assert "webhook not renewed" in done.stdout, done.stderr
+    assert "secret_unavailable" in done.stdout
+    assert '"recovery failed"' in done.stdout
+    assert '"source":"github","detail":"GitHub: ' in done.stdout
+    assert "stores opened: 1\n" in done.stdout
+    assert "renewing webhooks failed" in done.stdout, "the alert finds no bus"

@@ -9,14 +9,13 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.stores import CREATE_REQUESTS
 from deploy.aws.template import document_of
 from deploy.cloud_access import aws_names
-from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack
+from deploy.cloud_access.aws import AwsApi, DeployedStack
 from deploy.terminal import command_line, parallel
 from deploy.topology.topology import Topology
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json
 
 RETAINED: Final = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
 """Resources that outlive the stack."""
-_NO_BUCKET: Final = frozenset({"404", "NoSuchBucket", "NotFound"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,11 @@ def find_remaining(deployed: DeployedStack) -> Remaining:
     """Raises AwsFault."""
     target, api = deployed.target, deployed.api
     tables = [aws_names.table(target.prefix, name) for name in aws_names.TABLES]
-    exist = parallel.run_in_parallel(lambda table: _table_exists(api, table), tables)
+    found = parallel.run_in_parallel(lambda table: api.find("dynamodb", "describe_table", TableName=table), tables)
     bucket = deployed.bucket()
     return Remaining(
-        tuple(name for name, is_there in zip(tables, exist, strict=True) if is_there),
-        (bucket,) if _bucket_exists(api, bucket) else (),
+        tuple(table for table, description in zip(tables, found, strict=True) if description is not None),
+        () if api.find("s3", "head_bucket", Bucket=bucket) is None else (bucket,),
         tuple(sorted(_secrets(api, target))),
     )
 
@@ -78,26 +77,6 @@ def remove_remaining(api: AwsApi, remaining: Remaining) -> Iterator[str]:
         yield f"secret {secret} deleted"
 
 
-def _table_exists(api: AwsApi, table: str) -> bool:
-    try:
-        api.call("dynamodb", "describe_table", TableName=table)
-    except AwsFault as fault:
-        if fault.code == "ResourceNotFoundException":
-            return False
-        raise
-    return True
-
-
-def _bucket_exists(api: AwsApi, bucket: str) -> bool:
-    try:
-        api.call("s3", "head_bucket", Bucket=bucket)
-    except AwsFault as fault:
-        if fault.code in _NO_BUCKET:
-            return False
-        raise
-    return True
-
-
 def _secrets(api: AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
     tagged: list[Json] = [{"Key": "tag-key", "Values": [aws_names.STACK_TAG]}]
     for page in api.pages("secretsmanager", "list_secrets", "NextToken", Filters=tagged):
@@ -107,12 +86,9 @@ def _secrets(api: AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
 
 
 def _empty(api: AwsApi, bucket: str) -> None:
-    while keys := [_key(each) for each in objects_at(api.call("s3", "list_objects_v2", Bucket=bucket), "Contents")]:
-        api.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": [*keys], "Quiet": True})
-
-
-def _key(each: JsonObject) -> JsonObject:
-    return {"Key": str(each.get("Key"))}
+    while found := objects_at(api.call("s3", "list_objects_v2", Bucket=bucket), "Contents"):
+        keys: list[Json] = [{"Key": str(each.get("Key"))} for each in found]
+        api.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
 
 
 SERVICE: Final = "cloudformation"

@@ -54,7 +54,7 @@ class SecretsManagerBackend:
         try:
             found = self._api.call(SERVICE, "get_secret_value", SecretId=secret)
         except aws.AwsFault as fault:
-            if fault.code == "ResourceNotFoundException":
+            if fault.is_missing:
                 return None
             if fault.is_denied:
                 return StoredSecret(None, where, trouble=f"may not be read by you: {fault}")
@@ -68,12 +68,7 @@ class SecretsManagerBackend:
         return StoredSecret(text, where, set_at)
 
     def _described(self, secret: str) -> JsonObject | None:
-        try:
-            return self._api.call(SERVICE, "describe_secret", SecretId=secret)
-        except aws.AwsFault as fault:
-            if fault.code == "ResourceNotFoundException":
-                return None
-            raise
+        return self._api.find(SERVICE, "describe_secret", SecretId=secret)
 
     def _reject_others(self, secret: str, found: JsonObject) -> None:
         """Raise BackendError for another stack's secret: `eu-key` of `shop` is also `key` of `shop-eu`."""

@@ -98,21 +98,21 @@ def undetected_drift(api: aws.AwsApi, topology: Topology, prefix: str, parameter
     for each in topology.functions:
         function = aws_names.function(prefix, each.name)
         if each.function.is_public:
-            url = _described(api, "lambda", "get_function_url_config", FunctionName=function)
+            url = api.find("lambda", "get_function_url_config", FunctionName=function)
             where = f"{names.function(each.name)}Url ({function})"
             if url is None:
                 yield f"deleted by hand: {where}"
             elif url.get("AuthType") != PUBLIC_AUTH_TYPE:
                 yield f"modified by hand: {where}"
                 yield f"  AuthType: {_change(PUBLIC_AUTH_TYPE, url.get('AuthType'))}"
-        concurrency = _described(api, "lambda", "get_function_concurrency", FunctionName=function) or {}
+        concurrency = api.find("lambda", "get_function_concurrency", FunctionName=function) or {}
         found = concurrency.get("ReservedConcurrentExecutions")
         if found is not None and parameters.get(reserved_parameter(each.function), "0") == "0":
             yield f"modified by hand: {names.function(each.name)} ({function})"
             yield f"  ReservedConcurrentExecutions: {_change(None, found)}"
     for name in CREATE_REQUESTS:
         table = aws_names.table(prefix, name)
-        expiry = _described(api, "dynamodb", "describe_time_to_live", TableName=table)
+        expiry = api.find("dynamodb", "describe_time_to_live", TableName=table)
         status = value_at(expiry, "TimeToLiveDescription", "TimeToLiveStatus")
         if expiry is not None and status not in ("ENABLED", "ENABLING"):
             yield f"modified by hand: {names.table(name)} ({table})"
@@ -164,15 +164,6 @@ def with_earlier_code(deployed: JsonObject, functions: Collection[str]) -> tuple
 def _properties(template: JsonObject, function: str) -> JsonObject:
     entry = mapping_at(template, "Resources", names.function(function))
     return mapping_at(entry, "Properties")
-
-
-def _described(api: aws.AwsApi, service: str, operation: str, **arguments: Json) -> JsonObject | None:
-    try:
-        return api.call(service, operation, **arguments)
-    except aws.AwsFault as fault:
-        if fault.code != "ResourceNotFoundException":
-            raise
-        return None
 
 
 def _differences(old: Json, new: Json, path: str = "") -> Iterator[str]:

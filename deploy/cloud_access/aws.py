@@ -42,6 +42,17 @@ _NO_CREDENTIALS: Final = (
     "LoginError",
 )
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+_MISSING: Final = frozenset(
+    {
+        "404",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "NotFound",
+        "NotFoundException",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+    }
+)
 
 
 class AwsFault(CommandError):
@@ -54,6 +65,11 @@ class AwsFault(CommandError):
     @property
     def is_denied(self) -> bool:
         return self.code in _DENIED
+
+    @property
+    def is_missing(self) -> bool:
+        """Return True if there is no resource of the name in the call."""
+        return self.code in _MISSING
 
 
 class NoCredentials(AwsFault):
@@ -87,6 +103,15 @@ class AwsApi:
         except BotoCoreError as error:
             raise self._no_answer(service, error) from error
         return mapping_at(_as_json(answer))
+
+    def find(self, service: str, operation: str, **arguments: Json) -> JsonObject | None:
+        """Return the answer of `call`; None if the resource does not exist."""
+        try:
+            return self.call(service, operation, **arguments)
+        except AwsFault as fault:
+            if fault.is_missing:
+                return None
+            raise
 
     def pages(self, service: str, operation: str, token: str, **arguments: Json) -> Iterator[JsonObject]:
         """Yield the answers of a list. `token` is the name of the field and of the argument for the next page."""

@@ -21,9 +21,6 @@ ANSWER_SECONDS: Final = 15.0
 """A function that starts may take some seconds."""
 DEPLOY: Final = "make deploy-aws"
 NOT_YET: Final = f"not deployed yet: {DEPLOY}"
-_MISSING: Final = frozenset(
-    {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "ResourceNotFoundException"}
-)
 _BROKEN: Final = {
     "ROLLBACK_COMPLETE": "its first deployment failed: delete it (make destroy-aws), then make deploy-aws",
     "ROLLBACK_FAILED": "delete it (make destroy-aws), then make deploy-aws",
@@ -106,25 +103,20 @@ class StackChecks:
             for name in (aws_names.queue, aws_names.undelivered_queue)
         ]
         api = self._deployed.api
-        return self._all_exist("queue", needed, lambda name: api.call("sqs", "get_queue_url", QueueName=name))
+        return self._all_exist("queue", needed, lambda name: api.find("sqs", "get_queue_url", QueueName=name))
 
     def tables(self) -> Finding:
         prefix = self._deployed.target.prefix
         needed = [aws_names.table(prefix, name) for name in aws_names.TABLES]
         api = self._deployed.api
-        return self._all_exist("table", needed, lambda name: api.call("dynamodb", "describe_table", TableName=name))
+        return self._all_exist("table", needed, lambda name: api.find("dynamodb", "describe_table", TableName=name))
 
-    def _all_exist(self, word: str, needed: Sequence[str], describe: Callable[[str], jsontext.JsonObject]) -> Finding:
+    def _all_exist(
+        self, word: str, needed: Sequence[str], describe: Callable[[str], jsontext.JsonObject | None]
+    ) -> Finding:
         if self._description() is None:
             return ok(NOT_YET)
-        missing = []
-        for name in needed:
-            try:
-                describe(name)
-            except aws.AwsFault as fault:
-                if fault.code not in _MISSING:
-                    raise
-                missing.append(name)
+        missing = [name for name in needed if describe(name) is None]
         if missing:
             return problem(f"there is no {word} {', '.join(missing)}", DEPLOY)
         return ok(f"{len(needed)} {word}s")

@@ -182,7 +182,7 @@ def _s3_bucket(api: aws.AwsApi, settings: ObjectSettings, account: str) -> Findi
     try:
         found = api.call("s3", "head_bucket", Bucket=settings.bucket_name)
     except aws.AwsFault as fault:
-        if fault.code in {"404", "NoSuchBucket"}:
+        if fault.is_missing:
             return problem(f"there is no bucket {settings.bucket}", f"aws s3 mb {settings.bucket}")
         return unknown(
             f"you have no permission to see {settings.bucket} ({fault.code or 'no answer'})", "ask its owner"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.cloud_access.aws import AwsApi, AwsFault
+from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.gcp import ApiError, ask
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.finding import Finding, ok, problem, unknown
@@ -147,12 +147,8 @@ def is_verified(api: AwsApi, address: str) -> bool:
 
 
 def _is_identity(api: AwsApi, identity: str) -> bool:
-    try:
-        return api.call("sesv2", "get_email_identity", EmailIdentity=identity).get("VerifiedForSendingStatus") is True
-    except AwsFault as fault:
-        if fault.code == "NotFoundException":
-            return False
-        raise
+    found = api.find("sesv2", "get_email_identity", EmailIdentity=identity) or {}
+    return found.get("VerifiedForSendingStatus") is True
 
 
 def _recipients(notify: JsonObject, names: Sequence[str]) -> set[str]:

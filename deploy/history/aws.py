@@ -63,7 +63,6 @@ def _queue_urls(deployed: DeployedStack) -> dict[str, str]:
 WINDOW_SECONDS: Final = 900.0
 """SQS writes its metrics once a minute, some minutes late. For an idle queue, it writes none."""
 _AGE: Final = "ApproximateAgeOfOldestMessage"
-_MISSING_QUEUE: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
 
 def read_versions(deployed: DeployedStack) -> list[Version]:
@@ -75,13 +74,10 @@ def read_versions(deployed: DeployedStack) -> list[Version]:
 def _version(deployed: DeployedStack, function: str) -> Version | None:
     """Return None for a function that is not there, and need not be."""
     name = aws_names.function(deployed.target.prefix, function)
-    try:
-        found = deployed.api.call("lambda", "get_function_configuration", FunctionName=name)
-        mappings = deployed.api.call("lambda", "list_event_source_mappings", FunctionName=name)
-    except AwsFault as fault:
-        if fault.code == "ResourceNotFoundException":
-            return None if function in OPTIONAL else Version(function, "", None, "not deployed: make deploy-aws")
-        raise
+    found = deployed.api.find("lambda", "get_function_configuration", FunctionName=name)
+    mappings = deployed.api.find("lambda", "list_event_source_mappings", FunctionName=name)
+    if found is None or mappings is None:
+        return None if function in OPTIONAL else Version(function, "", None, "not deployed: make deploy-aws")
     modified = found.get("LastModified")
     since = unix_seconds(_rfc3339(modified)) if isinstance(modified, str) else None
     trouble = _trouble(found) or next(_disabled(mappings), "")
@@ -139,26 +135,18 @@ def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], l
 def _queues_of_sources(deployed: DeployedStack) -> list[str]:
     """Return the names of the queues that receive reads: the deployment's, and the operator's own. Raises AwsFault."""
     function = aws_names.function(deployed.target.prefix, "receive")
-    try:
-        mappings = deployed.api.call("lambda", "list_event_source_mappings", FunctionName=function)
-    except AwsFault as fault:
-        if fault.code == "ResourceNotFoundException":
-            return []
-        raise
+    mappings = deployed.api.find("lambda", "list_event_source_mappings", FunctionName=function)
     arns = [str(each.get("EventSourceArn")) for each in objects_at(mappings, "EventSourceMappings")]
     return [arn.rpartition(":")[2] for arn in arns]
 
 
 def _count(deployed: DeployedStack, queue: str) -> tuple[int | None, int]:
     """Return the counts of `counts_of`; None for a queue that does not exist."""
-    try:
-        url = deployed.api.call("sqs", "get_queue_url", QueueName=queue).get("QueueUrl")
-    except AwsFault as fault:
-        if fault.code in _MISSING_QUEUE:
-            return None, 0
-        raise
-    found = deployed.api.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=list(COUNTS))
-    return counts_of(mapping_at(found, "Attributes"))
+    found = deployed.api.find("sqs", "get_queue_url", QueueName=queue)
+    if found is None:
+        return None, 0
+    arguments: JsonObject = {"QueueUrl": found.get("QueueUrl"), "AttributeNames": list(COUNTS)}
+    return counts_of(mapping_at(deployed.api.call("sqs", "get_queue_attributes", **arguments), "Attributes"))
 
 
 def _ages(deployed: DeployedStack, queues: Sequence[str], now: float) -> Mapping[str, float]:
@@ -296,7 +284,7 @@ class CloudWatchLog:
                 if enough is not None and len(records) >= enough:
                     break
         except AwsFault as fault:
-            if fault.code != "ResourceNotFoundException":
+            if not fault.is_missing:
                 raise
             return None
         return records

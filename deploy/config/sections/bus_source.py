@@ -4,8 +4,9 @@ import hashlib
 import re
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
+from deploy.config.sections.texts import fitting
 from shared.config.rules import listed
 from shared.config.values import Model
 from shared.jsontext import JsonObject
@@ -23,15 +24,6 @@ _EVENT_BUS: Final = re.compile(r"(arn:aws[a-z-]*:events:[a-z0-9-]{1,40}:\d{12}:e
 MAX_PATTERN_CHARACTERS: Final = 2_048
 
 
-def _fitting(pattern: re.Pattern[str], rule: str) -> AfterValidator:
-    def verify(text: str) -> str:
-        if not pattern.fullmatch(text):
-            raise ValueError(f"must be {rule}")
-        return text
-
-    return AfterValidator(verify)
-
-
 class BusSourceConfig(Model):
     """The bus that a source's messages come from.
 
@@ -44,15 +36,15 @@ class BusSourceConfig(Model):
     event_bus    with `eventbridge`: the name or the ARN of the event bus
     """
 
-    pubsub: Annotated[str, _fitting(_TOPIC, "a topic's name, or projects/PROJECT/topics/TOPIC")] | None = None
-    bucket: Annotated[str, _fitting(_BUCKET, "a bucket's name, without gs:// or s3://")] | None = None
+    pubsub: Annotated[str, fitting(_TOPIC, "a topic's name, or projects/PROJECT/topics/TOPIC")] | None = None
+    bucket: Annotated[str, fitting(_BUCKET, "a bucket's name, without gs:// or s3://")] | None = None
     events: Annotated[list[ObjectEvent], BeforeValidator(listed), Field(min_length=1)] = Field(default=["finalize"])
     prefix: Annotated[str, Field(min_length=1, max_length=1_024)] | None = None
     sqs: (
-        Annotated[str, _fitting(_QUEUE, "a queue's ARN, such as arn:aws:sqs:eu-central-1:123456789012:orders")] | None
+        Annotated[str, fitting(_QUEUE, "a queue's ARN, such as arn:aws:sqs:eu-central-1:123456789012:orders")] | None
     ) = None
     eventbridge: Annotated[dict[str, JsonValue], Field(min_length=1)] | None = None
-    event_bus: Annotated[str, _fitting(_EVENT_BUS, "an event bus's name or ARN")] | None = None
+    event_bus: Annotated[str, fitting(_EVENT_BUS, "an event bus's name or ARN")] | None = None
 
     @property
     def kind(self) -> BusKind:

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in, unreadable
 from deploy.config.model_faults import fault_at
@@ -28,6 +36,7 @@ from deploy.config.sections.catalogue import (
     chosen_schemes,
     load_catalogue,
 )
+from deploy.config.sections.texts import fitting
 from deploy.hooks.kind import HookKind
 from deploy.hooks.kinds import KINDS, kind_at
 from functions.notify.recovery.kinds import KINDS as RECOVERY_KINDS
@@ -62,16 +71,10 @@ def _location(text: str) -> str:
     return text
 
 
-def _data_path(text: str) -> str:
-    if not re.fullmatch(r"data(\.[^.\s]+)+", text):
-        raise ValueError("must be a path in the body: data.path.to.field")
-    return text
-
-
 Locations = Annotated[list[Annotated[str, AfterValidator(_location)]], BeforeValidator(listed), Field(min_length=1)]
 """One location, or several: the first that has a value counts. In a batch, `data` is an item and `body` the whole."""
 
-DataPath = Annotated[str, AfterValidator(_data_path)]
+DataPath = Annotated[str, fitting(r"data(\.[^.\s]+)+", "a path in the body: data.path.to.field")]
 _BATCH_PATH: Final = re.compile(r"data\.(\S+\.)?\*(\.\S+)?")
 
 
@@ -85,13 +88,13 @@ def _batch_path(text: str) -> str:
 BatchPath = Annotated[str, AfterValidator(_batch_path)]
 
 
-_HOOK_API: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
-
-
-def _hook_api(text: str) -> str:
-    if not _HOOK_API.fullmatch(text):
-        raise ValueError("must be the beginning of the API's URLs, such as https://github.example.com/api/v3")
-    return text
+ApiUrl = Annotated[
+    str,
+    fitting(
+        r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?",
+        "the beginning of the API's URLs, such as https://github.example.com/api/v3",
+    ),
+]
 
 
 class HookConfig(Model):
@@ -107,7 +110,7 @@ class HookConfig(Model):
 
     token: SecretName
     at: Texts = Field(default=[])
-    api: Annotated[str, AfterValidator(_hook_api)] | None = None
+    api: ApiUrl | None = None
     allow_private: bool = False
     renew: bool = False
 
@@ -132,7 +135,7 @@ class RecoverConfig(Model):
     repositories: Texts = Field(default=[])
     at: Texts = Field(default=[])
     redeliver: bool = False
-    api: Annotated[str, AfterValidator(_hook_api)] | None = None
+    api: ApiUrl | None = None
     allow_private: bool = False
 
     @property
@@ -172,24 +175,18 @@ class ProviderSettings(Model):
         return self
 
 
-_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
-_PAGE: Final = re.compile(r"https?://[^\s\x00-\x20\x7f-\uffff\\]+")
-
-
-def _origin(text: str) -> str:
-    text = text.lower()
-    if not _ORIGIN.fullmatch(text):
-        raise ValueError("must be an origin such as https://www.example.com, without a path or a trailing slash")
-    return text
-
-
-Origin = Annotated[str, AfterValidator(_origin)]
-
-
-def _page(text: str) -> str:
-    if not _PAGE.fullmatch(text):
-        raise ValueError("must be the URL of a page, such as https://www.example.com/thanks")
-    return text
+Origin = Annotated[
+    str,
+    StringConstraints(to_lower=True),
+    fitting(
+        r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?",
+        "an origin such as https://www.example.com, without a path or a trailing slash",
+    ),
+]
+PageUrl = Annotated[
+    str,
+    fitting(r"https?://[^\s\x00-\x20\x7f-\uffff\\]+", "the URL of a page, such as https://www.example.com/thanks"),
+]
 
 
 class FormConfig(Model):
@@ -202,10 +199,7 @@ class FormConfig(Model):
 
     origins: Annotated[list[Origin], BeforeValidator(listed), Field(min_length=1)]
     honeypot: str | None = Field(None, min_length=1, max_length=100)
-    thanks: Annotated[str, AfterValidator(_page)] | None = None
-
-
-_URL: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
+    thanks: PageUrl | None = None
 
 
 def _network(text: str) -> str:
@@ -216,31 +210,27 @@ def _network(text: str) -> str:
         raise ValueError(f"{rule}, without host bits" if "host bits" in str(error) else rule) from error
 
 
-def _public_url(text: str) -> str:
-    if not _URL.fullmatch(text):
-        raise ValueError("must be a URL such as https://hooks.example.com, without a query or a user name")
-    return text
-
-
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(listed), Field(min_length=1)]
-PublicUrl = Annotated[str, AfterValidator(_public_url)]
+PublicUrl = Annotated[
+    str,
+    fitting(
+        r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?",
+        "a URL such as https://hooks.example.com, without a query or a user name",
+    ),
+]
 """The URL exactly as written, including a trailing slash, because senders sign it."""
 TrustedProxies = Annotated[int, Field(ge=0, le=10)]
 """The number of proxies in front whose X-Forwarded headers are trusted: 1 on Cloud Run, 0 without a proxy."""
 
-_CONTENT_TYPE: Final = re.compile(r"[a-z0-9.+_-]+/([a-z0-9.+_-]+|\*)|\*\+[a-z0-9]+")
-
-
-def _content_type(text: str) -> str:
-    text = text.lower()
-    if not _CONTENT_TYPE.fullmatch(text):
-        raise ValueError("must be a content type such as application/json, text/* or *+json")
-    return text
-
-
-ContentTypes = Annotated[
-    list[Annotated[str, AfterValidator(_content_type)]], BeforeValidator(listed), Field(min_length=1)
+ContentType = Annotated[
+    str,
+    StringConstraints(to_lower=True),
+    fitting(
+        r"[a-z0-9.+_-]+/([a-z0-9.+_-]+|\*)|\*\+[a-z0-9]+",
+        "a content type such as application/json, text/* or *+json",
+    ),
 ]
+ContentTypes = Annotated[list[ContentType], BeforeValidator(listed), Field(min_length=1)]
 
 
 REDIRECTS: Final = frozenset({302, 303})

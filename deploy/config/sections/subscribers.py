@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic.types import Discriminator, JsonValue, StringConstraints, Tag
 
 from deploy.config.config_file import ConfigFaults, ConfigFile, DocumentPath, Fault, read_config_file, unreadable
 from deploy.config.model_faults import fault_at, rule_of, unknown_names
 from deploy.config.sections.destination import DestinationConfig, kind_of
 from deploy.config.sections.source import Origin, PublicUrl, SchemaFault, schema_document
+from deploy.config.sections.texts import fitting
 from shared.config.rules import Name, Seconds, listed
 from shared.config.values import Model
 from shared.jsontext import Json, JsonObject, from_json, to_json
@@ -43,19 +44,17 @@ SUFFIXES: Final = (".json", ".yaml", ".yml")
 
 MAX_BYTES: Final = 10 * 2**20
 
-_LOGO: Final = re.compile(r"https://[^\s\x00-\x20\x7f-\uffff\\\"'<>;,]+")
-
+LogoUrl = Annotated[
+    str,
+    fitting(
+        r"https://[^\s\x00-\x20\x7f-\uffff\\\"'<>;,]+", "the URL of an image, such as https://www.example.com/logo.svg"
+    ),
+]
 _NAME: Final = re.compile(TYPE_PATTERN)
 
 _TYPE: Final = re.compile(r"{{-?\s*type\b")
 
 _NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
-
-
-def _logo(text: str) -> str:
-    if not _LOGO.fullmatch(text):
-        raise ValueError("must be the URL of an image, such as https://www.example.com/logo.svg")
-    return text
 
 
 class PortalConfig(Model):
@@ -68,7 +67,7 @@ class PortalConfig(Model):
 
     name: Annotated[str, Field(max_length=100)] = ""
     origins: Annotated[list[Origin], BeforeValidator(listed)] = Field(default=[], max_length=50)
-    logo: Annotated[str, AfterValidator(_logo)] | None = None
+    logo: LogoUrl | None = None
 
 
 class LimitsConfig(Model):

@@ -24,17 +24,16 @@ JSON_TYPE: Final = {"Content-Type": "application/json"}
 class Emulation:
     """Started, killed and started again on one port and one state folder."""
 
-    def __init__(self, state_folder: Path, faults: JsonObject | None = None) -> None:
+    def __init__(self, state_folder: Path) -> None:
         self.state_folder = state_folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._faults = faults or {}
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> str:
         """Its first line on standard output."""
         command = [sys.executable, "-m", "deploy.dev.cloud_apis"]
-        command += ["--port", str(self.port), "--state", str(self.state_folder), "--faults", json.dumps(self._faults)]
+        command += ["--port", str(self.port), "--state", str(self.state_folder)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

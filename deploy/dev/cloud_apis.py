@@ -6,11 +6,10 @@
 import argparse
 import asyncio
 import errno
-import json
 import sqlite3
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -23,53 +22,42 @@ from deploy.dev.pubsub.broker import PubSub
 from deploy.dev.pubsub.routes import PubSubApi
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sheets import EmulatedSheets
-from shared import jsontext, logs, settings
+from shared import logs, settings
 from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
 
 DEFAULT_PORT: Final = 8085
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-EXIT_USAGE: Final = 2
-EXIT_PORT_IN_USE: Final = 3
-EXIT_STATE: Final = 4
 
 
-class Failed(Exception):
+class CannotStart(Exception):
     """The process cannot start; the text says why and what to do."""
 
-    def __init__(self, exit_code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.exit_code = exit_code
+
+async def serve(port: int, state: Path, stopped: asyncio.Event, *, is_bus_only: bool, is_paused: bool) -> None:
+    """Serve until `stopped` is set. With `is_bus_only`, serve Pub/Sub alone, without faults on demand.
+
+    With `is_paused`, messages are accepted and none is pushed. Raises CannotStart.
+    """
+    with ExitStack() as stack:
+        try:
+            pubsub = PubSub(state)
+            app = _app(pubsub)
+            if not is_bus_only:
+                _add_catching_services(app, pubsub, state, stack)
+        except (sqlite3.Error, OSError) as error:
+            raise CannotStart(f"the state in {state} cannot be used: {error}") from error
+        what = "the bus answers" if is_bus_only else "the emulated Pub/Sub, SendGrid and Google Sheets answer"
+        await _serve_app(app, pubsub, port, stopped, is_paused, what)
 
 
-async def serve_bus(port: int, state: Path, stopped: asyncio.Event, *, is_paused: bool) -> None:
-    """Serve Pub/Sub alone until `stopped` is set, as `hookchain serve` needs it. Raises Failed."""
-    try:
-        pubsub = PubSub(state)
-    except (sqlite3.Error, OSError) as error:
-        raise Failed(EXIT_STATE, f"the state in {state} cannot be used: {error}") from error
-    await _serve_app(_app(pubsub), pubsub, port, stopped, is_paused, "the bus answers")
-
-
-async def serve(
-    port: int, state: Path, faults: jsontext.Json, stopped: asyncio.Event, *, is_paused: bool = False
-) -> None:
-    """Serve until `stopped` is set. Raises Failed."""
-    try:
-        pubsub = PubSub(state)
-        mailbox = caught.Mailbox(state, LOCK_POLL_SECONDS)
-        sheets = caught.SheetStore(state, LOCK_POLL_SECONDS)
-    except (sqlite3.Error, OSError) as error:
-        raise Failed(EXIT_STATE, f"the state in {state} cannot be used: {error}") from error
+def _add_catching_services(app: web.Application, pubsub: PubSub, state: Path, stack: ExitStack) -> None:
+    """Add SendGrid and Google Sheets, whose files `stack` closes, and faults on demand. Raises as the files do."""
+    mailbox = stack.enter_context(closing(caught.Mailbox(state, LOCK_POLL_SECONDS)))
+    sheets = stack.enter_context(closing(caught.SheetStore(state, LOCK_POLL_SECONDS)))
     sendgrid = SendGrid(mailbox)
-    fault_routes = FaultRoutes(pubsub.plan, sendgrid.faults)
-    app = _app(pubsub)
-    app.add_routes(fault_routes.routes())
+    app.add_routes(FaultRoutes(pubsub.plan, sendgrid.faults).routes())
     app.add_subapp("/v3", sendgrid.app())
     app.add_subapp("/v4", EmulatedSheets(sheets, state).app())
-    with closing(mailbox), closing(sheets):
-        _set_faults(fault_routes, faults)
-        message = "the emulated Pub/Sub, SendGrid and Google Sheets answer"
-        await _serve_app(app, pubsub, port, stopped, is_paused, message)
 
 
 def _app(pubsub: PubSub) -> web.Application:
@@ -84,7 +72,7 @@ def _app(pubsub: PubSub) -> web.Application:
 async def _serve_app(
     app: web.Application, pubsub: PubSub, port: int, stopped: asyncio.Event, is_paused: bool, message: str
 ) -> None:
-    """Raises Failed."""
+    """Raises CannotStart."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     try:
         await _listen(runner, port)
@@ -113,22 +101,15 @@ async def _push_keys(pubsub: PubSub) -> web.Response:
         raise web.HTTPServiceUnavailable(text=f"push key: cannot be read or written: {error.strerror}\n") from error
 
 
-def _set_faults(routes: FaultRoutes, faults: jsontext.Json) -> None:
-    try:
-        routes.apply(faults)
-    except ValueError as error:
-        raise Failed(EXIT_USAGE, f"--faults: {error}") from error
-
-
 async def _listen(runner: web.AppRunner, port: int) -> None:
     await runner.setup()
     try:
         await local_server.LocalSite(runner, port).start()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise Failed(EXIT_PORT_IN_USE, f"port {port} on {HOST} cannot be used: {error}") from error
-        reason = f"port {port} on {HOST} is taken by another program. Stop it, or choose another port with --port."
-        raise Failed(EXIT_PORT_IN_USE, reason) from error
+            raise CannotStart(f"port {port} on {HOST} cannot be used: {error}") from error
+        rule = f"port {port} on {HOST} is taken by another program"
+        raise CannotStart(f"{rule}. Stop it, or choose another port with --port.") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,14 +118,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--state", type=Path, default=Path(settings.DEFAULT_STATE), help="the folder of bus.db, mail.db and sheets.db"
     )
-    parser.add_argument(
-        "--faults",
-        type=json.loads,
-        default={},
-        metavar="JSON",
-        help='faults on demand, such as \'{"seed": 7, "bus": {"duplicate": 0.05}, "mail": {"unplugged": true}}\'; '
-        "change it while running with POST /emulator/faults",
-    )
     parser.add_argument("--bus-only", action="store_true", help="serve Pub/Sub only, without faults on demand")
     parser.add_argument("--paused", action="store_true", help="accept messages and push none")
     return parser
@@ -152,10 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _run(options: argparse.Namespace) -> None:
     stopped = local_server.stopped_by_signal()
-    if options.bus_only:
-        await serve_bus(options.port, options.state, stopped, is_paused=options.paused)
-    else:
-        await serve(options.port, options.state, options.faults, stopped, is_paused=options.paused)
+    await serve(options.port, options.state, stopped, is_bus_only=options.bus_only, is_paused=options.paused)
 
 
 def _runner() -> Callable[[Coroutine[None, None, None]], None]:
@@ -171,9 +141,9 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         _runner()(_run(options))
-    except Failed as failure:
-        sys.stderr.write(f"cloud_apis: {failure}\n")
-        return failure.exit_code
+    except CannotStart as fault:
+        sys.stderr.write(f"cloud_apis: {fault}\n")
+        return 1
     return 0
 
 

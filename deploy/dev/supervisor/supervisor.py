@@ -1,8 +1,12 @@
-"""`hookchain dev`: its setup, and while it runs its children started, watched, replaced and stopped.
+"""Run the processes of `hookchain dev` and `hookchain serve` until a signal arrives.
 
-Files are compared by modification time, once a second: for the 400 files here, measured, 5 ms of CPU. The library
-watchfiles uses 1 ms of CPU a second, costs 25 ms at the start and two more packages, and needs a folder to watch for
-each file that a configuration may name or that is still to be written.
+`start` checks the ports and the state folder. A Supervisor then starts the child processes, restarts those whose code
+or configuration changes, and stops them in the end. The functions after the class run beside it: the sweep, the
+deletion of old data, and the reload of changed files.
+
+Files are compared by modification time once a second, which takes 5 ms of CPU for the 400 files here. The library
+watchfiles would take 1 ms, but adds 25 ms and two packages to a start. It also watches folders only, and a
+configuration may name a file in any folder, even one that does not exist yet.
 """
 
 import asyncio
@@ -52,7 +56,9 @@ from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, purge_docu
 from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 
 START_FAILURES: Final = 3
+"""A process that ends this often in a row cannot start, so the whole start fails."""
 START_SECONDS: Final = 60.0
+"""Within this time, every process must answer."""
 POLL_SECONDS: Final = 0.05
 SWEEP_SECONDS: Final = 1.0
 SWEEP_TIMEOUT_SECONDS: Final = 60.0
@@ -60,18 +66,18 @@ STATE_SECONDS: Final = 1.0
 TOPOLOGY_SECONDS: Final = 0.2
 PURGE_SECONDS: Final = 3600.0
 WATCH_SECONDS: Final = 1.0
-SKIPPED: Final = frozenset({"__pycache__", "node_modules", "build"})
-Snapshot = Mapping[Path, int]
-"""Files and their modification times in nanoseconds."""
+UNWATCHED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "build"})
 UMASK: Final = 0o077
-"""Files that this process and its children create are for their user alone."""
+"""Only their user may read the files that this process and its children create."""
+Snapshot = Mapping[Path, int]
+"""The modification time of each file, in nanoseconds."""
 
 
 class StartFailed(Exception):
-    """A process does not start; the log has its own message."""
+    """A process does not start. Its own message is in the log."""
 
 
-FAULTS: Final = (
+START_FAULTS: Final = (
     config_file.ConfigFaults,
     dotenv.DotenvFault,
     WeakSecret,
@@ -82,6 +88,7 @@ FAULTS: Final = (
     StartFailed,
     environments.ToolsMissing,
 )
+"""The faults that end a start with their text, and without a traceback."""
 
 
 def main(arguments: list[str], find_warnings: FindWarnings) -> int:
@@ -94,75 +101,79 @@ def _options(arguments: list[str]) -> Options:
 
 
 def start(read_options: Callable[[], Options], find_warnings: FindWarnings) -> int:
-    """Run until a signal, and return the exit code. `read_options` may raise DotenvFault."""
-    began = time.monotonic()
+    """Run until a signal arrives, and return the exit code. `read_options` may raise DotenvFault."""
+    began_at = time.monotonic()
     os.umask(UMASK)
     try:
         options = read_options()
         with state_folder.locked(options.state, options.command):
-            _run(options, began, find_warnings)
-    except FAULTS as fault:
+            _run(options, began_at, find_warnings)
+    except START_FAULTS as fault:
         print(fault, file=sys.stderr)
         return 1
     return 0
 
 
-def _run(options: Options, began: float, find_warnings: FindWarnings) -> None:
+def _run(options: Options, began_at: float, find_warnings: FindWarnings) -> None:
     if options.platform == "aws":
-        environments.find_tools()
+        environments.find_tools()  # raises ToolsMissing
     running_dev.require_free(options.port_base, running_dev.is_free, running_dev.owner_of, options.command)
-    warnings: Sequence[str] = ()
+    state_warnings: Sequence[str] = ()
     if options.production:
         state_folder.require_undamaged(options.state)
     else:
         state_folder.require_development(options.state)
-        warnings = state_folder.set_aside_damaged(options.state, time.time())
+        state_warnings = state_folder.set_aside_damaged(options.state, time.time())
     state_folder.require_known_files(options.state, options.command)
     folders = make_folders(options, checkout.ROOT)
     with ReaperLink(folders.sockets) as link:
         setup = set_up(options, dict(os.environ), folders)
         if options.production:
             state_folder.require_production(options.state, options.production)
-        asyncio.run(_supervise(Supervisor(setup, link, began, find_warnings), warnings))
+        asyncio.run(_supervise(setup, link, began_at, find_warnings, state_warnings))
 
 
-async def _supervise(supervisor: "Supervisor", warnings: Sequence[str]) -> None:
-    for warning in warnings:
+async def _supervise(
+    setup: Setup, link: ReaperLink, began_at: float, find_warnings: FindWarnings, state_warnings: Sequence[str]
+) -> None:
+    supervisor = Supervisor(setup, link, began_at, find_warnings)
+    for warning in state_warnings:
         supervisor.output.say("WARNING", warning)
     await supervisor.run()
 
 
 class Supervisor:
-    """`began`: when `hookchain dev` was called, by the monotonic clock.
+    """The running child processes, with the setup that they were started with.
 
-    `rejected_files` are the files of a configuration that was rejected, until one is accepted.
+    `began_at` is the time of the command by the monotonic clock. The banner prints how long the start took.
     """
 
-    def __init__(self, setup: Setup, link: ReaperLink, began: float, find_warnings: FindWarnings) -> None:
+    def __init__(self, setup: Setup, link: ReaperLink, began_at: float, find_warnings: FindWarnings) -> None:
         self.setup = setup
-        self.warnings: Sequence[config_file.Fault] = ()
+        self.link = link
+        self._began_at = began_at
         self._find_warnings = find_warnings
+        self.warnings: Sequence[config_file.Fault] = ()
         self.rejected_files: tuple[Path, ...] = ()
+        """The files of a rejected configuration. Empty if the newest configuration is served."""
         self._faults = ""
-        self._began = began
         level = setup.options.log_level
         view = output.JsonView(level) if setup.options.production else LogView(level, setup.options.colours)
         self.output = output.Output(view, self.stop, setup.folders.state)
         self._generated = generated_values({}, setup)
         self.output.notes = secret_notes(setup, self._generated)
-        self._stopped = asyncio.Event()
         self.reload_wanted = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._failed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._ending: set[Runner] = set()
-        """The runners whose processes finish what is under way, while others have taken their place."""
-        self.link = link
         self._sendgrid_key = "SG.local." + secrets.token_urlsafe(16)
         self._runners = {child.name: self._runner(child) for child in setup.children(self._sendgrid_key)}
+        self._ending: set[Runner] = set()
+        """Replaced runners, whose processes still finish their requests."""
         self.first_snapshot = watched_files(self)  # before anything starts, so that no later change is missed
 
     async def run(self) -> None:
-        """Run until a signal. Raises StartFailed and StateFault."""
+        """Run until a signal arrives. Raises StartFailed and StateFault."""
         self._handle_signals()
         write_slices(self.setup.configuration.slices, self.setup.folders)
         self._keep_running(self.output.requests.run())
@@ -173,15 +184,9 @@ class Supervisor:
             await race(self._serve(), self._stopped.wait(), self._raise_first_fault())
         finally:
             running_dev.remove_dev_file(self.setup.folders.state)
-            # The emulated cloud last: a function that ends hands back to it what it has not finished.
-            for name in ("receive", TLS_RECEIVE):
-                if name in self._runners:
-                    self._runners[name].close_port()  # a sender is rejected at once, and does not wait for an answer
-            users = [*self._ending, *(runner for name, runner in self._runners.items() if name != "apis")]
-            await asyncio.gather(*(runner.stop() for runner in users))
-            await self._runners["apis"].stop()
+            await self._stop_children()
             await asyncio.gather(*(task for task in self._tasks if task is not feeding), return_exceptions=True)
-            feeding.cancel()
+            feeding.cancel()  # after all others, since it prints the requests that the children report
             await asyncio.wait([feeding])
             self.output.close()
         if self.setup.options.production:
@@ -189,34 +194,41 @@ class Supervisor:
         else:
             self.output.show(farewell(self.setup.folders.state))
 
+    async def _stop_children(self) -> None:
+        for name in ("receive", TLS_RECEIVE):
+            if name in self._runners:
+                self._runners[name].close_port()  # a sender is rejected at once, and does not wait for an answer
+        bus_users = [*self._ending, *(runner for name, runner in self._runners.items() if name != "apis")]
+        await asyncio.gather(*(runner.stop() for runner in bus_users))
+        # The bus is last, because a function that ends returns its unfinished messages to it.
+        await self._runners["apis"].stop()
+
     def stop(self) -> None:
-        """Stop the children and end; on a second call, kill them."""
+        """Stop the children, and end `run`. A second call kills them."""
         if self._stopped.is_set():
             for runner in (*self._ending, *self._runners.values()):
                 runner.kill()
         self._stopped.set()
 
     async def change(self, setup: Setup, changed_code: Sequence[str] = ()) -> tuple[str, ...]:
-        """Use a new setup; restart the children that it or `changed_code` is about, and return their names.
+        """Use a new setup, and return the names of the children that were started or restarted.
 
-        Children that it does not have any more are stopped, and new ones are started.
+        A child is restarted if its slice, its command or its environment differs, or if it is in `changed_code`. The
+        children that the new setup does not have are stopped.
         """
         has_other_buses = buses_of(setup) != buses_of(self.setup)
         self.setup = setup
         self._generated = generated_values(self._generated, setup)
         self.output.notes = secret_notes(setup, self._generated)
-        names = {*write_slices(setup.configuration.slices, setup.folders), *changed_code}
+        changed_names = {*write_slices(setup.configuration.slices, setup.folders), *changed_code}
         children = {child.name: child for child in setup.children(self._sendgrid_key)}
-        gone = [self._runners.pop(name) for name in self._runners.keys() - children.keys()]
-        known = [child for child in children.values() if child.name in self._runners]
-        replaced = [child for child in known if child.name in names or child != self._runners[child.name].child]
+        removed = [self._runners.pop(name) for name in self._runners.keys() - children.keys()]
+        kept = [child for child in children.values() if child.name in self._runners]
+        replaced = [child for child in kept if child.name in changed_names or child != self._runners[child.name].child]
         for runner in self._runners.values():
             runner.stop_seconds = max(runner.stop_seconds, setup.stop_seconds)  # the old process has its own timeouts
-        await asyncio.gather(
-            *(runner.stop() for runner in gone),
-            *(self._replace(child) for child in replaced),
-        )
-        added = [child for child in children.values() if child not in known]
+        await asyncio.gather(*(runner.stop() for runner in removed), *(self._replace(child) for child in replaced))
+        added = [child for child in children.values() if child not in kept]
         for child in added:
             self._runners[child.name] = self._runner(child)
             self._keep_running(self._runners[child.name].run())
@@ -226,9 +238,10 @@ class Supervisor:
         return tuple(child.name for child in [*replaced, *added])
 
     async def _replace(self, child: Child) -> None:
-        """Replace a process. In production, a function's new process serves while the old one finishes.
+        """Replace a process.
 
-        A hanging destination would hold up all others at each reload. The bus and the page have one process at a time.
+        In production, a function's new process serves while the old one finishes: otherwise, one destination that
+        hangs would delay all others at each reload. The bus and the page have one process at a time.
         """
         old = self._runners[child.name]
         is_function = child.name in {*self.setup.configuration.slices, TLS_RECEIVE}
@@ -243,10 +256,13 @@ class Supervisor:
         self._ending.discard(old)
 
     def _runner(self, child: Child) -> Runner:
-        append_lines, say, stop_seconds = self.output.append_lines, self.output.say, self.setup.stop_seconds
-        return Runner(child, self.setup.folders.root, self.link, append_lines, say, stop_seconds)
+        root = self.setup.folders.root
+        return Runner(
+            child, root, self.link, self.output.append_lines, self.output.say, stop_seconds=self.setup.stop_seconds
+        )
 
     def _keep_running(self, work: Coroutine[None, None, None]) -> None:
+        """Run `work` as a task, whose exception ends `run`."""
         task = asyncio.create_task(work)
         task.add_done_callback(self._note_fault)
         self._tasks.append(task)
@@ -256,15 +272,19 @@ class Supervisor:
             self._failed.set()
 
     async def _raise_first_fault(self) -> None:
-        """Wait until a task fails, and raise its exception. Cancels none of them."""
+        """Wait until a task fails, and raise its exception."""
         await self._failed.wait()
         for task in self._tasks:
             if task.done():
                 task.result()
 
     def reject(self, files: tuple[Path, ...], faults: str) -> None:
-        """Keep the faults of a configuration and the files in which they may be fixed; empty: none."""
-        self.rejected_files, self._faults = files, faults
+        """Keep the faults of a rejected configuration, and the files in which they can be fixed.
+
+        Both are empty once a configuration is accepted.
+        """
+        self.rejected_files = files
+        self._faults = faults
         self._write_dev_file()
 
     def affected(self, changed: Sequence[Path]) -> tuple[str, ...]:
@@ -274,10 +294,14 @@ class Supervisor:
         return [folder for runner in self._runners.values() for folder in runner.child.code]
 
     async def new_warnings(self) -> list[config_file.Fault]:
-        """Find the configuration's warnings; return those that were not there before."""
+        """Find the configuration's warnings, and return those that are new since the last call."""
         known = {(each.where, each.rule) for each in self.warnings}
-        file, environ, env_file = self.setup.configuration.own_file, self.setup.environ, self.setup.options.env_file
-        self.warnings = await asyncio.to_thread(self._find_warnings, file, environ, env_file) if file else ()
+        file = self.setup.configuration.own_file
+        if file is None:
+            self.warnings = ()
+        else:
+            env_file = self.setup.options.env_file
+            self.warnings = await asyncio.to_thread(self._find_warnings, file, self.setup.environ, env_file)
         return [each for each in self.warnings if (each.where, each.rule) not in known]
 
     async def _serve(self) -> None:
@@ -285,7 +309,7 @@ class Supervisor:
         await race(self._start(), self._watch_start())
         self._write_dev_file()
         warnings = await finding_warnings
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._began_at
         if self.setup.options.production:
             for line in production_banner(self.setup, seconds, warnings):
                 self.output.announce(line)
@@ -300,12 +324,12 @@ class Supervisor:
             setup.ports,
             make_hint(setup),
             setup.configuration.path,
-            setup.options.send_mail,
-            bool(prefer_config(setup.options, setup.environ).get("HOOKCHAIN_CONFIG")),
-            self._faults,
-            stack.function_environ(setup.ports.apis) if setup.is_aws else None,
-            setup.options.env_file,
-            setup.options.reload,
+            sends_mail=setup.options.send_mail,
+            by_name=bool(prefer_config(setup.options, setup.environ).get("HOOKCHAIN_CONFIG")),
+            faults=self._faults,
+            aws=stack.function_environ(setup.ports.apis) if setup.is_aws else None,
+            env_file=setup.options.env_file,
+            reloads=setup.options.reload,
         )
 
     async def _start(self) -> None:
@@ -335,7 +359,7 @@ class Supervisor:
 
 
 async def race(*works: Coroutine[None, None, object]) -> None:
-    """Run coroutines until the first ends; cancel the others and wait for them. Raises what the first raised."""
+    """Run coroutines until the first ends, then cancel the others and wait for them. Raises what the first raised."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -350,33 +374,38 @@ async def race(*works: Coroutine[None, None, object]) -> None:
 
 def background_tasks(supervisor: Supervisor) -> list[Coroutine[None, None, None]]:
     tasks = [purge(supervisor), watch_state(supervisor)]
-    if not supervisor.setup.is_aws:  # there notify's process is its scheduler too
+    if not supervisor.setup.is_aws:  # on the local AWS, notify's process calls the sweep itself
         tasks.append(sweep(supervisor))
     if supervisor.setup.options.production:
         tasks.append(reload_at_signal(supervisor))
-    return [*tasks, reload(supervisor)] if supervisor.setup.options.reload else tasks
+    if supervisor.setup.options.reload:
+        tasks.append(reload(supervisor))
+    return tasks
 
 
 async def sweep(supervisor: Supervisor) -> None:
-    """Call notify's sweep as the scheduler does. While notify is down nothing is due, and its end is logged."""
+    """Call notify's sweep every second, as a cloud's scheduler does every minute.
+
+    A call that notify does not answer is not repeated: the next one is due a second later.
+    """
     # Imported here: signing takes 0.1 s to import, and the children use that time to start.
     from deploy.dev.pubsub.push_tokens import PushTokens
 
-    tokens, port = PushTokens(supervisor.setup.folders.state), supervisor.setup.ports.notify
+    tokens = PushTokens(supervisor.setup.folders.state)
+    port = supervisor.setup.ports.notify
+    audience = running_dev.function_url(port)
     while True:
-        if supervisor.setup.is_paused:
-            await asyncio.sleep(SWEEP_SECONDS)
-            continue
-        with contextlib.suppress(OSError):  # the state folder is full, or gone, which watch_state reports
-            token = await asyncio.to_thread(tokens.token, settings.LOCAL_PUSH_ACCOUNT, running_dev.function_url(port))
-            await request_status(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
+        if not supervisor.setup.is_paused:
+            with contextlib.suppress(OSError):  # the state folder is full, or gone, which watch_state reports
+                token = await asyncio.to_thread(tokens.token, settings.LOCAL_PUSH_ACCOUNT, audience)
+                await request_status(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
         await asyncio.sleep(SWEEP_SECONDS)
 
 
 async def watch_state(supervisor: Supervisor) -> None:
-    """Wait until the state folder is removed, and replace the reaper if it ends. Deliver again after `resume --all`.
+    """Check every second that the state folder and the reaper exist, and resume after `hookchain resume --all`.
 
-    Raises StateFault.
+    Raises StateFault if the folder was removed.
     """
     while True:
         supervisor.link.require_reaper()
@@ -392,7 +421,8 @@ async def purge(supervisor: Supervisor) -> None:
     """Delete data past its retention, every hour."""
     clock: PurgeClock | None = None
     while True:
-        state, notify = supervisor.setup.folders.state, supervisor.setup.configuration.slices["notify"]
+        state = supervisor.setup.folders.state
+        notify = supervisor.setup.configuration.slices["notify"]
         try:
             clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state / journal.FILE_NAME))
             if clock.ahead_seconds:
@@ -406,11 +436,10 @@ async def purge(supervisor: Supervisor) -> None:
 
 
 def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
-    """Delete data past its retention from the state folder.
+    """Delete data past its retention from the state folder. `notify` is the slice of notify.
 
-    Large bodies and stored answers to steps stay for as long as anything can ask for one of them, and a large body also
-    while a delivery that is pending or held needs it, or a dead letter. A caught mail or row has what an event's body
-    has, and is kept as long. `notify` is its slice. Raises sqlite3.Error, OSError and Temporary.
+    A large body is kept while a retry, a held delivery or a dead letter may need it. A caught mail or row contains an
+    event's body, so it is kept as long as one. Raises sqlite3.Error, OSError and Temporary.
     """
     # Imported here: it belongs to the emulated services, and the children use that time to start.
     from deploy.dev.caught import open_caught
@@ -429,43 +458,41 @@ def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
 
 
 def buses_of(setup: Setup) -> list[jsontext.Json]:
-    """Return what the configuration says of the buses of its sources."""
+    """Return the `bus` of each source that has one, with the source's name."""
     sources = compiled_sources(setup.configuration.slices["receive"])
     return [[name, each["bus"]] for name, each in sources.items() if "bus" in each]
 
 
 async def ensure_topology(setup: Setup) -> None:
-    """Create the topics and subscriptions, as a cloud account has them; retry until that succeeds.
-
-    The local AWS makes its own before it answers.
-    """
-    if setup.is_aws:
-        return None
+    """Create the topics and subscriptions that a deployment would have. Retries until the emulated Pub/Sub answers."""
+    if setup.is_aws:  # the local AWS creates its queues before it answers
+        return
     # Imported here: an HTTP client takes 0.25 s to import, and the children use that time to start.
     from deploy.dev.pubsub.topology import bus_topology, ensure, remove_others, topology
 
-    ports, url = setup.ports, f"http://{running_dev.HOST}:{setup.ports.apis}"
-    brought = bus_topology(settings.LOCAL_PROJECT, ports.receive, setup.configuration.slices["receive"])
-    resources = topology(settings.LOCAL_PROJECT, "", ports.transform, ports.notify) + brought
+    ports = setup.ports
+    url = f"http://{running_dev.HOST}:{ports.apis}"
+    own_resources = topology(settings.LOCAL_PROJECT, "", ports.transform, ports.notify)
+    source_resources = bus_topology(settings.LOCAL_PROJECT, ports.receive, setup.configuration.slices["receive"])
+    resources = own_resources + source_resources
     while True:
         try:
             await ensure(url, resources)
-            return await remove_others(url, settings.LOCAL_PROJECT, resources)
-        except errors.Temporary:
-            # The emulated APIs have just died and are restarting. The start has its own time limit.
+            await remove_others(url, settings.LOCAL_PROJECT, resources)
+        except errors.Temporary:  # the emulated APIs are restarting; the start has its own time limit
             await asyncio.sleep(TOPOLOGY_SECONDS)
+        else:
+            return
 
 
 def snapshot(folders: Iterable[Path]) -> Snapshot:
-    """Return the modification times of the files in these folders, or of these files, that a process may read."""
-    found: dict[Path, int] = {}
+    """Return the modification times of the files in these folders that a process may read. A folder may be a file."""
+    modified_at: dict[Path, int] = {}
     for folder in dict.fromkeys(folders):
         for path in _files(folder):
-            try:
-                found[path] = path.stat().st_mtime_ns
-            except FileNotFoundError:  # an editor is just replacing it
-                continue
-    return found
+            with contextlib.suppress(FileNotFoundError):  # an editor is just replacing it
+                modified_at[path] = path.stat().st_mtime_ns
+    return modified_at
 
 
 def changes(before: Snapshot, after: Snapshot) -> tuple[Path, ...]:
@@ -473,31 +500,33 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[Path, ...]:
 
 
 def watched_files(supervisor: Supervisor) -> Snapshot:
-    return snapshot(
-        [*supervisor.code_folders(), *_settings_files(supervisor.setup), *supervisor.rejected_files],
-    )
+    return snapshot([*supervisor.code_folders(), *_settings_files(supervisor.setup), *supervisor.rejected_files])
 
 
 async def reload(supervisor: Supervisor) -> None:
-    """Apply changes until cancelled."""
+    """Apply changes of the watched files until cancelled."""
     before = supervisor.first_snapshot
     while True:
         after = await asyncio.to_thread(watched_files, supervisor)
         if changed := changes(before, after):
-            # The configuration may name other files now. They count as they were before it was read, or as missing, so
-            # that a later change of them is noticed.
-            named = await asyncio.to_thread(files_named, supervisor.setup)
-            known = {**await asyncio.to_thread(snapshot, named), **after}
+            # The configuration may name other files now. Their times are taken before it is read, so that a change
+            # during the restart is noticed.
+            named_files = await asyncio.to_thread(files_named, supervisor.setup)
+            earlier = {**await asyncio.to_thread(snapshot, named_files), **after}
             await _apply(supervisor, changed)
             now = await asyncio.to_thread(watched_files, supervisor)
-            after = {path: known.get(path, at) for path, at in now.items() if path in known or path not in named}
+            after = {
+                path: earlier.get(path, at) for path, at in now.items() if path in earlier or path not in named_files
+            }
         before = after
         await asyncio.sleep(WATCH_SECONDS)
 
 
 async def reload_at_signal(supervisor: Supervisor) -> None:
-    """Load the configuration at each SIGHUP. The certificate and the page's password, whose files keep their names, are
-    read again too."""
+    """Load the configuration at each SIGHUP.
+
+    The processes that read the certificate and the page's password restart too, because these files keep their names.
+    """
     while True:
         await supervisor.reload_wanted.wait()
         supervisor.reload_wanted.clear()
@@ -507,19 +536,20 @@ async def reload_at_signal(supervisor: Supervisor) -> None:
 
 
 async def _apply(supervisor: Supervisor, changed: tuple[Path, ...]) -> None:
-    names = ", ".join(path.name for path in changed[:3]) + (" …" if len(changed) > 3 else "")
-    setup: Setup | None = supervisor.setup
+    more = " …" if len(changed) > 3 else ""
+    cause = f"{', '.join(path.name for path in changed[:3])}{more} changed"
     affected_names = supervisor.affected(changed)
-    # A rejected configuration may be fixed by code: a destination's module.
+    setup: Setup | None = supervisor.setup
+    # If the configuration was rejected, any file may fix it, such as the module of a destination.
     if supervisor.rejected_files or set(changed) & set(_settings_files(supervisor.setup)):
-        setup = await _new_setup(supervisor, f"{names} changed")
+        setup = await _new_setup(supervisor, cause)
         if setup is None and not affected_names:
             return
-    await _change(supervisor, setup or supervisor.setup, affected_names, f"{names} changed")
+    await _change(supervisor, setup or supervisor.setup, affected_names, cause)
 
 
 async def _new_setup(supervisor: Supervisor, cause: str) -> Setup | None:
-    """Return the setup of the configuration as it is on disk now. Report its faults and return None if it has some."""
+    """Return the setup of the configuration as it is on disk now. If it has faults, report them and return None."""
     setup = supervisor.setup
     try:
         new = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.folders)
@@ -532,12 +562,12 @@ async def _new_setup(supervisor: Supervisor, cause: str) -> Setup | None:
 
 
 async def _change(supervisor: Supervisor, setup: Setup, changed_code: Sequence[str], cause: str) -> None:
-    before = supervisor.setup
+    old_setup = supervisor.setup
     restarted = await supervisor.change(setup, changed_code)
-    done = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
-    supervisor.output.say("NOTICE", f"{cause}: {done}")
-    if setup is not before:
-        for line in changed_lines(before, setup, await supervisor.new_warnings()):
+    effect = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
+    supervisor.output.say("NOTICE", f"{cause}: {effect}")
+    if setup is not old_setup:
+        for line in changed_lines(old_setup, setup, await supervisor.new_warnings()):
             supervisor.output.say("NOTICE", line)
 
 
@@ -550,7 +580,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield folder
         return
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in SKIPPED and not name.startswith(".")]
+        folders[:] = [name for name in folders if name not in UNWATCHED_FOLDERS and not name.startswith(".")]
         for name in names:
             if Path(name).suffix in SUFFIXES:
                 yield Path(parent, name)

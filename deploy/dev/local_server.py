@@ -17,6 +17,7 @@ from typing import Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from aiohttp import StreamReader, web
+from aiohttp.typedefs import Handler
 
 from deploy.config.running_dev import HOST
 from deploy.config.slices import is_loopback
@@ -204,9 +205,7 @@ def _owners_are_listed() -> bool:
 
 
 @web.middleware
-async def local_only(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Reject requests of other sites' pages, and requests that act without being JSON."""
     if reason := rejection_reason(request.method, request.host, request.headers):
         raise web.HTTPForbidden(text=reason + "\n")
@@ -214,9 +213,7 @@ async def local_only(
 
 
 @web.middleware
-async def same_site_only(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def same_site_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Reject what `local_only` rejects, but under any name of this machine: a proxy has a name of its own."""
     if reason := _foreign_reason(request.method, request.host, request.headers):
         raise web.HTTPForbidden(text=reason + "\n")
@@ -224,9 +221,7 @@ async def same_site_only(
 
 
 @web.middleware
-async def no_pages(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def no_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Reject what a browser sends for any page: a program sends no Origin."""
     reject_pages(request)
     return await handler(request)

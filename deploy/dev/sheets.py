@@ -8,11 +8,11 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from deploy.config.slices import caught_sheets
 from deploy.dev.caught import Sheet, SheetStore
@@ -79,9 +79,7 @@ class EmulatedSheets:
 
 
 @web.middleware
-async def _errors_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except sqlite3.Error as error:

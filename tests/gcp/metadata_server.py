@@ -1,10 +1,10 @@
 """Cloud Run's metadata server, as far as tokens go: https://cloud.google.com/run/docs/container-contract#metadata-server"""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from shared.jsontext import JsonObject
 
@@ -41,8 +41,6 @@ class MetadataServer:
 
 
 @web.middleware
-async def _with_flavor(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _with_flavor(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Only who says that it means the metadata server is answered."""
     return await handler(request) if request.headers.get("Metadata-Flavor") == "Google" else web.Response(status=403)

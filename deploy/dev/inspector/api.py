@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from deploy.dev.caught import Caught, Mailbox
 from deploy.history import journal_view, local_journal
@@ -26,8 +27,7 @@ class Backend:
     """The ports on any platform.
 
     `reader` is used in `thread` only. `documents` are the documents of subscribers. `tick_seconds`: how often a page
-    gets updates. `notify_slice`, `receive_slice` and `transform_slice` return the slices of the configuration; None if
-    they are not known.
+    gets updates. `read_slice` returns the slice of the function with that name; None if it is not known.
     """
 
     reader: journal_view.JournalView
@@ -37,13 +37,11 @@ class Backend:
     documents: store_ports.Documents
     thread: ThreadPoolExecutor
     tick_seconds: float
-    notify_slice: Callable[[], JsonObject | None]
-    receive_slice: Callable[[], JsonObject | None]
-    transform_slice: Callable[[], JsonObject | None]
+    read_slice: Callable[[str], JsonObject | None]
 
     def destinations(self) -> ConfiguredDestinations:
         """Return the destinations of the configuration; none if it is not known."""
-        return configured_destinations(self.notify_slice())
+        return configured_destinations(self.read_slice("notify"))
 
     async def read(self, call: Callable[[], Answer]) -> Answer:
         """Return what `call` returns in `thread`."""
@@ -94,9 +92,7 @@ def not_found(reason: str) -> web.HTTPNotFound:
 
 
 @web.middleware
-async def errors_as_text(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def errors_as_text(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except errors.Temporary as error:

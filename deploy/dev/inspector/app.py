@@ -28,7 +28,7 @@ from deploy.secrets.values import secret_text
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, LocalDocuments
-from shared.cloud.local.journal import FILE_NAME, LocalJournal
+from shared.cloud.local.journal import FILE_NAME as JOURNAL_FILE, LocalJournal
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE, LocalLedger
 from shared.jsontext import JsonObject
 from shared.secrets import split_values
@@ -38,6 +38,8 @@ TICK_SECONDS: Final = 0.5
 PLOT_SECONDS: Final = 2.0
 AWS_TICK_SECONDS: Final = 1.0
 AWS_PLOT_SECONDS: Final = 5.0
+SINK_SECONDS: Final = 1.0
+HINT_SECONDS: Final = 5.0
 DEFAULT_APIS: Final = "127.0.0.1:8085"
 
 
@@ -72,13 +74,14 @@ async def serve(
 
 @asynccontextmanager
 async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncIterator[api.LocalBackend]:
+    """Open the files of the state folder, and the bus of the emulated cloud at `apis`, a host and a port."""
     apis_url = f"http://{apis}"
-    journal = LocalJournal(state / FILE_NAME)
+    journal = LocalJournal(state / JOURNAL_FILE)
     ledger = LocalLedger(state / LEDGER_FILE)
     documents = LocalDocuments(state / DOCUMENTS_FILE)
     bus = pubsub.PubSubBus(apis_url, settings.project, settings.topic_prefix, tokens.no_authorization)
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    with closing(local_journal.JournalReader(state / FILE_NAME)) as reader, open_caught(state) as caught:
+    with closing(local_journal.JournalReader(state / JOURNAL_FILE)) as reader, open_caught(state) as caught:
         try:
             yield api.LocalBackend(
                 reader=reader,
@@ -88,13 +91,11 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
                 documents=documents,
                 thread=thread,
                 tick_seconds=TICK_SECONDS,
-                notify_slice=partial(local.read_slice, state, "notify"),
-                receive_slice=partial(local.read_slice, state, "receive"),
-                transform_slice=partial(local.read_slice, state, "transform"),
+                read_slice=partial(local.read_slice, state),
                 state=state,
                 caught=caught,
-                journal=journal,
                 apis_url=apis_url,
+                journal=journal,
             )
         finally:
             thread.shutdown()
@@ -106,10 +107,11 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
 
 @asynccontextmanager
 async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[api.DevBackend]:
+    """Open the local AWS that the environment names, and what only the state folder has: rejected and caught."""
     aws = aws_ports.LocalAws.from_environ(environ)
     ledger, blobs, bus, documents = aws.make_ledger(), aws.make_blobs(), aws.make_bus(), aws.make_documents()
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    with closing(local_journal.JournalReader(state / FILE_NAME)) as requests, open_caught(state) as caught:
+    with closing(local_journal.JournalReader(state / JOURNAL_FILE)) as requests, open_caught(state) as caught:
         journal = aws.make_journal(requests)
         try:
             yield api.DevBackend(
@@ -120,9 +122,7 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
                 documents=documents,
                 thread=thread,
                 tick_seconds=AWS_TICK_SECONDS,
-                notify_slice=partial(local.read_slice, state, "notify"),
-                receive_slice=partial(local.read_slice, state, "receive"),
-                transform_slice=partial(local.read_slice, state, "transform"),
+                read_slice=partial(local.read_slice, state),
                 state=state,
                 caught=caught,
                 apis_url=aws.endpoint,
@@ -138,14 +138,14 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
 def make_app(backend: api.LocalBackend, token: str, passwords: tuple[str, ...] | None = None) -> web.Application:
     upkeep = (partial(journal_upkeep.update_index, backend), partial(journal_upkeep.repair_journal, backend))
     charts = charts_api.JournalCharts(backend.reader)
-    return _dev_app(backend, token, PLOT_SECONDS, upkeep, passwords=passwords, charts=charts)
+    return _make_app(backend, token, PLOT_SECONDS, upkeep, passwords=passwords, charts=charts)
 
 
 def make_aws_app(backend: api.DevBackend, token: str) -> web.Application:
-    return _dev_app(backend, token, AWS_PLOT_SECONDS, counted_events=cloud_journal.COUNTED_EVENTS)
+    return _make_app(backend, token, AWS_PLOT_SECONDS, counted_events=cloud_journal.COUNTED_EVENTS)
 
 
-def _dev_app(
+def _make_app(
     backend: api.DevBackend,
     token: str,
     plot_seconds: float,
@@ -154,43 +154,52 @@ def _dev_app(
     passwords: tuple[str, ...] | None = None,
     charts: charts_api.JournalCharts | None = None,
 ) -> web.Application:
-    """Return the application. Its counts are of the newest `counted_events`; None: of all events.
+    """Return the application, which runs `tasks` beside its answers.
 
-    With `passwords`, it is the one of `hookchain serve`, which catches nothing.
+    Its counts are of the newest `counted_events`; None: of all events. With `passwords`, it is the one of
+    `hookchain serve`, which catches nothing. Without `charts`, it has no counts to draw them from.
     """
-    catches = passwords is None
-    sink = server.BoardDocument("sink", server.Pace(1.0), partial(caught_api.sink_state, backend))
-    overview = partial(_overview, backend, counted_events, catches=catches)
-    documents = (
-        server.BoardDocument("overview", server.Pace(backend.tick_seconds), overview),
-        server.BoardDocument("plots", server.Pace(plot_seconds), partial(server.plots, backend)),
-        *([sink] if catches else []),
-        server.BoardDocument("hint", server.Pace(5.0), lambda: asyncio.to_thread(hint_document, backend.state)),
-    )
+    is_catching = passwords is None
+    board = server.Board(_live_documents(backend, plot_seconds, counted_events, is_catching=is_catching))
     access = server.PageAccess(token, lambda: events_advice(backend.state), passwords)
     outside = sources_api.OutsideFacts(partial(sources_api.read_local_outside, backend.state))
-    board = server.Board(documents)
     counting = [partial(charts_api.count_ahead, backend, charts, lambda: board.open_pages > 0)] if charts else []
     app = server.base_app(backend, board, access, outside, (*tasks, *counting))
-    if charts is not None:
+    if charts:
         app[charts_api.CHARTS] = charts
     app[api.LOCAL] = backend
-    app.add_routes([*(caught_api.CAUGHT_ROUTES if catches else []), *steps_api.STEPS_ROUTES])
+    app.add_routes([*(caught_api.CAUGHT_ROUTES if is_catching else []), *steps_api.STEPS_ROUTES])
     return app
 
 
-async def _overview(backend: api.DevBackend, counted_events: int | None, *, catches: bool) -> JsonObject:
+def _live_documents(
+    backend: api.DevBackend, plot_seconds: float, counted_events: int | None, *, is_catching: bool
+) -> tuple[server.BoardDocument, ...]:
+    """Return the documents that open pages get again whenever they change."""
+    overview = partial(_overview, backend, counted_events, is_catching=is_catching)
+    sink = server.BoardDocument("sink", server.Pace(SINK_SECONDS), partial(caught_api.sink_state, backend))
+    hint = partial(asyncio.to_thread, hint_document, backend.state)
+    return (
+        server.BoardDocument("overview", server.Pace(backend.tick_seconds), overview),
+        server.BoardDocument("plots", server.Pace(plot_seconds), partial(server.plots, backend)),
+        *([sink] if is_catching else []),
+        server.BoardDocument("hint", server.Pace(HINT_SECONDS), hint),
+    )
+
+
+async def _overview(backend: api.DevBackend, counted_events: int | None, *, is_catching: bool) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
-    counts = await backend.read(lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count()))
-    statuses, totals, mail_count = counts
+    statuses, totals, mail_count = await backend.read(
+        lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count())
+    )
     sheets = await caught_api.find_sheets(backend)
     return {
         "statuses": dict(statuses),
         **({} if counted_events is None else {"newest": counted_events}),
         "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
-        "mail": mail_count if catches else None,
-        "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets and catches else None,
+        "mail": mail_count if is_catching else None,
+        "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets and is_catching else None,
         "config_faults": config_faults(backend.state),
         "held": [*await status.held_destinations(backend.ledger, backend.destinations(), time.time())],
     }
@@ -203,6 +212,7 @@ def events_advice(state: Path) -> str:
 
 
 def hint_document(state: Path) -> JsonObject:
+    """Return what the page shows before the first event: a command that sends one, and the sources with their URLs."""
     hint = read_hint(state)
     found: JsonObject = {"trial": hint.trial, "sources": list(hint.sources)} if hint else {"trial": "", "sources": []}
     return {**found, "subscribers": local.read_slice(state, "subscribe") is not None}
@@ -217,16 +227,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--aws", action="store_true", help="read the local AWS that the environment names")
     parser.add_argument("--production", action="store_true", help="serve the page of hookchain serve, by password")
     options = parser.parse_args(arguments)
-    # No value: the page does not exist.
-    passwords = tuple(split_values(secret_text(PAGE_PASSWORD, os.environ) or "")) if options.production else None
-
-    async def run() -> None:
-        await serve(
-            options.port, options.state, os.environ, stopped_by_signal(), is_aws=options.aws, passwords=passwords
-        )
-
-    asyncio.run(run())
+    asyncio.run(_run(options))
     return 0
+
+
+async def _run(options: argparse.Namespace) -> None:
+    # Without a value of the secret, there is no page.
+    passwords = tuple(split_values(secret_text(PAGE_PASSWORD, os.environ) or "")) if options.production else None
+    await serve(options.port, options.state, os.environ, stopped_by_signal(), is_aws=options.aws, passwords=passwords)
 
 
 if __name__ == "__main__":

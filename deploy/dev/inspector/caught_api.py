@@ -178,7 +178,7 @@ def _address(address: Address) -> Json:
 
 async def find_sheets(backend: api.DevBackend) -> list[Sheet]:
     """Return the sheets that the configuration names and that are caught, then those that only have rows."""
-    notify = await asyncio.to_thread(backend.notify_slice)
+    notify = await asyncio.to_thread(backend.read_slice, "notify")
     return list(
         dict.fromkeys(
             [*(Sheet(*each) for each in caught_sheets(notify)), *await backend.read(backend.caught.sheets.sheets)]

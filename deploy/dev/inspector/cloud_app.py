@@ -60,6 +60,7 @@ async def serve_cloud(
 @asynccontextmanager
 async def open_cloud_backend(state: State) -> AsyncIterator[api.Backend]:
     thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
+    slices = {"notify": state.notify_slice, "receive": state.receive_slice, "transform": state.transform_slice}
     async with state.ledger() as ledger, state.blobs() as blobs, state.bus() as bus, state.documents() as documents:
         assert documents is not None
         try:
@@ -71,9 +72,7 @@ async def open_cloud_backend(state: State) -> AsyncIterator[api.Backend]:
                 documents,
                 thread,
                 TICK_SECONDS,
-                state.notify_slice,
-                state.receive_slice,
-                state.transform_slice,
+                lambda name: slices[name](),
             )
         finally:
             await asyncio.to_thread(thread.shutdown)
@@ -91,7 +90,7 @@ def make_cloud_app(backend: api.Backend, name: str, token: str, outside: sources
 
 
 async def _hint(name: str, backend: api.Backend) -> JsonObject:
-    notify = await asyncio.to_thread(backend.notify_slice)
+    notify = await asyncio.to_thread(backend.read_slice, "notify")
     return {"trial": "", "sources": [], "cloud": name, "subscribers": "subscribers" in (notify or {})}
 
 

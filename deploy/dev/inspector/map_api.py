@@ -42,12 +42,12 @@ _ENDED: Final = (ledger_rules.DELIVERED, ledger_rules.DEAD_LETTERED)
 
 async def show_map(request: web.Request) -> web.Response:
     backend, query = request.app[BACKEND], request.query
-    receive, transform, notify = await asyncio.to_thread(
-        lambda: (backend.receive_slice() or {}, backend.transform_slice() or {}, backend.notify_slice() or {})
-    )
-    routing = config_map.read_routing({"receive": receive, "transform": transform, "notify": notify})
+    names = ("receive", "transform", "notify")
+    slices = await asyncio.to_thread(lambda: {name: backend.read_slice(name) or {} for name in names})
+    notify = slices["notify"]
+    routing = config_map.read_routing(slices)
     now = time.time()
-    facts, is_reading = await find_facts(request, receive, notify)
+    facts, is_reading = await find_facts(request, slices["receive"], notify)
     configured = configured_destinations(notify)
     views = await destinations.read_destinations(backend.ledger, configured, now, notify, limit=None)
     waiting = await status.read_waiting(backend.ledger)

@@ -199,7 +199,7 @@ async def _mark(backend: Backend, ids: Sequence[str], state: str) -> int:
 
 async def list_destinations(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
-    notify = await asyncio.to_thread(backend.notify_slice)
+    notify = await asyncio.to_thread(backend.read_slice, "notify")
     configured = configured_destinations(notify)
     views = await destinations.read_destinations(backend.ledger, configured, time.time(), notify)
     return json_answer({"destinations": [each.document() for each in views], "count": len(configured)})

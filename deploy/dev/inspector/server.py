@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from deploy.config.checkout import ROOT
 from deploy.dev.inspector import api, charts_api, map_api, records_api, sources_api
@@ -58,8 +59,6 @@ NEEDS_PASSWORD: Final = "The page needs the value of the secret page-password, w
 WRONG_PASSWORD_SECONDS: Final = 1.0
 """How long the answer to a wrong password takes, so that few can be tried on a connection."""
 REJECTED_VISIT: Final = "Open the page with the URL that `make dev` or `hookchain status` prints: it has a token.\n"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ OUTSIDE: Final = web.AppKey("outside", OutsideFacts)
 
 async def list_sources(request: web.Request) -> web.Response:
     backend = request.app[BACKEND]
-    receive, notify = await asyncio.to_thread(lambda: (backend.receive_slice(), backend.notify_slice()))
+    receive = await asyncio.to_thread(backend.read_slice, "receive")
+    notify = await asyncio.to_thread(backend.read_slice, "notify")
     facts, is_reading = await find_facts(request, receive or {}, notify or {})
     now, where = time.time(), request.app[OUTSIDE].where
     sources: list[Json] = [health_document(each, now, where) for each in facts]

@@ -40,7 +40,7 @@ async def show_steps(request: web.Request) -> web.Response:
     event = await _event(backend, event_id)
     services = Services(NoSecrets(), lambda: OfflineFetch(), KnownOwners(backend.state / "owners.db"), backend.blobs)
     routes = await trace_routes(event, _slice(backend.state), services)
-    notify = backend.notify_slice() or {}
+    notify = backend.read_slice("notify") or {}
     documents: list[Json] = [_route(route) | {"fan_outs": await _fan_outs(backend, route, notify)} for route in routes]
     return json_answer({"routes": documents})
 

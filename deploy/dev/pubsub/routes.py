@@ -4,10 +4,11 @@ It has what `hookchain dev` and a local client use: topics and subscriptions, pu
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from deploy.dev.pubsub import broker, messages
 from deploy.dev.pubsub.resources import MAX_ACK_DEADLINE_SECONDS, ApiError, Fields, invalid, not_emulated, parse_object
@@ -26,9 +27,7 @@ _SUBSCRIPTION: Final = _SUBSCRIPTIONS + "/{subscription:[^/:]+}"
 
 
 @web.middleware
-async def google_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def google_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every error in Google's form; a request that is not emulated gets 501 UNIMPLEMENTED."""
     try:
         return await handler(request)

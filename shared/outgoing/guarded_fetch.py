@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing, Tls
 from shared.outgoing.allowed_requests import Target, address_of, blocked_kind, read_target, verify_headers
-from shared.outgoing.http_client import Connection, ConnectionLost, TlsAnswer
+from shared.outgoing.connection import Connection, ConnectionLost, TlsAnswer
 
 IDLE_SECONDS: Final = 60.0
 """How long a connection may be idle. It is measured by the time of day, because the monotonic clock stands still while

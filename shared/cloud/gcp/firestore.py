@@ -22,7 +22,8 @@ from shared.cloud import retries, shards
 from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Temporary, TemporaryCode
 from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_json
-from shared.outgoing.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
+from shared.outgoing.connection import AnswerTooLarge
+from shared.outgoing.http_client import MAX_ANSWER_BYTES, HttpClient
 
 MAX_DOCUMENT_BYTES: Final = 900_000
 """The size of one large field. Firestore allows 1 MiB for a document with all its names and fields."""

@@ -8,7 +8,7 @@ from deploy.config.sections.own_files import imported_modules
 
 _NETWORK: Final = re.compile(
     r"(socket|http\.client|urllib\.request|urllib3|requests|httpx|aiohttp|smtplib|aiosmtplib|ftplib|apprise|"
-    r"shared\.outgoing\.http_client|boto3|botocore|sqlalchemy)(\.|$)"
+    r"shared\.outgoing\.(connection|http_client)|boto3|botocore|sqlalchemy)(\.|$)"
 )
 _DIALS: Final = re.compile(r"create_connection|open_connection|sock_connect|create_unix_connection")
 OWN_WAYS_OUT: Final = {

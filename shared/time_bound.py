@@ -11,13 +11,13 @@ import asyncio
 import random
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
 from types import FrameType, TracebackType
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 Answer = TypeVar("Answer")
 MAX_COMPUTING_SECONDS: Final = 2.0
@@ -49,6 +49,44 @@ class bounded:  # noqa: N801 a context manager, written as one for its speed
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if computing := _COMPUTING.get():
             computing.seconds += perf_counter() - self._began_at
+
+
+class BoundedCoroutine(Generic[Answer]):
+    """An awaitable that runs a coroutine and limits the time in which it computes, from one wait to the next.
+
+    The time for which it waits is not counted. Raises OutOfTime inside the coroutine, and what the coroutine raises.
+
+    is_closed  true once the event loop has destroyed the task, and Python forbids the coroutine to wait once more
+    """
+
+    def __init__(self, coroutine: Coroutine[object, object, Answer]) -> None:
+        self.is_closed = False
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[object, object, Answer]:
+        """Drive the coroutine by hand, as the event loop would, so that only the code between two waits is bounded.
+
+        Each turn has two halves. In the first, the coroutine computes until it waits. In the second, the event loop
+        waits in its place, and the answer or error is passed back into the coroutine in the next turn.
+        """
+        answer: object = None
+        error: BaseException | None = None
+        while True:
+            with bounded():
+                try:
+                    awaited = self._coroutine.send(answer) if error is None else self._coroutine.throw(error)
+                except StopIteration as end:  # the coroutine has returned
+                    returned: Answer = end.value
+                    return returned
+            answer = error = None
+            try:
+                answer = yield awaited
+            except GeneratorExit:
+                self.is_closed = True
+                self._coroutine.close()
+                raise
+            except BaseException as raised:  # a cancellation is passed on too: the coroutine decides what it means
+                error = raised
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -140,7 +140,11 @@ class Chain:
         """
         context = StepContext(event, self.route)
         verifier = output.ResultVerifier(self.chains, event, characters)
-        return await _Run(self, context, services, records, verifier)
+        run = _Run(self, context, services, records, verifier)
+        run.bound = time_bound.BoundedCoroutine(run.run_steps(self.steps, event, ()))
+        arrived = await run.bound
+        run.result.events = tuple([each.event for each in arrived])
+        return run.result
 
 
 class EventInChain(NamedTuple):
@@ -152,13 +156,11 @@ class EventInChain(NamedTuple):
 
 @dataclass(slots=True)
 class _Run:
-    """One event's run through a chain, as an awaitable.
+    """One event's run through a chain.
 
-    Only the time of computing is limited, from one wait to the next; what a step waits for is not counted.
-
-    verifier   verifies what each step returns, and counts the events of the run
-    result     what the run has collected so far; its `events` are set at the end
-    is_closed  true once the event loop has destroyed the run, which then must not go on
+    verifier  verifies what each step returns, and counts the events of the run
+    result    what the run has collected so far; its `events` are set at the end
+    bound     what runs the steps and limits the time in which they compute
     """
 
     chain: Chain
@@ -167,35 +169,9 @@ class _Run:
     records: list[StepRecord] | None
     verifier: output.ResultVerifier
     result: ChainResult = field(default_factory=ChainResult)
-    is_closed: bool = False
+    bound: "time_bound.BoundedCoroutine[tuple[EventInChain, ...]] | None" = None
 
-    def __await__(self) -> Generator[object, object, ChainResult]:
-        """Drive the steps by hand, as the event loop would, so that only the code between two waits is bounded.
-
-        Each turn has two halves. In the first, the steps compute until one of them waits. In the second, the event loop
-        waits in their place, and the result or error is passed back into the steps in the next turn.
-        """
-        coroutine = self._run_steps(self.chain.steps, self.context.original, ())
-        answer: object = None
-        error: BaseException | None = None
-        while True:
-            with time_bound.bounded():
-                try:
-                    awaited = coroutine.send(answer) if error is None else coroutine.throw(error)
-                except StopIteration as end:  # the steps have returned
-                    self.result.events = tuple([arrived.event for arrived in end.value])
-                    return self.result
-            answer = error = None
-            try:
-                answer = yield awaited
-            except GeneratorExit:  # the task was destroyed, and Python forbids its coroutine to wait once more
-                self.is_closed = True
-                coroutine.close()
-                raise
-            except BaseException as raised:  # a cancellation is passed on too: the step decides what it means
-                error = raised
-
-    async def _run_steps(self, steps: Steps, event: Event, steps_taken: Steps) -> tuple[EventInChain, ...]:
+    async def run_steps(self, steps: Steps, event: Event, steps_taken: Steps) -> tuple[EventInChain, ...]:
         """Return the events that reach the end of the steps: none, one or several."""
         for position, step in enumerate(steps):
             try:
@@ -237,30 +213,24 @@ class _Run:
                 self._add_note(step, result.note, steps_taken[:-1])
             parts = tuple(EventInChain(event, steps_taken) for event in result.events)
         else:
-            parts = await self._run_steps(self.chain.chains[result.chain], result.event, steps_taken)
+            parts = await self.run_steps(self.chain.chains[result.chain], result.event, steps_taken)
             if isinstance(result, Switch):
                 return parts
         arrived: list[EventInChain] = []
         for part in parts:
-            arrived += await self._run_steps(rest, part.event, part.steps_taken)
+            arrived += await self.run_steps(rest, part.event, part.steps_taken)
         return tuple(arrived)
 
     async def _take_step(self, step: NamedStep, event: Event, steps_taken: Steps) -> StepResult:
-        """Return the verified result of one step. Raises ChainFault, and Temporary."""
+        """Return the verified result of one step, and record it. Raises ChainFault, and Temporary."""
         started_at = 0.0 if self.records is None else time.time()
         try:
             if len(steps_taken) >= MAX_STEPS:
                 raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
-            input_event, context = event, self.context
             if step.is_own:
-                input_event, context = self._copies(event)
-            if step.asks:
-                result = await self._ask(step.step, input_event, context)
+                result = await self._apply_to_copy(step, event)
             else:
-                result = step.step.apply(input_event, context)
-            result = self.verifier.verify(result, event, step)
-            if step.is_own:
-                result = without_copy(result, input_event, event)
+                result = self.verifier.verify(await self._apply(step, event, self.context), event, step)
         except BaseException as error:
             if step.asks and self._is_ended_by(error):
                 raise
@@ -278,15 +248,23 @@ class _Run:
 
         A step can also raise CancelledError because something of its own was cancelled. That is a fault of the step.
         """
-        if self.is_closed:
+        if self.bound is not None and self.bound.is_closed:
             return True
         return isinstance(error, asyncio.CancelledError) and time_bound.is_cancelled()
 
-    def _copies(self, event: Event) -> tuple[Event, StepContext]:
-        """Return copies for an operator's own step, which may write into them: other routes have the same event."""
+    async def _apply_to_copy(self, step: NamedStep, event: Event) -> StepResult:
+        """Return the verified result of an operator's own step. It gets a copy that it may write into, because other
+        routes have the same event."""
         copy = copy_event(event)
         original = self.context.original
-        return copy, replace(self.context, original=copy if original is event else copy_event(original))
+        context = replace(self.context, original=copy if original is event else copy_event(original))
+        result = self.verifier.verify(await self._apply(step, copy, context), event, step)
+        return without_copy(result, copy, event)
+
+    async def _apply(self, step: NamedStep, event: Event, context: StepContext) -> StepResult:
+        if step.asks:
+            return await self._ask(step.step, event, context)
+        return step.step.apply(event, context)
 
     async def _ask(self, step: Step, event: Event, context: StepContext) -> StepResult:
         assert isinstance(step, AskingStep)

@@ -170,7 +170,9 @@ def _type_words(source: Source, head: Request, event: Event) -> int:
 
     Such a type is GitLab's `Push Hook`. A type in the body could be any text.
     """
-    choices_in_headers = tuple(joined for joined in source.type if all(place.kind == "header" for place in joined))
+    choices_in_headers = tuple(
+        joined for joined in source.fact_locations.type if all(place.kind == "header" for place in joined)
+    )
     type_in_headers = events.fact(choices_in_headers, events.Item(head, None, None))
     return source.type_words if type_in_headers == event.type else 1
 

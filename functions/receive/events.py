@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from functions.receive import admission
-from functions.receive.source import SignedFacts, Source, choices_within
+from functions.receive.fact_locations import SignedFacts
+from functions.receive.source import Source
 from shared import errors, http, limits, times
 from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
@@ -206,7 +207,7 @@ class SignedRequest:
         """Return the id of an event that goes by its delivery id, and has no delivery id."""
         if self.time:
             return _hashed_id(self.source.name, "signed", self.hash_with_time)
-        if self.source.id:
+        if self.source.fact_locations.id:
             return _hashed_id(self.source.name, "signed", self.content_hash)
         return random_id()
 
@@ -263,7 +264,7 @@ def identity(
 
     If nothing identifies the event, the id is random.
     """
-    sent_id = whole_fact(source.id, item)
+    sent_id = whole_fact(source.fact_locations.id, item)
     link_id = _link_once(item) if source.takes_links else None
     delivery_id = link_id or sent_id
     if signed is None:
@@ -279,7 +280,7 @@ def identity(
     if signed.goes_by_delivery_id(item.body):
         own_id = event_id(source.name, delivery_id) if delivery_id else signed.fallback_id(random_id)
         return Identity(own_id, delivery_id)
-    signed_id = sent_id if signed.facts.id == source.id else whole_fact(signed.facts.id, item)
+    signed_id = sent_id if signed.facts.id == source.fact_locations.id else whole_fact(signed.facts.id, item)
     if signed_id:
         own_id = event_id(source.name, signed_id)
     elif source.dedupe == "body":
@@ -306,12 +307,11 @@ class Batch(NamedTuple):
 
 def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     """Return a batch's identity. The delivery's id is outside the items, in a header or elsewhere in the body."""
-    outside = choices_within(source.id, within=False)
     link_id = _link_once(item) if source.takes_links else None
-    delivery_id = link_id or whole_fact(outside, item)
+    delivery_id = link_id or whole_fact(source.fact_locations.id_of_batch, item)
     batch_id = delivery_id
     if signed and not signed.goes_by_delivery_id(item.body):
-        batch_id = whole_fact(signed.facts.outside_items, item)
+        batch_id = whole_fact(signed.facts.id_of_batch, item)
     if batch_id is not None:
         return Batch(delivery_id, _bounded(batch_id), is_in_every_id=True)
     if source.dedupe == "body":
@@ -321,7 +321,7 @@ def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     if signed.goes_by_delivery_id(item.body):
         key = signed.hash_with_time if signed.time else None
         return Batch(delivery_id, key, is_in_every_id=False)
-    return Batch(delivery_id, signed.content_hash, is_in_every_id=bool(outside))
+    return Batch(delivery_id, signed.content_hash, is_in_every_id=bool(source.fact_locations.id_of_batch))
 
 
 def item_identity(
@@ -340,12 +340,11 @@ def item_identity(
     has no id, the item's own id is enough. An item's own id is found by the locations that look into it, alone or
     joined with others.
     """
-    within = choices_within(source.id, within=True)
-    sent_id = whole_fact(within, item)
+    sent_id = whole_fact(source.fact_locations.id_in_item, item)
     delivery_id = sent_id or batch.delivery_id
     # Only a signed id identifies an item that is signed, unless the source says otherwise.
     is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
-    item_id = whole_fact(signed.facts.within_item, item) if signed and is_signed else sent_id
+    item_id = whole_fact(signed.facts.id_in_item, item) if signed and is_signed else sent_id
     if item_id and not batch.is_in_every_id:
         own_id = event_id(source.name, item_id)
     elif signed and is_signed and signed.signs_items:
@@ -488,8 +487,9 @@ def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
 
 
 def _facts(source: Source, item: Item) -> Facts:
-    """Return the facts, which are the first five of `fact_choices`; the sixth is the id."""
-    return Facts(*[fact(choices, item) if choices else None for choices in source.fact_choices[:5]])
+    places = source.fact_locations
+    choices_of_facts = (places.type, places.subject, places.actor, places.time, places.action)
+    return Facts(*[fact(choices, item) if choices else None for choices in choices_of_facts])
 
 
 def _event(

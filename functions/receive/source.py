@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from functions.receive.fact_locations import FactLocations, SignedFacts, read_fact_locations
 from functions.receive.respond import Respond, read_respond
 from functions.receive.sender_address import AllowList
 from shared import errors, http
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
-from shared.signatures.auth_scheme import AuthScheme, Coverage, read_scheme
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import Choices, Conditions, Location, first_value_at, parse_choices, read_conditions
 
 if TYPE_CHECKING:
@@ -32,51 +32,11 @@ can have this name."""
 RECOVERED_KIND: Final = "recovered"
 """The kind of the bus of that source."""
 
-_IN_ITEM: Final = frozenset({"data", "beside"})
-"""The kinds of locations that are looked up in an item of a batch. All others are looked up in the whole request."""
-
 DataStep = Callable[[Json, Limits], Json]
 """A change of the parsed data that a source's settings ask for. Raises Rejected."""
 
 DataCheck = Callable[[Json], Json]
 """A check of an authenticated request's data; returns the data that goes on. Raises Rejected."""
-
-
-class SignedFacts(NamedTuple):
-    """The locations of a source's facts that a signature covers.
-
-    The locations of the id end before the first unsigned one, even if that has no text. Otherwise somebody who repeats
-    the request could fill or empty the unsigned location, and the repeated event would get another id.
-
-    id               the signed locations of the id
-    within_item      those of them that are in an item of a batch
-    outside_items    those of them that are elsewhere in the request, so that they name the batch itself
-    is_complete      the signature covers all facts and the whole body
-    """
-
-    id: Choices
-    within_item: Choices
-    outside_items: Choices
-    is_complete: bool
-
-
-def signed_facts(id_choices: Choices, fact_choices: tuple[Choices, ...], coverage: Coverage) -> SignedFacts:
-    """Return which of a source's facts a signature of this coverage covers."""
-
-    def covered(choices: Choices) -> Choices:
-        return tuple(takewhile(coverage.covers, choices))
-
-    return SignedFacts(
-        id=covered(id_choices),
-        within_item=covered(choices_within(id_choices, within=True)),
-        outside_items=covered(choices_within(id_choices, within=False)),
-        is_complete=coverage.body and all(covered(choices) == choices for choices in fact_choices),
-    )
-
-
-def choices_within(choices: Choices, *, within: bool) -> Choices:
-    """Return the choices that have a location in an item of a batch; without `within`, all other choices."""
-    return tuple(joined for joined in choices if any(each.kind in _IN_ITEM for each in joined) is within)
 
 
 # A plain dataclass, because nothing changes, compares or prints it. This makes a start 2 ms shorter.
@@ -93,7 +53,7 @@ class Source:
     batch               the path to the items of a body with several events; empty if a body is one event
     keep_raw            how much of a request an event keeps as it was sent: `no`, `body` or `all`
     dedupe              by which of `body`, `signed` and `delivery_id` an event is identified; empty for the usual rules
-    type … action       the locations of an event's facts
+    fact_locations      where a request has the facts of an event
     unpacked            the field of a form that has the real body as JSON; empty if there is none
     content_types       the content types it accepts, such as `application/json`, `text/*` or `*+json`; empty for any
     trusted_proxies     the number of last addresses in X-Forwarded-For that our own proxies wrote
@@ -119,12 +79,7 @@ class Source:
     batch: tuple[str, ...] = ()
     keep_raw: str = "no"
     dedupe: str = ""
-    type: Choices = ()
-    id: Choices = ()
-    subject: Choices = ()
-    actor: Choices = ()
-    time: Choices = ()
-    action: Choices = ()
+    fact_locations: FactLocations = field(default_factory=FactLocations)
     unpacked: str = ""
     content_types: tuple[str, ...] = ()
     trusted_proxies: int = 0
@@ -151,8 +106,6 @@ class Source:
     """The headers that `keep_raw` leaves out."""
     body_tokens: tuple[Location, ...] = field(init=False)
     """The locations in the body where its sender puts a token."""
-    fact_choices: tuple[Choices, ...] = field(init=False)
-    """Type, subject, actor, time, action and id."""
     takes_links: bool = field(init=False)
     takes_path_token: bool = field(init=False)
     head_schemes: tuple[AuthScheme, ...] = field(init=False)
@@ -177,7 +130,6 @@ class Source:
         signature_headers = [auth.signature_headers for auth in self.auth]
         self.secret_headers = _CREDENTIALS.union(_ADDED_HEADERS, _header_names(self.auth), *signature_headers)
         self.body_tokens = body_tokens(self.auth)
-        self.fact_choices = (self.type, self.subject, self.actor, self.time, self.action, self.id)
         self.takes_links = "link" in schemes
         self.takes_path_token = "path" in schemes
         self.head_schemes = tuple(auth for auth in self.auth if auth.is_in_head)
@@ -194,7 +146,7 @@ class Source:
 
     def facts_signed_by(self, auth: AuthScheme, request: http.Request) -> SignedFacts:
         """Return which facts a signature of the scheme covers in this request."""
-        return signed_facts(self.id, self.fact_choices, auth.coverage(self.unpacked, request))
+        return self.fact_locations.signed_by(auth.coverage(self.unpacked, request))
 
 
 class Sources(Mapping[str, Source]):
@@ -264,12 +216,7 @@ def _source(name: str, settings: Json) -> Source:
         batch=tuple(batch.split(".")[1:]) if isinstance(batch, str) else (),
         keep_raw=str(settings.get("keep_raw", "no")),
         dedupe=str(settings.get("dedupe", "")),
-        type=parse_choices(settings.get("type")),
-        id=parse_choices(settings.get("id")),
-        subject=parse_choices(settings.get("subject")),
-        actor=parse_choices(settings.get("actor")),
-        time=parse_choices(settings.get("time")),
-        action=parse_choices(settings.get("action")),
+        fact_locations=read_fact_locations(settings),
         unpacked=unpacked[0][0].path[-1] if unpacked else "",
         content_types=_texts(settings.get("content_types", [])),
         trusted_proxies=_integer(settings.get("trusted_proxies", 0)),

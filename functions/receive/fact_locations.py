@@ -1,4 +1,4 @@
-"""Where a source's requests have the facts of an event, and which of these locations a signature covers.
+"""The locations of an event's facts in a source's requests, and which of them a signature covers.
 
 Each fact has choices, of which the first one that has a text is used. A choice is one location, or several locations
 whose texts are joined.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from deploy.cloud_access import aws_names
@@ -27,7 +28,6 @@ from shared.batching import batches
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
 from shared.logs import SEVERITIES
 from shared.ports import RECOVERED, TOPIC_NAMES
-from shared.times import unix_seconds
 
 BEYOND_REACH: Final = (
     "messages in SQS: an event that is being processed is stored again. SQS keeps a message for 14 days at most: run "
@@ -79,7 +79,7 @@ def _version(deployed: DeployedStack, function: str) -> Version | None:
     if found is None or mappings is None:
         return None if function in OPTIONAL else Version(function, "", None, "not deployed: make deploy-aws")
     modified = found.get("LastModified")
-    since = unix_seconds(_rfc3339(modified)) if isinstance(modified, str) else None
+    since = datetime.fromisoformat(modified).timestamp() if isinstance(modified, str) else None
     trouble = _trouble(found) or next(_disabled(mappings), "")
     return Version(function, str(found.get("CodeSha256", ""))[:12], since, trouble)
 
@@ -99,11 +99,6 @@ def _disabled(mappings: JsonObject) -> Iterator[str]:
     for each in objects_at(mappings, "EventSourceMappings"):
         if each.get("State") in {"Disabled", "Disabling"}:
             yield f"does not read {str(each.get('EventSourceArn')).rpartition(':')[2]}: its event source mapping is off"
-
-
-def _rfc3339(text: str) -> str:
-    """Return Lambda's time, such as `2026-03-01T12:00:00.000+0000`, with a colon in its offset."""
-    return f"{text[:-2]}:{text[-2:]}" if text[-5:-4] in {"+", "-"} else text
 
 
 def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], list[str]]:
@@ -280,7 +275,8 @@ class CloudWatchLog:
         records: list[Record] = []
         try:
             for page in self.api.pages("logs", "filter_log_events", "nextToken", **arguments):
-                records += _page_records(page, function)
+                events = objects_at(page, "events")
+                records += filter(None, (parse_log_event(event, function) for event in events))
                 if enough is not None and len(records) >= enough:
                     break
         except AwsFault as fault:
@@ -303,12 +299,6 @@ def filter_patterns(query: LogQuery) -> Sequence[str]:
     own = " || ".join(f'$.severity = "{each}" || $.level = "{each}"' for each in severities)
     failed = '($.type = "platform.report" && $.record.status != "success")'
     return f"{{ {own} || {failed} }}", " ".join(f'?"{text}"' for text in _PLATFORM_TEXTS)
-
-
-def _page_records(page: JsonObject, function: str) -> Iterator[Record]:
-    for event in objects_at(page, "events"):
-        if record := parse_log_event(event, function):
-            yield record
 
 
 def parse_log_event(event: JsonObject, function: str) -> Record | None:

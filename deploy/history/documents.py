@@ -146,7 +146,7 @@ def tenant_document(tenant: Tenant) -> JsonObject:
         "id": tenant.id,
         "name": tenant.name,
         "email": tenant.email,
-        "created_at": _moment(tenant.created_at),
+        "created_at": times.time_text(tenant.created_at or None),
     }
 
 
@@ -163,8 +163,8 @@ def endpoint_document(endpoint: Endpoint) -> JsonObject:
         "state": endpoint_state(endpoint),
         "disabled_by": endpoint.disabled_by,
         "reason": endpoint.disabled_reason or endpoint.filter_fault,
-        "failing_since": _moment(endpoint.failing_since),
-        "created_at": _moment(endpoint.created_at),
+        "failing_since": times.time_text(endpoint.failing_since or None),
+        "created_at": times.time_text(endpoint.created_at or None),
     }
 
 
@@ -174,7 +174,3 @@ def endpoint_state(endpoint: Endpoint) -> str:
     if endpoint.failing_since is not None:
         return "failing"
     return "filter_fault" if endpoint.filter_fault else "enabled"
-
-
-def _moment(at: float | None) -> str | None:
-    return times.rfc3339(at) if at else None

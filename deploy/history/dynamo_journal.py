@@ -160,13 +160,16 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
     async def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         """Search the newest entries of an index: a table's key alone cannot be searched by its beginning."""
         found: set[str] = set()
-        async for entries in self._events_entries() if kind == "events" else self._letters_entries():
+        async for entries in self._entries(kind):
             found.update(key for key in keys_of(entries) if key.startswith(beginning))
             if len(found) >= limit:
                 break
         return sorted(found)[:limit]
 
-    async def _events_entries(self) -> AsyncIterator[list[Fields]]:
+    async def _entries(self, kind: Literal["events", "dead_letters"]) -> AsyncIterator[list[Fields]]:
+        if kind == "dead_letters":
+            yield await self._letter_entries(MAX_SEARCHED_IDS, None)
+            return
         high, count = inf, 0
         while count < MAX_SEARCHED_IDS:
             entries = await self._newest(tables.EVENTS, tables.LISTED_EVENTS, 5 * MANY, high=high)
@@ -174,9 +177,6 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
             if len(entries) < 5 * MANY:
                 return
             count, high = count + len(entries), _seq_of(entries[-1]) - 1
-
-    async def _letters_entries(self) -> AsyncIterator[list[Fields]]:
-        yield await self._letter_entries(MAX_SEARCHED_IDS, None)
 
     @cloud_journal.on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:

@@ -100,8 +100,9 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     @cloud_journal.on_own_loop
     async def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         collection = {"events": EVENTS, "dead_letters": DEAD_LETTERS}[kind]
-        found = await self._store.query(ids_query(collection, beginning, limit))
-        return [str(each.fields["id"]) for each in found]
+        where = firestore.beginning("id", beginning[:MAX_TEXT])
+        query = firestore.query_document(collection, where, order_by="id", limit=limit, select=("id",))
+        return [str(each.fields["id"]) for each in await self._store.query(query)]
 
     @cloud_journal.on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
@@ -207,17 +208,14 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             messages |= {name: each["message"] for name, each in found.items() if isinstance(each["message"], bytes)}
         for each in documents:
             if blob := each.fields.get("message_blob"):
-                messages[each.id] = await self._blob(str(blob))
+                # Nothing if the blob is gone: the rest of a dead letter is shown even then.
+                messages[each.id] = (await self._blobs.get(str(blob)) if self._blobs else None) or b""
         return tuple(
             cloud_journal.dead_letter_row(
                 each.fields["seq"], each.fields["state"], entry_of(each.fields), messages.get(each.id)
             )
             for each in documents
         )
-
-    async def _blob(self, name: str) -> bytes:
-        """Return the blob; nothing if it is gone, because the rest of a dead letter is shown even then."""
-        return (await self._blobs.get(name) if self._blobs else None) or b""
 
 
 def _stored(document: firestore.Document) -> cloud_journal.StoredEvent:
@@ -308,12 +306,6 @@ async def read_newest(store: firestore.Firestore) -> list[firestore.Document]:
         store.query(letters),
     )
     return [*events, *rows, *newest_letter]
-
-
-def ids_query(collection: str, start: str, limit: int) -> JsonObject:
-    return firestore.query_document(
-        collection, firestore.beginning("id", start[:MAX_TEXT]), order_by="id", limit=limit, select=("id",)
-    )
 
 
 MAX_ANSWER_BYTES: Final = 6_000_000

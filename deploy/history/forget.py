@@ -27,7 +27,7 @@ from deploy.history.state import State, StoredBlobs
 from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, read_record, record_name
 from shared import batching, errors, journal, ledger_rules
 from shared.ledger import Ledger, LedgerRow
-from shared.store_ports import Documents, Kept, Records
+from shared.store_ports import Document, Documents, Kept, Records
 from shared.subscribers import directory, model
 from shared.subscribers.names import endpoint_name
 from shared.tap import blob_of_copy
@@ -327,8 +327,9 @@ async def find_copies(documents: Documents | None, event_id: str, rows: Iterable
     """Return the copies of all tenants. `rows` are the event's deliveries. Raises Temporary."""
     if documents is None:
         return ()
-    tenants_of_rows = [name.tenant for row in rows if (name := endpoint_name(row.destination))]
-    tenants = dict.fromkeys([*tenants_of_rows, *[id async for id in _tenants(documents)]])
+    tenants = dict.fromkeys(name.tenant for row in rows if (name := endpoint_name(row.destination)))
+    async for document in all_documents(documents, directory.TENANTS):
+        tenants[document.id] = None
     found: list[Copy] = []
     for some in batching.batches([*tenants], AT_ONCE):
         for copies in await asyncio.gather(*(_copies_of(documents, tenant, event_id) for tenant in some)):
@@ -353,9 +354,9 @@ async def _copies_of(documents: Documents, tenant: str, event_id: str) -> list[C
     return found
 
 
-async def _tenants(documents: Documents) -> AsyncIterator[str]:
+async def all_documents(documents: Documents, partition: str) -> AsyncIterator[Document]:
     after = ""
-    while page := await documents.page(directory.TENANTS, PAGE, after):
+    while page := await documents.page(partition, PAGE, after):
         for document in page:
-            yield document.id
+            yield document
         after = page[-1].id

@@ -102,12 +102,7 @@ class TenantForgetter:
             len([name for name in blobs if await self.blobs.get(name) is not None]),
             sum(map(self.mails.count_of_delivery, _in_mails(endpoints, deliveries))) if self.mails else 0,
         )
-        found = Known(
-            frozenset(names),
-            frozenset(endpoints),
-            frozenset(deliveries),
-            frozenset(blobs),
-        )
+        found = Known(frozenset(names), frozenset(endpoints), frozenset(deliveries), frozenset(blobs))
         unsent = sum(row.state not in ledger_rules.FINAL for row in rows.values())
         return TenantTraces(tenant, counts, unsent, found, tuple(answers))
 
@@ -154,23 +149,16 @@ class TenantForgetter:
         return found
 
     async def _messages(self, tenant: str) -> AsyncIterator[model.Message]:
-        async for document in self._documents(directory.messages_of(tenant)):
+        async for document in forget.all_documents(self.documents, directory.messages_of(tenant)):
             yield directory.read_stored(model.Message, document)
 
     async def _answers(self, tenant: str) -> AsyncIterator[str]:
-        async for document in self._documents(directory.IDEMPOTENCY):
+        async for document in forget.all_documents(self.documents, directory.IDEMPOTENCY):
             if directory.read_stored(Record, document).tenant == tenant:
                 yield document.id
 
-    async def _documents(self, partition: str) -> AsyncIterator[store_ports.Document]:
-        after = ""
-        while page := await self.documents.page(partition, PAGE, after):
-            for document in page:
-                yield document
-            after = page[-1].id
-
     async def _ids(self, partition: str) -> list[str]:
-        return [document.id async for document in self._documents(partition)]
+        return [document.id async for document in forget.all_documents(self.documents, partition)]
 
     async def _delete_all(self, partition: str) -> None:
         while page := await self.documents.page(partition, PAGE):

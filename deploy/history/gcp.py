@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -131,11 +131,9 @@ async def _gcloud_token() -> tokens.Token:
     return tokens.Token(text, time.time() + TOKEN_SECONDS)
 
 
-@contextmanager
-def open_gcp_state(target: Target, environ: Mapping[str, str]) -> Iterator[State]:
+def open_gcp_state(target: Target, environ: Mapping[str, str]) -> AbstractContextManager[State]:
     """Open the state of the deployment. Raises StateFault."""
-    with open_cloud_state(cloud_place(target, environ), environ, BEYOND_REACH) as state:
-        yield state
+    return open_cloud_state(cloud_place(target, environ), environ, BEYOND_REACH)
 
 
 COUNT: Final = "pubsub.googleapis.com/subscription/num_undelivered_messages"
@@ -165,20 +163,15 @@ def _version(function: str, service: JsonObject | None) -> Version:
     return Version(function, ready, since, "" if created in {"", ready} else f"{created} did not start")
 
 
-def _read_backlogs(cloud: gcp.CloudDeployment, now: float) -> list[Backlog]:
-    """Return the backlogs of our own subscriptions. Raises ApiError."""
-    counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
-    ids = [gcp_names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
-    ids += sorted(each for each in counts if each.startswith(gcp_names.subscription(cloud.target, PREFIX)))
-    return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids]
-
-
 def read_backlogs(cloud: gcp.CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
-    """Return the backlogs, and a note if they could not be read."""
+    """Return the backlogs of our own subscriptions, and a note if they could not be read."""
     try:
-        return _read_backlogs(cloud, now), []
+        counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     except gcp.ApiError as fault:
         return [], [f"backlog (Cloud Monitoring): {fault}"]
+    ids = [gcp_names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
+    ids += sorted(each for each in counts if each.startswith(gcp_names.subscription(cloud.target, PREFIX)))
+    return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids], []
 
 
 def _newest_values(cloud: gcp.CloudDeployment, metric: str, now: float) -> Mapping[str, float]:
@@ -306,15 +299,14 @@ class GoogleLog:
         return gcp.GcloudFault
 
     def newest(self, since: float, limit: int) -> list[Record]:
-        return read_records(self.gcloud, self.target, log_filter(self.target, self.query, since), "desc", limit)
+        return self._read(since, "desc", limit)
 
     def oldest(self, since: float) -> list[Record]:
-        return read_records(self.gcloud, self.target, log_filter(self.target, self.query, since), "asc")
+        return self._read(since, "asc", PAGE)
 
-
-def read_records(gcloud: gcp.Runner, target: Target, filter: str, order: str, limit: int = PAGE) -> list[Record]:
-    """Return the records of the log entries that match the filter. Raises GcloudFault and GcloudMissing."""
-    arguments = ["logging", "read", filter, f"--order={order}", f"--limit={limit}"]
-    entries = gcp.read_json(gcloud, arguments, target.project)
-    found = (parse_cloud_entry(each, target.prefix) for each in objects_at(entries))
-    return [record for record in found if record is not None]
+    def _read(self, since: float, order: str, limit: int) -> list[Record]:
+        wanted = log_filter(self.target, self.query, since)
+        arguments = ["logging", "read", wanted, f"--order={order}", f"--limit={limit}"]
+        entries = gcp.read_json(self.gcloud, arguments, self.target.project)
+        found = (parse_cloud_entry(each, self.target.prefix) for each in objects_at(entries))
+        return [record for record in found if record is not None]

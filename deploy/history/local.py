@@ -194,7 +194,7 @@ async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterat
             yield queues
         return
     settings = read_settings(environ)
-    host = settings.emulator_host or local_bus_host(state, environ)
+    host = settings.emulator_host or f"{HOST}:{local_ports(state, environ).apis}"
     await _require_answer(host, running_dev.start_command(state))
     if settings.emulator_host:
         bus = pubsub.PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, tokens.no_authorization)
@@ -214,10 +214,6 @@ async def _require_answer(host: str, start_command: str) -> None:
     except (OSError, ValueError) as error:  # a timeout is an OSError
         raise StateFault(f"the bus does not answer at {host}. Start `{start_command}`, then try again.") from error
     writer.close()
-
-
-def local_bus_host(state: Path, environ: Mapping[str, str]) -> str:
-    return f"{HOST}:{local_ports(state, environ).apis}"
 
 
 def local_ports(state: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> Ports:

@@ -106,7 +106,17 @@ class JournalReader:
 
     def index(self, limit: int = INDEX_BATCH) -> int:
         """Index the next new events for searches by text, and return their number."""
-        return index_some(self._connection, limit)
+        # A deferred transaction whose first statement writes: it locks the index, not the journal, as IMMEDIATE would.
+        with database.transaction(self._connection, "BEGIN"):
+            self._connection.execute("UPDATE search.progress SET seq = seq")
+            rows = self._connection.execute(_PENDING, (limit,)).fetchall()
+            self._connection.executemany(
+                "INSERT INTO search.texts (rowid, text) VALUES (?, ?)",
+                [(event_seq, journal_view.readable(document)) for _, event_seq, document in rows],
+            )
+            if rows:
+                self._connection.execute("UPDATE search.progress SET seq = ?", (rows[-1][0],))
+        return len(rows)
 
     def not_indexed(self) -> int:
         return events_behind(self._connection)
@@ -415,21 +425,6 @@ def events_behind(connection: sqlite3.Connection) -> int:
     """Return about how many events are not in the index yet."""
     (behind,) = connection.execute(_BEHIND).fetchone()
     return max(0, int(behind or 0))
-
-
-def index_some(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
-    """Index the next events, and return their number."""
-    # A deferred transaction whose first statement writes: it locks the index and not, as IMMEDIATE would, the journal.
-    with database.transaction(connection, "BEGIN"):
-        connection.execute("UPDATE search.progress SET seq = seq")
-        rows = connection.execute(_PENDING, (limit,)).fetchall()
-        connection.executemany(
-            "INSERT INTO search.texts (rowid, text) VALUES (?, ?)",
-            [(event_seq, journal_view.readable(document)) for _, event_seq, document in rows],
-        )
-        if rows:
-            connection.execute("UPDATE search.progress SET seq = ?", (rows[-1][0],))
-    return len(rows)
 
 
 def match_expression(words: tuple[str, ...]) -> str:

@@ -65,7 +65,8 @@ def parse_cloud_entry(entry: JsonObject, prefix: str) -> Record | None:
     """Read an entry as `gcloud logging read --format=json` prints it; None for one without a time."""
     severity = str(entry.get("severity", ""))
     document = {"severity": severity, **_payload(entry)}
-    process = _service(entry).removeprefix(prefix)
+    service = str(value_at(entry, "resource", "labels", "service_name") or "")
+    process = service.removeprefix(prefix)
     return _record(str(entry.get("timestamp")), process, severity, document, str(entry.get("insertId")))
 
 
@@ -76,10 +77,6 @@ def _record(timestamp: str, process: str, severity: str, document: JsonObject, e
         return None
     known = _CLOUD_SEVERITIES.get(severity, severity)
     return Record(at, process, known if known in logs.SEVERITIES else "INFO", document, entry_id)
-
-
-def _service(entry: JsonObject) -> str:
-    return str(value_at(entry, "resource", "labels", "service_name") or "")
 
 
 def _payload(entry: JsonObject) -> JsonObject:

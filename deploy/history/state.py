@@ -1,10 +1,10 @@
 """Journal, ledger, blobs and bus of one deployment, behind one interface for every platform."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from deploy.cloud_access.inboxes import Inboxes
 from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
@@ -22,6 +22,7 @@ LEAST_ID_CHARACTERS: Final = 6
 MAX_DELIVERIES: Final = 1_000
 _NAMES: Final = {"events": "event", "dead_letters": "dead letter"}
 
+Answer = TypeVar("Answer")
 
 ConfiguredDestinations: TypeAlias = Mapping[str, Json]
 """The destinations of notify's slice, by name."""
@@ -122,29 +123,24 @@ class State:
 
     def digest(self, event_id: str) -> digests.DigestRecord | None:
         """Return the digest or burst whose event has that id; None if there is none."""
-        return asyncio.run(self._digest(event_id, self.reader.letters_of_event(event_id)))
-
-    async def _digest(
-        self, event_id: str, letters: tuple[journal_view.DeadLetterRow, ...]
-    ) -> digests.DigestRecord | None:
-        async with self.ledger() as ledger:
-            return await digests.find_digest(ledger, event_id, letters)
+        letters = self.reader.letters_of_event(event_id)
+        return self._ask_ledger(lambda ledger: digests.find_digest(ledger, event_id, letters))
 
     def deliveries(self, event_id: str) -> list[LedgerRow]:
         """Return the event's deliveries, oldest first."""
-        return asyncio.run(self._deliveries(event_id))
-
-    async def _deliveries(self, event_id: str) -> list[LedgerRow]:
-        async with self.ledger() as ledger:
-            return list(reversed(await ledger.rows(MAX_DELIVERIES, event_id=event_id)))
+        newest_first = self._ask_ledger(lambda ledger: ledger.rows(MAX_DELIVERIES, event_id=event_id))
+        return list(reversed(newest_first))
 
     def rows(self, limit: int, state: str) -> list[LedgerRow]:
         """Return the newest deliveries in that state of the ledger."""
-        return asyncio.run(self._rows(limit, state))
+        return list(self._ask_ledger(lambda ledger: ledger.rows(limit, state=state)))
 
-    async def _rows(self, limit: int, state: str) -> list[LedgerRow]:
-        async with self.ledger() as ledger:
-            return list(await ledger.rows(limit, state=state))
+    def _ask_ledger(self, ask: Callable[[Ledger], Awaitable[Answer]]) -> Answer:
+        async def answer() -> Answer:
+            async with self.ledger() as ledger:
+                return await ask(ledger)
+
+        return asyncio.run(answer())
 
     def event_with_data(self, document: JsonObject | None) -> JsonObject | None:
         """Return the event with the data from its blob; without it if the blob is gone."""

@@ -28,7 +28,7 @@ COLUMNS: Final = (
     Column("EVENT TYPE"),
     Column("GROUP", 8),
     Column("FROM"),
-    Column("DESCRIPTION", 20, most=80, is_whole_in_pipe=True),
+    Column("DESCRIPTION", 20, max_width=80, is_whole_in_pipe=True),
 )
 FORMATS: Final = ("openapi", "json-schema", "configuration")
 PAGE: Final = "index.html"

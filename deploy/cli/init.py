@@ -16,7 +16,7 @@ from deploy.config.config_file import ConfigFile, parse_config
 from deploy.config.sections.provider_event_types import known_event_types
 from deploy.history.local import running_ports
 from deploy.requests.command_lines import program
-from deploy.terminal.command_line import CommandError, UsageError, listed
+from deploy.terminal.command_line import CommandError, UsageError, summary_lines
 from shared.did_you_mean import did_you_mean
 
 RECIPES: Final = ROOT / "deploy" / "recipes"
@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     known = recipes()
     is_asking = sys.stdin.isatty()
     if options.recipe is None and is_asking:
-        print("\n".join(["Recipes:", *listed(known), ""]))
+        print("\n".join(["Recipes:", *summary_lines(known), ""]))
     recipe = _value(options.recipe, "--recipe", "Which recipe?", is_asking, partial(_known, known))
     if not sends_mail(recipe) and (options.to or options.sender):
         raise UsageError(f"--to and --from: have no effect with the recipe {recipe}, which sends no mail")

@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Final
 
-from deploy.terminal.command_line import how_to_install, listed
+from deploy.terminal.command_line import how_to_install, summary_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +166,10 @@ def version() -> str:
 
 
 def usage() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [
-        line
-        for heading, group in GROUPS.items()
-        for line in ("", f"{heading}:", *listed({name: command.summary for name, command in group.items()}, width))
-    ]
+    name_width = max(map(len, COMMANDS))
+    lines = ["usage: hookchain COMMAND [options]"]
+    for heading, group in GROUPS.items():
+        summaries = {name: command.summary for name, command in group.items()}
+        lines += ["", f"{heading}:", *summary_lines(summaries, name_width)]
     more = "hookchain COMMAND --help prints the options of a command, hookchain --version the version."
-    return "\n".join(["usage: hookchain COMMAND [options]", *lines, "", *wrap(more, 80), "", "example:", EXAMPLE])
+    return "\n".join([*lines, "", *wrap(more, 80), "", "example:", EXAMPLE])

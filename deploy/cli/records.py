@@ -89,7 +89,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
 def action_name(name: str, actions: Collection[str], arguments: list[str]) -> str:
     """Return the action that the first argument names."""
     summaries = {action: help_texts()[f"{name} {action}"]["summary"] for action in actions}
-    lines = ["actions:", *command_line.listed(summaries)]
+    lines = ["actions:", *command_line.summary_lines(summaries)]
     details = "\n".join([*lines, "", f"Run `hookchain {name} ACTION --help` for an action's options."])
     command = parser(name, details)
     command.usage = f"hookchain {name} ACTION [options]"

@@ -1,4 +1,7 @@
-"""The error that ends a command with a message."""
+"""The frame of a command at the terminal: its errors, its parser with the help, and its questions to a person.
+
+A command raises CommandError or UsageError. deploy/cli/command.py prints the message and returns the exit code.
+"""
 
 import argparse
 import getpass
@@ -12,6 +15,18 @@ from typing import Final, NoReturn
 
 from shared.did_you_mean import nearest
 
+MAX_QUESTIONS: Final = 3
+"""The questions that one call asks. If more values are missing, the error lists them all instead."""
+_LEAST_TEXT_COLUMNS: Final = 40
+_UNKNOWN: Final = "unrecognized arguments: "
+_CONFIG: Final = "--config"
+_MAY_BE_EMPTY: Final = frozenset({"--data", "--description", "--email", "--group", "--name"})
+"""Options whose empty value has a meaning: an empty body, no group, or no value any more."""
+_PATHS: Final = frozenset({"FILE", "FILE.csv", "FOLDER"})
+"""The metavars of options whose value may be any bytes, as the name of a file may be."""
+_EXTRAS: Final = {"boto3": "aws-tools", "botocore": "aws-tools"}
+"""The packages that only some commands need, and the extra of pyproject.toml that has each."""
+
 
 class CommandError(Exception):
     """A command cannot do what it was called for. Its text says why, and what to do."""
@@ -21,45 +36,14 @@ class UsageError(CommandError):
     """The options do not fit together, or name what does not exist. The command ends with exit code 2."""
 
 
-class HelpText(argparse.RawDescriptionHelpFormatter):
-    """Lines that are indented stay as they are; the lines between them are paragraphs."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        groups = groupby(text.splitlines(), key=_is_preformatted)
-        return "\n".join("\n".join(lines) if stay else filled(" ".join(lines), width, indent) for stay, lines in groups)
-
-
-def filled(text: str, width: int, indent: str = "") -> str:
-    """Wrap the text. Names with a dash in them (`deploy-gcp`, `--all`) stay whole."""
-    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-
-
-def listed(entries: dict[str, str], longest: int = 0) -> list[str]:
-    """Return each name with its summary beside it, wrapped to the terminal. `longest` aligns several lists."""
-    column = max(longest, *map(len, entries)) + 4
-    width = max(shutil.get_terminal_size().columns - 2 - column, 40)
-    beside = {name: textwrap.wrap(summary, width, break_on_hyphens=False) for name, summary in entries.items()}
-    return [
-        f"{f'  {name}' if first else '':{column}}{line}"
-        for name, lines in beside.items()
-        for first, line in zip([True, *[False] * len(lines)], lines, strict=False)
-    ]
-
-
-def _is_preformatted(line: str) -> bool:
-    return not line or line.startswith(" ")
-
-
-_UNKNOWN: Final = "unrecognized arguments: "
-_CONFIG: Final = "--config"
-_MAY_BE_EMPTY: Final = frozenset({"--data", "--description", "--email", "--group", "--name"})
-"""Options whose empty value has a meaning: an empty body, no group, or no value any more."""
-_PATHS: Final = frozenset({"FILE", "FILE.csv", "FOLDER"})
+# Parser and help
 
 
 class CommandParser(argparse.ArgumentParser):
+    """A parser that rejects empty values and options without effect, and suggests what was meant."""
+
     def error(self, message: str) -> NoReturn:
-        super().error(f"{message}{self._hint(message)}")
+        super().error(f"{message}{self._suggestion(message)}")
 
     def reject_ignored(self, arguments: Sequence[str], ignored: Mapping[str, Sequence[str]]) -> None:
         """End with a usage error if `arguments` have an option beside one, or an action, that leaves it without effect.
@@ -74,9 +58,9 @@ class CommandParser(argparse.ArgumentParser):
 
     def given(self, arguments: Sequence[str]) -> set[str]:
         """Return the arguments, with each option as it is declared and without its value."""
-        return {self._full_name(each) if each.startswith("-") else each for each in arguments}
+        return {self._declared_name(each) if each.startswith("-") else each for each in arguments}
 
-    def _full_name(self, argument: str) -> str:
+    def _declared_name(self, argument: str) -> str:
         """Return the option as it is declared: `--pla=aws` is --platform."""
         name = argument.partition("=")[0]
         known = [each for each in self._option_string_actions if each == name or each.startswith(name)]
@@ -92,7 +76,7 @@ class CommandParser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, "must be UTF-8")
         return super()._get_value(action, arg_string)
 
-    def _hint(self, message: str) -> str:
+    def _suggestion(self, message: str) -> str:
         """Return a suggestion for the first argument that the command does not have."""
         before, found, arguments = message.partition(_UNKNOWN)
         if not found or before or not arguments.strip():
@@ -104,6 +88,49 @@ class CommandParser(argparse.ArgumentParser):
             return f"; did you mean {near}?" if near else ""
         is_config = first.endswith((".yaml", ".yml")) and _CONFIG in known
         return f"; did you mean {_CONFIG} {first}?" if is_config else ""
+
+
+class HelpText(argparse.RawDescriptionHelpFormatter):
+    """Lines that are indented stay as they are; the lines between them are paragraphs."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs: list[str] = []
+        for is_preformatted, lines in groupby(text.splitlines(), key=lambda line: not line or line.startswith(" ")):
+            kept = list(lines)
+            paragraphs += kept if is_preformatted else _wrapped(" ".join(kept), width, indent, indent)
+        return "\n".join(paragraphs)
+
+
+def summary_lines(summaries: Mapping[str, str], name_width: int = 0, columns: int | None = None) -> list[str]:
+    """Return each name with its summary beside it, wrapped to `columns` [those of the terminal].
+
+    `name_width` aligns several lists: it is the length of the longest name in all of them.
+    """
+    text_start = max(name_width, *map(len, summaries)) + 4
+    line_columns = shutil.get_terminal_size().columns - 2 if columns is None else columns
+    width = max(line_columns, text_start + _LEAST_TEXT_COLUMNS)
+    lines: list[str] = []
+    for name, summary in summaries.items():
+        lines += _wrapped(summary, width, f"  {name}".ljust(text_start), " " * text_start)
+    return lines
+
+
+def _wrapped(text: str, width: int, first_indent: str, next_indent: str) -> list[str]:
+    """Wrap the text. Names with a dash in them (`deploy-gcp`, `--all`) stay whole."""
+    return textwrap.wrap(
+        text, width, initial_indent=first_indent, subsequent_indent=next_indent, break_on_hyphens=False
+    )
+
+
+def how_to_install(folder: Path, package: str = "") -> str:
+    """Return what to run for the package. `folder` is the checkout."""
+    extra = _EXTRAS.get(package.partition(".")[0])
+    if extra:
+        return f"In the checkout, run: pip install --editable '{folder}[{extra}]'"
+    return f"In the checkout, run: pip install --editable '{folder}[local]' (or `make dev`, which does it)"
+
+
+# Questions
 
 
 def read_answer(question: str) -> str:
@@ -129,50 +156,33 @@ def is_confirmed(question: str, not_done: str, how: str, word: str = "") -> bool
     return is_yes
 
 
-MOST: Final = 3
-
-
 class Questions:
+    """The questions that a call may still ask: MAX_QUESTIONS on a terminal, none elsewhere."""
+
     def __init__(self, is_terminal: bool) -> None:
-        self._left = MOST if is_terminal else 0
+        self.left = MAX_QUESTIONS if is_terminal else 0
 
-    @property
-    def left(self) -> int:
-        return self._left
-
-    def ask(self, question: str, otherwise: str) -> str:
-        """Return the answer. Raises CommandError with `otherwise` if there is no terminal, or no answer."""
-        self._take(otherwise)
+    def ask(self, question: str, fault: str) -> str:
+        """Return the answer. Raises CommandError with `fault` if no question is left, or there is no answer."""
+        self._take(fault)
         answer = read_answer(f"{question}: ")
         if not answer:
-            raise CommandError(otherwise)
+            raise CommandError(fault)
         return answer
 
-    def ask_secret(self, question: str, otherwise: str) -> str:
+    def ask_secret(self, question: str, fault: str) -> str:
         """Return an answer that is not shown while it is typed, and that may be empty. Raises CommandError as `ask`."""
-        self._take(otherwise)
+        self._take(fault)
         try:
             return getpass.getpass(f"{question}: ").strip()
         except EOFError as error:
-            raise CommandError(otherwise) from error
+            raise CommandError(fault) from error
 
-    def _take(self, otherwise: str) -> None:
-        if not self._left:
-            raise CommandError(otherwise)
-        self._left -= 1
+    def _take(self, fault: str) -> None:
+        if not self.left:
+            raise CommandError(fault)
+        self.left -= 1
 
 
 def questions() -> Questions:
     return Questions(sys.stdin.isatty() and sys.stderr.isatty())
-
-
-_EXTRAS: Final = {"boto3": "aws-tools", "botocore": "aws-tools"}
-"""The packages that only some commands need, and the extra that has each."""
-
-
-def how_to_install(folder: Path, package: str = "") -> str:
-    """Return what to run for the package. `folder` is the checkout."""
-    extra = _EXTRAS.get(package.partition(".")[0])
-    if extra:
-        return f"In the checkout, run: pip install --editable '{folder}[{extra}]'"
-    return f"In the checkout, run: pip install --editable '{folder}[local]' (or `make dev`, which does it)"

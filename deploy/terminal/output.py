@@ -1,15 +1,18 @@
-"""The output of the commands: JSON, tables and listings, colours, and texts that fit a terminal."""
+"""The output of the commands: JSON, tables and listings, colours, and texts that fit a terminal.
+
+In a pipe nothing is cut that a program may look for, and no output has a control character that a sender wrote.
+"""
 
 import json
 import os
 import shutil
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deploy.terminal.command_line import summary_lines
 from shared.jsontext import JsonObject
 
 GAP: Final = "  "
@@ -66,17 +69,13 @@ def stdout_screen(is_plain: bool = False) -> Screen:
     return Screen(shutil.get_terminal_size().columns, not os.environ.get("NO_COLOR"))
 
 
-def _no_colour(_: str) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table.
 
-    least             the width to which its cells may be cut where a line would be too long; None: they stay whole
+    min_width         the width to which its cells may be cut where a line would be too long; None: they stay whole
     colour            returns the colour of a cell's text
-    most              the width to which its cells are always cut: one long text would push the other columns out of
+    max_width         the width to which its cells are always cut: one long text would push the other columns out of
                       sight. None: there is no such width
     is_cut_last       its cells are cut only when those of the other columns are as narrow as may be
     is_whole_in_pipe  in a pipe, its cells are never cut, because programs look for its texts. Such a column is moved to
@@ -84,9 +83,9 @@ class Column:
     """
 
     title: str
-    least: int | None = None
-    colour: Callable[[str], str] = _no_colour
-    most: int | None = None
+    min_width: int | None = None
+    colour: Callable[[str], str] = lambda _: ""
+    max_width: int | None = None
     is_cut_last: bool = False
     is_whole_in_pipe: bool = False
 
@@ -97,7 +96,12 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Scre
     On a terminal, empty columns are left out. In a pipe every column stays, so that programs can rely on them.
     """
     printable_rows = [[printable(cell) for cell in row] for row in rows]
-    order = _order_in_pipe(columns) if screen.is_pipe else _filled(printable_rows)
+    # In a pipe, all columns, those that stay whole at the end; on a terminal, those in which a cell has a text.
+    numbers = range(len(columns))
+    if screen.is_pipe:
+        order = sorted(numbers, key=lambda number: columns[number].is_whole_in_pipe)
+    else:
+        order = [number for number in numbers if any(row[number] for row in printable_rows)]
     shown = [columns[index] for index in order]
     cells = [[row[index] for index in order] for row in printable_rows]
     titles = [column.title for column in shown]
@@ -108,23 +112,10 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Scre
     return "\n".join([_line(head), *(_row(shown, row, widths, screen) for row in cells)])
 
 
-def _order_in_pipe(columns: Sequence[Column]) -> list[int]:
-    """Return the numbers of all columns, those that stay whole at the end."""
-    return sorted(range(len(columns)), key=lambda index: columns[index].is_whole_in_pipe)
-
-
-def _filled(cells: Sequence[Sequence[str]]) -> list[int]:
-    """Return the numbers of the columns in which a cell has a text."""
-    return [index for index, texts in enumerate(zip(*cells, strict=True)) if any(texts)]
-
-
 def _wanted_widths(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> list[int]:
-    """Return the width of each column's longest text, but no more than the column's `most`."""
+    """Return the width of each column's longest text, but no more than the column's `max_width`."""
     longest = [max(map(width_of, texts)) for texts in zip(*lines, strict=True)]
-    return [
-        width if column.most is None else min(width, column.most)
-        for column, width in zip(columns, longest, strict=True)
-    ]
+    return [min(width, column.max_width or width) for column, width in zip(columns, longest, strict=True)]
 
 
 def _row(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], screen: Screen) -> str:
@@ -142,15 +133,10 @@ def _line(cells: Sequence[str]) -> str:
 
 def listing_lines(groups: Sequence[tuple[str, Mapping[str, str]]], screen: Screen) -> Iterator[str]:
     """Yield each group's heading, and for each of its names the text beside it, wrapped where it is long."""
-    width = max(len(name) for _, texts in groups for name in texts)
+    name_width = max(len(name) for _, texts in groups for name in texts)
     for heading, texts in groups:
         yield screen.coloured(heading, BOLD)
-        for name, text in texts.items():
-            start = f"  {name.ljust(width)}{GAP}"
-            yield from textwrap.wrap(
-                text, screen.line_columns, initial_indent=start, subsequent_indent=" " * len(start)
-            )
-        yield ""
+        yield from (*summary_lines(texts, name_width, screen.line_columns), "")
 
 
 def fit_widths(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
@@ -164,7 +150,7 @@ def fit_widths(widths: Sequence[int], columns: Sequence[Column], room: int) -> l
         may_be_cut = [
             index
             for index, column in enumerate(columns)
-            if column.least is not None and fitting[index] > max(column.least, width_of(column.title))
+            if column.min_width is not None and fitting[index] > max(column.min_width, width_of(column.title))
         ]
         if not may_be_cut:
             break

@@ -40,7 +40,7 @@ def test_on_a_terminal_the_widest_column_gives_way_and_empty_ones_go() -> None:
 
 
 def test_one_long_text_of_a_sender_does_not_push_the_next_column_away() -> None:
-    columns = (Column("TYPE", 5, most=10), Column("STATUS"))
+    columns = (Column("TYPE", 5, max_width=10), Column("STATUS"))
     text = table(columns, [("x" * 255, "done"), ("y", "done")], Screen(width=200))
     assert text.split("\n") == ["TYPE        STATUS", "xxxxxxxxx…  done", "y           done"]
 
@@ -129,7 +129,7 @@ HOSTILE = "\x1b[31mred\x1b[0m \u202etxet [bold]x[/bold] \r\n"
 
 def columns_of(columns: Sequence[Column], free: str) -> list[str]:
     """Cells as long as they come: a column that is never cut has texts of our own."""
-    return [free if column.least is not None else FIXED.get(column.title, "x" * 12) for column in columns]
+    return [free if column.min_width is not None else FIXED.get(column.title, "x" * 12) for column in columns]
 
 
 FIXED = {

@@ -1,6 +1,7 @@
 """The check of the databases that destinations of the kind `sql` write to: each table as it is, and the mapping."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from sqlalchemy import Engine, inspect, types
@@ -9,7 +10,7 @@ from sqlalchemy.exc import NoSuchTableError
 
 from deploy.config.slices import sql_destinations
 from deploy.secrets.backend import SecretBackend
-from deploy.terminal.finding import Finding, ok, problem, unknown
+from deploy.terminal.finding import Finding, ok, problem, unknown, worst
 from functions.notify.columns import ColumnType
 from functions.notify.destinations.sql.database import MAX_ID_CHARACTERS, IndexFault, index_fault
 from functions.notify.destinations.sql.faults import DRIVER_ERRORS, fault_of
@@ -53,12 +54,12 @@ class _Types(dict[str, type]):
         return type("OtherType", (_OtherType,), {"name": name.upper()})
 
 
+@dataclass(frozen=True, slots=True)
 class LiveColumn:
     """A column as the database describes it. `is_required`: a row must have a value, and there is no default."""
 
-    def __init__(self, type_: object, is_required: bool = False) -> None:
-        self.type = type_
-        self.is_required = is_required
+    type: object
+    is_required: bool = False
 
 
 Columns: TypeAlias = Mapping[str, LiveColumn]
@@ -66,12 +67,7 @@ Columns: TypeAlias = Mapping[str, LiveColumn]
 
 def databases(notify: jsontext.JsonObject, place: SecretBackend, *, is_local: bool = False) -> Finding:
     """Check each table. `is_local`: notify reaches what this machine does. Raises BackendError."""
-    found = {name: _finding(settings, place, is_local) for name, settings in sql_destinations(notify).items()}
-    for verdict in ("problem", "unknown"):
-        for name, finding in found.items():
-            if finding.verdict == verdict:
-                return Finding(finding.verdict, f"{name}: {finding.found}", finding.todo)
-    return ok("; ".join(f"{name}: {finding.found}" for name, finding in found.items()))
+    return worst({name: _finding(settings, place, is_local) for name, settings in sql_destinations(notify).items()})
 
 
 def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Finding:

@@ -14,7 +14,7 @@ from deploy.cloud_access import aws, gcp_names
 from deploy.cloud_access.gcp import ApiError, GoogleApi
 from deploy.config.slices import is_caught
 from deploy.secrets.backend import SecretBackend
-from deploy.terminal.finding import Finding, ok, problem, unknown
+from deploy.terminal.finding import Finding, ok, problem, unknown, worst
 from deploy.topology.buses import (
     BusSource,
     brings_on_google,
@@ -54,15 +54,6 @@ def aws_places(api: aws.AwsApi, notify: JsonObject) -> Finding:
     for name, settings in buckets(notify):
         found[name] = _s3_bucket(api, settings, account) if settings.is_s3 else _needs_key(settings.secret)
     return worst(found)
-
-
-def worst(found: Mapping[str, Finding]) -> Finding:
-    """Return the first problem, else the first that is unknown, with its destination; else that all is well."""
-    for verdict in ("problem", "unknown"):
-        for name, finding in found.items():
-            if finding.verdict == verdict:
-                return Finding(finding.verdict, f"{name}: {finding.found}", finding.todo)
-    return ok("; ".join(f"{name}: {finding.found}" for name, finding in found.items()))
 
 
 def schema_faults(settings: BigQuerySettings, table: JsonObject) -> Iterator[str]:
@@ -170,9 +161,8 @@ def _not_found(fault: ApiError, place: str, todo: str) -> Finding:
 
 def _needs_key(secret: str | None) -> Finding:
     if secret is None:
-        return problem(
-            "functions on AWS have no Google account", "set `secret`, with the key (JSON) of a service account"
-        )
+        todo = "set `secret`, with the key (JSON) of a service account"
+        return problem("functions on AWS have no Google account", todo)
     return unknown("it is on Google Cloud", "")
 
 

@@ -34,11 +34,9 @@ def sender(notify: JsonObject, email_from: str | None, url: str, key: str | None
     destinations = [name for name, transport in mail_transports(notify).items() if transport not in ("smtp", "ses")]
     if not destinations:
         return ok("no mail goes through SendGrid")
-    found = dict(senders(notify, destinations, email_from))
-    faults = [text for text in found.values() if isinstance(text, str)]
-    if faults:
-        return problem(faults[0], "correct it in the configuration, or set EMAIL_FROM")
-    addresses = sorted({each.address for each in found.values() if not isinstance(each, str)})
+    addresses = _addresses(notify, destinations, email_from)
+    if isinstance(addresses, Finding):
+        return addresses
     if key is None:
         return unknown(f"{', '.join(addresses)}: no SendGrid key to check them with")
     return sender_finding(addresses, verified_by(url, key))
@@ -72,9 +70,8 @@ def _read(url: str, headers: Mapping[str, str]) -> JsonObject | None:
         return ask("GET", url, headers)
     except ApiError as fault:
         if fault.status == 401:
-            raise ApiError(
-                401, "", "SendGrid does not know the API key: hookchain secrets set sendgrid-api-key"
-            ) from fault
+            unknown_key = "SendGrid does not know the API key: hookchain secrets set sendgrid-api-key"
+            raise ApiError(401, "", unknown_key) from fault
         if fault.status == 403:
             return None
         raise
@@ -97,21 +94,24 @@ def senders(notify: JsonObject, names: Sequence[str], email_from: str | None) ->
     for name in names:
         settings = _settings(notify, name)
         own = settings.get("from")
-        found = sender_of(
-            own if isinstance(own, str) else None,
-            email_from,
-            [str(each) for each in list_at(settings, "to")],
-        )
+        recipients = [str(each) for each in list_at(settings, "to")]
+        found = sender_of(own if isinstance(own, str) else None, email_from, recipients)
         yield name, found if isinstance(found, Address) else f"destination {name!r}: {found.reason}"
+
+
+def _addresses(notify: JsonObject, names: Sequence[str], email_from: str | None) -> list[str] | Finding:
+    """Return the destinations' sender addresses; what is wrong if one of them has none."""
+    found = [each for _, each in senders(notify, names, email_from)]
+    if faults := [each for each in found if isinstance(each, str)]:
+        return problem(faults[0], "correct it in the configuration, or set EMAIL_FROM")
+    return sorted({each.address for each in found if isinstance(each, Address)})
 
 
 def ses_senders(api: AwsApi, notify: JsonObject, destinations: Sequence[str], email_from: str | None) -> Finding:
     """Check that SES sends mail from the destinations' senders, and in its sandbox to their recipients."""
-    found = dict(senders(notify, destinations, email_from))
-    faults = [each for each in found.values() if isinstance(each, str)]
-    if faults:
-        return problem(faults[0], "correct it in the configuration, or set EMAIL_FROM")
-    addresses = sorted({each.address for each in found.values() if not isinstance(each, str)})
+    addresses = _addresses(notify, destinations, email_from)
+    if isinstance(addresses, Finding):
+        return addresses
     account = api.call("sesv2", "get_account")
     recipients = sorted(_recipients(notify, destinations)) if account.get("ProductionAccessEnabled") is False else []
     verified = {each: is_verified(api, each) for each in {*addresses, *recipients}}

@@ -1,6 +1,6 @@
 """The result of a check: ok, a problem with the one thing to do, or unknown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,3 +34,12 @@ def problem(found: str, todo: str) -> Finding:
 
 def unknown(found: str, todo: str = "") -> Finding:
     return Finding("unknown", found, todo)
+
+
+def worst(found: Mapping[str, Finding]) -> Finding:
+    """Return the first problem, else the first that is unknown, with its name; else that all is well."""
+    for verdict in ("problem", "unknown"):
+        for name, finding in found.items():
+            if finding.verdict == verdict:
+                return Finding(verdict, f"{name}: {finding.found}", finding.todo)
+    return ok("; ".join(f"{name}: {finding.found}" for name, finding in found.items()))

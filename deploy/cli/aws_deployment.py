@@ -22,7 +22,7 @@ from deploy.cli import deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, configured_region, region_fault
 from deploy.cloud_access.aws_names import StackTarget, add_target_options, find_target
-from deploy.config import checkout, compiler, configured
+from deploy.config import checkout, configured
 from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import needs
 from deploy.secrets.values import first_values
@@ -243,12 +243,9 @@ def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
 
 
 def rollback_aws(arguments: list[str]) -> int:
-    command = parser("rollback-aws")
-    choices = (*compiler.FUNCTIONS, *compiler.OPTIONAL)
-    command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
-    command.add_argument("--dry-run", action="store_true", help="print what would be rolled back, and change nothing")
+    what = "print what would be rolled back, and change nothing"
+    command = deployment_command.rollback_parser("rollback-aws", what)
     add_target_options(command)
-    configured.add_configuration(command)
     deployment_command.add_out(command, "build/rollback", "write here")
     options = command.parse_args(arguments)
     return run_command("rollback-aws", lambda: _run_rollback(options))
@@ -306,8 +303,8 @@ def _run_destroy(options: argparse.Namespace) -> int:
         aws_deployment.require_own(stack, target)
     remaining = removal.find_remaining(deployed)
     if stack is None and not (options.all and remaining.lines()):
-        print(f"There is no stack {target.stack} in account {account}, region {target.region} to remove.")
-        _say_kept(remaining.lines())
+        nothing = f"There is no stack {target.stack} in account {account}, region {target.region} to remove."
+        print("\n".join([nothing, *deployment_command.kept_lines("Kept", remaining.lines())]))
         return DONE
     resources = removal.stack_resources(api, target.stack) if stack is not None else None
     print("\n".join(_removal_lines(target, account, resources, remaining, options.all)))
@@ -321,10 +318,8 @@ def _run_destroy(options: argparse.Namespace) -> int:
         print(f"\nStopped: the SAM CLI failed; see its lines above.\nTry it by hand:\n  {failure}", file=sys.stderr)
         return NOT_DONE
     remaining = removal.find_remaining(deployed)
-    if not options.all:
-        _say_kept(remaining.lines())
-        return DONE
-    for line in removal.remove_remaining(api, remaining):
+    kept = deployment_command.kept_lines("Kept", remaining.lines())
+    for line in removal.remove_remaining(api, remaining) if options.all else kept:
         print(line, flush=True)
     return DONE
 
@@ -342,19 +337,10 @@ def _removal_lines(
     for kind, found in sorted((resources or {}).items()):
         yield f"    {kind}: {', '.join(sorted(found))}"
     if not is_all:
-        yield from _kept_lines(remaining.lines())
+        yield from deployment_command.kept_lines("and keeps", remaining.lines())
         return
     for line in remaining.lines():
         yield f"  {line}, which cannot be restored" if line.startswith("secret") else f"  {line}"
-
-
-def _kept_lines(kept: Sequence[str]) -> list[str]:
-    return [f"and keeps (ALL=1 removes them too): {', '.join(kept)}"] if kept else []
-
-
-def _say_kept(kept: Sequence[str]) -> None:
-    if kept:
-        print(f"Kept (ALL=1 removes them too): {', '.join(kept)}")
 
 
 def _delete_stack(api: AwsApi, sam: Sam, stack_id: str) -> None:

@@ -3,12 +3,12 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import EXPECTED, error_text, parser
-from deploy.config import checkout, configured
+from deploy.config import checkout, compiler, configured
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_line import CommandError, Questions, read_answer
 from shared.jsontext import mappings_at, value_at
@@ -108,6 +108,21 @@ def removal_parser(name: str, kept: str) -> argparse.ArgumentParser:
     configured.add_configuration(command)
     command.add_argument("--all", action="store_true", help=f"also remove {kept}")
     command.add_argument("--confirm", metavar="PREFIX", help="confirm with the prefix, instead of being asked")
+    return command
+
+
+def kept_lines(verb: str, kept: Sequence[str]) -> list[str]:
+    """Return the line about what a removal without `--all` keeps, begun with `verb`; no line if it keeps nothing."""
+    return [f"{verb} (ALL=1 removes them too): {', '.join(kept)}"] if kept else []
+
+
+def rollback_parser(name: str, dry_run: str) -> argparse.ArgumentParser:
+    """Return the parser of a command that rolls a deployment back. `dry_run` says what `--dry-run` does."""
+    command = parser(name)
+    choices = (*compiler.FUNCTIONS, *compiler.OPTIONAL)
+    command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
+    command.add_argument("--dry-run", action="store_true", help=dry_run)
+    configured.add_configuration(command)
     return command
 
 

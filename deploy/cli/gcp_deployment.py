@@ -183,12 +183,8 @@ class Rollback:
 
 
 def rollback_gcp(arguments: list[str]) -> int:
-    command = parser("rollback-gcp")
-    choices = (*compiler.FUNCTIONS, *compiler.OPTIONAL)
-    command.add_argument("--function", choices=choices, action="append", help="roll back this function (repeatable)")
-    command.add_argument("--dry-run", action="store_true", help="print the commands without running them")
+    command = deployment_command.rollback_parser("rollback-gcp", "print the commands without running them")
     add_target_options(command)
-    add_configuration(command)
     options = command.parse_args(arguments)
     return run_command("rollback-gcp", lambda: _run_rollback(options))
 
@@ -297,8 +293,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
     removed = gcp_plan.removal(target, things, remaining, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
-        if removed.remaining:
-            print(f"Kept (ALL=1 removes them too): {', '.join(removed.remaining)}")
+        print("".join(f"{line}\n" for line in deployment_command.kept_lines("Kept", removed.remaining)), end="")
         return DONE
     print("\n".join(_removal_lines(target, removed)))
     if database_key(target) in things:
@@ -316,5 +311,4 @@ def _removal_lines(target: Target, removed: gcp_plan.Removal) -> Iterator[str]:
     for kind, actions in groupby(removed.actions, key=lambda action: action.kind):
         named = [action.name for action in actions]
         yield f"  {kind}: {', '.join(named) if kind != 'grant' else f'{len(named)} of the accounts below'}"
-    if removed.remaining:
-        yield f"and keeps (ALL=1 removes them too): {', '.join(removed.remaining)}"
+    yield from deployment_command.kept_lines("and keeps", removed.remaining)

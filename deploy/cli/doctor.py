@@ -1,7 +1,6 @@
 """`hookchain doctor`: find what would make a start here, or a deployment, fail, and say what to do about each."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_loc
 from deploy.terminal import output
 from deploy.terminal.finding import Finding
 from deploy.terminal.progress import PassingLine
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 ACCESS: Final = frozenset({"credentials", "project", "signed in"})
 """The checks that ask whether a cloud answers. Where one has no result, nothing in the cloud could be checked."""
@@ -42,8 +41,10 @@ def _run(options: argparse.Namespace) -> int:
         LONGEST_SECONDS - (time.monotonic() - began),
     )
     line.clear()
-    screen = output.stdout_screen(options.json)
-    print(json.dumps(document(findings), indent=2) if options.json else "\n".join(lines(findings, screen)))
+    if options.json:
+        output.print_json(document(findings))
+    else:
+        print("\n".join(lines(findings, output.stdout_screen())))
     return 0 if is_well(findings) else 1
 
 
@@ -72,7 +73,7 @@ def _path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | Non
     return chosen.path
 
 
-def document(findings: Sequence[tuple[str, Finding]]) -> Mapping[str, Json]:
+def document(findings: Sequence[tuple[str, Finding]]) -> JsonObject:
     checks: list[Json] = [
         {"check": name, "verdict": finding.verdict, "found": finding.found, "todo": finding.todo}
         for name, finding in findings

@@ -87,9 +87,9 @@ MAX_CELL: Final = 40
 COLUMNS: Final = (
     Column("TIME"),
     Column("EVENT"),
-    Column("SOURCE", 8, most=MAX_CELL),
-    Column("TYPE", 8, most=MAX_CELL),
-    Column("SUBJECT", 8, most=MAX_CELL),
+    Column("SOURCE", 8, max_width=MAX_CELL),
+    Column("TYPE", 8, max_width=MAX_CELL),
+    Column("SUBJECT", 8, max_width=MAX_CELL),
     Column("STATUS", colour=colour_of),
 )
 
@@ -110,7 +110,11 @@ def show_event(context: records.Context) -> int:
     except StateFault:
         if (digest := state.digest(context.options.id)) is None:
             raise
-        return _show_digest(context, digest)
+        if context.options.json:
+            print_json(digests.digest_document(digest))
+        else:
+            print("\n".join(digest_text(digest, context.screen)))
+        return DONE
     record = state.reader.event(event_id)
     if record is None:  # removed since its id was looked up
         return NOT_DONE
@@ -126,14 +130,6 @@ def show_event(context: records.Context) -> int:
     else:
         limit = None if is_asked else SHOWN_ROUTES
         print("\n".join(event_text(record, document, rows, context.screen, EventContext(others, limit, troubles))))
-    return DONE
-
-
-def _show_digest(context: records.Context, digest: digests.DigestRecord) -> int:
-    if context.options.json:
-        print_json(digests.digest_document(digest))
-    else:
-        print("\n".join(digest_text(digest, context.screen)))
     return DONE
 
 
@@ -172,10 +168,10 @@ def find_events(state: State, options: argparse.Namespace, limit: int | None) ->
     query = EventQuery(**names, text=options.text or "")
     while query.text and state.reader.index():
         pass
-    yield from with_progress(_pages(state, query, limit), sys.stderr)
+    yield from with_progress(event_pages(state, query, limit), sys.stderr)
 
 
-def _pages(state: State, query: EventQuery, limit: int | None) -> Iterator[list[EventSummary]]:
+def event_pages(state: State, query: EventQuery, limit: int | None = None) -> Iterator[list[EventSummary]]:
     count = 0
     while limit is None or count < limit:
         page = state.reader.events(replace(query, limit=PAGE if limit is None else min(PAGE, limit - count)))
@@ -494,20 +490,13 @@ def _waiting_route(row: ledger.LedgerRow, attempts: Sequence[AttemptEntry], scre
     state, own = documents.route_state(row), [attempt for attempt in attempts if attempt.delivery_id == row.key]
     at = f", try {documents.tries_of(row, own) + 1} at {clock(row.retry_at)}" if row.retry_at is not None else ""
     yield f"{printable(row.route)}: {screen.coloured(_ROUTE_STATES[state], colour_of(state))}{at}"
-    if row.reason and not (own and own[-1].reason == row.reason):
-        yield f"{_INDENT}{printable(row.reason)}"
-    for attempt in own:
-        yield _INDENT + _attempt(attempt, screen)
+    yield from _attempts(row, own, screen)
 
 
 def _delivery(row: ledger.LedgerRow, attempts: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
-    own = [attempt for attempt in attempts if attempt.delivery_id == row.key]
     again = f", replayed {row.generation} ×" if row.generation else ""
     yield f"to {printable(row.destination)} by route {printable(row.route)!r}: {_delivery_state(row, screen)}{again}"
-    if row.reason and not (own and own[-1].reason == row.reason):
-        yield f"{_INDENT}{printable(row.reason)}"
-    for attempt in own:
-        yield _INDENT + _attempt(attempt, screen)
+    yield from _attempts(row, [attempt for attempt in attempts if attempt.delivery_id == row.key], screen)
     yield f"{_INDENT}{screen.coloured(f'delivery {row.key}', DIM)}"
 
 
@@ -533,13 +522,19 @@ def _delivery_state(row: ledger.LedgerRow, screen: Screen) -> str:
     return f"{state}, attempt {row.attempt_number + 1} at {clock(row.planned_at or row.retry_at)}"
 
 
+def _attempts(row: ledger.LedgerRow, own: Sequence[AttemptEntry], screen: Screen) -> Iterator[str]:
+    """Yield the reason for the state, unless the last attempt gives it, and the attempts."""
+    if row.reason and not (own and own[-1].reason == row.reason):
+        yield f"{_INDENT}{printable(row.reason)}"
+    yield from (_INDENT + _attempt(attempt, screen) for attempt in own)
+
+
 def _attempt(attempt: AttemptEntry, screen: Screen) -> str:
     outcome = screen.coloured(attempt.outcome, colour_of(attempt.outcome))
     took = f"{(attempt.ended_at - attempt.started_at) * 1000:.0f} ms"
-    texts = [word for word in (attempt.reason, f"answer: {attempt.answer}" if attempt.answer else "") if word]
-    return f"{attempt.attempt_number}. {times.rfc3339(attempt.started_at)}  {outcome} after {took}  " + printable(
-        "; ".join(texts)
-    )
+    answer = f"answer: {attempt.answer}" if attempt.answer else ""
+    texts = printable("; ".join(filter(None, (attempt.reason, answer))))
+    return f"{attempt.attempt_number}. {times.rfc3339(attempt.started_at)}  {outcome} after {took}  {texts}"
 
 
 def _document(event: EventSummary, document: JsonObject | None) -> list[str]:

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
+from deploy.cli.events import event_pages
 from deploy.cli.records import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
 from deploy.history import journal_view, stored_messages
@@ -43,7 +45,6 @@ TENANT_BEYOND_REACH: Final = (
     "logs: they have ids, types and outcomes, and no body",
 )
 PROGRESS_EVERY: Final = 500
-PAGE: Final = 500
 LETTERS_PAGE: Final = 100
 MAX_PENDING: Final = 1_000
 """The most rows that are read of each of the two states, because a row may have a message of 200 KiB."""
@@ -436,7 +437,7 @@ def _events_by_condition(state: State, condition: Condition) -> Chosen:
 
 
 def _views(state: State, condition: Condition, chosen: Chosen) -> Iterator[tuple[str, JsonObject]]:
-    for event in _events(state):
+    for event in chain.from_iterable(event_pages(state, journal_view.EventQuery())):
         if not condition.reads_body:
             yield event.id, _listed_view(event)
         elif text := state.reader.stored_document(event.id):
@@ -459,16 +460,6 @@ def _view(state: State, event_id: str, document: JsonObject | None) -> Iterator[
         return
     if event_id:
         yield event_id, view_of(event)
-
-
-def _events(state: State) -> Iterator[journal_view.EventSummary]:
-    query = journal_view.EventQuery(limit=PAGE)
-    while True:
-        page = state.reader.events(query)
-        yield from page.events
-        if page.next_before is None:
-            return
-        query = journal_view.EventQuery(limit=PAGE, before=page.next_before)
 
 
 def _messages(state: State, chosen: Chosen) -> Iterator[tuple[str, bytes]]:

@@ -1,6 +1,7 @@
 """`hookchain link SOURCE`: create a signed URL that sends an event, for applications that can only open a URL."""
 
 import argparse
+import math
 import secrets
 import sys
 import time
@@ -21,7 +22,6 @@ from shared.times import rfc3339
 MAX_SECONDS: Final = 36_500 * 86_400
 MAX_ONCE_SECONDS: Final = 30 * 86_400
 LONG_URL: Final = 2_000
-_EXPIRES_RULE: Final = "--expires: must be a time such as 90s, 15m, 1h, 7d, or never; got {!r}"
 
 
 def main(arguments: list[str]) -> int:
@@ -57,34 +57,25 @@ def make_link(options: argparse.Namespace, environ: Mapping[str, str], now: floa
     }
 
 
-def _seconds(text: str) -> float:
-    try:
-        return float(str(duration_seconds(text)))
-    except ValueError:
-        raise ValueError(_EXPIRES_RULE.format(text)) from None
-
-
 def lifetime(text: str, is_once: bool) -> float | None:
     """Return seconds, or None for a link that never expires. Raises ValueError."""
-    if text == "never":
-        if is_once:
-            raise ValueError("--once: needs an --expires of at most 30d: openings are remembered for some weeks only")
-        return None
-    seconds = _seconds(text)
-    if not 1 <= seconds <= MAX_SECONDS:
-        raise ValueError(_EXPIRES_RULE.format(text))
+    try:
+        seconds = math.inf if text == "never" else float(str(duration_seconds(text)))
+    except ValueError:
+        seconds = 0.0
+    if text != "never" and not 1 <= seconds <= MAX_SECONDS:
+        raise ValueError(f"--expires: must be a time such as 90s, 15m, 1h, 7d, or never; got {text!r}")
     if is_once and seconds > MAX_ONCE_SECONDS:
         raise ValueError("--once: needs an --expires of at most 30d: openings are remembered for some weeks only")
-    return seconds
+    return None if text == "never" else seconds
 
 
 def _link_secret(sources: Sources, name: str) -> str:
     for auth in sources.named(name).auth:
         if auth["scheme"] == "link":
             return str(auth["secret"])
-    raise ValueError(
-        f"the source {name!r} accepts no links: add `methods: [GET]` and `auth: {{scheme: link, secret: …}}`"
-    )
+    how = "add `methods: [GET]` and `auth: {scheme: link, secret: …}`"
+    raise ValueError(f"the source {name!r} accepts no links: {how}")
 
 
 def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, str]) -> str:
@@ -105,12 +96,10 @@ def _source_url(url: str, source: str) -> str:
 
 
 def _validity(link: JsonObject) -> str:
-    expiry = (
-        f"expires at {link['expires_at']}" if link["expires_at"] else "never expires: anyone who sees it can use it"
-    )
+    expiry, length = link["expires_at"], len(str(link["url"]))
+    until = f"expires at {expiry}" if expiry else "never expires: anyone who sees it can use it"
     times = "every opening is the same event, delivered once" if link["once"] else "each opening is an event"
-    length = len(str(link["url"]))
-    return f"{expiry}; {times}{f'; {length} characters, too long for some applications' if length > LONG_URL else ''}"
+    return f"{until}; {times}{f'; {length} characters, too long for some applications' if length > LONG_URL else ''}"
 
 
 def _add_arguments(command: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -166,20 +166,16 @@ def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tu
     known = compiled_sources(configuration.slices["receive"])
     if options.source is not None and options.source not in known:
         raise command_line.UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
-    for name in [options.source] if options.source else _routed_first(configuration, list(known)):
-        source = known[name]
-        auth = usable_auth(source)
-        if auth is not None:
-            return name, source, auth
+    transform = configuration.slices["transform"]
+    routed_first = sorted(known, key=lambda name: not any(routes_from(transform, name)))
+    for name in [options.source] if options.source else routed_first:
+        if (auth := usable_auth(known[name])) is not None:
+            return name, known[name], auth
     which = f"source {options.source!r}" if options.source else "every source"
     raise command_line.CommandError(
         f"{which} cannot be signed for here. Use `hookchain trigger` for a provider of the catalogue, "
         "and `hookchain link` for a source of links."
     )
-
-
-def _routed_first(configuration: Configured, names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: not any(routes_from(configuration.slices["transform"], name)))
 
 
 def _chosen_event(
@@ -218,10 +214,7 @@ def _confirm_recipients(
     real = [each for each in reached if each.kind != "email" or platform.sends_mail()]
     if options.yes or not real:
         return True
-    print(
-        f"The test event goes to {url.partition('?')[0]} and, if the routes match, on to:",
-        file=sys.stderr,
-    )
+    print(f"The test event goes to {url.partition('?')[0]} and, if the routes match, on to:", file=sys.stderr)
     for each in real:
         print(f"  {each.destination} ({each.kind})  {each.addresses}".rstrip(), file=sys.stderr)
     if not sys.stdin.isatty():
@@ -417,8 +410,7 @@ def _state_from_log(fields: JsonObject) -> DeliveryState | None:
 
 
 def delivery_document(delivery: DeliveryState) -> JsonObject:
-    names = ("destination", "route", "state", "attempts", "detail")
-    return {name: getattr(delivery, name) for name in names}
+    return asdict(delivery)
 
 
 # Printing the stages

@@ -1,7 +1,6 @@
 """`hookchain sources`: show each source's URL and what to enter in the sender's settings."""
 
 import argparse
-import json
 import re
 import shlex
 import textwrap
@@ -23,7 +22,7 @@ from deploy.requests.events import fitting_data, make_example_event, routed_type
 from deploy.requests.samples import sample_names
 from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
 from deploy.terminal.command_line import CommandError, UsageError
-from deploy.terminal.output import BOLD, DIM, Screen, printable, stdout_screen
+from deploy.terminal.output import BOLD, DIM, Screen, print_json, printable, stdout_screen
 from deploy.topology.buses import bus_sources
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import list_at, value_at
@@ -65,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     is_aws = platform.traits.is_local and read_aws_environ(options.state) is not None
     lines = {each.name: _example(configuration, each.name, base, platform, is_aws) for each in listed}
     if options.json:
-        print(json.dumps({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]}, indent=2))
+        print_json({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]})
     else:
         screen = stdout_screen()
         print("\n\n".join("\n".join(entry_text(each, lines[each.name], screen)) for each in listed))

@@ -52,17 +52,19 @@ def main(arguments: list[str]) -> int:
     except HookchainError as error:
         made = ". `hookchain dev` generates it into .env, if a configuration names it"
         return _report(f"{error.detail}{made if 'does not exist: set' in error.detail else ''}", NOT_DONE)
-    if course.faults and options.format is None and isinstance(event.data, str) and _is_json(content):
+    is_text = options.format is None and isinstance(event.data, str)
+    if course.faults and is_text and not _json_fault(content):
         _report("standard input was read as text; `--as json` reads it as JSON", DONE)
     return _print_result(course, options.json)
 
 
-def _is_json(content: bytes) -> bool:
+def _json_fault(content: bytes) -> str:
+    """Return why the content is no JSON; empty if it is JSON."""
     try:
         parse_as("json", content, None)
-    except Rejected:
-        return False
-    return True
+    except Rejected as error:
+        return error.detail
+    return ""
 
 
 def _chain(options: argparse.Namespace) -> Chain:
@@ -93,24 +95,15 @@ def _chain_of_configuration(options: argparse.Namespace) -> Chain:
 
 def _event(options: argparse.Namespace, content: bytes) -> Event:
     """Return the event for the step. Raises ValueError and HookchainError."""
-    if not options.event:
-        event = event_from(content, None, options.format, "standard-input", time.time())
-        if options.format is None and isinstance(event.data, str) and event.data.lstrip().startswith(("{", "[")):
-            _warn_about_text(content)
-        return event
-    document: Json = json.loads(content)
-    return from_cloudevent(document)
-
-
-def _warn_about_text(content: bytes) -> None:
-    """Warn about truncated JSON, which most steps would accept as text."""
-    try:
-        parse_as("json", content, None)
-    except Rejected as error:
-        _report(
-            f"read as text, because it is {error.detail}. Use `--as text` to accept that, `--as json` to reject it",
-            DONE,
-        )
+    if options.event:
+        document: Json = json.loads(content)
+        return from_cloudevent(document)
+    event = event_from(content, None, options.format, "standard-input", time.time())
+    is_like_json = isinstance(event.data, str) and event.data.lstrip().startswith(("{", "["))
+    if options.format is None and is_like_json and (fault := _json_fault(content)):
+        # Truncated JSON: most steps would accept it as text.
+        _report(f"read as text, because it is {fault}. Use `--as text` to accept that, `--as json` to reject it", DONE)
+    return event
 
 
 def _print_result(course: ChainResult, whole: bool) -> int:

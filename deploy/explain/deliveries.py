@@ -158,7 +158,7 @@ def mail_lines(mail: Mail) -> Iterator[str]:
 
 def _if_alone(delivery: Delivery, notify: JsonObject) -> str:
     """Return that a digest would be another mail or request, where the destination may make one."""
-    configured = read_destinations(notify).get(delivery.destination)
+    configured = _configured(delivery, notify)
     settings = configured.gather if configured else None
     if settings is None or settings.coalesce is not None:
         return ""
@@ -170,7 +170,7 @@ def _preview(delivery: Delivery, notify: JsonObject) -> list[str]:
 
     Raises Permanent.
     """
-    configured = read_destinations(notify).get(delivery.destination)
+    configured = _configured(delivery, notify)
     module = registry.module_of(configured) if configured else None
     if configured is None or module is None or not hasattr(module, "preview"):
         return []
@@ -254,7 +254,7 @@ def rendered_request(
 
     Raises Permanent, as notify does, and Temporary.
     """
-    configured = read_destinations(notify).get(delivery.destination)
+    configured = _configured(delivery, notify)
     kind = registry.module_of(configured) if configured else None
     if configured is None or kind is None or not hasattr(kind, "request") or not isinstance(configured.settings, dict):
         return None
@@ -390,7 +390,7 @@ def timing_text(
 
     `notify` is its slice. `states` are the destinations' states, as far as they are known.
     """
-    configured = read_destinations(notify).get(delivery.destination)
+    configured = _configured(delivery, notify)
     if configured is None:
         return ""
     timezone = person.timezone if person else None
@@ -437,7 +437,9 @@ def _waiting(settings: GatherSettings, delivery: Delivery, person: Person | None
     hours = settings.quiet_hours
     timezone = person.timezone if person else None
     others = _others(settings, delivery, person)
-    if hours is not None and _end_of_quiet(settings, hours, now, timezone) == until:
+    without_hours = gathering.gathered_until(settings._replace(quiet_hours=None), now)
+    opens = now if without_hours is None else without_hours
+    if hours is not None and gathering.quiet_end(hours, opens, timezone) == until:
         zone = hours.timezone or timezone
         return f"it waits{others} until the quiet hours, {_hours(hours)}, end at {_moment(until, now, zone)}"
     if settings.coalesce is not None:
@@ -448,12 +450,6 @@ def _waiting(settings: GatherSettings, delivery: Delivery, person: Person | None
             f"if none comes, until {_moment(until, now, timezone)}"
         )
     return f"it waits{others} for the digest at {_moment(until, now, (hours and hours.timezone) or timezone)}"
-
-
-def _end_of_quiet(settings: GatherSettings, hours: QuietHours, now: float, timezone: str | None) -> float | None:
-    """Return the end of the quiet hours that apply when it would go out; None if none do."""
-    without = gathering.gathered_until(settings._replace(quiet_hours=None), now)
-    return gathering.quiet_end(hours, now if without is None else without, timezone)
 
 
 def _others(settings: GatherSettings, delivery: Delivery, person: Person | None) -> str:
@@ -518,17 +514,15 @@ def masked_request(
 
     def made(form: str, salt: str) -> OutgoingRequest:
         secrets = {name: _placeholder(form, name, salt) for name in secret_names(written)}
-        request: OutgoingRequest = kind.request(
-            delivery, settings, {name: (text,) for name, text in secrets.items()}, attempt
-        )
+        values = {name: (text,) for name, text in secrets.items()}
+        request: OutgoingRequest = kind.request(delivery, settings, values, attempt)
         return _masked(request, secrets)
 
     form, first = _first_made(made)
     others = made(form, "b").headers
     pairs = zip(first.headers, others, strict=True)
-    return replace(
-        first, headers=tuple((name, value if value == other else MADE) for (name, value), (_, other) in pairs)
-    )
+    headers = tuple((name, value if value == other else MADE) for (name, value), (_, other) in pairs)
+    return replace(first, headers=headers)
 
 
 def _first_made(made: Callable[[str, str], OutgoingRequest]) -> tuple[str, OutgoingRequest]:

@@ -23,7 +23,7 @@ from functions.transform.step import Services
 from shared import errors, http, ports, push, times
 from shared.cloud.platform import SystemClock, fetch
 from shared.event import Event, event_id, from_cloudevent
-from shared.fetch import Fetch, Fetched, Outgoing
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject, mappings_at, to_json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.secrets import SecretStore, from_environment, from_folder
@@ -100,9 +100,9 @@ class FirstOwners:
         return event_id
 
 
-def local_services(environ: Mapping[str, str], fetching: Fetch | None = None) -> Services:
-    """Return the services of steps on this machine. `fetching` replaces the network."""
-    return Services(local_secrets(environ), lambda: fetching or fetch(keeps=False), FirstOwners(), None)
+def local_services(environ: Mapping[str, str]) -> Services:
+    """Return the services of steps on this machine."""
+    return Services(local_secrets(environ), lambda: fetch(keeps=False), FirstOwners(), None)
 
 
 NO_SECRETS: Final = {"SECRETS_DIR": os.devnull}
@@ -125,7 +125,7 @@ def _unread_secret(name: str) -> str | None:
 AT: Final = 1_767_225_600.0
 """The time of every test case: 2026-01-01T00:00:00Z."""
 
-_AUTHENTICATION_KEYS: Final = frozenset({"allow", "handshakes", "links", "form"})
+_DROPPED: Final = {"allow", "handshakes", "links", "form", "methods"}
 _TYPES: Final = {
     ".json": "application/json",
     ".xml": "application/xml",
@@ -202,9 +202,7 @@ def without_authentication(receive: JsonObject, *, keeps_requests: bool = False)
 
 
 def _open(source: JsonObject, keeps_requests: bool) -> JsonObject:
-    dropped = (
-        _AUTHENTICATION_KEYS - {"allow", "form", "handshakes"} if keeps_requests else _AUTHENTICATION_KEYS | {"methods"}
-    )
+    dropped = {"links"} if keeps_requests else _DROPPED
     remaining = {key: value for key, value in source.items() if key not in dropped}
     return {"methods": ["POST"], **remaining, "auth": [{"scheme": "none"}]}
 

@@ -33,16 +33,10 @@ def setting_texts(model: type[Settings] | type[BaseModel] | type[Step]) -> Itera
     """Yield the docstrings of the model or step, of the settings that it shares, and of its short form's model."""
     inner = (_inner(model),) if issubclass(model, BaseModel) else ()
     for part in dict.fromkeys((*model.__mro__, *inner)):
-        if _is_settings(part):
-            text = vars(part).get("__doc__")
-            if isinstance(text, str):
-                yield inspect.cleandoc(text)
-
-
-def _is_settings(part: type) -> bool:
-    return (
-        part is not Settings and issubclass(part, Settings | BaseModel) and not part.__module__.startswith("pydantic")
-    )
+        is_own = part is not Settings and not part.__module__.startswith("pydantic")
+        text = vars(part).get("__doc__")
+        if is_own and issubclass(part, Settings | BaseModel) and isinstance(text, str):
+            yield inspect.cleandoc(text)
 
 
 def _inner(model: type[BaseModel]) -> type[BaseModel]:
@@ -91,11 +85,12 @@ def step_page(name: str, step: type[Step], screen: Screen) -> Iterator[str]:
 
 def step_document(name: str, step: type[Step]) -> JsonObject:
     example = step.example
+    after: Json = {"stops": example.stops} if example.stops else example.after
     return {
         "name": name,
         "summary": step.summary,
         "settings": verifying.step_settings(step).model_json_schema(),
-        "example": {"settings": example.settings, "before": example.before, "after": _after(example)},
+        "example": {"settings": example.settings, "before": example.before, "after": after},
     }
 
 
@@ -113,10 +108,6 @@ def _result_text(example: Example) -> str:
     to = f", which continues in the chain {example.leads_to!r}" if example.leads_to else ""
     variation = ", for example: the value differs each time" if example.varies else ""
     return json.dumps(example.after, ensure_ascii=False) + to + variation
-
-
-def _after(example: Example) -> Json:
-    return {"stops": example.stops} if example.stops else example.after
 
 
 def _indented(text: str) -> Iterator[str]:
@@ -267,8 +258,7 @@ def kind_examples(kind: str, own: registry.OwnKinds) -> Sequence[http_kind.HttpE
 
 def _destination(kind: str, settings: Json) -> Iterator[str]:
     document = {"destinations": {"example": {kind: settings}}}
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
-    yield from (f"  {line}" for line in text.splitlines())
+    yield from _indented(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _request_lines(example: http_kind.HttpExample) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Literal
 
@@ -57,17 +57,14 @@ class Report:
     stages: tuple[Stage, ...]
     events: tuple[Event, ...] = ()
     reply: str = ""
-    advice: tuple[str, ...] = field(default=())
+    advice: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
         if self.code is not None:
             return REJECTED
-        return ACCEPTED if self.deliveries or self._is_handshake else NOT_DELIVERED
-
-    @property
-    def _is_handshake(self) -> bool:
-        return any(check.name == HANDSHAKE for stage in self.stages for check in stage.checks)
+        is_handshake = any(check.name == HANDSHAKE for stage in self.stages for check in stage.checks)
+        return ACCEPTED if self.deliveries or is_handshake else NOT_DELIVERED
 
     @property
     def deliveries(self) -> tuple[str, ...]:

@@ -66,7 +66,6 @@ def send_until_confirmed(
 
 
 SEND_SECONDS: Final = 15.0
-_LINK: Final = "link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +81,10 @@ class Posting:
 
 def usable_auth(source: Json) -> auth_scheme.AuthScheme | None:
     """Return the first of the source's auth schemes for which the secret is enough to sign."""
-    return next((auth for auth in map(auth_scheme.read_scheme, sources.auth_entries(source)) if _is_usable(auth)), None)
-
-
-def _is_usable(auth: auth_scheme.AuthScheme) -> bool:
-    return not (auth.scheme == _LINK or auth.needs_key or signing.is_asymmetric(auth))
+    for auth in map(auth_scheme.read_scheme, sources.auth_entries(source)):
+        if not (auth.scheme == "link" or auth.needs_key or signing.is_asymmetric(auth)):
+            return auth
+    return None
 
 
 def post(posting: Posting, unsigned: http.Request, mark: str, now: float) -> Outcome:

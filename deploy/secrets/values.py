@@ -7,10 +7,11 @@ import base64
 import json
 import re
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import getdoc
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -190,17 +191,12 @@ _SIGNING_STEPS: Final = ("call", "fetch")
 
 def signing_secrets(*slices: Json) -> frozenset[str]:
     """Return the names of the secrets with which steps and webhooks sign by Standard Webhooks, in these slices."""
-    return frozenset(name for slice_ in slices for name in _signing_secrets(slice_))
-
-
-def _signing_secrets(slice_: Json) -> Iterator[str]:
-    for _, value in values_in(slice_):
+    found: list[Json] = []
+    for _, value in chain.from_iterable(map(values_in, slices)):
         # The settings of a webhook have the secret under `settings`, those of a step under its name.
-        is_webhook = value_at(value, "kind") == "webhook"
-        for key in ("settings", *_SIGNING_STEPS) if is_webhook else _SIGNING_STEPS:
-            name = value_at(value, key, "secret")
-            if isinstance(name, str):
-                yield name
+        keys = ("settings", *_SIGNING_STEPS) if value_at(value, "kind") == "webhook" else _SIGNING_STEPS
+        found += [value_at(value, key, "secret") for key in keys]
+    return frozenset(name for name in found if isinstance(name, str))
 
 
 # Rules and rotation
@@ -252,12 +248,7 @@ def random_text(schemes: Sequence[AuthScheme]) -> str:
 
 def _value_fault(value: str, schemes: Sequence[AuthScheme]) -> str | None:
     """Return why the value cannot be used, as the end of a sentence; None if it can."""
-    if fault := _text_fault(value):
-        return fault
-    for auth in schemes:
-        if fault := _key_fault(value, auth):
-            return fault
-    return None
+    return _text_fault(value) or next(filter(None, (_key_fault(value, auth) for auth in schemes)), None)
 
 
 def _text_fault(value: str) -> str | None:
@@ -345,10 +336,8 @@ def _free_choices(receive: JsonObject) -> frozenset[str]:
 def _ask_value(need: Need, ask: Questions, where: str) -> str:
     """Return the typed text; empty for a random value, if that can serve."""
     hint = "; press Enter for a random value" if need.can_be_random else ""
-    uses = ", ".join(need.uses)
-    text = ask.ask_secret(
-        f"Secret {need.name}, for {uses} (not shown while you type{hint})", _how_to_set([need], where)
-    )
+    prompt = f"Secret {need.name}, for {', '.join(need.uses)} (not shown while you type{hint})"
+    text = ask.ask_secret(prompt, _how_to_set([need], where))
     if not text and need.can_be_random:
         return ""
     return _checked(need, text)

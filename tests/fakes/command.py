@@ -1,6 +1,8 @@
 """`hookchain` in this process."""
 
+import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,17 +12,32 @@ from shared.jsontext import Json, JsonObject
 
 
 class Command:
-    """Each call returns what the command printed; `error` is what it printed to standard error."""
+    """A command line, begun with `before` and ended with `after`. Each call returns what was printed.
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+    error  what the last call printed to standard error
+    shown  all that it printed
+    """
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *before: str, after: Sequence[str] = ()) -> None:
         self._capsys = capsys
+        self._before = before
+        self._after = after
         self.error = ""
+        self.shown = ""
 
-    def __call__(self, *arguments: str, code: int = 0) -> str:
+    def of(self, *before: str, after: Sequence[str] = ()) -> "Command":
+        return Command(self._capsys, *before, after=after)
+
+    def __call__(self, *arguments: str, code: int = 0, stdin: str | None = None) -> str:
+        """`stdin` is what is on standard input."""
         self._capsys.readouterr()
-        ended = exit_code(*arguments)
+        with pytest.MonkeyPatch.context() as patch:
+            if stdin is not None:
+                patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+            ended = exit_code(*self._before, *arguments, *self._after)
         output, self.error = self._capsys.readouterr()
-        assert ended == code, f"{output}{self.error}"
+        self.shown = output + self.error
+        assert ended == code, self.shown
         return output
 
     def json(self, *arguments: str, code: int = 0) -> JsonObject:

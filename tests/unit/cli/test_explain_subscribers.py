@@ -8,16 +8,16 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.explain import main
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.jsontext import JsonObject, to_json
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
+from tests.fakes.command import Command
 
 CONFIG: Final = """\
 sources: {shop: {auth: none}}
 routes: [{name: all, to: customers}]
-destinations: {customers: {subscribers: {tenant: data.account, unknown_tenant: UNKNOWN}}}
+destinations: {customers: {subscribers: {tenant: data.account, unknown_tenant: dead_letter}}}
 subscribers: {verify: VERIFY, allow_private: true}
 """
 ENDPOINTS: Final[tuple[dict[str, object], ...]] = (
@@ -38,15 +38,11 @@ REASONS: Final = (
 )
 
 
-def explained(
-    capsys: pytest.CaptureFixture[str], event: JsonObject, verify: str = "challenge", unknown: str = "dead_letter"
-) -> str:
-    config = CONFIG.replace("VERIFY", verify).replace("UNKNOWN", unknown)
-    Path("hookchain.yaml").write_text(config, encoding="utf-8")
+def explained(command: Command, event: JsonObject, verify: str) -> str:
+    Path("hookchain.yaml").write_text(CONFIG.replace("VERIFY", verify), encoding="utf-8")
     Path("body").write_text(to_json(event), encoding="utf-8")
-    known = ["--config", "hookchain.yaml", "--env-file", os.devnull, "--source", "shop", "--file", "body"]
-    assert main([*known, "-H", "content-type: application/json"]) == 0
-    return capsys.readouterr().out
+    known = ("--config", "hookchain.yaml", "--env-file", os.devnull, "--source", "shop", "--file", "body")
+    return command("explain", *known, "-H", "content-type: application/json")
 
 
 async def keep(folder: Path) -> None:
@@ -58,20 +54,16 @@ async def keep(folder: Path) -> None:
             await documents.write(endpoints_of("acme"), endpoint.id, endpoint.text())
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_endpoint_of_this_machine_is_named_with_the_reason_against_it(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("deploy.cli.explain.state_folder", lambda: tmp_path)
-
-
-def test_each_endpoint_of_this_machine_is_named_with_the_reason_against_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     asyncio.run(keep(tmp_path))
-    text = explained(capsys, {"type": "order.paid", "account": ["acme", "bolt"], "total": 120, "name": "x"})
+    event: JsonObject = {"type": "order.paid", "account": ["acme", "bolt"], "total": 120, "name": "x"}
+    text = explained(command, event, "challenge")
     for number, reason in enumerate(REASONS):
         assert f"ep_{number:020} https://{number}.example.com: {reason}" in text
     assert "Tenant 'acme': 1 of 6 endpoints would get it." in text
     assert "Tenant 'bolt' does not exist here: the event ends as the dead letter unknown_tenant." in text
-    unproven = explained(capsys, {"type": "order.paid", "account": "acme", "total": 120}, "none")
-    assert "https://5.example.com: yes" in unproven
+    assert "https://5.example.com: yes" in explained(command, event, "none")

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.main import main
+from tests.fakes.command import Command
 
 STEP: Final = """\
 from typing import ClassVar
@@ -45,18 +45,16 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_text_of_its_exception_is_shown_with_its_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["test", "--config", str(config)]) == 1
-    assert "step 1 'rate': ValueError at rate.py:17: no rate for EUR" in capsys.readouterr().out
+def test_the_text_of_its_exception_is_shown_with_its_line(config: Path, command: Command) -> None:
+    output = command("test", "--config", str(config), code=1)
+    assert "step 1 'rate': ValueError at rate.py:17: no rate for EUR" in output
 
 
 @pytest.mark.parametrize("text", ["class Rate(:\n", None])
-def test_a_file_that_does_not_load_is_one_fault(
-    text: str | None, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_does_not_load_is_one_fault(text: str | None, config: Path, command: Command) -> None:
     file = config.parent / "rate.py"
     file.unlink() if text is None else file.write_text(text, encoding="utf-8")
-    assert main(["lint", "--config", str(config)]) == 1
-    *faults, count = capsys.readouterr().err.splitlines()
+    command("lint", "--config", str(config), code=1)
+    *faults, count = command.error.splitlines()
     assert (count, len(faults)) == ("1 fault", 1)
     assert "steps_from: " in faults[0]

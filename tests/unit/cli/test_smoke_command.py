@@ -1,15 +1,12 @@
 """`hookchain smoke`: its event and whom it may reach, how it is followed, and its result on each platform."""
 
-import io
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from deploy.cli.main import main
 from deploy.cli.smoke import (
     DEAD_LETTERED,
     DELIVERED,
@@ -30,19 +27,36 @@ from deploy.requests.posting import Recipient, possible_recipients
 from deploy.terminal.output import Screen
 from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
+from tests.fakes.command import Command, as_objects
 from tests.google_stand_in import StandIn
 from tests.processes import wait_for
 from tests.stack import running
 from tests.stub_gcloud import StubGcloud
-from tests.unit.cli.smoke.smoking import CONFIG, EVENT_ID, smoke
+
+EVENT_ID: Final = "4f2a9c0000000000000000000000abcd"
+CONFIG: Final = """
+sources:
+  signed:
+    auth: {scheme: hmac, header: X-Signature, secret: signed-key}
+    type: header.X-Event
+    id: data.order.id
+  in-path: {auth: {scheme: path, secret: path-token}}
+  pay: {provider: stripe, secret: pay-key}
+  chat: {provider: discord, secret: chat-key}
+routes:
+  - {name: money, from: pay, types: ["*.payment_failed"], to: crm}
+  - {name: orders, from: signed, types: [order.*], to: people}
+  - {name: from the path, from: in-path, where: data.plan == 'big', to: [people, crm]}
+destinations:
+  people: {email: {to: [ann@example.com]}}
+  crm: {email: {to: [bob@example.com]}}
+"""
 
 
 def test_a_file_goes_as_it_is_but_for_its_id(tmp_path: Path) -> None:
     (tmp_path / "sample.xml").write_text("<event><id>7</id></event>")
-    assert (
-        read_event_file(tmp_path / "sample.xml", {"id": "data.id"}, "smoke-1", None).data
-        == b"<event><id>7</id></event>"
-    )
+    xml = read_event_file(tmp_path / "sample.xml", {"id": "data.id"}, "smoke-1", None)
+    assert xml.data == b"<event><id>7</id></event>"
     (tmp_path / "sample.json").write_text('{"id": 7, "plan": "big"}')
     event = read_event_file(tmp_path / "sample.json", {"id": "data.id", "type": "header.X-Event"}, "smoke-1", "order")
     assert event.data == {"id": "smoke-1", "plan": "big"}
@@ -171,42 +185,42 @@ def test_the_functions_logs_tell_an_events_way() -> None:
 # On this machine
 
 
-def test_without_dev_the_message_names_the_command_to_start(
-    tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["smoke", "--state", str(tmp_path / "state")]) == 1
-    assert "Start `make dev`, or use --platform gcp" in capsys.readouterr().err
-    assert main(["smoke", "--source", "singed"]) == 2
-    assert "did you mean 'signed'?" in capsys.readouterr().err
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
+    return path
+
+
+def test_without_dev_the_message_names_the_command_to_start(command: Command, config: Path) -> None:
+    command("smoke", "--state", str(config.parent / "state"), code=1)
+    assert "Start `make dev`, or use --platform gcp" in command.error
+    command("smoke", "--source", "singed", code=2)
+    assert "did you mean 'signed'?" in command.error
 
 
 @pytest.mark.slow
-def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, command: Command) -> None:
     with running(tmp_path, CONFIG, {}) as stack:
-        assert smoke(stack, tmp_path) == 0
-        output = capsys.readouterr().out
+        places = ("--config", str(tmp_path / "hookchain.yaml"), "--env-file", str(tmp_path / "env"))
+        smoke = command.of("smoke", "--state", str(stack.state), *places)
+        output = smoke()
         assert "✓ accepted" in output
         assert "route 'orders' matched" in output
         assert "✓ delivered" in output
-        assert smoke(stack, tmp_path, "--source", "in-path") == 1
-        assert "no route matched" in capsys.readouterr().out
+        assert "no route matched" in smoke("--source", "in-path", code=1)
         (tmp_path / "big.json").write_text('{"event": "x", "plan": "big"}')
-        assert smoke(stack, tmp_path, "--source", "in-path", "--file", str(tmp_path / "big.json")) == 0
-        assert "It works: 2 of 2 delivered." in capsys.readouterr().out
-        assert smoke(stack, tmp_path, "--source", "pay") == 0
-        assert "route 'money' matched: from 'pay'; type 'invoice.payment_failed'" in capsys.readouterr().out
-        assert smoke(stack, tmp_path, "--source", "chat") == 1
-        assert "`hookchain trigger`" in capsys.readouterr().err
+        big = smoke("--source", "in-path", "--file", str(tmp_path / "big.json"))
+        assert "It works: 2 of 2 delivered." in big
+        assert "route 'money' matched: from 'pay'; type 'invoice.payment_failed'" in smoke("--source", "pay")
+        smoke("--source", "chat", code=1)
+        assert "`hookchain trigger`" in smoke.error
         assert stack.trouble({"mail": {"unplugged": True}})
-        assert smoke(stack, tmp_path) == 1
-        assert "✗ retry_scheduled" in capsys.readouterr().out
-
-        def is_logged() -> bool:
-            """Return whether the log has the retry: the supervisor writes it after the journal has it."""
-            assert main(["logs", "--state", str(stack.state), "--function", "notify"]) == 0
-            return "warning: retry scheduled" in capsys.readouterr().out
-
-        wait_for(is_logged)
+        assert "✗ retry_scheduled" in smoke(code=1)
+        # The supervisor writes to the log after the journal has it.
+        logged = ("logs", "--state", str(stack.state), "--function", "notify")
+        wait_for(lambda: "warning: retry scheduled" in command(*logged))
 
 
 # On Google Cloud
@@ -215,7 +229,8 @@ PROJECT: Final = "acme-hooks"
 
 
 @pytest.fixture
-def google(google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+def google(gcloud: StubGcloud, google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    gcloud.answers("auth print-access-token", "ya29.token\n")
     service = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
     google.answers(service, {"uri": f"{google.url}/hooks"})
     version = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-signed-key/versions/latest"
@@ -233,24 +248,22 @@ def cloud_entry(function: str, number: int, **fields: object) -> dict[str, objec
     return {"insertId": str(number), "timestamp": at, "severity": "INFO", "resource": resource, "jsonPayload": payload}
 
 
-def on_gcp(*arguments: str) -> int:
-    return main(["smoke", "--platform", "gcp", "--project", PROJECT, "--source", "signed", *arguments])
+@pytest.fixture
+def on_gcp(command: Command, config: Path, google: StandIn) -> Command:
+    return command.of("smoke", "--platform", "gcp", "--project", PROJECT, "--source", "signed")
 
 
 def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs_where_no_journal_can_be_read(
-    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    on_gcp: Command, gcloud: StubGcloud, google: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deploy.cli.smoke.time.sleep", lambda _: None)
     google.answers("/hooks/signed", {"id": EVENT_ID}, method="POST")
     owed = cloud_entry("transform", 1, outcome="routed", count=1)
     tried = cloud_entry("notify", 2, delivery_id="1", destination="people", route="orders", outcome="delivered")
-    gcloud.answers("logging read", [])
-    gcloud.answers("logging read", [owed])
-    gcloud.answers("logging read", [owed, tried])
-    assert on_gcp("--yes") == 0
-    output = capsys.readouterr()
-    assert "It works: 1 of 1 delivered." in output.out
-    assert output.err.count("the journal cannot be read") == 1
+    for entries in ([], [owed], [owed, tried]):
+        gcloud.answers("logging read", entries)
+    assert "It works: 1 of 1 delivered." in on_gcp("--yes")
+    assert on_gcp.error.count("the journal cannot be read") == 1
     [posted] = [request for request in google.requests if request.method == "POST"]
     assert posted.headers["x-event"] == "order.created"
     assert posted.headers["webhook-id"].startswith("smoke-")
@@ -260,26 +273,18 @@ def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs_wh
     assert f'jsonPayload.event_id=~"^{EVENT_ID}"' in query
 
 
-def test_nobody_is_written_to_unasked(
-    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    assert on_gcp() == 2
-    output = capsys.readouterr().err
-    assert "people (email)  ann@example.com" in output
-    assert "add --yes to confirm" in output
+def test_nobody_is_written_to_unasked(on_gcp: Command, google: StandIn) -> None:
+    on_gcp(code=2, stdin="y\n")
+    assert "people (email)  ann@example.com" in on_gcp.error
+    assert "add --yes to confirm" in on_gcp.error
     assert not [request for request in google.requests if request.method == "POST"]
 
 
-def test_a_rejection_is_reported_with_where_to_look(
-    gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rejection_is_reported_with_where_to_look(on_gcp: Command, google: StandIn) -> None:
     for _ in range(2):
         google.answers("/hooks/signed", {"code": "signature_mismatch"}, status=401, method="POST")
-    assert on_gcp("--yes") == 1
-    output = capsys.readouterr().out
+    output = on_gcp("--yes", code=1)
     assert "the signature does not match" in output
     assert "hookchain logs --function receive --platform gcp" in output
-    assert on_gcp("--yes", "--json") == 1
-    [stage] = json.loads(capsys.readouterr().out)["stages"]
+    [stage] = as_objects(on_gcp.json("--yes", code=1)["stages"])
     assert (stage["stage"], stage["ok"]) == ("accepted", False)

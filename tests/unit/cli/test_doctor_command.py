@@ -16,38 +16,115 @@ from deploy.cli.doctor import document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.running_dev import NOT_RESUMED, RESUME_ALL
 from deploy.doctor.checks import checkup, held_finding
+from deploy.doctor.google import PERMISSIONS
 from deploy.doctor.machine import clock_finding, disk, env_file, processes, python
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding
+from deploy.gcp.resources.project import APIS
 from deploy.history.local import ledger_faults
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from deploy.terminal.output import Screen
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
+from tests.fakes.command import Command, as_objects
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud, install
-from tests.unit.cli.doctor.examined import PROJECT, examined, on_gcp
+
+PROJECT: Final = "acme-hooks"
+SECRET: Final = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-{{}}/versions/latest"
+BILLING: Final = f"/cloudbilling/v1/projects/{PROJECT}/billingInfo"
+SENDERS: Final = "/sendgrid/v3/verified_senders"
+DOMAINS: Final = "/sendgrid/v3/whitelabel/domains"
+CONFIG: Final = """
+sources: {shop: {auth: {scheme: header, secret: shop-password}}}
+routes: [{name: all of it, to: people}]
+destinations: {people: {email: {to: ann@example.com, from: hooks@example.com}}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr("deploy.doctor.machine.clock", lambda: ok("right"))
+    return path
+
+
+class Doctor:
+    """`hookchain doctor`. Each call returns its checks by their names."""
+
+    def __init__(self, command: Command, dotenv: Path) -> None:
+        self._command = command.of("doctor", "--env-file", str(dotenv))
+        dotenv.touch()
+
+    def __call__(self, *arguments: str, code: int = 0) -> dict[str, JsonObject]:
+        document = self._command.json(*arguments, code=code)
+        assert document["ok"] == (code == 0)
+        return {str(each["check"]): each for each in as_objects(document["checks"])}
+
+    def on_gcp(self, code: int = 0) -> dict[str, JsonObject]:
+        return self("--platform", "gcp", "--project", PROJECT, code=code)
+
+
+@pytest.fixture
+def doctor(command: Command, tmp_path: Path) -> Doctor:
+    return Doctor(command, tmp_path / ".env")
+
+
+def with_verdict(checks: dict[str, JsonObject], verdict: str) -> set[str]:
+    return {name for name, each in checks.items() if each["verdict"] == verdict}
+
+
+@pytest.fixture
+def gcloud(gcloud: StubGcloud) -> StubGcloud:
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    gcloud.answers("version", {"Google Cloud SDK": "578.0.0"})
+    gcloud.answers("run deploy --help", "--base-image --function --[no-]invoker-iam-check")
+    gcloud.answers("config get-value account", "ann@example.com\n")
+    return gcloud
+
+
+@pytest.fixture
+def google(gcloud: StubGcloud, google: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A project in which everything is as it should be."""
+    monkeypatch.setenv("SENDGRID_API_URL", f"{google.url}/sendgrid")
+    services: list[Json] = [{"name": f"projects/1/services/{name}", "state": "ENABLED"} for name in APIS]
+    answers: dict[str, Json] = {
+        f"/cloudresourcemanager/v3/projects/{PROJECT}": {"state": "ACTIVE", "displayName": "Acme"},
+        BILLING: {"billingEnabled": True},
+        f"/serviceusage/v1/projects/{PROJECT}/services:batchGet": {"services": services},
+        f"/run/v1/projects/{PROJECT}/locations": {"locations": [{"locationId": "europe-west1"}]},
+        SENDERS: {"results": [{"from_email": "Hooks@example.com", "verified": True}]},
+        DOMAINS: [],
+    }
+    for name in ("shop-password", "sendgrid-api-key"):
+        answers[SECRET.format(name)] = {"state": "ENABLED", "createTime": "2026-01-01T00:00:00Z"}
+        answers[SECRET.format(name) + ":access"] = value_of("SG.long-and-random-value")
+    for path, answer in answers.items():
+        google.answers(path, answer)
+    tested = f"/cloudresourcemanager/v3/projects/{PROJECT}:testIamPermissions"
+    google.answers(tested, {"permissions": list(PERMISSIONS)}, method="POST")
+    return google
+
+
+def value_of(text: str) -> JsonObject:
+    return {"payload": {"data": base64.b64encode(text.encode()).decode()}}
 
 
 def test_an_smtp_url_with_a_password_is_found_and_not_repeated(
-    tmp_path: Path,
-    gcloud: StubGcloud,
-    google: StandIn,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    doctor: Doctor, google: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMTP_URL", "smtp://me:sekrit-1@mail.example.com")
-    code, checks = on_gcp(tmp_path, capsys)
-    assert (code, checks["sender"]["verdict"]) == (1, "problem")
+    checks = doctor.on_gcp(code=1)
+    assert checks["sender"]["verdict"] == "problem"
     assert "smtp-password" in str(checks["sender"]["found"])
     assert "sekrit-1" not in json.dumps(checks)
 
 
-def test_each_secret_of_a_wrong_form_is_named_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tmp_path / "two.yaml"
+def test_each_secret_of_a_wrong_form_is_named_once(doctor: Doctor, config: Path) -> None:
     config.write_text(
         "sources: {shop: {auth: none}}\n"
         "routes: [{name: all, from: shop, to: [one, two, three]}]\n"
@@ -56,23 +133,19 @@ def test_each_secret_of_a_wrong_form_is_named_once(
         "  two: {slack: {secret: chat-b}}\n"
         "  three: {slack: {secret: chat-a, text: also}}\n"
     )
-    (tmp_path / ".env").write_text("CHAT_A=xoxb-0123456789-abcdef\nCHAT_B=xoxb-0123456789-abcdef\n")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(config))
-    _, checks = examined(tmp_path, capsys)
-    found = str(checks["secrets"]["found"])
+    (config.parent / ".env").write_text("CHAT_A=xoxb-0123456789-abcdef\nCHAT_B=xoxb-0123456789-abcdef\n")
+    found = str(doctor(code=1)["secrets"]["found"])
     assert found.startswith("secret 'chat-a' is a token, which needs the destination's `channel`")
     assert found.endswith("(of a wrong form too: chat-b)")
 
 
-def test_this_machine_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_this_machine_is_looked_at(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("SHOP_PASSWORD=changeme\n")
     (tmp_path / ".env").chmod(0o644)
     with socket.create_server(("127.0.0.1", 0)) as result:
         base = result.getsockname()[1]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PORT_BASE", str(min(base, 65_000)))
-            code, checks = examined(tmp_path, capsys)
-    assert code == 1
+        monkeypatch.setenv("PORT_BASE", str(min(base, 65_000)))
+        checks = doctor(code=1)
     assert checks[".env"]["todo"] == f"chmod 600 {tmp_path / '.env'}"
     assert "placeholder" in str(checks["secrets"]["found"])
     assert checks["sender"]["found"] == "mail is caught here, not sent"
@@ -170,11 +243,8 @@ def test_a_check_that_hangs_is_not_waited_for_and_hides_no_other() -> None:
     found = dict(checkup(checks, lambda _: None, longest_seconds=1.0))
     assert not ended
     released.set()
-    assert {name: each.verdict for name, each in found.items()} == {
-        "slow": "unknown",
-        "broken": "unknown",
-        "good": "ok",
-    }
+    verdicts = {name: each.verdict for name, each in found.items()}
+    assert verdicts == {"slow": "unknown", "broken": "unknown", "good": "ok"}
     assert "ZeroDivisionError at test_doctor_command.py" in found["broken"].found
 
 
@@ -205,14 +275,10 @@ def test_what_is_seldom_meant_in_dotenv_is_no_problem_and_a_name_that_cannot_be_
 # On Google Cloud
 
 
-def test_where_all_is_well_nothing_is_to_be_done(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, checks = on_gcp(tmp_path, capsys)
-    assert {name: each["verdict"] for name, each in checks.items() if each["verdict"] != "ok"} == {
-        "sources": "unknown"  # no stand-in has events
-    }
-    assert code == 0
+def test_where_all_is_well_nothing_is_to_be_done(doctor: Doctor, gcloud: StubGcloud, google: StandIn) -> None:
+    checks = doctor.on_gcp()
+    assert with_verdict(checks, "ok") == {*checks} - {"sources"}  # no stand-in has events
+    assert checks["sources"]["verdict"] == "unknown"
     assert checks["gcloud"]["found"] == "version 578.0.0"
     assert checks["signed in"]["found"] == "ann@example.com"
     assert not any("create" in call.arguments or "enable" in call.arguments for call in gcloud.calls)
@@ -223,109 +289,84 @@ POLICY = f"/orgpolicy/v2/projects/{PROJECT}/policies/"
 ENFORCED: Final[JsonObject] = {"spec": {"rules": [{"enforce": True}]}}
 BROKEN: Final[dict[str, tuple[str, JsonObject, str]]] = {
     "project": (f"/cloudresourcemanager/v3/projects/{PROJECT}", {"state": "DELETE_REQUESTED"}, "undelete"),
-    "billing": (f"/cloudbilling/v1/projects/{PROJECT}/billingInfo", {"billingEnabled": False}, "billing account"),
+    "billing": (BILLING, {"billingEnabled": False}, "billing account"),
     "region": (f"/run/v1/projects/{PROJECT}/locations", {"locations": [{"locationId": "x"}]}, "run regions list"),
     "policies": (f"{POLICY}run.managed.requireInvokerIam:getEffectivePolicy", ENFORCED, "orgpolicy.policyAdmin"),
-    "sender": ("/sendgrid/v3/verified_senders", {"results": []}, "verify it: https://app.sendgrid.com"),
+    "sender": (SENDERS, {"results": []}, "verify it: https://app.sendgrid.com"),
     "secrets": (
-        f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-shop-password/versions/latest:access",
-        {"payload": {"data": base64.b64encode(b"changeme").decode()}},
+        SECRET.format("shop-password") + ":access",
+        value_of("changeme"),
         f"hookchain secrets set shop-password --platform gcp --project {PROJECT}",
     ),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_would_stop_a_deploy_is_found_and_said_with_what_to_do(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_what_would_stop_a_deploy_is_found_and_said_with_what_to_do(doctor: Doctor, google: StandIn, name: str) -> None:
     path, answer, todo = BROKEN[name]
     google.canned[("GET", path)] = [(200, answer)]
-    code, checks = on_gcp(tmp_path, capsys)
-    assert code == 1
-    assert {check for check, each in checks.items() if each["verdict"] == "problem"} == {name}
+    checks = doctor.on_gcp(code=1)
+    assert with_verdict(checks, "problem") == {name}
     assert todo in str(checks[name]["todo"])
     assert "changeme" not in json.dumps(checks)
 
 
-def test_a_missing_secret_is_named(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kept = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-"
-    del google.canned[("GET", f"{kept}sendgrid-api-key/versions/latest")]
-    code, checks = on_gcp(tmp_path, capsys)
-    assert (code, checks["secrets"]["found"]) == (1, "missing: sendgrid-api-key")
+def test_a_missing_secret_is_named(doctor: Doctor, google: StandIn) -> None:
+    del google.canned[("GET", SECRET.format("sendgrid-api-key"))]
+    checks = doctor.on_gcp(code=1)
+    assert checks["secrets"]["found"] == "missing: sendgrid-api-key"
     assert checks["sender"]["verdict"] == "unknown"
 
 
-def test_what_may_not_be_looked_at_is_no_problem(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_may_not_be_looked_at_is_no_problem(doctor: Doctor, google: StandIn) -> None:
     google.refuses(f"{POLICY}run.managed.requireInvokerIam:getEffectivePolicy", 403, "IAM_PERMISSION_DENIED")
-    for path in ("/sendgrid/v3/verified_senders", "/sendgrid/v3/whitelabel/domains"):
+    for path in (SENDERS, DOMAINS):
         google.canned[("GET", path)] = [(403, {"errors": [{"message": "access forbidden"}]})]
-    code, checks = on_gcp(tmp_path, capsys)
-    assert code == 0
-    assert {name for name, each in checks.items() if each["verdict"] == "unknown"} == {
-        *("policies", "sender", "sources"),
-    }
+    assert with_verdict(doctor.on_gcp(), "unknown") == {"policies", "sender", "sources"}
 
 
-def test_an_api_that_asks_on_whose_quota_is_asked_on_ours(
-    tmp_path: Path, gcloud: StubGcloud, google: StandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = f"/cloudbilling/v1/projects/{PROJECT}/billingInfo"
-    google.canned[("GET", path)] = []
-    google.refuses(path, 403, "SERVICE_DISABLED")
-    google.answers(path, {"billingEnabled": True})
-    assert on_gcp(tmp_path, capsys)[1]["billing"]["verdict"] == "ok"
-    requests = [request.headers.get("x-goog-user-project") for request in google.requests if request.path == path]
-    assert requests == [None, PROJECT]
+def test_an_api_that_asks_on_whose_quota_is_asked_on_ours(doctor: Doctor, google: StandIn) -> None:
+    google.canned[("GET", BILLING)] = []
+    google.refuses(BILLING, 403, "SERVICE_DISABLED")
+    google.answers(BILLING, {"billingEnabled": True})
+    assert doctor.on_gcp()["billing"]["verdict"] == "ok"
+    payers = [request.headers.get("x-goog-user-project") for request in google.requests if request.path == BILLING]
+    assert payers == [None, PROJECT]
 
 
 def test_without_a_file_it_looks_at_what_would_be_deployed_and_not_at_the_example(
-    tmp_path: Path,
-    gcloud: StubGcloud,
-    google: StandIn,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    doctor: Doctor, google: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HOOKCHAIN_CONFIG")
     monkeypatch.setattr("deploy.config.checkout.OWN_CONFIGS", (Path("there-is-none.yaml"),))
-    _, checks = on_gcp(tmp_path, capsys)
-    assert str(checks["configuration"]["todo"]).startswith("set EMAIL_ADDRESS")
+    assert str(doctor.on_gcp(code=1)["configuration"]["todo"]).startswith("set EMAIL_ADDRESS")
     monkeypatch.setenv("EMAIL_ADDRESS", "hooks@example.com")
-    _, checks = on_gcp(tmp_path, capsys)
-    assert checks["secrets"]["found"] == "the deployment generates: webhook-password"
+    assert doctor.on_gcp()["secrets"]["found"] == "the deployment generates: webhook-password"
 
 
 def test_without_gcloud_the_one_thing_to_do_is_to_install_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    code, checks = on_gcp(tmp_path, capsys)
-    assert code == 1
-    assert [name for name, each in checks.items() if each["verdict"] == "problem"] == ["gcloud"]
+    checks = doctor.on_gcp(code=1)
+    assert with_verdict(checks, "problem") == {"gcloud"}
     assert "cloud.google.com/sdk" in str(checks["gcloud"]["todo"])
 
 
 def test_nobody_signed_in_and_a_gcloud_that_is_too_old_are_problems(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub = install(tmp_path / "old")
     monkeypatch.setenv("PATH", stub.path)
     stub.answers("version", {"Google Cloud SDK": "400.0.0"})
     stub.answers("run deploy --help", "--image")
     stub.answers("auth print-access-token", code=1, stderr="ERROR: You do not currently have an active account")
-    code, checks = on_gcp(tmp_path, capsys)
-    assert code == 1
+    checks = doctor.on_gcp(code=1)
     assert checks["signed in"]["todo"] == "gcloud auth login"
     assert checks["gcloud run"]["todo"] == "gcloud components update"
 
 
-def test_without_a_project_the_rest_is_looked_at_anyway(
-    tmp_path: Path, gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_project_the_rest_is_looked_at_anyway(doctor: Doctor, gcloud: StubGcloud) -> None:
     gcloud.answers("config get-value project", "(unset)\n")
-    _, checks = examined(tmp_path, capsys, "--platform", "gcp")
+    checks = doctor("--platform", "gcp", code=1)
     assert (checks["project"]["verdict"], checks["configuration"]["verdict"]) == ("problem", "ok")

@@ -1,15 +1,82 @@
 """`hookchain step` and `hookchain test`: a document through one step or a chain, and the tests of a configuration."""
 
+import io
 import json
+import sys
 from pathlib import Path
+from typing import Final
 
 import jsonschema
 import pytest
 
+from deploy.cli.main import main
 from deploy.config.config_file import read_config_file
 from functions.transform.program import step_classes
 from shared.jsontext import Json
-from tests.unit.cli.steps.hookchain import CONFIG, Hookchain
+
+CONFIG: Final = """\
+sources:
+  form: {auth: {scheme: bearer, secret: form-key}, id: data.id}
+chains:
+  clean: [{drop: [data.password]}, {convert: {to: yaml}}]
+routes:
+  - name: mail
+    from: form
+    types: [signup.*]
+    steps: [{drop: [data.password]}, {filter: {keep: "data.plan != 'free'", reason: a free plan}}]
+    to: people
+  - name: details
+    types: [card.*]
+    steps: [{fetch: {url: "https://api.example.com/{{ data.card }}", into: data.details}}]
+    to: people
+destinations:
+  people: {email: {to: ann@example.com, subject: "New {{ data.name }}"}}
+tests:
+  - name: a paid sign-up is mailed
+    input:
+      source: form
+      body: {event: signup.created, id: 1, name: Ada, plan: pro, password: hunter2}
+    expect:
+      - to: people
+        route: mail
+        data: {event: signup.created, id: 1, name: Ada, plan: pro}
+        mail: {to: ann@example.com, subject: New Ada, holds: [Ada], lacks: hunter2}
+  - name: a free one is not
+    input: {source: form, headers: {content-type: application/x-www-form-urlencoded}, body: "event=signup.x&plan=free"}
+    expect: []
+  - name: a card is looked up
+    input: {source: form, event: {type: card.moved, data: {card: a/b, name: x}}}
+    answers: {"https://api.example.com/a%2Fb": {body: {title: Groceries}}}
+    expect: [{to: people, data: {card: a/b, name: x, details: {title: Groceries}}}]
+"""
+
+
+class Hookchain:
+    """Commands whose standard input and output are bytes. Each call returns the exit code and what was printed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[bytes], env_file: Path) -> None:
+        self._monkeypatch = monkeypatch
+        self._captured = captured
+        self._env_file = env_file
+        env_file.touch()
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
+        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main([*arguments, "--env-file", str(self._env_file)])
+        text = self._captured.readouterr()
+        return code, text.out, text.err.decode()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def hookchain(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> Hookchain:
+    return Hookchain(monkeypatch, capfdbinary, tmp_path / ".env")
 
 
 @pytest.mark.parametrize(
@@ -148,9 +215,7 @@ def test_the_configurations_tests_pass_or_say_what_is_otherwise(hookchain: Hookc
 
 
 def test_an_event_that_fails_fails_its_test_unless_the_test_expects_that(hookchain: Hookchain, config: Path) -> None:
-    broken = CONFIG.replace("    expect: []", "    expect: []").replace(
-        "steps: [{fetch", "steps: [{set: {data.name.first: x}}, {fetch"
-    )
+    broken = CONFIG.replace("steps: [{fetch", "steps: [{set: {data.name.first: x}}, {fetch")
     text = broken.replace("expect: [{to: people, data: {card", "expect: []\n  # [{to: people, data: {card")
     config.write_text(text)
     code, out, _ = hookchain("test", "--config", str(config))

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Final, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
-from functions.notify.destinations.webhook.webhook import BODILESS, Format, PreparedWebhook, WebhookSettings
+from functions.notify.destinations.webhook.body import Format
+from functions.notify.destinations.webhook.webhook import BODILESS, PreparedWebhook, WebhookSettings
 from shared import errors, event
 from shared.config import rules, signed, values
 from shared.outgoing.allowed_requests import read_target, verify_headers
@@ -118,7 +119,7 @@ class Settings(BaseModel):
             return self
         if signature.when is not None or signature.variant is not None:
             raise ValueError("signature: `when` and `variant` are for what is received; take them out")
-        scheme = self._prepared.scheme
+        scheme = self._prepared.layout
         assert scheme is not None
         is_item = scheme.timestamp is not None and scheme.timestamp.kind == "signature"
         if is_item and signature.unit == "http-date" and "," in scheme.separator:

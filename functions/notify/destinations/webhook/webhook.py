@@ -9,43 +9,29 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.notify import http_kind
 from functions.notify.destination import Attempt
-from functions.notify.event_content import bytes_in, public_cloudevent
+from functions.notify.destinations.webhook.body import BodySettings, body_of
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.errors import Permanent, Rejected
 from shared.event import Event, oneline
 from shared.fetch import Tls
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, kind_of, to_json
+from shared.jsontext import JsonObject
 from shared.signatures.signing import MAX_SIGNATURES, standard_content, standard_signature
 from shared.templating.template import Template, is_template, one_line_template
-from shared.writers.text_writers import write_form, write_text
-from shared.writers.writing import Unwritable
 
 if TYPE_CHECKING:
     from shared.outgoing.auth import AnyRequestAuth
     from shared.signatures.signature_scheme import SignatureScheme
 
-Format = Literal["json", "xml", "yaml", "form", "text", "cloudevents", "cloudevents-binary"]
-
 DEDUPES_REPEATS: Final = True
 """`webhook-id` is the same in every attempt, and a receiver uses it as idempotency key (Standard Webhooks)."""
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 """Methods that send no body, unless `body` names one for DELETE."""
-CONTENT_TYPES: Final[dict[Format, str]] = {
-    "json": "application/json",
-    "xml": "application/xml",
-    "yaml": "application/yaml",
-    "form": "application/x-www-form-urlencoded",
-    "text": "text/plain; charset=utf-8",
-    "cloudevents": "application/cloudevents+json; charset=utf-8",
-    "cloudevents-binary": "application/json",
-}
 MAX_SEARCHED_BYTES: Final = 4_096
 """How much of a response is searched for the title of an HTML page."""
 MAX_TITLE_CHARACTERS: Final = 80
@@ -62,19 +48,13 @@ _ADVICE: Final = {
 }
 """What the operator can do about a status of the receiver."""
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
-_UNQUOTED: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~\\"
-"""What stays as it is in a header of CloudEvents' HTTP binding: printable ASCII but space, `"` and `%`."""
 
 
-class WebhookSettings(TypedDict):
+class WebhookSettings(BodySettings):
     """A destination's settings as the slice has them. settings.py says what each means."""
 
     url: str
     method: str
-    format: Format
-    root: str
-    body: str | None
-    fields: JsonObject
     headers: dict[str, str]
     secret: str | None
     signature: JsonObject | None
@@ -85,10 +65,11 @@ class WebhookSettings(TypedDict):
 
 
 class PreparedWebhook:
-    """The settings, with everything that is the same for each event: compiled templates and the signature's scheme.
+    """The settings, with what is the same for each event: compiled templates and the layout of the signature.
 
     has_body          whether a request has a body
-    scheme            the layout of `signature`, None without one; `signature_secret` names its secret
+    layout            the scheme of `signature`; None without one
+    signature_secret  the name of its secret
     is_template_free  the body is the event's data as JSON, and no template is filled. The engine then sets no bound
                       to the time of templates, and no view of the event is made
     """
@@ -99,13 +80,13 @@ class PreparedWebhook:
         signature = settings["signature"]
         self.settings = settings
         self.has_body = settings["method"] not in BODILESS or settings["body"] is not None
-        self.scheme = None if signature is None else _scheme_of(signature)
+        self.layout = None if signature is None else _layout_of(signature)
         self.signature_secret = "" if signature is None else str(signature["secret"])
         self.auth = _auth_of(settings["auth"])
         self._url = Template("url", url_text, url=True) if is_template(url_text) else None
         self._headers = {name: one_line_template(name, text) for name, text in settings["headers"].items()}
         has_own_body = settings["body"] is not None or bool(settings["fields"])
-        uses_view = self._url is not None or bool(self._headers) or has_own_body or self.scheme is not None
+        uses_view = self._url is not None or bool(self._headers) or has_own_body or self.layout is not None
         self.is_template_free = settings["format"] == "json" and not uses_view
 
     def url_for(self, view: JsonObject) -> str:
@@ -137,7 +118,7 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
     """
     settings = webhook.settings
     view: JsonObject = {} if webhook.is_template_free else http_kind.template_view(delivery)
-    body, body_headers = webhook_body(delivery.event, webhook, view)
+    body, body_headers = body_of(delivery.event, settings, view) if webhook.has_body else (b"", {})
     # The operator's headers may replace those of the body, and none may replace Hookchain's own.
     headers = body_headers | webhook.headers_for(view) | _own_headers(delivery.event, attempt)
     unsigned = _Draft(webhook.url_for(view), headers, body)
@@ -157,11 +138,11 @@ def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues,
 
 def outcome(response: Response) -> Outcome:
     """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
-    outcome = http_kind.outcome_by_status(response, "the receiver")
+    by_status = http_kind.outcome_by_status(response, "the receiver")
     advice = _ADVICE.get(response.status)
-    if advice and isinstance(outcome, RetryLater):
-        return replace(outcome, reason=f"{outcome.reason}: {advice}")
-    return outcome
+    if advice and isinstance(by_status, RetryLater):
+        return replace(by_status, reason=f"{by_status.reason}: {advice}")
+    return by_status
 
 
 def doubt_of(response: Response) -> str | None:
@@ -170,7 +151,8 @@ def doubt_of(response: Response) -> str | None:
     An API rarely returns a page, and a login form always is one.
     """
     for name in ("ok", "success"):
-        if f'"{name}"'.encode() in response.body and response.member(name) is False:
+        is_in_body = f'"{name}"'.encode() in response.body  # spares most responses the parsing
+        if is_in_body and response.member(name) is False:
             rule = f"which often means that nothing was accepted: set `success_when: body.{name}`"
             return f'the receiver answered {response.status} with "{name}": false, {rule}'
     content_type = response.header("content-type") or ""
@@ -184,101 +166,6 @@ def doubt_of(response: Response) -> str | None:
     return f"the receiver answered {response.status} with {page}, {rule}"
 
 
-def webhook_body(event: Event, webhook: PreparedWebhook, view: JsonObject) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers that describe it; both are empty for a method without a body.
-
-    Raises Permanent: `conversion_failed` for data that the format cannot hold, `path_conflict` for `fields` that the
-    event already has, and what a template raises.
-    """
-    settings = webhook.settings
-    if not webhook.has_body:
-        return b"", {}
-    try:
-        if settings["body"] is not None:
-            content = _from_template(settings["body"], settings, view)
-            return content, {"content-type": CONTENT_TYPES[settings["format"]]}
-        if settings["format"] == "text":
-            return _text_body(event)
-        return _data_body(event, settings, view)
-    except Unwritable as fault:
-        raise Permanent("conversion_failed", f"the body as {settings['format']}: {fault.message('data')}") from None
-
-
-def _data_body(event: Event, settings: WebhookSettings, view: JsonObject) -> tuple[bytes, dict[str, str]]:
-    """Return the event's data with the fields, in any format but text."""
-    data = _with_fields(event.data, settings, view)
-    headers = {"content-type": CONTENT_TYPES[settings["format"]]}
-    match settings["format"]:
-        case "xml":
-            # Imported here, because it imports a parser, which few webhooks need.
-            from shared.writers.xml_writer import write_xml
-
-            return _encoded(write_xml(data, settings["root"])), headers
-        case "yaml":
-            # Imported here, because few webhooks send YAML.
-            from shared.writers.yaml_writer import write_yaml
-
-            return _encoded(write_yaml(data)), headers
-        case "form":
-            return _encoded(write_form(data)), headers
-        case "cloudevents":
-            return _encoded(to_json(public_cloudevent(replace(event, data=data)))), headers
-        case "cloudevents-binary":
-            return _encoded(to_json(data)), _cloudevents_headers(event) | headers
-        case _:
-            return _encoded(to_json(data)), headers
-
-
-def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
-    """Return text and bytes unchanged, with the type that a step noted for them; anything else as JSON."""
-    data = event.data
-    if typed_bytes := bytes_in(data):
-        content, bytes_type = typed_bytes
-        return content, {"content-type": bytes_type}
-    text_type = event.datatype if isinstance(data, str) else None
-    return _encoded(write_text(data)), {"content-type": text_type or CONTENT_TYPES["text"]}
-
-
-def _from_template(text: str, settings: WebhookSettings, view: JsonObject) -> bytes:
-    """Return the filled template. With `format: json` it must be JSON, to which the fields are added."""
-    filled = http_kind.rendered("body", text, view)
-    if settings["format"] != "json":
-        return _encoded(filled)
-    try:
-        value = http_kind.json_in(filled)
-    except (ValueError, RecursionError) as error:
-        advice = "write values as {{ data.name | tojson }}, without quotes around them, or use `format: text`"
-        rule = f"must result in JSON; {advice}"
-        raise Permanent("invalid_output", f"template 'body': {rule}") from error
-    if not settings["fields"]:
-        return _encoded(filled)  # as the operator wrote it, with its spaces
-    return _encoded(to_json(_with_fields(value, settings, view)))
-
-
-def _with_fields(data: Json, settings: WebhookSettings, view: JsonObject) -> Json:
-    """Return the data with the filled `fields`."""
-    fields = settings["fields"]
-    if not fields:
-        return data
-    if not isinstance(data, dict):
-        raise Permanent("path_conflict", f"fields: need an object to be added to, and the data is {kind_of(data)}")
-    if repeated := sorted(data.keys() & fields.keys()):
-        rule = f"the event has a field {repeated[0]!r} of its own, which `fields` may not replace"
-        raise Permanent("path_conflict", f"fields: {rule}. Rename one of them")
-    filled: JsonObject = {
-        name: http_kind.rendered(f"fields.{name}", value, view)
-        if isinstance(value, str) and is_template(value)
-        else value
-        for name, value in fields.items()
-    }
-    return {**data, **filled}
-
-
-def _encoded(text: str) -> bytes:
-    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
-    return text.encode("utf-8", "replace")
-
-
 def _own_headers(event: Event, attempt: Attempt) -> dict[str, str]:
     """Return the headers of every webhook. receive ends a loop by `hookchain-hops`."""
     return {
@@ -288,19 +175,9 @@ def _own_headers(event: Event, attempt: Attempt) -> dict[str, str]:
     }
 
 
-def _cloudevents_headers(event: Event) -> dict[str, str]:
-    """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode"""
-    attributes = public_cloudevent(replace(event, data=None))
-    return {
-        f"ce-{name}": quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED)
-        for name, value in attributes.items()
-        if name not in ("data", "datacontenttype")
-    }
-
-
 def _signed_in_layout(draft: _Draft, webhook: PreparedWebhook, secrets: SecretValues, attempt: Attempt) -> _Draft:
     """Return the request with the signature of `signature`; unchanged without one."""
-    if webhook.scheme is None:
+    if webhook.layout is None:
         return draft
     # Imported here, because few webhooks have a signature layout of their own.
     from shared.signatures.content_signing import ContentSigner, sign_content
@@ -310,7 +187,7 @@ def _signed_in_layout(draft: _Draft, webhook: PreparedWebhook, secrets: SecretVa
     keys = secrets[webhook.signature_secret][:MAX_SIGNATURES]
     signer = ContentSigner(keys, _url_of, attempt.now, attempt.idempotency_key)
     try:
-        signed = sign_content(unsigned, webhook.scheme, signer)
+        signed = sign_content(unsigned, webhook.layout, signer)
     except Rejected as error:
         raise Permanent("undefined_field", f"signature: {error.detail}") from error
     except (ValueError, RecursionError) as error:
@@ -348,7 +225,7 @@ def _url_of(signed: Request) -> str:
     return f"{signed.path}?{signed.query}" if signed.query else signed.path
 
 
-def _scheme_of(signature: JsonObject) -> "SignatureScheme":
+def _layout_of(signature: JsonObject) -> "SignatureScheme":
     # Imported here, because few webhooks have a signature layout of their own.
     from shared.signatures.auth_scheme import SchemeEntry
     from shared.signatures.signature_scheme import SCHEMES

@@ -33,7 +33,7 @@ from deploy.secrets.needs import Need, missing_effect, needs
 from deploy.secrets.values import InvalidValue, count_short, is_generated, validated_values
 from deploy.terminal import command_line, output
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
-from functions.notify.destinations.email.email import API_KEY
+from functions.notify.destinations.email.transports import API_KEY
 from shared import errors, retention
 from shared.cloud import platform as cloud_platform
 from shared.jsontext import JsonObject

@@ -8,13 +8,14 @@ from deploy.config.compiler import secrets_needed
 from deploy.config.slices import destinations_of_kind
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
-from functions.notify.destinations.email import email, smtp_server
+from functions.notify.destinations.email import smtp_server
+from functions.notify.destinations.email.transports import API_KEY
 from shared.jsontext import JsonObject, mapping_at, objects_at
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
-MAIL_SECRETS: Final = (email.API_KEY, SMTP_PASSWORD)
+MAIL_SECRETS: Final = (API_KEY, SMTP_PASSWORD)
 HOOK: Final = "hook of"
 RECOVERY: Final = "recovery of"
 TELEMETRY: Final = "telemetry"
@@ -148,7 +149,7 @@ def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], ha
     smtp_url = environ.get("SMTP_URL")
     if "sendgrid" in transports or ("auto" in transports and not smtp_url):
         is_optional = has_ses and "sendgrid" not in transports
-        yield Need(email.API_KEY, ("notify",), ("mail by SendGrid",), is_made_locally=False, is_optional=is_optional)
+        yield Need(API_KEY, ("notify",), ("mail by SendGrid",), is_made_locally=False, is_optional=is_optional)
     if smtp_url and transports & {"auto", "smtp"} and _has_user(smtp_url):
         yield Need(SMTP_PASSWORD, ("notify",), ("mail by SMTP",), is_made_locally=False)
 

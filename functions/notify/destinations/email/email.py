@@ -1,23 +1,17 @@
 """The destination `email`: one mail for each delivery, or one for each person on a list.
 
-`MailWriter` makes the mail by the destination's settings, and a transport sends it (`MailTransports`). Of
-links in HTML that holds a sender's words, only those stay that a mail program opens without running anything.
+`MailWriter` writes the mail as the destination's settings say, and a transport sends it (transports.py).
 """
 
-import html
-import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from functools import cached_property
-from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from functions.notify.bounded_texts import bounded_templates
 from functions.notify.destination import Attempt, Context
-from functions.notify.destination_secrets import outcome_of_fault
-from functions.notify.destinations.email import sendgrid
-from functions.notify.destinations.email.default_mail import default_body, indented
+from functions.notify.destinations.email.attached_files import AttachedFile, AttachmentEntry
+from functions.notify.destinations.email.default_mail import default_body
 from functions.notify.destinations.email.mail import (
     Address,
     AddressFault,
@@ -29,66 +23,24 @@ from functions.notify.destinations.email.mail import (
     subject_line,
     without_duplicates,
 )
-from shared import claim_check, secrets
-from shared.base64_text import decode_base64
+from functions.notify.destinations.email.mail_html import text_of, without_unsafe_links
+from functions.notify.destinations.email.transports import MailTransports, Via
+from shared import claim_check
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
-from shared.did_you_mean import missing_path
 from shared.errors import Permanent, Temporary
-from shared.event import UNFIT, Event, view_of
-from shared.jsontext import Json, JsonObject
+from shared.event import Event, view_of
+from shared.jsontext import JsonObject
 from shared.templating.template import Template, is_template, one_line_template
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
 
-API_KEY: Final = "sendgrid-api-key"
-ASK_AGAIN_SECONDS: Final = 60.0
-"""Where another transport is there, a missing API key is looked for again after this time."""
 _NO_TRANSPORT: Final = (Disabled, RetryLater)
 EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
 """SendGrid rejects an empty body and an empty subject."""
 
-MAX_FILENAME_CHARACTERS: Final = 100
-DEFAULT_TYPE: Final = "application/octet-stream"
-
 _UNBOUNDED: Final = nullcontext()
-_LINKING: Final = "href|src|srcset|action|formaction|background|poster|cite|data|xlink:href"
-_ATTRIBUTE: Final = re.compile(
-    rf"""(?<=[\s"'/])(?:{_LINKING})\s{{0,20}}=\s{{0,20}}(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'>]+))""",
-    re.IGNORECASE,
-)
-_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
-_IGNORED: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\ufeff]")
-_SAFE: Final = frozenset({"http", "https", "mailto", "tel", "cid"})
-_SAFE_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNORECASE)
-# Path separators, what Windows rejects in a name, and characters that change the direction of the text around them.
-_UNSAFE: Final = re.compile(r"[/\\:*?\"<>|\u202a-\u202e\u2066-\u2069]")
-_TYPES: Final = {
-    ".csv": "text/csv",
-    ".gz": "application/gzip",
-    ".html": "text/html",
-    ".ics": "text/calendar",
-    ".json": "application/json",
-    ".pdf": "application/pdf",
-    ".plist": "application/x-plist",
-    ".txt": "text/plain",
-    ".xml": "application/xml",
-    ".yaml": "application/yaml",
-    ".yml": "application/yaml",
-}
-
-Via = Literal["auto", "sendgrid", "smtp", "ses"]
-
-
-class AttachmentEntry(TypedDict):
-    """An entry of `attach`, as the slice holds it: AttachmentSettings in settings.py validated it."""
-
-    filename: str
-    content: str
-    type: str | None
-
-
 MailSettings = TypedDict(  # a class could not have the key `from`
     "MailSettings",
     {
@@ -160,76 +112,6 @@ def sender_of(own: str | None, default: str | None, to: Sequence[str]) -> Addres
     return parse_address(plain[0])
 
 
-class MailTransport(Protocol):
-    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
-        """Raises Temporary as a destination does. `timeout_seconds` is the rest of the attempt's time."""
-
-
-class MailTransports:
-    """The choice of a transport: SendGrid if its API key exists, else SMTP, else SES on AWS.
-
-    The first mail opens the connection.
-    """
-
-    def __init__(self, destination: str, via: Via, context: Context) -> None:
-        self._destination = destination
-        self._via = via
-        self._context = context
-        self._sendgrid = sendgrid.SendGridTransport(destination, context.settings.sendgrid_url, context.clock)
-        self._smtp = self._smtp_transport(context.settings.smtp_url)
-        self._no_key_until = 0.0
-
-    async def choose(self) -> MailTransport | Disabled | RetryLater:
-        """Raises Temporary where a secret cannot be read."""
-        # An emulated SendGrid, whose URL is plain HTTP, catches the mail of all transports.
-        is_caught = self._context.settings.sendgrid_url.startswith("http:")
-        if self._via == "smtp" and not (is_caught and self._smtp is None):
-            return self._smtp or self._disabled("set SMTP_URL, such as smtp://user@host:587")
-        if self._via == "ses" and not (is_caught and self._ses is None):
-            return self._ses or self._disabled("only a deployment on AWS has SES; take `via: ses` out, or deploy there")
-        now = self._context.clock.now()
-        if self._via == "auto" and now < self._no_key_until and (other := self._smtp or self._ses):
-            return other
-        try:
-            api_key = (await self._context.secrets.values(API_KEY))[0]
-        except (secrets.SecretMissing, secrets.SecretDenied) as error:
-            self._no_key_until = now + ASK_AGAIN_SECONDS
-            if self._via == "auto" and (other := self._smtp or self._ses):
-                return other
-            if isinstance(error, secrets.SecretDenied):
-                return outcome_of_fault(error)
-            key = f"put a SendGrid API key in the secret {API_KEY}"
-            return self._disabled(key if self._via == "sendgrid" else f"{key}, or set SMTP_URL (smtp://user@host:587)")
-        if api_key != self._sendgrid.api_key:
-            self._sendgrid.use_key(api_key)
-        return self._sendgrid
-
-    def close(self) -> None:
-        self._sendgrid.close()
-
-    @cached_property
-    def _ses(self) -> MailTransport | None:
-        if self._context.ses is None:
-            return None
-        from functions.notify.destinations.email.ses import SesTransport
-
-        return SesTransport(self._destination, self._context.ses, self._context.blobs)
-
-    def _smtp_transport(self, url: str | None) -> MailTransport | Disabled | None:
-        if not url:
-            return None
-        from functions.notify.destinations.email.smtp import SmtpTransport
-        from functions.notify.destinations.email.smtp_server import SmtpUrlFault, parse_smtp_url
-
-        try:
-            return SmtpTransport(self._destination, parse_smtp_url(url), self._context)
-        except SmtpUrlFault as fault:
-            return Disabled(f"SMTP_URL {fault}; then run `hookchain resume {self._destination}`")
-
-    def _disabled(self, advice: str) -> Disabled:
-        return Disabled(f"nothing to send mail with: {advice}; then run `hookchain resume {self._destination}`")
-
-
 Recipients = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]
 """To, Cc and Bcc."""
 
@@ -258,7 +140,9 @@ class MailWriter:
     def write(
         self, delivery: Delivery, event: Event, sender: Address, key: str, person: "Person | None" = None
     ) -> Mail:
-        """Return the mail. `event` is the delivery's, whole; the mail is for `person` where the destination's `to` is.
+        """Return the mail for the delivery. `event` is its event with the whole body.
+
+        `person` is whom `to: actor` or `to: person` has found; None for a destination that names addresses.
 
         Raises Permanent: `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.
@@ -322,9 +206,9 @@ class MailWriter:
             return None
 
     def _own_body(self, view: JsonObject) -> MailBody:
-        html = without_unsafe_links(self._html.render(view)) if self._html else None
-        text = self._text.render(view) if self._text else text_of(html or "")
-        return MailBody(text or EMPTY, html or (EMPTY if self._html else None))
+        document = without_unsafe_links(self._html.render(view)) if self._html else None
+        text = self._text.render(view) if self._text else text_of(document or "")
+        return MailBody(text or EMPTY, document or (EMPTY if self._html else None))
 
 
 class _Recipient:
@@ -350,88 +234,3 @@ class _Recipient:
             rule = "its template gave an address that `allow_recipients` does not hold"
             raise Permanent("recipient_not_allowed", f"`{self._field}`: {rule}")
         return address
-
-
-class AttachedFile:
-    """One entry of `attach`, its template compiled once."""
-
-    def __init__(self, number: int, entry: AttachmentEntry) -> None:
-        self._name = f"attach[{number}]"
-        self._filename: Template = one_line_template(f"{self._name}.filename", entry["filename"])
-        self._extension = entry["filename"][entry["filename"].rfind(".") :]
-        self._content = entry["content"]
-        self._type = entry["type"] or _TYPES.get(self._extension.lower(), DEFAULT_TYPE)
-
-    def attachment(self, view: JsonObject) -> Attachment:
-        """Raises Permanent: `undefined_field` for a value that the event lacks, or as Template.render does."""
-        value: Json = view
-        for part in self._content.split("."):
-            if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-                value = value[int(part)]
-            else:
-                value = value.get(part) if isinstance(value, dict) else None
-        if value is None:
-            rule = missing_path(self._content, view, "set it in a step, or correct the path")
-            raise Permanent("undefined_field", f"{self._name}.content: {rule}")
-        return Attachment(self._safe_filename(view), self._type, _content_bytes(value))
-
-    def _safe_filename(self, view: JsonObject) -> str:
-        stem = self._filename.render(view).removesuffix(self._extension)
-        stem = _UNSAFE.sub("_", re.sub(UNFIT, "_", stem)).strip(" ._") or "attachment"
-        return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
-
-
-def _content_bytes(value: Json) -> bytes:
-    if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
-        try:
-            return decode_base64(encoded)
-        except ValueError:  # an object of the sender that happens to have this key
-            pass
-    text = value if isinstance(value, str) else indented(value)
-    return text.encode("utf-8", "replace")
-
-
-def without_unsafe_links(document: str) -> str:
-    """Remove attributes that lead to `javascript:`, `data:` and the like; pictures in `data:` stay."""
-    return _ATTRIBUTE.sub(lambda found: found[0] if _is_safe(found) else "", document)
-
-
-def _is_safe(attribute: re.Match[str]) -> bool:
-    target = _IGNORED.sub("", html.unescape(attribute["double"] or attribute["single"] or attribute["bare"] or ""))
-    scheme = _SCHEME.match(target)
-    return scheme is None or scheme[1].lower() in _SAFE or _SAFE_IMAGE.match(target) is not None
-
-
-class _Text(HTMLParser):
-    BREAKS: Final = frozenset({"p", "br", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "ul", "ol", "hr"})
-    SILENT: Final = frozenset({"style", "script", "head", "title"})
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._silent += tag in self.SILENT
-        if tag in self.BREAKS:
-            self.pieces.append("\n")
-        elif tag in {"td", "th"}:
-            self.pieces.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._silent = max(0, self._silent - (tag in self.SILENT))
-        if tag in self.BREAKS:
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.pieces.append(re.sub(r"\s+", " ", data))
-
-
-def text_of(document: str) -> str:
-    """Return the text of an HTML document, for readers of plain text."""
-    parser = _Text()
-    parser.feed(document)
-    parser.close()
-    lines = [" ".join(line.split()) for line in "".join(parser.pieces).split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() or " "

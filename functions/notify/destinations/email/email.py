@@ -35,12 +35,11 @@ from shared.templating.template import Template, is_template, one_line_template
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
 
-_NO_TRANSPORT: Final = (Disabled, RetryLater)
 EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
 """SendGrid rejects an empty body and an empty subject."""
-
 _UNBOUNDED: Final = nullcontext()
+
 MailSettings = TypedDict(  # a class could not have the key `from`
     "MailSettings",
     {
@@ -73,22 +72,21 @@ class EmailDestination:
         self._transports = MailTransports(name, settings["via"], context)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
-        began = time.monotonic()
+        started_at = time.monotonic()
         if isinstance(self._sender, Disabled):
             return self._sender
         transport = await self._transports.choose()
-        if isinstance(transport, _NO_TRANSPORT):
+        if isinstance(transport, (Disabled, RetryLater)):
             return transport
         event = delivery.event
         if event.dataref is not None:
             event = await claim_check.checked_out(event, self._context.blobs)
         mail = self._writer.write(delivery, event, self._sender, attempt.idempotency_key, attempt.person)
-        left = attempt.timeout_seconds - (time.monotonic() - began)
-        if left <= 0:
-            raise Temporary(
-                "mail_timeout", f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
-            )
-        return await transport.send(mail, attempt, left)
+        remaining_seconds = attempt.timeout_seconds - (time.monotonic() - started_at)
+        if remaining_seconds <= 0:
+            rule = f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
+            raise Temporary("mail_timeout", rule)
+        return await transport.send(mail, attempt, remaining_seconds)
 
     def close(self) -> None:
         self._transports.close()
@@ -106,10 +104,10 @@ def sender_of(own: str | None, default: str | None, to: Sequence[str]) -> Addres
                 return parse_address(text)
             except AddressFault as error:
                 return Disabled(f"{where} {error}; correct it")
-    plain = [text for text in to if not is_template(text)]
-    if not plain:
+    fixed_addresses = [text for text in to if not is_template(text)]
+    if not fixed_addresses:
         return Disabled("nobody to send from: set EMAIL_FROM, or the destination's `from`")
-    return parse_address(plain[0])
+    return parse_address(fixed_addresses[0])
 
 
 Recipients = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]]
@@ -117,6 +115,8 @@ Recipients = tuple[tuple[Address, ...], tuple[Address, ...], tuple[Address, ...]
 
 
 class MailWriter:
+    """Writes the mails of a destination. What is the same for each mail is done once: templates, fixed addresses."""
+
     def __init__(self, settings: MailSettings) -> None:
         text = settings["text"]
         html = settings["html"]

@@ -40,8 +40,11 @@ class FakeDestination:
 
 
 class Options(TypedDict, total=False):
-    """What a destination may have besides its schedule."""
+    """The options that a test gives a destination."""
 
+    retry_seconds: tuple[float, ...]
+    timeout_seconds: float
+    on_unknown: str
     expires_after_seconds: float
     otherwise: str
     breaker: BreakerSettings
@@ -55,21 +58,10 @@ class Options(TypedDict, total=False):
 class FakeDestinations(Destinations):
     """Destinations that were made by a test, and need no module."""
 
-    def __init__(
-        self,
-        made: dict[str, Destination],
-        *,
-        retry_seconds: tuple[float, ...] = (5.0, 300.0),
-        timeout_seconds: float = 15.0,
-        on_unknown: str = "resend",
-        options: Mapping[str, Options] = MappingProxyType({}),
-    ) -> None:
-        configured = {
-            name: Configured(
-                name, "fake", None, retry_seconds, timeout_seconds, on_unknown, **options.get(name, Options())
-            )
-            for name in made
-        }
+    def __init__(self, made: dict[str, Destination], *, options: Mapping[str, Options] = MappingProxyType({})) -> None:
+        usual = Options(retry_seconds=(5.0, 300.0), timeout_seconds=15.0, on_unknown="resend")
+        all_options = {name: usual | options.get(name, {}) for name in made}
+        configured = {name: Configured(name, "fake", None, **each) for name, each in all_options.items()}
         super().__init__(configured, a_context())
         self._made = made
 

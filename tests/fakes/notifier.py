@@ -1,8 +1,9 @@
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from functions.notify.destination import Destination
 from functions.notify.digests.closing import Closer
 from functions.notify.notifier import Notifier, Result
 from functions.notify.notify import notify
@@ -21,7 +22,7 @@ from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.deliveries import to_cloudevent_of
-from tests.fakes.destinations import FakeDestination, FakeDestinations
+from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.grants import FakeGrants
 from tests.fakes.journal import FakeJournal
 from tests.fakes.ledger import FakeLedger
@@ -47,7 +48,7 @@ def push_of(data: bytes, attributes: dict[str, str] | None = None) -> bytes:
 
 @dataclass
 class FakeNotifier:
-    """Notify over fakes, with one destination `crm`."""
+    """Notify over fakes, with the destination `crm`, its `options`, and the `others`."""
 
     crm: FakeDestination = field(default_factory=FakeDestination)
     destinations: Destinations | None = None
@@ -59,6 +60,8 @@ class FakeNotifier:
     recipients: Recipients | None = None
     records: FakeRecords = field(default_factory=FakeRecords)
     make_endpoints: Callable[[], Endpoints] | None = None
+    options: Options = field(default_factory=Options)
+    others: Mapping[str, Destination] = field(default_factory=dict)
     places: int = 10_000
     is_on_lambda: bool = False
     parts: Notifier = field(init=False)
@@ -68,11 +71,12 @@ class FakeNotifier:
 
     def start(self) -> None:
         """As a new process: with nothing remembered."""
+        made = FakeDestinations({"crm": self.crm, **self.others}, options={"crm": self.options})
         states = DestinationStates(self.ledger, self.clock)
         endpoints = self.make_endpoints() if self.make_endpoints else None
         gate = ProcessGate(self.clock.monotonic, self.places, self.places)
         self.parts = Notifier(
-            destinations=self.destinations or FakeDestinations({"crm": self.crm}),
+            destinations=self.destinations or made,
             states=states,
             ledger=self.ledger,
             bus=self.bus,

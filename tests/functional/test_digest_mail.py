@@ -12,7 +12,7 @@ from functions.notify.digests.settings import Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.event import Event
 from tests.chromium import chromium_or_skip, chromium_page
-from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import Options
 from tests.fakes.mail_settings import mail_settings
 from tests.fakes.notifier import FakeNotifier
 from tests.functional.test_octokit import examples
@@ -55,5 +55,4 @@ async def test_each_example_is_in_one_digest_and_no_digest_is_wider_than_a_phone
 
 
 def digesting() -> FakeNotifier:
-    crm = FakeDestination()
-    return FakeNotifier(crm, FakeDestinations({"crm": crm}, options={"crm": Options(gather=GATHER)}))
+    return FakeNotifier(options=Options(gather=GATHER))

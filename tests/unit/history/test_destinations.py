@@ -30,7 +30,7 @@ from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
 from shared.times import rfc3339
 from tests.fakes.deliveries import message_of
-from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import FakeDestination, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import EVENT, FakeNotifier, a_delivery
 
@@ -229,7 +229,7 @@ async def test_a_destination_that_is_resumed_keeps_the_time_of_its_digests() -> 
 async def test_a_dead_lettered_digest_is_replayed_whole_and_its_letter_says_how_much_it_stands_for() -> None:
     crm = FakeDestination(Failed("request_rejected", "no"))
     settings = Options(gather=GatherSettings(digest=Digest(900.0, None)))
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, options={"crm": settings}))
+    notifier = FakeNotifier(crm, options=settings)
     for number in range(3):
         received = rfc3339(notifier.clock.now())
         await notifier.take(Delivery(replace(EVENT, id=f"{number:032x}", receivedat=received), "tell", "crm"))

@@ -21,7 +21,7 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater
 from shared.errors import Temporary
 from shared.event import MAX_HOPS, Event
 from shared.journal import DeadLetter
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at, value_at
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.outgoing.circuit import BreakerSettings
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
@@ -115,30 +115,19 @@ class Alerting:
         return [each for each in self.made[name].delivered if each.event.source == "/alerts/hookchain"]
 
 
-def data_of(delivery: Delivery) -> JsonObject:
-    assert isinstance(delivery.event.data, dict)
-    return delivery.event.data
-
-
 def kinds_of(delivery: Delivery) -> list[tuple[Json, Json, Json]]:
-    kinds = data_of(delivery)["kinds"]
-    assert isinstance(kinds, list)
-    return [(each["type"], each["source"], each["count"]) for each in kinds if isinstance(each, dict)]
+    return [(each["type"], each["source"], each["count"]) for each in objects_at(delivery.event.data, "kinds")]
 
 
 def lines_of(delivery: Delivery) -> list[str]:
-    events = data_of(delivery)["events"]
-    assert isinstance(events, list)
-    return [str(each["line"]) for each in events if isinstance(each, dict)]
+    return [str(each["line"]) for each in objects_at(delivery.event.data, "events")]
 
 
 REFUSED = Failed("request_rejected", "the receiver answered 422")
-KEEPS_ALL = ALERTS._replace(keeps_all=True)
-DEAD_LETTER = "hookchain.alert.dead_letter"
 
 
-def alerting(*answers: Answer, **options: Options) -> Alerting:
-    return Alerting({"crm": FakeDestination(*answers), "ops": FakeDestination()}, options=options)
+def alerting(*answers: Answer, gather: GatherSettings = ALERTS, **options: Options) -> Alerting:
+    return Alerting({"crm": FakeDestination(*answers), "ops": FakeDestination()}, options=options, gather=gather)
 
 
 # Dead letters
@@ -152,7 +141,7 @@ async def test_dead_letters_of_five_minutes_are_one_message() -> None:
     assert made.told() == []
     await made.pass_time(180)
     [told] = made.told()
-    assert (told.merged, told.route, kinds_of(told)) == (3, "alerts", [(DEAD_LETTER, "crm", 3)])
+    assert (told.merged, told.route, kinds_of(told)) == (3, "alerts", [("hookchain.alert.dead_letter", "crm", 3)])
     assert lines_of(told)[0] == (
         "request_rejected: the receiver answered 422 · route tell the list · hookchain events show 0000000000000000"
     )
@@ -200,16 +189,14 @@ async def test_a_dead_letter_is_kept_whatever_becomes_of_its_alert_which_follows
 
 
 async def test_a_kind_without_digests_gets_the_alerts_data_together() -> None:
-    made = Alerting({"crm": FakeDestination(*[REFUSED] * 2), "ops": FakeDestination()}, gather=KEEPS_ALL)
+    made = alerting(*[REFUSED] * 2, gather=ALERTS._replace(keeps_all=True))
     for number in range(2):
         await made.fail(number)
     await made.pass_time(420)
     [told] = made.told()
-    assert (told.event.type, data_of(told)["count"]) == ("hookchain.coalesced", 2)
-    events = data_of(told)["events"]
-    assert isinstance(events, list)
-    assert isinstance(events[0], dict)
-    assert (events[0]["kind"], events[0]["code"]) == ("dead_letter", "request_rejected")
+    assert (told.event.type, value_at(told.event.data, "count")) == ("hookchain.coalesced", 2)
+    first, _ = objects_at(told.event.data, "events")
+    assert (first["kind"], first["code"]) == ("dead_letter", "request_rejected")
 
 
 # No loops

@@ -19,7 +19,7 @@ from shared.ports import DELIVERIES
 from shared.push import Push
 from shared.time_bound import LoopTime, bounded
 from tests.fakes.clock import FakeClock
-from tests.fakes.destinations import FakeDestination, FakeDestinations
+from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery, message_of
 from tests.fakes.virtual_time import run
@@ -74,7 +74,7 @@ def test_an_attempt_without_an_answer_is_cancelled_and_its_outcome_is_unknown() 
     assert [entry.outcome for entry in notifier.journal.attempts] == ["unknown"]
 
 
-RETRIES = (5.0, 60.0, 300.0, 1_800.0)
+RETRIES = Options(retry_seconds=(5.0, 60.0, 300.0, 1_800.0))
 
 
 async def attempts_of(notifier: FakeNotifier) -> tuple[list[float], Result]:
@@ -92,7 +92,7 @@ async def attempts_of(notifier: FakeNotifier) -> tuple[list[float], Result]:
 
 async def test_a_destination_that_answers_too_late_gets_three_attempts_minutes_apart_and_then_a_dead_letter() -> None:
     crm = FakeDestination(*[TimeoutError()] * 11)
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    notifier = FakeNotifier(crm, options=RETRIES)
     waits, last = await attempts_of(notifier)
     assert len(crm.attempts) == 3
     assert [wait // 300 for wait in waits] == [1, 2]
@@ -104,9 +104,9 @@ async def test_a_destination_that_answers_too_late_gets_three_attempts_minutes_a
 
 async def test_a_destination_that_recognises_a_repeat_gets_its_whole_schedule() -> None:
     crm = FakeDestination(*[TimeoutError()] * 11, dedupes_repeats=True)
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    notifier = FakeNotifier(crm, options=RETRIES)
     waits, last = await attempts_of(notifier)
-    assert len(crm.attempts) == len(RETRIES) + 1
+    assert len(crm.attempts) == 5
     assert {attempt.idempotency_key for attempt in crm.attempts} == {DELIVERY.id}
     assert waits[0] >= 300
     assert waits == sorted(waits)
@@ -116,15 +116,14 @@ async def test_a_destination_that_recognises_a_repeat_gets_its_whole_schedule() 
 
 async def test_an_answer_ends_the_count_of_unknown_attempts() -> None:
     silent, busy = TimeoutError(), RetryLater("busy there")
-    crm = FakeDestination(silent, silent, busy, silent, Delivered())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    notifier = FakeNotifier(FakeDestination(silent, silent, busy, silent, Delivered()), options=RETRIES)
     _, last = await attempts_of(notifier)
     assert (last.outcome, last.attempt_number) == ("delivered", 5)
 
 
 async def test_a_dead_letter_that_cannot_be_published_causes_no_fourth_attempt() -> None:
     crm = FakeDestination(*[TimeoutError()] * 11)
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, retry_seconds=RETRIES))
+    notifier = FakeNotifier(crm, options=RETRIES)
     await notifier.take()
     notifier.clock.advance(400)
     await notifier.sweep_and_take()
@@ -152,8 +151,9 @@ async def crash(notifier: FakeNotifier) -> None:
 
 
 async def test_a_delivery_is_its_workers_for_as_long_as_its_destination_may_take_and_thirty_seconds() -> None:
-    crm = FakeDestination(KeyboardInterrupt())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, timeout_seconds=240.0), is_on_lambda=True)
+    notifier = FakeNotifier(
+        FakeDestination(KeyboardInterrupt()), options=Options(timeout_seconds=240.0), is_on_lambda=True
+    )
     await crash(notifier)
     notifier.clock.advance(240.0 + LEASE_MARGIN_SECONDS - 1)
     assert (await notifier.take()).outcome == "busy"
@@ -266,12 +266,11 @@ def test_a_copy_comes_again_in_time_though_each_look_waits_for_a_place(monkeypat
 
 
 async def test_where_a_resend_would_harm_a_worker_that_died_leaves_its_delivery_held() -> None:
-    crm = FakeDestination(KeyboardInterrupt())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))
+    notifier = FakeNotifier(FakeDestination(KeyboardInterrupt()), options=Options(on_unknown="hold"))
     await crash(notifier)
     notifier.clock.advance(LEASE)
     assert (await notifier.take()).outcome == "held"
-    assert len(crm.attempts) == 1
+    assert len(notifier.crm.attempts) == 1
 
 
 async def test_a_late_worker_records_nothing_and_is_not_acknowledged() -> None:

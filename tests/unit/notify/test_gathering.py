@@ -6,6 +6,7 @@ tests/simulation holds that each event is in one digest, whoever dies.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Unpack
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -21,13 +22,13 @@ from functions.notify.registry import Recipient
 from functions.notify.waiting.sweep import CLOSE_SECONDS, SWEEP_SECONDS
 from shared.delivery import Delivery, Disabled, RetryLater
 from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES
 from shared.store_ports import Kept
 from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
-from tests.fakes.destinations import Answer, FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import Answer, FakeDestination, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import EVENT, FakeNotifier, message_of, push_of
 from tests.fakes.people import FakePeople
@@ -36,11 +37,9 @@ START = 1_790_000_100.0  # a multiple of 900
 DIGEST = GatherSettings(digest=Digest(900.0, "data.computer"))
 
 
-def notifier_of(gather: GatherSettings, *answers: Answer, **options: object) -> FakeNotifier:
-    crm, other = FakeDestination(*answers), FakeDestination()
-    own = Options(gather=gather)
-    own.update(options)  # type: ignore[typeddict-item] # a test's own
-    made = FakeNotifier(crm, FakeDestinations({"crm": crm, "other": other}, options={"crm": own}))
+def notifier_of(gather: GatherSettings, /, *answers: Answer, **options: Unpack[Options]) -> FakeNotifier:
+    options["gather"] = gather
+    made = FakeNotifier(FakeDestination(*answers), options=options, others={"other": FakeDestination()})
     made.clock.time = START
     return made
 
@@ -69,8 +68,7 @@ def states(notifier: FakeNotifier) -> list[str]:
 
 
 def data_of(delivery: Delivery) -> JsonObject:
-    assert isinstance(delivery.event.data, dict)
-    return delivery.event.data
+    return mapping_at(delivery.event.data)
 
 
 # Digests
@@ -89,9 +87,7 @@ async def test_events_of_a_quarter_of_an_hour_are_one_delivery_with_a_line_for_e
     data = data_of(digest)
     assert (data["count"], data["by"], data["person"]) == (3, "a", None)
     assert data["kinds"] == [{"source": "web", "type": "signup.created", "count": 3}]
-    events = data["events"]
-    assert isinstance(events, list)
-    assert [each["line"] for each in events if isinstance(each, dict)] == ["a is s2", "a is s1", "a is s0"]
+    assert [each["line"] for each in objects_at(data, "events")] == ["a is s2", "a is s1", "a is s0"]
     assert (data["from"], data["to"]) == (rfc3339(START + 10), rfc3339(START + 30))
     assert states(notifier) == ["delivered", "merged", "merged", "merged"]
 
@@ -124,8 +120,7 @@ async def test_a_digest_lists_the_newest_events_and_counts_all_of_them() -> None
     await pass_time(notifier, 960)
     data = data_of(notifier.crm.delivered[0])
     assert data["count"] == 5
-    assert isinstance(data["events"], list)
-    assert [each["id"] for each in data["events"] if isinstance(each, dict)] == [f"{4:032x}", f"{3:032x}"]
+    assert [each["id"] for each in objects_at(data, "events")] == [f"{4:032x}", f"{3:032x}"]
 
 
 async def test_a_line_that_does_not_fit_an_event_is_replaced_by_one_of_ours() -> None:
@@ -161,11 +156,7 @@ async def test_an_event_that_expires_before_the_digest_is_given_up_on_at_once() 
 
 
 async def test_while_a_digest_is_not_delivered_what_comes_later_waits_for_the_next_one() -> None:
-    notifier = notifier_of(DIGEST, RetryLater("down"))
-    notifier.destinations = FakeDestinations(
-        {"crm": notifier.crm}, retry_seconds=(2_000.0,), options={"crm": Options(gather=DIGEST)}
-    )
-    notifier.start()
+    notifier = notifier_of(DIGEST, RetryLater("down"), retry_seconds=(2_000.0,))
     for period in range(4):
         for number in range(5):
             await notifier.take(event(notifier, 5 * period + number))
@@ -204,7 +195,7 @@ async def test_a_destination_that_gathers_no_more_gets_what_waited_one_by_one() 
     notifier = notifier_of(DIGEST)
     for number in range(3):
         await notifier.take(event(notifier, number))
-    notifier.destinations = FakeDestinations({"crm": notifier.crm})
+    notifier.options = {}
     notifier.start()
     await pass_time(notifier, 960)
     assert [each.merged for each in notifier.crm.delivered] == [0, 0, 0]
@@ -411,9 +402,8 @@ async def test_many_groups_leave_time_for_what_goes_out_by_itself() -> None:
             notifier.clock.advance(1.0)
             return await super().due(now, limit, since)
 
-    crm, broken = FakeDestination(), FakeDestination(RetryLater("down"))
-    destinations = FakeDestinations({"crm": crm, "other": broken}, options={"crm": Options(gather=DIGEST)})
-    notifier = FakeNotifier(crm, destinations, ledger=SlowLedger())
+    others = {"other": FakeDestination(RetryLater("down"))}
+    notifier = FakeNotifier(options=Options(gather=DIGEST), others=others, ledger=SlowLedger())
     sweeper = notifier.new_sweeper()
     for number in range(600):
         await notifier.take(event(notifier, number, {"computer": str(number)}))

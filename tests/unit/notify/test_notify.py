@@ -16,7 +16,7 @@ from shared.errors import Permanent, Temporary
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.times import unix_seconds
-from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import FakeDestination, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier, a_delivery, message_of, push_of
 
@@ -134,8 +134,7 @@ async def test_a_release_that_comes_just_before_a_delivery_is_held_releases_that
 async def test_with_hold_a_delivery_that_may_have_been_accepted_is_sent_again_only_once_it_is_released(
     disabled_reason: str | None,
 ) -> None:
-    crm = FakeDestination(Unknown("no answer"), Delivered())
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, on_unknown="hold"))
+    notifier = FakeNotifier(FakeDestination(Unknown("no answer"), Delivered()), options=Options(on_unknown="hold"))
     assert (await notifier.take()).outcome == "held"
     now = notifier.clock.now()
     if disabled_reason is None:
@@ -199,8 +198,7 @@ BUSY = RetryLater("busy there")
 
 
 def expiring(*answers: Outcome, after: float = 600.0) -> FakeNotifier:
-    crm = FakeDestination(*answers)
-    notifier = FakeNotifier(crm, FakeDestinations({"crm": crm}, options={"crm": Options(expires_after_seconds=after)}))
+    notifier = FakeNotifier(FakeDestination(*answers), options=Options(expires_after_seconds=after))
     notifier.clock.time = RECEIVED
     return notifier
 
@@ -225,11 +223,8 @@ async def test_a_next_attempt_that_would_come_too_late_is_none(answer: Outcome) 
 
 
 def with_pager(*answers: Outcome) -> FakeNotifier:
-    crm, pager = FakeDestination(*answers), FakeDestination()
-    destinations = FakeDestinations(
-        {"crm": crm, "pager": pager}, retry_seconds=(), options={"crm": Options(otherwise="pager")}
-    )
-    return FakeNotifier(crm, destinations)
+    options = Options(otherwise="pager", retry_seconds=())
+    return FakeNotifier(FakeDestination(*answers), options=options, others={"pager": FakeDestination()})
 
 
 @pytest.mark.parametrize("answer", [Failed("request_rejected", "no such list"), BUSY, Unknown("no answer")])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Unpack
 
 import pytest
 from hypothesis import given, strategies as st
@@ -24,7 +25,7 @@ from shared.outgoing.instance_leases import MOST_INSTANCES
 from shared.ports import DELIVERIES
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
-from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import FakeDestination, Options
 from tests.fakes.grants import FakeGrants
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import EVENT, FakeNotifier, a_delivery
@@ -81,9 +82,7 @@ def test_a_pause_of_another_instance_is_learned_with_its_length_and_an_old_one_i
 
 
 def breaking(*answers: Outcome) -> FakeNotifier:
-    crm = FakeDestination(*answers)
-    destinations = FakeDestinations({"crm": crm}, retry_seconds=(5.0,) * 20, options={"crm": Options(breaker=SETTINGS)})
-    return FakeNotifier(crm, destinations)
+    return FakeNotifier(FakeDestination(*answers), options=Options(breaker=SETTINGS, retry_seconds=(5.0,) * 20))
 
 
 async def test_an_open_breaker_lets_deliveries_wait_and_no_attempt_counts() -> None:
@@ -134,15 +133,10 @@ async def test_a_delivery_right_after_the_release_of_a_disabled_destination_is_t
 HOUR = 3_600.0
 
 
-async def waiting(count: int, **options: object) -> FakeNotifier:
+async def waiting(count: int, **options: Unpack[Options]) -> FakeNotifier:
     """Deliveries to a destination that is paused for an hour once they wait for their second attempt."""
-    crm = FakeDestination(*[RetryLater("busy there")] * count)
-    destinations = FakeDestinations(
-        {"crm": crm, "other": FakeDestination(RetryLater("busy there"))},
-        retry_seconds=(300.0, 300.0),
-        options={"crm": Options(**options)},  # type: ignore[typeddict-item]
-    )
-    notifier = FakeNotifier(crm, destinations)
+    options["retry_seconds"] = (300.0, 300.0)
+    notifier = FakeNotifier(FakeDestination(*[BUSY] * count), options=options)
     for number in range(count):
         await notifier.take(a_delivery(number))
     notifier.clock.advance(370)
@@ -207,13 +201,11 @@ class Silent:
 class World:
     """Notify with a destination `crm` that can be silent, `quiet` that answers, and few places."""
 
-    def __init__(self, max_delay_seconds: float = 900.0, **options: BreakerSettings) -> None:
+    def __init__(self, max_delay_seconds: float = 900.0, **options: Unpack[Options]) -> None:
         self.silent = Silent()
-        crm = FakeDestination(*[self.silent] * 1_000)
-        configured = FakeDestinations(
-            {"crm": crm, "quiet": FakeDestination()}, options={"crm": Options(breaker=BREAKER)} if options else {}
-        )
-        self.notifier = FakeNotifier(crm, configured, bus=FakeBus(max_delay_seconds), places=10)
+        crm, others = FakeDestination(*[self.silent] * 1_000), {"quiet": FakeDestination()}
+        bus = FakeBus(max_delay_seconds)
+        self.notifier = FakeNotifier(crm, options=options, others=others, bus=bus, places=10)
         self.tasks: list[asyncio.Task[Result]] = []
 
     async def begin(self, count: int, first: int = 0) -> list[Result]:
@@ -469,9 +461,9 @@ class CountingLedger(FakeLedger):
         return await super()._change(key, rule)
 
 
-def capped(crm: FakeDestination, **options: object) -> FakeNotifier:
-    destinations = FakeDestinations({"crm": crm, "other": FakeDestination()}, options={"crm": Options(**options)})  # type: ignore[typeddict-item]
-    return FakeNotifier(crm, destinations, ledger=CountingLedger(), bus=FakeBus(900))
+def capped(crm: FakeDestination, **options: Unpack[Options]) -> FakeNotifier:
+    others = {"other": FakeDestination()}
+    return FakeNotifier(crm, options=options, others=others, ledger=CountingLedger(), bus=FakeBus(900))
 
 
 async def test_a_delivery_over_the_rate_waits_without_an_attempt_and_no_other_destination_does() -> None:

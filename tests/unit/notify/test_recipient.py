@@ -29,7 +29,7 @@ from shared.jsontext import Json, JsonObject
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
-from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import Options
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.notifier import DELIVERY, EVENT, FakeNotifier
 from tests.fakes.people import ANNA, BOB, FakePeople, recipients_of
@@ -383,9 +383,8 @@ def test_no_event_reaches_anybody_but_those_who_are_listed_or_allowed(actor: str
 
 
 def notifier_for(recipient: Recipient, people: FakePeople | None = None) -> FakeNotifier:
-    crm = FakeDestination()
-    destinations = FakeDestinations({"crm": crm}, options={"crm": Options(recipient=recipient)})
-    return FakeNotifier(crm, destinations, recipients=Recipients(people or FakePeople(), FakeBlobs()))
+    recipients = Recipients(people or FakePeople(), FakeBlobs())
+    return FakeNotifier(options=Options(recipient=recipient), recipients=recipients)
 
 
 def by(actor: str) -> Delivery:

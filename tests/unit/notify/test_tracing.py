@@ -15,7 +15,7 @@ from shared.errors import Temporary
 from shared.telemetry import spans
 from shared.telemetry.spans import Span
 from shared.times import rfc3339
-from tests.fakes.destinations import Answer, FakeDestination, FakeDestinations, Options
+from tests.fakes.destinations import Answer, FakeDestination, Options
 from tests.fakes.notifier import EVENT, FakeNotifier
 from tests.fakes.pushes import from_anybody
 
@@ -80,9 +80,7 @@ async def test_an_attempt_for_an_event_of_no_time_is_recorded_too() -> None:
 
 
 async def test_a_digest_begins_its_own_trace_with_links_to_its_events() -> None:
-    crm = FakeDestination()
-    options: Options = {"gather": GatherSettings(digest=Digest(900.0, None))}
-    found = Traced(FakeNotifier(crm, FakeDestinations({"crm": crm}, options={"crm": options})))
+    found = Traced(FakeNotifier(options=Options(gather=GatherSettings(digest=Digest(900.0, None)))))
     ids = [f"{number:032x}" for number in range(2**70, 2**70 + 3)]
     deliveries = [found.delivery(event_id) for event_id in ids]
     for delivery in deliveries:

@@ -207,34 +207,13 @@ async def _attempt_unless_waiting(
         if result := await _result_without_attempt(notifier, work, target, no_place):
             return result
         started_at = notifier.clock.now()
-        begun: ledger.Claimed | None = work.claim
-        latest_end = started_at + configured.timeout_seconds + GRACE_SECONDS
-        if _left_no_record(work.claim):
-            begun = await notifier.ledger.begin(work.claim, started_at)
-        elif latest_end > row.lease_until:  # the checks took long: its lease could end during the attempt
-            begun = None
+        begun = await _begin(notifier, work.claim, started_at, configured.timeout_seconds)
         if begun is None:
             await give_back(notifier, work.claim)
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work.claim = begun
-        attempt = Attempt(
-            idempotency_key=f"{row.key}-r{row.generation}" if row.generation else row.key,
-            attempt_number=work.attempt_number,
-            generation=row.generation,
-            now=started_at,
-            timeout_seconds=configured.timeout_seconds,
-            person=work.person,
-            is_repair=row.generation > 0 and is_repair(row, work.attempt_number),
-            undelivered_since=undelivered_since(row) if row.generation else 0,
-        )
-        notifier.gate.begin(work.delivery.id)
         try:
-            computing = time_bound.measure_computing()
-            outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
-            notifier.gate.note_computing(work.delivery.id, computing.seconds)
-            if isinstance(outcome, Failed):
-                hint = removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))
-                outcome = replace(outcome, reason=f"{outcome.reason}{hint}")
+            outcome = await _outcome(notifier, work, target, started_at)
         except errors.Temporary as error:
             if error.code not in BUSY_CODES:
                 raise
@@ -251,6 +230,42 @@ async def _attempt_unless_waiting(
     if notifier.spans is not None:
         notifier.spans.note_attempt(work, configured.kind, entry, outcome)
     return outcome, entry
+
+
+async def _begin(
+    notifier: Notifier, claim: ledger.Claimed, started_at: float, timeout_seconds: float
+) -> ledger.Claimed | None:
+    """Return the claim with which the attempt may begin; None if the lease could end during the attempt.
+
+    Raises Temporary.
+    """
+    if _left_no_record(claim):
+        return await notifier.ledger.begin(claim, started_at)
+    latest_end = started_at + timeout_seconds + GRACE_SECONDS
+    return claim if latest_end <= claim.row.lease_until else None
+
+
+async def _outcome(notifier: Notifier, work: Work, target: Target, started_at: float) -> Outcome:
+    """Make the attempt and return its outcome. Raises Temporary only if nothing was sent."""
+    row = work.claim.row
+    attempt = Attempt(
+        idempotency_key=f"{row.key}-r{row.generation}" if row.generation else row.key,
+        attempt_number=work.attempt_number,
+        generation=row.generation,
+        now=started_at,
+        timeout_seconds=target.configured.timeout_seconds,
+        person=work.person,
+        is_repair=row.generation > 0 and is_repair(row, work.attempt_number),
+        undelivered_since=undelivered_since(row) if row.generation else 0,
+    )
+    notifier.gate.begin(work.delivery.id)
+    computing = time_bound.measure_computing()
+    outcome = await attempt_once(target.destination, work.delivery, attempt, notifier.deadlines)
+    notifier.gate.note_computing(work.delivery.id, computing.seconds)
+    if not isinstance(outcome, Failed):
+        return outcome
+    hint = removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))
+    return replace(outcome, reason=f"{outcome.reason}{hint}")
 
 
 async def _result_without_attempt(

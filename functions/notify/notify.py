@@ -162,12 +162,11 @@ async def _deliver_later(
     if notifier.instances is not None or not notifier.gate.hold_copy():
         return busy
     clock = asyncio.get_running_loop().time
-    result = busy
-    deliver = _deliver
-    # If another process has the delivery, note that this copy waits here, so that no further copy waits as well.
-    if delivery.id not in notifier.under_way:
+    is_elsewhere = delivery.id not in notifier.under_way
+    deliver = _deliver_first if is_elsewhere else _deliver
+    if is_elsewhere:  # another process has the delivery: note that this copy waits here, so that no further one waits
         notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
-        deliver = _deliver_first
+    result = busy
     try:
         for wait_seconds in BUSY_WAITS_SECONDS:
             seconds_left = last_try_at - clock()
@@ -177,7 +176,7 @@ async def _deliver_later(
             result = await deliver(notifier, push, delivery)
     finally:
         notifier.gate.end_copy()
-        if deliver is _deliver_first:
+        if is_elsewhere:
             del notifier.under_way[delivery.id]
     return result
 

@@ -1,4 +1,8 @@
-"""Notify's parts, put together once, at first use. Only wiring reads the environment."""
+"""Notify's parts, put together once for each process, at first use. Only this module reads the environment.
+
+`service` puts them together. Most deployments need few of them, and a new instance must start fast: a part that the
+configuration does not use is None, and its module is not imported.
+"""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +18,7 @@ from functions.notify.registry import read_destinations
 from functions.notify.waiting import caps, pauses, sweep
 from shared import logs, ports, retention
 from shared.cloud import platform
-from shared.jsontext import mappings_at
+from shared.jsontext import JsonObject, mappings_at
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
@@ -37,6 +41,11 @@ if TYPE_CHECKING:
     from shared.telemetry.exporter import Exporter
 
 
+def _slice() -> JsonObject:
+    """Return notify's part of the compiled configuration. End the process if it cannot be read."""
+    return slice_or_exit("notify")
+
+
 @cache
 def destinations_or_exit() -> Mapping[str, registry.Configured]:
     with exit_at_fault("notify"):
@@ -46,18 +55,27 @@ def destinations_or_exit() -> Mapping[str, registry.Configured]:
 @cache
 def service() -> entry.Service:
     clock = platform.SystemClock()
-    ledger, bus = platform.ledger(settings()), platform.bus(settings())
-    journal = platform.journal(settings(), retention.retention_of(slice_or_exit("notify")))
-    secrets, blobs = platform.secrets(settings(), os.environ), platform.blobs(settings())
-    context = Context(secrets, settings(), blobs, clock, platform.ses(settings()), fetch, cloud, tokens)
+    ledger = platform.ledger(settings())
+    bus = platform.bus(settings())
+    journal = platform.journal(settings(), retention.retention_of(_slice()))
+    context = Context(
+        secrets=platform.secrets(settings(), os.environ),
+        settings=settings(),
+        blobs=platform.blobs(settings()),
+        clock=clock,
+        ses=platform.ses(settings()),
+        fetch=fetch,
+        cloud=cloud,
+        tokens=tokens,
+    )
     endpoints = None
-    if "subscribers" in slice_or_exit("notify"):
+    if "subscribers" in _slice():
         context, endpoints = _subscribers(context, bus)
+    destinations = registry.Destinations(destinations_or_exit(), context)
     states = pauses.DestinationStates(ledger, clock)
     gate = platform.process_gate(settings())
-    recipients = _recipients(context) if any(each.recipient for each in destinations_or_exit().values()) else None
     notifier = Notifier(
-        destinations=registry.Destinations(destinations_or_exit(), context),
+        destinations=destinations,
         states=states,
         ledger=ledger,
         bus=bus,
@@ -67,9 +85,9 @@ def service() -> entry.Service:
         gate=gate,
         caps=_caps(clock),
         instances=_instances(gate, clock),
-        recipients=recipients,
+        recipients=_recipients(context),
         endpoints=endpoints,
-        removals=read_removals(slice_or_exit("notify")),
+        removals=read_removals(_slice()),
         spans=_spans(clock),
     )
     alerts = _alerts(bus)
@@ -79,51 +97,55 @@ def service() -> entry.Service:
         clock,
         looks_ahead=not settings().is_local,  # locally, a sweep comes each second
         groups=_groups(notifier),
-        pauses=pauses.Pauses(states, destinations_or_exit()),
-        monitor=_monitor(notifier, alerts) if alerts else None,
+        pauses=pauses.Pauses(states, destinations.configured),
+        monitor=_monitor(notifier, alerts),
         side_tasks=_side_tasks(context, bus, journal, alerts),
     )
-    levels = _levels(notifier)
-    return entry.Service(notifier, sweeper, journal, platform.verify_push(settings()), alerts, levels)
+    verify_push = platform.verify_push(settings())
+    return entry.Service(notifier, sweeper, journal, verify_push, alerts, _levels(notifier))
 
 
 @cache
 def exporter() -> "Exporter | None":
-    """Return what exports spans; None if telemetry is off."""
+    """Return what exports spans and metrics; None if telemetry is off."""
     secrets = platform.secrets(settings(), os.environ)
-    return platform.exporter(settings(), "notify", slice_or_exit("notify"), secrets)
+    return platform.exporter(settings(), "notify", _slice(), secrets)
 
 
 def _levels(notifier: Notifier) -> "SweepLevels | None":
-    found = exporter()
-    if found is None or found.metrics is None:
+    """Return what measures the whole deployment at each sweep; None without metrics."""
+    exporting = exporter()
+    if exporting is None or exporting.metrics is None:
         return None
     from functions.notify.waiting.levels import SweepLevels
 
-    return SweepLevels(lambda: found.metrics, list(destinations_or_exit()), notifier.ledger, notifier.clock)
+    return SweepLevels(lambda: exporting.metrics, list(destinations_or_exit()), notifier.ledger, notifier.clock)
 
 
 def _spans(clock: ports.Clock) -> "NotifySpans | None":
-    found = exporter()
-    if found is None:
+    """Return what records spans; None if telemetry is off."""
+    exporting = exporter()
+    if exporting is None:
         return None
     from functions.notify.tracing import NotifySpans
 
-    spans = NotifySpans(found.add, platform.messaging_system(settings()), clock)
+    spans = NotifySpans(exporting.add, platform.messaging_system(settings()), clock)
     logs.set_ids(spans.ids)
     return spans
 
 
 def _caps(clock: ports.Clock) -> caps.Caps | None:
-    """Return the caps; None where no destination has one, and no endpoint may."""
+    """Return the caps; None where no destination has one, and no subscriber's endpoint may."""
     destinations = destinations_or_exit().values()
-    all_configured = [part for each in destinations for part in (each, each.alerts, each.endpoints) if part]
-    if "subscribers" in slice_or_exit("notify") or any(each.rate or each.in_flight for each in all_configured):
-        return caps.Caps(lambda: platform.grants(settings()), clock)
-    return None
+    all_options = [options for each in destinations for options in (each, each.alerts) if options]
+    has_caps = any(options.rate or options.in_flight for options in all_options)
+    if not has_caps and "subscribers" not in _slice():
+        return None
+    return caps.Caps(lambda: platform.grants(settings()), clock)
 
 
 def _instances(gate: "ProcessGate", clock: ports.Clock) -> "InstanceLeases | None":
+    """Return the leases of destinations that may hang; None except on AWS."""
     if not settings().is_aws:
         return None
     from shared.outgoing.instance_leases import InstanceLeases
@@ -133,22 +155,25 @@ def _instances(gate: "ProcessGate", clock: ports.Clock) -> "InstanceLeases | Non
 
 def _alerts(bus: ports.Bus) -> "AlertPublisher | None":
     """Return what publishes alerts; None if there are none."""
-    if "alerts" not in slice_or_exit("notify"):
+    if "alerts" not in _slice():
         return None
     from functions.notify.alerts.publisher import AlertPublisher, read_alert_settings
 
-    found = read_alert_settings(slice_or_exit("notify"), destinations_or_exit())
-    return AlertPublisher(found, bus, _where()) if found else None
+    alert_settings = read_alert_settings(_slice(), destinations_or_exit())
+    return AlertPublisher(alert_settings, bus, _platform_option()) if alert_settings else None
 
 
-def _where() -> str:
-    """Return the options by which a command means this platform, after a space."""
+def _platform_option() -> str:
+    """Return the option by which a command means this platform, after a space; empty if it needs none."""
     if settings().is_aws:
         return "" if settings().aws_endpoint else " --platform aws"
     return "" if settings().is_local else " --platform gcp"
 
 
-def _monitor(notifier: Notifier, alerts: "AlertPublisher") -> "Monitor":
+def _monitor(notifier: Notifier, alerts: "AlertPublisher | None") -> "Monitor | None":
+    """Return what watches for trouble to tell of; None if there are no alerts."""
+    if alerts is None:
+        return None
     from functions.notify.alerts.monitor import Monitor
 
     return Monitor(alerts, list(notifier.destinations.configured), notifier.ledger, _records, notifier.clock)
@@ -158,12 +183,15 @@ def _side_tasks(
     context: Context, bus: ports.Bus, journal: "Journal | None", alerts: "AlertPublisher | None"
 ) -> "SideTasks | None":
     """Return the tasks beside the sweep; None if there are none."""
-    if not {"hooks", "recover"} & slice_or_exit("notify").keys():
+    tasks = []
+    if "hooks" in _slice():
+        tasks.append(_renewals(context, alerts))
+    if "recover" in _slice():
+        tasks.append(_recovery(context, bus, journal, alerts))
+    if not tasks:
         return None
     from functions.notify.waiting.side_tasks import SideTasks
 
-    tasks = [_renewals(context, alerts)] if "hooks" in slice_or_exit("notify") else []
-    tasks += [_recovery(context, bus, journal, alerts)] if "recover" in slice_or_exit("notify") else []
     return SideTasks(tasks, context.clock)
 
 
@@ -172,7 +200,7 @@ def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
     from functions.notify.waiting.side_tasks import Task
 
     expiry = hook_expiry.HookExpiry(
-        mappings_at(slice_or_exit("notify"), "hooks"),
+        mappings_at(_slice(), "hooks"),
         platform.documents(settings()),
         context.fetch(),
         context.secrets,
@@ -187,11 +215,11 @@ def _recovery(context: Context, bus: ports.Bus, journal: "Journal | None", alert
     from functions.notify.recovery import recovery
     from functions.notify.waiting.side_tasks import Task
 
-    recovery_settings = recovery.read_recovery_settings(slice_or_exit("notify"))
-    recovering = recovery.Recovery(
-        recovery_settings, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
+    recoveries = recovery.read_recovery_settings(_slice())
+    events = recovery.Recovery(
+        recoveries, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
     )
-    return Task("recovering events", recovery.CONTINUED_SECONDS, recovering.run)
+    return Task("recovering events", recovery.CONTINUED_SECONDS, events.run)
 
 
 @cache
@@ -217,7 +245,7 @@ def _subscribers(context: Context, bus: ports.Bus) -> "tuple[Context, Endpoints]
     from functions.notify.subscribers.endpoints import Endpoints
     from functions.notify.subscribers.subscribers import Subscribers, read_subscriber_settings
 
-    compiled = slice_or_exit("notify")
+    compiled = _slice()
     subscriber_settings = read_subscriber_settings(compiled["subscribers"], retention.retention_of(compiled))
     subscribers = Subscribers(platform.documents(settings()), bus, context.clock, subscriber_settings)
     context = replace(context, subscribers=lambda: subscribers)
@@ -225,11 +253,13 @@ def _subscribers(context: Context, bus: ports.Bus) -> "tuple[Context, Endpoints]
     return context, endpoints
 
 
-def _recipients(context: Context) -> "Recipients":
+def _recipients(context: Context) -> "Recipients | None":
+    """Return what finds the persons that `to` names; None if no destination's `to` names a person."""
+    if not any(each.recipient for each in destinations_or_exit().values()):
+        return None
     from functions.notify.recipients.recipient import Recipients, people_reader
 
-    written = slice_or_exit("notify").get("people")
-    read_people = people_reader(written, context.fetch, context.secrets, context.clock)
+    read_people = people_reader(_slice().get("people"), context.fetch, context.secrets, context.clock)
     return Recipients(read_people, context.blobs)
 
 

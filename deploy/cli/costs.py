@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     environ = environ_of(options)
     config = deployed_config(options.config, environ)
-    if config is None:
+    if config is None:  # then the costs are those of the configuration that mails every request to this address
         environ.setdefault("EMAIL_ADDRESS", "you@example.com")
     slices = compile_file(config, environ)
     cost_model = _cost_model(options.platform)

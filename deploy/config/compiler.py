@@ -211,13 +211,13 @@ def check_config(file: ConfigFile) -> Checked:
     """Return the configuration and all its faults. Each check reads the file itself, so that no fault hides another."""
     if not isinstance(file.document, dict):
         rule = "must be a mapping with `sources`, `routes` and `destinations`"
-        return Checked([*file.repeated, Fault(1, "", rule)])
+        return Checked([*file.value_faults, Fault(1, "", rule)])
     config, shape_faults = _validated(file)
     settings, settings_faults = destination.read_destination_settings(file)
     people_list = people.read_people(file)
     event_types = subscribers.event_types(file)
     faults = [
-        *file.repeated,
+        *file.value_faults,
         *shape_faults,
         *source_faults(file),
         *route.route_faults(file),

@@ -73,20 +73,20 @@ Lines: TypeAlias = dict[DocumentPath, int]
 class ConfigFile:
     """A configuration as it is written.
 
-    file       its name in messages
-    folder     the folder to which the names of files in it are relative
-    document   its values. Of a duplicate key, it has the last value
-    lines      the line of each value, from 1
-    repeated   the faults of duplicate keys, and of numbers that JSON does not have
-    not_texts  the truth values, numbers and nulls, as they are written without quotes
-    cut_lines  the lines in which a value ends before a comment that begins with a template
+    file          its name in messages
+    folder        the folder to which the names of files in it are relative
+    document      its values. Of a duplicate key, it has the last value
+    lines         the line of each value, from 1
+    value_faults  the faults of duplicate keys, and of numbers that JSON does not have
+    not_texts     the truth values, numbers and nulls, as they are written without quotes
+    cut_lines     the lines in which ` #` ends a value before a template, as in `Order #{{ data.number }}`
     """
 
     file: str
     folder: Path
     document: Json
     lines: Mapping[DocumentPath, int] = field(default_factory=dict)
-    repeated: tuple[Fault, ...] = ()
+    value_faults: tuple[Fault, ...] = ()
     not_texts: Mapping[DocumentPath, str] = field(default_factory=dict)
     cut_lines: tuple[int, ...] = ()
 
@@ -151,8 +151,8 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
         raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
     lines: Lines = {}
     not_texts: dict[DocumentPath, str] = {}
-    repeated = tuple(_walk(node, (), lines, not_texts))
-    return ConfigFile(file, folder, document, lines, repeated, not_texts, _cut_lines(node, text))
+    value_faults = tuple(_walk(node, (), lines, not_texts))
+    return ConfigFile(file, folder, document, lines, value_faults, not_texts, _cut_lines(node, text))
 
 
 class _Loader(Composer, CParser, SafeConstructor, Resolver):
@@ -221,9 +221,10 @@ def _walk(node: yaml.Node, path: DocumentPath, lines: Lines, not_texts: dict[Doc
 
 def _cut_lines(node: yaml.Node, text: str) -> tuple[int, ...]:
     """Return the lines in which a value without quotes ends before a comment that begins with a template."""
-    lines = {number: line for number, line in enumerate(text.splitlines()) if _CUT.search(line)}
+    lines = {number: line for number, line in enumerate(text.splitlines()) if _TEMPLATE_IN_COMMENT.search(line)}
     ends = [scalar.end_mark for scalar in _scalars(node) if not scalar.style] if lines else []
-    return tuple(sorted({end.line + 1 for end in ends if _CUT.match(lines.get(end.line, ""), end.column)}))
+    cut_ends = [end for end in ends if _TEMPLATE_IN_COMMENT.match(lines.get(end.line, ""), end.column)]
+    return tuple(sorted({end.line + 1 for end in cut_ends}))
 
 
 def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
@@ -238,16 +239,17 @@ def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
                 yield from _scalars(each)
 
 
-_CUT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
+_TEMPLATE_IN_COMMENT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
 """The rest of a line as in `Order #{{ data.number }}`. A comment with other words before the braces is intended."""
 _FLOAT: Final = "tag:yaml.org,2002:float"
 _NUMBERS: Final = SafeConstructor()
 _TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
-_AS_IT_LOOKS: Final = re.compile(
+_OBVIOUS_LITERAL: Final = re.compile(
     r"true|false|null|~||[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?"
     r"|[-+]?\.inf|\.nan",
     re.IGNORECASE,
 )
+"""What YAML and every reader take for the same truth value, null or number."""
 _SWITCHES: Final = frozenset({"breaker", "tls"})
 """Settings of a destination that may be `off`, which YAML reads as false."""
 
@@ -258,7 +260,7 @@ def misleading_values(file: ConfigFile) -> Iterator[Fault]:
         yield Fault(number, "a value", "ends before ` #`, and the rest is a comment: put the whole value in quotes")
     for path, written in file.not_texts.items():
         is_switch = bool(path) and path[-1] in _SWITCHES and written.lower() == "off"
-        if not _AS_IT_LOOKS.fullmatch(written) and not is_switch:
+        if not _OBVIOUS_LITERAL.fullmatch(written) and not is_switch:
             read = read_as(written)
             rule = f"{written} is read as {read}: put it in quotes, or write {read}"
             yield Fault(file.line(path), ".".join(map(str, path)), rule)

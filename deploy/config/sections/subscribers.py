@@ -336,8 +336,8 @@ def _document(path: Path) -> Json:
     if path.suffix == ".json":
         return from_json(path.read_bytes())
     read = read_config_file(path)
-    if read.repeated:
-        raise ConfigFaults(str(path), read.repeated)
+    if read.value_faults:
+        raise ConfigFaults(str(path), read.value_faults)
     return read.document
 
 

@@ -294,10 +294,10 @@ class Pauses:
         return {name for name, state in states.items() if state.paused_until is None}
 
     async def _end(self, name: str) -> float:
-        """Return the end of the destination's pause; 0 if its deliveries must be published.
+        """Return the end of the destination's pause; 0 if its deliveries must be published now. Raises Temporary.
 
-        That is so without a pause, if the destination is disabled, because notify holds the delivery then, and if the
-        delivery may expire, because notify gives it up then. Raises Temporary.
+        They must be published if the destination has no pause. They must also be published if it is disabled, because
+        notify then holds them, or if they may expire, because notify then gives them up.
         """
         # The name of an endpoint begins with that of its destination, whose options it has.
         configured = self._configured.get(name.partition(SEPARATOR)[0])

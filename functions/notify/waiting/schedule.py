@@ -1,8 +1,8 @@
 """The time of the next attempt of a delivery.
 
 After a failure, a delivery waits at least as long as its destination's schedule says, and at least as long as the
-receiver asked for. The wait after the same attempt of the same delivery is always the same. The ledger stores the time
-as `retry_at`; due.py says what happens then.
+receiver asked for, up to a day. The wait after the same attempt of the same delivery is always the same. The ledger
+stores the time as `retry_at`; due.py says what happens then.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ JITTER: Final = 0.2
 """The largest share of a wait that is added to it."""
 UNKNOWN_SECONDS: Final = 300.0
 """The least wait after an attempt whose outcome is unknown: a slow destination gets time to finish."""
-MAX_UNKNOWN_DOUBLINGS: Final = 20
+MAX_UNKNOWN_DOUBLINGS: Final = 9
 """After so many doublings, the wait is longer than MAX_ASKED_SECONDS. Without a limit, the power would overflow."""
 MAX_ASKED_SECONDS: Final = 86_400.0
 """The longest wait that a receiver can ask for, because it may be faulty or hostile."""
@@ -68,7 +68,8 @@ def number_in_schedule(attempts: Sequence[journal.AttemptEntry], attempt_number:
     """
     earlier_in_generation = attempt_number - 1
     generation_start = max(0, len(attempts) - earlier_in_generation)
-    for attempts_since_held, attempt in enumerate(reversed(attempts[generation_start:])):
+    newest_first = reversed(attempts[generation_start:])
+    for attempts_since_held, attempt in enumerate(newest_first):
         if attempt.outcome == "held":
             return attempts_since_held + 1
     return attempt_number

@@ -29,9 +29,9 @@ from deploy.hooks.registration import (
 )
 from deploy.platforms.choice import add_platform, open_platform, same_platform
 from deploy.platforms.platform import Platform
+from deploy.requests import wanted_hooks
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import route_types, routes_from
-from deploy.requests.wanted_hooks import Unneeded, wanted_hook
 from deploy.secrets.backend import StoredSecret
 from deploy.secrets.values import joined
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
@@ -164,16 +164,13 @@ def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
 
 
 def hooked_sources(configuration: Configured, name: str | None = None) -> dict[str, SourceConfig]:
-    """Return the sources with a `hook`, or only the one of that name. Raises UsageError and CommandError.
-
-    Each has a provider and a secret, because SourceConfig rejects a `hook` without them.
-    """
+    """Return the sources with a `hook`, or only the one of that name. Raises UsageError and CommandError."""
     sources = mappings_at(configuration.document, "sources")
     if name is not None and name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
     if name is not None and not sources[name].get("hook"):
         raise CommandError(f"{name} has no `hook`. To set its webhook up by hand: hookchain sources {name}")
-    hooked = {key: SourceConfig.model_validate(each) for key, each in sources.items() if each.get("hook")}
+    hooked = wanted_hooks.hooked_sources(configuration.document)
     return hooked if name is None else {name: hooked[name]}
 
 
@@ -224,8 +221,8 @@ def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
 def _needed_hook(call: Call, name: str, source: SourceConfig, url: str, row: Row) -> Wanted:
     """Return the hook by the routes. Raises CommandError, with the way to remove one that no route needs any more."""
     try:
-        return wanted_hook(call.configuration.slices["transform"], name, source, url)
-    except Unneeded as fault:
+        return wanted_hooks.wanted_hook(call.configuration.slices["transform"], name, source, url)
+    except wanted_hooks.Unneeded as fault:
         if not row.hooks:
             raise
         remove = call.command_line("remove", name)
@@ -506,9 +503,12 @@ async def _print_plan(call: Call, name: str, registration: Registration) -> list
     print(f"{name}  {wanted.url}")
     routes = routes_from(call.configuration.slices["transform"], name)
     globs = [each for each in route_types(routes) if is_glob(each)]
-    if registration.api.kind.selects_events and wanted.events is None and globs:
-        print(f"  all event types, because {', '.join(globs)} may match any")
-    if value_at(call.configuration.document, "sources", name, "hook", "renew") is True:
+    settings = mappings_at(call.configuration.document, "sources")[name]
+    reason = "the source has a `type` of its own" if settings.get("type") else ""
+    reason = reason or (f"{', '.join(globs)} may match any" if globs else "")
+    if registration.api.kind.selects_events and wanted.events is None and reason:
+        print(f"  all event types, because {reason}")
+    if value_at(settings, "hook", "renew") is True:
         api = registration.api
         print(f"  the function notify renews it with the token {api.token_name}, which is deployed: {api.kind.rights}")
     for each in differences:

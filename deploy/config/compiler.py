@@ -139,12 +139,12 @@ def _public_urls(config: Configuration) -> dict[str, str]:
 
 
 def _routed_types(config: Configuration) -> dict[str, list[str]]:
-    """Return the event types that the routes of each source take; none if one of its routes takes all."""
+    """Return the provider's event types that the routes of each source take; none if they may take all."""
     types_by_source: dict[str, list[str]] = {}
-    for name in config.sources:
+    for name, source in config.sources.items():
         routes = [each for each in config.routes if each.enabled and {"all", name} & {*each.from_}]
         if routes:
-            takes_all = not all(each.types for each in routes)
+            takes_all = bool(source.type or source.action) or not all(each.types for each in routes)
             types_by_source[name] = [] if takes_all else [pattern for each in routes for pattern in each.types]
     return types_by_source
 

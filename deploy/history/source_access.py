@@ -24,14 +24,13 @@ from deploy.hooks.kinds import kind_at
 from deploy.hooks.registration import Row, own_urls, remembered_urls
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import compiled_sources
-from deploy.requests.wanted_hooks import wanted_hook
+from deploy.requests.wanted_hooks import hooked_sources, wanted_hook
 from deploy.secrets.backend import SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import SOON_SECONDS
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.errors import HookchainError
 from shared.fetch import Fetch
-from shared.jsontext import mappings_at
 from shared.retention import DAY_SECONDS
 from shared.store_ports import Documents
 
@@ -91,11 +90,7 @@ async def read_outside(configuration: Configured, access: SourceAccess, fetch: F
     """Read the facts. A fact that cannot be read is left out; a registration then has the reason."""
     sources = compiled_sources(configuration.slices["receive"])
     names = sorted({name for source in sources.values() for name in secret_names(source)})
-    hooked = {
-        name: SourceConfig.model_validate(each)
-        for name, each in mappings_at(configuration.document, "sources").items()
-        if each.get("hook") and name in sources
-    }
+    hooked = {name: each for name, each in hooked_sources(configuration.document).items() if name in sources}
     secrets = await asyncio.to_thread(_secrets, access, names)
     providers = _Providers(configuration, access, fetch, secrets, now)
     calls = [providers.registration(name, source) for name, source in hooked.items()]

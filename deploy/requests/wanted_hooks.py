@@ -8,11 +8,26 @@ from deploy.hooks.kind import HookKind, Wanted, provider_events
 from deploy.hooks.kinds import kind_at
 from deploy.requests.sources import route_types, routes_from
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import Json, JsonObject, texts_at, value_at
+from shared.jsontext import Json, JsonObject, mappings_at, texts_at, value_at
 
 
 class Unneeded(CommandError):
     """No route takes the events of the source."""
+
+
+def hooked_sources(document: Json) -> dict[str, SourceConfig]:
+    """Return the sources of the configuration that have a `hook`. Each has a provider and a secret.
+
+    The `public_url` at the top level of the file counts for a source without its own.
+    """
+    base_url = value_at(document, "public_url")
+    sources: dict[str, SourceConfig] = {}
+    for name, each in mappings_at(document, "sources").items():
+        if each.get("hook"):
+            source = SourceConfig.model_validate(each)
+            default = f"{base_url.rstrip('/')}/{name}" if isinstance(base_url, str) else None
+            sources[name] = source.model_copy(update={"public_url": source.public_url or default})
+    return sources
 
 
 def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str) -> Wanted:
@@ -22,13 +37,15 @@ def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str
     routes = routes_from(transform, name)
     if not routes:
         raise Unneeded(f"{name}: no route takes its events, so no hook is needed")
-    is_every_type = not all(texts_at(each, "types") for each in routes)
+    # With a `type` of its own, the routes name types that the provider may not know.
+    is_every_type = bool(source.type) or not all(texts_at(each, "types") for each in routes)
     try:
         events = None if is_every_type else provider_events(kind, _selected_types(source, name, kind, routes))
     except ValueError as error:
         raise CommandError(f"{name}: {error}") from error
     if events is None and not kind.selects_all:
-        raise CommandError(f"{name}: {kind.title} cannot select all event types, so each route must name its `types`")
+        rule = "the source must not have a `type` of its own" if source.type else "each route must name its `types`"
+        raise CommandError(f"{name}: {kind.title} cannot select all event types, so {rule}")
     return Wanted(name, url, events)
 
 

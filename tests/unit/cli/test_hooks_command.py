@@ -424,6 +424,13 @@ def test_a_machine_that_no_provider_can_call_needs_a_public_url(world: World, co
     assert "a provider cannot call this machine" in command.error
 
 
+def test_the_public_url_at_the_top_of_the_file_is_the_one_of_each_source(world: World, command: Command) -> None:
+    text = CONFIG.replace(f"    public_url: {URL}/square\n", "")
+    world.config_file.write_text(f"public_url: {MOVED}/\n{text}", encoding="utf-8")
+    for source in ("github", "square"):
+        assert f"{MOVED}/{source}\n" in command("hooks", "plan", source, code=3)
+
+
 def test_a_place_that_does_not_exist_stops_no_other(world: World) -> None:
     world.config_file.write_text(CONFIG.replace("at: acme/shop}", "at: [acme/typo, acme/shop]}"), encoding="utf-8")
     output = world("apply", "github", "--yes", code=1)
@@ -691,6 +698,16 @@ def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str
     text = CONFIG.replace("[push, issues.opened, issues.closed]", types).replace("[invoice.paid]", types)
     world.config_file.write_text(text, encoding="utf-8")
     assert f"event types: {events}" in world("plan", source, code=3)
+
+
+def test_a_source_with_a_type_of_its_own_gets_all_event_types(world: World) -> None:
+    text = CONFIG.replace("secret: github-secret,", "secret: github-secret, type: data.action,")
+    world.config_file.write_text(text.replace("secret: linear-secret,", "secret: linear-secret, type: data.type,"))
+    output = world("plan", "github", code=3)
+    assert "all event types, because the source has a `type` of its own" in output
+    assert "event types: all\n" in output
+    world("plan", "linear", code=1)
+    assert "Linear cannot select all event types, so the source must not have a `type` of its own" in world.error
 
 
 def test_a_route_of_several_sources_selects_the_types_of_each(world: World) -> None:

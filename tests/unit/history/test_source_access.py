@@ -85,6 +85,18 @@ async def test_in_a_cloud_the_url_is_known_and_the_log_has_the_rejected_requests
     assert outside.rejected == [RequestEntry(NOW, "POST", 401, "github", "a")]
 
 
+async def test_a_hook_is_compared_with_the_public_url_at_the_top_of_the_file(
+    tmp_path: Path, access: SourceAccess
+) -> None:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(f"public_url: https://edge.example.com{CONFIG}", encoding="utf-8")
+    github = GitHub()
+    github.add("https://edge.example.com/github", "push")
+    outside = await read_outside(configured_at(path, {}), access, github, NOW)
+    [hook] = outside.registrations["github"].hooks
+    assert (hook.state, hook.differences) == ("registered", ("Hookchain did not make it",))
+
+
 async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
     configuration: Configured, access: SourceAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -300,6 +300,15 @@ async def test_only_the_types_that_routes_take_are_recovered() -> None:
     assert sorted(world.delivered) == ["evt_0", "guid-0", "guid-2"]
 
 
+@pytest.mark.parametrize("own", ["type: data.action", "action: data.state"])
+async def test_routes_of_a_source_with_a_type_or_action_of_its_own_take_what_they_take_of_requests(own: str) -> None:
+    text = CONFIGURATION.replace("provider: github,", f"provider: github, {own},")
+    world = await started(text.replace("from: all", "from: all, types: [opened, issues.new]"))
+    await world.github.send(issue(1, state="new"), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == ["guid-0"]
+
+
 async def test_a_redelivery_that_succeeded_settles_its_first_attempt_and_one_that_failed_does_not_matter() -> None:
     world = await started()
     lost = await world.github.send(issue(1), is_lost=True)

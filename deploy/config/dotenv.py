@@ -2,10 +2,11 @@
 
 # Not python-dotenv: it reads 443 of 2,000 random values differently from the POSIX shell for which they were quoted
 # (it keeps \$ and \` in double quotes, and removes a backslash in single quotes), and skips faulty lines.
+import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping, Set as AbstractSet
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -175,21 +176,34 @@ def _value(text: str, place: str) -> str:
     return _ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[1]), match[1])
 
 
+@contextmanager
+def locked_dotenv(path: Path) -> Iterator[None]:
+    """Let no other command write the file meanwhile, so that none replaces it by an older text with a change."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # some network file systems have no locks
+            # The folder is locked, because a change replaces the file.
+            folder = os.open(path.resolve().parent, os.O_RDONLY)
+            stack.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+
+
 def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
     """Append variables after a comment. The file's text stays as it is; afterwards only its owner can read it.
 
     Raises DotenvFault.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, PRIVATE_MODE)
-    except OSError as error:
-        raise DotenvFault(f"{path} cannot be written: {error.strerror}") from error
-    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), PRIVATE_MODE)
-        text = file.read()
-        start = "" if not text or text.endswith("\n") else "\n"
-        lines = [f"# {comment}", *(f"{name}={quoted(value)}" for name, value in values.items())]
-        file.write(start + "\n".join(lines) + "\n")
+    with locked_dotenv(path):
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, PRIVATE_MODE)
+        except OSError as error:
+            raise DotenvFault(f"{path} cannot be written: {error.strerror}") from error
+        with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), PRIVATE_MODE)
+            text = file.read()
+            start = "" if not text or text.endswith("\n") else "\n"
+            lines = [f"# {comment}", *(f"{name}={quoted(value)}" for name, value in values.items())]
+            file.write(start + "\n".join(lines) + "\n")
 
 
 def remember(path: Path, known: Mapping[str, str], wanted: Mapping[str, str], comment: str) -> list[str]:

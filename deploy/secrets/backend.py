@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
-from deploy.config.dotenv import DotenvFault, Entry, dotenv_entries, quoted
+from deploy.config.dotenv import DotenvFault, Entry, dotenv_entries, locked_dotenv, quoted
 from deploy.terminal.command_line import CommandError
 from shared.secrets import from_environment, from_folder, split_values, variable_name
 from shared.settings import read_settings
@@ -92,6 +92,10 @@ class DotenvBackend:
         return secret_by_name
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:  # noqa: ARG002 nothing old stays in the file
+        with locked_dotenv(self._path):
+            return self._write(name, text)
+
+    def _write(self, name: str, text: str) -> list[str]:
         variable = variable_name(name)
         nearer = self._nearer(name)
         entries = {entry.name: entry.value for entry in _entries(self._text(), self._path)}

@@ -248,7 +248,12 @@ def random_text(schemes: Sequence[AuthScheme]) -> str:
 
 def _value_fault(value: str, schemes: Sequence[AuthScheme]) -> str | None:
     """Return why the value cannot be used, as the end of a sentence; None if it can."""
-    return _text_fault(value) or next(filter(None, (_key_fault(value, auth) for auth in schemes)), None)
+    faults = [_key_fault(value, auth) for auth in schemes if not auth.variant]
+    # Of a provider's variants, one that can use the value is enough: each takes its own from a secret's values.
+    variant_faults = [_key_fault(value, auth) for auth in schemes if auth.variant]
+    if all(variant_faults):
+        faults += variant_faults
+    return _text_fault(value) or next(filter(None, faults), None)
 
 
 def _text_fault(value: str) -> str | None:

@@ -1,13 +1,17 @@
 """`hookchain secrets` over `.env` and over Google Secret Manager."""
 
 import base64
+import datetime
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from deploy.config.dotenv import read_dotenv
+from deploy.secrets import backend
+from deploy.secrets.backend import DotenvBackend
 from shared.jsontext import JsonObject
 from shared.secrets import split_values
 from tests.fakes.command import Command, as_objects
@@ -111,6 +115,29 @@ def test_a_value_is_never_an_argument_and_never_repeated(secrets: Command, env_f
     assert "hunter2" not in secrets.shown.lower()
     assert "never an argument" in secrets.error or "NAME: must be" in secrets.error
     assert not env_file.exists()
+
+
+@pytest.mark.parametrize(("variant", "code"), [("", 0), (", variant: token", 0), (", variant: signing_token", 1)])
+def test_a_value_that_one_variant_of_the_provider_can_use_is_accepted(
+    secrets: Command, config: Path, variant: str, code: int
+) -> None:
+    config.write_text(CONFIG.replace("provider: discord", f"provider: gitlab{variant}"), encoding="utf-8")
+    secrets("set", "chat-key", code=code, stdin="the-secret-token-of-a-webhook")
+
+
+def test_two_secrets_that_are_set_at_once_are_both_stored(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DotenvBackend(env_file, {}, env_file.parent, datetime.date(2026, 12, 1))
+    replace_file = backend._replace
+    with ThreadPoolExecutor(1) as pool:
+
+        def replace_late(path: Path, text: str) -> None:
+            monkeypatch.setattr(backend, "_replace", replace_file)
+            wait([pool.submit(store.write, "second", STRONG, False)], timeout=0.2)
+            replace_file(path, text)
+
+        monkeypatch.setattr(backend, "_replace", replace_late)
+        store.write("first", STRONG, False)
+    assert read_dotenv(env_file) == {"FIRST": STRONG, "SECOND": STRONG}
 
 
 def test_a_typed_value_is_asked_for_twice(secrets: Command, env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ times, and throughput with them, but such ratios last. Every ratio is made withi
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -17,7 +16,7 @@ from tests.bench.neighbours import measure_neighbours
 from tests.bench.on_lambda import measure_lambda
 from tests.bench.parts import measure_portal, measure_search, measure_sending, measure_steps, measure_tap
 from tests.bench.peers import markdown, measure_peers
-from tests.bench.report import documents, headline, row_line, table
+from tests.bench.report import headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
 from tests.bench.run import Run
 from tests.bench.senders import measure_senders, senders_markdown
@@ -63,7 +62,6 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--rounds", metavar="N", type=_positive, default=9, help="measure N rounds [9]")
     found.add_argument("--events", metavar="N", type=_positive, default=3_000, help="in the memory rows [3000]")
     found.add_argument("--stored", metavar="N", type=_positive, default=1_000_000, help="events to search [1000000]")
-    found.add_argument("--json", action="store_true", help="print JSON")
     found.add_argument("--list", action="store_true", help="print the rows and their limits, and measure nothing")
     found.add_argument("--peers", action="store_true", help="measure other receivers and senders too, side by side")
     return found
@@ -123,16 +121,9 @@ def main(arguments: Sequence[str]) -> int:
     except TreeFault as fault:
         print(fault, file=sys.stderr)
         return 2
-    if options.json:
-        print(
-            json.dumps(
-                {"run": headline(run), "rows": documents(rows, run), "peers": peers, "senders": senders}, indent=2
-            )
-        )
-    else:
-        parts = [headline(run), table(rows, run) if rows else "", markdown(peers) if peers else ""]
-        parts.append(senders_markdown(senders) if senders else "")
-        print("\n\n".join(part for part in parts if part))
+    parts = [headline(run), table(rows, run) if rows else "", markdown(peers) if peers else ""]
+    parts.append(senders_markdown(senders) if senders else "")
+    print("\n\n".join(part for part in parts if part))
     return 1 if run.faults else 0
 
 

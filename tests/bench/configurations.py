@@ -152,8 +152,8 @@ def small_order(order_id: str) -> bytes:
     return json.dumps(document).encode()
 
 
-def order(order_id: str, lines: int = 14) -> bytes:
-    """Return an order of 2 KB, or of as many lines."""
+def order(order_id: str) -> bytes:
+    """Return an order of 2 KB."""
     document: JsonObject = {
         "event": "order.created",
         "id": order_id,
@@ -165,7 +165,7 @@ def order(order_id: str, lines: int = 14) -> bytes:
         "paid_at": 1_772_366_400,
         "note": "call ada@example.com, paid with 4111 1111 1111 1111",
         "customer": {"name": "Ada Lovelace", "phone": "+49 30 1234567", "address": ["Main Street 1", "12345 Berlin"]},
-        "lines": [_line(number) for number in range(lines)],
+        "lines": [_line(number) for number in range(14)],
     }
     return json.dumps(document).encode()
 
@@ -179,11 +179,6 @@ def order_with_attachment(order_id: str) -> bytes:
     """Return an order of 1 MB, most of which is one text."""
     text = base64.b64encode(bytes(range(256)) * 2_900).decode()
     return order(order_id)[:-1] + f', "attachment": "{text}"}}'.encode()
-
-
-def order_of_many_lines(order_id: str) -> bytes:
-    """Return an order of 1 MB, made of small objects."""
-    return order(order_id, 8_300)
 
 
 def signed(body: bytes, source: str = "shop-0") -> Request:

@@ -9,7 +9,6 @@ from typing import Final
 from tests.bench.configurations import (
     configuration,
     order,
-    order_of_many_lines,
     order_with_attachment,
     signed,
     small_order,
@@ -48,7 +47,7 @@ class Pipes:
 
 
 def measure_events(run: Run) -> None:
-    """Measure each function by itself, with small events and with 2 KB."""
+    """Measure each function by itself with small events, and receive with 2 KB too."""
     with bare() as reference, _library() as library, contextlib.ExitStack() as stack:
         pipes = {tree.name: _warm_pipe(run, tree, stack) for tree in run.trees}
 
@@ -68,11 +67,9 @@ def measure_events(run: Run) -> None:
                     whole += own.seconds / unit.seconds
                 run.record("pipe", tree, whole)
             orders = plain.orders(200, order)
-            [(_, (own, unit, of_library)), *others] = stages((plain, orders), beside=beside_usual)
+            [(_, (own, unit, of_library)), *_] = stages((plain, orders), beside=beside_usual)
             run.record_cost("receive", tree, own, unit)
             run.record("receive-library", tree, own.seconds / of_library.seconds)
-            for name, (own, unit) in others:
-                run.record_cost(f"{name}-2kb", tree, own, unit)
 
 
 def measure_growth(run: Run) -> None:
@@ -141,9 +138,6 @@ def _grow(run: Run, tree: Tree, pipes: Pipes, storing: Running) -> None:
         run.record_cost(f"{name}-1mb", tree, own, unit)
         for each in others:
             run.record("receive-1mb-least", tree, own.seconds / each.seconds)
-    lines = large.orders(6, order_of_many_lines)
-    for name, (own, unit) in stages((large, lines), (plain, plain.orders(400, order))):
-        run.record_cost(f"{name}-1mb-lines", tree, own, unit)
     for _ in range(REPEATS):
         plain.receive(plain.orders(250, small_order))
         messages = plain.published("transform")

@@ -44,14 +44,13 @@ def install(bundle: Path) -> None:
     write_bytecode(bundle, Path(sys.executable))
 
 
-def package_bytes(package: Path) -> tuple[int, int]:
-    """Return the size of the package's files, and that of the archive which is uploaded."""
+def archive_bytes(package: Path) -> int:
+    """Return the size of the archive of the package, which is uploaded."""
     archive = BytesIO()
-    files = [path for path in sorted(package.rglob("*")) if path.is_file()]
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
-        for path in files:
+        for path in package.rglob("*"):
             written.write(path, path.relative_to(package))
-    return sum(path.stat().st_size for path in files), len(archive.getvalue())
+    return len(archive.getvalue())
 
 
 def environ_at(endpoint: str) -> dict[str, str]:

@@ -154,7 +154,6 @@ SCENARIOS: Final[Mapping[str, Trouble]] = {
     "key": Trouble(f"  crm: {{webhook: {LIMITED}}}\n", "crm", events=None, per_second=150),
 }
 assert SCENARIOS.keys() == TROUBLES.keys()
-SLOW: Final = Trouble(_webhook("late"))
 CALM: Final = Trouble(_CALM, ", ".join(f"calm-{n}" for n in range(CALM_DESTINATIONS)), events=CALM_EVENTS)
 
 
@@ -278,8 +277,7 @@ def measure_neighbours(run: Run) -> None:
     """Measure each trouble once. One that fails has no figures, and the others go on."""
     for name, trouble in SCENARIOS.items():
         _measure_part(run, name, trouble)
-    for name, trouble in {"writes": CALM, "slow": SLOW}.items():
-        _measure_part(run, name, trouble)
+    _measure_part(run, "writes", CALM)
 
 
 def _measure_part(run: Run, name: str, trouble: Trouble) -> None:
@@ -307,7 +305,7 @@ Delays = tuple[Sequence[float], int]
 def _figures(tree: Tree, name: str, trouble: Trouble) -> Figures:
     if trouble.recovering:
         return _beside_recovery(tree, trouble)
-    measure = {"writes": _writes, "slow": _slow}.get(name, _beside)
+    measure = _writes if name == "writes" else _beside
     with _world(tree, trouble) as world:
         return _run(measure(world, trouble))
 
@@ -377,17 +375,6 @@ async def _capacity(world: World, sender: Sender) -> float:
     began = time.monotonic()
     ids = sender.accepted.intersection(await sender.send("loud", CAPACITY_EVENTS, 2_000))
     return len(ids) / ((await world.arrivals_at_loud(list(ids)))[-1] - began)
-
-
-async def _slow(world: World, _: Trouble) -> Figures:
-    sender = Sender(world.stack.base)
-    await world.arrivals_at_loud(await sender.send("loud", 1, 1))
-    await asyncio.sleep(1.5 + LATE_COPY_SECONDS)
-    writes, began = Writes(world.stack.state), time.monotonic()
-    arrivals = await world.arrivals_at_loud(await sender.send("loud", 300, 100))
-    await asyncio.sleep(1.5 + LATE_COPY_SECONDS)
-    counts = writes.counts()
-    return {"": (300 / (arrivals[-1] - began), ""), "-writes": (sum(counts.values()) / 300, str(counts))}
 
 
 async def _writes(world: World, _: Trouble) -> Figures:

@@ -14,12 +14,12 @@ from tests.bench.events import GOOGLE_EVENTS
 from tests.bench.folders import new_folder
 from tests.bench.handlers import (
     Invoked,
+    archive_bytes,
     cpu_seconds,
     entry_of,
     environ_at,
     handler,
     install,
-    package_bytes,
     queue_event,
     url_event,
 )
@@ -93,9 +93,7 @@ def measure_lambda(run: Run) -> None:
             with run.missing_elsewhere(tree):
                 packages = stack.enter_context(_packages(run, tree, tools))
                 measured[tree.name] = packages, stack.enter_context(_warm_receive(packages))
-                unpacked, packed = package_bytes(packages.package("receive"))
-                run.record("lambda-package", tree, packed / 1e6)
-                run.record("lambda-unpacked", tree, unpacked / 1e6)
+                run.record("lambda-package", tree, archive_bytes(packages.package("receive")) / 1e6)
         bare = stack.enter_context(packages.bare())
         bare.invoke(ORDER)
         for _, tree in run.rounds_of("Lambda"):

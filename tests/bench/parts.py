@@ -56,11 +56,8 @@ def measure_tap(run: Run) -> None:
         for _, tree in run.rounds_of("tap"):
             unit = bare_cost(reference)
             with run.missing_elsewhere(tree):
-                figures = tree.probe("tap", str(data))
-                assert isinstance(figures, list)
-                for row, figure in zip(("tap", "tap-receive"), figures, strict=True):
-                    microseconds = float(str(figure))
-                    run.record_figure(row, tree, microseconds / (unit.seconds * 1e6), microseconds)
+                microseconds = float(str(tree.probe("tap", str(data))))
+                run.record_figure("tap", tree, microseconds / (unit.seconds * 1e6), microseconds)
 
 
 def measure_search(run: Run) -> None:

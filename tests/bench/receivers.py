@@ -1,11 +1,11 @@
 """The receivers of a thousand endpoints, in one process: `python -m tests.bench.receivers PORT`.
 
 The first part of the path decides on the answer: at once (`/ok/…`, `/fail/…` with 500, `/away/…` with 503), after a
-second (`/slow/…`) or 1.5 (`/late/…`), a byte a second (`/drip/…`), never (`/mute/…`), or the connection closes
-(`/close/…`). `/again/…` answers the first request of an event with 503, and notes only those after it. `/lists/…` is
-Stripe's list of events, which always has more pages. `/counts` has the number of different deliveries for each of the
-rest. `/times` has the times at which each event arrived, by the id in its body: seconds of the monotonic clock, which
-all processes of a machine share.
+second (`/slow/…`), a byte a second (`/drip/…`), never (`/mute/…`), or the connection closes (`/close/…`). `/again/…`
+answers the first request of an event with 503, and notes only those after it. `/lists/…` is Stripe's list of events,
+which always has more pages. `/counts` has the number of different deliveries for each of the rest. `/times` has the
+times at which each event arrived, by the id in its body: seconds of the monotonic clock, which all processes of a
+machine share.
 """
 
 import asyncio
@@ -28,7 +28,6 @@ WANTED_TYPE: Final = "invoice.paid"
 _LISTED_AGE_SECONDS: Final = 600
 _TEXT: Final = "x" * 1_500
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-_AFTER_SECONDS: Final = {"ok": 0.0, "slow": SLOW_SECONDS, "late": 1.5}
 _REJECTIONS: Final = {"fail": b"500 Internal Server Error", "away": b"503 Service Unavailable"}
 
 
@@ -74,8 +73,8 @@ class Receivers(asyncio.Protocol):
         """Answer as this kind of receiver does. One that is `mute` does nothing."""
         if kind == "ok":
             self._transport.write(_ANSWER)
-        elif kind in _AFTER_SECONDS:
-            asyncio.get_running_loop().call_later(_AFTER_SECONDS[kind], self._transport.write, _ANSWER)
+        elif kind == "slow":
+            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._transport.write, _ANSWER)
         elif kind in _REJECTIONS:
             self._transport.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\n\r\n" % _REJECTIONS[kind])
         elif kind == "lists":

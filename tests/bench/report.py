@@ -1,9 +1,8 @@
-"""What was measured, as a table for people and as JSON."""
+"""What was measured, as a table."""
 
 import platform
 from collections.abc import Sequence
 
-from shared.jsontext import JsonObject
 from tests.bench.rows import Row, Unit
 from tests.bench.run import Run
 from tests.bench.stats import median, quartiles, verdict
@@ -28,10 +27,6 @@ def row_line(row: Row) -> str:
     """Return the row with its limit, before anything is measured."""
     limit = f", {_limit(row, 0)[0]}" if row.limit else ""
     return f"{row.name:20} {row.group:8} {_what(row)}{limit}"
-
-
-def documents(rows: Sequence[Row], run: Run) -> list[JsonObject]:
-    return [_document(row, run) for row in rows]
 
 
 def headline(run: Run) -> str:
@@ -102,34 +97,3 @@ def _number(row: Row, value: float) -> str:
 
 def _unit(row: Row) -> str:
     return f" {row.unit}" if row.unit else ""
-
-
-def _document(row: Row, run: Run) -> JsonObject:
-    limit = row.limit
-    document: JsonObject = {
-        "row": row.name,
-        "what": row.what,
-        "compared_with": row.compared_with,
-        "unit": row.unit,
-        "limit": None if limit is None else f"{'<=' if limit.is_most else '>='} {limit.value:g}",
-    }
-    for tree in run.trees:
-        document[tree.name] = _measured(row, run, tree)
-    values = run.values(row.name, run.trees[0])
-    if limit is not None and values:
-        document["met"] = limit.is_met(median(values))
-    for tree in run.trees[1:]:
-        if values and (theirs := run.values(row.name, tree)):
-            document["verdict"] = verdict(values, theirs, row.lower_is_better)
-    return document
-
-
-def _measured(row: Row, run: Run, tree: Tree) -> JsonObject | None:
-    values = run.values(row.name, tree)
-    if not values:
-        return None
-    low, high = quartiles(values)
-    measured: JsonObject = {"median": median(values), "low": low, "high": high, "rounds": list(values)}
-    if notes := [sample.note for sample in run.samples[row.name, tree.name] if sample.note]:
-        measured["notes"] = list(notes)
-    return measured

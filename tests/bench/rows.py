@@ -86,13 +86,6 @@ TROUBLES: Final = {
 """What each part of the group `neighbours` does beside a sender of few events to a healthy receiver."""
 
 
-_CALM_ROWS: Final[tuple[tuple[str, str, str, Unit, Limit | None], ...]] = (
-    ("writes", "writes", "nobody in trouble: rows written and messages published beyond the least", "", _at_most(0)),
-    ("slow", "slow", "300 events to one webhook that answers after 1.5 s", "/s", None),
-    ("slow-writes", "slow", "the same: rows written and messages published for an event", "", None),
-)
-
-
 def _neighbour_rows(trouble: str, what: str) -> tuple[Row, ...]:
     name = f"neighbours-{trouble}"
     p50_limit = "the larger of 0.25 s and 5 × p50 alone"
@@ -111,8 +104,6 @@ ROWS: Final = (
     Row("transform", f"transform: {_SMALL}, two steps", _BARE, "events", limit=_at_most(3)),
     Row("notify", f"notify: {_SMALL}, one mail", _BARE, "events", limit=_at_most(5)),
     Row("pipe", f"the three together: {_SMALL}", _BARE, "events", limit=_at_most(10)),
-    Row("transform-2kb", "transform: 2 KB, two steps", _BARE, "events"),
-    Row("notify-2kb", "notify: 2 KB, one mail", _BARE, "events"),
     Row("notify-webhook", f"notify: {_SMALL}, one signed webhook", "one mail", "webhooks", limit=_at_most(1)),
     Row(
         "webhook-hanging",
@@ -123,9 +114,14 @@ ROWS: Final = (
     ),
     # A quiet sender and receiver alone, then beside somebody else's trouble: `make dev`, post to arrival.
     *(row for trouble, what in TROUBLES.items() for row in _neighbour_rows(trouble, what)),
-    *(
-        Row(f"neighbours-{name}", what, "", "neighbours", unit, limit, unit != "/s", part=f"neighbours-{part}")
-        for name, part, what, unit, limit in _CALM_ROWS
+    Row(
+        "neighbours-writes",
+        "nobody in trouble: rows written and messages published beyond the least",
+        "",
+        "neighbours",
+        "",
+        _at_most(0),
+        part="neighbours-writes",
     ),
     Row(
         "subscribers-beside",
@@ -162,10 +158,6 @@ ROWS: Final = (
         Row(f"{name}-1mb", f"{name}: a body of 1 MB, an attachment", "one of 2 KB", "growth", limit=_at_most(20))
         for name in ("transform", "notify")
     ),
-    *(
-        Row(f"{name}-1mb-lines", f"{name}: a body of 1 MB, 8,300 small objects", "one of 2 KB", "growth")
-        for name in ("receive", "transform", "notify")
-    ),
     Row("memory-1mb", "memory after bodies of 1 MB, the worst function", "before", "growth", limit=_at_most(1.25)),
     *(
         Row(f"{name}-1000", f"{name}: 1,000 sources, routes, destinations", _OF_SMALL, "growth", limit=_at_most(1.1))
@@ -198,15 +190,7 @@ ROWS: Final = (
     Row(
         "start-webhook", "notify: start to first answer, one webhook", "one mail", "webhook-start", limit=_at_most(1.1)
     ),
-    *(
-        Row(f"start-cpu-{name}", f"{name}: CPU from start to first answer", _BARE, "starts")
-        for name in ("receive", "transform", "notify")
-    ),
     Row("installed-receive", "receive: installed with what it needs", "", "starts", "MiB", _at_most(60)),
-    *(
-        Row(f"resident-{name}", f"{name}: memory of its processes after one event", _BARE, "starts")
-        for name in ("receive", "transform", "notify")
-    ),
     # Lambda's handlers, each package as it is uploaded, under the runtime interface emulator. CPU is of the handler in
     # a loop: emulator and runtime client, which are Amazon's, take as long again.
     *(
@@ -215,7 +199,6 @@ ROWS: Final = (
     ),
     Row("lambda-overhead", "receive: a warm invocation, beyond a bare handler's", "", "lambda", "ms", _at_most(5)),
     Row("lambda-package", "receive: the package that is uploaded", "", "lambda", "MB", _at_most(15)),
-    Row("lambda-unpacked", "receive: the package unpacked", "", "lambda", "MB"),
     *(
         Row(f"lambda-{name}", f"{name}: CPU, {_SMALL}, one at a time", _ON_FRAMEWORK, "lambda", limit=_at_most(1))
         for name in ("receive", "transform", "notify")
@@ -229,7 +212,6 @@ ROWS: Final = (
         "send", "a webhook vs requests: sent over a kept connection", "sent by requests", "sending", limit=_at_most(0.4)
     ),
     Row("tap", "transform: `develop`, while nobody listens", _BARE, "tap", limit=_at_most(0.05)),
-    Row("tap-receive", "receive: keeping the request for the copies", _BARE, "tap"),
     Row(
         "sheet",
         "a row of a Google Sheet, 50 at once: CPU of its attempt, without the network",

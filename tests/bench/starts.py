@@ -3,36 +3,25 @@
 import importlib.metadata
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from deploy.bundle.requirements import read_pins
 from tests.bench.configurations import configuration, everything, order, push_of, signed, whole_catalogue
-from tests.bench.cpu import cpu_seconds, resident_mib
 from tests.bench.folders import new_folder
 from tests.bench.pipe import FUNCTIONS, SAMPLES, Pipe, function, pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
 from tests.bench.tree import Tree
 from tests.fakes.pushes import cloud_run_headers
-from tests.processes import Request, Running
+from tests.processes import Request
 
 MOST_ROUNDS: Final = 9
 TIMES: Final = 8
 """Of so many starts in a round the quickest counts: one takes a fifth of a second, and what else the machine does in it
 makes it up to a third longer."""
 ORDER: Final = signed(order("start"))
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Until the first answer: wall time, CPU time and memory of all processes."""
-
-    seconds: float
-    cpu_seconds: float
-    resident_mib: float
 
 
 def measure_starts(run: Run) -> None:
@@ -47,18 +36,14 @@ def measure_starts(run: Run) -> None:
         for _, tree in run.rounds_of("starts", rounds):
             environ, build = warm[tree.name].environ, warm[tree.name].folder / "build"
             bundles = {**{name: build / name for name in FUNCTIONS}, "catalogue": catalogues[tree.name]}
-            starts: dict[str, Callable[[], Start]] = {
+            starts: dict[str, Callable[[], float]] = {
                 name: partial(_start, tree, bundle, environ, first[tree.name][bundle.name])
                 for name, bundle in bundles.items()
             }
             quickest = _quickest({"bare": _start_bare, **starts})
-            reference = quickest["bare"]
             for name in FUNCTIONS:
-                start = quickest[name]
-                run.record(f"start-{name}", tree, start.seconds / reference.seconds)
-                run.record(f"start-cpu-{name}", tree, start.cpu_seconds / reference.cpu_seconds)
-                run.record(f"resident-{name}", tree, start.resident_mib / reference.resident_mib)
-            run.record("start-catalogue", tree, quickest["catalogue"].seconds / quickest["receive"].seconds)
+                run.record(f"start-{name}", tree, quickest[name] / quickest["bare"])
+            run.record("start-catalogue", tree, quickest["catalogue"] / quickest["receive"])
 
 
 def measure_webhook_start(run: Run) -> None:
@@ -74,13 +59,13 @@ def measure_webhook_start(run: Run) -> None:
         }
         first = {key: _first_requests(each, rounds * TIMES)["notify"] for key, each in pipes.items()}
         for _, tree in run.rounds_of("start with a webhook", rounds):
-            starts: dict[str, Callable[[], Start]] = {
+            starts: dict[str, Callable[[], float]] = {
                 kind: partial(_start, tree, each.folder / "build" / "notify", each.environ, first[tree.name, kind])
                 for kind in texts
                 for each in (pipes[tree.name, kind],)
             }
             quickest = _quickest(starts)
-            run.record("start-webhook", tree, quickest["webhook"].seconds / quickest["mail"].seconds)
+            run.record("start-webhook", tree, quickest["webhook"] / quickest["mail"])
 
 
 def _catalogue(run: Run, tree: Tree, folder: Path) -> Path:
@@ -106,27 +91,26 @@ def _first_requests(warm: Pipe, count: int) -> Mapping[str, list[Request]]:
     }
 
 
-def _quickest(starts: Mapping[str, Callable[[], Start]]) -> dict[str, Start]:
-    """Start each so many times, in turn with the others, and return the quickest start of each."""
+def _quickest(starts: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Start each so many times, in turn with the others, and return the seconds of the quickest start of each."""
     times = [{name: start() for name, start in starts.items()} for _ in range(TIMES)]
-    return {name: min((each[name] for each in times), key=lambda start: start.seconds) for name in starts}
+    return {name: min(each[name] for each in times) for name in starts}
 
 
-def _start_bare() -> Start:
+def _start_bare() -> float:
     with function(SAMPLES / "bare", {}, ORDER, "200") as running:
-        return _until_now(running)
+        return running.start_seconds
 
 
-def _start(tree: Tree, bundle: Path, environ: Mapping[str, str], requests: list[Request]) -> Start:
-    """Start the function that the bundle is of, with the bundle's slice, and send it the last of the requests."""
+def _start(tree: Tree, bundle: Path, environ: Mapping[str, str], requests: list[Request]) -> float:
+    """Start the function that the bundle is of, with the bundle's slice, and send it the last of the requests.
+
+    Return the seconds until its answer.
+    """
     status = "200" if bundle.name == "receive" else "204"
     environ = {**environ, "HOOKCHAIN_SLICE": str(bundle / "slice.json")}
     with function(tree.function_folder(bundle.name), environ, requests.pop(), status) as running:
-        return _until_now(running)
-
-
-def _until_now(running: Running) -> Start:
-    return Start(running.start_seconds, cpu_seconds(running.pid), resident_mib(running.pid))
+        return running.start_seconds
 
 
 def _installed_bytes(bundle: Path) -> int:

@@ -1,10 +1,9 @@
-"""Print the microseconds of CPU by which `develop` makes an event dearer while nobody listens: `tap.py DATA`.
+"""Print the CPU that `develop` adds to an event in transform while nobody listens, in microseconds: `tap.py DATA`.
 
-First in transform, then in receive, which keeps the request and publishes it. The network is left out.
+The network is left out.
 """
 
 import asyncio
-import json
 import statistics
 import sys
 import time
@@ -17,7 +16,6 @@ from functions.receive.source import read_sources
 from functions.transform.program import read_program
 from functions.transform.tap import Tap
 from functions.transform.transform import Transformer
-from shared.cloud.gcp.pubsub import publish_body
 from shared.cloud.platform import SystemClock
 from shared.event import event_json
 from shared.http import Request
@@ -76,14 +74,6 @@ def taking(data: bytes, tap: Tap | None, runner: asyncio.Runner) -> Callable[[],
     return lambda: runner.run(take_all())
 
 
-def receiving(body: bytes, keep_raw: str) -> Callable[[], None]:
-    def receive_all() -> None:
-        for _ in range(EVENTS):
-            publish_body([[BusMessage(message(body, keep_raw))]])
-
-    return receive_all
-
-
 def difference(work: Callable[[], None], other: Callable[[], None]) -> float:
     """Return the median by which an event costs more in `work`, in microseconds. Both take turns."""
     return statistics.median(spent(work) - spent(other) for _ in range(ROUNDS)) * 1_000_000 / EVENTS
@@ -95,12 +85,12 @@ def spent(work: Callable[[], None]) -> float:
     return time.process_time() - began
 
 
-def main(body: bytes) -> list[float]:
+def main(body: bytes) -> float:
     with asyncio.Runner() as runner:
         tap = Tap({NAME}, None, NoLeases, Bus(), str, None, SystemClock())
         with_tap, without = taking(message(body, "all"), tap, runner), taking(message(body, "no"), None, runner)
-        return [difference(with_tap, without), difference(receiving(body, "all"), receiving(body, "no"))]
+        return difference(with_tap, without)
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]).read_bytes())))
+    print(main(Path(sys.argv[1]).read_bytes()))

@@ -23,7 +23,7 @@ from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Settlement
 from shared.outcomes import DeliveryState
 from shared.settings import read_settings
 from shared.store_ports import Documents
@@ -33,7 +33,7 @@ from shared.subscribers.names import EndpointName
 from shared.times import rfc3339
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.bus import FakeBus
-from tests.fakes.deliveries import message_of
+from tests.fakes.deliveries import message_of, settled
 from tests.unit.dev.inspected import TOKEN
 
 pytestmark = pytest.mark.slow
@@ -51,12 +51,6 @@ async def inspected(folder: Path, **slices: str) -> AsyncIterator[tuple[LocalBac
         async with TestServer(make_app(parts, TOKEN)) as server, chromium_page(chromium, folder / "profile") as page:
             yield parts, page, f"http://127.0.0.1:{server.port}/"
             assert page.faults == []
-
-
-async def settle(parts: LocalBackend, delivery: Delivery, settlement: Settlement, at: float) -> None:
-    claim = await parts.ledger.claim(delivery, message_of(delivery, at), at, 60)
-    assert isinstance(claim, Claimed)
-    assert await parts.ledger.settle(claim, settlement)
 
 
 async def look_in_windows(
@@ -101,7 +95,7 @@ async def test_a_person_finds_what_waits_and_goes_from_an_event_to_its_digest_an
         moves = [(row.key, row.fence) for row in await parts.ledger.due(NOW + 60, 2)]
         await parts.ledger.merge_all(moves, NOW + 61, DIGEST_ID)
         attempt = AttemptEntry(digest.id, DIGEST_ID, "tell", "pusher", 1, NOW + 62, NOW + 63, "delivered", "", "202")
-        await settle(parts, digest, Settlement("delivered", NOW + 63, attempt=attempt), NOW + 62)
+        await settled(parts.ledger, digest, Settlement("delivered", NOW + 63, attempt=attempt))
         await page.open(f"{url}?token={TOKEN}")
         await look_at_digests(page, url)
 
@@ -142,7 +136,7 @@ async def test_a_person_sees_why_a_route_waits_its_tries_and_the_time_of_the_nex
     async with inspected(tmp_path) as (parts, page, url):
         route = Delivery(WAITING_EVENT, WAITING.route, ROUTE_ITSELF)
         tried = AttemptEntry(route.id, "e1", route.route, ROUTE_ITSELF, 4, NOW, NOW + 1, "retry_scheduled", REASON)
-        await settle(parts, route, Settlement("retry_scheduled", NOW, REASON, tried, NOW + 300), NOW)
+        await settled(parts.ledger, route, Settlement("retry_scheduled", NOW, REASON, tried, NOW + 300))
         await parts.journal.record([EventEntry(WAITING_EVENT, (WAITING,), NOW), tried])
         await page.open(f"{url}?token={TOKEN}")
         await look_at_waiting_route(page, url)
@@ -267,7 +261,7 @@ async def test_a_person_sees_who_got_an_event_and_why_an_endpoint_gets_none(tmp_
                 delivery.id, PAID.id, "tell customers", name, 1, NOW, NOW + 1, "delivered", "", "204"
             )
             state: DeliveryState = "dead_lettered" if name == names[-1] else "delivered"
-            await settle(parts, delivery, Settlement(state, NOW + number, attempt=attempt), NOW + number)
+            await settled(parts.ledger, delivery, Settlement(state, NOW + number, attempt=attempt))
         await page.open(f"{url}?token={TOKEN}")
         await look_at_endpoints(page, url)
 
@@ -352,7 +346,7 @@ async def test_the_page_says_what_it_knows_and_fits_a_telephone(tmp_path: Path) 
             waiting, message_of(waiting, NOW), "g1", "it waits for the next digest", NOW, NOW + 60
         )
         note = AttemptEntry(waiting.id, waiting.event.id, "tell", "pusher", 0, NOW, NOW, "retry_scheduled", "", "")
-        await settle(parts, held, Settlement("held", NOW, "verify the address"), NOW)
+        await settled(parts.ledger, held, Settlement("held", NOW, "verify the address"))
         await parts.journal.record([note])
         found = [request_from({**REJECTED, "source": name}) for name in ("shop", "till")]
         journal = open_journal(tmp_path / FILE_NAME)
@@ -418,7 +412,7 @@ async def test_a_person_finds_the_broken_destination_on_the_map_and_its_deliveri
         for number, name in enumerate(("crm", "mail")):
             delivery = Delivery(replace(PAID, id=f"{number:032x}"), "the rest", name)
             attempt = AttemptEntry(delivery.id, delivery.event.id, "the rest", name, 1, NOW, NOW, "delivered", "", "")
-            await settle(parts, delivery, Settlement("delivered", NOW, attempt=attempt), NOW)
+            await settled(parts.ledger, delivery, Settlement("delivered", NOW, attempt=attempt))
         await parts.ledger.disable("crm", "it returned <b>410</b>", NOW)
         await look_in_windows(page, url, look_at_map, (1280, 900), (390, 844))
 
@@ -468,10 +462,8 @@ true
 async def test_the_last_state_that_a_person_chooses_is_shown_although_an_earlier_answer_is_late(tmp_path: Path) -> None:
     async with inspected(tmp_path) as (parts, page, url):
         delivery = Delivery(PAID, "the rest", "crm")
-        claim = await parts.ledger.claim(delivery, b"{}", NOW, 60)
-        assert isinstance(claim, Claimed)
         attempt = AttemptEntry(delivery.id, delivery.event.id, "the rest", "crm", 1, NOW, NOW, "delivered", "", "")
-        assert await parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
+        await settled(parts.ledger, delivery, Settlement("delivered", NOW, attempt=attempt))
         await page.open(f"{url}?token={TOKEN}")
         await page.open(f"{url}#/deliveries")
         await page.until("document.querySelectorAll('.rows.deliveries li').length === 1")

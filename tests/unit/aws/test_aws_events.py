@@ -22,10 +22,11 @@ from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import JsonObject, to_json
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Settlement
 from shared.retention import Retention
 from shared.times import rfc3339
 from tests.aws.operator import Stack
+from tests.fakes.deliveries import settled
 from tests.fakes.receiver import http_answer, receiver
 from tests.ports import free_port
 from tests.processes import Request, started, wait_for
@@ -73,11 +74,9 @@ def happen(stack: Stack, outcome: Literal["delivered", "held"] = "delivered", ev
             [EventEntry(found, (RouteDecision("orders", True, "its type", (DESTINATION,)),), now, document=document)]
         )
         delivery = Delivery(found, "orders", DESTINATION)
-        claim = await ledger.claim(delivery, b"{}", now, 60)
-        assert isinstance(claim, Claimed)
         ids = delivery.id, event_id, "orders", DESTINATION
         attempt = AttemptEntry(*ids, 1, now, now + 0.1, outcome, "", "202 Accepted")
-        assert await ledger.settle(claim, Settlement(outcome, now, "its key is gone", attempt=attempt))
+        await settled(ledger, delivery, Settlement(outcome, now, "its key is gone", attempt=attempt))
 
     work(stack, do)
 

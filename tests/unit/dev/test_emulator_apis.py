@@ -46,26 +46,6 @@ def test_a_fault_that_a_change_does_not_name_stays() -> None:
     assert faults.nack == 1.0
 
 
-@pytest.mark.parametrize("changes", [{"nack": 1.1}, {"nack": "0.1"}, {"neck": 0.1}])
-def test_an_invalid_bus_fault_is_rejected(changes: JsonObject) -> None:
-    with pytest.raises(ValueError, match=r"n[ae]ck"):
-        Faults().changed(changes)
-
-
-def test_the_next_mails_fail_in_order_before_any_share_counts() -> None:
-    faults = MailFaults(generator=random.Random(1))
-    faults.change({"next": [{"kind": "429", "count": 2}, {"kind": "503"}], "shares": {"500": 1}})
-    assert [faults.choose() for _ in range(4)] == ["429", "429", "503", "500"]
-
-
-def test_unplugged_goes_before_all_else_and_uses_nothing_up() -> None:
-    faults = MailFaults(generator=random.Random(1))
-    faults.change({"next": [{"kind": "503"}], "unplugged": True})
-    assert faults.choose() == "unplugged"
-    faults.change({"unplugged": False})
-    assert (faults.choose(), faults.choose()) == ("503", None)
-
-
 @pytest.mark.parametrize(
     "changes", [{"unplugged": 1}, {"shares": {"418": 0.1}}, {"shares": {"429": 0.6, "503": 0.6}}, {"plugged": False}]
 )

@@ -8,16 +8,16 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import event_query
 from deploy.dev.inspector.journal_upkeep import missing_entries
-from deploy.dev.inspector.server import SentDocuments
 from deploy.dev.local_server import rejection_reason
 from deploy.history.journal_view import EventQuery
 from deploy.history.replay import is_replayable, make_dead_letter_replay
 from deploy.history.status import held_destinations
 from shared.errors import Permanent
 from shared.journal import DeadLetter
-from shared.jsontext import Json, JsonObject
-from shared.ledger import Claimed, LedgerRow, Settlement
+from shared.jsontext import JsonObject
+from shared.ledger import LedgerRow, Settlement
 from shared.ports import DELIVERIES, EVENTS
+from tests.fakes.deliveries import settled
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 from tests.unit.dev.inspected import rows_of
@@ -68,26 +68,6 @@ def test_an_invalid_query_is_rejected_with_a_reason(query: Mapping[str, str]) ->
 # Updates
 
 
-def page(*rows: tuple[str, str]) -> JsonObject:
-    events: list[Json] = [{"id": event_id, "status": status} for event_id, status in rows]
-    return {"events": events, "next_before": None, "not_indexed": 0}
-
-
-def test_a_page_is_sent_only_what_changed() -> None:
-    sent = SentDocuments()
-    first = sent.list_update(page(("a", "received")))
-    assert first
-    assert first["ids"] == ["a"]
-    assert sent.list_update(page(("a", "received"))) is None
-    second = sent.list_update(page(("b", "received"), ("a", "received")))
-    assert second
-    assert second["ids"] == ["b", "a"]
-    assert second["events"] == [{"id": "b", "status": "received"}]
-    third = sent.list_update(page(("b", "received"), ("a", "delivered")))
-    assert third
-    assert third["events"] == [{"id": "a", "status": "delivered"}]
-
-
 async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when() -> None:
     ledger = FakeLedger()
     await ledger.disable("crm", "verify the address", 100.0)
@@ -101,21 +81,10 @@ async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when()
 
 async def test_a_destination_with_deliveries_that_wait_for_somebody_is_held_though_it_is_not_disabled() -> None:
     ledger = FakeLedger()
-    claim = await ledger.claim(a_delivery(1, "list"), b"{}", 100.0, 30.0)
-    assert isinstance(claim, Claimed)
-    await ledger.settle(claim, Settlement("held", 101.0, "nobody knows whether it arrived"))
+    await settled(ledger, a_delivery(1, "list"), Settlement("held", 101.0, "nobody knows whether it arrived"))
     [held] = rows_of({"held": [*await held_destinations(ledger, [], 150.0)]}, "held")
     assert (held["destination"], held["count"], held["act"]) == ("list", 1, "release")
     assert held["reason"] == "nobody knows whether it arrived"
-
-
-async def test_deliveries_held_for_a_renamed_destination_are_shown_too() -> None:
-    ledger, delivery = FakeLedger(), a_delivery(1, "old-name")
-    claim = await ledger.claim(delivery, b"message", 100.0, 30.0)
-    assert isinstance(claim, Claimed)
-    await ledger.settle(claim, Settlement("held", 100.0, "verify the address"))
-    [held] = rows_of({"held": [*await held_destinations(ledger, ["new-name"], 150.0)]}, "held")
-    assert (held["destination"], held["count"], held["act"]) == ("old-name", 1, "release")
 
 
 # Replays

@@ -23,9 +23,10 @@ from shared.delivery import Delivery
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ledger import Claimed, LedgerRow, Place, Settlement
+from shared.ledger import LedgerRow, Place, Settlement
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText, Tenant
+from tests.fakes.deliveries import settled
 from tests.fakes.ledger import FakeLedger
 from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, TOKEN, Inspector, a_dead_letter, an_event, rows_of
 
@@ -33,11 +34,9 @@ from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, TOKEN, Inspector, a_d
 async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector: Inspector) -> None:
     event = an_event()
     delivery = Delivery(event, "tell", "list")
-    claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW, 60)
-    assert isinstance(claim, Claimed)
     keep_mail(inspector, "<p>Hello</p>")
     attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW, NOW + 0.5, "delivered", "", "202 message-1")
-    await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
+    await settled(inspector.parts.ledger, delivery, Settlement("delivered", NOW, attempt=attempt))
     await inspector.parts.journal.record([EventEntry(event, (TELL,), NOW), attempt])
 
     document = await inspector.get("/api/events/e1")
@@ -89,11 +88,9 @@ async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(insp
     attempts = []
     for number in range(most):
         delivery = Delivery(event, "tell", f"customers:acme:ep_{number:020}")
-        claim = await inspector.parts.ledger.claim(delivery, b"{}", NOW + number, 600)
-        assert isinstance(claim, Claimed)
         names = delivery.id, event.id, "tell", delivery.destination
         attempts.append(AttemptEntry(*names, 1, NOW, NOW + 0.5, "delivered", "", "202"))
-        assert await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW, attempt=attempts[-1]))
+        await settled(inspector.parts.ledger, delivery, Settlement("delivered", NOW, attempt=attempts[-1]))
     await inspector.parts.journal.record(attempts[1:])
     await repair_some(inspector.parts, 0, NOW + LOST_SECONDS + 1)
     assert (await inspector.get("/api/events/e1"))["status"] == "delivered"
@@ -122,9 +119,7 @@ async def test_an_event_is_shown_as_held_at_once_although_many_earlier_ones_wait
     events = [an_event(f"e{number}") for number in range(REPAIR_EVENTS + 1)]
     await inspector.parts.journal.record([EventEntry(event, (TELL,), NOW) for event in events])
     ledger = CountingLedger()
-    claim = await ledger.claim(Delivery(events[-1], "tell", "list"), b"{}", NOW, 60)
-    assert isinstance(claim, Claimed)
-    await ledger.settle(claim, Settlement("held", NOW, reason="paused by an operator"))
+    await settled(ledger, Delivery(events[-1], "tell", "list"), Settlement("held", NOW, reason="paused by an operator"))
     await repair_some(replace(inspector.parts, ledger=ledger), 0, NOW + LOST_SECONDS + 1)
     assert ledger.reads == len(events), "each event is repaired once"
     assert (await inspector.get(f"/api/events/{events[-1].id}"))["status"] == "held"
@@ -265,10 +260,7 @@ async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Insp
 
 async def test_a_dead_letter_that_was_delivered_since_is_marked_and_not_replayed(inspector: Inspector) -> None:
     event, letter = an_event(), a_dead_letter(an_event())
-    claim = await inspector.parts.ledger.claim(Delivery(event, "tell", "list"), b"{}", NOW, 60)
-    assert isinstance(claim, Claimed)
-    assert claim.row.key == letter.id
-    await inspector.parts.ledger.settle(claim, Settlement("delivered", NOW))
+    await settled(inspector.parts.ledger, Delivery(event, "tell", "list"), Settlement("delivered", NOW))
     await inspector.parts.journal.record([letter])
     status, body = await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]})
     assert (status, body, inspector.bus.sent) == (200, '{"replayed":0,"delivered_since":1}', [])

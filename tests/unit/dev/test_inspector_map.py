@@ -18,10 +18,11 @@ from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, to_json
-from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, LedgerRow, Settlement
+from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, LedgerRow, Settlement
 from shared.outcomes import DeliveryState
 from shared.times import rfc3339
 from tests.fakes.configurations import compile_text
+from tests.fakes.deliveries import settled
 from tests.unit.dev.inspected import Inspector, rows_of
 
 NOW: Final = 1_790_000_000.0
@@ -206,12 +207,10 @@ async def deliver(inspector: Inspector, number: int, route: str, destination: st
     now = time.time()
     event = Event(f"{number:032x}", "/sources/shop", "order.paid", rfc3339(now), "0" * 64, {"n": number})
     delivery = Delivery(event, route, destination)
-    claim = await inspector.parts.ledger.claim(delivery, b"{}", now, 60)
-    assert isinstance(claim, Claimed)
     outcome = "delivered" if state == "delivered" else "retry_scheduled"
     attempt = AttemptEntry(delivery.id, event.id, route, destination, 1, now, now, outcome, "it returned 503")
     retry_at = now + 300 if state == "retry_scheduled" else None
-    assert await inspector.parts.ledger.settle(claim, Settlement(state, now, "it returned 503", attempt, retry_at))
+    await settled(inspector.parts.ledger, delivery, Settlement(state, now, "it returned 503", attempt, retry_at))
     await inspector.parts.journal.record([EventEntry(event, (RouteDecision(route, True, "", (destination,)),), now)])
 
 

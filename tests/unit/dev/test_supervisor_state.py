@@ -28,11 +28,11 @@ from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter
 from shared.jsontext import JsonObject
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Settlement
 from shared.outcomes import DeliveryState
 from shared.retention import DAY_SECONDS
 from shared.times import rfc3339
-from tests.fakes.deliveries import message_of
+from tests.fakes.deliveries import message_of, settled
 
 NOW = 1_790_000_000.0
 MAILING = """\
@@ -196,9 +196,7 @@ def _large_delivery(name: str) -> Delivery:
 
 async def _settled(folder: Path, delivery: Delivery, state: DeliveryState) -> None:
     ledger = LocalLedger(folder / "ledger.db")
-    claim = await ledger.claim(delivery, message_of(delivery, NOW), NOW, 60)
-    assert isinstance(claim, Claimed)
-    assert await ledger.settle(claim, Settlement(state, NOW, retry_at=NOW + 60))
+    await settled(ledger, delivery, Settlement(state, NOW, retry_at=NOW + 60))
     await ledger.close()
 
 

@@ -103,12 +103,6 @@ def test_a_plan_names_its_configuration_and_warns_of_an_address_that_counts_no_m
     assert f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations" in ran.err
 
 
-def test_without_an_address_a_plan_says_what_is_missing(root: Path, tmp_path: Path) -> None:
-    ran = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT])
-    assert ran.code == 1
-    assert "EMAIL_ADDRESS" in ran.err
-
-
 def test_from_nothing_to_a_url_and_again_and_away(
     root: Path, tmp_path: Path, first: tuple[Ran, Path], deployed: WorldGcloud
 ) -> None:

@@ -34,6 +34,22 @@ subscribers: {{}}
 )
 """The same with subscribers, for whom there is a further function."""
 
+BUSES = """
+sources:
+  shop: {auth: {scheme: bearer, secret: shop-key}}
+  orders: {bus: {pubsub: orders}}
+  partner: {bus: {pubsub: projects/other-project/topics/parts}}
+  uploads: {bus: {bucket: my-files, events: [finalize, delete], prefix: in/}}
+  jobs: {bus: {sqs: "arn:aws:sqs:eu-central-1:123456789012:jobs"}}
+routes: [{name: all, from: all, to: [inbox, own, foreign, keyed]}]
+destinations:
+  inbox: {email: {to: [a@example.com]}}
+  own: {bus: {pubsub: projects/my-project/topics/stream}}
+  foreign: {bus: {pubsub: projects/other-project/topics/stream}}
+  keyed: {bus: {pubsub: projects/my-project/topics/keyed, secret: other-key}}
+"""
+"""Sources and destinations on other systems' buses."""
+
 
 def deployment(
     config: str = CONFIG, environ: Mapping[str, str] | None = None, digests: Mapping[str, str] | None = None

@@ -10,14 +10,14 @@ import pytest
 
 from deploy.config.compiler import FUNCTIONS
 from deploy.config.config_file import ConfigFaults
-from deploy.gcp.graph import graph, in_order
+from deploy.gcp.graph import graph
 from deploy.gcp.iam_bindings import Grant
 from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, plan, script, superfluous_resources
 from deploy.gcp.resource import Existing, Resource
 from deploy.gcp.resources.services import joined
 from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands
-from tests.unit.gcp.planned import ASKING, CONFIG, SUBSCRIBERS, TARGET, by_key, deployment, flag
+from tests.unit.gcp.planned import ASKING, BUSES, CONFIG, DEVELOP, SUBSCRIBERS, TARGET, by_key, deployment, flag
 
 
 def arguments_of(resources: tuple[Resource, ...]) -> list[tuple[str, ...]]:
@@ -33,15 +33,11 @@ def test_whatever_a_thing_needs_is_made_before_it() -> None:
     assert len(seen) == len(resources)
 
 
-def test_a_need_that_nobody_meets_is_a_fault() -> None:
-    with pytest.raises(KeyError):
-        in_order([Resource("topic", "a", "", (), needs=("topic b",))])
-
-
-def test_every_command_line_is_one_that_gcloud_takes(inputs_folder: Path) -> None:
+@pytest.mark.parametrize("config", [SUBSCRIBERS, DEVELOP, BUSES])
+def test_every_command_line_is_one_that_gcloud_takes(inputs_folder: Path, config: str) -> None:
     known = known_commands(inputs_folder)
     mail = {"SMTP_URL": "smtp://me@example.com", "EMAIL_FROM": "a@b.co, c"}
-    lines = arguments_of(graph(deployment(SUBSCRIBERS, mail)))
+    lines = arguments_of(graph(deployment(config, mail)))
     assert not [fault for line in lines for fault in faults(line, known)]
 
 
@@ -104,11 +100,6 @@ def test_only_roles_that_exist_are_given_and_each_on_one_thing() -> None:
     own = 'resource.name == "projects/my-project/databases/hookchain"'
     assert len(on_the_database) == 2
     assert all(name.endswith(f" if {own}") for name in on_the_database)
-
-
-def test_nothing_is_planned_for_what_is_there_as_it_should_be() -> None:
-    resources = graph(deployment())
-    assert plan(resources, {each.key: Existing(each.digest) for each in resources}) == ()
 
 
 def test_a_function_is_updated_only_once_those_know_of_it_that_its_messages_go_to() -> None:
@@ -372,12 +363,6 @@ def test_secrets_are_mounted_for_receive_and_only_readable_for_the_others() -> N
     variables = flag(resources["service hookchain-notify"], "set-env-vars")
     assert "SMTP_URL=smtp://me@example.com:587" in variables
     assert "SMTP_URL" not in flag(resources["service hookchain-receive"], "set-env-vars")
-
-
-def test_no_command_line_holds_a_secrets_value() -> None:
-    adding = [command for each in graph(deployment()) for command in each.create if command.secret]
-    assert {command.secret for command in adding} == {"sendgrid-api-key", "shop-key", "signup-password"}
-    assert all(command.arguments[-1] == "--data-file=-" for command in adding)
 
 
 def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed() -> None:

@@ -43,6 +43,12 @@ def test_each_function_gets_its_own_slice_and_nothing_of_the_others() -> None:
     assert "form-password" not in str(slices["transform"]) + str(slices["notify"])
 
 
+def test_a_section_that_is_not_there_leaves_nothing_in_a_slice() -> None:
+    text = str(compile_text(WHOLE))
+    sections = ("alerts", "develop", "recover", "seen", "subscribe", "telemetry")
+    assert not [name for name in sections if name in text]
+
+
 def test_the_names_of_lists_become_their_addresses() -> None:
     destinations = compile_text(WHOLE)["notify"]["destinations"]
     assert "['ann@example.com', 'bob@example.com']" in str(destinations)
@@ -190,14 +196,12 @@ def test_a_configuration_file_that_is_named_must_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(Path("deploy").glob("recipes/*/hookchain.yaml")), ids=lambda path: path.parent.name
+    "path",
+    [Path("deploy/hookchain.example.yaml"), *sorted(Path("deploy").glob("recipes/*/hookchain.yaml"))],
+    ids=lambda path: path.parent.name,
 )
-def test_every_recipe_compiles(path: Path) -> None:
+def test_the_example_and_every_recipe_compile(path: Path) -> None:
     assert compile_file(path, {})
-
-
-def test_the_example_compiles() -> None:
-    assert compile_file(Path("deploy/hookchain.example.yaml"), {})
 
 
 @pytest.mark.parametrize("wait", ["3651d", ".nan"])

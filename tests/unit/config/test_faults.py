@@ -142,14 +142,18 @@ def our_models(model: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
 def test_the_faults_of_settings_and_of_requests_to_the_api_are_in_our_words() -> None:
     models = {each.takes for each in ROUTES} | {*map(kinds.settings_model, kinds.destination_kinds())}
     models |= {*map(verifying.step_settings, program.step_classes().values()), *our_models()}
+    fields = {
+        f"{field.annotation} {field.metadata}": (model, name, field.alias or name)
+        for model in models
+        for name, field in model.model_fields.items()
+    }
     texts = set[str]()
-    for model in models:
-        for name, field in model.model_fields.items():
-            for value in UNFIT:
-                try:
-                    model.model_validate(value if name == "root" else {field.alias or name: value})
-                except ValidationError as error:
-                    texts |= {fault_text(each) for each in error.errors() if each["type"] != "value_error"}
+    for model, name, alias in fields.values():
+        for value in UNFIT:
+            try:
+                model.model_validate(value if name == "root" else {alias: value})
+            except ValidationError as error:
+                texts |= {fault_text(each) for each in error.errors() if each["type"] != "value_error"}
     assert len(texts) > 100
     assert not [text for text in texts if PYDANTICS.search(text)]
 

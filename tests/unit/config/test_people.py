@@ -153,13 +153,6 @@ def test_every_fault_of_a_file_is_reported_with_its_row(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_without_names_is_a_fault_of_each_row(tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("email,phone\na@example.com,\n")
-    assert faults_of("{file: p.csv}", "email: {to: actor}", tmp_path) == [
-        ":4: people: p.csv, row 1: name must be a printable text of 1 to 100 characters"
-    ]
-
-
 def test_a_list_at_a_url_is_named_with_its_secret() -> None:
     slice_ = slice_of("{url: 'https://hr.example.com/p', secret: people-token}", "email: {to: {person: anna}}")
     assert slice_["people"] == {

@@ -74,12 +74,6 @@ def test_a_route_without_types_wants_all_of_them() -> None:
     assert settings.window(0, 1).wants("anything")
 
 
-def test_without_recover_no_slice_has_anything_of_it() -> None:
-    slices = compile_text(text_of("provider: github, secret: k"))
-    assert "recover" not in str(slices)
-    assert features("receive", slices["receive"]) == ()
-
-
 def test_the_topic_has_a_name_that_the_bus_of_no_source_has() -> None:
     assert resource_name(RECOVERED_NAME) == RECOVERED
     assert "must be" in faults_of_text(text_of("auth: none").replace("{a:", f'{{"{RECOVERED_NAME}":'))

@@ -325,7 +325,8 @@ def test_each_duration_of_the_configuration_is_seconds_or_has_a_shortest_plausib
         node.target.id
         for top in ("deploy/config", "functions")
         for path in (ROOT / top).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        if "Seconds" in (text := path.read_text())
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
         if any(getattr(each, "id", getattr(each, "attr", "")) == "Seconds" for each in ast.walk(node.annotation))
     ]
@@ -343,24 +344,6 @@ def test_each_list_belongs_to_a_provider_and_names_its_sources() -> None:
     for entry in listed.values():
         assert entry["sources"]
         assert entry["read_on"] >= "2026-12-01"
-
-
-@pytest.mark.parametrize(
-    ("provider", "count", "names"),
-    [
-        ("github", 75, ["push", "issues", "pull_request_review", "ping"]),
-        ("gitlab", 21, ["Push Hook", "Merge Request Hook"]),
-        ("openai", 34, ["response.completed"]),
-        ("paddle", 62, ["transaction.completed"]),
-        ("slack", 100, ["app_mention", "message", "view_submission"]),
-        ("stripe", 275, ["checkout.session.completed", "invoice.payment_failed"]),
-        ("telegram", 25, ["message", "callback_query"]),
-    ],
-)
-def test_a_list_has_the_event_types_that_the_package_had(provider: str, count: int, names: list[str]) -> None:
-    types = known_event_types()[provider].types
-    assert len(types) == count
-    assert set(names) <= types.keys()
 
 
 REVIEWS = ["pull_request_review", "pull_request_review_comment", "pull_request_review_thread"]

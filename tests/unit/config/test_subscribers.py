@@ -1,6 +1,5 @@
 """`subscribers` in the configuration: its faults, and what the slices have of it."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -58,12 +57,6 @@ def test_an_example_names_no_secret() -> None:
     types = "{a: {examples: [{secret: not-a-name}], schema: {properties: {secret: {type: string}}}}}"
     found = slices(f"{{tell: {{owners: owner-mail}}, event_types: {types}}}")
     assert secrets_needed(found) == ["subscribers-key"]
-
-
-def test_without_the_section_nothing_is_added() -> None:
-    found = slices(None, "{webhook: {url: https://crm.example.com}}", PEOPLE)
-    assert list(found) == ["receive", "transform", "notify"]
-    assert "subscribers" not in json.dumps(found)
 
 
 @pytest.mark.parametrize(

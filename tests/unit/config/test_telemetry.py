@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from deploy.config.compiler import compile_file, secrets_needed
+from deploy.config.compiler import compile_file
 from deploy.config.config_file import ConfigFaults
 from deploy.config.slices import local_only
 from deploy.secrets.needs import missing_effect, needs
@@ -37,10 +37,6 @@ def test_a_cloud_s_own_endpoint_needs_no_more_than_its_name(cloud: str) -> None:
     slices = compile_text(f"{SOURCES}telemetry: {cloud}")
     assert slices["receive"]["telemetry"] == {}
     assert slices["transform"]["telemetry"] == slices["notify"]["telemetry"] == {"cloud": cloud}
-
-
-def test_without_it_no_slice_has_a_line() -> None:
-    assert "telemetry" not in str(compile_text(SOURCES))
 
 
 def test_a_missing_secret_says_that_no_spans_are_sent() -> None:
@@ -155,11 +151,6 @@ def test_a_variable_that_is_no_url_is_a_fault_with_its_value_but_no_credential(
     with pytest.raises(ConfigFaults, match=rf"^{name}: {fault}. Or set") as found:
         sections(SOURCES, tmp_path, {name: url})
     assert "secretpw" not in str(found.value)
-
-
-def test_the_secret_of_the_variable_has_the_variable_s_name() -> None:
-    slices = compile_text(f"{SOURCES}telemetry: {{otlp: '{OTLP}', headers_secret: otel-exporter-otlp-headers}}")
-    assert secrets_needed(slices) == ["otel-exporter-otlp-headers"]
 
 
 def test_a_deployment_cannot_reach_a_collector_on_this_machine() -> None:

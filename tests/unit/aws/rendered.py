@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import pytest
-import yaml
 
 from deploy.aws import sam, template as aws_template
 from deploy.topology.topology import Topology
@@ -17,32 +16,12 @@ from tests.unit.topology.configured import topology
 CODE: Final = dict.fromkeys(("receive", "transform", "notify", "subscribe", "audit"), "0123456789abcdef")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags, which it reads as their long forms."""
-
-
-def _long_form(loader: _Loader, name: str, node: yaml.Node) -> Json:
-    value: Json
-    if isinstance(node, yaml.ScalarNode):
-        value = str(loader.construct_scalar(node))
-    else:
-        assert isinstance(node, yaml.SequenceNode)
-        value = loader.construct_sequence(node, deep=True)
-    if name == "GetAtt":
-        return {"Fn::GetAtt": list(str(value).split(".", 1))}
-    return {name if name == "Ref" else f"Fn::{name}": value}
-
-
-yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
-
-
 def text(needs: Topology | None = None) -> str:
     return aws_template.template(needs or topology(), CODE)
 
 
 def template(needs: Topology | None = None) -> JsonObject:
-    document: JsonObject = yaml.load(text(needs), _Loader)
-    return document
+    return aws_template.read_template(text(needs))
 
 
 def tool_or_skip(name: str) -> str:

@@ -266,13 +266,3 @@ async def _remember_hook(stack: Stack) -> None:
     options = argparse.Namespace(platform="aws", project=None, **asdict(stack.target))
     async with open_platform(options, stack.environ).subscriber_stores() as stores:
         await stores.documents.write(PARTITION, "github", json.dumps({"hooks": {"acme/shop": asdict(Remembered("1"))}}))
-
-
-def test_credentials_that_are_missing_are_reported(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "sam").touch()
-    monkeypatch.setattr(sam, "TOOLS", tmp_path)
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    assert destroyed(stack) == 1
-    assert "no AWS credentials can be used" in capsys.readouterr().err

@@ -60,14 +60,6 @@ def test_the_limit_of_resources_counts_those_that_sam_makes(document: JsonObject
     assert stack.count == len(objects([document["Resources"]])[0])
 
 
-def test_sam_takes_the_template(tmp_path: Path) -> None:
-    path = tmp_path / "template.yaml"
-    path.write_text(text(topology(SUBSCRIBERS)))
-    command = [tool_or_skip("sam"), "validate", "--lint", "--template", str(path)]
-    done = subprocess.run(command, env=sam.tool_environ(), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_everybody_may_call_receives_url_and_nothing_else(stack: Stack) -> None:
     """Since November 2026 a Function URL takes both permissions, also without authentication."""
     public = {"FunctionName": {"Ref": "ReceiveFunction"}, "Principal": "*"}
@@ -109,8 +101,3 @@ def test_sam_gives_the_functions_no_right_beside_those_of_the_template(stack: St
 def test_no_value_of_the_translation_is_an_account_or_a_region(document: JsonObject) -> None:
     texts = [each for part in walk(document) for each in part.values() if isinstance(each, str)]
     assert not [each for each in texts if "eu-west-1" in each or "123456789012" in each]
-
-
-def test_the_url_is_an_output(document: JsonObject) -> None:
-    assert inside(document, "Outputs", "ReceiveUrl", "Value") == {"Fn::GetAtt": ["ReceiveFunctionUrl", "FunctionUrl"]}
-    assert objects(document["Resources"])[0].keys() >= {"ReceiveFunctionUrl"}

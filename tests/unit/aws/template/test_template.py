@@ -210,12 +210,6 @@ def test_the_sweep_is_called_each_minute_and_once(stack: Stack) -> None:
     assert inside(sweep, "RetryPolicy", "MaximumRetryAttempts") == 0
 
 
-def test_only_receive_has_a_url(stack: Stack) -> None:
-    found = stack.of_kind("Serverless::Function")
-    public = {name: each["FunctionUrlConfig"] for name, each in found.items() if "FunctionUrlConfig" in each}
-    assert public == {"ReceiveFunction": {"AuthType": "NONE"}}
-
-
 def test_the_runtime_is_the_one_that_the_pins_are_for() -> None:
     makefile = (ROOT / "Makefile").read_text()
     [pinned] = re.findall(r"--python-version (\S+) --python-platform linux", makefile)

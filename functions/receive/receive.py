@@ -1,7 +1,10 @@
-"""Receive: a request in, confirmed events on the bus out, or the reason why not."""
+"""Receive a request: verify it, make its events, publish them, and return once the bus has confirmed them.
+
+`Receiver.receive` has the order of the checks. It returns the outcome, or raises Rejected or Temporary. The functions
+`accepted_reply` and `rejection_reply` turn that into a response. entry.py logs it.
+"""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing
 from functions.receive.events import SignedRequest, build_events, note_on
+from functions.receive.floods import TokenBucket, Unconfirmed
 from functions.receive.source import RECOVERED_KIND, Source
 from shared import claim_check, errors, jsontext, ports, time_bound
 from shared.event import Event, event_json
@@ -23,18 +27,12 @@ if TYPE_CHECKING:
     from shared.push import Push, VerifyPush
     from shared.recovered import RecoveredRequest
 
+CONFIRM_SECONDS: Final = 3.8
+"""The time in which the bus must confirm, so that a sender has its reply within 4 s of the request's arrival."""
 RETRY_AFTER_SECONDS: Final = 5
 """The time after which a sender should send again what was not confirmed."""
 _CLOSE: Final = ("connection", "close")
 """The header by which a rejected sender's connection ends, since its body may not have been read."""
-CONFIRM_SECONDS: Final = 3.8
-"""The time in which the bus must confirm, so that a sender has its reply within 4 s of the request's arrival."""
-
-MAX_TOKENS: Final = 5.0
-"""The number of rejections in a row that are explained at once, so that an operator who tries a new sender sees the
-cause of each."""
-SECONDS_A_TOKEN: Final = 2.0
-"""After those, the time from one explained rejection to the next."""
 
 TimesAttribute = Callable[[float, float, str, int], Mapping[str, str]]
 """A function that returns an attribute of messages. Its arguments are the Unix times at which the request came and at
@@ -65,60 +63,6 @@ class DeadLettered(NamedTuple):
 
     source: Source
     error: errors.Rejected
-
-
-class TokenBucket:
-    """A bound on work for requests that are not accepted, which anybody can send at any rate. Each takes a token."""
-
-    def __init__(self) -> None:
-        self._left = MAX_TOKENS
-        self._counted_at = 0.0
-
-    def take(self, now: float) -> bool:
-        """Take a token; return False if none is left."""
-        # The difference can be negative if the clock was set back.
-        elapsed = max(0.0, now - self._counted_at)
-        self._left = min(MAX_TOKENS, self._left + elapsed / SECONDS_A_TOKEN)
-        self._counted_at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
-MAX_UNCONFIRMED: Final = 640
-"""The most requests of a process that may wait for the bus. A cloud gives an instance fewer at once. On one machine
-they add up when more arrives than the machine delivers. With more places, everybody would wait longer behind a flood.
-With fewer, a sender that opens many connections at once would be told to send again."""
-SHARE_OF_FREE: Final = 4
-"""A source may have this many times the places that are still free. So a source alone gets 4/5 of all places."""
-
-
-class Unconfirmed:
-    """Counts the requests whose events the bus has not confirmed yet, by source.
-
-    A source that floods the process fills its share of the places, and is told to send again later; there are places
-    left for every other source. shared/outgoing/gate.py explains the rule.
-    """
-
-    def __init__(self) -> None:
-        self._free = MAX_UNCONFIRMED
-        self._by_source: Counter[str] = Counter()
-
-    def verify_place(self, source_name: str) -> None:
-        """Raise Temporary (`queue_full`) if the source has its share of the places."""
-        count = self._by_source[source_name]
-        if count >= SHARE_OF_FREE * self._free:
-            rule = f"{count} requests of this source wait for the bus already: it sends more than is delivered"
-            raise errors.Temporary("queue_full", rule)
-
-    def add(self, source_name: str) -> None:
-        self._free -= 1
-        self._by_source[source_name] += 1
-
-    def remove(self, source_name: str) -> None:
-        self._free += 1
-        self._by_source[source_name] -= 1
 
 
 @dataclass(eq=False, repr=False)
@@ -176,15 +120,12 @@ class Receiver:
         if request.method == "GET":
             _verify_no_prefetch(request)
 
-        deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
-        # All secrets are read before anything is compared. If one cannot be read, the request is neither accepted by
-        # another nor rejected.
-        secrets: admission.SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
-        is_authenticated = bool(source.head_schemes) and admission.verify_head(
-            request, source, secrets, self.clock.now()
-        )
+        checks_began_at = asyncio.get_running_loop().time()
+        secrets = await self._secrets_of(source)
+        is_authenticated = admission.verify_head(request, source, secrets, self.clock.now())
+        reading_seconds = await _read_content(source, request, read_body)
         # The time in which the body arrives does not count, so that a slow sender leaves the bus its whole time.
-        deadline += await _read_content(source, request, read_body)
+        deadline = checks_began_at + reading_seconds + CONFIRM_SECONDS
         self.unconfirmed.verify_place(source.name)  # before the work of verifying and parsing
         typed_request = parsing.as_sent_by_provider(source, request)
         if handshakes and (handshake_reply := await handshakes.answer_unsigned(typed_request)):
@@ -199,7 +140,7 @@ class Receiver:
         if handshakes and (handshake_reply := await handshakes.answer_signed(typed_request, parsed.data)):
             return Answered(source, *handshake_reply)
         event_data = _checked(source, parsed.data)
-        signed = SignedRequest(source, auth, fields, parsed.by_body) if auth and auth.signs_content else None
+        signed = _signed_request(source, auth, fields, parsed)
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
         accepted = Accepted(source, events, note_on(source, event_data, events))
         if source.form and source.form.is_trapped(parsed.data):
@@ -228,6 +169,14 @@ class Receiver:
         if handshakes and (handshake_reply := await handshakes.answer_head(head)):
             return Answered(source, *handshake_reply)
         return None
+
+    async def _secrets_of(self, source: Source) -> admission.SecretValues:
+        """Return the values of all the source's secrets. Raises Temporary.
+
+        They are read before anything is compared. If one cannot be read, the request is neither accepted by another nor
+        rejected.
+        """
+        return {name: await self.secrets.values(name) for name in source.secret_names}
 
     @cached_property
     def _keys(self) -> "Keys | None":
@@ -318,13 +267,13 @@ class Receiver:
         source = self.sources.get(sent.source)
         if source is None or not source.recover:
             raise errors.Rejected("unknown_source", "the source of this recovered event has no `recover`")
-        secrets: admission.SecretValues = {name: await self.secrets.values(name) for name in source.secret_names}
+        secrets = await self._secrets_of(source)
         signed: SignedRequest | None = None
         if source.recover == recovered.SIGNATURE:
             request, auth = await self._signed_as_before(source, sent, secrets, now)
             parsed = parsing.read_data(source, request, self.limits, auth)
             fields = locations.RequestFields(request, admission.requested_url(request, source))
-            signed = SignedRequest(source, auth, fields, parsed.by_body) if auth.signs_content else None
+            signed = _signed_request(source, auth, fields, parsed)
         else:
             request = recovered.request_with_body(sent, source, sent.body)
             parsed = parsing.read_data(source, request, self.limits)
@@ -380,6 +329,15 @@ class Receiver:
             attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source, **times}
             messages.append(ports.BusMessage(content, attributes))
         await self.bus.publish(ports.EVENTS, messages)
+
+
+def _signed_request(
+    source: Source, auth: auth_scheme.AuthScheme | None, fields: locations.RequestFields, parsed: parsing.ReadData
+) -> SignedRequest | None:
+    """Return the request as its signature covers it; None if none of its content is signed."""
+    if auth is None or not auth.signs_content:
+        return None
+    return SignedRequest(source, auth, fields, parsed.by_body)
 
 
 def _checked(source: Source, data: jsontext.Json) -> jsontext.Json:

@@ -1,6 +1,7 @@
-"""The answer to a request, and its log line. A request is for a page or for a route of the API.
+"""Answer a request to `subscribe`, for a page or for a route of the API, and write its log line.
 
-The API checks in this order: path, method, caller, access, tenant, rate, body; then the route's handler runs.
+A request to the API passes these checks in this order: its path, its method, who calls, what the caller may do, the
+tenant in the path, the rate of requests, and the body or query. Then the route's handler runs.
 """
 
 import asyncio
@@ -30,27 +31,31 @@ from shared.subscribers.model import ApiKey, Session, Tenant
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-RETRY_AFTER_SECONDS: Final = 5
-"""The wait that a caller is told if one of our own parts is not available."""
-NOSNIFF: Final = ("x-content-type-options", "nosniff")
-_ANSWERED: Final[outcomes.RequestOutcome] = "answered"
-_REJECTED: Final[outcomes.RequestOutcome] = "rejected"
-_AGAIN: Final = "It may be done or not. Send it again later."
-_UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
-IDEMPOTENCY_KEY: Final = "idempotency-key"
-NO_STORE: Final = ("cache-control", "no-store")
-_JSON: Final = ("content-type", "application/json")
-_SCHEME: Final = "bearer "
-_MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
-_UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
-LIMITS: Final = limits.Limits(max_depth=32, max_nodes=100_000, max_keys=2_000, max_key_characters=1_000)
 MAX_QUERY_CHARACTERS: Final = 8_192
 MAX_QUERY_FIELDS: Final = 30
+LIMITS: Final = limits.Limits(max_depth=32, max_nodes=100_000, max_keys=2_000, max_key_characters=1_000)
+"""The limits of a body."""
 MAX_FAULTS: Final = 20
 """The most values at fault that a reply lists."""
 _MAX_PATH_CHARACTERS: Final = 200
 _MAX_RULE_CHARACTERS: Final = 500
+RETRY_AFTER_SECONDS: Final = 5
+"""The wait that a caller is told if one of our own parts is not available."""
+
+IDEMPOTENCY_KEY: Final = "idempotency-key"
+NOSNIFF: Final = ("x-content-type-options", "nosniff")
+NO_STORE: Final = ("cache-control", "no-store")
+_JSON: Final = ("content-type", "application/json")
 _JSON_FORMAT: Final = media_type("application/json")
+_SCHEME: Final = "bearer "
+
+_MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
+_UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
+_AGAIN: Final = "It may be done or not. Send it again later."
+
+_ANSWERED: Final[outcomes.RequestOutcome] = "answered"
+_REJECTED: Final[outcomes.RequestOutcome] = "rejected"
+_UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 
 
 class Matched(NamedTuple):
@@ -69,7 +74,7 @@ class Matched(NamedTuple):
 async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     """Answer a request: 2xx once it is done, 4xx if the request is at fault, 503 if the caller must try again."""
     started = time.perf_counter()
-    routes: list[Route] = []
+    routes: list[Route] = []  # of the log line: the request's route, if it has one
     try:
         if sum([len(name) + len(value) for name, value in head.headers]) > MAX_HEADER_BYTES:
             raise Rejected("headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes")
@@ -115,7 +120,6 @@ def _log(
     detail: str | None = None,
 ) -> None:
     """Write the log line. It has the pattern of the route, such as `/v1/tenants/{tenant}`, and nothing of the path."""
-    fields: dict[str, jsontext.Json] = {"route": routes[0].path if routes else None, "code": code, "detail": detail}
     logs.log(
         severity,
         outcome,
@@ -124,7 +128,9 @@ def _log(
         outcome=outcome,
         method=head.method if head.method.isalpha() and len(head.method) < 10 else "other",
         status=reply.status,
-        **fields,
+        route=routes[0].path if routes else None,
+        code=code,
+        detail=detail,
     )
 
 

@@ -1,4 +1,7 @@
-"""One pushed event: decided, then published as deliveries, then journaled."""
+"""Transform an event: decide which routes take it, publish what they owe, then write the decision to the journal.
+
+If the bus does not confirm what is published, `Transformer.take` raises Temporary, and the bus brings the event again.
+"""
 
 import asyncio
 import hashlib
@@ -31,17 +34,28 @@ JOURNAL_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class Transformed:
-    """An event as the bus brought it, and its decision. `duplicate_of`: an earlier event with the same signed bytes."""
+    """An event that was taken, as the bus brought it.
+
+    duplicate_of   the id of an earlier event with the same signed bytes, so that this one was routed nowhere
+    """
 
     event: Event
     decision: Decision
     duplicate_of: str | None = None
 
 
-class Whole(NamedTuple):
-    """An event with its data, and the number of bytes of its JSON."""
+class Loaded(NamedTuple):
+    """An event as the routes get it.
 
+    message   the bus message
+    event     the event in the message; without its data if that is in a blob
+    whole     the event with its data
+    size      the number of bytes of the JSON of `whole`
+    """
+
+    message: Push
     event: Event
+    whole: Event
     size: int
 
 
@@ -80,90 +94,106 @@ class Transformer:
         a step did otherwise, after the bus has confirmed what the other routes owe. Raises Permanent if the event as a
         whole is a dead letter, which the bus has confirmed.
         """
-        received = push
-        if self.keeps is not None:
-            push = _without_request(push, self.keeps)
-        try:
-            event = from_cloudevent(push.document())
-        except Permanent as error:
-            await self._give_up(push.message_id or _digest(push.data), error, push.data)
-            raise
+        message = push if self.keeps is None else _without_request(push, self.keeps)
+        event = await self._read(message)
         if self.spans is not None:
             self.spans.note_event(event)
-        if "route" in push.attributes:
-            return await self._take_run(push, event)
-        if self.services and self.services.hosts and "replay" not in push.attributes:
-            with suppress(ValueError):  # not as receive writes it
-                self.services.hosts.gate.note_arrival(self.clock.now() - times.unix_seconds(event.receivedat))
-        if self.seen is not None and "replay" not in push.attributes and not event.recovered:
-            await self.seen.note(event)
-        if event.signedas is not None and self.owners and "force" not in push.attributes:
+        if "route" in message.attributes:
+            return await self._take_run(message, event)
+        is_replay = "replay" in message.attributes
+        if not is_replay:
+            await self._note_arrival(event)
+        if event.signedas is not None and self.owners and "force" not in message.attributes:
             first = await first_with_signed_bytes(event, self.owners)
             if first is not None:
                 return await self._skip_duplicate(event, first)
+        loaded = Loaded(message, event, event, len(message.data))
         try:
-            push, event, whole = await self._fetched(push, event)
-            decision = await self._decide(push, event, whole, self.routes)
+            loaded = await self._load(message, event)
+            decision = await self._decide(loaded, self.routes)
         except Permanent as error:
-            await self._give_up(event.id, error, push.data, event)
+            await self._give_up(event.id, error, loaded.message.data, loaded.event)
             raise
-        await self._record(EventEntry(event, decision.routes, self.clock.now(), decision.others, push.data))
+        await self._record(
+            EventEntry(loaded.event, decision.routes, self.clock.now(), decision.others, loaded.message.data)
+        )
         if decision.unfinished:
             raise decision.unfinished
-        if self.tap is not None and "replay" not in push.attributes and self.tap.may_copy(event):
-            await self.tap.copy(received, event)
-        return Transformed(event, decision)
+        if self.tap is not None and not is_replay and self.tap.may_copy(loaded.event):
+            await self.tap.copy(push, loaded.event)
+        return Transformed(loaded.event, decision)
 
-    async def _take_run(self, push: Push, event: Event) -> Transformed:
+    async def _read(self, message: Push) -> Event:
+        """Return the event in the message. Raises Permanent if there is none, once its dead letter is confirmed."""
+        try:
+            return from_cloudevent(message.document())
+        except Permanent as error:
+            await self._give_up(message.message_id or _digest(message.data), error, message.data)
+            raise
+
+    async def _note_arrival(self, event: Event) -> None:
+        """Note that a source has sent the event, and how long the event waited in the bus."""
+        if self.services and self.services.hosts:
+            with suppress(ValueError):  # not as receive writes it
+                self.services.hosts.gate.note_arrival(self.clock.now() - times.unix_seconds(event.receivedat))
+        if self.seen is not None and not event.recovered:
+            await self.seen.note(event)
+
+    async def _take_run(self, message: Push, event: Event) -> Transformed:
         """Run one route again, as the message says, and change its decision alone. Raises as `take` does."""
-        name = push.attributes["route"]
+        name = message.attributes["route"]
         routes = Routes([route for route in self.routes if route.name == name])
+        loaded = Loaded(message, event, event, len(message.data))
         try:
             if not routes.count:
                 raise Permanent("unknown_route", f"the configuration has no route {name!r} any more")
-            push, event, whole = await self._fetched(push, event)
-            decision = await self._decide(push, event, whole, routes)
+            loaded = await self._load(message, event)
+            decision = await self._decide(loaded, routes)
         except Permanent as error:
-            decision = await self._give_up_route(name, error, push.data, event)
-        entry = EventEntry(event, decision.routes, self.clock.now(), document=push.data, is_partial=True)
-        await self._record(entry)
+            decision = await self._give_up_route(name, error, loaded)
+        await self._record(
+            EventEntry(loaded.event, decision.routes, self.clock.now(), document=loaded.message.data, is_partial=True)
+        )
         if decision.unfinished:
             raise decision.unfinished
-        return Transformed(event, decision)
+        return Transformed(loaded.event, decision)
 
-    async def _fetched(self, push: Push, event: Event) -> tuple[Push, Event, Whole]:
-        """Return the message and its event as the routes get them, and the whole event.
+    async def _load(self, message: Push, event: Event) -> Loaded:
+        """Return the event with its data, without the parts of its request that the routes do not get.
 
         Raises Temporary, and Permanent if the event's blob is gone.
         """
-        whole = Whole(event, len(push.data))
+        whole, size = event, len(message.data)
         if event.dataref is not None:
-            whole = Whole(*await claim_check.stored_event(event.dataref, self.blobs))
+            whole, size = await claim_check.stored_event(event.dataref, self.blobs)
         if self.keeps is None:
-            return push, event, whole
-        cut = without_request(whole.event, self.keeps)
-        if cut is whole.event:
-            return push, event, whole
-        content = event_json(cut)
-        whole = Whole(cut, len(content))
-        name = f"{event.id}-{_digest(self.version.encode() + push.data)}"
-        light, content = await claim_check.checked_in(cut, self.blobs, name, content)
-        return Push(content, push.attributes, push.message_id, push.sent), light, whole
+            return Loaded(message, event, whole, size)
+        cut = without_request(whole, self.keeps)
+        if cut is whole:
+            return Loaded(message, event, whole, size)
+        whole_content = event_json(cut)
+        name = f"{event.id}-{_digest(self.version.encode() + message.data)}"
+        light, content = await claim_check.checked_in(cut, self.blobs, name, whole_content)
+        return Loaded(replace(message, data=content), light, cut, len(whole_content))
 
-    async def _decide(self, push: Push, event: Event, fetched: Whole, routes: Routes) -> Decision:
-        whole, size = fetched
-        only = push.attributes.get("only")
-        publish = partial(self._publish, push, event, whole, self.clock.now())
-        characters, recorded = output.MOST_COUNTED * size, self.spans is not None
-        return await decide(whole, routes, self.services, only, characters, publish, recorded=recorded)
+    async def _decide(self, loaded: Loaded, routes: Routes) -> Decision:
+        """Run the routes and publish what they owe. Raises Temporary, and Permanent as `decide` does."""
+        return await decide(
+            loaded.whole,
+            routes,
+            self.services,
+            loaded.message.attributes.get("only"),
+            output.MOST_COUNTED * loaded.size,
+            partial(self._publish, loaded, self.clock.now()),
+            recorded=self.spans is not None,
+        )
 
-    async def _publish(
-        self, push: Push, event: Event, whole: Event, began_at: float, results: Sequence[RouteResult]
-    ) -> None:
+    async def _publish(self, loaded: Loaded, began_at: float, results: Sequence[RouteResult]) -> None:
         """Publish what the routes owe, dead letters first, and those that wait.
 
-        `event` is as the bus brought it, `whole` has its data. `began_at` is when its routes began to run.
+        `began_at` is the time at which the event's routes began to run.
         """
+        message, event = loaded.message, loaded.event
         if self.spans is not None:
             self.spans.note_steps(results)
         now = self.clock.now()
@@ -173,23 +203,20 @@ class Transformer:
         for each in results:
             all_owed += each.owed
             if each.failed is not None:
-                letters.append(_dead_letter(event, each.failed, push.data, now))
+                letters.append(_dead_letter(event, each.failed, message.data, now))
             if each.waiting is not None:
-                messages.append(_waiting_message(push, event, each.decision.route, each.waiting, began_at, now))
+                messages.append(_waiting_message(message, event, each.decision.route, each.waiting, began_at, now))
         # An event that no step changed travels as it came, perhaps by reference.
-        texts = [push.data if owed.event is whole else await self._text(owed, push.data) for owed in all_owed]
+        texts = [
+            message.data if owed.event is loaded.whole else await self._text(owed, message.data) for owed in all_owed
+        ]
         if letters:
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
         if texts:
             time = times.rfc3339(now)
-            replay = {name: push.attributes[name] for name in REPLAY_ATTRIBUTES if name in push.attributes}
-            messages += [
-                message
-                for owed, text in zip(all_owed, texts, strict=True)
-                for message in delivery.delivery_messages(
-                    owed.event.id, text, owed.route, owed.destinations, time, replay
-                )
-            ]
+            replay = {name: message.attributes[name] for name in REPLAY_ATTRIBUTES if name in message.attributes}
+            for owed, text in zip(all_owed, texts, strict=True):
+                messages += delivery.delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
         if messages:
             await self.bus.publish(DELIVERIES, messages)
 
@@ -225,9 +252,9 @@ class Transformer:
             decision = RouteDecision("", False, error.detail, code=error.code)
             await self._record(EventEntry(event, (decision,), now))
 
-    async def _give_up_route(self, route: str, error: Permanent, message: bytes, event: Event) -> Decision:
+    async def _give_up_route(self, route: str, error: Permanent, loaded: Loaded) -> Decision:
         failed = FailedRoute(route, error.code, error.detail)
-        letter = _dead_letter(event, failed, message, self.clock.now())
+        letter = _dead_letter(loaded.event, failed, loaded.message.data, self.clock.now())
         await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
         return Decision((RouteDecision(route, True, error.detail, code=error.code),), failed=(failed,))
 
@@ -275,7 +302,7 @@ def _without_request(message: Push, keeps: Mapping[str, str]) -> Push:
     content = without_raw(message.data, keeps_body=kept == "body")
     if content is message.data:
         return message
-    return Push(content, message.attributes, message.message_id, message.sent)
+    return replace(message, data=content)
 
 
 def duplicate_reason(first: str) -> str:

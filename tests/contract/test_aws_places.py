@@ -2,7 +2,8 @@
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -12,22 +13,28 @@ from shared.cloud.aws.s3 import S3Blobs
 from shared.cloud.aws.secrets_manager import from_secrets_manager
 from shared.errors import Temporary
 from shared.secrets import SecretDenied, SecretStore, SecretStoreUnreachable
-from tests.aws.canned import canned, json_error, xml_error
+from tests.aws.canned import Canned, canned, json_error, xml_error
 from tests.aws.local_aws import KEYS, REGION, boto_client
 from tests.fakes.clock import FakeClock
 
 OK = web.Response(status=200)
 
 
+@asynccontextmanager
+async def bucket(*replies: web.Response) -> AsyncIterator[tuple[S3Blobs, Canned]]:
+    async with canned(*replies) as s3:
+        blobs = S3Blobs(s3.place, "a-bucket")
+        yield blobs, s3
+        blobs.close()
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, "InvalidRequest"), (404, "NoSuchBucket"), (500, "InternalError")])
 async def test_a_bucket_that_rejects_is_temporary(status: int, code: str) -> None:
-    async with canned(xml_error(status, code)) as s3:
-        blobs = S3Blobs(s3.place, "a-bucket")
+    async with bucket(xml_error(status, code)) as (blobs, _):
         for call in (blobs.put("a", b"1"), blobs.create("a", b"1"), blobs.get("a"), blobs.delete("a")):
             with pytest.raises(Temporary, match=f"S3 answered {status} {code}") as error:
                 await call
             assert error.value.code == "blobs_unavailable"
-        blobs.close()
 
 
 @pytest.mark.parametrize(
@@ -37,18 +44,14 @@ async def test_a_bucket_that_rejects_is_temporary(status: int, code: str) -> Non
 )
 async def test_what_a_bucket_rejects_for_a_moment_is_asked_for_again(rejection: web.Response) -> None:
     """A sender that is told 503 may never send again."""
-    async with canned(rejection, rejection, OK) as s3:
-        blobs = S3Blobs(s3.place, "a-bucket")
+    async with bucket(rejection, rejection, OK) as (blobs, s3):
         await blobs.create("a", b"1")
-        blobs.close()
     assert [asked.method for asked in s3.asked] == ["PUT"] * 3
 
 
 async def test_creating_asks_for_an_object_that_is_not_there_and_takes_one_that_is() -> None:
-    async with canned(xml_error(412, "PreconditionFailed")) as s3:
-        blobs = S3Blobs(s3.place, "a-bucket")
+    async with bucket(xml_error(412, "PreconditionFailed")) as (blobs, s3):
         await blobs.create("events/a:b", b"1")
-        blobs.close()
     [asked] = s3.asked
     assert (asked.path, asked.headers["if-none-match"]) == ("/a-bucket/events/a%3Ab", "*")
 
@@ -61,11 +64,9 @@ async def test_a_bucket_has_a_host_of_its_own_in_aws() -> None:
 
 
 async def test_an_object_that_may_not_be_there_says_which_permissions_tell() -> None:
-    async with canned(xml_error(403, "AccessDenied")) as s3:
-        blobs = S3Blobs(s3.place, "a-bucket")
+    async with bucket(xml_error(403, "AccessDenied")) as (blobs, _):
         with pytest.raises(Temporary, match="or s3:ListBucket on the bucket"):
             await blobs.get("a")
-        blobs.close()
 
 
 async def test_storage_that_does_not_answer_is_temporary(free_port: int) -> None:

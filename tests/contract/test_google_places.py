@@ -2,8 +2,7 @@
 
 import asyncio
 import base64
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ from shared.cloud.gcp.secret_manager import from_secret_manager
 from shared.cloud.gcp.storage import BucketBlobs
 from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
-from shared.secrets import SecretDenied, SecretStoreUnreachable
+from shared.secrets import Reader, SecretDenied, SecretStoreUnreachable
 from tests.gcp.storage_server import BUCKET, StorageServer
 from tests.google_stand_in import StandIn, standing_in
 
@@ -22,46 +21,47 @@ if TYPE_CHECKING:
 VERSION = "/secretmanager/v1/projects/a-project/secrets/hookchain-crm-key/versions/latest:access"
 
 
-@pytest.mark.parametrize("status", [400, 403, 503])
-async def test_a_bucket_that_rejects_is_temporary(storage: tuple[StorageServer, str], status: int) -> None:
-    server, url = storage
-    server.refuse = status
-    blobs = BucketBlobs(url, BUCKET, no_authorization)
-    for call in (blobs.put("a", b"1"), blobs.get("a"), blobs.delete("a")):
-        with pytest.raises(Temporary, match=f"Cloud Storage answered {status}"):
-            await call
+@pytest.fixture
+async def blobs(storage: tuple[StorageServer, str]) -> AsyncIterator[BucketBlobs]:
+    blobs = BucketBlobs(storage[1], BUCKET, no_authorization)
+    yield blobs
     blobs.close()
     await asyncio.sleep(0)  # in which its connections are gone
 
 
+@pytest.fixture
+def server(storage: tuple[StorageServer, str]) -> StorageServer:
+    return storage[0]
+
+
+@pytest.mark.parametrize("status", [400, 403, 503])
+async def test_a_bucket_that_rejects_is_temporary(server: StorageServer, blobs: BucketBlobs, status: int) -> None:
+    server.refuse = status
+    for call in (blobs.put("a", b"1"), blobs.get("a"), blobs.delete("a")):
+        with pytest.raises(Temporary, match=f"Cloud Storage answered {status}"):
+            await call
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_what_a_bucket_rejects_for_a_moment_is_asked_for_again(
-    storage: tuple[StorageServer, str], status: int
+    server: StorageServer, blobs: BucketBlobs, status: int
 ) -> None:
     """A sender that is told 503 may never send again."""
-    server, url = storage
-    blobs = BucketBlobs(url, BUCKET, no_authorization)
     server.passing = [status, status]
     await blobs.put("a", b"1")
     server.passing = [status]
     assert await blobs.get("a") == b"1"
-    blobs.close()
-    await asyncio.sleep(0)
 
 
 async def test_an_account_that_may_only_create_objects_stores_a_retried_body_once(
-    storage: tuple[StorageServer, str],
+    server: StorageServer, blobs: BucketBlobs
 ) -> None:
-    server, url = storage
     server.may_delete = False
-    blobs = BucketBlobs(url, BUCKET, no_authorization)
     for _ in range(2):  # a sender's retry has the same name
         await blobs.create("event-hash", b"body")
     with pytest.raises(Temporary):
         await blobs.put("event-hash", b"forged")
     assert server.objects == {"event-hash": b"body"}
-    blobs.close()
-    await asyncio.sleep(0)
 
 
 async def test_a_bucket_that_is_not_there_takes_nothing(storage: tuple[StorageServer, str]) -> None:
@@ -73,13 +73,10 @@ async def test_a_bucket_that_is_not_there_takes_nothing(storage: tuple[StorageSe
 
 
 async def test_plain_names_are_kept_so_that_lifecycle_rules_can_tell_them_apart(
-    storage: tuple[StorageServer, str],
+    server: StorageServer, blobs: BucketBlobs
 ) -> None:
-    blobs = BucketBlobs(storage[1], BUCKET, no_authorization)
     await blobs.put("dead-letters/4f2a9c", b"1")
-    assert list(storage[0].objects) == ["dead-letters/4f2a9c"]
-    blobs.close()
-    await asyncio.sleep(0)
+    assert list(server.objects) == ["dead-letters/4f2a9c"]
 
 
 async def test_storage_that_does_not_answer_is_temporary(free_port: int) -> None:
@@ -109,50 +106,44 @@ def client_of(host: str) -> "SecretManagerServiceClient":
 
 
 @pytest.fixture
-def client(google: StandIn) -> "Callable[[], SecretManagerServiceClient]":
+def read(google: StandIn) -> Reader:
     host = google.url.removeprefix("http://") + "/secretmanager"
-    return lambda: client_of(host)
+    return from_secret_manager("a-project", "hookchain-", lambda: client_of(host))
 
 
-def test_a_secret_is_the_latest_version_of_the_prefixed_name(
-    google: StandIn, client: "Callable[[], SecretManagerServiceClient]"
-) -> None:
+def test_a_secret_is_the_latest_version_of_the_prefixed_name(google: StandIn, read: Reader) -> None:
     data = base64.b64encode("schlüssel\n".encode()).decode()
-    google.answers(VERSION, json.loads(json.dumps({"name": "x/versions/2", "payload": {"data": data}})))
-    assert from_secret_manager("a-project", "hookchain-", client)("crm-key") == "schlüssel\n"
+    google.answers(VERSION, {"name": "x/versions/2", "payload": {"data": data}})
+    assert read("crm-key") == "schlüssel\n"
 
 
-def test_a_secret_that_is_not_there_is_none(
-    google: StandIn, client: "Callable[[], SecretManagerServiceClient]"
-) -> None:
-    assert from_secret_manager("a-project", "hookchain-", client)("crm-key") is None
+def test_a_secret_that_is_not_there_is_none(google: StandIn, read: Reader) -> None:
+    assert read("crm-key") is None
 
 
-def test_a_secret_that_this_account_may_not_read_may_not_be_there_at_all(
-    google: StandIn, client: "Callable[[], SecretManagerServiceClient]"
-) -> None:
+def test_a_secret_that_this_account_may_not_read_may_not_be_there_at_all(google: StandIn, read: Reader) -> None:
     """So Google answers an account that was granted some secrets and asks for another, whether it is there or not."""
     google.refuses(VERSION, 403, "IAM_PERMISSION_DENIED")
     with pytest.raises(SecretDenied, match="read no secret 'hookchain-crm-key', or there is none"):
-        from_secret_manager("a-project", "hookchain-", client)("crm-key")
+        read("crm-key")
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_secret_manager_that_is_busy_or_down_says_nothing_about_the_secret(
-    google: StandIn, client: "Callable[[], SecretManagerServiceClient]", status: int
+    google: StandIn, read: Reader, status: int
 ) -> None:
     google.refuses(VERSION, status, "SECRET_REFUSED")
     with pytest.raises(SecretStoreUnreachable, match=f"Secret Manager answered {status} for 'hookchain-crm-key'"):
-        from_secret_manager("a-project", "hookchain-", client)("crm-key")
+        read("crm-key")
 
 
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_disabled_version_or_a_rejected_account_is_an_answer_about_the_secret(
-    google: StandIn, client: "Callable[[], SecretManagerServiceClient]", status: int
+    google: StandIn, read: Reader, status: int
 ) -> None:
     google.refuses(VERSION, status, "SECRET_REFUSED")
     with pytest.raises(Temporary) as caught:
-        from_secret_manager("a-project", "hookchain-", client)("crm-key")
+        read("crm-key")
     assert not isinstance(caught.value, SecretStoreUnreachable)
 
 

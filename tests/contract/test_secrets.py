@@ -54,7 +54,7 @@ async def test_a_secret_that_is_not_there_is_temporary_and_says_so(make: Make) -
     assert missing.value.code == "secret_unavailable"
 
 
-@pytest.mark.parametrize("text", ["", "\n", "changeme", f"{NEW}\npassword"])
+@pytest.mark.parametrize("text", ["", "\n", "  ", "whsec_", "ChangeMe", f"{NEW}\npassword"])
 async def test_a_secret_that_protects_nothing_is_temporary(make: Make, text: str) -> None:
     with pytest.raises(Temporary) as weak:
         await make({"signup-password": text}).values("signup-password")

@@ -57,21 +57,6 @@ async def test_a_secret_is_a_file_of_its_name_or_the_value_in_a_folder_of_its_na
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("\n\n", "is empty"),
-        ("  ", "is empty"),
-        ("whsec_", "is empty"),
-        (f"{STRONG}\nChangeMe", "place"),
-    ],
-)
-async def test_a_secret_that_protects_nothing_is_temporary_and_never_tried(text: str, message: str) -> None:
-    with pytest.raises(Temporary, match=message) as weak:
-        await store(from_environment({"KEY": text})).values("key")
-    assert weak.value.code == "secret_weak"
-
-
-@pytest.mark.parametrize(
     ("text", "values"),
     [
         (f"{STRONG}\n{OLDER}\n", (STRONG, OLDER)),

@@ -38,15 +38,6 @@ async def test_a_batch_larger_than_the_queue_is_published_in_requests_of_ten() -
     assert server.counts == [10] * 250
 
 
-async def test_what_arrives_while_a_request_is_in_flight_shares_the_next() -> None:
-    async with bus() as (made, server):
-        first = asyncio.create_task(made.publish("events", numbered(1)))
-        await asyncio.sleep(0)  # in which it submits its message
-        await asyncio.sleep(0)  # in which its request begins
-        await asyncio.gather(first, *(made.publish("events", [message]) for message in numbered(10)))
-    assert server.counts == [1, 10]
-
-
 async def test_without_gathering_a_message_is_sent_in_the_task_that_publishes_it() -> None:
     async with bus(batches=False) as (made, server):
         tasks = len(asyncio.all_tasks())

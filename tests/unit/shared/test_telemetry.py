@@ -15,7 +15,7 @@ from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.telemetry import exporter, spans
-from shared.telemetry.exporter import MAX_ANSWER_BYTES, Exporter, OtlpPost, Spans, read_headers
+from shared.telemetry.exporter import Exporter, OtlpPost, Spans, read_headers
 from shared.telemetry.spans import Place, Span
 from shared.times import unix_seconds
 from tests.fakes.secrets import FakeSecrets
@@ -179,23 +179,15 @@ def test_opentelemetry_s_own_messages_take_the_spans() -> None:
 
 
 class FakeCollector:
-    """Answers after `seconds`, and with each status in turn; then with the last one.
-
-    `connected_at` are the times at which a connection was there; one takes `handshake_seconds`.
-    """
-
-    handshake_seconds = 0.0
+    """Answers after `seconds`, and with each status in turn; then with the last one."""
 
     def __init__(self, seconds: float = 0.0, *statuses: int | Exception) -> None:
-        self.connected_at: list[float] = []
         self.seconds = seconds
         self.statuses = [*statuses] or [200]
         self.bodies: list[bytes] = []
         self.tried_at: list[float] = []
 
-    async def connect(self) -> None:
-        await asyncio.sleep(self.handshake_seconds)
-        self.connected_at.append(asyncio.get_running_loop().time())
+    async def connect(self) -> None: ...
 
     async def __call__(self, path: str, body: bytes) -> int:
         assert path == "/v1/traces"
@@ -282,25 +274,6 @@ def test_a_long_request_holds_back_nobody_s_spans() -> None:
     assert exporting.collector.names == [["short"], ["long"]]
 
 
-def test_the_connection_is_opened_while_the_request_is_served() -> None:
-    exporting = Exporting(FakeCollector(0.03))
-    exporting.collector.handshake_seconds = 0.09
-    assert run(exporting.request("a", 0.1)) == pytest.approx(0.03)
-    assert exporting.collector.connected_at == [0.09]
-    assert exporting.collector.names == [["a"]]
-
-
-def test_a_request_that_is_shorter_than_the_handshake_waits_for_50_ms() -> None:
-    async def main() -> None:
-        assert await exporting.request("a") == exporter.WAIT_SECONDS
-        await asyncio.sleep(0.1)
-
-    exporting = Exporting(FakeCollector(0.03))
-    exporting.collector.handshake_seconds = 0.09
-    run(main())
-    assert (exporting.collector.connected_at, exporting.collector.names) == ([0.09], [["a"]])
-
-
 def test_a_slow_collector_costs_a_request_50_ms_and_gets_everything() -> None:
     async def main() -> list[float]:
         costs = await exporting.one_after_another(200, 0.02)
@@ -364,22 +337,6 @@ def test_what_cannot_be_written_costs_the_spans_and_no_request(capsys: pytest.Ca
     assert "telemetry not sent" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("host", ["a..b", "a" * 70])
-def test_a_collector_whose_name_cannot_be_looked_up_is_tried_as_seldom_as_a_dead_one(
-    host: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    async def main() -> None:
-        exporting = Exporter(OtlpPost(f"http://{host}:4318", FakeSecrets({}), None), Spans(RESOURCES))
-        for name in ("a", "b"):
-            exporting.add(a_span(name))
-            await exporting.around(asyncio.sleep(0))
-            await asyncio.sleep(0.1)
-        assert exporting._next_at > asyncio.get_running_loop().time() + exporter.FLUSH_SECONDS
-
-    asyncio.run(main())
-    assert capfd.readouterr().out.count("telemetry not sent") == 1
-
-
 def test_a_request_that_fails_is_no_longer_under_way() -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="a fault"):
@@ -406,20 +363,6 @@ def test_of_too_many_spans_the_newest_stay() -> None:
     assert (len(names), names[0], names[-1]) == (exporter.MAX_SPANS, "10", "new 9")
 
 
-async def test_spans_are_accepted_however_long_the_answer_of_the_collector_is() -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"{}")
-        size = 2 * MAX_ANSWER_BYTES
-        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n".encode() + b" " * size)
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        post = OtlpPost(f"http://127.0.0.1:{port}", FakeSecrets({}), None)
-        assert await post("/v1/traces", b"{}") == 200
-        post.close()
-
-
 async def test_a_collector_gets_the_headers_of_the_secret_below_the_path_of_its_url() -> None:
     secrets = FakeSecrets({"headers": "authorization=Bearer%20abc, x-team = ops"})
     with otlp_receiver() as collector:
@@ -433,17 +376,6 @@ async def test_a_collector_gets_the_headers_of_the_secret_below_the_path_of_its_
     assert (request.path, request.headers["authorization"]) == ("/v1/traces", "Bearer abc")
     assert (request.headers["x-team"], request.headers["content-type"]) == ("ops", "application/json")
     assert collector.faults == ["unknown path /otlp/v1/traces"]
-
-
-async def test_a_secret_may_replace_our_user_agent_and_not_the_type_of_the_body() -> None:
-    text = "Content-Type=application/x-protobuf,User-Agent=ops,X-Team=a,x-team=b"
-    with otlp_receiver() as collector:
-        post = OtlpPost(collector.url, FakeSecrets({"headers": text}), "headers")
-        assert await post("/v1/traces", b"{}") == 200
-        post.close()
-    [request] = collector.requests
-    found = [request.headers[name] for name in ("content-type", "user-agent", "x-team")]
-    assert found == ["application/json", "ops", "b"]
 
 
 @pytest.mark.parametrize(

@@ -232,18 +232,6 @@ async def test_a_tenant_that_asks_too_often_has_to_wait(api: Subscribers, key: s
     assert (await exhausted(api, token, endpoint)).status == 429
 
 
-async def test_a_tenant_can_make_at_most_twice_as_many_requests_in_a_minute(
-    api: Subscribers, key: str, endpoint: str
-) -> None:
-    token = await api.token("acme", key)
-    until, accepted = api.clock.now() + 60, 0
-    while api.clock.now() < until:
-        answer = await send_test(api, token, endpoint)
-        accepted += answer.status == 202
-        api.clock.advance(float(answer.headers.get("retry-after", 0)))
-    assert MAX_REQUESTS < accepted <= 2 * MAX_REQUESTS
-
-
 async def test_neither_others_nor_the_operator_has_to_wait(api: Subscribers, key: str, endpoint: str) -> None:
     await exhausted(api, await api.token("acme", key), endpoint)
     assert (await send_test(api, key, endpoint)).status == 202

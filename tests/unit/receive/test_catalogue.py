@@ -574,17 +574,3 @@ async def test_an_event_keeps_its_type_and_has_its_senders_action(
 ) -> None:
     [found] = await received(provider, body, *headers)
     assert (found.type, found.action) == event
-
-
-@pytest.mark.parametrize(
-    ("provider", "body", "headers", "subject"),
-    [
-        ("twitch", {"subscription": {"type": "stream.online"}}, [], "stream.online"),
-        ("shopify", {}, [("x-shopify-shop-domain", "apples.myshopify.com")], "apples.myshopify.com"),
-    ],
-)
-async def test_an_event_says_what_it_is_about(
-    provider: str, body: Json, headers: list[tuple[str, str]], subject: str
-) -> None:
-    [event] = await received(provider, body, *headers)
-    assert event.subject == subject

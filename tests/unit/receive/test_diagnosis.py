@@ -195,17 +195,6 @@ def test_a_rejection_names_its_cause(settings: dict[str, Json], secret: str, req
     assert not url or "public_url" in found
 
 
-@pytest.mark.parametrize(
-    ("settings", "secret", "request_"),
-    [
-        (HUB, KEY, hub("sha256=" + mac(BODY))),
-        (STANDARD, f"whsec_{base64.b64encode(b'k' * 24).decode()}", standard(b"k" * 24)),
-    ],
-)
-def test_a_right_request_has_no_cause(settings: Json, secret: str, request_: Request) -> None:
-    assert rejection_cause(request_, read_scheme(settings), [secret], NOW, None, {"another": [secret]}) is None
-
-
 WHSEC_KEY: Final = f"whsec_{base64.b64encode(b'k' * 24).decode()}"
 EITHER: Final[dict[str, Json]] = {**STANDARD, "key": "either"}
 

@@ -120,17 +120,6 @@ async def test_a_link_that_a_program_encoded_otherwise_is_the_same_event_again()
     assert (first.id, first.payloadhash) == (second.id, second.payloadhash)
 
 
-@pytest.mark.parametrize("settings", ["", ", id: header.X-Id", ", id: data.id", ", dedupe: body"])
-async def test_a_batch_in_a_link_for_once_is_the_same_events_however_often_it_is_opened(settings: str) -> None:
-    posting = Posting(LINK.replace("}}", f"}}, batch: data.*{settings}}}"), SECRETS)
-    body = ("body", '[{"id": 1}, {"id": 2}]')
-    for number, url in enumerate((link(body, (ONCE, "n1")), link(body, (ONCE, "n1")), link(body, (ONCE, "n2")))):
-        assert (await posting.get(url, ("x-id", str(number)))).status == 200
-    first, again, another = ([event.id for event in posting.events[at : at + 2]] for at in (0, 2, 4))
-    assert first == again
-    assert len({*first, *another}) == 4
-
-
 async def test_looking_where_a_link_leads_makes_no_event() -> None:
     posting = Posting(LINK, SECRETS)
     head = await posting.get(link(("a", "1")), method="HEAD")

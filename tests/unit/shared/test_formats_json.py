@@ -46,57 +46,7 @@ def test_a_number_keeps_its_value_and_whether_it_is_an_integer(body: str, value:
     assert type(found) is type(value)
 
 
-@pytest.mark.parametrize(
-    ("body", "value"),
-    [
-        (r'"\ud83d\ude00"', "😀"),
-        (r'"\\\ud83d\uDE00\\udc00"', "\\😀\\udc00"),
-        (r'"\ud800"', None),
-        (r'"\udc00\ud800"', None),
-        (r'"\uD83D\uDE00 \uDBFF"', None),
-        (r'["\n", {"\udfff": "a"}]', None),
-    ],
-)
-def test_surrogates_are_read_as_pairs_and_half_a_pair_is_rejected(body: str, value: Json) -> None:
-    assert parsed(body) == value if value else rejection(body) == "malformed_body"
-
-
-def test_one_byte_order_mark_is_passed_over() -> None:
-    assert parsed(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
-    assert rejection(b"\xef\xbb\xbf\xef\xbb\xbf{}") == "malformed_body"
-    assert rejection(b"{}\xef\xbb\xbf") == "malformed_body"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"\xff\xfe",
-        "{}".encode("utf-16"),
-        b'"\xc0\xaf"',
-        b'"\xed\xa0\x80"',
-        b'"\xf4\x90\x80\x80"',
-        b'"\xe9"',
-    ],
-)
-def test_what_is_not_utf_8_does_not_parse(body: bytes) -> None:
-    assert rejection(body) == "malformed_body"
-
-
 # what is no JSON (after the classes of the public JSON parsing suite)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        *("\x00", "[", "]", '"', '{"a', '{"a":1', "[1}", "[1,]", '{"a":1,}', '{"a" 1}', "{1:1}", "{'a':1}", "1 2"),
-        "{}{}",
-        *("01", "+1", "1.", ".1", "1e", "0x1", "1_000", "[１]", "nul", "True", "None", "undefined", '"\t"', r'"\x"'),
-        r'"\u12"',
-        *("// a\n1", "/* a */ 1", "[1] # a", "<a/>", "\u00a01", "1\x00", "a: 1"),
-    ],
-)
-def test_what_is_no_json_does_not_parse(body: str) -> None:
-    assert rejection(body) == "malformed_body"
 
 
 @pytest.mark.parametrize("body", ["", " \n"])
@@ -216,24 +166,7 @@ def test_a_level_more_is_rejected_whether_or_not_it_is_closed(body: str) -> None
     assert rejection(body) == "nested_too_deeply"
 
 
-def test_values_are_counted_to_the_last() -> None:
-    assert parsed("[" + "1," * 249_998 + "1]") == [1] * 249_999
-    assert rejection("[" + "1," * 249_999 + "1]") == "too_many_values"
-
-
 def test_an_object_has_at_most_ten_thousand_keys() -> None:
     body = {str(number): 1 for number in range(10_000)}
     assert parsed(json.dumps(body)) == body
     assert rejection(json.dumps({**body, "more": 1})) == "too_many_values"
-
-
-@pytest.mark.parametrize("body", ["1e400", "-1e400", "[1e309]", '{"a": -1.5E+999}', "1" + "0" * 400 + ".5"])
-def test_a_number_beyond_a_float_is_rejected(body: str) -> None:
-    assert rejection(body) == "number_out_of_range"
-
-
-@pytest.mark.parametrize("digits", [20, 4_300])
-def test_long_integers_are_exact(digits: int) -> None:
-    body = "9" * digits
-    assert to_json(parsed(body)) == body
-    assert to_json(parsed("-" + body)) == "-" + body

@@ -22,13 +22,6 @@ rejection = partial(format_outcomes.rejection, content_type=XML)
 
 
 SMALL = DEFAULT._replace(max_depth=4, max_nodes=20, max_keys=5, max_key_characters=10)
-QUADRATIC = f'<!DOCTYPE a [<!ENTITY b "{"x" * 25_000}">]><a>{"&b;" * 8_000}</a>'
-LAUGHS = (
-    "<!DOCTYPE lolz [<!ENTITY lol0 'lol'>"
-    + "".join(f"<!ENTITY lol{level} '{f'&lol{level - 1};' * 10}'>" for level in range(1, 10))
-    + "]><lolz>&lol9;</lolz>"
-)
-
 _watched: list[tuple[str, str]] = []
 _is_watching = False
 
@@ -89,8 +82,6 @@ def test_elements_attributes_and_text_have_their_usual_places(body: str, value: 
         "<!DOCTYPE a",
         "<?xml version='1.0'?>\n<!-- <a> --><?p?> <!DOCTYPE a><a/>",
         '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd"><a/>',
-        LAUGHS,
-        QUADRATIC,
         "<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>",
         "<!DOCTYPE a SYSTEM 'file:///dev/zero'><a/>",
         "<!DOCTYPE plist PUBLIC '-//Apple//DTD PLIST 1.0//EN' 'http://www.apple.com/DTDs/PropertyList-1.0.dtd'><plist/>",
@@ -111,16 +102,10 @@ def test_what_only_looks_like_a_document_type_is_accepted(body: str) -> None:
     assert parsed(body)
 
 
-@pytest.mark.parametrize("levels", [65, 300_000])
-def test_a_deep_document_is_rejected_where_it_gets_too_deep(levels: int) -> None:
-    assert rejection("<a>" * levels + "</a>" * levels) == "nested_too_deeply"
-    assert rejection("<a>" * levels) == "nested_too_deeply"
-
-
 def test_elements_and_attributes_are_counted() -> None:
-    assert parsed("<a>" + "<b/>" * 249_999 + "</a>") == {"a": {"b": [None] * 249_999}}
-    assert rejection("<a>" + "<b/>" * 250_000 + "</a>") == "too_many_values"
-    assert rejection("<a>" + '<b c="1"/>' * 125_000 + "</a>") == "too_many_values"
+    assert parsed("<a>" + "<b/>" * 19 + "</a>", limits=SMALL) == {"a": {"b": [None] * 19}}
+    assert rejection("<a>" + "<b/>" * 20 + "</a>", limits=SMALL) == "too_many_values"
+    assert rejection("<a>" + '<b c="1"/>' * 10 + "</a>", limits=SMALL) == "too_many_values"
 
 
 @pytest.mark.parametrize("count", [10_001, 400_000])

@@ -102,12 +102,6 @@ def test_a_key_is_named_as_it_is_written(key: str, name: str) -> None:
     assert parsed(f"{key}: x") == {name: "x"}
 
 
-@pytest.mark.parametrize("text", [".nan", "-.inf", "+.INF", "1e400", "9" * 4_301, "0x" + "f" * 4_300])
-def test_a_number_that_json_cannot_hold_is_rejected(text: str) -> None:
-    assert rejection(f"a: {text}") == "number_out_of_range"
-    assert rejection(text) == "number_out_of_range"
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -129,11 +123,6 @@ def test_a_number_that_json_cannot_hold_is_rejected(text: str) -> None:
 )
 def test_any_other_tag_is_rejected(body: str) -> None:
     assert rejection(body) == "tag_not_allowed"
-
-
-@pytest.mark.parametrize("body", ["--- 1\n--- 2\n", "a: 1\n---\nb: 1\n", "---\n---\n", "---\n" * 100_000])
-def test_a_second_document_is_rejected(body: str) -> None:
-    assert rejection(body) == "multiple_documents"
 
 
 @pytest.mark.parametrize(
@@ -228,11 +217,14 @@ def test_an_alias_is_a_copy() -> None:
         "a: &a " + "x" * 500_000 + "\nb: [" + "*a, " * 100 + "]",
         "&a [*a]",
         "&a {<<: *a}",
-        "- &a 1\n" + "- *a\n" * 250_000,
     ],
 )
 def test_what_stands_for_too_much_is_rejected(body: str) -> None:
     assert rejection(body) == "expanded_too_large"
+
+
+def test_each_alias_counts_as_a_value() -> None:
+    assert rejection("- &a 1\n" + "- *a\n" * 20, limits=SMALL) == "expanded_too_large"
 
 
 def test_depth_counts_what_an_alias_stands_for() -> None:
@@ -275,10 +267,10 @@ def test_a_deep_nest_ends_no_process(root: Path) -> None:
 
 
 def test_values_and_keys_are_counted() -> None:
-    assert parsed("- a\n" * 249_999) == ["a"] * 249_999
-    assert rejection("- a\n" * 250_000) == "too_many_values"
-    assert rejection("".join(f"k{number}: 1\n" for number in range(10_001))) == "too_many_values"
-    assert rejection(f"? {'k' * 65_537}\n: 1") == "too_many_values"
+    assert parsed("- a\n" * 19, limits=SMALL) == ["a"] * 19
+    assert rejection("- a\n" * 20, limits=SMALL) == "too_many_values"
+    assert rejection("".join(f"k{number}: 1\n" for number in range(6)), limits=SMALL) == "too_many_values"
+    assert rejection(f"? {'k' * 11}\n: 1", limits=SMALL) == "too_many_values"
 
 
 def test_tag_directives_that_would_be_compared_with_one_another_are_rejected() -> None:

@@ -265,16 +265,3 @@ async def test_what_is_remembered_is_bounded_and_what_is_under_way_is_not_forgot
         world.answer(f"lane-{number}")
     world.clock.advance(100)
     assert world.gate.hanging("kept") == world.keys["kept"]
-
-
-async def test_a_put_back_of_a_group_that_was_away_hides_no_neighbor(world: World) -> None:
-    await world.learn("late", "crm", "other")
-    assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
-    world.clock.advance(70)
-    await world.learn("other")
-    world.answer("crm")
-    await world.enter("late", turns=1)
-    assert await world.enter_all("crm", int(HEAVY_LOAD)) == PLACES * 4 // 5
-    world.gate.note_arrival(5.0)
-    world.answer("crm")
-    assert await world.enter_all("crm", PLACES) == HEAVY_PLACES

@@ -61,40 +61,14 @@ def test_the_published_example_of_standard_webhooks_verifies() -> None:
     verify_standard(webhook_id=webhook_id, timestamp=str(at), signatures=signature, body=body, secrets=[secret], now=at)
 
 
-@pytest.mark.parametrize("signatures", [None, "", "v1,", "v1,é", "v1,A", "v9," + valid()[3:], valid()[:13]])
-def test_what_is_no_signature_of_ours_is_rejected(signatures: str | None) -> None:
-    assert refused_code(signatures) == "signature_mismatch"
-
-
-def test_one_right_signature_among_wrong_ones_passes_also_by_the_secret_before_the_newest() -> None:
-    standard("v1,AAAA  " + valid(OLD_KEY))
-
-
 def test_more_than_ten_signatures_are_not_tried() -> None:
     standard(" ".join(["v1,AAAA"] * 9 + [valid()]))
     assert refused_code(" ".join(["v1,AAAA"] * 10 + [valid()])) == "signature_mismatch"
 
 
-def test_two_header_lines_joined_with_a_comma_are_no_list_of_signatures() -> None:
-    assert refused_code("v1,AAAA," + valid()) == "signature_mismatch"
-
-
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_a_signature_at_the_edge_of_the_tolerance_passes_and_a_second_beyond_it_is_stale(sign: int) -> None:
-    at_the_edge = NOW - 300 * sign
-    beyond = at_the_edge - sign
-    standard(valid(timestamp=at_the_edge), timestamp=str(at_the_edge))
-    assert refused_code(valid(timestamp=beyond), timestamp=str(beyond)) == "timestamp_out_of_range"
-
-
 @pytest.mark.parametrize("timestamp", [None, "-1", "1e9", "٣٣٣", "9" * 30])
 def test_a_timestamp_that_is_no_plain_number_is_rejected(timestamp: str | None) -> None:
     assert refused_code(valid(), timestamp=timestamp) == "timestamp_out_of_range"
-
-
-@pytest.mark.parametrize("webhook_id", [None, "", "a.b", "a\nb", "a" * 129])
-def test_an_id_outside_the_rule_is_a_bad_request(webhook_id: str | None) -> None:
-    assert refused_code(valid(), webhook_id=webhook_id) == "invalid_delivery_id"
 
 
 def test_an_id_is_signed_in_the_bytes_that_came() -> None:
@@ -103,11 +77,6 @@ def test_an_id_is_signed_in_the_bytes_that_came() -> None:
     signature = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
     as_servers_hand_it_on = "msg_é".encode().decode("latin-1")
     standard(signature, webhook_id=as_servers_hand_it_on)
-
-
-def test_a_body_of_the_same_meaning_does_not_pass() -> None:
-    with pytest.raises(Rejected):
-        standard(valid(), body=b'{"a": 1}')
 
 
 def test_a_secret_that_is_not_base64_is_our_trouble_not_the_senders() -> None:

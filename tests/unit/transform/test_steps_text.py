@@ -1,6 +1,5 @@
 """encode and decode."""
 
-import gzip
 import hashlib
 import hmac
 import zlib
@@ -88,13 +87,6 @@ def test_what_no_encoder_writes_is_rejected(name: str, data: Json, message: str)
         decoded(name, data)
     assert caught.value.code == "decoding_failed"
     assert caught.value.detail.startswith(message)
-
-
-def test_gzip_that_stands_for_too_much_is_rejected() -> None:
-    bomb = gzip.compress(b"\0" * 20_000_000, 1)
-
-    with pytest.raises(Permanent, match="is gzip of more than 4194304 bytes"):
-        decoded("gzip", binary(bomb, "application/gzip"))
 
 
 def test_a_hostile_text_is_decoded_in_little_memory() -> None:

@@ -261,16 +261,6 @@ async def test_an_event_that_cannot_be_copied_and_leases_that_cannot_be_read_har
     assert (len(bench.bus.on(DELIVERIES)), len(bench.copies())) == (3, 2)
 
 
-async def test_leases_are_read_again_after_the_clock_is_set_back() -> None:
-    bench = Bench()
-    await bench.lease()
-    await bench.take()
-    await bench.lease(ADA, until=NOW - 7_200)
-    bench.clock.set_ahead_seconds = -3_600
-    await bench.take()
-    assert len(bench.copies()) == 1
-
-
 async def test_a_replay_is_not_copied() -> None:
     bench = Bench()
     await bench.lease()
@@ -320,23 +310,6 @@ async def test_a_bus_and_a_store_that_hang_delay_one_event_each_by_a_moment(monk
     await bench.take()
     await bench.take()
     assert len(bench.bus.on(DELIVERIES)) == 22
-
-
-async def test_a_blob_store_that_hangs_delays_one_event_by_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = 0
-
-    async def hang(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-        await asyncio.sleep(60)
-
-    monkeypatch.setattr(transform_tap, "COPY_SECONDS", 0.05)
-    bench = Bench()
-    await bench.lease()
-    monkeypatch.setattr(bench.blobs, "put", hang)
-    for _ in range(3):
-        await bench.take(replace(EVENT, rawbody="x" * MAX_INLINE_BYTES))
-    assert (calls, len(bench.bus.on(DELIVERIES))) == (1, 3)
 
 
 async def test_the_first_listeners_keep_their_copies_and_a_lease_that_gets_none_is_logged_once(

@@ -1,6 +1,5 @@
 """The clouds' own endpoints for spans: a token of Google's, a signature of AWS's, and nothing from this machine."""
 
-import json
 from typing import Final
 
 import pytest
@@ -14,13 +13,14 @@ from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
 from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
+from shared.telemetry import spans
 from shared.times import unix_seconds
 from tests.fakes.secrets import FakeSecrets
 from tests.otlp_receiver import otlp_receiver
-from tests.unit.shared.test_otlp_receiver import SPAN, traces
 from tests.unit.shared.test_platform import DEPLOYED, EMULATED_BUS, ON_LAMBDA
+from tests.unit.shared.test_telemetry import RESOURCES, a_span
 
-BODY: Final = json.dumps(traces(SPAN)).encode()
+BODY: Final = spans.spans_json([a_span()], RESOURCES)
 KEYS: Final = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a-session")
 
 

@@ -62,7 +62,7 @@ class CloudPlace:
         return ledger.FirestoreLedger(self._firestore("ledger_unavailable"))
 
     def make_blobs(self) -> storage.BucketBlobs:
-        endpoint = _endpoint(self.settings.storage_host, platform.STORAGE_ENDPOINT)
+        endpoint = platform.endpoint(self.settings.storage_host, platform.STORAGE_ENDPOINT)
         return storage.BucketBlobs(endpoint, bucket(self.target), self._authorization())
 
     def make_records(self) -> kept_by_key.DocumentRecords:
@@ -74,7 +74,7 @@ class CloudPlace:
         return documents.FirestoreDocuments(self._firestore("documents_unavailable"))
 
     def make_bus(self) -> pubsub.PubSubBus:
-        endpoint = _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT)
+        endpoint = platform.endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT)
         return pubsub.PubSubBus(endpoint, self.target.project, self.target.prefix, self._authorization())
 
     def make_leases(self) -> documents.FirestoreDocuments:
@@ -82,7 +82,7 @@ class CloudPlace:
 
     def make_inboxes(self, project: str | None = None) -> inboxes.GoogleInboxes:
         return inboxes.GoogleInboxes(
-            _endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT),
+            platform.endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT),
             f"projects/{self.target.project}/topics/{topic(self.target, TAP)}",
             project or self.target.project,
             labels(self.target),
@@ -90,7 +90,7 @@ class CloudPlace:
         )
 
     def _firestore(self, code: errors.TemporaryCode, name: str = "") -> firestore.Firestore:
-        endpoint = _endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
+        endpoint = platform.endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
         name = name or database(self.target)
         return firestore.Firestore(endpoint, self.target.project, name, self._authorization(), code, MAX_ANSWER_BYTES)
 
@@ -108,12 +108,6 @@ def cloud_place(target: Target, environ: Mapping[str, str]) -> CloudPlace:
         missing = " and ".join(name for name in EMULATED if name not in emulated)
         raise StateFault(f"{' and '.join(emulated)}: set without {missing}. Set all of them or none.")
     return CloudPlace(target, read_settings(environ))
-
-
-def _endpoint(host: str | None, default: str) -> str:
-    if host is None:
-        return default
-    return host if "://" in host else f"http://{host}"
 
 
 def operator_authorization(environ: Mapping[str, str]) -> tokens.Authorization:

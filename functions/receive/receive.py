@@ -129,7 +129,7 @@ class Receiver:
         self.unconfirmed.verify_place(source.name)  # before the work of verifying and parsing
         typed_request = parsing.as_sent_by_provider(source, request)
         if handshakes and (handshake_reply := await handshakes.answer_unsigned(typed_request)):
-            return Answered(source, *handshake_reply)
+            return Answered(source, handshake_reply.reply, handshake_reply.reason)
 
         now = self.clock.now()
         fields = locations.RequestFields(typed_request, url)
@@ -138,7 +138,7 @@ class Receiver:
             auth = await self._verify_signature(source, request, fields, secrets, now)
         parsed = parsing.read_data(source, typed_request, self.limits, auth)
         if handshakes and (handshake_reply := await handshakes.answer_signed(typed_request, parsed.data)):
-            return Answered(source, *handshake_reply)
+            return Answered(source, handshake_reply.reply, handshake_reply.reason)
         event_data = _checked(source, parsed.data)
         signed = _signed_request(source, auth, fields, parsed)
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
@@ -167,7 +167,7 @@ class Receiver:
         if source.form and (form_answer := _form_answer(source, head)):
             return form_answer
         if handshakes and (handshake_reply := await handshakes.answer_head(head)):
-            return Answered(source, *handshake_reply)
+            return Answered(source, handshake_reply.reply, handshake_reply.reason)
         return None
 
     async def _secrets_of(self, source: Source) -> admission.SecretValues:

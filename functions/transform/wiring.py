@@ -115,7 +115,8 @@ def _spans() -> "TransformSpans | None":
         return None
     from functions.transform.tracing import TransformSpans
 
-    system, scheme = platform.messaging_system(settings()), "http" if settings().is_local else "https"
+    system = platform.messaging_system(settings())
+    scheme = "http" if settings().is_local else "https"
     spans = TransformSpans(found.add, system, scheme, platform.SystemClock(), program_or_exit().type_words)
     logs.set_ids(spans.ids)
     return spans

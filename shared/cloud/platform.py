@@ -1,6 +1,7 @@
-"""Make the ports for the platform that the settings describe.
+"""Make the ports of a function: the bus, the stores, the secrets and the others that it uses on its platform.
 
-The module of a port is imported when the port is made, so a function imports only what it uses on its platform.
+Each function below returns one port: on AWS, on Google Cloud or on this machine, as the settings say. The module of a
+port is imported when the port is made, so a process imports nothing of another platform.
 """
 
 import os
@@ -35,23 +36,25 @@ if TYPE_CHECKING:
 
 PUBSUB_ENDPOINT: Final = "https://pubsub.googleapis.com"
 FIRESTORE_ENDPOINT: Final = "https://firestore.googleapis.com"
-EMULATED_DELAY_SECONDS: Final = 900.0
-"""The longest delay of a message on the emulated Pub/Sub. It is that of SQS; the real Pub/Sub has no delays."""
-EMULATED_FIRST_PLACES: Final = 32
-EMULATED_PLACES: Final = 125
-"""The messages that the emulated Pub/Sub pushes at once: at first, and at most, once all are acknowledged."""
+STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
+
+# How many messages the bus gives a process at once: at first, and at most, once all are acknowledged.
 CLOUD_RUN_FIRST_PLACES: Final = 4
-"""Pub/Sub pushes a single-digit number of messages at once at first."""
+"""Pub/Sub begins with a single-digit number."""
 CLOUD_RUN_PLACES: Final = 40
 """The concurrency of an instance, as in deploy/topology/functions.py."""
+EMULATED_FIRST_PLACES: Final = 32
+EMULATED_PLACES: Final = 125
 LAMBDA_PLACES: Final = 1_000
 """More than any batch has: an invocation on Lambda handles only its own batch, so nobody else needs its places."""
-NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
-GOOGLE_PROJECT: Final = "gcp.project_id"
-"""The attribute of a resource that names the project of its spans, for Google Cloud's endpoint."""
-STORAGE_ENDPOINT: Final = "https://storage.googleapis.com"
+
+EMULATED_DELAY_SECONDS: Final = 900.0
+"""The longest delay of a message on the emulated Pub/Sub. It is that of SQS; the real Pub/Sub has no delays."""
 TAP_DATABASE: Final = "-tap"
 """The end of the name of the database with the leases of the tap, which begins with the name of the ledger's."""
+GOOGLE_PROJECT: Final = "gcp.project_id"
+"""The attribute of a resource that names the project of its spans, for Google Cloud's endpoint."""
+NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
 
 
 class SystemClock:
@@ -69,12 +72,19 @@ def bus(settings: Settings, *, batches_on_lambda: bool = True) -> ports.Bus:
 
     host = settings.emulator_host
     return PubSubBus(
-        f"http://{host}" if host else PUBSUB_ENDPOINT,
+        endpoint(host, PUBSUB_ENDPOINT),
         settings.project,
         settings.topic_prefix,
         _authorization(settings, host),
         max_delay_seconds=EMULATED_DELAY_SECONDS if host else 0.0,
     )
+
+
+def endpoint(emulated_host: str | None, google: str) -> str:
+    """Return the URL of the emulator, or Google's if there is no emulator."""
+    if not emulated_host:
+        return google
+    return emulated_host if "://" in emulated_host else f"http://{emulated_host}"
 
 
 def process_gate(settings: Settings, now: Callable[[], float] = time.monotonic) -> "ProcessGate":
@@ -83,12 +93,10 @@ def process_gate(settings: Settings, now: Callable[[], float] = time.monotonic) 
     from shared.time_bound import LoopTime
 
     if settings.is_aws:
-        places, first_places = LAMBDA_PLACES, LAMBDA_PLACES
-    elif settings.is_local:
-        places, first_places = EMULATED_PLACES, EMULATED_FIRST_PLACES
-    else:
-        places, first_places = CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES
-    return ProcessGate(now, places, first_places, LoopTime(now))
+        return ProcessGate(now, LAMBDA_PLACES, LAMBDA_PLACES, LoopTime(now))
+    if settings.is_local:
+        return ProcessGate(now, EMULATED_PLACES, EMULATED_FIRST_PLACES, LoopTime(now))
+    return ProcessGate(now, CLOUD_RUN_PLACES, CLOUD_RUN_FIRST_PLACES, LoopTime(now))
 
 
 def blobs(settings: Settings) -> ports.Blobs | None:
@@ -101,10 +109,7 @@ def blobs(settings: Settings) -> ports.Blobs | None:
         from shared.cloud.gcp.storage import BucketBlobs
 
         host = settings.storage_host
-        endpoint = STORAGE_ENDPOINT
-        if host:
-            endpoint = host if "://" in host else f"http://{host}"
-        return BucketBlobs(endpoint, settings.bucket, _authorization(settings, host))
+        return BucketBlobs(endpoint(host, STORAGE_ENDPOINT), settings.bucket, _authorization(settings, host))
     if not settings.is_local:
         return None
     from shared.cloud.local.blobs import LocalBlobs
@@ -192,9 +197,8 @@ def leases(settings: Settings) -> "Documents":
     On Firestore, these are in a separate database: developers write leases, and a permission there is for a whole
     database.
     """
-    if settings.firestore:
-        settings = settings._replace(firestore=f"{settings.firestore}{TAP_DATABASE}")
-    return _open_documents(settings, "documents")
+    tap_database = f"{settings.firestore}{TAP_DATABASE}" if settings.firestore else settings.firestore
+    return _open_documents(settings._replace(firestore=tap_database), "documents")
 
 
 def tap_topic(settings: Settings) -> "Callable[[str], str]":
@@ -272,18 +276,10 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
     if TELEMETRY not in slice_:
         return None
     # Imported here, because few deployments export.
-    from shared.telemetry import exporter as otlp, metrics, spans
+    from shared.telemetry import exporter as otlp, metrics
 
     section = mapping_at(slice_, TELEMETRY)
-    place: JsonObject = {}
-    if settings.is_aws:
-        place = {spans.CLOUD_PROVIDER: "aws", spans.CLOUD_REGION: settings.aws_region}
-    elif settings.metadata_host:
-        place = {spans.CLOUD_PROVIDER: "gcp", GOOGLE_PROJECT: settings.project}
-    common = {**place, **mapping_at(section, "resource")}
-    prefix = settings.topic_prefix or "hookchain-"
-    resources = {name: {spans.SERVICE_NAME: f"{prefix}{name}", **common} for name in ("receive", function)}
-    resources[function][spans.SERVICE_INSTANCE_ID] = token_hex(16)
+    resources = _telemetry_resources(settings, function, mapping_at(section, "resource"))
     if "cloud" in section:
         return otlp.Exporter(_cloud_post(settings, str(section["cloud"]), otlp.SEND_SECONDS), otlp.Spans(resources))
     secret = section.get("headers_secret")
@@ -295,6 +291,23 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
     measured = metrics.Metrics(resources[function], SystemClock.now) if section.get("metrics", True) else None
     waiting = otlp.Spans(resources, str(section.get("traces_path", otlp.TRACES)))
     return otlp.Exporter(post, waiting, measured)
+
+
+def _telemetry_resources(settings: Settings, function: str, configured: JsonObject) -> dict[str, JsonObject]:
+    """Return the resources of spans and metrics by function: this one, and `receive`, whose spans transform records."""
+    from shared.telemetry import spans
+
+    place: JsonObject = {}
+    if settings.is_aws:
+        place = {spans.CLOUD_PROVIDER: "aws", spans.CLOUD_REGION: settings.aws_region}
+    elif settings.metadata_host:
+        place = {spans.CLOUD_PROVIDER: "gcp", GOOGLE_PROJECT: settings.project}
+    prefix = settings.topic_prefix or "hookchain-"
+    resources: dict[str, JsonObject] = {}
+    for name in ("receive", function):
+        resources[name] = {spans.SERVICE_NAME: f"{prefix}{name}", **place, **configured}
+    resources[function][spans.SERVICE_INSTANCE_ID] = token_hex(16)
+    return resources
 
 
 def _cloud_post(settings: Settings, cloud: str, timeout_seconds: float) -> "Post":
@@ -372,8 +385,8 @@ def _firestore(settings: Settings, code: TemporaryCode) -> "Firestore | None":
     from shared.cloud.gcp.firestore import Firestore
 
     host = settings.firestore_host
-    endpoint = f"http://{host}" if host else FIRESTORE_ENDPOINT
-    return Firestore(endpoint, settings.project, settings.firestore, _authorization(settings, host), code)
+    url = endpoint(host, FIRESTORE_ENDPOINT)
+    return Firestore(url, settings.project, settings.firestore, _authorization(settings, host), code)
 
 
 def _authorization(settings: Settings, emulated_host: str | None) -> "Authorization":

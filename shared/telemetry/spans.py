@@ -173,7 +173,9 @@ def place_of(event: Event, now: float, parent: tuple[str, str] | None = None) ->
     """Return the place of work that begins now. `parent` has the ids of its cause, if the message says them."""
     own = ids_of_event(event)
     if parent is not None:
-        return Place(*parent, () if parent[0] == own[0] else (own,))
+        trace_id, span_id = parent
+        links = () if trace_id == own[0] else (own,)
+        return Place(trace_id, span_id, links)
     if now - received_at(event, now) > TRACE_SECONDS:
         return Place(new_trace_id(), links=(own,))
     return Place(*own)

@@ -1135,7 +1135,7 @@ def test_the_plan_and_the_list_of_secrets_name_the_token_that_renew_deploys(worl
     output = world("plan", "airtable", code=3)
     rights = "a personal access token with the scope webhook:manage"
     assert f"the function notify renews it with the token airtable-token, which is deployed: {rights}" in output
-    [line] = [line for line in command("secrets", "list", code=1).split("\n") if line.startswith("airtable-token")]
+    [line] = [line for line in command("secrets", "list").split("\n") if line.startswith("airtable-token")]
     assert line.split()[1:5] == ["notify", "hook", "of", "airtable"]
 
 
@@ -1818,7 +1818,7 @@ def test_a_secret_is_set_although_nothing_is_known_of_its_hooks(
 def test_the_tokens_of_hooks_are_listed_and_set_without_advice_for_secrets(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = {str(each["name"]): each for each in as_objects(command.json("secrets", "list", code=1)["secrets"])}
+    listed = {str(each["name"]): each for each in as_objects(command.json("secrets", "list")["secrets"])}
     assert (listed["github-token"]["readers"], listed["github-token"]["uses"]) == ([], ["hook of github"])
     monkeypatch.setattr("sys.stdin", io.StringIO("a-token"))
     output = command("secrets", "set", "github-token")

@@ -120,10 +120,14 @@ class Source:
 
     def __post_init__(self) -> None:
         schemes = {auth.scheme for auth in self.auth}
-        more_methods: tuple[str, ...] = ("HEAD",) if "GET" in self.methods else ()
-        more_methods += ("OPTIONS",) if self.form else ()
+        answered = [*self.methods]
+        if "GET" in self.methods:
+            answered.append("HEAD")
+        if self.form:
+            answered.append("OPTIONS")
+        answered.extend(self.handshake_methods)
         # The keys of a dict are these in their order, without repeats.
-        self.answered_methods = tuple(dict.fromkeys((*self.methods, *more_methods, *self.handshake_methods)))
+        self.answered_methods = tuple(dict.fromkeys(answered))
         self.secret_names = tuple(dict.fromkeys(auth.secret for auth in self.auth if auth.secret))
         passwords = [auth for auth in self.auth if not auth.signs_content and (auth.secret or auth.credentials)]
         self.password_headers = _PASSWORDS | _header_names(passwords) if passwords else frozenset()
@@ -192,18 +196,19 @@ def _source(name: str, settings: Json) -> Source:
     assert isinstance(settings, dict)
     assert settings.keys() >= {"auth", "methods", "max_body_bytes"}  # a KeyError would look like an unknown source
     auth = settings["auth"]
-    handshakes = settings.get("handshakes", [])
     assert isinstance(auth, list)
-    assert isinstance(handshakes, list)
     schemes = tuple(map(read_scheme, auth))
+    handshakes = settings.get("handshakes", [])
+    assert isinstance(handshakes, list)
     batch = settings.get("batch")
-    unpacked = parse_choices(settings.get("unpack"))
-    form = _form(settings.get("form"))
     allow = settings.get("allow")
-    cast = settings.get("cast")
     respond = settings.get("respond")
+    form = _form(settings.get("form"))
+    unpacked = parse_choices(settings.get("unpack"))
+    cast = settings.get("cast")
     data_steps = [unpack(unpacked)] if unpacked else []
-    data_steps += [cast_values(cast)] if isinstance(cast, dict) else []
+    if isinstance(cast, dict):
+        data_steps.append(cast_values(cast))
     return Source(
         name=name,
         auth=schemes,
@@ -273,13 +278,13 @@ def cast_values(settings: JsonObject) -> DataStep:
     return apply
 
 
-def _converted(value: Json, path: tuple[str, ...], convert: Callable[[Json], Json], *, to_list: bool) -> Json:
+def _converted(value: Json, path: Sequence[str], convert: Callable[[Json], Json], *, to_list: bool) -> Json:
     """Return the value with the values at the path converted. `to_list` says that `convert` makes lists."""
     is_already_list = to_list and not path
     if isinstance(value, list) and not is_already_list:
         return [_converted(item, path, convert, to_list=to_list) for item in value]
     if path:
-        key, rest = path[0], path[1:]
+        key, *rest = path
         if not isinstance(value, dict) or key not in value:
             return value
         return {**value, key: _converted(value[key], rest, convert, to_list=to_list)}

@@ -1,12 +1,15 @@
-"""The endpoints of a tenant and their secrets. Each change is published for the destination `tell.operator`.
+"""The endpoints of a tenant. Each change is published for the destination `tell.operator`.
 
 An event for the operator that cannot be published is logged and is missing: the change is done, and is not undone.
+
+The module has the handlers in the order of an endpoint's life: created, changed, enabled and disabled, verified,
+deleted. What they share comes after them.
 """
 
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from functions.subscribe import access, credentials, cursors, models
+from functions.subscribe import access, cursors, models
 from functions.subscribe.endpoint import (
     endpoint_view,
     make_secret,
@@ -20,17 +23,15 @@ from functions.subscribe.endpoint import (
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
-from shared import errors, logs, ports, store_ports, times
-from shared.subscribers import names, operational_events, payload
+from shared import errors, logs, ports, store_ports
+from shared.subscribers import names, operational_events
 from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
-from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth, EndpointSecret
+from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth
 
 ID_CHARACTERS: Final = 20
 _COPIED_FIELDS: Final = ("url", "description", "filter", "headers", "fields", "rate")
 _REPAIRING_FIELDS: Final = ("url", "headers", "auth", "secret")
 """A change of one of these may repair an endpoint, so it ends a pause after failures."""
-MAX_SECRETS: Final = 5
-"""The most secrets of an endpoint that are valid at the same time."""
 ChangeKind: TypeAlias = Literal["created", "updated", "deleted", "enabled", "disabled"]
 
 
@@ -47,7 +48,9 @@ async def get_endpoint(call: Call, _: models.NoQuery) -> models.EndpointView:
 
 async def create_endpoint(call: Call, body: models.EndpointInput) -> models.EndpointCreated:
     """Create an endpoint, and show its secret once."""
-    service, now, tenant = call.service, call.now, call.tenant
+    service = call.service
+    now = call.now
+    tenant = call.tenant
     id_ = f"ep_{call.new_short_id('endpoint', ID_CHARACTERS)}"
     secret = body.secret or make_secret(service, body.auth.kind)
     endpoint = Endpoint(
@@ -68,41 +71,30 @@ async def create_endpoint(call: Call, body: models.EndpointInput) -> models.Endp
         endpoint = await endpoint_of(call, id_)
         secret = await open_secret(service, tenant, id_, endpoint.secrets[0])
     await _keep_with_tenant(call, endpoint)
-    await call.service.directory.announce_change(call.tenant, "subscribe")
+    await service.directory.announce_change(tenant, "subscribe")
     await tell_operator(call, "created", endpoint)
     return models.EndpointCreated(**view_with_etag(call, endpoint).model_dump(), secret=secret)
 
 
 async def change_endpoint(call: Call, body: models.EndpointChange) -> models.EndpointView:
     """Change an endpoint: what is given replaces what was there."""
-    service, now = call.service, call.now
     if body.enabled or body.model_dump(include=set(_REPAIRING_FIELDS), exclude_none=True):
         await _end_pauses(call)
-    changes = body.model_dump(include=set(_COPIED_FIELDS), exclude_none=True)
-    if body.types is not None:
-        changes["types"] = tuple(body.types)
-    if body.secret is not None:
-        new = await seal_secret(service, call.tenant, call.params["endpoint"], body.secret, now)
-        changes["secrets"] = (new,)
-    if body.auth is not None:
-        changes["auth"] = EndpointAuth(**body.auth.model_dump())
+    changes = await _changes(call, body)
 
     def decide(before: Endpoint) -> Endpoint:
         verify_version(call, before)
         after = before.model_copy(update=changes)
-        if after.auth.kind != before.auth.kind and body.secret is None:
-            raise invalid("/secret", "is missing; another kind of authentication needs a secret of its own")
-        if body.secret is None and sends_secret_elsewhere(before, after) and not access.REVEAL.allows(call.caller):
-            rule = "is missing; the secret of before is sent to no other host by a caller who may not see it"
-            raise invalid("/secret", rule)
-        verify_endpoint_settings(after, body.secret, service.settings)
-        if after.url != before.url and service.settings.verify != "none":
+        if body.secret is None:
+            _verify_kept_secret(call, before, after)
+        verify_endpoint_settings(after, body.secret, call.service.settings)
+        if after.url != before.url and call.service.settings.verify != "none":
             after = after.model_copy(update={"is_verified": False})
         if after.filter != before.filter:
             after = after.model_copy(update={"filter_fault": ""})
         if body.enabled is not None:
             after = _enabled(call, after) if body.enabled else _disabled(call, after)
-        return after if after == before else after.model_copy(update={"updated_at": now})
+        return after if after == before else after.model_copy(update={"updated_at": call.now})
 
     before, after = await change_stored(call, decide)
     if after.is_enabled != before.is_enabled:
@@ -112,20 +104,26 @@ async def change_endpoint(call: Call, body: models.EndpointChange) -> models.End
     return view_with_etag(call, after)
 
 
-async def delete_endpoint(call: Call, _: models.NoQuery) -> None:
-    """Delete an endpoint."""
-    partition, id_ = endpoints_of(call.tenant), call.params["endpoint"]
-    found = await call.service.documents.get(partition, id_)
-    if found is None:
-        raise not_found("endpoint")
-    endpoint = read_stored(Endpoint, found)
-    verify_version(call, endpoint)
-    expected = found.version if call.request.header("if-match") else None
-    if not await call.service.directory.delete_endpoint(call.tenant, id_, call.now, expected):
-        raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
-    await call.service.directory.announce_change(call.tenant, "subscribe")
-    deleted = endpoint.model_copy(update={"updated_at": call.now})
-    await tell_operator(call, "deleted", deleted)
+async def _changes(call: Call, body: models.EndpointChange) -> dict[str, object]:
+    """Return the fields of an endpoint that the request changes, with their new values. Seals a secret."""
+    changes: dict[str, object] = body.model_dump(include=set(_COPIED_FIELDS), exclude_none=True)
+    if body.types is not None:
+        changes["types"] = tuple(body.types)
+    if body.secret is not None:
+        sealed = await seal_secret(call.service, call.tenant, call.params["endpoint"], body.secret, call.now)
+        changes["secrets"] = (sealed,)
+    if body.auth is not None:
+        changes["auth"] = EndpointAuth(**body.auth.model_dump())
+    return changes
+
+
+def _verify_kept_secret(call: Call, before: Endpoint, after: Endpoint) -> None:
+    """Raise ApiProblem (`invalid_value`) if the changed endpoint may not keep the secret of before."""
+    if after.auth.kind != before.auth.kind:
+        raise invalid("/secret", "is missing; another kind of authentication needs a secret of its own")
+    if sends_secret_elsewhere(before, after) and not access.REVEAL.allows(call.caller):
+        rule = "is missing; the secret of before is sent to no other host by a caller who may not see it"
+        raise invalid("/secret", rule)
 
 
 async def enable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
@@ -135,18 +133,6 @@ async def enable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     if not before.is_enabled:
         await tell_operator(call, "enabled", after)
     return view_with_etag(call, after)
-
-
-async def _end_pauses(call: Call) -> None:
-    """End the pauses after failures, so that an endpoint is tried as soon as it has been repaired. Raises Temporary.
-
-    This happens before the change: if it fails, the caller repeats both.
-    """
-    ledger, now = call.service.ledger, call.now
-    for destination in call.service.settings.destinations:
-        name = str(names.EndpointName(destination, call.tenant, call.params["endpoint"]))
-        if (await ledger.destination_state(name)).is_paused_by_failures(now):
-            await ledger.release(name, now)
 
 
 async def disable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
@@ -174,6 +160,23 @@ async def verify_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     return view_with_etag(call, (await change_stored(call, decide))[1])
 
 
+async def delete_endpoint(call: Call, _: models.NoQuery) -> None:
+    """Delete an endpoint."""
+    partition = endpoints_of(call.tenant)
+    id_ = call.params["endpoint"]
+    found = await call.service.documents.get(partition, id_)
+    if found is None:
+        raise not_found("endpoint")
+    endpoint = read_stored(Endpoint, found)
+    verify_version(call, endpoint)
+    expected = found.version if call.request.header("if-match") else None
+    if not await call.service.directory.delete_endpoint(call.tenant, id_, call.now, expected):
+        raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
+    await call.service.directory.announce_change(call.tenant, "subscribe")
+    deleted = endpoint.model_copy(update={"updated_at": call.now})
+    await tell_operator(call, "deleted", deleted)
+
+
 async def endpoint_of(call: Call, id_: str = "") -> Endpoint:
     """Return the endpoint in the path. Raises ApiProblem (`not_found`)."""
     found = await call.service.directory.read(Endpoint, endpoints_of(call.tenant), id_ or call.params["endpoint"])
@@ -192,7 +195,8 @@ async def change_stored(call: Call, decide: Callable[[Endpoint], Endpoint]) -> t
         seen.append(before)
         return decide(before)
 
-    partition, id_ = endpoints_of(call.tenant), call.params["endpoint"]
+    partition = endpoints_of(call.tenant)
+    id_ = call.params["endpoint"]
     after = await call.service.directory.change(Endpoint, partition, id_, decide_found)
     assert after
     if after != seen[-1]:
@@ -229,6 +233,18 @@ async def _keep_with_tenant(call: Call, endpoint: Endpoint) -> None:
         raise not_found("tenant")
 
 
+async def _end_pauses(call: Call) -> None:
+    """End the pauses after failures, so that an endpoint is tried as soon as it has been repaired. Raises Temporary.
+
+    This happens before the change: if it fails, the caller repeats both.
+    """
+    ledger = call.service.ledger
+    for destination in call.service.settings.destinations:
+        name = str(names.EndpointName(destination, call.tenant, call.params["endpoint"]))
+        if (await ledger.destination_state(name)).is_paused_by_failures(call.now):
+            await ledger.release(name, call.now)
+
+
 def _disabler(call: Call) -> DisabledBy:
     return "operator" if call.is_operator else "tenant"
 
@@ -250,74 +266,6 @@ def _disabled(call: Call, endpoint: Endpoint) -> Endpoint:
         return endpoint
     update = {"disabled_by": by, "disabled_reason": "", "disabled_at": call.now, "updated_at": call.now}
     return endpoint.model_copy(update=update)
-
-
-async def reveal_secret(call: Call, _: models.NoQuery) -> models.SecretView:
-    """Show the secret of an endpoint."""
-    return await _secret_view(call, await endpoint_of(call))
-
-
-async def rotate_secret(call: Call, body: models.SecretRotation) -> models.SecretView:
-    """Replace the secret; the one before is used beside it for 24 hours."""
-    endpoint, now = await endpoint_of(call), call.now
-    if body.secret is not None:
-        try:
-            payload.verify_secret(endpoint.auth, body.secret)
-        except ValueError as error:
-            raise invalid("/secret", str(error)) from error
-    text = body.secret or make_secret(call.service, endpoint.auth.kind, await _replaced_secret(call, endpoint))
-    new = await seal_secret(call.service, call.tenant, endpoint.id, text, now)
-
-    def decide(before: Endpoint) -> Endpoint:
-        if before.auth.kind != endpoint.auth.kind:
-            raise ApiProblem("version_mismatch", "the authentication was changed meanwhile; rotate the secret again")
-        return before.model_copy(update={"secrets": (new, *_previous(before, now)), "updated_at": now})
-
-    _, after = await change_stored(call, decide)
-    await tell_operator(call, "updated", after)
-    return await _secret_view(call, after)
-
-
-def _previous(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
-    """Return the secrets that stay in use. Only Standard Webhooks has a place for more than one signature.
-
-    Raises ApiProblem (`limit_reached`).
-    """
-    if endpoint.auth.kind != "standard":
-        return ()
-    until = now + credentials.OVERLAP_SECONDS
-    valid = [each for each in endpoint.secrets if each.is_valid(now)]
-    if len(valid) >= MAX_SECRETS:
-        raise ApiProblem(
-            "limit_reached", f"at most {MAX_SECRETS} secrets are valid at a time; wait until one has ended"
-        )
-    return tuple(each if each.valid_until else each.model_copy(update={"valid_until": until}) for each in valid)
-
-
-async def _replaced_secret(call: Call, endpoint: Endpoint) -> str:
-    """Return the secret that is replaced; empty if it cannot be opened any more, which the rotation repairs."""
-    try:
-        return await _newest(call, endpoint)
-    except errors.Temporary as error:
-        if error.code != "secret_unusable":
-            raise
-        return ""
-
-
-async def _newest(call: Call, endpoint: Endpoint) -> str:
-    return await open_secret(call.service, call.tenant, endpoint.id, endpoint.secrets[0])
-
-
-async def _secret_view(call: Call, endpoint: Endpoint) -> models.SecretView:
-    newest, now = endpoint.secrets[0], call.now
-    ends = [
-        each.valid_until for each in endpoint.secrets[1:] if each.valid_until is not None and now < each.valid_until
-    ]
-    return models.SecretView(
-        secret=await _newest(call, endpoint),
-        previous=[models.PreviousSecret(valid_until=times.rfc3339(end)) for end in ends],
-        created_at=times.rfc3339(newest.created_at),
-    )
 
 
 async def tell_operator(call: Call, change: ChangeKind, endpoint: Endpoint) -> None:

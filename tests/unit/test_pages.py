@@ -1,4 +1,4 @@
-"""The links of the pages lead somewhere."""
+"""The links of the pages lead somewhere, and the commands of Hookchain that they name exist."""
 
 import re
 from collections.abc import Iterator
@@ -6,8 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from deploy.cli.main import COMMANDS
+
 ROOT: Final = Path(__file__).parents[2]
 _FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_COMMAND: Final = re.compile(r"(?:^|`|\.venv/bin/)hookchain ([a-z][a-z-]+)", re.MULTILINE)
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 
 
@@ -43,3 +46,8 @@ def test_every_link_leads_to_a_file_and_to_a_heading_in_it() -> None:
         if not leads_somewhere(page, link)
     ]
     assert not broken
+
+
+def test_every_command_that_a_page_names_exists() -> None:
+    named = {name for page in pages() for name in _COMMAND.findall(page.read_text(encoding="utf-8"))}
+    assert {"backup", "restore", "serve"} <= named <= {*COMMANDS}

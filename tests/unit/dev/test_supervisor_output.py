@@ -90,11 +90,6 @@ CLOCK = "12:00:00.000"
 # Log lines
 
 
-def test_a_line_that_is_no_log_line_is_shown_without_what_moves_the_cursor() -> None:
-    assert LogView(level="ERROR").line("notify", "Traceback \x1b[2J", CLOCK) == f"{CLOCK} notify    Traceback ?[2J"
-    assert LogView().line("notify", "  ", CLOCK) is None
-
-
 @given(st.text())
 def test_no_line_breaks_the_view_or_colours_it(line: str) -> None:
     shown = LogView().line("receive", line, CLOCK)

@@ -1,4 +1,7 @@
-"""The compiler: hookchain.yaml, without faults, to one slice of plain JSON for each function.
+"""Compile hookchain.yaml into slices: for each function, plain JSON with the part of the configuration that it needs.
+
+The file is read, then all its faults are found by `check_config`, and only a file without faults is compiled. Each
+section of the file has a module in `sections`, with its model, its checks and what it adds to the slices.
 
 `python -m deploy.config.compiler receive` prints a function's slice of the configuration that the environment names.
 """
@@ -51,153 +54,20 @@ def compile_file(path: Path | None, environ: Mapping[str, str]) -> dict[str, Jso
 
 
 def read_config(path: Path | None, environ: Mapping[str, str]) -> ConfigFile:
+    """Return the file as it is written; None: a configuration made from the environment. Raises ConfigFaults."""
     file = read_config_file(path) if path else config_from_environment(environ)
     return telemetry.with_telemetry(file, environ)
-
-
-def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
-    checked = check_config(file)
-    config = checked.config
-    if checked.faults or config is None:
-        raise ConfigFaults(file.file, checked.faults)
-    routes = route.compiled_routes(file, config.routes, config.chains)
-    providers = {name: source.provider for name, source in config.sources.items() if source.provider}
-    kind_files = own_files.KIND_FILES.sources(file)
-    sources = _sources(config, file.folder)
-    developed = develop.compiled_develop(config.develop, sources)
-    slices: dict[str, JsonObject] = {
-        "receive": {
-            "function": "receive",
-            "sources": sources,
-            **recovered_part(config.sources),
-            **telemetry.compiled_receive_telemetry(config.telemetry),
-            **_sizes(config.google_cloud.receive, config.aws.receive),
-        },
-        "transform": {
-            "function": "transform",
-            "sources": {name: type_words(source) for name, source in config.sources.items()},
-            **routes,
-            **alerts.compiled_seen(config.sources),
-            **telemetry.compiled_telemetry(config.telemetry),
-            **developed,
-            **_retention(config),
-            **_sizes(config.google_cloud.transform, config.aws.transform),
-        },
-        "notify": {
-            "function": "notify",
-            "destinations": _destinations(config, checked.settings),
-            **alerts.compiled_alerts(config.alerts, config.sources),
-            **compiled_hooks(config.sources, has_alerts=config.alerts is not None),
-            **compiled_recover(config.sources, _routed_types(config), _public_urls(config)),
-            **people.compiled_people(config.people, checked.people_list, checked.settings, providers),
-            **({"own_kinds": dict(kind_files)} if kind_files else {}),
-            **subscribers.compiled_subscribers(config.subscribers),
-            **route.compiled_for_notify(routes),
-            **telemetry.compiled_telemetry(config.telemetry),
-            **_retention(config),
-            **_sizes(config.google_cloud.notify, config.aws.notify),
-        },
-    }
-    if (section := config.subscribers) is not None:
-        types = checked.event_types.types
-        slices["subscribe"] = {
-            "function": "subscribe",
-            **subscribers.compiled_subscribe(section, config.destinations, checked.settings, types),
-            **_retention(config),
-            **_sizes(config.google_cloud.subscribe, config.aws.subscribe),
-        }
-    return slices
-
-
-def _sources(config: Configuration, folder: Path) -> JsonObject:
-    """Return receive's sources. Names of files are relative to `folder`."""
-    mailed = _sources_mailed_as_they_came(config)
-    compiled: JsonObject = {}
-    for name, source in config.sources.items():
-        place = {} if source.bus else _place(name, source, config)
-        compiled[name] = {**compiled_source(name, source, folder, name in mailed), **place}
-    return compiled
-
-
-def _place(name: str, source: SourceConfig, config: Configuration) -> JsonObject:
-    """Return the source's public URL and the proxies in front of it."""
-    public_url = _public_url(name, source, config)
-    proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
-    return {
-        **({"public_url": public_url} if public_url else {}),
-        **({"trusted_proxies": proxies} if proxies else {}),
-    }
-
-
-def _public_url(name: str, source: SourceConfig, config: Configuration) -> str | None:
-    return source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
-
-
-def _public_urls(config: Configuration) -> dict[str, str]:
-    urls = {name: _public_url(name, source, config) for name, source in config.sources.items()}
-    return {name: url for name, url in urls.items() if url}
-
-
-def _routed_types(config: Configuration) -> dict[str, list[str]]:
-    """Return the provider's event types that the routes of each source take; none if they may take all."""
-    types_by_source: dict[str, list[str]] = {}
-    for name, source in config.sources.items():
-        routes = [each for each in config.routes if each.enabled and {"all", name} & {*each.from_}]
-        if routes:
-            takes_all = bool(source.type or source.action) or not all(each.types for each in routes)
-            types_by_source[name] = [] if takes_all else [pattern for each in routes for pattern in each.types]
-    return types_by_source
-
-
-def _sources_mailed_as_they_came(config: Configuration) -> set[str]:
-    """Return the sources that keep the body as received, because a mail without templates shows it."""
-    without_template = {
-        name
-        for name, destination in config.destinations.items()
-        if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
-    }
-    sources: set[str] = set()
-    for each in config.routes:
-        if without_template.intersection(each.to):
-            sources.update(config.sources if "all" in each.from_ else each.from_)
-    return sources
-
-
-def _destinations(config: Configuration, settings: Mapping[str, BaseModel]) -> JsonObject:
-    every = config.alerts.every if config.alerts else alerts.DEFAULT_EVERY_SECONDS
-    reached_by_alerts = alerts.alert_destinations(config.alerts, config.sources, config.destinations)
-    compiled: JsonObject = {}
-    for name, options in config.destinations.items():
-        entry = destination.compiled_destination(options, settings[name])
-        if name in reached_by_alerts:
-            entry["alerts"] = alerts.compiled_alert_delivery(options, settings[name], every)
-        compiled[name] = entry
-    return compiled
-
-
-def _sizes(google_cloud: CloudRunConfig, aws: LambdaConfig) -> JsonObject:
-    """Return the function's settings on each platform, which only the deployment reads."""
-    written = {"google_cloud": google_cloud.model_dump(exclude_unset=True), "aws": aws.model_dump(exclude_unset=True)}
-    return {platform: settings for platform, settings in written.items() if settings}
-
-
-def _retention(config: Configuration) -> JsonObject:
-    """Return the retention. Functions that keep a journal need it: on some platforms each entry has its expiry."""
-    retention = config.retention
-    seconds: JsonObject = {
-        "events_seconds": retention.events,
-        "bodies_seconds": retention.bodies,
-        "dead_letters_seconds": retention.dead_letters,
-    }
-    return {"retention": seconds}
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A configuration after its checks.
 
-    faults    the faults. If there are none, `config` is not None, and `settings` has each destination
-    settings  the settings of the destinations without faults, by name
+    faults       the faults. If there are none, `config` is not None, and `settings` has each destination
+    config       the whole configuration; None if it does not have the shape of the model
+    settings     the settings of the destinations without faults, by name
+    people_list  the people of the file, and of the files that it names
+    event_types  the event types of subscribers, of the file and of the files that it names
     """
 
     faults: list[Fault]
@@ -243,6 +113,143 @@ def _validated(file: ConfigFile) -> tuple[Configuration | None, list[Fault]]:
         return Configuration.model_validate(file.document), []
     except ValidationError as error:
         return None, list(model_faults(error, file, (), Configuration))
+
+
+def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
+    """Return the slice of each function that the configuration needs. Raises ConfigFaults, which lists every fault."""
+    checked = check_config(file)
+    config = checked.config
+    if checked.faults or config is None:
+        raise ConfigFaults(file.file, checked.faults)
+    sources = _sources(config, file.folder)
+    routes = route.compiled_routes(file, config.routes, config.chains)
+    providers = {name: source.provider for name, source in config.sources.items() if source.provider}
+    kind_files = own_files.KIND_FILES.sources(file)
+    slices: dict[str, JsonObject] = {
+        "receive": {
+            "function": "receive",
+            "sources": develop.with_copied_requests(config.develop, sources),
+            **recovered_part(config.sources),
+            **telemetry.compiled_receive_telemetry(config.telemetry),
+            **_platform_settings(config.google_cloud.receive, config.aws.receive),
+        },
+        "transform": {
+            "function": "transform",
+            "sources": {name: type_words(source) for name, source in config.sources.items()},
+            **routes,
+            **alerts.compiled_seen(config.sources),
+            **telemetry.compiled_telemetry(config.telemetry),
+            **develop.compiled_develop(config.develop, sources),
+            **_retention(config),
+            **_platform_settings(config.google_cloud.transform, config.aws.transform),
+        },
+        "notify": {
+            "function": "notify",
+            "destinations": _destinations(config, checked.settings),
+            **alerts.compiled_alerts(config.alerts, config.sources),
+            **compiled_hooks(config.sources, has_alerts=config.alerts is not None),
+            **compiled_recover(config.sources, _routed_types(config), _public_urls(config)),
+            **people.compiled_people(config.people, checked.people_list, checked.settings, providers),
+            **({"own_kinds": dict(kind_files)} if kind_files else {}),
+            **subscribers.compiled_subscribers(config.subscribers),
+            **route.compiled_for_notify(routes),
+            **telemetry.compiled_telemetry(config.telemetry),
+            **_retention(config),
+            **_platform_settings(config.google_cloud.notify, config.aws.notify),
+        },
+    }
+    if (section := config.subscribers) is not None:
+        types = checked.event_types.types
+        slices["subscribe"] = {
+            "function": "subscribe",
+            **subscribers.compiled_subscribe(section, config.destinations, checked.settings, types),
+            **_retention(config),
+            **_platform_settings(config.google_cloud.subscribe, config.aws.subscribe),
+        }
+    return slices
+
+
+def _sources(config: Configuration, folder: Path) -> JsonObject:
+    """Return receive's sources. Names of files are relative to `folder`."""
+    mailed = _sources_mailed_as_they_came(config)
+    compiled: JsonObject = {}
+    for name, source in config.sources.items():
+        entrance = {} if source.bus else _entrance(name, source, config)
+        compiled[name] = {**compiled_source(name, source, folder, name in mailed), **entrance}
+    return compiled
+
+
+def _entrance(name: str, source: SourceConfig, config: Configuration) -> JsonObject:
+    """Return the source's public URL and the number of proxies in front of it."""
+    public_url = _public_url(name, source, config)
+    proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
+    return {
+        **({"public_url": public_url} if public_url else {}),
+        **({"trusted_proxies": proxies} if proxies else {}),
+    }
+
+
+def _public_url(name: str, source: SourceConfig, config: Configuration) -> str | None:
+    return source.public_url or (config.public_url and f"{config.public_url.rstrip('/')}/{name}")
+
+
+def _public_urls(config: Configuration) -> dict[str, str]:
+    urls = {name: _public_url(name, source, config) for name, source in config.sources.items()}
+    return {name: url for name, url in urls.items() if url}
+
+
+def _routed_types(config: Configuration) -> dict[str, list[str]]:
+    """Return the provider's event types that the routes of each source take; none if they may take all."""
+    types_by_source: dict[str, list[str]] = {}
+    for name, source in config.sources.items():
+        routes = [each for each in config.routes if each.enabled and {"all", name} & {*each.from_}]
+        if routes:
+            takes_all = bool(source.type or source.action) or not all(each.types for each in routes)
+            types_by_source[name] = [] if takes_all else [pattern for each in routes for pattern in each.types]
+    return types_by_source
+
+
+def _sources_mailed_as_they_came(config: Configuration) -> set[str]:
+    """Return the sources that keep the body as received, because a mail without templates shows it."""
+    without_template = {
+        name
+        for name, destination in config.destinations.items()
+        if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
+    }
+    sources: set[str] = set()
+    for each in config.routes:
+        if without_template.intersection(each.to):
+            sources.update(config.sources if "all" in each.from_ else each.from_)
+    return sources
+
+
+def _destinations(config: Configuration, settings: Mapping[str, BaseModel]) -> JsonObject:
+    alert_seconds = config.alerts.every if config.alerts else alerts.DEFAULT_EVERY_SECONDS
+    reached_by_alerts = alerts.alert_destinations(config.alerts, config.sources, config.destinations)
+    compiled: JsonObject = {}
+    for name, options in config.destinations.items():
+        entry = destination.compiled_destination(options, settings[name])
+        if name in reached_by_alerts:
+            entry["alerts"] = alerts.compiled_alert_delivery(options, settings[name], alert_seconds)
+        compiled[name] = entry
+    return compiled
+
+
+def _platform_settings(google_cloud: CloudRunConfig, aws: LambdaConfig) -> JsonObject:
+    """Return the function's size and limits on each platform, which only a deployment reads."""
+    given = {"google_cloud": google_cloud.model_dump(exclude_unset=True), "aws": aws.model_dump(exclude_unset=True)}
+    return {platform: settings for platform, settings in given.items() if settings}
+
+
+def _retention(config: Configuration) -> JsonObject:
+    """Return the retention. Functions that keep a journal need it: on some platforms each entry has its expiry."""
+    return {
+        "retention": {
+            "events_seconds": config.retention.events,
+            "bodies_seconds": config.retention.bodies,
+            "dead_letters_seconds": config.retention.dead_letters,
+        }
+    }
 
 
 def secrets_needed(slices: Mapping[str, Json]) -> list[str]:

@@ -60,21 +60,21 @@ def _rule(source: SourceConfig) -> str:
     return ""
 
 
-def compiled_develop(develop: DevelopConfig | None, receive_sources: JsonObject) -> JsonObject:
-    """Return the part of transform's slice, and have receive keep the whole request of each source.
+def with_copied_requests(develop: DevelopConfig | None, receive_sources: JsonObject) -> JsonObject:
+    """Return the sources, of which those that are copied keep the whole request."""
+    copied = develop.sources if develop else ()
+    kept_whole: JsonObject = {name: {**mapping_at(receive_sources, name), "keep_raw": "all"} for name in copied}
+    return {**receive_sources, **kept_whole}
 
-    `receive_sources` is changed. What a source keeps otherwise is in `keeps`, because its routes get no more.
-    """
+
+def compiled_develop(develop: DevelopConfig | None, receive_sources: JsonObject) -> JsonObject:
+    """Return the part of transform's slice. What a source keeps is in `keeps`, because its routes get no more."""
     kept_by_source = {name: source["keep_raw"] for name, source in mappings_at(receive_sources).items()}
     keeps: JsonObject = {name: kept for name, kept in kept_by_source.items() if kept != "no"}
     part: JsonObject = {"keeps": keeps} if keeps else {}
     if develop is None:
         return part
-    for source in (mapping_at(receive_sources, name) for name in develop.sources):
-        source["keep_raw"] = "all"
-    sources = list[Json](develop.sources)
-    paths = list[Json](develop.redact)
-    return {**part, "develop": {"sources": sources, "redact": paths}}
+    return {**part, "develop": {"sources": list[Json](develop.sources), "redact": list[Json](develop.redact)}}
 
 
 def redact_warnings(develop: DevelopConfig, receive_sources: Mapping[str, JsonObject]) -> Iterator[str]:

@@ -1,4 +1,8 @@
-"""The warnings about a configuration without faults: settings that are allowed, but rarely intended."""
+"""Find the settings of a configuration without faults that are allowed and rarely meant.
+
+`configuration_warnings` goes through the file section by section. Each function yields the rules that its part breaks:
+texts for the operator that say what happens, and what to write instead.
+"""
 
 import fnmatch
 import re
@@ -39,49 +43,14 @@ from shared.times import duration_text
 if TYPE_CHECKING:
     from jmespath.visitor import _TreeNode
 
-
-_WILD: Final = re.compile(r"[*?\[]")
-_REGEX: Final = re.compile(r"[\\^$|()+]|\.\*.")
-_SINGLE_BRACES: Final = re.compile(r"(?<!\{)\$?\{\s*(data(?:\.\w+|\[\d+\])+)\s*\}(?!\})")
-_BARE_PATH: Final = re.compile(r"data(?:\.\w+|\[\d+\])+")
-_TEXT_KEYS: Final = frozenset({"subject", "text", "html", "title", "body", "line", "message"})
-"""The settings of kinds that are templates, in which a bare path is a text."""
-_PATH: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}|(data(?:\.[\w-]+|\[\w*\*?\])+)")
-_TEMPLATE: Final = re.compile(r"\{\{.+\}\}", re.DOTALL)
-"""A text that looks like a path or has a template in it, where a step takes values as they are."""
-_NUMBERS_OF_EVENT: Final = ("hops",)
-"""The fields of an event that are numbers, besides those in its data."""
-_UNTYPED: Final = ("xml", "form", "multipart", "csv")
-"""The formats without numbers: every value in them is text."""
-_ORDERING: Final = frozenset({"lt", "lte", "gt", "gte"})
-_EQUALITY: Final = frozenset({"eq", "ne"})
-_FUNCTIONS_TO_NUMBERS: Final = frozenset({"abs", "avg", "ceil", "floor", "length", "sum", "to_number"})
-_MAX_NAMED: Final = 5
-_VOCABULARIES: Final = "https://json-schema.org/draft/2020-12/"
-SHORTEST_SECONDS: Final = {
-    "alerts.every": (60, "m"),
-    "destinations.*.breaker.max_pause": (10, "m"),
-    "destinations.*.breaker.pause": (10, "m"),
-    "destinations.*.digest.every": (60, "m"),
-    "destinations.*.expires_after": (60, "h"),
-    "retention.bodies": (3_600, "d"),
-    "retention.dead_letters": (3_600, "d"),
-    "retention.events": (3_600, "d"),
-    "sources.*.silence.after": (300, "m"),
-    "sources.*.tolerance": (10, "m"),
-    "subscribers.disable_after": (3_600, "d"),
-    "*.deduplicate.window": (60, "m"),
-}
-"""The settings that are seldom as short as a number without a unit says: from how many seconds on such a number is
-plausible, and the unit that was probably meant."""
-_LONG_DIGITS: Final = 10
-"""A number of so many digits is never too short, and int() rejects one of more than 4,300."""
 Rule: TypeAlias = tuple[DocumentPath, str]
 """The place of a warning, and what it says."""
+_NUMBERS_OF_EVENT: Final = ("hops",)
+"""The fields of an event that are numbers, besides those in its data."""
 
 
 def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> list[Fault]:
-    """Return the warnings that the file and its slices alone give, by line. The configuration has no faults."""
+    """Return the warnings about a configuration without faults, by line. `slices` are what it compiles to."""
     config = Configuration.model_validate(file.document)
     program = read_program(slices["transform"])
     compiled_sources = mappings_at(slices["receive"], "sources")
@@ -92,10 +61,13 @@ def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -
         *_destination_rules(config),
         *_retention_rules(file, slices["notify"]),
         *_unit_rules(file.document),
-        *((("develop", "redact"), rule) for rule in _redact_rules(config, compiled_sources)),
+        *_develop_rules(config, compiled_sources),
     ]
-    found = {fault_at(file, path, rule) for path, rule in rules}
-    return sorted({*found, *misleading_values(file), *subscribers_warnings(file)})
+    warnings = {fault_at(file, path, rule) for path, rule in rules}
+    return sorted({*warnings, *misleading_values(file), *subscribers_warnings(file)})
+
+
+# Sources
 
 
 def _source_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:
@@ -104,79 +76,6 @@ def _source_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> 
             yield ("sources", name), rule
         if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
             yield ("sources", name), "no route matches its events: they are stored and not delivered"
-
-
-def _redact_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[str]:
-    if config.develop is not None:
-        yield from redact_warnings(config.develop, compiled)
-
-
-def _route_rules(config: Configuration, program: Program, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:
-    for number, (route, read) in enumerate(zip(config.routes, program.routes, strict=True)):
-        at: DocumentPath = ("routes", number)
-        steps = read.chain.steps
-        rules = [*_selection_rules(route, config, number), *_text_rules(read, compiled), *_step_rules(steps)]
-        yield from ((at, rule) for rule in rules)
-        yield from (((*at, "types"), rule) for rule in _type_rules(route, config))
-        for rule in comparison_rules(route.where, _NUMBERS_OF_EVENT) if route.where is not None else ():
-            yield (*at, "where"), rule
-
-
-def _chain_rules(program: Program) -> Iterator[Rule]:
-    used = _used_chains(program)
-    for name, steps in program.chains.items():
-        if name not in used:
-            yield ("chains", name), "no route and no step uses it; only POST /chains/ on transform can"
-        yield from ((("chains", name), rule) for rule in _step_rules(steps))
-
-
-def _destination_rules(config: Configuration) -> Iterator[Rule]:
-    """Yield the destinations and lists that nothing uses, retries after an event has expired, and comparisons that no
-    response's status can meet."""
-    used = {name for route in config.routes for name in route.to}
-    used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
-    used |= {*alert_destinations(config.alerts, config.sources, config.destinations)}
-    used |= {*subscribers_destinations(config.subscribers)}
-    for name, destination in config.destinations.items():
-        if name not in used:
-            yield ("destinations", name), "no route leads to it"
-        settings: JsonObject = {**destination.kinds}
-        if destination.digest is not None and destination.digest.line is not None:
-            settings["digest"] = {"line": destination.digest.line}
-        for key, text in _named_texts(settings):
-            for rule in template_rules(text, key in _TEXT_KEYS or (key == "type" and "subscribers" in settings)):
-                yield ("destinations", name), f"{key} {rule}"
-        if rule := _expiry_rule(destination):
-            yield ("destinations", name, "expires_after"), rule
-        for rule in comparison_rules(destination.success_when, ("status",)) if destination.success_when else ():
-            yield ("destinations", name, "success_when"), rule
-    named = set(texts_in([dict(destination.kinds) for destination in config.destinations.values()]))
-    yield from ((("lists", name), "no destination uses it") for name in config.lists if name not in named)
-
-
-def _expiry_rule(destination: DestinationConfig) -> str:
-    """Return a warning that an event expires before its first retry; empty if it does not."""
-    expiry, waits = destination.expires_after, destination.retry
-    if expiry is None or not waits or waits[0] < expiry:
-        return ""
-    return f"no retry comes within {duration_text(expiry)}: the first wait of `retry` is {duration_text(waits[0])}"
-
-
-def _retention_rules(file: ConfigFile, notify: JsonObject) -> Iterator[Rule]:
-    """Yield a warning where `bodies` is set, and does not decide how long a large body is kept."""
-    if "bodies" in file.mapping("retention") and (rule := retention_warning(retention_of(notify), notify)):
-        yield ("retention", "bodies"), rule
-
-
-def _unit_rules(document: Json) -> Iterator[Rule]:
-    """Yield the durations without a unit that are too short to be meant in seconds."""
-    for path, value in values_in(document):
-        text = str(value) if isinstance(value, int | str) else ""
-        if text.isdecimal() and len(text) < _LONG_DIGITS:
-            seconds, dotted = int(text), ".".join(map(str, path))
-            for pattern, (least, unit) in SHORTEST_SECONDS.items():
-                if fnmatch.fnmatchcase(dotted, pattern) and seconds < least:
-                    yield path, f"{value} without a unit is {duration_text(seconds)}; did you mean {value}{unit}?"
 
 
 def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
@@ -289,6 +188,26 @@ def _covers_time(location: str, content: str) -> bool:
     return any(part in content for part in ("{timestamp}", f"{{{location}}}", *around))
 
 
+# Routes
+
+_WILD: Final = re.compile(r"[*?\[]")
+_REGEX: Final = re.compile(r"[\\^$|()+]|\.\*.")
+
+
+def _route_rules(config: Configuration, program: Program, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:
+    for number, (route, compiled_route) in enumerate(zip(config.routes, program.routes, strict=True)):
+        for rule in (
+            *_selection_rules(route, config, number),
+            *_text_rules(compiled_route, compiled),
+            *_step_rules(compiled_route.chain.steps),
+        ):
+            yield ("routes", number), rule
+        for rule in _type_rules(route, config):
+            yield ("routes", number, "types"), rule
+        for rule in comparison_rules(route.where, _NUMBERS_OF_EVENT) if route.where is not None else ():
+            yield ("routes", number, "where"), rule
+
+
 def _selection_rules(route: RouteConfig, config: Configuration, number: int) -> Iterator[str]:
     if not route.enabled:
         yield "is disabled (`enabled: false`)"
@@ -313,6 +232,39 @@ def _selection_rules(route: RouteConfig, config: Configuration, number: int) -> 
         yield f"sends the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
 
 
+def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:
+    """Return the names of routes that together surely match every event that the route could; none otherwise."""
+    names: dict[str, None] = {}
+    for source in sorted(known if "all" in route.from_ else set(route.from_)):
+        for glob in route.types or ["*"]:
+            taker = next((each for each in takers if _takes_all(each, source, glob)), None)
+            if taker is None:
+                return []
+            names[taker.name] = None
+    return list(names)
+
+
+def _takes_all(taker: RouteConfig, source: str, glob: str) -> bool:
+    from_it = source in taker.from_ or "all" in taker.from_
+    return from_it and any(_is_within(glob, each) for each in taker.types or ["*"])
+
+
+def _is_within(inner: str, outer: str) -> bool:
+    """Return whether the outer pattern surely matches every type that the inner one matches."""
+    if outer.endswith("*") and not _WILD.search(outer[:-1]):
+        return inner.startswith(outer[:-1])
+    return inner == outer or (not _WILD.search(inner) and fnmatch.fnmatchcase(inner, outer))
+
+
+def _is_never(condition: Expression) -> bool:
+    return condition.is_constant and not is_true(condition.search(None))
+
+
+def _same(one: RouteConfig, other: RouteConfig) -> bool:
+    own = {"name", "on_error"}
+    return one.model_dump(exclude=own) == other.model_dump(exclude=own)
+
+
 def _type_rules(route: RouteConfig, config: Configuration) -> Iterator[str]:
     """Yield each pattern in `types` that matches no known event type of the route's providers."""
     listed = _event_types_of(route, config)
@@ -327,37 +279,6 @@ def _type_rules(route: RouteConfig, config: Configuration) -> Iterator[str]:
         yield f"{pattern!r} matches no event type of {providers} that was known on {listed[0].read_on}{suggestion}"
 
 
-def configuration_notes(file: ConfigFile) -> list[Fault]:
-    """Return what is no reason for a warning: the patterns that match more since the action counts, by line."""
-    config = Configuration.model_validate(file.document)
-    return sorted({fault_at(file, path, rule) for path, rule in _action_notes(config)})
-
-
-def _action_notes(config: Configuration) -> Iterator[Rule]:
-    """Yield each pattern in `types` that matches by the action. In earlier versions, `issues.*` matched nothing."""
-    for number, route in enumerate(config.routes):
-        for pattern in route.types:
-            sources = [source for source in _sources_of(route, config) if not (source.type or source.action)]
-            for key in dict.fromkeys(source.provider for source in sources):
-                if key is not None and (matched := _matched_with_action(key, pattern)):
-                    rule = f"{pattern!r} matches {matched} of {load_catalogue()[key].name} by the action"
-                    yield ("routes", number, "types"), f"{rule}; versions before 2026-12-01 compared the type alone"
-
-
-def _matched_with_action(provider: str, pattern: str) -> str:
-    """Return what the pattern matches only with an action, for a person; empty if nothing."""
-    if known := known_event_types().get(provider):
-        types = known.only_with_action(pattern)
-        more = len(types) - _MAX_NAMED
-        return ", ".join(types[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-    has_actions = bool(load_catalogue()[provider].event.action)
-    return "events" if has_actions and ("." in pattern or _WILD.search(pattern.rstrip("*"))) else ""
-
-
-def _sources_of(route: RouteConfig, config: Configuration) -> list[SourceConfig]:
-    return [config.sources[name] for name in (config.sources if "all" in route.from_ else route.from_)]
-
-
 def _event_types_of(route: RouteConfig, config: Configuration) -> list[EventTypes] | None:
     """Return the known event types of the route's sources; None if a source can have other types."""
     sources = _sources_of(route, config)
@@ -367,6 +288,14 @@ def _event_types_of(route: RouteConfig, config: Configuration) -> list[EventType
     if any(source.provider not in known for source in sources):
         return None
     return [known[key] for key in dict.fromkeys(str(source.provider) for source in sources)]
+
+
+def _sources_of(route: RouteConfig, config: Configuration) -> list[SourceConfig]:
+    return [config.sources[name] for name in (config.sources if "all" in route.from_ else route.from_)]
+
+
+_UNTYPED: Final = ("xml", "form", "multipart", "csv")
+"""The formats without numbers: every value in them is text."""
 
 
 def _text_rules(route: Route, compiled_sources: Mapping[str, JsonObject]) -> Iterator[str]:
@@ -405,37 +334,25 @@ def _carries_text(settings: JsonObject) -> bool:
     )
 
 
-def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:
-    """Return the names of routes that together surely match every event that the route could; none otherwise."""
-    names: dict[str, None] = {}
-    for source in sorted(known if "all" in route.from_ else set(route.from_)):
-        for glob in route.types or ["*"]:
-            taker = next((each for each in takers if _takes_all(each, source, glob)), None)
-            if taker is None:
-                return []
-            names[taker.name] = None
-    return list(names)
+# Chains and steps
 
 
-def _takes_all(taker: RouteConfig, source: str, glob: str) -> bool:
-    from_it = source in taker.from_ or "all" in taker.from_
-    return from_it and any(_is_within(glob, each) for each in taker.types or ["*"])
+def _chain_rules(program: Program) -> Iterator[Rule]:
+    used = _used_chains(program)
+    for name, steps in program.chains.items():
+        if name not in used:
+            yield ("chains", name), "no route and no step uses it; only POST /chains/ on transform can"
+        yield from ((("chains", name), rule) for rule in _step_rules(steps))
 
 
-def _is_within(inner: str, outer: str) -> bool:
-    """Return whether the outer pattern surely matches every type that the inner one matches."""
-    if outer.endswith("*") and not _WILD.search(outer[:-1]):
-        return inner.startswith(outer[:-1])
-    return inner == outer or (not _WILD.search(inner) and fnmatch.fnmatchcase(inner, outer))
+def _used_chains(program: Program) -> set[str]:
+    reached = [named for route in program.routes for named in route.chain.reachable_steps()]
+    return {name for named in reached for name in named.step.chains()}
 
 
-def _is_never(condition: Expression) -> bool:
-    return condition.is_constant and not is_true(condition.search(None))
-
-
-def _same(one: RouteConfig, other: RouteConfig) -> bool:
-    own = {"name", "on_error"}
-    return one.model_dump(exclude=own) == other.model_dump(exclude=own)
+_PATH: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}|(data(?:\.[\w-]+|\[\w*\*?\])+)")
+_TEMPLATE: Final = re.compile(r"\{\{.+\}\}", re.DOTALL)
+"""A text that looks like a path or has a template in it, where a step takes values as they are."""
 
 
 def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
@@ -461,22 +378,14 @@ def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
                 yield f"{rule}: to fill in values, use the step `template`"
 
 
-def template_rules(text: str, is_text: bool) -> Iterator[str]:
-    """Yield what is wrong with a template that has a path of the event without the braces of Jinja.
-
-    `is_text` says that it can only be a template.
-    """
-    for found in dict.fromkeys(_SINGLE_BRACES.findall(text)):
-        yield f"has {found} in single braces, which stay as they are: write {{{{ {found} }}}}"
-    if is_text and _BARE_PATH.fullmatch(text.strip()):
-        yield f"is the text {text.strip()!r} itself: to fill in the value, write {{{{ {text.strip()} }}}}"
-
-
-def _named_texts(settings: JsonObject) -> Iterator[tuple[str, str]]:
-    """Yield each text in the settings, after the key that it is under."""
-    for path, value in values_in(settings):
-        if isinstance(value, str):
-            yield next(part for part in reversed(path) if isinstance(part, str)), value
+def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
+    for named in steps[:-1]:
+        step = named.step
+        stops = isinstance(step, Stop) and step.when is None
+        ends = stops or (isinstance(step, Filter) and _is_never(Expression(step.keep)))
+        leads = isinstance(step, Switch) and any(case.get("when") is None for case in step.whole)
+        if ends or leads:
+            yield f"step {named.number} {named.name!r} always ends the chain: no event reaches the steps after it"
 
 
 def _conditions(step: Step) -> list[str]:
@@ -493,54 +402,146 @@ def _conditions(step: Step) -> list[str]:
     return []
 
 
-def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
-    for named in steps[:-1]:
-        step = named.step
-        stops = isinstance(step, Stop) and step.when is None
-        ends = stops or (isinstance(step, Filter) and _is_never(Expression(step.keep)))
-        leads = isinstance(step, Switch) and any(case.get("when") is None for case in step.whole)
-        if ends or leads:
-            yield f"step {named.number} {named.name!r} always ends the chain: no event reaches the steps after it"
+# Destinations, retention and durations
+
+_TEXT_KEYS: Final = frozenset({"subject", "text", "html", "title", "body", "line", "message"})
+"""The settings of kinds that are templates, in which a bare path is a text."""
 
 
-def _used_chains(program: Program) -> set[str]:
-    reached = [named for route in program.routes for named in route.chain.reachable_steps()]
-    return {name for named in reached for name in named.step.chains()}
+def _destination_rules(config: Configuration) -> Iterator[Rule]:
+    """Yield the destinations and lists that nothing uses, retries after an event has expired, and comparisons that no
+    response's status can meet."""
+    used = {name for route in config.routes for name in route.to}
+    used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
+    used |= {*alert_destinations(config.alerts, config.sources, config.destinations)}
+    used |= {*subscribers_destinations(config.subscribers)}
+    for name, destination in config.destinations.items():
+        if name not in used:
+            yield ("destinations", name), "no route leads to it"
+        settings: JsonObject = {**destination.kinds}
+        if destination.digest is not None and destination.digest.line is not None:
+            settings["digest"] = {"line": destination.digest.line}
+        for key, text in _named_texts(settings):
+            for rule in template_rules(text, key in _TEXT_KEYS or (key == "type" and "subscribers" in settings)):
+                yield ("destinations", name), f"{key} {rule}"
+        if rule := _expiry_rule(destination):
+            yield ("destinations", name, "expires_after"), rule
+        for rule in comparison_rules(destination.success_when, ("status",)) if destination.success_when else ():
+            yield ("destinations", name, "success_when"), rule
+    named = set(texts_in([dict(destination.kinds) for destination in config.destinations.values()]))
+    yield from ((("lists", name), "no destination uses it") for name in config.lists if name not in named)
+
+
+def _named_texts(settings: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield each text in the settings, after the key that it is under."""
+    for path, value in values_in(settings):
+        if isinstance(value, str):
+            yield next(part for part in reversed(path) if isinstance(part, str)), value
+
+
+def _expiry_rule(destination: DestinationConfig) -> str:
+    """Return a warning that an event expires before its first retry; empty if it does not."""
+    expiry, waits = destination.expires_after, destination.retry
+    if expiry is None or not waits or waits[0] < expiry:
+        return ""
+    return f"no retry comes within {duration_text(expiry)}: the first wait of `retry` is {duration_text(waits[0])}"
+
+
+def _retention_rules(file: ConfigFile, notify: JsonObject) -> Iterator[Rule]:
+    """Yield a warning where `bodies` is set, and does not decide how long a large body is kept."""
+    if "bodies" in file.mapping("retention") and (rule := retention_warning(retention_of(notify), notify)):
+        yield ("retention", "bodies"), rule
+
+
+def _develop_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:
+    for rule in redact_warnings(config.develop, compiled) if config.develop else ():
+        yield ("develop", "redact"), rule
+
+
+SHORTEST_SECONDS: Final = {
+    "alerts.every": (60, "m"),
+    "destinations.*.breaker.max_pause": (10, "m"),
+    "destinations.*.breaker.pause": (10, "m"),
+    "destinations.*.digest.every": (60, "m"),
+    "destinations.*.expires_after": (60, "h"),
+    "retention.bodies": (3_600, "d"),
+    "retention.dead_letters": (3_600, "d"),
+    "retention.events": (3_600, "d"),
+    "sources.*.silence.after": (300, "m"),
+    "sources.*.tolerance": (10, "m"),
+    "subscribers.disable_after": (3_600, "d"),
+    "*.deduplicate.window": (60, "m"),
+}
+"""The settings that are seldom as short as a number without a unit says: from how many seconds on such a number is
+plausible, and the unit that was probably meant."""
+_LONG_DIGITS: Final = 10
+"""A number of so many digits is never too short, and int() rejects one of more than 4,300."""
+
+
+def _unit_rules(document: Json) -> Iterator[Rule]:
+    """Yield the durations without a unit that are too short to be meant in seconds."""
+    for path, value in values_in(document):
+        text = str(value) if isinstance(value, int | str) else ""
+        if text.isdecimal() and len(text) < _LONG_DIGITS:
+            seconds, dotted = int(text), ".".join(map(str, path))
+            for pattern, (least, unit) in SHORTEST_SECONDS.items():
+                if fnmatch.fnmatchcase(dotted, pattern) and seconds < least:
+                    yield path, f"{value} without a unit is {duration_text(seconds)}; did you mean {value}{unit}?"
+
+
+# Templates, conditions and schemas, wherever they are
+
+_SINGLE_BRACES: Final = re.compile(r"(?<!\{)\$?\{\s*(data(?:\.\w+|\[\d+\])+)\s*\}(?!\})")
+_BARE_PATH: Final = re.compile(r"data(?:\.\w+|\[\d+\])+")
+
+
+def template_rules(text: str, is_text: bool) -> Iterator[str]:
+    """Yield what is wrong with a template that has a path of the event without the braces of Jinja.
+
+    `is_text` says that it can only be a template.
+    """
+    for found in dict.fromkeys(_SINGLE_BRACES.findall(text)):
+        yield f"has {found} in single braces, which stay as they are: write {{{{ {found} }}}}"
+    if is_text and _BARE_PATH.fullmatch(text.strip()):
+        yield f"is the text {text.strip()!r} itself: to fill in the value, write {{{{ {text.strip()} }}}}"
+
+
+_EQUALITY: Final = frozenset({"eq", "ne"})
+_FUNCTIONS_TO_NUMBERS: Final = frozenset({"abs", "avg", "ceil", "floor", "length", "sum", "to_number"})
 
 
 def comparison_rules(condition: str, numbers: Collection[str]) -> Iterator[str]:
-    """Yield the problems of the condition's comparisons. `numbers` are the fields at its top that are numbers.
-
-    JMESPath orders numbers only. Our library also orders two texts, character by character, which is right for dates.
-    """
+    """Yield the problems of the condition's comparisons. `numbers` are the fields at its top that are numbers."""
     tree = Expression(condition).tree
     for name in _negated_before_a_path(tree):
         yield f"negates {name} alone, before the path goes on, which finds nothing: write !(…) around the whole path"
-    for operator, one, other in _comparisons(tree):
-        if other["type"] != "literal":
-            continue
-        literal = other["value"]
-        if operator in _ORDERING and isinstance(literal, str):
-            if _reads_as_number(literal):
-                yield (
-                    f"compares with the text {literal!r}, but a number is never less than, equal to or more than a "
-                    f"text, and texts compare character by character. Write `{literal}` in backticks, and "
-                    "to_number(…) around a value that is sent as text"
-                )
-            elif not literal[:1].isdigit():  # dates, times and versions begin with a digit
-                yield (
-                    f"compares with the text {literal!r} character by character, and a number is never less or more "
-                    "than a text. Write a number in backticks, or use `==` or `!=`"
-                )
-        elif operator in _ORDERING and not _is_number(literal):
-            yield f"compares the order of values with `{to_json(literal)}`, which is no number: this is never true"
-        elif (
-            operator in _EQUALITY
-            and isinstance(literal, str)
-            and _reads_as_number(literal)
-            and _makes_number(one, numbers)
-        ):
+    for operator, value, other in _comparisons(tree):
+        if other["type"] == "literal":
+            yield from _literal_rules(operator, other["value"], is_number=_makes_number(value, numbers))
+
+
+def _literal_rules(operator: str, literal: Json, *, is_number: bool) -> Iterator[str]:
+    """Yield why the comparison of a value with the literal is never true. `is_number`: the value is surely a number.
+
+    JMESPath orders numbers only. Our library also orders two texts, character by character, which is right for dates.
+    """
+    if operator in _EQUALITY:
+        if is_number and isinstance(literal, str) and _reads_as_number(literal):
             yield f"compares a number with the text {literal!r}: they are never equal. Write `{literal}` in backticks"
+    elif not isinstance(literal, str):
+        if not _is_number(literal):
+            yield f"compares the order of values with `{to_json(literal)}`, which is no number: this is never true"
+    elif _reads_as_number(literal):
+        yield (
+            f"compares with the text {literal!r}, but a number is never less than, equal to or more than a text, and "
+            f"texts compare character by character. Write `{literal}` in backticks, and to_number(…) around a value "
+            "that is sent as text"
+        )
+    elif not literal[:1].isdigit():  # dates, times and versions begin with a digit
+        yield (
+            f"compares with the text {literal!r} character by character, and a number is never less or more than a "
+            "text. Write a number in backticks, or use `==` or `!=`"
+        )
 
 
 def _negated_before_a_path(node: "_TreeNode") -> "Iterator[str]":
@@ -599,6 +600,9 @@ def _misspelled_keywords(schema: Json) -> Iterator[str]:
                 yield f"the schema's {key!r} is not a keyword and has no effect; did you mean {near!r}?"
 
 
+_VOCABULARIES: Final = "https://json-schema.org/draft/2020-12/"
+
+
 def _keywords() -> frozenset[str]:
     """Return the keywords that the specification's own schemas describe."""
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped] # it has no stubs
@@ -606,3 +610,35 @@ def _keywords() -> frozenset[str]:
     described: list[Json] = [REGISTRY.contents(uri) for uri in REGISTRY if uri.startswith(_VOCABULARIES)]
     properties = [schema["properties"] for schema in described if isinstance(schema, dict)]
     return frozenset(name for each in properties if isinstance(each, dict) for name in each)
+
+
+# Notes
+
+_MAX_NAMED: Final = 5
+
+
+def configuration_notes(file: ConfigFile) -> list[Fault]:
+    """Return what is no reason for a warning: the patterns that match more since the action counts, by line."""
+    config = Configuration.model_validate(file.document)
+    return sorted({fault_at(file, path, rule) for path, rule in _action_notes(config)})
+
+
+def _action_notes(config: Configuration) -> Iterator[Rule]:
+    """Yield each pattern in `types` that matches by the action. In earlier versions, `issues.*` matched nothing."""
+    for number, route in enumerate(config.routes):
+        for pattern in route.types:
+            sources = [source for source in _sources_of(route, config) if not (source.type or source.action)]
+            for key in dict.fromkeys(source.provider for source in sources):
+                if key is not None and (matched := _matched_with_action(key, pattern)):
+                    rule = f"{pattern!r} matches {matched} of {load_catalogue()[key].name} by the action"
+                    yield ("routes", number, "types"), f"{rule}; versions before 2026-12-01 compared the type alone"
+
+
+def _matched_with_action(provider: str, pattern: str) -> str:
+    """Return what the pattern matches only with an action, for a person; empty if nothing."""
+    if known := known_event_types().get(provider):
+        types = known.only_with_action(pattern)
+        more = len(types) - _MAX_NAMED
+        return ", ".join(types[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    has_actions = bool(load_catalogue()[provider].event.action)
+    return "events" if has_actions and ("." in pattern or _WILD.search(pattern.rstrip("*"))) else ""

@@ -1,4 +1,8 @@
-"""The platform that a command acts on: this machine, or one deployment in a cloud."""
+"""What a command acts on: `hookchain dev` or `serve` on this machine, or one deployment in a cloud.
+
+Commands know a Platform only. `local.py` implements it with the state folder of this machine; `gcp.py` and `aws.py`
+complete CloudPlatform, which is the part that the clouds share.
+"""
 
 import argparse
 import asyncio
@@ -50,7 +54,10 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The running versions and the waiting messages. `notes` are the parts that could not be read, with the reasons."""
+    """The running version of each function, and the messages that wait in each queue.
+
+    notes  the parts that could not be read, with the reasons
+    """
 
     versions: Sequence[status.Version]
     backlogs: Sequence[status.Backlog]
@@ -66,19 +73,23 @@ class Platform(Protocol):
     def sends_mail(self) -> bool:
         """Return whether mail is sent to people. Otherwise the page shows it in its mailbox."""
 
-    def state(self) -> AbstractContextManager[State]: ...
+    def state(self) -> AbstractContextManager[State]:
+        """Open what is stored: events, deliveries, dead letters, and the bus."""
 
-    def ledger(self) -> AbstractAsyncContextManager[Ledger]: ...
+    def ledger(self) -> AbstractAsyncContextManager[Ledger]:
+        """Open the states of the deliveries, without the rest of `state`."""
 
     def tap(self) -> TapPorts:
-        """Return the ports of the tap. Raises CommandError on this machine."""
+        """Return the ports through which developers get copies of events. Raises CommandError on this machine."""
 
-    def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]: ...
+    def subscriber_stores(self) -> AbstractAsyncContextManager[SubscriberStores]:
+        """Open what belongs to the operator's own users: tenants, endpoints and their messages."""
 
     def caught_mails(self) -> AbstractContextManager[forget.CaughtMails | None]:
         """Open the mails that an emulated mail service caught; None if none is emulated."""
 
-    def secrets(self) -> SecretBackend: ...
+    def secrets(self) -> SecretBackend:
+        """Return the place where secrets are stored: a file here, or the cloud's own service."""
 
     def secret_value(self, name: str) -> str:
         """Return the newest value of the secret."""
@@ -95,7 +106,8 @@ class Platform(Protocol):
         A log that is followed then yields None, and new records without end.
         """
 
-    def running(self, now: float) -> Running: ...
+    def running(self, now: float) -> Running:
+        """Ask the deployment what runs, and what waits."""
 
     def subscribe_url(self) -> str:
         """Return the URL of the function that has the API and the portal for subscribers."""
@@ -140,7 +152,12 @@ Deployed = TypeVar("Deployed", bound=Deployment)
 
 @dataclass(frozen=True, slots=True)
 class CloudPlatform(Platform, ABC, Generic[Deployed]):
-    """The part of Platform that all clouds share. `where` is the options of the deployment, for suggested commands."""
+    """The part of Platform that all clouds share.
+
+    deployment  knows the URLs of the functions
+    environ     the environment of the command
+    where       the options that name the deployment, as text, for suggested commands
+    """
 
     deployment: Deployed
     environ: Mapping[str, str]
@@ -152,7 +169,8 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
         """The name that the inspector's page shows."""
 
     @abstractmethod
-    def log(self, query: LogQuery) -> CloudLog: ...
+    def log(self, query: LogQuery) -> CloudLog:
+        """Return the cloud's log of the functions."""
 
     @abstractmethod
     def counts(self, window: MetricWindow) -> Sequence[MetricCount]:

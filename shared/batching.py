@@ -25,6 +25,7 @@ class Batcher(Generic[Item, Answer]):
     max_waiting  the most items that wait for a call
     weigh        returns the weight of an item, such as its size. By default, items have no weight
     max_weight   the greatest weight of a batch. An item that is heavier is submitted alone
+    max_calls    the most calls in flight at once
     """
 
     def __init__(
@@ -35,14 +36,16 @@ class Batcher(Generic[Item, Answer]):
         max_waiting: int,
         weigh: Callable[[Item], int] = lambda _: 0,
         max_weight: int = 1,
+        max_calls: int = 1,
     ) -> None:
         self._call = call
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._weigh = weigh
         self._max_weight = max_weight
+        self._max_calls = max_calls
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: list[asyncio.Task[None]] = []
 
     async def submit(self, item: Item) -> Answer:
         """Submit the item and return its answer.
@@ -54,14 +57,15 @@ class Batcher(Generic[Item, Answer]):
             raise Temporary("queue_full", f"{self._max_waiting} items already wait")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if not self.is_busy:
-            self._worker = asyncio.create_task(self._work())
+        self._workers = [worker for worker in self._workers if not worker.done()]
+        if len(self._workers) < self._max_calls:
+            self._workers.append(asyncio.create_task(self._work()))
         return await future
 
     @property
     def is_busy(self) -> bool:
         """Return whether a call is in flight or about to start."""
-        return self._worker is not None and not self._worker.done()
+        return any(not worker.done() for worker in self._workers)
 
     async def _work(self) -> None:
         while batch := self._next_batch():

@@ -71,6 +71,16 @@ async def test_one_that_is_cancelled_while_it_waits_is_never_sent() -> None:
     assert call.batches == [[1], [3]]
 
 
+async def test_several_calls_may_be_in_flight() -> None:
+    call = SlowCall()
+    made = Batcher(call, max_batch=2, max_waiting=10, max_calls=2)
+    tasks = await submitted(made, 1, 2, 3, 4, 5)
+    assert call.batches == [[1, 2], [3, 4]]
+    for _ in range(3):
+        call.gate.release()
+    assert await asyncio.gather(*tasks) == [10, 20, 30, 40, 50]
+
+
 async def test_a_full_queue_rejects_at_once() -> None:
     call = SlowCall()
     made = batcher(call, max_waiting=2)

@@ -2,23 +2,20 @@
 
 Rows that wait at once in this process go into one transaction. Drivers block, so a few threads write. Nothing waits
 when idle: the first row starts a transaction at once, and what arrives while all threads write goes into the next one.
-The threads do not depend on the event loop, of which a platform may start another one for each request.
 """
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import Final, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from functions.notify import destination, destination_secrets, http_engine, http_kind
 from functions.notify.destinations.sql.database import Database
 from functions.notify.destinations.sql.place import Place, database_place
 from functions.notify.destinations.sql.rows import Row, RowMaker
 from functions.notify.destinations.sql.settings import Settings
-from shared import errors, limits, time_bound
+from shared import batching, errors, limits
 from shared.delivery import Delivery, Outcome, RetryLater, Unknown
 from shared.event import view_of
 
@@ -28,106 +25,51 @@ MAX_BYTES: Final = 4 * limits.MIB
 MAX_WAITING: Final = 10_000
 
 
-Write: TypeAlias = Callable[[Sequence[Row]], list[Outcome]]
-
-
+@dataclass(slots=True)
 class WaitingRow:
-    """A row on its way into the database. `future` gets its outcome, in the event loop that submitted it."""
+    """A row on its way into the database. `is_started`: a thread has taken it, so it may be written."""
 
-    __slots__ = ("future", "is_started", "row")
-
-    def __init__(self, row: Row, future: "asyncio.Future[Outcome]") -> None:
-        self.row = row
-        self.future = future
-        self.is_started = False
+    row: Row
+    is_started: bool = False
 
 
 class RowWriter:
-    """`write` returns the outcome of each row. It runs in at most `threads` threads at once."""
+    """`write` returns the outcome of each row. It runs in at most `threads` threads at once.
 
-    def __init__(self, write: Write, threads: int, most_rows: int = MAX_ROWS) -> None:
-        self._write = write
-        self._threads = threads
-        self._most_rows = min(most_rows, MAX_ROWS)
-        self._waiting: deque[WaitingRow] = deque()
-        self._lock = threading.Lock()
-        self._busy = 0
-        self._starting: asyncio.AbstractEventLoop | None = None
+    A thread ends by itself, because every wait for the database has a timeout.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Row]], list[Outcome]], threads: int, most_rows: int) -> None:
+        self._write_rows = write
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
+        self._batcher: batching.Batcher[WaitingRow, Outcome] = batching.Batcher(
+            self._write,
+            max_batch=min(most_rows, MAX_ROWS),
+            max_waiting=MAX_WAITING,
+            weigh=lambda waiting: waiting.row.weight,
+            max_weight=MAX_BYTES,
+            max_calls=threads,
+        )
 
-    def submit(self, row: Row) -> WaitingRow:
-        """Let the row be written, with those that wait. Raises Temporary (`queue_full`)."""
-        loop = asyncio.get_running_loop()
-        waiting = WaitingRow(row, loop.create_future())
-        with self._lock:
-            if len(self._waiting) >= MAX_WAITING:
-                raise errors.Temporary("queue_full", f"{MAX_WAITING} rows already wait for the database")
-            self._waiting.append(waiting)
-        if self._starting is not loop:
-            self._starting = loop
-            # Starts after the other tasks that submit a row in the same turn of the loop.
-            loop.call_soon(self._start)
-        return waiting
+    async def write(self, waiting: WaitingRow) -> Outcome:
+        """Write the row with those that wait. If it is cancelled before it is started, it is not written.
 
-    def _start(self) -> None:
-        self._starting = None
-        with self._lock:
-            is_needed = bool(self._waiting) and self._busy < self._threads
-            self._busy += is_needed
-        if is_needed:
-            self._pool.submit(self._work)
-
-    def withdraw(self, waiting: WaitingRow) -> bool:
-        """Return whether the row is withdrawn. One that a thread has taken may be written.
-
-        The thread ends by itself, because every wait for the database has a timeout.
+        Raises Temporary (`queue_full`).
         """
-        with self._lock:
-            if waiting.is_started:
-                return False
-            with suppress(ValueError):
-                self._waiting.remove(waiting)
-            return True
+        return await self._batcher.submit(waiting)
 
     def close(self) -> None:
-        """End when the rows that wait have been written."""
+        """End when the rows that threads have taken are written."""
         self._pool.shutdown()
 
-    def _work(self) -> None:
-        while batch := self._next_batch():
-            try:
-                outcomes = self._write([each.row for each in batch])
-            except Exception as error:  # a driver's own fault must not end the thread, nor leave rows without outcome
-                unknown = Unknown(f"the database's driver failed: {errors.place_of(error)}")
-                outcomes = [unknown] * len(batch)
-            done: dict[asyncio.AbstractEventLoop, list[tuple[WaitingRow, Outcome]]] = {}
-            for waiting, outcome in zip(batch, outcomes, strict=True):
-                done.setdefault(waiting.future.get_loop(), []).append((waiting, outcome))
-            for loop, rows in done.items():
-                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    loop.call_soon_threadsafe(_finish, rows)
-
-    def _next_batch(self) -> list[WaitingRow]:
-        """Return the next rows; none if nothing waits, and then this thread counts as idle."""
-        batch: list[WaitingRow] = []
-        weight = 0
-        with self._lock:
-            while self._waiting and len(batch) < self._most_rows:
-                weight += self._waiting[0].row.weight
-                if batch and weight > MAX_BYTES:
-                    break
-                waiting = self._waiting.popleft()
-                waiting.is_started = True
-                batch.append(waiting)
-            if not batch:
-                self._busy -= 1
-        return batch
-
-
-def _finish(rows: Sequence[tuple[WaitingRow, Outcome]]) -> None:
-    for waiting, outcome in rows:
-        if not waiting.future.done():
-            waiting.future.set_result(outcome)
+    async def _write(self, batch: Sequence[WaitingRow]) -> Sequence[Outcome]:
+        for waiting in batch:
+            waiting.is_started = True
+        rows = [waiting.row for waiting in batch]
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._write_rows, rows)
+        except Exception as error:  # a driver's own fault
+            return [Unknown(f"the database's driver failed: {errors.place_of(error)}")] * len(batch)
 
 
 class _Connected(NamedTuple):
@@ -151,7 +93,6 @@ class SqlDestination:
         names = (settings.url_secret, settings.password_secret)
         secrets = destination_secrets.DestinationSecrets(context.secrets, names)
         self._attempts = http_engine.TimedAttempts(context, secrets)
-        self._deadlines = time_bound.Deadlines()
         self._connected: _Connected | None = None
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
@@ -161,14 +102,15 @@ class SqlDestination:
 
         async def write(prepared: tuple[RowWriter, Row], deadline: float, _: http_kind.SecretValues) -> Outcome:
             writer, row = prepared
-            waiting = writer.submit(row)
+            waiting = WaitingRow(row)
             try:
-                return await self._deadlines.wait(waiting.future, deadline)
+                async with asyncio.timeout_at(deadline):
+                    return await writer.write(waiting)
             except TimeoutError:
                 seconds = f"{attempt.timeout_seconds:g} s"
-                if writer.withdraw(waiting):
-                    return RetryLater(f"the row waited for the database for {seconds}, and was not written")
-                return Unknown(f"the database did not answer within {seconds}")
+                if waiting.is_started:
+                    return Unknown(f"the database did not answer within {seconds}")
+                return RetryLater(f"the row waited for the database for {seconds}, and was not written")
 
         return await self._attempts.make(delivery, attempt, prepare, write)
 

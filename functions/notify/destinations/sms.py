@@ -3,7 +3,10 @@
 https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
 """
 
+import json
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Final
 from urllib.parse import urlencode
 
@@ -27,32 +30,12 @@ NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 PREFIX: Final = r"^\+[1-9][0-9]{0,14}$"
 SENDER: Final = r"^(\+[1-9][0-9]{6,14}|[0-9]{3,8}|MG[0-9a-fA-F]{32}|[A-Za-z0-9 _+&-]{1,11})$"
 
-FAILED: Final = {
-    21211: "the number is invalid",
-    21265: "the number is a short code",
-    21266: "the number is also the sender's",
-    21408: "the account must not send to this region",
-    21602: "the text is empty",
-    21610: "the recipient has opted out",
-    21612: "this sender cannot reach the number",
-    21614: "the number takes no text messages",
-    21617: "the text is too long",
-    21658: "a parameter is too long",
-}
-"""Errors that a repeat cannot change (https://www.twilio.com/docs/api/errors)."""
-HELD: Final = {
-    20003: "correct `account` and `api_key`, or set the secret again",
-    20005: "the account is not active: see the Twilio console",
-    20404: "there is no such account: correct `account`",
-    21212: "correct `from`, which is not valid",
-    21601: "correct `from`, which is not a number of the account",
-    21603: "correct `from`, which is not valid",
-    21701: "correct `from`: there is no such messaging service",
-    21703: "add a number to the messaging service in the Twilio console",
-    21705: "correct `from`: there is no such messaging service",
-}
+_ERRORS: Final[Mapping[str, Mapping[str, str]]] = json.loads(Path(__file__).with_name("sms.json").read_bytes())
+FAILED: Final = _ERRORS["failed"]
+"""Errors that a repeat cannot change, by their code (https://www.twilio.com/docs/api/errors)."""
+HELD: Final = _ERRORS["held"]
 """Errors of the account, its key and the sender, with what the operator corrects."""
-LATER: Final = {20429: "too many requests", 21611: "the sender's queue is full"}
+LATER: Final = _ERRORS["later"]
 
 
 class Settings(KindSettings):
@@ -143,8 +126,7 @@ def outcome(response: Response) -> Outcome:
     sid = response.member("sid")
     if 200 <= response.status < 300 and isinstance(sid, str):
         return Delivered(f"{response.status} {sid} {response.member('status')}")
-    stated = response.member("code")
-    code = stated if isinstance(stated, int) else 0
+    code = str(response.member("code"))
     if code in FAILED:
         return Failed("request_rejected", f"Twilio rejects the message ({code}): {FAILED[code]}", response.excerpt)
     if code in LATER:
@@ -152,5 +134,5 @@ def outcome(response: Response) -> Outcome:
         return RetryLater(reason, response.retry_after_seconds, response.excerpt)
     advice = HELD.get(code)
     if advice or response.status in {401, 403}:
-        return http_kind.held(response, "Twilio", advice or HELD[20003])
+        return http_kind.held(response, "Twilio", advice or HELD["20003"])
     return http_kind.outcome_by_status(response, "Twilio", failed={400})

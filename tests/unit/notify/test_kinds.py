@@ -322,7 +322,7 @@ def test_a_message_that_the_service_will_never_accept_fails_alone(name: str, sta
 
 
 def test_a_number_that_twilio_rejects_is_explained() -> None:
-    assert f"(21610): {sms.FAILED[21610]}" in getattr(of("sms", 400, {"code": 21610}), "reason", "")
+    assert f"(21610): {sms.FAILED['21610']}" in getattr(of("sms", 400, {"code": 21610}), "reason", "")
 
 
 RETRIED: list[Row] = [

@@ -4,8 +4,9 @@ import asyncio
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Final
 from urllib.parse import urlencode
 
@@ -23,6 +24,8 @@ a queue that hangs delays one event in REMEMBERED_SECONDS."""
 MAX_LEASES: Final = 500
 MAX_MASKED_BYTES: Final = 256 * 1_024
 """A larger body is not masked, and so not copied: nothing else runs meanwhile, for up to 0.7 s for each MB."""
+MIN_FOUND_CHARACTERS: Final = 6
+"""A shorter value is found only where it is the whole of a header: any header may have `12` in it."""
 _OF_BODY: Final = re.compile("checksum|content-length|crc|digest|etag|hash|hmac|md5|sha[0-9]|signature")
 """The names of headers whose values let somebody who knows the rest of the body guess what was masked in it."""
 _FORM: Final = MediaType("application/x-www-form-urlencoded", {}, None, "form")
@@ -136,7 +139,7 @@ class Tap:
         event = await claim_check.checked_out(from_cloudevent(message.document()), self.blobs)
         request = tap.request_of(event)
         if self.redact is not None:
-            request = _redacted(request, redacted_body(event, self.redact))
+            request = redacted_request(event, request, self.redact)
             content = jsontext.texts_json(to_cloudevent(request))
             if len(content) <= claim_check.MAX_INLINE_BYTES:
                 return content
@@ -176,21 +179,36 @@ def _detail(error: Exception) -> str:
     return f"not done within {COPY_SECONDS:g} s" if isinstance(error, TimeoutError) else type(error).__name__
 
 
-def redacted_body(event: Event, redact: Redact) -> str | None:
-    """Return the body, written from the masked data.
+def redacted_request(event: Event, request: Event, redact: Redact) -> Event:
+    """Return the request with the body written from the masked data, and without what tells something about the values
+    that were masked.
 
-    Return None for a body that is neither JSON nor a form with the event's data, as after `unpack`: it may hold
-    elsewhere what is masked in the data. Also for a body of more than MAX_MASKED_BYTES.
+    It has neither body nor headers if the body is neither JSON nor a form with the event's data, as after `unpack`: it
+    may hold elsewhere what is masked in the data. Also for a body of more than MAX_MASKED_BYTES.
+
+    The event's id can be a hash of the body, and is in `traceparent` too. So the copy has a random id of its own. The
+    sender's id can be one of the values.
     """
+    copy = replace(
+        request,
+        id=os.urandom(16).hex(),
+        traceparent=None,
+        deliveryid=None,
+        rawbody=None,
+        rawbase64=None,
+        rawheaders=None,
+    )
     body = tap.body_of(event)
     write = _writer(body, event) if len(body) <= MAX_MASKED_BYTES else None
     if write is None:
-        return None
+        return copy
     try:
         masked = redact.apply(event, StepContext(event))
     except errors.Permanent:  # a path leads through a value that holds no others
-        return None
-    return write(masked.event.data if isinstance(masked, Noted) else masked.data)
+        return copy
+    data = masked.event.data if isinstance(masked, Noted) else masked.data
+    headers = _kept_headers(event, {*_masked_values(event.data, data)}, copy.id)
+    return replace(copy, rawbody=write(data), rawheaders=headers)
 
 
 def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
@@ -216,32 +234,40 @@ def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
     return _form if isinstance(event.data, dict) and form == event.data else None
 
 
-def _redacted(request: Event, body: str | None) -> Event:
-    """Return the request with its masked body, and without what tells something about the values that were masked.
+def _masked_values(data: jsontext.Json, masked: jsontext.Json) -> Iterator[str]:
+    """Yield the texts and numbers that are in the data and not in the masked data, in small letters."""
+    if data is masked:
+        return
+    if isinstance(data, dict):
+        rest = masked if isinstance(masked, dict) else {}
+        for name, value in data.items():
+            yield from _masked_values(value, rest.get(name))
+    elif isinstance(data, list):
+        for value, other in zip_longest(data, masked if isinstance(masked, list) else []):
+            yield from _masked_values(value, other)
+    elif isinstance(data, str | int | float) and not isinstance(data, bool) and data != masked:
+        yield (data if isinstance(data, str) else jsontext.to_json(data)).lower()
 
-    The event's id can be a hash of the body, and is in `traceparent` too. So the copy has a random id of its own. The
-    sender's id can be one of the values.
+
+def _kept_headers(event: Event, values: Collection[str], copy_id: str) -> str | None:
+    """Return the event's headers without those whose values tell something about the masked `values`.
+
+    A header with the sender's id, such as `webhook-id`, gets the id of the copy.
     """
-    return replace(
-        request,
-        id=os.urandom(16).hex(),
-        traceparent=None,
-        deliveryid=None,
-        rawbody=body,
-        rawbase64=None,
-        rawheaders=_without_hashes(request.rawheaders),
-    )
-
-
-def _without_hashes(headers: str | None) -> str | None:
-    """Return the headers, as `rawheaders` has them, without those whose values tell something about a masked body."""
-    if headers is None:
+    if event.rawheaders is None:
         return None
-    pairs = jsontext.from_json(headers.encode())
+    pairs = jsontext.from_json(event.rawheaders.encode())
     assert isinstance(pairs, list)
-    kept: list[jsontext.Json] = [
-        pair for pair in pairs if isinstance(pair, list) and not _OF_BODY.search(str(pair[0]).lower())
-    ]
+    names_and_texts = [(str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list)]
+    all_texts = "\n".join(text for _, text in names_and_texts).lower()
+    found = [value for value in values if len(value) >= MIN_FOUND_CHARACTERS and value in all_texts]
+    kept: list[jsontext.Json] = []
+    for name, text in names_and_texts:
+        low = text.strip().lower()
+        if event.deliveryid and text == event.deliveryid:
+            kept.append([name, copy_id])
+        elif not (_OF_BODY.search(name.lower()) or low in values or any(value in low for value in found)):
+            kept.append([name, text])
     return jsontext.to_json(kept)
 
 

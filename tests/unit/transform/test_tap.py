@@ -367,7 +367,7 @@ HASHES: Final = (
 async def test_what_is_redacted_leaves_in_no_form(declared: str, body: str, data: Json, copied: str | None) -> None:
     bench = Bench(redact=Redact(paths=["data.card"]))
     await bench.lease()
-    hashes: list[Json] = [[name, "4111"] for name in HASHES]
+    hashes: list[Json] = [[name, "0badc0de"] for name in HASHES]
     headers = to_json([["x-github-event", "push"], *hashes])
     body_hash = hashlib.sha256(body.encode()).hexdigest()[:32]  # such is the id of an event whose signed id has none
     trace = f"00-{body_hash}-{body_hash[:16]}-01"
@@ -375,11 +375,24 @@ async def test_what_is_redacted_leaves_in_no_form(declared: str, body: str, data
     await bench.take(replace(event, rawtype=f"application/{declared}"))
     facts = replace(event, deliveryid=body_hash, time="4111", action="4111")
     await bench.take(replace(facts, rawtype=f"application/{declared}"))
-    assert [event_of(copy).rawheaders for copy in bench.copies()] == [EVENT.rawheaders] * 2
+    kept = None if copied is None else EVENT.rawheaders
+    assert [event_of(copy).rawheaders for copy in bench.copies()] == [kept] * 2
     assert [event_of(copy).rawbody for copy in bench.copies()] == [copied] * 2
     assert not any(text in copy.data.decode() for copy in bench.copies() for text in ("4111", body_hash[:16]))
     assert len({event_of(copy).id for copy in bench.copies()}) == 2
     assert bench.delivered().data == data
+
+
+async def test_a_header_with_a_masked_value_is_not_copied_and_one_with_the_senders_id_has_that_of_the_copy() -> None:
+    bench = Bench(redact=Redact(paths=["data.card", "data.user"]))
+    await bench.lease()
+    data: Json = {"card": 411111111, "user": {"name": "Ada Lovelace", "age": 36, "vip": True}, "n": 1}
+    leaks = ("x-note", "paid with 411111111"), ("x-user", "ada lovelace"), ("x-age", " 36")
+    kept = ("x-vip", "true"), ("x-max-age", "360"), ("x-n", "1")
+    headers: list[Json] = [[*each] for each in (*leaks, ("webhook-id", "msg_1"), *kept)]
+    await bench.take(replace(EVENT, data=data, rawbody=to_json(data), rawheaders=to_json(headers), deliveryid="msg_1"))
+    [copy] = map(event_of, bench.copies())
+    assert json.loads(copy.rawheaders or "") == [["webhook-id", copy.id], *([*each] for each in kept)]
 
 
 async def test_a_masked_body_that_needs_a_blob_is_not_copied_because_forget_would_not_find_it() -> None:

@@ -15,6 +15,7 @@ from deploy.platforms.choice import add_platform, add_state, audited_action, is_
 from deploy.platforms.platform import Traits
 from deploy.terminal import command_line, output
 from shared import jsontext, times
+from shared.delivery import ROUTE_ITSELF
 from shared.did_you_mean import did_you_mean
 from shared.ledger import PAUSED_BY_OPERATOR, Ledger
 
@@ -102,7 +103,8 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
     async def acted() -> Acted:
         async with platform.ledger() as ledger:
             with audited_action(options, tool, what) as action:
-                if not await ledger.rows(1, destination=options.destination):
+                is_route = options.destination == ROUTE_ITSELF  # its rows are of routes that wait
+                if is_route or not await ledger.rows(1, destination=options.destination):
                     _require_configured(options, environ)
                 result = await act(Subject(options, ledger, platform.traits))
                 action.count = result.deliveries

@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 
 from shared.cloud.local.ledger import LocalLedger
+from shared.delivery import ROUTE_ITSELF
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD
 from shared.times import rfc3339
@@ -134,3 +135,13 @@ def test_resume_names_release_where_deliveries_are_held_for_another_reason(ledge
     command("resume", "people", code=1)
     assert "run `hookchain release people`" in command.error
     assert held_count(ledger_path) == 1
+
+
+def test_the_rows_of_a_route_that_waits_are_no_destination(ledger_path: Path, command: Command) -> None:
+    async def wait(ledger: LocalLedger) -> None:
+        assert isinstance(await ledger.claim(a_delivery(1, ROUTE_ITSELF), b"message", 1000.0, 30.0), Claimed)
+
+    with_ledger(ledger_path, wait)
+    for action in ("pause", "resume", "release"):
+        command(action, ROUTE_ITSELF, code=1)
+        assert "has no destination '(route)'" in command.error

@@ -150,19 +150,20 @@ def replay_letters(context: records.Context) -> int:
     good = [letter for letter in letters if replay.is_replayable(letter) and letter.id not in delivered]
     left_out = [letter.id for letter in letters if letter not in good and letter.id not in delivered]
     done: JsonObject = {}
-    if good and context.options.yes:
-        done["replay"] = replay_id = secrets.token_hex(8)
+    if (good or delivered) and context.options.yes:
+        replay_id = secrets.token_hex(8)
         published: set[str] = set()
         what = f"replay dead letters {replay_id}"
         with audited_action(context.options, "hookchain dead-letters replay", what, len(good)) as action:
             try:
-                asyncio.run(_publish(context, good, replay_id, published))
+                if good:
+                    done["replay"] = replay_id
+                    asyncio.run(_publish(context, good, replay_id, published))
             finally:
                 action.count = len(published)
+            context.state.reader.mark_dead_letters(sorted(delivered), REPLAYED)
         left_out += [letter.id for letter in good if letter.id not in published]
         good = [letter for letter in good if letter.id in published]
-    if context.options.yes:
-        context.state.reader.mark_dead_letters(sorted(delivered), REPLAYED)
     ids_by_reason = {NOT_PUBLISHED: left_out, DELIVERED_SINCE: sorted(delivered)}
     _print_result(context, "replay", "replayed", good, ids_by_reason, done)
     is_complete = not (left_out or delivered)

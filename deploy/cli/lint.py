@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        environ = _environ(options)
+        environ = configured.checked_environ(options)
         chosen = checkout.checked_config(options.config, environ)
         if not options.json:
             print(chosen.line, flush=True)
@@ -73,14 +73,6 @@ def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -
     for name, text in values.secret_doubts(env_file, compiler.secrets_needed(slices), environ).items():
         found.add(Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} ")))
     return sorted(found)
-
-
-def _environ(options: argparse.Namespace) -> dict[str, str]:
-    """Return the environment with the settings of .env, as `hookchain dev` uses it. Raises ConfigFaults."""
-    try:
-        return configured.environ_of(options)
-    except dotenv.DotenvFault as fault:
-        raise ConfigFaults(str(options.env_file), [Fault(0, "", str(fault))]) from fault
 
 
 def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | None) -> Iterator[Fault]:

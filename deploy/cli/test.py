@@ -45,7 +45,7 @@ def faults_document(found: config_file.ConfigFaults) -> JsonObject:
 
 
 def _results(options: argparse.Namespace) -> list[CaseResult]:
-    environ = configured.environ_of(options)
+    environ = configured.checked_environ(options)
     chosen = checkout.checked_config(options.config, environ)
     if not options.json:
         print(chosen.line, flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.config import checkout, config_file
+from deploy.config import checkout, config_file, dotenv
 from shared.jsontext import Json, JsonObject
 
 
@@ -47,6 +47,14 @@ def existing_file(text: str) -> Path:
 def environ_of(options: argparse.Namespace) -> dict[str, str]:
     """Raises DotenvFault."""
     return checkout.environ_with(options.env_file)
+
+
+def checked_environ(options: argparse.Namespace) -> dict[str, str]:
+    """Raises ConfigFaults for a fault of the env file too, for commands that print faults as JSON."""
+    try:
+        return environ_of(options)
+    except dotenv.DotenvFault as fault:
+        raise config_file.ConfigFaults(str(options.env_file), [config_file.Fault(0, "", str(fault))]) from fault
 
 
 def configured(options: argparse.Namespace) -> Configured:

@@ -43,3 +43,11 @@ def test_a_fault_has_its_line_place_and_rule_in_lint_and_test(command: Command, 
         faults = command.json(name, "--config", str(config), code=1)["faults"]
         assert isinstance(faults, list)
         assert [{*each} for each in faults if isinstance(each, dict)] == [{"line", "where", "rule"}]
+
+
+def test_a_fault_of_the_env_file_is_in_the_document_of_lint_and_test(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "env").write_text("no variable\n", encoding="utf-8")
+    options = ("--config", str(tmp_path / "hookchain.yaml"), "--env-file", str(tmp_path / "env"))
+    for name in ("lint", "test"):
+        assert "must be NAME=value" in str(command.json(name, *options, code=1)["faults"])

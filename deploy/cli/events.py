@@ -205,7 +205,7 @@ def replay_events(context: records.Context) -> int:
         replay_id = secrets.token_hex(8)
         published: set[str] = set()
         if replayable:
-            published = publish_events(context, replayable, replay_id, "hookchain events replay")
+            publish_events(context, replayable, replay_id, "hookchain events replay", published)
         left_out += [event.id for event in replayable if event.id not in published]
         replayable = [event for event in replayable if event.id in published]
         _print_replay(context, replayable, left_out, replay_id)
@@ -234,10 +234,11 @@ def require_destination(state: State, only: str | None) -> None:
         raise UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
 
 
-def publish_events(context: records.Context, events: Sequence[EventSummary], replay_id: str, tool: str) -> set[str]:
-    """Publish the events whose documents are still stored, and leave audit records. Return their ids."""
+def publish_events(
+    context: records.Context, events: Sequence[EventSummary], replay_id: str, tool: str, published: set[str]
+) -> None:
+    """Publish the events whose documents are still stored, and leave audit records. Add their ids to `published`."""
     options = context.options
-    published: set[str] = set()
     what = f"replay {replay_id} only={options.only} force={options.force}"
     with audited_action(options, tool, what, len(events)) as action:
         require_destination(context.state, options.only)
@@ -245,7 +246,6 @@ def publish_events(context: records.Context, events: Sequence[EventSummary], rep
             asyncio.run(_publish(context, events, replay_id, published))
         finally:
             action.count = len(published)
-    return published
 
 
 async def _publish(

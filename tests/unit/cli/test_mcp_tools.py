@@ -252,7 +252,8 @@ def test_an_explanation_shows_no_credential_that_the_configuration_has_itself(
     assistant: Assistant, tmp_path: Path
 ) -> None:
     headers = "{X-Api-Key: a-key-of-18-letters, Authorization: Bearer any-bearer-of-21-letters}"
-    own = f"{{url: 'https://list.example/in?token=a-token-of-20-letters', headers: {headers}}}"
+    query = "token=a-token-of-20-letters&sig=a-signature-of-24-letters"
+    own = f"{{url: 'https://list.example/in?{query}', headers: {headers}}}"
     text = CONFIG.replace("{url: https://list.example/in, secret: shop-key}", own)
     (config_folder(tmp_path) / "hookchain.yaml").write_text(text, encoding="utf-8")
     body = '{"event": "signup.created", "id": "1", "key": "any-bearer-of-21-letters"}'
@@ -410,6 +411,28 @@ def test_a_replay_counts_what_it_sends_and_names_the_rest(
     assert [count for _, count, _ in audit_of(tmp_path)] == [1, 0]
 
 
+def test_a_replay_that_stops_midway_says_how_many_events_were_sent_and_the_plan_keeps_the_others(
+    writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        kept.event(f"e{number}e1e1e1", at=NOW + number)
+    publish = bus.publish
+
+    async def publish_two_batches(topic: str, messages: Sequence[BusMessage]) -> None:
+        await publish(topic, messages)
+        if len(bus.sent) == 4:
+            bus.fault = "the bus is gone"
+
+    monkeypatch.setattr(bus, "publish", publish_two_batches)
+    plan = writer("plan_replay", source="web")["plan"]
+    fault = writer.fault("run_replay", plan=plan)
+    assert fault.startswith("the bus is gone. 4 of 5 events were sent as replay ")
+    bus.fault = None
+    assert writer("run_replay", plan=plan)["count"] == 1
+    assert [message.attributes["ce-id"][:2] for _, message in bus.sent] == ["e0", "e1", "e2", "e3", "e4"]
+    assert [(count, outcome) for _, count, outcome in audit_of(tmp_path)] == [(4, "failed"), (1, "done")]
+
+
 def test_a_replay_for_a_destination_that_is_gone_sends_nothing(
     writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
 ) -> None:
@@ -443,6 +466,7 @@ def test_a_plan_expires_after_fifteen_minutes(
         ("plan_replay", {"source": "shop"}, "no event matches"),
         ("plan_replay", {"text": '"-"'}, "text: must have a letter or a digit; it would match everything"),
         ("plan_replay", {"text": "\u200b"}, "text: must have a letter or a digit"),
+        ("plan_replay", {"since": "1h", "until": "2h"}, "until: must be a time after `since`"),
         ("plan_replay", {"source": "web", "all": True}, "there is no argument 'all'"),
         ("run_replay", {}, "the argument 'plan' is missing"),
         ("run_replay", {"plan": "0123456789abcdef"}, "there is no such plan"),

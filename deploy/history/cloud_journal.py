@@ -393,7 +393,8 @@ async def series_of(
     """
     accepted = Counter(span.number_of(each) for each in accepted_at)
     newest_first = sorted(attempts, key=lambda each: each.ended_at, reverse=True)
-    tried = [each for each in newest_first if each.ended_at >= span.since]
+    # A route that waits for a system that a step asks has attempts too, although no delivery failed.
+    tried = [each for each in newest_first if each.ended_at >= span.since and each.destination != delivery.ROUTE_ITSELF]
     good = Counter(span.number_of(each.ended_at) for each in tried if each.outcome == "delivered")
     bad = Counter(span.number_of(each.ended_at) for each in tried if each.outcome != "delivered")
     # A replay begins again with attempt 1, so the number does not show which attempt was the first of its delivery.

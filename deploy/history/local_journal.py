@@ -25,6 +25,7 @@ from deploy.history import journal_view
 from shared import journal, jsontext, ledger_rules
 from shared.cloud.local import database
 from shared.cloud.local.journal import open_journal, update_status, write_entries
+from shared.delivery import ROUTE_ITSELF
 
 INDEX_BATCH: Final = 500
 
@@ -56,10 +57,10 @@ _REQUEST_COUNTS: Final = """
 SELECT CAST((at - :since) / :width AS INTEGER), total(status < 400), total(status >= 400) FROM requests
 WHERE at >= :since GROUP BY 1
 """
-_ATTEMPT_COUNTS: Final = """
+_ATTEMPT_COUNTS: Final = f"""
 SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
-FROM attempts WHERE ended_at >= :since AND attempt_number > 0 GROUP BY 1
-"""
+FROM attempts WHERE ended_at >= :since AND attempt_number > 0 AND destination <> '{ROUTE_ITSELF}' GROUP BY 1
+"""  # noqa: S608 our own text
 # A replay begins again with attempt 1, so the number does not show which attempt was the first of its delivery.
 _FIRSTS: Final = """
 firsts AS (SELECT min(seq) AS seq FROM attempts

@@ -24,6 +24,7 @@ from deploy.history.local_journal import JournalReader
 from deploy.history.state import configured_name
 from deploy.terminal.command_line import CommandError
 from deploy.topology.monitoring import MetricCount, MetricWindow
+from shared.delivery import ROUTE_ITSELF
 from shared.jsontext import Json
 
 BATCH: Final = 2_000
@@ -177,6 +178,8 @@ class JournalCharts(Charts):
             buckets.clear()
 
     def _count_attempt(self, attempt: journal_view.AttemptTimes, now: float) -> None:
+        if attempt.destination == ROUTE_ITSELF:  # a route waits for a system that a step asks: no delivery failed
+            return
         names = Names(attempt.source, configured_name(attempt.destination))
         for bucket in self._at(attempt.ended_at, names, now):
             if attempt.outcome != "delivered":

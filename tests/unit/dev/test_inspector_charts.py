@@ -29,6 +29,7 @@ from deploy.terminal.command_line import CommandError
 from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
+from shared.delivery import ROUTE_ITSELF
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import JsonObject
@@ -97,6 +98,16 @@ async def test_each_span_has_the_counts_of_each_source_and_destination(
     assert found["counting"] is False
     if "month" in query:
         assert (found["sources"], found["destinations"]) == (["shop", "till"], ["crm", "customers", "mail"])
+
+
+async def test_a_route_that_waits_is_no_failed_attempt_of_a_destination(inspector: Inspector) -> None:
+    now = time.time()
+    await keep_attempt(inspector, 1, now - 10)
+    await keep_attempt(inspector, 2, now - 10, ROUTE_ITSELF, "retry_scheduled")
+    found = await inspector.get("/api/charts?span=hour")
+    assert (sum(map(int, map(str, found["not_delivered"]))), found["destinations"]) == (0, ["crm"])  # type: ignore[arg-type]
+    overview = inspector.parts.reader.series(now, 300, 2)
+    assert sum(each.not_delivered for each in overview) == 0
 
 
 async def test_percentiles_are_of_first_attempts_and_exact_to_five_percent(inspector: Inspector) -> None:

@@ -314,6 +314,8 @@ def test_the_plots_count_attempts_and_how_long_they_took(kept: Kept) -> None:
     delivery = Delivery(kept.event("e1"), "tell", "crm")
     kept.deliver(delivery.event, "delivered")
     kept.deliver(kept.event("e2"), "retry_scheduled")
+    asking = kept.event("e3")  # a route that waits has attempts too, and is no delivery that failed
+    kept.deliver(asking, "retry_scheduled", Delivery(asking, "ask", ROUTE_ITSELF))
 
     async def replay(journal: Journal, ledger: Ledger) -> None:
         assert await ledger.reopen(delivery.id, NOW + 2, "r1") is not None

@@ -33,6 +33,7 @@ from shared.errors import HookchainError
 from shared.fetch import Fetch
 from shared.retention import DAY_SECONDS
 from shared.store_ports import Documents
+from shared.times import time_text
 
 ASK_SECONDS: Final = 10.0
 """The longest time that the request to one provider may take."""
@@ -183,7 +184,7 @@ class _Providers:
             hooks = await api.hooks(at, own_urls(wanted, remembered))
             row = remembered.get(at)
             difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
-            states.append(hook_state(wanted, difference))
+            states.append(hook_state(wanted, difference, self.now))
         is_tunnel = not source.public_url and self.access.receive_url is None
         return Registration(tuple(states), url=url.removesuffix(f"/{name}") if is_tunnel else "")
 
@@ -203,7 +204,7 @@ class _Providers:
         return f"{await asyncio.to_thread(self.access.receive_url)}/{name}"
 
 
-def hook_state(wanted: Wanted, difference: Difference) -> HookState:
+def hook_state(wanted: Wanted, difference: Difference, now: float) -> HookState:
     """Return the state of the hook at a place. A pure function."""
     hook = difference.hook
     if difference.fault:
@@ -211,9 +212,12 @@ def hook_state(wanted: Wanted, difference: Difference) -> HookState:
     differences = (*difference.reasons, *difference.steps)
     if hook is None or difference.action == "create":
         return HookState(difference.at, "unregistered", differences)
+    ends_soon = hook.expires_at is not None and hook.expires_at < now + SOON_SECONDS
+    if ends_soon and difference.action != "extend":  # else it is the reason already
+        differences += (f"it expires at {time_text(hook.expires_at)}",)
     has_all_events = hook.events is None or (wanted.events is not None and {*wanted.events} <= {*hook.events})
     is_sending = (
-        difference.action != "extend"
+        not ends_soon
         and hook.url == wanted.url
         and not hook.inactive
         and hook.has_secret

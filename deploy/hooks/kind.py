@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from functions.notify.recovery.kind import is_same_url
 from shared.jsontext import Json, JsonObject
-from shared.times import unix_seconds
+from shared.times import rfc3339, unix_seconds
 
 Operation: TypeAlias = Literal["list", "events", "create", "change", "extend", "delete"]
 Body: TypeAlias = Mapping[str, Json]
@@ -177,6 +177,14 @@ def creation_time(value: Json) -> float | None:
     try:
         return unix_seconds(rfc3339_text)
     except ValueError:
+        return None
+
+
+def unix_time(value: Json) -> float | None:
+    """Return the Unix seconds that a provider counts; None if they are no time."""
+    try:
+        return unix_seconds(rfc3339(value)) if isinstance(value, int) else None
+    except (ValueError, OverflowError):
         return None
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, unix_time
 from shared.jsontext import JsonObject, list_at, value_at
 
 
@@ -14,14 +14,13 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
 
 
 def hook(each: JsonObject) -> Hook:
-    created_at = each.get("created")
     events = tuple(sorted(str(name) for name in list_at(each, "enabled_events")))
     return Hook(
         id=str(each["id"]),
         url=str(each["url"]),
         events=None if "*" in events else events,
         inactive="" if each.get("status") == "enabled" else "it is disabled",
-        created_at=created_at if isinstance(created_at, int) else None,
+        created_at=unix_time(each.get("created")),
     )
 
 

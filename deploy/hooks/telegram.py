@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, unix_time
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 NO_ID: Final = "webhook"
@@ -19,13 +19,12 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
 def hook(each: JsonObject) -> Hook:
     updates = tuple(sorted(str(name) for name in list_at(each, "allowed_updates")))
     error = each.get("last_error_message")
-    failed_at = each.get("last_error_date")
     return Hook(
         id=NO_ID,
         url=str(each["url"]),
         events=updates or None,
         note=f"its last delivery failed: {error}" if error else "",
-        failed_at=failed_at if isinstance(failed_at, int) else None,
+        failed_at=unix_time(each.get("last_error_date")),
     )
 
 

@@ -21,10 +21,10 @@ from deploy.history.source_health import (
 from deploy.history.status import SourceActivity, Status
 from deploy.hooks.comparison import Difference, Remembered, compare
 from deploy.hooks.kind import Hook, Wanted
-from deploy.hooks.kinds import APP_KINDS
+from deploy.hooks.kinds import APP_KINDS, KINDS
 from deploy.terminal.output import Screen
 from functions.notify.hook_expiry import SOON_SECONDS
-from shared.jsontext import value_at
+from shared.jsontext import JsonObject, value_at
 from shared.times import rfc3339
 
 NOW: Final = 1_772_366_400.0  # 2026-03-01T12:00:00Z
@@ -166,7 +166,7 @@ HOOK: Final = Hook("1", URL, ("issues", "push"))
     ],
 )
 def test_a_hook_is_broken_where_events_cannot_arrive(wanted: Wanted, hook: Hook | None, state: str) -> None:
-    found = hook_state(wanted, Difference("acme/shop", "change" if hook else "create", ("a reason",), hook))
+    found = hook_state(wanted, Difference("acme/shop", "change" if hook else "create", ("a reason",), hook), NOW)
     assert (found.state, found.differences) == (state, ("a reason",))
 
 
@@ -184,17 +184,33 @@ def test_an_app_is_broken_where_a_person_must_select_event_types(
     wanted = WANTED._replace(events=wanted_events)
     hook, remembered = Hook("app", URL, ("push", "star")), Remembered("app", URL, "fingerprint")
     difference = compare(APP_KINDS["github"], "apps/1", wanted, [hook], remembered, ["fingerprint"], NOW)
-    assert hook_state(wanted, difference)[1:3] == (state, differences)
+    assert hook_state(wanted, difference, NOW)[1:3] == (state, differences)
 
 
 def test_a_hook_that_nobody_extends_is_broken_days_before_its_end() -> None:
-    found = hook_state(WANTED, Difference("app1", "extend", ("it expires at 2026-12-02T00:00:00.000Z",), HOOK))
-    assert (found.state, found.differences) == ("broken", ("it expires at 2026-12-02T00:00:00.000Z",))
+    hook = HOOK._replace(expires_at=NOW + DAY)
+    expiry = "it expires at 2026-03-02T12:00:00.000Z"
+    for remembered, reasons in ((Remembered("1", URL, "fingerprint"), ()), (None, ("Hookchain did not make it",))):
+        difference = compare(KINDS["airtable"], "app1", WANTED, [hook], remembered, ["fingerprint"], NOW)
+        found = hook_state(WANTED, difference, NOW)
+        assert (found.state, found.differences) == ("broken", (*reasons, expiry))
+
+
+def test_a_provider_may_report_a_time_that_is_none() -> None:
+    report: JsonObject = {"url": URL, "last_error_message": "no", "last_error_date": 10**400}
+    hook = KINDS["telegram"].hook(report)
+    assert hook
+    found = hook_state(WANTED, Difference("", "none", (), hook), NOW)
+    assert value_at(health_document(replace(LIVELY, registration=hooks(found)), NOW), "health") == "failing"
+    stripe_hook: JsonObject = {"id": "we_1", "url": URL, "enabled_events": ["*"], "created": 10**400}
+    created = KINDS["stripe"].hook(stripe_hook)
+    assert created
+    assert created.created_at is None
 
 
 def test_the_first_end_of_a_hook_is_shown() -> None:
     difference = Difference("app1", "none", (), HOOK._replace(expires_at=NOW + 5 * DAY))
-    found = hook_state(WANTED, difference)
+    found = hook_state(WANTED, difference, NOW)
     registration = hooks(found, found._replace(expires_at=NOW + DAY), HookState("app2", "registered"))
     assert (registration.expires_at, REGISTERED.expires_at) == (NOW + DAY, None)
     document = health_document(replace(LIVELY, registration=hooks(found)), NOW)

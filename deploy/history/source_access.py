@@ -216,12 +216,6 @@ def hook_state(wanted: Wanted, difference: Difference, now: float) -> HookState:
     if ends_soon and difference.action != "extend":  # else it is the reason already
         differences += (f"it expires at {time_text(hook.expires_at)}",)
     has_all_events = hook.events is None or (wanted.events is not None and {*wanted.events} <= {*hook.events})
-    is_sending = (
-        not ends_soon
-        and hook.url == wanted.url
-        and not hook.inactive
-        and hook.has_secret
-        and has_all_events
-    )
+    is_sending = not ends_soon and hook.url == wanted.url and not hook.inactive and hook.has_secret and has_all_events
     state: State = "registered" if is_sending else "broken"
     return HookState(difference.at, state, differences, hook.note, hook.failed_at, hook.expires_at)

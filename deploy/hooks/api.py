@@ -14,7 +14,7 @@ from shared.base64_text import base64_text
 from shared.credential_masks import masked
 from shared.errors import HookchainError, Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import Json, from_json, objects_at, texts_json, value_at
+from shared.jsontext import Json, from_json, mapping_at, objects_at, texts_json, value_at
 from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 100
@@ -205,7 +205,8 @@ class HookApi:
             return document
         answered = f"{where} answered {response.status} to `{operation}`"
         text = self._masked(f"{answered}: {message}" if message else answered)[:_MAX_MESSAGE_CHARACTERS]
-        if response.status >= 500:
+        # GraphQL reports an error beside `data` after it has executed the request, and without `data` before.
+        if response.status >= 500 or (is_success and "data" in mapping_at(document)):
             raise self._lost(operation, text)
         is_gone = operation == "list" and (300 <= response.status < 400 or response.status in (404, 410))
         kind = Gone if is_gone else CommandError

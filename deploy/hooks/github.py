@@ -49,7 +49,7 @@ def hook(each: JsonObject) -> Hook:
         inactive="" if each.get("active") else "it is not active",
         faults=_faults(config),
         has_secret="secret" in config,
-        note=f"its last delivery failed: {code} {message}" if isinstance(code, int) and code >= 400 else "",
+        note=f"its last delivery failed: {code} {message}" if isinstance(code, int) and not 200 <= code < 300 else "",
         created_at=creation_time(each.get("created_at")),
     )
 

@@ -826,6 +826,32 @@ def test_a_creation_whose_answer_is_unreadable_is_finished(
     assert not provider.hooks, "it is known that we made it"
 
 
+def test_a_request_that_linear_has_executed_although_it_answers_with_an_error_is_not_taken_for_refused(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = world.linear._answer
+    executed: JsonObject = {"data": None, "errors": [{"message": "timeout"}]}
+
+    def executes(command_line: list[str]) -> None:
+        before = copy.deepcopy(world.linear.hooks)
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                world.linear,
+                "_answer",
+                lambda status, body: right(status, body if world.linear.hooks == before else executed),
+            )
+            assert exit_code(*command_line) == 1
+
+    executes(["hooks", "apply", "linear", "--url", URL, "--yes"])
+    world("apply", "linear", "--yes")
+    executes(["secrets", "rotate", "linear-secret", "--random"])
+    command("secrets", "set", "linear-secret", "--random")
+    _, hook = world.only_hook(world.linear)
+    assert hook["secret"] in world.values("LINEAR_SECRET")
+    world("remove", "linear", "--yes")
+    assert not world.linear.hooks
+
+
 @pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].is_single])
 @pytest.mark.parametrize("is_applied", [False, True])
 def test_a_hook_that_a_person_made_after_a_creation_failed_is_not_removed(

@@ -675,10 +675,9 @@ async def verify_no_hook_of(call: Call, secret: str, trouble: str) -> None:
     """Raise CommandError if a registered hook may sign with a value of this secret, which cannot be read."""
     rows = await _rows_for(call, secret)
     for name, row in rows.items():
-        stored = _stored_source(row)
-        known_secret = stored.secret if stored else _current_secret(call, name)
+        known_secrets = row.secrets if _stored_source(row) else [_current_secret(call, name)]
         is_unknown = any(each.is_secret_unknown for each in row.hooks.values())
-        if secret == known_secret or (is_unknown and _may_be_secret_of(call, name, stored, secret)):
+        if secret in known_secrets or (is_unknown and _may_be_secret_of(call, name, row, secret)):
             rule = f"{secret} {trouble}, so the value with which the hook of {name} signs would be lost"
             remove = call.command_line("remove", name)
             advice = f"Make the secret readable to you, or remove the hook first: {remove}"
@@ -693,10 +692,9 @@ async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict
     rows = await _rows_for(call, secret)
     hooks_by_value: dict[str, list[NamedHook]] = {}
     for name, row in rows.items():
-        stored = _stored_source(row)
         current_secret = _current_secret(call, name)
         # A hook whose value is not known may sign with any value of its source's secret, former or current.
-        is_own_secret = _may_be_secret_of(call, name, stored, secret)
+        is_own_secret = _may_be_secret_of(call, name, row, secret)
         has_other_secret = current_secret not in (None, secret)
         other_values = StoredSourceSecret(str(current_secret), call.platform).values() if has_other_secret else ()
         for value in values:
@@ -709,11 +707,11 @@ async def _signing_hooks(call: Call, secret: str, values: Sequence[str]) -> dict
     return hooks_by_value
 
 
-def _may_be_secret_of(call: Call, name: str, stored: SourceConfig | None, secret: str) -> bool:
-    """Return whether the source's secret, former or current, may be this one. `stored` has its row's settings."""
-    if stored is None or not call.configuration.slices:  # another version stored it, or the configuration has faults
+def _may_be_secret_of(call: Call, name: str, row: Row, secret: str) -> bool:
+    """Return whether the source's secret, former or current, may be this one."""
+    if _stored_source(row) is None or not call.configuration.slices:  # of another version, or with faults
         return True
-    return secret in (stored.secret, _current_secret(call, name))
+    return secret in (*row.secrets, _current_secret(call, name))
 
 
 def _current_secret(call: Call, name: str) -> str | None:

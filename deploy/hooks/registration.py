@@ -71,6 +71,7 @@ class Row:
     """The remembered hooks of a source, by place. While the row is locked, no other command changes it.
 
     settings  the source's provider, secret and `hook`, to remove its hooks after the configuration has lost them
+    secrets   the names of the source's secret, former ones too, with a value of which a hook may sign
     """
 
     def __init__(self, documents: Documents, source: str, now: Callable[[], float] = time.time) -> None:
@@ -80,7 +81,7 @@ class Row:
         self._version = NO_VERSION
         self.hooks: dict[str, Remembered] = {}
         self.settings: JsonObject = {}
-        self._new_secret: Json = None
+        self.secrets: list[str] = []
 
     async def read(self, *, may_be_locked: bool = True) -> None:
         """Read the row. Raises Temporary, and CommandError if it is locked although `may_be_locked` is False."""
@@ -101,6 +102,8 @@ class Row:
             raise UnreadableRow(f"{rule}. Correct or delete it. `hookchain hooks apply` adopts a hook again") from error
         self._version = found.version if found else NO_VERSION
         self.settings = mapping_at(document, "settings")
+        # Earlier versions stored only the former name.
+        self.secrets = [*map(str, list_at(document, "secrets") or [self.settings.get("secret", "")])]
         return locked_until
 
     async def lock(self) -> None:
@@ -113,17 +116,13 @@ class Row:
         await self.read(may_be_locked=False)
         if self.hooks != hooks_before:
             raise self._has_changed()
-        # Settings from the configuration are newer than the stored ones. But until `forget_former_secret`, a hook may
-        # sign with a value of the former secret.
-        former_secret = self.settings.get("secret")
-        self.settings = settings_before or self.settings
-        self._new_secret = self.settings.get("secret")
-        self.settings = self.settings | {"secret": former_secret or self._new_secret}
+        self.settings = settings_before or self.settings  # those of the configuration are newer than the stored ones
+        self.secrets = [*dict.fromkeys((*self.secrets, str(self.settings.get("secret", ""))))]
         await self.save()
 
-    def forget_former_secret(self) -> None:
-        """Replace the former secret by that of the configuration, once no hook signs with a value of the former one."""
-        self.settings = self.settings | {"secret": self._new_secret}
+    def forget_former_secrets(self) -> None:
+        """Keep only the name in the configuration, once no hook signs with a value of a former secret."""
+        self.secrets = [str(self.settings.get("secret", ""))]
 
     async def save(self) -> None:
         """Write the row and renew the lock. Raises CommandError if another command has changed it."""
@@ -139,7 +138,8 @@ class Row:
 
     async def _write(self, lock: JsonObject) -> None:
         hooks = {at: asdict(each) for at, each in self.hooks.items()}
-        text = json.dumps({"hooks": hooks, "settings": self.settings, "lock": lock})
+        document = {"hooks": hooks, "settings": self.settings, "secrets": self.secrets, "lock": lock}
+        text = json.dumps(document)
         version = await self._documents.write(PARTITION, self._source, text, self._version)
         if version is None:
             raise self._has_changed()
@@ -219,7 +219,7 @@ class Registration:
         try:
             yield
             if not self._may_sign_with_former_secret():
-                self.row.forget_former_secret()
+                self.row.forget_former_secrets()
         finally:
             await self.row.unlock()
 

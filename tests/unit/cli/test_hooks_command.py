@@ -1769,6 +1769,27 @@ def test_the_other_secret_keeps_its_value_after_a_lost_answer_although_the_sourc
     assert world.values("OTHER_SECRET")[1:] == [world.github.secret(id)]
 
 
+def test_a_secret_between_two_renames_keeps_the_value_that_a_lost_answer_may_have_given_to_the_hook(
+    world: World, command: Command
+) -> None:
+    world("apply", "github", "--yes")
+    for name in ("other-secret", "third-secret"):
+        renamed = CONFIG.replace("secret: github-secret", f"secret: {name}")
+        world.config_file.write_text(renamed, encoding="utf-8")
+        command("secrets", "set", name, "--random")
+        world.github.loses = ["PATCH"] if name == "other-secret" else []
+        world.github.fails = {"PATCH": 403} if name == "third-secret" else {}
+        world("apply", "github", "--yes", code=1)
+    for name in ("github-secret", "other-secret", "third-secret"):
+        command("secrets", "set", name, "--random")
+    id, _ = world.only_hook(world.github)
+    assert world.github.secret(id) in world.values("OTHER_SECRET")
+    world("apply", "github", "--yes")
+    for name in ("github-secret", "other-secret", "third-secret"):
+        command("secrets", "rotate", name, "--drop-old")
+        assert len(world.values(name.upper().replace("-", "_"))) == 1
+
+
 def test_a_secret_whose_value_has_another_name_now_can_be_rotated(world: World, command: Command) -> None:
     world("apply", "github", "--yes")
     world.env_file.write_text(f'GITHUB_SECRET="{SECRET}"\nOTHER_SECRET="{SECRET}"\n', encoding="utf-8")

@@ -28,7 +28,7 @@ from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 from functions.notify.hook_expiry import PARTITION
 from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, mappings_at
+from shared.jsontext import JsonObject, from_json, list_at, mapping_at, mappings_at
 from shared.store_ports import NO_VERSION, Document, Documents
 
 MAX_SOURCES: Final = 1_000
@@ -127,6 +127,12 @@ class Row:
     async def save(self) -> None:
         """Write the row and renew the lock. Raises CommandError if another command has changed it."""
         await self._write({"until": self._now() + LOCK_SECONDS})
+
+    async def stored_ids(self) -> set[str]:
+        """Return the ids of the hooks as they are stored now, by any command. Raises Temporary and UnreadableRow."""
+        stored = Row(self._documents, self._source, self._now)
+        await stored.read()
+        return {id for each in stored.hooks.values() for id in (each.id, each.new_id)}
 
     async def unlock(self) -> None:
         """Release the lock, and delete a row without hooks. If this fails, the lock ends after LOCK_SECONDS."""
@@ -544,23 +550,41 @@ class Registration:
         if self.api.kind.secret is None:
             made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
             await self._remember_new(at, made, hook)
+            await self._verify_only_one(at, hook, creating.known, remembered)
             self.show(f"{self._name(at)}: registered")
             return
         created = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
         await self._remember_new(at, created, hook)
+        await self._verify_only_one(at, hook, creating.known, remembered)
         await self._store_made_secret(at, created, hook, secret)
         await self._enable(at)
 
     async def _remember_new(self, at: str, remembered: Remembered, hook: Hook) -> None:
-        """Store the hook that was created. If another command has changed the row meanwhile, name the hook."""
+        """Store the hook that was created. Delete it again if another command has changed the row meanwhile."""
         self.row.hooks[at] = remembered
         try:
             await self.row.save()
-        except CommandError as error:
-            # Only the action is replaced: the name of the source may contain the word too.
-            plan_command = self.apply_command.replace("hooks apply", "hooks plan", 1)
-            rule = f"This one has created the hook {hook.id} at {self.api.kind.title}, so there may be two"
-            raise CommandError(f"{error}. {rule}: see `{plan_command}`") from error
+        except CommandError:
+            if hook.id not in await self.row.stored_ids():  # else the other command has adopted it
+                await self._delete(at, hook)
+            raise
+
+    async def _verify_only_one(
+        self, at: str, hook: Hook, known: Collection[str], remembered: Remembered | None
+    ) -> None:
+        """Delete the new hook again if somebody else has created one with the same URL meanwhile.
+
+        Two commands that do not share a row may both delete theirs. The next one then creates a hook. Raises
+        CommandError and Temporary.
+        """
+        hooks = await self._hooks(at)
+        others = [each.id for each in hooks if each.url == self.wanted.url and each.id not in (*known, hook.id)]
+        if others:
+            await self._delete(at, hook)
+            self._restore(at, remembered)
+            await self.row.save()
+            rule = f"somebody else has created the hook {others[0]} with the same URL meanwhile"
+            raise CommandError(f"{self._name(at)}: {rule}; the new one was deleted again. Run the command again")
 
     async def _store_made_secret(self, at: str, created: Remembered, hook: Hook, secret: str) -> None:
         """Store the secret that the provider made, while the new hook is disabled if the provider can do so."""

@@ -1004,18 +1004,28 @@ def test_a_command_does_not_change_what_another_one_registered_meanwhile(world: 
     assert not world.stripe.hooks
 
 
-def test_a_second_hook_after_a_lock_has_ended_is_named_by_each_command(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has_own_state", [False, True])
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].is_single and each != "github"])
+def test_two_operators_who_both_create_a_hook_leave_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str, has_own_state: bool
 ) -> None:
-    url = "https://apply.example.com"  # the command that is named has another action, but the same URL
+    provider = world.provider(source)
+    state = tmp_path / "other"
+    state.mkdir()
     monkeypatch.setattr(registration, "LOCK_SECONDS", -1.0)
-    run_meanwhile(world.gitlab, 4, lambda: world.apply_code("gitlab", url))
-    world("apply", "gitlab", "--yes", "--url", url, code=1)
-    created = "This one has created the hook 102 at GitLab, so there may be two"
-    assert f"{created}: see `hookchain hooks plan gitlab --url {url}`" in world.error
-    assert "the hook 102 has the same URL" in world("plan", "gitlab", "--url", url)
-    assert f"{url}/gitlab (102)\n" in world("remove", "gitlab", "--yes", code=1)
-    assert [*world.gitlab.hooks] == ["102"]
+
+    def apply() -> None:
+        with monkeypatch.context() as patched:
+            if has_own_state:
+                patched.setenv("HOOKCHAIN_STATE", str(state))
+            assert world.apply_code(source) == 0
+
+    run_meanwhile(provider, len(provider.calls) + 4, apply)
+    world("apply", source, "--yes", code=1)
+    has_created = "somebody else has created the hook" if has_own_state else "another command has changed the hooks"
+    assert has_created in world.error
+    _, hook = world.only_hook(provider)
+    assert world.values(f"{source.upper()}_SECRET")[0] in json.dumps(hook)
 
 
 @pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].can_delete])

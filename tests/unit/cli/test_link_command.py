@@ -1,12 +1,11 @@
 """`hookchain link`, and what receive makes of the links it prints."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from deploy.cli.link import main
 from shared.jsontext import Json
+from tests.fakes.command import Command
 from tests.posting import Posting
 
 KEY = "a key for links, long enough"
@@ -16,17 +15,14 @@ other: {auth: none}
 """
 
 
-@pytest.fixture(autouse=True)
-def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def link(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     text = "sources:\n" + "\n".join(f"  {line}" for line in SOURCES.strip().splitlines()) + "\n"
     (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
     (tmp_path / ".env").write_text(f"LINK_KEY={KEY}\n", encoding="utf-8")
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
     monkeypatch.setattr("deploy.cli.link.time.time", lambda: 1_790_000_000.0)
-
-
-def made(tmp_path: Path, *arguments: str) -> int:
-    return main([*arguments, "--env-file", str(tmp_path / ".env")])
+    return command.of("link", after=("--env-file", str(tmp_path / ".env")))
 
 
 @pytest.mark.parametrize(
@@ -40,38 +36,31 @@ def made(tmp_path: Path, *arguments: str) -> int:
         (["body=x"], {"body": "x"}),
     ],
 )
-async def test_what_goes_into_a_link_comes_out_of_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], data: Json
-) -> None:
-    assert made(tmp_path, "go", *arguments) == 0
-    url = capsys.readouterr().out.strip()
+async def test_what_goes_into_a_link_comes_out_of_it(link: Command, arguments: list[str], data: Json) -> None:
+    url = link("go", *arguments).strip()
     assert url.startswith("http://localhost:8080/go?")
     posting = Posting(SOURCES, {"link-key": KEY})
     assert (await posting.get(url.removeprefix("http://localhost:8080"))).status == 200
     assert posting.events[0].data == data
 
 
-async def test_a_link_is_valid_for_an_hour_or_as_long_as_the_option_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_link_is_valid_for_an_hour_or_as_long_as_the_option_says(link: Command) -> None:
     posting = Posting(SOURCES, {"link-key": KEY})
     paths: list[str] = []
     for options in ([], ["--expires", "2h"], ["--expires", "never"]):
-        made(tmp_path, "go", "a=1", "--url", "https://h.example/", *options)
-        paths.append(capsys.readouterr().out.strip().removeprefix("https://h.example"))
+        url = link("go", "a=1", "--url", "https://h.example/", *options)
+        paths.append(url.strip().removeprefix("https://h.example"))
     posting.clock.advance(3_601)
     assert [(await posting.get(path)).status for path in paths] == [401, 200, 200]
 
 
-async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_two_links_for_once_are_two_events(link: Command) -> None:
     posting = Posting(SOURCES, {"link-key": KEY})
     for _ in range(2):
-        assert made(tmp_path, "go", "a=1", "--once", "--expires", "7d", "--json") == 0
-        output = json.loads(capsys.readouterr().out)
-        assert (output["once"], output["expires_at"]) == (True, "2026-09-28T14:13:20.000Z")
+        made = link.json("go", "a=1", "--once", "--expires", "7d")
+        assert (made["once"], made["expires_at"]) == (True, "2026-09-28T14:13:20.000Z")
         for _ in range(2):
-            await posting.get(output["url"].removeprefix("http://localhost:8080"))
-        capsys.readouterr()  # receive's log lines
+            await posting.get(str(made["url"]).removeprefix("http://localhost:8080"))
     assert len(posting.events) == 4
     assert len({event.id for event in posting.events}) == 2
 
@@ -89,10 +78,6 @@ async def test_two_links_for_once_are_two_events(tmp_path: Path, capsys: pytest.
         (["go", "a=1", "--once", "--expires", "60d"], "at most 30d"),
     ],
 )
-def test_a_usage_error_is_explained_and_no_link_is_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    code = made(tmp_path, *arguments)
-    output = capsys.readouterr()
-    assert (code, output.out) == (2, "")
-    assert message in output.err
+def test_a_usage_error_is_explained_and_no_link_is_made(link: Command, arguments: list[str], message: str) -> None:
+    assert link(*arguments, code=2) == ""
+    assert message in link.error

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.main import main
 from deploy.cloud_access.gcp import Gcloud
 from deploy.cloud_access.gcp_names import Target
 from deploy.history.gcp import GoogleLog
@@ -18,6 +17,7 @@ from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records
 from deploy.history.logs import LogQuery, cloud_records, parse_cloud_entry, parse_local_line
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
+from tests.fakes.command import Command
 from tests.stub_gcloud import StubGcloud
 
 TARGET = Target("acme-hooks")
@@ -80,29 +80,22 @@ def kept(state: Path, *lines: tuple[str, str]) -> None:
         file.writelines(with_process(name, line, NOW) for name, line in lines)
 
 
-def run(state: Path, *arguments: str) -> int:
-    return main(["logs", "--state", str(state), "--since", "2026-01-01T00:00:00Z", *arguments])
-
-
-def test_people_read_one_line_a_record_of_what_they_ask_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_read_one_line_a_record_of_what_they_ask_for(tmp_path: Path, command: Command) -> None:
     kept(
         tmp_path,
         ("receive", a_line("accepted", source="shop", event_id="4f2a9c")),
         ("notify", a_line("given up", severity="ERROR", event_id="4f2a9c", reason="x\x1b[2J")),
         ("notify", a_line("delivered", event_id="777777")),
     )
-    assert run(tmp_path) == 0
-    lines = capsys.readouterr().out.splitlines()
+    logs = command.of("logs", "--state", str(tmp_path), "--since", "2026-01-01T00:00:00Z")
+    lines = logs().splitlines()
     assert lines[0] == "2026-03-01T12:00:00.000Z receive   accepted  source=shop  event_id=4f2a9c"
     assert "error: given up" in lines[1]
     assert "\x1b" not in lines[1]
-    assert run(tmp_path, "--function", "notify", "--severity", "warning") == 0
-    assert capsys.readouterr().out.count("\n") == 1
-    assert run(tmp_path, "--event", "4f2a", "--limit", "1", "--json") == 0
-    [line] = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["message"] == "given up"
-    assert run(tmp_path, "--event", "nobody") == 0
-    assert "no log record matches" in capsys.readouterr().err
+    assert logs("--function", "notify", "--severity", "warning").count("\n") == 1
+    assert logs.json("--event", "4f2a", "--limit", "1")["message"] == "given up"
+    logs("--event", "nobody")
+    assert "no log record matches" in logs.error
 
 
 def test_a_follower_sees_what_comes_across_a_change_of_files(tmp_path: Path) -> None:
@@ -143,13 +136,10 @@ def message_of(document: dict[str, object]) -> tuple[str, str, str]:
     return record.process, record.severity, str(record.document["message"])
 
 
-def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(
-    gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(gcloud: StubGcloud, command: Command) -> None:
     gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:02Z"), entry(1)])
-    arguments = ["logs", "--platform", "gcp", "--project", "acme-hooks", "--severity", "info", "--since", "1h"]
-    assert main([*arguments, "--function", "notify"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    asked = ("--severity", "info", "--since", "1h", "--function", "notify")
+    lines = command("logs", "--platform", "gcp", "--project", "acme-hooks", *asked).splitlines()
     assert lines[0] == "2026-03-01T12:00:00.500Z notify    number 1  destination=crm"
     assert "number 2" in lines[1]
     [call] = gcloud.calls
@@ -175,9 +165,8 @@ def test_a_follower_sees_each_entry_once_also_those_that_come_late(
     assert all("--order=asc" in call.arguments for call in gcloud.calls[1:])
 
 
-def test_a_reader_who_may_not_is_told_the_command(gcloud: StubGcloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_reader_who_may_not_is_told_the_command(gcloud: StubGcloud, command: Command) -> None:
     gcloud.answers("logging read", code=1, stderr="ERROR: PERMISSION_DENIED")
-    assert main(["logs", "--platform", "gcp", "--project", "acme-hooks"]) == 1
-    output = capsys.readouterr().err
-    assert "PERMISSION_DENIED" in output
-    assert "gcloud logging read" in output
+    command("logs", "--platform", "gcp", "--project", "acme-hooks", code=1)
+    assert "PERMISSION_DENIED" in command.error
+    assert "gcloud logging read" in command.error

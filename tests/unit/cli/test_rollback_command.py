@@ -3,14 +3,13 @@
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from deploy.cli.main import main
 from deploy.cloud_access.gcp import Answer
 from shared.jsontext import Json
+from tests.fakes.command import Command
 from tests.gcloud_flags import faults, known_commands
 
 
@@ -63,25 +62,22 @@ def _gcloud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.cli.gcp_deployment.Gcloud", Gcloud)
 
 
-def rolled_back(tmp_path: Path, *arguments: str) -> int:
-    return main(["rollback-gcp", "--project", "my-project", "--env-file", os.devnull, *arguments])
+@pytest.fixture
+def roll_back(command: Command) -> Command:
+    return command.of("rollback-gcp", "--project", "my-project", "--env-file", os.devnull)
 
 
 def moved() -> list[str]:
     return [each for call in Gcloud.calls if "update-traffic" in call for each in call if "to-revisions" in each]
 
 
-def test_the_functions_of_the_last_deployment_return_to_the_revision_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert rolled_back(tmp_path) == 0
+def test_the_functions_of_the_last_deployment_return_to_the_revision_before(roll_back: Command) -> None:
+    printed = roll_back()
     assert moved() == ["--to-revisions=transform-1=100", "--to-revisions=notify-1=100"]
-    printed = capsys.readouterr().out
     assert "transform: transform-1 serves now, instead of transform-3" in printed
     assert "A delivery that it cannot read becomes a dead letter" in printed
 
 
-def test_a_function_without_an_earlier_revision_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert rolled_back(tmp_path, "--function", "receive") == 1
-    assert "there is no earlier revision" in capsys.readouterr().out
+def test_a_function_without_an_earlier_revision_stays(roll_back: Command) -> None:
+    assert "there is no earlier revision" in roll_back("--function", "receive", code=1)
     assert not moved()

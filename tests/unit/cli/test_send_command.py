@@ -2,14 +2,14 @@
 
 import io
 import json
-import os
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from deploy.cli.send import main, was_known
+from deploy.cli.send import was_known
 from deploy.config.running_dev import Hint, Ports, write_dev_file
+from tests.fakes.command import Command
 from tests.fakes.kept import NOW, Kept
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
 from tests.unit.shared.hmac_verification import verify_hmac
@@ -32,90 +32,73 @@ def hook() -> Generator[ScriptedReceiver, None, None]:
         yield scripted
 
 
-@pytest.fixture(autouse=True)
-def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some in the environment, one in .env; and a configuration of which only its sources matter."""
+@pytest.fixture
+def send(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """With secrets in the environment, one in .env, and a configuration of which only its sources matter."""
     monkeypatch.setenv("FORM_PASSWORD", "newest one\nolder one\n")
     monkeypatch.setenv("GIT_SECRET", "git's secret")
     (tmp_path / ".env").write_text("PAY_KEY=kept-in-dot-env\n")
     (tmp_path / "hookchain.yaml").write_text(CONFIG)
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
-    type_in(monkeypatch, "")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    return command.of("send", after=("--env-file", str(tmp_path / ".env")))
 
 
-def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
-
-
-def sent_with(tmp_path: Path, url: str, *arguments: str) -> int:
-    return main([url, "--env-file", str(tmp_path / ".env"), *arguments])
-
-
-def test_fields_make_a_body_of_texts_and_of_json(
-    hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert sent_with(tmp_path, hook.url, "event=a=b", "n:=[1, null]", "--extra", "env=dev") == 0
+def test_fields_make_a_body_of_texts_and_of_json(send: Command, hook: ScriptedReceiver) -> None:
+    output = send(hook.url, "event=a=b", "n:=[1, null]", "--extra", "env=dev")
     assert json.loads(hook.bodies[0]) == {"event": "a=b", "n": [1, None], "env": "dev"}
-    assert capsys.readouterr().out == "accepted as event 3f2a9c\n"
+    assert output == "accepted as event 3f2a9c\n"
 
 
-def test_what_is_not_changed_is_sent_byte_for_byte(
-    hook: ScriptedReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_changed_is_sent_byte_for_byte(send: Command, hook: ScriptedReceiver, tmp_path: Path) -> None:
     (tmp_path / "event.json").write_bytes(b'{ "a" : 1.0 }\n')
-    sent_with(tmp_path, hook.url, "--file", str(tmp_path / "event.json"))
-    sent_with(tmp_path, hook.url, "--data", " <a>1</a>")
-    type_in(monkeypatch, "a: 1 # why\n")
-    sent_with(tmp_path, hook.url, "--format", "yaml")
+    send(hook.url, "--file", str(tmp_path / "event.json"))
+    send(hook.url, "--data", " <a>1</a>")
+    send(hook.url, "--format", "yaml", stdin="a: 1 # why\n")
     assert hook.bodies == [b'{ "a" : 1.0 }\n', b" <a>1</a>", b"a: 1 # why\n"]
     types = [line for head in hook.heads for line in head.split("\r\n") if line.lower().startswith("content-type")]
     assert [line.split("/")[1] for line in types] == ["json", "xml", "yaml"]
 
 
-def test_a_secret_is_found_by_its_name_and_the_newest_value_counts(hook: ScriptedReceiver, tmp_path: Path) -> None:
-    sent_with(tmp_path, hook.url, "a=1", "--secret", "form-password")
+def test_a_secret_is_found_by_its_name_and_the_newest_value_counts(send: Command, hook: ScriptedReceiver) -> None:
+    send(hook.url, "a=1", "--secret", "form-password")
     assert hook.header("x-webhook-password") == "newest one"
-    sent_with(tmp_path, hook.url, "a=1", "--secret", "pay-key", "--bearer")
+    send(hook.url, "a=1", "--secret", "pay-key", "--bearer")
     assert hook.header("authorization") == "Bearer kept-in-dot-env"
-    sent_with(tmp_path, hook.url, "a=1", "--secret", "pay-key", "--password-header", "X-Key")
+    send(hook.url, "a=1", "--secret", "pay-key", "--password-header", "X-Key")
     assert hook.header("x-key") == "kept-in-dot-env"
 
 
-def test_a_secret_can_come_from_standard_input(
-    hook: ScriptedReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    type_in(monkeypatch, WHSEC + "\n")
-    sent_with(tmp_path, hook.url, "a=1", "--secret-stdin", "--id", "evt_1", "--standard-webhooks")
+def test_a_secret_can_come_from_standard_input(send: Command, hook: ScriptedReceiver) -> None:
+    send(hook.url, "a=1", "--secret-stdin", "--id", "evt_1", "--standard-webhooks", stdin=WHSEC + "\n")
     assert hook.header("webhook-id") == "evt_1"
     assert hook.header("webhook-signature")
     assert WHSEC.removeprefix("whsec_") not in hook.heads[0]
 
 
 def test_hmac_takes_header_algorithm_encoding_and_a_prefix_with_any_character(
-    hook: ScriptedReceiver, tmp_path: Path
+    send: Command, hook: ScriptedReceiver
 ) -> None:
-    sent_with(tmp_path, hook.url, "a=1", "--secret", "git-secret", "--hmac", "X-Sig:sha1:base64:v1:")
+    send(hook.url, "a=1", "--secret", "git-secret", "--hmac", "X-Sig:sha1:base64:v1:")
     verify_hmac(hook.header("x-sig"), hook.bodies[0], ["git's secret"], "sha1", "base64", "v1:")
 
 
-def test_a_source_on_this_machine_gets_what_its_configuration_asks_for(
-    hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sent_with(tmp_path, f"http://{hook.address}/git", "a=1")
+def test_a_source_on_this_machine_gets_what_its_configuration_asks_for(send: Command, hook: ScriptedReceiver) -> None:
+    send(f"http://{hook.address}/git", "a=1")
     verify_hmac(hook.header("x-sig"), hook.bodies[0], ["git's secret"], "sha256", "hex", "sha256=")
-    assert "source 'git'" in capsys.readouterr().err
-    sent_with(tmp_path, f"http://{hook.address}/open", "a=1")
-    sent_with(tmp_path, f"http://{hook.address}/elsewhere", "a=1")
+    assert "source 'git'" in send.error
+    send(f"http://{hook.address}/open", "a=1")
+    send(f"http://{hook.address}/elsewhere", "a=1")
     assert not [head for head in hook.heads[1:] if "secret" in head or "x-sig" in head.lower()]
-    sent_with(tmp_path, f"http://{hook.address}/elsewhere", "a=1", "--source", "form")
+    send(f"http://{hook.address}/elsewhere", "a=1", "--source", "form")
     assert hook.header("authorization") == "Basic d2ViOm5ld2VzdCBvbmU="
 
 
-def test_a_token_is_put_into_the_url_once(
-    hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_token_is_put_into_the_url_once(send: Command, hook: ScriptedReceiver) -> None:
+    shown = ""
     for url in ("path", "path/mine", "query", "query?a=1", "query?token=mine"):
-        sent_with(tmp_path, f"http://{hook.address}/{url}", "a=1")
+        send(f"http://{hook.address}/{url}", "a=1")
+        shown += send.shown
     assert [head.split(" ")[1] for head in hook.heads] == [
         "/path/newest%20one",
         "/path/mine",
@@ -123,31 +106,27 @@ def test_a_token_is_put_into_the_url_once(
         "/query?a=1&token=newest%20one",
         "/query?token=mine",
     ]
-    output = capsys.readouterr()
-    assert "newest" not in output.out + output.err
-    assert "Authenticated as the source 'path' needs: path, secret 'form-password'" in output.err
-    assert "without authentication" not in output.err
+    assert "newest" not in shown
+    assert "Authenticated as the source 'path' needs: path, secret 'form-password'" in shown
+    assert "without authentication" not in shown
 
 
 @pytest.mark.parametrize(
     ("source", "reason"), [("hook", "hookchain.yaml has no source 'hook'"), ("open", "the source 'open' needs none")]
 )
 def test_sending_without_authentication_prints_the_reason(
-    source: str, reason: str, hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    send: Command, source: str, reason: str, hook: ScriptedReceiver
 ) -> None:
-    assert sent_with(tmp_path, f"http://{hook.address}/{source}", "a=1") == 0
-    output = capsys.readouterr().err
-    assert output.startswith("sent without authentication: ")
-    assert reason in output
+    send(f"http://{hook.address}/{source}", "a=1")
+    assert send.error.startswith("sent without authentication: ")
+    assert reason in send.error
 
 
-def test_a_rejection_is_reported_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rejection_is_reported_and_ends_with_1(send: Command) -> None:
     with receiver(http_answer(401, b'{"code":"signature_mismatch"}')) as hook:
-        assert sent_with(tmp_path, hook.url, "a=1") == 1
-        assert sent_with(tmp_path, hook.url, "a=1", "--json") == 1
-    message, as_json = capsys.readouterr().out.splitlines()
-    assert message == "rejected: the signature does not match (401 signature_mismatch)"
-    found = json.loads(as_json)
+        message = send(hook.url, "a=1", code=1)
+        found = send.json(hook.url, "a=1", code=1)
+    assert message == "rejected: the signature does not match (401 signature_mismatch)\n"
     assert (found["ok"], found["status"], found["code"]) == (False, 401, "signature_mismatch")
 
 
@@ -166,30 +145,18 @@ def test_a_rejection_is_reported_and_ends_with_1(tmp_path: Path, capsys: pytest.
         (["--secret-stdin"], "the body is missing"),
     ],
 )
-def test_a_usage_error_says_what_would_work(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        sent_with(tmp_path, "http://127.0.0.1:9/hook", *arguments)
-    assert ended.value.code == 2
-    output = capsys.readouterr().err
-    assert message in output
-    assert "Canary!" not in output
+def test_a_usage_error_says_what_would_work(send: Command, arguments: list[str], message: str) -> None:
+    send("http://127.0.0.1:9/hook", *arguments, code=2)
+    assert message in send.error
+    assert "Canary!" not in send.error
 
 
-@pytest.fixture(autouse=True)
-def a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_SECRET", "a long random value")
-
-
-def test_an_event_that_is_not_confirmed_is_sent_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_that_is_not_confirmed_is_sent_again(send: Command) -> None:
     with receiver(unavailable(), http_answer(200, b'{"id":"3f2a9c"}')) as hook:
-        assert main([hook.url, "a=1", "--env-file", os.devnull, "--bearer", "--secret", "git-secret"]) == 0
+        assert send(hook.url, "a=1", "--bearer", "--secret", "git-secret") == "accepted as event 3f2a9c\n"
     assert len({head.partition("webhook-id: ")[2].split()[0] for head in hook.heads}) == 1
     assert hook.bodies == [b'{"a":"1"}'] * 2
-    output = capsys.readouterr()
-    assert output.out == "accepted as event 3f2a9c\n"
-    assert output.err == "not confirmed (503 unavailable): sending it again in 0 s (2 of 3)\n"
+    assert send.error == "not confirmed (503 unavailable): sending it again in 0 s (2 of 3)\n"
 
 
 def test_an_event_that_had_already_arrived_at_the_dev_of_this_machine_is_a_duplicate(kept: Kept) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.trigger import main
 from shared.signatures.signing import hmac_signature
+from tests.fakes.command import Command
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
 
 CONFIG = """
@@ -20,11 +20,12 @@ ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
 REFUSED = http_answer(401, b'{"title":"no","code":"signature_mismatch"}')
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def trigger(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     (tmp_path / "hookchain.yaml").write_text(CONFIG)
     (tmp_path / ".env").write_text(f"HUB_SECRET={SECRET}\nMAILGUN_SECRET=a-mailgun-key-0123\n")
     monkeypatch.chdir(tmp_path)
+    return command.of("trigger", after=("--config", "hookchain.yaml", "--env-file", ".env", "--state", "state"))
 
 
 @pytest.fixture
@@ -33,80 +34,66 @@ def hook() -> Generator[ScriptedReceiver, None, None]:
         yield scripted
 
 
-def triggered(*arguments: str) -> int:
-    return main([*arguments, "--config", "hookchain.yaml", "--env-file", ".env", "--state", "state"])
-
-
 def test_a_sample_goes_signed_to_the_source_that_takes_from_the_provider(
-    hook: ScriptedReceiver, capsys: pytest.CaptureFixture[str]
+    trigger: Command, hook: ScriptedReceiver
 ) -> None:
-    assert triggered("github", "--to", f"http://{hook.address}") == 0
+    output = trigger("github", "--to", f"http://{hook.address}")
     assert hook.heads[0].startswith("POST /hub HTTP/1.1")
     assert hook.header("x-hub-signature-256") == hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
     assert hook.header("x-github-event") == "push"
-    assert capsys.readouterr().out.endswith("accepted as event 3f2a9c\n")
+    assert output.endswith("accepted as event 3f2a9c\n")
 
 
-def test_a_source_without_a_provider_is_named_with_a_command_that_sends_to_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert triggered("open") == 2
-    error = capsys.readouterr().err
-    assert "the source 'open' has no provider" in error
-    assert "hookchain send http://localhost:8080/open --source open" in error
+def test_a_source_without_a_provider_is_named_with_a_command_that_sends_to_it(trigger: Command) -> None:
+    trigger("open", code=2)
+    assert "the source 'open' has no provider" in trigger.error
+    assert "hookchain send http://localhost:8080/open --source open" in trigger.error
 
 
-def test_what_is_broken_and_rejected_is_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_broken_and_rejected_is_as_it_should_be(trigger: Command) -> None:
     with receiver(REFUSED) as hook:
-        assert triggered("github", "--break", "signature", "--to", hook.url) == 0
+        output = trigger("github", "--break", "signature", "--to", hook.url)
         assert hook.header("x-hub-signature-256") != hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
-    assert "(401 signature_mismatch), as expected" in capsys.readouterr().out
+    assert "(401 signature_mismatch), as expected" in output
 
 
-def test_what_is_broken_and_accepted_is_an_alarm(hook: ScriptedReceiver, capsys: pytest.CaptureFixture[str]) -> None:
-    assert triggered("github", "--break", "body", "--to", hook.url) == 1
-    assert "IT SHOULD HAVE BEEN REJECTED" in capsys.readouterr().out
+def test_what_is_broken_and_accepted_is_an_alarm(trigger: Command, hook: ScriptedReceiver) -> None:
+    assert "IT SHOULD HAVE BEEN REJECTED" in trigger("github", "--break", "body", "--to", hook.url, code=1)
 
 
 @pytest.mark.parametrize(
     ("provider", "message"), [("aws_sns", "the provider's public key cannot be fetched"), ("github", "")]
 )
-def test_what_is_broken_and_not_decided_is_no_alarm(
-    provider: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_broken_and_not_decided_is_no_alarm(trigger: Command, provider: str, message: str) -> None:
     with receiver(unavailable()) as hook:
-        assert triggered(provider, "--break", "signature", "--to", hook.url) == 1
+        output = trigger(provider, "--break", "signature", "--to", hook.url, code=1)
     assert len(hook.heads) == 1
-    output = capsys.readouterr().out
     assert "neither accepted nor rejected" in output
     assert message in output
     assert "SHOULD" not in output
 
 
-def test_a_handshake_is_reported_by_its_answer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_handshake_is_reported_by_its_answer(trigger: Command) -> None:
     with receiver(http_answer(200, b"the challenge")) as hook:
-        assert triggered("dropbox", "challenge", "--to", hook.url) == 0
-        assert hook.heads[0].startswith("GET /hook?challenge=hookchain-")
-    assert "answered (200): the challenge" in capsys.readouterr().out
+        assert "answered (200): the challenge" in trigger("dropbox", "challenge", "--to", hook.url)
+    assert hook.heads[0].startswith("GET /hook?challenge=hookchain-")
 
 
-def test_without_a_key_of_our_own_a_public_key_cannot_be_signed_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert triggered("discord") == 1
-    output = capsys.readouterr().err
-    assert "only the provider has the private key" in output
-    assert "--make-key" in output
+def test_without_a_key_of_our_own_a_public_key_cannot_be_signed_for(trigger: Command) -> None:
+    trigger("discord", code=1)
+    assert "only the provider has the private key" in trigger.error
+    assert "--make-key" in trigger.error
 
 
 def test_a_key_pair_of_our_own_signs_in_the_providers_place(
-    hook: ScriptedReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trigger: Command, hook: ScriptedReceiver, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text('CHAT_KEY="the provider\'s own public key"\n')
-    assert triggered("discord", "--make-key") == 0
-    assert triggered("discord", "--to", hook.url) == 0
+    output = trigger("discord", "--make-key") + trigger("discord", "--to", hook.url)
     assert hook.header("x-signature-ed25519")
     assert (tmp_path / "state/keys/chat-key.pem").stat().st_mode & 0o777 == 0o600
     assert "the provider's own public key" in (tmp_path / ".env").read_text()
-    assert "PRIVATE" not in capsys.readouterr().out + (tmp_path / ".env").read_text()
+    assert "PRIVATE" not in output + (tmp_path / ".env").read_text()
 
 
 @pytest.mark.parametrize(
@@ -118,16 +105,14 @@ def test_a_key_pair_of_our_own_signs_in_the_providers_place(
         (("github", "--variant", "legacy_sha1"), "the source has no variant 'legacy_sha1'; it has sha256"),
     ],
 )
-def test_a_usage_error_says_so(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert triggered(*arguments) == 2
-    assert message in capsys.readouterr().err
+def test_a_usage_error_says_so(trigger: Command, arguments: tuple[str, ...], message: str) -> None:
+    trigger(*arguments, code=2)
+    assert message in trigger.error
 
 
 def test_if_nothing_listens_the_message_names_the_command_to_start(
-    free_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trigger: Command, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PORT_BASE", str(free_port))
-    assert triggered("github") == 1
-    assert capsys.readouterr().out.endswith("; start `make dev`\n")
-    assert triggered("github", "--to", f"http://127.0.0.1:{free_port}") == 1
-    assert "make dev" not in capsys.readouterr().out
+    assert trigger("github", code=1).endswith("; start `make dev`\n")
+    assert "make dev" not in trigger("github", "--to", f"http://127.0.0.1:{free_port}", code=1)

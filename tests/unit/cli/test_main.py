@@ -8,33 +8,35 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.cli import main as command
+from deploy.cli import main as main_module
 from deploy.cli.command import help_texts
-from deploy.cli.main import COMMANDS, main, usage
+from deploy.cli.main import COMMANDS, usage
 from deploy.cli.pause import CACHE_TIME
 from deploy.config.running_dev import PRODUCTION_FILE, Hint, Ports, write_dev_file
+from tests.fakes.command import Command, exit_code
 from tests.fakes.kept import Kept
 from tests.fakes.receiver import http_answer, receiver
 
 
 def test_outside_a_checkout_help_and_version_still_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_CHECKOUT", tmp_path)
-    assert (main(["--help"]), main(["--version"])) == (0, 0)
-    assert main(["lint"]) == 1
-    assert capsys.readouterr().err.startswith("hookchain: must run from a checkout; ")
+    monkeypatch.setattr(main_module, "_CHECKOUT", tmp_path)
+    command("--help")
+    command("--version")
+    command("lint", code=1)
+    assert command.error.startswith("hookchain: must run from a checkout; ")
 
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lacking(_: str) -> ModuleType:
         raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
 
     monkeypatch.setattr(importlib, "import_module", lacking)
-    assert main(["lint"]) == 1
-    [line] = capsys.readouterr().err.splitlines()
+    command("lint", code=1)
+    [line] = command.error.splitlines()
     assert line.startswith("hookchain: 'pydantic' is not installed. In the checkout, run: pip install --editable ")
     assert line.endswith("[local]' (or `make dev`, which does it)")
 
@@ -45,7 +47,7 @@ def test_a_fault_of_our_own_imports_is_not_blamed_on_the_installation(monkeypatc
 
     monkeypatch.setattr(importlib, "import_module", broken)
     with pytest.raises(ModuleNotFoundError):
-        main(["lint"])
+        exit_code("lint")
 
 
 @pytest.fixture(autouse=True)
@@ -60,27 +62,17 @@ def test_the_list_of_commands_fits_and_lists_each() -> None:
     assert listed_names == [*COMMANDS, "hookchain"]
 
 
-def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+def test_the_version_is_the_projects(command: Command) -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert capsys.readouterr().out == f"hookchain {project['version']}\n"
-
-
-def help_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main([*arguments, "--help"])
-    assert ended.value.code == 0
-    return capsys.readouterr().out
+    assert command("--version") == f"hookchain {project['version']}\n"
 
 
 EVERY_HELP = [name.split() for name in dict.fromkeys([*COMMANDS, *help_texts()])]
 
 
 @pytest.mark.parametrize("arguments", EVERY_HELP, ids=" ".join)
-def test_help_fits_names_its_exit_codes_and_ends_with_an_example(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = help_of(arguments, capsys)
+def test_help_fits_names_its_exit_codes_and_ends_with_an_example(command: Command, arguments: list[str]) -> None:
+    text = command(*arguments, "--help")
     too_long = [line for line in text.splitlines() if len(line) > 80]
     assert all(line.startswith(("  hookchain ", "    ")) for line in too_long), "it is to be copied"
     assert "exit codes: 0 " in text
@@ -117,13 +109,9 @@ def test_the_help_says_how_long_a_pause_may_go_unnoticed() -> None:
         ("status --prefix=", "argument --prefix: must not be empty"),
     ],
 )
-def test_a_wrong_argument_is_a_usage_error_that_names_what_was_meant(
-    line: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(line.split())
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.endswith(f": error: {message}\n")
+def test_a_wrong_argument_is_a_usage_error_that_names_what_was_meant(command: Command, line: str, message: str) -> None:
+    command(*line.split(), code=2)
+    assert command.error.endswith(f": error: {message}\n")
 
 
 @pytest.mark.parametrize(
@@ -139,25 +127,26 @@ def test_a_wrong_argument_is_a_usage_error_that_names_what_was_meant(
     ],
 )
 def test_so_is_one_that_the_configuration_or_the_platform_shows(
-    line: str, message: str, kept: Kept, capsys: pytest.CaptureFixture[str]
+    command: Command, line: str, message: str, kept: Kept
 ) -> None:
-    assert main(line.split()) == 2
-    assert message in capsys.readouterr().err
+    command(*line.split(), code=2)
+    assert message in command.error
 
 
 def test_whoever_sends_to_the_port_of_another_function_or_program_is_told_whose_it_is(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: Command, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORM_PASSWORD", "correct horse battery")
     with receiver(http_answer(404, b"<!doctype html>Not found")) as other:
-        send = ["send", other.url, "a=b", "--password", "--secret", "form-password"]
         port = urlsplit(other.url).port or 0
-        assert main(send) == 1
-        assert f"Another program answered on port {port}, and no `make dev` runs" in capsys.readouterr().err
+
+        def error() -> str:
+            command("send", other.url, "a=b", "--password", "--secret", "form-password", code=1)
+            return command.error
+
+        assert f"Another program answered on port {port}, and no `make dev` runs" in error()
         (kept.folder / PRODUCTION_FILE).touch()
-        assert main(send) == 1
-        assert f"Another program answered on port {port}, and no `hookchain serve` runs" in capsys.readouterr().err
+        assert f"Another program answered on port {port}, and no `hookchain serve` runs" in error()
         write_dev_file(kept.folder, Ports(8080, port, 1, 2, 3), Hint("", ()), None)
-        assert main(send) == 1
         whose = f"Port {port} is the port of transform, which accepts no events: receive is at http://localhost:8080"
-        assert whose in capsys.readouterr().err
+        assert whose in error()

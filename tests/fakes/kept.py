@@ -1,8 +1,9 @@
 """A state folder as `hookchain dev` leaves it, filled by a test."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from deploy.history.local_requests import RequestEntry, write_requests
 from shared.cloud.local.database import transaction
@@ -12,15 +13,29 @@ from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
 from shared.jsontext import Json, to_json
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Settlement
 from shared.outcomes import DeliveryState
 from shared.times import rfc3339
-from tests.fakes.deliveries import to_cloudevent_of
+from tests.fakes.deliveries import settled, to_cloudevent_of
 
+T = TypeVar("T")
 NOW: Final = 1_790_000_000.0
 TELL: Final = RouteDecision("tell", True, "its type matches", ("list",))
 BROKEN: Final = RouteDecision("broken", False, "failed at step 1 'set'", code="step_failed")
 OTHER: Final = RouteDecision("other", False, "type 'signup.created' does not match order.*")
+
+
+def with_ledger(path: Path, act: Callable[[LocalLedger], Awaitable[T]]) -> T:
+    """Return what `act` returns of the ledger in the file."""
+
+    async def acted() -> T:
+        ledger = LocalLedger(path)
+        try:
+            return await act(ledger)
+        finally:
+            await ledger.close()
+
+    return asyncio.run(acted())
 
 
 class Kept:
@@ -60,16 +75,15 @@ class Kept:
         """In the ledger, and in the journal after one attempt."""
         delivery = Delivery(event, "tell", "list")
         attempt = AttemptEntry(delivery.id, event.id, "tell", "list", 1, NOW + 1, NOW + 1.25, "delivered", "", answer)
-        asyncio.run(self._deliver(delivery, attempt))
+        self.settle(delivery, Settlement("delivered", NOW, attempt=attempt))
         self.record(attempt)
         return delivery
 
-    async def _deliver(self, delivery: Delivery, attempt: AttemptEntry) -> None:
-        ledger = LocalLedger(self.folder / "ledger.db")
-        claim = await ledger.claim(delivery, b"{}", NOW, 60)
-        assert isinstance(claim, Claimed)
-        await ledger.settle(claim, Settlement("delivered", NOW, attempt=attempt))
-        await ledger.close()
+    def settle(self, delivery: Delivery, settlement: Settlement) -> None:
+        self.with_ledger(lambda ledger: settled(ledger, delivery, settlement))
+
+    def with_ledger(self, act: Callable[[LocalLedger], Awaitable[T]]) -> T:
+        return with_ledger(self.folder / "ledger.db", act)
 
     def waiting(self, event: Event, route: str, tries: int, state: DeliveryState = "retry_scheduled") -> None:
         """Let the route wait after so many tries, as notify does; `delivered` once the wait is over."""
@@ -79,16 +93,9 @@ class Kept:
             AttemptEntry(*names, number, NOW, NOW + 0.5, "retry_scheduled", "api answered 503")
             for number in range(1, tries + 1)
         ]
-        asyncio.run(self._wait(delivery, attempts[-1], state))
-        self.record(*attempts)
-
-    async def _wait(self, delivery: Delivery, last: AttemptEntry, state: DeliveryState) -> None:
-        ledger = LocalLedger(self.folder / "ledger.db")
-        claim = await ledger.claim(delivery, b"{}", NOW, 60)
-        assert isinstance(claim, Claimed)
         retry_at = NOW + 60 if state == "retry_scheduled" else None
-        await ledger.settle(claim, Settlement(state, NOW, last.reason, last, retry_at))
-        await ledger.close()
+        self.settle(delivery, Settlement(state, NOW, attempts[-1].reason, attempts[-1], retry_at))
+        self.record(*attempts)
 
     def dead_letter(self, event: Event, code: str = "request_rejected", at: float = NOW) -> str:
         """Of the event's delivery to `list`; its id."""
@@ -101,8 +108,8 @@ class Kept:
     def route_dead_letter(self, event: Event, at: float = NOW) -> str:
         """Of the event at a route whose chain failed; its id."""
         message = to_json(to_cloudevent(event)).encode()
-        letter_id = f"{event.id}:broken"
-        self.record(
-            DeadLetter(letter_id, "step_failed", "step 1 'set' failed", at, message, "events", event.id, "broken")
+        letter = DeadLetter(
+            f"{event.id}:broken", "step_failed", "step 1 'set' failed", at, message, "events", event.id, "broken"
         )
-        return letter_id
+        self.record(letter)
+        return letter.id

@@ -1,9 +1,6 @@
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -13,6 +10,8 @@ from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlem
 from shared.ledger_rules import HELD
 from shared.times import rfc3339
 from tests.fakes.command import Command, audit_of
+from tests.fakes.deliveries import settled
+from tests.fakes.kept import with_ledger
 from tests.fakes.notifier import a_delivery
 
 CONFIG = """
@@ -20,7 +19,6 @@ sources: {form: {auth: none}}
 routes: [{name: mail, to: people}]
 destinations: {people: {email: {to: ann@example.com}}}
 """
-T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -35,21 +33,9 @@ def ledger_path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "ledger.db"
 
 
-def with_ledger(path: Path, act: Callable[[LocalLedger], Awaitable[T]]) -> T:
-    async def acted() -> T:
-        ledger = LocalLedger(path)
-        try:
-            return await act(ledger)
-        finally:
-            await ledger.close()
-
-    return asyncio.run(acted())
-
-
 async def hold_one(ledger: LocalLedger, number: int = 1, *, needs_release: bool = False) -> None:
-    claim = await ledger.claim(a_delivery(number, "people"), b"message", 1000.0, 30.0)
-    assert isinstance(claim, Claimed)
-    assert await ledger.settle(claim, Settlement(HELD, 1001.0, "no answer", needs_release=needs_release))
+    held = Settlement(HELD, 1001.0, "no answer", needs_release=needs_release)
+    await settled(ledger, a_delivery(number, "people"), held)
 
 
 def state_of(path: Path) -> DestinationState:

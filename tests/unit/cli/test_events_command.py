@@ -1,24 +1,25 @@
 """What comes twice: a repeated request in `hookchain events show`; and `events replay`, a dry run first."""
 
-import asyncio
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pytest
 
+from deploy.cli.events import MAX_ENDPOINTS, event_text
 from deploy.config.running_dev import OTHER_FOLDER, Hint, Ports, write_dev_file
+from deploy.history.local_journal import JournalReader
+from deploy.terminal.output import Screen
+from shared.cloud.local.journal import FILE_NAME
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import EventEntry, RouteDecision
 from shared.jsontext import Json
-from shared.ledger import Claimed
+from shared.ledger import Claimed, LedgerRow
+from shared.subscribers.names import EndpointName
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
 from tests.fakes.command import Command, as_objects, audit_of
@@ -28,7 +29,6 @@ from tests.fakes.receiver import receiver
 
 DIGEST_ID = "d1" * 16
 OLD = NOW - 7_200.0
-Answer = TypeVar("Answer")
 
 
 def listed(command: Command, *arguments: str) -> list[str]:
@@ -153,11 +153,11 @@ def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_w
     kept: Kept, command: Command
 ) -> None:
     delivery = Delivery(kept.event("e1"), "tell", "list")
-    with_ledger(kept.folder, lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))
+    kept.with_ledger(lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))
     text = command("events", "show", "e1")
     assert "to list by route 'tell': waits until 2026-09-21T14:14:20Z\n    gathered by 'team'" in text
-    [row] = with_ledger(kept.folder, lambda ledger: ledger.due(NOW + 60, 1))
-    with_ledger(kept.folder, lambda ledger: ledger.merge_all([(row.key, row.fence)], NOW + 60, "0f0f"))
+    [row] = kept.with_ledger(lambda ledger: ledger.due(NOW + 60, 1))
+    kept.with_ledger(lambda ledger: ledger.merge_all([(row.key, row.fence)], NOW + 60, "0f0f"))
     assert "to list by route 'tell': merged\n    merged into 0f0f" in command("events", "show", "e1")
 
 
@@ -172,7 +172,7 @@ def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(k
         await ledger.merge_all(moves, NOW + 61, DIGEST_ID)
         assert isinstance(await ledger.claim(digest, message_of(digest, NOW), NOW + 61, 30), Claimed)
 
-    with_ledger(kept.folder, send)
+    kept.with_ledger(send)
     shown = command("events", "show", DIGEST_ID)
     assert f"Digest {DIGEST_ID}\n  destination  crm\n  contains     2 deliveries\n" in shown
     assert "  e0  by route 'tell'\n" in shown
@@ -182,17 +182,6 @@ def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(k
     assert (found["destination"], found["count"]) == ("crm", 2)
     command("events", "replay", DIGEST_ID, "--yes", code=1)
     assert f"{DIGEST_ID} is a digest, not an event of a source. Replay the events in it" in command.error
-
-
-def with_ledger(folder: Path, act: Callable[[LocalLedger], Awaitable[Answer]]) -> Answer:
-    async def run() -> Answer:
-        ledger = LocalLedger(folder / "ledger.db")
-        try:
-            return await act(ledger)
-        finally:
-            await ledger.close()
-
-    return asyncio.run(run())
 
 
 @pytest.mark.parametrize(
@@ -281,3 +270,24 @@ def test_a_repeated_request_is_shown_as_one_event(kept: Kept, command: Command) 
     assert note not in command("events", "show", "4f2a9c")
     kept.received("4f2a9c0d")
     assert note in command("events", "show", "4f2a9c")
+
+
+# Deliveries to endpoints
+
+
+def row(number: int, state: str) -> LedgerRow:
+    name = str(EndpointName("customers", "acme", f"ep_{number:020d}"))
+    return LedgerRow(f"key{number}", "e1", "all", name, state, 1, 0, 1, None, "", "", NOW, NOW, b"")
+
+
+def test_an_events_deliveries_to_many_endpoints_are_counted_and_those_that_fail_come_first(kept: Kept) -> None:
+    kept.event("e1")
+    rows = [row(number, "delivered" if number < 40 else "dead_lettered") for number in range(42)]
+    with JournalReader(kept.folder / FILE_NAME) as reader:
+        record = reader.event("e1")
+    assert record
+    text = "\n".join(event_text(record, None, rows, Screen()))
+    assert "Deliveries to endpoints\n  42 deliveries: 40 delivered, 2 dead_lettered" in text
+    assert "to customers:acme:ep_00000000000000000041 by route 'all': dead_lettered" in text
+    assert text.count("to customers:acme:ep_") == MAX_ENDPOINTS
+    assert "and 22 more: --json lists them" in text

@@ -25,13 +25,14 @@ from shared.delivery import Delivery
 from shared.event import Event, event_json
 from shared.journal import AttemptEntry, EventEntry
 from shared.jsontext import Json, JsonObject
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Settlement
+from shared.outcomes import DeliveryState
 from shared.subscribers.directory import IDEMPOTENCY, TENANTS, Directory, endpoints_of, message_id, sessions_of
 from shared.subscribers.model import Endpoint, Message, Session, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
 from shared.times import rfc3339
 from tests.fakes.command import Command
-from tests.fakes.deliveries import message_of
+from tests.fakes.deliveries import message_of, settled
 from tests.fakes.kept import NOW, TELL, Kept
 
 ADA, BOB = "ada@example.com", "bob@example.com"
@@ -46,15 +47,7 @@ def record(kept: Kept, event_id: str, email: str, actor: str = "") -> Event:
 
 def hold(kept: Kept, event: Event) -> Delivery:
     delivery = Delivery(event, "tell", "list")
-
-    async def work() -> None:
-        ledger = LocalLedger(kept.folder / "ledger.db")
-        claim = await ledger.claim(delivery, message_of(delivery, NOW), NOW, 60)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, Settlement("held", NOW))
-        await ledger.close()
-
-    asyncio.run(work())
+    kept.settle(delivery, Settlement("held", NOW))
     return delivery
 
 
@@ -93,17 +86,13 @@ def test_a_digest_that_is_never_sent_says_how_to_deliver_the_other_events_in_it(
     members = [Delivery(record(kept, each, f"{each}@example.com"), "tell", "list") for each in ("e1", "e2")]
     digest = Delivery(replace(members[0].event, id="9a" * 24), "tell", "list", merged=2)
 
-    async def work() -> None:
-        ledger = LocalLedger(kept.folder / "ledger.db")
+    async def merge(ledger: LocalLedger) -> None:
         for each in members:
             await ledger.gather(each, message_of(each, NOW), "9a" * 16, "why", NOW, NOW + 60)
         await ledger.merge_all([(row.key, row.fence) for row in await ledger.due(NOW + 60, 9)], NOW, digest.event.id)
-        claim = await ledger.claim(digest, message_of(digest, NOW), NOW, 60)
-        assert isinstance(claim, Claimed)
-        assert await ledger.settle(claim, Settlement("held", NOW))
-        await ledger.close()
 
-    asyncio.run(work())
+    kept.with_ledger(merge)
+    kept.settle(digest, Settlement("held", NOW))
     out = command("forget", "--event", "e1", "--yes")
     assert f"The digest {digest.event.id} to 'list' has not been sent and never will be." in out
     assert "  hookchain events replay e2 --only list --force --yes\n" in out
@@ -276,16 +265,14 @@ def endpoint_of(number: int) -> str:
     return f"ep_{number:020d}"
 
 
-async def attempted(tenants: Kept, event: Event, tenant: str, number: int, state: str) -> None:
-    name = EndpointName("customers", tenant, endpoint_of(number))
-    delivery = Delivery(event, "all", str(name))
+async def attempted(tenants: Kept, event: Event, tenant: str, number: int, state: DeliveryState) -> None:
+    name = str(EndpointName("customers", tenant, endpoint_of(number)))
+    delivery = Delivery(event, "all", name)
+    reason = f"answered 500: {SECRET_WORD}"
+    attempt = AttemptEntry(delivery.id, event.id, "all", name, 1, NOW, NOW + 1, "failed", reason, SECRET_WORD)
     ledger = LocalLedger(tenants.folder / "ledger.db")
-    claim = await ledger.claim(delivery, message_of(delivery, NOW), NOW, 60)
-    assert isinstance(claim, Claimed)
-    names = delivery.id, event.id, "all", str(name)
-    attempt = AttemptEntry(*names, 1, NOW, NOW + 1, "failed", f"answered 500: {SECRET_WORD}", SECRET_WORD)
-    assert await ledger.settle(claim, Settlement(state, NOW, attempt.reason, attempt))  # type: ignore[arg-type]
-    await ledger.disable(str(name), f"answered 410: {SECRET_WORD}", NOW)
+    await settled(ledger, delivery, Settlement(state, NOW, reason, attempt))
+    await ledger.disable(name, f"answered 410: {SECRET_WORD}", NOW)
     await ledger.close()
     tenants.record(attempt)
 
@@ -331,26 +318,16 @@ async def stored(tenants: Kept, tenant: str) -> None:
 
 
 @pytest.fixture
-def tenants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
-    found = Kept(tmp_path)
-    (tmp_path / "slices").mkdir()
-    (tmp_path / "slices" / "notify.json").write_text(json.dumps(SLICE))
-    asyncio.run(stored(found, "acme"))
-    asyncio.run(stored(found, "beta"))
-    return found
+def tenants(kept: Kept) -> Kept:
+    (kept.folder / "slices").mkdir()
+    (kept.folder / "slices" / "notify.json").write_text(json.dumps(SLICE))
+    for tenant in ("acme", "beta"):
+        asyncio.run(stored(kept, tenant))
+    return kept
 
 
-FOUND = {
-    "tenant": 1,
-    "endpoints": 2,
-    "sessions": 1,
-    "messages": 2,
-    "answers": 1,
-    "deliveries": 4,
-    "attempts": 4,
-    "blobs": 1,
-    "mails": 0,
+FOUND = {"tenant": 1, "endpoints": 2, "sessions": 1, "messages": 2, "answers": 1} | {
+    **{"deliveries": 4, "attempts": 4, "blobs": 1, "mails": 0}
 }
 
 
@@ -367,10 +344,7 @@ def test_a_tenant_is_gone_from_every_file_and_others_are_as_they_were(tenants: K
     assert "data.account" in str(done["event_commands"])
     assert command.json("forget", "--tenant", "beta", "--dry-run")["stores"] == FOUND
     command("forget", "--tenant", "beta", "--yes")
-    left = [
-        path.name for path in tenants.folder.rglob("*") if path.is_file() and SECRET_WORD.encode() in path.read_bytes()
-    ]
-    assert left == []
+    assert files_with(tenants.folder, SECRET_WORD) == []
 
 
 def test_a_caught_mail_that_tells_of_an_endpoint_of_the_tenant_is_erased(tenants: Kept, command: Command) -> None:

@@ -30,11 +30,12 @@ from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.jsontext import JsonObject
-from shared.ledger import Claimed, Settlement
+from shared.ledger import Settlement
 from shared.ledger_rules import new_row
 from shared.times import rfc3339
 from tests.fakes.command import Command, as_objects
 from tests.fakes.configurations import compile_text
+from tests.fakes.deliveries import settled
 from tests.fakes.notifier import EVENT, a_delivery
 from tests.google_stand_in import StandIn
 from tests.stub_gcloud import StubGcloud
@@ -118,9 +119,8 @@ async def keep_some(state: Path) -> None:
     open_journal(state / "journal.db").close()
     ledger = LocalLedger(state / "ledger.db")
     now, delivery = time.time(), a_delivery(1, "people")
-    claim = await ledger.claim(delivery, b"message", now, 30.0)
-    assert isinstance(claim, Claimed)
-    await ledger.settle(claim, Settlement("retry_scheduled", now, "SendGrid answered 503", retry_at=now + 60))
+    retried = Settlement("retry_scheduled", now, "SendGrid answered 503", retry_at=now + 60)
+    await settled(ledger, delivery, retried)
     await ledger.disable("people", "mend it", time.time())
     await ledger.close()
     store = Store(state)

@@ -29,7 +29,7 @@ from shared.ledger import PAUSED_BY_OPERATOR, POSTPONE_SECONDS, Claimed, Destina
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
 from shared.times import rfc3339
-from tests.fakes.deliveries import message_of
+from tests.fakes.deliveries import message_of, settled
 from tests.fakes.destinations import FakeDestination, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import EVENT, FakeNotifier, a_delivery
@@ -43,9 +43,7 @@ SCHEDULE = "4 attempts, after waits of 5 s, 90 s, 2 h"
 async def settle(
     ledger: FakeLedger, number: int, state: DeliveryState, at: float, reason: str = "", retry_at: float | None = None
 ) -> None:
-    claim = await ledger.claim(a_delivery(number, "crm"), b"message", at, 30.0)
-    assert isinstance(claim, Claimed)
-    assert await ledger.settle(claim, Settlement(state, at, reason, retry_at=retry_at))
+    await settled(ledger, a_delivery(number, "crm"), Settlement(state, at, reason, retry_at=retry_at))
 
 
 async def test_a_destination_shows_what_waits_for_it_and_when_it_is_tried_next() -> None:

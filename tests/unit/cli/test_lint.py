@@ -19,21 +19,38 @@ destinations: {people: {email: {to: ann@example.com}}}
 """
 
 
+class Lint:
+    """`hookchain lint` of a configuration. Each call returns what it printed to standard error."""
+
+    def __init__(self, command: Command, file: Path) -> None:
+        self.command = command.of("lint", "--config", str(file))
+        self.file = file
+
+    def __call__(self, config: str = GOOD, *arguments: str, code: int = 0) -> str:
+        self.file.write_text(config, encoding="utf-8")
+        self.command(*arguments, code=code)
+        return self.command.error
+
+    def secrets(self, dotenv: str, config: str = GOOD, code: int = 0) -> str:
+        """Look at the secrets of a .env too."""
+        path = self.file.parent / ".env"
+        path.write_text(dotenv, encoding="utf-8")
+        return self(config, "--secrets", "--env-file", str(path), code=code)
+
+
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "hookchain.yaml"
-    path.write_text(GOOD, encoding="utf-8")
-    return path
+def lint(command: Command, tmp_path: Path) -> Lint:
+    return Lint(command, tmp_path / "hookchain.yaml")
 
 
-def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(config: Path, command: Command) -> None:
-    assert "1 source, 1 route, 1 destination; no faults" in command("lint", "--config", str(config))
-    assert command.error == ""
+def test_a_configuration_without_faults_exits_0_and_says_what_it_holds(lint: Lint) -> None:
+    assert lint() == ""
+    assert "1 source, 1 route, 1 destination; no faults" in lint.command.shown
 
 
-def test_faults_are_data_for_a_program(config: Path, command: Command) -> None:
-    config.write_text(GOOD.replace("bearer", "bear"), encoding="utf-8")
-    [fault] = as_objects(command.json("lint", "--config", str(config), code=1)["faults"])
+def test_faults_are_data_for_a_program(lint: Lint) -> None:
+    lint(GOOD.replace("bearer", "bear"), code=1)
+    [fault] = as_objects(lint.command.json(code=1)["faults"])
     assert (fault["line"], fault["where"]) == (2, "source 'form': auth")
 
 
@@ -65,19 +82,13 @@ def test_faults_are_data_for_a_program(config: Path, command: Command) -> None:
         ),
     ],
 )
-def test_what_is_seldom_meant_is_a_warning_and_no_fault(
-    config: Path, command: Command, change: tuple[str, str], warning: str
-) -> None:
-    config.write_text(GOOD.replace(*change), encoding="utf-8")
-    command("lint", "--config", str(config))
-    assert warning in command.error
+def test_what_is_seldom_meant_is_a_warning_and_no_fault(lint: Lint, change: tuple[str, str], warning: str) -> None:
+    assert warning in lint(GOOD.replace(*change))
 
 
-def test_a_strict_check_fails_if_there_is_a_warning(config: Path, command: Command) -> None:
-    command("lint", "--config", str(config), "--strict")
-    config.write_text(GOOD.replace(", id: data.id", ""), encoding="utf-8")
-    command("lint", "--config", str(config), "--strict", code=1)
-    assert "may be delivered twice" in command.error
+def test_a_strict_check_fails_if_there_is_a_warning(lint: Lint) -> None:
+    lint(GOOD, "--strict")
+    assert "may be delivered twice" in lint(GOOD.replace(", id: data.id", ""), "--strict", code=1)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +104,14 @@ def test_a_strict_check_fails_if_there_is_a_warning(config: Path, command: Comma
     ],
 )
 def test_a_route_that_matches_more_since_the_action_counts_is_named_in_a_note(
-    config: Path, command: Command, provider: str, types: str, note: str
+    lint: Lint, provider: str, types: str, note: str
 ) -> None:
-    text = GOOD.replace(
-        "{auth: {scheme: bearer, secret: form-key}, id: data.id}", f"{{provider: {provider}, secret: s}}"
-    )
-    config.write_text(text.replace("name: mail,", f"name: mail, types: '{types}',"), encoding="utf-8")
-    command("lint", "--config", str(config), "--strict")
-    assert command.error.startswith("note: ") is bool(note), command.error
-    assert note in command.error
-    notes = as_objects(command.json("lint", "--config", str(config))["notes"])
-    assert len(notes) == bool(note)
+    source = "{auth: {scheme: bearer, secret: form-key}, id: data.id}"
+    text = GOOD.replace(source, f"{{provider: {provider}, secret: s}}")
+    printed = lint(text.replace("name: mail,", f"name: mail, types: '{types}',"), "--strict")
+    assert printed.startswith("note: ") is bool(note), printed
+    assert note in printed
+    assert len(as_objects(lint.command.json()["notes"])) == bool(note)
 
 
 LOOPBACK = "at {}, which is this machine only: a deployment cannot reach it"
@@ -141,12 +149,9 @@ def instead(settings: str) -> tuple[str, str]:
         ),
     ],
 )
-def test_what_works_on_this_machine_only_is_a_warning(
-    config: Path, command: Command, change: tuple[str, str], warning: str
-) -> None:
-    config.write_text(GOOD.replace(*change), encoding="utf-8")
-    command("lint", "--config", str(config))
-    lines = [line for line in command.error.splitlines() if "no route leads to it" not in line]
+def test_what_works_on_this_machine_only_is_a_warning(lint: Lint, change: tuple[str, str], warning: str) -> None:
+    printed = lint(GOOD.replace(*change))
+    lines = [line for line in printed.splitlines() if "no route leads to it" not in line]
     assert [warning in line for line in lines] == [True] * bool(warning), lines
 
 
@@ -162,19 +167,14 @@ def test_what_works_on_this_machine_only_is_a_warning(
     ],
 )
 def test_a_mail_server_that_a_deployment_cannot_use_is_a_warning_of_lint_and_of_a_plan(
-    config: Path,
-    command: Command,
-    monkeypatch: pytest.MonkeyPatch,
-    url: str,
-    warning: str,
+    lint: Lint, monkeypatch: pytest.MonkeyPatch, url: str, warning: str
 ) -> None:
     monkeypatch.setenv("SMTP_URL", url)
     monkeypatch.setenv("EMAIL_FROM", "you@example.com")
-    command("lint", "--config", str(config))
-    assert "EMAIL_FROM is at example.com, which exists in documentation only" in command.error
+    assert "EMAIL_FROM is at example.com, which exists in documentation only" in lint()
     monkeypatch.delenv("EMAIL_FROM")
-    command("lint", "--config", str(config))
-    assert ("SMTP_URL" in command.error, warning in command.error) == (bool(warning), True)
+    printed = lint()
+    assert ("SMTP_URL" in printed, warning in printed) == (bool(warning), True)
     slices = compile_text(GOOD)
     planned = "\n".join(warnings(slices, os.environ))
     assert ("SMTP_URL" in planned, warning in planned) == (bool(warning), True)
@@ -204,14 +204,12 @@ def test_spans_for_another_clouds_endpoint_are_a_warning_of_a_plan(cloud: str, o
 
 
 def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
-    config: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    lint: Lint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config.write_text(f"{GOOD}people: {{ann: {{email: ann@example.com}}}}\n".replace("ann@example.com}}}", "actor}}}"))
-    command("lint", "--config", str(config))
-    assert "nobody to send from: set EMAIL_FROM, or the destination's `from`" in command.error
+    config = f"{GOOD}people: {{ann: {{email: ann@example.com}}}}\n".replace("ann@example.com}}}", "actor}}}")
+    assert "nobody to send from: set EMAIL_FROM, or the destination's `from`" in lint(config)
     monkeypatch.setenv("EMAIL_FROM", "hooks@example.com")
-    command("lint", "--config", str(config))
-    assert "nobody to send from" not in command.error
+    assert "nobody to send from" not in lint(config)
 
 
 @pytest.mark.parametrize(
@@ -225,12 +223,10 @@ def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
     ],
 )
 def test_what_a_signature_leaves_open_is_a_warning(
-    config: Path, command: Command, written: str, body_is_open: bool, time_is_open: bool
+    lint: Lint, written: str, body_is_open: bool, time_is_open: bool
 ) -> None:
     auth = f"{{scheme: hmac, header: X-Sig, {written}, secret: form-key}}"
-    config.write_text(GOOD.replace("{scheme: bearer, secret: form-key}", auth), encoding="utf-8")
-    command("lint", "--config", str(config))
-    output = command.error
+    output = lint(GOOD.replace("{scheme: bearer, secret: form-key}", auth))
     assert ("does not cover the body" in output) is body_is_open
     assert ("`content` does not cover {timestamp}" in output) is time_is_open
 
@@ -245,13 +241,11 @@ def test_what_a_signature_leaves_open_is_a_warning(
     ],
 )
 def test_the_secrets_of_the_env_file_are_looked_at_where_it_is_asked_for(
-    config: Path, command: Command, value: str | None, code: int, message: str
+    lint: Lint, value: str | None, code: int, message: str
 ) -> None:
-    env_file = config.parent / ".env"
-    env_file.write_text("" if value is None else f"FORM_KEY={value}\n", encoding="utf-8")
-    command("lint", "--config", str(config), "--secrets", "--env-file", str(env_file), code=code)
-    assert message in command.error
-    assert ("fewer than" in command.error) == ("fewer than" in message)
+    printed = lint.secrets("" if value is None else f"FORM_KEY={value}\n", code=code)
+    assert message in printed
+    assert ("fewer than" in printed) == ("fewer than" in message)
 
 
 UNUSABLE = """\
@@ -276,33 +270,26 @@ SECRETS_OF_A_WRONG_FORM = {
 }
 
 
-def test_a_secret_of_a_form_that_its_user_cannot_use_is_a_warning_without_its_value(
-    config: Path, command: Command
-) -> None:
-    config.write_text(UNUSABLE, encoding="utf-8")
-    env_file = config.parent / ".env"
+def test_a_secret_of_a_form_that_its_user_cannot_use_is_a_warning_without_its_value(lint: Lint) -> None:
     lines = [f"{variable_name(name)}={value}" for name, (value, _) in SECRETS_OF_A_WRONG_FORM.items()]
-    env_file.write_text("\n".join(lines), encoding="utf-8")
-    command("lint", "--config", str(config), "--secrets", "--env-file", str(env_file))
+    printed = lint.secrets("\n".join(lines), UNUSABLE)
     for name, (value, rule) in SECRETS_OF_A_WRONG_FORM.items():
-        assert any(f"secret '{name}': " in line and rule in line for line in command.error.splitlines())
-        assert value not in command.error
+        assert any(f"secret '{name}': " in line and rule in line for line in printed.splitlines())
+        assert value not in printed
 
 
-def test_warnings_stand_beside_missing_secrets_because_one_may_be_the_cause(config: Path, command: Command) -> None:
-    env_file = config.parent / ".env"
-    env_file.write_text("FORMKEY=a-long-and-random-value\n", encoding="utf-8")
-    command("lint", "--config", str(config), "--secrets", "--env-file", str(env_file), code=1)
-    assert "is missing: set FORM_KEY" in command.error
-    assert "nothing reads FORMKEY in .env: one of the two names may be misspelt" in command.error
+def test_warnings_stand_beside_missing_secrets_because_one_may_be_the_cause(lint: Lint) -> None:
+    printed = lint.secrets("FORMKEY=a-long-and-random-value\n", code=1)
+    assert "is missing: set FORM_KEY" in printed
+    assert "nothing reads FORMKEY in .env: one of the two names may be misspelt" in printed
 
 
 def test_an_env_file_that_does_not_exist_is_named_beside_what_is_missing(
-    config: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    lint: Lint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(config.parent / "prd.env"))
-    command("lint", "--config", str(config), "--secrets", code=1)
-    assert "prd.env: does not exist, although HOOKCHAIN_ENV_FILE names it" in command.error
+    monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(lint.file.parent / "prd.env"))
+    printed = lint(GOOD, "--secrets", code=1)
+    assert "prd.env: does not exist, although HOOKCHAIN_ENV_FILE names it" in printed
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback() -> None:
@@ -328,13 +315,13 @@ tests: [{name: one, input: {source: app, body: {event: order.paid, id: 1, accoun
 """
 
 
-def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(config: Path, command: Command) -> None:
-    config.write_text(SUBSCRIBERS, encoding="utf-8")
-    command("lint", "--config", str(config), code=1)
-    assert f"{config}:2: route 'orders': must send to 'customers' what fits" in command.error
-    config.write_text(SUBSCRIBERS.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
-    command("lint", "--config", str(config))
-    assert "warning" not in command.error
+FITTING = SUBSCRIBERS.replace("account: a}", "account: a, number: 1}")
+
+
+def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(lint: Lint) -> None:
+    printed = lint(SUBSCRIBERS, code=1)
+    assert f"{lint.file}:2: route 'orders': must send to 'customers' what fits" in printed
+    assert "warning" not in lint(FITTING)
 
 
 @pytest.mark.parametrize(
@@ -342,19 +329,14 @@ def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(config: Path,
     [("", True), (", format: cloudevents-binary", False), (", body: '{{ data.typeOfCustomer }}'", True)],
 )
 def test_a_webhook_that_tells_the_operator_of_an_event_but_not_of_its_type_is_a_warning(
-    config: Path, command: Command, more: str, is_warned: bool
+    lint: Lint, more: str, is_warned: bool
 ) -> None:
     webhook = f"{{webhook: {{url: https://ops.example.com/in{more}}}}}"
-    text = SUBSCRIBERS.replace("{email: {to: ann@example.com}}", webhook)
-    config.write_text(text.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
-    command("lint", "--config", str(config))
-    assert ("'operations' sends the data of each event without its type" in command.error) == is_warned
+    printed = lint(FITTING.replace("{email: {to: ann@example.com}}", webhook))
+    assert ("'operations' sends the data of each event without its type" in printed) == is_warned
 
 
-def test_endpoints_in_a_private_network_are_a_warning(config: Path, command: Command) -> None:
-    allowing = SUBSCRIBERS.replace("subscribers: {tell", "subscribers: {allow_private: true, tell")
-    config.write_text(allowing.replace("account: a}", "account: a, number: 1}"), encoding="utf-8")
-    command("lint", "--config", str(config))
-    assert (
-        "subscribers.allow_private: lets your users reach private addresses of your network. Remove it" in command.error
-    )
+def test_endpoints_in_a_private_network_are_a_warning(lint: Lint) -> None:
+    printed = lint(FITTING.replace("subscribers: {tell", "subscribers: {allow_private: true, tell"))
+    rule = "subscribers.allow_private: lets your users reach private addresses of your network. Remove it"
+    assert rule in printed

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,18 @@ pytestmark = pytest.mark.slow
 
 CONFIG = """\
 sources:
+  signed:
+    auth: {scheme: hmac, header: X-Signature, secret: signed-key}
+    type: header.X-Event
+    id: data.order.id
+  in-path: {auth: {scheme: path, secret: path-token}}
+  pay: {provider: stripe, secret: pay-key}
+  chat: {provider: discord, secret: chat-key}
   shop: {auth: none, id: data.id, subject: data.id}
 routes:
+  - {name: money, from: pay, types: ["*.payment_failed"], to: crm}
+  - {name: orders, from: signed, types: [order.*], to: people}
+  - {name: from the path, from: in-path, where: data.plan == 'big', to: [people, crm]}
   - {name: all, from: shop, to: inbox}
   - {name: fragile, from: shop, types: [fragile.*], steps: [{set: {data.top: {from: max(data.none)}}}], to: inbox}
   - {name: once, from: shop, types: [once.*], to: once}
@@ -28,6 +37,8 @@ destinations:
   once:
     email: {to: [once@example.com], from: shop@example.com, subject: "once {{ data.id }}"}
     retry: []
+  people: {email: {to: [ann@example.com]}}
+  crm: {email: {to: [bob@example.com]}}
 """
 
 
@@ -129,16 +140,23 @@ def test_an_event_that_had_already_arrived_is_called_a_duplicate(stack: Stack, h
     assert mails(stack)["G1"] == 1
 
 
-def test_without_the_pipe_one_can_look_but_not_send(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hookchain = Command(capsys)
-    with running(tmp_path, CONFIG, {}) as stack:
-        monkeypatch.setenv("HOOKCHAIN_STATE", str(stack.state))
-        sent(stack, "order.created", "F1")
-        wait_for(listed_once(hookchain, "events", "list", "--text", "F1", "--status", "delivered"))
-    monkeypatch.setenv("PORT_BASE", str(stack.base))
-    choice = ("events", "replay", "--text", "F1")
-    assert "1 event would be replayed" in hookchain(*choice)
-    assert hookchain(*choice, "--yes", code=1) == ""
-    assert f"the bus does not answer at 127.0.0.1:{stack.base + 5}. Start `make dev`" in hookchain.error
+def test_a_smoke_event_is_followed_to_its_end(stack: Stack, hookchain: Command) -> None:
+    folder = stack.state.parent
+    places = ("--config", str(folder / "hookchain.yaml"), "--env-file", str(folder / "env"))
+    smoke = hookchain.of("smoke", *places)
+    output = smoke()
+    assert "✓ accepted" in output
+    assert "route 'orders' matched" in output
+    assert "✓ delivered" in output
+    assert "no route matched" in smoke("--source", "in-path", code=1)
+    (folder / "big.json").write_text('{"event": "x", "plan": "big"}')
+    big = smoke("--source", "in-path", "--file", str(folder / "big.json"))
+    assert "It works: 2 of 2 delivered." in big
+    assert "route 'money' matched: from 'pay'; type 'invoice.payment_failed'" in smoke("--source", "pay")
+    smoke("--source", "chat", code=1)
+    assert "`hookchain trigger`" in smoke.error
+    assert stack.trouble({"mail": {"unplugged": True}})
+    assert "✗ retry_scheduled" in smoke(code=1)
+    # The supervisor writes to the log after the journal has it.
+    wait_for(lambda: "warning: retry scheduled" in hookchain("logs", "--function", "notify"))
+    assert stack.trouble({"mail": {"unplugged": False}})

@@ -452,7 +452,7 @@ async def look_at_map(page: Page, url: str) -> None:
 SLOW_HELD = """
 const quick = window.fetch;
 window.fetch = async (url, ...rest) => {
-  if (String(url).includes("state=held")) await new Promise((done) => setTimeout(done, 1000));
+  if (String(url).includes("state=held")) await new Promise((done) => setTimeout(done, 300));
   return quick(url, ...rest);
 };
 true
@@ -470,7 +470,7 @@ async def test_the_last_state_that_a_person_chooses_is_shown_although_an_earlier
         await page.run(SLOW_HELD)
         await page.click("button", "Held")
         await page.click("button", "Delivered")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.6)
         await page.until_shown("crm", ".rows.deliveries")
 
 

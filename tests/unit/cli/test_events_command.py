@@ -263,6 +263,16 @@ def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(kept: Kept, bus:
     assert command.error == f"stopped: 0 of 1 published\nhookchain events replay: {bus.fault}\n"
 
 
+def test_without_dev_one_can_look_but_not_send(
+    kept: Kept, command: Command, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.event("e1")
+    monkeypatch.setenv("PORT_BASE", str(free_port))
+    assert "1 event would be replayed" in command("events", "replay", "e1")
+    assert command("events", "replay", "e1", "--yes", code=1) == ""
+    assert f"the bus does not answer at 127.0.0.1:{free_port + 5}. Start `make dev`" in command.error
+
+
 def test_a_repeated_request_is_shown_as_one_event(kept: Kept, command: Command) -> None:
     kept.event("4f2a9c0d")
     kept.received("4f2a9c0d")

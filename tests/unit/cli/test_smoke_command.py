@@ -29,8 +29,6 @@ from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
 from tests.fakes.command import Command, as_objects
 from tests.google_stand_in import StandIn
-from tests.processes import wait_for
-from tests.stack import running
 from tests.stub_gcloud import StubGcloud
 
 EVENT_ID: Final = "4f2a9c0000000000000000000000abcd"
@@ -40,16 +38,10 @@ sources:
     auth: {scheme: hmac, header: X-Signature, secret: signed-key}
     type: header.X-Event
     id: data.order.id
-  in-path: {auth: {scheme: path, secret: path-token}}
-  pay: {provider: stripe, secret: pay-key}
-  chat: {provider: discord, secret: chat-key}
 routes:
-  - {name: money, from: pay, types: ["*.payment_failed"], to: crm}
   - {name: orders, from: signed, types: [order.*], to: people}
-  - {name: from the path, from: in-path, where: data.plan == 'big', to: [people, crm]}
 destinations:
   people: {email: {to: [ann@example.com]}}
-  crm: {email: {to: [bob@example.com]}}
 """
 
 
@@ -198,29 +190,6 @@ def test_without_dev_the_message_names_the_command_to_start(command: Command, co
     assert "Start `make dev`, or use --platform gcp" in command.error
     command("smoke", "--source", "singed", code=2)
     assert "did you mean 'signed'?" in command.error
-
-
-@pytest.mark.slow
-def test_through_the_whole_pipe_on_this_machine(tmp_path: Path, command: Command) -> None:
-    with running(tmp_path, CONFIG, {}) as stack:
-        places = ("--config", str(tmp_path / "hookchain.yaml"), "--env-file", str(tmp_path / "env"))
-        smoke = command.of("smoke", "--state", str(stack.state), *places)
-        output = smoke()
-        assert "✓ accepted" in output
-        assert "route 'orders' matched" in output
-        assert "✓ delivered" in output
-        assert "no route matched" in smoke("--source", "in-path", code=1)
-        (tmp_path / "big.json").write_text('{"event": "x", "plan": "big"}')
-        big = smoke("--source", "in-path", "--file", str(tmp_path / "big.json"))
-        assert "It works: 2 of 2 delivered." in big
-        assert "route 'money' matched: from 'pay'; type 'invoice.payment_failed'" in smoke("--source", "pay")
-        smoke("--source", "chat", code=1)
-        assert "`hookchain trigger`" in smoke.error
-        assert stack.trouble({"mail": {"unplugged": True}})
-        assert "✗ retry_scheduled" in smoke(code=1)
-        # The supervisor writes to the log after the journal has it.
-        logged = ("logs", "--state", str(stack.state), "--function", "notify")
-        wait_for(lambda: "warning: retry scheduled" in command(*logged))
 
 
 # On Google Cloud

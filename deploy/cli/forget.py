@@ -108,7 +108,13 @@ def _forget_events(call: Call) -> int:
     if not call.options.yes:
         _print_found(call, found)
     code = DONE if chosen.ids and chosen.is_certain else NOT_DONE
-    if call.options.dry_run or not found:
+    if call.options.dry_run:
+        return code
+    if not found:
+        # An earlier run erased all that can be found, but the bus had messages then. They may be deleted by now, and
+        # their bytes still in its file.
+        for fault in _not_rewritten(call):
+            print(f"not erased: {fault}", file=sys.stderr)
         return code
     if not _is_confirmed(call, "yes", f"erase {count_of(len(found), 'event')}", _choice_arguments(call.options)):
         return code
@@ -325,8 +331,13 @@ def _print_left(call: Call, before: Mapping[str, int], after: Mapping[str, int],
 
 def _beyond_reach(call: Call, everywhere: Sequence[str]) -> list[Json]:
     """Rewrite the files of this machine that still have deleted data, and return what the command cannot erase."""
-    not_rewritten = [f"deleted data in {each}" for each in call.state.rewrite_files()]
+    not_rewritten = _not_rewritten(call)
     return [*everywhere, *call.state.beyond_reach, *not_rewritten]
+
+
+def _not_rewritten(call: Call) -> list[str]:
+    """Rewrite the files of this machine that still have deleted data. Return those that could not be rewritten."""
+    return [f"deleted data in {each}" for each in call.state.rewrite_files()]
 
 
 def _print_beyond_reach(beyond_reach: Sequence[Json]) -> None:

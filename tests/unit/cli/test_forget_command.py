@@ -82,6 +82,22 @@ def test_no_file_of_the_state_folder_has_the_body_any_more(kept: Kept, command: 
     assert files_with(kept.folder, BOB) == ["journal.db"]
 
 
+@pytest.mark.parametrize(("option", "is_gone"), [("--yes", True), ("--dry-run", False)])
+def test_another_run_cleans_the_file_of_the_bus_although_no_event_matches_any_more(
+    kept: Kept, command: Command, option: str, is_gone: bool
+) -> None:
+    with closing(sqlite3.connect(kept.folder / "bus.db")) as bus:
+        bus.execute("PRAGMA secure_delete = OFF")  # the default of SQLite, but not of every build
+        bus.execute("CREATE TABLE message (content TEXT)")
+        bus.execute("INSERT INTO message VALUES (?)", [ADA])
+        bus.commit()
+        bus.execute("DELETE FROM message")
+        bus.commit()
+    assert files_with(kept.folder, ADA) == ["bus.db"]
+    command("forget", "--where", IS_ADA, option, code=1)
+    assert (files_with(kept.folder, ADA) == []) is is_gone
+
+
 def test_a_digest_that_is_never_sent_says_how_to_deliver_the_other_events_in_it(kept: Kept, command: Command) -> None:
     members = [Delivery(record(kept, each, f"{each}@example.com"), "tell", "list") for each in ("e1", "e2")]
     digest = Delivery(replace(members[0].event, id="9a" * 24), "tell", "list", merged=2)

@@ -218,9 +218,10 @@ class Sample(Settings, Step):
 class Deduplicate(Settings, AskingStep):
     """A key, or `{key, window}`. Of the events with one key within the window, only the first continues.
 
-    If the first event is repeated or replayed, it continues again. An event whose key is null always continues.
+    If the first event is repeated or replayed, it continues again. An event whose key is null, or a list of nulls only,
+    always continues.
 
-    key     JMESPath over the event, a value or a list of several
+    key     JMESPath over the event: a value, or a list such as `[data.shop, data.order]`
     window  begins with the first event (default: 1d)
     """
 
@@ -236,13 +237,14 @@ class Deduplicate(Settings, AskingStep):
 
     def prepare(self) -> None:
         self._key = expressions.Expression(self.key)
-        path = paths.path_of(self._key.tree)
-        self._paths = [path] if path else []
+        tree = self._key.tree
+        values = tree["children"] if tree["type"] == "multi_select_list" else [tree]
+        self._paths = [path for value in values if (path := paths.path_of(value))]
         self._missing = paths.MissingPaths()
 
     async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Noted | Stopped:
         value = self._key.search(view_of(event))
-        if value is None:
+        if value is None or (isinstance(value, list) and value and all(item is None for item in value)):
             note = self._missing.note(event.data, self._paths, "the event continues without a key")
             return Noted(event, note) if note else event
         key = hashlib.sha256(jsontext.canonical([context.route, self.key, value])).hexdigest()

@@ -382,6 +382,18 @@ async def test_the_first_event_of_a_key_goes_on_and_goes_on_again() -> None:
     assert (await deduplicating.run(replace(event, id="e4", data={}), services)).events
 
 
+async def test_a_list_of_missing_values_is_no_key() -> None:
+    deduplicating, services = chain([{"deduplicate": "[data.shop, data.order]"}]), asking(FakeOwners())
+    for event_id in ("e1", "e2"):
+        event = replace(WRITTEN_EVENT, id=event_id, data={"oder": 7})
+        result = await deduplicating.run(event, services)
+        assert result.events
+        assert "did you mean 'data.oder'" in str(result.notes)
+    for event_id, goes_on in (("e3", True), ("e4", False)):
+        partly = await deduplicating.run(replace(WRITTEN_EVENT, id=event_id, data={"order": 7}), services)
+        assert bool(partly.events) is goes_on
+
+
 async def test_routes_deduplicate_each_for_itself_and_within_the_window() -> None:
     services = asking(FakeOwners())
     one = chain([{"deduplicate": {"key": "data.order", "window": "1h"}}])

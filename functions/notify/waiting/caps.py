@@ -45,7 +45,11 @@ ASK_AGAIN_SECONDS: Final = 1.0
 MAX_WAITING: Final = 10
 """The number of deliveries that wait in the process for a place of this instance. Any other comes back later."""
 NEWEST_WEIGHT: Final = 0.2
-"""The weight of the newest attempt in the moving average of the attempts' durations."""
+"""The weight of the newest attempt in the moving average of the attempts' durations, from the fifth attempt on. The
+first ones count equally."""
+ASSUMED_SECONDS: Final = 0.1
+"""The assumed duration of an attempt until one has ended. If it were long, deliveries to a fast receiver would wait for
+minutes, because they keep the times that they get."""
 
 
 class Caps:
@@ -138,7 +142,8 @@ class Places:
         self._lease_end = 0.0
         self._ask_at = 0.0
         self._is_contended = False
-        self._average_seconds = 1.0
+        self._average_seconds = ASSUMED_SECONDS
+        self._attempt_count = 0
 
     @property
     def interval(self) -> float:
@@ -167,7 +172,9 @@ class Places:
         more and other instances need places, give back the leased places as well."""
         self.in_use -= 1
         if seconds is not None:
-            self._average_seconds += NEWEST_WEIGHT * (seconds - self._average_seconds)
+            self._attempt_count += 1
+            weight = max(NEWEST_WEIGHT, 1 / self._attempt_count)
+            self._average_seconds += weight * (seconds - self._average_seconds)
         if self._waiting:
             freed = self._waiting.popleft()
             if not freed.done():

@@ -396,6 +396,19 @@ async def test_no_more_are_under_way_than_the_cap_and_an_instance_that_died_give
     assert await other.enter(settings, delivery(15), 0.0) is None
 
 
+async def test_deliveries_over_the_cap_of_a_fast_receiver_come_back_within_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first ones came back after minutes, because an attempt was assumed to take a second."""
+    monkeypatch.setattr("functions.notify.waiting.caps.PATIENCE_SECONDS", 0.01)
+    clock = FakeClock()
+    caps, settings = Caps(FakeGrants, clock), configured(in_flight=2)
+    for number in range(2):
+        assert await caps.enter(settings, delivery(number), 0.0) is None
+    waits = [await caps.enter(settings, delivery(number), 0.0) for number in range(2, 102)]
+    assert max(wait.until for wait in waits if wait) < clock.now() + 6
+
+
 async def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_taken() -> None:
     grants = FakeGrants()
     caps, settings = Caps(lambda: grants, FakeClock()), configured((10, 1.0), in_flight=1)

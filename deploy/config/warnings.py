@@ -192,6 +192,7 @@ def _covers_time(location: str, content: str) -> bool:
 
 _WILD: Final = re.compile(r"[*?\[]")
 _REGEX: Final = re.compile(r"[\\^$|()+]|\.\*.")
+_TYPOGRAPHIC: Final = re.compile("[\u2018\u2019\u201c\u201d]")
 
 
 def _route_rules(config: Configuration, program: Program, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:
@@ -225,6 +226,8 @@ def _selection_rules(route: RouteConfig, config: Configuration, number: int) -> 
         if "," in glob or (" " in glob.strip() and not has_list):
             parts = ", ".join(each for each in re.split(r"[,\s]+", glob) if each)
             yield f"`types` has {glob!r}, which is one type with a comma or a space in it: write a list, [{parts}]"
+        elif _TYPOGRAPHIC.search(glob):
+            yield f"`types` has {glob!r}, whose quotation marks are part of the type: write plain ones, \" or '"
         elif _REGEX.search(glob):
             yield f"`types` has {glob!r}, and takes no regular expressions: `*` is any text, as in order.*"
     twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]

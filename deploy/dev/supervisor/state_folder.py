@@ -177,7 +177,8 @@ def require_undamaged(state: Path) -> None:
     """Raises StateFault for a damaged file, sqlite3.Error and OSError. Nothing is set aside."""
     for name, loss in {**NEEDED, **REBUILT}.items():
         if damage := damage_of(state / name) or _emptied(state, name):
-            advice = f"Restore a backup: hookchain restore FILE --state {state}. Or move the file away; then {loss}"
+            effect = loss[0].lower() + loss[1:]
+            advice = f"Restore a backup: hookchain restore FILE --state {state}. Or move the file away; then {effect}"
             raise StateFault(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
 
 

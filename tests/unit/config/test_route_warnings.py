@@ -76,6 +76,10 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
             "6 route 'orders': `types` has 'order\\\\..*', and takes no regular expressions: `*` is any text",
         ),
         (
+            ("types: [order.*]", "types: [“order.*”]"),
+            "6 route 'orders': `types` has '“order.*”', whose quotation marks are part of the type: write plain ones",
+        ),
+        (
             ("where: data.paid", "where: '!data.paid'"),
             "6 route 'orders': where: negates data alone, before the path goes on, which finds nothing: write !(…)",
         ),

@@ -41,19 +41,14 @@ def test_an_enterprise_server_gets_only_what_it_knows() -> None:
 
 
 @pytest.mark.parametrize(("kind", "settings"), [(github, WORKFLOW), (gitlab, PIPELINE), (cloud_build, TRIGGER)])
-@pytest.mark.parametrize("ref", ["main", "release/1.2"])
-def test_a_ref_that_the_settings_declare_is_built(kind: ModuleType, settings: JsonObject, ref: str) -> None:
+def test_a_ref_that_the_settings_declare_is_built_and_no_other(kind: ModuleType, settings: JsonObject) -> None:
     declared: JsonObject = {**settings, "ref": "{{ data.ref }}", "allow_refs": ["main", "release/*"]}
-    body = json_of(built(kind, declared, {"ref": ref}))
-    assert body.get("ref", body.get("source")) in (ref, {"branchName": ref})
-
-
-@pytest.mark.parametrize(("kind", "settings"), [(github, WORKFLOW), (gitlab, PIPELINE), (cloud_build, TRIGGER)])
-@pytest.mark.parametrize("ref", ["evil", "", "release/$(id)", "release/a b", "release/a\nb", "release/" + "x" * 300])
-def test_no_other_ref_is_built(kind: ModuleType, settings: JsonObject, ref: str) -> None:
-    declared: JsonObject = {**settings, "ref": "{{ data.ref }}", "allow_refs": ["main", "release/*"]}
-    with pytest.raises(Permanent, match="allow_refs"):
-        built(kind, declared, {"ref": ref})
+    for ref in ("main", "release/1.2"):
+        body = json_of(built(kind, declared, {"ref": ref}))
+        assert body.get("ref", body.get("source")) in (ref, {"branchName": ref})
+    for ref in ("evil", "", "release/$(id)", "release/a b", "release/a\nb", "release/" + "x" * 300):
+        with pytest.raises(Permanent, match="allow_refs"):
+            built(kind, declared, {"ref": ref})
 
 
 REFS: Final = {"main": True, "feature/x-1": True, "v1.2+b": True} | dict.fromkeys(

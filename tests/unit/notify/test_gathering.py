@@ -144,14 +144,6 @@ async def test_a_replay_that_is_forced_is_part_of_another_digest() -> None:
     assert [each.merged for each in notifier.crm.delivered] == [2, 1]
 
 
-async def test_an_event_that_expires_before_the_digest_is_given_up_on_at_once() -> None:
-    notifier = notifier_of(DIGEST, expires_after_seconds=60.0)
-    notifier.clock.advance(1)
-    late = event(notifier, 1)
-    notifier.clock.advance(70)
-    assert (await notifier.take(late)).code == "expired"
-
-
 # One at a time
 
 

@@ -159,13 +159,6 @@ async def test_a_renewal_that_fails_is_a_line_and_days_before_the_end_an_alert(
     assert str(alert["reason"]).startswith(f"its webhook at {BASE} expires at ")
 
 
-async def test_a_token_that_is_missing_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    world = World()
-    world.secrets.texts = {}
-    await world.check()
-    assert "secret_unavailable" in capsys.readouterr().out
-
-
 async def test_each_expiry_makes_one_alert_even_after_a_crash() -> None:
     world = World(CONFIG.replace(", renew: true", ""), left=SOON_SECONDS - 1)
     await world.check()

@@ -25,7 +25,7 @@ from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDesti
 from functions.notify.http_kind import ATTEMPT, example_delivery
 from shared.claim_check import checked_in
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent
 from shared.jsontext import Json
 from shared.settings import read_settings
 from tests.fakes.destinations import a_context
@@ -175,17 +175,6 @@ def test_cloud_sql_is_reached_by_the_socket_that_cloud_run_has() -> None:
         assert place(written) == (driver, "", None, "d", "u", "key", socket, False)
 
 
-async def test_a_secret_store_that_is_slow_fails_the_attempt_before_anything_is_sent(tmp_path: Path) -> None:
-    class Slow(FakeSecrets):
-        async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-            await asyncio.sleep(10)
-            raise AssertionError
-
-    made = sql.connect("orders", Settings.model_validate(ORDERS), a_context(Slow({})))
-    with pytest.raises(Temporary, match="attempt_timeout"):
-        await made.attempt(example_delivery({}), replace(ATTEMPT, timeout_seconds=0.01))
-
-
 TYPES: Final = (None, "text", "integer", "number", "boolean", "date", "time", "json")
 NUMBER: Final = "must be of the type number; got text: write a point and no separators of thousands, as in 1204.50"
 TIME: Final = (
@@ -308,6 +297,7 @@ def outcome_of(driver: Driver, *arguments: object) -> Outcome:
     return fault_of(DBAPIError("INSERT", None, Exception(*arguments)), driver).outcome
 
 
+WRAPAROUND: Final = 'database is not accepting commands to avoid wraparound data loss in database "shop"'
 POSTGRESQL: Final[Mapping[type[Outcome], str]] = {
     RetryLater: "08006 57P01 57014 40001 40P01 53300 25006 55P03",
     Failed: "22021 22003 23502 23505 54000",
@@ -320,18 +310,18 @@ MYSQL: Final[Mapping[type[Outcome], str]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "state"), [(kind, each) for kind in POSTGRESQL for each in POSTGRESQL[kind].split()])
-def test_postgresql_says_by_its_code_what_follows(state: str, kind: type[Outcome]) -> None:
-    outcome = outcome_of("postgresql", {"C": state, "M": "what\nhappened", "n": "a_constraint"})
-    assert isinstance(outcome, kind)
-    assert isinstance(outcome, RetryLater | Failed | Disabled)
-    assert f"({state}, a_constraint)" in outcome.reason
-    assert outcome.answer == "what happened"
-
-
-def test_a_postgresql_without_numbers_for_transactions_is_tried_later() -> None:
-    message = 'database is not accepting commands to avoid wraparound data loss in database "shop"'
-    assert isinstance(outcome_of("postgresql", {"C": "54000", "M": message}), RetryLater)
+def test_postgresql_and_mysql_say_by_their_codes_what_follows() -> None:
+    for kind, states in POSTGRESQL.items():
+        for state in states.split():
+            outcome = outcome_of("postgresql", {"C": state, "M": "what\nhappened", "n": "a_constraint"})
+            assert (type(outcome), outcome.answer) == (kind, "what happened")
+            assert f"({state}, a_constraint)" in str(outcome)
+    for kind, numbers in MYSQL.items():
+        for number in numbers.split():
+            outcome = outcome_of("mysql", int(number), "what happened")
+            assert isinstance(outcome, kind)
+            assert f"({number})" in str(outcome)
+    assert isinstance(outcome_of("postgresql", {"C": "54000", "M": WRAPAROUND}), RetryLater)
 
 
 @pytest.mark.parametrize(
@@ -350,14 +340,6 @@ def test_sqlite_says_by_its_text_what_to_do(message: str, act: str) -> None:
     outcome = fault_of(OperationalError("INSERT", None, sqlite3.OperationalError(message)), "sqlite").outcome
     assert isinstance(outcome, RetryLater | Disabled)
     assert act in outcome.reason
-
-
-@pytest.mark.parametrize(("kind", "number"), [(kind, int(each)) for kind in MYSQL for each in MYSQL[kind].split()])
-def test_mysql_says_by_its_number_what_follows(number: int, kind: type[Outcome]) -> None:
-    outcome = outcome_of("mysql", number, "what happened")
-    assert isinstance(outcome, kind)
-    assert isinstance(outcome, RetryLater | Failed | Disabled)
-    assert f"({number})" in outcome.reason
 
 
 def test_an_error_that_is_not_the_databases_is_of_the_connection_or_of_a_value() -> None:

@@ -44,13 +44,6 @@ def header(request: OutgoingRequest, name: str) -> str | None:
     return dict(request.headers).get(name)
 
 
-def test_the_body_is_the_events_data_as_json_unless_the_settings_say_otherwise() -> None:
-    request = made()
-    assert (request.method, request.url, json.loads(request.body)) == ("POST", URL, DATA)
-    assert header(request, "content-type") == "application/json"
-    assert not request.allow_private
-
-
 @pytest.mark.parametrize("format_name", ["json", "xml", "yaml", "form"])
 def test_what_is_sent_in_a_format_is_read_back_by_receives_parser(format_name: str) -> None:
     data: JsonObject = {"name": "Ada <b>", "tags": ["a", "b"]}

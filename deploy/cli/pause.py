@@ -17,6 +17,7 @@ from deploy.terminal import command_line, output
 from shared import jsontext, times
 from shared.delivery import ROUTE_ITSELF
 from shared.did_you_mean import did_you_mean
+from shared.errors import HookchainError
 from shared.ledger import PAUSED_BY_OPERATOR, Ledger
 
 CACHE_TIME: Final = f"{destinations.NOTICE_SECONDS:.0f} s"
@@ -106,7 +107,11 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
                 is_route = options.destination == ROUTE_ITSELF  # its rows are of routes that wait
                 if is_route or not await ledger.rows(1, destination=options.destination):
                     _require_configured(options, environ)
-                result = await act(Subject(options, ledger, platform.traits))
+                try:
+                    result = await act(Subject(options, ledger, platform.traits))
+                except HookchainError:
+                    action.count = None  # a part of the deliveries may be due
+                    raise
                 action.count = result.deliveries
                 return result
 

@@ -25,9 +25,9 @@ class NotRecorded(CommandError):
 
 @dataclass(slots=True)
 class Action:
-    """An action that is under way. `count` is how many events or deliveries it sends or makes due."""
+    """An action that is under way. `count` is how many events or deliveries it sends or makes due; None if unknown."""
 
-    count: int = 0
+    count: int | None = 0
 
 
 @contextmanager
@@ -61,7 +61,8 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
         outcome = "done"
     finally:
         with suppress(OSError):  # an error would say that the action has failed
-            _append(state / FILE_NAME, {**begun, "count": action.count, "outcome": outcome})
+            count: JsonObject = {} if action.count is None else {"count": action.count}
+            _append(state / FILE_NAME, {**begun, **count, "outcome": outcome})
 
 
 def _append(path: Path, record: JsonObject) -> None:

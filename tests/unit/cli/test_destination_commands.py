@@ -6,10 +6,11 @@ import pytest
 
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import ROUTE_ITSELF
+from shared.errors import Temporary
 from shared.ledger import PAUSED_BY_OPERATOR, Claimed, DestinationState, Settlement
 from shared.ledger_rules import HELD
 from shared.times import rfc3339
-from tests.fakes.command import Command, audit_of
+from tests.fakes.command import Command, audit_of, audit_records
 from tests.fakes.deliveries import settled
 from tests.fakes.kept import with_ledger
 from tests.fakes.notifier import a_delivery
@@ -131,3 +132,20 @@ def test_the_rows_of_a_route_that_waits_are_no_destination(ledger_path: Path, co
     for action in ("pause", "resume", "release"):
         command(action, ROUTE_ITSELF, code=1)
         assert "has no destination '(route)'" in command.error
+
+
+def test_a_resume_that_fails_midway_is_recorded_without_a_number(
+    ledger_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise Temporary("ledger_unavailable", "the disk is gone")
+
+    with_ledger(ledger_path, hold_one)
+    command("pause", "people")
+    monkeypatch.setattr(LocalLedger, "postpone_all", fail)
+    command("resume", "people", code=1)
+    assert held_count(ledger_path) == 0
+    assert [(each["outcome"], each.get("count")) for each in audit_records(ledger_path.parent)] == [
+        ("done", 0),
+        ("failed", None),
+    ]

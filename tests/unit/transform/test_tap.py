@@ -378,8 +378,10 @@ async def test_what_is_redacted_leaves_in_no_form(declared: str, body: str, data
     kept = None if copied is None else EVENT.rawheaders
     assert [event_of(copy).rawheaders for copy in bench.copies()] == [kept] * 2
     assert [event_of(copy).rawbody for copy in bench.copies()] == [copied] * 2
-    assert not any(text in copy.data.decode() for copy in bench.copies() for text in ("4111", body_hash[:16]))
-    assert len({event_of(copy).id for copy in bench.copies()}) == 2
+    ids = [event_of(copy).id for copy in bench.copies()]
+    without_ids = [copy.data.decode().replace(id, "") for copy, id in zip(bench.copies(), ids, strict=True)]  # random
+    assert not any(text in content for content in without_ids for text in ("4111", body_hash[:16]))
+    assert len({*ids}) == 2
     assert bench.delivered().data == data
 
 

@@ -55,6 +55,8 @@ TOOL: Final = "mcp"
 """The tool in audit records."""
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
 LISTED: Final = 20
+MAX_OF_EVENT: Final = 40
+"""The most deliveries, attempts and so on that are shown of one event, whose endpoints may be thousands."""
 MAX_PLANNED: Final = 500
 """The events of a replay, which are sent within the time that clients wait for a tool."""
 PLAN_SECONDS: Final = 900
@@ -168,7 +170,15 @@ def get_event(session: Session, arguments: JsonObject) -> Json:
         attributes: JsonObject = {name: value for name, value in stored.items() if name in ATTRIBUTES}
         document = documents.record_document(record, attributes or None, state.deliveries(event_id))
         troubles: list[Json] = list(state.troubles())
-    return {**_without_answers(document), "troubles": troubles}
+    return {**_shortened(_without_answers(document)), "troubles": troubles}
+
+
+def _shortened(document: JsonObject) -> JsonObject:
+    """Return the document with the first MAX_OF_EVENT entries of each list, and with how many are left out."""
+    lists = {name: value for name, value in document.items() if isinstance(value, list)}
+    left_out: JsonObject = {name: len(each) - MAX_OF_EVENT for name, each in lists.items() if len(each) > MAX_OF_EVENT}
+    short: JsonObject = {name: lists[name][:MAX_OF_EVENT] for name in left_out}
+    return {**document, **short, "left_out": left_out} if left_out else document
 
 
 def _without_answers(document: JsonObject) -> JsonObject:

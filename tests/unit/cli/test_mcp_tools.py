@@ -13,7 +13,7 @@ import pytest
 
 from deploy.cli import dead_letters
 from deploy.cli.mcp import INSTRUCTIONS, MAX_MESSAGE_BYTES, serve
-from deploy.cli.mcp_tools import LISTED, MAX_BODY_BYTES, PLAN_SECONDS, RUNS, Session, tools_of
+from deploy.cli.mcp_tools import LISTED, MAX_BODY_BYTES, MAX_OF_EVENT, PLAN_SECONDS, RUNS, Session, tools_of
 from deploy.cli.pause import act_on_destination, pause_destination
 from deploy.config.compiler import compile_file
 from deploy.history.journal_view import STATUSES
@@ -21,7 +21,7 @@ from deploy.history.local_journal import erase_events
 from deploy.platforms.choice import TARGET_OPTIONS
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.event import Event
-from shared.journal import EventEntry
+from shared.journal import AttemptEntry, EventEntry
 from shared.jsontext import Json, JsonObject
 from shared.mcp import ToolServer
 from shared.outcomes import DeliveryState
@@ -135,6 +135,17 @@ def test_an_event_is_shown_without_its_body_and_without_the_responses(assistant:
     assert [each["outcome"] for each in as_objects(document["attempts"])] == ["delivered"]
     assert [each["state"] for each in as_objects(document["deliveries"])] == ["delivered"]
     assert "no event has an id" in assistant.fault("get_event", id="ffffff")
+
+
+def test_an_event_with_thousands_of_attempts_is_shown_with_the_first_and_the_number_of_the_others(
+    assistant: Assistant, kept: Kept
+) -> None:
+    kept.event("e1e1e1e1")
+    names = ("e1e1e1e1", "tell", "list")
+    kept.record(*(AttemptEntry(f"d{n}", *names, 1, NOW + n, NOW + n, "delivered", "", "") for n in range(2_000)))
+    document = assistant("get_event", id="e1e1e1")
+    assert len(as_objects(document["attempts"])) == MAX_OF_EVENT
+    assert document["left_out"] == {"attempts": 2_000 - MAX_OF_EVENT}
 
 
 def test_a_body_is_shown_by_its_own_tool_and_cut(assistant: Assistant, kept: Kept) -> None:

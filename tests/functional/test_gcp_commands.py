@@ -38,32 +38,39 @@ def environ(gcloud: WorldGcloud | None, more: Mapping[str, str]) -> dict[str, st
     return {**os.environ, **own, **more}
 
 
-def hookchain(
-    root: Path, folder: Path, arguments: Sequence[str], gcloud: WorldGcloud | None = None, **more: str
-) -> Ran:
-    """`folder` takes the bundles; no .env of a developer is read."""
-    out = [] if arguments[0] == "destroy-gcp" else ["--out", str(folder / "build")]
-    is_there = arguments[0] == "deploy-gcp" or (folder / "env").exists()
-    env_file = str(folder / "env") if is_there else os.devnull
-    command = [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", env_file]
-    output = environ(gcloud, more)
-    ran = subprocess.run(
-        command,
-        cwd=root,
-        env=output,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
+class Hookchain:
+    """Commands in a process of their own. `folder` takes the bundles; no .env of a developer is read."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root = root
+        self.folder = folder
+
+    def __call__(self, *arguments: str, gcloud: WorldGcloud | None = None, **more: str) -> Ran:
+        out = [] if arguments[0] == "destroy-gcp" else ["--out", str(self.folder / "build")]
+        env_file = self.folder / "env"
+        read = str(env_file) if arguments[0] == "deploy-gcp" or env_file.exists() else os.devnull
+        ran = subprocess.run(
+            [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", read],
+            cwd=self.root,
+            env=environ(gcloud, more),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.fixture
+def hookchain(root: Path, tmp_path: Path) -> Hookchain:
+    return Hookchain(root, tmp_path)
 
 
 pytestmark = pytest.mark.slow
 
 SECRET: Final = "SG.a-key-of-the-test"
 SETTINGS: Final = {"EMAIL_ADDRESS": "me@example.com", "SENDGRID_API_KEY": SECRET}
-DEPLOY: Final = ("deploy-gcp", "--project", PROJECT)
+TARGET: Final = ("--project", PROJECT)
 
 
 @pytest.fixture
@@ -75,7 +82,8 @@ def gcloud(tmp_path: Path) -> WorldGcloud:
 def first(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Path]:
     """What the first deployment printed, and its folder."""
     folder = tmp_path_factory.mktemp("first")
-    ran = hookchain(root, folder, DEPLOY, install_world(folder / "bin", World()), **SETTINGS)
+    gcloud = install_world(folder / "bin", World())
+    ran = Hookchain(root, folder)("deploy-gcp", *TARGET, gcloud=gcloud, **SETTINGS)
     assert ran.code == 0, ran.err
     return ran, folder
 
@@ -87,24 +95,24 @@ def deployed(first: tuple[Ran, Path], tmp_path: Path) -> WorldGcloud:
     return install_world(tmp_path / "bin", WorldGcloud(first[1] / "bin").world)
 
 
-def test_a_plan_is_printed_offline_with_no_gcloud_and_no_file(root: Path, tmp_path: Path) -> None:
-    ran = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT], EMAIL_ADDRESS="me@example.com")
+def test_a_plan_is_printed_offline_with_no_gcloud_and_no_file(hookchain: Hookchain, tmp_path: Path) -> None:
+    ran = hookchain("plan-gcp", *TARGET, EMAIL_ADDRESS="me@example.com")
     assert ran.code == 0, ran.err
     assert "gcloud run deploy hookchain-receive --source=" in ran.out
     assert (tmp_path / "build" / "gcp" / "dashboard.json").is_file(), "the lines read files, so they are written"
     assert (tmp_path / "build" / "receive" / "main.py").is_file()
 
 
-def test_a_plan_names_its_configuration_and_warns_of_an_address_that_counts_no_more(root: Path, tmp_path: Path) -> None:
+def test_a_plan_names_its_configuration_and_warns_of_an_address_that_counts_no_more(hookchain: Hookchain) -> None:
     config = "deploy/recipes/push-to-one-line/hookchain.yaml"
-    command = ["plan-gcp", "--project", PROJECT, "--config", config]
-    ran = hookchain(root, tmp_path, command, EMAIL_ADDRESS="me@example.com")
+    command = ["plan-gcp", *TARGET, "--config", config]
+    ran = hookchain(*command, EMAIL_ADDRESS="me@example.com")
     assert ran.out.splitlines()[0] == f"# Configuration: {config}"
     assert f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations" in ran.err
 
 
 def test_from_nothing_to_a_url_and_again_and_away(
-    root: Path, tmp_path: Path, first: tuple[Ran, Path], deployed: WorldGcloud
+    hookchain: Hookchain, first: tuple[Ran, Path], deployed: WorldGcloud
 ) -> None:
     ran, gcloud = first[0], deployed
     assert "Configuration: no file; every event of /webhook is mailed to EMAIL_ADDRESS" in ran.out
@@ -124,32 +132,32 @@ def test_from_nothing_to_a_url_and_again_and_away(
 
     assert "orgpolicy.googleapis.com" not in world.things["api"], "the project belongs to no organisation"
 
-    again = hookchain(root, tmp_path, ["deploy-gcp"], gcloud)
+    again = hookchain("deploy-gcp", gcloud=gcloud)
     assert (again.code, gcloud.world.changes) == (0, world.changes)
     assert "Nothing to do" in again.out
     assert url in again.out
 
-    elsewhere = ["destroy-gcp", "--project", PROJECT, "--region", "us-east1", "--confirm", "hookchain-"]
-    assert "is in europe-west1" in hookchain(root, tmp_path, elsewhere, gcloud).err
+    elsewhere = ["destroy-gcp", *TARGET, "--region", "us-east1", "--confirm", "hookchain-"]
+    assert "is in europe-west1" in hookchain(*elsewhere, gcloud=gcloud).err
     assert gcloud.world.changes == world.changes
-    prompted = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT], gcloud)
+    prompted = hookchain("destroy-gcp", *TARGET, gcloud=gcloud)
     assert (prompted.code, gcloud.world.changes) == (1, world.changes)
-    gone = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT, "--confirm", "hookchain-"], gcloud)
+    gone = hookchain("destroy-gcp", *TARGET, "--confirm", "hookchain-", gcloud=gcloud)
     assert gone.code == 0, gone.err
     assert "secret hookchain-webhook-password" in gone.out
     assert not gcloud.world.things["service"]
     assert gcloud.world.things["secret"]
-    left = hookchain(root, tmp_path, ["destroy-gcp", "--project", PROJECT], gcloud)
+    left = hookchain("destroy-gcp", *TARGET, gcloud=gcloud)
     assert left.code == 0
     assert "Kept (ALL=1 removes them too): bucket my-project-hookchain-blobs, database hookchain" in left.out
 
 
-def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, deployed: WorldGcloud) -> None:
-    same = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], deployed, **SETTINGS)
+def test_a_live_plan_prints_only_the_difference(hookchain: Hookchain, deployed: WorldGcloud) -> None:
+    same = hookchain("plan-gcp", *TARGET, "--live", gcloud=deployed, **SETTINGS)
     assert same.code == 0
     assert same.out.splitlines()[1:] == ["Nothing to do: the deployment matches the configuration."]
     settings = {**SETTINGS, "EMAIL_ADDRESS": "you@example.com"}
-    other = hookchain(root, tmp_path, ["plan-gcp", "--project", PROJECT, "--live"], deployed, **settings)
+    other = hookchain("plan-gcp", *TARGET, "--live", gcloud=deployed, **settings)
     lines = [line for line in other.out.split("\n") if line.startswith("gcloud")]
     made, called = (line.split()[:5] for line in lines)
     assert made[:4] == ["gcloud", "run", "deploy", "hookchain-notify"]
@@ -157,32 +165,32 @@ def test_a_live_plan_prints_only_the_difference(root: Path, tmp_path: Path, depl
 
 
 def test_a_region_that_may_be_mistyped_is_not_remembered_before_something_runs_there(
-    root: Path, tmp_path: Path
+    hookchain: Hookchain, tmp_path: Path
 ) -> None:
     gcloud = install_world(tmp_path / "bin", World(fail_at=0))
-    command = ["deploy-gcp", "--project", PROJECT, "--region", "europe-wset4"]
-    ran = hookchain(root, tmp_path, command, gcloud, **SETTINGS)
+    command = ["deploy-gcp", *TARGET, "--region", "europe-wset4"]
+    ran = hookchain(*command, gcloud=gcloud, **SETTINGS)
     assert ran.code == 1
     assert "the wire was cut" in ran.err
     assert not (tmp_path / "env").exists()
 
 
-def test_a_gcloud_that_is_too_old_is_reported(root: Path, tmp_path: Path, gcloud: WorldGcloud) -> None:
+def test_a_gcloud_that_is_too_old_is_reported(hookchain: Hookchain, gcloud: WorldGcloud) -> None:
     newer = (gcloud.folder / "gcloud").rename(gcloud.folder / "newer")
     lines = ["#!/bin/sh", 'case "$1 $2" in "run deploy") echo "unrecognized arguments: --function" >&2; exit 2;; esac']
     (gcloud.folder / "gcloud").write_text("\n".join([*lines, f'exec {newer} "$@"', ""]))
     (gcloud.folder / "gcloud").chmod(0o755)
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **SETTINGS)
+    ran = hookchain("deploy-gcp", *TARGET, gcloud=gcloud, **SETTINGS)
     assert ran.code == 1
     assert "gcloud components update" in ran.err
 
 
 def test_a_password_in_the_mail_settings_is_rejected_before_it_stands_in_a_command_line(
-    root: Path, tmp_path: Path, gcloud: WorldGcloud
+    hookchain: Hookchain, tmp_path: Path, gcloud: WorldGcloud
 ) -> None:
     settings = {**SETTINGS, "SMTP_URL": "smtp://me:sekrit-1@mail.example.com"}
     for command in (["plan-gcp"], ["deploy-gcp"]):
-        ran = hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **settings)
+        ran = hookchain(*command, *TARGET, gcloud=gcloud, **settings)
         assert ran.code == 1
         assert "smtp-password" in ran.err
         assert "sekrit-1" not in ran.out + ran.err
@@ -191,12 +199,12 @@ def test_a_password_in_the_mail_settings_is_rejected_before_it_stands_in_a_comma
 
 
 def test_a_policy_against_public_functions_stops_before_anything_is_made(
-    root: Path, tmp_path: Path, gcloud: WorldGcloud
+    hookchain: Hookchain, gcloud: WorldGcloud
 ) -> None:
     with enforcing("run.managed.requireInvokerIam") as url:
         settings = {**SETTINGS, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": url}
         both = [
-            hookchain(root, tmp_path, [*command, "--project", PROJECT], gcloud, **settings)
+            hookchain(*command, *TARGET, gcloud=gcloud, **settings)
             for command in (["plan-gcp", "--live"], ["deploy-gcp"])
         ]
     for ran in both:
@@ -205,11 +213,11 @@ def test_a_policy_against_public_functions_stops_before_anything_is_made(
         assert "roles/orgpolicy.policyAdmin" in ran.err
 
 
-def test_policies_that_only_an_api_tells_are_asked_for_once_it_is_on(root: Path, tmp_path: Path) -> None:
+def test_policies_that_only_an_api_tells_are_asked_for_once_it_is_on(hookchain: Hookchain, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(organisation="4711"))
     with enforcing("run.managed.requireInvokerIam", is_on=lambda: "api" in gcloud.world.things) as url:
         settings = {**SETTINGS, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": url}
-        ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], gcloud, **settings)
+        ran = hookchain("deploy-gcp", *TARGET, gcloud=gcloud, **settings)
     made = {kind: sorted(things) for kind, things in gcloud.world.things.items() if things}
     assert (ran.code, made) == (1, {"api": ["orgpolicy.googleapis.com"]})
     assert "roles/orgpolicy.policyAdmin" in ran.err
@@ -232,12 +240,12 @@ def enforcing(constraint: str, is_on: Callable[[], bool] = lambda: True) -> Iter
         yield f"http://{host}"
 
 
-def test_a_terminal_is_asked_three_questions_and_no_more(root: Path, tmp_path: Path) -> None:
+def test_a_terminal_is_asked_three_questions_and_no_more(hookchain: Hookchain, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(project="(unset)"))
     command = [sys.executable, "-m", "deploy.cli", "deploy-gcp", "--out", str(tmp_path / "build")]
     command += ["--env-file", str(tmp_path / "env")]
     near, far = pty.openpty()
-    started = subprocess.Popen(command, cwd=root, env=environ(gcloud, {}), stdin=far, stdout=far, stderr=far,
+    started = subprocess.Popen(command, cwd=hookchain.root, env=environ(gcloud, {}), stdin=far, stdout=far, stderr=far,
                                start_new_session=True)  # fmt: skip
     os.close(far)
     text = answered(near, [("Which project", "my-project"), ("Which address", "me@example.com"),
@@ -267,7 +275,7 @@ def answered(terminal: int, answers: Sequence[tuple[str, str]]) -> str:
     return text
 
 
-def test_without_gcloud_a_deploy_says_where_to_get_it(root: Path, tmp_path: Path) -> None:
-    ran = hookchain(root, tmp_path, ["deploy-gcp", "--project", PROJECT], None, EMAIL_ADDRESS="me@example.com")
+def test_without_gcloud_a_deploy_says_where_to_get_it(hookchain: Hookchain) -> None:
+    ran = hookchain("deploy-gcp", *TARGET, EMAIL_ADDRESS="me@example.com")
     assert ran.code == 1
     assert "gcloud is not on PATH" in ran.err

@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from deploy.cli import look_up, send
-from deploy.cli.command import NOT_DONE, USAGE, parser, run_command
+from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
 from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.config import compiler, dotenv
@@ -101,9 +101,8 @@ class Keys:
         if signing.is_asymmetric(auth):
             key = signing.read_private_key(self.state, auth.secret)
             if key is None:
-                raise CannotSign(
-                    f"the secret {auth.secret!r} is a public key, and only the provider has the private key"
-                )
+                whose = "only the provider has the private key"
+                raise CannotSign(f"the secret {auth.secret!r} is a public key, and {whose}")
             return key
         return send_options.read_secret(auth.secret, self.environ)
 
@@ -141,37 +140,48 @@ def main(arguments: list[str]) -> int:
         command.error(f"argument --env-file: must be a file that exists; got {str(options.env_file)!r}")
     if options.event and (options.list or options.make_key):
         command.error("argument EVENT: has no effect with --list or --make-key")
-    return run_command("trigger", lambda: _signed(options), ValueError, error_code=USAGE)
-
-
-def _signed(options: argparse.Namespace) -> int:
-    try:
-        return _run(options)
-    except CannotSign as reason:
-        print(_cannot_sign_text(options, reason), file=sys.stderr)
-        return NOT_DONE
+    return run_command("trigger", lambda: _run(options), ValueError, error_code=USAGE)
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run the command. Raises CannotSign, ValueError, OSError, HookchainError, and the faults of a configuration."""
-    catalogue = load_catalogue()
-    provider = look_up.key_of(options.provider)
-    if provider not in catalogue and (source_provider := provider_key(configured(options), options.provider)):
-        # PROVIDER may also be the name of a source, whose provider the configuration has.
-        options.source = options.provider
-        options.provider = source_provider
-        provider = source_provider
-    if provider not in catalogue and options.provider in mapping_at(configured(options).slices["receive"], "sources"):
-        raise ValueError(_unsampled_text(options.provider, options.state, environ_of(options)))
-    if provider not in catalogue:
-        raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(provider, catalogue)}")
+    """Run the command. Raises ValueError, OSError, HookchainError, and the faults of a configuration."""
+    provider = _read_provider(options)
     if options.list:
-        handshakes: list[Json] = [handshake.name for handshake in catalogue[provider].handshakes]
-        if options.json:
-            print(to_json({"provider": provider, "samples": [*sample_names(provider)], "handshakes": handshakes}))
-        else:
-            print("\n".join([*sample_names(provider), *(f"{name}  (handshake)" for name in handshakes)]))
-        return 0
+        _print_list(provider, as_json=options.json)
+        return DONE
+    try:
+        return _send(provider, options)
+    except CannotSign as reason:
+        print(_cannot_sign_text(provider, reason), file=sys.stderr)
+        return NOT_DONE
+
+
+def _read_provider(options: argparse.Namespace) -> str:
+    """Return the provider's key. If PROVIDER names a source, set that option to the source. Raises ValueError."""
+    catalogue = load_catalogue()
+    key = look_up.key_of(options.provider)
+    if key in catalogue:
+        return key
+    found = configured(options)
+    if provider := provider_key(found, options.provider):
+        options.source = options.provider
+        return provider
+    if options.provider in compiled_sources(found.slices["receive"]):
+        raise ValueError(_unsampled_text(options.provider, options.state, environ_of(options)))
+    raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(key, catalogue)}")
+
+
+def _print_list(provider: str, *, as_json: bool) -> None:
+    samples = sample_names(provider)
+    handshakes: list[Json] = [handshake.name for handshake in load_catalogue()[provider].handshakes]
+    if as_json:
+        print(to_json({"provider": provider, "samples": [*samples], "handshakes": handshakes}))
+    else:
+        print("\n".join([*samples, *(f"{name}  (handshake)" for name in handshakes)]))
+
+
+def _send(provider: str, options: argparse.Namespace) -> int:
+    """Send the sample, or make the key to sign it with. Raises CannotSign and what _run does."""
     environ = environ_of(options)
     target = trigger_target(provider, options, environ)
     if not target.is_configured and options.to is None:
@@ -179,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
     keys = Keys(environ, options.state)
     if options.make_key:
         print("\n".join(_make_key(target, options.env_file, options.state)))
-        return 0
+        return DONE
     ten_digits = str(secrets.randbelow(9 * 10**9) + 10**9)  # without a zero at the beginning
     fresh = Fresh(time.time(), secrets.token_hex(6), ten_digits)
     sample = chosen_sample(target, options.event, keys, fresh)
@@ -304,11 +314,6 @@ def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str,
     return {str(check["at"]): send_options.read_secret(str(check["secret"]), keys.environ) for check in checks}
 
 
-def is_unsigned(target: TriggerTarget, sample: Sample) -> bool:
-    """Return whether the sample is a handshake that the provider does not sign."""
-    return any(one.name == sample.event and not one.signed for one in target.entry.handshakes)
-
-
 def signed_sample(
     target: TriggerTarget,
     sample: Sample,
@@ -319,7 +324,8 @@ def signed_sample(
 ) -> Request:
     """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
     request = posting.aim_request(sample.request, target.url)
-    if is_unsigned(target, sample) and not any(auth.is_in_head for auth in target.source.auth):
+    is_unsigned = any(one.name == sample.event and not one.signed for one in target.entry.handshakes)
+    if is_unsigned and not any(auth.is_in_head for auth in target.source.auth):
         return request
     moment = Moment(fresh.now, f"msg_{fresh.hex_digits}")
     return signed_request(request, target.source.auth, target.signed_url, keys, moment, what, variant)
@@ -442,7 +448,7 @@ def _print_result(
     if options.json:
         fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
         print(to_json({"provider": target.provider, "event": sample.event, "url": target.url, **fields}))
-        return 0 if is_right else 1
+        return DONE if is_right else NOT_DONE
     broken = f", {options.what} broken" if options.what else ""
     print(f"{target.entry.name}, {sample.event}{broken}, to {printable(target.url)}")
     needs_start = options.to is None and isinstance(answer, NoResponse)
@@ -450,11 +456,10 @@ def _print_result(
     print(f"  {printable(_result_text(outcome, sample, answer))}{start}{_verdict(options, target, outcome, rejected)}")
     if note := send.wrong_port_note(target.url, outcome, options.state):
         print(f"  {note}")
-    is_sent_elsewhere = bool(options.to or note)
-    lines = [] if is_sent_elsewhere else _result_lines(options, target, outcome, sample, at)
-    for line in lines:
-        print(f"  {printable(line)}")
-    return 0 if is_right else 1
+    if not (options.to or note):  # else it was sent to another receiver
+        for line in _result_lines(options, target, outcome, sample, at):
+            print(f"  {printable(line)}")
+    return DONE if is_right else NOT_DONE
 
 
 def _result_lines(
@@ -462,10 +467,10 @@ def _result_lines(
 ) -> list[str]:
     sent = SentEvent(target.source.name, at, outcome.event_id)
     if outcome.ok:
-        return [] if sample.is_handshake else result_lines(sent, options.state)
+        return [] if sample.is_handshake else _wait_for(options.state, lambda local: _events(sent, local))
     if not outcome.status:
         return []
-    lines = why_rejected(sent, options.state)
+    lines = _why_rejected(sent, options.state)
     if options.what:
         lines.append("`hookchain status` calls the source failing until its next event is accepted")
     return lines
@@ -488,8 +493,7 @@ def _verdict(options: argparse.Namespace, target: TriggerTarget, outcome: Outcom
     return f"; neither accepted nor rejected{key if outcome.status == 503 else ''}"
 
 
-def _cannot_sign_text(options: argparse.Namespace, reason: CannotSign) -> str:
-    provider = look_up.key_of(options.provider)
+def _cannot_sign_text(provider: str, reason: CannotSign) -> str:
     entry = load_catalogue()[provider]
     detail = f": {entry.proven.detail}" if entry.proven.detail else ""
     lines = [
@@ -502,12 +506,7 @@ def _cannot_sign_text(options: argparse.Namespace, reason: CannotSign) -> str:
     return "\n".join(lines)
 
 
-def result_lines(sent: SentEvent, state: Path) -> list[str]:
-    """Return lines about each event; none if no `hookchain dev` runs with this state folder."""
-    return _wait_for(state, lambda local: _events(sent, local))
-
-
-def why_rejected(sent: SentEvent, state: Path) -> list[str]:
+def _why_rejected(sent: SentEvent, state: Path) -> list[str]:
     """Return receive's diagnosis, or the finding of its check if it made none."""
     if running_ports(state) is None:
         command = start_command(state)
@@ -517,6 +516,7 @@ def why_rejected(sent: SentEvent, state: Path) -> list[str]:
 
 
 def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
+    """Return the lines once they are settled, or after WAIT_SECONDS; none if no `hookchain dev` runs."""
     deadline = time.monotonic() + WAIT_SECONDS
     while running_ports(state) is not None:
         try:

@@ -51,16 +51,14 @@ class SubscriberStores:
 class State:
     """The stored state of one deployment.
 
+    reader                reads the journal
     ledger, blobs, bus    are opened on the caller's event loop; `bus` raises StateFault if there is none
-    records               are opened on the caller's event loop; None if there are none
-    documents             the documents of subscribers, opened on the caller's event loop; None if there are none
-    notify_slice          returns notify's slice of the configuration; None if it is not known
-    transform_slice       returns transform's slice
-    receive_slice         returns receive's slice
+    …_slice               returns a function's slice of the configuration; None if it is not known
     beyond_reach          says what `hookchain forget` cannot erase on this platform
+    rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
+    records, documents    are opened as the ledger is; None if there are none. `documents` are those of subscribers
     lists_accepted        an event is in the journal from its arrival on, before transform has processed it
     troubles              returns the reasons why no events are processed now, as far as they are known
-    rewrite_files         rewrites the files from which something was erased; returns those that could not be, and why
     """
 
     reader: journal_view.JournalView
@@ -97,9 +95,8 @@ class State:
                 raise StateFault(f"{prefix!r} is an event's id: name its dead letter's, {', '.join(letters)}")
             raise StateFault(f"no {name} has an id that is {prefix!r} or begins with it{self.missing_note(kind)}")
         if len(prefix) < LEAST_ID_CHARACTERS:
-            raise StateFault(
-                f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters; got {prefix!r}"
-            )
+            rule = f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters"
+            raise StateFault(f"{rule}; got {prefix!r}")
         if len(matching_ids) > 1:
             raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(matching_ids[:3])} …")
         return matching_ids[0]

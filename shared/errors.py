@@ -144,3 +144,8 @@ def place_of(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
+
+
+def fault_of(error: Exception) -> HookchainError:
+    """Return the error as it is logged: itself, or `internal_error` and the place if this code failed unforeseen."""
+    return error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))

@@ -13,7 +13,7 @@ from functions.notify.dead_letters import keep_dead_letter, read_dead_letter, re
 from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.notify import notify
 from functions.notify.waiting.sweep import Sweeper
-from shared.errors import HookchainError, Rejected, Temporary, place_of
+from shared.errors import Rejected, fault_of
 from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.journal import DeadLetter, Journal
 from shared.jsontext import Json
@@ -164,7 +164,7 @@ def _log_result(result: Result, started: float) -> None:
 
 def log_unavailable(error: Exception, started: float) -> None:
     """Log what failed: a part of ours, or this code. The bus keeps the message and sends it again."""
-    fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
+    fault = fault_of(error)
     _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from functions.receive import admission, events, receive
 from functions.receive.source import Source, source_of
 from shared import logs, outcomes
-from shared.errors import HookchainError, ProblemCode, Rejected, Temporary, place_of
+from shared.errors import HookchainError, ProblemCode, Rejected, fault_of, place_of
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
 
@@ -56,7 +56,7 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
         reply = receive.rejection_reply(error, source)
         return source.form.adapt_rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
-        fault = Temporary("internal_error", place_of(error))
+        fault = fault_of(error)
         _log_rejection(_readable_source(receiver, head), head, fault, started)
         return receive.rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)
@@ -73,16 +73,14 @@ def _readable_source(receiver: receive.Receiver, head: Request) -> Source | None
 
 async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:
     """Take a message of a queue. Return False if the queue must deliver it again."""
-    started, source = time.perf_counter(), None
+    started = time.perf_counter()
     head = Request("POST", "/")
+    source = None
     try:
         source = source_of(receiver.sources, queue_arn, prefix)
         outcome = await receiver.take(source, push)
-    except HookchainError as error:
-        _log_rejection(source, head, error, started)
-        return False
     except Exception as error:
-        _log_rejection(source, head, Temporary("internal_error", place_of(error)), started)
+        _log_rejection(source, head, fault_of(error), started)
         return False
     if isinstance(outcome, receive.DeadLettered):
         _log_dead_letter(outcome, started)

@@ -21,7 +21,7 @@ from functions.subscribe.route import PARAMS, Call, Route
 from functions.subscribe.service import Service
 from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
-from shared.errors import HookchainError, Rejected, Temporary, place_of
+from shared.errors import Rejected, fault_of
 from shared.formats.media_type import media_type
 from shared.formats.parse import parse_json
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
@@ -89,7 +89,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         reply = problem_reply(error.status, error.code, error.detail, headers=(*allowed, ("connection", "close")))
         _log("WARNING", _REJECTED, head, routes, reply, started, error.code, error.detail)
     except Exception as error:
-        fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
+        fault = fault_of(error)
         retry_after = ("retry-after", str(RETRY_AFTER_SECONDS))
         reply = problem_reply(503, "unavailable", _AGAIN, headers=(retry_after,))
         _log("ERROR", _UNAVAILABLE, head, routes, reply, started, fault.code, fault.detail)

@@ -11,7 +11,7 @@ from typing import Final
 
 from functions.transform import chain, step, transform
 from shared import logs, outcomes
-from shared.errors import HookchainError, Permanent, Rejected, Temporary, place_of
+from shared.errors import Permanent, Rejected, fault_of
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push, refuse_pages
@@ -109,7 +109,7 @@ def _reject(error: Rejected, started: float) -> Reply:
 
 def _log_unavailable(error: Exception, started: float) -> None:
     """Log what failed: a part of ours, or this code. The bus keeps the event and sends it again."""
-    fault = error if isinstance(error, HookchainError) else Temporary("internal_error", place_of(error))
+    fault = fault_of(error)
     _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
 
 
@@ -126,18 +126,10 @@ def _log_transformed(transformed: transform.Transformed, type_words: Mapping[str
         _log("WARNING", "transformed", started, **reason, **names)
         return
     for failed in decision.failed:
-        _log(
-            "WARNING",
-            "dead lettered",
-            started,
-            outcome=DEAD_LETTERED,
-            route=failed.route,
-            code=failed.code,
-            reason=failed.reason,
-            **names,
-        )
+        fields: dict[str, Json] = {"route": failed.route, "code": failed.code, "reason": failed.reason}
+        _log("WARNING", "dead lettered", started, outcome=DEAD_LETTERED, **fields, **names)
     for route, waiting in decision.waiting:
-        fields: dict[str, Json] = {"route": route, "code": waiting.code, "reason": waiting.detail}
+        fields = {"route": route, "code": waiting.code, "reason": waiting.detail}
         _log("WARNING", "waiting", started, outcome=WAITING, **fields, **names)
     logs.log(
         "INFO",

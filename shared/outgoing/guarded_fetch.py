@@ -2,7 +2,7 @@
 
 It looks up the host's name once, checks each address that it finds, and connects to one of the checked addresses. So a
 name that resolves to another address a moment later has no effect. TLS verifies the certificate for the name as usual.
-Connections are kept for the next requests to the same host.
+Connections are kept for the next requests to the same host (idle_connections.py).
 """
 
 import asyncio
@@ -10,28 +10,16 @@ import re
 import socket
 import ssl
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.fetch import Fetched, Outgoing, Tls
+from shared.fetch import Fetched, Outgoing
 from shared.outgoing.allowed_requests import Target, address_of, blocked_kind, read_target, verify_headers
-from shared.outgoing.connection import Connection, ConnectionLost, TlsAnswer
+from shared.outgoing.connection import ConnectionLost, TlsAnswer
+from shared.outgoing.idle_connections import IDLE_SECONDS, Host, HostConnection, IdleConnections
+from shared.outgoing.tls_contexts import TlsContexts
 
-IDLE_SECONDS: Final = 60.0
-"""How long a connection may be idle. It is measured by the time of day, because the monotonic clock stands still while
-the machine is suspended."""
-UNREPEATABLE_SECONDS: Final = 4.0
-"""How long a connection may be idle before a request that must not be sent twice. Many servers close an idle connection
-after 5 s. If a request is sent at that moment, nobody knows whether the server accepted it."""
-AGE_SECONDS: Final = 300.0
-"""The time for which a connection is used. A new connection looks up and checks the addresses of the host again."""
-MAX_IDLE: Final = 128
-"""The number of idle connections that are kept."""
-MAX_IDLE_OF_HOST: Final = 32
-MAX_CONTEXTS: Final = 100
-"""The number of TLS contexts that are kept."""
 CONNECT_SECONDS: Final = 5.0
 """How long one address is tried."""
 MAX_ADDRESSES: Final = 4
@@ -46,133 +34,6 @@ _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYE
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Takes a host's name and a port. Returns the addresses, as text. Raises OSError if there is none."""
-
-
-class Host(NamedTuple):
-    """The key of a kept connection. A request uses only a connection that was made with the same values."""
-
-    secure: bool
-    name: str
-    port: int
-    allow_private: bool
-    tls: Tls | None
-
-
-class HostConnection(Connection):
-    """A connection to a host. `opened_at` and `idle_since` are Unix seconds."""
-
-    def __init__(self, host: Host, opened_at: float) -> None:
-        super().__init__(0, may_cut=True)  # each request sets its own `max_bytes`
-        self.host = host
-        self.opened_at = self.idle_since = opened_at
-        self.idle_seconds = IDLE_SECONDS
-
-    def is_good(self, now: float, may_repeat: bool) -> bool:
-        """Return whether a request may be sent on it. `may_repeat`: the request may be sent twice."""
-        idle_seconds = self.idle_seconds if may_repeat else min(self.idle_seconds, UNREPEATABLE_SECONDS)
-        # Neither time may be after `now`: the clock was set back then.
-        is_young = self.opened_at <= now <= self.opened_at + AGE_SECONDS
-        return is_young and self.idle_since <= now and self.is_reusable(now, idle_seconds)
-
-
-class IdleConnections:
-    """The kept connections. The connection that has been idle for longest is first."""
-
-    def __init__(self) -> None:
-        self._idle: OrderedDict[HostConnection, None] = OrderedDict()
-        self._of_host: dict[Host, list[HostConnection]] = {}
-
-    def take(self, host: Host, now: float, may_repeat: bool) -> HostConnection | None:
-        """Return the connection to the host that was used last; None if none can be used."""
-        while connections := self._of_host.get(host):
-            connection = connections[-1]
-            self._remove(connection)
-            if connection.is_good(now, may_repeat):
-                return connection
-            connection.close()
-        return None
-
-    def keep(self, connection: HostConnection, now: float, idle_seconds: float) -> None:
-        """Keep the connection, which was just used. Close the oldest ones if there are too many, or if they are idle
-        for too long."""
-        if not connection.is_open:
-            connection.abort()
-            return
-        connection.idle_since = now
-        connection.idle_seconds = min(idle_seconds, IDLE_SECONDS)
-        self._idle[connection] = None
-        connections = self._of_host.setdefault(connection.host, [])
-        connections.append(connection)
-        if len(connections) > MAX_IDLE_OF_HOST:
-            self._close(connections[0])
-        oldest = next(iter(self._idle))
-        while len(self._idle) > MAX_IDLE or oldest.idle_since < now - IDLE_SECONDS:
-            self._close(oldest)
-            oldest = next(iter(self._idle))
-
-    def close(self) -> None:
-        while self._idle:
-            self._close(next(iter(self._idle)))
-
-    def _close(self, connection: HostConnection) -> None:
-        self._remove(connection)
-        connection.close()
-
-    def _remove(self, connection: HostConnection) -> None:
-        del self._idle[connection]
-        connections = self._of_host[connection.host]
-        connections.remove(connection)
-        if not connections:
-            del self._of_host[connection.host]
-
-
-class TlsContexts:
-    """The TLS contexts, one for each client certificate and set of authorities.
-
-    `default` is the context of requests with neither of them.
-    """
-
-    def __init__(self, default: ssl.SSLContext | None = None) -> None:
-        self._default = default
-        self._contexts: OrderedDict[Tls, ssl.SSLContext] = OrderedDict()
-
-    def context(self, tls: Tls | None) -> ssl.SSLContext:
-        """Return the context for these certificates. Raises Temporary (`secret_unusable`) if one of them is not PEM,
-        because it may be corrected in the secret store."""
-        if tls is None:
-            if self._default is None:
-                self._default = ssl.create_default_context()  # reads the system's authorities: some 20 ms, once
-            return self._default
-        if tls not in self._contexts:
-            self._contexts[tls] = _context(tls)
-            if len(self._contexts) > MAX_CONTEXTS:
-                self._contexts.popitem(last=False)
-        return self._contexts[tls]
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cadata=tls.authorities or None)
-    except (ssl.SSLError, ValueError) as error:
-        raise Temporary("secret_unusable", "the authorities of the server's certificate are not PEM") from error
-    if tls.authorities:  # a private authority's certificates often lack what RFC 5280 asks for, as its key's id
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not tls.certificate:
-        return context
-    # Imported here, because it takes 3 ms, and few processes need it.
-    import tempfile
-
-    # OpenSSL reads them from a file only. No other user can read this file, and it is deleted at once.
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="hookchain-") as file:
-        file.write(f"{tls.key.rstrip()}\n{tls.certificate}")
-        file.flush()
-        try:
-            # If the key has a passphrase, OpenSSL would ask for it at the terminal without this argument.
-            context.load_cert_chain(file.name, password="")
-        except (ssl.SSLError, ValueError) as error:
-            detail = "the client's certificate and its key are not PEM, do not belong together, or have a passphrase"
-            raise Temporary("secret_unusable", detail) from error
-    return context
 
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:

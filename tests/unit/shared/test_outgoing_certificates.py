@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 
 from shared.errors import Temporary
 from shared.fetch import Outgoing, Tls
-from shared.outgoing.guarded_fetch import TlsContexts
+from shared.outgoing.tls_contexts import TlsContexts
 from tests.unit.shared.outgoing_worlds import answer, issue, serving
 
 

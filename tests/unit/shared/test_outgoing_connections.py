@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary, Unanswered
-from shared.outgoing.guarded_fetch import (
+from shared.outgoing.idle_connections import (
     AGE_SECONDS,
     IDLE_SECONDS,
     MAX_IDLE_OF_HOST,

@@ -14,6 +14,7 @@ _DIALS: Final = re.compile(r"create_connection|open_connection|sock_connect|crea
 OWN_WAYS_OUT: Final = {
     # The guard itself, and what its connections are made of.
     "shared/outgoing/guarded_fetch.py": "the guard",
+    "shared/outgoing/idle_connections.py": "the connections that the guard keeps",
     # To hosts that the platform or the operator's environment names, and no event can change.
     "shared/outgoing/http_client.py": "the client of the platform's APIs",
     "shared/telemetry/exporter.py": "the operator's collector",

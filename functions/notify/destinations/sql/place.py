@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.http_kind import SecretValues, unusable_secret
 from shared import errors, fetch
-from shared.outgoing.guarded_fetch import TlsContexts
+from shared.outgoing.tls_contexts import TlsContexts
 
 SOCKETS: Final = "/cloudsql"
 """The folder in which Cloud Run has the socket of each instance of Cloud SQL. Google's connector would cost every start

@@ -152,7 +152,11 @@ def reason_of(error: sqlite3.Error | OSError) -> str:
     """Return SQLite's message, such as `database is locked`. It can name tables, but contains no values."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return f"{error}; start Hookchain again: it finds the damaged file" if is_damage(error) else str(error)
+    if is_damage(error):
+        return f"{error}; start Hookchain again: it finds the damaged file"
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+        return f"{error}; reading the files needs the right to write them too. Copy the folder to read it"
+    return str(error)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -182,3 +182,13 @@ async def test_a_write_that_may_wait_is_committed_when_its_time_is_over(
     await asyncio.gather(keep(file, 1, max_wait_seconds=0.01), keep(file, 2, max_wait_seconds=0.01))
     await keep(file, 3, max_wait_seconds=0.01)
     assert numbers(other) == [1, 2, 3]
+
+
+def test_the_reason_of_a_file_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "any.db").close()
+    with (
+        closing(sqlite3.connect(f"file:{tmp_path / 'any.db'}?mode=ro", uri=True)) as connection,
+        pytest.raises(sqlite3.Error) as failed,
+    ):
+        connection.execute("CREATE TABLE t (a)")
+    assert reason_of(failed.value).endswith("Copy the folder to read it")

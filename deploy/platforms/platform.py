@@ -1,4 +1,4 @@
-"""What a command acts on: `hookchain dev` or `serve` on this machine, or one deployment in a cloud.
+"""The deployment that a command acts on: `hookchain dev` or `serve` on this machine, or one in a cloud.
 
 Commands know a Platform only. `local.py` implements it with the state folder of this machine; `gcp.py` and `aws.py`
 complete CloudPlatform, which is the part that the clouds share.

@@ -214,6 +214,8 @@ def _health(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
 def _registered(registration: Registration, now: float) -> str:
     if registration.expires_at is None:
         return registration.word
+    if registration.expires_at <= now:
+        return f"{registration.word}, expired"
     return f"{registration.word}, for {duration_text(registration.expires_at - now)}"
 
 

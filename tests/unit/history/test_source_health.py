@@ -216,7 +216,8 @@ def test_the_first_end_of_a_hook_is_shown() -> None:
     document = health_document(replace(LIVELY, registration=hooks(found)), NOW)
     assert value_at(document, "hooks", 0, "expires_at") == "2026-03-06T12:00:00.000Z"
     activity = SourceActivity("shop", NOW, 1, facts=replace(LIVELY, registration=registration))
-    assert "yes, for 24 h" in "\n".join(status_text(Status((), [activity]), NOW, Screen()))
+    for now, text in ((NOW, "yes, for 24 h"), (NOW + 2 * DAY, "yes, expired")):
+        assert text in "\n".join(status_text(Status((), [activity]), now, Screen()))
 
 
 def events_at(*received: float) -> list[EventSummary]:

@@ -326,6 +326,10 @@ def token_of(call: Call, name: str) -> str:
     return call.platform.secret_value(name)
 
 
+class UnknownSignedUrl(CommandError):
+    """The provider signs the URL, and the configuration does not have it."""
+
+
 def hook_url(call: Call, name: str, source: SourceConfig) -> str:
     """Return the URL that the provider is to call. Raises CommandError."""
     if call.url:
@@ -340,7 +344,7 @@ def hook_url(call: Call, name: str, source: SourceConfig) -> str:
     assert source.provider
     is_signed = any(signs_url(each.scheme) for each in load_catalogue()[source.provider].auth)
     if is_signed and url != source.public_url:
-        raise CommandError(f"{name}: the provider signs the URL, so `public_url: {url}` must be in the source")
+        raise UnknownSignedUrl(f"{name}: the provider signs the URL, so `public_url: {url}` must be in the source")
     return url
 
 
@@ -789,7 +793,10 @@ def _is_missing(call: Call, name: str, source: SourceConfig, row: Row | None) ->
     assert source.hook
     kind = KINDS[str(source.provider)]
     hooks = row.hooks if row and not _former_places(source, row) else {}
-    url = hook_url(call, name, source)
+    try:
+        url = hook_url(call, name, source)
+    except UnknownSignedUrl:  # `apply` says what to correct
+        return True
     registered = {at for at, each in hooks.items() if kind.is_same_url(each.url, url) and not each.stage}
     return not registered.issuperset(source.hook.places)
 

@@ -2082,6 +2082,8 @@ def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
 ) -> None:
     world("apply", "stripe", "--yes", "--url", URL.replace("hooks", "Hooks"))
     world("apply", "github", "--yes", "--url", "https://former.example.com")
+    text = CONFIG.replace(f"    public_url: {URL}/square\n", "")
+    world.config_file.write_text(text, encoding="utf-8")
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
     names = "github, gitlab, telegram, airtable, linear, square, twilio"
     line = f"Not registered at the provider: {names}. To register: hookchain hooks apply --platform gcp --project acme"

@@ -113,11 +113,10 @@ class HookExpiry:
     ) -> dict[str, float]:
         """Return the new expiries, by place, of the hooks that were due and could be renewed."""
         due = [place for place, hook in hooks.items() if 0 < _expires_at(hook) < now + RENEW_SECONDS]
-        complete = [place for place in due if not hooks[place].get("stage")]  # the others are being created
-        expiries = await asyncio.gather(
-            *(self._renew(source, renewal, place, str(hooks[place]["id"])) for place in complete)
-        )
-        return {place: expiry for place, expiry in zip(complete, expiries, strict=True) if expiry is not None}
+        # A hook without an id is being created. One that is being replaced has its id until the new hook is enabled.
+        ids = {place: str(id) for place in due if (id := hooks[place].get("id"))}
+        expiries = await asyncio.gather(*(self._renew(source, renewal, place, id) for place, id in ids.items()))
+        return {place: expiry for place, expiry in zip(ids, expiries, strict=True) if expiry is not None}
 
     async def _renew(self, source: str, renewal: JsonObject, place: str, hook_id: str) -> float | None:
         """Renew a hook and log the result. Return the new expiry; None if the renewal failed."""

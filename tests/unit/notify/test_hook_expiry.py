@@ -93,7 +93,7 @@ async def test_a_hook_that_expires_in_days_is_renewed_and_its_new_expiry_remembe
     "world",
     [
         World(left=RENEW_SECONDS + 1),
-        World(stage="creating"),
+        World(id="", stage="creating"),
         World(expires_at=0.0),
         World(CONFIG.replace(", renew: true", "")),
     ],
@@ -104,6 +104,13 @@ async def test_other_hooks_are_left_alone(world: World) -> None:
     await world.check()
     assert world.fetch.asked == []
     assert await world.expires_at() == before
+
+
+async def test_a_hook_is_renewed_while_the_command_that_replaces_it_is_interrupted() -> None:
+    world = World(stage="stored", new_id="ach2")
+    await world.check()
+    assert [request.url for request in world.fetch.asked] == [URL]
+    assert await world.expires_at() == world.new_expiry
 
 
 async def test_while_a_command_changes_the_hooks_nothing_is_renewed() -> None:

@@ -26,7 +26,8 @@ from shared.batching import batches
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, is_expired, item_key, read_shards, state_shard
 from shared.cloud.aws.journal import letter_state
-from shared.cloud.aws.ledger import PROMPT_SECONDS, VERSION, keys_of, row_of
+from shared.cloud.aws.ledger_items import PROMPT_SECONDS, VERSION, row_of
+from shared.cloud.aws.ledger_lists import keys_of
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq, parsed_entry
 from shared.cloud.shards import SHARDS
 from shared.journal import KEPT

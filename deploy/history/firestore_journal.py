@@ -25,7 +25,7 @@ from shared.cloud.earlier_words import OUTCOMES
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed, marked_write
-from shared.cloud.gcp.ledger import WHOLE, event_query, microseconds, row_of, upgraded_document
+from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of, upgraded_document
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq
 from shared.cloud.shards import shard_of
 from shared.journal import KEPT, AttemptEntry

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from shared import ledger_rules as rules
-from shared.cloud.gcp import ledger as gcp_ledger
+from shared.cloud.gcp import ledger as gcp_ledger, ledger_documents
 from shared.ledger import Claimed, DestinationState, Finished, Ledger, LedgerRow, Settlement
 from shared.outcomes import DeliveryState
 from tests.contract.claims import (
@@ -252,7 +252,7 @@ async def test_all_deliveries_of_an_event_are_found_however_many_endpoints_it_ha
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store answers a thousand at a time."""
-    monkeypatch.setattr(gcp_ledger, "DELIVERIES_AT_ONCE", 4)
+    monkeypatch.setattr(ledger_documents, "DELIVERIES_AT_ONCE", 4)
     keys = [await add(ledger, f"customers:acme:ep_{number:020}", 1, T + number) for number in range(8)]
     await add(ledger, ONE, 2, T)
     assert [row.key for row in await ledger.rows(1_000, event_id="e1")] == keys[::-1]

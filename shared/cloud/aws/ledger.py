@@ -6,32 +6,23 @@ outcome is written over the version of the claim. If the condition does not hold
 and the write is decided again by that row. If the stored row has the version of the write itself, the write had been
 made, and only its answer was lost.
 
-An item has the fields of the row that are not at their defaults, and these:
-
-attempts      the ended attempts, as JSON
-version       a random mark of the last write
-shard         the index of rows by their creation, by `retry_at` while they wait, and by `ended_at`
-state_shard   the index of rows that wait, are held or failed
-endpoint_at   the index of the rows of a subscriber's endpoint, by their creation and key
-failed        1 if such a row is dead-lettered
-ended_at      the time at which the last attempt ended. It is left out if the first attempt succeeded within
-              PROMPT_SECONDS, which saves a write to an index
-expires_at    the time from which on DynamoDB deletes a final row
+ledger_items.py has the item of a row, and ledger_lists.py how rows are found.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from math import ceil, inf, nextafter
+from collections.abc import Callable, Mapping, Sequence
+from math import inf, nextafter
 from secrets import token_hex
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar
 
 from shared import batching, errors, ledger_rules as rules, outcomes
-from shared.cloud import ledger_writes, shards
+from shared.cloud import ledger_writes
 from shared.cloud.aws import client, tables
-from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, Fields, Value, is_expired, read_shards, state_shard
+from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, Fields, is_expired, read_shards
+from shared.cloud.aws.ledger_items import VERSION, item_of, merged_fields, row_of
+from shared.cloud.aws.ledger_lists import LedgerLists, keys_of
 from shared.delivery import REMEMBERED_SECONDS
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
-from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
 """The number of writes at the same time. Each needs its own connection."""
@@ -262,180 +253,3 @@ def _waits_since(fence: int) -> Condition:
 
 def _is_still(version: str) -> Condition:
     return Condition(f"#{VERSION} = :version", {"version": version})
-
-
-VERSION: Final = "version"
-FOUND: Final[frozenset[str]] = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
-"""The states that `by_state` finds."""
-PROMPT_SECONDS: Final = 10.0
-MAX_ATTEMPTS_BYTES: Final = 150_000
-"""Of the newest attempts: beside a message of 200 KiB, they fit into an item."""
-
-_DEFAULTS: Final[Mapping[str, object]] = {
-    **LedgerRow._field_defaults,
-    "generation": 0,
-    "retry_at": None,
-    "reason": "",
-    "answer": "",
-    "message": b"",
-}
-_NO_DEFAULT: Final = object()
-_DEFAULT_VALUES: Final = tuple([_DEFAULTS.get(name, _NO_DEFAULT) for name in LedgerRow._fields])
-_TIMES: Final = frozenset({"retry_at", "created_at", "updated_at", "lease_until", "slot_at"})
-LISTED: Final = (*(name for name in LedgerRow._fields if name != "attempts"), VERSION)
-"""The attributes of a row that was listed: all but its attempts."""
-
-
-def item_of(row: LedgerRow, version: str) -> Fields:
-    shard = shards.shard_of(row.key)
-    values = zip(LedgerRow._fields, row, _DEFAULT_VALUES, strict=True)
-    fields = cast("dict[str, Value]", {name: value for name, value, default in values if value != default})
-    fields[VERSION], fields[tables.SHARD] = version, str(shard)
-    if row.attempts:
-        fields["attempts"] = _newest_attempts(row)
-        if not _is_prompt(row):
-            fields["ended_at"] = row.attempts[-1].ended_at
-    if row.state in FOUND:
-        fields[tables.STATE_SHARD] = state_shard(row.state, shard)
-    if endpoint_name(row.destination):
-        fields |= {
-            tables.ENDPOINT_AT: endpoint_at((row.created_at, row.key)),
-            tables.FAILED: 1 if row.state == rules.DEAD_LETTERED else None,
-        }
-    if row.state in rules.FINAL:
-        fields[tables.EXPIRES_AT] = ceil(row.updated_at + REMEMBERED_SECONDS)
-    return fields
-
-
-def endpoint_at(place: Place) -> str:
-    """Return a text that sorts as the places of an endpoint's rows do, to the microsecond."""
-    at, key = place
-    return f"{round(at * 1_000_000):016d}/{key}"
-
-
-def row_of(fields: Fields) -> LedgerRow:
-    """Return the row, with its attempts where they were read."""
-    known = {name: fields[name] for name in LedgerRow._fields if name in fields and name != "attempts"}
-    known |= {name: float(value) for name in _TIMES if isinstance(value := known.get(name), int)}
-    row = LedgerRow(**{**_DEFAULTS, **known})  # type: ignore[arg-type] # ours
-    attempts = fields.get("attempts")
-    return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
-
-
-def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
-    """Return the attributes that merging changes, None if the row has it no more, as `item_of` would have them."""
-    return {
-        "state": rules.MERGED,
-        "fence": fence + rules.MAX_POSTPONED + 1,
-        "retry_at": None,
-        "reason": rules.merged_reason(digest_id),
-        "updated_at": now,
-        "message": None,
-        "group": digest_id,
-        VERSION: token_hex(4),
-        tables.STATE_SHARD: None,
-        tables.EXPIRES_AT: ceil(now + REMEMBERED_SECONDS),
-    }
-
-
-def _newest_attempts(row: LedgerRow) -> str:
-    while len((text := ledger_writes.attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
-        row = row._replace(attempts=row.attempts[len(row.attempts) // 4 + 1 :])
-    return text
-
-
-def _is_prompt(row: LedgerRow) -> bool:
-    [last, *others] = row.attempts
-    return not others and row.state == rules.DELIVERED and last.ended_at - row.created_at <= PROMPT_SECONDS
-
-
-ROWS_AT_ONCE: Final = 18
-"""What one answer can hold: 200 KiB of a message, which base64 makes a third longer on the way, and MAX_ATTEMPTS_BYTES,
-which JSON's escapes double at most."""
-CHUNK: Final = 100
-"""Rows that are read at a time where no index finds the state that is asked for."""
-MANY: Final = 1_000
-"""Entries of an index that are read at a time where the destination is looked for among them."""
-MAX_CHUNKS: Final = 10
-MAX_DELIVERIES: Final = 100_000
-"""Of an event that are looked through: one a route and destination, and one an endpoint."""
-
-
-class LedgerLists:
-    def __init__(self, store: Dynamo) -> None:
-        self._store = store
-
-    async def rows(
-        self, limit: int, event_id: str | None, destination: str | None, state: str | None, before: Place | None
-    ) -> Sequence[LedgerRow]:
-        if event_id is not None:
-            most = limit if destination is None and state is None and before is None else MAX_DELIVERIES
-            found = await self._store.query(
-                tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, most, descending=True
-            )
-            return ledger_writes.newest_of(await self.read(keys_of(found)), limit, destination, state, before)
-        if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
-            return await self._endpoint_rows(limit, destination, state, before)
-        is_indexed = state in FOUND
-        chunk = CHUNK if state and not is_indexed else MANY if destination else limit
-        rows: list[LedgerRow] = []
-        high = inf if before is None else before[0]
-        async for keys in self.keys(state if state and is_indexed else "", destination, chunk, high):
-            rows += ledger_writes.newest_of(
-                await self.read(keys, LISTED), limit - len(rows), destination, state, before
-            )
-            if len(rows) >= limit:
-                break
-        return rows
-
-    async def _endpoint_rows(
-        self, limit: int, destination: str, state: str | None, before: Place | None
-    ) -> list[LedgerRow]:
-        """Find the failed rows by the index, and of the others those in a state by reading them: most went well."""
-        at = "" if before is None else endpoint_at(before)
-        chunk = CHUNK if state else limit
-        looked_through = 0
-        condition = ""
-        if state == rules.DEAD_LETTERED:
-            condition = f"attribute_exists(#{tables.FAILED})"
-        elif state:
-            condition = f"attribute_not_exists(#{tables.FAILED})"
-        rows: list[LedgerRow] = []
-        while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
-            found = await self._store.query_newest(
-                tables.DELIVERIES, tables.DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
-            )
-            rows += ledger_writes.newest_of(
-                await self.read(keys_of(found), LISTED), limit - len(rows), destination, state
-            )
-            if len(found) < chunk:
-                break
-            at = str(found[-1][tables.ENDPOINT_AT])
-            looked_through += chunk
-        return rows
-
-    async def keys(
-        self, state: str, destination: str | None = None, chunk: int = MANY, high: float = inf
-    ) -> AsyncIterator[list[str]]:
-        """Yield the keys of rows, newest first; some may be in another state meanwhile.
-
-        With a state, all rows in this state are searched; without one, at most MAX_CHUNKS chunks of rows.
-        """
-        index = tables.DELIVERIES_BY_STATE if state else tables.LISTED_DELIVERIES
-        chunks = 0
-        while state or chunks < MAX_CHUNKS:
-            found = await read_shards(
-                self._store, tables.DELIVERIES, index, chunk, state=state, high=high, descending=True
-            )
-            yield keys_of([each for each in found if destination in (None, each["destination"])])
-            if len(found) < chunk:
-                return
-            chunks, high = chunks + 1, nextafter(float(str(found[-1]["created_at"])), -inf)
-
-    async def read(self, keys: Sequence[str], fields: Sequence[str] = ()) -> list[LedgerRow]:
-        found = await self._store.get_all(tables.DELIVERIES, keys, fields, ROWS_AT_ONCE)
-        return [row_of(each) for each in found.values()]
-
-
-def keys_of(entries: Sequence[Fields]) -> list[str]:
-    return [str(each[tables.KEY]) for each in entries]

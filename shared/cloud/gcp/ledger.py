@@ -2,35 +2,19 @@
 
 A delivery that succeeds at once costs two writes and no read. Its claim creates the document if there is none, and its
 outcome is written on the condition that the document still has the version of the claim. All other changes are
-transactions. The fields of a document are:
-
-row                        the row without its message and its attempts, as JSON
-attempts                   the ended attempts, as JSON; written when one is added
-message                    the bus message, by far the largest field; written when the delivery waits, null in the end
-event_id                   the index for the deliveries of an event
-created, by_destination    the indexes by the time at which the row was created: for all rows, and for the rows of each
-                           destination. Both are in shards (`sharded`). An endpoint's value has no shard, and ends with
-                           the key: `customers:acme:ep_…/<moment>/<key>`
-ended                      the time at which its last attempt ended
-due                        the time of its next attempt, while it waits for one
-by_state,                  the same as by_destination, for the rows of one state: only for rows that wait, are held or
-by_destination_state       failed, but for an endpoint's rows in every state
-expire_at                  the time at which Firestore deletes a final row
+transactions. ledger_documents.py has the document of a row and the queries for rows.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, TypeAlias
 
 from shared import batching, ledger_rules as rules
-from shared.cloud import earlier_words, ledger_writes, shards
-from shared.cloud.gcp import firestore
-from shared.cloud.gcp.collections import DESTINATIONS, EXPIRE_AT, LEDGER
-from shared.delivery import REMEMBERED_SECONDS
+from shared.cloud import ledger_writes
+from shared.cloud.gcp import firestore, ledger_documents as stored
+from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject, texts_json
+from shared.jsontext import JsonObject
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
 from shared.subscribers.names import endpoint_name
 
@@ -69,18 +53,18 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         self, first_row: LedgerRow, first_answer: Claim, decide: ledger_writes.DecideClaim, *, is_new: bool = True
     ) -> Claim:
         if is_new:
-            version = await self._store.write_if(new_document(first_row))
+            version = await self._store.write_if(stored.new_document(first_row))
             if version is not None:
                 return first_answer._replace(version=version) if isinstance(first_answer, Claimed) else first_answer
 
         def decide_document(fields: firestore.Fields | None) -> tuple[Claim, firestore.Write | None]:
             if not fields:
-                return first_answer, new_document(first_row)
-            row = row_of(fields)
+                return first_answer, stored.new_document(first_row)
+            row = stored.row_of(fields)
             answer, decided_row = decide(row)
-            return answer, None if decided_row is row else changed_document(decided_row, row)
+            return answer, None if decided_row is row else stored.changed_document(decided_row, row)
 
-        return await self._store.transact(LEDGER, first_row.key, WHOLE, decide_document)
+        return await self._store.transact(LEDGER, first_row.key, stored.WHOLE, decide_document)
 
     async def settle(self, claim: Claimed, settlement: Settlement) -> bool:
         """Record the outcome of a claim. Return False, and store nothing, if the delivery was claimed or moved since.
@@ -89,7 +73,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         """
         settled_row = rules.settle(claim.row, claim, settlement) if claim.version else None
         if settled_row is not None:
-            write = changed_document(settled_row, claim.row, claim.version)
+            write = stored.changed_document(settled_row, claim.row, claim.version)
             if await self._store.write_if(write) is not None:
                 return True
         return await super().settle(claim, settlement)
@@ -100,13 +84,13 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         With the lower bound, Firestore skips the index entries of rows that were moved a short time ago. The query sees
         every write that was confirmed before it, because it names no time to read at.
         """
-        low, high = microseconds(since), microseconds(now) + 1
+        low, high = stored.microseconds(since), stored.microseconds(now) + 1
         found = await firestore.read_shards(
             self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due")
         )
-        rows = [row_of(each.fields) for each in found]
+        rows = [stored.row_of(each.fields) for each in found]
         if not since:
-            rows += await self._rows(old_due_query(now, limit))
+            rows += await self._rows(stored.old_due_query(now, limit))
         due = sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
         return await self._with_messages(due[:limit])
 
@@ -137,13 +121,13 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         self, moves: Sequence[tuple[str, int]], move: MoveRow
     ) -> Sequence[LedgerRow | Temporary | None]:
         def decide(found: Mapping[str, firestore.Fields]) -> tuple[list[LedgerRow | None], list[firestore.Write]]:
-            before = {key: row_of(fields) for key, fields in found.items()}
+            before = {key: stored.row_of(fields) for key, fields in found.items()}
             rows = [move(before[key], fence) if key in before else None for key, fence in moves]
-            writes = [changed_document(row) for row in rows if row is not None and row is not before[row.key]]
+            writes = [stored.changed_document(row) for row in rows if row is not None and row is not before[row.key]]
             return rows, writes
 
         try:
-            return await self._store.transact_all(LEDGER, [key for key, _ in moves], ROW, decide)
+            return await self._store.transact_all(LEDGER, [key for key, _ in moves], stored.ROW, decide)
         except Temporary:  # a single row may be the reason, and must not keep the others from being moved
             return await self._move_all(moves, lambda key, fence: self._change(key, lambda row: move(row, fence)))
 
@@ -157,7 +141,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
 
         await self._store.commit([firestore.Write(DESTINATIONS, destination, None)])
         count = 0
-        for state in (rules.HELD, OLD_HELD):
+        for state in (rules.HELD, stored.OLD_HELD):
             count += await self._change_held(destination, state, rule)
         return count
 
@@ -166,7 +150,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         count, start = 0, ""
         page: list[str] = []
         while True:
-            held = await self._rows(held_query(destination, HELD_AT_ONCE, state, start))
+            held = await self._rows(stored.held_query(destination, HELD_AT_ONCE, state, start))
             # A page begins at the place where the one before ended, because two rows may have the same place.
             previous, page = page, [row.key for row in held]
             keys = [key for key in page if key not in previous]
@@ -175,7 +159,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
                 count += sum(row is not None for row in changed)
             if len(held) < HELD_AT_ONCE or not keys:
                 return count
-            start = _place(f"{destination}/{state}", held[-1])
+            start = stored.place_in_index(f"{destination}/{state}", held[-1])
 
     async def destination_state(self, destination: str) -> DestinationState:
         found = await self._store.get(DESTINATIONS, [destination])
@@ -183,8 +167,8 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         """Return the delivery's row with its message and attempts; None if the event has no such delivery."""
-        fields = (await self._store.get(LEDGER, [key], (*WHOLE, "message"))).get(key)
-        row = row_of(fields) if fields else None
+        fields = (await self._store.get(LEDGER, [key], (*stored.WHOLE, "message"))).get(key)
+        row = stored.row_of(fields) if fields else None
         if fields is None or row is None or row.event_id != event_id:
             return None
         message = fields.get("message")
@@ -206,15 +190,15 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         if event_id is not None:
             rows = ledger_writes.newest_of(await self._event_rows(event_id), limit, destination, state, before)
         elif destination is not None and endpoint_name(destination):
-            rows = await self._rows(endpoint_query(destination, state, limit, before))
+            rows = await self._rows(stored.endpoint_query(destination, state, limit, before))
         else:
             rows = await self._newest(limit, destination, state, before)
         return await self._with_messages(rows)
 
     async def _event_rows(self, event_id: str) -> list[LedgerRow]:
-        rows = await self._rows(event_query(event_id))
-        while rows and len(rows) % DELIVERIES_AT_ONCE == 0:
-            found = await self._rows(event_query(event_id, self._store.name(LEDGER, rows[-1].key)))
+        rows = await self._rows(stored.event_query(event_id))
+        while rows and len(rows) % stored.DELIVERIES_AT_ONCE == 0:
+            found = await self._rows(stored.event_query(event_id, self._store.name(LEDGER, rows[-1].key)))
             if not found:
                 break
             rows += found
@@ -223,27 +207,27 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     async def _newest(
         self, limit: int, destination: str | None, state: str | None, before: Place | None
     ) -> list[LedgerRow]:
-        field, prefix = index_of(destination, state)
+        field, prefix = stored.index_of(destination, state)
         is_filtered = state is not None and field not in {"by_state", "by_destination_state"}
         chunk = CHUNK if is_filtered else limit
         looked_through = 0
-        high = firestore.LAST if before is None else microseconds(before[0])
+        high = firestore.LAST if before is None else stored.microseconds(before[0])
         found: list[LedgerRow] = []
         while len(found) < limit and looked_through < MAX_LOOKED_THROUGH:
             documents = await firestore.read_shards(
                 self._store, LEDGER, field, chunk, prefix=prefix, high=high, descending=True, select=("row", field)
             )
-            rows = [row_of(each.fields) for each in documents]
+            rows = [stored.row_of(each.fields) for each in documents]
             found += ledger_writes.newest_of(rows, limit - len(found), destination, state, before)
             if len(documents) < chunk:
                 break
             looked_through += chunk
-            high = microseconds(rows[-1].created_at)
+            high = stored.microseconds(rows[-1].created_at)
         return found
 
     async def held(self, destination: str, limit: int) -> int:
         """Count the deliveries that are held for the destination, up to the limit, without reading them."""
-        return await self._store.count(held_query(destination, limit))
+        return await self._store.count(stored.held_query(destination, limit))
 
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of the destinations that were disabled or paused, and not released since."""
@@ -256,12 +240,12 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         Most rows are deleted earlier by the collection's TTL policy.
         """
         select = ("row", "created")
-        high = microseconds(before)  # a row that was last written before that time was also created before it
+        high = stored.microseconds(before)  # a row that was last written before that time was also created before it
         found = await firestore.read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
-        rows = [row_of(each.fields) for each in found]
+        rows = [stored.row_of(each.fields) for each in found]
         old = [row for row in rows if row.state in rules.FINAL and row.updated_at < before]
         for some_rows in batching.batches(old, firestore.MAX_WRITES):
-            await self._store.commit([removed_document(row.key) for row in some_rows])
+            await self._store.commit([stored.removed_document(row.key) for row in some_rows])
         return len(old)
 
     def close(self) -> None:
@@ -269,18 +253,18 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
 
     async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
         def decide(fields: firestore.Fields | None) -> tuple[LedgerRow | None, firestore.Write | None]:
-            row = row_of(fields) if fields else None
+            row = stored.row_of(fields) if fields else None
             changed = rule(row) if row else None
             is_written = changed is not None and changed is not row
-            return changed, changed_document(changed, row) if changed and is_written else None
+            return changed, stored.changed_document(changed, row) if changed and is_written else None
 
-        return await self._store.transact(LEDGER, key, WHOLE, decide)
+        return await self._store.transact(LEDGER, key, stored.WHOLE, decide)
 
     async def _write_destination(self, destination: str, fields: Mapping[str, str | float]) -> None:
         await self._store.commit([firestore.Write(DESTINATIONS, destination, fields, mask=tuple(fields))])
 
     async def _rows(self, query: JsonObject) -> list[LedgerRow]:
-        return [row_of(document.fields) for document in await self._store.query(query)]
+        return [stored.row_of(document.fields) for document in await self._store.query(query)]
 
     async def _with_messages(self, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
         """Return the rows with their messages. A row that is final or has no message is returned as it is."""
@@ -293,171 +277,3 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
             row._replace(message=message) if isinstance(message := messages.get(row.key), bytes) else row
             for row in rows
         ]
-
-
-ROW: Final = ("row",)
-WHOLE: Final = ("row", "attempts")
-FOUND: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
-"""The states that `by_state` and `by_destination_state` find."""
-OLD_RETRY_AT: Final = "retry_at"
-"""Where earlier versions kept the time of a retry, as a number."""
-OLD_HELD: Final = "disabled"
-
-DELIVERIES_AT_ONCE: Final = 1_000
-"""An event has one a route and destination, which are some, and one an endpoint, which may be many."""
-
-_SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since", "needs_release")
-_WRITTEN: Final = tuple(name for name in LedgerRow._fields if name not in {"message", "replays", "attempts", *_SELDOM})
-_ADDED: Final[JsonObject] = {
-    "unknown_count": 0,
-    "group": "",
-    "merged": 0,
-    "slot_at": 0.0,
-    "undelivered_since": 0,
-    "needs_release": False,
-}
-"""What a document may lack: it is of an earlier version, or of a delivery that has the default."""
-_CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
-
-
-def new_document(row: LedgerRow) -> firestore.Write:
-    fields: dict[str, firestore.Value] = {
-        "event_id": row.event_id,
-        "created": firestore.sharded("", shards.shard_of(row.key), microseconds(row.created_at)),
-        "by_destination": _place(row.destination, row),
-    }
-    if row.message:
-        fields["message"] = row.message
-    return firestore.Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
-
-
-def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> firestore.Write:
-    """Return the write of what may change. `before` is None if only the row was read, and not its attempts.
-
-    Its message is written where the row has another, or needs none any more.
-    """
-    fields, mask = _fields(row), [*_CHANGING]
-    if before is not None and row.attempts != before.attempts:
-        fields["attempts"] = ledger_writes.attempts_text(row)
-        fields["ended"] = firestore.sharded("", shards.shard_of(row.key), microseconds(row.attempts[-1].ended_at))
-        mask += "attempts", "ended"
-    if row.state in rules.FINAL or (before is not None and row.message != before.message):
-        fields["message"] = row.message or None
-        mask.append("message")
-    return firestore.Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
-
-
-def upgraded_document(row: LedgerRow, version: str) -> firestore.Write:
-    """Return the write that makes a document of an earlier version one of today's, unless it was changed since."""
-    places = ("event_id", "created", "by_destination")
-    fields = {**(new_document(row).fields or {})}
-    changed = changed_document(row, row._replace(attempts=()), version)
-    mask = (*(changed.mask or ()), *places)
-    return replace(changed, fields={**(changed.fields or {}), **{name: fields[name] for name in places}}, mask=mask)
-
-
-def removed_document(key: str) -> firestore.Write:
-    return firestore.Write(LEDGER, key, None)
-
-
-def _fields(row: LedgerRow) -> dict[str, firestore.Value]:
-    """Return the changing fields. One that is left out has no index entries."""
-    shard, made = shards.shard_of(row.key), microseconds(row.created_at)
-    # A float may be written in another way than json.dumps writes it: it reads the same.
-    fields: dict[str, firestore.Value] = {"row": texts_json(_row_document(row)).decode()}
-    if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
-        fields["due"] = firestore.sharded("", shard, microseconds(row.retry_at))
-    if row.state in FOUND:
-        fields["by_state"] = firestore.sharded(f"{row.state}/", shard, made)
-    if row.state in FOUND or endpoint_name(row.destination):
-        fields["by_destination_state"] = _place(f"{row.destination}/{row.state}", row)
-    if row.state in rules.FINAL:
-        fields[EXPIRE_AT] = firestore.Moment(row.updated_at + REMEMBERED_SECONDS)
-    return fields
-
-
-def _place(start: str, row: LedgerRow) -> str:
-    """Return the text by which an index lists the row. An endpoint's rows are few enough to need no shards."""
-    made = microseconds(row.created_at)
-    if endpoint_name(row.destination) is None:
-        return firestore.sharded(f"{start}/", shards.shard_of(row.key), made)
-    return _endpoint_place(start, made, row.key)
-
-
-def _endpoint_place(start: str, made: int, key: str) -> str:
-    return f"{start}/{made:0{firestore.DIGITS}d}/{key}"
-
-
-def endpoint_query(destination: str, state: str | None, limit: int, before: Place | None) -> JsonObject:
-    """Return the query for an endpoint's rows, newest first, and after that place if there is one."""
-    field = "by_destination" if state is None else "by_destination_state"
-    start = destination if state is None else f"{destination}/{state}"
-    low, high = firestore.beginning(field, f"{start}/")
-    if before is not None:
-        at, key = before
-        high = firestore.Where(field, "LESS_THAN", _endpoint_place(start, microseconds(at), key))
-    return firestore.query_document(LEDGER, [low, high], order_by=field, descending=True, limit=limit, select=ROW)
-
-
-def _row_document(row: LedgerRow) -> JsonObject:
-    document: JsonObject = {name: getattr(row, name) for name in _WRITTEN}
-    document["replays"] = list(row.replays)
-    return document | {name: value for name in _SELDOM if (value := getattr(row, name))}
-
-
-def row_of(fields: firestore.Fields) -> LedgerRow:
-    """Return the row without its message, and with its attempts where they were read."""
-    document: Json = json.loads(str(fields["row"]))
-    assert isinstance(document, dict)
-    replays = document.pop("replays")
-    assert isinstance(replays, list)
-    document = _ADDED | document
-    known = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
-    stored = str(known["state"])
-    if stored in earlier_words.STATES:  # an earlier version wrote it
-        known |= {
-            "state": earlier_words.STATES[stored],
-            "reason": earlier_words.current_reason(stored, str(known["reason"])),
-        }
-    row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
-    attempts = fields.get("attempts")
-    return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
-
-
-def microseconds(seconds: float) -> int:
-    return round(seconds * 1_000_000)
-
-
-def old_due_query(now: float, limit: int) -> JsonObject:
-    """Return the query for due rows that an earlier version wrote."""
-    where = [
-        firestore.Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0),
-        firestore.Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now)),
-    ]
-    return firestore.query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
-
-
-def held_query(destination: str, limit: int, state: str = rules.HELD, start: str = "") -> JsonObject:
-    """Return the query for the deliveries that are held for a destination, in the order of their places from `start`
-    on. `state` may be an earlier version's word."""
-    field = "by_destination_state"
-    where = firestore.beginning(field, f"{destination}/{state}/")
-    if start:
-        where[0] = firestore.Where(field, "GREATER_THAN_OR_EQUAL", start)
-    return firestore.query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
-
-
-def event_query(event_id: str, after: firestore.Name | None = None) -> JsonObject:
-    """Return the query for an event's deliveries by their names, beginning after the given name if there is one."""
-    where = [
-        firestore.Where("event_id", "EQUAL", event_id),
-        *([firestore.Where(firestore.NAME, "GREATER_THAN", after)] if after else []),
-    ]
-    return firestore.query_document(LEDGER, where, order_by=firestore.NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
-
-
-def index_of(destination: str | None, state: str | None) -> tuple[str, str]:
-    """Return the field that finds the wanted rows, newest first, and its prefix. It may find others too."""
-    if state in FOUND:
-        return ("by_state", f"{state}/") if destination is None else ("by_destination_state", f"{destination}/{state}/")
-    return ("created", "") if destination is None else ("by_destination", f"{destination}/")

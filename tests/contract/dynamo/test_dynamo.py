@@ -21,7 +21,9 @@ from shared.cloud.aws import tables
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import TRIES, Dynamo, from_item, to_item
 from shared.cloud.aws.journal import DynamoJournal
-from shared.cloud.aws.ledger import ROWS_AT_ONCE, VERSION, DynamoLedger, item_of, row_of
+from shared.cloud.aws.ledger import DynamoLedger
+from shared.cloud.aws.ledger_items import VERSION, item_of, row_of
+from shared.cloud.aws.ledger_lists import ROWS_AT_ONCE
 from shared.cloud.aws.tables import BODIES, DEAD_LETTERS, DELIVERIES, DELIVERIES_BY_ENDPOINT, EVENTS, EXPIRES_AT
 from shared.cloud.kept_by_key import DocumentRecords
 from shared.cloud.shards import SHARDS

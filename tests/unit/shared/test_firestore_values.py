@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from shared.cloud.gcp.firestore import Moment, Value, decoded, document_id, encoded
-from shared.cloud.gcp.ledger import new_document, row_of
+from shared.cloud.gcp.ledger_documents import new_document, row_of
 from shared.cloud.journal_entries import first_seq, seq_of
 from shared.jsontext import texts_json
 from shared.ledger_rules import new_row

@@ -1,0 +1,197 @@
+"""The document of a row of the ledger: how it is written and read, and the queries that find it.
+
+The fields of a document are:
+
+row                        the row without its message and its attempts, as JSON
+attempts                   the ended attempts, as JSON; written when one is added
+message                    the bus message, by far the largest field; written when the delivery waits, null in the end
+event_id                   the index for the deliveries of an event
+created, by_destination    the indexes by the time at which the row was created: for all rows, and for the rows of each
+                           destination. Both are in shards (`sharded`). An endpoint's value has no shard, and ends with
+                           the key: `customers:acme:ep_…/<moment>/<key>`
+ended                      the time at which its last attempt ended
+due                        the time of its next attempt, while it waits for one
+by_state,                  the same as by_destination, for the rows of one state: only for rows that wait, are held or
+by_destination_state       failed, but for an endpoint's rows in every state
+expire_at                  the time at which Firestore deletes a final row
+"""
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from shared import ledger_rules as rules
+from shared.cloud import earlier_words, ledger_writes, shards
+from shared.cloud.gcp import firestore
+from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
+from shared.delivery import REMEMBERED_SECONDS
+from shared.jsontext import Json, JsonObject, texts_json
+from shared.ledger import LedgerRow, Place
+from shared.subscribers.names import endpoint_name
+
+ROW: Final = ("row",)
+WHOLE: Final = ("row", "attempts")
+FOUND: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
+"""The states that `by_state` and `by_destination_state` find."""
+OLD_RETRY_AT: Final = "retry_at"
+"""Where earlier versions kept the time of a retry, as a number."""
+OLD_HELD: Final = "disabled"
+
+DELIVERIES_AT_ONCE: Final = 1_000
+"""An event has one a route and destination, which are some, and one an endpoint, which may be many."""
+
+_SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since", "needs_release")
+_WRITTEN: Final = tuple(name for name in LedgerRow._fields if name not in {"message", "replays", "attempts", *_SELDOM})
+_ADDED: Final[JsonObject] = {
+    "unknown_count": 0,
+    "group": "",
+    "merged": 0,
+    "slot_at": 0.0,
+    "undelivered_since": 0,
+    "needs_release": False,
+}
+"""What a document may lack: it is of an earlier version, or of a delivery that has the default."""
+_CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
+
+
+def new_document(row: LedgerRow) -> firestore.Write:
+    fields: dict[str, firestore.Value] = {
+        "event_id": row.event_id,
+        "created": firestore.sharded("", shards.shard_of(row.key), microseconds(row.created_at)),
+        "by_destination": place_in_index(row.destination, row),
+    }
+    if row.message:
+        fields["message"] = row.message
+    return firestore.Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
+
+
+def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> firestore.Write:
+    """Return the write of what may change. `before` is None if only the row was read, and not its attempts.
+
+    Its message is written where the row has another, or needs none any more.
+    """
+    fields, mask = _fields(row), [*_CHANGING]
+    if before is not None and row.attempts != before.attempts:
+        fields["attempts"] = ledger_writes.attempts_text(row)
+        fields["ended"] = firestore.sharded("", shards.shard_of(row.key), microseconds(row.attempts[-1].ended_at))
+        mask += "attempts", "ended"
+    if row.state in rules.FINAL or (before is not None and row.message != before.message):
+        fields["message"] = row.message or None
+        mask.append("message")
+    return firestore.Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
+
+
+def upgraded_document(row: LedgerRow, version: str) -> firestore.Write:
+    """Return the write that makes a document of an earlier version one of today's, unless it was changed since."""
+    places = ("event_id", "created", "by_destination")
+    fields = {**(new_document(row).fields or {})}
+    changed = changed_document(row, row._replace(attempts=()), version)
+    mask = (*(changed.mask or ()), *places)
+    return replace(changed, fields={**(changed.fields or {}), **{name: fields[name] for name in places}}, mask=mask)
+
+
+def removed_document(key: str) -> firestore.Write:
+    return firestore.Write(LEDGER, key, None)
+
+
+def _fields(row: LedgerRow) -> dict[str, firestore.Value]:
+    """Return the changing fields. One that is left out has no index entries."""
+    shard, made = shards.shard_of(row.key), microseconds(row.created_at)
+    # A float may be written in another way than json.dumps writes it: it reads the same.
+    fields: dict[str, firestore.Value] = {"row": texts_json(_row_document(row)).decode()}
+    if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
+        fields["due"] = firestore.sharded("", shard, microseconds(row.retry_at))
+    if row.state in FOUND:
+        fields["by_state"] = firestore.sharded(f"{row.state}/", shard, made)
+    if row.state in FOUND or endpoint_name(row.destination):
+        fields["by_destination_state"] = place_in_index(f"{row.destination}/{row.state}", row)
+    if row.state in rules.FINAL:
+        fields[EXPIRE_AT] = firestore.Moment(row.updated_at + REMEMBERED_SECONDS)
+    return fields
+
+
+def place_in_index(start: str, row: LedgerRow) -> str:
+    """Return the text by which an index lists the row. An endpoint's rows are few enough to need no shards."""
+    made = microseconds(row.created_at)
+    if endpoint_name(row.destination) is None:
+        return firestore.sharded(f"{start}/", shards.shard_of(row.key), made)
+    return _endpoint_place(start, made, row.key)
+
+
+def _endpoint_place(start: str, made: int, key: str) -> str:
+    return f"{start}/{made:0{firestore.DIGITS}d}/{key}"
+
+
+def endpoint_query(destination: str, state: str | None, limit: int, before: Place | None) -> JsonObject:
+    """Return the query for an endpoint's rows, newest first, and after that place if there is one."""
+    field = "by_destination" if state is None else "by_destination_state"
+    start = destination if state is None else f"{destination}/{state}"
+    low, high = firestore.beginning(field, f"{start}/")
+    if before is not None:
+        at, key = before
+        high = firestore.Where(field, "LESS_THAN", _endpoint_place(start, microseconds(at), key))
+    return firestore.query_document(LEDGER, [low, high], order_by=field, descending=True, limit=limit, select=ROW)
+
+
+def _row_document(row: LedgerRow) -> JsonObject:
+    document: JsonObject = {name: getattr(row, name) for name in _WRITTEN}
+    document["replays"] = list(row.replays)
+    return document | {name: value for name in _SELDOM if (value := getattr(row, name))}
+
+
+def row_of(fields: firestore.Fields) -> LedgerRow:
+    """Return the row without its message, and with its attempts where they were read."""
+    document: Json = json.loads(str(fields["row"]))
+    assert isinstance(document, dict)
+    replays = document.pop("replays")
+    assert isinstance(replays, list)
+    document = _ADDED | document
+    known = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
+    stored = str(known["state"])
+    if stored in earlier_words.STATES:  # an earlier version wrote it
+        known |= {
+            "state": earlier_words.STATES[stored],
+            "reason": earlier_words.current_reason(stored, str(known["reason"])),
+        }
+    row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
+    attempts = fields.get("attempts")
+    return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
+
+
+def microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def old_due_query(now: float, limit: int) -> JsonObject:
+    """Return the query for due rows that an earlier version wrote."""
+    where = [
+        firestore.Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0),
+        firestore.Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now)),
+    ]
+    return firestore.query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
+
+
+def held_query(destination: str, limit: int, state: str = rules.HELD, start: str = "") -> JsonObject:
+    """Return the query for the deliveries that are held for a destination, in the order of their places from `start`
+    on. `state` may be an earlier version's word."""
+    field = "by_destination_state"
+    where = firestore.beginning(field, f"{destination}/{state}/")
+    if start:
+        where[0] = firestore.Where(field, "GREATER_THAN_OR_EQUAL", start)
+    return firestore.query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
+
+
+def event_query(event_id: str, after: firestore.Name | None = None) -> JsonObject:
+    """Return the query for an event's deliveries by their names, beginning after the given name if there is one."""
+    where = [
+        firestore.Where("event_id", "EQUAL", event_id),
+        *([firestore.Where(firestore.NAME, "GREATER_THAN", after)] if after else []),
+    ]
+    return firestore.query_document(LEDGER, where, order_by=firestore.NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
+
+
+def index_of(destination: str | None, state: str | None) -> tuple[str, str]:
+    """Return the field that finds the wanted rows, newest first, and its prefix. It may find others too."""
+    if state in FOUND:
+        return ("by_state", f"{state}/") if destination is None else ("by_destination_state", f"{destination}/{state}/")
+    return ("created", "") if destination is None else ("by_destination", f"{destination}/")

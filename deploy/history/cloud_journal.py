@@ -6,7 +6,6 @@ The database finds events by time, source and type. A search for anything else r
 import asyncio
 import contextlib
 import json
-import math
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -360,29 +359,13 @@ MAX_LATENCIES: Final = 100
 """The most deliveries whose latency is computed for a chart. Each costs a read of its event."""
 
 
-class Span(NamedTuple):
-    """The time of a chart: it begins at `since` and has buckets of `width` seconds."""
-
-    since: float
-    width: float
-    buckets: int
-
-    def number_of(self, seconds: float) -> int:
-        return int((seconds - self.since) / self.width)
-
-
-def span_of(now: float, span_seconds: float, count: int) -> Span:
-    width = span_seconds / count
-    return Span((math.floor(now / width) + 1 - count) * width, width, count)
-
-
 def time_of(seq: int) -> float:
     """Return the time in a `seq`, in Unix seconds. A `seq` is milliseconds, shifted by 12 bits."""
     return (seq >> 12) / 1000
 
 
 async def series_of(
-    span: Span,
+    span: journal_view.Span,
     accepted_at: Iterable[float],
     attempts: Iterable[AttemptEntry],
     received_at: Callable[[Sequence[str]], Awaitable[Mapping[str, float]]],

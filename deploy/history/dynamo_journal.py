@@ -21,6 +21,7 @@ from deploy.history.journal_view import (
     DeadLetterRow,
     EventQuery,
     EventRecord,
+    span_of,
 )
 from shared.batching import batches
 from shared.cloud.aws import tables
@@ -181,7 +182,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        span = cloud_journal.span_of(now, span_seconds, count)
+        span = span_of(now, span_seconds, count)
         events, made, ended = await asyncio.gather(
             self._newest(tables.EVENTS, tables.LISTED_EVENTS, cloud_journal.MAX_POINTS, first_seq(span.since)),
             self._newest(

@@ -19,6 +19,7 @@ from deploy.history.journal_view import (
     DeadLetterRow,
     EventQuery,
     EventRecord,
+    span_of,
 )
 from shared.batching import batches
 from shared.cloud.earlier_words import OUTCOMES
@@ -106,7 +107,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        span = cloud_journal.span_of(now, span_seconds, count)
+        span = span_of(now, span_seconds, count)
         limit = cloud_journal.MAX_POINTS
         low, select = microseconds(span.since), (*WHOLE, "ended")
         events, rows = await asyncio.gather(

@@ -1,5 +1,6 @@
 """The read side of the journal, which is the same on every platform: its rows, and the rules of a text search."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,6 +145,23 @@ class AttemptTimes(NamedTuple):
     destination: str
     source: str
     received_at: float | None
+
+
+class Span(NamedTuple):
+    """The time of a chart: it begins at `since` and has buckets of `width` seconds."""
+
+    since: float
+    width: float
+    buckets: int
+
+    def number_of(self, seconds: float) -> int:
+        return int((seconds - self.since) / self.width)
+
+
+def span_of(now: float, span_seconds: float, count: int) -> Span:
+    """Return the span that ends now. A bucket has the same edges in each call."""
+    width = span_seconds / count
+    return Span((math.floor(now / width) + 1 - count) * width, width, count)
 
 
 def make_buckets(

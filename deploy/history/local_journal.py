@@ -10,7 +10,6 @@ tokens only, by the event's `seq`. It can be thrown away at any time, and grows 
 """
 
 import json
-import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -234,14 +233,13 @@ class JournalReader:
         return row[0] or None if row else None
 
     def series(self, now: float, span_seconds: float, count: int) -> tuple[journal_view.Bucket, ...]:
-        """Return the last `span_seconds` in `count` buckets, oldest first. A bucket has the same edges in each call."""
-        width = span_seconds / count
-        since = (math.floor(now / width) + 1 - count) * width
-        window = {"since": since, "width": width}
+        """Return the last `span_seconds` in `count` buckets, oldest first."""
+        span = journal_view.span_of(now, span_seconds, count)
+        window = {"since": span.since, "width": span.width}
         requests, attempts, latencies = [
             self._connection.execute(sql, window).fetchall() for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
         ]
-        return journal_view.make_buckets(since, width, count, requests, attempts, latencies)
+        return journal_view.make_buckets(*span, requests, attempts, latencies)
 
     def newest_numbers(self) -> tuple[int, int]:
         """Return the numbers of the newest request and of the newest attempt."""

@@ -256,7 +256,7 @@ def _config_text(text: str) -> str:
 def _sql(sender: Sender) -> dict[str, str]:
     return {
         "EVENT": _sql_event(sender.type_path),
-        "TYPE": "'" + sender.event_type.replace("'", "''") + "'",
+        "TYPE": _sql_text(sender.event_type),
     }
 
 

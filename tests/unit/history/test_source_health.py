@@ -41,6 +41,20 @@ REGISTERED: Final = Registration((HookState("acme/shop", "registered"),))
 UNKNOWN: Final = Registration(unknown="it needs the token 'shop-token', which does not exist")
 
 
+RECENT: Final = "its last event came 3 min ago"
+LONG_AGO: Final = "its last event came 7 d ago"
+REJECTED: Final = "its last request was rejected"
+NOT_KNOWN: Final = f"not known whether it is registered: {UNKNOWN.unknown}"
+
+
+def lively(registration: Registration) -> SourceFacts:
+    return replace(LIVELY, registration=registration)
+
+
+def quiet(rejected: RequestEntry | None = None, registration: Registration | None = None) -> SourceFacts:
+    return replace(QUIET, rejected=rejected, registration=registration)
+
+
 def hooks(*states: HookState) -> Registration:
     return Registration(states)
 
@@ -56,89 +70,65 @@ def reported(at: float | None) -> Registration:
 @pytest.mark.parametrize(
     ("facts", "word", "reason", "command"),
     [
-        (LIVELY, "healthy", "its last event came 3 min ago", ""),
-        (replace(LIVELY, registration=REGISTERED), "healthy", "its last event came 3 min ago", ""),
+        (LIVELY, "healthy", RECENT, ""),
+        (lively(REGISTERED), "healthy", RECENT, ""),
+        (lively(UNKNOWN), "healthy", f"{RECENT}; {NOT_KNOWN}", ""),
         (
-            replace(LIVELY, registration=UNKNOWN),
+            lively(hooks(HookState("acme/shop", "registered", ("Hookchain did not make it",)))),
             "healthy",
-            "its last event came 3 min ago; not known whether it is registered: it needs the token 'shop-token', "
-            "which does not exist",
-            "",
-        ),
-        (
-            replace(LIVELY, registration=hooks(HookState("acme/shop", "registered", ("Hookchain did not make it",)))),
-            "healthy",
-            "its last event came 3 min ago; acme/shop: Hookchain did not make it",
+            f"{RECENT}; acme/shop: Hookchain did not make it",
             APPLY,
         ),
         (SourceFacts("shop", REGISTERED), "healthy", "it has no event yet; it is registered", ""),
         (SourceFacts("shop"), "unknown", "it has no event yet", SOURCES),
+        (SourceFacts("shop", UNKNOWN), "unknown", f"it has no event yet; {NOT_KNOWN}", PLAN),
         (
-            SourceFacts("shop", UNKNOWN),
-            "unknown",
-            "it has no event yet; not known whether it is registered: it needs the token 'shop-token', "
-            "which does not exist",
-            PLAN,
-        ),
-        (
-            replace(LIVELY, registration=UNKNOWN._replace(remembered_expiry=NOW + SOON_SECONDS - 1)),
+            lively(UNKNOWN._replace(remembered_expiry=NOW + SOON_SECONDS - 1)),
             "failing",
-            f"its webhook expires at {rfc3339(NOW + SOON_SECONDS - 1)}; not known whether it is registered: it needs",
+            f"its webhook expires at {rfc3339(NOW + SOON_SECONDS - 1)}; {NOT_KNOWN}",
             APPLY,
         ),
+        (lively(UNKNOWN._replace(remembered_expiry=NOW + SOON_SECONDS + 1)), "healthy", f"{RECENT}; {NOT_KNOWN}", ""),
+        (QUIET, "quiet", f"{LONG_AGO}, and the usual interval is 4 min", SOURCES),
+        (replace(QUIET, usual_seconds=None), "quiet", LONG_AGO, SOURCES),
+        (quiet(registration=REGISTERED), "quiet", f"{LONG_AGO}, and the usual interval is 4 min", PLAN),
         (
-            replace(LIVELY, registration=UNKNOWN._replace(remembered_expiry=NOW + SOON_SECONDS + 1)),
-            "healthy",
-            "its last event came 3 min ago; not known whether it is registered: it needs the token",
-            "",
-        ),
-        (QUIET, "quiet", "its last event came 7 d ago, and the usual interval is 4 min", SOURCES),
-        (replace(QUIET, usual_seconds=None), "quiet", "its last event came 7 d ago", SOURCES),
-        (
-            replace(QUIET, registration=REGISTERED),
-            "quiet",
-            "its last event came 7 d ago, and the usual interval is 4 min",
-            PLAN,
-        ),
-        (
-            replace(QUIET, registration=hooks(HookState("acme/shop", "unregistered", ("the hook is gone",)))),
+            quiet(registration=hooks(HookState("acme/shop", "unregistered", ("the hook is gone",)))),
             "unregistered",
             "acme/shop: the hook is gone",
             APPLY,
         ),
         (
-            replace(
-                LIVELY, registration=Registration((HookState("", "unregistered", ("no hook",)),), url="https://t.x")
-            ),
+            lively(Registration((HookState("", "unregistered", ("no hook",)),), url="https://t.x")),
             "unregistered",
             "no hook",
             f"hookchain hooks apply shop --url https://t.x{WHERE}",
         ),
         (
-            replace(LIVELY, registration=hooks(HookState("acme", "broken", ("it is not active", "it has no secret")))),
+            lively(hooks(HookState("acme", "broken", ("it is not active", "it has no secret")))),
             "failing",
             "acme: it is not active; it has no secret",
             APPLY,
         ),
-        (replace(LIVELY, registration=reported(None)), "failing", "acme/shop: its last delivery failed: 502 Bad", LOGS),
-        (replace(LIVELY, registration=reported(NOW - 60)), "failing", "acme/shop: its last delivery failed", LOGS),
-        (replace(LIVELY, registration=reported(NOW - 600)), "healthy", "its last event came 3 min ago", ""),
+        (lively(reported(None)), "failing", "acme/shop: its last delivery failed: 502 Bad", LOGS),
+        (lively(reported(NOW - 60)), "failing", "acme/shop: its last delivery failed", LOGS),
+        (lively(reported(NOW - 600)), "healthy", RECENT, ""),
         (
-            replace(QUIET, rejected=rejected(401, "signature_mismatch", "it does not match. Headers: x-a")),
+            quiet(rejected(401, "signature_mismatch", "it does not match. Headers: x-a")),
             "failing",
-            "its last request was rejected 60 s ago: 401 signature_mismatch: it does not match",
+            f"{REJECTED} 60 s ago: 401 signature_mismatch: it does not match",
             SOURCES,
         ),
-        (replace(QUIET, registration=UNKNOWN, rejected=rejected(401, "a")), "failing", "its last request was", SOURCES),
-        (replace(QUIET, registration=REGISTERED, rejected=rejected(401, "a")), "failing", "its last request was", PLAN),
-        (replace(QUIET, rejected=rejected(422, "schema_mismatch")), "failing", "its last request was rejected", LOGS),
+        (quiet(rejected(401, "a"), UNKNOWN), "failing", REJECTED, SOURCES),
+        (quiet(rejected(401, "a"), REGISTERED), "failing", REJECTED, PLAN),
+        (quiet(rejected(422, "schema_mismatch")), "failing", REJECTED, LOGS),
         (
-            replace(QUIET, rejected=rejected(503, "secret_unavailable")),
+            quiet(rejected(503, "secret_unavailable")),
             "failing",
-            "its last request was rejected 60 s ago: 503 secret_unavailable",
+            f"{REJECTED} 60 s ago: 503 secret_unavailable",
             f"hookchain doctor{WHERE}",
         ),
-        (replace(LIVELY, rejected=rejected(401, "a", ago=600.0)), "healthy", "its last event came 3 min ago", ""),
+        (replace(LIVELY, rejected=rejected(401, "a", ago=600.0)), "healthy", RECENT, ""),
     ],
 )
 def test_the_first_rule_that_applies_decides(facts: SourceFacts, word: str, reason: str, command: str) -> None:

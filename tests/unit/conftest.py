@@ -26,6 +26,16 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 @pytest.fixture
+def config(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The module's CONFIG, which the commands read, beside a state folder that does not exist yet."""
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(str(request.module.CONFIG), encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    return path
+
+
+@pytest.fixture
 def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
     """In place of the emulated one."""
     fake = FakeBus()

@@ -23,15 +23,8 @@ destinations: {people: {email: {to: ann@example.com}}}
 
 
 @pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def ledger_path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.db"
+def ledger_path(config: Path) -> Path:
+    return config.parent / "state" / "ledger.db"
 
 
 async def hold_one(ledger: LocalLedger, number: int = 1, *, needs_release: bool = False) -> None:

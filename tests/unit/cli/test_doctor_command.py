@@ -44,13 +44,9 @@ destinations: {people: {email: {to: ann@example.com, from: hooks@example.com}}}
 
 
 @pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "hookchain.yaml"
-    path.write_text(CONFIG, encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+def config(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("deploy.doctor.machine.clock", lambda: ok("right"))
-    return path
+    return config
 
 
 class Doctor:

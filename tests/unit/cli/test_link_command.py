@@ -1,6 +1,7 @@
 """`hookchain link`, and what receive makes of the links it prints."""
 
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -13,16 +14,15 @@ SOURCES = """
 go: {methods: [GET], auth: {scheme: link, secret: link-key}}
 other: {auth: none}
 """
+CONFIG = f"sources:{indent(SOURCES, '  ')}"
 
 
 @pytest.fixture
-def link(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    text = "sources:\n" + "\n".join(f"  {line}" for line in SOURCES.strip().splitlines()) + "\n"
-    (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
-    (tmp_path / ".env").write_text(f"LINK_KEY={KEY}\n", encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+def link(command: Command, config: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    dotenv = config.parent / ".env"
+    dotenv.write_text(f"LINK_KEY={KEY}\n", encoding="utf-8")
     monkeypatch.setattr("deploy.cli.link.time.time", lambda: 1_790_000_000.0)
-    return command.of("link", after=("--env-file", str(tmp_path / ".env")))
+    return command.of("link", after=("--env-file", str(dotenv)))
 
 
 @pytest.mark.parametrize(

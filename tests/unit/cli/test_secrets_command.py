@@ -41,16 +41,8 @@ SLACK_URL = "https://hooks.slack.com/services/T/B/x\n"
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "hookchain.yaml"
-    path.write_text(CONFIG, encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
-    monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "mounted"))
-    return path
-
-
-@pytest.fixture
-def env_file(config: Path) -> Path:
+def env_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SECRETS_DIR", str(config.parent / "mounted"))
     return config.parent / ".env"
 
 

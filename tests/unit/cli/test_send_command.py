@@ -33,15 +33,14 @@ def hook() -> Generator[ScriptedReceiver, None, None]:
 
 
 @pytest.fixture
-def send(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def send(command: Command, config: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """With secrets in the environment, one in .env, and a configuration of which only its sources matter."""
     monkeypatch.setenv("FORM_PASSWORD", "newest one\nolder one\n")
     monkeypatch.setenv("GIT_SECRET", "git's secret")
-    (tmp_path / ".env").write_text("PAY_KEY=kept-in-dot-env\n")
-    (tmp_path / "hookchain.yaml").write_text(CONFIG)
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+    dotenv = config.parent / ".env"
+    dotenv.write_text("PAY_KEY=kept-in-dot-env\n")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
-    return command.of("send", after=("--env-file", str(tmp_path / ".env")))
+    return command.of("send", after=("--env-file", str(dotenv)))
 
 
 def test_fields_make_a_body_of_texts_and_of_json(send: Command, hook: ScriptedReceiver) -> None:

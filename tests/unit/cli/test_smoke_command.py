@@ -177,16 +177,9 @@ def test_the_functions_logs_tell_an_events_way() -> None:
 # On this machine
 
 
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "hookchain.yaml"
-    path.write_text(CONFIG, encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(path))
-    return path
-
-
-def test_without_dev_the_message_names_the_command_to_start(command: Command, config: Path) -> None:
-    command("smoke", "--state", str(config.parent / "state"), code=1)
+@pytest.mark.usefixtures("config")
+def test_without_dev_the_message_names_the_command_to_start(command: Command) -> None:
+    command("smoke", code=1)
     assert "Start `make dev`, or use --platform gcp" in command.error
     command("smoke", "--source", "singed", code=2)
     assert "did you mean 'signed'?" in command.error

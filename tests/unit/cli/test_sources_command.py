@@ -31,11 +31,9 @@ PROJECT = "acme-hooks"
 
 
 @pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+def config(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORT_BASE", "9000")
+    return config
 
 
 @pytest.fixture
@@ -97,18 +95,18 @@ def test_a_secret_that_is_being_rotated_is_used_by_its_first_line(
     ],
 )
 def test_of_a_provider_the_known_event_types_are_selected(
-    tmp_path: Path, command: Command, types: str, line: str
+    config: Path, command: Command, types: str, line: str
 ) -> None:
-    (tmp_path / "hookchain.yaml").write_text(CONFIG.replace("[push]", types), encoding="utf-8")
+    config.write_text(CONFIG.replace("[push]", types), encoding="utf-8")
     output = command("sources", "git")
     assert f"  events    {line}" in output
     assert "hookchain providers github` lists the event types of GitHub" in output
 
 
-def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(tmp_path: Path, command: Command) -> None:
+def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(config: Path, command: Command) -> None:
     assert str(listed(command)["git"]["example"]).endswith("hookchain trigger github push --source git")
     text = CONFIG.replace("types: [push]", "types: [issues]")
-    (tmp_path / "hookchain.yaml").write_text(text, encoding="utf-8")
+    config.write_text(text, encoding="utf-8")
     assert str(listed(command)["git"]["example"]).endswith("hookchain trigger github issues --source git")
 
 

@@ -58,10 +58,7 @@ NEVER_SEEN: Final[JsonObject] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
+pytestmark = pytest.mark.usefixtures("config")
 
 
 # On this machine
@@ -279,11 +276,9 @@ destinations: {people: {email: {to: ann@example.com}}}
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state(config: Path, tmp_path: Path) -> Path:
     """A state folder, and a configuration that has a fault since it was served."""
-    file = tmp_path / "hookchain.yaml"
-    file.write_text(SERVED.replace("auth:", "auht:"), encoding="utf-8")
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(file))
+    config.write_text(SERVED.replace("auth:", "auht:"), encoding="utf-8")
     (tmp_path / "slices").mkdir()
     for name, document in compile_text(SERVED, tmp_path).items():
         (tmp_path / "slices" / f"{name}.json").write_text(json.dumps(document))

@@ -26,13 +26,10 @@ KEY = "0123456789abcdef0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
-    (tmp_path / "state").mkdir()
-    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
-    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+def folder(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (config.parent / "state").mkdir()
     monkeypatch.setenv("SUBSCRIBERS_KEY", KEY)
-    return tmp_path
+    return config.parent
 
 
 def stored(folder: Path, tenant: str) -> list[Endpoint]:

@@ -20,10 +20,8 @@ destinations: {people: {email: {to: ann@example.com}}}
 
 
 @pytest.fixture
-def sources(tmp_path: Path, command: Command) -> Command:
-    config = tmp_path / "hookchain.yaml"
-    config.write_text(CONFIG, encoding="utf-8")
-    return command.of("sources", "--config", str(config), "--state", str(tmp_path))
+def sources(command: Command, config: Path) -> Command:
+    return command.of("sources")
 
 
 @pytest.mark.parametrize("language", ["python", "typescript", "curl", "sql-worker"])

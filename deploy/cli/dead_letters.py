@@ -245,17 +245,10 @@ def _print_result(
 
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None, status: str | None) -> None:
-    command.add_argument("--source", metavar="NAME", help="include events from this source only")
-    command.add_argument("--type", metavar="TYPE", help="include this type; `trial.*` is every type with this prefix")
+    records.add_event_filters(command, "include letters with all these words in reason or message")
     command.add_argument("--code", metavar="CODE", help="include this reason code only, such as `retries_exhausted`")
     command.add_argument("--route", metavar="NAME", help="include this route only")
     command.add_argument("--destination", metavar="NAME", help="include this destination only")
-    command.add_argument(
-        "--text",
-        metavar="WORDS",
-        type=records.search_text,
-        help="include letters with all these words in reason or message",
-    )
     command.add_argument(
         "--status",
         metavar="STATUS",

@@ -307,15 +307,8 @@ def _print_finished(options: argparse.Namespace, events: Sequence[EventSummary])
 
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:
-    command.add_argument("--source", metavar="NAME", help="include events from this source only")
-    command.add_argument("--type", metavar="TYPE", help="include this type; `trial.*` is every type with this prefix")
+    records.add_event_filters(command, 'include events with all these words; "double quotes" keep words together')
     command.add_argument("--status", metavar="STATUS", choices=STATUSES, help=f"include one of: {', '.join(STATUSES)}")
-    command.add_argument(
-        "--text",
-        metavar="WORDS",
-        type=records.search_text,
-        help='include events with all these words; "double quotes" keep words together',
-    )
     records.add_selection(command, limit)
 
 

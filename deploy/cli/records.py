@@ -122,7 +122,14 @@ def add_selection(command: argparse.ArgumentParser, limit: int | None) -> None:
     add_limit(command, limit)
 
 
-def search_text(text: str) -> str:
+def add_event_filters(command: argparse.ArgumentParser, text: str) -> None:
+    """Add the filters by what an event is. `text` is the help of --text."""
+    command.add_argument("--source", metavar="NAME", help="include events from this source only")
+    command.add_argument("--type", metavar="TYPE", help="include this type; `trial.*` is every type with this prefix")
+    command.add_argument("--text", metavar="WORDS", type=_search_text, help=text)
+
+
+def _search_text(text: str) -> str:
     """Return the value of --text. Raises ArgumentTypeError for a text without words, which would select everything."""
     if not search_words(text):
         raise argparse.ArgumentTypeError(f"must have a letter or a digit; got {text!r}")

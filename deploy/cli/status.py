@@ -2,14 +2,13 @@
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from deploy.cli.command import DONE, parser, run_command
+from deploy.cli.command import DONE, error_text, parser, run_command
 from deploy.cli.events import clock
 from deploy.cli.secrets import age_text
 from deploy.config.checkout import LOCAL, state_folder
@@ -33,6 +32,7 @@ from deploy.terminal.output import (
     Screen,
     count_of,
     duration_text,
+    print_json,
     printable,
     stdout_screen,
     table,
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     where = same_platform(options)
     status = _status(open_platform(options, configuration.environ), configuration, now, where)
     if options.json:
-        print(json.dumps(status.document(), indent=2))
+        print_json(status.document())
     else:
         print("\n".join(status_text(status, now, stdout_screen(), where)))
     return DONE
@@ -133,8 +133,7 @@ def _status(platform: Platform, configuration: Configured, now: float, where: st
     except (CommandError, HookchainError) as fault:
         if platform.traits.is_local:
             raise
-        reason = fault.detail if isinstance(fault, HookchainError) else str(fault)
-        notes = [*running.notes, f"events, dead letters and what is held: {reason}"]
+        notes = [*running.notes, f"events, dead letters and what is held: {error_text(fault)}"]
         return history_status.Status(running.versions, backlogs=running.backlogs, notes=notes)
     notes = [*running.notes, *stored.notes]
     return replace(stored, versions=running.versions, backlogs=running.backlogs, notes=notes)
@@ -174,6 +173,10 @@ def status_text(status: history_status.Status, now: float, screen: Screen, where
         yield screen.coloured(f"unknown: {printable(note)}", YELLOW)
 
 
+def _least_count(number: int, is_more: bool) -> str:
+    return f"{number:,}{' or more' if is_more else ''}"
+
+
 def _version(each: history_status.Version) -> tuple[str, ...]:
     return each.name, each.version, "" if each.since is None else clock(each.since), each.trouble or _SERVES
 
@@ -193,7 +196,7 @@ def _sources_table(sources: Sequence[history_status.SourceActivity], now: float,
 def _source(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
     if each.last_at is None:
         return each.source, "none yet", "", "0"
-    count = f"{each.day_count:,}{' or more' if each.is_more else ''}"
+    count = _least_count(each.day_count, each.is_more)
     return each.source, clock(each.last_at), duration_text(now - each.last_at), count
 
 
@@ -246,13 +249,13 @@ def _backlog(each: history_status.Backlog) -> tuple[str, ...]:
 def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
     state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
     gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
-    waiting = f"{each.waiting:,}{' or more' if each.is_more else ''}{gathered}"
+    waiting = _least_count(each.waiting, each.is_more) + gathered
     # If there are more deliveries than were read, one of these may be older or due earlier.
     over, within = ("over ", "within") if each.is_more else ("", "in")
     oldest = "" if each.oldest_at is None else f"{over}{duration_text(now - each.oldest_at)}"
     next_try = "" if each.next_try_at is None else f"{within} {duration_text(max(0.0, each.next_try_at - now))}"
     last_hour = f"{each.hour:,}" if each.hour_of is None else f"{each.hour:,} of the last {each.hour_of:,}"
-    held = f"{each.held:,}{' or more' if each.may_hold_more else ''}"
+    held = _least_count(each.held, each.may_hold_more)
     return each.name, state, waiting, oldest, next_try, held, last_hour, each.caps
 
 
@@ -292,13 +295,10 @@ def _groups(destination: DestinationView, now: float) -> Iterator[str]:
 
 
 def _retrying(each: history_status.Retrying, screen: Screen, where: str) -> str:
-    count = f"{each.count:,}{' or more' if each.is_more else ''}"
+    count = _least_count(each.count, each.is_more)
     if each.grouped == each.count:
         return f"gathered: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
-    parts = [
-        (each.unknown, "with an unknown result"),
-        (each.grouped, "gathered"),
-    ]
+    parts = [(each.unknown, "with an unknown result"), (each.grouped, "gathered")]
     listed = ", ".join(f"{number:,} {what}" for number, what in parts if number)
     notes = f" ({listed})" if listed else ""
     to = f", to {count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""
@@ -307,7 +307,7 @@ def _retrying(each: history_status.Retrying, screen: Screen, where: str) -> str:
 
 
 def _waiting_route(each: history_status.WaitingRoutes, screen: Screen, where: str) -> str:
-    count = f"{each.count:,}{' or more' if each.is_more else ''} {'event' if each.count == 1 else 'events'}"
+    count = f"{_least_count(each.count, each.is_more)} {'event' if each.count == 1 else 'events'}"
     next_run = "" if each.next_at is None else f", the next run at {clock(each.next_at)}"
     line = f"waiting: route {printable(each.route)!r}, {count}{next_run}: {printable(each.reason)}"
     return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"

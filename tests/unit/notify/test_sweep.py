@@ -1,5 +1,6 @@
 """The sweep and the schedule of retries: what is due is published once and at its time."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -40,6 +41,11 @@ async def test_what_is_due_is_published_as_it_came_with_its_new_fence() -> None:
 async def test_more_than_one_batch_is_published_in_one_sweep() -> None:
     notifier = await waiting(BATCH_ROWS * 2 + 1)
     assert await notifier.sweep() == BATCH_ROWS * 2 + 1
+
+
+async def test_sweeps_that_overlap_publish_each_delivery_once() -> None:
+    notifier = await waiting(30)
+    assert sum(await asyncio.gather(*(notifier.sweep() for _ in range(4)))) == 30
 
 
 async def test_a_sweep_that_left_rows_behind_does_not_raise_the_lower_bound() -> None:

@@ -190,7 +190,8 @@ async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: A
     if await persist(notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)):
         resume = f"hookchain resume {name}"
         advice = outcome.reason if resume in outcome.reason else f"{outcome.reason}; then `{resume}`"
-        log("ERROR", "destination disabled: its deliveries are held", destination=name, reason=advice)
+        text = "destination disabled: its deliveries are held"
+        log("ERROR", text, function="notify", destination=name, reason=advice)
     return await hold_while_disabled(notifier, work, outcome.reason, attempt)
 
 

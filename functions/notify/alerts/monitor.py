@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from functions.notify.alerts import paused_destinations, publisher, quiet_sources
-from shared import errors, ledger_rules, ports, store_ports
+from shared import batching, errors, ledger_rules, ports, store_ports
 from shared.ledger import Ledger
 from shared.seen_record import seen_record
 
@@ -107,8 +107,7 @@ async def _all(
     """Run all of them, some at once. Return the answers by name, and why others have none."""
     answers: dict[str, Answer] = {}
     faults: list[errors.Temporary] = []
-    for start in range(0, len(checks), AT_ONCE):
-        some = checks[start : start + AT_ONCE]
+    for some in batching.batches(checks, AT_ONCE):
         done = await asyncio.gather(*(check() for _, check in some), return_exceptions=True)
         for (name, _), answer in zip(some, done, strict=True):
             if isinstance(answer, errors.Temporary):

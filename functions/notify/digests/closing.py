@@ -30,7 +30,7 @@ from functions.notify.digests.record import (
 from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
 from functions.notify.registry import Configured
 from functions.notify.waiting.due import BACK_SECONDS, due_message, move_rows
-from shared import ledger_rules, logs, ports
+from shared import batching, ledger_rules, logs, ports
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary, place_of
 from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow
@@ -312,8 +312,7 @@ class Closer:
         if until <= now + SOON_SECONDS:
             progress.note_left_due(draft.earliest_at)
             return
-        for number, start in enumerate(range(0, len(draft.due), AT_ONE_TIME)):
-            some = draft.due[start : start + AT_ONE_TIME]
+        for number, some in enumerate(batching.batches(draft.due, AT_ONE_TIME)):
             moves = [(key, fence, until + number / 1_000) for key, fence in some]
             _raise_fault(await self._ledger.postpone_all(moves, now))
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from functions.notify.registry import Configured
 from functions.notify.waiting.schedule import Wait, spread
-from shared import errors, logs, ports, times
+from shared import batching, errors, logs, ports, times
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow, Move
 from shared.outgoing.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
@@ -273,8 +273,7 @@ class Pauses:
         ends: dict[str, float] = {}
         # With subscribers, there can be as many names as rows.
         names = list(dict.fromkeys(row.destination for row in rows))
-        for begin in range(0, len(names), READS_AT_ONCE):
-            some_names = names[begin : begin + READS_AT_ONCE]
+        for some_names in batching.batches(names, READS_AT_ONCE):
             some_ends = await asyncio.gather(*[self._end(name) for name in some_names])
             ends |= zip(some_names, some_ends, strict=True)
         due: list[LedgerRow] = []

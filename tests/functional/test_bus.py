@@ -14,7 +14,7 @@ from functions.notify.http_kind import example_delivery
 from functions.notify.registry import Destinations, dedupes_repeats, read_destinations
 from shared.cloud.aws.client import AwsPlace
 from shared.delivery import Delivered, Delivery, Outcome, Unknown
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject, mappings_at
 from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.guarded_fetch import GuardedFetch
 from tests.aws.local_aws import KEYS, boto_client
@@ -46,10 +46,6 @@ async def attempted(settings: JsonObject, delivery: Delivery, number: int = 1, s
     return await connected.attempt(delivery, Attempt(KEY, number, 0, 1_790_000_000.0, seconds))
 
 
-def delivery(data: Json) -> Delivery:
-    return example_delivery(data)
-
-
 def at(aws: AwsPlace) -> JsonObject:
     return {"api_url": aws.endpoint, "allow_private": True}
 
@@ -73,14 +69,15 @@ def received(aws: AwsPlace, url: str) -> list[JsonObject]:
 async def test_a_queue_gets_the_data_and_what_identifies_the_delivery(aws: AwsPlace) -> None:
     url, arn = queue_of(aws)
 
-    assert isinstance(await attempted({"sqs": arn, **at(aws)}, delivery({"total": 12, "text": "é\ud800"})), Delivered)
+    assert isinstance(
+        await attempted({"sqs": arn, **at(aws)}, example_delivery({"total": 12, "text": "é\ud800"})), Delivered
+    )
 
     [message] = received(aws, url)
     assert json.loads(str(message["Body"])) == {"total": 12, "text": "é?"}
-    attributes = message["MessageAttributes"]
-    assert isinstance(attributes, dict)
-    assert attributes["hookchain-delivery-id"]["StringValue"] == KEY  # type: ignore[index,call-overload] # an object
-    assert attributes["ce-type"]["StringValue"] == "order.created"  # type: ignore[index,call-overload] # an object
+    attributes = mappings_at(message, "MessageAttributes")
+    assert attributes["hookchain-delivery-id"]["StringValue"] == KEY
+    assert attributes["ce-type"]["StringValue"] == "order.created"
 
 
 async def test_a_fifo_queue_drops_the_repeat_of_an_attempt_whose_answer_was_lost(aws: AwsPlace) -> None:
@@ -88,7 +85,7 @@ async def test_a_fifo_queue_drops_the_repeat_of_an_attempt_whose_answer_was_lost
     settings: JsonObject = {"sqs": arn, "group": "{{ data.customer }}", **at(aws)}
 
     for number in (1, 2):
-        assert isinstance(await attempted(settings, delivery({"customer": "c 7"}), number), Delivered)
+        assert isinstance(await attempted(settings, example_delivery({"customer": "c 7"}), number), Delivered)
 
     assert len(received(aws, url)) == 1
 
@@ -100,13 +97,12 @@ async def test_a_topic_hands_the_message_with_its_attributes_to_a_queue(aws: Aws
     sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn, Attributes={"RawMessageDelivery": "true"})
     settings: JsonObject = {"sns": arn, "attributes": {"team": "{{ data.team }}"}, **at(aws)}
 
-    outcome = await attempted(settings, delivery({"team": "a & b"}))
+    outcome = await attempted(settings, example_delivery({"team": "a & b"}))
 
     assert isinstance(outcome, Delivered), outcome
     [message] = received(aws, url)
-    attributes = message["MessageAttributes"]
-    assert isinstance(attributes, dict)
-    assert (attributes["team"]["StringValue"], len(attributes)) == ("a & b", 9)  # type: ignore[index,call-overload] # an object
+    attributes = mappings_at(message, "MessageAttributes")
+    assert (attributes["team"]["StringValue"], len(attributes)) == ("a & b", 9)
 
 
 async def test_an_event_bus_gets_an_event_that_its_rules_match(aws: AwsPlace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +124,7 @@ async def test_an_event_bus_gets_an_event_that_its_rules_match(aws: AwsPlace, mo
         **at(aws),
     }
 
-    assert isinstance(await attempted(settings, delivery({"total": 12})), Delivered)
+    assert isinstance(await attempted(settings, example_delivery({"total": 12})), Delivered)
 
     [message] = received(aws, url)
     event = json.loads(str(message["Body"]))
@@ -158,5 +154,5 @@ async def silent_server() -> AsyncIterator[str]:
 )
 async def test_an_answer_that_is_lost_leaves_it_open_whether_the_message_is_there(bus: JsonObject) -> None:
     async with silent_server() as url:
-        outcome = await attempted({**bus, "api_url": url, "allow_private": True}, delivery({}))
+        outcome = await attempted({**bus, "api_url": url, "allow_private": True}, example_delivery({}))
     assert isinstance(outcome, Unknown)

@@ -12,13 +12,14 @@ import pytest
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.dev.pubsub.topology import bus_topology, ensure, remove_others, topology
+from functions.notify.http_kind import example_delivery
 from shared.delivery import Delivered
 from shared.jsontext import JsonObject, to_json
 from shared.ports import DEAD_LETTERS, EVENTS
 from shared.settings import LOCAL_PROJECT
 from tests.emulation import Emulation
 from tests.fakes.pushes import push_environment
-from tests.functional.test_bus import attempted, delivery
+from tests.functional.test_bus import attempted
 from tests.ports import free_port
 from tests.processes import Request, functions_framework, post, started, wait_for
 
@@ -90,7 +91,7 @@ def test_what_others_publish_becomes_events_and_nobody_can_post_them(bus: tuple[
     )
     url: JsonObject = {"api_url": emulation.url, "allow_private": True}
     settings: JsonObject = {"pubsub": f"projects/{LOCAL_PROJECT}/topics/orders", **url}
-    assert isinstance(asyncio.run(attempted(settings, delivery({"n": 2}))), Delivered)
+    assert isinstance(asyncio.run(attempted(settings, example_delivery({"n": 2}))), Delivered)
 
     events: list[JsonObject] = []
     letters: list[JsonObject] = []

@@ -11,7 +11,7 @@ from functions.notify.destination import read_settings
 from functions.notify.http_kind import ATTEMPT, NOW, OutgoingRequest, Response, compile_settings, example_delivery
 from functions.notify.recipients.people import Person
 from shared.delivery import Delivery, Outcome
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, to_json
 
 HOSTILE: Final = (
     "<!channel> @everyone <@U1> ```",
@@ -48,9 +48,7 @@ def request_of(
 
 
 def json_of(request: OutgoingRequest) -> JsonObject:
-    value = json.loads(request.body)
-    assert isinstance(value, dict)
-    return value
+    return mapping_at(json.loads(request.body))
 
 
 def form_of(request: OutgoingRequest) -> dict[str, str]:

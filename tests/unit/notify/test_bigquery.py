@@ -9,7 +9,7 @@ from functions.notify.destinations import bigquery, bigquery as kind
 from functions.notify.http_kind import Response
 from functions.notify.notifier import Acknowledged
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, to_json
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.outgoing.authenticator import CloudIdentity
 from tests.bigquery_tables import COLUMNS, FIELDS, TABLE, BigQuery, Table, error, google_token
@@ -131,12 +131,7 @@ async def test_a_table_that_cannot_be_created_is_no_fault_of_the_rows() -> None:
 
 
 def values_of(settings: JsonObject, data: Json) -> JsonObject:
-    rows = json_of(request_of(kind, {**TABLE, **settings}, data))["rows"]
-    assert isinstance(rows, list)
-    assert isinstance(rows[0], dict)
-    values = rows[0]["json"]
-    assert isinstance(values, dict)
-    return values
+    return mapping_at(json_of(request_of(kind, {**TABLE, **settings}, data)), "rows", 0, "json")
 
 
 @pytest.mark.parametrize(

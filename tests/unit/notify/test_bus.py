@@ -12,7 +12,7 @@ from functions.notify.destinations import bus
 from functions.notify.http_kind import KEY, OutgoingRequest
 from shared.delivery import Delivery
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
 from tests.aws.sqs_stand_in import check_message
 from tests.gcp.description import Description
@@ -42,17 +42,12 @@ def pubsub_message(settings: JsonObject, data: "Json | Delivery" = None) -> Json
     request = sent(settings, data)
     body = json_of(request)
     PUBSUB_API.method(request.method, request.url.removeprefix("https://pubsub.googleapis.com"), {}, body)
-    messages = body["messages"]
-    assert isinstance(messages, list)
-    [message] = messages
-    assert isinstance(message, dict)
+    [message] = objects_at(body, "messages")
     return message
 
 
 def texts_in(message: JsonObject) -> dict[str, str]:
-    attributes = message["attributes"]
-    assert isinstance(attributes, dict)
-    return {name: str(value) for name, value in attributes.items()}
+    return {name: str(value) for name, value in mapping_at(message, "attributes").items()}
 
 
 def sqs_entry(settings: JsonObject, data: "Json | Delivery" = None) -> JsonObject:
@@ -62,10 +57,7 @@ def sqs_entry(settings: JsonObject, data: "Json | Delivery" = None) -> JsonObjec
 
 
 def event_entry(settings: JsonObject, data: "Json | Delivery" = None) -> JsonObject:
-    entries = json_of(sent(settings, data))["Entries"]
-    assert isinstance(entries, list)
-    [entry] = entries
-    assert isinstance(entry, dict)
+    [entry] = objects_at(json_of(sent(settings, data)), "Entries")
     return entry
 
 

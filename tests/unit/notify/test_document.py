@@ -12,7 +12,7 @@ from functions.notify.destinations.document import document
 from functions.notify.destinations.document.markdown import encoded, link_of, paragraphs_of, section_requests
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from tests.google_documents import Document, error
 from tests.google_workspace import Fault, Workspace
 from tests.unit.notify.google_kinds import attempted, connected, delivery_with
@@ -197,10 +197,8 @@ async def test_each_delivery_is_written_once(name: str, seed: int, monkeypatch: 
 def document_of(markdown: str, data: Json = None) -> Document:
     """Return the document that the section of an event is document_of into."""
     settings: Json = {"append_to": "1ExampleOfADocument", "markdown": markdown}
-    requests = json_of(request_of(document, settings, delivery_of(data)))["requests"]
-    assert isinstance(requests, list)
     made = Document()
-    for each in requests:
+    for each in objects_at(json_of(request_of(document, settings, delivery_of(data))), "requests"):
         made.apply(each)
     return made
 

@@ -1,6 +1,5 @@
 """The kinds of messages: Slack, Teams, Discord, Google Chat and Telegram, and the texts of messages."""
 
-import json
 import re
 from collections.abc import Mapping
 from types import ModuleType
@@ -15,7 +14,7 @@ from functions.notify.destinations import discord, google_chat, slack, teams, te
 from functions.notify.http_kind import OutgoingRequest, template_view
 from functions.notify.message_text import MAX_LINK_CHARACTERS, default_text, link_url, without_mentions
 from shared.errors import Permanent, Temporary
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, to_json, value_at
 from tests.unit.notify import http_kinds
 from tests.unit.notify.http_kinds import delivery_of, json_of
 
@@ -49,9 +48,8 @@ def request_of(
 
 def text_in(body: Json) -> str:
     """Return the message's text, wherever the service has it."""
-    assert isinstance(body, dict)
-    found = body.get("text", body.get("content"))
-    return str(found) if found is not None else str(json.loads(to_json(body))["attachments"][0]["content"]["body"])
+    card = value_at(body, "attachments", 0, "content", "body")
+    return str(value_at(body, "text") or value_at(body, "content") or card)
 
 
 @each_kind

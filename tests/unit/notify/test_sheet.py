@@ -9,7 +9,7 @@ from functions.notify.destinations import sheet
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent
 from shared.fetch import Fetched, Outgoing
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, value_at
 from tests.fakes.destinations import a_context
 from tests.google_documents import error
 from tests.google_workspace import Fault, Workspace
@@ -246,11 +246,7 @@ NAMES: JsonObject = {
 
 
 def cell_of(value: Json) -> Json:
-    body = json_of(request_of(sheet, NAMES, {"name": value}))
-    values = body["values"]
-    assert isinstance(values, list)
-    assert isinstance(values[0], list)
-    return values[0][0]
+    return value_at(json_of(request_of(sheet, NAMES, {"name": value})), "values", 0, 0)
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1+2", "@SUM(A1)", "'x", "2026-03-01", "007"])

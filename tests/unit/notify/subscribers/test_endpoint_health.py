@@ -14,7 +14,7 @@ from functions.notify.subscribers.subscribers import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event
 from shared.fetch import Fetched
-from shared.jsontext import JsonObject, from_json
+from shared.jsontext import JsonObject, from_json, mapping_at
 from shared.ports import DELIVERIES
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
@@ -92,9 +92,8 @@ async def test_an_endpoint_that_failed_for_the_whole_time_is_disabled_and_its_ow
     assert endpoint.notices == ()
     assert kinds(world) == [("ops", "endpoint.failing"), ("ops", "endpoint.disabled"), ("owners", "endpoint.disabled")]
     event = told(world)[-1][1]
-    assert isinstance(event.data, dict)
-    assert (event.data["email"], event.data["endpoint"]) == ("ada@acme.example", endpoint.id)
-    assert event.data["reason"] == endpoint.disabled_reason
+    told_data = {"email": "ada@acme.example", "endpoint": endpoint.id, "reason": endpoint.disabled_reason}
+    assert told_data.items() <= mapping_at(event.data).items()
     asked = world.asked()
     assert (asked.count("ops"), asked.count("owners")) == (2, 1)
     row = await world.row(f"customers:acme:{endpoint_id(1)}")

@@ -3,7 +3,8 @@
     journal       the event's body, its subject and its actor
     dead letters  the messages of its dead letters, and their reasons
     ledger        the messages of its deliveries, and what their destinations answered
-    blobs         its large bodies, and other systems' answers to its steps
+    blobs         its large bodies, other systems' answers to its steps, and the addresses of a mail's recipients, which
+                  are kept if not all of them got it at the first attempt
     mails         the mails and the rows of sheets that `hookchain dev` caught
     digests       the digests and bursts that its deliveries are part of. Each has a line of the event, or all of its
                   data, in its own delivery, its dead letter, the record of its group and its caught mails
@@ -19,11 +20,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from deploy.history import journal_view, stored_messages
 from deploy.history.digests import digest_members, digest_rows
 from deploy.history.state import State, StoredBlobs
+from functions.notify.destinations.email.letters import PROGRESS
 from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, read_record, record_name
 from shared import batching, errors, journal, ledger_rules
 from shared.ledger import Ledger, LedgerRow
@@ -141,9 +144,15 @@ class Forgetter:
         letters = record.dead_letters if record else self.reader.letters_of_event(event_id)
         attempts = record.attempts if record else ()
         messages = [row.message for row in rows] + [letter.message for letter in letters]
-        names = await self._blob_names(event_id, record, messages)
         keys = tuple(dict.fromkeys([*(row.key for row in rows), *(each.delivery_id for each in attempts)]))
         digests = await self._digests(event_id, rows)
+        # An endpoint of a subscriber gets no mail.
+        keys_and_destinations = [
+            *((row.key, row.destination) for row in chain(rows, *(each.rows for each in digests))),
+            *((attempt.delivery_id, attempt.destination) for attempt in attempts),
+        ]
+        mailed = {key for key, destination in keys_and_destinations if endpoint_name(destination) is None}
+        names = await self._blob_names(event_id, record, messages, mailed)
         copies = await find_copies(self.documents, event_id, rows)
         with_content = {row.key for row in rows if has_content(row)} | _answered(attempts)
         digest_parts = [
@@ -222,14 +231,16 @@ class Forgetter:
         return sum(self.mails.count_of_delivery(key) for key in delivery_ids) if self.mails else 0
 
     async def _blob_names(
-        self, event_id: str, record: journal_view.EventRecord | None, messages: Sequence[bytes]
+        self,
+        event_id: str,
+        record: journal_view.EventRecord | None,
+        messages: Sequence[bytes],
+        deliveries: Iterable[str],
     ) -> tuple[str, ...]:
-        """Return the blobs that are named after the event, and the blobs to which its stored records refer."""
-        listed = [
-            name
-            for beginning in (f"{event_id}-", f"answers/{event_id}/", f"answers/{event_id}-", blob_of_copy(event_id))
-            for name in await self.blobs.names(beginning)
-        ]
+        """Return the blobs that are named after the event or its deliveries, and those to which its records refer."""
+        beginnings = [f"{event_id}-", f"answers/{event_id}/", f"answers/{event_id}-", blob_of_copy(event_id)]
+        beginnings += [f"{PROGRESS}{key}" for key in sorted(deliveries)]
+        listed = [name for beginning in beginnings for name in await self.blobs.names(beginning)]
         dataref = (record.document or {}).get("dataref") if record else None
         referred = {dataref, *map(stored_messages.dataref_of, messages)}
         others = [name for name in referred if isinstance(name, str) and name not in listed]

@@ -16,6 +16,8 @@ from deploy.dev.mail import MailRequest
 from deploy.history import forget
 from deploy.history.local import FORGOTTEN_FILE, add_forgotten, read_forgotten
 from deploy.history.local_journal import JournalReader
+from functions.notify.destination import Attempt
+from functions.notify.destinations.email.letters import Progress, RecipientFate
 from functions.subscribe.idempotency import Record
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs
@@ -80,6 +82,21 @@ def test_no_file_of_the_state_folder_has_the_body_any_more(kept: Kept, command: 
     with closing(sqlite3.connect(kept.folder / "search.db")) as connection:
         assert not connection.execute("SELECT rowid FROM texts WHERE texts MATCH 'ada'").fetchall()
     assert files_with(kept.folder, BOB) == ["journal.db"]
+
+
+def test_the_recipients_who_got_a_mail_before_the_others_are_erased(kept: Kept, command: Command) -> None:
+    delivery = hold(kept, record(kept, "e1", ADA))
+
+    async def remember() -> None:
+        blobs = LocalBlobs(kept.folder / "blobs")
+        for number, key in enumerate((delivery.id, f"{delivery.id}-r1")):  # the second one of a forced replay
+            attempt = Attempt(key, attempt_number=1, generation=number, now=NOW, timeout_seconds=15.0)
+            await Progress(blobs, attempt).remember([RecipientFate(ADA, "accepted", "250 ok")])
+
+    asyncio.run(remember())
+    out = command("forget", "--event", "e1", "--yes")
+    assert "blobs         2       0" in out
+    assert files_with(kept.folder, ADA) == []
 
 
 @pytest.mark.parametrize(("option", "is_gone"), [("--yes", True), ("--dry-run", False)])

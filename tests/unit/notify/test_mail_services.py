@@ -161,7 +161,9 @@ async def test_a_mail_is_sent_whole_and_names_those_in_bcc_to_ses_alone() -> Non
     assert (message["From"], message["Subject"]) == ("Hooks <hooks@example.com>", "Grüße")
 
 
-async def test_the_next_attempt_sends_only_to_those_who_do_not_have_the_mail() -> None:
+async def test_the_next_attempt_sends_only_to_those_who_do_not_have_the_mail(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     api, blobs = FakeSes([ACCEPTED, rejection(400, "MessageRejected", "no"), rejection(429)]), FakeBlobs()
     first = await sent(api, EACH, blobs=blobs)
     assert isinstance(first, RetryLater)
@@ -170,6 +172,9 @@ async def test_the_next_attempt_sends_only_to_those_who_do_not_have_the_mail() -
     second = await sent(api, EACH, replace(ATTEMPT, attempt_number=2), blobs)
     assert second == Delivered("accepted for 4 of 5 recipients, rejected for the others: 400 MessageRejected no")
     assert api.recipients == ["r0@x.y", "r1@x.y", "r2@x.y", "r2@x.y", "r3@x.y", "r4@x.y"]
+    [line] = capsys.readouterr().out.splitlines()
+    assert '"delivered, but not to all recipients"' in line
+    assert '"SES rejects 1 of 5 recipients: 400"' in line
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ MAX_LINE: Final = 100
 """Room for the delivery's id on the line of its header's name: some readers keep the blank of a folded value."""
 
 SETTLED: Final = frozenset({"accepted", "rejected"})
+PROGRESS: Final = "mail-"
+"""The beginning of the name of the blob with the recipients of a delivery that are settled. Its id follows."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+./^_`{|}~:;,()<>@\[\]\"\\?=-]*")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]+")
 _POLICY: Final = compat32.clone(linesep="\r\n", max_line_length=MAX_LINE)
@@ -186,7 +188,7 @@ class Progress:
     def __init__(self, blobs: Blobs | None, attempt: Attempt) -> None:
         self._blobs = blobs
         self._attempt = attempt
-        self._name = f"mail-{attempt.idempotency_key}"
+        self._name = f"{PROGRESS}{attempt.idempotency_key}"
 
     async def settled(self) -> dict[str, RecipientFate]:
         """Return the settled fates by address; none at the first attempt. Raises Temporary."""
@@ -209,3 +211,13 @@ class Progress:
         except Temporary as error:
             key = self._attempt.idempotency_key
             log("WARNING", "a retry will repeat mails", function="notify", delivery_id=key, detail=error.detail)
+
+    def conclude(self, fates: Sequence[RecipientFate], service: str) -> Outcome:
+        """Return the outcome of `conclude`. Log a warning if the mail is delivered, but not to all recipients."""
+        outcome = conclude(fates, service)
+        rejections = [fate.message for fate in fates if fate.fate == "rejected"]
+        if rejections and isinstance(outcome, Delivered):
+            detail = f"{service} rejects {len(rejections)} of {len(fates)} recipients: {_status(rejections[0])}"
+            key = self._attempt.idempotency_key
+            log("WARNING", "delivered, but not to all recipients", function="notify", delivery_id=key, detail=detail)
+        return outcome

@@ -15,7 +15,6 @@ from functions.notify.destinations.email.letters import (
     Fate,
     Progress,
     RecipientFate,
-    conclude,
     message_bytes,
     unsent_letters,
 )
@@ -75,7 +74,7 @@ class SesTransport:
             fate: Fate = "accepted" if isinstance(outcome, Delivered) else "rejected"
             fates += [RecipientFate(each.address, fate, outcome.answer) for each in letter.recipients]
         else:
-            return conclude([*settled.values(), *fates], "SES")
+            return progress.conclude([*settled.values(), *fates], "SES")
         if fates:
             await progress.remember([*settled.values(), *fates])
         rest = len(letters) - len(fates)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Final
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email.letters import SETTLED, Progress, conclude, unsent_letters
+from functions.notify.destinations.email.letters import SETTLED, Progress, unsent_letters
 from functions.notify.destinations.email.mail import Mail, SendLimit
 from functions.notify.destinations.email.smtp_server import CannotSend, Login, SmtpServer
 from shared import secrets
@@ -41,7 +41,7 @@ class SmtpTransport:
         settled = await progress.settled()
         letters = unsent_letters(mail, settled)
         if not letters:
-            return conclude([*settled.values()], SERVICE)
+            return progress.conclude([*settled.values()], SERVICE)
         # Imported here, because it imports aiosmtplib, which takes 50 ms.
         from functions.notify.destinations.email.smtp_session import send_letters
 
@@ -56,7 +56,7 @@ class SmtpTransport:
         everyone = [*settled.values(), *fates]
         if any(fate.fate in SETTLED for fate in fates) and any(fate.fate not in SETTLED for fate in fates):
             await progress.remember(everyone)
-        return conclude(everyone, SERVICE)
+        return progress.conclude(everyone, SERVICE)
 
     async def _login(self) -> Login | None:
         if self._server.user is None:

@@ -29,9 +29,9 @@ from deploy.hooks.registration import (
 )
 from deploy.platforms.choice import add_platform, open_platform, same_platform
 from deploy.platforms.platform import Platform
-from deploy.requests import wanted_hooks
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import route_types, routes_from
+from deploy.requests.wanted_hooks import Unneeded, default_url, wanted_hook
 from deploy.secrets.backend import StoredSecret
 from deploy.secrets.values import joined
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
@@ -164,13 +164,16 @@ def _chosen(call: Call, rows: Mapping[str, Row]) -> dict[str, SourceConfig]:
 
 
 def hooked_sources(configuration: Configured, name: str | None = None) -> dict[str, SourceConfig]:
-    """Return the sources with a `hook`, or only the one of that name. Raises UsageError and CommandError."""
+    """Return the sources with a `hook`, or only the one of that name. Raises UsageError and CommandError.
+
+    Each has a provider and a secret, because SourceConfig rejects a `hook` without them.
+    """
     sources = mappings_at(configuration.document, "sources")
     if name is not None and name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
     if name is not None and not sources[name].get("hook"):
         raise CommandError(f"{name} has no `hook`. To set its webhook up by hand: hookchain sources {name}")
-    hooked = wanted_hooks.hooked_sources(configuration.document)
+    hooked = {key: SourceConfig.model_validate(each) for key, each in sources.items() if each.get("hook")}
     return hooked if name is None else {name: hooked[name]}
 
 
@@ -221,8 +224,8 @@ def _wanted(call: Call, name: str, source: SourceConfig, row: Row) -> Wanted:
 def _needed_hook(call: Call, name: str, source: SourceConfig, url: str, row: Row) -> Wanted:
     """Return the hook by the routes. Raises CommandError, with the way to remove one that no route needs any more."""
     try:
-        return wanted_hooks.wanted_hook(call.configuration.slices["transform"], name, source, url)
-    except wanted_hooks.Unneeded as fault:
+        return wanted_hook(call.configuration.slices["transform"], name, source, url)
+    except Unneeded as fault:
         if not row.hooks:
             raise
         remove = call.command_line("remove", name)
@@ -332,10 +335,13 @@ class UnknownSignedUrl(CommandError):
 
 def hook_url(call: Call, name: str, source: SourceConfig) -> str:
     """Return the URL that the provider is to call. Raises CommandError."""
+    public_url = source.public_url or default_url(call.configuration.document, name)
+    # The URL of the whole file is not that of `hookchain dev`, which may have the configuration of a deployment.
+    is_default_of_others = call.platform.traits.is_local and call.platform.source_access().is_dev
     if call.url:
         url = f"{call.url.rstrip('/')}/{name}"
-    elif source.public_url:
-        url = source.public_url
+    elif source.public_url or (public_url and not is_default_of_others):
+        url = public_url
     elif call.platform.traits.is_local:
         rule = f"{name}: a provider cannot call this machine; open a tunnel to {call.platform.receive_url()}"
         raise CommandError(f"{rule}, then add --url with the tunnel's URL, or `public_url` to the source")
@@ -343,7 +349,7 @@ def hook_url(call: Call, name: str, source: SourceConfig) -> str:
         url = f"{call.platform.receive_url()}/{name}"
     assert source.provider
     is_signed = any(signs_url(each.scheme) for each in load_catalogue()[source.provider].auth)
-    if is_signed and url != source.public_url:
+    if is_signed and url != public_url:
         raise UnknownSignedUrl(f"{name}: the provider signs the URL, so `public_url: {url}` must be in the source")
     return url
 

@@ -24,13 +24,14 @@ from deploy.hooks.kinds import kind_at
 from deploy.hooks.registration import Row, own_urls, remembered_urls
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import compiled_sources
-from deploy.requests.wanted_hooks import hooked_sources, wanted_hook
+from deploy.requests.wanted_hooks import default_url, wanted_hook
 from deploy.secrets.backend import SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import SOON_SECONDS
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.errors import HookchainError
 from shared.fetch import Fetch
+from shared.jsontext import mappings_at
 from shared.retention import DAY_SECONDS
 from shared.store_ports import Documents
 from shared.times import time_text
@@ -49,6 +50,7 @@ class SourceAccess:
     documents    opens the documents in which registered hooks are remembered; None if there are none yet
     token        returns a provider's API token by the name of its secret; raises CommandError
     receive_url  returns the URL before a source's name; None if no provider can call this platform
+    is_dev       `hookchain dev`, which the `public_url` of the whole file does not lead to
     rejected     returns the log records since a time; None if the journal has the rejected requests
     """
 
@@ -57,6 +59,7 @@ class SourceAccess:
     token: Callable[[str], str]
     receive_url: Callable[[], str] | None = None
     rejected: Callable[[float], Iterable[Record | None]] | None = None
+    is_dev: bool = False
 
 
 def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Mapping[str, str]) -> SourceAccess:
@@ -70,7 +73,7 @@ def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Ma
         exist = (folder / DOCUMENTS_FILE).is_file() or local.running_aws(folder) is not None
         return local.open_local_documents(folder) if exist else nullcontext()  # opening them would create the file
 
-    return SourceAccess(documents, secrets, token)
+    return SourceAccess(documents, secrets, token, is_dev=not running_dev.is_production(folder))
 
 
 async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
@@ -91,7 +94,11 @@ async def read_outside(configuration: Configured, access: SourceAccess, fetch: F
     """Read the facts. A fact that cannot be read is left out; a registration then has the reason."""
     sources = compiled_sources(configuration.slices["receive"])
     names = sorted({name for source in sources.values() for name in secret_names(source)})
-    hooked = {name: each for name, each in hooked_sources(configuration.document).items() if name in sources}
+    hooked = {
+        name: SourceConfig.model_validate(each)
+        for name, each in mappings_at(configuration.document, "sources").items()
+        if each.get("hook") and name in sources
+    }
     secrets = await asyncio.to_thread(_secrets, access, names)
     providers = _Providers(configuration, access, fetch, secrets, now)
     calls = [providers.registration(name, source) for name, source in hooked.items()]
@@ -161,7 +168,9 @@ class _Providers:
         assert source.secret
         kind = kind_at(source.provider, hook.places)
         remembered_url = next(iter(remembered_urls(remembered)), "")
-        url = source.public_url or await self._own_url(name) or remembered_url
+        default = "" if self.access.is_dev else default_url(self.configuration.document, name)
+        public_url = source.public_url or default
+        url = public_url or await self._own_url(name) or remembered_url
         if not url:
             raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
         wanted = wanted_hook(self.configuration.slices["transform"], name, source, url)
@@ -185,7 +194,7 @@ class _Providers:
             row = remembered.get(at)
             difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
             states.append(hook_state(wanted, difference, self.now))
-        is_tunnel = not source.public_url and self.access.receive_url is None
+        is_tunnel = not public_url and self.access.receive_url is None
         return Registration(tuple(states), url=url.removesuffix(f"/{name}") if is_tunnel else "")
 
     async def _remembered(self, name: str) -> Mapping[str, Remembered]:

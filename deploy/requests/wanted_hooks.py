@@ -8,26 +8,17 @@ from deploy.hooks.kind import HookKind, Wanted, provider_events
 from deploy.hooks.kinds import kind_at
 from deploy.requests.sources import route_types, routes_from
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import Json, JsonObject, mappings_at, texts_at, value_at
+from shared.jsontext import Json, JsonObject, texts_at, value_at
 
 
 class Unneeded(CommandError):
     """No route takes the events of the source."""
 
 
-def hooked_sources(document: Json) -> dict[str, SourceConfig]:
-    """Return the sources of the configuration that have a `hook`. Each has a provider and a secret.
-
-    The `public_url` at the top level of the file counts for a source without its own.
-    """
-    base_url = value_at(document, "public_url")
-    sources: dict[str, SourceConfig] = {}
-    for name, each in mappings_at(document, "sources").items():
-        if each.get("hook"):
-            source = SourceConfig.model_validate(each)
-            default = f"{base_url.rstrip('/')}/{name}" if isinstance(base_url, str) else None
-            sources[name] = source.model_copy(update={"public_url": source.public_url or default})
-    return sources
+def default_url(document: Json, name: str) -> str:
+    """Return the source's URL by the `public_url` at the top level of the configuration; empty without it."""
+    public_url = value_at(document, "public_url")
+    return f"{public_url.rstrip('/')}/{name}" if isinstance(public_url, str) else ""
 
 
 def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str) -> Wanted:

@@ -20,6 +20,7 @@ import pytest
 
 from deploy.cli import deployment_command, hooks as hooks_command
 from deploy.config.dotenv import dotenv_entries
+from deploy.config.running_dev import PRODUCTION_FILE
 from deploy.history.state import SubscriberStores
 from deploy.hooks import registration
 from deploy.hooks.kinds import KINDS
@@ -424,9 +425,15 @@ def test_a_machine_that_no_provider_can_call_needs_a_public_url(world: World, co
     assert "a provider cannot call this machine" in command.error
 
 
-def test_the_public_url_at_the_top_of_the_file_is_the_one_of_each_source(world: World, command: Command) -> None:
+def test_the_public_url_at_the_top_of_the_file_is_that_of_each_source_except_on_a_developers_machine(
+    world: World, command: Command, tmp_path: Path
+) -> None:
     text = CONFIG.replace(f"    public_url: {URL}/square\n", "")
     world.config_file.write_text(f"public_url: {MOVED}/\n{text}", encoding="utf-8")
+    for source in ("github", "square"):
+        command("hooks", "plan", source, code=1)
+        assert "a provider cannot call this machine" in command.error
+    (tmp_path / "state" / PRODUCTION_FILE).touch()
     for source in ("github", "square"):
         assert f"{MOVED}/{source}\n" in command("hooks", "plan", source, code=3)
 

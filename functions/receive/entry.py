@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Final
 
-from functions.receive import admission, events, receive
+from functions.receive import admission, facts, receive
 from functions.receive.source import Source, source_of
 from shared import logs, outcomes
 from shared.errors import HookchainError, ProblemCode, Rejected, fault_of, place_of
@@ -171,7 +171,7 @@ def _type_words(source: Source, head: Request, event: Event) -> int:
     choices_in_headers = tuple(
         joined for joined in source.fact_locations.type if all(place.kind == "header" for place in joined)
     )
-    type_in_headers = events.fact(choices_in_headers, events.Item(head, None, None))
+    type_in_headers = facts.fact(choices_in_headers, facts.Item(head, None, None))
     return source.type_words if type_in_headers == event.type else 1
 
 

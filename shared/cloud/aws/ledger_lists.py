@@ -1,4 +1,4 @@
-"""How the rows of the ledger are found and read, by the indexes of their table."""
+"""The lists of the ledger's rows: which index finds the rows that are asked for, and how they are read."""
 
 from collections.abc import AsyncIterator, Sequence
 from math import inf, nextafter

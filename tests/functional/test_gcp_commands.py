@@ -1,5 +1,6 @@
 """plan-gcp, deploy-gcp and destroy-gcp as people run them, with a gcloud on PATH that keeps a small Google Cloud."""
 
+import io
 import os
 import pty
 import shutil
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 import pytest
 from aiohttp import web
 
+from tests.fakes.command import exit_code
 from tests.gcloud_world import World
 from tests.gcp.serving import served
 from tests.processes import PATIENCE_SECONDS, wait_for
@@ -27,7 +29,7 @@ NOBODY = "http://127.0.0.1:9"
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    code: int
+    code: int | str | None
     out: str
     err: str
 
@@ -39,26 +41,22 @@ def environ(gcloud: WorldGcloud | None, more: Mapping[str, str]) -> dict[str, st
 
 
 class Hookchain:
-    """Commands in a process of their own. `folder` takes the bundles; no .env of a developer is read."""
+    """`folder` takes the bundles; no .env of a developer is read."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root = root
         self.folder = folder
 
     def __call__(self, *arguments: str, gcloud: WorldGcloud | None = None, **more: str) -> Ran:
-        out = [] if arguments[0] == "destroy-gcp" else ["--out", str(self.folder / "build")]
+        bundles = [] if arguments[0] == "destroy-gcp" else ["--out", str(self.folder / "build")]
         env_file = self.folder / "env"
         read = str(env_file) if arguments[0] == "deploy-gcp" or env_file.exists() else os.devnull
-        ran = subprocess.run(
-            [sys.executable, "-m", "deploy.cli", *arguments, *out, "--env-file", read],
-            cwd=self.root,
-            env=environ(gcloud, more),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
-        return Ran(ran.returncode, ran.stdout, ran.stderr)
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name, value in environ(gcloud, more).items():
+                patch.setenv(name, value)
+            code = exit_code(*arguments, *bundles, "--env-file", read)
+        return Ran(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

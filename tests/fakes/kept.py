@@ -21,7 +21,6 @@ from tests.fakes.deliveries import settled, to_cloudevent_of
 T = TypeVar("T")
 NOW: Final = 1_790_000_000.0
 TELL: Final = RouteDecision("tell", True, "its type matches", ("list",))
-BROKEN: Final = RouteDecision("broken", False, "failed at step 1 'set'", code="step_failed")
 OTHER: Final = RouteDecision("other", False, "type 'signup.created' does not match order.*")
 
 

@@ -7,7 +7,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -68,11 +68,6 @@ def status_of(request: urllib.request.Request) -> int:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
-
-
-def call(stack: Stack, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> int:
-    url = f"http://127.0.0.1:{stack.base + 10}{path}"
-    return status_of(urllib.request.Request(url, body, dict(headers), method=method))
 
 
 async def event_shown(page: Page, text: str, status: str) -> None:

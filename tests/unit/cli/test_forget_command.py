@@ -90,7 +90,9 @@ def test_the_recipients_who_got_a_mail_before_the_others_are_erased(kept: Kept, 
     async def remember() -> None:
         blobs = LocalBlobs(kept.folder / "blobs")
         for number, key in enumerate((delivery.id, f"{delivery.id}-r1")):  # the second one of a forced replay
-            attempt = Attempt(key, attempt_number=1, generation=number, now=NOW, timeout_seconds=15.0)
+            attempt = Attempt(
+                key, attempt_number=1, generation=number, now=NOW, timeout_seconds=15.0, undelivered_since=number
+            )
             await Progress(blobs, attempt).remember([RecipientFate(ADA, "accepted", "250 ok")])
 
     asyncio.run(remember())

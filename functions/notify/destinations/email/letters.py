@@ -183,23 +183,33 @@ def _status(reply: str) -> str:
 
 
 class Progress:
-    """A record of the recipients that are settled, kept between the attempts of one delivery."""
+    """A record of the recipients that are settled, kept between the attempts of one delivery.
+
+    A replay of a delivery that failed goes on with it, so nobody gets the mail again. A delivery that is reopened after
+    it was delivered has a new record.
+    """
 
     def __init__(self, blobs: Blobs | None, attempt: Attempt) -> None:
         self._blobs = blobs
         self._attempt = attempt
-        self._name = f"{PROGRESS}{attempt.idempotency_key}"
+        self._name = f"{PROGRESS}{attempt.row_key}"
 
     async def settled(self) -> dict[str, RecipientFate]:
-        """Return the settled fates by address; none at the first attempt. Raises Temporary."""
-        if self._blobs is None or self._attempt.attempt_number == 1:
+        """Return the settled fates by address; none at the first attempt. Raises Temporary.
+
+        A replay asks again for the recipients that were rejected, because somebody may have corrected the cause.
+        """
+        if self._blobs is None or not self._attempt.may_be_there:
             return {}
         content = await self._blobs.get(self._name)
         rows: list[list[str]] = json.loads(content) if content else []
-        return {  # an earlier version wrote `refused`
+        fates = {  # an earlier version wrote `refused`
             address: RecipientFate(address, "rejected" if fate in {"rejected", "refused"} else "accepted", message)
             for address, fate, message in rows
         }
+        if self._attempt.attempt_number > 1:
+            return fates
+        return {address: fate for address, fate in fates.items() if fate.fate == "accepted"}
 
     async def remember(self, fates: Iterable[RecipientFate]) -> None:
         """Store the settled fates. Mails have been sent by now, so a failure to store is logged and not raised."""

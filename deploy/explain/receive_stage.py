@@ -15,8 +15,9 @@ from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
 from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
+from functions.receive.diagnosis.cases import Case, as_signed, holds
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
-from functions.receive.diagnosis.signatures import Case, as_signed, holds, time_description
+from functions.receive.diagnosis.signing_times import time_description
 from functions.receive.events import packed_field, packed_note
 from functions.receive.sender_address import sender_address
 from functions.receive.source import read_sources

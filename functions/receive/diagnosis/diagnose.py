@@ -11,6 +11,7 @@ from typing import Final
 
 from functions.receive.admission import requested_url, source_name
 from functions.receive.diagnosis import bodies, passwords, signatures, tokens
+from functions.receive.diagnosis.cases import Case, as_signed, holds
 from functions.receive.source import Source
 from shared import did_you_mean, errors, http, ports
 from shared.signatures.auth_scheme import AuthScheme, described, is_attempted
@@ -105,7 +106,7 @@ def rejection_cause(
         from shared.signatures.jwt import JwtScheme
 
         assert isinstance(auth, JwtScheme)
-        return tokens.token_cause(signatures.Case(request, auth, secrets, url), auth, now)
+        return tokens.token_cause(Case(request, auth, secrets, url), auth, now)
     if auth.scheme not in signatures.SIGNED and auth.scheme not in passwords.PASSWORDS:
         return None
     if auth.looks_in_body and len(request.body) > signatures.MAX_PARSED_BYTES:
@@ -113,21 +114,21 @@ def rejection_cause(
     if auth.looks_in_body and bodies.is_broken(request):
         return f"the credentials are in the body, and {bodies.BROKEN}"
     is_fixed = is_of_provider or auth.scheme == "standard-webhooks"
-    case = signatures.as_signed(signatures.Case(request, auth, secrets, url, is_fixed))
+    case = as_signed(Case(request, auth, secrets, url, is_fixed))
     is_password = auth.scheme in passwords.PASSWORDS
     if not is_password and (cause := signatures.signature_cause(case, now)):
         return cause
-    if signatures.holds(case):  # the credentials are right, so another check rejected the request
+    if holds(case):  # the credentials are right, so another check rejected the request
         return None
     if cause := _mixed_up(case, others or {}):
         return cause
     return passwords.wrong_password(case) if is_password else signatures.unknown_signature(case, auth)
 
 
-def _mixed_up(case: signatures.Case, others: Mapping[str, Sequence[str]]) -> str | None:
+def _mixed_up(case: Case, others: Mapping[str, Sequence[str]]) -> str | None:
     """Return the cause if the credentials are right for another source's secret; else None."""
     for name, secrets in others.items():
-        if signatures.holds(replace(case, secrets=secrets)):
+        if holds(replace(case, secrets=secrets)):
             return f"the secret of the source {name!r} is the right one: it was meant for that, or the two are mixed up"
     return None
 
@@ -172,7 +173,7 @@ def attempted(request: http.Request, schemes: Sequence[AuthScheme]) -> list[Auth
 
 def _is_attempted(request: http.Request, auth: AuthScheme) -> bool:
     if auth.scheme in passwords.PASSWORDS:
-        return passwords.has_any(signatures.Case(request, auth, ()))
+        return passwords.has_any(Case(request, auth, ()))
     return is_attempted(RequestFields(request), auth)
 
 

@@ -8,6 +8,8 @@ from typing import Final
 from urllib.parse import unquote, unquote_plus
 
 from functions.receive.diagnosis import signatures, tokens
+from functions.receive.diagnosis.cases import Case, holds
+from functions.receive.diagnosis.guesses import QUOTES, UNEXPANDED, spelled_otherwise
 from shared.http import Request
 from shared.logs import is_loggable_name
 from shared.secrets import variable_name
@@ -35,13 +37,12 @@ def leaves_secret_open(cause: str) -> bool:
     return any(text in cause for text in _OPEN_CAUSES)
 
 
-def wrong_password(case: signatures.Case) -> str:
+def wrong_password(case: Case) -> str:
     """Return the likely cause of a rejected password or token. The causes that can be shown come first."""
     auth = case.auth
     if isinstance(auth, passwords.BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
         return "the password is right, but the user name is wrong"
-    guesses = signatures.spelled_otherwise(case)
-    if cause := next((guess.cause for guess in guesses if signatures.holds(guess.case)), None):
+    if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
         return cause
     if isinstance(auth, passwords.TokenScheme) and (cause := _incomplete_token(case, auth)):
         return cause
@@ -92,11 +93,11 @@ def _wrong_word(auth: auth_scheme.AuthScheme, authorization: str) -> str | None:
     return f"`Authorization` does not begin with the word `{wanted}` and a space: this source expects {expected}"
 
 
-def _holds_for_any_user(case: signatures.Case, auth: passwords.BasicScheme) -> bool:
-    return signatures.holds(replace(case, auth=replace(auth, username=None)))
+def _holds_for_any_user(case: Case, auth: passwords.BasicScheme) -> bool:
+    return holds(replace(case, auth=replace(auth, username=None)))
 
 
-def _incomplete_token(case: signatures.Case, auth: passwords.TokenScheme) -> str | None:
+def _incomplete_token(case: Case, auth: passwords.TokenScheme) -> str | None:
     """Return a cause if some items have no token, or a text does not begin with the scheme's prefix; else None."""
     texts = auth.texts(locations.RequestFields(case.request, case.url))
     sent = [text for text in texts if text]
@@ -109,7 +110,7 @@ def _incomplete_token(case: signatures.Case, auth: passwords.TokenScheme) -> str
     return None
 
 
-def _received(case: signatures.Case) -> str | None:
+def _received(case: Case) -> str | None:
     """Return the password or token that was sent; None if there is none in its place.
 
     If the items of the body have a token each, return the first wrong one.
@@ -138,9 +139,9 @@ def _difference(received: str, secrets: Sequence[str], name: str) -> str | None:
         return "is the name of this source's secret, and not its value"
     if received.lower() in _NO_VALUES:
         return "is a program's word for a missing value: the sender reads its secret from where none is set"
-    if _UNEXPANDED.fullmatch(received.strip(f" {signatures.QUOTES}")):
-        return f"is the name of a variable, and not its value: {signatures.UNEXPANDED}"
-    bare = received.strip(f" {signatures.QUOTES}")
+    if _UNEXPANDED.fullmatch(received.strip(f" {QUOTES}")):
+        return f"is the name of a variable, and not its value: {UNEXPANDED}"
+    bare = received.strip(f" {QUOTES}")
     for secret in secrets:
         if len(bare) >= LEAST_RECOGNISED and 2 * len(bare) > len(secret) and bare in secret:
             return f"{IS_PART_OF_SECRET}: {len(secret) - len(bare)} of its characters are missing"
@@ -170,7 +171,7 @@ _CHANGES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
     ("is right, except for white space around it", lambda text: [text.strip()]),
     (
         "has quotation marks around this source's secret. Send it without them",
-        lambda text: [text.strip(f" {signatures.QUOTES}")],
+        lambda text: [text.strip(f" {QUOTES}")],
     ),
     ("has angle brackets around this source's secret. Send it without them", lambda text: [text.strip(" <>")]),
     (
@@ -210,7 +211,7 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
     return "the path" if any(matches_any([part], secrets) for part in request.path.split("/")[1:]) else None
 
 
-def has_any(case: signatures.Case) -> bool:
+def has_any(case: Case) -> bool:
     """Return whether the request has any password or token in the place where the source expects it."""
     auth, request = case.auth, case.request
     match auth:
@@ -221,7 +222,7 @@ def has_any(case: signatures.Case) -> bool:
     return any(locations.RequestFields(request, case.url).text(each) for each in auth.credentials)
 
 
-def expected_place(case: signatures.Case) -> str:
+def expected_place(case: Case) -> str:
     """Return the words for the place in a request where the source expects the password or token."""
     match case.auth:
         case passwords.BasicScheme():
@@ -239,7 +240,7 @@ def expected_place(case: signatures.Case) -> str:
     return "in the request"
 
 
-def _lost(case: signatures.Case) -> str:
+def _lost(case: Case) -> str:
     """Return why a request may have no password or token where it is expected."""
     if isinstance(case.auth, passwords.HeaderScheme | passwords.BearerScheme):
         # The body of such a source is not read before this, so a token may be in it.

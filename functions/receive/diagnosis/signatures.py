@@ -8,82 +8,33 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice, product
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from dataclasses import replace
+from itertools import islice
+from typing import Final
 
-from functions.receive.admission import nearest_value
-from functions.receive.diagnosis.bodies import BROKEN, is_broken, variants
+from functions.receive.diagnosis.bodies import BROKEN, is_broken
+from functions.receive.diagnosis.cases import Case, Guess, SignedCase, holds
+from functions.receive.diagnosis.guesses import QUOTES, SHARED, guesses
+from functions.receive.diagnosis.signing_times import mistimed
 from shared import errors, http
 from shared.logs import is_loggable_name
-from shared.secrets import variable_name
-from shared.signatures.auth_scheme import AuthScheme, TimedScheme, described, verify, verify_timestamp
-from shared.signatures.content import Content, parse_content
-from shared.signatures.locations import Location, RequestFields, https_url, parse_location, values_at
-from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
-from shared.signatures.signing import ALGORITHMS, ENCODINGS, encode_bytes, matches_any
+from shared.signatures.auth_scheme import AuthScheme, described
+from shared.signatures.locations import Location, RequestFields, values_at
+from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
+from shared.signatures.signing import ALGORITHMS, encode_bytes, matches_any
 
-if TYPE_CHECKING:
-    from shared.signatures.standard_webhooks import StandardWebhooksScheme
-
-# Bounds
-
-ANY_TIME_SECONDS: Final = 10**12
-"""A tolerance within which every time is."""
 MAX_TRIES: Final = 100
 """The most guesses of one diagnosis."""
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
 """The most bytes that all guesses of one diagnosis sign. So for a large body few are tried, and for a huge one none."""
 MAX_PARSED_BYTES: Final = 65_536
 """The largest body that is parsed again with each guess."""
-MAX_PLACES: Final = 2
-"""The most headers that look like a time, and that look like an id. Each is tried with several templates."""
-
-# Schemes
-
 SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 """The schemes whose rejections are explained here."""
-SHARED: Final = (HmacScheme, DigestScheme)
-"""The classes of the schemes whose key the sender has too."""
 _ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
-_KEY_PAIR_PREFIXES: Final = ("whpk_", "whsk_")
-"""The beginnings of the secrets of Standard Webhooks that are public or private keys."""
-_WHSEC: Final = "whsec_"
-"""The beginning of the secrets of Standard Webhooks that are shared keys."""
-_STANDARD: Final[Content] = parse_content("{id}.{timestamp}.{body}")
-"""The template of Standard Webhooks."""
-
-# Sentences and parts of sentences
-
 DIFFERENT_SECRET: Final = "the sender may use a different secret"  # noqa: S105 a sentence
 """A part of each cause that has no proof. `leaves_secret_open` finds those causes by it."""
 DROPPED: Final = ", or a proxy drops the header"
-_NOT_DECODED: Final = (
-    "the sender uses the text of the secret as its key, and this source decodes it: decode it at the sender, or set"
-    " `key: utf8` where the source has an `auth` of its own"
-)
-DECODED: Final = (
-    "the sender decodes the secret from {} before it signs, and this source does not: use the text itself at the sender"
-)
-_KEYS: Final = {
-    "utf8": _NOT_DECODED,
-    "base64": DECODED.format("base64") + ", or set `key: base64` where the source has an `auth` of its own",
-    "hex": DECODED.format("hex") + ", or set `key: hex` where the source has an `auth` of its own",
-    "base64url": DECODED.format("base64url"),
-}
-"""The cause if the sender uses another encoding of the key than the source's `key`, by the sender's encoding."""
-UNEXPANDED: Final = (
-    "the sender's shell, settings file or template does not replace it (a shell replaces nothing between single quotes)"
-)
-_ANOTHER_URL: Final = "the signature is over another URL than the one taken here (`public_url`, else the request's)"
-_UNIT_NAMES: Final = {
-    "s": "seconds",
-    "ms": "milliseconds",
-    "rfc3339": "text such as 2026-03-01T12:00:00Z",
-    "http-date": "text such as Sun, 01 Mar 2026 12:00:00 GMT",
-}
-"""The words for each unit of a time of signing."""
 _NOTHING: Final = (
     f"none of the usual encodings, algorithms and contents gives this signature: {DIFFERENT_SECRET}, such as its"
     " test-mode secret, or {} was changed on the way, perhaps more than once{}. Compare the secret with the sender's"
@@ -108,136 +59,18 @@ _SIGN_INSTEAD: Final = (
     " …}`"
 )
 _SENT_ITSELF: Final = f"the secret itself stands in the place of the signature: {_SIGN_INSTEAD}"
-
-# What senders write
-
-QUOTES: Final = "\"'`“”„‟‘’‚‛«»"
 _API_KEY_PREFIXES: Final = (
     *("sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_"),
     *("ghp_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xapp-", "shpat_", "SG."),
 )
 """The beginnings of API keys and access tokens of Stripe, GitHub, GitLab, Slack, Shopify and SendGrid."""
-_CONTENTS: Final = (
-    "{body}",
-    "{timestamp}.{body}",
-    "{timestamp}:{body}",
-    "{timestamp}{body}",
-    "{body}{timestamp}",
-    "{body}.{timestamp}",
-    "v0:{timestamp}:{body}",
-    "{id}.{timestamp}.{body}",
-    "{id}{timestamp}{body}",
-    "{url}{body}",
-    "{body}{url}",
-    "{method}{url}{body}{timestamp}",
-)
-"""The templates that senders sign."""
 _LIKE_A_SIGNATURE: Final = re.compile(
     r"[a-z0-9_-]{0,40}(?:signature|hmac|[_-]sig|[_-]mac|[_-]sign|webhook-token)[a-z0-9_-]{0,20}"
 )
 """A header's name that looks like that of a signature."""
-_LIKE_AN_ID: Final = re.compile(r"[a-z0-9-]{0,40}(?:-id|delivery|event|nonce)")
-"""A header's name that looks like that of a message's id."""
-_LIKE_A_TIME: Final = re.compile(
-    r"[0-9]{10}(?P<ms>[0-9]{3})?|(?P<rfc3339>[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.Zz+-]{8,20})"
-)
-"""A header's value that looks like a time. Its group is the unit; without a group, the unit is seconds."""
 _PREFIX: Final = re.compile(r"(?:sha1|sha256|sha384|sha512|md5|v0|v1|hmac-sha256|hmacsha256) ?[=:] ?", re.IGNORECASE)
 """The beginning of a signature's text that is not the signature itself."""
 _VERSION: Final = re.compile(r"\b(v[0-9][a-z]?)=")
-_A_YEAR: Final = 86_400 * 365
-"""The seconds of a year. A time of signing that is further away is probably in another unit."""
-_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
-"""The units of an age, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A rejected request, and the scheme and the secrets by which it was rejected.
-
-    url        the request's URL as its sender knows it; None for the URL that the request shows
-    is_fixed   a provider or a standard defines what the scheme signs, so that the operator cannot set it
-    """
-
-    request: http.Request
-    auth: AuthScheme
-    secrets: Sequence[str]
-    url: str | None = None
-    is_fixed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SignedCase(Case):
-    """A rejected request whose signature is over a template."""
-
-    auth: SignatureScheme
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """A cause, and the case with the one change that makes it right if this is the cause."""
-
-    cause: str
-    case: Case
-
-
-def holds(case: Case) -> bool:
-    """Return whether the signature is right, whenever it was made."""
-    auth = case.auth
-    if isinstance(auth, TimedScheme):
-        auth = replace(auth, tolerance_seconds=ANY_TIME_SECONDS)
-    try:
-        verify(case.request, auth, case.secrets, {}, 0, case.url)
-    except errors.HookchainError:  # also Temporary, because in another encoding a secret may be no key
-        return False
-    return True
-
-
-def as_signed(case: Case) -> Case:
-    """Return a SignedCase if the scheme signs a template, else the case itself.
-
-    Standard Webhooks v1 is an HMAC of a template, and becomes one, so that the same guesses are tried.
-    """
-    if isinstance(case.auth, SignatureScheme):
-        return SignedCase(case.request, case.auth, case.secrets, case.url, case.is_fixed)
-    has_key_pair = any(secret.startswith(_KEY_PAIR_PREFIXES) for secret in case.secrets)
-    if case.auth.scheme != "standard-webhooks" or has_key_pair:
-        return case
-    # Imported here, because few sources have this scheme.
-    from shared.signatures.standard_webhooks import StandardWebhooksScheme
-
-    assert isinstance(case.auth, StandardWebhooksScheme)
-    if case.auth.key_encoding != "either":
-        return _as_hmac(case, case.auth, case.auth.key_encoding)
-    # If neither encoding of the key makes the signature, the likelier one counts.
-    is_base64 = all(secret.startswith(_WHSEC) for secret in case.secrets)
-    key_encodings = ("base64", "utf8") if is_base64 else ("utf8", "base64")
-    cases = [_as_hmac(case, case.auth, key_encoding) for key_encoding in key_encodings]
-    return next(filter(holds, cases), cases[0])
-
-
-def _as_hmac(case: Case, standard: "StandardWebhooksScheme", key_encoding: str) -> SignedCase:
-    """Return the case with Standard Webhooks v1 as an HMAC of a template."""
-    is_svix = standard.header_prefix == "svix" and case.request.header("svix-signature") is not None
-    prefix = "svix" if is_svix else "webhook"
-    auth = HmacScheme(
-        secret=standard.secret,
-        variant=standard.variant,
-        when=standard.when,
-        tolerance_seconds=standard.tolerance_seconds,
-        key_encoding=key_encoding,
-        at=parse_location(f"header.{prefix}-signature"),
-        layout="versions",
-        take=frozenset({"v1"}),
-        encoding="base64",
-        content=_STANDARD,
-        timestamp=parse_location(f"header.{prefix}-timestamp"),
-        id=parse_location(f"header.{prefix}-id"),
-        key_prefix=_WHSEC if key_encoding == "base64" else "",
-    )
-    # As signing.standard_key reads them, without the version that some senders show before the secret.
-    secrets = [secret.removeprefix("v1,") for secret in case.secrets] if key_encoding == "base64" else case.secrets
-    return SignedCase(case.request, auth, secrets, case.url, case.is_fixed)
 
 
 def signature_cause(case: Case, now: float) -> str | None:
@@ -442,274 +275,3 @@ def is_secret_itself(case: SignedCase) -> bool:
     """Return whether the secret stands in the place of the signature."""
     text = RequestFields(case.request, case.url).text(case.auth.at) or ""
     return matches_any([text.strip(QUOTES)], case.secrets)
-
-
-def span(seconds: float) -> str:
-    """Return a time such as `7 minutes`, in the largest unit of which there are at least two, rounded down."""
-    for name, size in _UNITS:
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {name}s"
-    return f"{int(seconds)} second{'' if int(seconds) == 1 else 's'}"
-
-
-def mistimed(case: SignedCase, now: float) -> str | None:
-    """Return the cause if the time is at fault; else None."""
-    text = timestamp_of(case)
-    if case.auth.timestamp is None:
-        return None
-    if not text:
-        return f"the request has no time of signing where this source expects one: {described(case.auth.timestamp)}"
-    signed_at = _seconds(text, case.auth.unit, now)
-    is_in_another_year = signed_at is None or abs(now - signed_at) > _A_YEAR
-    if is_in_another_year and (cause := _in_another_unit(text, case, now)):
-        return cause
-    if signed_at is None:
-        return "the time of signing is not written as this source expects it (`unit`)"
-    age, limit = now - signed_at, case.auth.tolerance_seconds
-    if abs(age) <= limit:
-        return None
-    age_text = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
-    if not holds(case):
-        return f"{age_text}; and the signature is wrong too"
-    if age < 0:
-        return f"{age_text}: the signature is right, so the sender's clock or this machine's is wrong"
-    return f"{age_text}: the signature is right, so an old request was sent again, or a clock is wrong"
-
-
-def time_description(case: Case, now: float) -> str:
-    """Describe the age of a valid signature; empty if it has no time."""
-    if not isinstance(case, SignedCase):
-        return ""
-    text = timestamp_of(case)
-    signed_at = _seconds(text, case.auth.unit, now) if text and case.auth.timestamp else None
-    if signed_at is None:
-        return ""
-    limit = case.auth.tolerance_seconds
-    return f"signed {_span_beside(now - signed_at, limit)}, the limit is {span(limit)}"
-
-
-def _span_beside(age: float, limit: float) -> str:
-    """Describe an age. It is in seconds if the text would otherwise be that of the limit."""
-    size = abs(age)
-    text = span(size) if span(size) != span(limit) else f"{size:.0f} seconds"
-    return f"{text} ago" if age > 0 else f"{text} in the future"
-
-
-def timestamp_of(case: SignedCase) -> str | None:
-    """Return the time of signing as the sender wrote it; None if there is none."""
-    location = case.auth.timestamp
-    fields = RequestFields(case.request, case.url)
-    if location is None or location.kind != "signature":
-        return fields.text(location) if location else None
-    try:
-        return case.auth.signatures(fields).items.get(location.name)
-    except errors.Rejected:
-        return None
-
-
-def _seconds(text: str, unit: str, now: float) -> float | None:
-    """Return the time in Unix seconds; None for a text that is no time in this unit."""
-    try:
-        return verify_timestamp(text, now, ANY_TIME_SECONDS, unit)
-    except errors.Rejected:
-        return None
-
-
-def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
-    """Return the cause if the text is a time of this year in another unit; else None."""
-    for other, name in _UNIT_NAMES.items():
-        signed_at = _seconds(text, other, now)
-        if other == case.auth.unit or signed_at is None or abs(now - signed_at) >= _A_YEAR:
-            continue
-        expected_name = _UNIT_NAMES[case.auth.unit]
-        rule = f"is in {name} where this source expects {expected_name}"
-        is_right = holds(replace(case, auth=replace(case.auth, unit=other)))
-        right = ", and the signature is right" if is_right else ""
-        act = f"send it in {expected_name}, or set `unit: {other}` where the source has `scheme: hmac`"
-        return f"the time of signing {rule}{right}: {act}"
-    return None
-
-
-def guesses(case: Case) -> Iterator[Guess]:
-    """Yield the guesses that are possible for the scheme, the likeliest and cheapest first."""
-    if isinstance(case.auth, SHARED):
-        yield from spelled_otherwise(case)
-        yield from _mistaken_secrets(case)
-    if isinstance(case.auth, HmacScheme):
-        yield from _keys(case, case.auth)
-    yield from _bodies(case)
-    if isinstance(case.auth, SHARED):
-        yield from _algorithms(case, case.auth)
-    if isinstance(case, SignedCase):
-        yield from _encodings(case)
-        yield from _urls(case)
-        yield from _contents(case)
-
-
-def spelled_otherwise(case: Case) -> Iterator[Guess]:
-    """Yield the secrets with what may surround them on one side only, such as white space or quotation marks."""
-    for cause, change in (
-        ("the secret here has white space around it, and the sender's does not", str.strip),
-        ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip(QUOTES)),
-        # `echo` and editors write a newline at the end, which the sender has kept.
-        ("the sender's secret ends in a newline, and this one does not. Set it at the sender again", "{}\n".format),
-        ("the secret here begins with `whsec_`, and the sender's does not", lambda text: text.removeprefix(_WHSEC)),
-        ("the secret here lacks the `whsec_` that the sender's begins with. Keep that prefix", f"{_WHSEC}{{}}".format),
-        ("the sender's secret has quotation marks around it. Remove them there", lambda text: f'"{text}"'),
-        ("the sender's secret has quotation marks around it. Remove them there", lambda text: f"'{text}'"),
-    ):
-        changed = tuple(change(text) for text in case.secrets if change(text))
-        if changed and changed != tuple(case.secrets):
-            yield Guess(cause, replace(case, secrets=changed))
-
-
-def _mistaken_secrets(case: Case) -> Iterator[Guess]:
-    """Yield what a sender may use instead of the secret: other letters, a name, or nothing."""
-    for letters, change in (("capitals", str.upper), ("small letters", str.lower)):
-        cause = f"the sender's secret is in {letters}, and this one is not"
-        yield Guess(cause, replace(case, secrets=tuple(map(change, case.secrets))))
-    variable = variable_name(case.auth.secret)
-    for name in (case.auth.secret, variable):
-        cause = f"the sender signs with the name `{name}`, and not with the value of that secret"
-        yield Guess(cause, replace(case, secrets=(name,)))
-    for text in (f"${variable}", f"${{{variable}}}"):
-        cause = f"the sender signs with the text `{text}`, and not with the value of that variable"
-        yield Guess(f"{cause}: {UNEXPANDED}", replace(case, secrets=(text,)))
-    yield Guess("the sender signs with an empty secret: set this source's secret there", replace(case, secrets=("",)))
-
-
-def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
-    """Yield other ways to make the key of the HMAC from the secret's text."""
-    if auth.key_encoding == "utf8":
-        in_base64 = tuple(encode_bytes(text.encode(), "base64") for text in case.secrets)
-        cause = "the sender uses base64 of the secret as its key: use the text itself there"
-        yield Guess(cause, replace(case, secrets=in_base64))
-    for key, cause in _KEYS.items():
-        if key != auth.key_encoding:
-            yield Guess(cause, replace(case, auth=replace(auth, key_encoding=key)))
-    if auth.key_prefix:
-        as_text = replace(auth, key_encoding="utf8", key_prefix="")
-        yield Guess(f"{_KEYS['utf8']}, with the {auth.key_prefix} at its beginning", replace(case, auth=as_text))
-    elif any(text.startswith(_WHSEC) for text in case.secrets):
-        decoded = replace(auth, key_encoding="base64", key_prefix=_WHSEC)
-        yield Guess(f"{_KEYS['base64']}, without the whsec_ at its beginning", replace(case, auth=decoded))
-
-
-def _bodies(case: Case) -> Iterator[Guess]:
-    if case.request.body:
-        cause = "the sender signs an empty body: it must sign the body that it sends, byte by byte"
-        yield Guess(cause, replace(case, request=replace(case.request, body=b"")))
-    for cause, body in variants(case.request.body, case.request.header("content-type") or ""):
-        yield Guess(cause, replace(case, request=replace(case.request, body=body)))
-
-
-def _algorithms(case: Case, auth: HmacScheme | DigestScheme) -> Iterator[Guess]:
-    for algorithm in ALGORITHMS:
-        if algorithm != auth.algorithm:
-            cause = f"the signature is made with {algorithm}, and this source expects {auth.algorithm}"
-            yield Guess(cause, replace(case, auth=replace(auth, algorithm=algorithm)))
-
-
-def _encodings(case: SignedCase) -> Iterator[Guess]:
-    for encoding in ENCODINGS:
-        if encoding != case.auth.encoding:
-            cause = f"the signature is written in {encoding}, and this source expects {case.auth.encoding}"
-            yield Guess(cause, replace(case, auth=replace(case.auth, encoding=encoding)))
-
-
-def _urls(case: SignedCase) -> Iterator[Guess]:
-    """Yield other URLs that the sender may have signed."""
-    if "url" not in case.auth.content:
-        return
-    url = case.url or https_url(case.request)
-    try:
-        spellings = [*_spellings(url), *_on_path(url, case.request.path), *_by_proxies(url, case.request)]
-    except ValueError:  # the Host header is not a host
-        return
-    for cause, spelled in spellings:
-        if spelled != url:
-            cause = f"{_ANOTHER_URL}: the sender's {cause}; set `public_url` to just what it calls"
-            yield Guess(cause, replace(case, url=spelled))
-
-
-def _spellings(url: str) -> Iterator[tuple[str, str]]:
-    """Yield how a spelling of the URL differs, and the spelling."""
-    parts = urlsplit(url)
-    other = {"https": "http", "http": "https"}.get(parts.scheme, "https")
-    yield f"begins with {other}://", parts._replace(scheme=other).geturl()
-    path = parts.path
-    yield "ends in a slash", parts._replace(path=f"{path}/").geturl()
-    yield "ends without a slash", parts._replace(path=path.rstrip("/")).geturl()
-    yield "has no query", parts._replace(query="").geturl()
-    bare = parts._replace(netloc=parts.netloc.rpartition(":")[0] or parts.netloc)
-    yield "has no port", bare.geturl()
-    yield f"begins with {other}:// and has no port", bare._replace(scheme=other).geturl()
-
-
-def _on_path(url: str, path: str) -> Iterator[tuple[str, str]]:
-    """Yield the URL with the path of the request. A source's own `public_url` must have the path, which is easily
-    forgotten, because the `public_url` of the whole file must not."""
-    parts = urlsplit(url)
-    yield "goes on with the path of this request", parts._replace(path=parts.path.rstrip("/") + path).geturl()
-    yield "has the path of this request", parts._replace(path=path).geturl()
-
-
-def _by_proxies(url: str, request: http.Request) -> Iterator[tuple[str, str]]:
-    """Yield the URL that a proxy names. Receive uses it only if the source has `trusted_proxies`."""
-    scheme = nearest_value(request, "x-forwarded-proto")
-    host = nearest_value(request, "x-forwarded-host")
-    if scheme or host:
-        parts = urlsplit(url)
-        netloc = urlsplit(f"//{host}").netloc or parts.netloc
-        cause = "is the one that the proxy before this names in X-Forwarded-Proto and X-Forwarded-Host"
-        yield cause, parts._replace(scheme=scheme or parts.scheme, netloc=netloc).geturl()
-
-
-def _contents(case: SignedCase) -> Iterator[Guess]:
-    """Yield other templates. A time or an id for which the scheme has no location is looked for in the headers."""
-    auth = case.auth
-    headers = {name: value for name, value in case.request.headers if is_loggable_name(name)}
-    time_headers = [name for name, value in headers.items() if _LIKE_A_TIME.fullmatch(value)][:MAX_PLACES]
-    id_headers = [name for name in headers if _LIKE_AN_ID.fullmatch(name)][:MAX_PLACES]
-    for template in _CONTENTS:
-        content = parse_content(template)
-        # The headers to try. An empty text is the location that the scheme has, or none.
-        tried_for_time = time_headers if "{timestamp}" in template and auth.timestamp is None else [""]
-        tried_for_id = [""]
-        if "{id}" in template:
-            tried_for_id = id_headers if auth.id is None else ["", *id_headers]
-        for time_header, id_header in product(tried_for_time, tried_for_id):
-            is_scheme_itself = not time_header and not id_header and content == auth.content
-            if is_scheme_itself:
-                continue
-            id_location = parse_location(f"header.{id_header}") if id_header else auth.id
-            if id_header and content == auth.content and not time_header:
-                assert auth.id
-                cause = f"the signature is over the id in the header {id_header}"
-                fault = f"{described(auth.id)} has another one: it was changed on its way"
-                yield Guess(f"{cause}, and {fault}", replace(case, auth=replace(auth, id=id_location)))
-                continue
-            settings: list[str] = []
-            changed = replace(auth, content=content, id=id_location)
-            if id_header:
-                settings.append(f"`id: header.{id_header}`")
-            if time_header:
-                time_match = _LIKE_A_TIME.fullmatch(headers[time_header])
-                unit = (time_match and time_match.lastgroup) or "s"
-                settings.append(f"`timestamp: header.{time_header}`")
-                if unit != "s":
-                    settings.append(f"`unit: {unit}`")
-                changed = replace(changed, timestamp=parse_location(f"header.{time_header}"), unit=unit)
-            if case.is_fixed:
-                wanted = f"the sender must sign {_template(auth.content)} instead"
-                cause = f"the signature is over {template}: {wanted}, as this source's provider or scheme defines"
-                yield Guess(cause, replace(case, auth=changed))
-                continue
-            settings.append(f'`content: "{template}"`')
-            cause = f"the signature is over {template}, and this source expects it over something else (`content`)"
-            yield Guess(f"{cause}: write {', '.join(settings)}", replace(case, auth=changed))
-
-
-def _template(content: Content) -> str:
-    """Return the template that a content was parsed from."""
-    return "".join(part.decode("utf-8", "replace") if isinstance(part, bytes) else f"{{{part}}}" for part in content)

@@ -4,15 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.diagnosis.signatures import (
-    ANY_TIME_SECONDS,
-    DECODED,
-    DIFFERENT_SECRET,
-    Case,
-    header_text,
-    holds,
-    spelled_otherwise,
-)
+from functions.receive.diagnosis.cases import ANY_TIME_SECONDS, Case, holds
+from functions.receive.diagnosis.guesses import DECODED, spelled_otherwise
+from functions.receive.diagnosis.signatures import DIFFERENT_SECRET, header_text
 from shared.errors import HookchainError, Rejected
 from shared.signatures.auth_scheme import verify
 from shared.signatures.signing import decode_bytes, hmac_text, matches_any

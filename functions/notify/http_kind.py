@@ -216,7 +216,6 @@ def outcome_by_status(
     service: str,
     *,
     failed: Collection[int] = (),
-    code: errors.PermanentCode = "request_rejected",
     held_advice: str = "",
 ) -> Outcome:
     """Return the usual outcome: 2xx is delivered, 410 disables, a status in `failed` fails, any other is retried.
@@ -231,7 +230,7 @@ def outcome_by_status(
     if held_advice and status in {401, 403, 404}:
         return held(response, service, held_advice)
     if status in failed:
-        return Failed(code, f"{service} rejects the request ({status})", excerpt)
+        return Failed("request_rejected", f"{service} rejects the request ({status})", excerpt)
     if status == 410:
         return Disabled(f"{service} answered 410: this address is gone for good", excerpt)
     may_ask_to_wait = status in _RETRY_AFTER_STATUSES or status >= 500

@@ -217,9 +217,8 @@ class Destinations:
         configured = self.configured.get(delivery.destination)
         if configured is None:
             return None
-        if configured.alerts is not None:
-            configured = configured.for_delivery(delivery)
-        return Target(configured, self.connected(configured))
+        options = configured.for_delivery(delivery)
+        return Target(options, self.connected(options))
 
     def connected(self, configured: Configured) -> Destination:
         """Return the connected destination. Raises Temporary if it cannot start: its deliveries wait for a fix."""

@@ -28,7 +28,7 @@ from shared import base64_text, errors, expressions
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.event import UNFIT, Event, view_of
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, to_json
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
 from shared.templating.template import KNOWN, Template
 from shared.writers import text_writers, writing
@@ -435,7 +435,10 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
     value = _value(event, settings)
     if settings.format == "csv":
         items = value if isinstance(value, list) and settings.value is not None else [value]
-        rows: list[Json] = [_row(item, settings) for item in items]
+        rows: list[Json] = [
+            {name: _cell(compiled_expression(text).search(item)) for name, text in settings.columns.items()}
+            for item in items
+        ]
         return _encoded(text_writers.write_csv(rows, ",")), type_
     if settings.format == "json":
         return _encoded(to_json(value)), type_
@@ -446,10 +449,6 @@ def _value(event: Event, settings: Settings) -> Json:
     if settings.value is not None:
         return compiled_expression(settings.value).search(view_of(event))
     return view_of(event) if settings.format == "csv" else event_content.public_cloudevent(event)
-
-
-def _row(item: Json, settings: Settings) -> JsonObject:
-    return {name: _cell(compiled_expression(text).search(item)) for name, text in settings.columns.items()}
 
 
 def _cell(value: Json) -> Json:

@@ -302,14 +302,10 @@ def event_line(event: Event) -> str:
     line = " · ".join([part for part in parts if part])
     if about or event.subject:
         return line
-    fields = _fields(event)
+    fields = [f"{_part(name)}: {_part(value)}" for name, value in first_fields(event.data)[:3]]
     if line:
         fields.append(line)
     return " · ".join(fields) or title_of(event)
-
-
-def _fields(event: Event) -> list[str]:
-    return [f"{_part(name)}: {_part(value)}" for name, value in first_fields(event.data)[:3]]
 
 
 def _action(data: Json) -> str:

@@ -90,14 +90,10 @@ def read_subscriber_settings(written: Json, retention: Retention) -> SubscriberS
     )
 
 
-def _weigh_one(_: object) -> int:
-    return 1
-
-
 class TimedCache(Generic[Value]):
     """`most` bounds the weight of all values together; a value weighs at least 1, and expires after `seconds`."""
 
-    def __init__(self, clock: Clock, most: int, seconds: float, weight: Callable[[Value], int] = _weigh_one) -> None:
+    def __init__(self, clock: Clock, most: int, seconds: float, weight: Callable[[Value], int] = lambda _: 1) -> None:
         self._clock = clock
         self._most = most
         self._seconds = seconds

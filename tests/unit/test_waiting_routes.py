@@ -144,9 +144,13 @@ class World:
         return [each for each in self.journal.attempts if each.destination == "(route)" and each.attempt_number]
 
     def decisions(self) -> dict[str, RouteDecision]:
-        """The last decision of each route in the journal."""
-        entries = [each for each in self.journal.entries if isinstance(each, EventEntry)]
-        return {decision.route: decision for entry in entries for decision in entry.routes}
+        """The decisions that a journal would show: an entry that is not partial replaces those before it."""
+        decisions: dict[str, RouteDecision] = {}
+        for entry in self.journal.entries:
+            if isinstance(entry, EventEntry):
+                new = {decision.route: decision for decision in entry.routes}
+                decisions = decisions | new if entry.is_partial else new
+        return decisions
 
 
 EVENT: Final = Event("e1", "/sources/shop", "order.paid", "2026-09-21T14:13:20.000Z", "a" * 64, {"n": 1})

@@ -24,19 +24,19 @@ CONSTRAINTS: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 
 
 def policies(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding:
+    return _policies_in_force(target, api) or unknown(
+        "the organization's policies cannot be read until their API is enabled", f"gcloud services enable {API}"
+    )
+
+
+def _policies_in_force(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding | None:
+    """Return what the policies in force mean for a deployment; None if their API is off. Raises ApiError."""
     try:
-        return policies_in_force(target, api)
+        found = parallel.run_in_parallel(lambda name: _rules(target, api, name), CONSTRAINTS)
     except gcp.ApiError as fault:
-        if fault.reason != "SERVICE_DISABLED":
-            raise
-        return unknown(
-            "the organization's policies cannot be read until their API is enabled", f"gcloud services enable {API}"
-        )
-
-
-def policies_in_force(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding:
-    """Return what the policies in force mean for a deployment. Raises ApiError."""
-    found = parallel.run_in_parallel(lambda name: _rules(target, api, name), CONSTRAINTS)
+        if fault.reason == "SERVICE_DISABLED":
+            return None
+        raise
     return policies_finding(target, dict(zip(CONSTRAINTS, found, strict=True)))
 
 
@@ -102,21 +102,11 @@ def refuse_forbidden(target: gcp_names.Target, runner: gcp.Runner, may_enable: b
     """
     api = gcp.GoogleApi(target.project, gcp.token_of(runner))
     try:
-        finding = _finding(target, api) or (_enable_and_retry(target, api, runner) if may_enable else None)
+        finding = _policies_in_force(target, api) or (_enable_and_retry(target, api, runner) if may_enable else None)
     except gcp.ApiError:
         return
     if finding and finding.verdict == "problem":
         raise command_line.CommandError(f"nothing was changed: {finding.found}\n{finding.todo}")
-
-
-def _finding(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding | None:
-    """Return the finding; None if the API is off. Raises ApiError and NotSignedIn."""
-    try:
-        return policies_in_force(target, api)
-    except gcp.ApiError as fault:
-        if fault.reason == "SERVICE_DISABLED":
-            return None
-        raise
 
 
 def _enable_and_retry(target: gcp_names.Target, api: gcp.GoogleApi, runner: gcp.Runner) -> Finding | None:
@@ -127,6 +117,6 @@ def _enable_and_retry(target: gcp_names.Target, api: gcp.GoogleApi, runner: gcp.
         return None
     for seconds in (0.0, *gcp.PROPAGATION_WAITS_SECONDS[:2]):
         time.sleep(seconds)
-        if finding := _finding(target, api):
+        if finding := _policies_in_force(target, api):
             return finding
     return None

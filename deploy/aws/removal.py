@@ -173,7 +173,8 @@ def _wait(api: AwsApi, operation: str, arguments: Mapping[str, str], field: str,
     """Raises CommandError if it fails, or takes too long."""
     give_up_at = time.monotonic() + WAIT_SECONDS
     while True:
-        found = _first(api.call(SERVICE, operation, **arguments))
+        answer = api.call(SERVICE, operation, **arguments)
+        found = next(iter(objects_at(answer, "Stacks")), answer)  # a change set is not in a list
         status = str(found.get(field))
         if status in ends:
             return
@@ -185,7 +186,3 @@ def _wait(api: AwsApi, operation: str, arguments: Mapping[str, str], field: str,
                 "Remove them with `make destroy-aws ALL=1`, if nothing in them is needed"
             )
         time.sleep(POLL_SECONDS)
-
-
-def _first(answer: JsonObject) -> JsonObject:
-    return next(iter(objects_at(answer, "Stacks")), answer)

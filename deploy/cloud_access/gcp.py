@@ -93,10 +93,10 @@ def shown(arguments: Sequence[str], project: str | None) -> str:
     return shlex.join(command_line(arguments, project))
 
 
-def read_json(runner: Runner, arguments: Sequence[str], project: str | None, timeout_seconds: float = 60.0) -> Json:
+def read_json(runner: Runner, arguments: Sequence[str], project: str | None) -> Json:
     """Return the command's output with --format=json. Raises GcloudFault and GcloudMissing."""
     arguments = [*arguments, "--format=json"]
-    answer = runner.run(arguments, timeout_seconds=timeout_seconds)
+    answer = runner.run(arguments, timeout_seconds=60)
     if answer.code:
         raise GcloudFault(shown(arguments, project), answer.stderr)
     try:

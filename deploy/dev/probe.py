@@ -29,6 +29,6 @@ def parse_status(line: bytes) -> int | None:
     return int(parts[1]) if len(parts) >= 2 and parts[0].startswith(b"HTTP/") and parts[1].isdigit() else None
 
 
-async def wait_until_answering(port: int, path: str, poll_seconds: float = 0.05) -> None:
+async def wait_until_answering(port: int, path: str) -> None:
     while await request_status(port, "GET", path, 1.0) is None:  # noqa: ASYNC110 another process, which sets no event of ours
-        await asyncio.sleep(poll_seconds)
+        await asyncio.sleep(0.05)

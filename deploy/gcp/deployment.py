@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp, gcp_names
@@ -169,10 +169,9 @@ _DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
 class Lines:
     """Progress as lines. On a terminal, the last line shows what is running."""
 
-    def __init__(self, total: int, screen: output.Screen, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, total: int, screen: output.Screen) -> None:
         self._total = total
         self._screen = screen
-        self._stream = stream
         self._count = 0
         self._running: list[str] = []
         self._lock = threading.Lock()
@@ -201,14 +200,14 @@ class Lines:
 
     def _line(self, text: str) -> None:
         erased = "\r\x1b[K" if self._screen.width else ""
-        self._stream.write(f"{erased}{text}\n")
-        self._stream.flush()
+        sys.stdout.write(f"{erased}{text}\n")
+        sys.stdout.flush()
 
     def _show_running(self) -> None:
         if self._screen.width:
             text = output.cut(", ".join(self._running), self._screen.width - 1)
-            self._stream.write(f"\r\x1b[K{self._screen.coloured(text, output.DIM)}")
-            self._stream.flush()
+            sys.stdout.write(f"\r\x1b[K{self._screen.coloured(text, output.DIM)}")
+            sys.stdout.flush()
 
 
 def _named(action: plan.Action) -> str:

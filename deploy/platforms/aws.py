@@ -121,9 +121,7 @@ class AwsPlatform(CloudPlatform[DeployedStack]):
         return read_counts(self.deployment, window)
 
     def running(self, now: float) -> Running:
-        versions = read_versions(self.deployment)
-        backlogs, notes = read_backlogs(self.deployment, now)
-        return Running(versions, backlogs, notes)
+        return Running(read_versions(self.deployment), *read_backlogs(self.deployment, now))
 
 
 def open_aws(options: argparse.Namespace, environ: Mapping[str, str], where: str) -> AwsPlatform:

@@ -168,5 +168,5 @@ def subscription_name(function: Function, subscription: Subscription) -> str:
     return f"{subscription.topic}-{function.name}"
 
 
-def subscription_names(functions: tuple[Function, ...] = FUNCTIONS) -> tuple[str, ...]:
-    return tuple(subscription_name(each, found) for each in functions for found in each.subscriptions)
+def subscription_names() -> tuple[str, ...]:
+    return tuple(subscription_name(each, found) for each in FUNCTIONS for found in each.subscriptions)

@@ -69,15 +69,15 @@ class ToolsMissing(Exception):
     """A tool is not there; the text says which, and what to do."""
 
 
-def find_tools(folder: Path = FOLDER) -> AwsTools:
+def find_tools() -> AwsTools:
     """Raises ToolsMissing."""
     machine = _MACHINES.get(platform.machine().lower())
     if sys.platform != "linux" or machine is None:
         found = f"{platform.system()} on {platform.machine()}"
         raise ToolsMissing(f"Lambda's runtime emulator: runs on Linux on x86_64 and arm64; got {found}. Omit PLATFORM.")
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(FOLDER)}))
     tools = AwsTools(
-        packages / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{machine}", packages, folder / "bin" / "ministack"
+        packages / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{machine}", packages, FOLDER / "bin" / "ministack"
     )
     for path in (tools.emulator, packages / "awslambdaric", tools.local_aws):
         if not path.exists():

@@ -204,7 +204,9 @@ def failed_items(result: bytes, message_ids: Collection[str]) -> set[str]:
     items = value_at(from_json(result), "batchItemFailures")
     if items is None:
         return set()
-    found = [value_at(item, "itemIdentifier") for item in _list(items)]
+    if not isinstance(items, list):
+        raise ValueError("batchItemFailures: must be a list")
+    found = [value_at(item, "itemIdentifier") for item in items]
     ids = {each for each in found if isinstance(each, str) and each in message_ids}
     if len(ids) < len(set(map(str, found))):
         raise ValueError("batchItemFailures: must name messages of the batch")
@@ -223,9 +225,3 @@ def backoff_seconds(receives: int) -> int:
 
 def _text(values: JsonObject, name: str) -> str:
     return str(values[name])
-
-
-def _list(value: Json) -> list[Json]:
-    if not isinstance(value, list):
-        raise ValueError("batchItemFailures: must be a list")
-    return value

@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 GRACE_SECONDS = 3.0
 
@@ -27,12 +27,12 @@ def groups_left(lines: Iterable[str]) -> set[int]:
     return left
 
 
-def end_groups(groups: Iterable[int], grace_seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+def end_groups(groups: Iterable[int], grace_seconds: float) -> None:
     """Send SIGTERM, and SIGKILL to the groups that are still there after the grace period."""
     left = [group for group in groups if signal_group(group, signal.SIGTERM)]
     deadline = time.monotonic() + grace_seconds
     while left and time.monotonic() < deadline:
-        sleep(0.05)
+        time.sleep(0.05)
         left = [group for group in left if signal_group(group, 0)]
     for group in left:
         signal_group(group, signal.SIGKILL)

@@ -15,11 +15,11 @@ from tests.bench.hanging import measure_hanging
 from tests.bench.neighbours import measure_neighbours
 from tests.bench.on_lambda import measure_lambda
 from tests.bench.parts import measure_portal, measure_search, measure_sending, measure_steps, measure_tap
-from tests.bench.peers import markdown, measure_peers
+from tests.bench.peers import measure_peers
 from tests.bench.report import headline, row_line, table
 from tests.bench.rows import ROWS, Group, Row
 from tests.bench.run import Run
-from tests.bench.senders import measure_senders, senders_markdown
+from tests.bench.senders import measure_senders
 from tests.bench.sql import measure_sql
 from tests.bench.starts import measure_starts, measure_webhook_start
 from tests.bench.subscribers import measure_subscribers
@@ -116,14 +116,11 @@ def main(arguments: Sequence[str]) -> int:
             run = Run(measured, options.rounds, options.events, options.stored)
             measure(run, rows)
             wants_peers = options.peers or PEERS in (options.only or ())
-            peers = measure_peers(run) if wants_peers else []
-            senders = measure_senders(run) if wants_peers else []
+            tables = [measure_peers(run), measure_senders(run)] if wants_peers else []
     except TreeFault as fault:
         print(fault, file=sys.stderr)
         return 2
-    parts = [headline(run), table(rows, run) if rows else "", markdown(peers) if peers else ""]
-    parts.append(senders_markdown(senders) if senders else "")
-    print("\n\n".join(part for part in parts if part))
+    print("\n\n".join([headline(run), *([table(rows, run)] if rows else []), *tables]))
     return 1 if run.faults else 0
 
 

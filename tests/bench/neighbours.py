@@ -24,8 +24,8 @@ from shared.cloud.kept_by_key import DocumentRecords
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.store_ports import Kept
 from shared.subscribers.directory import TENANTS, endpoints_of
-from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
-from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, sealer_of
+from shared.subscribers.model import Tenant
+from shared.subscribers.sealing import sealer_of
 from tests.bench.configurations import ENVIRON
 from tests.bench.folders import new_folder
 from tests.bench.load import http_post, read_answer
@@ -33,6 +33,7 @@ from tests.bench.pipe import NOTHING
 from tests.bench.receivers import LISTED_EVENTS, WANTED_TYPE, arrival_times, counts
 from tests.bench.rows import TROUBLES
 from tests.bench.run import Run
+from tests.bench.subscribers import KEY, verified_endpoint
 from tests.bench.tree import Tree
 from tests.databases import has_postgresql, postgresql
 from tests.ports import free_port
@@ -445,19 +446,16 @@ async def _keep_overdue_tasks(state: Path) -> None:
 
 async def _keep_endpoints(state: Path, count: int, ports: Mapping[str, int]) -> None:
     """Keep ten quiet tenants with an endpoint each, and a noisy one with so many."""
-    sealer = sealer_of((ENVIRON[KEY_SECRET.upper().replace("-", "_")],))
+    sealer = sealer_of((KEY,))
     owners = [f"q{number}" for number in range(QUIET_KEYS)] + ["noisy"] * count
     with contextlib.closing(LocalDocuments(state / FILE_NAME)) as documents:
         for tenant in dict.fromkeys(owners):
             await documents.write(TENANTS, tenant, Tenant(id=tenant).text())
 
         async def keep(number: int, tenant: str) -> None:
-            id_ = f"ep_{number:020d}"
-            sealed = sealer.seal(ENVIRON["HOOK_KEY"], f"{tenant}/{id_}", number.to_bytes(NONCE_BYTES, "big"))
             url = f"http://127.0.0.1:{ports['LOUD' if tenant == 'noisy' else 'QUIET']}/ok/{number}"
-            kept = (EndpointSecret(sealed=sealed, created_at=0.0),)
-            endpoint = Endpoint(id=id_, tenant=tenant, url=url, is_verified=True, secrets=kept)
-            await documents.write(endpoints_of(tenant), id_, endpoint.text())
+            endpoint = verified_endpoint(sealer, tenant, number, url)
+            await documents.write(endpoints_of(tenant), endpoint.id, endpoint.text())
 
         for first in range(0, len(owners), 500):
             await asyncio.gather(*(keep(first + n, owner) for n, owner in enumerate(owners[first : first + 500])))

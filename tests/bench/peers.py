@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from tests.bench.folders import new_folder
 from tests.bench.load import drive, http_post
 from tests.bench.pipe import NOTHING, SAMPLES, WARM_UP, Cost, cost, function, pipe
 from tests.bench.run import Run
-from tests.bench.stats import median, quartiles
+from tests.bench.stats import median
 from tests.ports import free_port
 from tests.processes import Running, started
 
@@ -47,8 +47,8 @@ class Peer:
     path: str = "/shop-0"
 
 
-def measure_peers(run: Run) -> list[JsonObject]:
-    """Return a row for each peer. The first is what the others are multiples of."""
+def measure_peers(run: Run) -> str:
+    """Return the table as deploy/benchmarks.md has it. The first peer is what the others are multiples of."""
     costs: dict[str, list[Cost]] = {}
     reasons: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -70,37 +70,23 @@ def measure_peers(run: Run) -> list[JsonObject]:
                     costs.setdefault(peer.name, []).append(cost(server, requests))
             sent += REQUESTS
     run.clear()
-    return [_row(peer, costs, reasons) for peer in PEERS]
+    lines = ["| receiver | CPU | checks | stores the event before it answers |", "|---|---|---|---|"]
+    for peer in PEERS:
+        if peer.name in costs:
+            figure = f"{_multiple(costs[peer.name], costs[PEERS[0].name]):.1f} ×"
+        else:
+            figure = f"skipped: {reasons.get(peer.name, 'not measured')}"
+        lines.append(f"| {peer.name} | {figure} | {peer.checks} | {peer.keeps} |")
+    return "\n".join(lines)
 
 
 def _request(peer: Peer, number: int) -> bytes:
     return http_post(replace(signed(order(f"{number:012d}")), path=peer.path))
 
 
-def _row(peer: Peer, costs: Mapping[str, Sequence[Cost]], reasons: Mapping[str, str]) -> JsonObject:
-    row: JsonObject = {"receiver": peer.name, "checks": peer.checks, "keeps": peer.keeps}
-    if peer.name not in costs:
-        return {**row, "skipped": reasons.get(peer.name, "not measured")}
-    own, reference = costs[peer.name], costs[PEERS[0].name]
-    ratios = [each.seconds / unit.seconds for each, unit in zip(own, reference, strict=True)]
-    low, high = quartiles(ratios)
-    return {
-        **row,
-        "multiple": median(ratios),
-        "low": low,
-        "high": high,
-        "microseconds": median([each.seconds * 1e6 for each in own]),
-        "per_second": median([each.load.per_second for each in own]),
-    }
-
-
-def markdown(rows: Sequence[JsonObject]) -> str:
-    """Return the table as deploy/benchmarks.md has it."""
-    lines = ["| receiver | CPU | checks | stores the event before it answers |", "|---|---|---|---|"]
-    for row in rows:
-        figure = f"skipped: {row['skipped']}" if "skipped" in row else f"{float(str(row['multiple'])):.1f} ×"
-        lines.append(f"| {row['receiver']} | {figure} | {row['checks']} | {row['keeps']} |")
-    return "\n".join(lines)
+def _multiple(costs: Sequence[Cost], references: Sequence[Cost]) -> float:
+    """Return the median of the rounds' ratios."""
+    return median([each.seconds / unit.seconds for each, unit in zip(costs, references, strict=True)])
 
 
 @contextlib.contextmanager

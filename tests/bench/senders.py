@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from shared.jsontext import JsonObject
 from tests.bench.folders import new_folder
 from tests.bench.peers import NotInstalled, python_environment
 from tests.bench.pipe import NOTHING
 from tests.bench.run import Run
-from tests.bench.stats import median, quartiles
+from tests.bench.stats import median
 from tests.bench.subscribers import SECRET, World, endpoint_world
 from tests.ports import free_port
 from tests.processes import started
@@ -28,40 +27,34 @@ OTHER: Final = "django-outbound-webhooks"
 SENDER: Final = Path(__file__).parent / "functions" / "django_sender.py"
 
 
-def measure_senders(run: Run) -> list[JsonObject]:
-    """Return a row for each sender, with the CPU of a delivery as a multiple of Hookchain's."""
+def measure_senders(run: Run) -> str:
+    """Return a table of the senders, with the CPU of a delivery as a multiple of Hookchain's."""
+    try:
+        figure = f"{_multiple(run):.1f} ×"
+    except (NotInstalled, OSError) as error:
+        figure = f"skipped: {error}"
+    rows = ["| sender | CPU of a delivery to one of 20 endpoints |", "|---|---|", "| Hookchain's notify | 1.0 × |"]
+    return "\n".join([*rows, f"| {OTHER} | {figure} |"])
+
+
+def _multiple(run: Run) -> float:
+    """Return the median of the rounds' ratios. Raises NotInstalled and OSError."""
     with contextlib.ExitStack() as stack:
         port = free_port()
         receivers = [sys.executable, "-m", "tests.bench.receivers", str(port)]
         stack.enter_context(started(receivers, {}, port, NOTHING, ready="open"))
         world = stack.enter_context(endpoint_world(run.trees[0], port, endpoints=ENDPOINTS))
         run.say(f"side by side: install and start {OTHER}")
-        try:
-            other = stack.enter_context(_other(new_folder(), port))
-        except (NotInstalled, OSError) as error:
-            return [{"sender": OTHER, "skipped": str(error)}]
+        other = stack.enter_context(_other(new_folder(), port))
         _own_seconds(world)
         _other_seconds(other)
-        own, others = [], []
+        ratios = []
         for number in range(run.rounds):
             run.say(f"side by side: round {number + 1} of {run.rounds}")
-            own.append(_own_seconds(world))
-            others.append(_other_seconds(other))
+            own_seconds = _own_seconds(world)
+            ratios.append(_other_seconds(other) / own_seconds)
     run.clear()
-    ratios = [each / unit for each, unit in zip(others, own, strict=True)]
-    low, high = quartiles(ratios)
-    return [
-        {"sender": "Hookchain's notify", "multiple": 1.0, "microseconds": median(own) * 1e6},
-        {"sender": OTHER, "multiple": median(ratios), "low": low, "high": high, "microseconds": median(others) * 1e6},
-    ]
-
-
-def senders_markdown(rows: list[JsonObject]) -> str:
-    lines = ["| sender | CPU of a delivery to one of 20 endpoints |", "|---|---|"]
-    for row in rows:
-        figure = f"skipped: {row['skipped']}" if "skipped" in row else f"{float(str(row['multiple'])):.1f} ×"
-        lines.append(f"| {row['sender']} | {figure} |")
-    return "\n".join(lines)
+    return median(ratios)
 
 
 def _own_seconds(world: World) -> float:

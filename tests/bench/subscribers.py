@@ -23,7 +23,7 @@ from shared.event import Event, event_json
 from shared.jsontext import Json
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
-from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, sealer_of
+from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, Sealer, sealer_of
 from tests.bench.configurations import ENVIRON
 from tests.bench.load import Load, drive, drive_beside, http_post
 from tests.bench.pipe import NOTHING, Pipe, pipe
@@ -177,20 +177,20 @@ async def _add_endpoints(running: Pipe, port: int, name: str, has_odd: bool, end
     await documents.write(TENANTS, TENANT, Tenant(id=TENANT).text())
     refusing = free_port()
     for number in range(endpoints):
-        id_ = _id(number)
         kind = ODD[number % 20] if has_odd and _is_odd(number) else "ok"
         at = refusing if kind == "refusing" else port
-        sealed = sealer.seal(SECRET, f"{TENANT}/{id_}", number.to_bytes(NONCE_BYTES, "big"))
-        endpoint = Endpoint(
-            id=id_,
-            tenant=TENANT,
-            url=f"http://127.0.0.1:{at}/{kind}/{name}/{id_}",
-            types=("order.*",),
-            filter="data.total > `100`" if number % 2 else "",
-            is_verified=True,
-            secrets=(EndpointSecret(sealed=sealed, created_at=0.0),),
-        )
-        await documents.write(endpoints_of(TENANT), id_, endpoint.text())
+        url = f"http://127.0.0.1:{at}/{kind}/{name}/{_id(number)}"
+        wanted = "data.total > `100`" if number % 2 else ""
+        endpoint = verified_endpoint(sealer, TENANT, number, url, types=("order.*",), filter=wanted)
+        await documents.write(endpoints_of(TENANT), endpoint.id, endpoint.text())
+
+
+def verified_endpoint(sealer: Sealer, tenant: str, number: int, url: str, **settings: object) -> Endpoint:
+    """Return an endpoint that takes what its tenant gets, with the id of the number."""
+    sealed = sealer.seal(SECRET, f"{tenant}/{_id(number)}", number.to_bytes(NONCE_BYTES, "big"))
+    secrets = (EndpointSecret(sealed=sealed, created_at=0.0),)
+    fields = {"id": _id(number), "tenant": tenant, "url": url, "is_verified": True, "secrets": secrets}
+    return Endpoint.model_validate({**fields, **settings})
 
 
 def _id(number: int) -> str:

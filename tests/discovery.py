@@ -4,7 +4,7 @@ import base64
 import re
 from typing import Final
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.times import unix_seconds
 
 _DURATION: Final = re.compile(r"\d+(\.\d+)?s")
@@ -14,14 +14,14 @@ _INT64: Final = re.compile(r"-?\d{1,19}")
 def faults_in(value: Json, schema: JsonObject, schemas: JsonObject, path: str = "answer") -> list[str]:
     """What in `value` is not as `schema` says: unknown members, other types, other formats."""
     if isinstance(name := schema.get("$ref"), str):
-        return faults_in(value, _object(schemas[name]), schemas, path)
+        return faults_in(value, mapping_at(schemas[name]), schemas, path)
     match schema.get("type"):
         case "object":
             return _faults_in_object(value, schema, schemas, path)
         case "array":
             if not isinstance(value, list):
                 return [f"{path} is no array"]
-            items = _object(schema["items"])
+            items = mapping_at(schema["items"])
             return [fault for n, each in enumerate(value) for fault in faults_in(each, items, schemas, f"{path}[{n}]")]
         case "string" if value is None and schema.get("enum") == ["NULL_VALUE"]:
             return []
@@ -42,14 +42,14 @@ def faults_in(value: Json, schema: JsonObject, schemas: JsonObject, path: str = 
 def _faults_in_object(value: Json, schema: JsonObject, schemas: JsonObject, path: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{path} is no object"]
-    properties, others = _object(schema.get("properties", {})), schema.get("additionalProperties")
+    properties, others = mapping_at(schema.get("properties", {})), schema.get("additionalProperties")
     faults: list[str] = []
     for name, member in value.items():
         inner = properties.get(name, others)
         if inner is None:
             faults.append(f"{path}.{name} is not in Google's description")
         else:
-            faults += faults_in(member, _object(inner), schemas, f"{path}.{name}")
+            faults += faults_in(member, mapping_at(inner), schemas, f"{path}.{name}")
     return faults
 
 
@@ -68,8 +68,3 @@ def _is_formed(text: str, schema: JsonObject) -> bool:
             return base64.b64encode(base64.b64decode(text, validate=True)).decode() == text
         case _:
             return True
-
-
-def _object(value: Json) -> JsonObject:
-    assert isinstance(value, dict)
-    return value

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, ROOT
 
@@ -121,15 +121,11 @@ class Endpoint:
 
 
 def message_of(push: JsonObject) -> JsonObject:
-    message = push["message"]
-    assert isinstance(message, dict)
-    return message
+    return mapping_at(push, "message")
 
 
 def attributes_of(push: JsonObject) -> JsonObject:
-    attributes = message_of(push)["attributes"]
-    assert isinstance(attributes, dict)
-    return attributes
+    return mapping_at(push, "message", "attributes")
 
 
 def _json(body: bytes) -> Json:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 
 _STRIPPED: Final = re.compile("[\x00-\x08\x0c-\x1f\ue000-\uf8ff]")
 
@@ -37,11 +37,11 @@ class Document:
                 text = str(value["text"])
                 assert not _STRIPPED.search(text), "Google would strip it, and each later index would be wrong"
                 units = self._units
-                index = self._index(_object(value["location"])["index"])
+                index = self._index(mapping_at(value["location"])["index"])
                 assert 0 <= index < len(units) - 1
                 self._set(units[:index] + text.encode("utf-16-le") + units[index:])
             case "replaceAllText":
-                criteria = _object(value["containsText"])
+                criteria = mapping_at(value["containsText"])
                 assert criteria["matchCase"] is True
                 self.text = self.text.replace(str(criteria["text"]), str(value["replaceText"]))
             case "createNamedRange":
@@ -52,12 +52,12 @@ class Document:
             case "updateTextStyle":
                 self.styles.append((self._slice(value), str(value["fields"])))
             case "updateParagraphStyle":
-                style = str(_object(value["paragraphStyle"]).get("namedStyleType", value["fields"]))
+                style = str(mapping_at(value["paragraphStyle"]).get("namedStyleType", value["fields"]))
                 self.styles.append((self._slice(value), style))
             case "createParagraphBullets":
                 text = self._slice(value)
                 self.styles.append((text, str(value["bulletPreset"])))
-                bounds, units = _object(value["range"]), self._units
+                bounds, units = mapping_at(value["range"]), self._units
                 begin, end = self._index(bounds["startIndex"]), self._index(bounds["endIndex"])
                 plain = "\n".join(line.lstrip("\t") for line in text.split("\n"))
                 self._set(units[:begin] + plain.encode("utf-16-le") + units[end:])
@@ -76,7 +76,7 @@ class Document:
         return 2 * (index - 1)
 
     def _slice(self, value: JsonObject) -> str:
-        bounds, units = _object(value["range"]), self._units
+        bounds, units = mapping_at(value["range"]), self._units
         begin, end = self._index(bounds["startIndex"]), self._index(bounds["endIndex"])
         assert 0 <= begin < end <= len(units), "a range must be in the document, and not empty"
         return units[begin:end].decode("utf-16-le")
@@ -91,7 +91,7 @@ class Documents:
 
     def answer(self, api: str, verb: str, path: str, query: dict[str, str], body: Json) -> tuple[int, Json]:
         if api == "drive":
-            return self._drive(verb, path.removeprefix("/drive/v3/files"), query, _object(body) if body else {})
+            return self._drive(verb, path.removeprefix("/drive/v3/files"), query, mapping_at(body) if body else {})
         name, _, method = path.removeprefix("/v1/documents/").partition(":")
         if (document := self.by_id.get(name)) is None:
             return error(404, "Requested entity was not found.")[:2]
@@ -101,10 +101,10 @@ class Documents:
             revision = str(document.revision)
             return 200, {"revisionId": revision, "namedRanges": named, "body": {"content": [{"endIndex": end}]}}
         assert method == "batchUpdate"
-        return self._updated(name, document, _object(body))
+        return self._updated(name, document, mapping_at(body))
 
     def _updated(self, name: str, document: Document, body: JsonObject) -> tuple[int, Json]:
-        control = _object(body["writeControl"])
+        control = mapping_at(body["writeControl"])
         if control["requiredRevisionId"] != str(document.revision):
             return error(400, "The required revision ID does not match the latest revision.")[:2]
         changed, requests = copy.deepcopy(document), body["requests"]
@@ -123,7 +123,7 @@ class Documents:
         template = self.by_id.get(path.removesuffix("/copy").removeprefix("/")) if path else Document()
         if template is None:
             return error(404, "File not found")[:2]
-        properties = _object(body["appProperties"])
+        properties = mapping_at(body["appProperties"])
         assert all(len(f"{key}{value}".encode()) <= 124 for key, value in properties.items()), "Drive takes 124 bytes"
         assert path or body["mimeType"] == "application/vnd.google-apps.document"
         name = f"made-{len(self.by_id)}"
@@ -136,9 +136,4 @@ def _matches(file: JsonObject, query: str) -> bool:
     assert found, query
     if not file:
         return False
-    return file["parents"] == [found[1]] and _object(file["appProperties"]).get(found[2]) == found[3]
-
-
-def _object(value: Json) -> JsonObject:
-    assert isinstance(value, dict)
-    return value
+    return file["parents"] == [found[1]] and mapping_at(file["appProperties"]).get(found[2]) == found[3]

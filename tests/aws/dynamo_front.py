@@ -10,7 +10,7 @@ from aiohttp import ClientSession, web
 
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.tables import TABLES
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at
 from tests.gcp.serving import served
 
 CLIENT: web.AppKey[ClientSession] = web.AppKey("client")
@@ -100,19 +100,14 @@ class DynamoFront:
 
 
 def _key_of(table_name: str, item: Json) -> JsonObject:
-    assert isinstance(item, dict)
     [table] = [each for each in TABLES if table_name.endswith(f"-{each.name}")]
-    return {name: item[name] for name in (table.key, table.sort) if name}
+    return {name: mapping_at(item)[name] for name in (table.key, table.sort) if name}
 
 
 def _cut(document: JsonObject, count: int) -> JsonObject:
     """Take all keys but the first few out of a request, and return them as what is left."""
-    tables = document["RequestItems"]
-    assert isinstance(tables, dict)
-    [(table, wanted)] = tables.items()
-    assert isinstance(wanted, dict)
-    keys = wanted["Keys"]
-    assert isinstance(keys, list)
+    [(table, wanted)] = mappings_at(document, "RequestItems").items()
+    keys = list_at(wanted, "Keys")
     wanted["Keys"] = keys[:count]
     return {table: {**wanted, "Keys": keys[count:]}}
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from shared.cloud.aws.sqs import entry_of
 from shared.http import Request
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from shared.ports import BusMessage
 
 ACCOUNT_ARN: Final = "arn:aws:sqs:eu-central-1:123456789012"
@@ -113,9 +113,7 @@ def as_handed_over(event: JsonObject) -> JsonObject:
 
 def failures(answer: JsonObject) -> list[Json]:
     """Return the ids of the messages that are to come again."""
-    items = answer["batchItemFailures"]
-    assert isinstance(items, list)
-    return [item["itemIdentifier"] for item in items if isinstance(item, dict)]
+    return [item["itemIdentifier"] for item in objects_at(answer, "batchItemFailures")]
 
 
 @dataclass(slots=True)

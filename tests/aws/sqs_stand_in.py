@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from shared.cloud.aws.sqs import message_of
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mappings_at
 from shared.ports import BusMessage
 
 MAX_BYTES: Final = 1_048_576
@@ -119,13 +119,11 @@ def _check_batch(entries: list[JsonObject]) -> None:
 
 def check_message(entry: JsonObject) -> None:
     """Raises Rule."""
-    attributes = entry.get("MessageAttributes", {})
-    assert isinstance(attributes, dict)
+    attributes = mappings_at(entry, "MessageAttributes")
     _check_text(entry["MessageBody"])
     if len(attributes) > 10:
         raise Rule("InvalidParameterValue")
     for name, attribute in attributes.items():
-        assert isinstance(attribute, dict)
         assert attribute["DataType"] == "String"
         _check_text(attribute["StringValue"])
         is_reserved = name.lower().startswith(("aws.", "amazon."))
@@ -145,11 +143,8 @@ def _check_text(text: object) -> None:
 
 def size(entry: JsonObject) -> int:
     """Return the bytes that count: of the body, and of each attribute's name, type and value."""
-    attributes = entry.get("MessageAttributes", {})
-    assert isinstance(attributes, dict)
     texts = [str(entry["MessageBody"])]
-    for name, attribute in attributes.items():
-        assert isinstance(attribute, dict)
+    for name, attribute in mappings_at(entry, "MessageAttributes").items():
         texts += [name, str(attribute["DataType"]), str(attribute["StringValue"])]
     return sum(len(text.encode()) for text in texts)
 

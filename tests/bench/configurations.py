@@ -10,7 +10,7 @@ from typing import Final
 
 import yaml
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from tests.bench.tree import Tree
 from tests.processes import Request
 
@@ -196,11 +196,6 @@ def signed(body: bytes, source: str = "shop-0") -> Request:
 
 def push_of(message: Json, headers: Mapping[str, str]) -> Request:
     """Return the request with which Pub/Sub pushes the message."""
-    whole: JsonObject = {"messageId": "1", "publishTime": "2026-03-01T12:00:00.000Z", **_object(message)}
+    whole: JsonObject = {"messageId": "1", "publishTime": "2026-03-01T12:00:00.000Z", **mapping_at(message)}
     body = json.dumps({"message": whole, "subscription": "projects/bench/subscriptions/a"}).encode()
     return Request("/", body, {"Content-Type": "application/json", **headers})
-
-
-def _object(value: Json) -> JsonObject:
-    assert isinstance(value, dict)
-    return value

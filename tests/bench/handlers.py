@@ -21,7 +21,7 @@ from deploy.aws.sam import write_bytecode
 from deploy.dev.aws import runtime
 from deploy.dev.aws.environments import INVOKE_PATH, AwsTools, failure_in, free_ports
 from deploy.dev.aws.function import event_of
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.outgoing.http_client import Answer
 from shared.settings import QUEUE_VARIABLES
 from tests.aws.sqs_stand_in import lambda_record
@@ -161,7 +161,6 @@ def queue_event(topic: str, entries: Sequence[Json]) -> bytes:
     """Return the event of messages that were sent to the queue of the topic."""
     records: list[JsonObject] = []
     for number, entry in enumerate(entries):
-        assert isinstance(entry, dict)
         arn = f"arn:aws:sqs:eu-central-1:123456789012:bench-{topic}"
-        records.append({**lambda_record(entry), "messageId": f"m{number}", "eventSourceARN": arn})
+        records.append({**lambda_record(mapping_at(entry)), "messageId": f"m{number}", "eventSourceARN": arn})
     return json.dumps({"Records": records}).encode()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from shared.jsontext import Json
+from shared.jsontext import Json, value_at
 from tests.bench.configurations import configuration, small_order
 from tests.bench.folders import new_folder
 from tests.bench.load import Load, drive_beside
@@ -63,6 +63,5 @@ def _round(each: Pipe) -> Load:
 
 
 def _is_odd(message: Json) -> bool:
-    assert isinstance(message, dict)
-    document = json.loads(base64.b64decode(str(message["data"])))
+    document = json.loads(base64.b64decode(str(value_at(message, "data"))))
     return bool(document["data"]["destination"] == ODD_ONE)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from shared.jsontext import mapping_at, texts_at
 from tests.bench.configurations import configuration, everything, order, small_order
 from tests.bench.events import bare_cost
 from tests.bench.folders import new_folder
@@ -37,14 +38,10 @@ def measure_sending(run: Run) -> None:
     with stand_in(new_folder()) as host:
         for _, tree in run.rounds_of("webhooks sent"):
             with run.missing_elsewhere(tree):
-                figures = tree.probe("send", f"http://{host}{HOOK_PATH}")
-                assert isinstance(figures, list)
-                own, by_requests = (float(str(figure)) for figure in figures)
+                own, by_requests = map(float, texts_at(tree.probe("send", f"http://{host}{HOOK_PATH}")))
                 run.record_figure("send", tree, own / by_requests, own)
             with run.missing_elsewhere(tree):
-                figures = tree.probe("sheet")
-                assert isinstance(figures, list)
-                row, webhook = (float(str(figure)) for figure in figures)
+                row, webhook = map(float, texts_at(tree.probe("sheet")))
                 run.record_figure("sheet", tree, row / webhook, row)
 
 
@@ -75,8 +72,6 @@ def _measure_stored(run: Run, probe: str, count: int) -> None:
         run.say(f"{probe}: store {count:,} of {tree.name}")
         with run.missing_elsewhere(tree):
             found = tree.probe(probe, str(count), str(new_folder()), str(run.rounds))
-            assert isinstance(found, dict)
-            for row, milliseconds in found.items():
-                assert isinstance(milliseconds, list)
-                for each in milliseconds:
-                    run.record(row, tree, float(str(each)))
+            for row, milliseconds in mapping_at(found).items():
+                for each in texts_at(milliseconds):
+                    run.record(row, tree, float(each))

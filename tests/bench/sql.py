@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from tests.bench.configurations import configuration, small_order
 from tests.bench.folders import new_folder
 from tests.bench.pipe import pipe, stand_in
@@ -56,7 +56,5 @@ def _rows_of(text: str, port: int) -> str:
     columns: JsonObject = {"event_id": "data.id", "name": "data.customer.name", "email": "data.customer.email"}
     place: JsonObject = {"driver": "postgresql", "host": "127.0.0.1", "port": port, "database": "postgres"}
     row: JsonObject = {**place, "user": "app", "table": "orders", "columns": columns, "create": True}
-    destinations = document["destinations"]
-    assert isinstance(destinations, dict)
-    document["destinations"] = {name: {"sql": row} for name in destinations}
+    document["destinations"] = {name: {"sql": row} for name in mapping_at(document, "destinations")}
     return yaml.safe_dump(document, sort_keys=False)

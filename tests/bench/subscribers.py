@@ -20,7 +20,7 @@ import yaml
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.delivery import Delivery, delivery_message
 from shared.event import Event, event_json
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at, value_at
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
 from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, Sealer, sealer_of
@@ -215,13 +215,10 @@ def _is_for_odd(message: Json) -> bool:
 
 def _is_retry(message: Json) -> bool:
     """Return whether a delivery that waits for a moment published it, with a delay that the stand-in ignores."""
-    assert isinstance(message, dict)
-    attributes = message.get("attributes")
-    return isinstance(attributes, dict) and "due" in attributes
+    return "due" in mapping_at(message, "attributes")
 
 
 def _endpoint(message: Json) -> str:
     """Return the id of the endpoint that the delivery is for; empty for another delivery."""
-    assert isinstance(message, dict)
-    document = json.loads(base64.b64decode(str(message["data"])))
+    document = json.loads(base64.b64decode(str(value_at(message, "data"))))
     return str(document["data"]["destination"]).rpartition(":")[2] if ":" in document["data"]["destination"] else ""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at
 from tests.bench.events import BARE_REQUEST, BARE_REQUESTS
 from tests.bench.pipe import bare, cost
 from tests.bench.run import Run
@@ -28,8 +28,7 @@ def measure_telemetry(run: Run) -> None:
     with bare() as reference, otlp_receiver() as collector:
         for _, tree in run.rounds_of("telemetry", min(run.rounds, MOST_ROUNDS)):
             with run.missing_elsewhere(tree):
-                found = tree.probe("telemetry", "costs", collector.url)
-                assert isinstance(found, dict)
+                found = mapping_at(tree.probe("telemetry", "costs", collector.url))
                 unit = cost(reference, [BARE_REQUEST] * BARE_REQUESTS)
                 microseconds = float(str(found["span_us"]))
                 run.record_figure("telemetry-span", tree, microseconds / (unit.seconds * 1e6), microseconds)
@@ -57,6 +56,4 @@ def _measure_far(run: Run, tree: Tree, collector: "OtlpReceiver") -> None:
 
 
 def _steady(tree: Tree, url: str) -> JsonObject:
-    found = tree.probe("telemetry", "steady", url)
-    assert isinstance(found, dict)
-    return found
+    return mapping_at(tree.probe("telemetry", "steady", url))

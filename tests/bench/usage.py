@@ -24,7 +24,7 @@ from deploy.dev.pubsub.store import FILE_NAME
 from deploy.gcp.costs import STEADY, USAGE_FILE, default_plan, rows
 from deploy.topology.estimate import Traffic, amount_text, rows_in_use
 from shared.cloud.gcp.collections import EVENTS, LEDGER, UNINDEXED
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.retention import Retention
 from tests.bench.cpu import cpu_seconds_of
 from tests.gcp.deployment import PROJECT, Deployed, deploy
@@ -141,16 +141,14 @@ def _collection(document: JsonObject) -> str:
 def stored_bytes(document: JsonObject) -> int:
     """Of the document and its index entries, two a field: https://cloud.google.com/firestore/docs/storage-size"""
     name = sum(len(part) + 1 for part in str(document["name"]).split("/documents/")[1].split("/")) + 16
-    fields = document["fields"]
-    assert isinstance(fields, dict)
+    fields = mapping_at(document, "fields")
     sizes = {field: len(field) + 1 + _value_bytes(value) for field, value in fields.items()}
     indexed = [size for field, size in sizes.items() if field not in UNINDEXED[_collection(document)]]
     return name + sum(sizes.values()) + 32 + 2 * sum(2 * name + size + 32 for size in indexed)
 
 
 def _value_bytes(value: Json) -> int:
-    assert isinstance(value, dict)
-    [(kind, content)] = value.items()
+    [(kind, content)] = mapping_at(value).items()
     match kind:
         case "stringValue":
             return len(str(content).encode()) + 1

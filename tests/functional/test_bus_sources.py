@@ -14,7 +14,7 @@ from deploy.config.config_file import parse_config
 from deploy.dev.pubsub.topology import bus_topology, ensure, remove_others, topology
 from functions.notify.http_kind import example_delivery
 from shared.delivery import Delivered
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import JsonObject, mapping_at, objects_at, to_json, value_at
 from shared.ports import DEAD_LETTERS, EVENTS
 from shared.settings import LOCAL_PROJECT
 from tests.emulation import Emulation
@@ -65,15 +65,9 @@ def pulled(emulation: Emulation, topic: str) -> list[JsonObject]:
     """Return the documents on the topic since the last time."""
     name = f"{PLACE}/subscriptions/test-{topic}"
     _, answer = emulation.ask("POST", f"{name}:pull", {"maxMessages": 100, "returnImmediately": True})
-    assert isinstance(answer, dict)
-    found = answer.get("receivedMessages", [])
-    assert isinstance(found, list)
     documents: list[JsonObject] = []
-    for each in found:
-        assert isinstance(each, dict)
-        message = each["message"]
-        assert isinstance(message, dict)
-        documents.append(json.loads(base64.b64decode(str(message["data"]))))
+    for each in objects_at(answer, "receivedMessages"):
+        documents.append(json.loads(base64.b64decode(str(value_at(each, "message", "data")))))
         emulation.ask("POST", f"{name}:acknowledge", {"ackIds": [each["ackId"]]})
     return documents
 
@@ -110,8 +104,7 @@ def test_what_others_publish_becomes_events_and_nobody_can_post_them(bus: tuple[
     }
     assert [each["hops"] for each in events if each["data"] == {"n": 2}] == [1]
     [letter] = letters
-    data = letter["data"]
-    assert isinstance(data, dict)
+    data = mapping_at(letter, "data")
     assert (data["code"], data["message"]) == ("message_rejected", "[1]")
 
 
@@ -121,7 +114,4 @@ def test_a_source_that_is_gone_gets_no_pushes_any_more(tmp_path: Path) -> None:
         asyncio.run(ensure(emulation.url, own + bus_topology(LOCAL_PROJECT, 1, receive_slice())))
         asyncio.run(remove_others(emulation.url, LOCAL_PROJECT, own))
         _, answer = emulation.ask("GET", f"{PLACE}/subscriptions")
-    assert isinstance(answer, dict)
-    listed = answer["subscriptions"]
-    assert isinstance(listed, list)
-    assert len(listed) == 3
+    assert len(objects_at(answer, "subscriptions")) == 3

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.functional.test_inspector_views import choose
 from tests.gcp.deployment import PROJECT, Deployed, deploy
@@ -51,9 +51,7 @@ class Inspected:
                 return error.code, {}
 
     def rows(self, name: str, path: str) -> list[JsonObject]:
-        rows = self.ask(path)[1][name]
-        assert isinstance(rows, list)
-        return [row for row in rows if isinstance(row, dict)]
+        return objects_at(self.ask(path)[1], name)
 
     def status(self, event_id: str) -> str:
         return str(self.ask(f"/api/events/{event_id}")[1].get("status", ""))

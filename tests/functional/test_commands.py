@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from tests.fakes.command import Command
 from tests.processes import Request, wait_for
 from tests.sending import post_until_confirmed
@@ -60,9 +60,7 @@ def sent(stack: Stack, event_type: str, order: str) -> None:
 
 
 def the_only(rows: Json) -> JsonObject:
-    assert isinstance(rows, list)
-    [row] = rows
-    assert isinstance(row, dict)
+    [row] = objects_at(rows)
     return row
 
 

@@ -12,7 +12,7 @@ import pytest
 from deploy.dev.pubsub.resources import PushTarget
 from deploy.dev.pubsub.subscriber import PushClient
 from shared.cloud.gcp.pubsub import DELAY
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from tests.emulation import Emulation, Endpoint, attributes_of, message_of
 
 Speak: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -79,13 +79,6 @@ def names_in(pushes: list[JsonObject]) -> list[Json]:
     return [attributes_of(push)["name"] for push in pushes]
 
 
-def first_received(answer: Json) -> JsonObject:
-    received = answer.get("receivedMessages") if isinstance(answer, dict) else None
-    assert isinstance(received, list)
-    assert isinstance(received[0], dict)
-    return received[0]
-
-
 async def test_a_message_that_names_a_delay_is_delivered_after_later_ones(bus: Bus, endpoint: Endpoint) -> None:
     await bus.push_to(endpoint.url)
     late: Json = {"data": "aGVsbG8=", "attributes": {"name": "late", DELAY: "1.0"}}
@@ -127,7 +120,7 @@ async def test_after_its_last_attempt_a_message_is_a_dead_letter_and_its_peers_n
     attempts = [push["deliveryAttempt"] for push in endpoint.pushes if attributes_of(push)["name"] == "poison"]
     assert attempts == [1, 2, 3, 4, 5]
     answer = await bus.ask("POST", f"{reader}:pull", {"maxMessages": 10})
-    received = first_received(answer)
+    received = objects_at(answer, "receivedMessages")[0]
     attributes = attributes_of(received)
     assert attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
     assert attributes["CloudPubSubDeadLetterSourceSubscription"] == "pushed"

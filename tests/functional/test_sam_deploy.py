@@ -27,7 +27,7 @@ from typing import Final
 import boto3
 import pytest
 
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at, objects_at
 from tests.http_stand_in import Said, Seen, http_stand_in
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, wait_for
@@ -154,10 +154,7 @@ def _is_healthy(local: LocalAws) -> bool:
 
 
 def write_concurrency_as_numbers(local: LocalAws) -> None:
-    listed = local.call("lambda", "list_event_source_mappings")["EventSourceMappings"]
-    assert isinstance(listed, list)
-    for mapping in listed:
-        assert isinstance(mapping, dict)
+    for mapping in objects_at(local.call("lambda", "list_event_source_mappings"), "EventSourceMappings"):
         scaling = {"MaximumConcurrency": 2}
         local.call("lambda", "update_event_source_mapping", UUID=mapping["UUID"], ScalingConfig=scaling)
 
@@ -188,15 +185,8 @@ def post(local: LocalAws, url: str, name: str) -> None:
 
 
 def subjects(local: LocalAws) -> list[str]:
-    messages = local.get("/_ministack/ses/messages")["messages"]
-    assert isinstance(messages, dict)
-    return [
-        str(mail["Subject"])
-        for mails in messages.values()
-        if isinstance(mails, list)
-        for mail in mails
-        if isinstance(mail, dict)
-    ]
+    messages = mapping_at(local.get("/_ministack/ses/messages"), "messages")
+    return [str(mail["Subject"]) for mails in messages.values() for mail in objects_at(mails)]
 
 
 def changed_functions(output: str) -> list[str]:
@@ -264,8 +254,5 @@ def test_a_deployment_delivers_changes_one_function_and_leaves_nothing(local_aws
     assert local_aws.call("dynamodb", "list_tables")["TableNames"] == []
     assert local_aws.call("secretsmanager", "list_secrets")["SecretList"] == []
     assert not local_aws.call("sqs", "list_queues").get("QueueUrls")
-    buckets = local_aws.call("s3", "list_buckets")["Buckets"]
-    assert isinstance(buckets, list)
-    assert [str(each["Name"]).partition("-samclisourcebucket")[0] for each in buckets if isinstance(each, dict)] == [
-        "aws-sam-cli-managed-default"
-    ]
+    [bucket] = objects_at(local_aws.call("s3", "list_buckets"), "Buckets")
+    assert str(bucket["Name"]).startswith("aws-sam-cli-managed-default-samclisourcebucket")

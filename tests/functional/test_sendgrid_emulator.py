@@ -10,7 +10,7 @@ import pytest
 
 from deploy.dev.caught import MAIL_FILE, Mailbox
 from deploy.dev.mail import Address
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, objects_at
 from tests.emulation import Emulation
 
 GOOD: JsonObject = {
@@ -54,11 +54,9 @@ def let_it_read(emulation: Emulation) -> None:
 
 
 def first_error(answer: Json) -> JsonObject:
-    errors = answer.get("errors") if isinstance(answer, dict) else None
-    assert isinstance(errors, list)
-    assert isinstance(errors[0], dict)
-    assert errors[0].keys() == {"message", "field", "help"}
-    return errors[0]
+    error = objects_at(answer, "errors")[0]
+    assert error.keys() == {"message", "field", "help"}
+    return error
 
 
 def test_a_mail_whose_client_gave_up_while_the_mail_store_was_locked_is_not_kept_later(

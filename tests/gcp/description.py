@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at
 from tests.discovery import faults_in
 
 
@@ -31,7 +31,7 @@ class Description:
         )
         self._document: JsonObject = json.loads(cache.get_static_doc(api, version))
         self._methods = list(_methods(self._document, _text(self._document, "servicePath")))
-        self._common = _object(self._document, "parameters").keys()
+        self._common = mapping_at(self._document, "parameters").keys()
 
     def method(self, verb: str, path: str, query: Mapping[str, str], body: Json) -> Method:
         """The method that the request calls. Raises AssertionError for one that Google would not take."""
@@ -56,18 +56,16 @@ class Description:
 
     @property
     def schemas(self) -> JsonObject:
-        return _object(self._document, "schemas")
+        return mapping_at(self._document, "schemas")
 
 
 def _methods(value: JsonObject, service_path: str) -> Iterator[Method]:
-    for method in _object(value, "methods").values():
-        assert isinstance(method, dict)
+    for method in mappings_at(value, "methods").values():
         yield _method(method, service_path + _text(method, "path"))
-        simple = _object(_object(_object(method, "mediaUpload"), "protocols"), "simple")
+        simple = mapping_at(method, "mediaUpload", "protocols", "simple")
         if simple:
             yield _method(method, _text(simple, "path").removeprefix("/"), is_upload=True)
-    for resource in _object(value, "resources").values():
-        assert isinstance(resource, dict)
+    for resource in mappings_at(value, "resources").values():
         yield from _methods(resource, service_path)
 
 
@@ -80,17 +78,11 @@ def _method(method: JsonObject, path: str, is_upload: bool = False) -> Method:
         _text(method, "id"),
         _text(method, "httpMethod"),
         re.compile("/" + pattern),
-        frozenset(_object(method, "parameters")),
-        _object(method, "request") or None,
-        _object(method, "response") or None,
+        frozenset(mapping_at(method, "parameters")),
+        mapping_at(method, "request") or None,
+        mapping_at(method, "response") or None,
         is_upload,
     )
-
-
-def _object(value: JsonObject, name: str) -> JsonObject:
-    found = value.get(name, {})
-    assert isinstance(found, dict)
-    return found
 
 
 def _text(value: JsonObject, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from tests.gcp.firestore_server import Rejection
 
 TIME: Final = "2026-01-01T00:00:00Z"
@@ -17,7 +17,7 @@ class MemoryStore:
     def field(self, collection: str, doc_id: str, name: str) -> Json:
         """As JSON, whichever the database."""
         [found] = [each for path, each in self.documents.items() if path.endswith(f"/{collection}/{doc_id}")]
-        return _object(found["fields"])[name]
+        return mapping_at(found["fields"])[name]
 
     def read(self, names: list[str]) -> dict[str, JsonObject]:
         return {name: self.documents[name] for name in names if name in self.documents}
@@ -37,26 +37,28 @@ class MemoryStore:
         if "delete" in write:
             self.documents.pop(str(write["delete"]), None)
             return
-        update, current = _object(write["update"]), _object(write.get("currentDocument", {}))
+        update, current = mapping_at(write["update"]), mapping_at(write.get("currentDocument", {}))
         name = str(update["name"])
         if current.get("exists") is False and name in self.documents:
             raise Rejection("ALREADY_EXISTS", f"Document already exists: {name}")
-        fields = _object(update["fields"])
+        fields = mapping_at(update["fields"])
         if "updateMask" in write:
-            mask = _object(write["updateMask"])["fieldPaths"]
+            mask = mapping_at(write["updateMask"])["fieldPaths"]
             assert isinstance(mask, list)
-            known = _object(self.documents.get(name, {}).get("fields", {}))
+            known = mapping_at(self.documents.get(name, {}).get("fields", {}))
             kept = {field: value for field, value in known.items() if field not in mask}
             fields = kept | {field: value for field, value in fields.items() if field in mask}
-        fields = {name: {"nullValue": None} if "nullValue" in _object(each) else each for name, each in fields.items()}
-        for transform in _objects(write.get("updateTransforms")):
+        fields = {
+            name: {"nullValue": None} if "nullValue" in mapping_at(each) else each for name, each in fields.items()
+        }
+        for transform in objects_at(write.get("updateTransforms")):
             fields = _incremented(fields, transform)
         if len(str(fields)) > MAX_BYTES * 4 // 3:
             raise Rejection("INVALID_ARGUMENT", f"Document {name} cannot be written because its size exceeds the limit")
         self.documents[name] = {"name": name, "fields": fields, "createTime": TIME, "updateTime": TIME}
 
     def query(self, parent: str, query: JsonObject) -> list[JsonObject]:
-        [collection] = [str(each["collectionId"]) for each in _objects(query["from"])]
+        [collection] = [str(each["collectionId"]) for each in objects_at(query["from"])]
         prefix = f"{parent}/{collection}/"
         return found_by(query, [each for name, each in sorted(self.documents.items()) if name.startswith(prefix)])
 
@@ -65,8 +67,8 @@ def found_by(query: JsonObject, documents: list[JsonObject]) -> list[JsonObject]
     """Return those of the documents that the query finds, in its order."""
     where = query.get("where")
     found = [each for each in documents if _holds(each, where if isinstance(where, dict) else {})]
-    for order in reversed(_objects(query.get("orderBy"))):
-        path = str(_object(order["field"])["fieldPath"])
+    for order in reversed(objects_at(query.get("orderBy"))):
+        path = str(mapping_at(order["field"])["fieldPath"])
         found = [each for each in found if _field(each, path) is not None]
         found.sort(key=lambda each: _key(_field(each, path)), reverse=order["direction"] == "DESCENDING")
     limit = query.get("limit")
@@ -74,23 +76,23 @@ def found_by(query: JsonObject, documents: list[JsonObject]) -> list[JsonObject]
 
 
 def _incremented(fields: JsonObject, transform: JsonObject) -> JsonObject:
-    path, by = str(transform["fieldPath"]), _object(transform["increment"])
-    known = _object(fields.get(path, {"integerValue": "0"}))
+    path, by = str(transform["fieldPath"]), mapping_at(transform["increment"])
+    known = mapping_at(fields.get(path, {"integerValue": "0"}))
     return {**fields, path: {"integerValue": str(int(str(known["integerValue"])) + int(str(by["integerValue"])))}}
 
 
 def _holds(document: JsonObject, where: JsonObject) -> bool:
     if "compositeFilter" in where:
-        return all(_holds(document, each) for each in _objects(_object(where["compositeFilter"])["filters"]))
+        return all(_holds(document, each) for each in objects_at(mapping_at(where["compositeFilter"])["filters"]))
     if "fieldFilter" not in where:
         return True
-    given = _object(where["fieldFilter"])
-    field = _field(document, str(_object(given["field"])["fieldPath"]))
+    given = mapping_at(where["fieldFilter"])
+    field = _field(document, str(mapping_at(given["field"])["fieldPath"]))
     if field is None:
         return False
     value = given["value"]
     if given["op"] == "IN":
-        values = _objects(_object(_object(value)["arrayValue"])["values"])
+        values = objects_at(mapping_at(mapping_at(value)["arrayValue"])["values"])
         assert len(values) <= 30, "IN takes at most 30 values"
         return _key(field) in [_key(each) for each in values]
     mine, other = _key(field), _key(value)
@@ -106,12 +108,12 @@ def _holds(document: JsonObject, where: JsonObject) -> bool:
 
 
 def _field(document: JsonObject, path: str) -> Json:
-    return {"referenceValue": document["name"]} if path == "__name__" else _object(document["fields"]).get(path)
+    return {"referenceValue": document["name"]} if path == "__name__" else mapping_at(document["fields"]).get(path)
 
 
 def _key(value: Json) -> Key:
     """Types one after the other, as Firestore sorts them, then by value."""
-    [(kind, content)] = _object(value).items()
+    [(kind, content)] = mapping_at(value).items()
     match kind:
         case "nullValue":
             return 0, 0
@@ -121,12 +123,3 @@ def _key(value: Json) -> Key:
             return 1, float(str(content))
         case _:
             return {"timestampValue": 2, "stringValue": 3, "bytesValue": 4, "referenceValue": 5}[kind], str(content)
-
-
-def _object(value: Json) -> JsonObject:
-    assert isinstance(value, dict)
-    return value
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

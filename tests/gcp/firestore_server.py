@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from shared.cloud.gcp.collections import UNINDEXED
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
 from shared.times import rfc3339
 from tests.gcp.description import Description
 
@@ -156,11 +156,9 @@ class FirestoreServer:
                 raise Rejection("INVALID_ARGUMENT", "the transaction is over, or never was")
             if any(self._versions[name] != version for name, version in reads.items()):
                 raise Rejection("ABORTED", "too much contention on these documents")
-        writes = _objects(body.get("writes"))
+        writes = objects_at(body.get("writes"))
         for write in writes:
-            current = write.get("currentDocument", {})
-            assert isinstance(current, dict)
-            version = current.get("updateTime")
+            version = value_at(write, "currentDocument", "updateTime")
             if version is not None and version != self._time_of(_written_name(write)):
                 raise Rejection("FAILED_PRECONDITION", "the stored version does not match the required base version")
         answer = self.store.write([_without_version(write) for write in writes])
@@ -181,7 +179,7 @@ class FirestoreServer:
         self.counts["documents read"] += max(1, len(found))
         select = query.get("select")
         mask = (
-            [path for each in _objects(select.get("fields")) for path in _path(each)]
+            [path for each in objects_at(select.get("fields")) for path in _path(each)]
             if isinstance(select, dict)
             else []
         )
@@ -210,10 +208,9 @@ def _refused(name: str, rejection: Rejection) -> web.Response:
 def _checked(query: Json) -> JsonObject:
     """As Google answers where an index is missing: a composite one, or a field that the deployment exempted."""
     assert isinstance(query, dict)
-    where, order = query.get("where"), _objects(query.get("orderBy"))
-    filters = _filters(where if isinstance(where, dict) else {})
+    order, filters = objects_at(query, "orderBy"), _filters(mapping_at(query, "where"))
     fields = {_path(each)[0] for each in filters} | {_path(each)[0] for each in order}
-    [collection] = [str(each["collectionId"]) for each in _objects(query["from"])]
+    [collection] = [str(each["collectionId"]) for each in objects_at(query["from"])]
     if any(each["op"] == "EQUAL" for each in filters) and {_path(each)[0] for each in order} == {"__name__"}:
         fields.discard("__name__")  # which every index of one field ends with
     if len(fields) > 1 or fields & set(UNINDEXED.get(collection, ())):
@@ -224,11 +221,9 @@ def _checked(query: Json) -> JsonObject:
 
 
 def _filters(where: JsonObject) -> list[JsonObject]:
-    composite = where.get("compositeFilter")
-    if isinstance(composite, dict):
-        return [found for each in _objects(composite.get("filters")) for found in _filters(each)]
-    single = where.get("fieldFilter")
-    return [single] if isinstance(single, dict) else []
+    if "compositeFilter" in where:
+        return [found for each in objects_at(where, "compositeFilter", "filters") for found in _filters(each)]
+    return [mapping_at(where, "fieldFilter")] if "fieldFilter" in where else []
 
 
 def _path(value: JsonObject) -> list[str]:
@@ -241,8 +236,7 @@ def _paths(mask: Json) -> list[str]:
 
 
 def _masked(document: JsonObject, mask: list[str]) -> JsonObject:
-    fields = document.get("fields", {})
-    assert isinstance(fields, dict)
+    fields = mapping_at(document, "fields")
     return {**document, "fields": {name: fields[name] for name in mask if name in fields}} if mask else document
 
 
@@ -256,10 +250,6 @@ def _without_version(write: JsonObject) -> JsonObject:
     current = write.get("currentDocument")
     is_versioned = isinstance(current, dict) and "updateTime" in current
     return {name: value for name, value in write.items() if not (is_versioned and name == "currentDocument")}
-
-
-def _objects(value: Json) -> list[JsonObject]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _texts(value: Json) -> list[str]:

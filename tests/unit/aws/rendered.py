@@ -10,7 +10,7 @@ import pytest
 
 from deploy.aws import sam, template as aws_template
 from deploy.topology.topology import Topology
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, value_at
 from tests.unit.topology.configured import topology
 
 CODE: Final = dict.fromkeys(("receive", "transform", "notify", "subscribe", "audit"), "0123456789abcdef")
@@ -39,20 +39,12 @@ class Stack:
 
     def of_kind(self, kind: str) -> dict[str, JsonObject]:
         """The properties of the resources of a kind."""
-        return {
-            name: properties(each) for name, each in sorted(self.resources.items()) if each["Type"] == f"AWS::{kind}"
-        }
+        found = {name: each for name, each in sorted(self.resources.items()) if each["Type"] == f"AWS::{kind}"}
+        return {name: mapping_at(each, "Properties") for name, each in found.items()}
 
     def statements(self, role: str) -> list[JsonObject]:
-        policies = properties(self.resources[role])["Policies"]
-        assert isinstance(policies, list)
-        found: list[JsonObject] = []
-        for policy in policies:
-            assert isinstance(policy, dict)
-            document = policy["PolicyDocument"]
-            assert isinstance(document, dict)
-            found += objects(document["Statement"])
-        return found
+        policies = objects_at(self.resources[role], "Properties", "Policies")
+        return [each for policy in policies for each in objects(value_at(policy, "PolicyDocument", "Statement"))]
 
     def rights(self, role: str) -> set[tuple[str, str]]:
         """Each action with each resource, as `sqs:SendMessage`, `EventsQueue`."""
@@ -65,21 +57,13 @@ class Stack:
 
 
 def stack_of(document: JsonObject) -> Stack:
-    resources = document["Resources"]
-    assert isinstance(resources, dict)
-    return Stack({name: each for name, each in resources.items() if isinstance(each, dict)})
+    return Stack(mappings_at(document, "Resources"))
 
 
 def translated() -> JsonObject:
     tool_or_skip("python")
     document: JsonObject = json.loads(sam.translated(text()))
     return document
-
-
-def properties(resource: JsonObject) -> JsonObject:
-    found = resource.get("Properties", {})
-    assert isinstance(found, dict)
-    return found
 
 
 def listed(value: Json) -> list[Json]:

@@ -19,7 +19,7 @@ from shared.cloud.aws.tables import TABLES
 from shared.delivery import Delivery, delivery_message
 from shared.event import to_cloudevent
 from shared.journal import EventEntry
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, mapping_at, objects_at, to_json
 from shared.ledger import Claimed
 from shared.retention import Retention
 from tests.aws.operator import Stack
@@ -74,8 +74,7 @@ def size(item: Mapping[str, Json]) -> int:
     """The bytes of an item as DynamoDB counts them, with names; a number has about as many bytes as half its digits."""
     total = 0
     for name, value in item.items():
-        assert isinstance(value, dict)
-        [(kind, content)] = value.items()
+        [(kind, content)] = mapping_at(value).items()
         total += len(name) + (len(str(content)) // 2 + 1 if kind == "N" else len(content))  # type: ignore[arg-type]
     return total
 
@@ -97,9 +96,8 @@ class Tables:
         return {name: each for name, each in sizes.items() if each}
 
     def _size(self, table: str, index: Mapping[str, str]) -> int:
-        items = self._stack.call("dynamodb", "scan", TableName=f"{self._stack.prefix}{table}", **index)["Items"]
-        assert isinstance(items, list)
-        return sum(size(each) for each in items if isinstance(each, dict))
+        scanned = self._stack.call("dynamodb", "scan", TableName=f"{self._stack.prefix}{table}", **index)
+        return sum(map(size, objects_at(scanned, "Items")))
 
 
 async def test_one_event_uses_what_the_estimate_says(stack: Stack) -> None:

@@ -21,7 +21,7 @@ from shared.cloud.aws.ledger import DynamoLedger
 from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import JsonObject, objects_at, to_json
 from shared.ledger import Settlement
 from shared.retention import Retention
 from shared.times import rfc3339
@@ -91,9 +91,8 @@ def output(stack: Stack, capsys: pytest.CaptureFixture[str], *arguments: str, co
 
 def messages(stack: Stack, topic: str) -> list[JsonObject]:
     url = stack.call("sqs", "get_queue_url", QueueName=aws_names.queue(stack.prefix, topic))["QueueUrl"]
-    found = stack.call("sqs", "receive_message", QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
-    assert isinstance(found, list)
-    return [json.loads(str(each["Body"])) for each in found if isinstance(each, dict)]
+    found = stack.call("sqs", "receive_message", QueueUrl=url, MaxNumberOfMessages=10)
+    return [json.loads(str(each["Body"])) for each in objects_at(found, "Messages")]
 
 
 def test_events_are_listed_shown_and_replayed(deployed: Stack, capsys: pytest.CaptureFixture[str]) -> None:

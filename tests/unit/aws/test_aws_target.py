@@ -10,8 +10,9 @@ import pytest
 from deploy.aws.deployment import OPERATORS_OWN
 from deploy.cloud_access.aws_names import StackTarget, checked_target, find_target
 from deploy.terminal.command_line import CommandError
+from shared.jsontext import mapping_at
 from tests.aws.operator import Stack
-from tests.unit.aws.rendered import inside, template
+from tests.unit.aws.rendered import template
 
 NOTHING = argparse.Namespace(stack=None, region=None, prefix=None)
 
@@ -81,6 +82,4 @@ def page(root: Path) -> str:
 def test_the_pages_parameters_are_those_that_a_deployment_leaves_alone(page: str) -> None:
     found = set(re.findall(r"^\| `([A-Z]\w+)` \|", page, re.MULTILINE))
     assert found == OPERATORS_OWN
-    parameters = inside(template(), "Parameters")
-    assert isinstance(parameters, dict)
-    assert found <= parameters.keys()
+    assert found <= mapping_at(template(), "Parameters").keys()

@@ -24,7 +24,7 @@ from deploy.platforms.choice import open_platform
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import PARTITION
 from shared.cloud.aws.tables import TABLES
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from tests.aws.operator import Stack
 from tests.unit.aws.rendered import inside, objects
 from tests.unit.topology.configured import topology
@@ -128,8 +128,7 @@ def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(
 def test_kept_tables_are_imported_by_their_names_and_survive_a_failure() -> None:
     kept = Remaining(("shop-deliveries",), ("shop-blobs-1-x",), ("shop-key",))
     template = read_template(adoption_template(topology(), "shop-", kept, {"shop-deliveries": frozenset()}))
-    resources = template["Resources"]
-    assert isinstance(resources, dict)
+    resources = mapping_at(template, "Resources")
     assert resources.keys() == {"DeliveriesTable", "Blobs"}
     assert inside(resources["DeliveriesTable"], "Properties", "TableName") == "shop-deliveries"
     assert inside(resources["Blobs"], "Properties", "BucketName") == "shop-blobs-1-x"
@@ -147,8 +146,7 @@ def test_a_kept_table_of_an_earlier_version_is_imported_with_the_indexes_that_it
     earlier = {**indexes, deliveries: indexes[deliveries] - {"by_endpoint"}}
     now, then = (read_template(adoption_template(topology(), stack.prefix, kept, each)) for each in (indexes, earlier))
     for template, has_it in ((now, True), (then, False)):
-        properties = inside(template, "Resources", "DeliveriesTable", "Properties")
-        assert isinstance(properties, dict)
+        properties = mapping_at(template, "Resources", "DeliveriesTable", "Properties")
         listed = {str(each["IndexName"]) for each in objects(properties["GlobalSecondaryIndexes"])}
         defined = {str(each["AttributeName"]) for each in objects(properties["AttributeDefinitions"])}
         assert ("by_endpoint" in listed, "endpoint_at" in defined) == (has_it, has_it)

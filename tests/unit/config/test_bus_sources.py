@@ -16,7 +16,7 @@ from deploy.doctor.places import buses_on_aws, buses_on_google
 from deploy.gcp.deployment import prepare_deployment
 from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import loop_warnings, own_bus_fault
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at
 from tests.fakes.configurations import compile_text
 
 QUEUE: Final = "arn:aws:sqs:eu-central-1:123456789012:jobs"
@@ -57,10 +57,7 @@ def test_a_bus_that_cannot_work_is_a_fault(source: str, rule: str) -> None:
 
 def test_no_scheme_of_auth_lets_a_request_in_even_with_a_public_url() -> None:
     text = "public_url: https://hooks.example.com\nsources: {uploads: {bus: {pubsub: orders}}}"
-    sources = compile_text(text)["receive"]["sources"]
-    assert isinstance(sources, dict)
-    source = sources["uploads"]
-    assert isinstance(source, dict)
+    source = mapping_at(compile_text(text)["receive"], "sources", "uploads")
     assert source["auth"] == []
     assert "public_url" not in source
 

@@ -11,6 +11,7 @@ from deploy.config.compiler import compile_config, compile_file, secrets_needed
 from deploy.config.config_file import ConfigFaults, config_from_environment
 from deploy.config.running_dev import Hint, config_faults, ports_from, remove_dev_file, write_dev_file
 from shared.event import Event
+from shared.jsontext import mappings_at
 from shared.waiting_route import RETRY_SECONDS
 from tests.fakes.configurations import compile_text, faults_of_text
 from tests.unit.config.own_configuration import CONFIG, EVENT, STEP, data_of, decided
@@ -55,12 +56,8 @@ def test_the_names_of_lists_become_their_addresses() -> None:
 
 
 def test_a_source_whose_body_is_mailed_as_it_came_keeps_it_and_no_other_does() -> None:
-    sources = compile_text(WHOLE)["receive"]["sources"]
-    assert isinstance(sources, dict)
-    assert {name: source["keep_raw"] for name, source in sources.items() if isinstance(source, dict)} == {
-        "form": "body",
-        "other": "no",
-    }
+    sources = mappings_at(compile_text(WHOLE)["receive"], "sources")
+    assert {name: source["keep_raw"] for name, source in sources.items()} == {"form": "body", "other": "no"}
 
 
 def test_every_fault_is_reported_at_once_with_its_line() -> None:

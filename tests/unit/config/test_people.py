@@ -9,7 +9,7 @@ from deploy.config.compiler import secrets_needed
 from deploy.config.config_file import ConfigFaults
 from deploy.secrets.needs import needs
 from functions.notify.registry import Recipient, read_destinations
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, value_at
 from tests.fakes.configurations import compile_text
 
 SMS = 'sms: {account: AC00000000000000000000000000000000, secret: twilio, from: "+15005550006"'
@@ -58,9 +58,7 @@ def faults_of(people: str, destination: str, folder: Path = Path()) -> list[str]
 def test_to_names_a_person_in_each_kind_that_can_address_one(destination: str, recipient: Recipient) -> None:
     slice_ = slice_of(ANNA, destination)
     assert read_destinations(slice_)["it"].recipient == recipient
-    people = slice_["people"]
-    assert isinstance(people, dict)
-    assert people["providers"] == {"github": "github"}
+    assert value_at(slice_, "people", "providers") == {"github": "github"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.compiler import secrets_needed
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at, value_at
 from tests.fakes.configurations import compile_text, faults_of_text
 
 CUSTOMERS = "{subscribers: {tenant: data.accountId}}"
@@ -38,8 +38,7 @@ def faults(section: str | None, customers: str = CUSTOMERS, more: str = "", fold
 
 def test_an_empty_section_has_every_default() -> None:
     found = slices("", "{subscribers: {tenant: data.id}, rate: 10/s}", PEOPLE)["subscribe"]
-    section = found["subscribers"]
-    assert isinstance(section, dict)
+    section = mapping_at(found, "subscribers")
     assert (section["verify"], section["allow_private"], section["secret"]) == ("none", False, "subscribers-key")
     assert section["limits"] == {"endpoints": 20, "headers": 10, "fields": 20, "types": 50, "filter_characters": 500}
     assert found["destinations"] == {
@@ -121,8 +120,6 @@ def test_event_types_are_read_from_files_and_folders(tmp_path: Path) -> None:
         "openapi: 3.1.0\nwebhooks: {user.created: {post: {requestBody: {content: {application/json: {}}}}}}\n"
     )
     section = "{tell: {owners: owner-mail}, event_types: {file: [types, openapi.yaml]}}"
-    found = slices(section, folder=tmp_path)["subscribe"]["event_types"]
-    assert isinstance(found, dict)
+    found = mapping_at(slices(section, folder=tmp_path)["subscribe"], "event_types")
     assert list(found) == ["invoice.paid", "order.sent", "order", "user.created"]
-    assert isinstance(found["order.sent"], dict)
-    assert found["order.sent"]["schema"] == {"type": "object"}
+    assert value_at(found, "order.sent", "schema") == {"type": "object"}

@@ -9,7 +9,7 @@ from deploy.dev.inspector.api import LocalBackend
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import DeadLetter, RouteDecision
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, mapping_at, to_json
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import to_cloudevent_of
 
@@ -29,9 +29,7 @@ class Inspector:
     async def get(self, path: str) -> JsonObject:
         async with self.client.get(path) as answer:
             assert answer.status == 200, await answer.text()
-            document: Json = await answer.json()
-            assert isinstance(document, dict)
-            return document
+            return mapping_at(await answer.json())
 
     async def post(self, path: str, body: JsonObject) -> tuple[int, str]:
         async with self.client.post(path, data=to_json(body), headers=JSON_TYPE) as answer:
@@ -48,9 +46,3 @@ def a_dead_letter(event: Event) -> DeadLetter:
     return DeadLetter(
         delivery.id, "request_rejected", "no such user", NOW, message, "deliveries", event.id, "tell", "list"
     )
-
-
-def rows_of(document: JsonObject, name: str) -> list[JsonObject]:
-    rows = document[name]
-    assert isinstance(rows, list)
-    return [row for row in rows if isinstance(row, dict)]

@@ -14,13 +14,12 @@ from deploy.history.replay import is_replayable, make_dead_letter_replay
 from deploy.history.status import held_destinations
 from shared.errors import Permanent
 from shared.journal import DeadLetter
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, objects_at
 from shared.ledger import LedgerRow, Settlement
 from shared.ports import DELIVERIES, EVENTS
 from tests.fakes.deliveries import settled
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
-from tests.unit.dev.inspected import rows_of
 
 HOST = "127.0.0.1:8090"
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -73,7 +72,7 @@ async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when()
     await ledger.disable("crm", "verify the address", 100.0)
     await ledger.pause("chat", 200.0, 100.0, "it still fails")
     held = await held_destinations(ledger, ["list", "crm", "chat"], 150.0)
-    crm, chat = rows_of({"held": [*held]}, "held")
+    crm, chat = objects_at({"held": [*held]}, "held")
     assert (crm["destination"], crm["reason"], crm["act"]) == ("crm", "verify the address", "resume")
     assert (chat["destination"], chat["paused_until"], chat["act"]) == ("chat", "1970-01-01T00:03:20.000Z", "release")
     assert await held_destinations(ledger, ["chat"], 250.0) == []
@@ -82,7 +81,7 @@ async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when()
 async def test_a_destination_with_deliveries_that_wait_for_somebody_is_held_though_it_is_not_disabled() -> None:
     ledger = FakeLedger()
     await settled(ledger, a_delivery(1, "list"), Settlement("held", 101.0, "nobody knows whether it arrived"))
-    [held] = rows_of({"held": [*await held_destinations(ledger, [], 150.0)]}, "held")
+    [held] = objects_at({"held": [*await held_destinations(ledger, [], 150.0)]}, "held")
     assert (held["destination"], held["count"], held["act"]) == ("list", 1, "release")
     assert held["reason"] == "nobody knows whether it arrived"
 

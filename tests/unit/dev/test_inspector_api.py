@@ -22,13 +22,13 @@ from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, mapping_at, objects_at, to_json
 from shared.ledger import LedgerRow, Place, Settlement
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText, Tenant
 from tests.fakes.deliveries import settled
 from tests.fakes.ledger import FakeLedger
-from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, TOKEN, Inspector, a_dead_letter, an_event, rows_of
+from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, TOKEN, Inspector, a_dead_letter, an_event
 
 
 async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector: Inspector) -> None:
@@ -42,11 +42,11 @@ async def test_an_event_is_shown_whole_with_its_delivery_and_its_mail(inspector:
     document = await inspector.get("/api/events/e1")
     assert document["status"] == "delivered"
     assert document["event"] == to_cloudevent(event)
-    assert [route["reason"] for route in rows_of(document, "routes")] == ["its type matches"]
-    assert [row["state"] for row in rows_of(document, "deliveries")] == ["delivered"]
-    assert [row["duration_ms"] for row in rows_of(document, "attempts")] == [500.0]
+    assert [route["reason"] for route in objects_at(document, "routes")] == ["its type matches"]
+    assert [row["state"] for row in objects_at(document, "deliveries")] == ["delivered"]
+    assert [row["duration_ms"] for row in objects_at(document, "attempts")] == [500.0]
     assert document["mails"] == {delivery.id: 1}
-    assert [row["id"] for row in rows_of(await inspector.get("/api/deliveries?state=delivered"), "deliveries")] == [
+    assert [row["id"] for row in objects_at(await inspector.get("/api/deliveries?state=delivered"), "deliveries")] == [
         delivery.id
     ]
 
@@ -57,7 +57,7 @@ async def test_each_source_is_shown_with_its_health(inspector: Inspector) -> Non
     (slices / "receive.json").write_text('{"sources": {"web": {"auth": "none"}, "form": {"auth": "none"}}}')
     await inspector.parts.journal.record([EventEntry(an_event(), (TELL,), NOW)])
     found = await inspector.get("/api/sources")
-    assert [(each["source"], each["health"], each["command"]) for each in rows_of(found, "sources")] == [
+    assert [(each["source"], each["health"], each["command"]) for each in objects_at(found, "sources")] == [
         ("web", "healthy", None),
         ("form", "unknown", "hookchain sources form"),
     ]
@@ -71,11 +71,11 @@ async def test_tenants_and_their_endpoints_are_shown_without_secrets(inspector: 
     endpoint = Endpoint(id="ep_1", tenant="acme", url="https://a.example/in", secrets=(secret,), failing_since=NOW)
     await directory.documents.write(endpoints_of("acme"), endpoint.id, endpoint.text())
     first = await inspector.get("/api/subscribers?limit=2")
-    assert [row["id"] for row in rows_of(first, "tenants")] == ["acme", "beta"]
+    assert [row["id"] for row in objects_at(first, "tenants")] == ["acme", "beta"]
     second = await inspector.get(f"/api/subscribers?limit=2&after={first['next']}")
-    assert ([row["id"] for row in rows_of(second, "tenants")], second["next"]) == (["zeta"], None)
+    assert ([row["id"] for row in objects_at(second, "tenants")], second["next"]) == (["zeta"], None)
     found = await inspector.get("/api/subscribers/acme")
-    assert [(row["id"], row["state"]) for row in rows_of(found, "endpoints")] == [("ep_1", "failing")]
+    assert [(row["id"], row["state"]) for row in objects_at(found, "endpoints")] == [("ep_1", "failing")]
     assert "sealed-content" not in to_json(found)
     for path, status in (("/api/subscribers/nobody", 404), ("/api/subscribers/%2e%2e", 404)):
         assert (await inspector.client.get(path)).status == status
@@ -146,7 +146,7 @@ def mail_body(html: str) -> JsonObject:
 async def test_a_mail_is_shown_walled_in(inspector: Inspector) -> None:
     html = '<script>alert(1)</script><img src="cid:pic"><img src="https://evil.example/x.png">'
     keep_mail(inspector, html)
-    [listed] = rows_of(await inspector.get("/api/mail"), "mail")
+    [listed] = objects_at(await inspector.get("/api/mail"), "mail")
     assert (listed["subject"], listed["preview"], listed["attachments"]) == ("Hello", "Hello there", 2)
     async with inspector.client.get("/api/mail/1/html") as answer:
         policy, text = answer.headers["Content-Security-Policy"], await answer.text()
@@ -242,7 +242,7 @@ async def test_an_invalid_replay_is_rejected_with_a_reason(
 async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Inspector) -> None:
     letter = a_dead_letter(an_event())
     await inspector.parts.journal.record([letter])
-    [listed] = rows_of(await inspector.get("/api/dead-letters"), "dead_letters")
+    [listed] = objects_at(await inspector.get("/api/dead-letters"), "dead_letters")
     assert listed["replayable"] is True
     assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id] * 2}) == (
         200,
@@ -254,8 +254,8 @@ async def test_a_dead_letter_is_replayed_to_its_topic_and_marked(inspector: Insp
     )
     [message] = inspector.bus.on("deliveries")
     assert message.data == letter.message
-    assert rows_of(await inspector.get("/api/dead-letters"), "dead_letters") == []
-    assert len(rows_of(await inspector.get("/api/dead-letters?state=replayed"), "dead_letters")) == 1
+    assert objects_at(await inspector.get("/api/dead-letters"), "dead_letters") == []
+    assert len(objects_at(await inspector.get("/api/dead-letters?state=replayed"), "dead_letters")) == 1
 
 
 async def test_a_dead_letter_that_was_delivered_since_is_marked_and_not_replayed(inspector: Inspector) -> None:
@@ -264,7 +264,7 @@ async def test_a_dead_letter_that_was_delivered_since_is_marked_and_not_replayed
     await inspector.parts.journal.record([letter])
     status, body = await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]})
     assert (status, body, inspector.bus.sent) == (200, '{"replayed":0,"delivered_since":1}', [])
-    assert rows_of(await inspector.get("/api/dead-letters"), "dead_letters") == []
+    assert objects_at(await inspector.get("/api/dead-letters"), "dead_letters") == []
 
 
 async def test_a_dead_letter_that_the_bus_did_not_take_stays_kept(inspector: Inspector) -> None:
@@ -272,7 +272,7 @@ async def test_a_dead_letter_that_the_bus_did_not_take_stays_kept(inspector: Ins
     await inspector.parts.journal.record([letter])
     inspector.bus.fault = "the bus is down"
     assert await inspector.post("/api/dead-letters/replay", {"ids": [letter.id]}) == (503, "the bus is down\n")
-    assert len(rows_of(await inspector.get("/api/dead-letters"), "dead_letters")) == 1
+    assert len(objects_at(await inspector.get("/api/dead-letters"), "dead_letters")) == 1
 
 
 async def test_a_dead_letter_that_holds_nothing_of_ours_can_only_be_dropped(inspector: Inspector) -> None:
@@ -305,13 +305,11 @@ async def test_an_open_page_is_updated_as_events_happen(inspector: Inspector, tm
         assert second["ids"] == ["e1"]
         await inspector.parts.journal.record([EventEntry(an_event(), (TELL,), NOW)])
         third = await next_update(answer.content, "events")
-        assert [row["status"] for row in rows_of(third, "events")] == ["delivering"]
+        assert [row["status"] for row in objects_at(third, "events")] == ["delivering"]
 
 
 async def next_update(stream: StreamReader, name: str) -> JsonObject:
     while line := await stream.readline():
         if line == f"event: {name}\n".encode():
-            document: Json = json.loads((await stream.readline()).removeprefix(b"data: "))
-            assert isinstance(document, dict)
-            return document
+            return mapping_at(json.loads((await stream.readline()).removeprefix(b"data: ")))
     raise EOFError(name)

@@ -17,13 +17,13 @@ from deploy.history.status import WaitingRows
 from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, objects_at, to_json
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, LedgerRow, Settlement
 from shared.outcomes import DeliveryState
 from shared.times import rfc3339
 from tests.fakes.configurations import compile_text
 from tests.fakes.deliveries import settled
-from tests.unit.dev.inspected import Inspector, rows_of
+from tests.unit.dev.inspected import Inspector
 
 NOW: Final = 1_790_000_000.0
 CONFIG: Final = """
@@ -222,7 +222,7 @@ async def test_the_map_shows_what_happens_and_where_the_trouble_is(inspector: In
     await inspector.parts.ledger.disable("crm", "it returned 410", time.time())
     found = await inspector.get("/api/map")
     assert (found["count"], found["shown"], found["grouped"]) == (3, 3, False)
-    assert [(each["kind"], each["name"], each["word"]) for each in rows_of(found, "troubles")] == [
+    assert [(each["kind"], each["name"], each["word"]) for each in objects_at(found, "troubles")] == [
         ("destination", "crm", "disabled"),
         ("route", "orders <b>", "1 waiting"),
     ]
@@ -230,9 +230,9 @@ async def test_the_map_shows_what_happens_and_where_the_trouble_is(inspector: In
     labels = [str(each.get("aria-label")) for each in root.iter("{http://www.w3.org/2000/svg}a")]
     assert "Destination crm, webhook. Disabled: it returned 410" in labels
     assert "Source shop, none, 3 · 36/h in the last hour" in labels
-    [orders, rest, old] = rows_of(found, "routes")
+    [orders, rest, old] = objects_at(found, "routes")
     assert (orders["steps"], orders["word"], rest["sources"], old["word"]) == (["drop"], "1 waiting", [], "disabled")
-    leads_to = rows_of(orders, "destinations")
+    leads_to = objects_at(orders, "destinations")
     assert [(each["name"], each["count"], each["word"]) for each in leads_to] == [
         ("crm", "1 waiting", "disabled"),
         ("mail", "1 · 12/h", ""),
@@ -248,7 +248,7 @@ async def test_a_search_and_a_narrow_window_get_a_map_of_their_own(inspector: In
     assert 'width="364"' in str(narrow["svg"])
     assert len(str(narrow["svg"])) < len(str(wide["svg"]))
     found = await inspector.get("/api/map?find=CRM")
-    assert (found["count"], found["shown"], [each["name"] for each in rows_of(found, "routes")]) == (
+    assert (found["count"], found["shown"], [each["name"] for each in objects_at(found, "routes")]) == (
         3,
         1,
         ["orders <b>"],
@@ -262,7 +262,7 @@ async def test_what_needs_attention_is_first_in_the_table_and_in_a_long_picture(
     await deliver(inspector, 1, "r22", ROUTE_ITSELF, "retry_scheduled")
     await inspector.parts.ledger.disable("crm", "it returned 410", time.time())
     found = await inspector.get("/api/map?all=1")
-    assert [each["name"] for each in rows_of(found, "routes")][:3] == ["r23", "r22", "r0"]
+    assert [each["name"] for each in objects_at(found, "routes")][:3] == ["r23", "r22", "r0"]
     tops = {
         str(box.get("aria-label")).split(". ")[0]: float(str(box[1].get("y")))
         for box in ElementTree.fromstring(str(found["svg"])).iter("{http://www.w3.org/2000/svg}a")
@@ -281,7 +281,7 @@ async def test_a_destination_after_the_first_hundred_needs_attention_too(inspect
     (inspector.parts.state / "slices" / "notify.json").write_text(to_json({"destinations": written}), encoding="utf-8")
     await inspector.parts.ledger.disable("d104", "it returned 410", time.time())
     found = await inspector.get("/api/map")
-    assert [(each["name"], each["word"]) for each in rows_of(found, "troubles")] == [("d104", "disabled")]
+    assert [(each["name"], each["word"]) for each in objects_at(found, "troubles")] == [("d104", "disabled")]
 
 
 async def test_many_routes_are_grouped_and_a_group_is_opened_by_its_link(inspector: Inspector) -> None:
@@ -310,7 +310,7 @@ async def test_deliveries_are_listed_by_route(inspector: Inspector) -> None:
     await deliver(inspector, 3, "the rest", "crm", "delivered")
 
     async def listed(query: str) -> list[JsonObject]:
-        return rows_of(await inspector.get(f"/api/deliveries?{query}"), "deliveries")
+        return objects_at(await inspector.get(f"/api/deliveries?{query}"), "deliveries")
 
     assert [each["destination"] for each in await listed("route=the%20rest")] == ["crm", "mail"]
     assert [each["destination"] for each in await listed("route=the%20rest&limit=1")] == ["crm"]

@@ -16,12 +16,12 @@ from shared.cloud.kept_by_key import DocumentOwners
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.event import Event
 from shared.journal import EventEntry
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, objects_at, to_json
 from shared.settings import read_settings
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
 from tests.fakes.configurations import compile_text
-from tests.unit.dev.inspected import AUTHORIZED, TOKEN, rows_of
+from tests.unit.dev.inspected import AUTHORIZED, TOKEN
 
 NOW: Final = 1_790_000_000.0
 CONFIG: Final = """\
@@ -50,9 +50,7 @@ class Page:
     async def steps(self, event_id: str = "e1") -> tuple[int, list[JsonObject]]:
         async with self.client.get(f"/api/events/{event_id}/steps") as answer:
             document: Json = await answer.json() if answer.status == 200 else {}
-        routes = document.get("routes", []) if isinstance(document, dict) else []
-        assert isinstance(routes, list)
-        return answer.status, [route for route in routes if isinstance(route, dict)]
+        return answer.status, objects_at(document, "routes")
 
     def configure(self, text: str) -> None:
         folder, compiled = self.state / "slices", compile_text(text)
@@ -86,7 +84,7 @@ async def test_each_step_of_each_route_is_shown_with_what_it_changed(page: Page)
         ("sealed", True, "secret_unavailable"),
         ("orders", False, None),
     ]
-    [dropped, _] = rows_of(routes[0], "steps")
+    [dropped, _] = objects_at(routes[0], "steps")
     assert (dropped["label"], dropped["diff"]) == ("step 1 'drop'", ['- data.password: "hunter2"'])
     assert (
         to_json([routes[2], routes[3]]).count('"outcome":"not_computed"') == 2
@@ -126,5 +124,5 @@ async def test_the_endpoints_that_get_the_event_are_shown(page: Page) -> None:
         endpoint = Endpoint(id=f"ep_{1:020}", tenant="Ada", url="https://a.example.com", types=("order.*",))
         await documents.write(endpoints_of("Ada"), endpoint.id, endpoint.text())
     _, [tell] = await page.steps()
-    [fan_out] = rows_of(tell, "fan_outs")
+    [fan_out] = objects_at(tell, "fan_outs")
     assert f"ep_{1:020} https://a.example.com: no, it takes the types order.*" in to_json(fan_out["lines"])

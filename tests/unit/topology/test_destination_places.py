@@ -6,7 +6,8 @@ import pytest
 
 from deploy.gcp.graph import graph
 from deploy.topology.buses import BucketPlace, TablePlace, written_places
-from tests.unit.aws.rendered import template
+from shared.jsontext import JsonObject
+from tests.unit.aws.rendered import stack_of, template
 from tests.unit.gcp.planned import CONFIG, by_key, deployment
 from tests.unit.topology.configured import slices, topology
 
@@ -27,19 +28,14 @@ def added_grants(*destinations: str) -> set[str]:
     return {key.removeprefix("grant ").replace(f" on project my-project to {MEMBER}", "") for key in found}
 
 
-def added_statements(*destinations: str) -> list[object]:
+def added_statements(*destinations: str) -> list[JsonObject]:
     """Return the statements about S3 that these destinations add to the role of notify."""
     usual, found = (_statements(config) for config in (CONFIG, configured(*destinations)))
     return [each for each in found if each not in usual]
 
 
-def _statements(config: str) -> list[object]:
-    resources = template(topology(config))["Resources"]
-    assert isinstance(resources, dict)
-    role = json.dumps(resources["NotifyRole"])
-    found = json.loads(role)["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
-    assert isinstance(found, list)
-    return found
+def _statements(config: str) -> list[JsonObject]:
+    return stack_of(template(topology(config))).statements("NotifyRole")
 
 
 def test_a_table_may_be_written_and_its_dataset_seen() -> None:

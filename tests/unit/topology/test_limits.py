@@ -18,8 +18,8 @@ from deploy.gcp.deployment import measured as limits_of_google
 from deploy.gcp.graph import graph
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import Measured, over_limits, require_limits
-from shared.jsontext import JsonObject, to_json
-from tests.unit.aws.rendered import CODE, Stack, inside, objects, properties, stack_of, template as read_template, walk
+from shared.jsontext import mapping_at, objects_at, to_json, value_at
+from tests.unit.aws.rendered import CODE, Stack, inside, objects, stack_of, template as read_template, walk
 from tests.unit.gcp.planned import deployment
 from tests.unit.topology.configured import topology
 
@@ -147,22 +147,18 @@ def test_the_longest_names_that_a_prefix_and_a_source_may_have_are_within_the_li
 
 def secrets_of(stack: Stack) -> dict[str, list[str]]:
     """Return the secrets that receive may read, by the policy that allows it."""
-    documents = {"ReceiveRole": objects(properties(stack.resources["ReceiveRole"])["Policies"])[0]["PolicyDocument"]}
-    documents |= {name: each["PolicyDocument"] for name, each in stack.of_kind("IAM::ManagedPolicy").items()}
-    return {
-        name: [to_json(on) for each in statements(document) if each["Action"] == SECRET for on in resources_of(each)]
-        for name, document in documents.items()
-        if SECRET in to_json(document)
+    policies = {"ReceiveRole": objects_at(stack.resources["ReceiveRole"], "Properties", "Policies")[0]}
+    policies |= stack.of_kind("IAM::ManagedPolicy")
+    found = {
+        name: [
+            to_json(on)
+            for each in objects(value_at(policy, "PolicyDocument", "Statement"))
+            if each["Action"] == SECRET
+            for on in objects(each["Resource"])
+        ]
+        for name, policy in policies.items()
     }
-
-
-def statements(document: object) -> list[JsonObject]:
-    assert isinstance(document, dict)
-    return objects(document["Statement"])
-
-
-def resources_of(statement: JsonObject) -> list[JsonObject]:
-    return objects(statement["Resource"])
+    return {name: secrets for name, secrets in found.items() if secrets}
 
 
 def rendered(count: int) -> Stack:
@@ -179,7 +175,7 @@ def test_of_many_secrets_each_is_allowed_once_and_each_policy_fits() -> None:
     names = sorted(found)
     assert names == [f"ReceivePolicy{number}" for number in range(1, MANAGED_POLICIES + 1)]
     assert len({each for group in found.values() for each in group}) == sum(map(len, found.values())) == 300
-    role = properties(stack.resources["ReceiveRole"])
+    role = mapping_at(stack.resources["ReceiveRole"], "Properties")
     assert role["ManagedPolicyArns"] == [{"Ref": name} for name in names]
     assert characters(role["Policies"]) < INLINE_CHARACTERS
 

@@ -15,7 +15,7 @@ from deploy.topology.monitoring import ALARMS
 from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES
 from functions.transform.lambda_handler import CHAINS_ALIAS
 from shared.cloud.aws import batches
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at, mappings_at
 from shared.ports import TOPIC_NAMES
 from shared.settings import read_settings
 from tests.processes import ROOT
@@ -185,9 +185,7 @@ def test_a_function_that_cannot_start_loses_no_message_for_sixteen_hours(stack: 
 def test_each_queue_is_taken_by_one_function_whose_bad_messages_hold_no_other_back(stack: Stack) -> None:
     taken: list[str] = []
     for properties in stack.of_kind("Serverless::Function").values():
-        events = properties.get("Events", {})
-        assert isinstance(events, dict)
-        for each in objects(list(events.values())):
+        for each in mappings_at(properties, "Events").values():
             if each["Type"] == "SQS":
                 assert inside(each, "Properties", "FunctionResponseTypes") == ["ReportBatchItemFailures"]
                 assert 1 <= whole(inside(each, "Properties", "BatchSize")) <= 10
@@ -254,8 +252,7 @@ def test_each_table_is_part_of_a_store() -> None:
 def test_large_bodies_are_private_encrypted_and_kept_as_long_as_needed(stack: Stack) -> None:
     bucket = stack.of_kind("S3::Bucket")["Blobs"]
     assert stack.resources["Blobs"]["DeletionPolicy"] == "RetainExceptOnCreate"
-    blocked = bucket["PublicAccessBlockConfiguration"]
-    assert isinstance(blocked, dict)
+    blocked = mapping_at(bucket, "PublicAccessBlockConfiguration")
     assert len(blocked) == 4
     assert all(value is True for value in blocked.values())
     [rule] = objects(inside(bucket, "LifecycleConfiguration", "Rules"))

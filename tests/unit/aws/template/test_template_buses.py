@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from deploy.aws import sam
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import JsonObject, mappings_at, to_json
 from tests.unit.aws.rendered import Stack, inside, listed, objects, stack_of, template, text
 from tests.unit.aws.template.parts import rights
 from tests.unit.aws.template.test_template import CONSUMING
@@ -87,8 +87,7 @@ def test_what_sqs_gives_up_on_becomes_a_dead_letter(stack: Stack) -> None:
 
 
 def test_receive_gets_batches_of_each_queue_and_says_which_messages_are_to_come_again(stack: Stack) -> None:
-    events = stack.of_kind("Serverless::Function")["ReceiveFunction"]["Events"]
-    assert isinstance(events, dict)
+    events = mappings_at(stack.of_kind("Serverless::Function")["ReceiveFunction"], "Events")
     found = [inside(each, "Properties") for each in events.values()]
     queues = [inside(each, "Queue") for each in found]
     assert JOBS in queues

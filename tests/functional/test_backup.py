@@ -94,9 +94,9 @@ def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_go
         assert "It has no secret. A restore needs these: shop-key" in hookchain(state, "backup", str(file))
         sending.join()
         crm.failing = ""
-        send_some(stack, range(400, 1_400))
+        send_some(stack, range(400, 900))
         hookchain(state, "resume", "later")
-        wait_for(lambda: len({*crm.taken}) == 2 * 1_400)
+        wait_for(lambda: len({*crm.taken}) == 2 * 900)
         stop(stack, tmp_path)
     before = list(crm.taken)
     known = delivered_in(file, tmp_path / "unpacked")
@@ -130,7 +130,7 @@ def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_go
     print(said)
     [repeated] = numbers_in(said, r"Of these, ([\d,]+) were made after the backup")
     assert repeated == len(made & {*before})
-    assert re.search(r"1,\d\d\d events arrived after the backup", said)
+    assert re.search(r"[5-7]\d\d events arrived after the backup", said)
 
 
 def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, crm: Receiver) -> None:

@@ -132,21 +132,17 @@ def install(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
 
 @pytest.mark.parametrize("name", FIRST_REQUESTS)
-def test_a_bundle_installed_alone_gives_its_first_answer(
+def test_a_bundle_installed_alone_passes_what_googles_buildpack_runs_and_gives_its_first_answer(
     name: str, install: Callable[[str], Installed], free_port: int, tmp_path: Path
 ) -> None:
     installed = install(name)
+    assert "No broken requirements found" in installed.pip("check")
+    installed.run("python", "-m", "compileall", "-q", ".")
     method, path, status, code = FIRST_REQUESTS[name]
     with installed.serving(free_port, installed.environ(tmp_path)) as process:
         answered, body = ask(method, f"http://127.0.0.1:{free_port}{path}", process)
     assert answered == status
     assert json.loads(body)["code"] == code
-
-
-@pytest.mark.parametrize("name", FIRST_REQUESTS)
-def test_what_googles_buildpack_runs_over_a_bundle_passes(name: str, install: Callable[[str], Installed]) -> None:
-    assert "No broken requirements found" in install(name).pip("check")
-    install(name).run("python", "-m", "compileall", "-q", ".")
 
 
 def test_receive_starts_and_publishes_without_models_yaml_queries_or_a_cloud_library(
@@ -159,14 +155,3 @@ def test_receive_starts_and_publishes_without_models_yaml_queries_or_a_cloud_lib
     assert status == "503", output  # it came as far as the bus, which is not there
     heavy = ("pydantic", "yaml", "jmespath", "jinja2", "google.cloud", "google.auth", "grpc")
     assert not [name for name in modules if name.startswith(heavy)]
-
-
-@pytest.mark.parametrize("name", FIRST_REQUESTS)
-def test_shared_is_the_bundles_own(name: str, install: Callable[[str], Installed], tmp_path: Path) -> None:
-    script = (
-        "import importlib.util as u; s = u.spec_from_file_location('entry', 'main.py'); m = u.module_from_spec(s);"
-        "s.loader.exec_module(m); import shared; print(shared.__file__)"
-    )
-    installed = install(name)
-    output = installed.run("python", "-c", script, environ=installed.environ(tmp_path))
-    assert output.strip() == str(installed.folder / "shared" / "__init__.py")

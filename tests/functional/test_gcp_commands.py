@@ -171,12 +171,13 @@ def test_a_region_that_may_be_mistyped_is_not_remembered_before_something_runs_t
     assert not (tmp_path / "env").exists()
 
 
-def test_a_gcloud_that_is_too_old_is_reported(hookchain: Hookchain, gcloud: WorldGcloud) -> None:
-    newer = (gcloud.folder / "gcloud").rename(gcloud.folder / "newer")
+def test_a_gcloud_that_is_too_old_is_reported(hookchain: Hookchain, deployed: WorldGcloud) -> None:
+    newer = (deployed.folder / "gcloud").rename(deployed.folder / "newer")
     lines = ["#!/bin/sh", 'case "$1 $2" in "run deploy") echo "unrecognized arguments: --function" >&2; exit 2;; esac']
-    (gcloud.folder / "gcloud").write_text("\n".join([*lines, f'exec {newer} "$@"', ""]))
-    (gcloud.folder / "gcloud").chmod(0o755)
-    ran = hookchain("deploy-gcp", *TARGET, gcloud=gcloud, **SETTINGS)
+    (deployed.folder / "gcloud").write_text("\n".join([*lines, f'exec {newer} "$@"', ""]))
+    (deployed.folder / "gcloud").chmod(0o755)
+    changed = {**SETTINGS, "EMAIL_ADDRESS": "you@example.com"}
+    ran = hookchain("deploy-gcp", *TARGET, gcloud=deployed, **changed)
     assert ran.code == 1
     assert "gcloud components update" in ran.err
 

@@ -1,4 +1,6 @@
-"""A deployment that is finished."""
+"""A small Google Cloud with a deployment that is finished."""
+
+from copy import deepcopy
 
 import pytest
 
@@ -6,10 +8,16 @@ from tests.gcloud_world import World
 from tests.unit.gcp.applied import deploy, deployment
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, int]:
-    """The end of a deployment that nothing disturbed, and how many changes it took."""
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The end of a deployment that nothing disturbed."""
     world = World()
     failure, _ = deploy(world, deployment(tmp_path_factory.mktemp("finished")))
     assert failure is None
-    return world.state, world.changes
+    return world
+
+
+@pytest.fixture
+def world(finished: World) -> World:
+    """A copy of it, for a test to change."""
+    return World(things=deepcopy(finished.things), policies=deepcopy(finished.policies), calls=[*finished.calls])

@@ -25,9 +25,9 @@ from tests.unit.gcp.applied import CONFIG, TARGET, VALUES, Asked, Noted, deploy,
     [pytest.param(False, id="before it is done", marks=pytest.mark.slow), pytest.param(True, id="after it was done")],
 )
 def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
-    late: bool, finished: tuple[object, int], tmp_path: Path
+    late: bool, finished: World, tmp_path: Path
 ) -> None:
-    end, steps = finished
+    steps = finished.changes
     for step in range(steps):
         world = World(fail_at=step, fails_late=late)
         failure, _ = deploy(world, deployment(tmp_path))
@@ -37,11 +37,11 @@ def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
         assert world.changes == step + 1, "nothing was begun after the failure"
         failure, _ = deploy(world, deployment(tmp_path))
         assert failure is None, f"step {step} of {steps}: {failure}"
-        assert world.state == end, f"step {step} of {steps}"
+        assert world.state == finished.state, f"step {step} of {steps}"
 
 
 def test_without_subscribers_their_function_goes_and_what_they_stored_stays(
-    finished: tuple[object, int], tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     with_them = CONFIG.replace("destinations: {", "destinations: {customers: {subscribers: {tenant: data.id}}, ")
     world = World()
@@ -53,16 +53,16 @@ def test_without_subscribers_their_function_goes_and_what_they_stored_stays(
     assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
 
 
-def test_side_by_side_ends_in_the_same_state(finished: tuple[object, int], tmp_path: Path) -> None:
+def test_side_by_side_ends_in_the_same_state(finished: World, tmp_path: Path) -> None:
     world = World()
     failure, _ = deploy(world, deployment(tmp_path), workers=4)
     assert failure is None
-    assert world.state == finished[0]
+    assert world.state == finished.state
 
 
-def test_every_question_that_is_asked_of_gcloud_is_one_that_it_takes(inputs_folder: Path, tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_every_question_that_is_asked_of_gcloud_is_one_that_it_takes(
+    world: World, inputs_folder: Path, tmp_path: Path
+) -> None:
     deploy(world, deployment(tmp_path, config=CONFIG.replace("shop-key", "other-key")))
     project_number(Asked(world), TARGET)
     runner, noted = Asked(world), Noted()
@@ -83,37 +83,29 @@ def test_the_count_of_rejected_requests_goes_with_telemetry_and_with_the_deploym
     assert not world.things["metric"]
 
 
-def test_changing_one_route_makes_one_revision_of_transform(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_changing_one_route_makes_one_revision_of_transform(world: World, tmp_path: Path) -> None:
     _, noted = deploy(world, deployment(tmp_path, {"transform": "with another route"}))
     assert noted.done == ["update service hookchain-transform"]
 
 
-def test_a_function_that_went_back_to_an_older_revision_goes_on_with_the_newest(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_a_function_that_went_back_to_an_older_revision_goes_on_with_the_newest(world: World, tmp_path: Path) -> None:
     older = {"revisionName": "hookchain-notify-00001-abc", "percent": 100}
     world.things["service"]["hookchain-notify"]["traffic"] = [older, {"latestRevision": True, "tag": "new"}]
     assert deploy(world, deployment(tmp_path))[1].done == ["update service hookchain-notify"]
     assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
 
 
-def test_what_somebody_removed_is_made_again(tmp_path: Path, finished: tuple[object, int]) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_what_somebody_removed_is_made_again(world: World, tmp_path: Path, finished: World) -> None:
     del world.things["subscription"]["hookchain-events-transform"]
     world.policies.pop("subscription hookchain-events-transform")
     world.policies["secret hookchain-shop-key"].clear()
     failure, noted = deploy(world, deployment(tmp_path))
     assert failure is None
     assert len(noted.done) == 3
-    assert world.state == finished[0]
+    assert world.state == finished.state
 
 
-def test_a_secret_that_is_no_longer_read_may_no_longer_be_read(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_a_secret_that_is_no_longer_read_may_no_longer_be_read(world: World, tmp_path: Path) -> None:
     wanted = deployment(tmp_path, {"receive": "x"}, CONFIG.replace("{scheme: bearer, secret: shop-key}", "none"))
     assert deploy(world, wanted)[0] is None
     assert world.policies["secret hookchain-shop-key"] == []
@@ -121,10 +113,8 @@ def test_a_secret_that_is_no_longer_read_may_no_longer_be_read(tmp_path: Path) -
     assert changes(Asked(world), TARGET, graph(wanted)) == ()
 
 
-def test_what_somebody_allowed_under_a_condition_of_their_own_is_left_to_them(tmp_path: Path) -> None:
+def test_what_somebody_allowed_under_a_condition_of_their_own_is_left_to_them(world: World, tmp_path: Path) -> None:
     """gcloud takes a role away only by the whole condition, of which we know no title and no description."""
-    world = World()
-    deploy(world, deployment(tmp_path))
     member = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"
     theirs = ["roles/cloudtrace.agent", member, 'request.time < timestamp("2030-01-01T00:00:00Z")', "for a while"]
     world.policies["project my-project"].append(theirs)
@@ -132,16 +122,13 @@ def test_what_somebody_allowed_under_a_condition_of_their_own_is_left_to_them(tm
     assert Applying(Asked(world), TARGET, {}, Noted(), 1).apply(removed(world, everything=True).actions) is None
 
 
-def test_a_value_goes_to_standard_input_and_into_no_argument(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_a_value_goes_to_standard_input_and_into_no_argument(world: World) -> None:
     assert world.things["secret"]["hookchain-shop-key"]["values"] == [VALUES["shop-key"]]
     assert not [call for call in world.calls if any(value in text for text in call for value in VALUES.values())]
 
 
-def test_two_bundles_live_in_one_project_and_one_goes_without_the_other(tmp_path: Path) -> None:
-    world, other = World(), Target("my-project", prefix="hookchain-eu-")
-    deploy(world, deployment(tmp_path))
+def test_two_bundles_live_in_one_project_and_one_goes_without_the_other(world: World, tmp_path: Path) -> None:
+    other = Target("my-project", prefix="hookchain-eu-")
     alone = world.state
     assert deploy(world, deployment(tmp_path, target=other))[0] is None
     gone = removed(world, everything=True, target=other)
@@ -154,9 +141,8 @@ def test_two_bundles_live_in_one_project_and_one_goes_without_the_other(tmp_path
     assert world.state == alone
 
 
-def test_a_name_that_another_bundle_has_is_rejected_before_anything_is_made(tmp_path: Path) -> None:
-    world, other = World(), Target("my-project", prefix="hookchain-shop-")
-    deploy(world, deployment(tmp_path))
+def test_a_name_that_another_bundle_has_is_rejected_before_anything_is_made(world: World, tmp_path: Path) -> None:
+    other = Target("my-project", prefix="hookchain-shop-")
     changed = world.changes
     config = CONFIG.replace("secret: shop-key", "secret: key")
     with pytest.raises(CommandError, match="secret hookchain-shop-key has the label of the deployment 'hookchain'"):
@@ -166,22 +152,18 @@ def test_a_name_that_another_bundle_has_is_rejected_before_anything_is_made(tmp_
 
 @pytest.mark.parametrize("kind", ["database", "service"])
 def test_what_had_such_a_name_before_there_was_a_bundle_is_left_alone(
-    kind: str, tmp_path: Path, finished: tuple[object, int]
+    kind: str, tmp_path: Path, finished: World
 ) -> None:
-    made = World()
-    deploy(made, deployment(tmp_path))
     name = {"database": "hookchain", "job": "hookchain-sweep"}.get(kind, "hookchain-notify")
-    thing = {**made.things[kind][name], "labels": {}}
-    world = World(things={"api": made.things["api"], kind: {name: thing}})
+    thing = {**finished.things[kind][name], "labels": {}}
+    world = World(things={"api": finished.things["api"], kind: {name: thing}})
     with pytest.raises(CommandError, match=f"{kind} {name} exists, but no deployment 'hookchain'"):
         deploy(world, deployment(tmp_path))
     assert removed(world, everything=True).actions == ()
     assert world.changes == 0
 
 
-def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_a_bundle_is_in_one_region(world: World, tmp_path: Path) -> None:
     changed = world.changes
     with pytest.raises(CommandError, match="deployment 'hookchain' is in europe-west1"):
         deploy(world, deployment(tmp_path, target=Target("my-project", "us-east1")))
@@ -193,9 +175,9 @@ def test_a_bundle_is_in_one_region(tmp_path: Path) -> None:
     ("kind", "name", "change"),
     [("service", "hookchain-notify", {"ready": "False"}), ("job", "hookchain-sweep", {"state": "PAUSED"})],
 )
-def test_what_does_not_run_is_updated(kind: str, name: str, change: Mapping[str, str], tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_what_does_not_run_is_updated(
+    world: World, kind: str, name: str, change: Mapping[str, str], tmp_path: Path
+) -> None:
     world.things[kind][name].update(change)
     assert deploy(world, deployment(tmp_path))[1].done == [f"update {kind} {name}"]
 
@@ -284,9 +266,7 @@ def test_a_project_that_is_not_there_is_reported_with_the_line_that_asked() -> N
 # Removing a deployment
 
 
-def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(world: World) -> None:
     world.things["topic"]["somebody-elses"] = {}
     gone = removed(world)
     assert gone.remaining == (
@@ -307,17 +287,13 @@ def test_removing_keeps_secrets_and_dead_letters_and_where_they_rest(tmp_path: P
 _LEFT = {"api", "agent", "expiry", "exemption"}
 
 
-def test_a_bundle_comes_back_after_it_was_removed(tmp_path: Path, finished: tuple[object, int]) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_a_bundle_comes_back_after_it_was_removed(world: World, tmp_path: Path) -> None:
     Applying(Asked(world), TARGET, {}, Noted(), 1).apply(removed(world).actions)
     assert deploy(world, deployment(tmp_path))[0] is None
     assert changes(Asked(world), TARGET, graph(deployment(tmp_path))) == ()
 
 
-def test_whichever_removal_fails_the_second_run_removes_the_rest(tmp_path: Path) -> None:
-    world = World()
-    deploy(world, deployment(tmp_path))
+def test_whichever_removal_fails_the_second_run_removes_the_rest(world: World) -> None:
     whole = world.things, world.policies
     steps = len(removed(world, everything=True).actions)
     for step in range(0, steps, 3):

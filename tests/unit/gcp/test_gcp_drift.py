@@ -26,13 +26,6 @@ ONLY_THERE: Final = frozenset(
 Change = Callable[[Thing], object]
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    made = World()
-    assert deploy(made, deployment(tmp_path))[0] is None
-    return made
-
-
 def planned(world: World, tmp_path: Path) -> tuple[Action, ...]:
     return changes(Asked(world), TARGET, graph(deployment(tmp_path)))
 

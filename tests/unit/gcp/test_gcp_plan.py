@@ -20,6 +20,11 @@ from tests.gcloud_flags import faults, known_commands
 from tests.unit.gcp.planned import ASKING, BUSES, CONFIG, DEVELOP, SUBSCRIBERS, TARGET, by_key, deployment, flag
 
 
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Resource]:
+    return by_key(graph(deployment()))
+
+
 def arguments_of(resources: tuple[Resource, ...]) -> list[tuple[str, ...]]:
     return [command.arguments for each in resources for command in (*each.create, *each.update)]
 
@@ -133,8 +138,9 @@ def test_the_dashboard_and_the_alerts_name_what_the_plan_makes() -> None:
         assert named <= made, file.path.name
 
 
-def test_a_sweep_that_does_not_succeed_is_an_alarm_also_where_nothing_is_written_any_more() -> None:
-    resources = by_key(graph(deployment()))
+def test_a_sweep_that_does_not_succeed_is_an_alarm_also_where_nothing_is_written_any_more(
+    resources: dict[str, Resource],
+) -> None:
     [file] = resources["alert hookchain-sweep"].files
     [condition] = [each["conditionThreshold"] for each in json.loads(file.content)["conditions"]]
     assert (condition["comparison"], condition["thresholdValue"]) == ("COMPARISON_LT", 1)
@@ -147,8 +153,7 @@ def test_a_sweep_that_does_not_succeed_is_an_alarm_also_where_nothing_is_written
     assert "status>=200 AND httpRequest.status<300" in counted
 
 
-def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome() -> None:
-    resources = by_key(graph(deployment()))
+def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome(resources: dict[str, Resource]) -> None:
     content = json.loads(resources["metric hookchain-deliveries"].files[0].content)
     assert content["labelExtractors"] == {
         "destination": "EXTRACT(jsonPayload.destination)",
@@ -160,8 +165,8 @@ def test_what_notify_did_with_deliveries_is_counted_by_destination_and_outcome()
     assert '"finished"' not in content["filter"], "a copy of a message is no delivery"
 
 
-def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert() -> None:
-    [file] = by_key(graph(deployment()))["alert hookchain-errors"].files
+def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert(resources: dict[str, Resource]) -> None:
+    [file] = resources["alert hookchain-errors"].files
     [condition] = [each["conditionThreshold"] for each in json.loads(file.content)["conditions"]]
     [aggregation] = condition["aggregations"]
     assert aggregation["perSeriesAligner"] == "ALIGN_DELTA"
@@ -190,8 +195,7 @@ def test_what_is_monitored_is_written_as_googles_description_says(
     assert not [fault for each in written for fault in faults_in(each, schemas[schema], schemas, kind)]
 
 
-def test_the_durations_of_attempts_are_a_distribution_for_each_destination() -> None:
-    resources = by_key(graph(deployment()))
+def test_the_durations_of_attempts_are_a_distribution_for_each_destination(resources: dict[str, Resource]) -> None:
     content = json.loads(resources["metric hookchain-attempts"].files[0].content)
     assert content["valueExtractor"] == "EXTRACT(jsonPayload.attempt_ms)"
     assert content["metricDescriptor"] | {"labels": []} == {
@@ -246,8 +250,7 @@ def test_a_setting_that_cloud_run_cannot_have_is_a_fault_of_the_configuration(se
 
 
 @pytest.mark.parametrize("function", ["transform", "notify"])
-def test_a_private_function_knows_the_account_that_pushes_to_it(function: str) -> None:
-    resources = by_key(graph(deployment()))
+def test_a_private_function_knows_the_account_that_pushes_to_it(resources: dict[str, Resource], function: str) -> None:
     subscription = "hookchain-events-transform" if function == "transform" else "hookchain-deliveries-notify"
     pushed = resources[f"subscription {subscription}"]
     variables = flag(resources[f"service hookchain-{function}"], "set-env-vars")
@@ -268,8 +271,7 @@ def test_receive_may_publish_events_read_its_secrets_and_write_blobs_and_nothing
     }
 
 
-def test_each_push_subscription_gives_up_into_dead_letters_with_both_grants() -> None:
-    resources = by_key(graph(deployment()))
+def test_each_push_subscription_gives_up_into_dead_letters_with_both_grants(resources: dict[str, Resource]) -> None:
     agent = "serviceAccount:service-123@gcp-sa-pubsub.iam.gserviceaccount.com"
     for name in ("hookchain-events-transform", "hookchain-deliveries-notify"):
         assert flag(resources[f"subscription {name}"], "dead-letter-topic") == "hookchain-dead-letters"
@@ -280,16 +282,14 @@ def test_each_push_subscription_gives_up_into_dead_letters_with_both_grants() ->
     assert flag(resources["subscription hookchain-dead-letters-hold"], "message-retention-duration") == "31d"
 
 
-def test_a_message_is_not_pushed_again_while_its_function_may_still_work_on_it() -> None:
-    resources = by_key(graph(deployment()))
+def test_a_message_is_not_pushed_again_while_its_function_may_still_work_on_it(resources: dict[str, Resource]) -> None:
     for name, function in (("events-transform", "transform"), ("deliveries-notify", "notify")):
         timeout = int(flag(resources[f"service hookchain-{function}"], "timeout"))
         assert int(flag(resources[f"subscription hookchain-{name}"], "ack-deadline")) > timeout
     assert int(flag(resources["service hookchain-notify"], "timeout")) >= 45 + 30, "the slowest destination, and more"
 
 
-def test_pushes_go_to_the_functions_with_tokens_made_out_to_them() -> None:
-    resources = by_key(graph(deployment()))
+def test_pushes_go_to_the_functions_with_tokens_made_out_to_them(resources: dict[str, Resource]) -> None:
     notify = "https://hookchain-notify-123.europe-west1.run.app"
     pushed = {name: flag(resources[f"subscription hookchain-{name}"], "push-endpoint") for name in
               ("events-transform", "deliveries-notify", "dead-letters-notify")}  # fmt: skip
@@ -305,8 +305,7 @@ def test_pushes_go_to_the_functions_with_tokens_made_out_to_them() -> None:
     assert flag(resources["job hookchain-sweep"], "oidc-token-audience") == notify
 
 
-def test_only_receive_is_public() -> None:
-    resources = by_key(graph(deployment()))
+def test_only_receive_is_public(resources: dict[str, Resource]) -> None:
     output = {name: resources[f"service hookchain-{name}"].create[0].arguments for name in FUNCTIONS}
     access = re.compile("--(no-)?(invoker|ingress|allow)")
     schemes = {name: [text for text in arguments if access.match(text)] for name, arguments in output.items()}
@@ -318,36 +317,38 @@ def test_only_receive_is_public() -> None:
     }
 
 
-def test_subscribers_have_a_public_function_with_few_rights() -> None:
-    usual, resources = by_key(graph(deployment())), by_key(graph(deployment(SUBSCRIBERS)))
-    service = resources["service hookchain-subscribe"]
+def test_subscribers_have_a_public_function_with_few_rights(resources: dict[str, Resource]) -> None:
+    wanted = by_key(graph(deployment(SUBSCRIBERS)))
+    service = wanted["service hookchain-subscribe"]
     assert {"--no-invoker-iam-check", "--ingress=all", "--timeout=30"} <= set(service.create[0].arguments)
     assert flag(service, "set-secrets") == "/secrets/subscribers-key/value=hookchain-subscribers-key:latest"
     assert "HOOKCHAIN_FIRESTORE=hookchain" in flag(service, "set-env-vars")
     assert service.update_needs == ("service hookchain-notify",)
     member = " to serviceAccount:hookchain-subscribe@my-project.iam.gserviceaccount.com"
-    granted = {key.removeprefix("grant ").partition(member)[0] for key in resources if member in key}
+    granted = {key.removeprefix("grant ").partition(member)[0] for key in wanted if member in key}
     assert granted == {
         "roles/datastore.user on project my-project",
         "roles/pubsub.publisher on topic hookchain-deliveries",
         "roles/secretmanager.secretAccessor on secret hookchain-subscribers-key",
         "roles/storage.objectViewer on bucket my-project-hookchain-blobs",
     }
-    [database] = [each for key, each in resources.items() if key.startswith("grant roles/datastore") and member in key]
+    [database] = [each for key, each in wanted.items() if key.startswith("grant roles/datastore") and member in key]
     assert database.why == "subscribe reads and writes documents, ledger, grants, in this database only"
-    added = {key.partition(" ")[0] for key in resources.keys() - usual.keys()} - {"exemption", "expiry"}
+    added = {key.partition(" ")[0] for key in wanted.keys() - resources.keys()} - {"exemption", "expiry"}
     assert added == {"account", "grant", "secret", "service", "value"}
 
 
-def test_where_a_route_may_wait_notify_may_publish_events_and_still_comes_before_transform() -> None:
-    usual, resources = by_key(graph(deployment())), by_key(graph(deployment(ASKING)))
+def test_where_a_route_may_wait_notify_may_publish_events_and_still_comes_before_transform(
+    resources: dict[str, Resource],
+) -> None:
+    wanted = by_key(graph(deployment(ASKING)))
     notify = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"
     key = f"grant roles/pubsub.publisher on topic hookchain-events to {notify}"
-    assert resources.keys() - usual.keys() == {key}
-    assert resources[key].why == "notify publishes events again, for routes that waited"
-    assert key in resources["service hookchain-notify"].needs
-    assert resources["service hookchain-notify"].update_needs == ()
-    assert resources["service hookchain-transform"].update_needs == ("service hookchain-notify",)
+    assert wanted.keys() - resources.keys() == {key}
+    assert wanted[key].why == "notify publishes events again, for routes that waited"
+    assert key in wanted["service hookchain-notify"].needs
+    assert wanted["service hookchain-notify"].update_needs == ()
+    assert wanted["service hookchain-transform"].update_needs == ("service hookchain-notify",)
 
 
 def test_secrets_are_mounted_for_receive_and_only_readable_for_the_others() -> None:
@@ -365,14 +366,16 @@ def test_secrets_are_mounted_for_receive_and_only_readable_for_the_others() -> N
     assert "SMTP_URL" not in flag(resources["service hookchain-receive"], "set-env-vars")
 
 
-def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed() -> None:
+def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed(resources: dict[str, Resource]) -> None:
     """A replay after 12 hours, retries for up to 13 days, and then a dead letter for 45 days."""
-    [file] = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].files
+    [file] = resources["bucket my-project-hookchain-blobs"].files
     assert json.loads(file.content)["rule"][0]["condition"] == {"age": 59}
 
 
-def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_deleted() -> None:
-    made, brought = by_key(graph(deployment()))["bucket my-project-hookchain-blobs"].create
+def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_deleted(
+    resources: dict[str, Resource],
+) -> None:
+    made, brought = resources["bucket my-project-hookchain-blobs"].create
     closed = {"--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0"}
     assert closed <= set(made.arguments)
     assert closed <= set(brought.arguments)
@@ -383,8 +386,7 @@ def test_values_with_commas_stand_between_other_separators() -> None:
     assert joined({"A": "1,2", "B": "x@@y"}) == "^##^A=1,2##B=x@@y"
 
 
-def test_with_telemetry_for_google_cloud_transform_and_notify_may_send_spans() -> None:
-    usual = by_key(graph(deployment())).keys()
+def test_with_telemetry_for_google_cloud_transform_and_notify_may_send_spans(resources: dict[str, Resource]) -> None:
     accounts = [
         f"serviceAccount:hookchain-{name}@my-project.iam.gserviceaccount.com" for name in ("transform", "notify")
     ]
@@ -394,8 +396,8 @@ def test_with_telemetry_for_google_cloud_transform_and_notify_may_send_spans() -
         by_key(graph(deployment(f"{CONFIG}telemetry: {cloud}\n"))).keys() for cloud in ("google_cloud", "aws")
     )
     counted = "metric hookchain-rejected"
-    assert google - usual == {"api telemetry.googleapis.com", counted, *wanted}
-    assert aws - usual == {counted}
+    assert google - resources.keys() == {"api telemetry.googleapis.com", counted, *wanted}
+    assert aws - resources.keys() == {counted}
 
 
 def test_cloud_sql_is_connected_to_notify_alone_and_it_may_reach_no_other_database() -> None:

@@ -16,7 +16,7 @@ from stripe.params import EventListParams
 
 from functions.notify.alerts.publisher import AlertPublisher
 from functions.notify.recovery.recovery import Recovery, read_recovery_settings
-from functions.receive import entry
+from functions.receive import entry, messages
 from functions.receive.receive import Receiver
 from functions.receive.source import RECOVERED_NAME, read_sources
 from functions.transform.program import read_program
@@ -142,7 +142,7 @@ class World:
             for _ in range(1 + (self.repeats.random() < 0.3 if self.repeats else 0)):
                 push = Push(message.data, message.attributes, f"m{self._taken}")
                 if topic == ports.RECOVERED:
-                    await self.receiver.take(self.sources[RECOVERED_NAME], push)
+                    await messages.take(self.receiver, self.sources[RECOVERED_NAME], push)
                 elif topic == ports.EVENTS:
                     await self.transformer.take(push)
                 elif topic == ports.DELIVERIES:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.sections.cases import CaseAnswer, CaseConfig
-from functions.receive import admission, receive
+from functions.receive import admission, messages, receive
 from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
@@ -78,7 +78,7 @@ async def receive_request(receiver: Receiver, request: http.Request) -> receive.
     else:
         attributes = {name: text for name, text in request.headers if name not in _OF_HTTP}
         message_id = attributes.get(MESSAGE_ID) or sha256(request.body).hexdigest()[:16]
-        result = await receiver.take(source, push.Push(request.body, attributes, message_id))
+        result = await messages.take(receiver, source, push.Push(request.body, attributes, message_id))
     if isinstance(result, receive.DeadLettered):
         raise result.error
     return result

@@ -73,12 +73,15 @@ def _readable_source(receiver: receive.Receiver, head: Request) -> Source | None
 
 async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:
     """Take a message of a queue. Return False if the queue must deliver it again."""
+    # Imported here, because few sources are connected to a bus.
+    from functions.receive import messages
+
     started = time.perf_counter()
     head = Request("POST", "/")
     source = None
     try:
         source = source_of(receiver.sources, queue_arn, prefix)
-        outcome = await receiver.take(source, push)
+        outcome = await messages.take(receiver, source, push)
     except Exception as error:
         _log_rejection(source, head, fault_of(error), started)
         return False

@@ -6,7 +6,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -14,7 +14,7 @@ from functions.receive import admission, parsing
 from functions.receive.events import build_events, note_on
 from functions.receive.floods import TokenBucket, Unconfirmed
 from functions.receive.identity import SignedRequest
-from functions.receive.source import RECOVERED_KIND, Source
+from functions.receive.source import Source
 from shared import claim_check, errors, jsontext, ports, time_bound
 from shared.event import Event, event_json
 from shared.http import ReadBody, Reply, Request, json_reply, problem
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from functions.receive.handshakes import Handshakes
     from functions.receive.provider_keys import Keys
     from shared.fetch import Fetch
-    from shared.push import Push, VerifyPush
-    from shared.recovered import RecoveredRequest
+    from shared.push import VerifyPush
 
 CONFIRM_SECONDS: Final = 3.8
 """The time in which the bus must confirm, so that a sender has its reply within 4 s of the request's arrival."""
@@ -76,7 +75,7 @@ class Receiver:
     4. Parsing within limits (parsing), and the source's schema (body_schema).
 
     Then the events are made (events) and published. A handshake is answered once what it needs is verified
-    (handshakes). Messages of a bus are parsed and checked in the same way (bus).
+    (handshakes). Messages of a bus are parsed and checked in the same way (messages).
 
     blobs             None on a platform without blobs: a large event then travels whole
     fetch             None offline: no provider's key is fetched, and no subscription confirmed
@@ -122,7 +121,7 @@ class Receiver:
             _verify_no_prefetch(request)
 
         checks_began_at = asyncio.get_running_loop().time()
-        secrets = await self._secrets_of(source)
+        secrets = await self.secrets_of(source)
         is_authenticated = admission.verify_head(request, source, secrets, self.clock.now())
         reading_seconds = await _read_content(source, request, read_body)
         # The time in which the body arrives does not count, so that a slow sender leaves the bus its whole time.
@@ -136,23 +135,23 @@ class Receiver:
         fields = locations.RequestFields(typed_request, url)
         auth: auth_scheme.AuthScheme | None = None
         if not is_authenticated:
-            auth = await self._verify_signature(source, request, fields, secrets, now)
+            auth = await self.verify_signature(source, request, fields, secrets, now)
         parsed = parsing.read_data(source, typed_request, self.limits, auth)
         if handshakes and (handshake_reply := await handshakes.answer_signed(typed_request, parsed.data)):
             return Answered(source, handshake_reply.reply, handshake_reply.reason)
-        event_data = _checked(source, parsed.data)
-        signed = _signed_request(source, auth, fields, parsed)
+        event_data = checked_data(source, parsed.data)
+        signed = signed_request(source, auth, fields, parsed)
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
         accepted = Accepted(source, events, note_on(source, event_data, events))
         if source.form and source.form.is_trapped(parsed.data):
             # The reply has the ids of the events, which are not published, so that a robot sees no difference.
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
-            times = self._times(source, began_at, request.method)
-            await self._confirm(source, self._publish(accepted.events, parsed, times), deadline)
+            times = self.times(source, began_at, request.method)
+            await self.confirm(source, self.publish(accepted.events, parsed, times), deadline)
         return accepted
 
-    def _times(self, source: Source, began_at: float, method: str = "") -> Mapping[str, str]:
+    def times(self, source: Source, began_at: float, method: str = "") -> Mapping[str, str]:
         """Return the attributes of messages for telemetry. `method` is empty for a message that a bus brought."""
         if self.times_attribute is None:
             return {}
@@ -171,7 +170,7 @@ class Receiver:
             return Answered(source, handshake_reply.reply, handshake_reply.reason)
         return None
 
-    async def _secrets_of(self, source: Source) -> admission.SecretValues:
+    async def secrets_of(self, source: Source) -> admission.SecretValues:
         """Return the values of all the source's secrets. Raises Temporary.
 
         They are read before anything is compared. If one cannot be read, the request is neither accepted by another nor
@@ -186,7 +185,7 @@ class Receiver:
 
         return Keys(self.fetch, self.clock) if self.fetch else None
 
-    async def _verify_signature(
+    async def verify_signature(
         self,
         source: Source,
         request: Request,
@@ -211,96 +210,14 @@ class Receiver:
 
     async def _take_push(self, source: Source, head: Request, read_body: ReadBody) -> Accepted | DeadLettered:
         # Imported here, because few sources are connected to a bus.
+        from functions.receive import messages
         from functions.receive.bus import read_push
 
         if head.method != "POST":
             raise admission.MethodRejected(source.answered_methods)
-        return await self.take(source, await read_push(head, read_body, self.verify_push))
+        return await messages.take(self, source, await read_push(head, read_body, self.verify_push))
 
-    async def take(self, source: Source, push: "Push") -> Accepted | DeadLettered:
-        """Publish the events of a message that the platform brought, and return once the bus has confirmed them.
-
-        A message that can never be an event becomes a dead letter, which the bus has confirmed. Raises Temporary for
-        anything else that fails: the platform must deliver the message again.
-        """
-        from functions.receive.bus import rejected_letter
-
-        bus = source.bus
-        assert bus
-        deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
-        now = self.clock.now()
-        try:
-            if bus.kind == RECOVERED_KIND:
-                source, parsed, event_data, events = await self._read_recovered(push, now)
-            else:
-                request = bus.request_of(push)
-                parsed = parsing.read_data(source, request, self.limits)
-                event_data = _checked(source, parsed.data)
-                events = build_events(source, request, event_data, now, self.random_id)
-        except errors.Rejected as error:
-            if bus.kind == RECOVERED_KIND:
-                source, push = self._shown_recovered(source, push)
-            letter = rejected_letter(source.name, push, error, now)
-            await self._confirm(source, self.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
-            return DeadLettered(source, error)
-        if events:
-            await self._confirm(source, self._publish(events, parsed, self._times(source, now)), deadline)
-        return Accepted(source, events, note_on(source, event_data, events))
-
-    def _shown_recovered(self, source: Source, push: "Push") -> tuple[Source, "Push"]:
-        """Return the source that the message names, and the message as its dead letter shows it to a person."""
-        from shared.recovered import readable
-
-        named_source = self.sources.get(push.attributes.get("source", ""), source)
-        return named_source, replace(push, data=readable(push.data))
-
-    async def _read_recovered(
-        self, push: "Push", now: float
-    ) -> tuple[Source, parsing.ReadData, jsontext.Json, tuple[Event, ...]]:
-        """Return the source of a recovered event, and the event with its data. Raises Rejected and Temporary.
-
-        All checks apply except those of a sender: its address, and the method and the headers that it uses.
-        """
-        from functions.receive import recovered
-        from shared.recovered import read_recovered
-
-        sent = read_recovered(push.data)
-        source = self.sources.get(sent.source)
-        if source is None or not source.recover:
-            raise errors.Rejected("unknown_source", "the source of this recovered event has no `recover`")
-        secrets = await self._secrets_of(source)
-        signed: SignedRequest | None = None
-        if source.recover == recovered.SIGNATURE:
-            request, auth = await self._signed_as_before(source, sent, secrets, now)
-            parsed = parsing.read_data(source, request, self.limits, auth)
-            fields = locations.RequestFields(request, admission.requested_url(request, source))
-            signed = _signed_request(source, auth, fields, parsed)
-        else:
-            request = recovered.request_with_body(sent, source, sent.body)
-            parsed = parsing.read_data(source, request, self.limits)
-        event_data = _checked(source, parsed.data)
-        events = build_events(source, request, event_data, now, self.random_id, signed, secrets, is_recovered=True)
-        if signed is None:
-            recovered.verify_identified(events)
-        return source, parsed, event_data, events
-
-    async def _signed_as_before(
-        self, source: Source, sent: "RecoveredRequest", secrets: admission.SecretValues, now: float
-    ) -> tuple[Request, auth_scheme.AuthScheme]:
-        """Return the request with the bytes that its signature verifies. Raises Rejected and Temporary."""
-        from functions.receive import recovered
-
-        for body in recovered.possible_bodies(sent.body):
-            request = parsing.as_sent_by_provider(source, recovered.request_with_body(sent, source, body))
-            fields = locations.RequestFields(request, admission.requested_url(request, source))
-            try:
-                return request, await self._verify_signature(source, request, fields, secrets, now)
-            except errors.Rejected as error:
-                if error.code != "signature_mismatch":
-                    raise
-        raise errors.Rejected("signature_mismatch", recovered.NOT_WRITTEN)
-
-    async def _confirm(self, source: Source, publishing: Awaitable[None], deadline: float) -> None:
+    async def confirm(self, source: Source, publishing: Awaitable[None], deadline: float) -> None:
         """Wait until the events are published. `deadline` is a time of the event loop. Raises Temporary."""
         self.unconfirmed.add(source.name)
         try:
@@ -311,7 +228,7 @@ class Receiver:
         finally:
             self.unconfirmed.remove(source.name)
 
-    async def _publish(self, events: tuple[Event, ...], parsed: parsing.ReadData, times: Mapping[str, str]) -> None:
+    async def publish(self, events: tuple[Event, ...], parsed: parsing.ReadData, times: Mapping[str, str]) -> None:
         """Publish the events, and return once the bus has confirmed them. `times` are attributes of each message.
 
         Raises Temporary.
@@ -332,7 +249,7 @@ class Receiver:
         await self.bus.publish(ports.EVENTS, messages)
 
 
-def _signed_request(
+def signed_request(
     source: Source, auth: auth_scheme.AuthScheme | None, fields: locations.RequestFields, parsed: parsing.ReadData
 ) -> SignedRequest | None:
     """Return the request as its signature covers it; None if none of its content is signed."""
@@ -341,7 +258,7 @@ def _signed_request(
     return SignedRequest(source, auth, fields, parsed.by_body)
 
 
-def _checked(source: Source, data: jsontext.Json) -> jsontext.Json:
+def checked_data(source: Source, data: jsontext.Json) -> jsontext.Json:
     """Return the data that passes the source's checks. A check can remove a part of it, such as a token. Raises
     Rejected."""
     for check in source.data_checks:

@@ -24,11 +24,7 @@ def main(arguments: list[str]) -> int:
 
 def _add_create(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--scope",
-        choices=get_args(Scope),
-        action="append",
-        required=True,
-        help="allow this; repeatable",
+        "--scope", choices=get_args(Scope), action="append", required=True, help="allow this; repeatable"
     )
     command.add_argument("--description", metavar="TEXT", default="", help="say what the key is for")
 

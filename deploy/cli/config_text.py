@@ -31,11 +31,7 @@ from shared.jsontext import JsonObject, mapping_at
 
 MAX_SECONDS: Final = 60
 MAX_MEMORY_BYTES: Final = 2 * 1024**3
-LIMITS: Final = {
-    resource.RLIMIT_FSIZE: 0,
-    resource.RLIMIT_CPU: MAX_SECONDS,
-    resource.RLIMIT_AS: MAX_MEMORY_BYTES,
-}
+LIMITS: Final = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CPU: MAX_SECONDS, resource.RLIMIT_AS: MAX_MEMORY_BYTES}
 """The limits of the process: bytes of a file that it writes, seconds of computing, and bytes of memory."""
 MAX_OUTPUT_BYTES: Final = 1_000_000
 """The size of a file that the process may write: larger than any result, whose limit is in shared/mcp.py."""

@@ -20,19 +20,7 @@ from deploy.history.journal_view import STATUSES, DeadLetterRow, EventQuery, Eve
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import audited_action, same_state
 from deploy.terminal.command_line import CommandError, UsageError
-from deploy.terminal.output import (
-    BOLD,
-    DIM,
-    GREEN,
-    RED,
-    YELLOW,
-    Column,
-    Screen,
-    count_of,
-    print_json,
-    printable,
-    table,
-)
+from deploy.terminal.output import BOLD, DIM, GREEN, RED, YELLOW, Column, Screen, count_of, print_json, printable, table
 from deploy.terminal.progress import with_progress
 from shared import delivery, ledger, outcomes, ports, times
 from shared.did_you_mean import did_you_mean

@@ -137,11 +137,7 @@ PAUSE_TIME: Final = duration_option("1s", "365d")
 def pause(arguments: list[str]) -> int:
     command = destination_parser("pause")
     command.add_argument(
-        "--for",
-        metavar="TIME",
-        dest="seconds",
-        type=PAUSE_TIME,
-        help="pause for a time such as 30m, 2h or 1d",
+        "--for", metavar="TIME", dest="seconds", type=PAUSE_TIME, help="pause for a time such as 30m, 2h or 1d"
     )
     return run_on_destination("pause", command.parse_args(arguments), pause_destination)
 

@@ -12,16 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, get_args
 
-from deploy.cli.command import (
-    DONE,
-    add_limit,
-    add_since,
-    help_texts,
-    number_option,
-    parser,
-    run_command,
-    time_option,
-)
+from deploy.cli.command import DONE, add_limit, add_since, help_texts, number_option, parser, run_command, time_option
 from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.journal_view import search_words
 from deploy.history.state import State
@@ -253,10 +244,7 @@ async def publish_at_rate(
 
 
 async def send_at_rate(
-    rows: Sequence[Row],
-    rate: float,
-    send: Callable[[Sequence[Row]], Awaitable[None]],
-    report: Callable[[int], None],
+    rows: Sequence[Row], rate: float, send: Callable[[Sequence[Row]], Awaitable[None]], report: Callable[[int], None]
 ) -> None:
     """Send the rows in small batches, at most `rate` a second, and report how many are sent after each batch.
 

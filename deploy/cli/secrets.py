@@ -14,15 +14,7 @@ from deploy.cli import hooks
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
-from deploy.doctor.checks import (
-    MISSING,
-    PRESENT,
-    SHORT,
-    UNREADABLE,
-    WEAK,
-    state_of,
-    why_weak,
-)
+from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets import values as secret_values

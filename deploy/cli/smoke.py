@@ -67,9 +67,7 @@ RESULTS: Final = {
         advice="it is retried automatically; `hookchain events list{where}` shows its status",
     ),
     HELD: Result(
-        is_success=False,
-        colour=output.YELLOW,
-        advice="fix the reason, then: hookchain resume {destination}{where}",
+        is_success=False, colour=output.YELLOW, advice="fix the reason, then: hookchain resume {destination}{where}"
     ),
     DEAD_LETTERED: Result(
         is_success=False,

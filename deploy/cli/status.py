@@ -52,12 +52,7 @@ _VERSIONS: Final = (
     Column("SINCE"),
     Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED, is_whole_in_pipe=True),
 )
-_SOURCES: Final[tuple[Column, ...]] = (
-    Column("SOURCE", 8),
-    Column("LAST EVENT", 11),
-    Column("AGO"),
-    Column("LAST DAY"),
-)
+_SOURCES: Final[tuple[Column, ...]] = (Column("SOURCE", 8), Column("LAST EVENT", 11), Column("AGO"), Column("LAST DAY"))
 _HEALTH_COLOURS: Final = {"healthy": GREEN, "quiet": YELLOW, "failing": RED, "unregistered": RED}
 _HEALTH: Final = (
     Column("HEALTH", colour=lambda text: _HEALTH_COLOURS.get(text, "")),

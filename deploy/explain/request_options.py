@@ -108,10 +108,7 @@ _FILE_TYPES: Final = {
 
 _FOREIGN_SIGNS: Final = (
     (re.compile(r"\^\s*$", re.MULTILINE), "it is written for the command prompt of Windows: copy it as cURL for bash"),
-    (
-        re.compile("[\u2013\u2014\u2018\u2019\u201c\u201d]"),
-        "it has typographic quotation marks or dashes",
-    ),
+    (re.compile("[\u2013\u2014\u2018\u2019\u201c\u201d]"), "it has typographic quotation marks or dashes"),
 )
 """Signs of a line that no Unix shell reads, each with the fault."""
 

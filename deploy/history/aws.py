@@ -39,12 +39,7 @@ BEYOND_REACH: Final = (
 
 
 def aws_ports(deployed: DeployedStack) -> AwsPorts:
-    return AwsPorts(
-        deployed.api.place(),
-        deployed.target.prefix,
-        deployed.bucket,
-        lambda: _queue_urls(deployed),
-    )
+    return AwsPorts(deployed.api.place(), deployed.target.prefix, deployed.bucket, lambda: _queue_urls(deployed))
 
 
 def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> AbstractContextManager[State]:

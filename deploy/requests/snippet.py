@@ -254,10 +254,7 @@ def _config_text(text: str) -> str:
 
 
 def _sql(sender: Sender) -> dict[str, str]:
-    return {
-        "EVENT": _sql_event(sender.type_path),
-        "TYPE": _sql_text(sender.event_type),
-    }
+    return {"EVENT": _sql_event(sender.type_path), "TYPE": _sql_text(sender.event_type)}
 
 
 def _sql_event(type_path: tuple[str, ...]) -> str:

@@ -22,14 +22,7 @@ from deploy.secrets.needs import Need
 from deploy.terminal.command_line import CommandError, Questions
 from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject, value_at, values_in
-from shared.secrets import (
-    from_environment,
-    from_folder,
-    is_short,
-    split_values,
-    variable_name,
-    weakness,
-)
+from shared.secrets import from_environment, from_folder, is_short, split_values, variable_name, weakness
 from shared.settings import Settings, read_settings
 from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.keys import public_key

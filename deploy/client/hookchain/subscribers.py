@@ -258,14 +258,7 @@ class Subscribers(Calls):
     ) -> Replayed:
         """Send again what was received in a time: of these types, in this state; without them all of it."""
         path = "tenants", tenant, "endpoints", endpoint, "replay"
-        body = {
-            "since": since,
-            "until": until,
-            "types": [*types],
-            "state": state,
-            "dry_run": dry_run,
-            "cursor": cursor,
-        }
+        body = {"since": since, "until": until, "types": [*types], "state": state, "dry_run": dry_run, "cursor": cursor}
         return cast(Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))
 
     def list_messages(

@@ -9,9 +9,7 @@ ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = str(ROOT / "deploy" / "hookchain.example.yaml")
 
 
-def test_the_readme_has_the_costs_of_a_million_events_with_the_example_configuration(
-    command: Command,
-) -> None:
+def test_the_readme_has_the_costs_of_a_million_events_with_the_example_configuration(command: Command) -> None:
     totals = []
     for platform in ("gcp", "aws"):
         document = command.json("costs", "--platform", platform, "--config", EXAMPLE, "--env-file", "/dev/null")

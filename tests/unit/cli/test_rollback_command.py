@@ -33,10 +33,7 @@ class Gcloud:
                 revision("transform-2", "2026-03-01T10:30:00Z", "False"),
                 revision("transform-3", "2026-03-01T11:00:00Z"),
             ],
-            "notify": [
-                revision("notify-1", "2026-03-01T10:00:00Z"),
-                revision("notify-2", "2026-03-01T11:01:00Z"),
-            ],
+            "notify": [revision("notify-1", "2026-03-01T10:00:00Z"), revision("notify-2", "2026-03-01T11:01:00Z")],
         }
 
     def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer:

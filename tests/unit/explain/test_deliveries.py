@@ -59,8 +59,8 @@ def outcome(response):
 '''
 
 
-def preview(folder: Path, destination: str, url: str = "") -> DeliveryPreview:
-    (folder / "ticket.py").write_text(KIND)
+def preview(folder: Path, destination: str, url: str = "", kind: str = KIND) -> DeliveryPreview:
+    (folder / "ticket.py").write_text(kind)
     notify = compile_text(CONFIG, folder)["notify"]
     delivery = Delivery(example_delivery({"order": "A-17"}).event, "orders", destination)
     return preview_delivery(delivery, notify, {"GOTIFY_URL": url} if url else {}, Situation(0.0))
@@ -73,6 +73,23 @@ def test_the_request_of_an_own_kind_is_shown_with_its_secret_masked(tmp_path: Pa
     lines = [line.strip() for line in found.lines]
     assert "authorization: Bearer <secret desk-key>" in lines
     assert '"title": "Return of A-17"' in lines
+
+
+IN_QUERY = """from urllib.parse import quote
+
+from shared.errors import Temporary
+""" + KIND.replace(
+    "    return",
+    """    if not (url := secrets[settings.secret][0]).startswith("https://"):
+        raise Temporary("secret_unusable", "it is no URL")
+    return""",
+    1,
+).replace('tickets"', "tickets?back=\" + quote(url, safe='')")
+
+
+def test_a_secret_that_a_kind_writes_into_a_query_is_masked(tmp_path: Path) -> None:
+    shown = preview(tmp_path, "desk", kind=IN_QUERY).check.text
+    assert shown == "ticket: POST https://desk.example.com/tickets?back=<secret desk-key>"
 
 
 def test_an_object_and_a_line_of_the_log_are_shown_as_text(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from typing import Final
 
 import pytest
 
-from deploy.explain.differences import differences
 from shared.jsontext import Json, JsonObject, to_json
 from tests.fakes.command import Command, exit_code
 
@@ -129,21 +128,6 @@ def test_each_step_is_shown_as_what_it_changed(explain: Explain) -> None:
     changes = "~ step 1 'drop': changed - data.password: \"hunter2\" ~ step 2 'set': changed + data.team: \"north\""
     assert changes in text
     assert "= step 3 'filter': no change" in text
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "lines"),
-    [
-        ({"a": 1}, {"a": 1}, []),
-        ({"a": 1}, {"a": True}, ["- a: 1", "+ a: true"]),
-        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "d": 3}}, ["- a.b: 1", "+ a.d: 3"]),
-        ([{"a": 1}], [{"a": 2}], ["- [0].a: 1", "+ [0].a: 2"]),
-        ({"a.b": 1}, {}, ['- ["a.b"]: 1']),
-        ("x" * 400, "y", [f'- "{"x" * 299}…', '+ "y"']),
-    ],
-)
-def test_a_difference_names_the_place_and_both_values(before: Json, after: Json, lines: list[str]) -> None:
-    assert differences(before, after) == lines
 
 
 def test_an_event_that_becomes_several_is_reported_part_by_part(explain: Explain) -> None:

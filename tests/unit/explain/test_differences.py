@@ -8,6 +8,21 @@ from deploy.explain.differences import differences, same
 from shared.jsontext import Json
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": True}, ["- a: 1", "+ a: true"]),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "d": 3}}, ["- a.b: 1", "+ a.d: 3"]),
+        ([{"a": 1}], [{"a": 2}], ["- [0].a: 1", "+ [0].a: 2"]),
+        ({"a.b": 1}, {}, ['- ["a.b"]: 1']),
+        ("x" * 400, "y", [f'- "{"x" * 299}…', '+ "y"']),
+    ],
+)
+def test_a_difference_names_the_place_and_both_values(before: Json, after: Json, lines: list[str]) -> None:
+    assert differences(before, after) == lines
+
+
 def test_an_item_that_went_is_reported_and_those_it_moved_are_not() -> None:
     assert differences({"a": [1, 2, 3]}, {"a": [1, 3]}, "data") == ["- data.a[1]: 2"]
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.send import was_known
+from deploy.client.hookchain.outcome import Outcome
 from deploy.config.running_dev import Hint, Ports, write_dev_file
+from deploy.requests.posting import send_until_confirmed
 from tests.fakes.command import Command
 from tests.fakes.kept import NOW, Kept
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
@@ -156,6 +158,16 @@ def test_an_event_that_is_not_confirmed_is_sent_again(send: Command) -> None:
     assert len({head.partition("webhook-id: ")[2].split()[0] for head in hook.heads}) == 1
     assert hook.bodies == [b'{"a":"1"}'] * 2
     assert send.error == "not confirmed (503 unavailable): sending it again in 0 s (2 of 3)\n"
+
+
+@pytest.mark.parametrize(("asked", "waits"), [(None, [5.0, 5.0]), (30.0, [30.0, 30.0]), (31.0, [])])
+def test_an_event_for_which_the_receiver_asks_for_a_long_wait_is_not_sent_again(
+    asked: float | None, waits: list[float]
+) -> None:
+    waited: list[float] = []
+    outcome = Outcome(False, 503, "", code="unavailable", retry_after_seconds=asked)
+    assert send_until_confirmed(lambda: outcome, lambda each: each, sleep=waited.append) is outcome
+    assert waited == waits
 
 
 def test_an_event_that_had_already_arrived_at_the_dev_of_this_machine_is_a_duplicate(kept: Kept) -> None:

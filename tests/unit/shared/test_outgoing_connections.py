@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary, Unanswered
+from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.outgoing.idle_connections import (
     AGE_SECONDS,
     IDLE_SECONDS,
@@ -20,6 +21,13 @@ async def test_requests_to_one_host_share_a_connection_whose_address_was_checked
         await world.send(host="two.example")
     assert world.seen == [(0, "POST")] * 3 + [(1, "POST")]
     assert world.names == ["one.example", "two.example"]
+
+
+async def test_a_command_that_keeps_no_connection_opens_one_for_each_request() -> None:
+    async with serving() as world:
+        world.fetch = GuardedFetch(world.resolve, keeps=False)
+        assert [await world.send() for _ in range(2)] == [b"ok"] * 2
+    assert world.seen == [(0, "POST"), (1, "POST")]
 
 
 async def test_requests_at_the_same_time_have_their_own_connections_and_few_are_kept() -> None:

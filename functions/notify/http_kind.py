@@ -42,7 +42,7 @@ from functions.notify.destination import Attempt, read_settings
 from shared import errors, fetch
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.event import Event, oneline, view_of
-from shared.jsontext import Json, JsonObject, to_json, value_at
+from shared.jsontext import Json, JsonObject, json_or_none, to_json, value_at
 from shared.templating.template import Template, one_line_template
 
 if TYPE_CHECKING:
@@ -107,11 +107,7 @@ class Response(NamedTuple):
 
     def json(self) -> Json:
         """Return the value of the body as JSON; None if the body is not JSON."""
-        try:
-            value: Json = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-        return value
+        return json_or_none(self.body)
 
     def member(self, *path: str | int) -> Json:
         """Return the value at this path of names and indices in the body's JSON; None if there is none."""

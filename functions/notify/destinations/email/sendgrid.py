@@ -7,7 +7,6 @@ https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/responses
 """
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -18,7 +17,7 @@ from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from shared import event, fetch, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import Json, JsonObject, objects_at, texts_json
+from shared.jsontext import Json, JsonObject, json_or_none, objects_at, texts_json
 from shared.outgoing import http_client
 
 MAX_AT_ONCE: Final = 32
@@ -149,13 +148,9 @@ def outcome_of(answer: http_client.Answer, *, sender: str, destination: str, now
 
 def _error_text(body: bytes) -> str:
     """Return SendGrid's error messages, each with its field; otherwise the first characters of the body."""
-    try:
-        document: Json = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
     messages = [
         f"{error['field']}: {error.get('message')}" if error.get("field") else str(error.get("message"))
-        for error in objects_at(document, "errors")
+        for error in objects_at(json_or_none(body), "errors")
     ]
     text = "; ".join(messages) or body.decode("utf-8", "replace")
     return event.oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

@@ -22,7 +22,7 @@ from functions.notify.destinations.email.mail import Mail, SendLimit
 from shared import event, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import Json, JsonObject, from_json, mapping_at, texts_json
+from shared.jsontext import JsonObject, json_or_none, mapping_at, texts_json
 from shared.outgoing import http_client
 
 PATH: Final = "/v2/email/outbound-emails"
@@ -148,10 +148,6 @@ def _act_of_the_operator(error: str, text: str, sender: str) -> str | None:
 
 def _field(answer: http_client.Answer, *names: str) -> str:
     """Return a text of SES's JSON, printable; empty where there is none."""
-    try:
-        document: Json = from_json(answer.body)
-    except (ValueError, RecursionError):
-        document = None
-    values = mapping_at(document)
+    values = mapping_at(json_or_none(answer.body))
     text = next((value for name in names if isinstance(value := values.get(name), str)), "")
     return event.oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

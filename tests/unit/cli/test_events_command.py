@@ -256,6 +256,17 @@ def test_what_has_nothing_to_replay_is_left_out_and_said(kept: Kept, bus: FakeBu
     assert command.json("events", "replay", "--since", "1h")["left_out"] == ["e2"]
 
 
+def test_an_event_whose_body_goes_while_others_are_replayed_is_left_out(
+    kept: Kept, bus: FakeBus, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.event("e1")
+    kept.event("e2")
+    stored = JournalReader.stored_document
+    monkeypatch.setattr(JournalReader, "stored_document", lambda at, id_: stored(at, id_) if id_ == "e1" else None)
+    document = command.json("events", "replay", "e1", "e2", "--yes", code=1)
+    assert (document["count"], document["left_out"]) == (1, ["e2"])
+
+
 def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(kept: Kept, bus: FakeBus, command: Command) -> None:
     kept.event("e1")
     bus.fault = "Pub/Sub answered 503 to a publish on topic 'events'"

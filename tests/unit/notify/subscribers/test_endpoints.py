@@ -22,10 +22,13 @@ from shared.subscribers.sealing import KEY_SECRET
 from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
 
 URL: Final = "https://acme-1.example.com/in"
+NAME: Final = f"customers:acme:{endpoint_id(1)}"
 
 
-async def a_world(settings: SubscriberSettings | None = None, **fields: object) -> FakeWorld:
-    world = FakeWorld(settings=settings)
+async def a_world(
+    settings: SubscriberSettings | None = None, options: JsonObject | None = None, **fields: object
+) -> FakeWorld:
+    world = FakeWorld(options, settings)
     await world.tenant()
     await world.endpoint(1, **fields)  # type: ignore[arg-type]
     return world
@@ -36,12 +39,10 @@ def headers(world: FakeWorld) -> dict[str, str]:
 
 
 async def test_a_receiver_that_repeats_the_tenants_own_headers_leaves_none_of_them_in_the_log() -> None:
-    world = FakeWorld()
-    await world.tenant()
-    name = await world.endpoint(headers={"X-Api-Key": "a-key-of-acme"})
+    world = await a_world(headers={"X-Api-Key": "a-key-of-acme"})
     world.fetch.answers[URL] = Fetched(500, (), b"bad key a-key-of-acme")
     await world.deliver()
-    assert (await world.row(name)).answer == "500 bad key ***"
+    assert (await world.row(NAME)).answer == "500 bad key ***"
 
 
 @pytest.mark.parametrize("answer", [Fetched(410, (), b""), Fetched(200, (("webhook-delivery", "disable"),), b"")])
@@ -68,7 +69,7 @@ async def test_a_delivery_that_failed_for_good_has_no_dead_letter_because_the_me
         results = await world.sweep()
     assert [(each.outcome, each.code) for each in results] == [("dead_lettered", "retries_exhausted")]
     assert world.bus.on(DEAD_LETTERS) == []
-    row = await world.row(f"customers:acme:{endpoint_id(1)}")
+    row = await world.row(NAME)
     assert row.reason == "retries_exhausted: attempt 4, the last: the receiver answered 500"
     assert len(await world.messages()) == 1
     assert {dict(each.headers)["webhook-id"] for each in world.fetch.asked} == {row.key}
@@ -99,9 +100,8 @@ async def test_an_endpoint_of_a_destination_that_is_not_configured_is_final() ->
 
 
 async def test_an_endpoint_that_keeps_failing_is_paused_by_itself() -> None:
-    world = FakeWorld({"breaker": {"failures": 2, "pause_seconds": 60.0, "max_pause_seconds": 3_600.0}})
-    await world.tenant()
-    await world.endpoint(1)
+    breaker: JsonObject = {"failures": 2, "pause_seconds": 60.0, "max_pause_seconds": 3_600.0}
+    world = await a_world(options={"breaker": breaker})
     await world.endpoint(2)
     world.fetch.answers[URL] = Fetched(500, (), b"")
     for number in range(1, 5):
@@ -109,7 +109,7 @@ async def test_an_endpoint_that_keeps_failing_is_paused_by_itself() -> None:
     assert world.asked().count("acme-1") == 2
     assert world.asked().count("acme-2") == 4
     assert (await world.ledger.destination_state("customers")) == DestinationState()
-    assert (await world.ledger.destination_state(f"customers:acme:{endpoint_id(1)}")).paused_until is not None
+    assert (await world.ledger.destination_state(NAME)).paused_until is not None
     world.clock.advance(30)
     assert await world.sweep() == [], "the sweep leaves what waits for a paused endpoint where it is"
     world.fetch.answers[URL] = OK
@@ -177,49 +177,47 @@ HOUR: Final = 3_600.0
 BREAKER: Final[JsonObject] = {"failures": 1, "pause_seconds": HOUR, "max_pause_seconds": HOUR}
 
 
-async def paused() -> tuple[FakeWorld, str]:
-    """A world with an endpoint that failed and is up again, and its name."""
-    world = FakeWorld({"retry_seconds": [5.0, 300.0], "breaker": BREAKER})
-    await world.tenant()
-    name = await world.endpoint()
+async def paused() -> FakeWorld:
+    """A world with an endpoint that failed and is up again."""
+    world = await a_world(options={"retry_seconds": [5.0, 300.0], "breaker": BREAKER})
     world.fetch.answers[URL] = Fetched(500, (), b"")
     await world.deliver()
     world.fetch.answers[URL] = OK
     world.clock.advance(20)
-    return world, name
+    return world
 
 
-async def send_again(world: FakeWorld, name: str, **attributes: str) -> str:
+async def send_again(world: FakeWorld, **attributes: str) -> str:
     """Take what the API publishes to send the delivery again."""
-    due = str((await world.row(name)).fence)
+    due = str((await world.row(NAME)).fence)
     sent = {"replay": "r1", "force": "failed", "due": due, **attributes}
-    return (await world.notifier.take(Delivery(PAID, "to customers", name), **sent)).outcome
+    return (await world.notifier.take(Delivery(PAID, "to customers", NAME), **sent)).outcome
 
 
 async def test_what_somebody_sends_again_is_tried_at_once_and_opens_the_way_for_the_rest() -> None:
-    world, name = await paused()
-    assert await send_again(world, name) == "deferred"
-    assert await send_again(world, name, attempt="now") == "delivered"
-    assert (await world.ledger.destination_state(name)).paused_until is None
+    world = await paused()
+    assert await send_again(world) == "deferred"
+    assert await send_again(world, attempt="now") == "delivered"
+    assert (await world.ledger.destination_state(NAME)).paused_until is None
 
 
 async def test_a_tenant_reads_why_its_endpoint_waits_in_words_that_it_knows() -> None:
-    world, name = await paused()
-    await send_again(world, name)
+    world = await paused()
+    await send_again(world)
     reason = "paused after failures: 1 attempt failed, the last: the receiver answered 500"
-    assert (await world.row(name)).reason == reason
+    assert (await world.row(NAME)).reason == reason
     now = world.clock.now()
-    await world.ledger.pause(name, now + HOUR, now, PAUSED_BY_OPERATOR)
+    await world.ledger.pause(NAME, now + HOUR, now, PAUSED_BY_OPERATOR)
     world.clock.advance(11)  # notify reads the state every ten seconds
     await world.deliver(paid(2))
-    assert "the operator paused this endpoint" in {row.reason for row in await world.ledger.rows(9, destination=name)}
+    assert "the operator paused this endpoint" in {row.reason for row in await world.ledger.rows(9, destination=NAME)}
 
 
 async def test_a_pause_of_the_operator_goes_on() -> None:
-    world, name = await paused()
+    world = await paused()
     now = world.clock.now()
-    await world.ledger.pause(name, now + HOUR, now, PAUSED_BY_OPERATOR)
-    assert await send_again(world, name, attempt="now") == "deferred"
+    await world.ledger.pause(NAME, now + HOUR, now, PAUSED_BY_OPERATOR)
+    assert await send_again(world, attempt="now") == "deferred"
 
 
 async def test_the_libraries_of_standard_webhooks_and_svix_verify_what_an_endpoint_gets() -> None:
@@ -248,9 +246,9 @@ async def test_the_libraries_of_standard_webhooks_and_svix_verify_what_an_endpoi
 
 
 async def test_the_payload_data_is_the_events_data() -> None:
-    world = FakeWorld({"settings": {"tenant": "data.accountId", "payload": "data"}})
-    await world.tenant()
-    await world.endpoint(auth={"kind": "basic", "username": "hook"}, secret="p:w", headers={"X-Shop": "7"})
+    options: JsonObject = {"settings": {"tenant": "data.accountId", "payload": "data"}}
+    auth = {"kind": "basic", "username": "hook"}
+    world = await a_world(options=options, auth=auth, secret="p:w", headers={"X-Shop": "7"})
     await world.deliver()
     assert json.loads(world.fetch.asked[0].body) == PAID.data
     assert headers(world)["authorization"] == f"Basic {b64encode(b'hook:p:w').decode()}"
@@ -271,10 +269,8 @@ async def test_the_payload_data_is_the_events_data() -> None:
 async def test_nothing_is_sent_to_an_address_that_is_not_for_tenants_and_the_tenant_can_correct_it(
     url: str, names: dict[str, list[str]], rule: str
 ) -> None:
-    world = FakeWorld()
-    await world.tenant()
+    world = await a_world(url=url)
     world.fetch.names = dict(names)
-    await world.endpoint(1, url=url)
     _, result = await world.deliver()
     assert world.fetch.asked == []
     assert result.outcome == "retry_scheduled"
@@ -322,6 +318,6 @@ async def test_a_secret_that_cannot_sign_is_for_its_tenant_to_correct() -> None:
 
 async def test_a_delivery_to_an_endpoint_that_has_not_proven_itself_is_not_sent() -> None:
     world = await a_world(SubscriberSettings(is_verified_first=True), is_verified=False)
-    result = await world.notifier.take(Delivery(PAID, "to customers", f"customers:acme:{endpoint_id(1)}"))
+    result = await world.notifier.take(Delivery(PAID, "to customers", NAME))
     assert (result.outcome, result.code) == ("dead_lettered", "endpoint_disabled")
     assert world.fetch.asked == []

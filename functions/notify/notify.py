@@ -50,27 +50,31 @@ async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
 
     Raises Temporary if a part of Hookchain failed: the bus must bring the message again.
     """
-    is_acknowledged = False
+    result: Result | None = None
     try:
-        message = _read(brought, notifier.clock)
-        if isinstance(message, DeadLetter):
-            await dead_letters.publish_dead_letter(notifier.bus, message)
-            is_acknowledged = True
-            return Acknowledged("dead_lettered", code=message.code, reason=message.reason)
-        push, delivery = message
-        if notifier.spans is not None:
-            notifier.spans.begin(push, delivery)
-        was_delayed = due.DUE in push.attributes or PUT_BACK in push.attributes
-        if delivery.id not in notifier.under_way and not was_delayed:
-            notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
-        last_try_at = asyncio.get_running_loop().time() + LAST_TRY_SECONDS
-        result = await _deliver(notifier, push, delivery)
-        if result.outcome == BUSY:
-            result = await _deliver_later(notifier, push, delivery, result, last_try_at)
-        is_acknowledged = isinstance(result, Acknowledged)
+        result = await _take(brought, notifier)
         return result
     finally:
-        notifier.gate.note_answer(is_acknowledged=is_acknowledged)
+        notifier.gate.note_answer(is_acknowledged=isinstance(result, Acknowledged))
+
+
+async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
+    """Read the message and deliver it. Raises Temporary."""
+    message = _read(brought, notifier.clock)
+    if isinstance(message, DeadLetter):
+        await dead_letters.publish_dead_letter(notifier.bus, message)
+        return Acknowledged("dead_lettered", code=message.code, reason=message.reason)
+    push, delivery = message
+    if notifier.spans is not None:
+        notifier.spans.begin(push, delivery)
+    was_delayed = due.DUE in push.attributes or PUT_BACK in push.attributes
+    if delivery.id not in notifier.under_way and not was_delayed:
+        notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
+    last_try_at = asyncio.get_running_loop().time() + LAST_TRY_SECONDS
+    result = await _deliver(notifier, push, delivery)
+    if result.outcome != BUSY:
+        return result
+    return await _deliver_later(notifier, push, delivery, result, last_try_at)
 
 
 def _read(brought: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | DeadLetter:

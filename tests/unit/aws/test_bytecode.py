@@ -22,15 +22,10 @@ def compiled(package: Path) -> bytes:
     return Path(importlib.util.cache_from_source(package / "functions" / "one.py")).read_bytes()
 
 
-def test_bytecode_is_used_whatever_the_time_of_its_source(tmp_path: Path) -> None:
-    assert compiled(tmp_path / "package")[4:8] == UNCHECKED
-
-
-def test_bytecode_names_the_modules_folder_on_lambda(tmp_path: Path) -> None:
-    code = marshal.loads(compiled(tmp_path / "package")[16:])
+def test_bytecode_is_the_same_in_any_folder_and_used_whatever_the_time_of_its_source(tmp_path: Path) -> None:
+    bytecode = compiled(tmp_path / "one")
+    assert bytecode == compiled(tmp_path / "two")
+    assert bytecode[4:8] == UNCHECKED
+    code = marshal.loads(bytecode[16:])
     assert isinstance(code, CodeType)
     assert code.co_filename == "/var/task/functions/one.py"
-
-
-def test_the_same_modules_have_the_same_bytecode_in_another_folder(tmp_path: Path) -> None:
-    assert compiled(tmp_path / "one") == compiled(tmp_path / "two")

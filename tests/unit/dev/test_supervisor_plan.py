@@ -7,7 +7,6 @@ import pytest
 
 from deploy.config.running_dev import ports_from
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_children
-from deploy.dev.supervisor.runner import LONGEST_SECONDS, SETTLED_SECONDS, Backoff
 from deploy.dev.supervisor.state_folder import StateFault, locked
 from deploy.dev.supervisor.supervisor import changes, snapshot
 
@@ -80,12 +79,3 @@ def test_a_state_folder_serves_one_at_a_time(tmp_path: Path) -> None:
         pass
     with locked(tmp_path / "state"):
         pass
-
-
-def test_waits_double_up_to_a_bound_and_start_over_once_settled() -> None:
-    backoff, waits = Backoff(), []
-    for _ in range(8):
-        backoff = backoff.after(0.1)
-        waits.append(backoff.wait_seconds)
-    assert waits == [0.25, 0.5, 1, 2, 4, 8, LONGEST_SECONDS, LONGEST_SECONDS]
-    assert backoff.after(SETTLED_SECONDS).wait_seconds == 0.25

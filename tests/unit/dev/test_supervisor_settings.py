@@ -17,7 +17,7 @@ from deploy.config.dotenv import (
     parse_dotenv,
     read_dotenv,
 )
-from deploy.config.running_dev import PortsTaken, ports_from, require_free
+from deploy.config.running_dev import PortsTaken, require_free
 from deploy.dev.supervisor import supervisor
 from deploy.dev.supervisor.setup import Options, parse_options
 from deploy.secrets.values import WeakSecret, find_missing
@@ -75,17 +75,6 @@ def test_an_unreadable_env_file_stops_the_start(tmp_path: Path, capsys: pytest.C
 
 
 # Ports
-
-
-def test_the_ports_keep_their_distances() -> None:
-    assert ports_from(9000).named() == {
-        "receive": 9000,
-        "transform": 9001,
-        "notify": 9002,
-        "apis": 9005,
-        "inspector": 9010,
-    }
-    assert ports_from(9000, has_subscribers=True).named()["subscribe"] == 9003
 
 
 def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:

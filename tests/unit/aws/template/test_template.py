@@ -9,7 +9,6 @@ from deploy.aws import template_names as names
 from deploy.aws.resources.functions import RUNTIME
 from deploy.aws.resources.stores import CREATE_REQUESTS, TABLES_OF
 from deploy.bundle.bundle import bundle_files
-from deploy.cloud_access.aws_names import URL_OUTPUT
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import ALARMS
 from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES
@@ -309,10 +308,6 @@ def test_chains_are_called_by_an_alias_under_which_transform_takes_no_event(stac
 def test_a_message_is_tried_as_often_as_the_functions_wait_for() -> None:
     assert MOST_TRIES == batches.MAX_RECEIVES
     assert (FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS) == (batches.MIN_WAIT_SECONDS, batches.MAX_WAIT_SECONDS)
-
-
-def test_the_commands_find_the_url(stack: Stack) -> None:
-    assert URL_OUTPUT in objects(template()["Outputs"])[0]
 
 
 @pytest.mark.slow

@@ -55,9 +55,10 @@ def test_the_names_of_lists_become_their_addresses() -> None:
     assert "['ann@example.com', 'bob@example.com']" in str(destinations)
 
 
-def test_a_source_whose_body_is_mailed_as_it_came_keeps_it_and_no_other_does() -> None:
-    sources = mappings_at(compile_text(WHOLE)["receive"], "sources")
-    assert {name: source["keep_raw"] for name, source in sources.items()} == {"form": "body", "other": "no"}
+@pytest.mark.parametrize(("sources", "kept_of_other"), [("form", "no"), ("all", "body")])
+def test_a_source_whose_body_is_mailed_as_it_came_keeps_it_and_no_other_does(sources: str, kept_of_other: str) -> None:
+    compiled = mappings_at(compile_text(WHOLE.replace("from: form", f"from: {sources}"))["receive"], "sources")
+    assert {name: source["keep_raw"] for name, source in compiled.items()} == {"form": "body", "other": kept_of_other}
 
 
 def test_every_fault_is_reported_at_once_with_its_line() -> None:

@@ -46,6 +46,12 @@ def test_a_fault_that_a_change_does_not_name_stays() -> None:
     assert faults.nack == 1.0
 
 
+def test_the_next_mails_fail_in_order_before_any_share_counts() -> None:
+    faults = MailFaults(generator=random.Random(1))
+    faults.change({"next": [{"kind": "429", "count": 2}, {"kind": "503"}], "shares": {"500": 1}})
+    assert [faults.choose() for _ in range(4)] == ["429", "429", "503", "500"]
+
+
 @pytest.mark.parametrize(
     "changes", [{"unplugged": 1}, {"shares": {"418": 0.1}}, {"shares": {"429": 0.6, "503": 0.6}}, {"plugged": False}]
 )

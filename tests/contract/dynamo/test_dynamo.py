@@ -308,15 +308,16 @@ MAX_ITEM_BYTES: Final = 400 * 1024
 # Items that expired, and are still there
 
 
+@pytest.mark.parametrize(("due_fence", "calls"), [(None, {"PutItem": 1}), (7, {"GetItem": 1, "PutItem": 1})])
 async def test_a_delivery_that_expired_and_is_still_there_is_as_good_as_gone(
-    ledger: DynamoLedger, front: DynamoFront, dynamo: DynamoTables
+    ledger: DynamoLedger, front: DynamoFront, dynamo: DynamoTables, due_fence: int | None, calls: dict[str, int]
 ) -> None:
     assert await ledger.settle(await claimed(ledger), failed())
     assert await ledger.claim(DELIVERY, MESSAGE, T + KEEP - 1, LEASE) == Finished()
     assert await ledger.reopen(KEY, T + KEEP) is None
     front.counts.clear()
-    again = await claimed(ledger, T + KEEP)
-    assert front.counts == {"PutItem": 1}
+    again = await claimed(ledger, T + KEEP, due_fence)
+    assert front.counts == calls
     assert (again.row.attempt_number, again.row.created_at, again.row.attempts) == (1, T + KEEP, ())
     [item] = dynamo.items(DELIVERIES)
     assert EXPIRES_AT not in item

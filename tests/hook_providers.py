@@ -259,6 +259,7 @@ class Stripe(HookProvider):
             self.hooks[id] |= fields
             return 200, self._shown(self.hooks[id])
         new = f"we_{self.new_id()}"
+        application = "ca_1" if fields.pop("connect", None) == "true" else None
         fixed: JsonObject = {
             "id": new,
             "object": "webhook_endpoint",
@@ -270,7 +271,7 @@ class Stripe(HookProvider):
         self.hooks[new] = {
             **own,
             "api_version": None,
-            "application": None,
+            "application": application,
             "metadata": {},
             **fields,
         }

@@ -12,8 +12,9 @@ DATA_TYPE: Final = "tableData"
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     if operation == "create":
+        kept = wanted.existing.kept if wanted.existing else {}
         filters: Json = {"dataTypes": [DATA_TYPE]}
-        return {"notificationUrl": wanted.url, "specification": {"options": {"filters": filters}}}
+        return {"notificationUrl": wanted.url, "specification": {"options": {"filters": filters}}, **kept}
     return {"enable": wanted.is_enabled} if operation == "change" else None
 
 
@@ -30,6 +31,7 @@ def hook(each: JsonObject) -> Hook:
         inactive="" if is_active else "its notifications are disabled",
         expires_at=unix_seconds(str(expires_at)) if expires_at else None,
         note=f"its last delivery failed: {error}" if error else "",
+        kept={"specification": each["specification"]} if each.get("specification") else {},
     )
 
 

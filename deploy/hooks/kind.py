@@ -6,6 +6,7 @@ A new kind is a module with one HookKind and its two functions, and its entry in
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ class Wanted(NamedTuple):
 
     events   the provider's names, sorted; None for all
     secret   the value to sign with; empty where the provider makes it, and for requests that do not set it
-    existing the hook that the request changes, extends or deletes
+    existing the hook that the request changes, extends or deletes, or that the new one replaces
     """
 
     source: str
@@ -46,6 +47,8 @@ class Hook(NamedTuple):
     expires_at  Unix seconds; None if it does not expire
     created_at  Unix seconds; None if the provider does not say it
     limit       why it gets only some of the events, if no change can correct this
+    step        what a person has to do at the provider, because no change can
+    kept        settings that a hook which replaces it gets too, as `create` sends them
     """
 
     id: str
@@ -59,6 +62,8 @@ class Hook(NamedTuple):
     expires_at: float | None = None
     created_at: float | None = None
     limit: str = ""
+    step: str = ""
+    kept: Body = MappingProxyType({})
 
 
 class Place(NamedTuple):

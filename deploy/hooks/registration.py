@@ -535,7 +535,7 @@ class Registration:
         await self.row.save()
         try:
             self._verify_secret(at, wanted)
-            hook, secret = await self.api.create(at, wanted)
+            hook, secret = await self.api.create(at, wanted._replace(existing=replaced))
         except CommandError:
             self._restore(at, remembered)
             await self.row.save()

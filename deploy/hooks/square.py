@@ -6,8 +6,10 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, creation_
 from shared.jsontext import JsonObject, list_at, value_at
 
 
-def body(_: Operation, wanted: Wanted) -> Body | None:
+def body(operation: Operation, wanted: Wanted) -> Body | None:
+    kept = wanted.existing.kept if wanted.existing and operation == "create" else {}
     subscription: JsonObject = {
+        **kept,
         "name": f"Hookchain source {wanted.source}",
         "enabled": wanted.is_enabled,
         "event_types": list(wanted.events or ()),
@@ -23,6 +25,7 @@ def hook(each: JsonObject) -> Hook:
         events=tuple(sorted(str(name) for name in list_at(each, "event_types"))),
         inactive="" if each.get("enabled") is True else "it is disabled",
         created_at=creation_time(each.get("created_at")),
+        kept={"api_version": each["api_version"]} if each.get("api_version") else {},
     )
 
 

@@ -9,11 +9,15 @@ from shared.jsontext import JsonObject, list_at, value_at
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     fields: JsonObject = {"url": wanted.url, "enabled_events[]": list(wanted.events or ("*",))}
     if operation == "create":
-        return {**fields, "description": f"Hookchain source {wanted.source}"}
+        kept = wanted.existing.kept if wanted.existing else {}
+        return {**fields, **kept, "description": f"Hookchain source {wanted.source}"}
     return {**fields, "disabled": "false" if wanted.is_enabled else "true"}
 
 
 def hook(each: JsonObject) -> Hook:
+    """Return the endpoint. Only one for the events of connected accounts has an application."""
+    version: JsonObject = {"api_version": each["api_version"]} if each.get("api_version") else {}
+    connect: JsonObject = {"connect": "true"} if each.get("application") else {}
     events = tuple(sorted(str(name) for name in list_at(each, "enabled_events")))
     return Hook(
         id=str(each["id"]),
@@ -21,6 +25,7 @@ def hook(each: JsonObject) -> Hook:
         events=None if "*" in events else events,
         inactive="" if each.get("status") == "enabled" else "it is disabled",
         created_at=unix_time(each.get("created")),
+        kept={**version, **connect},
     )
 
 

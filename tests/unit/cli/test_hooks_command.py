@@ -2422,6 +2422,26 @@ def test_an_adopted_hook_is_not_called_equal_until_its_secret_is_known(
     assert world.values(f"{source.upper()}_SECRET")[0] in json.dumps(hook)
 
 
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("airtable", {"specification": {"options": {"filters": {"dataTypes": ["tableData", "tableFields"]}}}}),
+        ("square", {"api_version": "2025-01-23"}),
+        ("stripe", {"api_version": "2025-03-31.basil", "application": "ca_1"}),
+    ],
+)
+def test_a_hook_that_replaces_another_keeps_what_it_sends(
+    world: World, command: Command, source: str, kept: JsonObject
+) -> None:
+    world("apply", source, "--yes")
+    id, hook = world.only_hook(world.provider(source))
+    hook |= kept
+    command("secrets", "rotate", f"{source}-secret", "--random")
+    new_id, hook = world.only_hook(world.provider(source))
+    assert new_id != id
+    assert {**hook, **kept} == hook
+
+
 def test_an_adopted_hook_whose_secret_is_not_stored_any_more_is_replaced_only_with_consent(world: World) -> None:
     world("apply", "stripe", "--yes")
     id, hook = world.only_hook(world.stripe)

@@ -414,6 +414,7 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
         return NOT_DONE if changes or has_fault else DONE
     if not _is_confirmed(call, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
         return NOT_DONE
+    code = DONE if len(allowed) == len(changes) and not has_fault else NOT_DONE
     async with registration.locked():
         current = await registration.plan()  # the answer to the question may have taken long
         if _confirmed_parts(current) != _confirmed_parts(differences):
@@ -424,8 +425,13 @@ async def _apply(call: Call, name: str, registration: Registration) -> int:
                 settings = _settings_text(registration.api.kind, each.hook)
                 rest = "Hookchain does not read its secret and its other settings"
                 print(printable(f"  to restore the overwritten hook: {settings}. {rest}"))
-            await registration.apply(each)
-    return DONE if len(allowed) == len(changes) and not has_fault else NOT_DONE
+            try:
+                await registration.apply(each)
+            except CommandError as fault:  # the hooks at the other places are still changed
+                report("hooks", error_text(fault))
+                code = NOT_DONE
+                await registration.row.save()  # raises if another command has changed the row
+    return code
 
 
 def _settings_text(kind: HookKind, hook: Hook) -> str:

@@ -540,6 +540,22 @@ def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_
     assert "acme/shop" not in world("plan", "github")
 
 
+def test_a_place_that_refuses_a_hook_stops_no_other(world: World) -> None:
+    world.config_file.write_text(CONFIG.replace("at: acme/shop", "at: [acme/shop, acme]"), encoding="utf-8")
+    repository, organization = world.github, GitHub("/orgs/acme")
+    repository.fails = {"POST": 403}
+
+    class Both(GitHub):
+        async def fetch(self, request):  # type: ignore[no-untyped-def]
+            return await (organization if "/orgs/" in request.url else repository).fetch(request)
+
+    world.github = Both()
+    world("apply", "github", "--yes", code=1)
+    assert "GitHub acme/shop answered 403 to `create`" in world.error
+    assert "acme: nothing differs" in world("plan", "github", code=3)
+    assert len(organization.hooks) == 1
+
+
 @pytest.mark.parametrize(
     ("source", "is_rotation"),
     [*((each, False) for each in PROVIDERS), *((each, True) for each in PROVIDERS if KINDS[each].secret)],

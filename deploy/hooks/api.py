@@ -14,7 +14,7 @@ from shared.base64_text import base64_text
 from shared.credential_masks import masked
 from shared.errors import HookchainError, Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import Json, from_json, mapping_at, objects_at, texts_json, value_at
+from shared.jsontext import Json, from_json, mapping_at, objects_at, texts_json, value_at, values_in
 from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 100
@@ -242,8 +242,13 @@ class HookApi:
 
 
 def _message(document: Json) -> str:
-    """Return the provider's message in the answer; empty if it has none."""
-    for path in _MESSAGES:
-        if isinstance(text := value_at(document, *path), str) and text:
-            return text
-    return ""
+    """Return the provider's message in the answer, with the first reason that it lists; empty if it has none."""
+    message = next(filter(None, (_text(value_at(document, *path)) for path in _MESSAGES)), "")
+    reason = _text(value_at(document, "errors", 0, "message"))  # GitHub's message says only that a validation failed
+    return ": ".join(dict.fromkeys(filter(None, (message, reason))))
+
+
+def _text(message: Json) -> str:
+    """Return the message in one text. GitLab's has the reasons by the field, as in `url is blocked`."""
+    texts = [(*path, text) for path, text in values_in(message) if isinstance(text, str)]
+    return "; ".join(" ".join(part for part in parts if isinstance(part, str)) for parts in texts)

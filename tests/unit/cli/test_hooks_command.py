@@ -398,6 +398,25 @@ def test_a_token_with_too_few_rights_is_named_with_what_it_needs(world: World, s
 
 
 @pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (
+            {"message": "Validation Failed", "errors": [{"message": "Hook already exists on this repository"}]},
+            "answered 422 to `create`: Validation Failed: Hook already exists on this repository",
+        ),
+        ({"message": {"url": ["is blocked", "is too long"]}}, "to `create`: url is blocked; url is too long"),
+        ({"errors": [{"message": "Forbidden"}]}, "to `create`: Forbidden\n"),
+    ],
+)
+def test_the_reason_of_a_refusal_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, answer: JsonObject, text: str
+) -> None:
+    monkeypatch.setattr(world.github, "_post", lambda *_: (422, answer))
+    world("apply", "github", "--yes", code=1)
+    assert text in world.error
+
+
+@pytest.mark.parametrize(
     ("status", "headers", "advice"),
     [
         (403, {"retry-after": "60"}, ". Run the command again in 60 s"),

@@ -136,6 +136,8 @@ def compare(
         # A provider that makes the secret has shown it only once, so the hook has to be replaced.
         replaced_url = new.url if kind.secret else ""
         return Difference(at, "finish", (interruption, uncertain), new, replaced_url, is_foreign=True)
+    if hook and hook.step:
+        steps = (*steps, hook.step)
     unchanged = Difference(at, "none", hook=hook, steps=steps, notes=notes)
     if hook is None:
         reason = "the hook has expired" if is_expired else missing or "there is no hook"

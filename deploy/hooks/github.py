@@ -56,14 +56,15 @@ def hook(each: JsonObject) -> Hook:
 
 def app_hook(config: JsonObject) -> Hook:
     """Return the hook of an App, whose event types another answer has. Without a URL, the App has no hook."""
-    is_json = config.get("content_type", "json") == "json"
-    faults = _faults(config) if is_json else ("its content type is not JSON", *_faults(config))
-    return Hook("app", str(config.get("url", "")), None, faults=faults, has_secret="secret" in config)
+    return Hook("app", str(config.get("url", "")), None, faults=_faults(config), has_secret="secret" in config)
 
 
 def _faults(config: JsonObject) -> tuple[str, ...]:
-    is_unverified = str(config.get("insecure_ssl", "0")) != "0"
-    return ("it does not verify the certificate of the URL",) if is_unverified else ()
+    faults = {
+        "its content type is not JSON": config.get("content_type", "json") != "json",
+        "it does not verify the certificate of the URL": str(config.get("insecure_ssl", "0")) != "0",
+    }
+    return tuple(text for text, is_fault in faults.items() if is_fault)
 
 
 def app_events(app: Json) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ def hook(each: JsonObject) -> Hook:
         events=None if len(events) == len(EVENTS) else events,
         faults=("it does not verify the certificate of the URL",) if is_unverified else (),
         note="" if status == "executable" else f"GitLab reports {status}{until}; send a test event there",
+        step="send a test event: GitLab has disabled the hook after failures" if status == "disabled" else "",
         created_at=creation_time(each.get("created_at")),
     )
 

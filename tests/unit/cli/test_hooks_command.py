@@ -206,6 +206,7 @@ def test_without_consent_nothing_changes(world: World, answer: Callable[[str], N
         ({"events": ["*"]}, "it has all event types, and the routes need some"),
         ({"config": {"url": OWN, "content_type": "json"}}, "it has no secret"),
         ({"config": {"url": OWN, "secret": "x", "insecure_ssl": "1"}}, "it does not verify the certificate of the URL"),
+        ({"config": {"url": OWN, "secret": "x", "content_type": "form"}}, "its content type is not JSON"),
     ],
 )
 def test_what_somebody_changed_is_shown_and_repaired(world: World, change: JsonObject, reason: str) -> None:
@@ -1247,6 +1248,8 @@ def test_what_gitlab_disabled_is_noted(world: World) -> None:
     world("apply", "gitlab", "--yes")
     world.only_hook(world.gitlab)[1].update(alert_status="temporarily_disabled", disabled_until="2026-12-02T00:00:00Z")
     assert "GitLab reports temporarily_disabled until 2026-12-02T00:00:00Z" in world("plan", "gitlab")
+    world.only_hook(world.gitlab)[1].update(alert_status="disabled", disabled_until=None)
+    assert "to do by hand: send a test event" in world("plan", "gitlab", code=3)
 
 
 def test_the_only_slot_of_a_bot_is_overwritten_only_by_its_url(world: World, answer: Callable[[str], None]) -> None:

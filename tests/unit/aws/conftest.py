@@ -8,6 +8,7 @@ import pytest
 from shared.cloud.aws.client import AwsPlace
 from tests.aws.operator import Stack, new_stack
 from tests.aws.stand_in import standing_in
+from tests.fakes.command import Command
 
 CONFIG = """
 sources:
@@ -29,3 +30,9 @@ def stack(aws: AwsPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
         monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "mounted"))
         yield found
+
+
+@pytest.fixture
+def command(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`hookchain …` for this stack."""
+    return Command(capsys, after=stack.where.split())

@@ -21,11 +21,12 @@ from shared.cloud.aws.ledger import DynamoLedger
 from shared.delivery import Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, EventEntry, RouteDecision
-from shared.jsontext import JsonObject, objects_at, to_json
+from shared.jsontext import JsonObject, objects_at, texts_at, to_json
 from shared.ledger import Settlement
 from shared.retention import Retention
 from shared.times import rfc3339
 from tests.aws.operator import Stack
+from tests.fakes.command import Command
 from tests.fakes.deliveries import settled
 from tests.fakes.receiver import http_answer, receiver
 from tests.ports import free_port
@@ -81,63 +82,51 @@ def happen(stack: Stack, outcome: Literal["delivered", "held"] = "delivered", ev
     work(stack, do)
 
 
-def output(stack: Stack, capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    capsys.readouterr()
-    found = stack.run(*arguments)
-    printed = capsys.readouterr()
-    assert found == code, printed.err
-    return printed.out
-
-
 def messages(stack: Stack, topic: str) -> list[JsonObject]:
     url = stack.call("sqs", "get_queue_url", QueueName=aws_names.queue(stack.prefix, topic))["QueueUrl"]
     found = stack.call("sqs", "receive_message", QueueUrl=url, MaxNumberOfMessages=10)
     return [json.loads(str(each["Body"])) for each in objects_at(found, "Messages")]
 
 
-def test_events_are_listed_shown_and_replayed(deployed: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_are_listed_shown_and_replayed(deployed: Stack, command: Command) -> None:
     happen(deployed)
-    assert EVENT_ID[:12] in output(deployed, capsys, "events", "list", "--status", "delivered")
-    document = json.loads(output(deployed, capsys, "events", "show", EVENT_ID[:8], "--json"))
+    assert EVENT_ID[:12] in command("events", "list", "--status", "delivered")
+    document = command.json("events", "show", EVENT_ID[:8])
     assert (document["id"], document["status"]) == (EVENT_ID, "delivered")
-    dry = output(deployed, capsys, "events", "replay", EVENT_ID)
+    dry = command("events", "replay", EVENT_ID)
     assert all(f"--{option}" in dry for option in ("platform aws", f"stack {deployed.name}", "yes"))
     assert messages(deployed, "events") == []
-    output(deployed, capsys, "events", "replay", EVENT_ID, "--yes")
+    command("events", "replay", EVENT_ID, "--yes")
     [message] = messages(deployed, "events")
     assert message["id"] == EVENT_ID
 
 
-def test_the_status_shows_what_is_held_and_release_delivers_it(
-    deployed: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_status_shows_what_is_held_and_release_delivers_it(deployed: Stack, command: Command) -> None:
     happen(deployed, "held")
-    status = json.loads(output(deployed, capsys, "status", "--json"))
+    status = command.json("status")
     assert status["notes"] == []
-    assert [(each["destination"], each["count"]) for each in status["held"]] == [(DESTINATION, 1)]
-    assert {each["source"]: each["last_day"] for each in status["sources"]} == {"shop": 1, "pay": 0}
-    assert f"(hookchain release {DESTINATION} {deployed.where})" in output(deployed, capsys, "status")
-    released = output(deployed, capsys, "release", DESTINATION)
+    assert [(each["destination"], each["count"]) for each in objects_at(status, "held")] == [(DESTINATION, 1)]
+    assert {each["source"]: each["last_day"] for each in objects_at(status, "sources")} == {"shop": 1, "pay": 0}
+    assert f"(hookchain release {DESTINATION} {deployed.where})" in command("status")
+    released = command("release", DESTINATION)
     assert "1 held delivery will be attempted within 2 min" in released
 
 
-def test_a_status_without_tables_says_so_and_shows_the_rest(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_status_without_tables_says_so_and_shows_the_rest(stack: Stack, command: Command) -> None:
     stack.add_functions()
-    status = json.loads(output(stack, capsys, "status", "--json"))
-    assert [each["trouble"] for each in status["versions"]] == [None] * 3
-    assert any("events, dead letters and what is held" in note for note in status["notes"])
+    status = command.json("status")
+    assert [each["trouble"] for each in objects_at(status, "versions")] == [None] * 3
+    assert any("events, dead letters and what is held" in note for note in texts_at(status, "notes"))
 
 
-def test_a_smoke_test_is_signed_with_the_stored_secret_and_followed(
-    deployed: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_smoke_test_is_signed_with_the_stored_secret_and_followed(deployed: Stack, command: Command) -> None:
     happen(deployed)
     with receiver(http_answer(200, json.dumps({"id": EVENT_ID}).encode())) as hook:
         deployed.describe(url=f"http://{hook.address}/")
-        assert deployed.run("smoke", "--source", "shop", "--yes") == 1
-        assert f"hookchain secrets set shop-password {deployed.where}" in capsys.readouterr().err
-        assert deployed.run("secrets", "set", "shop-password", "--random") == 0
-        assert "It works: 1 of 1 delivered." in output(deployed, capsys, "smoke", "--source", "shop", "--yes")
+        command("smoke", "--source", "shop", "--yes", code=1)
+        assert f"hookchain secrets set shop-password {deployed.where}" in command.error
+        command("secrets", "set", "shop-password", "--random")
+        assert "It works: 1 of 1 delivered." in command("smoke", "--source", "shop", "--yes")
         assert hook.heads[0].startswith("POST /shop ")
         assert (hook.header("authorization") or "").startswith("Basic ")
 
@@ -239,23 +228,18 @@ def test_a_backlog_is_told_of_the_queue_that_brings_messages_to_a_source(stack: 
 # Sources
 
 
-def test_each_source_has_its_url_and_a_line_that_reads_the_secret(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_source_has_its_url_and_a_line_that_reads_the_secret(stack: Stack, command: Command) -> None:
     stack.describe(url="https://abc.lambda-url.eu-central-1.on.aws/")
-    assert stack.run("sources", "--json") == 0
-    sources = {each["name"]: each for each in json.loads(capsys.readouterr().out)["sources"]}
-    assert sources["shop"]["url"] == "https://abc.lambda-url.eu-central-1.on.aws/shop"
+    shop, pay = objects_at(command.json("sources"), "sources")
+    assert shop["url"] == "https://abc.lambda-url.eu-central-1.on.aws/shop"
     read = f"aws secretsmanager get-secret-value --secret-id={stack.prefix}shop-password"
-    assert f'-u "web:$({read} --query=SecretString' in sources["shop"]["example"]
-    assert "--secret-stdin" in sources["pay"]["example"]
+    assert f'-u "web:$({read} --query=SecretString' in str(shop["example"])
+    assert "--secret-stdin" in str(pay["example"])
 
 
-def test_a_stack_that_is_not_deployed_is_reported_with_the_command(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert stack.run("sources") == 1
-    assert f"stack {stack.name} in {stack.place.region} is not deployed: make deploy-aws" in capsys.readouterr().err
+def test_a_stack_that_is_not_deployed_is_reported_with_the_command(stack: Stack, command: Command) -> None:
+    command("sources", code=1)
+    assert f"stack {stack.name} in {stack.place.region} is not deployed: make deploy-aws" in command.error
     stack.describe(status="CREATE_IN_PROGRESS", url=None)
-    assert stack.run("sources") == 1
-    assert "has no output ReceiveUrl (CREATE_IN_PROGRESS)" in capsys.readouterr().err
+    command("sources", code=1)
+    assert "has no output ReceiveUrl (CREATE_IN_PROGRESS)" in command.error

@@ -1,6 +1,5 @@
 """`hookchain logs --platform aws`: CloudWatch Logs."""
 
-import json
 import time
 
 import pytest
@@ -11,6 +10,7 @@ from deploy.history.aws import CloudWatchLog, filter_patterns, parse_log_event
 from deploy.history.logs import LogQuery
 from shared.jsontext import JsonObject
 from tests.aws.operator import Stack
+from tests.fakes.command import Command
 
 
 def event(message: str, number: int = 1) -> JsonObject:
@@ -57,22 +57,19 @@ def test_no_line_breaks_the_reader(message: str, at: float | str | None) -> None
     parse_log_event({"timestamp": at, "message": message}, "notify")
 
 
-def test_people_read_the_same_lines_as_from_google(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_read_the_same_lines_as_from_google(stack: Stack, command: Command) -> None:
     stack.add_logs()
     stack.log("receive", {"severity": "INFO", "message": "accepted", "event_id": "4f2a9c"}, ago=3)
     stack.log("notify", "START RequestId: 8f5f", ago=2.5)
     stack.log("notify", {"severity": "ERROR", "message": "given up", "event_id": "4f2a9c", "reason": "x\x1b[2J"}, ago=2)
     stack.log("transform", {"severity": "INFO", "message": "routed", "event_id": "777777"}, ago=1)
-    assert stack.run("logs") == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = command("logs").splitlines()
     assert [line.split()[1] for line in lines] == ["receive", "notify", "transform"]
     assert "error: given up" in lines[1]
     assert "\x1b" not in lines[1]
-    assert stack.run("logs", "--event", "4f2a", "--limit", "1", "--json") == 0
-    [line] = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["message"] == "given up"
-    assert stack.run("logs", "--function", "transform", "--severity", "warning") == 0
-    assert "no log record matches" in capsys.readouterr().err
+    assert command.json("logs", "--event", "4f2a", "--limit", "1")["message"] == "given up"
+    command("logs", "--function", "transform", "--severity", "warning")
+    assert "no log record matches" in command.error
 
 
 def test_the_newest_records_are_found_however_old_they_are(stack: Stack) -> None:
@@ -88,14 +85,13 @@ def test_the_newest_records_are_found_however_old_they_are(stack: Stack) -> None
     assert [each.document["message"] for each in log.oldest(since)] == [str(age) for age in ages]
 
 
-def test_a_function_without_a_log_group_hides_no_other(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    assert stack.run("logs") == 1
-    assert f"there is no log group /aws/lambda/{stack.name}-receive" in capsys.readouterr().err
+def test_a_function_without_a_log_group_hides_no_other(stack: Stack, command: Command) -> None:
+    command("logs", code=1)
+    assert f"there is no log group /aws/lambda/{stack.name}-receive" in command.error
     stack.add_logs()
     stack.call("logs", "delete_log_group", logGroupName=f"/aws/lambda/{stack.name}-transform")
     stack.log("notify", {"message": "one"})
-    assert stack.run("logs") == 0
-    assert "one" in capsys.readouterr().out
+    assert "one" in command("logs")
     with pytest.raises(AwsFault, match="make deploy-aws"):
         CloudWatchLog(stack.api(), stack.target, LogQuery(("transform",))).newest(0.0, 10)
 

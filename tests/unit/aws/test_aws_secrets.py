@@ -1,21 +1,15 @@
 """`hookchain secrets --platform aws`: Secrets Manager."""
 
-import io
-import json
-import sys
-
 import pytest
 
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.secrets.backend import BackendError
+from shared.jsontext import objects_at
 from tests.aws.operator import Stack
+from tests.fakes.command import Command
 
 STRONG = "a-long-and-random-value-1"
 OTHER = "a-long-and-random-value-2"
-
-
-def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
 
 
 def stored(stack: Stack, name: str) -> str:
@@ -23,50 +17,39 @@ def stored(stack: Stack, name: str) -> str:
     return str(found["SecretString"])
 
 
-def test_a_value_is_set_rotated_and_the_old_one_dropped(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    typed(monkeypatch, f"{STRONG}\n")
-    assert stack.run("secrets", "set", "shop-password") == 0
-    assert f"created: secret {stack.prefix}shop-password" in capsys.readouterr().out
+def test_a_value_is_set_rotated_and_the_old_one_dropped(stack: Stack, command: Command) -> None:
+    created = command("secrets", "set", "shop-password", stdin=f"{STRONG}\n")
+    assert f"created: secret {stack.prefix}shop-password" in created
     assert stored(stack, "shop-password") == STRONG
-    typed(monkeypatch, f"{OTHER}\n")
-    assert stack.run("secrets", "rotate", "shop-password") == 0
-    output = capsys.readouterr()
-    assert f"hookchain secrets rotate shop-password --drop-old {stack.where}\n" in output.out
-    assert STRONG not in output.out + output.err
+    rotated = command("secrets", "rotate", "shop-password", stdin=f"{OTHER}\n")
+    assert f"hookchain secrets rotate shop-password --drop-old {stack.where}\n" in rotated
+    assert STRONG not in command.shown
     assert stored(stack, "shop-password") == f"{OTHER}\n{STRONG}"
-    assert stack.run("secrets", "rotate", "shop-password", "--drop-old") == 0
-    assert "only the newest value is accepted from now on" in capsys.readouterr().out
+    dropped = command("secrets", "rotate", "shop-password", "--drop-old")
+    assert "only the newest value is accepted from now on" in dropped
     assert stored(stack, "shop-password") == OTHER
     versions = stack.call("secretsmanager", "describe_secret", SecretId=f"{stack.prefix}shop-password")
     assert "AWSPREVIOUS" not in str(versions["VersionIdsToStages"])
 
 
-def test_a_list_shows_states_and_what_to_do_and_no_value(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert stack.run("secrets", "list", "--json") == 1
-    states = {each["name"]: each["state"] for each in json.loads(capsys.readouterr().out)["secrets"]}
+def test_a_list_shows_states_and_what_to_do_and_no_value(stack: Stack, command: Command) -> None:
+    listed = objects_at(command.json("secrets", "list", code=1), "secrets")
+    states = {each["name"]: each["state"] for each in listed}
     assert states == {"pay-key": "missing", "sendgrid-api-key": "missing", "shop-password": "missing"}
-    for name in ("pay-key", "shop-password"):
-        assert stack.run("secrets", "set", name, "--random") == 0
-    output = capsys.readouterr().out
+    for name in ("shop-password", "pay-key"):
+        output = command("secrets", "set", name, "--random")
     assert f"aws secretsmanager get-secret-value --secret-id={stack.prefix}pay-key" in output
-    assert stack.run("secrets", "list") == 0, "SES sends mail, so SendGrid's key is not needed"
-    output = capsys.readouterr().err
-    assert (
-        f"sendgrid-api-key: optional, SES sends the mail; or: hookchain secrets set sendgrid-api-key {stack.where}"
-        in output
-    )
+    command("secrets", "list")  # SES sends mail, so SendGrid's key is not needed
+    advice = f"SES sends the mail; or: hookchain secrets set sendgrid-api-key {stack.where}"
+    assert f"sendgrid-api-key: optional, {advice}" in command.error
 
 
-def test_a_secret_of_another_stack_is_not_changed(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_secret_of_another_stack_is_not_changed(stack: Stack, command: Command) -> None:
     tags = [{"Key": "hookchain", "Value": "other"}]
     name = f"{stack.prefix}shop-password"
     stack.call("secretsmanager", "create_secret", Name=name, SecretString=STRONG, Tags=tags)
-    assert stack.run("secrets", "set", "shop-password", "--random") == 1
-    assert "nothing was changed" in capsys.readouterr().err
+    command("secrets", "set", "shop-password", "--random", code=1)
+    assert "nothing was changed" in command.error
     assert stored(stack, "shop-password") == STRONG
 
 

@@ -11,7 +11,7 @@ from deploy.aws.deployment import OPERATORS_OWN
 from deploy.cloud_access.aws_names import StackTarget, checked_target, find_target
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import mapping_at
-from tests.aws.operator import Stack
+from tests.fakes.command import Command
 from tests.unit.aws.rendered import template
 
 NOTHING = argparse.Namespace(stack=None, region=None, prefix=None)
@@ -49,26 +49,21 @@ def test_a_name_that_no_stack_or_region_has_is_rejected_before_a_call(stack: str
         checked_target(stack, region)
 
 
-def test_without_credentials_the_message_says_how_to_sign_in(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_credentials_the_message_says_how_to_sign_in(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    assert stack.run("secrets", "list") == 1
-    assert "Run `aws configure sso`" in capsys.readouterr().err
+    command("secrets", "list", code=1)
+    assert "Run `aws configure sso`" in command.error
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    assert stack.run("logs") == 1
-    assert "nobody" in capsys.readouterr().err
+    command("logs", code=1)
+    assert "nobody" in command.error
 
 
-def test_without_boto3_the_message_says_how_to_install_it(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_boto3_the_message_says_how_to_install_it(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
-    for command in (["secrets", "list"], ["logs"], ["sources"]):
-        assert stack.run(*command) == 1
-        assert re.search(r"'boto3' is not installed\..* pip install .*\[aws-tools\]'", capsys.readouterr().err)
-    assert stack.run("doctor") == 1
-    assert "✗ boto3          not installed" in capsys.readouterr().out
+    for words in (["secrets", "list"], ["logs"], ["sources"]):
+        command(*words, code=1)
+        assert re.search(r"'boto3' is not installed\..* pip install .*\[aws-tools\]'", command.error)
+    assert "✗ boto3          not installed" in command("doctor", code=1)
 
 
 # The page

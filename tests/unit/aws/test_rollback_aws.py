@@ -1,16 +1,15 @@
 """`hookchain rollback-aws`: the code that the last deployment replaced serves again."""
 
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from deploy.aws.prepare import prepare
 from deploy.aws.stack_changes import changed_entries, earlier_code, with_earlier_code
 from deploy.aws.template import read_template
-from deploy.cli import aws_deployment
 from shared.jsontext import JsonObject, to_json
 from tests.aws.operator import Stack
+from tests.fakes.command import Command
 from tests.unit.aws.rendered import inside
 from tests.unit.aws.test_deploy_aws import sam_that
 from tests.unit.gcp.planned import CONFIG
@@ -62,32 +61,24 @@ def test_the_note_is_in_the_template_of_the_next_deployment(tmp_path: Path) -> N
     assert [line for line in changed_entries(document, planned) if "EarlierCode" in line] == []
 
 
-class Rollback(Protocol):
-    def __call__(self, *arguments: str) -> int: ...
-
-
 @pytest.fixture
-def rollback(stack: Stack, tmp_path: Path) -> Rollback:
+def rollback(stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run the command on a stack whose last deployment changed transform."""
     stack.describe()
     stack.stand_in.parameters = {"Prefix": stack.prefix, "LogDays": "30"}
     stack.stand_in.template = to_json(deployed({**OLD, "transform": "t2"}, T1))
     (tmp_path / ".env").touch()
     where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
-    return lambda *arguments: aws_deployment.rollback_aws([*where, "--out", str(tmp_path / "out"), *arguments])
+    return Command(capsys, "rollback-aws", after=[*where, "--out", str(tmp_path / "out")])
 
 
 def test_the_command_has_sam_deploy_the_stack_with_the_earlier_code(
-    rollback: Rollback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    rollback: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = sam_that(0, tmp_path, monkeypatch)
-    assert rollback("--dry-run") == 0
+    assert rollback("--dry-run") == "The code before the last deployment would serve again: transform\n"
     assert not asked.exists()
-    assert rollback() == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "The code before the last deployment would serve again: transform",
-        "The code before the last deployment serves again: transform",
-    ]
+    assert rollback() == "The code before the last deployment serves again: transform\n"
     assert asked.read_text().startswith("deploy --template-file built/template.yaml --stack-name ")
     written = read_template((tmp_path / "out" / "built" / "template.yaml").read_text())
     assert inside(written, "Resources", "TransformFunction", "Properties", "CodeUri") == "s3://sam/t1"
@@ -95,20 +86,15 @@ def test_the_command_has_sam_deploy_the_stack_with_the_earlier_code(
 
 
 def test_what_cannot_be_rolled_back_exits_with_1(
-    rollback: Rollback,
-    stack: Stack,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    rollback: Command, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sam_that(1, tmp_path, monkeypatch)
-    assert rollback("--function", "notify") == 1
-    assert "notify: its code stays, because the last deployment did not change it" in capsys.readouterr().out
-    assert rollback() == 1
-    assert "the SAM CLI failed" in capsys.readouterr().err
+    unchanged = rollback("--function", "notify", code=1)
+    assert "notify: its code stays, because the last deployment did not change it" in unchanged
+    rollback(code=1)
+    assert "the SAM CLI failed" in rollback.error
     stack.stand_in.template = to_json(deployed(OLD))
-    assert rollback() == 1
-    assert "No earlier code is known" in capsys.readouterr().out
+    assert "No earlier code is known" in rollback(code=1)
     stack.stand_in.stacks.clear()
-    assert rollback() == 1
-    assert "is not deployed: make deploy-aws" in capsys.readouterr().err
+    rollback(code=1)
+    assert "is not deployed: make deploy-aws" in rollback.error

@@ -14,7 +14,6 @@ from deploy.aws.deployment import Memory, parameter_values, require_changeable, 
 from deploy.aws.removal import Remaining, adoption_template, indexes_of
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.template import read_template
-from deploy.cli import aws_deployment
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.aws_names import checked_target
@@ -26,6 +25,7 @@ from functions.notify.hook_expiry import PARTITION
 from shared.cloud.aws.tables import TABLES
 from shared.jsontext import Json, JsonObject, mapping_at
 from tests.aws.operator import Stack
+from tests.fakes.command import Command
 from tests.unit.aws.rendered import inside, objects
 from tests.unit.topology.configured import topology
 
@@ -173,44 +173,44 @@ def test_sam_gets_every_parameter_by_a_file_and_its_failure_is_a_line_to_try(
         assert option in words
 
 
+@pytest.fixture
+def deploy(stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
+    return Command(capsys, "deploy-aws", after=[*where, "--out", str(tmp_path / "build")])
+
+
 def test_missing_secrets_are_stored_first_and_a_failure_says_how_to_go_on(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stack: Stack, deploy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sam_that(1, tmp_path, monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", stack.stand_in.url)
     monkeypatch.setenv("PAY_KEY", "a-key-to-sign-with-1")
-    where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
-    assert aws_deployment.deploy_aws([*where, "--out", str(tmp_path / "build")]) == 1
-    output = capsys.readouterr()
-    assert f"created: secret {stack.prefix}shop-password" in output.out
-    assert f"created: secret {stack.prefix}pay-key" in output.out
-    assert "Run the same `make deploy-aws` again" in output.err
+    output = deploy(code=1)
+    assert f"created: secret {stack.prefix}shop-password" in output
+    assert f"created: secret {stack.prefix}pay-key" in output
+    assert "Run the same `make deploy-aws` again" in deploy.error
     assert (tmp_path / "build" / "template.yaml").is_file()
-    assert "20 for transform and 29 for notify" in output.out
+    assert "20 for transform and 29 for notify" in output
 
 
 def test_a_missing_secret_stops_before_anything_is_changed(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stack: Stack, deploy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = sam_that(0, tmp_path, monkeypatch)
-    where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
-    assert aws_deployment.deploy_aws([*where, "--out", str(tmp_path / "build")]) == 1
-    told = capsys.readouterr().err
-    assert "nothing was changed: a secret is missing" in told
-    assert f"hookchain secrets set pay-key --platform aws --stack {stack.name}" in told
+    deploy(code=1)
+    assert "nothing was changed: a secret is missing" in deploy.error
+    assert f"hookchain secrets set pay-key --platform aws --stack {stack.name}" in deploy.error
     assert not asked.exists()
-    assert (
-        stack.call("secretsmanager", "list_secrets", Filters=[{"Key": "name", "Values": [stack.prefix]}])["SecretList"]
-        == []
-    )
+    stored = stack.call("secretsmanager", "list_secrets", Filters=[{"Key": "name", "Values": [stack.prefix]}])
+    assert stored["SecretList"] == []
 
 
 def test_without_the_tools_it_says_how_to_get_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    deploy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sam, "TOOLS", tmp_path / "nowhere")
-    assert aws_deployment.deploy_aws(["--region", "eu-central-1", "--config", "none"]) == 1
-    assert "Run `make sam`" in capsys.readouterr().err
+    deploy(code=1)
+    assert "Run `make sam`" in deploy.error
 
 
 # What an earlier stack left, which goes only if it is asked for
@@ -233,31 +233,26 @@ def left(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack
     return stack
 
 
-def destroyed(stack: Stack, *arguments: str) -> int:
-    return aws_deployment.destroy_aws(["--stack", stack.name, "--region", stack.place.region, *arguments])
+@pytest.fixture
+def destroy(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys, "destroy-aws", after=["--stack", stack.name, "--region", stack.place.region])
 
 
 @pytest.mark.slow
-def test_all_removes_everything_but_another_deployments_secrets(
-    left: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert destroyed(left, "--all", "--confirm", left.prefix) == 0
-    capsys.readouterr()
-    assert destroyed(left) == 0
-    assert "Kept" not in capsys.readouterr().out
+def test_all_removes_everything_but_another_deployments_secrets(left: Stack, destroy: Command) -> None:
+    destroy("--all", "--confirm", left.prefix)
+    assert "Kept" not in destroy()
     assert left.call("secretsmanager", "describe_secret", SecretId=f"{left.prefix}other-key")["Name"]
 
 
-def test_another_word_than_the_prefix_removes_nothing(left: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_word_than_the_prefix_removes_nothing(left: Stack, destroy: Command) -> None:
     asyncio.run(_remember_hook(left))
-    assert destroyed(left, "--all", "--confirm", left.name) == 1
-    output = capsys.readouterr()
-    assert f"secret {left.prefix}key, which cannot be restored" in output.out
-    assert "These webhooks stay registered at their providers: github acme/shop. To remove them first:" in output.out
-    assert f"hookchain hooks remove --platform aws --stack {left.name} " in output.out
-    assert "nothing was removed" in output.err
-    assert destroyed(left) == 0
-    assert f"secret {left.prefix}key" in capsys.readouterr().out
+    output = destroy("--all", "--confirm", left.name, code=1)
+    assert f"secret {left.prefix}key, which cannot be restored" in output
+    assert "These webhooks stay registered at their providers: github acme/shop. To remove them first:" in output
+    assert f"hookchain hooks remove --platform aws --stack {left.name} " in output
+    assert "nothing was removed" in destroy.error
+    assert f"secret {left.prefix}key" in destroy()
 
 
 async def _remember_hook(stack: Stack) -> None:

@@ -154,6 +154,7 @@ def test_a_request_that_fails_is_named_and_the_other_events_are_recovered(
         return Fetched(status, (), b"{}") if url_part in request.url else await answer(request)
 
     deployment.world.github.fetch = fetch  # type: ignore[method-assign]
+    deployment("github", "--dry-run", code=int("old" in url_part))  # a dry run reads no event
     output = deployment("github", "--yes", code=1)
     assert fault in deployment.error
     assert f"{len(delivered)} event" in output

@@ -51,6 +51,13 @@ class Silent:
         raise Unanswered("host_unreachable", request.url)
 
 
+class Echoing:
+    """A provider that rejects each request with a text that has the secrets in it."""
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        return Fetched(403, (), json.dumps({"message": f"{TOKEN} or a value, of {request.method}"}).encode())
+
+
 @pytest.fixture
 def configuration(tmp_path: Path) -> Configured:
     path = tmp_path / "hookchain.yaml"
@@ -114,6 +121,16 @@ async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
     refused = await read_outside(configuration, closed, GitHub(), NOW)
     assert refused.registrations["github"].unknown == "no permission"
     assert replace(refused, registrations={}) == Outside({}, {}, [])
+
+
+async def test_a_fault_of_the_provider_is_shown_without_the_secrets(
+    configuration: Configured, access: SourceAccess
+) -> None:
+    outside = await read_outside(configuration, access, Echoing(), NOW)
+    unknown = outside.registrations["github"].unknown
+    assert "of GET" in unknown
+    assert TOKEN not in unknown
+    assert "a value" not in unknown
 
 
 async def test_without_the_provider_the_remembered_expiry_is_known(

@@ -24,12 +24,12 @@ from deploy.topology.estimate import (
     Row,
     Traffic,
     stored_bytes,
+    subscriber_bytes,
     subscriber_reads,
 )
 from deploy.topology.topology import Topology, find_topology
 from functions.notify.waiting.pauses import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
-from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import JsonObject
 from shared.retention import Retention, retention_of
 
@@ -101,18 +101,15 @@ def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Re
     """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
     writes = MESSAGE_UNITS * messages + ENDPOINT_DELIVERY_UNITS * deliveries
-    kept = (
-        MESSAGE_BYTES * messages * retention.messages_seconds
-        + ENDPOINT_DELIVERY_BYTES * deliveries * REMEMBERED_SECONDS
-    )
+    stored = subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
     yield Row("subscribers, calls of notify", deliveries, "", "million_requests", MILLION)
     yield Row(
         "subscribers, queue requests", usage["queue_requests"] / 2 * deliveries, "", "million_queue_requests", MILLION
     )
     yield Row("subscribers, writes", writes, "units", "million_write_units", MILLION)
     yield Row("subscribers, reads at most", subscriber_reads(traffic), "units", "million_read_units", MILLION)
-    yield Row("subscribers, stored", kept / MONTH_SECONDS, "bytes", "table_gib_month", GIB)
-    yield Row("subscribers, their backup of 35 days", kept / MONTH_SECONDS, "bytes", "backup_gib_month", GIB)
+    yield Row("subscribers, stored", stored, "bytes", "table_gib_month", GIB)
+    yield Row("subscribers, their backup of 35 days", stored, "bytes", "backup_gib_month", GIB)
     yield Row("subscribers, logs", LOG_BYTES * deliveries, "bytes", "log_gib", GIB)
 
 

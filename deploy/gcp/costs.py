@@ -30,11 +30,11 @@ from deploy.topology.estimate import (
     Row,
     Traffic,
     stored_bytes,
+    subscriber_bytes,
     subscriber_reads,
 )
 from functions.notify.waiting.pauses import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
-from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import JsonObject
 from shared.retention import Retention, retention_of
 
@@ -125,16 +125,13 @@ def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Re
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
     writes = WRITES_A_MESSAGE * messages + WRITES_AN_ENDPOINT_DELIVERY * deliveries
     deleted = WRITES_A_MESSAGE * messages + deliveries
-    kept = (
-        MESSAGE_BYTES * messages * retention.messages_seconds
-        + ENDPOINT_DELIVERY_BYTES * deliveries * REMEMBERED_SECONDS
-    )
+    stored = subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
     yield Row("subscribers, requests to notify", deliveries, "", "million_requests", MILLION)
     yield Row("subscribers, bus", usage["bus_bytes"] / 2 * deliveries, "bytes", "bus_tib", TIB)
     yield Row("subscribers, writes", writes, "", "million_document_writes", MILLION)
     yield Row("subscribers, reads at most", subscriber_reads(traffic), "", "million_document_reads", MILLION)
     yield Row("subscribers, documents deleted in the end", deleted, "", "million_document_deletes", MILLION)
-    yield Row("subscribers, stored", kept / MONTH_SECONDS, "bytes", "database_gib_month", GIB)
+    yield Row("subscribers, stored", stored, "bytes", "database_gib_month", GIB)
     yield Row("subscribers, logs", LOG_BYTES * deliveries, "bytes", "log_gib", GIB)
 
 

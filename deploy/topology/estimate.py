@@ -85,6 +85,13 @@ def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention
     return sum(usage[name] * events * each / MONTH_SECONDS for name, each in seconds.items())
 
 
+def subscriber_bytes(traffic: Traffic, retention: Retention, message_bytes: int, delivery_bytes: int) -> float:
+    """Return what the copies of events and the deliveries to endpoints hold, once the oldest entries expire."""
+    copies = message_bytes * traffic.messages * retention.messages_seconds
+    deliveries = delivery_bytes * traffic.endpoint_deliveries * delivery.REMEMBERED_SECONDS
+    return (copies + deliveries) / MONTH_SECONDS
+
+
 def subscriber_reads(traffic: Traffic) -> float:
     """Return the documents that are read if none is remembered any more, as with many tenants that get little each.
 

@@ -87,6 +87,7 @@ class Connection(asyncio.BufferedProtocol):
         self._alarm: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
         self.is_request_sent = True
+        self._poll = select.poll()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         # One parser for all answers, one after another.
         self._parser = httptools.HttpResponseParser(self)
@@ -106,7 +107,8 @@ class Connection(asyncio.BufferedProtocol):
         self._is_encrypted = True
         encrypted = await asyncio.get_running_loop().start_tls(plain, self, context, server_hostname=server_hostname)
         plain.set_protocol(_SocketWatcher(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))
-        self._transport, self.is_request_sent = encrypted, not plain.get_write_buffer_size()
+        self._transport = encrypted
+        self.is_request_sent = not plain.get_write_buffer_size()
 
     @property
     def is_open(self) -> bool:
@@ -126,7 +128,6 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.WriteTransport", transport)
         # A limit of 0, so that the two callbacks below tell whether anything waits.
         self._transport.set_write_buffer_limits(0)
-        self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def pause_writing(self) -> None:
@@ -241,11 +242,12 @@ class Connection(asyncio.BufferedProtocol):
         self._finish()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if error is None and self._is_in_body and not any(name.lower() in _LENGTH_HEADERS for name, _ in self._headers):
-            self._finish()
-        self._fail(ConnectionLost(self.answered))
-        # The watch then has nothing left to watch.
-        self._watch_deadline()
+        has_length = any(name.lower() in _LENGTH_HEADERS for name, _ in self._headers)
+        if error is None and self._is_in_body and not has_length:
+            self._finish()  # this body ends with the connection
+        else:
+            self._fail(ConnectionLost(self.answered))
+        self._watch_deadline()  # the exchange is over: this takes its alarm away
 
     def _finish(self, is_cut: bool = False) -> None:
         if self._answer is not None and not self._answer.done():

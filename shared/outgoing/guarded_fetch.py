@@ -70,25 +70,21 @@ class GuardedFetch:
         deadline = asyncio.get_running_loop().time() + request.timeout_seconds
         content = wire(request, target)
         may_repeat = request.may_repeat or request.method in REPEATABLE
-        kept = self._idle.take(host, self._now(), may_repeat) if self._keeps else None
-        is_sent = False
+        connection = self._idle.take(host, self._now(), may_repeat) if self._keeps else None
         try:
-            while True:
-                connection = kept or await self._connect(target, host, request, deadline)
+            if connection is not None:
                 try:
                     return await self._exchange(connection, request, content, deadline)
-                except BaseException as error:  # also if cancelled: the response may still come on this connection
-                    is_sent = connection.is_request_sent
-                    connection.abort()
-                    is_stale = kept and isinstance(error, ConnectionLost) and not error.answered
-                    can_send_again = may_repeat or not is_sent
-                    if not is_stale or not can_send_again:
+                except ConnectionLost as error:
+                    if error.answered or (connection.is_request_sent and not may_repeat):
                         raise
-                    # The server had most likely closed the kept connection. Send the request on a new one.
-                    kept = None
-                    is_sent = False
+                # The server had most likely closed the kept connection. Send the request on a new one.
+                connection = None
+            connection = await self._connect(target, host, request, deadline)
+            return await self._exchange(connection, request, content, deadline)
         except OSError as error:  # errors of TLS and a timeout are OSErrors
             # Nothing was done if nothing was sent. Otherwise, nobody knows whether the server did it.
+            is_sent = connection is not None and connection.is_request_sent
             error_class = Unanswered if is_sent else Temporary
             raise error_class("host_unreachable", f"{target.host} {_cause(error, request, target.port)}") from error
 
@@ -98,10 +94,15 @@ class GuardedFetch:
     async def _exchange(
         self, connection: HostConnection, request: Outgoing, content: bytes, deadline: float
     ) -> Fetched:
+        """Send the request and return the response. Keep the connection for the next request, unless this one fails."""
         connection.max_bytes = request.max_bytes
-        status, headers, body, is_cut = await connection.exchange(
-            content, deadline=deadline, has_body=request.method != "HEAD"
-        )
+        try:
+            status, headers, body, is_cut = await connection.exchange(
+                content, deadline=deadline, has_body=request.method != "HEAD"
+            )
+        except BaseException:  # also if cancelled: the response may still come on this connection
+            connection.abort()
+            raise
         if self._keeps:
             self._idle.keep(connection, self._now(), _idle_seconds(headers))
         else:

@@ -31,7 +31,8 @@ class Remembered:
                 replaced hook
     new_id      the id of the hook that is being created, which becomes `id` at the end
     new_secret  the fingerprint of its secret
-    stored_at   Unix seconds: when its secret was stored. At the stage `creating`, when the request was sent
+    stored_at   Unix seconds: when its creation was sent, or when the secret that its provider made was stored; 0 if
+                that is not known
     expires_at  Unix seconds; 0 if the hook does not expire or its expiry is unknown
     """
 

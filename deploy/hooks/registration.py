@@ -293,7 +293,10 @@ class Registration:
 
     async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
         hooks = await self._hooks(at)
-        return compare(self.api.kind, at, self.wanted, hooks, self.row.hooks.get(at), stored, self.now())
+        remembered = self.row.hooks.get(at)
+        if remembered and missing_hook(self.api.kind, remembered, hooks):
+            self._verify_listed(at, remembered)
+        return compare(self.api.kind, at, self.wanted, hooks, remembered, stored, self.now())
 
     async def _hooks(self, at: str) -> list[Hook]:
         """Return the hooks at the place. Raises CommandError, also if the token is not that of the registered hook."""
@@ -433,9 +436,10 @@ class Registration:
         remembered = self.row.hooks[at]
         hooks = await self._hooks(at)
         if fault := missing_hook(self.api.kind, remembered, hooks):
+            self._verify_listed(at, remembered)
             raise Gone(f"{self._name(at)}: {fault}")
         new, is_ours = lost_creation(hooks, remembered, self.wanted)
-        if new is None:
+        if new is None and remembered.stage == "creating":
             self._verify_listed(at, remembered)
         made_ids = {remembered.new_id}
         if remembered.is_made and self.api.kind.is_single:
@@ -548,7 +552,8 @@ class Registration:
             await self._remember_new(at, replace(creating, new_id=hook.id), hook)
             raise self._other_url(at, hook.url)
         if self.api.kind.secret is None:
-            made = Remembered(hook.id, self.wanted.url, self._fingerprint(wanted.secret), is_made=True)
+            secret = self._fingerprint(wanted.secret)
+            made = Remembered(hook.id, self.wanted.url, secret, is_made=True, stored_at=creating.stored_at)
             await self._remember_new(at, made, hook)
             await self._verify_only_one(at, hook, creating.known, remembered)
             self.show(f"{self._name(at)}: registered")
@@ -609,7 +614,12 @@ class Registration:
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted, Hook(remembered.new_id, self.wanted.url, self.wanted.events))
         made = Remembered(
-            remembered.new_id, self.wanted.url, remembered.new_secret, is_made=True, expires_at=remembered.expires_at
+            remembered.new_id,
+            self.wanted.url,
+            remembered.new_secret,
+            is_made=True,
+            stored_at=remembered.stored_at,
+            expires_at=remembered.expires_at,
         )
         await self._finish_enabled(at, made, remembered.id, remembered.url)
 
@@ -646,9 +656,9 @@ class Registration:
         await self._start_again(at, new.id if new else remembered.new_id)
 
     def _verify_listed(self, at: str, remembered: Remembered) -> None:
-        """Raise CommandError if a creation was sent so recently that the provider may not list its hook yet."""
+        """Raise CommandError if the hook was created so recently that the provider may not list it yet."""
         left = remembered.stored_at + LIST_SECONDS - self.now()
-        if remembered.stage == "creating" and left > 0:
+        if left > 0:
             rule = f"{self._name(at)}: the hook may have been created, although {self.api.kind.title} does not list it"
             raise CommandError(f"{rule} yet. Run the command again in {left:.0f} s")
 
@@ -657,7 +667,7 @@ class Registration:
         remembered = self.row.hooks[at]
         if unfinished_id:
             await self._delete_unchanged(at, unfinished_id, remembered.urls)
-        former = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="")
+        former = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="", stored_at=0.0)
         self._restore(at, former if remembered.id else None)
         await self.row.save()
         stored = [self._fingerprint(value) for value in self._values()]

@@ -947,6 +947,28 @@ def test_a_new_hook_that_is_listed_late_leads_to_no_second_one(
     assert len(provider.hooks) == 1
 
 
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].is_single])
+def test_a_registered_hook_that_is_listed_late_is_not_taken_for_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr(registration, "LIST_SECONDS", 60.0)
+    world("apply", source, "--yes")
+    provider = world.provider(source)
+    registered = {**provider.hooks}
+    provider.hooks.clear()
+    for arguments in (
+        ["apply", source, "--replace", f"{URL}/{source}"],
+        ["remove", source],
+        ["remove", source, "--forget"],
+    ):
+        world(*arguments, "--yes", code=1)
+        assert "does not list it yet. Run the command again in" in world.error
+    provider.hooks |= registered
+    assert "nothing differs" in world("plan", source)
+    world("remove", source, "--yes")
+    assert not provider.hooks
+
+
 def test_a_hook_that_is_listed_twice_after_a_lost_answer_is_ours(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = world.github._get
     monkeypatch.setattr(world.github, "_get", lambda id, body: (200, fetched(id, body)[1] * 2))  # type: ignore[operator]

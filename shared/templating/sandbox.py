@@ -3,7 +3,7 @@
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache, wraps
 from typing import Final
 from urllib.parse import quote
@@ -17,6 +17,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared import errors, event, jsontext
 from shared.templating import costs
+
+_METHODS: Final = costs.METHODS.keys() | costs.OBJECT_METHODS
 
 
 class _Callable:
@@ -144,6 +146,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return value
         costs.charge(costs.sliced_size(value, start, stop, step))
         return value[start:stop:step]
+
+    def names_of(self, kind: str) -> Collection[str]:
+        """Return the names of all filters, tests or methods that a template can use."""
+        if kind == "filter":
+            return self.filters
+        return self.tests if kind == "test" else _METHODS
 
     def wrap_str_format(self, value: object) -> costs.Called | None:  # type: ignore[override] # it makes text, as Jinja's does
         safe_format = super().wrap_str_format(value)

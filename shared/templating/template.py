@@ -3,17 +3,16 @@
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Final, TypeAlias
 
 from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
-from jinja2.exceptions import SecurityError
 
 from shared import did_you_mean, errors, event
 from shared.jsontext import Json, JsonObject
-from shared.templating.costs import MAX_OUTPUT_CHARACTERS, METHODS, OBJECT_METHODS, NotAValue, begin_rendering
+from shared.templating import diagnostics
+from shared.templating.costs import MAX_OUTPUT_CHARACTERS, begin_rendering
 from shared.templating.sandbox import Sandbox, as_shown, as_url_segment, environment_of
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
@@ -97,29 +96,29 @@ class Template:
             _verify(environment, tree, pieces, known, source)
             # Only Jinja escapes or encodes values. A source without a placeholder has none.
             needs_jinja = (html or url or encode) and is_template(source)
-            self._pieces = () if needs_jinja else pieces
-            self._compiled = None if self._pieces else environment.from_string(tree)
+            self._plain_pieces = None if needs_jinja else pieces
+            self._compiled = environment.from_string(tree) if self._plain_pieces is None else None
         except TemplateSyntaxError as error:
-            raise TemplateFault(f"line {error.lineno}: {_syntax(error, environment)}") from error
+            raise TemplateFault(f"line {error.lineno}: {diagnostics.syntax_message(error, environment)}") from error
         except TemplateFault:
             raise
         except RecursionError as error:
             raise TemplateFault("it is nested too deeply") from error
         except Exception as error:  # a constant expression can fail in any way
-            raise TemplateFault(f"it can never be rendered: {_kind(error)}") from error
+            raise TemplateFault(f"it can never be rendered: {diagnostics.kind_of(error)}") from error
 
     @property
     def is_plain(self) -> bool:
         """Return whether the template consists of plain text and fields, and computes nothing."""
-        return bool(self._pieces)
+        return self._plain_pieces is not None
 
     def render(self, view: JsonObject) -> str:
         """Return the text. The detail of its errors quotes no part of the event.
 
         Raises Permanent: `undefined_field`, `output_too_large` or `template_failed`.
         """
-        # An empty text says that Jinja has to render the template. A result that is itself empty is rendered by both.
-        return self._render_plain(view) or self._render_in_sandbox(view)
+        text = None if self._plain_pieces is None else _joined(self._plain_pieces, view)
+        return self._render_in_sandbox(view) if text is None else text
 
     def _parsed(self) -> nodes.Template:
         tree = self._environment.parse(self._source)
@@ -130,25 +129,6 @@ class Template:
                 for constant in _printed_constants(output.nodes):
                     constant.value = self._own_text(constant.value)
         return tree
-
-    def _render_plain(self, view: JsonObject) -> str:
-        """Return the texts and fields, joined; empty if a field is missing or not text, or if the result is too big."""
-        texts: list[str] = []
-        room = MAX_OUTPUT_CHARACTERS
-        for piece in self._pieces:
-            value: Json = view
-            if isinstance(piece, str):
-                value = piece
-            else:
-                for key in piece:
-                    value = value.get(key) if isinstance(value, dict) else None  # type: ignore[call-overload] # any key
-                if not isinstance(value, str):
-                    return ""
-            room -= len(value) + 1
-            if room < 0:
-                return ""
-            texts.append(value)
-        return "".join(texts)
 
     def _render_in_sandbox(self, view: JsonObject) -> str:
         """Return the text that Jinja makes. Raises Permanent."""
@@ -166,14 +146,16 @@ class Template:
                     )
                 pieces.append(piece)
         except UndefinedError as error:
-            raise errors.Permanent("undefined_field", f"{self._place(error)}: {self._missing(error, view)}") from error
+            paths = paths_in(environment_of(False, as_shown).parse(self._source))
+            detail = diagnostics.missing_field_message(error, self._source, paths, view)
+            raise errors.Permanent("undefined_field", f"{self._place(error)}: {detail}") from error
         except errors.Permanent:
             raise
         except Exception as error:
             # A template can fail in any way on a sender's data, such as adding a number to text or a range too large.
             is_too_large = isinstance(error, OverflowError | MemoryError)
             code: errors.PermanentCode = "output_too_large" if is_too_large else "template_failed"
-            raise errors.Permanent(code, f"{self._place(error)}: {_kind(error)}") from error
+            raise errors.Permanent(code, f"{self._place(error)}: {diagnostics.kind_of(error)}") from error
         return "".join(pieces)
 
     def _place(self, error: Exception) -> str:
@@ -185,24 +167,25 @@ class Template:
             trace = trace.tb_next
         return f"template {self.name!r}, line {line}" if line else f"template {self.name!r}"
 
-    def _missing(self, error: UndefinedError, view: JsonObject) -> str:
-        """Name the path that the event lacks, if the template spells it out, and the event's most similar path."""
-        quoted_names = re.findall(r"'([^']*)'", str(error))
-        name = quoted_names[-1] if quoted_names else ""
-        if name not in self._source:  # the template computed the name, so it may be a part of the event
-            name = ""
-        hint = "write {{ … | default('') }} where it may be missing"
-        tree = environment_of(False, as_shown).parse(self._source)
-        missing_paths = [path for path in paths_in(tree) if did_you_mean.is_missing(path, view)]
-        candidates = [path for path in missing_paths if not name or f".{name}." in f"{path}."]
-        path = max(candidates, key=len, default=name)
-        if not path:
-            return f"a field that it names is not in this event; {hint}"
-        if path in view:  # the field of another value, such as a list's item
-            return f"a value that it reads has no {path!r}; {hint}"
-        if "-" in (did_you_mean.likely_path(path, view) or ""):
-            hint = f"{hint}; a name with a hyphen is written as in data['first-name']"
-        return did_you_mean.missing_path(path, view, hint)
+
+def _joined(pieces: Pieces, view: JsonObject) -> str | None:
+    """Return the texts and fields, joined; None if a field is missing or not text, or if the result is too big."""
+    texts: list[str] = []
+    room = MAX_OUTPUT_CHARACTERS
+    for piece in pieces:
+        value: Json = view
+        if isinstance(piece, str):
+            value = piece
+        else:
+            for key in piece:
+                value = value.get(key) if isinstance(value, dict) else None  # type: ignore[call-overload] # any key
+            if not isinstance(value, str):
+                return None
+        room -= len(value) + 1
+        if room < 0:
+            return None
+        texts.append(value)
+    return "".join(texts)
 
 
 def _printed_constants(expressions: Iterable[nodes.Expr]) -> Iterator[nodes.Const]:
@@ -217,31 +200,19 @@ def _printed_constants(expressions: Iterable[nodes.Expr]) -> Iterator[nodes.Cons
                 yield from _printed_constants(joined)
 
 
-def _kind(error: Exception) -> str:
-    """Describe the kind of error. Its own message may hold a part of the event; this text does not."""
-    name = type(error).__name__
-    return next((f"{name}: {text}" for kind, text in _KINDS.items() if isinstance(error, kind)), name)
-
-
-_KINDS: Final[Mapping[type[Exception], str]] = {
-    NotAValue: "the value is not text, a number, a list or an object: call it, or write `| list`",
-    TypeError: "a value has the wrong type here; convert it with `| int`, `| float` or `| string`",
-    SecurityError: "it uses an attribute that templates must not use",
-    ZeroDivisionError: "it divides by zero",
-    OverflowError: "the resulting text, list or number is too large",
-}
-
-
-def _verify(environment: Sandbox, tree: nodes.Template, pieces: Pieces, known: frozenset[str], source: str) -> None:
+def _verify(
+    environment: Sandbox, tree: nodes.Template, pieces: Pieces | None, known: frozenset[str], source: str
+) -> None:
     """Raise TemplateFault or TemplateSyntaxError if the template uses what is not known here."""
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise TemplateFault("include, import and extends are not supported: a template stands alone")
     for kind, name, line in _used_names(tree):
-        if name not in _names_of(kind, environment):
+        if name not in environment.names_of(kind):
             raise TemplateSyntaxError(f"No {kind} named {name!r}", line)
-    variables = {str(piece[0]) for piece in pieces if not isinstance(piece, str)}
-    if not pieces:
+    if pieces is None:
         variables = meta.find_undeclared_variables(tree)
+    else:
+        variables = {str(piece[0]) for piece in pieces if not isinstance(piece, str)}
     unknown_names = sorted(variables - known - environment.globals.keys())
     if unknown_names:
         name = unknown_names[0]
@@ -272,53 +243,6 @@ _NAMED_BY_ARGUMENT: Final[Mapping[str, tuple[int, str]]] = {
     "rejectattr": (1, "test"),
 }
 """The filters that apply a filter or test to each item: the position of the argument that names it, and its kind."""
-_METHODS: Final = METHODS.keys() | OBJECT_METHODS
-
-
-def _names_of(kind: str, environment: Sandbox) -> Collection[str]:
-    """Return the names of all filters, tests or methods that a template can use."""
-    if kind == "filter":
-        return environment.filters
-    return environment.tests if kind == "test" else _METHODS
-
-
-def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
-    """Return Jinja's message, and what to write instead of a name or a sign of another language."""
-    text = (error.message or "it does not parse").rstrip(".")
-    if unknown := re.fullmatch(r"No (filter|test|method) named '(.+)'", text):
-        kind, name = unknown.groups()
-        near = _FILTERS_ELSEWHERE.get(name) or did_you_mean.nearest(name, _names_of(kind, environment))
-        return f"{text}; did you mean {near!r}?" if near else text
-    message = re.sub(r" at \d+$", "", text)
-    hint = next((hint for token, hint in _TOKENS_ELSEWHERE.items() if message.endswith(token)), "")
-    return f"{text}; {hint}" if hint else text
-
-
-_FILTERS_ELSEWHERE: Final[Mapping[str, str]] = {
-    "upcase": "upper",
-    "downcase": "lower",
-    "size": "length",
-    "json": "tojson",
-    "to_json": "tojson",
-    "strip": "trim",
-}
-"""Jinja's name of a filter of Liquid, Twig or Python."""
-_LOOP: Final = "Jinja has {% for item in data.list %}…{% endfor %} and {% if … %}…{% endif %}"
-_TOKENS_ELSEWHERE: Final[Mapping[str, str]] = {
-    "'*'": f"[*] is JMESPath; {_LOOP}",
-    "']'": f"[] is JMESPath; {_LOOP}",
-    "'#'": _LOOP,
-    "'/'": _LOOP,
-    "'$'": "a path begins without $, as in {{ data.number }}",
-    "'`'": "write a number, true or a text in quotes, without backticks",
-    "'&'": "write `and`",
-    "'!'": "write `not`",
-    "'?'": "write {{ a if condition else b }}",
-    "got '|'": "write `or`",
-    "got ':'": "write a filter's arguments in parentheses, as in default('')",
-    "got '='": "`==` compares",
-}
-"""What to write instead of a sign of another language, by the end of Jinja's message."""
 
 
 def one_line_template(name: str, source: str) -> Template:
@@ -348,10 +272,10 @@ def path_of(node: nodes.Node) -> Path | None:
     return None
 
 
-def plain_pieces(tree: nodes.Template) -> Pieces:
+def plain_pieces(tree: nodes.Template) -> Pieces | None:
     """Return the texts and the paths of fields that the template consists of.
 
-    Return nothing if the template has anything else, or if Jinja should compile it at once: because Jinja's recursive
+    Return None if the template has anything else, or if Jinja should compile it at once: because Jinja's recursive
     compiler might fail at a long path, or because an event would have to wait long for the compiler.
     """
     output_nodes: list[nodes.Node] = []
@@ -359,8 +283,8 @@ def plain_pieces(tree: nodes.Template) -> Pieces:
         output_nodes += node.nodes if isinstance(node, nodes.Output) else [node]
     pieces = [node.data if isinstance(node, nodes.TemplateData) else path_of(node) for node in output_nodes]
     if None in pieces:
-        return ()
+        return None
     lengths = [len(piece) for piece in pieces if isinstance(piece, tuple)]
     if max(lengths, default=0) > MAX_PLAIN_KEYS or sum(lengths) > MAX_ALL_PLAIN_KEYS:
-        return ()
+        return None
     return tuple(piece for piece in pieces if piece is not None)

@@ -65,6 +65,14 @@ def test_a_signature_is_over_the_bytes_that_are_sent() -> None:
     assert webhook_id == "msg_1"
 
 
+def test_a_header_of_the_caller_replaces_the_one_that_send_makes() -> None:
+    with receiver(ACCEPTED) as hook:
+        send(hook.url, {}, headers={"content-type": "application/vnd.shop+json", "X-Shop": "1"})
+    names = [line.partition(":")[0].lower() for line in hook.heads[0].split("\r\n")[1:]]
+    assert (names.count("content-type"), hook.header("content-type")) == (1, "application/vnd.shop+json")
+    assert hook.header("x-shop") == "1"
+
+
 def test_extra_fields_stand_at_the_top_of_the_body_in_every_format() -> None:
     with receiver(ACCEPTED) as hook:
         for form in ("json", "xml", "yaml", "form"):

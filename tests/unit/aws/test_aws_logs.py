@@ -80,6 +80,7 @@ def test_the_newest_records_are_found_however_old_they_are(stack: Stack) -> None
     log = CloudWatchLog(stack.api(), stack.target, LogQuery())
     since = time.time() - 2 * 86_400
     assert [each.document["message"] for each in log.newest(since, 3)] == ["7200.0", "3600.0", "10.0"]
+    assert [each.document["message"] for each in log.newest(since, 2)] == ["3600.0", "10.0"]
     assert len(log.newest(since, 10)) == 4
     assert len(log.newest(time.time() - 4_000, 10)) == 2
     assert [each.document["message"] for each in log.oldest(since)] == [str(age) for age in ages]

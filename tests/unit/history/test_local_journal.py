@@ -153,6 +153,15 @@ def test_what_is_older_than_its_retention_goes_and_what_is_on_its_way_stays(jour
     assert held.document
 
 
+def test_an_index_most_of_whose_events_are_gone_is_built_again(journal: Journal) -> None:
+    ages = {"old": 40, "older": 41, "young": 0}
+    journal.record(*(entry(name, at=NOW - days * DAY_SECONDS, data={"name": name}) for name, days in ages.items()))
+    assert journal.reader.index() == 3
+    purge_journal(journal.path, NOW, Retention())
+    assert journal.reader.index() == 1
+    assert journal.find(text="young") == ["young"]
+
+
 def test_what_is_not_found_may_not_be_processed_yet_where_only_transform_lists_events(tmp_path: Path) -> None:
     open_journal(tmp_path / FILE_NAME).close()
     with open_local_state(tmp_path) as state:

@@ -53,11 +53,16 @@ _ESCAPE: Final = re.compile(
 """A character as URLs, JSON and HTML escape it, in small letters."""
 
 
+def without_escapes(low: bytes) -> bytes:
+    """Return the text, which is in small letters, with each character as it is before URLs, JSON or HTML escape it."""
+    return _ESCAPE.sub(lambda escape: _unescaped(escape[0]), low)
+
+
 def _without_escaped(body: bytes, low: bytes, credentials: Sequence[str]) -> bytes:
     """Mask credentials of which only some characters are escaped: each encoder leaves others as they are."""
     if not _ESCAPE.search(low):
         return body
-    plain = _ESCAPE.sub(lambda escape: _unescaped(escape[0]), low)
+    plain = without_escapes(low)
     texts = {text.encode("utf-8", "replace").lower() for value in credentials for text in _texts(value)}
     spans = [found.span() for text in texts if text in plain for found in re.finditer(re.escape(text), plain)]
     if not spans:

@@ -1,18 +1,21 @@
 """Copies of requests for the developers who listen with `hookchain listen`. They hold up no event."""
 
 import asyncio
+import hashlib
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Final
 from urllib.parse import urlencode
 
 from functions.transform.step import Noted, StepContext
 from functions.transform.steps.redact import Redact
 from shared import claim_check, errors, jsontext, logs, ports, push, store_ports, tap, time_bound, times
+from shared.base64_text import base64_text
+from shared.credential_masks import without_escapes
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.formats import form_body
 from shared.formats.media_type import MediaType, media_type, structured_format
@@ -26,8 +29,12 @@ MAX_MASKED_BYTES: Final = 256 * 1_024
 """A larger body is not masked, and so not copied: nothing else runs meanwhile, for up to 0.7 s for each MB."""
 MIN_FOUND_CHARACTERS: Final = 6
 """A shorter value is found only where it is the whole of a header: any header may have `12` in it."""
+MAX_COMPARED_CHARACTERS: Final = 10_000_000
+"""Of the headers, for all masked values together. A request with more is not copied, for the same reason."""
 _OF_BODY: Final = re.compile("checksum|content-length|crc|digest|etag|hash|hmac|md5|sha[0-9]|signature")
 """The names of headers whose values let somebody who knows the rest of the body guess what was masked in it."""
+_HASHES: Final = ("md5", "sha1", "sha256", "sha512")
+_NUMBER: Final = re.compile("[0-9]+(?:[.][0-9]+)?(?:e[+-]?[0-9]+)?")
 _FORM: Final = MediaType("application/x-www-form-urlencoded", {}, None, "form")
 
 
@@ -184,7 +191,7 @@ def redacted_request(event: Event, request: Event, redact: Redact) -> Event:
     that were masked.
 
     It has neither body nor headers if the body is neither JSON nor a form with the event's data, as after `unpack`: it
-    may hold elsewhere what is masked in the data. Also for a body of more than MAX_MASKED_BYTES.
+    may hold elsewhere what is masked in the data. Also if masking takes too long.
 
     The event's id can be a hash of the body, and is in `traceparent` too. So the copy has a random id of its own. The
     sender's id can be one of the values.
@@ -196,6 +203,7 @@ def redacted_request(event: Event, request: Event, redact: Redact) -> Event:
         deliveryid=None,
         rawbody=None,
         rawbase64=None,
+        rawtype=None,
         rawheaders=None,
     )
     body = tap.body_of(event)
@@ -207,7 +215,10 @@ def redacted_request(event: Event, request: Event, redact: Redact) -> Event:
     except errors.Permanent:  # a path leads through a value that holds no others
         return copy
     data = masked.event.data if isinstance(masked, Noted) else masked.data
-    headers = _kept_headers(event, {*_masked_values(event.data, data)}, copy.id)
+    values = {*_masked_values(event.data, data)}
+    if len(values) * len(event.rawheaders or "") > MAX_COMPARED_CHARACTERS:
+        return copy
+    headers = _kept_headers(event, values, {*_traces_of(body)}, copy.id)
     return replace(copy, rawbody=write(data), rawheaders=headers)
 
 
@@ -234,8 +245,8 @@ def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
     return _form if isinstance(event.data, dict) and form == event.data else None
 
 
-def _masked_values(data: jsontext.Json, masked: jsontext.Json) -> Iterator[str]:
-    """Yield the texts and numbers that are in the data and not in the masked data, in small letters."""
+def _masked_values(data: jsontext.Json, masked: jsontext.Json) -> Iterator[str | float]:
+    """Yield the texts, in small letters, and the numbers that are in the data and not in the masked data."""
     if data is masked:
         return
     if isinstance(data, dict):
@@ -245,30 +256,61 @@ def _masked_values(data: jsontext.Json, masked: jsontext.Json) -> Iterator[str]:
     elif isinstance(data, list):
         for value, other in zip_longest(data, masked if isinstance(masked, list) else []):
             yield from _masked_values(value, other)
-    elif isinstance(data, str | int | float) and not isinstance(data, bool) and data != masked:
-        yield (data if isinstance(data, str) else jsontext.to_json(data)).lower()
+    elif isinstance(data, str) and data != masked:
+        yield data.strip().lower()
+    elif isinstance(data, int | float) and not isinstance(data, bool) and data != masked:
+        text = jsontext.to_json(data)
+        yield from (text, abs(float(text)))
 
 
-def _kept_headers(event: Event, values: Collection[str], copy_id: str) -> str | None:
+def _traces_of(body: bytes) -> Iterator[str]:
+    """Yield texts with which somebody who knows the rest of the body can guess what was masked in it."""
+    yield str(len(body))
+    for name in _HASHES:
+        digest = hashlib.new(name, body, usedforsecurity=False).digest()
+        yield from (digest.hex(), base64_text(digest).lower())
+
+
+def _kept_headers(event: Event, values: Collection[str | float], traces: Collection[str], copy_id: str) -> str | None:
     """Return the event's headers without those whose values tell something about the masked `values`.
 
-    A header with the sender's id, such as `webhook-id`, gets the id of the copy.
+    A header with the sender's id, such as `webhook-id`, gets the id of the copy. `traces` are those of the body.
     """
     if event.rawheaders is None:
         return None
     pairs = jsontext.from_json(event.rawheaders.encode())
     assert isinstance(pairs, list)
     names_and_texts = [(str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list)]
-    all_texts = "\n".join(text for _, text in names_and_texts).lower()
-    found = [value for value in values if len(value) >= MIN_FOUND_CHARACTERS and value in all_texts]
+    readings = [_readings(text) for _, text in names_and_texts]
+    all_texts = "\n".join(chain.from_iterable(readings))
+    texts = {*traces, *(value for value in values if isinstance(value, str))}
+    found = [text for text in texts if len(text) >= MIN_FOUND_CHARACTERS and text in all_texts]
     kept: list[jsontext.Json] = []
-    for name, text in names_and_texts:
-        low = text.strip().lower()
+    for (name, text), read in zip(names_and_texts, readings, strict=True):
         if event.deliveryid and text == event.deliveryid:
             kept.append([name, copy_id])
-        elif not (_OF_BODY.search(name.lower()) or low in values or any(value in low for value in found)):
+        elif not (
+            _OF_BODY.search(name.lower())
+            or any(each in texts or any(value in each for value in found) for each in read)
+            or any(number in values for each in read for number in _numbers_in(each))
+        ):
             kept.append([name, text])
     return jsontext.to_json(kept)
+
+
+def _readings(text: str) -> set[str]:
+    """Return the header's text in small letters: as it is, in UTF-8, and without the escapes of URLs, JSON and HTML."""
+    content = text.encode("latin-1", "replace")
+    plain = without_escapes(content.lower()).decode("utf-8", "replace")
+    spellings = (text, content.decode("utf-8", "replace"), plain, plain.replace("+", " "))
+    return {each.strip().lower() for each in spellings}
+
+
+def _numbers_in(text: str) -> Iterator[float]:
+    """Yield the number that the text is, and those in it of MIN_FOUND_CHARACTERS: `199.90` is 199.9 in the data."""
+    for match in _NUMBER.finditer(text):
+        if len(match[0]) >= MIN_FOUND_CHARACTERS or match[0] == text.lstrip("+-"):
+            yield float(match[0])
 
 
 def _form(fields: jsontext.Json) -> str:

@@ -1,6 +1,7 @@
 """The tap: copies for developers with a lease, and for nobody else; and what it costs the event: nothing."""
 
 import asyncio
+import base64
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -397,6 +398,30 @@ async def test_a_header_with_a_masked_value_is_not_copied_and_one_with_the_sende
     assert json.loads(copy.rawheaders or "") == [["webhook-id", copy.id], *([*each] for each in kept)]
 
 
+@pytest.mark.parametrize(
+    ("value", "leaks"),
+    [
+        ("199.90", ["199.90", "199.9", "to pay: 199.90 EUR"]),
+        ("-1.0E+3", ["-1.0E+3", "-1000"]),
+        ('" M\u00fcller-Lüd "', ["Müller-Lüd".encode().decode("latin-1"), r'{"n":"M\u00fcller-L\u00fcd"}']),
+        ('"ada b@example.com"', ["https://shop.example/?mail=ada+b%40example.com", "ada b&#64;example.com"]),
+    ],
+)
+async def test_a_header_with_a_masked_value_is_not_copied_however_the_value_is_spelled(
+    value: str, leaks: Sequence[str]
+) -> None:
+    bench = Bench(redact=Redact(paths=["data.v"]))
+    await bench.lease()
+    body = f'{{"v": {value}}}'
+    hashed = hashlib.sha256(body.encode())
+    of_body = [str(len(body.encode())), f"sha256={hashed.hexdigest()}", base64.b64encode(hashed.digest()).decode()]
+    headers: list[Json] = [["x-b", text] for text in (*leaks, *of_body)]
+    sent = to_json([["x-a", "199"], *headers])
+    await bench.take(replace(EVENT, data=json.loads(body), rawbody=body, rawheaders=sent))
+    [copy] = map(event_of, bench.copies())
+    assert (copy.rawbody, copy.rawheaders) == ('{"v":"***"}', '[["x-a","199"]]')
+
+
 async def test_a_masked_body_that_needs_a_blob_is_not_copied_because_forget_would_not_find_it() -> None:
     bench = Bench(redact=Redact(paths=["data.card"]))
     await bench.lease()
@@ -411,9 +436,12 @@ async def test_a_masked_body_that_needs_a_blob_is_not_copied_because_forget_woul
 async def test_a_body_that_takes_long_to_mask_is_not_copied_and_holds_up_nothing() -> None:
     bench = Bench(redact=Redact(paths=["data.a[*].b"]))
     await bench.lease()
-    data: Json = {"a": [{"b": 1}] * 100_000}
-    await bench.take(replace(EVENT, rawbody=to_json(data), data=data))
-    assert [event_of(copy).rawbody for copy in bench.copies()] == [None]
+    long: Json = {"a": [{"b": 1}] * 100_000}
+    many: Json = {"a": [{"b": f"{number}"} for number in range(10_000)]}
+    headers = to_json([["x-long", "1" * 10_000]])
+    for data in (long, many):
+        await bench.take(replace(EVENT, rawbody=to_json(data), data=data, rawheaders=headers))
+    assert [(event_of(copy).rawbody, event_of(copy).rawheaders) for copy in bench.copies()] == [(None, None)] * 2
 
 
 HOSTILE: Final = '","data":1,"rawheaders":"x","datatype":"y" \\",\\"hops\\":3'

@@ -463,12 +463,15 @@ async def _read_leases(leases: store_ports.Documents) -> Sequence[tap.Lease]:
 
 
 async def _remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> None:
-    """Remove the leases whose copies are gone, and the inboxes without a lease, whoever had them."""
+    """Remove the leases whose copies are gone, and the inboxes without a lease, whoever had them.
+
+    Also a lease that ends too late: it gets nothing now, and would get copies in its last hours.
+    """
     now = time.time()
     kept: set[str] = set()
     for each in await leases.page(tap.PARTITION, MAX_LEASES):
         lease = tap.read_lease(each.id, each.text)
-        if lease and lease.until + tap.KEPT_SECONDS > now:
+        if lease and lease.until + tap.KEPT_SECONDS > now and not lease.ends_too_late(now):
             kept.add(each.id)
         else:
             await leases.delete(tap.PARTITION, each.id, each.version)

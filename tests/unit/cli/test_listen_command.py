@@ -259,7 +259,9 @@ def test_a_lease_of_another_machine_is_neither_taken_nor_stopped_unless_it_is_sa
     assert (cloud.documents.kept, cloud.inboxes.kept) == ({}, {})
 
 
-def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_is_removed(run: Run, cloud: Cloud) -> None:
+def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_or_endless_is_removed(
+    run: Run, cloud: Cloud
+) -> None:
     run(*FORWARD)
     ended, old = cloud.lease(), Lease("github", "bob", "bob@desk", 0, NOW - KEPT_SECONDS - 1)
 
@@ -267,6 +269,9 @@ def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_is_remov
         earlier = replace(ended, until=NOW - 3_600)
         await cloud.documents.write(PARTITION, earlier.name, earlier.text)
         await cloud.documents.write(PARTITION, old.name, old.text)
+        endless = replace(old, developer="eve", until=NOW + 30 * 86_400)
+        await cloud.documents.write(PARTITION, endless.name, endless.text)
+        await cloud.inboxes.create(endless.name)
         changes: list[JsonObject] = [{"source": "\ud800"}, {"until": 10**400}, {"until": 1e300}, {"since": None}]
         for number, change in enumerate(changes):
             text = json.dumps({**asdict(old), **change})

@@ -112,7 +112,8 @@ def _value_fault(value: Json, schema: JsonObject) -> str | None:
         return f"must be one of {', '.join(map(str, choices))}"
     if isinstance(value, int) and isinstance(least, int) and isinstance(most, int) and not least <= value <= most:
         return f"must be from {least} to {most}"
-    if isinstance(value, str) and _SURROGATE.search(value):
+    texts = (value,) if not isinstance(value, dict) else (*value, *value.values())
+    if any(isinstance(each, str) and _SURROGATE.search(each) for each in texts):
         return "must be Unicode text, without a lone surrogate"
     longest = schema.get("maxLength", MAX_ARGUMENT_CHARACTERS)
     if isinstance(value, str) and isinstance(longest, int) and not 0 < len(value) <= longest:

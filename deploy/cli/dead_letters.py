@@ -124,9 +124,13 @@ def _matches(letter: DeadLetterRow, options: argparse.Namespace) -> bool:
         return False
     if options.until is not None and letter.at > options.until:
         return False
-    text = f"{letter.reason} {letter.message.decode('utf-8', errors='replace')}".casefold()
-    has_text = all(word.casefold() in text for word in (options.text or "").split())
-    return has_text and _is_from(letter, options.source, options.type)
+    text = f"{letter.reason} {letter.message.decode('utf-8', errors='replace')}"
+    return has_words(text, options.text or "") and _is_from(letter, options.source, options.type)
+
+
+def has_words(text: str, wanted: str) -> bool:
+    low = text.casefold()
+    return all(word in low for word in wanted.casefold().split())
 
 
 def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None) -> bool:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -23,7 +24,6 @@ from deploy.cli.config_text import check_text
 from deploy.cli.look_up import key_of
 from deploy.cli.records import DEFAULT_RATE, SAMPLE, Context, require_known
 from deploy.config.checkout import OWN_CONFIG, ROOT, environ_with, own_env_file
-from deploy.config.compiler import secrets_needed
 from deploy.config.config_file import ConfigFaults, load_data
 from deploy.config.configured import config_path, configured
 from deploy.config.dotenv import read_dotenv
@@ -32,11 +32,12 @@ from deploy.config.sections.catalogue import load_catalogue
 from deploy.explain.offline import NO_SECRETS
 from deploy.explain.report import report_document
 from deploy.explain.request_options import request_at
-from deploy.history import documents
-from deploy.history.journal_view import EventSummary, search_words
+from deploy.history import documents, stored_messages
+from deploy.history.journal_view import DeadLetterRow, EventSummary, holds, search_words
 from deploy.history.state import State
 from deploy.platforms.choice import is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
+from deploy.secrets.needs import needs, token_needs
 from deploy.secrets.values import secret_text
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import stdout_screen
@@ -45,7 +46,7 @@ from shared.delivery import ROUTE_ITSELF
 from shared.did_you_mean import did_you_mean
 from shared.event import NAMES
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, mappings_at, texts_at, to_json
+from shared.jsontext import Json, JsonObject, mappings_at, objects_at, texts_at, to_json
 from shared.ledger import LedgerRow
 from shared.mcp import Tool, ToolFault
 from shared.secrets import SECRET_NAME, split_values
@@ -119,8 +120,9 @@ class Session:
         environ = environ_with(self.options.env_file)
         literals: list[str] = []
         try:
-            slices = configured(self.options).slices
-            names = secrets_needed(slices)
+            configuration = configured(self.options)
+            slices = configuration.slices
+            names = [each.name for each in (*needs(slices, environ), *token_needs(configuration.document))]
             literals = [text for slice_ in slices.values() for text in literal_credentials(slice_)]
         except ConfigFaults:
             folder = read_settings(environ).secrets_folder
@@ -153,11 +155,33 @@ class Session:
 def search_events(session: Session, arguments: JsonObject) -> Json:
     chosen = session.choice(arguments)
     with session.platform().state() as state:
-        found = list(events.find_events(state, chosen, chosen.limit + 1))
+        found = _found_events(session, state, chosen, chosen.limit + 1)
         if not found:
             require_known(state, chosen)
     listed: list[Json] = [documents.summary_document(each) for each in found[: chosen.limit]]
     return {"events": listed, "more": len(found) > chosen.limit}
+
+
+def _found_events(session: Session, state: State, chosen: argparse.Namespace, limit: int) -> list[EventSummary]:
+    """Return the newest events that match, at most `limit`.
+
+    A text must be in what a result may show of the event. Searches for its beginnings could read the rest.
+    """
+    if chosen.text is None:
+        return list(events.find_events(state, chosen, limit))
+    wanted, credentials = search_words(chosen.text), session.credentials()
+
+    def is_shown(event: EventSummary) -> bool:
+        record = state.reader.event(event.id)
+        document = (record and record.document) or {}
+        shown = _masked(to_json(_without_request(document)), credentials)
+        return shown == to_json(document) or holds(shown, wanted)
+
+    return list(islice(filter(is_shown, events.find_events(state, chosen, None)), limit))
+
+
+def _without_request(event: JsonObject) -> JsonObject:
+    return {name: value for name, value in event.items() if not name.startswith("raw")}
 
 
 def get_event(session: Session, arguments: JsonObject) -> Json:
@@ -251,11 +275,25 @@ def _optional(arguments: JsonObject, name: str) -> str | None:
 def list_dead_letters(session: Session, arguments: JsonObject) -> Json:
     chosen = session.choice(arguments)
     with session.platform().state() as state:
-        found = list(dead_letters.find_letters(state, chosen, chosen.limit + 1))
+        found = _found_letters(session, state, chosen, chosen.limit + 1)
         if not found:
             require_known(state, chosen)
     listed: list[Json] = [documents.dead_letter_document(each) for each in found[: chosen.limit]]
     return {"dead_letters": listed, "more": len(found) > chosen.limit}
+
+
+def _found_letters(session: Session, state: State, chosen: argparse.Namespace, limit: int) -> list[DeadLetterRow]:
+    """Return the newest dead letters that match, at most `limit`. A text must be in what a result may show."""
+    if chosen.text is None:
+        return list(dead_letters.find_letters(state, chosen, limit))
+    credentials = session.credentials()
+
+    def is_shown(letter: DeadLetterRow) -> bool:
+        event = stored_messages.event_in(stored_messages.message_json(letter.message))
+        message = letter.message.decode("utf-8", "replace") if event is None else to_json(_without_request(event))
+        return dead_letters.has_words(_masked(f"{letter.reason} {message}", credentials), chosen.text)
+
+    return list(islice(filter(is_shown, dead_letters.find_letters(state, chosen, None)), limit))
 
 
 # What is configured
@@ -309,7 +347,8 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
     options = argparse.Namespace(unsigned=True, now=None, env_file=session.options.env_file)
     state = session.options.state if is_local(session.options) else None
     report = explain.explained_request(request, options, configuration, state)
-    return {name: value for name, value in report_document(report).items() if name != "reply"}
+    shown = {name: value for name, value in report_document(report).items() if name != "reply"}
+    return {**shown, "events": [_without_request(each) for each in objects_at(shown, "events")]}
 
 
 # A configuration that is not in use
@@ -346,7 +385,10 @@ def plan_replay(session: Session, arguments: JsonObject) -> Json:
     chosen.ids = ids
     with session.platform().state() as state:
         events.require_destination(state, chosen.only)
-        found = events.chosen_events(state, chosen)
+        if ids or chosen.text is None:
+            found = events.chosen_events(state, chosen)
+        else:
+            found = _found_events(session, state, chosen, chosen.limit)[::-1]
         stored = state.reader.with_document([each.id for each in found])
     if len(found) > MAX_PLANNED:
         raise ToolFault(f"these are more than {MAX_PLANNED} events: use narrower filters")

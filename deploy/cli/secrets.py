@@ -19,11 +19,11 @@ from deploy.platforms.choice import add_platform, is_local, open_platform, same_
 from deploy.platforms.platform import Platform
 from deploy.secrets import values as secret_values
 from deploy.secrets.backend import SecretBackend, StoredSecret
-from deploy.secrets.needs import HOOK, Need, missing_effect, needs
+from deploy.secrets.needs import Need, missing_effect, needs, token_needs
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import JsonObject, mapping_at, value_at
+from shared.jsontext import JsonObject
 from shared.secrets import SECRET_NAME
 from shared.times import time_text
 
@@ -116,7 +116,7 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     listed = needs(configuration.slices, configuration.environ, has_ses=platform.traits.has_ses)
     if is_local(options):
         names = {need.name for need in listed}
-        listed += [token for token in _token_needs(configuration) if token.name not in names]
+        listed += [token for token in token_needs(configuration.document) if token.name not in names]
     stored_by_name = backend.find([need.name for need in listed])
     states = {need.name: _state(options, need, stored_by_name.get(need.name)) for need in listed}
     if options.json:
@@ -347,23 +347,11 @@ def _need(options: argparse.Namespace) -> Need:
     except ConfigFaults as faults:
         print(f"warning: the configuration has faults, see `hookchain lint`: {faults.file}", file=sys.stderr)
         return Need(name, (), ())
-    need_by_name = {need.name: need for need in (*_token_needs(configuration), *function_needs)}
+    need_by_name = {need.name: need for need in (*token_needs(configuration.document), *function_needs)}
     if name not in need_by_name:
         hint = did_you_mean(name, need_by_name)
         print(f"warning: the configuration needs no secret {name!r}{hint}", file=sys.stderr)
     return need_by_name.get(name) or Need(name, (), ())
-
-
-def _token_needs(configuration: Configured) -> list[Need]:
-    """Return the needs for the tokens that `hookchain hooks` sends to the providers' APIs. No function reads them."""
-    uses_by_token: dict[str, list[str]] = {}
-    for name, source in mapping_at(configuration.document, "sources").items():
-        token = value_at(source, "hook", "token")
-        if isinstance(token, str):
-            uses_by_token.setdefault(token, []).append(f"{HOOK} {name}")
-    return [
-        Need(name, (), tuple(uses), is_made_locally=False, is_optional=True) for name, uses in uses_by_token.items()
-    ]
 
 
 def _new_text(is_random: bool, need: Need) -> str:

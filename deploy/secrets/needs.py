@@ -10,7 +10,7 @@ from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email import smtp_server
 from functions.notify.destinations.email.transports import API_KEY
-from shared.jsontext import JsonObject, mapping_at, objects_at
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 
@@ -108,6 +108,21 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
     names = {need.name for need in all_needs}
     all_needs += [need for need in _mail_needs(slices, environ, has_ses) if need.name not in names]
     return sorted(all_needs, key=lambda need: need.name)
+
+
+def token_needs(document: Json) -> list[Need]:
+    """Return the needs for the tokens that `hookchain hooks` sends to the providers' APIs. No function reads them.
+
+    `document` is the configuration as it is written.
+    """
+    uses_by_token: dict[str, list[str]] = {}
+    for name, source in mapping_at(document, "sources").items():
+        token = value_at(source, "hook", "token")
+        if isinstance(token, str):
+            uses_by_token.setdefault(token, []).append(f"{HOOK} {name}")
+    return [
+        Need(name, (), tuple(uses), is_made_locally=False, is_optional=True) for name, uses in uses_by_token.items()
+    ]
 
 
 def missing_effect(credentials: Sequence[Need]) -> str:

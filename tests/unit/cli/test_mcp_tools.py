@@ -13,7 +13,16 @@ import pytest
 
 from deploy.cli import dead_letters
 from deploy.cli.mcp import INSTRUCTIONS, MAX_MESSAGE_BYTES, serve
-from deploy.cli.mcp_tools import LISTED, MAX_BODY_BYTES, MAX_OF_EVENT, PLAN_SECONDS, RUNS, Session, tools_of
+from deploy.cli.mcp_tools import (
+    LISTED,
+    MAX_BODY_BYTES,
+    MAX_OF_EVENT,
+    PLAN_SECONDS,
+    RUNS,
+    Session,
+    plan_replay,
+    tools_of,
+)
 from deploy.cli.pause import act_on_destination, pause_destination
 from deploy.config.compiler import compile_file
 from deploy.history.journal_view import STATUSES
@@ -23,7 +32,7 @@ from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.event import Event
 from shared.journal import AttemptEntry, EventEntry
 from shared.jsontext import Json, JsonObject
-from shared.mcp import ToolServer
+from shared.mcp import ToolFault, ToolServer
 from shared.outcomes import DeliveryState
 from shared.ports import BusMessage
 from shared.times import rfc3339
@@ -182,6 +191,41 @@ def test_a_raw_body_its_headers_and_a_known_secret_never_leave(assistant: Assist
     assert not [word for word in ("raw-canary", "header-canary", SECRET) for text in texts if word in text]
 
 
+def test_a_search_finds_nothing_that_no_result_shows(assistant: Assistant, kept: Kept) -> None:
+    raw = Event(
+        "e1e1e1e1", "/sources/web", "signup.created", rfc3339(NOW), "0" * 64, {"key": SECRET, "name": "Ada"},
+        rawbody="raw-canary", rawheaders='[["x-canary","header-canary"]]',
+    )  # fmt: skip
+    kept.record(EventEntry(raw, (TELL, OTHER), NOW))
+    letter = kept.dead_letter(raw)
+    for hidden in (SECRET[:9], "raw-can", "header-can"):
+        assert assistant("search_events", text=f'"{hidden}"')["events"] == []
+        assert assistant("list_dead_letters", text=hidden)["dead_letters"] == []
+        with pytest.raises(ToolFault, match="no event matches"):
+            plan_replay(assistant.session, {"text": hidden})
+    assert ids_of(assistant("search_events", text="ada")["events"]) == ["e1e1e1e1"]
+    assert ids_of(assistant("list_dead_letters", text="ada")["dead_letters"]) == [letter]
+    plan_replay(assistant.session, {"text": "ada"})
+
+
+def test_the_secrets_of_mail_and_the_tokens_of_hooks_are_masked(
+    assistant: Assistant, kept: Kept, tmp_path: Path
+) -> None:
+    values = {
+        "SMTP_PASSWORD": "password-of-the-mail-server",
+        "GITHUB_TOKEN": "ghp_ABCDEFGHIJKLMNOPQRSTUVWX",
+    }
+    hook = "{provider: github, secret: shop-key, hook: {token: github-token, at: [acme/shop]}}"
+    text = CONFIG.replace("web: {auth: none}", f"web: {hook}").replace(
+        "list: {webhook", "m: {email: {to: [a@b.example]}}, list: {webhook"
+    )
+    (config_folder(tmp_path) / "hookchain.yaml").write_text(text, encoding="utf-8")
+    lines = {**values, "SMTP_URL": "smtps://u@mail.example:465"}
+    (config_folder(tmp_path) / "env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    kept.event("e1e1e1e1", data={"said": [*values.values()]})
+    assert assistant("get_event_body", id="e1e1e1e1")["untrusted_body"] == '{"said":["***","***"]}'
+
+
 def test_a_secret_is_masked_too_while_the_configuration_has_faults(
     assistant: Assistant, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +273,9 @@ def test_an_explanation_shows_the_deliveries_or_the_rejection(assistant: Assista
     assert assistant("explain_request", source="shp/../x", body="{}")["status"] == 404
     assert "headers: each value must be of the type string" in assistant.fault(
         "explain_request", source="shop", body="{}", headers={"A": 1}
+    )
+    assert "headers: must be Unicode text" in assistant.fault(
+        "explain_request", source="shop", body="{}", headers={"A": "\ud800"}
     )
 
 

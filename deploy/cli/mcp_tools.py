@@ -165,19 +165,26 @@ def search_events(session: Session, arguments: JsonObject) -> Json:
 def _found_events(session: Session, state: State, chosen: argparse.Namespace, limit: int) -> list[EventSummary]:
     """Return the newest events that match, at most `limit`.
 
-    A text must be in what a result may show of the event. Searches for its beginnings could read the rest.
+    A text must be in what a result may show of the event, and so must a type. Searches for beginnings could read the
+    rest.
     """
-    if chosen.text is None:
+    if chosen.text is None and chosen.type is None:
         return list(events.find_events(state, chosen, limit))
-    wanted, credentials = search_words(chosen.text), session.credentials()
+    wanted, credentials = search_words(chosen.text or ""), session.credentials()
 
     def is_shown(event: EventSummary) -> bool:
+        event_type = event.type or ""
+        if chosen.type is not None and _masked(event_type, credentials) != event_type:
+            return False
+        if chosen.text is None:
+            return True
         record = state.reader.event(event.id)
         document = (record and record.document) or {}
         shown = _masked(to_json(_without_request(document)), credentials)
         return shown == to_json(document) or holds(shown, wanted)
 
-    return list(islice(filter(is_shown, events.find_events(state, chosen, None)), limit))
+    most = limit if chosen.text is None else None
+    return list(islice(filter(is_shown, events.find_events(state, chosen, most)), limit))
 
 
 def _without_request(event: JsonObject) -> JsonObject:
@@ -283,15 +290,18 @@ def list_dead_letters(session: Session, arguments: JsonObject) -> Json:
 
 
 def _found_letters(session: Session, state: State, chosen: argparse.Namespace, limit: int) -> list[DeadLetterRow]:
-    """Return the newest dead letters that match, at most `limit`. A text must be in what a result may show."""
-    if chosen.text is None:
+    """Return the newest dead letters that match, at most `limit`. As for events, results must show what matches."""
+    if chosen.text is None and chosen.type is None:
         return list(dead_letters.find_letters(state, chosen, limit))
     credentials = session.credentials()
 
     def is_shown(letter: DeadLetterRow) -> bool:
         event = stored_messages.event_in(stored_messages.message_json(letter.message))
+        event_type = "" if event is None else str(event.get("type"))
+        if chosen.type is not None and _masked(event_type, credentials) != event_type:
+            return False
         message = letter.message.decode("utf-8", "replace") if event is None else to_json(_without_request(event))
-        return dead_letters.has_words(_masked(f"{letter.reason} {message}", credentials), chosen.text)
+        return dead_letters.has_words(_masked(f"{letter.reason} {message}", credentials), chosen.text or "")
 
     return list(islice(filter(is_shown, dead_letters.find_letters(state, chosen, None)), limit))
 
@@ -385,7 +395,7 @@ def plan_replay(session: Session, arguments: JsonObject) -> Json:
     chosen.ids = ids
     with session.platform().state() as state:
         events.require_destination(state, chosen.only)
-        if ids or chosen.text is None:
+        if ids:
             found = events.chosen_events(state, chosen)
         else:
             found = _found_events(session, state, chosen, chosen.limit)[::-1]

@@ -1,4 +1,4 @@
-"""What a person is told about a template's fault: a missing field, wrong syntax, or an error while it is rendered.
+"""Messages about the fault of a template: a missing field, wrong syntax, or an error while it is rendered.
 
 No message has a value of the event.
 """

@@ -2,7 +2,7 @@
 
     read the message           a delivery, or a dead letter about what cannot be read
     find its target            a configured destination (registry.py), or a subscriber's endpoint (subscribers/)
-    wait for its other copy    where another message has it under way
+    wait for its other copy    where another message of it is under way (copies.py)
     let it wait for others     where the destination gathers deliveries (digests/)
     give it a place            in this process, or put it back on the bus
     claim and attempt it once  unless something makes it wait (attempt.py, which asks waiting/ and recipients/)
@@ -19,14 +19,14 @@ After that, or if its destination is in trouble, it waits in the ledger, where a
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from functions.notify import attempt, dead_letters, registry, settle
-from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
+from functions.notify import attempt, copies, dead_letters, registry, settle
+from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.waiting import due, schedule
 from functions.notify.waiting.caps import bucket_name
-from shared import errors, jsontext, ledger_rules, outcomes, ports, times
+from shared import errors, jsontext, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
 from shared.journal import DeadLetter
-from shared.outgoing.gate import ProcessGate, Turn
+from shared.outgoing.gate import ADMITTED, Admitted, ComeBack, ProcessGate
 from shared.push import Push, parse_push
 from shared.subscribers.names import SEPARATOR
 
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from functions.notify.subscribers.fan_out import FanOut
     from shared.outgoing.instance_leases import InstanceLeases
 
-BUSY: Final[outcomes.DeliveryOutcome] = "busy"
-BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
-"""The waits, give or take half, between two tries to deliver what another message has under way."""
-LAST_TRY_SECONDS: Final = 18.0
-"""How long after its arrival the last of these tries may begin. An attempt may still follow it, and must end before the
-bus's call of this function does: see `attempt_margin` in deploy/topology/functions.py."""
 PUT_BACK: Final = "put-back"
 """The attribute that counts how often a message was put back on the bus."""
 MAX_PUT_BACKS: Final = 3
@@ -70,11 +64,11 @@ async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
     was_delayed = due.DUE in push.attributes or PUT_BACK in push.attributes
     if delivery.id not in notifier.under_way and not was_delayed:
         notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
-    last_try_at = asyncio.get_running_loop().time() + LAST_TRY_SECONDS
-    result = await _deliver(notifier, push, delivery)
-    if result.outcome != BUSY:
+    arrived_at = asyncio.get_running_loop().time()
+    result = await copies.deliver_alone(notifier, push, delivery, _deliver)
+    if result.outcome != copies.BUSY:
         return result
-    return await _deliver_later(notifier, push, delivery, result, last_try_at)
+    return await copies.deliver_later(notifier, push, delivery, _deliver, result, arrived_at)
 
 
 def _read(brought: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | DeadLetter:
@@ -98,43 +92,7 @@ def _waited_seconds(document: jsontext.Json, now: float) -> float:
 
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    """Deliver, unless another message of the delivery is under way in this process. Raises Temporary."""
-    # The lease in the ledger is not enough: it ends early if the clock is set ahead or the process was paused.
-    if first := notifier.under_way.get(delivery.id):
-        return await _result_beside(notifier, push, delivery, first)
-    notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
-    try:
-        return await _deliver_first(notifier, push, delivery)
-    finally:
-        del notifier.under_way[delivery.id]
-
-
-async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, first: FirstMessage) -> Result:
-    """Return the result for a further message of a delivery that is under way in this process. Raises Temporary.
-
-    `first` is the message that is under way. A sender that repeats its requests, or their ids, causes such messages. If
-    each were nacked, the bus would slow down the whole subscription. So a message is nacked only if it may still be
-    needed: if it is the first message, which the bus brought twice, or if it has other attributes, such as a replay's.
-    """
-    busy = Nacked(BUSY, delivery, reason="this worker has it")
-    has_only_event_attributes = all(name.startswith("ce-") for name in push.attributes)
-    is_plain = has_only_event_attributes and delivery.destination != ROUTE_ITSELF
-    have_ids = bool(push.message_id and first.message_id)
-    is_other_message = have_ids and push.message_id != first.message_id
-    if not is_plain or not is_other_message:
-        return busy
-    if not ledger_rules.is_conflict(delivery.event.claimed_hash, first.claimed_hash):
-        # The bus keeps the first message until its work has ended, so this one can be forgotten.
-        return Acknowledged("duplicate", delivery, reason="this worker has another message of the same delivery")
-    work = await attempt.claim_delivery(notifier, push, delivery)
-    if isinstance(work, Result):  # most often a dead letter, because another event has this delivery's id
-        return work
-    await settle.give_back(notifier, work.claim)
-    return busy
-
-
-async def _deliver_first(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    """Deliver a message whose delivery no other message has under way in this process. Raises Temporary."""
+    """Find the target of the delivery, then deliver. Raises Temporary."""
     if delivery.destination == ROUTE_ITSELF:
         # Imported here, because few configurations have steps that ask.
         from functions.notify.waiting.routes import take_waiting_route
@@ -150,39 +108,7 @@ async def _deliver_first(notifier: Notifier, push: Push, delivery: Delivery) -> 
 
         if gathered := await gather(notifier, push, delivery, target.configured):
             return await attempt.unclaimed_result(notifier, push, delivery, gathered)
-    return await _attempt_in_place(notifier, push, delivery, target)
-
-
-async def _deliver_later(
-    notifier: Notifier, push: Push, delivery: Delivery, busy: Result, last_try_at: float
-) -> Result:
-    """Wait until the other message of the delivery has ended, then deliver. Most often, nothing is left to do then.
-
-    `busy` is the result of the first try. `last_try_at` is the time of the event loop at which the last try may begin.
-
-    The bus may bring a message twice. If each copy were nacked, Pub/Sub would slow down the whole subscription. On AWS,
-    a nack delays only its own message, but a message that waits delays its whole batch. So a copy does not wait there.
-    """
-    if notifier.instances is not None or not notifier.gate.hold_copy():
-        return busy
-    clock = asyncio.get_running_loop().time
-    is_elsewhere = delivery.id not in notifier.under_way
-    deliver = _deliver_first if is_elsewhere else _deliver
-    if is_elsewhere:  # another process has the delivery: note that this copy waits here, so that no further one waits
-        notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
-    result = busy
-    try:
-        for wait_seconds in BUSY_WAITS_SECONDS:
-            seconds_left = last_try_at - clock()
-            if result.outcome != BUSY or seconds_left <= 0:
-                break
-            await notifier.sleep(min(wait_seconds, seconds_left))
-            result = await deliver(notifier, push, delivery)
-    finally:
-        notifier.gate.end_copy()
-        if is_elsewhere:
-            del notifier.under_way[delivery.id]
-    return result
+    return await _attempt_or_wait(notifier, push, delivery, target)
 
 
 async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> registry.Target | registry.Rejection:
@@ -197,30 +123,55 @@ async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> 
     return target
 
 
-async def _attempt_in_place(notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target) -> Result:
+async def _attempt_or_wait(notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target) -> Result:
     """Attempt the delivery if it gets a place in this process. Otherwise let it wait on the bus or in the ledger.
 
     Raises Temporary.
     """
     put_backs = push.number(PUT_BACK) or 0
     lane, group = _lane_and_group(target, delivery)
-    turn = await notifier.gate.enter(delivery.id, lane, group, put_backs)
-    if turn is None:
-        result: Result | None = None
-        try:
-            if notifier.instances is not None:
-                turn = await _lease_instance(notifier, notifier.instances, target.configured, lane, group, put_backs)
-            if turn is None:
-                result = await attempt.claim_and_attempt(notifier, push, delivery, target)
-                return result
-        finally:
-            notifier.gate.leave(delivery.id, has_failed=result.has_failed if result else None)
-            if notifier.instances is not None:
-                await notifier.instances.leave(lane)
-    reason = _no_place_reason(notifier.gate, target.configured, lane, turn)
-    if turn.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
-        return await _put_back(notifier, push, delivery, turn, put_backs, reason)
-    wait = schedule.Wait(notifier.clock.now() + turn.seconds, reason)
+    admission = await notifier.gate.enter(delivery.id, lane, group, put_backs)
+    if isinstance(admission, ComeBack):
+        return await _let_wait(notifier, push, delivery, target, lane, admission)
+    result = await _attempt_in_place(notifier, push, delivery, target, lane, group)
+    if isinstance(result, ComeBack):
+        return await _let_wait(notifier, push, delivery, target, lane, result)
+    return result
+
+
+async def _attempt_in_place(
+    notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target, lane: str, group: str
+) -> Result | ComeBack:
+    """Attempt the delivery, which has a place, and end its place. If it gets no lease, return when it comes back.
+
+    Raises Temporary.
+    """
+    instances = notifier.instances
+    has_failed: bool | None = None
+    try:
+        if instances is not None:
+            put_backs = push.number(PUT_BACK) or 0
+            lease = await _lease_instance(notifier, instances, target.configured, lane, group, put_backs)
+            if isinstance(lease, ComeBack):
+                return lease
+        result = await attempt.claim_and_attempt(notifier, push, delivery, target)
+        has_failed = result.has_failed
+        return result
+    finally:
+        notifier.gate.leave(delivery.id, has_failed=has_failed)
+        if instances is not None:
+            await instances.leave(lane)
+
+
+async def _let_wait(
+    notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target, lane: str, come_back: ComeBack
+) -> Result:
+    """Let a delivery without a place wait: on the bus at first, else in the ledger. Raises Temporary."""
+    put_backs = push.number(PUT_BACK) or 0
+    reason = _no_place_reason(notifier.gate, target.configured, lane, come_back)
+    if come_back.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
+        return await _put_back(notifier, push, delivery, come_back, put_backs, reason)
+    wait = schedule.Wait(notifier.clock.now() + come_back.seconds, reason)
     return await attempt.claim_and_attempt(notifier, push, delivery, target, wait)
 
 
@@ -233,9 +184,9 @@ def _lane_and_group(target: registry.Target, delivery: Delivery) -> tuple[str, s
     Each tenant has a lane for its fan-outs, so that a large tenant's fan-out does not slow down those of others.
     """
     configured, destination = target
-    if configured.health is not None:  # an endpoint, whose name is destination:tenant:endpoint
+    if configured.is_endpoint:  # its name is destination:tenant:endpoint
         return configured.name, configured.name.rpartition(SEPARATOR)[0]
-    if configured.endpoints is not None:
+    if configured.is_fan_out:
         group = f"{configured.name}{SEPARATOR}{cast('FanOut', destination).tenant_of(delivery)}"
         return group, group
     if configured.per is not None:
@@ -250,43 +201,45 @@ async def _lease_instance(
     lane: str,
     group: str,
     put_backs: int,
-) -> Turn | None:
-    """Return None if this instance may attempt the delivery, or else when it comes back. Raises Temporary.
+) -> Admitted | ComeBack:
+    """Return ADMITTED if this instance may attempt the delivery, or else when it comes back. Raises Temporary.
 
     No lease is needed for a fan-out, which calls nobody, or for a paused destination, which is not called. An endpoint
     needs one only if it is known to fail: an event for thousands of new endpoints would write as many leases.
     """
-    if configured.endpoints is not None:
-        return None
+    if configured.is_fan_out:
+        return ADMITTED
     health = configured.health
     if health is not None and not health.is_failing and notifier.gate.health(lane) == "new":
-        return None
+        return ADMITTED
     state = await notifier.states.state(configured.name)
     if state.disabled_reason is not None or (state.paused_until or 0.0) > notifier.clock.now():
-        return None
-    if turn := await instances.enter_flood(lane, group, configured.timeout_seconds, put_backs):
-        return turn
+        return ADMITTED
+    flood = await instances.enter_flood(lane, group, configured.timeout_seconds, put_backs)
+    if isinstance(flood, ComeBack):
+        return flood
     is_troubled = state.paused_until is not None  # the pause is over, and one delivery is tried first
     return await instances.enter(lane, configured.timeout_seconds, put_backs, is_troubled=is_troubled)
 
 
-def _no_place_reason(gate: ProcessGate, configured: registry.Configured, lane: str, turn: Turn) -> str:
+def _no_place_reason(gate: ProcessGate, configured: registry.Configured, lane: str, come_back: ComeBack) -> str:
     """Return why the delivery has no place, in words for people. The tenant of an endpoint can read them, too."""
-    receiver = "destination" if configured.health is None else "endpoint"
-    if turn.health == "healthy":
+    receiver = "endpoint" if configured.is_endpoint else "destination"
+    if come_back.health == "healthy":
         return f"earlier deliveries to this {receiver} use its whole share of the capacity"
-    if turn.health == "troubled" and gate.is_answering(lane):  # it answers, with failures
+    if come_back.health == "troubled" and gate.is_answering(lane):  # it answers, with failures
         return f"attempts at this {receiver} are failing, so only a few run at a time"
     return f"attempts at this {receiver} are still running without an answer"
 
 
 async def _put_back(
-    notifier: Notifier, push: Push, delivery: Delivery, turn: Turn, put_backs: int, reason: str
+    notifier: Notifier, push: Push, delivery: Delivery, come_back: ComeBack, put_backs: int, reason: str
 ) -> Result:
-    """Publish the message again, with a delay until its turn, and acknowledge this one. The ledger needs no row for it.
+    """Publish the message again, with a delay until it comes back, and acknowledge this one.
 
-    A nack would slow down the whole subscription, and count as one of the tries after which the bus gives up.
+    The ledger needs no row for it. A nack would slow down the whole subscription, and count as one of the tries after
+    which the bus gives up.
     """
     attributes = {**push.attributes, PUT_BACK: str(put_backs + 1)}
-    await notifier.bus.publish(ports.DELIVERIES, [ports.BusMessage(push.data, attributes, turn.seconds)])
+    await notifier.bus.publish(ports.DELIVERIES, [ports.BusMessage(push.data, attributes, come_back.seconds)])
     return Acknowledged("deferred", delivery, reason=reason)

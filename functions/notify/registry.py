@@ -89,6 +89,16 @@ class Configured:
     endpoints: "Configured | None" = None
     health: "EndpointHealth | None" = None
 
+    @property
+    def is_endpoint(self) -> bool:
+        """Return whether this is a subscriber's endpoint, not a destination of the configuration."""
+        return self.health is not None
+
+    @property
+    def is_fan_out(self) -> bool:
+        """Return whether this is a destination of the kind `subscribers`, which publishes deliveries to endpoints."""
+        return self.endpoints is not None
+
     def for_delivery(self, delivery: Delivery) -> "Configured":
         """Return the options for alerts if the delivery is an alert of Hookchain; otherwise these."""
         is_alert = delivery.event.source == ALERT_SOURCE

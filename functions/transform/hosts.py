@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from shared import logs, ports
 from shared.event import Event
 from shared.outgoing.circuit import CLOSED, BreakerSettings, Circuit, after_attempt
-from shared.outgoing.gate import ProcessGate
+from shared.outgoing.gate import ADMITTED, ComeBack, ProcessGate
 from shared.waiting_route import PROBE_SECONDS
 
 if TYPE_CHECKING:
@@ -74,18 +74,18 @@ class StepHosts:
             return closed
         key = f"{host} {next(self._numbers)}"
         turns = self._turns.pop(event.id, 0)
-        turn = await self.gate.enter(key, host, f"{event.source} {host}", turns)
-        if turn is not None:
+        admission = await self.gate.enter(key, host, f"{event.source} {host}", turns)
+        if isinstance(admission, ComeBack):
             reason = f"earlier requests to {host} use its whole share of the capacity"
-            return self._turned_away(event, turns, turn.seconds, reason)
+            return self._turned_away(event, turns, admission.seconds, reason)
         try:
-            turn = await self.instances.enter(host, LONGEST_SECONDS, turns) if self.instances else None
+            lease = await self.instances.enter(host, LONGEST_SECONDS, turns) if self.instances else ADMITTED
         except BaseException:  # cancelled, too: the step's time may be over
             self.gate.leave(key)
             raise
-        if turn is not None:
+        if isinstance(lease, ComeBack):
             self.gate.leave(key)
-            return self._turned_away(event, turns, turn.seconds, f"another instance tries {host} first")
+            return self._turned_away(event, turns, lease.seconds, f"another instance tries {host} first")
         if closed := self._closed(asker):  # it failed meanwhile
             self.gate.leave(key)
             return closed

@@ -31,7 +31,14 @@ from shared.time_bound import LoopTime
 Health: TypeAlias = Literal["healthy", "new", "troubled"]
 
 
-class Turn(NamedTuple):
+class Admitted:
+    """The answer to work that may begin."""
+
+
+ADMITTED: Final = Admitted()
+
+
+class ComeBack(NamedTuple):
     """The answer to work that may not begin: it comes back in `seconds`. `health` is the health of its lane."""
 
     seconds: float
@@ -302,8 +309,8 @@ class ProcessGate:
         self._queued_until = NO_QUEUE
         self._queue_seen_at = -inf
 
-    async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Turn | None:
-        """Give the work `key` a place and return None, or return when to come back. What has a place calls `leave`.
+    async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Admitted | ComeBack:
+        """Give the work `key` a place, or return when it comes back. What has a place calls `leave`.
 
         `turns` counts how often it came back. Work of a healthy lane may wait here for a place: see HOLD_SECONDS and
         ALONE_SECONDS.
@@ -317,13 +324,13 @@ class ProcessGate:
             group.load.add(now)
             self._load.add(now)
         if not self._has_place(lane, group, turns, now) and not await self._wait(lane, group, turns):
-            return self._turn(lane, group, turns)
+            return self._come_back(lane, group, turns)
         self._work[key] = _Work(lane, group)
         lane.places += 1
         group.places += 1
         if self._loop_time is not None:
             self._loop_time.enter()
-        return None
+        return ADMITTED
 
     async def give_way(self, key: str) -> bool:
         """Wait until the computations of the attempt may begin. Return False if that takes GIVE_WAY_SECONDS.
@@ -547,7 +554,7 @@ class ProcessGate:
                 group.held.remove(freed)
         return freed.done()
 
-    def _turn(self, lane: _Lane, group: _Group, turns: int) -> Turn:
+    def _come_back(self, lane: _Lane, group: _Group, turns: int) -> ComeBack:
         """Return the time at which a place is free, behind the work of the group that has a turn already.
 
         Work that returned in vain waits twice as long, so that a flood costs little more than the work that is done.
@@ -559,7 +566,7 @@ class ProcessGate:
         after_others = group.next_at + _seconds_between_turns(lane, group, places)
         least_seconds = MIN_WAIT_SECONDS * 2 ** min(turns, MAX_WAIT_DOUBLINGS)
         group.next_at = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
-        return Turn(group.next_at - now, lane.health())
+        return ComeBack(group.next_at - now, lane.health())
 
     def _has_quiet_neighbor(self, group: _Group, now: float) -> bool:
         """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places.

@@ -22,7 +22,7 @@ from math import ceil
 from typing import Final
 
 from shared.errors import Temporary
-from shared.outgoing.gate import Health, Load, ProcessGate, Turn
+from shared.outgoing.gate import ADMITTED, Admitted, ComeBack, Health, Load, ProcessGate
 from shared.ports import Clock
 from shared.store_ports import Grants
 
@@ -116,30 +116,30 @@ class InstanceLeases:
 
     async def enter(
         self, lane: str, timeout_seconds: float, turns: int = 0, *, is_troubled: bool = False
-    ) -> Turn | None:
-        """Return None if this process may call the receiver now, or else when the work comes back. Raises Temporary.
+    ) -> Admitted | ComeBack:
+        """Return ADMITTED if this process may call the receiver now, or else when the work comes back.
 
         `turns` is how often the work came back before. `is_troubled`: the receiver was paused because of failures, even
-        if this process does not know of any.
+        if this process does not know of any. Raises Temporary.
         """
         if self._gate.is_answering(lane):
-            return None
+            return ADMITTED
         lease = self._leases.setdefault(lane, _Lease())
         self._leases.move_to_end(lane)
         if len(self._leases) > MAX_KNOWN:
             self._leases.popitem(last=False)
         async with lease.lock:  # the messages of a batch come together, and the first one asks for all
             if self._gate.is_answering(lane) or await self._has_lease(lane, lease, timeout_seconds):
-                return None
+                return ADMITTED
         health: Health = "troubled" if is_troubled else self._gate.health(lane)
         wait = ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, 4)
         if health == "troubled":  # the attempt of the process that has the lease ends first
             wait = max(wait, timeout_seconds)
-        return Turn(min(wait, MAX_WAIT_SECONDS), health)
+        return ComeBack(min(wait, MAX_WAIT_SECONDS), health)
 
-    async def enter_flood(self, lane: str, group: str, timeout_seconds: float, turns: int) -> Turn | None:
+    async def enter_flood(self, lane: str, group: str, timeout_seconds: float, turns: int) -> Admitted | ComeBack:
         """Return when the work comes back if its group floods the bus and this process does not work for the group now.
-        Return None if the work may begin.
+        Return ADMITTED if the work may begin.
 
         Raises Temporary.
         """
@@ -155,14 +155,14 @@ class InstanceLeases:
             if is_most and self._gate.has_seen_queue(FLOOD_SECONDS):
                 flooding.until = now + FLOOD_SECONDS
         if now >= flooding.until or self._gate.usual_seconds(lane) < HOLDING_SECONDS:
-            return None
+            return ADMITTED
         if await flooding.count_batch() >= FULL_BATCH or turns >= PASSES_AFTER:
             async with self._flood_lease.lock:
                 if await self._has_lease("", self._flood_lease, timeout_seconds, wanted=1):
-                    return None
+                    return ADMITTED
         now = self._clock.now()
         at = now + ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, PASSES_AFTER)
-        return Turn(ceil(at / ROUND_SECONDS) * ROUND_SECONDS - now, "healthy")
+        return ComeBack(ceil(at / ROUND_SECONDS) * ROUND_SECONDS - now, "healthy")
 
     async def leave(self, lane: str) -> None:
         """Open the receiver for other processes until the lease of this one ends, if the receiver answers now.

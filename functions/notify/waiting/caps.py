@@ -106,8 +106,7 @@ def bucket_name(configured: Configured, delivery: Delivery) -> str:
 
     The key itself may be long, or a customer's name.
     """
-    is_endpoint = configured.health is not None
-    if is_endpoint and configured.rate is not None:
+    if configured.is_endpoint and configured.rate is not None:
         # Its tenant can change the rate while deliveries wait for slots of the old one, so each rate has a bucket.
         return f"{configured.name}:{configured.rate[0]}-{configured.rate[1]:g}"
     if configured.per is None:

@@ -251,7 +251,7 @@ def pause_wait(configured: Configured, end: float, now: float) -> float:
 def pause_text(configured: Configured, why: str) -> str:
     """Return why a delivery waits. The tenant of an endpoint can read its reason, so it must not mention
     destinations."""
-    if configured.health is None:
+    if not configured.is_endpoint:
         return f"the destination is paused{f': {why}' if why else ''}"
     if why == PAUSED_BY_OPERATOR:
         return "the operator paused this endpoint"

@@ -14,7 +14,7 @@ from functions.notify.waiting.pauses import Breakers
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
-from shared.outgoing.gate import ALONE_SECONDS, ProcessGate, Turn
+from shared.outgoing.gate import ALONE_SECONDS, ComeBack, ProcessGate
 from shared.ports import DELIVERIES
 from shared.push import Push
 from shared.time_bound import LoopTime, bounded
@@ -251,9 +251,9 @@ async def test_what_a_sender_repeats_meanwhile_is_acknowledged_at_once(
 
 
 def test_a_copy_comes_again_in_time_though_each_look_waits_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def enter_late(*_: object) -> Turn:
+    async def enter_late(*_: object) -> ComeBack:
         await asyncio.sleep(ALONE_SECONDS)
-        return Turn(0.0, "healthy")
+        return ComeBack(0.0, "healthy")
 
     async def seconds_of_a_copy() -> float:
         notifier = FakeNotifier(FakeDestination(KeyboardInterrupt()))

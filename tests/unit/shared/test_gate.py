@@ -14,8 +14,8 @@ from shared.outgoing.gate import (
     HEAVY_PLACES,
     MAX_WAIT_SECONDS,
     MIN_WAIT_SECONDS,
+    ComeBack,
     ProcessGate,
-    Turn,
 )
 from shared.time_bound import BEAT_SECONDS, LoopTime
 from tests.fakes.clock import FakeClock
@@ -40,14 +40,15 @@ class World:
         self.count = 0
         self.keys: dict[str, list[str]] = {}
 
-    async def enter(self, lane: str, group: str = "", turns: int = 0) -> Turn | None:
+    async def enter(self, lane: str, group: str = "", turns: int = 0) -> ComeBack | None:
         self.count += 1
         key = f"{lane}-{self.count}"
-        turn = await self.gate.enter(key, lane, group or lane, turns)
-        if turn is None:
-            self.gate.begin(key)
-            self.keys.setdefault(lane, []).append(key)
-        return turn
+        admission = await self.gate.enter(key, lane, group or lane, turns)
+        if isinstance(admission, ComeBack):
+            return admission
+        self.gate.begin(key)
+        self.keys.setdefault(lane, []).append(key)
+        return None
 
     async def enter_all(self, lane: str, count: int, group: str = "") -> int:
         """Return how many of so many get a place."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary
-from shared.outgoing.gate import ProcessGate
+from shared.outgoing.gate import ADMITTED, ProcessGate
 from shared.outgoing.instance_leases import (
     ASK_AGAIN_SECONDS,
     FLOOD_SECONDS,
@@ -30,7 +30,7 @@ class Process:
         self.leases = InstanceLeases(lambda: grants, self.gate, clock, name)
 
     async def may_try(self, lane: str = "crm") -> bool:
-        return await self.leases.enter(lane, TIMEOUT) is None
+        return await self.leases.enter(lane, TIMEOUT) is ADMITTED
 
     async def note(self, seconds: float, *, has_failed: bool) -> None:
         """Make an attempt at `crm` that takes so long, then wait until all ask again."""
@@ -118,7 +118,7 @@ async def test_without_grants_nobody_tries_what_may_hang() -> None:
 async def flood(process: Process, count: int, group: str = "loud", turns: int = 0) -> int:
     """Return how many messages of a batch may go to `crm`, which takes two seconds."""
     entered = [process.leases.enter_flood("crm", group, TIMEOUT, turns) for _ in range(count)]
-    return [each is None for each in await asyncio.gather(*entered)].count(True)
+    return [each is ADMITTED for each in await asyncio.gather(*entered)].count(True)
 
 
 async def test_while_messages_wait_a_part_of_the_instances_works_for_whoever_sent_most_of_them() -> None:

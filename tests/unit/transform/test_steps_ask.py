@@ -20,7 +20,7 @@ from shared.event import Event, to_cloudevent
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
-from shared.outgoing.gate import HANGING_ANSWERS, ProcessGate
+from shared.outgoing.gate import ADMITTED, HANGING_ANSWERS, ProcessGate
 from shared.outgoing.instance_leases import MOST_INSTANCES, InstanceLeases
 from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
@@ -340,4 +340,4 @@ async def test_on_lambda_a_host_that_another_instance_tries_is_not_asked_and_the
     assert await ask_host(hosts) is None
     await hosts.give_back(API)
     other = InstanceLeases(lambda: grants, step_hosts()[0].gate, clock, "other")
-    assert await other.enter(API, 10.0) is None, "it answers, so all may ask it"
+    assert await other.enter(API, 10.0) is ADMITTED, "it answers, so all may ask it"

@@ -4,20 +4,15 @@ A request to the API passes these checks in this order: its path, its method, wh
 tenant in the path, the rate of requests, and the body or query. Then the route's handler runs.
 """
 
-import asyncio
-import hmac
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
-from functions.subscribe import credentials, pages
-from functions.subscribe.access import Caller, KeyCaller, PortalCaller
-from functions.subscribe.problems import ApiProblem, FaultAt, MethodRejected, invalid_values, not_found, problem_reply
-from functions.subscribe.route import PARAMS, Call, Route
+from functions.subscribe import access, authentication, pages, problems, routing
+from functions.subscribe.route import Call, Route
 from functions.subscribe.service import Service
 from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
@@ -25,8 +20,8 @@ from shared.errors import Rejected, fault_of
 from shared.formats.media_type import media_type
 from shared.formats.parse import parse_json
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
-from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
-from shared.subscribers.model import ApiKey, Session, Tenant
+from shared.subscribers.directory import TENANTS
+from shared.subscribers.model import Tenant
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -40,132 +35,119 @@ MAX_FAULTS: Final = 20
 _MAX_PATH_CHARACTERS: Final = 200
 _MAX_RULE_CHARACTERS: Final = 500
 RETRY_AFTER_SECONDS: Final = 5
-"""The wait that a caller is told if one of our own parts is not available."""
+"""The wait that a caller is told with a 503."""
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 NOSNIFF: Final = ("x-content-type-options", "nosniff")
 NO_STORE: Final = ("cache-control", "no-store")
 _JSON: Final = ("content-type", "application/json")
 _JSON_FORMAT: Final = media_type("application/json")
-_SCHEME: Final = "bearer "
-
-_MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
-_UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
 _AGAIN: Final = "It may be done or not. Send it again later."
 
-_ANSWERED: Final[outcomes.RequestOutcome] = "answered"
-_REJECTED: Final[outcomes.RequestOutcome] = "rejected"
-_UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 
+class LogEntry(NamedTuple):
+    """The part of the log line that depends on how the request ended. `code` and `detail` are those of the fault."""
 
-class Matched(NamedTuple):
-    """The routes of a path by method, and the parameters in it."""
-
-    routes: Mapping[str, Route]
-    params: Mapping[str, str]
-
-    @property
-    def allowed(self) -> str:
-        """Return the value of `Allow`."""
-        methods = {*self.routes, "OPTIONS"} | ({"HEAD"} if "GET" in self.routes else set())
-        return ", ".join(sorted(methods))
+    severity: str
+    outcome: outcomes.RequestOutcome
+    code: str | None = None
+    detail: str | None = None
 
 
 async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
-    """Answer a request: 2xx once it is done, 4xx if the request is at fault, 503 if the caller must try again."""
+    """Answer a request: 2xx once it is done, 4xx if the request is at fault, 503 if the caller must try again.
+
+    A 503 means that a part of ours is unavailable, or that our code failed. In both cases, nobody can tell the caller
+    whether the request is done.
+    """
     started = time.perf_counter()
-    routes: list[Route] = []  # of the log line: the request's route, if it has one
+    route: Route | None = None
+    entry = LogEntry("INFO", "answered")
     try:
         if sum([len(name) + len(value) for name, value in head.headers]) > MAX_HEADER_BYTES:
             raise Rejected("headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes")
         reply = await pages.answer_page(service, head)
         if reply is None:
-            reply = await answer_api(service, head, read_body, routes.append)
-    except ApiProblem as error:
-        reply = problem_reply(error.status, error.code, error.detail, error.errors, _headers_of(error))
-        _log("WARNING", _REJECTED, head, routes, reply, started, error.code, _loggable(error))
+            matched = routing.router().find(head.path)
+            if head.method == "OPTIONS":
+                reply = Reply(204, headers=(("allow", matched.allowed), NO_STORE))
+            else:
+                route = matched.route_for(head.method)
+                caller, own_tenant = await authentication.authenticate(service, head)
+                reply = await _call_handler(service, head, read_body, route, matched.params, caller, own_tenant)
+    except problems.ApiProblem as error:
+        reply = problems.problem_reply(error.status, error.code, error.detail, error.errors, _headers_of(error))
+        entry = LogEntry("WARNING", "rejected", error.code, _loggable(error))
     except Rejected as error:
-        allowed: Headers = (("allow", error.allowed),) if isinstance(error, MethodRejected) else ()
-        reply = problem_reply(error.status, error.code, error.detail, headers=(*allowed, ("connection", "close")))
-        _log("WARNING", _REJECTED, head, routes, reply, started, error.code, error.detail)
+        allowed: Headers = (("allow", error.allowed),) if isinstance(error, problems.MethodRejected) else ()
+        headers = (*allowed, ("connection", "close"))
+        reply = problems.problem_reply(error.status, error.code, error.detail, headers=headers)
+        entry = LogEntry("WARNING", "rejected", error.code, error.detail)
     except Exception as error:
         fault = fault_of(error)
         retry_after = ("retry-after", str(RETRY_AFTER_SECONDS))
-        reply = problem_reply(503, "unavailable", _AGAIN, headers=(retry_after,))
-        _log("ERROR", _UNAVAILABLE, head, routes, reply, started, fault.code, fault.detail)
-    else:
-        _log("INFO", _ANSWERED, head, routes, reply, started)
+        reply = problems.problem_reply(503, "unavailable", _AGAIN, headers=(retry_after,))
+        entry = LogEntry("ERROR", "unavailable", fault.code, fault.detail)
+    _log(entry, head, route, reply, started)
     return reply._replace(headers=(*reply.headers, NOSNIFF))
 
 
-def _headers_of(error: ApiProblem) -> Headers:
+def _headers_of(error: problems.ApiProblem) -> Headers:
     if error.code == "not_authenticated":
         return (("www-authenticate", 'Bearer realm="hookchain"'),)
     return (("retry-after", str(error.retry_after_seconds)),) if error.retry_after_seconds else ()
 
 
-def _loggable(error: ApiProblem) -> str | None:
+def _loggable(error: problems.ApiProblem) -> str | None:
     """Return the detail for the log; None if it names values at fault, because their paths may be a caller's text."""
     return None if error.errors else error.detail
 
 
-def _log(
-    severity: str,
-    outcome: outcomes.RequestOutcome,
-    head: Request,
-    routes: list[Route],
-    reply: Reply,
-    started: float,
-    code: str | None = None,
-    detail: str | None = None,
-) -> None:
+def _log(entry: LogEntry, head: Request, route: Route | None, reply: Reply, started: float) -> None:
     """Write the log line. It has the pattern of the route, such as `/v1/tenants/{tenant}`, and nothing of the path."""
     logs.log(
-        severity,
-        outcome,
+        entry.severity,
+        entry.outcome,
         started,
         function="subscribe",
-        outcome=outcome,
+        outcome=entry.outcome,
         method=head.method if head.method.isalpha() and len(head.method) < 10 else "other",
         status=reply.status,
-        route=routes[0].path if routes else None,
-        code=code,
-        detail=detail,
+        route=route.path if route else None,
+        code=entry.code,
+        detail=entry.detail,
     )
 
 
-async def answer_api(service: Service, request: Request, read: ReadBody, note: Callable[[Route], None]) -> Reply:
-    """Answer a request. `note` is called with its route, for the log. Raises ApiProblem, Rejected and Temporary."""
-    matched = router().find(request.path)
-    if request.method == "OPTIONS":
-        return Reply(204, headers=(("allow", matched.allowed), NO_STORE))
-    route = _route_of(matched, request)
-    note(route)
-    caller, own_tenant = await authenticate(service, request)
-    return await _call_handler(service, request, read, matched, caller, own_tenant)
+async def answer_known(service: Service, request: Request, read: ReadBody, caller: access.Caller) -> Reply:
+    """Answer a request whose caller is known without a key, as the operator's commands are.
 
-
-async def answer_known(service: Service, request: Request, read: ReadBody, caller: Caller) -> Reply:
-    """Answer a request whose caller is known without a key, as the operator's commands are. Raises as answer_api."""
-    return await _call_handler(service, request, read, router().find(request.path), caller, None)
-
-
-def _route_of(matched: Matched, request: Request) -> Route:
-    """Return the route of the request's method. Raises MethodRejected if the path has none."""
-    route = matched.routes.get("GET" if request.method == "HEAD" else request.method)
-    if route is None:
-        raise MethodRejected(matched.allowed)
-    return route
+    Raises ApiProblem, Rejected and Temporary.
+    """
+    matched = routing.router().find(request.path)
+    return await _call_handler(
+        service, request, read, matched.route_for(request.method), matched.params, caller, own_tenant=None
+    )
 
 
 async def _call_handler(
-    service: Service, request: Request, read: ReadBody, matched: Matched, caller: Caller, own_tenant: Tenant | None
+    service: Service,
+    request: Request,
+    read: ReadBody,
+    route: Route,
+    params: Mapping[str, str],
+    caller: access.Caller,
+    own_tenant: Tenant | None,
 ) -> Reply:
-    route = _route_of(matched, request)
-    route.access.verify(caller, matched.params.get("tenant"))
-    call = Call(service, request, caller, matched.params)
-    call.tenant_document = own_tenant or await _tenant_of(service, caller, route, matched)
-    if route.is_limited and isinstance(caller, PortalCaller) and service.request_rate is not None:
+    """Make the checks that follow the caller's, and call the handler. `own_tenant` is there with a portal token."""
+    tenant = params.get("tenant")
+    route.access.verify(caller, tenant)
+    call = Call(service, request, caller, params)
+    if own_tenant is not None:
+        call.tenant_document = own_tenant
+    elif tenant is not None and isinstance(caller, access.KeyCaller):
+        call.tenant_document = await _tenant(service, tenant, may_be_missing=route.method == "PUT")
+    if route.is_limited and isinstance(caller, access.PortalCaller) and service.request_rate is not None:
         await service.request_rate.verify(caller.tenant)
     await read_body(route, request, read)
     values = read_input(route, request)
@@ -177,16 +159,14 @@ async def _call_handler(
     return await answer_once(call, key, lambda: _run(route, call, values))
 
 
-async def _tenant_of(service: Service, caller: Caller, route: Route, matched: Matched) -> Tenant | None:
-    """Return the tenant in the path. Raises ApiProblem (`not_found`) if the tenant does not exist, unless the request
-    creates it."""
-    tenant = matched.params.get("tenant")
-    if tenant is None or not isinstance(caller, KeyCaller):
-        return None
+async def _tenant(service: Service, tenant: str, *, may_be_missing: bool) -> Tenant | None:
+    """Return the tenant with this id; None if it is missing and may be. Raises ApiProblem (`not_found`)."""
     found = await service.directory.read(Tenant, TENANTS, tenant)
-    if found is None and route.method != "PUT":
-        raise not_found(f"tenant: {tenant}")
-    return found[0] if found else None
+    if found is not None:
+        return found[0]
+    if may_be_missing:
+        return None
+    raise problems.not_found(f"tenant: {tenant}")
 
 
 async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
@@ -196,110 +176,6 @@ async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
         return Reply(204, headers=(NO_STORE, *call.headers))
     text = jsontext.to_json(result.model_dump(by_alias=True))
     return Reply(route.success_status, text.encode("utf-8", "backslashreplace"), (_JSON, NO_STORE, *call.headers))
-
-
-class Router:
-    """The routes by path. A literal segment is preferred to a parameter: `export` to `{type}`."""
-
-    def __init__(self, routes: Sequence[Route]) -> None:
-        by_path: dict[str, dict[str, Route]] = {}
-        for route in routes:
-            by_path.setdefault(route.path, {})[route.method] = route
-        self._by_length: dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
-        # `~` comes after letters and digits, so the paths with a parameter come last.
-        for path in sorted(by_path, key=lambda path: path.replace("{", "~")):
-            segments = tuple(path.split("/"))
-            self._by_length.setdefault(len(segments), []).append((segments, by_path[path]))
-
-    def find(self, path: str) -> Matched:
-        """Return the routes of a path. Raises ApiProblem (`not_found`)."""
-        texts = [_decoded(segment) for segment in path.split("/")]
-        rule = ""
-        for segments, routes in self._by_length.get(len(texts), ()):
-            params = _params(segments, texts)
-            if params is None:
-                continue
-            invalid = next((PARAMS[name] for name, text in params.items() if not PARAMS[name].is_valid(text)), None)
-            if invalid is None:
-                return Matched(routes, params)
-            rule = f": {invalid.rule}"
-        raise not_found(f"path{rule}")
-
-
-@cache
-def router() -> Router:
-    """Return the router of the API, made at the first request."""
-    from functions.subscribe.routes import ROUTES
-
-    return Router(ROUTES)
-
-
-def _decoded(segment: str) -> str:
-    if segment.isascii() and "%" not in segment:
-        return segment
-    return unquote_to_bytes(segment.encode("latin-1", "replace")).decode("utf-8", "replace")
-
-
-def _params(segments: Sequence[str], texts: Sequence[str]) -> dict[str, str] | None:
-    """Return the parameters in a path's segments; None if it is another path."""
-    params: dict[str, str] = {}
-    for segment, text in zip(segments, texts, strict=True):
-        if segment.startswith("{"):
-            params[segment[1:-1]] = text
-        elif segment != text:
-            return None
-    return params
-
-
-async def authenticate(service: Service, request: Request) -> tuple[Caller, Tenant | None]:
-    """Return the caller, and the tenant if the caller has a portal token. Raises ApiProblem (`not_authenticated`)."""
-    authorization = request.header("authorization") or ""
-    if not authorization.lower().startswith(_SCHEME):
-        raise ApiProblem("not_authenticated", _MISSING)
-    text = authorization[len(_SCHEME) :].strip()
-    if text.startswith(credentials.TOKEN_PREFIX):
-        return await _portal_caller(service, text)
-    return await _key_caller(service, text), None
-
-
-async def _key_caller(service: Service, text: str) -> KeyCaller:
-    presented = credentials.read_api_key(text)
-    found = await service.directory.read(ApiKey, API_KEYS, presented.id) if presented else None
-    if presented is None or found is None:
-        raise ApiProblem("not_authenticated", _UNKNOWN)
-    now = service.clock.now()
-    key, _ = found
-    # All digests are compared, so that the time of the reply does not tell which of them matches.
-    matches = [
-        hmac.compare_digest(digest, presented.digest) and (until is None or now < until)
-        for digest, until in key.digests
-    ]
-    if not any(matches):
-        raise ApiProblem("not_authenticated", _UNKNOWN)
-    return KeyCaller(key.id, frozenset(key.scopes))
-
-
-async def _portal_caller(service: Service, text: str) -> tuple[PortalCaller, Tenant]:
-    token = credentials.read_portal_token(text, await service.keyring.portal_keys())
-    now = service.clock.now()
-    if token is None or now >= token.expires_at:
-        raise ApiProblem("not_authenticated", _UNKNOWN)
-    session, tenant = await asyncio.gather(
-        service.directory.read(Session, sessions_of(token.tenant), token.session),
-        service.directory.read(Tenant, TENANTS, token.tenant),
-    )
-    if session is None or tenant is None or _is_revoked(token, session[0], tenant[0]):
-        raise ApiProblem("not_authenticated", _UNKNOWN)
-    caller = PortalCaller(token.tenant, token.session, frozenset(token.capabilities), token.expires_at)
-    return caller, tenant[0]
-
-
-def _is_revoked(token: credentials.PortalToken, session: Session, tenant: Tenant) -> bool:
-    """Return whether the token, its session or all tokens of the tenant are revoked."""
-    is_revoked_with_all = token.issued_at <= tenant.tokens_valid_from
-    # A token that is older than its tenant was issued for a deleted tenant, which had the same id.
-    is_of_former_tenant = token.issued_at < tenant.created_at
-    return session.is_revoked or is_revoked_with_all or is_of_former_tenant
 
 
 async def read_body(route: Route, request: Request, read: ReadBody) -> None:
@@ -321,7 +197,7 @@ def read_input(route: Route, request: Request) -> BaseModel:
     except ValidationError as error:
         details = error.errors(include_url=False)
         prefix = "/" if route.takes_body else "?"
-        raise invalid_values([_fault(each, prefix) for each in details[:MAX_FAULTS]]) from None
+        raise problems.invalid_values([_fault(each, prefix) for each in details[:MAX_FAULTS]]) from None
 
 
 def _is_json(content_type: str) -> bool:
@@ -335,22 +211,24 @@ def _body_value(body: bytes) -> jsontext.Json:
 
 def _query_value(query: str) -> dict[str, str]:
     if len(query) > MAX_QUERY_CHARACTERS:
-        raise ApiProblem("invalid_value", f"the query must have at most {MAX_QUERY_CHARACTERS} characters")
+        raise problems.ApiProblem("invalid_value", f"the query must have at most {MAX_QUERY_CHARACTERS} characters")
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MAX_QUERY_FIELDS
         )
     except ValueError as error:
-        raise ApiProblem("invalid_value", "the query must be percent-encoded UTF-8, with few fields") from error
+        raise problems.ApiProblem(
+            "invalid_value", "the query must be percent-encoded UTF-8, with few fields"
+        ) from error
     values = dict(pairs)
     if len(values) != len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise invalid_values([(f"?{repeated}"[:_MAX_PATH_CHARACTERS], "must be given once")])
+        raise problems.invalid_values([(f"?{repeated}"[:_MAX_PATH_CHARACTERS], "must be given once")])
     return values
 
 
-def _fault(detail: "ErrorDetails", prefix: str) -> FaultAt:
+def _fault(detail: "ErrorDetails", prefix: str) -> problems.FaultAt:
     """Return the place of the fault, as a JSON pointer or as `?name`, and the rule."""
     # pydantic adds `[key]` to the place of a key that is at fault. It is not part of the request.
     parts = [str(part) for part in detail["loc"] if part != "[key]"]

@@ -26,7 +26,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import EVENTS
 from shared.push import Push
 from shared.secrets import variable_name
-from shared.tap import KEPT_SECONDS, MAX_SKEW_SECONDS, PARTITION, Lease, request_of
+from shared.tap import KEPT_SECONDS, MAX_LEASE_SECONDS, MAX_SKEW_SECONDS, PARTITION, Lease, request_of
 from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
@@ -265,12 +265,15 @@ def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_or_endle
     run(*FORWARD)
     ended, old = cloud.lease(), Lease("github", "bob", "bob@desk", 0, NOW - KEPT_SECONDS - 1)
 
+    ahead = replace(old, developer="mia", until=NOW + MAX_LEASE_SECONDS + 2 * MAX_SKEW_SECONDS)
+
     async def write() -> None:
         earlier = replace(ended, until=NOW - 3_600)
         await cloud.documents.write(PARTITION, earlier.name, earlier.text)
         await cloud.documents.write(PARTITION, old.name, old.text)
         endless = replace(old, developer="eve", until=NOW + 30 * 86_400)
         await cloud.documents.write(PARTITION, endless.name, endless.text)
+        await cloud.documents.write(PARTITION, ahead.name, ahead.text)
         await cloud.inboxes.create(endless.name)
         changes: list[JsonObject] = [{"source": "\ud800"}, {"until": 10**400}, {"until": 1e300}, {"since": None}]
         for number, change in enumerate(changes):
@@ -282,7 +285,7 @@ def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_or_endle
     asyncio.run(write())
     assert "Nothing was copied from 2026-09-21T13:13:20Z to about 2026-09-21T14:13:50Z" in run(*FORWARD)
     assert [*cloud.inboxes.kept] == [ended.name]
-    assert [name for _, name in cloud.documents.kept] == [ended.name]
+    assert {name for _, name in cloud.documents.kept} == {ended.name, ahead.name}
 
 
 @pytest.mark.parametrize("is_written", [True, False])

@@ -186,10 +186,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """It accepts nothing until an operator acts: its deliveries are held, not retried. `reason` names the action."""
+    """It accepts nothing until an operator acts: its deliveries are held, not retried.
+
+    `reason` names the action. `names_resume`: it also names the command `hookchain resume`, to run after that.
+    """
 
     reason: str
     answer: str = ""
+    names_resume: bool = False
 
 
 Outcome: TypeAlias = Delivered | RetryLater | Unknown | Failed | Disabled

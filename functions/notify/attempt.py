@@ -23,20 +23,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from functions.notify import settle
 from functions.notify.dead_letters import conflict_letter, publish_dead_letter
 from functions.notify.destination import REPAIR, Attempt, Destination
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
 from functions.notify.registry import Configured, Target
-from functions.notify.settle import (
-    end_unknown,
-    give_back,
-    give_up,
-    give_up_expired,
-    hold_while_disabled,
-    let_wait,
-    settle,
-    unknown_reason,
-)
 from functions.notify.waiting.due import DUE
 from functions.notify.waiting.pauses import has_failed, pause_text, pause_wait
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, expires_at, spread
@@ -109,7 +100,7 @@ async def claim_and_attempt(
         if isinstance(attempted, Result):
             return attempted
         outcome, entry = attempted
-        result = await settle(notifier, work, target, outcome, entry)
+        result = await settle.settle(notifier, work, target, outcome, entry)
         result.attempt_seconds = entry.ended_at - entry.started_at
         result.has_failed = has_failed(outcome)
         if notifier.journal is not None:
@@ -190,7 +181,7 @@ async def _enter_suspects(notifier: Notifier, work: Work, configured: Configured
     except TimeoutError:  # The previous attempt hangs, so this delivery leaves its place to others for now.
         at = notifier.clock.now() + spread(SUSPECT_WAIT_SECONDS, work.delivery.id, 0)
         reason = "a delivery that may have ended the worker is tried first"
-        return await let_wait(notifier, work, configured, at, reason)
+        return await settle.schedule_attempt(notifier, work, configured, at, reason)
     return None
 
 
@@ -209,7 +200,7 @@ async def _attempt_unless_waiting(
         started_at = notifier.clock.now()
         begun = await _begin(notifier, work.claim, started_at, configured.timeout_seconds)
         if begun is None:
-            await give_back(notifier, work.claim)
+            await settle.give_back(notifier, work.claim)
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work.claim = begun
         try:
@@ -224,7 +215,7 @@ async def _attempt_unless_waiting(
             outcome = RetryLater(error.detail)
     except errors.Temporary:
         # Nothing was sent, so this attempt does not count.
-        await give_back(notifier, work.claim)
+        await settle.give_back(notifier, work.claim)
         raise
     entry = attempt_entry(row, work.attempt_number, outcome, started_at, notifier.clock.now())
     if notifier.spans is not None:
@@ -280,14 +271,14 @@ async def _result_without_attempt(
     now = notifier.clock.now()
     expires_after = configured.expires_after_seconds
     if expires_after is not None and now >= expires_at(work.delivery.event, expires_after):
-        return await give_up_expired(notifier, work, row.reason)
+        return await settle.dead_letter_expired(notifier, work, row.reason)
     state = await notifier.states.state(configured.name)
     if state.disabled_reason is not None:
-        return await hold_while_disabled(notifier, work, state.disabled_reason)
+        return await settle.hold_while_disabled(notifier, work, state.disabled_reason)
     if state.paused_until is not None and now < state.paused_until:
         pause_seconds = spread(pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
         reason = pause_text(configured, state.pause_reason)
-        return await let_wait(notifier, work, configured, now + pause_seconds, reason)
+        return await settle.schedule_attempt(notifier, work, configured, now + pause_seconds, reason)
     if configured.recipient is not None and (result := await _find_recipient(notifier, work, configured)):
         return result
     if configured.gather is not None:
@@ -310,7 +301,7 @@ async def _result_without_attempt(
 
         if result := await wait_for_rate(notifier, work, configured, wait.until, wait.reason):
             return result
-    return await let_wait(notifier, work, configured, wait.until, wait.reason, has_slot=wait.has_slot)
+    return await settle.schedule_attempt(notifier, work, configured, wait.until, wait.reason, has_slot=wait.has_slot)
 
 
 async def _after_a_crash(notifier: Notifier, work: Work, target: Target) -> Result | None:
@@ -322,10 +313,12 @@ async def _after_a_crash(notifier: Notifier, work: Work, target: Target) -> Resu
     if notifier.journal is not None and row.attempts:
         notifier.journal.note(row.attempts[-1])
     if row.crashes >= MAX_CRASHES:
-        crashed = unknown_reason(f"{row.crashes} attempts in a row ended without a record")
-        return await give_up(notifier, work, "crashed", crashed)
+        crashed = settle.unknown_reason(f"{row.crashes} attempts in a row ended without a record")
+        return await settle.dead_letter(notifier, work, "crashed", crashed)
     reason = f"attempt {row.attempt_number} ended without a record of its outcome"
-    return await end_unknown(notifier, work, target, row.unknown_count, reason)
+    if settle.may_repeat_unknown(target, row.unknown_count):
+        return None
+    return await settle.end_unknown(notifier, work, target, row.unknown_count, reason)
 
 
 async def _find_recipient(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
@@ -335,12 +328,14 @@ async def _find_recipient(notifier: Notifier, work: Work, configured: Configured
         work.person = await notifier.recipients.person(configured, work.delivery)
     except errors.Permanent as error:  # there is none, or the event's data is gone
         hint = removal_hint(error.detail, notifier.removals.get(work.delivery.route, {}))
-        return await give_up(notifier, work, error.code, f"{error.detail}{hint}")
+        return await settle.dead_letter(notifier, work, error.code, f"{error.detail}{hint}")
     except errors.Temporary as error:
         if error.code != "people_unavailable":
             raise
         # Wait here: the operator's list of people is down. If this raised, the bus would count attempts and give up.
-        return await let_wait(notifier, work, configured, notifier.clock.now() + PEOPLE_SECONDS, error.detail)
+        return await settle.schedule_attempt(
+            notifier, work, configured, notifier.clock.now() + PEOPLE_SECONDS, error.detail
+        )
     return None
 
 
@@ -350,7 +345,7 @@ async def _wait_while_busy(
     """Let the delivery wait: its destination was too slow for anything to be sent, so the attempt does not count."""
     seconds = max(BUSY_SECONDS, BUSY_SHARE_OF_AGE * age_seconds)
     at = notifier.clock.now() + spread(seconds, work.claim.row.key, work.attempt_number)
-    result = await let_wait(notifier, work, configured, at, reason)
+    result = await settle.schedule_attempt(notifier, work, configured, at, reason)
     result.has_failed = True
     return result
 

@@ -17,6 +17,13 @@ letter.
 
 A delivery can also be settled without an attempt; then `attempt` is None. For example, a delivery to an unknown
 destination becomes a dead letter, and so does one whose worker died three times in a row.
+
+Each of these functions ends the claim of a delivery:
+
+    schedule_attempt  it waits for its next attempt
+    hold              it waits for an operator
+    dead_letter       it is given up, and nothing follows
+    give_back         its claim is undone, because nothing was sent: the bus brings it again
 """
 
 from collections.abc import Awaitable, Callable
@@ -41,10 +48,10 @@ from shared.times import rfc3339
 
 MAX_UNKNOWN: Final = 3
 """After so many unknown outcomes in a row, a destination that does not recognise a repeat gets no further attempt."""
-PERSIST_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
-"""The waits between the tries of a write. The last wait repeats. In each try, the store retries for under a second."""
+REPEAT_WAITS_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
+"""The waits between the tries of a call. The last wait repeats. In each try, the store retries for under a second."""
 LEASE_END_SECONDS: Final = 3.0
-"""No try of a write begins in this time before the lease ends, because another worker may claim the delivery then."""
+"""No try begins in this time before the lease ends, because another worker may claim the delivery then."""
 
 Answer = TypeVar("Answer")
 
@@ -54,7 +61,7 @@ async def settle(notifier: Notifier, work: Work, target: Target, outcome: Outcom
     if isinstance(outcome, Delivered):
         return await record(notifier, work, Settlement(DELIVERED, attempt.ended_at, "", attempt), "delivered")
     if isinstance(outcome, Failed):
-        return await give_up(notifier, work, outcome.code, outcome.reason, attempt)
+        return await dead_letter(notifier, work, outcome.code, outcome.reason, attempt)
     if isinstance(outcome, Disabled):
         return await _disable(notifier, work, outcome, attempt)
     if isinstance(outcome, Unknown):
@@ -70,8 +77,8 @@ async def record(
     code: PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
-    """Write the settlement, which ends the claim, and start the timer of a short wait. Raises Temporary."""
-    if await persist(notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
+    """Write the settlement, which ends the claim. Start the timer if the wait is short. Raises Temporary."""
+    if await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
         # The sweep publishes a delivery that waits in a group together with the group, so it needs no timer.
         if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier.bus, notifier.clock, work.claim, settlement.retry_at, settlement.has_slot)
@@ -83,24 +90,24 @@ async def record(
 async def give_back(notifier: Notifier, claim: Claimed) -> None:
     """Undo a claim, because nothing was sent: the attempt does not count. Raises Temporary."""
     now = notifier.clock.now()
-    await persist(notifier, claim, lambda: notifier.ledger.give_back(claim, now))
+    await repeat_until_lease_ends(notifier, claim, lambda: notifier.ledger.give_back(claim, now))
 
 
-async def persist(notifier: Notifier, claim: Claimed, write: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Make a write that ends a claim. Repeat it while it raises Temporary, until shortly before the lease ends.
+async def repeat_until_lease_ends(notifier: Notifier, claim: Claimed, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Make a call to the ledger that belongs to the end of a claim, and return its answer.
+
+    Repeat it while it raises Temporary, until shortly before the lease ends. Then raise the last Temporary.
 
     The claim marks the attempt as begun. If its outcome were lost because the store is throttled for a second, the
     request would be sent again, or an attempt that sent nothing would count. On Lambda, the invocation's deadline may
-    cancel the write earlier. Other writes need no repeat: if they fail, the bus brings the message again.
-
-    Raises the last Temporary.
+    cancel the call earlier. Other calls need no repeat: if they fail, the bus brings the message again.
     """
     count = 0
     while True:
         try:
-            return await write()
+            return await call()
         except Temporary:
-            wait_seconds = PERSIST_WAITS_SECONDS[min(count, len(PERSIST_WAITS_SECONDS) - 1)]
+            wait_seconds = REPEAT_WAITS_SECONDS[min(count, len(REPEAT_WAITS_SECONDS) - 1)]
             if notifier.clock.now() + wait_seconds + LEASE_END_SECONDS >= claim.row.lease_until:
                 raise
         await notifier.sleep(wait_seconds)
@@ -115,15 +122,25 @@ async def _settle_unknown(
     Raises Temporary.
     """
     unknown_count = work.claim.row.unknown_count + 1
-    ended = await end_unknown(notifier, work, target, unknown_count, outcome.reason, attempt)
-    if ended:
-        return ended
+    if not may_repeat_unknown(target, unknown_count):
+        return await end_unknown(notifier, work, target, unknown_count, outcome.reason, attempt)
     wait_seconds = unknown_wait_seconds(unknown_count)
     next_at = _next_attempt_at(notifier, work, target.configured, wait_seconds)
     if next_at is None:
         reason = unknown_reason(f"attempt {work.attempt_number}, the last: {outcome.reason}")
-        return await give_up(notifier, work, "retries_exhausted", reason, attempt)
-    return await let_wait(notifier, work, target.configured, next_at, unknown_reason(outcome.reason), attempt)
+        return await dead_letter(notifier, work, "retries_exhausted", reason, attempt)
+    return await schedule_attempt(notifier, work, target.configured, next_at, unknown_reason(outcome.reason), attempt)
+
+
+def may_repeat_unknown(target: Target, unknown_count: int) -> bool:
+    """Return whether another attempt may follow `unknown_count` attempts in a row with an unknown outcome.
+
+    With `on_unknown: hold`, none may. Otherwise any number may if the receiver recognises a repeat, and MAX_UNKNOWN
+    attempts in all if it does not.
+    """
+    if target.configured.on_unknown == "hold":
+        return False
+    return unknown_count < MAX_UNKNOWN or dedupes_repeats(target.destination)
 
 
 async def end_unknown(
@@ -133,11 +150,10 @@ async def end_unknown(
     unknown_count: int,
     reason: str,
     attempt: AttemptEntry | None = None,
-) -> Result | None:
-    """Hold the delivery or give it up, after `unknown_count` attempts in a row with an unknown outcome.
+) -> Result:
+    """Hold the delivery or give it up, because no attempt may follow `unknown_count` unknown outcomes in a row.
 
-    Return None if the attempt may be repeated: with `on_unknown: resend`, after fewer than MAX_UNKNOWN of them, or
-    always if the receiver recognises a repeat. Raises Temporary.
+    Raises Temporary.
     """
     if target.configured.on_unknown == "hold":
         name = work.delivery.destination
@@ -145,10 +161,8 @@ async def end_unknown(
         if endpoint_name(name):  # the endpoint's tenant reads this, and cannot run commands
             advice = "It waits until the operator releases it"
         return await hold(notifier, work, f"{unknown_reason(reason)}. {advice}", attempt, needs_release=True)
-    if unknown_count < MAX_UNKNOWN or dedupes_repeats(target.destination):
-        return None
     reason = unknown_reason(f"{unknown_count} attempts in a row got no answer, the last: {reason}")
-    return await give_up(notifier, work, "outcome_unknown", reason, attempt)
+    return await dead_letter(notifier, work, "outcome_unknown", reason, attempt)
 
 
 def unknown_reason(reason: str) -> str:
@@ -161,13 +175,13 @@ async def _retry(
     next_at = _next_attempt_at(notifier, work, configured, outcome.after_seconds)
     if next_at is None:
         reason = f"attempt {work.attempt_number}, the last: {outcome.reason}"
-        result = await give_up(notifier, work, "retries_exhausted", reason, attempt)
+        result = await dead_letter(notifier, work, "retries_exhausted", reason, attempt)
     else:
-        result = await let_wait(notifier, work, configured, next_at, outcome.reason, attempt)
+        result = await schedule_attempt(notifier, work, configured, next_at, outcome.reason, attempt)
     # Write the pause last: if this write failed first, the outcome of the attempt would not be recorded.
     pause_seconds = outcome.pause_destination_seconds
     if pause_seconds:
-        await persist(
+        await repeat_until_lease_ends(
             notifier, work.claim, lambda: notifier.states.pause(configured.name, pause_seconds, outcome.reason)
         )
     return result
@@ -187,9 +201,8 @@ def _next_attempt_at(
 
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled, attempt: AttemptEntry) -> Result:
     name = work.delivery.destination
-    if await persist(notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)):
-        resume = f"hookchain resume {name}"
-        advice = outcome.reason if resume in outcome.reason else f"{outcome.reason}; then `{resume}`"
+    if await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)):
+        advice = outcome.reason if outcome.names_resume else f"{outcome.reason}; then `hookchain resume {name}`"
         text = "destination disabled: its deliveries are held"
         log("ERROR", text, function="notify", destination=name, reason=advice)
     return await hold_while_disabled(notifier, work, outcome.reason, attempt)
@@ -201,10 +214,10 @@ async def hold_while_disabled(
     """Hold the delivery, and release it if an operator resumed the destination in the meantime. Raises Temporary."""
     result = await hold(notifier, work, reason, attempt)
     name = work.delivery.destination
-    # Repeat the read as a write: if it failed once, the delivery could stay held although its destination is resumed.
-    state = await persist(notifier, work.claim, lambda: notifier.ledger.destination_state(name))
+    # If the read failed once and were not repeated, the delivery could stay held although its destination is resumed.
+    state = await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.ledger.destination_state(name))
     if state.disabled_reason is None:
-        await persist(notifier, work.claim, lambda: notifier.ledger.release(name, notifier.clock.now()))
+        await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.ledger.release(name, notifier.clock.now()))
     return result
 
 
@@ -220,7 +233,7 @@ async def hold(
     return await record(notifier, work, settlement, "held", reason=reason)
 
 
-async def let_wait(
+async def schedule_attempt(
     notifier: Notifier,
     work: Work,
     configured: Configured,
@@ -230,7 +243,7 @@ async def let_wait(
     group: str = "",
     has_slot: bool = False,
 ) -> Result:
-    """Let the delivery wait for its next attempt at `at`. Give it up if the event will have expired by then.
+    """Schedule the next attempt of the delivery at `at`. Give it up if the event will have expired by then.
 
     attempt   the attempt that was made now; None if the delivery is only deferred
     group     the group of a digest in which it waits from now on
@@ -240,7 +253,7 @@ async def let_wait(
     """
     expires_after = configured.expires_after_seconds
     if expires_after is not None and at >= expires_at(work.delivery.event, expires_after):
-        return await give_up_expired(notifier, work, reason, attempt, next_at=at)
+        return await dead_letter_expired(notifier, work, reason, attempt, next_at=at)
     settlement = Settlement(RETRY_SCHEDULED, notifier.clock.now(), reason, attempt, at, group, has_slot)
     return await record(notifier, work, settlement, _outcome_of_wait(attempt, group), reason=reason)
 
@@ -255,7 +268,7 @@ def _outcome_of_wait(attempt: AttemptEntry | None, group: str) -> DeliveryOutcom
     return "retry_scheduled"
 
 
-async def give_up_expired(
+async def dead_letter_expired(
     notifier: Notifier,
     work: Work,
     last_reason: str,
@@ -265,10 +278,10 @@ async def give_up_expired(
     """Give up a delivery that has expired, or that will have expired at `next_at`, the time of its next attempt."""
     missed = "it was delivered" if next_at is None else f"its next attempt, which would come at {rfc3339(next_at)}"
     last_time = f"; the last time: {last_reason}" if last_reason else ""
-    return await give_up(notifier, work, "expired", f"its time was over before {missed}{last_time}", attempt)
+    return await dead_letter(notifier, work, "expired", f"its time was over before {missed}{last_time}", attempt)
 
 
-async def give_up(
+async def dead_letter(
     notifier: Notifier, work: Work, code: PermanentCode, reason: str, attempt: AttemptEntry | None = None
 ) -> Result:
     """Publish the delivery to the destination in `otherwise`, if there is one, and a dead letter. Then record the end.

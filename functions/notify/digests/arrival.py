@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, key_of, quiet_end, spread_of
 from functions.notify.notifier import Notifier, Result, Work
 from functions.notify.registry import Configured
-from functions.notify.settle import let_wait
+from functions.notify.settle import schedule_attempt
 from functions.notify.waiting.due import DUE
 from functions.notify.waiting.schedule import expires_at
 from shared.delivery import Delivery
@@ -58,10 +58,10 @@ async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> R
     if can_be_gathered(work.delivery, work.claim.message):
         wait = wait_in_group(configured, work.delivery, now, work.person)
         if wait is not None:
-            return await let_wait(notifier, work, configured, wait.until, wait.reason, group=wait.group)
+            return await schedule_attempt(notifier, work, configured, wait.until, wait.reason, group=wait.group)
     timezone = work.person.timezone if work.person else None
     end = quiet_end(settings.quiet_hours, now, timezone) if settings.quiet_hours else None
-    return None if end is None else await let_wait(notifier, work, configured, end, QUIET)
+    return None if end is None else await schedule_attempt(notifier, work, configured, end, QUIET)
 
 
 async def wait_for_rate(
@@ -76,7 +76,7 @@ async def wait_for_rate(
         return None
     group = group_of(settings, work.delivery, work.person.name if work.person else None)
     at = until + spread_of(settings, work.delivery.id)
-    return await let_wait(notifier, work, configured, at, f"{reason}; {DIGEST}", group=group)
+    return await schedule_attempt(notifier, work, configured, at, f"{reason}; {DIGEST}", group=group)
 
 
 def can_be_gathered(delivery: Delivery, message: bytes) -> bool:

@@ -108,7 +108,7 @@ async def test_a_destination_that_needs_an_operator_holds_what_is_owed_to_it_and
     reason_end: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reason = f"verify the sender a@example.com at SendGrid{reason_end}"
-    notifier = FakeNotifier(FakeDestination(Disabled(reason, "403")))
+    notifier = FakeNotifier(FakeDestination(Disabled(reason, "403", names_resume=bool(reason_end))))
     assert (await notifier.take(a_delivery(1))).outcome == "held"
     assert (await notifier.take(a_delivery(2))).outcome == "held"
     assert len(notifier.crm.attempts) == 1

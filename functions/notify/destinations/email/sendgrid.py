@@ -131,7 +131,7 @@ def outcome_of(answer: http_client.Answer, *, sender: str, destination: str, now
             f"SendGrid sends nothing from {sender} until you show that it is yours: verify that address or its domain "
             f"under Settings → Sender Authentication ({SENDER_PAGE}), then run `hookchain resume {destination}`"
         )
-        return Disabled(advice, text)
+        return Disabled(advice, text, names_resume=True)
     if status in {401, 403}:
         reason = f"SendGrid rejects the API key ({status}): see that the secret sendgrid-api-key may send mail"
         return RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)

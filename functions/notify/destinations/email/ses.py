@@ -112,7 +112,7 @@ def outcome_of(answer: http_client.Answer, *, sender: str, destination: str) -> 
     text = " ".join(filter(None, (str(status), error, _field(answer, "message", "Message"))))[:MAX_ANSWER_CHARACTERS]
     advice = _act_of_the_operator(error, text, sender)
     if advice:
-        return Disabled(f"{advice}, then run `hookchain resume {destination}`", text)
+        return Disabled(f"{advice}, then run `hookchain resume {destination}`", text, names_resume=True)
     if status in {401, 403}:
         rule = (
             f"SES lets this function send no mail ({status}): its role needs ses:SendRawEmail on the identity {sender}"

@@ -64,4 +64,4 @@ class SmtpTransport:
         return Login(self._server.user, (await self._context.secrets.values(PASSWORD))[0])
 
     def _held(self, message: str) -> Disabled:
-        return Disabled(f"{message}; then run `hookchain resume {self._destination}`")
+        return Disabled(f"{message}; then run `hookchain resume {self._destination}`", names_resume=True)

@@ -87,7 +87,9 @@ class MailTransports:
         try:
             return SmtpTransport(self._destination, parse_smtp_url(url), self._context)
         except SmtpUrlFault as fault:
-            return Disabled(f"SMTP_URL {fault}; then run `hookchain resume {self._destination}`")
+            return Disabled(f"SMTP_URL {fault}; then run `hookchain resume {self._destination}`", names_resume=True)
 
     def _disabled(self, advice: str) -> Disabled:
-        return Disabled(f"nothing to send mail with: {advice}; then run `hookchain resume {self._destination}`")
+        return Disabled(
+            f"nothing to send mail with: {advice}; then run `hookchain resume {self._destination}`", names_resume=True
+        )

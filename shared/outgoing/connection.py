@@ -85,6 +85,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answer: asyncio.Future[WholeAnswer] | None = None
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = inf  # not `_alarm.when()`: uvloop's handle of a timer that is due at once has no such method
         self.idle_since = 0.0
         self.is_request_sent = True
         self._poll = select.poll()
@@ -150,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
         self._begin(has_body)
         self._answer = asyncio.get_running_loop().create_future()
         self._deadline = deadline
-        if deadline < (self._alarm.when() if self._alarm else inf):
+        if deadline < self._alarm_at:
             self._watch_deadline()
         self._transport.write(request)
         try:
@@ -166,12 +167,14 @@ class Connection(asyncio.BufferedProtocol):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+            self._alarm_at = inf
         loop = asyncio.get_running_loop()
         if self._answer is not None and not self._answer.done():
             if self._deadline <= loop.time():
                 self._answer.set_exception(TimeoutError())
             else:
                 self._alarm = loop.call_at(self._deadline, self._watch_deadline)
+                self._alarm_at = self._deadline
 
     def close(self) -> None:
         if self._transport is not None:

@@ -15,19 +15,8 @@ from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
 from deploy.terminal.output import count_of, printable
 from deploy.terminal.progress import PassingLine
+from functions.notify.recovery import recovery
 from functions.notify.recovery.kind import MissedEvent
-from functions.notify.recovery.recovery import (
-    SETTLED_SECONDS,
-    HasEvent,
-    Listing,
-    ProviderFault,
-    ReadAnswer,
-    RecoverySettings,
-    begin_listing,
-    publish,
-    read_recovery_settings,
-    without_arrived,
-)
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
 from shared.fetch import Fetch
@@ -71,19 +60,19 @@ def _run(options: argparse.Namespace) -> int:
     return asyncio.run(_recover(call, settings, token))
 
 
-def _settings(document: Json, notify: JsonObject, name: str) -> RecoverySettings:
+def _settings(document: Json, notify: JsonObject, name: str) -> recovery.RecoverySettings:
     """Return the source's settings. Raises UsageError if the source is unknown, and CommandError."""
     sources = mappings_at(document, "sources")
     if name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
-    settings_by_source = {each.source: each for each in read_recovery_settings(notify)}
+    settings_by_source = {each.source: each for each in recovery.read_recovery_settings(notify)}
     if name not in settings_by_source:
         missing = "no route takes its events" if sources[name].get("recover") else "it has no `recover`"
         raise CommandError(f"{name}: {missing}, so nothing of it can be recovered")
     return settings_by_source[name]
 
 
-async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
+async def _recover(call: Call, settings: recovery.RecoverySettings, token: str) -> int:
     fetch = cloud_platform.fetch(keeps=False)
     with call.platform.state() as state:
 
@@ -94,7 +83,7 @@ async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
         count = 0
         newest: list[MissedEvent] = []
         async for answer in _answers(listing):
-            missed_events = await without_arrived(answer.missed_events, settings, has_event)
+            missed_events = await recovery.without_arrived(answer.missed_events, settings, has_event)
             count += len(missed_events)
             newest = nlargest(MAX_PRINTED, [*newest, *missed_events], key=lambda event: event.happened_at)
         _print(listing, count, newest)
@@ -109,14 +98,16 @@ async def _recover(call: Call, settings: RecoverySettings, token: str) -> int:
             return await _publish(listing, has_event, bus)
 
 
-def _listing(call: Call, settings: RecoverySettings, fetch: Fetch, token: str, *, reads_each_event: bool) -> Listing:
-    listing = begin_listing(settings, fetch, token, call.options.since, time.time())
+def _listing(
+    call: Call, settings: recovery.RecoverySettings, fetch: Fetch, token: str, *, reads_each_event: bool
+) -> recovery.Listing:
+    listing = recovery.begin_listing(settings, fetch, token, call.options.since, time.time())
     listing.includes_rejected = call.options.include_rejected
     listing.reads_each_event = reads_each_event
     return listing
 
 
-async def _answers(listing: Listing) -> AsyncIterator[ReadAnswer]:
+async def _answers(listing: recovery.Listing) -> AsyncIterator[recovery.ReadAnswer]:
     """Yield the answer to each request until none is left, and show how many there were.
 
     Print which request failed, and go on. Raises CommandError if the provider answers no request.
@@ -128,7 +119,7 @@ async def _answers(listing: Listing) -> AsyncIterator[ReadAnswer]:
         line.show(f"{listing.settings.source}: {count_of(count, 'answer')} of {listing.settings.kind.title} read")
         try:
             answer = await listing.read_next(time.time())
-        except ProviderFault as fault:
+        except recovery.ProviderFault as fault:
             line.clear()
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
             text = f"{listing.settings.source}: {fault}{again}"
@@ -141,11 +132,11 @@ async def _answers(listing: Listing) -> AsyncIterator[ReadAnswer]:
     line.clear()
 
 
-def _is_incomplete(listing: Listing) -> bool:
+def _is_incomplete(listing: recovery.Listing) -> bool:
     return listing.unreadable_count > 0 or listing.is_partial or bool(listing.requests)
 
 
-def _print(listing: Listing, count: int, newest: Sequence[MissedEvent]) -> None:
+def _print(listing: recovery.Listing, count: int, newest: Sequence[MissedEvent]) -> None:
     settings = listing.settings
     kind = settings.kind
     which = f"of {kind.title} that have not arrived" if kind.lists_all else f"that {kind.title} could not deliver"
@@ -156,7 +147,8 @@ def _print(listing: Listing, count: int, newest: Sequence[MissedEvent]) -> None:
     if count > len(newest):
         print(f"  and {count - len(newest):,} older ones")
     if kind.lists_unsettled:
-        print(f"  Those of the last {SETTLED_SECONDS / 60:.0f} minutes may still be on their way: they are not listed")
+        minutes = recovery.SETTLED_SECONDS / 60
+        print(f"  Those of the last {minutes:.0f} minutes may still be on their way: they are not listed")
     _print_rest(listing)
     if listing.rejected_count:
         rejected = count_of(listing.rejected_count, "event")
@@ -167,7 +159,7 @@ def _print(listing: Listing, count: int, newest: Sequence[MissedEvent]) -> None:
         print(f"  {unreadable} in an unknown form: {again} in the settings of the provider")
 
 
-def _print_rest(listing: Listing) -> None:
+def _print_rest(listing: recovery.Listing) -> None:
     """Print that the listing ended at its limit, if it did."""
     if listing.has_next:
         print(f"  {listing.settings.kind.title} lists more than {MAX_ANSWERS:,} answers; the rest was not read")
@@ -178,12 +170,12 @@ def _is_confirmed(call: Call, count: int) -> bool:
     return call.options.yes or is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
 
 
-async def _publish(listing: Listing, has_event: HasEvent, bus: Bus) -> int:
+async def _publish(listing: recovery.Listing, has_event: recovery.HasEvent, bus: Bus) -> int:
     """Publish the listed events, print the result and return the exit code."""
     recovered_count = 0
     too_large: list[MissedEvent] = []
     async for answer in _answers(listing):
-        publication = await publish(answer.missed_events, listing.settings, has_event, bus)
+        publication = await recovery.publish(answer.missed_events, listing.settings, has_event, bus)
         recovered_count += len(publication.recovered)
         too_large += publication.too_large
     note = "Those that had arrived are not delivered again"

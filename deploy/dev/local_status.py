@@ -6,18 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.config import running_dev
 from deploy.config.page_token import page_token, page_url
-from deploy.config.running_dev import (
-    FILE_NAME,
-    HOST,
-    NOT_RESUMED,
-    RESUME_ALL,
-    command_of,
-    is_paused,
-    is_production,
-    read_aws_environ,
-    start_command,
-)
 from deploy.dev.probe import request_status
 from deploy.dev.pubsub.store import FILE_NAME as BUS, read_waiting
 from deploy.history.local import running_aws, running_ports
@@ -33,15 +23,15 @@ READY_PATH: Final = "/robots.txt"
 def local_version(folder: Path) -> Version:
     ports = running_ports(folder)
     if ports is None:
-        return Version(command_of(folder), "", None, f"not up: {start_command(folder)}")
-    since = (folder / FILE_NAME).stat().st_mtime
+        return Version(running_dev.command_of(folder), "", None, f"not up: {running_dev.start_command(folder)}")
+    since = (folder / running_dev.FILE_NAME).stat().st_mtime
     silent = asyncio.run(silent_processes(ports.named()))
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""
-    if is_production(folder):
-        if is_paused(folder):
-            trouble = trouble or f"{NOT_RESUMED}: {RESUME_ALL}"
-        return Version("hookchain serve", f"http://{HOST}:{ports.inspector}/", since, trouble)
-    name = "hookchain dev" if read_aws_environ(folder) is None else "hookchain dev, local AWS"
+    if running_dev.is_production(folder):
+        if running_dev.is_paused(folder):
+            trouble = trouble or f"{running_dev.NOT_RESUMED}: {running_dev.RESUME_ALL}"
+        return Version("hookchain serve", f"http://{running_dev.HOST}:{ports.inspector}/", since, trouble)
+    name = "hookchain dev" if running_dev.read_aws_environ(folder) is None else "hookchain dev, local AWS"
     return Version(name, page_url(ports.inspector, page_token(folder)), since, trouble)
 
 

@@ -12,17 +12,7 @@ from itertools import chain
 from math import inf
 from typing import Final, Literal
 
-from deploy.history import cloud_journal
-from deploy.history.journal_view import (
-    DROPPED,
-    MAX_LETTERS_OF_EVENT,
-    REPLAYED,
-    Bucket,
-    DeadLetterRow,
-    EventQuery,
-    EventRecord,
-    span_of,
-)
+from deploy.history import cloud_journal, journal_view
 from shared.batching import batches
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, is_expired, item_key, read_shards, state_shard
@@ -51,7 +41,7 @@ WITHOUT_DOCUMENT: Final = ("id", "entry", "passes", tables.EXPIRES_AT)
 WITHOUT_MESSAGE: Final = tuple({*LedgerRow._fields} - {"message"})
 
 
-STATES: Final = (KEPT, REPLAYED, DROPPED)
+STATES: Final = (KEPT, journal_view.REPLAYED, journal_view.DROPPED)
 LETTERS_AT_ONCE: Final = 17
 """The dead letters that one answer has room for. Each has at most 350,000 bytes, a third more in base64."""
 MAX_COUNTED: Final = 10_000
@@ -87,7 +77,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
     ) -> list[Fields]:
         return await read_shards(self._store, table, index, limit, low=low, high=high, descending=True)
 
-    async def _chunk(self, query: EventQuery, before: int | None) -> cloud_journal.Chunk:
+    async def _chunk(self, query: journal_view.EventQuery, before: int | None) -> cloud_journal.Chunk:
         is_read = bool(query.status or query.text)  # all that match, to know more of them
         is_filtered = bool(query.source or query.type)
         count = cloud_journal.CHUNK if is_read else MANY if is_filtered else min(cloud_journal.CHUNK, query.limit + 1)
@@ -124,7 +114,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         return {key: document.decode() for key, document in documents.items() if isinstance(document, bytes)}
 
     @cloud_journal.on_own_loop
-    async def event(self, event_id: str) -> EventRecord | None:
+    async def event(self, event_id: str) -> journal_view.EventRecord | None:
         events, entries, letters = await asyncio.gather(
             self._stored_events([item_key(event_id)]),
             self._store.query(tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, MAX_OF_EVENT),
@@ -181,8 +171,8 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
             count, high = count + len(entries), _seq_of(entries[-1]) - 1
 
     @cloud_journal.on_own_loop
-    async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        span = span_of(now, span_seconds, count)
+    async def series(self, now: float, span_seconds: float, count: int) -> tuple[journal_view.Bucket, ...]:
+        span = journal_view.span_of(now, span_seconds, count)
         events, made, ended = await asyncio.gather(
             self._newest(tables.EVENTS, tables.LISTED_EVENTS, cloud_journal.MAX_POINTS, first_seq(span.since)),
             self._newest(
@@ -241,16 +231,16 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
     @cloud_journal.on_own_loop
     async def dead_letters(
         self, limit: int, *, state: str | None = KEPT, before: int | None = None
-    ) -> tuple[DeadLetterRow, ...]:
+    ) -> tuple[journal_view.DeadLetterRow, ...]:
         return await self._letters(keys_of(await self._letter_entries(limit, state, before)))
 
-    async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+    async def _letters_of_event(self, event_id: str) -> tuple[journal_view.DeadLetterRow, ...]:
         """Return them oldest first."""
         found = await self._letter_entries_of_event(event_id)
         return (await self._letters(keys_of(found)))[::-1]
 
     @cloud_journal.on_own_loop
-    async def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
+    async def dead_letter(self, dead_letter_id: str) -> journal_view.DeadLetterRow | None:
         rows = await self._letters([item_key(dead_letter_id)])
         return rows[0] if rows else None
 
@@ -269,7 +259,9 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         return await self._store.update(tables.DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
 
     async def _letter_entries_of_event(self, event_id: str) -> list[Fields]:
-        return await self._store.query(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, MAX_LETTERS_OF_EVENT)
+        return await self._store.query(
+            tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, journal_view.MAX_LETTERS_OF_EVENT
+        )
 
     async def _erase_letters(self, event_id: str) -> None:
         entries = await self._letter_entries_of_event(event_id)
@@ -278,21 +270,21 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
             if (blob := fields.get("message_blob")) and self._blobs:
                 await self._blobs.delete(str(blob))
             erased: Fields = {
-                **letter_state(str(fields["id"]), DROPPED),
+                **letter_state(str(fields["id"]), journal_view.DROPPED),
                 "entry": to_json(erased_dead_letter(parsed_entry(fields["entry"]))),
                 "message": None,
                 "message_blob": None,
             }
             await self._store.update(tables.DEAD_LETTERS, key, erased, Condition(f"attribute_exists(#{tables.KEY})"))
 
-    async def _letters(self, keys: Sequence[str]) -> tuple[DeadLetterRow, ...]:
+    async def _letters(self, keys: Sequence[str]) -> tuple[journal_view.DeadLetterRow, ...]:
         """Return the letters that there are, newest first."""
         found = await self._store.get_all(tables.DEAD_LETTERS, keys, at_once=LETTERS_AT_ONCE)
         now = self._now()
         rows = [await self._letter(each) for each in found.values() if not is_expired(each, now)]
         return tuple(sorted(rows, key=lambda row: row.seq, reverse=True))
 
-    async def _letter(self, fields: Fields) -> DeadLetterRow:
+    async def _letter(self, fields: Fields) -> journal_view.DeadLetterRow:
         entry = parsed_entry(fields["entry"])
         message = fields.get("message")
         if blob := fields.get("message_blob"):

@@ -11,16 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, Literal
 
-from deploy.history import cloud_journal
-from deploy.history.journal_view import (
-    DROPPED,
-    MAX_LETTERS_OF_EVENT,
-    Bucket,
-    DeadLetterRow,
-    EventQuery,
-    EventRecord,
-    span_of,
-)
+from deploy.history import cloud_journal, journal_view
 from shared.batching import batches
 from shared.cloud.earlier_words import OUTCOMES
 from shared.cloud.gcp import firestore
@@ -48,7 +39,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         found = await read_newest(self._store)
         return hash(tuple((each.id, *map(str, each.fields.values())) for each in found))
 
-    async def _chunk(self, query: EventQuery, before: int | None) -> cloud_journal.Chunk:
+    async def _chunk(self, query: journal_view.EventQuery, before: int | None) -> cloud_journal.Chunk:
         count = chunk_size(query)
         documents = await read_events(self._store, query, before, count)
         events = [_stored(each) for each in documents]
@@ -69,7 +60,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return found
 
     @cloud_journal.on_own_loop
-    async def event(self, event_id: str) -> EventRecord | None:
+    async def event(self, event_id: str) -> journal_view.EventRecord | None:
         name = firestore.document_id(event_id)
         found, rows, letters = await asyncio.gather(
             self._store.get(EVENTS, [name], ("id", "entry", "passes")),
@@ -106,8 +97,8 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return [str(each.fields["id"]) for each in await self._store.query(query)]
 
     @cloud_journal.on_own_loop
-    async def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
-        span = span_of(now, span_seconds, count)
+    async def series(self, now: float, span_seconds: float, count: int) -> tuple[journal_view.Bucket, ...]:
+        span = journal_view.span_of(now, span_seconds, count)
         limit = cloud_journal.MAX_POINTS
         low, select = microseconds(span.since), (*WHOLE, "ended")
         events, rows = await asyncio.gather(
@@ -156,15 +147,15 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     @cloud_journal.on_own_loop
     async def dead_letters(
         self, limit: int, *, state: str | None = KEPT, before: int | None = None
-    ) -> tuple[DeadLetterRow, ...]:
+    ) -> tuple[journal_view.DeadLetterRow, ...]:
         return await self._letters(await self._store.query(dead_letters_query(state, before, limit)))
 
-    async def _letters_of_event(self, event_id: str) -> tuple[DeadLetterRow, ...]:
+    async def _letters_of_event(self, event_id: str) -> tuple[journal_view.DeadLetterRow, ...]:
         found = await self._store.query(letters_query(event_id))
         return tuple(sorted(await self._letters(found), key=lambda row: row.seq))
 
     @cloud_journal.on_own_loop
-    async def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None:
+    async def dead_letter(self, dead_letter_id: str) -> journal_view.DeadLetterRow | None:
         name = firestore.document_id(dead_letter_id)
         found = await self._store.get(DEAD_LETTERS, [name], WITHOUT_MESSAGE)
         rows = await self._letters([firestore.Document(name, found[name])]) if name in found else ()
@@ -193,7 +184,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         for found in await self._store.query(letters_query(event_id)):
             if (blob := found.fields.get("message_blob")) and self._blobs:
                 await self._blobs.delete(str(blob))
-            dropped = marked_write(found.id, int(str(found.fields["seq"])), DROPPED)
+            dropped = marked_write(found.id, int(str(found.fields["seq"])), journal_view.DROPPED)
             erased: firestore.Fields = {
                 **(dropped.fields or {}),
                 "entry": to_json(erased_dead_letter(entry_of(found.fields))),
@@ -202,7 +193,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             }
             await self._store.commit([firestore.Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
 
-    async def _letters(self, documents: Sequence[firestore.Document]) -> tuple[DeadLetterRow, ...]:
+    async def _letters(self, documents: Sequence[firestore.Document]) -> tuple[journal_view.DeadLetterRow, ...]:
         messages: dict[str, bytes] = {}
         for names in _groups([each for each in documents if not each.fields.get("message_blob")]):
             found = await self._store.get(DEAD_LETTERS, names, ("message",))
@@ -224,7 +215,7 @@ def _stored(document: firestore.Document) -> cloud_journal.StoredEvent:
     return cloud_journal.StoredEvent(document.id, str(fields["id"]), entry_of(fields), int(str(fields["passes"])))
 
 
-def chunk_size(query: EventQuery) -> int:
+def chunk_size(query: journal_view.EventQuery) -> int:
     """Return how many events to read at once: no more than the query's limit if the index alone finds them."""
     is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
     return cloud_journal.CHUNK if is_searched else min(cloud_journal.CHUNK, query.limit + 1)
@@ -245,7 +236,7 @@ WITHOUT_DOCUMENT: Final = ("id", "entry", "passes")
 
 
 async def read_events(
-    store: firestore.Firestore, query: EventQuery, before: int | None, limit: int
+    store: firestore.Firestore, query: journal_view.EventQuery, before: int | None, limit: int
 ) -> list[firestore.Document]:
     """Read the newest events in the query's time, of its source or of its type.
 
@@ -284,7 +275,9 @@ def dead_letters_query(state: str | None, before: int | None, limit: int) -> Jso
 
 def letters_query(event_id: str) -> JsonObject:
     where = [firestore.Where("event_id", "EQUAL", event_id)]
-    return firestore.query_document(DEAD_LETTERS, where, limit=MAX_LETTERS_OF_EVENT, select=WITHOUT_MESSAGE)
+    return firestore.query_document(
+        DEAD_LETTERS, where, limit=journal_view.MAX_LETTERS_OF_EVENT, select=WITHOUT_MESSAGE
+    )
 
 
 def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:

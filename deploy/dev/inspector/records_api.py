@@ -11,19 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.caught import Mailbox
-from deploy.dev.inspector.api import (
-    BACKEND,
-    LOCAL,
-    MAX_LIMIT,
-    Backend,
-    bad_request,
-    before_of,
-    event_query,
-    json_answer,
-    json_body,
-    limit_of,
-    not_found,
-)
+from deploy.dev.inspector import api
 from deploy.history import destinations, digests, documents, journal_view, replay
 from deploy.history.state import configured_destinations
 from deploy.history.waterfall import waterfall_document
@@ -41,11 +29,11 @@ _TENANT: Final = re.compile(TENANT_PATTERN)
 
 
 async def list_events(request: web.Request) -> web.Response:
-    backend, query = request.app[BACKEND], event_query(request.query)
-    return json_answer(await find_events(backend, query))
+    backend, query = request.app[api.BACKEND], api.event_query(request.query)
+    return api.json_answer(await find_events(backend, query))
 
 
-async def find_events(backend: Backend, query: journal_view.EventQuery) -> JsonObject:
+async def find_events(backend: api.Backend, query: journal_view.EventQuery) -> JsonObject:
     """Return a page of the list. A search by text first indexes the next few hundred events."""
     if query.text:
         await backend.read(backend.reader.index)
@@ -61,20 +49,20 @@ def page_document(page: journal_view.EventPage) -> JsonObject:
 
 
 async def show_event(request: web.Request) -> web.Response:
-    backend, event_id = request.app[BACKEND], request.match_info["id"]
+    backend, event_id = request.app[api.BACKEND], request.match_info["id"]
     record = await backend.read(partial(backend.reader.event, event_id))
     if record is None:
         letters = await backend.read(partial(backend.reader.letters_of_event, event_id))
         if (digest := await digests.find_digest(backend.ledger, event_id, letters)) is None:
-            raise not_found(f"The journal has no event {event_id!r}.")
-        return json_answer({**digests.digest_document(digest), "mails": await _mails(request, digest.rows)})
+            raise api.not_found(f"The journal has no event {event_id!r}.")
+        return api.json_answer({**digests.digest_document(digest), "mails": await _mails(request, digest.rows)})
     rows = list(reversed(await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
     document = documents.record_document(record, await _whole_event(backend, record), rows)
-    return json_answer({**document, "trace": waterfall_document(record), "mails": await _mails(request, rows)})
+    return api.json_answer({**document, "trace": waterfall_document(record), "mails": await _mails(request, rows)})
 
 
 async def _mails(request: web.Request, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
-    local = request.app.get(LOCAL)
+    local = request.app.get(api.LOCAL)
     return await local.read(partial(_mails_of, local.mailbox, rows)) if local else {}
 
 
@@ -86,7 +74,7 @@ def _mails_of(mailbox: Mailbox, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
     return {answers[mail.message_id]: mail.id for mail in mailbox.list_mail(NEWEST_MAILS) if mail.message_id in answers}
 
 
-async def _whole_event(backend: Backend, record: journal_view.EventRecord) -> JsonObject | None:
+async def _whole_event(backend: api.Backend, record: journal_view.EventRecord) -> JsonObject | None:
     """Return the event with the data of its blob, or without data if the blob is gone."""
     if record.document is None or "dataref" not in record.document:
         return record.document
@@ -99,56 +87,58 @@ async def _whole_event(backend: Backend, record: journal_view.EventRecord) -> Js
 async def list_deliveries(request: web.Request) -> web.Response:
     """List the newest deliveries; with `route`, those among the newest MAX_LIMIT."""
     destination, state, route = (request.query.get(name) or None for name in ("destination", "state", "route"))
-    limit = limit_of(request.query)
-    searched = MAX_LIMIT if route else limit
-    rows = await request.app[BACKEND].ledger.rows(searched, destination=destination, state=state)
+    limit = api.limit_of(request.query)
+    searched = api.MAX_LIMIT if route else limit
+    rows = await request.app[api.BACKEND].ledger.rows(searched, destination=destination, state=state)
     if route:
         rows = [row for row in rows if row.route == route][:limit]
-    return json_answer({"deliveries": [documents.delivery_document(row) for row in rows]})
+    return api.json_answer({"deliveries": [documents.delivery_document(row) for row in rows]})
 
 
 async def list_rejected(request: web.Request) -> web.Response:
-    backend, query = request.app[BACKEND], request.query
-    requests = await backend.read(partial(backend.reader.rejected, limit_of(query), before_of(query)))
-    return json_answer({"rejected": [documents.request_document(each) for each in requests]})
+    backend, query = request.app[api.BACKEND], request.query
+    requests = await backend.read(partial(backend.reader.rejected, api.limit_of(query), api.before_of(query)))
+    return api.json_answer({"rejected": [documents.request_document(each) for each in requests]})
 
 
 async def replay_event(request: web.Request) -> web.Response:
     """Replay `{"id": …, "only": <destination>, "force": true}`."""
-    backend, wanted = request.app[BACKEND], await json_body(request)
+    backend, wanted = request.app[api.BACKEND], await api.json_body(request)
     event_id, only, force = wanted.get("id"), wanted.get("only"), wanted.get("force", False)
     if not isinstance(event_id, str) or not isinstance(only, str | None) or not isinstance(force, bool):
-        raise bad_request("id: must be an event's id; only: a destination's name; force: true or false.")
+        raise api.bad_request("id: must be an event's id; only: a destination's name; force: true or false.")
     record = await backend.read(partial(backend.reader.event, event_id))
     if record is None or record.document is None:
-        raise not_found("There is nothing to replay: transform has not processed the event, or its body was deleted.")
+        raise api.not_found(
+            "There is nothing to replay: transform has not processed the event, or its body was deleted."
+        )
     replay_id = secrets.token_hex(8)
     message = replay.make_event_replay(record.document, replay_id, only, force)
     await replay.restart_blob_expiry([message.data], backend.blobs)
     await backend.bus.publish(ports.EVENTS, [message])
-    return json_answer({"replay": replay_id})
+    return api.json_answer({"replay": replay_id})
 
 
 async def list_dead_letters(request: web.Request) -> web.Response:
-    backend, query = request.app[BACKEND], request.query
+    backend, query = request.app[api.BACKEND], request.query
     state = query.get("state") or journal.KEPT
     if state not in (*STATES, "all"):
-        raise bad_request(f"state: must be one of {', '.join(STATES)}, all; got {state!r}.")
+        raise api.bad_request(f"state: must be one of {', '.join(STATES)}, all; got {state!r}.")
     wanted = None if state == "all" else state
-    call = partial(backend.reader.dead_letters, limit_of(query), state=wanted, before=before_of(query))
-    return json_answer(
+    call = partial(backend.reader.dead_letters, api.limit_of(query), state=wanted, before=api.before_of(query))
+    return api.json_answer(
         {"dead_letters": [documents.dead_letter_document(letter) for letter in await backend.read(call)]}
     )
 
 
 async def show_dead_letter(request: web.Request) -> web.Response:
-    letter = await _dead_letter(request.app[BACKEND], request.query.get("id", ""))
-    return json_answer(documents.dead_letter_document(letter, whole=True))
+    letter = await _dead_letter(request.app[api.BACKEND], request.query.get("id", ""))
+    return api.json_answer(documents.dead_letter_document(letter, whole=True))
 
 
 async def replay_dead_letters(request: web.Request) -> web.Response:
     """Replay `{"ids": […]}`, the ids that /api/dead-letters lists."""
-    backend = request.app[BACKEND]
+    backend = request.app[api.BACKEND]
     ids = await _ids(request)
     letters = [await _dead_letter(backend, each) for each in ids]
     messages = [(letter, replay.make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
@@ -156,10 +146,10 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     await _mark(backend, sorted(delivered), journal_view.REPLAYED)
     failed = [(letter, message) for letter, message in messages if letter.id not in delivered]
     replayed = [await _replay(backend, letter, message) for letter, message in failed]
-    return json_answer({"replayed": sum(replayed), "delivered_since": len(delivered)})
+    return api.json_answer({"replayed": sum(replayed), "delivered_since": len(delivered)})
 
 
-async def _replay(backend: Backend, letter: journal.DeadLetter, message: ports.BusMessage) -> bool:
+async def _replay(backend: api.Backend, letter: journal.DeadLetter, message: ports.BusMessage) -> bool:
     """Publish the message; return False if the dead letter was replayed before, so that two clicks send it once.
 
     It is marked before it is published: one that fails again at once is kept again, and that must be the last write.
@@ -176,76 +166,82 @@ async def _replay(backend: Backend, letter: journal.DeadLetter, message: ports.B
 
 
 async def drop_dead_letters(request: web.Request) -> web.Response:
-    return json_answer({"dropped": await _mark(request.app[BACKEND], await _ids(request), journal_view.DROPPED)})
+    return api.json_answer(
+        {"dropped": await _mark(request.app[api.BACKEND], await _ids(request), journal_view.DROPPED)}
+    )
 
 
 async def _ids(request: web.Request) -> Sequence[str]:
-    ids = (await json_body(request)).get("ids")
+    ids = (await api.json_body(request)).get("ids")
     if not isinstance(ids, list) or not ids or not all(isinstance(each, str) for each in ids):
-        raise bad_request("ids: must be a list of dead letters' ids.")
+        raise api.bad_request("ids: must be a list of dead letters' ids.")
     return [str(each) for each in ids]
 
 
-async def _dead_letter(backend: Backend, dead_letter_id: str) -> journal_view.DeadLetterRow:
+async def _dead_letter(backend: api.Backend, dead_letter_id: str) -> journal_view.DeadLetterRow:
     letter = await backend.read(partial(backend.reader.dead_letter, dead_letter_id))
     if letter is None:
-        raise not_found(f"There is no dead letter {dead_letter_id!r}.")
+        raise api.not_found(f"There is no dead letter {dead_letter_id!r}.")
     return letter
 
 
-async def _mark(backend: Backend, ids: Sequence[str], state: str) -> int:
+async def _mark(backend: api.Backend, ids: Sequence[str], state: str) -> int:
     return await backend.read(partial(backend.reader.mark_dead_letters, ids, state))
 
 
 async def list_destinations(request: web.Request) -> web.Response:
-    backend = request.app[BACKEND]
+    backend = request.app[api.BACKEND]
     notify = await asyncio.to_thread(backend.read_slice, "notify")
     configured = configured_destinations(notify)
     views = await destinations.read_destinations(backend.ledger, configured, time.time(), notify)
-    return json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
+    return api.json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
 
 
 async def pause(request: web.Request) -> web.Response:
-    await request.app[BACKEND].ledger.disable(request.match_info["destination"], ledger.PAUSED_BY_OPERATOR, time.time())
-    return json_answer({})
+    await request.app[api.BACKEND].ledger.disable(
+        request.match_info["destination"], ledger.PAUSED_BY_OPERATOR, time.time()
+    )
+    return api.json_answer({})
 
 
 async def resume(request: web.Request) -> web.Response:
     """Let the destination take deliveries again, and send the deliveries that are held for it or wait."""
     destination = request.match_info["destination"]
-    resumed = await destinations.resume_destination(request.app[BACKEND].ledger, destination, time.time())
+    resumed = await destinations.resume_destination(request.app[api.BACKEND].ledger, destination, time.time())
     document: JsonObject = {
         "released": resumed.released,
         "hastened": resumed.hastened,
         "stays_held": resumed.stays_held,
     }
-    return json_answer(document)
+    return api.json_answer(document)
 
 
 async def release(request: web.Request) -> web.Response:
     """Send the deliveries that are held for the destination."""
     destination = request.match_info["destination"]
-    released = await request.app[BACKEND].ledger.release(destination, time.time(), releases_unknown=True)
-    return json_answer({"released": released})
+    released = await request.app[api.BACKEND].ledger.release(destination, time.time(), releases_unknown=True)
+    return api.json_answer({"released": released})
 
 
 async def list_tenants(request: web.Request) -> web.Response:
     after = request.query.get("after", "")
     if after and not _TENANT.fullmatch(after):
-        raise bad_request("after: must be the id of a tenant.")
-    page = await documents.read_tenants(request.app[BACKEND].documents, limit_of(request.query), after)
-    return json_answer(page.document())
+        raise api.bad_request("after: must be the id of a tenant.")
+    page = await documents.read_tenants(request.app[api.BACKEND].documents, api.limit_of(request.query), after)
+    return api.json_answer(page.document())
 
 
 async def show_tenant(request: web.Request) -> web.Response:
     tenant = request.match_info["tenant"]
     found = (
-        await documents.read_endpoints(request.app[BACKEND].documents, tenant) if _TENANT.fullmatch(tenant) else None
+        await documents.read_endpoints(request.app[api.BACKEND].documents, tenant)
+        if _TENANT.fullmatch(tenant)
+        else None
     )
     if found is None:
-        raise not_found("There is no such tenant.")
+        raise api.not_found("There is no such tenant.")
     endpoints: list[Json] = [*found]
-    return json_answer({"endpoints": endpoints})
+    return api.json_answer({"endpoints": endpoints})
 
 
 RECORDS_ROUTES: Final = [

@@ -13,16 +13,7 @@ from deploy.config import checkout, config_file, dotenv, mail_settings, running_
 from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
 from deploy.config.sections.subscribers import event_type_files
 from deploy.config.slices import without_google_account
-from deploy.dev.supervisor.processes import (
-    PAGE_PASSWORD,
-    TLS_RECEIVE,
-    Child,
-    Folders,
-    Production,
-    base_environ,
-    plan_aws_children,
-    plan_children,
-)
+from deploy.dev.supervisor import processes
 from deploy.dev.supervisor.reaper import GRACE_SECONDS
 from deploy.requests.signing import generate_secrets
 from deploy.requests.sources import auth_entries, compiled_sources, standard_webhooks_secrets
@@ -85,7 +76,7 @@ class Options:
     send_mail: bool
     log_level: str
     colours: bool
-    production: Production | None = None
+    production: processes.Production | None = None
 
     @property
     def command(self) -> str:
@@ -237,7 +228,7 @@ class Setup:
 
     options: Options
     shell: Mapping[str, str]
-    folders: Folders
+    folders: processes.Folders
     ports: running_dev.Ports
     configuration: Configuration
     environ: Mapping[str, str]
@@ -249,18 +240,20 @@ class Setup:
     is_env_file_new: bool = False
     is_paused: bool = False
 
-    def children(self, sendgrid_key: str) -> tuple[Child, ...]:
-        inherited = base_environ(self.environ, self.options.send_mail)
+    def children(self, sendgrid_key: str) -> tuple[processes.Child, ...]:
+        inherited = processes.base_environ(self.environ, self.options.send_mail)
         key = None if self.options.send_mail else sendgrid_key
         if self.is_aws:
             found = {name: self._secrets_of(name) for name in self.configuration.slices}
             needed = find_topology(self.configuration.slices, self.environ)
             timeouts = {each.name: each.timeout_seconds for each in needed.functions}
             mail_key = key if "sendgrid" in needed.mail else None
-            return plan_aws_children(self.folders, self.ports, inherited, found, timeouts, mail_key)
+            return processes.plan_aws_children(self.folders, self.ports, inherited, found, timeouts, mail_key)
         secrets = {name: as_variables(self._secrets_of(name)) for name in self.configuration.slices}
         production = self.options.production
-        return plan_children(self.folders, self.ports, inherited, secrets, key, production, is_paused=self.is_paused)
+        return processes.plan_children(
+            self.folders, self.ports, inherited, secrets, key, production, is_paused=self.is_paused
+        )
 
     @property
     def is_aws(self) -> bool:
@@ -290,7 +283,7 @@ class Setup:
         return {name: self.environ[variable] for name, variable in names.items() if variable in self.environ}
 
 
-def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setup:
+def set_up(options: Options, shell: Mapping[str, str], folders: processes.Folders) -> Setup:
     """Return the setup. Generate every secret that the configuration names and that exists nowhere yet, into `.env`,
     except the credentials of destinations, which other systems issue.
 
@@ -340,7 +333,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: Folders) -> Setu
 
 
 def _set_up_production(
-    options: Options, shell: Mapping[str, str], environ: Mapping[str, str], folders: Folders
+    options: Options, shell: Mapping[str, str], environ: Mapping[str, str], folders: processes.Folders
 ) -> Setup:
     """Raises ConfigFaults, WeakSecret and NotReady."""
     chosen = prefer_config(options, environ)
@@ -350,14 +343,16 @@ def _set_up_production(
     configuration = load_configuration(chosen, folders.root, is_production=True)
     needed = [need for need in needs(configuration.slices, environ) if not need.is_optional]
     names = [need.name for need in needed]
-    has_page = secret_text(PAGE_PASSWORD, environ) is not None
-    found = find_missing([*names, PAGE_PASSWORD] if has_page else names, environ)
+    has_page = secret_text(processes.PAGE_PASSWORD, environ) is not None
+    found = find_missing([*names, processes.PAGE_PASSWORD] if has_page else names, environ)
     unset = [need for need in needed if need.name in found.missing]
     doubts = secret_doubts(options.env_file, names, environ)
     if faults := [*_production_faults(options, configuration.slices, environ, doubts, unset)]:
         raise NotReady("\n".join(faults))
-    if PAGE_PASSWORD in found.short:
-        raise WeakSecret(f"Secret {PAGE_PASSWORD!r} is short enough to guess. Use at least 16 random characters.")
+    if processes.PAGE_PASSWORD in found.short:
+        raise WeakSecret(
+            f"Secret {processes.PAGE_PASSWORD!r} is short enough to guess. Use at least 16 random characters."
+        )
     return Setup(
         options=options,
         shell=shell,
@@ -530,7 +525,7 @@ def _providers(document: Json) -> dict[str, str]:
     }
 
 
-def write_slices(slices: Mapping[str, JsonObject], folders: Folders) -> tuple[str, ...]:
+def write_slices(slices: Mapping[str, JsonObject], folders: processes.Folders) -> tuple[str, ...]:
     """Write the slices that changed; return their functions. One that is not needed any more is removed."""
     changed = []
     for function in OPTIONAL:
@@ -547,9 +542,9 @@ def write_slices(slices: Mapping[str, JsonObject], folders: Folders) -> tuple[st
     return tuple(changed)
 
 
-def make_folders(options: Options, root: Path) -> Folders:
+def make_folders(options: Options, root: Path) -> processes.Folders:
     """Return the folders, with a new one for sockets, because a socket's path may have about 100 characters."""
     sockets = Path(tempfile.mkdtemp(prefix="hookchain-"))
-    for name in (*FUNCTIONS, *OPTIONAL, TLS_RECEIVE):
+    for name in (*FUNCTIONS, *OPTIONAL, processes.TLS_RECEIVE):
         (sockets / name).mkdir(mode=PRIVATE_MODE)
-    return Folders(root, options.state, sockets)
+    return processes.Folders(root, options.state, sockets)

@@ -7,17 +7,7 @@ has a number, by which a webhook counts them and which is never used again.
 from collections.abc import Iterator
 from typing import Final
 
-from functions.notify.recovery.kind import (
-    ApiRequest,
-    ListItem,
-    MissedEvent,
-    RecoveryKind,
-    UnreadableEvent,
-    Window,
-    own_hooks,
-    read_each,
-    text_at,
-)
+from functions.notify.recovery import kind
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, from_json, list_at, objects_at, to_json, value_at
 from shared.recovered import RecoveredRequest
@@ -29,12 +19,12 @@ TYPE: Final = "payload"
 _WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
 
 
-def first_requests(window: Window) -> Iterator[ApiRequest]:
+def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
     for place in window.places:
-        yield ApiRequest(place, "webhooks", {"place": place})
+        yield kind.ApiRequest(place, "webhooks", {"place": place})
 
 
-def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
+def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     if request.answer_kind == "payloads":
         yield from _read_payloads(request, from_json(answer.body), window)
         return
@@ -42,18 +32,18 @@ def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterato
     urls_and_hooks = [
         (str(value_at(hook, "notificationUrl")), hook) for hook in objects_at(from_json(answer.body), "webhooks")
     ]
-    for hook in own_hooks(window, place, urls_and_hooks):
-        path = f"{place}/{text_at(hook, 'id')}/payloads"
+    for hook in kind.own_hooks(window, place, urls_and_hooks):
+        path = f"{place}/{kind.text_at(hook, 'id')}/payloads"
         yield _page_request(path, _number_at(hook, "cursorForNextPayload"))
 
 
-def _page_request(path: str, end: int) -> ApiRequest:
+def _page_request(path: str, end: int) -> kind.ApiRequest:
     """Return the request for the page of payloads that ends before this number."""
     begin = max(1, end - PAGE_SIZE)
-    return ApiRequest(f"{path}?cursor={begin}&limit={PAGE_SIZE}", "payloads", {"path": path, "begin": begin})
+    return kind.ApiRequest(f"{path}?cursor={begin}&limit={PAGE_SIZE}", "payloads", {"path": path, "begin": begin})
 
 
-def _read_payloads(request: ApiRequest, document: Json, window: Window) -> Iterator[ListItem]:
+def _read_payloads(request: kind.ApiRequest, document: Json, window: kind.Window) -> Iterator[kind.ListItem]:
     """Yield the recent payloads of a page, and the requests for the rest of it and for the page before it.
 
     Only the request for the rest of a page that Airtable cut has an `end`.
@@ -67,20 +57,20 @@ def _read_payloads(request: ApiRequest, document: Json, window: Window) -> Itera
         if next_number <= begin:
             raise ValueError("a page without its payloads")
         rest: JsonObject = {"path": path, "begin": next_number, "end": end}
-        yield ApiRequest(f"{path}?cursor={next_number}&limit={end - next_number}", "payloads", rest)
+        yield kind.ApiRequest(f"{path}?cursor={next_number}&limit={end - next_number}", "payloads", rest)
     first_number = next_number - len(payloads)
     numbered: list[Json] = [[number, payload] for number, payload in enumerate(payloads, first_number)]
     is_first_recent = bool(payloads)
-    for event in read_each(numbered, lambda each: _missed_event(each, path, window.source)):
-        if isinstance(event, MissedEvent) and event.happened_at < window.since:
+    for event in kind.read_each(numbered, lambda each: _missed_event(each, path, window.source)):
+        if isinstance(event, kind.MissedEvent) and event.happened_at < window.since:
             is_first_recent = False
-        elif isinstance(event, UnreadableEvent) or window.wants(event.type):
+        elif isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
             yield event
     if is_first_recent and begin > 1 and not is_rest:
         yield _page_request(path, begin)
 
 
-def _missed_event(numbered: Json, path: str, source: str) -> MissedEvent:
+def _missed_event(numbered: Json, path: str, source: str) -> kind.MissedEvent:
     number, payload = value_at(numbered, 0), value_at(numbered, 1)
     _, _, base_id, _, webhook_id, _ = path.split("/")
     event_id = f"{webhook_id}:{number}"
@@ -92,7 +82,9 @@ def _missed_event(numbered: Json, path: str, source: str) -> MissedEvent:
         "payload": payload,
     }
     webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(body))
-    return MissedEvent(event_id, TYPE, unix_seconds(text_at(payload, "timestamp")), webhook_request=webhook_request)
+    return kind.MissedEvent(
+        event_id, TYPE, unix_seconds(kind.text_at(payload, "timestamp")), webhook_request=webhook_request
+    )
 
 
 def _number_at(document: Json, name: str) -> int:
@@ -103,7 +95,7 @@ def _number_at(document: Json, name: str) -> int:
     return number
 
 
-KIND: Final = RecoveryKind(
+KIND: Final = kind.RecoveryKind(
     title="Airtable",
     api="https://api.airtable.com/v0",
     rights="a personal access token with the scopes webhook:manage and data.records:read",

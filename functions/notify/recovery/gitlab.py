@@ -7,19 +7,7 @@ too. The time of an event is in the list since GitLab exposes `created_at` (lib/
 from collections.abc import Iterator
 from typing import Final
 
-from functions.notify.recovery.kind import (
-    HOOKS_PER_PAGE,
-    ApiRequest,
-    ListItem,
-    MissedEvent,
-    RecoveryKind,
-    UnreadableEvent,
-    Window,
-    own_hooks,
-    read_each,
-    rejected_status,
-    text_at,
-)
+from functions.notify.recovery import kind
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, to_json, value_at
 from shared.recovered import RecoveredRequest
@@ -32,31 +20,33 @@ FAILED: Final = "server_failure,client_failure"
 _CREDENTIALS: Final = frozenset({"x-gitlab-token", "webhook-signature"})
 
 
-def first_requests(window: Window) -> Iterator[ApiRequest]:
+def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
     for place in window.places:
-        yield ApiRequest(f"{place}/hooks?per_page={HOOKS_PER_PAGE}", "hooks", {"place": place})
+        yield kind.ApiRequest(f"{place}/hooks?per_page={kind.HOOKS_PER_PAGE}", "hooks", {"place": place})
 
 
-def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
+def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     document = from_json(answer.body)
     if request.answer_kind == "events":
         yield from _read_events(request, list_at(document), window)
         return
     place = str(request.context["place"])
     urls_and_hooks = [(str(value_at(hook, "url")), hook) for hook in objects_at(document)]
-    for hook in own_hooks(window, place, urls_and_hooks):
+    for hook in kind.own_hooks(window, place, urls_and_hooks):
         yield _page_request(f"{place}/hooks/{int(str(hook['id']))}/events", 1)
 
 
-def _page_request(path: str, page: int) -> ApiRequest:
+def _page_request(path: str, page: int) -> kind.ApiRequest:
     query = f"status={FAILED}&per_page={EVENTS_PER_PAGE}&page={page}"
-    return ApiRequest(f"{path}?{query}", "events", {"path": path, "page": page})
+    return kind.ApiRequest(f"{path}?{query}", "events", {"path": path, "page": page})
 
 
-def _read_events(request: ApiRequest, events: list[Json], window: Window) -> Iterator[ListItem]:
+def _read_events(request: kind.ApiRequest, events: list[Json], window: kind.Window) -> Iterator[kind.ListItem]:
     is_last_page = len(events) < EVENTS_PER_PAGE
-    for event, missed_event in zip(events, read_each(events, lambda each: _missed_event(each, window)), strict=True):
-        if isinstance(missed_event, UnreadableEvent):
+    for event, missed_event in zip(
+        events, kind.read_each(events, lambda each: _missed_event(each, window)), strict=True
+    ):
+        if isinstance(missed_event, kind.UnreadableEvent):
             yield missed_event
             continue
         if missed_event.happened_at < window.since:
@@ -68,18 +58,18 @@ def _read_events(request: ApiRequest, events: list[Json], window: Window) -> Ite
         yield _page_request(str(request.context["path"]), int(str(request.context["page"])) + 1)
 
 
-def _missed_event(event: Json, window: Window) -> MissedEvent:
+def _missed_event(event: Json, window: kind.Window) -> kind.MissedEvent:
     headers: JsonObject = {name.lower(): str(value) for name, value in mapping_at(event, "request_headers").items()}
     data = mapping_at(event)["request_data"]
     if not isinstance(data, dict) or data == {"oversize": True}:
         raise TypeError("an event without its data")
     sent_headers = tuple((name, str(value)) for name, value in headers.items() if name not in _CREDENTIALS)
-    status = text_at(event, "response_status")
-    return MissedEvent(
-        text_at(headers, "idempotency-key"),
-        text_at(headers, "x-gitlab-event"),
-        unix_seconds(text_at(event, "created_at")),
-        rejected_status(int(status)) if status.isdecimal() else None,
+    status = kind.text_at(event, "response_status")
+    return kind.MissedEvent(
+        kind.text_at(headers, "idempotency-key"),
+        kind.text_at(headers, "x-gitlab-event"),
+        unix_seconds(kind.text_at(event, "created_at")),
+        kind.rejected_status(int(status)) if status.isdecimal() else None,
         RecoveredRequest(window.source, sent_headers, to_json(data)),
     )
 
@@ -91,7 +81,7 @@ def _action(event: Json) -> str | None:
     return next((each for each in actions if isinstance(each, str)), None)
 
 
-KIND: Final = RecoveryKind(
+KIND: Final = kind.RecoveryKind(
     title="GitLab",
     api="https://gitlab.com/api/v4",
     rights="the scope `read_api` and the role Maintainer of the project or Owner of the group",

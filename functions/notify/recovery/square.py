@@ -6,16 +6,7 @@ The list has every event, whether it was delivered or not. It is empty until som
 from collections.abc import Iterator
 from typing import Final
 
-from functions.notify.recovery.kind import (
-    ApiRequest,
-    ListItem,
-    MissedEvent,
-    RecoveryKind,
-    UnreadableEvent,
-    Window,
-    read_each,
-    text_at,
-)
+from functions.notify.recovery import kind
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, from_json, list_at, to_json, value_at
 from shared.recovered import RecoveredRequest
@@ -26,32 +17,34 @@ PAGE_SIZE: Final = 100
 _WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
 
 
-def first_requests(window: Window) -> Iterator[ApiRequest]:
+def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
     created_at: JsonObject = {"start_at": rfc3339(window.since), "end_at": rfc3339(window.until)}
     yield _page_request({"limit": PAGE_SIZE, "query": {"filter": {"created_at": created_at}}})
 
 
-def _page_request(body: JsonObject) -> ApiRequest:
-    return ApiRequest(PATH, "events", {}, body=body)
+def _page_request(body: JsonObject) -> kind.ApiRequest:
+    return kind.ApiRequest(PATH, "events", {}, body=body)
 
 
-def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
+def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     document = from_json(answer.body)
-    for event in read_each(list_at(document, "events"), lambda each: _missed_event(each, window.source)):
-        if isinstance(event, UnreadableEvent) or window.wants(event.type):
+    for event in kind.read_each(list_at(document, "events"), lambda each: _missed_event(each, window.source)):
+        if isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
             yield event
     if cursor := value_at(document, "cursor"):
         assert request.body is not None
         yield _page_request({**request.body, "cursor": cursor})
 
 
-def _missed_event(event: Json, source: str) -> MissedEvent:
-    created_at = unix_seconds(text_at(event, "created_at"))
+def _missed_event(event: Json, source: str) -> kind.MissedEvent:
+    created_at = unix_seconds(kind.text_at(event, "created_at"))
     webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
-    return MissedEvent(text_at(event, "event_id"), text_at(event, "type"), created_at, webhook_request=webhook_request)
+    return kind.MissedEvent(
+        kind.text_at(event, "event_id"), kind.text_at(event, "type"), created_at, webhook_request=webhook_request
+    )
 
 
-KIND: Final = RecoveryKind(
+KIND: Final = kind.RecoveryKind(
     title="Square",
     api="https://connect.squareup.com",
     rights="a personal access token of the application, as its developer console shows it",

@@ -7,16 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
-from functions.notify.recovery.kind import (
-    ApiRequest,
-    ListItem,
-    MissedEvent,
-    RecoveryKind,
-    UnreadableEvent,
-    Window,
-    read_each,
-    text_at,
-)
+from functions.notify.recovery import kind
 from shared.fetch import Fetched
 from shared.jsontext import Json, from_json, list_at, to_json, value_at
 from shared.recovered import RecoveredRequest
@@ -26,37 +17,39 @@ PAGE_SIZE: Final = 100
 _WEBHOOK_HEADERS: Final = (("content-type", "application/json; charset=utf-8"),)
 
 
-def first_requests(window: Window) -> Iterator[ApiRequest]:
+def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
     created = f"created[gte]={int(window.since)}&created[lte]={int(window.until)}"
     first_page = f"/v1/events?limit={PAGE_SIZE}&delivery_success=false&{created}"
-    yield ApiRequest(first_page, "events", {"path": first_page})
+    yield kind.ApiRequest(first_page, "events", {"path": first_page})
 
 
-def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
+def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     document = from_json(answer.body)
     events = list_at(document, "data")
-    for event in read_each(events, lambda each: _missed_event(each, window.source)):
-        if isinstance(event, UnreadableEvent) or window.wants(event.type):
+    for event in kind.read_each(events, lambda each: _missed_event(each, window.source)):
+        if isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
             yield event
     if value_at(document, "has_more") is True and events:
         # The next page begins after the last id, so it may begin with events whose ids cannot be read.
-        ids = [each for each in read_each(events, lambda each: text_at(each, "id")) if isinstance(each, str)]
+        ids = [each for each in kind.read_each(events, lambda each: kind.text_at(each, "id")) if isinstance(each, str)]
         if not ids:
             raise ValueError("a page without an id")
         first_page = str(request.context["path"])
-        yield ApiRequest(f"{first_page}&starting_after={quote(ids[-1], safe='')}", "events", {"path": first_page})
+        yield kind.ApiRequest(f"{first_page}&starting_after={quote(ids[-1], safe='')}", "events", {"path": first_page})
 
 
-def _missed_event(event: Json, source: str) -> MissedEvent:
+def _missed_event(event: Json, source: str) -> kind.MissedEvent:
     created = value_at(event, "created")
     if not isinstance(created, int):
         raise TypeError("an event without a time")
     created_at = unix_seconds(rfc3339(created))  # raises for a number that is not a time
     webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
-    return MissedEvent(text_at(event, "id"), text_at(event, "type"), created_at, webhook_request=webhook_request)
+    return kind.MissedEvent(
+        kind.text_at(event, "id"), kind.text_at(event, "type"), created_at, webhook_request=webhook_request
+    )
 
 
-KIND: Final = RecoveryKind(
+KIND: Final = kind.RecoveryKind(
     title="Stripe",
     api="https://api.stripe.com",
     rights="a restricted key with read access to Events",

@@ -51,9 +51,7 @@ def build_events(
     """
     items = items_of(source.batch, data) if source.batch else None
     if items is None:
-        # A link that is opened again may have another encoding of the same query, so the hash is of the parsed query.
-        payload = canonical(data) if request.method == "GET" else request.body
-        payload_hash = hashlib.sha256(payload).hexdigest()
+        payload_hash = _payload_hash(request, data, signed)
         item = Item(request, data, data)
         facts = facts_of(source, item)
         own = identity(source, item, facts, payload_hash, random_id, signed)
@@ -72,7 +70,7 @@ def build_events(
         item = Item(request, value, data)
         facts = facts_of(source, item)
         payload_hash = hashlib.sha256(canonical(value)).hexdigest()
-        own = item_identity(source, batch, item, facts, number, payload_hash, random_id, signed)
+        own = item_identity(source, batch, item, facts, number, payload_hash, random_id)
         events.append(_event(source, item, facts, own, payload_hash, now, headers, is_recovered))
     return tuple(events)
 
@@ -138,6 +136,14 @@ def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
         return
     for element in elements:
         yield from _items(path[star + 1 :], element)
+
+
+def _payload_hash(request: http.Request, data: Json, signed: SignedRequest | None) -> str:
+    """Return the hash of the body."""
+    if request.method == "GET":
+        # A link that is opened again may have another encoding of the same query, so the hash is of the parsed query.
+        return hashlib.sha256(canonical(data)).hexdigest()
+    return signed.body_hash if signed else hashlib.sha256(request.body).hexdigest()
 
 
 def _event(

@@ -1,5 +1,15 @@
 """The identity of an event: its id, which is the same however often its sender repeats it, and whatever an unsigned
-header says."""
+header says.
+
+These words are used for ids:
+
+event id     the id of the event: 32 hex digits
+delivery id  the sender's own id for an event or a batch, signed or not: a text of the request, or the `hc_once` of a
+             link; None if the request has none
+signed id    the delivery id, read only from locations that the signature covers; None if those have no text
+
+Either the delivery id identifies all events of a request, or what the signature covers does: see identifying_signature.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -20,12 +30,7 @@ MAX_WHOLE: Final = 1_024
 
 
 class Identity(NamedTuple):
-    """The id of an event, and the attributes that come with it.
-
-    id            32 hex digits, the same however often the sender repeats the event
-    delivery_id   the sender's own id, or the `hc_once` of a link; None if there is neither
-    signedas      the attribute of this name in Event
-    """
+    """The event id, and the attributes that come with it. `signedas` is the attribute of this name in Event."""
 
     id: str
     delivery_id: str | None
@@ -42,14 +47,20 @@ class SignedRequest:
     by_body: bool
 
     @cached_property
-    def facts(self) -> SignedFacts:
-        """The facts that the signature covers. Most schemes cover the same ones in every request."""
+    def locations(self) -> SignedFacts:
+        """The locations that the signature covers. Most schemes cover the same ones in every request."""
         facts_of_every_request = self.source.signed_facts.get(self.auth)
         return facts_of_every_request or self.source.facts_signed_by(self.auth, self.fields.request)
 
     @cached_property
+    def body_hash(self) -> str:
+        return hashlib.sha256(self.fields.request.body).hexdigest()
+
+    @cached_property
     def content_hash(self) -> str:
         """The hash of the signed content, without the time and the secret, which differ when a sender signs again."""
+        if self.auth.signs_body_alone:
+            return self.body_hash
         return hashlib.sha256(self.auth.signed_content(self.fields)).hexdigest()
 
     @cached_property
@@ -61,7 +72,7 @@ class SignedRequest:
         """Return whether each item of a batch is signed by itself."""
         return bool(self.source.batch) and self.auth.items_path == self.source.batch
 
-    def hash_of(self, item: Json) -> str:
+    def item_hash(self, item: Json) -> str:
         """Return the hash of the signed content of an item that is signed by itself."""
         return hashlib.sha256(self.auth.signed_item(self.fields, item)).hexdigest()
 
@@ -89,27 +100,49 @@ class SignedRequest:
             return _hashed_id(self.source.name, "signed", self.content_hash)
         return random_id()
 
-    def claim(
-        self, item: Item, facts: Facts, own: Identity, payload_hash: str, number: int, by_hash: bool
-    ) -> str | None:
-        """Return Event's `signedas`: a hash of what was signed, and a hash of the event's facts, signed or not.
+    def needs_claim(self, *, has_signed_id: bool) -> bool:
+        """Return whether the signature leaves room for two events with the same signed content.
 
-        Return None if everything is signed that the facts and the parsing of the body depend on. `number` is that of an
-        item, from 1, or 0 if the body is no batch. `by_hash` says that the event's id is a hash of the signed content.
+        So it does if it does not cover everything. Without a signed id, the signed time is left out too: the event id
+        is then a hash without it.
         """
-        is_all_signed = self.by_body and self.facts.is_complete
-        # The signed time is no part of the content that such an id is a hash of.
-        has_time_beside_id = by_hash and bool(self.time)
-        if is_all_signed and not has_time_beside_id:
-            return None
-        time = self.time if by_hash and own.delivery_id is None else ""
-        claimed: list[Json] = [own.id, own.delivery_id, default_type(item.data), payload_hash, time, *facts[:4]]
+        is_all_signed = self.by_body and self.locations.is_complete
+        return not is_all_signed or (not has_signed_id and bool(self.time))
+
+    def claim(
+        self, own: Identity, item: Item, facts: Facts, payload_hash: str, number: int = 0, *, has_signed_id: bool
+    ) -> str:
+        """Return Event's `signedas`: half a hash of what was signed, a full stop, and half a hash of the event's facts.
+
+        It is `A.B` for an event, and `A.C` if somebody repeats the signed bytes and changes a fact that is not signed.
+        `number` is that of an item, from 1, or 0 if the body is no batch.
+        """
+        signed = self.item_hash(item.data) if number and self.signs_items else f"{self.content_hash}/{number}"
+        time = "" if has_signed_id or own.delivery_id is not None else self.time
+        claimed: list[Json] = [
+            own.id,
+            own.delivery_id,
+            default_type(item.data),
+            payload_hash,
+            time,
+            facts.type,
+            facts.subject,
+            facts.actor,
+            facts.time,
+        ]
         if facts.action is not None:  # only then, so that other events have the claim that earlier versions gave them
             claimed.append(facts.action)
-        signed = self.hash_of(item.data) if number and self.signs_items else f"{self.content_hash}/{number}"
         signed_hash = hashlib.sha256(signed.encode()).hexdigest()
         claimed_hash = hashlib.sha256(texts_json(claimed)).hexdigest()
         return f"{signed_hash[:32]}.{claimed_hash[:32]}"
+
+
+def identifying_signature(signed: SignedRequest | None, body: Json) -> SignedRequest | None:
+    """Return the signed request if only what its signature covers identifies its events.
+
+    Return None if the delivery id does: nothing is signed, or the source goes by an id that may be unsigned.
+    """
+    return None if signed is None or signed.goes_by_delivery_id(body) else signed
 
 
 def _meets(body: JsonObject, conditions: Conditions) -> bool:
@@ -143,63 +176,63 @@ def identity(
     If nothing identifies the event, the id is random.
     """
     sent_id = whole_fact(source.fact_locations.id, item)
-    link_id = _link_once(item) if source.takes_links else None
-    delivery_id = link_id or sent_id
-    if signed is None:
+    delivery_id = (_link_once(item) if source.takes_links else None) or sent_id
+    signature = identifying_signature(signed, item.body)
+    if signature is None:
         if delivery_id:
             own_id = event_id(source.name, delivery_id)
+        elif signed is not None:
+            own_id = signed.fallback_id(random_id)
         elif source.dedupe == "body":
             own_id = event_id(source.name, payload_hash)
         else:
             own_id = random_id()
         return Identity(own_id, delivery_id)
-    if signed.auth.signs_body_alone and item.request.method != "GET":
-        signed.content_hash = payload_hash  # both are the hash of the body: compute it once
-    if signed.goes_by_delivery_id(item.body):
-        own_id = event_id(source.name, delivery_id) if delivery_id else signed.fallback_id(random_id)
-        return Identity(own_id, delivery_id)
-    signed_id = sent_id if signed.facts.id == source.fact_locations.id else whole_fact(signed.facts.id, item)
+    is_id_signed = signature.locations.id == source.fact_locations.id
+    signed_id = sent_id if is_id_signed else whole_fact(signature.locations.id, item)
     if signed_id:
         own_id = event_id(source.name, signed_id)
     elif source.dedupe == "body":
         own_id = event_id(source.name, payload_hash)
     else:
-        own_id = _hashed_id(source.name, "signed", signed.content_hash)
-    unclaimed = Identity(own_id, delivery_id)
-    claim = signed.claim(item, facts, unclaimed, payload_hash, number=0, by_hash=signed_id is None)
-    return unclaimed._replace(signedas=claim)
+        own_id = _hashed_id(source.name, "signed", signature.content_hash)
+    own = Identity(own_id, delivery_id)
+    has_signed_id = signed_id is not None
+    if not signature.needs_claim(has_signed_id=has_signed_id):
+        return own
+    return own._replace(signedas=signature.claim(own, item, facts, payload_hash, has_signed_id=has_signed_id))
 
 
 class Batch(NamedTuple):
     """The identity of a body with several items, which is found once, and not again in a megabyte for each item.
 
-    delivery_id      the sender's own id, or the `hc_once` of a link; None if there is neither
-    key              the part of the items' ids that names the batch: an id, or a hash; None if nothing identifies it
-    is_in_every_id   the key is also a part of the ids of items that have an id of their own
+    delivery_id      that of the batch
+    key              the part of the items' event ids that names the batch: an id, or a hash; None if nothing identifies
+                     the batch
+    is_in_every_id   the key is also a part of the event ids of items that have a delivery id of their own
+    signature        as identifying_signature returns it
     """
 
     delivery_id: str | None
     key: str | None
     is_in_every_id: bool
+    signature: SignedRequest | None
 
 
 def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
     """Return a batch's identity. The delivery's id is outside the items, in a header or elsewhere in the body."""
     link_id = _link_once(item) if source.takes_links else None
     delivery_id = link_id or whole_fact(source.fact_locations.id_of_batch, item)
-    batch_id = delivery_id
-    if signed and not signed.goes_by_delivery_id(item.body):
-        batch_id = whole_fact(signed.facts.id_of_batch, item)
+    signature = identifying_signature(signed, item.body)
+    batch_id = whole_fact(signature.locations.id_of_batch, item) if signature else delivery_id
     if batch_id is not None:
-        return Batch(delivery_id, _bounded(batch_id), is_in_every_id=True)
+        return Batch(delivery_id, _bounded(batch_id), True, signature)
     if source.dedupe == "body":
-        return Batch(delivery_id, hashlib.sha256(item.request.body).hexdigest(), is_in_every_id=False)
-    if signed is None:
-        return Batch(delivery_id, None, is_in_every_id=False)
-    if signed.goes_by_delivery_id(item.body):
-        key = signed.hash_with_time if signed.time else None
-        return Batch(delivery_id, key, is_in_every_id=False)
-    return Batch(delivery_id, signed.content_hash, is_in_every_id=bool(source.fact_locations.id_of_batch))
+        return Batch(delivery_id, hashlib.sha256(item.request.body).hexdigest(), False, signature)
+    if signature:
+        return Batch(delivery_id, signature.content_hash, bool(source.fact_locations.id_of_batch), signature)
+    key = signed.hash_with_time if signed and signed.time else None
+    return Batch(delivery_id, key, False, signature)
 
 
 def item_identity(
@@ -210,32 +243,29 @@ def item_identity(
     number: int,
     payload_hash: str,
     random_id: Callable[[], str],
-    signed: SignedRequest | None,
 ) -> Identity:
     """Return the identity of item `number` (from 1).
 
-    The event's id is made of the batch's key and of the item's own id, or of its number if it has none. If the delivery
-    has no id, the item's own id is enough. An item's own id is found by the locations that look into it, alone or
-    joined with others.
+    The event id is made of the batch's key and of the item's own id, or of its number if it has none. If the batch has
+    no id, the item's own id is enough. An item's own id is found by the locations that look into it, alone or joined
+    with others.
     """
+    signature = batch.signature
     sent_id = whole_fact(source.fact_locations.id_in_item, item)
-    delivery_id = sent_id or batch.delivery_id
-    # Only a signed id identifies an item that is signed, unless the source says otherwise.
-    is_signed = signed is not None and not signed.goes_by_delivery_id(item.body)
-    item_id = whole_fact(signed.facts.id_in_item, item) if signed and is_signed else sent_id
+    item_id = whole_fact(signature.locations.id_in_item, item) if signature else sent_id
     if item_id and not batch.is_in_every_id:
         own_id = event_id(source.name, item_id)
-    elif signed and is_signed and signed.signs_items:
-        own_id = _hashed_id(source.name, "signed", signed.hash_of(item.data))
+    elif signature and signature.signs_items:
+        own_id = _hashed_id(source.name, "signed", signature.item_hash(item.data))
     elif batch.key is not None:
         own_id = _hashed_id(source.name, batch.key, item_id or number)
     else:
-        return Identity(random_id(), delivery_id)
-    unclaimed = Identity(own_id, delivery_id)
-    if signed is None or not is_signed:
-        return unclaimed
-    claim = signed.claim(item, facts, unclaimed, payload_hash, number, by_hash=item_id is None)
-    return unclaimed._replace(signedas=claim)
+        own_id = random_id()
+    own = Identity(own_id, sent_id or batch.delivery_id)
+    has_signed_id = item_id is not None
+    if signature is None or not signature.needs_claim(has_signed_id=has_signed_id):
+        return own
+    return own._replace(signedas=signature.claim(own, item, facts, payload_hash, number, has_signed_id=has_signed_id))
 
 
 def _hashed_id(*parts: Json) -> str:

@@ -293,5 +293,6 @@ def _secret_reasons(kind: HookKind, hook: Hook, own: Remembered | None, fingerpr
 def _notes(wanted: Wanted, hooks: Sequence[Hook], hook: Hook | None) -> tuple[str, ...]:
     """Return a note for each other hook with the same URL, and the provider's note about the hook."""
     same_url = [each.id for each in hooks if each.url == wanted.url and each != hook]
-    notes = [f"the hook {id} has the same URL, so that events may come twice; it is left alone" for id in same_url]
+    text = "has the same URL, so that events may come twice; it is left alone and keeps its secret"
+    notes = [f"the hook {id} {text}" for id in same_url]
     return (*notes, hook.note) if hook and hook.note else tuple(notes)

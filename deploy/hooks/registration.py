@@ -388,6 +388,8 @@ class Registration:
                 # The time in the store is by another clock, which may be behind this one. So wait from now on.
                 await self.wait_for_instances(self.now())
         for each in await self.rotation_plan():  # after the wait, in which somebody may have changed a hook
+            for note in each.notes:
+                self.show(f"{self._name(each.at)}: note: {note}")
             is_renewed = self.api.kind.secret is not None and each.at not in begun
             await self.apply(each._replace(action="renew") if is_renewed else each)
 

@@ -1515,6 +1515,19 @@ def second(world: World, monkeypatch: pytest.MonkeyPatch) -> GitHub:
     return second
 
 
+def test_a_rotation_names_another_hook_with_the_same_url_before_the_old_value_is_dropped(
+    world: World, command: Command
+) -> None:
+    world("apply", "stripe", "--yes")
+    id, hook = world.only_hook(world.stripe)
+    theirs: JsonObject = {**hook, "id": "theirs", "application": "ca_1"}
+    world.stripe.hooks = {id: hook, "theirs": {**theirs}}
+    output = command("secrets", "rotate", "stripe-secret", "--random")
+    assert "stripe: note: the hook theirs has the same URL" in output
+    assert output.index("keeps its secret") < output.index("--drop-old")
+    assert world.stripe.hooks["theirs"] == theirs
+
+
 def test_a_rotation_that_cannot_begin_for_one_source_changes_none(
     world: World, second: GitHub, command: Command
 ) -> None:

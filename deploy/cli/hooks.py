@@ -544,7 +544,8 @@ async def _print_plan(call: Call, name: str, registration: Registration) -> list
         for note in each.notes:
             print(f"  {place}: note: {printable(note)}")
     if registration.api.kind.selects_events and any(each.action in ("create", "change") for each in differences):
-        print(f"  event types: {'all' if wanted.events is None else ', '.join(wanted.events)}")
+        every = registration.api.kind.all_events
+        print(f"  event types: {every if wanted.events is None else ', '.join(wanted.events)}")
     return differences
 
 

@@ -72,5 +72,6 @@ KIND: Final = HookKind(
     hook=hook,
     event=event,
     variant="token",
+    all_events=f"all that projects and groups both have: {', '.join(EVENTS)}",
     is_paged=True,
 )

@@ -109,6 +109,7 @@ class HookKind:
     omits_empty an empty list is left out of the answer
     can_disable a hook can be disabled while its secret is being stored
     selects_all a hook can have all event types; else the routes must name them
+    all_events  which event types a hook for all of them gets, for people
     variant     the variant of the provider's auth scheme that the hooks use; empty for any
     fault       returns what is wrong according to an answer whose status is 200
     has_more    returns whether the answer to `list` leaves out hooks
@@ -140,6 +141,7 @@ class HookKind:
     omits_empty: bool = False
     can_disable: bool = False
     selects_all: bool = True
+    all_events: str = "all"
     variant: str = ""
     fault: Callable[[Json], str] = lambda _: ""
     has_more: Callable[[Json], bool] = lambda _: False

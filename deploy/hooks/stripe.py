@@ -44,6 +44,7 @@ KIND: Final = HookKind(
     listed=("data",),
     secret=lambda answer: str(value_at(answer, "secret") or ""),
     is_form=True,
+    all_events="all, except the few that Stripe sends only if they are selected by name",
     can_disable=True,
     has_more=lambda answer: value_at(answer, "has_more") is True,
 )

@@ -2,27 +2,37 @@
 
 from typing import Final
 
+from deploy.config.sections.provider_event_types import known_event_types
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, unix_time
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 NO_ID: Final = "webhook"
 """Our id of the webhook until `slot_id` returns the bot's. Telegram has none, because a bot has only one webhook."""
 
+_UNSELECTED: Final = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+"""Telegram sends these only to a webhook that names them."""
+
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the body, always with `allowed_updates`: without this field, Telegram keeps the former event types."""
     if operation == "delete":
         return {}
-    return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": list(wanted.events or ())}
+    updates = all_updates() if wanted.events is None else wanted.events
+    return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": [*updates]}
+
+
+def all_updates() -> tuple[str, ...]:
+    return tuple(sorted(known_event_types()["telegram"].types))
 
 
 def hook(each: JsonObject) -> Hook:
-    updates = tuple(sorted(str(name) for name in list_at(each, "allowed_updates")))
+    selected = [str(name) for name in list_at(each, "allowed_updates")]
+    updates = tuple(sorted(selected or {*all_updates()} - _UNSELECTED))
     error = each.get("last_error_message")
     return Hook(
         id=NO_ID,
         url=str(each["url"]),
-        events=updates or None,
+        events=None if {*updates} >= {*all_updates()} else updates,
         note=f"its last delivery failed: {error}" if error else "",
         failed_at=unix_time(each.get("last_error_date")),
     )
@@ -54,4 +64,5 @@ KIND: Final = HookKind(
     fault=fault,
     slot_id=bot_id,
     is_single=True,
+    all_events="all that Hookchain knows",
 )

@@ -31,9 +31,14 @@ def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str
     # With a `type` of its own, the routes name types that the provider may not know.
     is_every_type = bool(source.type) or not all(texts_at(each, "types") for each in routes)
     try:
-        events = None if is_every_type else provider_events(kind, _selected_types(source, name, kind, routes))
+        # Types that the provider cannot select are a fault, also beside a route that takes all types.
+        selected = [] if source.type else _selected_types(source, name, kind, routes)
+        selectable = provider_events(kind, selected)
     except ValueError as error:
         raise CommandError(f"{name}: {error}") from error
+    if not is_every_type and not selected:
+        raise Unneeded(f"{name}: no route names an event type of {kind.title}, so no hook is needed")
+    events = None if is_every_type else selectable
     if events is None and not kind.selects_all:
         rule = "the source must not have a `type` of its own" if source.type else "each route must name its `types`"
         raise CommandError(f"{name}: {kind.title} cannot select all event types, so {rule}")
@@ -43,7 +48,7 @@ def wanted_hook(transform: JsonObject, name: str, source: SourceConfig, url: str
 def _selected_types(source: SourceConfig, name: str, kind: HookKind, routes: Sequence[Json]) -> list[str]:
     """Return the event types that the routes name, and the known ones in place of a glob that the provider lacks.
 
-    Types of another provider, which a route of several sources may name, are left out. Raises Unneeded without any.
+    Types of another provider, which a route of several sources may name, are left out.
     """
     known = known_event_types().get(str(source.provider))
     found: list[str] = []
@@ -54,6 +59,4 @@ def _selected_types(source: SourceConfig, name: str, kind: HookKind, routes: Seq
                 continue
             matching = known.matching(pattern) if known and pattern != "*" else []
             found += [pattern] if kind.event(pattern) is not None else matching or [pattern]
-    if not found:
-        raise Unneeded(f"{name}: no route names an event type of {kind.title}, so no hook is needed")
     return found

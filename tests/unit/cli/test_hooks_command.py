@@ -32,7 +32,7 @@ from shared.cloud import platform as cloud_platform
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.errors import Temporary
 from shared.fetch import Fetched, Outgoing
-from shared.jsontext import Json, JsonObject, mapping_at, value_at
+from shared.jsontext import Json, JsonObject, mapping_at, texts_at, value_at
 from shared.times import rfc3339, unix_seconds
 from tests.fakes.command import Command, as_objects, exit_code
 from tests.hook_providers import (
@@ -743,6 +743,33 @@ def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str
     assert f"event types: {events}" in world("plan", source, code=3)
 
 
+@pytest.mark.parametrize(
+    ("source", "types", "text"),
+    [
+        ("telegram", "message, callback_query", "all that Hookchain knows"),
+        ("stripe", "invoice.paid", "all, except the few that Stripe sends only if"),
+        ("gitlab", "Push Hook, Merge Request Hook.open", "all that projects and groups both have: Push Hook, Tag Push"),
+    ],
+)
+def test_a_plan_names_what_a_hook_for_all_event_types_does_not_get(
+    world: World, source: str, types: str, text: str
+) -> None:
+    world.config_file.write_text(CONFIG.replace(f" types: [{types}],", ""), encoding="utf-8")
+    assert f"event types: {text}" in world("plan", source, code=3)
+
+
+def test_a_telegram_hook_for_all_event_types_selects_those_that_telegram_leaves_out(world: World) -> None:
+    world.config_file.write_text(CONFIG.replace(" types: [message, callback_query],", ""), encoding="utf-8")
+    world("apply", "telegram", "--yes")
+    _, hook = world.only_hook(world.telegram)
+    assert {"chat_member", "message", "message_reaction", "message_reaction_count"} <= {
+        *texts_at(hook, "allowed_updates")
+    }
+    assert "nothing differs" in world("plan", "telegram")
+    del hook["allowed_updates"]
+    assert "it has some event types, and a route needs all" in world("plan", "telegram", code=3)
+
+
 def test_a_source_with_a_type_of_its_own_gets_all_event_types(world: World) -> None:
     text = CONFIG.replace("secret: github-secret,", "secret: github-secret, type: data.action,")
     world.config_file.write_text(text.replace("secret: linear-secret,", "secret: linear-secret, type: data.type,"))
@@ -1262,6 +1289,11 @@ def test_a_changed_url_at_gitlab_keeps_the_token(world: World) -> None:
 
 def test_gitlab_says_which_event_type_its_api_cannot_select(world: World) -> None:
     world.config_file.write_text(CONFIG.replace("[Push Hook, ", "[Emoji Hook, "), encoding="utf-8")
+    world("plan", "gitlab", code=1)
+    assert "GitLab's API cannot select the event type 'Emoji Hook'" in world.error
+    rest = "  - {name: others, from: gitlab, else: true, to: people}\n  - {name: messages"
+    beside = CONFIG.replace("[Push Hook, ", "[Emoji Hook, ").replace("  - {name: messages", rest)
+    world.config_file.write_text(beside, encoding="utf-8")
     world("plan", "gitlab", code=1)
     assert "GitLab's API cannot select the event type 'Emoji Hook'" in world.error
 

@@ -283,7 +283,9 @@ def _kept_headers(event: Event, values: Collection[str | float], traces: Collect
     names_and_texts = [(str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list)]
     readings = [_readings(text) for _, text in names_and_texts]
     all_texts = "\n".join(chain.from_iterable(readings))
-    texts = {*traces, *(value for value in values if isinstance(value, str))}
+    texts = {value for value in values if isinstance(value, str)}
+    texts |= {_plain(text.encode("utf-8", "replace")) for text in texts}  # it may have `%20` itself
+    texts.update(traces)
     found = [text for text in texts if len(text) >= MIN_FOUND_CHARACTERS and text in all_texts]
     kept: list[jsontext.Json] = []
     for (name, text), read in zip(names_and_texts, readings, strict=True):
@@ -301,9 +303,12 @@ def _kept_headers(event: Event, values: Collection[str | float], traces: Collect
 def _readings(text: str) -> set[str]:
     """Return the header's text in small letters: as it is, in UTF-8, and without the escapes of URLs, JSON and HTML."""
     content = text.encode("latin-1", "replace")
-    plain = without_escapes(content.lower()).decode("utf-8", "replace")
-    spellings = (text, content.decode("utf-8", "replace"), plain, plain.replace("+", " "))
+    spellings = (text, content.decode("utf-8", "replace"), _plain(content), _plain(content.replace(b"+", b" ")))
     return {each.strip().lower() for each in spellings}
+
+
+def _plain(content: bytes) -> str:
+    return without_escapes(content.lower()).decode("utf-8", "replace").lower()
 
 
 def _numbers_in(text: str) -> Iterator[float]:

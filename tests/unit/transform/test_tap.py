@@ -404,7 +404,8 @@ async def test_a_header_with_a_masked_value_is_not_copied_and_one_with_the_sende
         ("199.90", ["199.90", "199.9", "to pay: 199.90 EUR"]),
         ("-1.0E+3", ["-1.0E+3", "-1000"]),
         ('" M\u00fcller-Lüd "', ["Müller-Lüd".encode().decode("latin-1"), r'{"n":"M\u00fcller-L\u00fcd"}']),
-        ('"ada b@example.com"', ["https://shop.example/?mail=ada+b%40example.com", "ada b&#64;example.com"]),
+        ('"ada + b@example.com"', ["https://shop.example/?mail=ada+%2B+b%40example.com", "ada + b&#64;example.com"]),
+        (r'"5%20\u20ac off"', [r"5%20\u20ac off"]),
     ],
 )
 async def test_a_header_with_a_masked_value_is_not_copied_however_the_value_is_spelled(

@@ -150,7 +150,9 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._deadlines: dict[asyncio.Task[object], float] = {}
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        # Kept here, because uvloop's handle of a time that has just come does not know it.
+        self._alarm_at = 0.0
         self._was_late = False
 
     async def wait(self, awaited: Awaitable[Answer], deadline: float) -> Answer:
@@ -158,7 +160,7 @@ class Deadlines:
         task = asyncio.current_task()
         assert task
         self._deadlines[task] = deadline
-        if self._alarm is None or deadline < self._alarm.when():
+        if self._alarm is None or deadline < self._alarm_at:
             self._watch()
         try:
             return await awaited
@@ -175,16 +177,22 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         if self._alarm is not None:
             self._alarm.cancel()
-            is_late = loop.time() - self._alarm.when() > LATE_SECONDS
+            is_late = loop.time() - self._alarm_at > LATE_SECONDS
             if is_late and not self._was_late:
                 self._was_late = True
-                self._alarm = loop.call_later(LATE_SECONDS, self._watch)
+                self._set_alarm(loop, loop.time() + LATE_SECONDS)
                 return
         self._was_late = False
         for task in [task for task, deadline in self._deadlines.items() if deadline <= loop.time()]:
             del self._deadlines[task]
             task.cancel()
-        self._alarm = loop.call_at(min(self._deadlines.values()), self._watch) if self._deadlines else None
+        self._alarm = None
+        if self._deadlines:
+            self._set_alarm(loop, min(self._deadlines.values()))
+
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        self._alarm_at = at
+        self._alarm = loop.call_at(at, self._watch)
 
 
 BEAT_SECONDS: Final = 0.05

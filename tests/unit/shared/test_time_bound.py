@@ -1,10 +1,12 @@
 """Time limits of many tasks, which one timer watches, and of the retries of the clouds' APIs."""
 
 import asyncio
+import math
 import threading
 import time
 
 import pytest
+import uvloop
 
 from shared.cloud.retries import PATIENT, with_retries
 from shared.time_bound import BEAT_SECONDS, LATE_SECONDS, Deadlines, LoopTime, TooLate, bounded, measure_computing
@@ -33,6 +35,17 @@ def test_each_is_given_up_at_its_own_deadline() -> None:
 
     run(wait_for_all())
     assert ended == [-1, 0.02, 0.04, 0.06]
+
+
+def test_a_deadline_that_comes_at_once_in_uvloop_is_kept_and_so_are_the_next() -> None:
+    deadlines = Deadlines()
+
+    async def wait_twice() -> None:
+        for _ in range(2):
+            with pytest.raises(TooLate):
+                await deadlines.wait(until(asyncio.Event()), math.nextafter(in_seconds(0), math.inf))
+
+    uvloop.run(asyncio.wait_for(wait_twice(), 1))
 
 
 async def test_a_task_that_is_cancelled_is_not_late() -> None:

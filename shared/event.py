@@ -245,7 +245,7 @@ def without_raw(content: bytes, *, keeps_body: bool) -> bytes:
     return content[:begin] + content[end + len(_END_OF_LIST) :]
 
 
-def read_keeps(transform: JsonObject) -> dict[str, str]:
+def read_kept_parts(transform: JsonObject) -> dict[str, str]:
     """Return which part of its requests each source keeps for its routes: `body` or `all`, by the source's name.
 
     `transform` is the part of the compiled configuration that transform reads. A source that keeps nothing is left out.
@@ -253,12 +253,12 @@ def read_keeps(transform: JsonObject) -> dict[str, str]:
     return {name: str(kept) for name, kept in mapping_at(transform, "keeps").items()}
 
 
-def without_request(event: Event, keeps: Mapping[str, str]) -> Event:
+def without_request(event: Event, kept_parts: Mapping[str, str]) -> Event:
     """Return the event without the parts of its request that its source does not keep for its routes.
 
-    `keeps` is the result of read_keeps.
+    `kept_parts` is the result of read_kept_parts.
     """
-    kept = keeps.get(event.source_name, "no")
+    kept = kept_parts.get(event.source_name, "no")
     if kept == "no" and (event.rawtype or event.rawheaders or event.rawbody or event.rawbase64):
         return replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None)
     if kept == "body" and event.rawheaders:

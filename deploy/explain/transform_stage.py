@@ -18,7 +18,7 @@ from functions.transform.steps.decide import Filter, Switch as SwitchStep
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared import errors, expressions, journal, ports, times, waiting_route
 from shared.delivery import Delivery
-from shared.event import Event, from_cloudevent, read_keeps, view_of, without_request
+from shared.event import Event, from_cloudevent, read_kept_parts, view_of, without_request
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject
 from shared.outcomes import RouteOutcome
@@ -60,7 +60,7 @@ class RouteTrace:
 async def trace_routes(event: Event, transform: JsonObject, services: Services) -> list[RouteTrace]:
     """Return what each route does with the whole event. `transform` is its slice. Raises Permanent."""
     routes = tuple(program.read_program(transform).routes)
-    event = without_request(event, read_keeps(transform))
+    event = without_request(event, read_kept_parts(transform))
     outcomes = await run_routes(event, routes, services, recorded=True)
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 

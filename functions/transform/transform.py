@@ -58,19 +58,24 @@ class Loaded(NamedTuple):
     whole: Event
     size: int
 
+    @classmethod
+    def unread(cls, message: Push, event: Event) -> "Loaded":
+        """Return the event as it is in the message, which is all that a dead letter needs if it cannot be loaded."""
+        return cls(message, event, event, len(message.data))
+
 
 @dataclass(frozen=True, slots=True)
 class Transformer:
     """Transform over its ports.
 
-    journal   None if the platform keeps none
-    owners    remembers which event came first with its signed bytes; it may be None
-    seen      notes when sources were last seen; None if no source has `silence`
-    tap       copies requests for developers; None if the configuration has no `develop`
-    keeps     what the routes get of the requests to each source, as read_keeps returns it; None if they get all that an
-              event has. The rest is removed also without a tap: after `develop` was removed, messages still have it
-    version   of the configuration; part of a blob's name, because another version may change the event otherwise
-    spans     records spans; None if telemetry is off
+    journal      None if the platform keeps none
+    owners       remembers which event came first with its signed bytes; it may be None
+    seen         notes when sources were last seen; None if no source has `silence`
+    tap          copies requests for developers; None if the configuration has no `develop`
+    kept_parts   the parts of its request that an event keeps for the routes, for each source, as read_kept_parts
+                 returns them. The other parts are removed. None if an event keeps all parts
+    version      of the configuration; part of a blob's name, because another version may change the event otherwise
+    spans        records spans; None if telemetry is off
     """
 
     routes: Routes
@@ -82,7 +87,7 @@ class Transformer:
     owners: Owners | None = None
     seen: "Seen | None" = None
     tap: "Tap | None" = None
-    keeps: Mapping[str, str] | None = None
+    kept_parts: Mapping[str, str] | None = None
     version: str = ""
     spans: "TransformSpans | None" = None
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
@@ -90,11 +95,11 @@ class Transformer:
     async def take(self, push: Push) -> Transformed:
         """Decide about the event and return after the bus has confirmed its deliveries and dead letters.
 
-        A route whose step asks a system that is unavailable waits: the bus has confirmed that too. Raises Temporary if
-        a step did otherwise, after the bus has confirmed what the other routes owe. Raises Permanent if the event as a
-        whole is a dead letter, which the bus has confirmed.
+        A step may ask a system that is unavailable. Its route then waits, and the bus has confirmed the message that
+        runs it again. Raises Temporary if the bus must bring the whole event again, after it has confirmed what the
+        other routes owe. Raises Permanent if the whole event is a dead letter, which the bus has confirmed.
         """
-        message = push if self.keeps is None else _without_request(push, self.keeps)
+        message = push if self.kept_parts is None else _without_request(push, self.kept_parts)
         event = await self._read(message)
         if self.spans is not None:
             self.spans.note_event(event)
@@ -107,12 +112,12 @@ class Transformer:
             first = await first_with_signed_bytes(event, self.owners)
             if first is not None:
                 return await self._skip_duplicate(event, first)
-        loaded = Loaded(message, event, event, len(message.data))
+        loaded = Loaded.unread(message, event)
         try:
             loaded = await self._load(message, event)
             decision = await self._decide(loaded, self.routes)
         except Permanent as error:
-            await self._give_up(event.id, error, loaded.message.data, loaded.event)
+            await self._make_dead_letter(event.id, error, loaded.message.data, loaded.event)
             raise
         await self._record(
             EventEntry(loaded.event, decision.routes, self.clock.now(), decision.others, loaded.message.data)
@@ -128,7 +133,7 @@ class Transformer:
         try:
             return from_cloudevent(message.document())
         except Permanent as error:
-            await self._give_up(message.message_id or _digest(message.data), error, message.data)
+            await self._make_dead_letter(message.message_id or _digest(message.data), error, message.data)
             raise
 
     async def _note_arrival(self, event: Event) -> None:
@@ -143,14 +148,14 @@ class Transformer:
         """Run one route again, as the message says, and change its decision alone. Raises as `take` does."""
         name = message.attributes["route"]
         routes = Routes([route for route in self.routes if route.name == name])
-        loaded = Loaded(message, event, event, len(message.data))
+        loaded = Loaded.unread(message, event)
         try:
             if not routes.count:
                 raise Permanent("unknown_route", f"the configuration has no route {name!r} any more")
             loaded = await self._load(message, event)
             decision = await self._decide(loaded, routes)
         except Permanent as error:
-            decision = await self._give_up_route(name, error, loaded)
+            decision = await self._make_dead_letter_of_route(name, error, loaded)
         await self._record(
             EventEntry(loaded.event, decision.routes, self.clock.now(), document=loaded.message.data, is_partial=True)
         )
@@ -166,9 +171,9 @@ class Transformer:
         whole, size = event, len(message.data)
         if event.dataref is not None:
             whole, size = await claim_check.stored_event(event.dataref, self.blobs)
-        if self.keeps is None:
+        if self.kept_parts is None:
             return Loaded(message, event, whole, size)
-        cut = without_request(whole, self.keeps)
+        cut = without_request(whole, self.kept_parts)
         if cut is whole:
             return Loaded(message, event, whole, size)
         whole_content = event_json(cut)
@@ -182,9 +187,9 @@ class Transformer:
             loaded.whole,
             routes,
             self.services,
-            loaded.message.attributes.get("only"),
-            output.MOST_COUNTED * loaded.size,
-            partial(self._publish, loaded, self.clock.now()),
+            only=loaded.message.attributes.get("only"),
+            characters=output.MOST_COUNTED * loaded.size,
+            publish=partial(self._publish, loaded, self.clock.now()),
             recorded=self.spans is not None,
         )
 
@@ -203,12 +208,13 @@ class Transformer:
         for each in results:
             all_owed += each.owed
             if each.failed is not None:
-                letters.append(_dead_letter(event, each.failed, message.data, now))
+                letters.append(_letter_of_route(event, each.failed, message.data, now))
             if each.waiting is not None:
                 messages.append(_waiting_message(message, event, each.decision.route, each.waiting, began_at, now))
         # An event that no step changed travels as it came, perhaps by reference.
         texts = [
-            message.data if owed.event is loaded.whole else await self._text(owed, message.data) for owed in all_owed
+            message.data if owed.event is loaded.whole else await self._owed_json(owed, message.data)
+            for owed in all_owed
         ]
         if letters:
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
@@ -220,12 +226,12 @@ class Transformer:
         if messages:
             await self.bus.publish(DELIVERIES, messages)
 
-    async def _text(self, owed: OwedEvent, message: bytes) -> bytes:
+    async def _owed_json(self, owed: OwedEvent, message: bytes) -> bytes:
         """Return the JSON of the event as it may travel.
 
         The name of its blob is derived from the message, the route and the configuration's version. A message that
-        comes again overwrites its blob; no other message does, even with the same event id. To hash the content
-        instead would take a sixth of the time.
+        comes again overwrites its blob; no other message does, even with the same event id. The name has no hash of the
+        content, because a sixth of the time of a large event would go into that hash.
         """
         event = owed.event
         # It may write a float otherwise; no step returns infinity or NaN.
@@ -243,7 +249,10 @@ class Transformer:
         await self._record(entry)
         return Transformed(event, Decision((decision,)), first)
 
-    async def _give_up(self, dead_letter_id: str, error: Permanent, message: bytes, event: Event | None = None) -> None:
+    async def _make_dead_letter(
+        self, dead_letter_id: str, error: Permanent, message: bytes, event: Event | None = None
+    ) -> None:
+        """Make a dead letter of the whole message. `event` is None if the message has none that can be read."""
         now = self.clock.now()
         event_id = event.id if event else ""
         letter = DeadLetter(dead_letter_id, error.code, error.detail, now, message, EVENTS, event_id)
@@ -252,9 +261,10 @@ class Transformer:
             decision = RouteDecision("", False, error.detail, code=error.code)
             await self._record(EventEntry(event, (decision,), now))
 
-    async def _give_up_route(self, route: str, error: Permanent, loaded: Loaded) -> Decision:
+    async def _make_dead_letter_of_route(self, route: str, error: Permanent, loaded: Loaded) -> Decision:
+        """Make a dead letter of one route of the event."""
         failed = FailedRoute(route, error.code, error.detail)
-        letter = _dead_letter(loaded.event, failed, loaded.message.data, self.clock.now())
+        letter = _letter_of_route(loaded.event, failed, loaded.message.data, self.clock.now())
         await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
         return Decision((RouteDecision(route, True, error.detail, code=error.code),), failed=(failed,))
 
@@ -288,7 +298,7 @@ async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
     return None if owner == own else owner.partition(".")[0]
 
 
-def _without_request(message: Push, keeps: Mapping[str, str]) -> Push:
+def _without_request(message: Push, kept_parts: Mapping[str, str]) -> Push:
     """Return the message as the routes get it, in a tenth of the time of reading and writing it.
 
     Raw parts that are not found so are removed later: those of an event in a blob.
@@ -296,7 +306,7 @@ def _without_request(message: Push, keeps: Mapping[str, str]) -> Push:
     source = message.attributes.get("ce-source")
     if source is None:
         return message
-    kept = keeps.get(source.removeprefix("/sources/"), "no")
+    kept = kept_parts.get(source.removeprefix("/sources/"), "no")
     if kept == "all":
         return message
     content = without_raw(message.data, keeps_body=kept == "body")
@@ -321,11 +331,11 @@ def _waiting_message(
     run = route_run(push.attributes)
     tries = run.tries if run else 0
     since = run.since if run else 0
-    is_asked = why.until is None
+    was_system_asked = why.until is None
     waiting = WaitingRoute(
         reason=why.detail,
         run=run.run if run else 1,
-        tries=tries + is_asked,
+        tries=tries + 1 if was_system_asked else tries,
         since=since or int(began_at),
         began_at=began_at,
         ended_at=now,
@@ -336,7 +346,7 @@ def _waiting_message(
     return waiting_message(event.id, push.data, route, waiting)
 
 
-def _dead_letter(event: Event, failed: FailedRoute, message: bytes, now: float) -> DeadLetter:
+def _letter_of_route(event: Event, failed: FailedRoute, message: bytes, now: float) -> DeadLetter:
     reason = failed.reason
     if failed.previous_steps:
         reason = f"{reason}; done before: {', '.join(failed.previous_steps)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from functions.transform import entry, program, step, transform
 from shared import jsontext, logs, ports, retention
 from shared.cloud import platform
-from shared.event import read_keeps
+from shared.event import read_kept_parts
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def transformer() -> transform.Transformer:
         owners=owners(),
         seen=_seen(),
         tap=_tap(bus, blobs),
-        keeps=read_keeps(slice_or_exit("transform")),
+        kept_parts=read_kept_parts(slice_or_exit("transform")),
         version=hashlib.sha256(jsontext.texts_json(slice_or_exit("transform"))).hexdigest(),
         spans=spans,
     )

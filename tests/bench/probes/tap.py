@@ -61,7 +61,7 @@ def message(body: bytes, keep_raw: str) -> bytes:
 def transformer(tap: Tap | None) -> Transformer:
     steps: Json = [{"drop": ["data.password"]}, {"set": {"data.team": "north"}}]
     routes = read_program({"routes": [{"name": "all", "steps": steps, "to": ["crm"]}]}).routes
-    return Transformer(routes, Bus(), None, None, SystemClock(), tap=tap, keeps={})
+    return Transformer(routes, Bus(), None, None, SystemClock(), tap=tap, kept_parts={})
 
 
 def taking(data: bytes, tap: Tap | None, runner: asyncio.Runner) -> Callable[[], None]:

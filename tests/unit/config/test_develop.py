@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.config.config_file import ConfigFaults
-from shared.event import read_keeps
+from shared.event import read_kept_parts
 from shared.jsontext import JsonObject, value_at
 from shared.tap import read_tapped
 from tests.fakes.configurations import compile_text, warnings_of_text
@@ -34,14 +34,17 @@ def test_receive_keeps_the_request_of_the_listed_sources_and_transform_knows_wha
     }
     assert kept == {"github": "all", "mailed": "all", "raw": "all", "put": "no"}
     assert read_tapped(found["transform"]) == ["github", "mailed", "raw"]
-    assert read_keeps(found["transform"]) == {"mailed": "body", "raw": "all"}
+    assert read_kept_parts(found["transform"]) == {"mailed": "body", "raw": "all"}
     assert value_at(found["transform"], "develop", "redact") == ["data.card"]
 
 
 def test_without_it_no_slice_has_anything_of_it() -> None:
     found = compile_text(SOURCES)
     assert "develop" not in str(found)
-    assert read_keeps(found["transform"]) == {"mailed": "body", "raw": "all"}  # the messages of before still have it
+    assert read_kept_parts(found["transform"]) == {
+        "mailed": "body",
+        "raw": "all",
+    }  # the messages of before still have it
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class Bench:
         )
         routes = read_program({"routes": [{"name": "all", "to": ["crm"]}]}).routes
         self.transformer = Transformer(
-            routes, self.bus, self.blobs, self.journal, self.clock, tap=self.tap, keeps=keeps or {}
+            routes, self.bus, self.blobs, self.journal, self.clock, tap=self.tap, kept_parts=keeps or {}
         )
 
     async def lease(self, lease: Lease = ADA, **changes: Json) -> None:

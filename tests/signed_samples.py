@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.cli.trigger import Keys, TriggerTarget, chosen_sample, signed_sample, trigger_target
+from deploy.config.configured import configured
+from deploy.requests.breaking import Break
 from deploy.requests.samples import Fresh
-from deploy.requests.signing import Break, generate_secrets
+from deploy.requests.signed_samples import Keys, chosen_sample, signed_sample
+from deploy.requests.signing import generate_secrets
+from deploy.requests.trigger_target import TriggerTarget, trigger_target
 from functions.receive.receive import Accepted, Answered, DeadLettered, Receiver
 from shared.http import Request
 from shared.jsontext import JsonObject
@@ -76,7 +79,7 @@ def on_range(provider: str, state: Path, fresh: Fresh = FRESH, secret: str = SEC
     )
     (state / "hookchain.yaml").write_text("sources:\n  other: {auth: none}\n")
     options.config = str(state / "hookchain.yaml")
-    aim = trigger_target(provider, options, {})
+    aim = trigger_target(provider, configured(options), None, None, 8080)
     names = _names(aim)
     slice_: JsonObject = {"sources": {aim.source.name: aim.settings}}
     made = dict.fromkeys(names, secret)

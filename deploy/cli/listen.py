@@ -21,7 +21,7 @@ from typing import Final
 from urllib.parse import quote
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
-from deploy.cli.trigger import CannotSign, Keys, Moment, make_key, signed_request
+from deploy.cli.trigger import make_key
 from deploy.client.hookchain.http import NoResponse, parse_url
 from deploy.cloud_access.inboxes import HOLD_SECONDS, Inboxes, InboxFault, NoInbox, Received
 from deploy.config import dotenv
@@ -35,6 +35,7 @@ from deploy.history.local import running_ports
 from deploy.history.state import TapPorts
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.requests import posting, send_options, signing
+from deploy.requests.signed_samples import CannotSign, Keys, Sender, signed_request
 from deploy.requests.sources import compiled_sources, standard_webhooks_secrets
 from deploy.secrets.values import COMMENT, as_variables, random_values, secret_text
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
@@ -169,8 +170,8 @@ class Target:
         aimed = posting.aim_request(request, self.url)
         if not self.is_signed:
             return aimed
-        moment = Moment(time.time(), delivery_id)
-        return signed_request(aimed, self.source.auth, self._url_of, self.keys, moment)
+        sender = Sender(self.keys, self._url_of, time.time(), delivery_id)
+        return signed_request(aimed, self.source.auth, sender)
 
     def _url_of(self, request: http.Request) -> str:
         return self.signed_url or requested_url(request, self.source)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
@@ -18,7 +18,7 @@ from deploy.requests.sources import auth_entries, compiled_sources
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
 from shared.signatures import contentful, passwords
-from shared.signatures.auth_scheme import AuthScheme, TimedScheme, read_scheme, timestamp_text
+from shared.signatures.auth_scheme import AuthScheme, read_scheme, timestamp_text
 from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content, with_header, with_text
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
@@ -40,15 +40,6 @@ _KEY_ID: Final = "trigger"
 TOKEN_SECONDS: Final = 300
 
 BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
-
-
-Break = Literal["signature", "clock", "body"]
-
-BREAKS: Final[tuple[Break, ...]] = ("signature", "clock", "body")
-
-_LATE_SECONDS: Final = 60
-
-_CUT_OFF: Final = b'{"cut off": '
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,33 +138,6 @@ def _token_signature(content: bytes, key: str, algorithm: str) -> str:
         return hmac_text(content, key.encode(), digest, "base64url")
     padding = "pss" if algorithm.startswith("PS") else "pkcs1"
     return encode_bytes(sign_with_private_key(key, content, digest, "raw", padding), "base64url")
-
-
-def unbreakable_reason(what: Break, auth: AuthScheme) -> str | None:
-    """Return why that cannot be broken with this auth scheme; None if it can."""
-    if what == "signature" and auth.scheme == "none":
-        return "this source needs no authentication, so none can be wrong"
-    if what == "clock" and not (isinstance(auth, TimedScheme) and auth.signs_time):
-        return "this auth scheme signs no time, so none can be wrong"
-    return None
-
-
-def broken_signer(what: Break | None, signer: Signer) -> Signer:
-    """Return a signer whose time is past the tolerance for `clock`; else the same signer."""
-    auth = signer.auth
-    if what != "clock" or not isinstance(auth, TimedScheme):
-        return signer
-    late_seconds = auth.tolerance_seconds + (TOKEN_SECONDS if isinstance(auth, JwtScheme) else 0) + _LATE_SECONDS
-    return replace(signer, now=signer.now - late_seconds)
-
-
-def broken_request(what: Break | None, auth: AuthScheme, request: Request) -> Request:
-    """Return a request that is not what was signed for `body`; an unsigned body becomes one that does not parse."""
-    if what != "body":
-        return request
-    if not auth.signs_content:
-        return with_header(replace(request, body=_CUT_OFF), "content-type", "application/json")
-    return replace(request, body=request.body[: len(request.body) // 2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.trigger import ready_source
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.signing import Signer, sign_request
+from deploy.requests.trigger_target import ready_source
 from shared.formats.parse import parse_body
 from shared.http import Request
 from shared.signatures.auth_scheme import read_scheme

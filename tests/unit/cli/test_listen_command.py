@@ -12,11 +12,11 @@ import pytest
 
 from deploy.cli import listen
 from deploy.cli.listen import Courier, LeaseKeeper, LeaseLost, Target
-from deploy.cli.trigger import CannotSign, Keys
 from deploy.cloud_access.inboxes import NoInbox, Received
 from deploy.config.dotenv import read_dotenv
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
+from deploy.requests.signed_samples import CannotSign, Keys
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from shared.base64_text import base64_text

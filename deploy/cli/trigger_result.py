@@ -1,0 +1,197 @@
+"""Print the result of `hookchain trigger`: the response, and what the journal has about the event."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.cli import send
+from deploy.cli.command import DONE, NOT_DONE
+from deploy.client.hookchain import http
+from deploy.client.hookchain.outcome import Outcome
+from deploy.config.running_dev import start_command
+from deploy.config.sections import catalogue_pages
+from deploy.history import journal_view, local_requests
+from deploy.history.local import open_local_state, running_ports
+from deploy.history.state import State, StateFault
+from deploy.requests import breaking, samples, trigger_target
+from deploy.terminal.output import count_of, printable
+from shared import ledger, outcomes, times
+from shared.jsontext import to_json
+
+WAIT_SECONDS: Final = 5.0
+"""The longest time that the command waits for the result of the sample, on this machine."""
+MAX_EVENTS: Final = 10
+_POLL_SECONDS: Final = 0.1
+_SETTLED: Final[frozenset[outcomes.EventStatus]] = frozenset(
+    {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
+)
+_WHY: Final = ". Why: "
+
+
+@dataclass(frozen=True, slots=True)
+class SentSample:
+    """A sample that was sent, and what came of it.
+
+    broken_part   the part of the request that was wrong; None if it was right
+    is_elsewhere  the user chose the URL, so no journal on this machine has the event
+    sent_at       Unix seconds
+    state         the folder of `hookchain dev`
+    """
+
+    target: trigger_target.TriggerTarget
+    sample: samples.Sample
+    broken_part: breaking.Break | None
+    is_elsewhere: bool
+    sent_at: float
+    answer: http.Response | http.NoResponse
+    outcome: Outcome
+    state: Path
+
+    @property
+    def is_rejected(self) -> bool:
+        return self.outcome.status is not None and 400 <= self.outcome.status < 500
+
+    @property
+    def is_as_expected(self) -> bool:
+        return self.is_rejected if self.broken_part else self.outcome.ok
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """An event that was sent at `at` (Unix seconds). `event_id` is None if the reply has no id."""
+
+    source: str
+    at: float
+    event_id: str | None = None
+
+
+def print_result(sent: SentSample, *, as_json: bool) -> int:
+    """Print the result, and return the exit code."""
+    target, outcome = sent.target, sent.outcome
+    if as_json:
+        fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
+        print(to_json({"provider": target.provider, "event": sent.sample.event, "url": target.url, **fields}))
+    else:
+        _print_text(sent)
+    return DONE if sent.is_as_expected else NOT_DONE
+
+
+def _print_text(sent: SentSample) -> None:
+    target = sent.target
+    broken = f", {sent.broken_part} broken" if sent.broken_part else ""
+    print(f"{target.entry.name}, {sent.sample.event}{broken}, to {printable(target.url)}")
+    needs_start = not sent.is_elsewhere and isinstance(sent.answer, http.NoResponse)
+    start = f"; start `{start_command(sent.state)}`" if needs_start else ""
+    print(f"  {printable(_result_text(sent))}{start}{_verdict(sent)}")
+    note = send.wrong_port_note(target.url, sent.outcome, sent.state)
+    if note:
+        print(f"  {note}")
+    elif not sent.is_elsewhere:
+        for line in _journal_lines(sent):
+            print(f"  {printable(line)}")
+
+
+def _result_text(sent: SentSample) -> str:
+    answer = sent.answer
+    if sent.sample.is_handshake and sent.outcome.ok and isinstance(answer, http.Response):
+        return f"answered ({answer.status}): {answer.body.decode('utf-8', 'replace')[:200]}"
+    return sent.outcome.message
+
+
+def _verdict(sent: SentSample) -> str:
+    """Return whether a broken sample was rejected as it should; empty for one that is right."""
+    if sent.broken_part is None:
+        return ""
+    if sent.is_rejected:
+        return ", as expected"
+    if sent.outcome.ok:
+        return "; IT SHOULD HAVE BEEN REJECTED"
+    has_no_key = sent.outcome.status == 503 and catalogue_pages.uses_provider_keys(sent.target.entry)
+    key = ": the provider's public key cannot be fetched" if has_no_key else ""
+    return f"; neither accepted nor rejected{key}"
+
+
+def _journal_lines(sent: SentSample) -> list[str]:
+    """Return what the journal has about the event: its deliveries, or why the request was rejected."""
+    event = SentEvent(sent.target.source.name, sent.sent_at, sent.outcome.event_id)
+    if sent.outcome.ok:
+        return [] if sent.sample.is_handshake else _wait_for(sent.state, lambda local: _events(event, local))
+    if not sent.outcome.status:
+        return []
+    lines = _why_rejected(event, sent.state)
+    if sent.broken_part:
+        lines.append("`hookchain status` calls the source failing until its next event is accepted")
+    return lines
+
+
+def _why_rejected(sent: SentEvent, state: Path) -> list[str]:
+    """Return receive's diagnosis, or the finding of its check if it made none."""
+    if running_ports(state) is None:
+        command = start_command(state)
+        found = f"no `{command}` runs with {state}, so another program answered"
+        return [f"why: {found}. Set HOOKCHAIN_STATE and PORT_BASE as for the `{command}` that you mean"]
+    return _wait_for(state, lambda local: _rejection(sent, local))
+
+
+def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
+    """Return the lines once they are settled, or after WAIT_SECONDS; none if no `hookchain dev` runs."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while running_ports(state) is not None:
+        try:
+            with open_local_state(state) as local:
+                lines, is_settled = look(local)
+        except StateFault:
+            return []
+        if is_settled or time.monotonic() > deadline:
+            return lines
+        time.sleep(_POLL_SECONDS)
+    return []
+
+
+def _events(sent: SentEvent, local: State) -> tuple[list[str], bool]:
+    if sent.event_id:
+        ids = [sent.event_id]
+    else:
+        page = local.reader.events(journal_view.EventQuery(source=sent.source, since=sent.at, limit=MAX_EVENTS))
+        ids = [event.id for event in reversed(page.events)]
+    lines: list[str] = []
+    is_settled = bool(ids)
+    for event_id in ids:
+        record = local.reader.event(event_id)
+        lines += _event(event_id, local) if record else []
+        is_settled &= record is not None and record.summary.status in _SETTLED
+    return lines, is_settled
+
+
+def _event(event_id: str, local: State) -> Iterator[str]:
+    record = local.reader.event(event_id)
+    if record is None:
+        return
+    yield f"{record.summary.type} {event_id[:8]}: {record.summary.status}"
+    yield from (f"  route {each.route!r}: {each.outcome}: {each.reason}" for each in record.routes)
+    if record.other_routes:
+        others = count_of(record.other_routes, "other route")
+        yield f"  {others} did not match: `hookchain events show {event_id[:8]}` prints why"
+    yield from (f"  to {row.destination}: {_state_text(row)}" for row in local.deliveries(event_id))
+
+
+def _state_text(row: ledger.LedgerRow) -> str:
+    if row.group and row.retry_at is not None:
+        return f"waits until {times.rfc3339(row.retry_at)[:19]}Z: {row.reason}"
+    reason = f": {row.reason}" if row.reason and row.state != "delivered" else ""
+    return f"{row.state}{reason}"
+
+
+def why_of(detail: str) -> str:
+    """Return the diagnosis in a rejection's detail, else the finding of its check."""
+    finding, _, why = detail.partition(local_requests.HEADERS)[0].partition(_WHY)
+    return why or finding
+
+
+def _rejection(sent: SentEvent, local: State) -> tuple[list[str], bool]:
+    for request in local.reader.rejected(MAX_EVENTS):
+        if request.source == sent.source and request.at >= sent.at:
+            return [f"why: {why_of(request.detail)}"], True
+    return [], False

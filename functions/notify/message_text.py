@@ -16,7 +16,7 @@ from functions.notify.bounded_texts import cut
 from shared.errors import Permanent
 from shared.event import NO_TYPE, Event, oneline
 from shared.jsontext import Json, JsonObject, to_json
-from shared.templating.template import Template, one_line_template
+from shared.templating.template import Template, one_line_template, url_segment
 
 MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
@@ -113,7 +113,7 @@ def without_mentions(text: str) -> str:
 
 def compile_link(text: str) -> Template:
     """Compile the template of a URL. If it begins with a scheme, values in it are quoted. Raises TemplateFault."""
-    return Template("link", " ".join(text.split()), url=_SCHEME.match(text) is not None)
+    return Template("link", " ".join(text.split()), encode=url_segment if _SCHEME.match(text) else None)
 
 
 def link_url(text: str, view: JsonObject) -> str | None:

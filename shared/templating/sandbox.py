@@ -6,7 +6,6 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache, wraps
 from typing import Final
-from urllib.parse import quote
 
 from jinja2 import StrictUndefined, Undefined
 from jinja2.compiler import CodeGenerator, Frame
@@ -15,7 +14,7 @@ from jinja2.nodes import Concat, EvalContext, Getitem, Slice
 from jinja2.runtime import Context, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from shared import errors, event, jsontext
+from shared import event, jsontext
 from shared.templating import costs
 
 _METHODS: Final = costs.METHODS.keys() | costs.OBJECT_METHODS
@@ -172,16 +171,6 @@ def as_shown(value: object) -> object:
         return ""
     costs.charge(costs.text_size(value))
     return jsontext.to_json(value) if isinstance(value, bool | list | dict) else value
-
-
-def as_url_segment(value: object) -> object:
-    """Return the value quoted as one segment of a URL. Raises Permanent for an empty value, `.` and `..`."""
-    if isinstance(value, Undefined):
-        return value
-    text = quote(str(as_shown(value)), safe="")
-    if text in {"", ".", ".."}:
-        raise errors.Permanent("invalid_url", "a value in the URL must not be empty, '.' or '..'")
-    return text
 
 
 def _indented(text: object, width: int | str = 4, first: bool = False, blank: bool = False) -> str:

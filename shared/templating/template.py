@@ -6,6 +6,7 @@ https://jinja.palletsprojects.com/en/stable/sandbox/
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Final, TypeAlias
+from urllib.parse import quote
 
 from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
 
@@ -13,7 +14,7 @@ from shared import did_you_mean, errors, event
 from shared.jsontext import Json, JsonObject
 from shared.templating import diagnostics
 from shared.templating.costs import MAX_OUTPUT_CHARACTERS, begin_rendering
-from shared.templating.sandbox import Sandbox, as_shown, as_url_segment, environment_of
+from shared.templating.sandbox import Sandbox, as_shown, environment_of
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 """The longest template, before it is filled."""
@@ -58,7 +59,6 @@ class Template:
     name     the setting that holds the template, for messages
     html     values are escaped as HTML
     known    the names that the template may use
-    url      each value is quoted as one segment of a URL
     encode   the text has each value as this function writes it
     own_text changes the template's own text: what is outside of `{{ }}`, and the constants that are shown
 
@@ -73,7 +73,6 @@ class Template:
         source: str,
         html: bool = False,
         known: frozenset[str] = KNOWN,
-        url: bool = False,
         encode: Callable[[str], str] | None = None,
         own_text: Callable[[str], str] | None = None,
     ) -> None:
@@ -83,11 +82,7 @@ class Template:
         self._own_text = own_text
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
-        finalize: Callable[[object], object] = as_shown
-        if url:
-            finalize = as_url_segment
-        elif encode:
-            finalize = _encoder(encode)
+        finalize = _encoder(encode) if encode else as_shown
         self._environment = environment = environment_of(html, finalize)
         begin_rendering()  # because Jinja computes constant expressions when it compiles
         try:
@@ -95,7 +90,7 @@ class Template:
             pieces = plain_pieces(tree)
             _verify(environment, tree, pieces, known, source)
             # Only Jinja escapes or encodes values. A source without a placeholder has none.
-            needs_jinja = (html or url or encode) and is_template(source)
+            needs_jinja = (html or encode) and is_template(source)
             self._plain_pieces = None if needs_jinja else pieces
             self._compiled = environment.from_string(tree) if self._plain_pieces is None else None
         except TemplateSyntaxError as error:
@@ -248,6 +243,14 @@ _NAMED_BY_ARGUMENT: Final[Mapping[str, tuple[int, str]]] = {
 def one_line_template(name: str, source: str) -> Template:
     """Return a template whose source may have several lines and whose text has one. Raises TemplateFault."""
     return Template(name, " ".join(source.split()))
+
+
+def url_segment(text: str) -> str:
+    """Quote a value as one segment of a URL, for `encode`. Raises Permanent for an empty text, `.` and `..`."""
+    quoted = quote(text, safe="")
+    if quoted in {"", ".", ".."}:
+        raise errors.Permanent("invalid_url", "a value in the URL must not be empty, '.' or '..'")
+    return quoted
 
 
 def is_template(text: Json) -> bool:

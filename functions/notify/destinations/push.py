@@ -19,7 +19,7 @@ from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
-from shared.templating.template import KNOWN, Template, is_template
+from shared.templating.template import KNOWN, Template, is_template, url_segment
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 MAX_BYTES: Final = 4_096
@@ -48,7 +48,7 @@ FAILED: Final = {
 @lru_cache(maxsize=1_000)
 def _link(text: str) -> Template:
     """Return the template of a link, whose values are quoted. Raises TemplateFault."""
-    return Template("link", text.strip(), known=LINK_NAMES, url=True)
+    return Template("link", text.strip(), known=LINK_NAMES, encode=url_segment)
 
 
 def _checked_link(text: str) -> str:

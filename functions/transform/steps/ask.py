@@ -360,13 +360,13 @@ class Fetch(AskingSettings, step.AskingStep):
 
     def prepare(self) -> None:
         super().prepare()
-        from shared.templating.template import Template
+        from shared.templating.template import Template, url_segment
 
         origin = _ORIGIN.match(self.url)
         assert origin is not None
         _verify_url(f"{origin[0]}/", self.allow_private)
         self._into = parse_path(self.into)
-        self._url = Template("url", self.url, known=frozenset(NAMES), url=True)
+        self._url = Template("url", self.url, known=frozenset(NAMES), encode=url_segment)
 
     async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         question = Question("GET", self._url.render(view_of(event)))

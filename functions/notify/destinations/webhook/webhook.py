@@ -22,7 +22,7 @@ from shared.fetch import Tls
 from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.signatures.signing import MAX_SIGNATURES, standard_content, standard_signature
-from shared.templating.template import Template, is_template, one_line_template
+from shared.templating.template import Template, is_template, one_line_template, url_segment
 
 if TYPE_CHECKING:
     from shared.outgoing.auth import AnyRequestAuth
@@ -83,7 +83,7 @@ class PreparedWebhook:
         self.layout = None if signature is None else _layout_of(signature)
         self.signature_secret = "" if signature is None else str(signature["secret"])
         self.auth = _auth_of(settings["auth"])
-        self._url = Template("url", url_text, url=True) if is_template(url_text) else None
+        self._url = Template("url", url_text, encode=url_segment) if is_template(url_text) else None
         self._headers = {name: one_line_template(name, text) for name, text in settings["headers"].items()}
         has_own_body = settings["body"] is not None or bool(settings["fields"])
         uses_view = self._url is not None or bool(self._headers) or has_own_body or self.layout is not None

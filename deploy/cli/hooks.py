@@ -131,6 +131,9 @@ async def _run_all(call: Call) -> int:
         for name, source in chosen.items():
             try:
                 row = rows.get(name) or Row(stores.documents, name)
+                if call.options.action == "remove" and not row.hooks:  # nothing that needs the token
+                    print(f"{name}: no hook is registered")
+                    continue
                 wanted = _wanted(call, name, source, row)
                 registration = registration_of(call, name, source, fetch, row, wanted, rows)
                 codes.append(await run(call, name, registration))
@@ -449,9 +452,6 @@ def _confirmed_parts(differences: Sequence[Difference]) -> list[tuple[object, ..
 
 async def _remove(call: Call, name: str, registration: Registration) -> int:
     row = registration.row
-    if not row.hooks:
-        print(f"{name}: no hook is registered")
-        return DONE
     if call.options.forget:
         return await _forget(call, name, registration)
     for at, remembered in row.hooks.items():

@@ -436,6 +436,7 @@ def test_the_advice_for_an_answer_is_true(
 
 def test_a_token_that_does_not_exist_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_TOKEN")
+    assert "github: no hook is registered" in world("remove", "github")
     world("plan", "github", code=1)
     assert "the token 'github-token' does not exist: set GITHUB_TOKEN" in world.error
 

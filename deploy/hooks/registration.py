@@ -639,6 +639,7 @@ class Registration:
         """Continue a creation that was interrupted at any stage."""
         at, hook = difference.at, difference.hook
         remembered = self.row.hooks[at]
+        await self.row.save()  # renews the lock, and fails if another command has finished it
         if remembered.stage == "enabled":
             await self._finish_enabled(at, replace(remembered, stage="", known=()), *remembered.known)
             return

@@ -1121,6 +1121,26 @@ def test_two_operators_who_both_create_a_hook_leave_one(
     assert world.values(f"{source.upper()}_SECRET")[0] in json.dumps(hook)
 
 
+def test_a_command_whose_lock_has_ended_does_not_delete_what_another_one_has_finished(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "LOCK_SECONDS", -1.0)
+    fault = Fault(world.stripe, "failed", 8)
+    world("apply", "stripe", "--yes", code=1)
+    assert fault.end()
+
+    def finish_and_set_the_secret() -> None:
+        world.stripe.on_request = lambda _: None
+        assert world.apply_code("stripe") == 0
+        assert exit_code("secrets", "set", "stripe-secret", "--random") == 0
+
+    registered = {*world.stripe.hooks}
+    run_meanwhile(world.stripe, len(world.stripe.calls) + 2, finish_and_set_the_secret)
+    world("apply", "stripe", "--yes", code=1)
+    assert "another command has changed the hooks" in world.error
+    assert {*world.stripe.hooks} == registered
+
+
 @pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].can_delete])
 def test_a_removal_whose_answer_is_lost_is_done(world: World, source: str) -> None:
     world("apply", source, "--yes")

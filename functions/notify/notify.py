@@ -101,9 +101,9 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     target = notifier.destinations.target_of(delivery) or await _find_endpoint(notifier, push, delivery)
     if isinstance(target, registry.Rejection):
         work = await attempt.claim_delivery(notifier, push, delivery)
-        return (
-            work if isinstance(work, Result) else await settle.dead_letter(notifier, work, target.code, target.reason)
-        )
+        if isinstance(work, Result):
+            return work
+        return await settle.dead_letter(notifier, work, target.code, target.reason)
     if target.configured.gather is not None:
         # Imported here, because few destinations gather.
         from functions.notify.digests.arrival import gather

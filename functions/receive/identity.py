@@ -200,7 +200,8 @@ def identity(
     has_signed_id = signed_id is not None
     if not signature.needs_claim(has_signed_id=has_signed_id):
         return own
-    return own._replace(signedas=signature.claim(own, item, facts, payload_hash, has_signed_id=has_signed_id))
+    claim = signature.claim(own, item, facts, payload_hash, has_signed_id=has_signed_id)
+    return Identity(own.id, own.delivery_id, claim)
 
 
 class Batch(NamedTuple):
@@ -265,7 +266,8 @@ def item_identity(
     has_signed_id = item_id is not None
     if signature is None or not signature.needs_claim(has_signed_id=has_signed_id):
         return own
-    return own._replace(signedas=signature.claim(own, item, facts, payload_hash, number, has_signed_id=has_signed_id))
+    claim = signature.claim(own, item, facts, payload_hash, number, has_signed_id=has_signed_id)
+    return Identity(own.id, own.delivery_id, claim)
 
 
 def _hashed_id(*parts: Json) -> str:

@@ -2,37 +2,57 @@
 
 from typing import Final
 
-from deploy.config.sections.provider_event_types import known_event_types
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, unix_time
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 NO_ID: Final = "webhook"
 """Our id of the webhook until `slot_id` returns the bot's. Telegram has none, because a bot has only one webhook."""
 
-_UNSELECTED: Final = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
-"""Telegram sends these only to a webhook that names them."""
+_DEFAULT: Final = (
+    "business_connection",
+    "business_message",
+    "callback_query",
+    "channel_post",
+    "chat_boost",
+    "chat_join_request",
+    "chosen_inline_result",
+    "deleted_business_messages",
+    "edited_business_message",
+    "edited_channel_post",
+    "edited_message",
+    "guest_message",
+    "inline_query",
+    "managed_bot",
+    "message",
+    "my_chat_member",
+    "poll",
+    "poll_answer",
+    "pre_checkout_query",
+    "purchased_paid_media",
+    "removed_chat_boost",
+    "shipping_query",
+)
+"""The event types of a webhook that names none."""
+UPDATES: Final = (*_DEFAULT, "chat_member", "message_reaction", "message_reaction_count")
+"""All event types. Telegram sends the last three only to a webhook that names them."""
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the body, always with `allowed_updates`: without this field, Telegram keeps the former event types."""
     if operation == "delete":
         return {}
-    updates = all_updates() if wanted.events is None else wanted.events
+    updates = UPDATES if wanted.events is None else wanted.events
     return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": [*updates]}
-
-
-def all_updates() -> tuple[str, ...]:
-    return tuple(sorted(known_event_types()["telegram"].types))
 
 
 def hook(each: JsonObject) -> Hook:
     selected = [str(name) for name in list_at(each, "allowed_updates")]
-    updates = tuple(sorted(selected or {*all_updates()} - _UNSELECTED))
+    updates = tuple(sorted(selected or _DEFAULT))
     error = each.get("last_error_message")
     return Hook(
         id=NO_ID,
         url=str(each["url"]),
-        events=None if {*updates} >= {*all_updates()} else updates,
+        events=None if {*updates} >= {*UPDATES} else updates,
         note=f"its last delivery failed: {error}" if error else "",
         failed_at=unix_time(each.get("last_error_date")),
     )

@@ -4,9 +4,7 @@ import asyncio
 import hmac
 from typing import Final
 
-from functions.subscribe import credentials
-from functions.subscribe.access import Caller, KeyCaller, PortalCaller
-from functions.subscribe.problems import ApiProblem
+from functions.subscribe import access, credentials, problems
 from functions.subscribe.service import Service
 from shared.http import Request
 from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
@@ -18,22 +16,22 @@ _MISSING: Final = "send an API key or a portal token as `Authorization: Bearer â
 _UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
 
 
-async def authenticate(service: Service, request: Request) -> tuple[Caller, Tenant | None]:
+async def authenticate(service: Service, request: Request) -> tuple[access.Caller, Tenant | None]:
     """Return the caller, and the tenant if the caller has a portal token. Raises ApiProblem (`not_authenticated`)."""
     authorization = request.header("authorization") or ""
     if not authorization.lower().startswith(_SCHEME):
-        raise ApiProblem("not_authenticated", _MISSING)
+        raise problems.ApiProblem("not_authenticated", _MISSING)
     text = authorization[len(_SCHEME) :].strip()
     if text.startswith(credentials.TOKEN_PREFIX):
         return await _portal_caller(service, text)
     return await _key_caller(service, text), None
 
 
-async def _key_caller(service: Service, text: str) -> KeyCaller:
+async def _key_caller(service: Service, text: str) -> access.KeyCaller:
     presented = credentials.read_api_key(text)
     found = await service.directory.read(ApiKey, API_KEYS, presented.id) if presented else None
     if presented is None or found is None:
-        raise ApiProblem("not_authenticated", _UNKNOWN)
+        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
     now = service.clock.now()
     key, _ = found
     # All digests are compared, so that the time of the reply does not tell which of them matches.
@@ -42,22 +40,22 @@ async def _key_caller(service: Service, text: str) -> KeyCaller:
         for digest, until in key.digests
     ]
     if not any(matches):
-        raise ApiProblem("not_authenticated", _UNKNOWN)
-    return KeyCaller(key.id, frozenset(key.scopes))
+        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
+    return access.KeyCaller(key.id, frozenset(key.scopes))
 
 
-async def _portal_caller(service: Service, text: str) -> tuple[PortalCaller, Tenant]:
+async def _portal_caller(service: Service, text: str) -> tuple[access.PortalCaller, Tenant]:
     token = credentials.read_portal_token(text, await service.keyring.portal_keys())
     now = service.clock.now()
     if token is None or now >= token.expires_at:
-        raise ApiProblem("not_authenticated", _UNKNOWN)
+        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
     session, tenant = await asyncio.gather(
         service.directory.read(Session, sessions_of(token.tenant), token.session),
         service.directory.read(Tenant, TENANTS, token.tenant),
     )
     if session is None or tenant is None or _is_revoked(token, session[0], tenant[0]):
-        raise ApiProblem("not_authenticated", _UNKNOWN)
-    caller = PortalCaller(token.tenant, token.session, frozenset(token.capabilities), token.expires_at)
+        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
+    caller = access.PortalCaller(token.tenant, token.session, frozenset(token.capabilities), token.expires_at)
     return caller, tenant[0]
 
 

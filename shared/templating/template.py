@@ -12,9 +12,7 @@ from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
 
 from shared import did_you_mean, errors, event
 from shared.jsontext import Json, JsonObject
-from shared.templating import diagnostics
-from shared.templating.costs import MAX_OUTPUT_CHARACTERS, begin_rendering
-from shared.templating.sandbox import Sandbox, as_shown, environment_of
+from shared.templating import costs, diagnostics, sandbox
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 """The longest template, before it is filled."""
@@ -49,8 +47,8 @@ class UnknownVariable(TemplateFault):
 @cache
 def _encoder(encode: Callable[[str], str]) -> Callable[[object], object]:
     """Return the function through which Jinja passes each value. It is the same one each time for one `encode`, because
-    environment_of caches an environment for each function."""
-    return lambda value: value if isinstance(value, Undefined) else encode(str(as_shown(value)))
+    sandbox.environment_of caches an environment for each function."""
+    return lambda value: value if isinstance(value, Undefined) else encode(str(sandbox.as_shown(value)))
 
 
 class Template:
@@ -82,9 +80,9 @@ class Template:
         self._own_text = own_text
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
-        finalize = _encoder(encode) if encode else as_shown
-        self._environment = environment = environment_of(html, finalize)
-        begin_rendering()  # because Jinja computes constant expressions when it compiles
+        finalize = _encoder(encode) if encode else sandbox.as_shown
+        self._environment = environment = sandbox.environment_of(html, finalize)
+        costs.begin_rendering()  # because Jinja computes constant expressions when it compiles
         try:
             tree = self._parsed()
             pieces = plain_pieces(tree)
@@ -128,20 +126,21 @@ class Template:
     def _render_in_sandbox(self, view: JsonObject) -> str:
         """Return the text that Jinja makes. Raises Permanent."""
         pieces: list[str] = []
-        room = MAX_OUTPUT_CHARACTERS
+        room = costs.MAX_OUTPUT_CHARACTERS
         if self._compiled is None:
             self._compiled = self._environment.from_string(self._parsed())
-        begin_rendering()
+        costs.begin_rendering()
         try:
             for piece in self._compiled.generate(view):
                 room -= len(piece) + 1
                 if room < 0:
                     raise errors.Permanent(
-                        "output_too_large", f"template {self.name!r}: more than {MAX_OUTPUT_CHARACTERS} characters"
+                        "output_too_large",
+                        f"template {self.name!r}: more than {costs.MAX_OUTPUT_CHARACTERS} characters",
                     )
                 pieces.append(piece)
         except UndefinedError as error:
-            paths = paths_in(environment_of(False, as_shown).parse(self._source))
+            paths = paths_in(sandbox.environment_of(False, sandbox.as_shown).parse(self._source))
             detail = diagnostics.missing_field_message(error, self._source, paths, view)
             raise errors.Permanent("undefined_field", f"{self._place(error)}: {detail}") from error
         except errors.Permanent:
@@ -166,7 +165,7 @@ class Template:
 def _joined(pieces: Pieces, view: JsonObject) -> str | None:
     """Return the texts and fields, joined; None if a field is missing or not text, or if the result is too big."""
     texts: list[str] = []
-    room = MAX_OUTPUT_CHARACTERS
+    room = costs.MAX_OUTPUT_CHARACTERS
     for piece in pieces:
         value: Json = view
         if isinstance(piece, str):
@@ -196,7 +195,7 @@ def _printed_constants(expressions: Iterable[nodes.Expr]) -> Iterator[nodes.Cons
 
 
 def _verify(
-    environment: Sandbox, tree: nodes.Template, pieces: Pieces | None, known: frozenset[str], source: str
+    environment: sandbox.Sandbox, tree: nodes.Template, pieces: Pieces | None, known: frozenset[str], source: str
 ) -> None:
     """Raise TemplateFault or TemplateSyntaxError if the template uses what is not known here."""
     if any(True for _ in meta.find_referenced_templates(tree)):

@@ -15,15 +15,7 @@ from deploy.cloud_access.gcp import ApiError, GoogleApi
 from deploy.config.slices import is_caught
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown, worst
-from deploy.topology.buses import (
-    BusSource,
-    brings_on_google,
-    buckets,
-    bus_sources,
-    published_buses,
-    silent_sources,
-    tables,
-)
+from deploy.topology import buses
 from functions.notify.destinations.bigquery import FITTING, Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from functions.notify.destinations.object import Settings as ObjectSettings
@@ -37,21 +29,21 @@ _TODO_SCHEMA: Final = "correct the table, or `columns` of the configuration"
 
 
 def has_places(notify: JsonObject) -> bool:
-    return any(True for _ in (*tables(notify), *buckets(notify)))
+    return any(True for _ in (*buses.tables(notify), *buses.buckets(notify)))
 
 
 def google_places(target: gcp_names.Target, api: GoogleApi, notify: JsonObject) -> Finding:
     """Check each table and bucket. Raises ApiError, NotSignedIn and GcloudMissing."""
-    found = {name: _table(target, api, settings) for name, settings in tables(notify)}
-    found |= {name: _bucket(target, api, settings) for name, settings in buckets(notify)}
+    found = {name: _table(target, api, settings) for name, settings in buses.tables(notify)}
+    found |= {name: _bucket(target, api, settings) for name, settings in buses.buckets(notify)}
     return worst(found)
 
 
 def aws_places(api: aws.AwsApi, notify: JsonObject) -> Finding:
     """Check each bucket of S3, and that no destination needs an account of Google's. Raises AwsFault."""
     account = str(api.call("sts", "get_caller_identity").get("Account"))
-    found = {name: _needs_key(settings.secret) for name, settings in tables(notify)}
-    for name, settings in buckets(notify):
+    found = {name: _needs_key(settings.secret) for name, settings in buses.tables(notify)}
+    for name, settings in buses.buckets(notify):
         found[name] = _s3_bucket(api, settings, account) if settings.is_s3 else _needs_key(settings.secret)
     return worst(found)
 
@@ -255,7 +247,7 @@ PAGE: Final = 'see functions/receive/README.md, "Messages of a bus"'
 
 def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding | None:
     """Return None if the configuration has no bus."""
-    return _finding(slices, "Google Cloud", brings_on_google, partial(_rights_on_google, project))
+    return _finding(slices, "Google Cloud", buses.brings_on_google, partial(_rights_on_google, project))
 
 
 def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
@@ -266,18 +258,20 @@ def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
 def _finding(
     slices: Mapping[str, JsonObject],
     platform: str,
-    brings: Callable[[BusSource], bool],
-    rights: Callable[[Sequence[BusSource], Sequence[GoogleTopic | AwsBus]], Finding],
+    brings: Callable[[buses.BusSource], bool],
+    rights: Callable[[Sequence[buses.BusSource], Sequence[GoogleTopic | AwsBus]], Finding],
 ) -> Finding | None:
-    sources, published = bus_sources(slices["receive"]), published_buses(slices["notify"])
+    sources, published = buses.bus_sources(slices["receive"]), buses.published_buses(slices["notify"])
     if not sources and not published:
         return None
-    for silent in silent_sources(slices["receive"], brings, platform):
+    for silent in buses.silent_sources(slices["receive"], brings, platform):
         return problem(silent, PAGE)
     return rights(sources, published)
 
 
-def _rights_on_google(project: str, sources: Sequence[BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
+def _rights_on_google(
+    project: str, sources: Sequence[buses.BusSource], published: Sequence[GoogleTopic | AwsBus]
+) -> Finding:
     for bus in published:
         if isinstance(bus, AwsBus):
             rule = f"{bus.arn}: functions on Google Cloud have no AWS role"
@@ -290,11 +284,13 @@ def _rights_on_google(project: str, sources: Sequence[BusSource], published: Seq
     return ok("the deployment grants all rights")
 
 
-def _rights_on_aws(sources: Sequence[BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
+def _rights_on_aws(sources: Sequence[buses.BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
     for bus in published:
         if isinstance(bus, GoogleTopic):
             rule = f"{bus.path}: functions on AWS have no Google account"
             return problem(rule, "set `secret` of its destination")
-    if buckets := [each.text("bucket") for each in sources if each.kind == "bucket"]:
-        return ok(f"S3 sends events about objects in {buckets[0]} only if EventBridge is on in the bucket's properties")
+    if bucket_names := [each.text("bucket") for each in sources if each.kind == "bucket"]:
+        return ok(
+            f"S3 sends events about objects in {bucket_names[0]} only if EventBridge is on in the bucket's properties"
+        )
     return ok("the deployment grants all rights in this account")

@@ -12,17 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
+from deploy.hooks import comparison
 from deploy.hooks.api import Gone, HookApi, LostAnswer
-from deploy.hooks.comparison import (
-    IS_OLDER,
-    IS_UNKNOWN,
-    Difference,
-    Remembered,
-    compare,
-    fingerprint,
-    lost_creation,
-    missing_hook,
-)
 from deploy.hooks.kind import Hook, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
@@ -79,7 +70,7 @@ class Row:
         self._source = source
         self._now = now
         self._version = NO_VERSION
-        self.hooks: dict[str, Remembered] = {}
+        self.hooks: dict[str, comparison.Remembered] = {}
         self.settings: JsonObject = {}
         self.secrets: list[str] = []
 
@@ -166,13 +157,13 @@ async def read_rows(documents: Documents) -> dict[str, Row]:
     return rows
 
 
-def _remembered(document: JsonObject) -> Remembered:
+def _remembered(document: JsonObject) -> comparison.Remembered:
     """Return the hook. A field that a later version added is left out. Raises ValueError."""
     names = ("id", "url", "secret", "stage", "new_id", "new_secret")
     if missing := [name for name in names if name not in document]:
         raise ValueError(f"a hook has no {', '.join(missing)}")
     texts = {name: str(document[name]) for name in names}
-    return Remembered(
+    return comparison.Remembered(
         **texts,
         is_made=document.get("is_made") is True,
         known=tuple(map(str, list_at(document, "known"))),
@@ -187,7 +178,7 @@ class NamedHook(NamedTuple):
 
     source: str
     at: str
-    remembered: Remembered
+    remembered: comparison.Remembered
 
     @property
     def name(self) -> str:
@@ -239,10 +230,10 @@ class Registration:
             return True
         return any(each.is_secret_unknown or each.secret not in stored for each in self.row.hooks.values())
 
-    async def plan(self) -> list[Difference]:
+    async def plan(self) -> list[comparison.Difference]:
         """Compare each place. Raises CommandError if no place can be listed, and Temporary."""
         stored = [self._fingerprint(value) for value in self._values()]
-        differences: list[Difference] = []
+        differences: list[comparison.Difference] = []
         for at in dict.fromkeys((*self.places, *self.row.hooks)):
             try:
                 if at in self.places:
@@ -250,13 +241,13 @@ class Registration:
                 else:
                     difference = await self._left_difference(at, differences)
             except CommandError as error:
-                difference = Difference(at, "none", fault=str(error), is_gone=isinstance(error, Gone))
+                difference = comparison.Difference(at, "none", fault=str(error), is_gone=isinstance(error, Gone))
             differences.append(difference)
         if differences and all(each.fault for each in differences):
             raise CommandError(differences[0].fault)
         return differences
 
-    async def _left_difference(self, at: str, others: Sequence[Difference]) -> Difference:
+    async def _left_difference(self, at: str, others: Sequence[comparison.Difference]) -> comparison.Difference:
         """Return the difference at a place that has a remembered hook and is not in the configuration.
 
         `others` are the differences at the places that are in the configuration.
@@ -272,9 +263,9 @@ class Registration:
             if configured and not self.api.kind.is_single:
                 why = f"it is also registered as {self._name(configured[0])}"
             if why:
-                return Difference(at, "forget", (reason, why), hook)
-            return Difference(at, "delete", (reason,), hook)
-        return Difference(at, "forget", (reason,))
+                return comparison.Difference(at, "forget", (reason, why), hook)
+            return comparison.Difference(at, "delete", (reason,), hook)
+        return comparison.Difference(at, "forget", (reason,))
 
     def _same_hooks(self, at: str, hook: Hook) -> list[NamedHook]:
         """Return the remembered hooks at other places or of other sources that are this hook.
@@ -291,12 +282,12 @@ class Registration:
         own = [NamedHook(self.wanted.source, place, each) for place, each in self.row.hooks.items() if place != at]
         return [each for each in (*own, *self.others) if hook.id in (each.remembered.id, each.remembered.new_id)]
 
-    async def _difference(self, at: str, stored: Sequence[str]) -> Difference:
+    async def _difference(self, at: str, stored: Sequence[str]) -> comparison.Difference:
         hooks = await self._hooks(at)
         remembered = self.row.hooks.get(at)
-        if remembered and missing_hook(self.api.kind, remembered, hooks):
+        if remembered and comparison.missing_hook(self.api.kind, remembered, hooks):
             self._verify_listed(at, remembered)
-        return compare(self.api.kind, at, self.wanted, hooks, remembered, stored, self.now())
+        return comparison.compare(self.api.kind, at, self.wanted, hooks, remembered, stored, self.now())
 
     async def _hooks(self, at: str) -> list[Hook]:
         """Return the hooks at the place. Raises CommandError, also if the token is not that of the registered hook."""
@@ -309,7 +300,7 @@ class Registration:
             raise Gone(f"{self._name(at)}: {rule}. {steps}")
         return hooks
 
-    async def apply(self, difference: Difference) -> None:
+    async def apply(self, difference: comparison.Difference) -> None:
         """Make the change at the provider, and remember the hook. Raises CommandError and Temporary."""
         at, hook = difference.at, difference.hook
         try:
@@ -341,9 +332,9 @@ class Registration:
         except LostAnswer as error:
             raise CommandError(f"{error}. Run `{self.apply_command}` again: it lists the hooks first") from error
 
-    def new_facts(self, differences: Sequence[Difference]) -> dict[str, Remembered]:
+    def new_facts(self, differences: Sequence[comparison.Difference]) -> dict[str, comparison.Remembered]:
         """Return the hooks that need no change, but whose URL or expiry at the provider is not the remembered one."""
-        hooks: dict[str, Remembered] = {}
+        hooks: dict[str, comparison.Remembered] = {}
         for each in differences:
             remembered = self.row.hooks.get(each.at)
             is_own = remembered and each.hook and (self.api.kind.is_single or remembered.id == each.hook.id)
@@ -354,19 +345,20 @@ class Registration:
                     hooks[each.at] = current
         return hooks
 
-    async def remember_facts(self, differences: Sequence[Difference]) -> None:
+    async def remember_facts(self, differences: Sequence[comparison.Difference]) -> None:
         """Store the new facts. Raises CommandError and Temporary."""
         if facts := self.new_facts(differences):
             self.row.hooks = self.row.hooks | facts
             await self.row.save()
 
-    async def rotation_plan(self) -> list[Difference]:
+    async def rotation_plan(self) -> list[comparison.Difference]:
         """Compare each place. Raises CommandError if no rotation can begin or continue, and Temporary."""
         differences = await self.plan()
         if fault := next((each.fault for each in differences if each.fault), ""):
             raise CommandError(fault)
         is_same_secret = all(
-            each.action == "finish" or {*each.reasons} <= {IS_OLDER, IS_UNKNOWN} for each in _changes(differences)
+            each.action == "finish" or {*each.reasons} <= {comparison.IS_OLDER, comparison.IS_UNKNOWN}
+            for each in _changes(differences)
         )
         if not is_same_secret or any(each.overwrites for each in differences):
             rule = f"the hooks of {self.wanted.source} differ from the configuration"
@@ -437,10 +429,10 @@ class Registration:
         """Return the hooks at a place, and the ids of those that we made. Raises CommandError if one is not listed."""
         remembered = self.row.hooks[at]
         hooks = await self._hooks(at)
-        if fault := missing_hook(self.api.kind, remembered, hooks):
+        if fault := comparison.missing_hook(self.api.kind, remembered, hooks):
             self._verify_listed(at, remembered)
             raise Gone(f"{self._name(at)}: {fault}")
-        new, is_ours = lost_creation(hooks, remembered, self.wanted)
+        new, is_ours = comparison.lost_creation(hooks, remembered, self.wanted)
         if new is None and remembered.stage == "creating":
             self._verify_listed(at, remembered)
         made_ids = {remembered.new_id}
@@ -489,7 +481,7 @@ class Registration:
         is_made = (is_new and self.api.kind.can_delete) or any(
             each.remembered.is_made for each in self._same_hooks(at, hook)
         )
-        own = remembered if remembered and is_own else Remembered(hook.id, is_made=is_made)
+        own = remembered if remembered and is_own else comparison.Remembered(hook.id, is_made=is_made)
         await self.row.save()
         wanted = self._wanted_with_secret()
         secret = own.secret if self.api.kind.secret else self._fingerprint(wanted.secret)
@@ -532,7 +524,9 @@ class Registration:
         if replaced is None and any(hook.url == self.wanted.url for hook in hooks):
             raise self._has_changed(at)
         remembered = self.row.hooks.get(at)
-        former = Remembered(replaced.id, replaced.url) if replaced else Remembered(url=self.wanted.url)
+        former = (
+            comparison.Remembered(replaced.id, replaced.url) if replaced else comparison.Remembered(url=self.wanted.url)
+        )
         if remembered and remembered.id == former.id:
             former = replace(remembered, url=former.url)
         known_ids = tuple(hook.id for hook in hooks)
@@ -555,7 +549,7 @@ class Registration:
             raise self._other_url(at, hook.url)
         if self.api.kind.secret is None:
             secret = self._fingerprint(wanted.secret)
-            made = Remembered(hook.id, self.wanted.url, secret, is_made=True, stored_at=creating.stored_at)
+            made = comparison.Remembered(hook.id, self.wanted.url, secret, is_made=True, stored_at=creating.stored_at)
             await self._remember_new(at, made, hook)
             await self._verify_only_one(at, hook, creating.known, remembered)
             self.show(f"{self._name(at)}: registered")
@@ -566,7 +560,7 @@ class Registration:
         await self._store_made_secret(at, created, hook, secret)
         await self._enable(at)
 
-    async def _remember_new(self, at: str, remembered: Remembered, hook: Hook) -> None:
+    async def _remember_new(self, at: str, remembered: comparison.Remembered, hook: Hook) -> None:
         """Store the hook that was created. Delete it again if another command has changed the row meanwhile."""
         self.row.hooks[at] = remembered
         try:
@@ -577,7 +571,7 @@ class Registration:
             raise
 
     async def _verify_only_one(
-        self, at: str, hook: Hook, known: Collection[str], remembered: Remembered | None
+        self, at: str, hook: Hook, known: Collection[str], remembered: comparison.Remembered | None
     ) -> None:
         """Delete the new hook again if somebody else has created one with the same URL meanwhile.
 
@@ -593,7 +587,7 @@ class Registration:
             rule = f"somebody else has created the hook {others[0]} with the same URL meanwhile"
             raise CommandError(f"{self._name(at)}: {rule}; the new one was deleted again. Run the command again")
 
-    async def _store_made_secret(self, at: str, created: Remembered, hook: Hook, secret: str) -> None:
+    async def _store_made_secret(self, at: str, created: comparison.Remembered, hook: Hook, secret: str) -> None:
         """Store the secret that the provider made, while the new hook is disabled if the provider can do so."""
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted._replace(is_enabled=False), hook)
@@ -615,7 +609,7 @@ class Registration:
             raise self._has_changed(at)
         if self.api.kind.can_disable:
             await self.api.change(at, self.wanted, Hook(remembered.new_id, self.wanted.url, self.wanted.events))
-        made = Remembered(
+        made = comparison.Remembered(
             remembered.new_id,
             self.wanted.url,
             remembered.new_secret,
@@ -625,7 +619,7 @@ class Registration:
         )
         await self._finish_enabled(at, made, remembered.id, remembered.url)
 
-    async def _finish_enabled(self, at: str, made: Remembered, replaced_id: str, replaced_url: str) -> None:
+    async def _finish_enabled(self, at: str, made: comparison.Remembered, replaced_id: str, replaced_url: str) -> None:
         """Remember the new hook, then delete the one that it replaces."""
         if replaced_id and replaced_id != made.id:
             self.row.hooks[at] = replace(made, stage="enabled", known=(replaced_id, replaced_url))
@@ -635,7 +629,7 @@ class Registration:
         await self.row.save()
         self.show(f"{self._name(at)}: registered")
 
-    async def _finish(self, difference: Difference) -> None:
+    async def _finish(self, difference: comparison.Difference) -> None:
         """Continue a creation that was interrupted at any stage."""
         at, hook = difference.at, difference.hook
         remembered = self.row.hooks[at]
@@ -647,9 +641,9 @@ class Registration:
         if is_secret_stored and await self._url_of(at, remembered.new_id) == self.wanted.url:
             await self._enable(at)
             return
-        new, _ = lost_creation([hook] if hook else [], remembered, self.wanted)
+        new, _ = comparison.lost_creation([hook] if hook else [], remembered, self.wanted)
         if new and self.api.kind.secret is None:
-            self.row.hooks[at] = Remembered(new.id, is_made=not difference.is_foreign, new_url=new.url)
+            self.row.hooks[at] = comparison.Remembered(new.id, is_made=not difference.is_foreign, new_url=new.url)
             await self._change(at, new)
             return
         if new is None and remembered.stage == "creating":
@@ -658,7 +652,7 @@ class Registration:
             self._verify_listed(at, remembered)
         await self._start_again(at, new.id if new else remembered.new_id)
 
-    def _verify_listed(self, at: str, remembered: Remembered) -> None:
+    def _verify_listed(self, at: str, remembered: comparison.Remembered) -> None:
         """Raise CommandError if the hook was created so recently that the provider may not list it yet."""
         left = remembered.stored_at + LIST_SECONDS - self.now()
         if left > 0:
@@ -765,9 +759,9 @@ class Registration:
         return next((self._fingerprint(value) for value in self._values()), "")
 
     def _fingerprint(self, value: str) -> str:
-        return fingerprint(self.wanted.source, value)
+        return comparison.fingerprint(self.wanted.source, value)
 
-    def _restore(self, at: str, remembered: Remembered | None) -> None:
+    def _restore(self, at: str, remembered: comparison.Remembered | None) -> None:
         if remembered:
             self.row.hooks[at] = remembered
         else:
@@ -777,9 +771,9 @@ class Registration:
         return " ".join(filter(None, (self.wanted.source, at)))
 
 
-def signs_with(source: str, hooks: Mapping[str, Remembered], values: Sequence[str]) -> list[str]:
+def signs_with(source: str, hooks: Mapping[str, comparison.Remembered], values: Sequence[str]) -> list[str]:
     """Return the places whose hooks may sign with one of these values."""
-    fingerprints = [fingerprint(source, each) for each in values]
+    fingerprints = [comparison.fingerprint(source, each) for each in values]
     return [at for at, remembered in hooks.items() if any(map(remembered.may_sign_with, fingerprints))]
 
 
@@ -789,17 +783,17 @@ def _is_other_bot(id: str, other: str) -> bool:
     return id != other and not {id, other} & {"", "webhook"}
 
 
-def _changes(differences: Sequence[Difference]) -> list[Difference]:
+def _changes(differences: Sequence[comparison.Difference]) -> list[comparison.Difference]:
     """Return the differences that change a hook or its secret."""
     return [each for each in differences if each.action not in ("none", "extend")]
 
 
-def own_urls(wanted: Wanted, hooks: Mapping[str, Remembered]) -> list[str]:
+def own_urls(wanted: Wanted, hooks: Mapping[str, comparison.Remembered]) -> list[str]:
     """Return the wanted URL and the URLs that our requests may have given to the hooks."""
     return [wanted.url, *(url for remembered in hooks.values() for url in remembered.urls)]
 
 
-def remembered_urls(hooks: Mapping[str, Remembered]) -> list[str]:
+def remembered_urls(hooks: Mapping[str, comparison.Remembered]) -> list[str]:
     """Return the URLs that the registered hooks should have."""
     urls = [remembered.new_url or remembered.url for remembered in hooks.values()]
     return [url for url in urls if url]

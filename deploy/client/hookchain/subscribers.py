@@ -10,30 +10,9 @@ print(hooks.create_token("acme")["url"])
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from . import subscribers_types as api_types
 from .formats import Json
 from .subscribers_api import Attempts, Calls, Listing, Page, SubscribersError, ValueFault, with_etag
-from .subscribers_types import (
-    ApiKey,
-    ApiKeyCreated,
-    Auth,
-    Capability,
-    Delivery,
-    DeliveryDetail,
-    Endpoint,
-    EndpointCreated,
-    EventType,
-    Imported,
-    Message,
-    PortalInfo,
-    PortalToken,
-    Replayed,
-    Resent,
-    Scope,
-    Secret,
-    State,
-    Tenant,
-    TestSent,
-)
 
 __all__ = ["Attempts", "Listing", "Page", "Subscribers", "SubscribersError", "ValueFault"]
 
@@ -48,17 +27,17 @@ class Subscribers(Calls):
 
     # Tenants
 
-    def list_tenants(self, *, limit: int = 100, cursor: str = "") -> Listing[Tenant]:
+    def list_tenants(self, *, limit: int = 100, cursor: str = "") -> Listing[api_types.Tenant]:
         return self._listing("tenants", limit=limit, cursor=cursor)
 
-    def get_tenant(self, tenant: str) -> Tenant:
-        return cast(Tenant, self._get("tenants", tenant))
+    def get_tenant(self, tenant: str) -> api_types.Tenant:
+        return cast(api_types.Tenant, self._get("tenants", tenant))
 
     def put_tenant(
         self, tenant: str, *, name: str = "", email: str = "", metadata: Mapping[str, str] | None = None
-    ) -> Tenant:
+    ) -> api_types.Tenant:
         body = {"name": name, "email": email, "metadata": metadata}
-        return cast(Tenant, self._api.request("PUT", "tenants", tenant, body=body).value)
+        return cast(api_types.Tenant, self._api.request("PUT", "tenants", tenant, body=body).value)
 
     def delete_tenant(self, tenant: str) -> None:
         self._api.request("DELETE", "tenants", tenant)
@@ -69,15 +48,15 @@ class Subscribers(Calls):
         self,
         tenant: str,
         *,
-        capabilities: Sequence[Capability] | None = None,
+        capabilities: Sequence[api_types.Capability] | None = None,
         expires_in: int | None = None,
         idempotency_key: str | None = None,
-    ) -> PortalToken:
+    ) -> api_types.PortalToken:
         """Return a token and the portal's URL with it. `expires_in` is in seconds."""
         listed = None if capabilities is None else [*capabilities]
         body = {"capabilities": listed, "expires_in": expires_in}
         path = "tenants", tenant, "portal-tokens"
-        return cast(PortalToken, self._post(*path, body=body, idempotency_key=idempotency_key))
+        return cast(api_types.PortalToken, self._post(*path, body=body, idempotency_key=idempotency_key))
 
     def revoke_sessions(self, tenant: str) -> None:
         self._api.request("DELETE", "tenants", tenant, "portal-sessions")
@@ -85,12 +64,12 @@ class Subscribers(Calls):
     def revoke_session(self, tenant: str, session: str) -> None:
         self._api.request("DELETE", "tenants", tenant, "portal-sessions", session)
 
-    def get_portal_info(self) -> PortalInfo:
-        return cast(PortalInfo, self._get("portal-info"))
+    def get_portal_info(self) -> api_types.PortalInfo:
+        return cast(api_types.PortalInfo, self._get("portal-info"))
 
     # Endpoints
 
-    def list_endpoints(self, tenant: str, *, limit: int = 100, cursor: str = "") -> Listing[Endpoint]:
+    def list_endpoints(self, tenant: str, *, limit: int = 100, cursor: str = "") -> Listing[api_types.Endpoint]:
         return self._listing("tenants", tenant, "endpoints", limit=limit, cursor=cursor)
 
     def create_endpoint(
@@ -103,12 +82,12 @@ class Subscribers(Calls):
         filter: str = "",
         headers: Mapping[str, str] | None = None,
         fields: Mapping[str, Json] | None = None,
-        auth: Auth | None = None,
+        auth: api_types.Auth | None = None,
         rate: str = "",
         enabled: bool = True,
         secret: str | None = None,
         idempotency_key: str | None = None,
-    ) -> EndpointCreated:
+    ) -> api_types.EndpointCreated:
         body = {
             "url": url,
             "description": description,
@@ -123,10 +102,10 @@ class Subscribers(Calls):
         }
         path = "tenants", tenant, "endpoints"
         answer = self._api.request("POST", *path, body=body, idempotency_key=idempotency_key)
-        return cast(EndpointCreated, with_etag(answer))
+        return cast(api_types.EndpointCreated, with_etag(answer))
 
-    def get_endpoint(self, tenant: str, endpoint: str) -> Endpoint:
-        return cast(Endpoint, with_etag(self._api.request("GET", "tenants", tenant, "endpoints", endpoint)))
+    def get_endpoint(self, tenant: str, endpoint: str) -> api_types.Endpoint:
+        return cast(api_types.Endpoint, with_etag(self._api.request("GET", "tenants", tenant, "endpoints", endpoint)))
 
     def change_endpoint(
         self,
@@ -139,12 +118,12 @@ class Subscribers(Calls):
         filter: str | None = None,
         headers: Mapping[str, str] | None = None,
         fields: Mapping[str, Json] | None = None,
-        auth: Auth | None = None,
+        auth: api_types.Auth | None = None,
         rate: str | None = None,
         enabled: bool | None = None,
         secret: str | None = None,
         if_match: str | None = None,
-    ) -> Endpoint:
+    ) -> api_types.Endpoint:
         """Replace what is given. With `if_match`, raises SubscribersError (`version_mismatch`) after another change."""
         body = {
             "url": url,
@@ -159,32 +138,34 @@ class Subscribers(Calls):
             "secret": secret,
         }
         path = "tenants", tenant, "endpoints", endpoint
-        return cast(Endpoint, with_etag(self._api.request("PATCH", *path, body=body, if_match=if_match)))
+        return cast(api_types.Endpoint, with_etag(self._api.request("PATCH", *path, body=body, if_match=if_match)))
 
     def delete_endpoint(self, tenant: str, endpoint: str, *, if_match: str | None = None) -> None:
         self._api.request("DELETE", "tenants", tenant, "endpoints", endpoint, if_match=if_match)
 
-    def enable_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> Endpoint:
+    def enable_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> api_types.Endpoint:
         return self._act_on_endpoint(tenant, endpoint, "enable", idempotency_key)
 
-    def disable_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> Endpoint:
+    def disable_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> api_types.Endpoint:
         return self._act_on_endpoint(tenant, endpoint, "disable", idempotency_key)
 
-    def verify_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> Endpoint:
+    def verify_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> api_types.Endpoint:
         return self._act_on_endpoint(tenant, endpoint, "verify", idempotency_key)
 
-    def send_test(self, tenant: str, endpoint: str, *, type: str, idempotency_key: str | None = None) -> TestSent:
+    def send_test(
+        self, tenant: str, endpoint: str, *, type: str, idempotency_key: str | None = None
+    ) -> api_types.TestSent:
         path = "tenants", tenant, "endpoints", endpoint, "test"
-        return cast(TestSent, self._post(*path, body={"type": type}, idempotency_key=idempotency_key))
+        return cast(api_types.TestSent, self._post(*path, body={"type": type}, idempotency_key=idempotency_key))
 
-    def reveal_secret(self, tenant: str, endpoint: str) -> Secret:
-        return cast(Secret, self._get("tenants", tenant, "endpoints", endpoint, "secret"))
+    def reveal_secret(self, tenant: str, endpoint: str) -> api_types.Secret:
+        return cast(api_types.Secret, self._get("tenants", tenant, "endpoints", endpoint, "secret"))
 
     def rotate_secret(
         self, tenant: str, endpoint: str, *, secret: str | None = None, idempotency_key: str | None = None
-    ) -> Secret:
+    ) -> api_types.Secret:
         path = "tenants", tenant, "endpoints", endpoint, "secret", "rotate"
-        return cast(Secret, self._post(*path, body={"secret": secret}, idempotency_key=idempotency_key))
+        return cast(api_types.Secret, self._post(*path, body={"secret": secret}, idempotency_key=idempotency_key))
 
     # Deliveries and messages
 
@@ -193,14 +174,14 @@ class Subscribers(Calls):
         tenant: str,
         endpoint: str,
         *,
-        state: State | None = None,
+        state: api_types.State | None = None,
         type: str | None = None,
         since: str | None = None,
         until: str | None = None,
         search: str = "",
         limit: int = 100,
         cursor: str = "",
-    ) -> Listing[Delivery]:
+    ) -> Listing[api_types.Delivery]:
         path = "tenants", tenant, "endpoints", endpoint, "deliveries"
         query = {"state": state, "type": type, "since": since, "until": until, "search": search}
         return self._listing(*path, query=query, limit=limit, cursor=cursor)
@@ -209,23 +190,23 @@ class Subscribers(Calls):
         self,
         tenant: str,
         *,
-        state: State | None = None,
+        state: api_types.State | None = None,
         type: str | None = None,
         since: str | None = None,
         until: str | None = None,
         search: str = "",
         limit: int = 100,
         cursor: str = "",
-    ) -> Listing[Delivery]:
+    ) -> Listing[api_types.Delivery]:
         query = {"state": state, "type": type, "since": since, "until": until, "search": search}
         return self._listing("tenants", tenant, "deliveries", query=query, limit=limit, cursor=cursor)
 
-    def get_delivery(self, tenant: str, delivery: str) -> DeliveryDetail:
-        return cast(DeliveryDetail, self._get("tenants", tenant, "deliveries", delivery))
+    def get_delivery(self, tenant: str, delivery: str) -> api_types.DeliveryDetail:
+        return cast(api_types.DeliveryDetail, self._get("tenants", tenant, "deliveries", delivery))
 
-    def resend_delivery(self, tenant: str, delivery: str, *, idempotency_key: str | None = None) -> Resent:
+    def resend_delivery(self, tenant: str, delivery: str, *, idempotency_key: str | None = None) -> api_types.Resent:
         path = "tenants", tenant, "deliveries", delivery, "resend"
-        return cast(Resent, self._post(*path, idempotency_key=idempotency_key))
+        return cast(api_types.Resent, self._post(*path, idempotency_key=idempotency_key))
 
     def recover_endpoint(
         self,
@@ -237,11 +218,11 @@ class Subscribers(Calls):
         dry_run: bool = False,
         cursor: str = "",
         idempotency_key: str | None = None,
-    ) -> Replayed:
+    ) -> api_types.Replayed:
         """Send again what failed or was never sent since a time."""
         path = "tenants", tenant, "endpoints", endpoint, "recover"
         body = {"since": since, "until": until, "dry_run": dry_run, "cursor": cursor}
-        return cast(Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))
+        return cast(api_types.Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))
 
     def replay_endpoint(
         self,
@@ -251,15 +232,15 @@ class Subscribers(Calls):
         since: str,
         until: str | None = None,
         types: Sequence[str] = (),
-        state: State | None = None,
+        state: api_types.State | None = None,
         dry_run: bool = False,
         cursor: str = "",
         idempotency_key: str | None = None,
-    ) -> Replayed:
+    ) -> api_types.Replayed:
         """Send again what was received in a time: of these types, in this state; without them all of it."""
         path = "tenants", tenant, "endpoints", endpoint, "replay"
         body = {"since": since, "until": until, "types": [*types], "state": state, "dry_run": dry_run, "cursor": cursor}
-        return cast(Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))
+        return cast(api_types.Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))
 
     def list_messages(
         self,
@@ -270,24 +251,24 @@ class Subscribers(Calls):
         until: str | None = None,
         limit: int = 100,
         cursor: str = "",
-    ) -> Listing[Message]:
+    ) -> Listing[api_types.Message]:
         query = {"type": type, "since": since, "until": until}
         return self._listing("tenants", tenant, "messages", query=query, limit=limit, cursor=cursor)
 
-    def get_message(self, tenant: str, message: str) -> Message:
-        return cast(Message, self._get("tenants", tenant, "messages", message))
+    def get_message(self, tenant: str, message: str) -> api_types.Message:
+        return cast(api_types.Message, self._get("tenants", tenant, "messages", message))
 
-    def _act_on_endpoint(self, tenant: str, endpoint: str, action: str, key: str | None) -> Endpoint:
+    def _act_on_endpoint(self, tenant: str, endpoint: str, action: str, key: str | None) -> api_types.Endpoint:
         path = "tenants", tenant, "endpoints", endpoint, action
-        return cast(Endpoint, with_etag(self._api.request("POST", *path, body={}, idempotency_key=key)))
+        return cast(api_types.Endpoint, with_etag(self._api.request("POST", *path, body={}, idempotency_key=key)))
 
     # Event types
 
-    def list_event_types(self, *, group: str = "", limit: int = 100, cursor: str = "") -> Listing[EventType]:
+    def list_event_types(self, *, group: str = "", limit: int = 100, cursor: str = "") -> Listing[api_types.EventType]:
         return self._listing("event-types", query={"group": group}, limit=limit, cursor=cursor)
 
-    def get_event_type(self, type: str) -> EventType:
-        return cast(EventType, self._get("event-types", type))
+    def get_event_type(self, type: str) -> api_types.EventType:
+        return cast(api_types.EventType, self._get("event-types", type))
 
     def put_event_type(
         self,
@@ -298,7 +279,7 @@ class Subscribers(Calls):
         schema: Mapping[str, Json] | None = None,
         examples: Sequence[Json] = (),
         deprecated: bool = False,
-    ) -> EventType:
+    ) -> api_types.EventType:
         body = {
             "description": description,
             "group": group,
@@ -306,17 +287,17 @@ class Subscribers(Calls):
             "examples": [*examples],
             "deprecated": deprecated,
         }
-        return cast(EventType, self._api.request("PUT", "event-types", type, body=body).value)
+        return cast(api_types.EventType, self._api.request("PUT", "event-types", type, body=body).value)
 
     def delete_event_type(self, type: str) -> None:
         self._api.request("DELETE", "event-types", type)
 
     def import_event_types(
         self, *, document: Mapping[str, Json], dry_run: bool = False, idempotency_key: str | None = None
-    ) -> Imported:
+    ) -> api_types.Imported:
         """Import an OpenAPI document with `webhooks`, a JSON Schema, or event types by name."""
         body = {"document": document, "dry_run": dry_run}
-        return cast(Imported, self._post("event-types", "import", body=body, idempotency_key=idempotency_key))
+        return cast(api_types.Imported, self._post("event-types", "import", body=body, idempotency_key=idempotency_key))
 
     def export_event_types(self, *, group: str = "") -> dict[str, Json]:
         """Return an OpenAPI 3.1 document whose webhooks are the event types, or those of a group."""
@@ -324,17 +305,17 @@ class Subscribers(Calls):
 
     # API keys
 
-    def list_keys(self, *, limit: int = 100, cursor: str = "") -> Listing[ApiKey]:
+    def list_keys(self, *, limit: int = 100, cursor: str = "") -> Listing[api_types.ApiKey]:
         return self._listing("api-keys", limit=limit, cursor=cursor)
 
     def create_key(
-        self, *, scopes: Sequence[Scope], description: str = "", idempotency_key: str | None = None
-    ) -> ApiKeyCreated:
+        self, *, scopes: Sequence[api_types.Scope], description: str = "", idempotency_key: str | None = None
+    ) -> api_types.ApiKeyCreated:
         body = {"scopes": [*scopes], "description": description}
-        return cast(ApiKeyCreated, self._post("api-keys", body=body, idempotency_key=idempotency_key))
+        return cast(api_types.ApiKeyCreated, self._post("api-keys", body=body, idempotency_key=idempotency_key))
 
-    def rotate_key(self, key: str, *, idempotency_key: str | None = None) -> ApiKeyCreated:
-        return cast(ApiKeyCreated, self._post("api-keys", key, "rotate", idempotency_key=idempotency_key))
+    def rotate_key(self, key: str, *, idempotency_key: str | None = None) -> api_types.ApiKeyCreated:
+        return cast(api_types.ApiKeyCreated, self._post("api-keys", key, "rotate", idempotency_key=idempotency_key))
 
     def delete_key(self, key: str) -> None:
         self._api.request("DELETE", "api-keys", key)

@@ -21,15 +21,7 @@ from deploy.dev.pubsub.store import read_waiting
 from deploy.dev.supervisor.processes import Production
 from deploy.history.local_journal import FILE_NAME as SEARCH
 from deploy.terminal.output import count_of
-from shared.cloud.local.database import (
-    OTHERS,
-    PRIVATE_FILE,
-    PRIVATE_FOLDER,
-    VERSIONS,
-    NewerFile,
-    is_damage,
-    require_known_version,
-)
+from shared.cloud.local import database
 from shared.cloud.local.journal import FILE_NAME as JOURNAL
 from shared.limits import MIB
 
@@ -60,9 +52,9 @@ def make_private(state: Path) -> None:
 
     A folder that is not Hookchain's own, such as /tmp or a home folder, stays as it is.
     """
-    state.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    state.mkdir(mode=database.PRIVATE_FOLDER, parents=True, exist_ok=True)
     mode = stat.S_IMODE(state.stat().st_mode)
-    if not mode & OTHERS:
+    if not mode & database.OTHERS:
         return
     found = f"{state}: other users must not be able to read the state folder; got mode {mode:o}"
     is_used = any((state / name).exists() for name in OURS)
@@ -70,14 +62,14 @@ def make_private(state: Path) -> None:
         advice = "Name another folder with --state, or set its mode to 700"
         raise StateFault(f"{found}, and files that are not Hookchain's. {advice}.")
     try:
-        state.chmod(PRIVATE_FOLDER)
+        state.chmod(database.PRIVATE_FOLDER)
         for path in state.rglob("*"):
             if not path.is_symlink():
-                path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+                path.chmod(database.PRIVATE_FOLDER if path.is_dir() else database.PRIVATE_FILE)
     except OSError as error:
         advice = "Name a folder of your own with --state"
         raise StateFault(f"{found}, and it cannot be changed ({error.strerror}). {advice}.") from error
-    if state.stat().st_mode & OTHERS:
+    if state.stat().st_mode & database.OTHERS:
         advice = "Name a folder on another file system with --state"
         raise StateFault(f"{found}, and this file system does not keep modes. {advice}.")
 
@@ -150,12 +142,12 @@ _BESIDE: Final = ("", "-wal", "-shm")
 
 def require_known_files(state: Path, command: str = "make dev") -> None:
     """Raises StateFault, and sqlite3.Error."""
-    for path in (state / name for name in VERSIONS):
+    for path in (state / name for name in database.VERSIONS):
         if path.is_file():
-            with closing(sqlite3.connect(path)) as database:
+            with closing(sqlite3.connect(path)) as connection:
                 try:
-                    require_known_version(database, path.name)
-                except NewerFile as error:
+                    database.require_known_version(connection, path.name)
+                except database.NewerFile as error:
                     advice = "Start that version again"
                     raise StateFault(f"{path}: {error}. {advice}. {_another(command)}.") from error
 
@@ -199,7 +191,7 @@ def require_production(state: Path, options: Production) -> None:
             would = "\n".join(f"  {line}" for line in waiting_lines(state))
             advice = "To take it over: hookchain serve --adopt --yes"
             raise StateFault(f"{found}. This would be sent for real:\n{would}\n{advice}")
-        (state / PRODUCTION_FILE).touch(mode=PRIVATE_FILE)
+        (state / PRODUCTION_FILE).touch(mode=database.PRIVATE_FILE)
 
 
 _UNFINISHED: Final = """
@@ -226,11 +218,11 @@ def damage_of(path: Path) -> str:
         return ""
     check = "quick_check(1)" if path.stat().st_size <= MOST_BYTES_READ else "schema_version"
     try:
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            result = str(database.execute(f"PRAGMA {check}").fetchone()[0])
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            result = str(connection.execute(f"PRAGMA {check}").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        if not is_damage(error):
+        if not database.is_damage(error):
             raise
         return str(error)
     return "" if check == "schema_version" or result == "ok" else " ".join(result.split())
@@ -244,8 +236,8 @@ def _emptied(state: Path, name: str) -> str:
     path, journal = state / name, state / JOURNAL
     if name not in _USED or not path.is_file() or path.stat().st_size or not journal.is_file():
         return ""
-    with closing(sqlite3.connect(journal)) as database, suppress(sqlite3.DatabaseError):
-        if database.execute(_USED[name]).fetchone():
+    with closing(sqlite3.connect(journal)) as connection, suppress(sqlite3.DatabaseError):
+        if connection.execute(_USED[name]).fetchone():
             return "an empty file, and the journal shows that it was in use"
     return ""
 

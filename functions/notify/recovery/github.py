@@ -9,19 +9,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from functions.notify.recovery.kind import (
-    HOOKS_PER_PAGE,
-    ApiRequest,
-    ListItem,
-    MissedEvent,
-    RecoveryKind,
-    UnreadableEvent,
-    Window,
-    own_hooks,
-    read_each,
-    rejected_status,
-    text_at,
-)
+from functions.notify.recovery import kind
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, value_at
 from shared.recovered import RecoveredRequest
@@ -36,12 +24,12 @@ PAGE_SIZE: Final = 100
 _NEXT_CURSOR: Final = re.compile(r'<[^>]*[?&]cursor=([^&>]+)[^>]*>; *rel="next"')
 
 
-def first_requests(window: Window) -> Iterator[ApiRequest]:
+def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
     for place in window.places:
-        yield ApiRequest(f"{place}/hooks?per_page={HOOKS_PER_PAGE}", "hooks", {"place": place})
+        yield kind.ApiRequest(f"{place}/hooks?per_page={kind.HOOKS_PER_PAGE}", "hooks", {"place": place})
 
 
-def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
+def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     match request.answer_kind:
         case "hooks":
             yield from _read_hooks(str(request.context["place"]), from_json(answer.body), window)
@@ -53,12 +41,12 @@ def read_answer(request: ApiRequest, answer: Fetched, window: Window) -> Iterato
             yield _missed_event(request.context)._replace(webhook_request=_webhook_request(answer.body, window))
 
 
-def _read_hooks(place: str, hooks: Json, window: Window) -> Iterator[ApiRequest]:
+def _read_hooks(place: str, hooks: Json, window: kind.Window) -> Iterator[kind.ApiRequest]:
     """Yield the request for the deliveries of each webhook of the source."""
     urls_and_hooks = [(str(value_at(hook, "config", "url")), hook) for hook in objects_at(hooks)]
-    for hook in own_hooks(window, place, urls_and_hooks):
+    for hook in kind.own_hooks(window, place, urls_and_hooks):
         path = f"{place}/hooks/{int(str(hook['id']))}/deliveries"
-        yield ApiRequest(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
+        yield kind.ApiRequest(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
 
 
 class _Attempt(NamedTuple):
@@ -77,16 +65,16 @@ def _read_attempt(listed: Json) -> _Attempt:
     action = value_at(listed, "action")
     return _Attempt(
         int(str(value_at(listed, "id"))),
-        text_at(listed, "guid"),
+        kind.text_at(listed, "guid"),
         int(str(value_at(listed, "status_code"))),
-        unix_seconds(text_at(listed, "delivered_at")),
+        unix_seconds(kind.text_at(listed, "delivered_at")),
         value_at(listed, "redelivery") is True,
-        text_at(listed, "event"),
+        kind.text_at(listed, "event"),
         action if isinstance(action, str) else None,
     )
 
 
-def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> Iterator[ListItem]:
+def _read_deliveries(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     """Yield the deliveries without a successful attempt, and the request for the next page.
 
     The list has a redelivery before the first attempt of the same delivery, maybe on an earlier page. So the request's
@@ -99,8 +87,8 @@ def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> It
     settled = [*list_at(request.context, "settled")]
     repeated = {guid: each for guid, each in mapping_at(request.context, "repeated").items() if isinstance(each, list)}
     is_last_page = False
-    for attempt in read_each(list_at(from_json(answer.body)), _read_attempt):
-        if isinstance(attempt, UnreadableEvent):
+    for attempt in kind.read_each(list_at(from_json(answer.body)), _read_attempt):
+        if isinstance(attempt, kind.UnreadableEvent):
             yield attempt
             continue
         guid, status = attempt.guid, attempt.status
@@ -117,21 +105,21 @@ def _read_deliveries(request: ApiRequest, answer: Fetched, window: Window) -> It
         is_wanted = window.wants(attempt.event_type, attempt.action)
         if is_wanted and attempt.attempted_at <= window.until and not is_delivered and guid not in settled:
             redelivery_id, newest_status = repeated.get(guid, ("", status))
-            missed_event = MissedEvent(
+            missed_event = kind.MissedEvent(
                 f"{guid} {redelivery_id}".rstrip(),  # after a redelivery that failed, it is an event of its own
                 attempt.event_type,
                 attempt.attempted_at,
-                rejected_status(int(str(newest_status))),
+                kind.rejected_status(int(str(newest_status))),
             )
             delivery_path = f"{path}/{attempt.id}"
             yield missed_event._replace(api_request=_event_request(delivery_path, missed_event, window))
     cursor = _NEXT_CURSOR.search(answer.header("link") or "")
     if cursor and not is_last_page:
         next_page = f"{path}?per_page={PAGE_SIZE}&cursor={quote(cursor[1], safe='%')}"
-        yield ApiRequest(next_page, "deliveries", {"path": path, "settled": settled, "repeated": dict(repeated)})
+        yield kind.ApiRequest(next_page, "deliveries", {"path": path, "settled": settled, "repeated": dict(repeated)})
 
 
-def _event_request(delivery_path: str, missed_event: MissedEvent, window: Window) -> ApiRequest:
+def _event_request(delivery_path: str, missed_event: kind.MissedEvent, window: kind.Window) -> kind.ApiRequest:
     """Return the request that reads the delivery, or the one that makes GitHub attempt it again."""
     context: JsonObject = {
         "guid": missed_event.id,
@@ -140,20 +128,20 @@ def _event_request(delivery_path: str, missed_event: MissedEvent, window: Window
         "status": missed_event.rejected_status,
     }
     if window.redelivers:
-        return ApiRequest(f"{delivery_path}/attempts", "attempt", context, is_for_event=True, body={})
-    return ApiRequest(delivery_path, "delivery", context, is_for_event=True)
+        return kind.ApiRequest(f"{delivery_path}/attempts", "attempt", context, is_for_event=True, body={})
+    return kind.ApiRequest(delivery_path, "delivery", context, is_for_event=True)
 
 
-def _missed_event(context: JsonObject) -> MissedEvent:
+def _missed_event(context: JsonObject) -> kind.MissedEvent:
     """Return the event that `_event_request` was made for."""
     happened_at = context["at"]
     assert isinstance(happened_at, int | float)
     status = context["status"]
-    rejected_status = status if isinstance(status, int) else None
-    return MissedEvent(str(context["guid"]), str(context["event"]), happened_at, rejected_status)
+    newest_status = status if isinstance(status, int) else None
+    return kind.MissedEvent(str(context["guid"]), str(context["event"]), happened_at, newest_status)
 
 
-def _webhook_request(body: bytes, window: Window) -> RecoveredRequest:
+def _webhook_request(body: bytes, window: kind.Window) -> RecoveredRequest:
     """Return the request that GitHub recorded for a delivery. The numbers in its payload stay as GitHub wrote them."""
     recorded = mapping_at(json.loads(body, parse_float=_Number, parse_int=_Number), "request")
     if not isinstance(recorded["payload"], dict):
@@ -176,7 +164,7 @@ def _compact(value: Json) -> str:
     return value if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False)
 
 
-KIND: Final = RecoveryKind(
+KIND: Final = kind.RecoveryKind(
     title="GitHub",
     api="https://api.github.com",
     rights="the permission Webhooks: read, or the classic scope read:repo_hook, or admin:org_hook for an organization",

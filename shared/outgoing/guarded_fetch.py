@@ -210,9 +210,12 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
             return f"refused the connection at port {port}"
         case TlsAnswer():
             return f"speaks TLS at port {port}: write https://"
-        case ConnectionLost(answered=False) if request.url.lower().startswith("http:"):
-            # Most servers that expect TLS close the connection without a byte.
-            return f"gave no whole answer: {error.args[0]}; if port {port} speaks TLS, write https://"
+        case ConnectionLost(answered=False):
+            # Most servers that expect TLS close the connection without a byte. If a server answers TLS in plain HTTP,
+            # uvloop does not tell why TLS failed.
+            is_plain = request.url.lower().startswith("http:")
+            rule = f"if port {port} speaks TLS, write https://" if is_plain else f"does port {port} speak plain HTTP?"
+            return f"gave no whole answer: {error.args[0]}; {rule}"
         case ConnectionError() if error.errno is None and error.args:
             return f"gave no whole answer: {error.args[0]}"
     return f"could not be reached: {type(error).__name__}"

@@ -2,12 +2,13 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, cast
 
 import pytest
+import uvloop
 
 from shared.errors import Temporary, Unanswered
 from shared.fetch import Outgoing
@@ -203,16 +204,24 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
                 assert "certificate that does not prove its name" in await trouble(fetch, request)
 
 
-async def test_a_port_without_tls_is_named() -> None:
+@pytest.mark.parametrize(
+    ("run", "cause"),
+    [(asyncio.run, "does not speak TLS at port PORT: "), (uvloop.run, "does port PORT speak plain HTTP?")],
+    ids=["asyncio", "uvloop"],
+)
+def test_a_port_without_tls_is_named(run: Callable[[Coroutine[object, object, None]], None], cause: str) -> None:
     def reject(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
-    server = await asyncio.start_server(reject, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        request = Outgoing("GET", f"https://127.0.0.1:{port}/", allow_private=True)
-        assert f"does not speak TLS at port {port}: " in await trouble(guarded(), request)
+    async def fetch_with_tls() -> None:
+        server = await asyncio.start_server(reject, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            request = Outgoing("GET", f"https://127.0.0.1:{port}/", allow_private=True)
+            assert cause.replace("PORT", str(port)) in await trouble(guarded(), request)
+
+    run(fetch_with_tls())
 
 
 async def test_a_port_that_accepts_and_says_nothing_of_tls_is_named_with_the_time_that_it_had(

@@ -53,7 +53,7 @@ def build_events(
     if items is None:
         payload_hash = _payload_hash(request, data, signed)
         item = Item(request, data, data)
-        facts = facts_of(source, item)
+        facts = facts_of(source.fact_locations, item)
         own = identity(source, item, facts, payload_hash, random_id, signed)
         raw = kept_parts.parts_of(source, request, secrets) if source.keep_raw != "no" else {}
         return (_event(source, item, facts, own, payload_hash, now, raw, is_recovered),)
@@ -68,7 +68,7 @@ def build_events(
     batch = batch_of(source, Item(request, None, data), signed)
     for number, value in enumerate(items, start=1):
         item = Item(request, value, data)
-        facts = facts_of(source, item)
+        facts = facts_of(source.fact_locations, item)
         payload_hash = hashlib.sha256(canonical(value)).hexdigest()
         own = item_identity(source, batch, item, facts, number, payload_hash, random_id)
         events.append(_event(source, item, facts, own, payload_hash, now, headers, is_recovered))

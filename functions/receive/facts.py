@@ -1,15 +1,89 @@
-"""The facts of an event as its request has them: the texts at the locations that a source's settings name."""
+"""The facts of an event: where a source's requests have them, which of them a signature covers, and their texts.
 
+Each fact has choices, of which the first one that has a text is used. A choice is one location, or several locations
+whose texts are joined.
+"""
+
+from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final, NamedTuple
 
-from functions.receive.source import Source
 from shared import http
 from shared.event import NO_TYPE, attribute_text
-from shared.jsontext import Json
-from shared.signatures.locations import Choices, Location, first_value_at, query_fields, text_of
+from shared.jsontext import Json, JsonObject
+from shared.signatures.auth_scheme import Coverage
+from shared.signatures.locations import Choices, Location, first_value_at, parse_choices, query_fields, text_of
 
+_IN_ITEM: Final = frozenset({"data", "beside"})
+"""The kinds of locations that are looked up in an item of a batch. All others are looked up in the whole request."""
 _FILE: Final = frozenset({"type", "size", "base64"})
 """The fields of an object that stands for a file or for other bytes."""
+
+
+class SignedFacts(NamedTuple):
+    """The locations of a source's facts that a signature covers.
+
+    id             the signed choices of the id. They end before the first choice that is not signed, even if that has
+                   no text. Otherwise somebody who repeats a request could write a text into the unsigned location, or
+                   remove it, and the repeated event would get another id
+    id_in_item     those of them that look into an item of a batch
+    id_of_batch    the others: they look elsewhere in the request, so that they name the batch itself
+    is_complete    the signature covers all facts and the whole body
+    """
+
+    id: Choices
+    id_in_item: Choices
+    id_of_batch: Choices
+    is_complete: bool
+
+
+# A plain dataclass for the same reason as Source.
+@dataclass(slots=True, eq=False, repr=False)
+class FactLocations:
+    """The choices of each fact.
+
+    id_in_item   the choices of the id that look into an item of a batch
+    id_of_batch  the other choices of the id
+    """
+
+    type: Choices = ()
+    subject: Choices = ()
+    actor: Choices = ()
+    time: Choices = ()
+    action: Choices = ()
+    id: Choices = ()
+    id_in_item: Choices = field(init=False)
+    id_of_batch: Choices = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.id_in_item = tuple(choice for choice in self.id if any(each.kind in _IN_ITEM for each in choice))
+        self.id_of_batch = tuple(choice for choice in self.id if choice not in self.id_in_item)
+
+    def signed_by(self, coverage: Coverage) -> SignedFacts:
+        """Return what a signature of this coverage covers."""
+
+        def signed(choices: Choices) -> Choices:
+            return tuple(takewhile(coverage.covers, choices))
+
+        facts = (self.type, self.subject, self.actor, self.time, self.action, self.id)
+        return SignedFacts(
+            id=signed(self.id),
+            id_in_item=signed(self.id_in_item),
+            id_of_batch=signed(self.id_of_batch),
+            is_complete=coverage.body and all(signed(choices) == choices for choices in facts),
+        )
+
+
+def read_fact_locations(settings: JsonObject) -> FactLocations:
+    """Read them from a source's settings, whose shape the compiler has checked."""
+    return FactLocations(
+        type=parse_choices(settings.get("type")),
+        subject=parse_choices(settings.get("subject")),
+        actor=parse_choices(settings.get("actor")),
+        time=parse_choices(settings.get("time")),
+        action=parse_choices(settings.get("action")),
+        id=parse_choices(settings.get("id")),
+    )
 
 
 class Item(NamedTuple):
@@ -33,10 +107,9 @@ class Facts(NamedTuple):
     action: str | None
 
 
-def facts_of(source: Source, item: Item) -> Facts:
-    """Return the facts at the locations of the source."""
-    places = source.fact_locations
-    choices_of_facts = (places.type, places.subject, places.actor, places.time, places.action)
+def facts_of(locations: FactLocations, item: Item) -> Facts:
+    """Return the facts at the locations."""
+    choices_of_facts = (locations.type, locations.subject, locations.actor, locations.time, locations.action)
     return Facts(*[fact(choices, item) if choices else None for choices in choices_of_facts])
 
 

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from functions.receive.fact_locations import SignedFacts
-from functions.receive.facts import Facts, Item, default_type, whole_fact
+from functions.receive.facts import Facts, Item, SignedFacts, default_type, whole_fact
 from functions.receive.source import Source
 from shared.event import event_id
 from shared.jsontext import Json, JsonObject, texts_json

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.fact_locations import FactLocations, SignedFacts, read_fact_locations
+from functions.receive.facts import FactLocations, SignedFacts, read_fact_locations
 from functions.receive.respond import Respond, read_respond
 from functions.receive.sender_address import AllowList
 from shared import errors, http

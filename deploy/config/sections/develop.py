@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import product
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
@@ -78,12 +77,12 @@ def compiled_develop(develop: DevelopConfig | None, receive_sources: JsonObject)
 
 
 def redact_warnings(develop: DevelopConfig, receive_sources: Mapping[str, JsonObject]) -> Iterator[str]:
-    """Yield a warning for each attribute of events that has a value which is masked in the data."""
+    """Yield a warning for each type of events that is read from a value which is masked in the data."""
     paths = [parse_path(text) for text in develop.redact]
-    for name, key in product(develop.sources, ("type", "action", "time")):
-        for location in _DATA.findall(" ".join(texts_at(receive_sources[name], key))):
+    for name in develop.sources:
+        for location in _DATA.findall(" ".join(texts_at(receive_sources[name], "type"))):
             if any(_is_in_or_around(path, location) for path in paths):
-                yield f"the `{key}` of {name!r} is read from {location}, so each copy has it, masked or not"
+                yield f"the `type` of {name!r} is read from {location}, so each copy has it, masked or not"
 
 
 def _is_in_or_around(path: Path, location: str) -> bool:

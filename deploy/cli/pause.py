@@ -17,7 +17,6 @@ from deploy.terminal import command_line, output
 from shared import jsontext, times
 from shared.delivery import ROUTE_ITSELF
 from shared.did_you_mean import did_you_mean
-from shared.errors import HookchainError
 from shared.ledger import PAUSED_BY_OPERATOR, Ledger
 
 CACHE_TIME: Final = f"{destinations.NOTICE_SECONDS:.0f} s"
@@ -107,11 +106,8 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
                 is_route = options.destination == ROUTE_ITSELF  # its rows are of routes that wait
                 if is_route or not await ledger.rows(1, destination=options.destination):
                     _require_configured(options, environ)
-                try:
-                    result = await act(Subject(options, ledger, platform.traits))
-                except HookchainError:
-                    action.count = None  # a part of the deliveries may be due
-                    raise
+                action.count = None  # if it fails midway, a part of the deliveries may be due
+                result = await act(Subject(options, ledger, platform.traits))
                 action.count = result.deliveries
                 return result
 

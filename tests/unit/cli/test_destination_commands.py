@@ -127,16 +127,19 @@ def test_the_rows_of_a_route_that_waits_are_no_destination(ledger_path: Path, co
         assert "has no destination '(route)'" in command.error
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"), [(Temporary("ledger_unavailable", "the disk is gone"), 1), (KeyboardInterrupt(), 130)]
+)
 def test_a_resume_that_fails_midway_is_recorded_without_a_number(
-    ledger_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    ledger_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, fault: BaseException, code: int
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
-        raise Temporary("ledger_unavailable", "the disk is gone")
+        raise fault
 
     with_ledger(ledger_path, hold_one)
     command("pause", "people")
     monkeypatch.setattr(LocalLedger, "postpone_all", fail)
-    command("resume", "people", code=1)
+    command("resume", "people", code=code)
     assert held_count(ledger_path) == 0
     assert [(each["outcome"], each.get("count")) for each in audit_records(ledger_path.parent)] == [
         ("done", 0),

@@ -110,7 +110,7 @@ _FOREIGN_SIGNS: Final = (
     (re.compile(r"\^\s*$", re.MULTILINE), "it is written for the command prompt of Windows: copy it as cURL for bash"),
     (re.compile("[\u2013\u2014\u2018\u2019\u201c\u201d]"), "it has typographic quotation marks or dashes"),
 )
-"""Signs of a line that no Unix shell reads, each with the fault."""
+"""Signs of a line that was not written for a Unix shell, each with the fault."""
 
 
 class _CurlParser(argparse.ArgumentParser):

@@ -50,7 +50,7 @@ class SourceAccess:
     documents    opens the documents in which registered hooks are remembered; None if there are none yet
     token        returns a provider's API token by the name of its secret; raises CommandError
     receive_url  returns the URL before a source's name; None if no provider can call this platform
-    is_dev       `hookchain dev`, which the `public_url` of the whole file does not lead to
+    is_dev       this is `hookchain dev`: the `public_url` of the whole file may be that of a deployment
     rejected     returns the log records since a time; None if the journal has the rejected requests
     """
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator
 
 
 def fitting(pattern: str | re.Pattern[str], rule: str) -> AfterValidator:
-    """Return the rule that the whole text matches the pattern. The fault is `must be`, and then `rule`."""
+    """Return a validator that accepts a text if all of it matches the pattern. The fault is `must be` and `rule`."""
 
     def verify(text: str) -> str:
         if not re.fullmatch(pattern, text):

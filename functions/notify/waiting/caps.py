@@ -50,6 +50,8 @@ first ones count equally."""
 ASSUMED_SECONDS: Final = 0.1
 """The assumed duration of an attempt until one has ended. If it were long, deliveries to a fast receiver would wait for
 minutes, because they keep the times that they get."""
+LEAST_SECONDS: Final = 0.001
+"""The least duration that counts for an attempt. Less is measured if the clock is set back during it."""
 
 
 class Caps:
@@ -173,7 +175,7 @@ class Places:
         if seconds is not None:
             self._attempt_count += 1
             weight = max(NEWEST_WEIGHT, 1 / self._attempt_count)
-            self._average_seconds += weight * (seconds - self._average_seconds)
+            self._average_seconds += weight * (max(seconds, LEAST_SECONDS) - self._average_seconds)
         if self._waiting:
             freed = self._waiting.popleft()
             if not freed.done():

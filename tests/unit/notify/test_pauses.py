@@ -409,6 +409,23 @@ async def test_deliveries_over_the_cap_of_a_fast_receiver_come_back_within_secon
     assert max(wait.until for wait in waits if wait) < clock.now() + 6
 
 
+@pytest.mark.parametrize("seconds", [0.0, -60.0])
+async def test_a_clock_that_is_set_back_during_an_attempt_stops_no_other_delivery(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.notify.waiting.caps.PATIENCE_SECONDS", 0.01)
+    clock = FakeClock()
+    caps, settings = Caps(FakeGrants, clock), configured(in_flight=1)
+    assert await caps.enter(settings, delivery(0), 0.0) is None
+    clock.advance(seconds)
+    await caps.leave(delivery(0))
+    assert await caps.enter(settings, delivery(1), 0.0) is None
+    waits = [await caps.enter(settings, delivery(number), 0.0) for number in range(2, 5)]
+    times = [wait.until for wait in waits if wait]
+    assert len(times) == 3
+    assert times == sorted(times)
+
+
 async def test_a_store_of_grants_that_fails_is_temporary_and_leaves_no_place_taken() -> None:
     grants = FakeGrants()
     caps, settings = Caps(lambda: grants, FakeClock()), configured((10, 1.0), in_flight=1)

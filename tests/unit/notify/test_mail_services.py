@@ -178,17 +178,26 @@ async def test_the_next_attempt_sends_only_to_those_who_do_not_have_the_mail(
 
 
 @pytest.mark.parametrize(
-    ("undelivered_since", "recipients"),
-    [(0, ["r1@x.y", "r2@x.y", "r3@x.y", "r4@x.y"]), (1, ["r0@x.y", "r1@x.y", "r2@x.y", "r3@x.y", "r4@x.y"])],
+    ("undelivered_since", "attempt_number", "recipients"),
+    [
+        (0, 1, ["r1@x.y", "r2@x.y", "r3@x.y", "r4@x.y"]),
+        (0, 2, ["r1@x.y", "r2@x.y", "r3@x.y", "r4@x.y"]),
+        (1, 1, ["r0@x.y", "r1@x.y", "r2@x.y", "r3@x.y", "r4@x.y"]),
+    ],
 )
 async def test_a_replay_of_a_dead_letter_leaves_out_those_who_have_the_mail_and_one_of_a_delivered_mail_does_not(
-    undelivered_since: int, recipients: list[str]
+    undelivered_since: int, attempt_number: int, recipients: list[str]
 ) -> None:
     api, blobs = FakeSes([ACCEPTED, rejection(400, "MessageRejected", "no"), rejection(429)]), FakeBlobs()
     assert isinstance(await sent(api, EACH, blobs=blobs), RetryLater)
     api.bodies.clear()
     replay = replace(
-        ATTEMPT, idempotency_key=f"{'k' * 64}-r1", generation=1, undelivered_since=undelivered_since, is_repair=True
+        ATTEMPT,
+        idempotency_key=f"{'k' * 64}-r1",
+        generation=1,
+        attempt_number=attempt_number,
+        undelivered_since=undelivered_since,
+        is_repair=True,
     )
     assert isinstance(await sent(api, EACH, replay, blobs), Delivered)
     assert api.recipients == recipients

@@ -197,7 +197,8 @@ class Progress:
     async def settled(self) -> dict[str, RecipientFate]:
         """Return the settled fates by address; none at the first attempt. Raises Temporary.
 
-        A replay asks again for the recipients that were rejected, because somebody may have corrected the cause.
+        The attempts of a replay ask again for the recipients that were rejected, because somebody may have corrected
+        the cause.
         """
         if self._blobs is None or not self._attempt.may_be_there:
             return {}
@@ -207,7 +208,7 @@ class Progress:
             address: RecipientFate(address, "rejected" if fate in {"rejected", "refused"} else "accepted", message)
             for address, fate, message in rows
         }
-        if self._attempt.attempt_number > 1:
+        if self._attempt.generation == 0:
             return fates
         return {address: fate for address, fate in fates.items() if fate.fate == "accepted"}
 

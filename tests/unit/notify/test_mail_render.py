@@ -393,6 +393,7 @@ def test_no_text_gives_an_address_that_could_end_a_line_or_name_a_second_one(tex
 )
 def test_an_allow_list_holds_addresses_and_whole_domains(allowed: list[str], is_in: bool) -> None:
     assert is_allowed(Address("Ada@example.com"), allowed) is is_in
+    assert not is_allowed(Address("ada@strasse.example"), ["straße.example"])
 
 
 def test_an_address_named_twice_counts_once() -> None:

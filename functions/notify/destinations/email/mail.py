@@ -77,8 +77,9 @@ def _ascii_domain(domain: str) -> str:
 
 def is_allowed(address: Address, allowed: Iterable[str]) -> bool:
     """Return whether `allowed` has the address or its domain (`example.com` or `@example.com`), in any case."""
-    own = {address.address.casefold(), address.domain.casefold()}
-    return any(entry.casefold().removeprefix("@") in own for entry in allowed)
+    own = {address.address.lower(), address.domain.lower()}
+    # Not casefold, by which `straße.example` would allow `strasse.example`, another domain.
+    return any(entry.lower().removeprefix("@") in own for entry in allowed)
 
 
 def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] = ()) -> tuple[Address, ...]:

@@ -204,7 +204,7 @@ async def _attempt_unless_waiting(
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work.claim = begun
         try:
-            outcome = await _outcome(notifier, work, target, started_at)
+            outcome = await _make_attempt(notifier, work, target, started_at)
         except errors.Temporary as error:
             if error.code not in BUSY_CODES:
                 raise
@@ -236,7 +236,7 @@ async def _begin(
     return claim if latest_end <= claim.row.lease_until else None
 
 
-async def _outcome(notifier: Notifier, work: Work, target: Target, started_at: float) -> Outcome:
+async def _make_attempt(notifier: Notifier, work: Work, target: Target, started_at: float) -> Outcome:
     """Make the attempt and return its outcome. Raises Temporary only if nothing was sent."""
     row = work.claim.row
     attempt = Attempt(

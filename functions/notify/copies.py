@@ -68,7 +68,7 @@ async def deliver_later(
 async def _repeat_while_busy(
     notifier: Notifier, try_once: Callable[[], Awaitable[Result]], busy: Result, last_try_at: float
 ) -> Result:
-    """Return the first result that is not busy, or `busy` or the last result if there is none in time."""
+    """Return the first result that is not busy. If there is none in time, return the last one."""
     clock = asyncio.get_running_loop().time
     result = busy
     for wait_seconds in BUSY_WAITS_SECONDS:

@@ -22,7 +22,7 @@ Each of these functions ends the claim of a delivery:
 
     schedule_attempt  it waits for its next attempt
     hold              it waits for an operator
-    dead_letter       it is given up, and nothing follows
+    dead_letter       it is given up, and gets no further attempt
     give_back         its claim is undone, because nothing was sent: the bus brings it again
 """
 

@@ -171,7 +171,7 @@ def _platform_option() -> str:
 
 
 def _monitor(notifier: Notifier, alerts: "AlertPublisher | None") -> "Monitor | None":
-    """Return what watches for trouble to tell of; None if there are no alerts."""
+    """Return what detects the trouble that alerts report; None if there are no alerts."""
     if alerts is None:
         return None
     from functions.notify.alerts.monitor import Monitor

@@ -142,7 +142,7 @@ class MailWriter:
     ) -> Mail:
         """Return the mail for the delivery. `event` is its event with the whole body.
 
-        `person` is whom `to: actor` or `to: person` has found; None for a destination that names addresses.
+        `person` is the recipient if the destination's `to` names a person; None if it names addresses.
 
         Raises Permanent: `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.

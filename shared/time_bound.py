@@ -160,8 +160,12 @@ class Deadlines:
         task = asyncio.current_task()
         assert task
         self._deadlines[task] = deadline
-        if self._alarm is None or deadline < self._alarm_at:
-            self._watch()
+        loop = asyncio.get_running_loop()
+        # Only the alarm cancels a task, and not this call: before Python 3.13, a task that cancels itself and then ends
+        # its wait at once would be cancelled in its next wait.
+        at = max(deadline, loop.time())
+        if self._alarm is None or at < self._alarm_at:
+            self._set_alarm(loop, at)
         try:
             return await awaited
         except asyncio.CancelledError as error:
@@ -175,13 +179,11 @@ class Deadlines:
     def _watch(self) -> None:
         """Cancel the tasks that are late, and wake up for the next deadline."""
         loop = asyncio.get_running_loop()
-        if self._alarm is not None:
-            self._alarm.cancel()
-            is_late = loop.time() - self._alarm_at > LATE_SECONDS
-            if is_late and not self._was_late:
-                self._was_late = True
-                self._set_alarm(loop, loop.time() + LATE_SECONDS)
-                return
+        is_late = loop.time() - self._alarm_at > LATE_SECONDS
+        if is_late and not self._was_late:
+            self._was_late = True
+            self._set_alarm(loop, loop.time() + LATE_SECONDS)
+            return
         self._was_late = False
         for task in [task for task, deadline in self._deadlines.items() if deadline <= loop.time()]:
             del self._deadlines[task]
@@ -191,6 +193,8 @@ class Deadlines:
             self._set_alarm(loop, min(self._deadlines.values()))
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._alarm_at = at
         self._alarm = loop.call_at(at, self._watch)
 

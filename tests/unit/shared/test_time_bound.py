@@ -73,6 +73,15 @@ async def test_what_goes_on_although_it_is_late_leaves_its_task_to_go_on() -> No
     await asyncio.sleep(0)
 
 
+async def test_a_deadline_that_is_over_does_not_cancel_what_ends_at_once() -> None:
+    async def is_cancelled() -> bool:
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+
+    assert not await Deadlines().wait(is_cancelled(), in_seconds(-1))
+    await asyncio.sleep(0.01)  # nor what its task does next
+
+
 async def test_what_came_while_the_loop_did_not_turn_is_not_late() -> None:
     came = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -107,6 +107,8 @@ class Connection(asyncio.BufferedProtocol):
         plain = cast("asyncio.Transport", self._transport)
         self._is_encrypted = True
         encrypted = await asyncio.get_running_loop().start_tls(plain, self, context, server_hostname=server_hostname)
+        if encrypted is None or encrypted.is_closing():  # with uvloop, if the server sends something before TLS begins
+            raise ConnectionError("the connection was lost while TLS was set up; does the port speak TLS?")
         plain.set_protocol(_SocketWatcher(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))
         self._transport = encrypted
         self.is_request_sent = not plain.get_write_buffer_size()

@@ -16,8 +16,8 @@ from typing import Final
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
 from shared.outgoing.allowed_requests import Target, address_of, blocked_kind, read_target, verify_headers
-from shared.outgoing.connection import ConnectionLost, TlsAnswer
-from shared.outgoing.idle_connections import IDLE_SECONDS, Host, HostConnection, IdleConnections
+from shared.outgoing.connection import IDLE_SECONDS, ConnectionLost, TlsAnswer
+from shared.outgoing.idle_connections import Host, HostConnection, IdleConnections
 from shared.outgoing.tls_contexts import TlsContexts
 
 CONNECT_SECONDS: Final = 5.0
@@ -210,12 +210,9 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
             return f"refused the connection at port {port}"
         case TlsAnswer():
             return f"speaks TLS at port {port}: write https://"
-        case ConnectionLost(answered=False):
-            # Most servers that expect TLS close the connection without a byte. If a server answers TLS in plain HTTP,
-            # uvloop does not tell why TLS failed.
-            is_plain = request.url.lower().startswith("http:")
-            rule = f"if port {port} speaks TLS, write https://" if is_plain else f"does port {port} speak plain HTTP?"
-            return f"gave no whole answer: {error.args[0]}; {rule}"
+        case ConnectionLost(answered=False) if request.url.lower().startswith("http:"):
+            # Most servers that expect TLS close the connection without a byte.
+            return f"gave no whole answer: {error.args[0]}; if port {port} speaks TLS, write https://"
         case ConnectionError() if error.errno is None and error.args:
             return f"gave no whole answer: {error.args[0]}"
     return f"could not be reached: {type(error).__name__}"

@@ -4,11 +4,8 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from shared.fetch import Tls
-from shared.outgoing.connection import Connection
+from shared.outgoing.connection import IDLE_SECONDS, Connection
 
-IDLE_SECONDS: Final = 60.0
-"""How long a connection may be idle. It is measured by the time of day, because the monotonic clock stands still while
-the machine is suspended."""
 UNREPEATABLE_SECONDS: Final = 4.0
 """How long a connection may be idle before a request that must not be sent twice. Many servers close an idle connection
 after 5 s. If a request is sent at that moment, nobody knows whether the server accepted it."""

@@ -206,7 +206,10 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
 
 @pytest.mark.parametrize(
     ("run", "cause"),
-    [(asyncio.run, "does not speak TLS at port PORT: "), (uvloop.run, "does port PORT speak plain HTTP?")],
+    [
+        (asyncio.run, "does not speak TLS at port PORT: "),
+        (uvloop.run, "lost while TLS was set up; does the port speak TLS?"),
+    ],
     ids=["asyncio", "uvloop"],
 )
 def test_a_port_without_tls_is_named(run: Callable[[Coroutine[object, object, None]], None], cause: str) -> None:
@@ -222,6 +225,16 @@ def test_a_port_without_tls_is_named(run: Callable[[Coroutine[object, object, No
             assert cause.replace("PORT", str(port)) in await trouble(guarded(), request)
 
     run(fetch_with_tls())
+
+
+async def test_a_connection_that_is_lost_after_tls_was_set_up_leaves_no_doubt_about_the_port(
+    certificate: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, client = certificate
+    async with serving(b"", server) as served:
+        request = Outgoing("GET", f"https://good.example:{served.port}/", allow_private=True)
+        detail = await trouble(guarded(Names(["127.0.0.1"]), client), request)
+    assert detail == "good.example gave no whole answer: the connection was lost before the answer was complete"
 
 
 async def test_a_port_that_accepts_and_says_nothing_of_tls_is_named_with_the_time_that_it_had(

@@ -118,11 +118,11 @@ async def _changes(call: Call, body: models.EndpointChange) -> dict[str, object]
 
 
 def _verify_kept_secret(call: Call, before: Endpoint, after: Endpoint) -> None:
-    """Raise ApiProblem (`invalid_value`) if the changed endpoint may not keep the secret of before."""
+    """Raise ApiProblem (`invalid_value`) if the changed endpoint must not keep its current secret."""
     if after.auth.kind != before.auth.kind:
         raise invalid("/secret", "is missing; another kind of authentication needs a secret of its own")
     if sends_secret_elsewhere(before, after) and not access.REVEAL.allows(call.caller):
-        rule = "is missing; the secret of before is sent to no other host by a caller who may not see it"
+        rule = "is missing; only a caller who may see the current secret can send it to another host"
         raise invalid("/secret", rule)
 
 

@@ -30,7 +30,10 @@ def time_text(unix_seconds: float | None) -> str | None:
 
 @lru_cache(maxsize=8)
 def _to_the_second(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:19]
+    try:
+        return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:19]
+    except OSError as error:  # the year is too large for C's calendar
+        raise OverflowError(str(error)) from error
 
 
 def unix_seconds(text: str) -> float:

@@ -150,24 +150,28 @@ def events_table(events: Sequence[EventSummary], screen: Screen) -> str:
     return table(COLUMNS, rows, screen)
 
 
-def find_events(state: State, options: argparse.Namespace, limit: int | None) -> Iterator[EventSummary]:
-    """Yield events, newest first. A search by text first indexes every event."""
+def find_events(
+    state: State, options: argparse.Namespace, limit: int | None, page: int = PAGE
+) -> Iterator[EventSummary]:
+    """Yield events, newest first, read in pages of at most `page`. A search by text first indexes every event."""
     names = {name: getattr(options, name) for name in ("source", "type", "status", "since", "until")}
     query = EventQuery(**names, text=options.text or "")
     while query.text and state.reader.index():
         pass
-    yield from with_progress(event_pages(state, query, limit), sys.stderr)
+    yield from with_progress(event_pages(state, query, limit, page), sys.stderr)
 
 
-def event_pages(state: State, query: EventQuery, limit: int | None = None) -> Iterator[list[EventSummary]]:
+def event_pages(
+    state: State, query: EventQuery, limit: int | None = None, page: int = PAGE
+) -> Iterator[list[EventSummary]]:
     count = 0
     while limit is None or count < limit:
-        page = state.reader.events(replace(query, limit=PAGE if limit is None else min(PAGE, limit - count)))
-        yield list(page.events)
-        count += len(page.events)
-        if page.next_before is None:
+        found = state.reader.events(replace(query, limit=page if limit is None else min(page, limit - count)))
+        yield list(found.events)
+        count += len(found.events)
+        if found.next_before is None:
             return
-        query = replace(query, before=page.next_before)
+        query = replace(query, before=found.next_before)
 
 
 def chosen_events(state: State, options: argparse.Namespace) -> list[EventSummary]:

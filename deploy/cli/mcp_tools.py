@@ -46,7 +46,7 @@ from shared.delivery import ROUTE_ITSELF
 from shared.did_you_mean import did_you_mean
 from shared.event import NAMES
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, mappings_at, objects_at, texts_at, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at, to_json
 from shared.ledger import LedgerRow
 from shared.mcp import Tool, ToolFault
 from shared.secrets import SECRET_NAME, split_values
@@ -56,6 +56,8 @@ TOOL: Final = "mcp"
 """The tool in audit records."""
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
 LISTED: Final = 20
+_SEARCHED_PAGE: Final = 100
+"""The events of a page of a search. The journal of a cloud reads them all before it returns the first one."""
 MAX_OF_EVENT: Final = 40
 """The most deliveries, attempts and so on that are shown of one event, whose endpoints may be thousands."""
 MAX_PLANNED: Final = 500
@@ -166,7 +168,7 @@ def _found_events(session: Session, state: State, chosen: argparse.Namespace, li
     """Return the newest events that match, at most `limit`.
 
     A text must be in what a result may show of the event, and so must a type. Searches for beginnings could read the
-    rest.
+    rest. No limit ends the search early: an error at the limit would show that the hidden rest has the text.
     """
     if chosen.text is None and chosen.type is None:
         return list(events.find_events(state, chosen, limit))
@@ -178,13 +180,11 @@ def _found_events(session: Session, state: State, chosen: argparse.Namespace, li
             return False
         if chosen.text is None:
             return True
-        record = state.reader.event(event.id)
-        document = (record and record.document) or {}
+        document = mapping_at(json.loads(state.reader.stored_document(event.id) or "null"))
         shown = _masked(to_json(_without_request(document)), credentials)
         return shown == to_json(document) or holds(shown, wanted)
 
-    most = limit if chosen.text is None else None
-    return list(islice(filter(is_shown, events.find_events(state, chosen, most)), limit))
+    return list(islice(filter(is_shown, events.find_events(state, chosen, None, _SEARCHED_PAGE)), limit))
 
 
 def _without_request(event: JsonObject) -> JsonObject:

@@ -206,6 +206,9 @@ def test_a_search_finds_nothing_that_no_result_shows(assistant: Assistant, kept:
     kept.dead_letter(kept.event("e2e2e2e2", type=SECRET))
     for name in ("search_events", "list_dead_letters"):
         assert "e2e2e2e2" not in assistant.text(name, type=f"{SECRET[:9]}*")
+    for number in range(2):
+        kept.event(f"e3e3e3e{number}", type=f"signup.{SECRET}")
+    assert ids_of(assistant("search_events", type="signup.*", limit=1)["events"]) == ["e1e1e1e1"]
     assert ids_of(assistant("search_events", text="grace")["events"]) == ["e1e1e1e1"]
     assert ids_of(assistant("list_dead_letters", text="grace")["dead_letters"]) == [letter]
     plan_replay(assistant.session, {"text": "grace"})

@@ -82,6 +82,8 @@ routes:
 destinations: {people: {email: {to: ann@example.com}}}
 """
 PROVIDERS: Final = ("airtable", "github", "gitlab", "linear", "square", "stripe", "telegram", "twilio")
+WITH_IDS: Final = [each for each in PROVIDERS if not KINDS[each].is_single]
+"""Those at which a place can have several hooks, which `create` makes."""
 SIGNING: Final = [each for each in PROVIDERS if not KINDS[each].is_account_signed]
 SECRET: Final = "a value that GitHub signs with"
 URL: Final = "https://hooks.example.com"
@@ -105,11 +107,15 @@ class World:
         self.square = Square()
         self.linear = Linear()
         self.airtable = Airtable()
+        self.others: list[GitHub | Airtable] = []
         self.env_file = folder / "env"
         self.config_file = folder / "hookchain.yaml"
         self._command = command
 
-    async def fetch(self, request):  # type: ignore[no-untyped-def]
+    async def fetch(self, request: Outgoing) -> Fetched:
+        for other in self.others:
+            if other.base in request.url:
+                return await other.fetch(request)
         if request.url.startswith(f"{self.app.host}/app"):
             return await self.app.fetch(request)
         found = next(each for each in PROVIDERS if request.url.startswith(self.provider(each).host))
@@ -118,6 +124,16 @@ class World:
     def provider(self, source: str) -> HookProvider:
         found: HookProvider = getattr(self, source)
         return found
+
+    def add_github(self, base: str) -> GitHub:
+        """Return another repository or an organization, whose hooks have other ids."""
+        added = GitHub(base)
+        added.new_id = lambda: 900  # type: ignore[method-assign]
+        self.others.append(added)
+        return added
+
+    def configure(self, text: str) -> None:
+        self.config_file.write_text(text, encoding="utf-8")
 
     def __call__(self, action: str, source: str, *more: str, code: int = 0) -> str:
         url = () if "--url" in more else ("--url", URL)
@@ -145,7 +161,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> World:
     found = World(tmp_path, command)
-    found.config_file.write_text(CONFIG, encoding="utf-8")
+    found.configure(CONFIG)
     secrets = {"GITHUB": SECRET, "GITLAB": SECRET, "LINEAR": SECRET, "TELEGRAM": "letters_and_digits_0123456789"}
     lines = [f'{name}_SECRET="{value}"\n' for name, value in secrets.items()]
     found.env_file.write_text("".join(lines), encoding="utf-8")
@@ -223,17 +239,17 @@ def test_what_somebody_changed_is_shown_and_repaired(world: World, change: JsonO
 def test_a_change_of_anything_keeps_the_secret(world: World) -> None:
     """GitHub removes a secret that a PATCH of `config` does not have."""
     world("apply", "github", "--yes")
-    world("apply", "github", "--yes", "--url", "https://moved.example.com")
+    world("apply", "github", "--yes", "--url", MOVED)
     id, hook = world.only_hook(world.github)
-    assert value_at(hook, "config", "url") == "https://moved.example.com/github"
+    assert value_at(hook, "config", "url") == f"{MOVED}/github"
     assert world.github.secret(id) == SECRET
 
 
 def test_a_hook_with_our_former_url_is_moved_and_not_doubled(world: World) -> None:
     world("apply", "github", "--yes")
-    output = world("plan", "github", "--url", "https://moved.example.com", code=3)
+    output = world("plan", "github", "--url", MOVED, code=3)
     assert f"its URL is {OWN} (our former URL)" in output
-    world("apply", "github", "--yes", "--url", "https://moved.example.com")
+    world("apply", "github", "--yes", "--url", MOVED)
     assert len(world.github.hooks) == 1
 
 
@@ -242,7 +258,7 @@ def test_a_hook_of_somebody_else_at_our_former_url_is_changed_only_with_consent(
     world.github.hooks.clear()
     world.github.add(OWN, "push")
     before = json.dumps(world.github.hooks)
-    moved = ("--url", "https://moved.example.com")
+    moved = ("--url", MOVED)
     world("apply", "github", "--yes", *moved, code=1)
     assert f"--replace {OWN}" in world.error
     assert json.dumps(world.github.hooks) == before
@@ -259,7 +275,7 @@ def test_a_url_that_the_provider_shows_in_another_form_is_the_same(
     own = f"https://Hooks.example.com/{source}"
 
     async def other_form(request: Outgoing) -> Fetched:
-        answer: Fetched = await fetch(request)  # type: ignore[no-untyped-call]
+        answer = await fetch(request)
         return answer._replace(body=answer.body.replace(own.encode(), form(own).encode()))
 
     world.fetch = other_form  # type: ignore[method-assign]
@@ -282,7 +298,7 @@ def test_a_new_hook_that_the_provider_shows_with_another_url_leads_to_no_second_
     is_lying = True
 
     async def other_url(request: Outgoing) -> Fetched:
-        answer: Fetched = await fetch(request)  # type: ignore[no-untyped-call]
+        answer = await fetch(request)
         return answer._replace(body=answer.body.replace(own.encode(), FOREIGN.encode())) if is_lying else answer
 
     world.fetch = other_url  # type: ignore[method-assign]
@@ -451,7 +467,7 @@ def test_the_public_url_at_the_top_of_the_file_is_that_of_each_source_except_on_
     world: World, command: Command, tmp_path: Path
 ) -> None:
     text = CONFIG.replace(f"    public_url: {URL}/square\n", "")
-    world.config_file.write_text(f"public_url: {MOVED}/\n{text}", encoding="utf-8")
+    world.configure(f"public_url: {MOVED}/\n{text}")
     for source in ("github", "square"):
         command("hooks", "plan", source, code=1)
         assert "a provider cannot call this machine" in command.error
@@ -461,7 +477,7 @@ def test_the_public_url_at_the_top_of_the_file_is_that_of_each_source_except_on_
 
 
 def test_a_place_that_does_not_exist_stops_no_other(world: World) -> None:
-    world.config_file.write_text(CONFIG.replace("at: acme/shop}", "at: [acme/typo, acme/shop]}"), encoding="utf-8")
+    world.configure(CONFIG.replace("at: acme/shop}", "at: [acme/typo, acme/shop]}"))
     output = world("apply", "github", "--yes", code=1)
     assert "github: GitHub acme/typo answered 404 to `list`" in world.error
     assert "acme/shop: registered" in output
@@ -473,21 +489,14 @@ def test_a_place_that_does_not_exist_stops_no_other(world: World) -> None:
 def test_a_hook_whose_place_is_gone_can_be_forgotten(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    old = GitHub("/repos/acme/old")
-    fetch = world.fetch
-
-    async def fetch_both(request: Outgoing) -> Fetched:
-        answer: Fetched = await (old.fetch if "/acme/old/" in request.url else fetch)(request)
-        return answer
-
-    monkeypatch.setattr(world, "fetch", fetch_both)
+    old = world.add_github("/repos/acme/old")
     both = CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/old]}")
-    world.config_file.write_text(both, encoding="utf-8")
+    world.configure(both)
     world("apply", "github", "--yes")
     id, _ = world.only_hook(world.github)
     monkeypatch.setattr(old, "act", lambda *_: (status, {"message": "moved or deleted"}))
     for text in (both, CONFIG):
-        world.config_file.write_text(text, encoding="utf-8")
+        world.configure(text)
         for action in ("plan", "apply"):
             assert "acme/shop: nothing differs" in world(action, "github", code=1)
             assert f"hookchain hooks remove github --url {URL} --forget" in world.error
@@ -545,33 +554,20 @@ def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_
     if is_adopted:
         world.github.add(OWN, "push")
     world("apply", "github", "--yes")
-    world.config_file.write_text(CONFIG.replace("at: acme/shop", "at: acme"), encoding="utf-8")
-    repository, organization = world.github, GitHub("/orgs/acme")
-    organization.new_id = lambda: 900  # type: ignore[method-assign]
-
-    class Both(GitHub):
-        async def fetch(self, request):  # type: ignore[no-untyped-def]
-            return await (organization if "/orgs/" in request.url else repository).fetch(request)
-
-    world.github = Both()
+    world.configure(CONFIG.replace("at: acme/shop", "at: acme"))
+    organization = world.add_github("/orgs/acme")
     action = "forget" if is_adopted else "delete"
     assert f"acme/shop: {action}: its place is not in the configuration any more" in world("plan", "github", code=3)
     assert ("left alone" in world("apply", "github", "--yes")) is is_adopted
-    assert bool(repository.hooks) is is_adopted
+    assert bool(world.github.hooks) is is_adopted
     assert len(organization.hooks) == 1
     assert "acme/shop" not in world("plan", "github")
 
 
 def test_a_place_that_refuses_a_hook_stops_no_other(world: World) -> None:
-    world.config_file.write_text(CONFIG.replace("at: acme/shop", "at: [acme/shop, acme]"), encoding="utf-8")
-    repository, organization = world.github, GitHub("/orgs/acme")
-    repository.fails = {"POST": 403}
-
-    class Both(GitHub):
-        async def fetch(self, request):  # type: ignore[no-untyped-def]
-            return await (organization if "/orgs/" in request.url else repository).fetch(request)
-
-    world.github = Both()
+    world.configure(CONFIG.replace("at: acme/shop", "at: [acme/shop, acme]"))
+    organization = world.add_github("/orgs/acme")
+    world.github.fails = {"POST": 403}
     world("apply", "github", "--yes", code=1)
     assert "GitHub acme/shop answered 403 to `create`" in world.error
     assert "acme: nothing differs" in world("plan", "github", code=3)
@@ -609,7 +605,7 @@ def test_a_plan_names_our_hook_before_another_one_with_its_url(world: World) -> 
     world("apply", "gitlab", "--yes")
     id, hook = world.only_hook(world.gitlab)
     world.gitlab.hooks = {"50": {**hook, "id": 50}, id: hook}
-    world.config_file.write_text(CONFIG.replace("at: projects/acme/shop}", "at: projects/other}"), encoding="utf-8")
+    world.configure(CONFIG.replace("at: projects/acme/shop}", "at: projects/other}"))
     assert "projects/acme/shop: delete: its place is not in" in world("plan", "gitlab", code=1)
     assert f"{URL}/gitlab (50)" in world("apply", "gitlab", "--yes", code=1)
     assert [*world.gitlab.hooks] == ["50"]
@@ -632,7 +628,7 @@ def test_a_hook_whose_place_is_written_in_another_way_is_not_deleted(
     monkeypatch.setattr(provider, "act", lambda request, called: act(request, called.replace(path, base)))
     world("apply", source, "--yes")
     id, _ = world.only_hook(provider)
-    world.config_file.write_text(CONFIG.replace(f"at: {before}}}", f"at: {after}}}"), encoding="utf-8")
+    world.configure(CONFIG.replace(f"at: {before}}}", f"at: {after}}}"))
     reason = f"its place is not in the configuration any more; it is also registered as {source} {after}"
     assert f"{before}: forget: {reason}" in world("plan", source, code=3)
     assert f"{source} {before}: left alone, because it is also registered as {source} {after}" in world(
@@ -652,10 +648,10 @@ def test_the_hook_of_a_renamed_source_is_not_deleted_under_its_former_name(
     own = CONFIG
     if not KINDS[source].signs_url:
         own = CONFIG.replace(f"{{provider: {source},", f"{{provider: {source}, public_url: {URL}/{source},")
-    world.config_file.write_text(own, encoding="utf-8")
+    world.configure(own)
     command("hooks", "apply", source, "--yes")
     renamed = own.replace(f"  {source}:", "  renamed:").replace(f"from: {source}", "from: renamed")
-    world.config_file.write_text(renamed, encoding="utf-8")
+    world.configure(renamed)
     command("hooks", "apply", "renamed", "--yes")
     before = json.dumps(provider.hooks)
     output = command("hooks", "remove", source, "--yes")
@@ -676,13 +672,13 @@ def test_a_hook_is_not_begun_without_its_secret(world: World) -> None:
 
 def test_a_source_without_its_hook_setting_is_not_forgotten(world: World, command: Command) -> None:
     world("apply", "github", "--yes")
-    world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")
+    world.configure(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""))
     command("hooks", "plan", "--url", URL, code=3)
     assert "github acme/shop: still registered, and github has no `hook` any more" in command.error
     assert f"To remove: hookchain hooks remove github --url {URL}" in command.error
     command("hooks", "plan", "github", code=1)
     assert "hookchain sources github" in command.error
-    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    _without_sources(world)
     command("hooks", "plan")
     assert command.error.startswith("no source has `hook`")
     assert "github acme/shop: still registered" in command.error
@@ -703,14 +699,14 @@ def test_a_hook_whose_settings_are_not_stored_is_removed_once_the_configuration_
         row = RUN(registration.read_rows(documents))["github"]
         row.settings = stored
         RUN(row.unlock())
-    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    _without_sources(world)
     lacks = "github acme/shop: cannot be removed, because neither the configuration nor the state has"
     command("hooks", "remove", "github", code=1)
     assert lacks in command.error
     command("hooks", "remove", "--yes", code=1)
     assert lacks in command.error
     assert (len(world.github.hooks), len(world.stripe.hooks)) == (1, 0)
-    world.config_file.write_text(CONFIG, encoding="utf-8")
+    world.configure(CONFIG)
     world("remove", "github", "--yes")
     assert not world.github.hooks
 
@@ -718,7 +714,7 @@ def test_a_hook_whose_settings_are_not_stored_is_removed_once_the_configuration_
 @pytest.mark.parametrize("source", PROVIDERS)
 def test_the_hooks_of_removed_sources_are_removed_without_them(world: World, command: Command, source: str) -> None:
     world("apply", source, "--yes")
-    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    _without_sources(world)
     output = command("hooks", "remove", "--yes")
     assert f"{source} " in output
     assert not world.provider(source).hooks
@@ -741,7 +737,7 @@ def test_the_hooks_of_removed_sources_are_removed_without_them(world: World, com
 )
 def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str, types: str, events: str) -> None:
     text = CONFIG.replace("[push, issues.opened, issues.closed]", types).replace("[invoice.paid]", types)
-    world.config_file.write_text(text, encoding="utf-8")
+    world.configure(text)
     assert f"event types: {events}" in world("plan", source, code=3)
 
 
@@ -756,12 +752,12 @@ def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str
 def test_a_plan_names_what_a_hook_for_all_event_types_does_not_get(
     world: World, source: str, types: str, text: str
 ) -> None:
-    world.config_file.write_text(CONFIG.replace(f" types: [{types}],", ""), encoding="utf-8")
+    world.configure(CONFIG.replace(f" types: [{types}],", ""))
     assert f"event types: {text}" in world("plan", source, code=3)
 
 
 def test_a_telegram_hook_for_all_event_types_selects_those_that_telegram_leaves_out(world: World) -> None:
-    world.config_file.write_text(CONFIG.replace(" types: [message, callback_query],", ""), encoding="utf-8")
+    world.configure(CONFIG.replace(" types: [message, callback_query],", ""))
     world("apply", "telegram", "--yes")
     _, hook = world.only_hook(world.telegram)
     assert {*texts_at(hook, "allowed_updates")} == {*known_event_types()["telegram"].types}
@@ -772,7 +768,7 @@ def test_a_telegram_hook_for_all_event_types_selects_those_that_telegram_leaves_
 
 def test_a_source_with_a_type_of_its_own_gets_all_event_types(world: World) -> None:
     text = CONFIG.replace("secret: github-secret,", "secret: github-secret, type: data.action,")
-    world.config_file.write_text(text.replace("secret: linear-secret,", "secret: linear-secret, type: data.type,"))
+    world.configure(text.replace("secret: linear-secret,", "secret: linear-secret, type: data.type,"))
     output = world("plan", "github", code=3)
     assert "all event types, because the source has a `type` of its own" in output
     assert "event types: all\n" in output
@@ -785,7 +781,7 @@ def test_a_route_of_several_sources_selects_the_types_of_each(world: World) -> N
         "from: github, types: [push, issues.opened, issues.closed]",
         "from: [github, stripe], types: [push, invoice.sent]",
     )
-    world.config_file.write_text(text, encoding="utf-8")
+    world.configure(text)
     assert "event types: push\n" in world("plan", "github", code=3)
     assert "event types: invoice.paid, invoice.sent\n" in world("plan", "stripe", code=3)
 
@@ -793,13 +789,13 @@ def test_a_route_of_several_sources_selects_the_types_of_each(world: World) -> N
 @pytest.mark.parametrize("name", [".github", "_drafts", "-x"])
 def test_a_repository_is_named_as_github_allows(world: World, name: str) -> None:
     world.github.base = f"/repos/acme/{name}"
-    world.config_file.write_text(CONFIG.replace("acme/shop", f"acme/{name}", 1), encoding="utf-8")
+    world.configure(CONFIG.replace("acme/shop", f"acme/{name}", 1))
     world("apply", "github", "--yes")
     assert len(world.github.hooks) == 1
 
 
 def test_a_place_that_is_named_twice_has_one_hook(world: World) -> None:
-    world.config_file.write_text(CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/shop]}", 1), encoding="utf-8")
+    world.configure(CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/shop]}", 1))
     world("apply", "github", "--yes")
     assert len(world.github.hooks) == 1
 
@@ -845,7 +841,7 @@ def test_a_provider_that_you_host_is_called_at_its_own_url(world: World, source:
     api = KINDS[source].api.replace(provider.host, "https://own.example.com")
     provider.host = "https://own.example.com"
     own = CONFIG.replace(f"token: {source}-token", f"token: {source}-token, api: '{api}'")
-    world.config_file.write_text(own, encoding="utf-8")
+    world.configure(own)
     world("apply", source, "--yes")
     assert "nothing differs" in world("plan", source)
 
@@ -872,9 +868,7 @@ def test_at_each_provider_a_lost_answer_leads_to_no_second_hook(world: World, so
     assert not provider.hooks
 
 
-@pytest.mark.parametrize(
-    "source", [each for each in PROVIDERS if not KINDS[each].is_single]
-)  # whose answer is not read
+@pytest.mark.parametrize("source", WITH_IDS)  # whose answer is not read
 def test_a_creation_whose_answer_is_unreadable_is_finished(
     world: World, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -922,7 +916,7 @@ def test_a_request_that_linear_has_executed_although_it_answers_with_an_error_is
     assert not world.linear.hooks
 
 
-@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].is_single])
+@pytest.mark.parametrize("source", WITH_IDS)
 @pytest.mark.parametrize("is_applied", [False, True])
 def test_a_hook_that_a_person_made_after_a_creation_failed_is_not_removed(
     world: World, source: str, is_applied: bool
@@ -947,7 +941,7 @@ def test_a_hook_that_a_person_made_after_a_creation_failed_is_not_removed(
     assert [*provider.hooks] == ["9001"]
 
 
-@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].is_single])
+@pytest.mark.parametrize("source", WITH_IDS)
 def test_a_new_hook_that_is_listed_late_leads_to_no_second_one(
     world: World, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -974,7 +968,7 @@ def test_a_new_hook_that_is_listed_late_leads_to_no_second_one(
     assert len(provider.hooks) == 1
 
 
-@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].is_single])
+@pytest.mark.parametrize("source", WITH_IDS)
 def test_a_registered_hook_that_is_listed_late_is_not_taken_for_gone(
     world: World, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -1081,11 +1075,11 @@ def test_a_command_does_not_change_what_another_one_registered_meanwhile(world: 
     changed = CONFIG.replace(before, after).replace("stripe, types: [invoice.paid]", "stripe, types: [payment.created]")
 
     def apply_former_configuration() -> None:
-        world.config_file.write_text(CONFIG, encoding="utf-8")
+        world.configure(CONFIG)
         assert world.apply_code("stripe") == 0
-        world.config_file.write_text(changed, encoding="utf-8")
+        world.configure(changed)
 
-    world.config_file.write_text(changed, encoding="utf-8")
+    world.configure(changed)
     run_meanwhile(world.square, 1, apply_former_configuration)
     world("apply", "stripe", "--yes", code=1)
     assert "another command has changed the hooks of stripe; run this one again" in world.error
@@ -1279,7 +1273,7 @@ def remembered_expiry(world: World) -> float:
 def test_the_plan_and_the_list_of_secrets_name_the_token_that_renew_deploys(world: World, command: Command) -> None:
     assert "renews it" not in world("plan", "airtable", code=3)
     text = CONFIG.replace("at: appAbCdEfGhIjKlMn", "at: appAbCdEfGhIjKlMn, renew: true")
-    world.config_file.write_text(text, encoding="utf-8")
+    world.configure(text)
     output = world("plan", "airtable", code=3)
     rights = "a personal access token with the scope webhook:manage"
     assert f"the function notify renews it with the token airtable-token, which is deployed: {rights}" in output
@@ -1290,30 +1284,30 @@ def test_the_plan_and_the_list_of_secrets_name_the_token_that_renew_deploys(worl
 def test_a_hook_that_cannot_be_changed_is_replaced(world: World) -> None:
     world("apply", "airtable", "--yes")
     first, _ = world.only_hook(world.airtable)
-    output = world("plan", "airtable", "--url", "https://moved.example.com", code=3)
+    output = world("plan", "airtable", "--url", MOVED, code=3)
     assert "create another and delete this one: its URL is" in output
-    world("apply", "airtable", "--yes", "--url", "https://moved.example.com")
+    world("apply", "airtable", "--yes", "--url", MOVED)
     second, hook = world.only_hook(world.airtable)
     assert second != first
-    assert hook["notificationUrl"] == "https://moved.example.com/airtable"
+    assert hook["notificationUrl"] == f"{MOVED}/airtable"
     assert world.values("AIRTABLE_SECRET")[0] == hook["secret"]
 
 
 def test_a_changed_url_at_gitlab_keeps_the_token(world: World) -> None:
     """GitLab removes the token of a hook whose URL changes."""
     world("apply", "gitlab", "--yes")
-    world("apply", "gitlab", "--yes", "--url", "https://moved.example.com")
+    world("apply", "gitlab", "--yes", "--url", MOVED)
     _, hook = world.only_hook(world.gitlab)
-    assert (hook["url"], hook["token"]) == ("https://moved.example.com/gitlab", SECRET)
+    assert (hook["url"], hook["token"]) == (f"{MOVED}/gitlab", SECRET)
 
 
 def test_gitlab_says_which_event_type_its_api_cannot_select(world: World) -> None:
-    world.config_file.write_text(CONFIG.replace("[Push Hook, ", "[Emoji Hook, "), encoding="utf-8")
+    world.configure(CONFIG.replace("[Push Hook, ", "[Emoji Hook, "))
     world("plan", "gitlab", code=1)
     assert "GitLab's API cannot select the event type 'Emoji Hook'" in world.error
     rest = "  - {name: others, from: gitlab, else: true, to: people}\n  - {name: messages"
     beside = CONFIG.replace("[Push Hook, ", "[Emoji Hook, ").replace("  - {name: messages", rest)
-    world.config_file.write_text(beside, encoding="utf-8")
+    world.configure(beside)
     world("plan", "gitlab", code=1)
     assert "GitLab's API cannot select the event type 'Emoji Hook'" in world.error
 
@@ -1384,11 +1378,11 @@ def test_a_renamed_source_with_another_bot_keeps_the_hooks_of_both_bots_apart(
     monkeypatch.setattr(world, "fetch", fetch)
     monkeypatch.setenv("TELEGRAM_TOKEN", f"111:{TOKEN}")
     monkeypatch.setenv("SECOND_TOKEN", f"222:{TOKEN}")
-    world.config_file.write_text(text, encoding="utf-8")
+    world.configure(text)
     command("hooks", "apply", "telegram", "--yes")
     if is_a_persons:
         second.hooks["webhook"] = {"url": public_url, "allowed_updates": ["message"]}
-    world.config_file.write_text(renamed.replace("from: telegram", "from: second"), encoding="utf-8")
+    world.configure(renamed.replace("from: telegram", "from: second"))
     command("hooks", "apply", "second", "--yes")
     assert "deleted" in command("hooks", "remove", "telegram", "--yes")
     assert not first.hooks
@@ -1398,8 +1392,8 @@ def test_a_renamed_source_with_another_bot_keeps_the_hooks_of_both_bots_apart(
 
 
 def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World) -> None:
-    world("plan", "square", "--url", "https://moved.example.com", code=1)
-    assert "`public_url: https://moved.example.com/square` must be in the source" in world.error
+    world("plan", "square", "--url", MOVED, code=1)
+    assert f"`public_url: {MOVED}/square` must be in the source" in world.error
 
 
 @pytest.mark.parametrize(
@@ -1430,7 +1424,7 @@ def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World
 def test_a_hook_that_cannot_be_registered_is_a_fault_of_the_configuration(
     world: World, command: Command, settings: str, rule: str
 ) -> None:
-    world.config_file.write_text(f"sources: {{a: {{{settings}}}}}\n", encoding="utf-8")
+    world.configure(f"sources: {{a: {{{settings}}}}}\n")
     assert rule in command("lint", code=1) + command.error
 
 
@@ -1438,7 +1432,7 @@ def test_a_registered_hook_that_no_route_needs_is_named_with_the_command(world: 
     world("apply", "github", "--yes")
     for types in ("from: other", "from: [github, gitlab], types: [Push Hook]"):
         text = CONFIG.replace("from: github, types: [push, issues.opened, issues.closed]", types)
-        world.config_file.write_text(text, encoding="utf-8")
+        world.configure(text)
         remove = "so no hook is needed. It is still registered. To remove it: hookchain hooks remove github"
         world("plan", "github", code=1)
         assert remove in world.error
@@ -1448,7 +1442,7 @@ def test_a_registered_hook_that_no_route_needs_is_named_with_the_command(world: 
 
 def test_a_hook_is_removed_without_a_route_and_a_public_url(world: World, command: Command) -> None:
     world("apply", "github", "--yes")
-    world.config_file.write_text(CONFIG.replace("from: github,", "from: other,"), encoding="utf-8")
+    world.configure(CONFIG.replace("from: github,", "from: other,"))
     world("plan", "github", code=1)
     assert "no route takes its events" in world.error
     command("hooks", "remove", "github", "--yes")
@@ -1463,10 +1457,10 @@ def test_a_lost_answer_and_another_url_lead_to_no_second_hook(world: World, sour
     provider.loses = ["POST", "POST"] if source == "linear" else ["POST"]
     world.apply_code(source)
     provider.loses = []
-    world("apply", source, "--yes", "--url", "https://moved.example.com", "--replace", f"{URL}/{source}")
-    world("apply", source, "--yes", "--url", "https://moved.example.com")
+    world("apply", source, "--yes", "--url", MOVED, "--replace", f"{URL}/{source}")
+    world("apply", source, "--yes", "--url", MOVED)
     assert len(provider.hooks) == 1
-    assert f"https://moved.example.com/{source}" in json.dumps([*provider.hooks.values()])
+    assert f"{MOVED}/{source}" in json.dumps([*provider.hooks.values()])
 
 
 @pytest.mark.parametrize("spelled", [str, quote, lambda text: b64encode(text.encode()).decode(), str.upper])
@@ -1500,11 +1494,11 @@ def test_a_secret_that_a_provider_made_is_masked_before_it_is_stored(world: Worl
 
 
 def test_sources_cannot_share_a_secret_that_the_provider_makes(world: World) -> None:
-    world.config_file.write_text(CONFIG.replace("secret: square-secret", "secret: stripe-secret"), encoding="utf-8")
+    world.configure(CONFIG.replace("secret: square-secret", "secret: stripe-secret"))
     world("apply", "stripe", "--yes", code=1)
     assert "stripe, square: Stripe makes the secret, so that sources cannot share one" in world.error
     by_hand = CONFIG.replace("other: {auth: none}", "other: {provider: stripe, secret: stripe-secret}")
-    world.config_file.write_text(by_hand, encoding="utf-8")
+    world.configure(by_hand)
     world("apply", "stripe", "--yes", code=1)
     assert "stripe, other: Stripe makes the secret" in world.error
     assert not world.stripe.calls
@@ -1516,7 +1510,7 @@ def test_a_rotation_names_what_else_has_the_secret_before_the_old_value_is_dropp
 ) -> None:
     by_hand = CONFIG.replace("other: {auth: none}", "second: {provider: github, secret: github-secret}")
     by_hand = by_hand.replace("from: other", "from: second")
-    world.config_file.write_text(by_hand if is_by_hand else TWO_SOURCES, encoding="utf-8")
+    world.configure(by_hand if is_by_hand else TWO_SOURCES)
     world("apply", "github", "--yes")
     output = command("secrets", "rotate", "github-secret", "--random")
     assert "github-secret is also the secret of source second, without a registered hook" in command.error
@@ -1550,18 +1544,10 @@ TWO_SOURCES: Final = CONFIG.replace(
 
 
 @pytest.fixture
-def second(world: World, monkeypatch: pytest.MonkeyPatch) -> GitHub:
+def second(world: World) -> GitHub:
     """Return the repository of a second source with the same secret."""
-    second = GitHub("/repos/acme/two")
-    second.new_id = lambda: 900  # type: ignore[method-assign]
-    first = world.fetch
-
-    async def fetch(request: Outgoing) -> Fetched:
-        answer: Fetched = await (second.fetch if "/acme/two/" in request.url else first)(request)
-        return answer
-
-    monkeypatch.setattr(world, "fetch", fetch)
-    world.config_file.write_text(TWO_SOURCES, encoding="utf-8")
+    second = world.add_github("/repos/acme/two")
+    world.configure(TWO_SOURCES)
     world("apply", "github", "--yes")
     world("apply", "second", "--yes")
     return second
@@ -1629,11 +1615,11 @@ def test_a_second_rotation_of_a_shared_secret_stores_no_value_while_the_first_ru
 
 
 def _with_faults(world: World) -> None:
-    world.config_file.write_text(f"{CONFIG}nonsense: 1\n", encoding="utf-8")
+    world.configure(f"{CONFIG}nonsense: 1\n")
 
 
 def _without_sources(world: World) -> None:
-    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    world.configure("sources: {a: {auth: none}}\n")
 
 
 def _with_the_row_of_an_earlier_version(world: World) -> None:
@@ -1717,19 +1703,13 @@ def test_a_secret_that_is_set_while_it_is_rotated_is_not_called_the_one_that_the
 
 
 def test_a_rotation_of_several_hooks_is_continued_at_each_and_then_their_old_values_can_go(
-    world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+    world: World, command: Command
 ) -> None:
-    other_base, first = "appBBBBBBBBBBBBBB", world.fetch
     second = Airtable()
-    second.base = f"/v0/bases/{other_base}/webhooks"
-
-    async def fetch(request: Outgoing) -> Fetched:
-        answer: Fetched = await (second.fetch if other_base in request.url else first)(request)
-        return answer
-
-    monkeypatch.setattr(world, "fetch", fetch)
-    places = f"at: [appAbCdEfGhIjKlMn, {other_base}]"
-    world.config_file.write_text(CONFIG.replace("at: appAbCdEfGhIjKlMn", places), encoding="utf-8")
+    second.base = "/v0/bases/appBBBBBBBBBBBBBB/webhooks"
+    world.others.append(second)
+    places = "at: [appAbCdEfGhIjKlMn, appBBBBBBBBBBBBBB]"
+    world.configure(CONFIG.replace("at: appAbCdEfGhIjKlMn", places))
     world("apply", "airtable", "--yes")
     before = world.values("AIRTABLE_SECRET")
     Fault(world.airtable, "failed", 6)
@@ -1815,7 +1795,7 @@ def test_a_hook_that_differs_is_repaired_before_its_secret_is_rotated(world: Wor
 def test_a_secret_of_a_hook_that_left_the_configuration_is_not_dropped(world: World, command: Command) -> None:
     world("apply", "github", "--yes")
     world.env_file.write_text(f"GITHUB_SECRET='a newer value of the secret\n{SECRET}'\n", encoding="utf-8")
-    world.config_file.write_text(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""), encoding="utf-8")
+    world.configure(CONFIG.replace(", hook: {token: github-token, at: acme/shop}", ""))
     for option in ("--random", "--drop-old"):
         command("secrets", "rotate", "github-secret", option, code=1)
         rule = "github acme/shop: its hook may still sign with github-secret, and the configuration has no `hook`"
@@ -1832,7 +1812,7 @@ def test_a_secret_that_the_configuration_renamed_is_not_dropped_before_the_hook_
     world("apply", "github", "--yes")
     values = f"GITHUB_SECRET='a newer value of the secret\n{SECRET}'\nOTHER_SECRET='a value of the other secret'\n"
     world.env_file.write_text(values, encoding="utf-8")
-    world.config_file.write_text(CONFIG.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
+    world.configure(CONFIG.replace("secret: github-secret", "secret: other-secret"))
     for option in ("--random", "--drop-old"):
         command("secrets", "rotate", "github-secret", option, code=1)
         rule = "its hook may still sign with github-secret, and the configuration has other-secret for it"
@@ -1847,7 +1827,7 @@ def test_a_secret_that_the_configuration_renamed_is_not_dropped_while_the_change
     world: World, command: Command
 ) -> None:
     world("apply", "github", "--yes")
-    world.config_file.write_text(CONFIG.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
+    world.configure(CONFIG.replace("secret: github-secret", "secret: other-secret"))
     command("secrets", "set", "other-secret", "--random")
     for status in (500, 503):
         world.github.fails = {"PATCH": status}
@@ -1863,18 +1843,11 @@ def test_a_secret_that_the_configuration_renamed_is_not_dropped_while_the_change
 def test_a_secret_that_the_configuration_renamed_keeps_its_value_after_a_command_that_did_not_reach_the_hook(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch, is_removed: bool
 ) -> None:
-    second = GitHub("/repos/acme/second")
-    fetch = world.fetch
-
-    async def fetch_both(request: Outgoing) -> Fetched:
-        answer: Fetched = await (second.fetch if "/acme/second/" in request.url else fetch)(request)
-        return answer
-
-    monkeypatch.setattr(world, "fetch", fetch_both)
+    second = world.add_github("/repos/acme/second")
     text = CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/second]}")
-    world.config_file.write_text(text, encoding="utf-8")
+    world.configure(text)
     world("apply", "github", "--yes")
-    world.config_file.write_text(text.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
+    world.configure(text.replace("secret: github-secret", "secret: other-secret"))
     command("secrets", "set", "other-secret", "--random")
     act = second.act
     monkeypatch.setattr(second, "act", lambda *_: (403, {"message": "no"}))
@@ -1895,12 +1868,12 @@ def test_the_other_secret_keeps_its_value_after_a_lost_answer_although_the_sourc
 ) -> None:
     renamed = CONFIG.replace("secret: github-secret", "secret: other-secret")
     world("apply", "github", "--yes")
-    world.config_file.write_text(renamed, encoding="utf-8")
+    world.configure(renamed)
     command("secrets", "set", "other-secret", "--random")
     world.github.loses = ["PATCH"]
     world("apply", "github", "--yes", code=1)
     without_hook = renamed.replace(", hook: {token: github-token, at: acme/shop}", "")
-    world.config_file.write_text("unknown: 1\n" if is_faulty else without_hook, encoding="utf-8")
+    world.configure("unknown: 1\n" if is_faulty else without_hook)
     id, _ = world.only_hook(world.github)
     unreadable = StoredSecret(None, "the store", trouble="exists, but you may not read it")
     with monkeypatch.context() as patched:
@@ -1917,7 +1890,7 @@ def test_a_secret_between_two_renames_keeps_the_value_that_a_lost_answer_may_hav
     world("apply", "github", "--yes")
     for name in ("other-secret", "third-secret"):
         renamed = CONFIG.replace("secret: github-secret", f"secret: {name}")
-        world.config_file.write_text(renamed, encoding="utf-8")
+        world.configure(renamed)
         command("secrets", "set", name, "--random")
         world.github.loses = ["PATCH"] if name == "other-secret" else []
         world.github.fails = {"PATCH": 403} if name == "third-secret" else {}
@@ -1935,7 +1908,7 @@ def test_a_secret_between_two_renames_keeps_the_value_that_a_lost_answer_may_hav
 def test_a_secret_whose_value_has_another_name_now_can_be_rotated(world: World, command: Command) -> None:
     world("apply", "github", "--yes")
     world.env_file.write_text(f'GITHUB_SECRET="{SECRET}"\nOTHER_SECRET="{SECRET}"\n', encoding="utf-8")
-    world.config_file.write_text(CONFIG.replace("secret: github-secret", "secret: other-secret"), encoding="utf-8")
+    world.configure(CONFIG.replace("secret: github-secret", "secret: other-secret"))
     assert "nothing differs" in world("apply", "github", "--yes")
     for option in ("--random", "--drop-old"):
         command("secrets", "rotate", "github-secret", option)
@@ -2020,13 +1993,8 @@ def test_each_wait_of_a_rotation_is_announced(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch, tick_seconds: float
 ) -> None:
     text = world.config_file.read_text(encoding="utf-8")
-    world.config_file.write_text(text.replace("at: acme/shop}", "at: [acme/shop, acme]}"), encoding="utf-8")
-    organization, repository = GitHub("/orgs/acme"), world.fetch
-
-    async def fetch(request):  # type: ignore[no-untyped-def]
-        return await (organization.fetch if "/orgs/" in request.url else repository)(request)
-
-    monkeypatch.setattr(world, "fetch", fetch)
+    world.configure(text.replace("at: acme/shop}", "at: [acme/shop, acme]}"))
+    world.add_github("/orgs/acme")
     world("apply", "github", "--yes")
     monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.4)
     monkeypatch.setattr(registration, "TICK_SECONDS", tick_seconds)
@@ -2215,7 +2183,7 @@ def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
     world("apply", "stripe", "--yes", "--url", URL.replace("hooks", "Hooks"))
     world("apply", "github", "--yes", "--url", "https://former.example.com")
     text = CONFIG.replace(f"    public_url: {URL}/square\n", "")
-    world.config_file.write_text(text, encoding="utf-8")
+    world.configure(text)
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
     names = "github, gitlab, telegram, airtable, linear, square, twilio"
     line = f"Not registered at the provider: {names}. To register: hookchain hooks apply --platform gcp --project acme"
@@ -2225,14 +2193,14 @@ def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
 def test_a_deployment_names_the_hooks_that_stay_registered_without_their_source(
     world: World, target: argparse.Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    _without_sources(world)
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
     deployment_command.print_left_hooks({}, target)
     assert capsys.readouterr().out == ""
-    world.config_file.write_text(CONFIG, encoding="utf-8")
+    world.configure(CONFIG)
     world("apply", "stripe", "--yes")
     world("apply", "github", "--yes")
-    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    _without_sources(world)
     capsys.readouterr()
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
     hint = "To remove: hookchain hooks remove github --platform gcp --project acme"
@@ -2255,7 +2223,7 @@ def test_a_store_that_cannot_be_read_is_a_warning_only_where_it_matters(
     assert capsys.readouterr().err == warning
     deployment_command.print_left_hooks({}, target)
     assert capsys.readouterr().err == warning
-    world.config_file.write_text("sources: {a: {auth: none}}\n", encoding="utf-8")
+    _without_sources(world)
     deployment_command.print_unregistered_hooks(world.config_file, {}, target)
     assert capsys.readouterr().err == ""
 
@@ -2280,7 +2248,7 @@ APP_URL: Final = f"{URL}/app"
 
 @pytest.fixture
 def app(world: World, monkeypatch: pytest.MonkeyPatch) -> GitHubApp:
-    world.config_file.write_text(APP_CONFIG, encoding="utf-8")
+    world.configure(APP_CONFIG)
     world.env_file.write_text(f'APP_SECRET="{SECRET}"\n', encoding="utf-8")
     monkeypatch.setenv("APP_KEY", world.app.private_key)
     return world.app
@@ -2319,7 +2287,7 @@ def test_the_hook_of_an_app_is_registered_repaired_rotated_and_left_alone(
 def test_event_types_that_an_app_lacks_are_a_step_for_a_person(
     world: World, app: GitHubApp, types: str, events: list[str], missing: str
 ) -> None:
-    world.config_file.write_text(APP_CONFIG.replace("[push, installation.created]", types), encoding="utf-8")
+    world.configure(APP_CONFIG.replace("[push, installation.created]", types))
     app.events = [*events]
     which = "event types" if types == "['*']" else "these event types"
     step = f"to do by hand: select {which} in the settings at GitHub: {missing}\n"
@@ -2332,9 +2300,9 @@ def test_event_types_that_an_app_lacks_are_a_step_for_a_person(
 def test_the_hook_of_former_settings_is_removed_with_them_before_another_is_made(world: World, app: GitHubApp) -> None:
     former = "token: github-token, at: acme/shop"
     current = "token: app-key, at: apps/Iv23liAbCdEf"
-    world.config_file.write_text(APP_CONFIG.replace(current, former), encoding="utf-8")
+    world.configure(APP_CONFIG.replace(current, former))
     world("apply", "app", "--yes")
-    world.config_file.write_text(APP_CONFIG, encoding="utf-8")
+    world.configure(APP_CONFIG)
     for action in ("plan", "apply"):
         world(action, "app", code=1)
         assert "its former settings is still registered at acme/shop. Remove it first: hookchain hooks" in world.error
@@ -2357,7 +2325,7 @@ def test_the_hook_of_a_former_provider_or_server_is_removed_there_before_another
     world("apply", source, "--yes")
     assert before in CONFIG
     changed = CONFIG.replace(before, after).replace("types: [invoice.paid]", "types: [message]")
-    world.config_file.write_text(changed, encoding="utf-8")
+    world.configure(changed)
     for action in ("plan", "apply"):
         world(action, source, code=1)
         assert "its former settings is still registered at" in world.error

@@ -107,7 +107,11 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
                 if is_route or not await ledger.rows(1, destination=options.destination):
                     _require_configured(options, environ)
                 action.count = None  # if it fails midway, a part of the deliveries may be due
-                result = await act(Subject(options, ledger, platform.traits))
+                try:
+                    result = await act(Subject(options, ledger, platform.traits))
+                except command_line.CommandError:
+                    action.count = 0  # it was rejected before it changed anything
+                    raise
                 action.count = result.deliveries
                 return result
 

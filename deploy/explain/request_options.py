@@ -107,10 +107,10 @@ _FILE_TYPES: Final = {
 """The content types that curl knows of files in a form. Any other file is application/octet-stream."""
 
 _FOREIGN_SIGNS: Final = (
-    (re.compile(r"\^\s*$", re.MULTILINE), "it is written for the command prompt of Windows: copy it as cURL for bash"),
+    (re.compile(r"\^$"), "it is written for the command prompt of Windows: copy it as cURL for bash"),
     (re.compile("[\u2013\u2014\u2018\u2019\u201c\u201d]"), "it has typographic quotation marks or dashes"),
 )
-"""Signs of a line that was not written for a Unix shell, each with the fault."""
+"""Signs in an argument that the line was not written for a Unix shell, each with the fault."""
 
 
 class _CurlParser(argparse.ArgumentParser):
@@ -127,8 +127,9 @@ def curl_request(line: str) -> tuple[str, Request]:
     options, unknown = parser.parse_known_args(arguments[1:] if arguments[:1] == ["curl"] else arguments)
     if unknown:
         # Without the values, because one may be a secret.
+        arguments_left = [options.url or "", *unknown]  # the values of known options may have any character
         for sign, fault in _FOREIGN_SIGNS:
-            if sign.search(line):
+            if any(map(sign.search, arguments_left)):
                 parser.error(fault)
         unknown_options = [_option_name(each) for each in unknown if each.startswith("-")]
         parser.error(f"{', '.join(unknown_options) or 'a second URL'} is not supported")

@@ -87,6 +87,7 @@ def _without_boundary(content_type: str | None, body: bytes) -> tuple[str | None
         ("curl -X POST ^\n -d a=1 ^\n http://a/b", "written for the command prompt of Windows"),
         ("curl –X POST http://a/b", "typographic quotation marks or dashes"),
         ("curl -H ‘X-A: 1’ http://a/b", "typographic quotation marks or dashes"),
+        ("curl --socks5 b -d 'it’s' http://a/b", "--socks5 is not supported"),
         ("curl -u me http://a/b", "-u must be written user:password"),
         ("curl -F a=1 -d b=2 http://a/b", "of which curl sends only one"),
         ("curl -F a http://a/b", "-F must be written name=content; got 'a'"),

@@ -29,8 +29,6 @@ from shared.subscribers.names import EndpointName
 
 SUBSCRIBERS: Final = "subscribers"
 """The kind of the destinations that send to endpoints."""
-PAGE: Final = 500
-AT_ONCE: Final = 20
 STORES: Final = ("tenant", "endpoints", "sessions", "messages", "answers", "deliveries", "attempts", "blobs", "mails")
 
 
@@ -114,7 +112,7 @@ class TenantForgetter:
             await self._delete_all(partition)
         await self._delete_each(directory.IDEMPOTENCY, traces.answers)
         deliveries = sorted(traces.known.deliveries)
-        for some in batching.batches(deliveries, AT_ONCE):
+        for some in batching.batches(deliveries, forget.AT_ONCE):
             await asyncio.gather(*(self.ledger.forget(key, now) for _, key in some))
         self.reader.erase_answers(deliveries)
         await asyncio.gather(*(self.blobs.delete(name) for name in traces.known.blobs))
@@ -137,12 +135,12 @@ class TenantForgetter:
         found: dict[str, LedgerRow] = {}
         for name in names:
             before: Place | None = None
-            while page := await self.ledger.rows(PAGE, destination=name, before=before):
+            while page := await self.ledger.rows(forget.PAGE, destination=name, before=before):
                 found |= {row.key: row for row in page}
                 before = page[-1].created_at, page[-1].key
-                if len(page) < PAGE:
+                if len(page) < forget.PAGE:
                     break
-        for some in batching.batches([*found.values()], AT_ONCE):
+        for some in batching.batches([*found.values()], forget.AT_ONCE):
             for row in await asyncio.gather(*(self.ledger.row(each.event_id, each.key) for each in some)):
                 if row is not None:
                     found[row.key] = row
@@ -161,11 +159,11 @@ class TenantForgetter:
         return [document.id async for document in forget.all_documents(self.documents, partition)]
 
     async def _delete_all(self, partition: str) -> None:
-        while page := await self.documents.page(partition, PAGE):
+        while page := await self.documents.page(partition, forget.PAGE):
             await self._delete_each(partition, [each.id for each in page])
 
     async def _delete_each(self, partition: str, ids: Sequence[str]) -> None:
-        for some in batching.batches(ids, AT_ONCE):
+        for some in batching.batches(ids, forget.AT_ONCE):
             await asyncio.gather(*(self.documents.delete(partition, id) for id in some))
 
 

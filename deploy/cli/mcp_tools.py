@@ -300,7 +300,7 @@ def _found_letters(session: Session, state: State, chosen: argparse.Namespace, l
         event_type = "" if event is None else str(event.get("type"))
         if chosen.type is not None and _masked(event_type, credentials) != event_type:
             return False
-        message = letter.message.decode("utf-8", "replace") if event is None else to_json(_without_request(event))
+        message = "" if event is None else to_json(_without_request(event))
         return dead_letters.has_words(_masked(f"{letter.reason} {message}", credentials), chosen.text or "")
 
     return list(islice(filter(is_shown, dead_letters.find_letters(state, chosen, None)), limit))

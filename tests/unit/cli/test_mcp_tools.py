@@ -30,7 +30,7 @@ from deploy.history.local_journal import erase_events
 from deploy.platforms.choice import TARGET_OPTIONS
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.event import Event
-from shared.journal import AttemptEntry, EventEntry
+from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import Json, JsonObject
 from shared.mcp import ToolFault, ToolServer
 from shared.outcomes import DeliveryState
@@ -198,6 +198,7 @@ def test_a_search_finds_nothing_that_no_result_shows(assistant: Assistant, kept:
     )  # fmt: skip
     kept.record(EventEntry(raw, (TELL, OTHER), NOW))
     letter = kept.dead_letter(raw)
+    kept.record(DeadLetter("damaged", "malformed_event", "is truncated", NOW, b'{"rawbody": "raw-canary', "events"))
     for hidden in (SECRET[:9], "raw-can", "header-can"):
         assert assistant("search_events", text=f'"{hidden}"')["events"] == []
         assert assistant("list_dead_letters", text=hidden)["dead_letters"] == []
@@ -211,6 +212,7 @@ def test_a_search_finds_nothing_that_no_result_shows(assistant: Assistant, kept:
     assert ids_of(assistant("search_events", type="signup.*", limit=1)["events"]) == ["e1e1e1e1"]
     assert ids_of(assistant("search_events", text="grace")["events"]) == ["e1e1e1e1"]
     assert ids_of(assistant("list_dead_letters", text="grace")["dead_letters"]) == [letter]
+    assert ids_of(assistant("list_dead_letters", text="truncated")["dead_letters"]) == ["damaged"]
     plan_replay(assistant.session, {"text": "grace"})
 
 

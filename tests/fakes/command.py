@@ -25,7 +25,8 @@ class Command:
         self.error = ""
         self.shown = ""
 
-    def of(self, *before: str, after: Sequence[str] = ()) -> "Command":
+    def partial(self, *before: str, after: Sequence[str] = ()) -> "Command":
+        """Return a command line that always has these arguments."""
         return Command(self._capsys, *before, after=after)
 
     def __call__(self, *arguments: str, code: int = 0, stdin: str | None = None) -> str:

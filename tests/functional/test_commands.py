@@ -141,7 +141,7 @@ def test_an_event_that_had_already_arrived_is_called_a_duplicate(stack: Stack, h
 def test_a_smoke_event_is_followed_to_its_end(stack: Stack, hookchain: Command) -> None:
     folder = stack.state.parent
     places = ("--config", str(folder / "hookchain.yaml"), "--env-file", str(folder / "env"))
-    smoke = hookchain.of("smoke", *places)
+    smoke = hookchain.partial("smoke", *places)
     output = smoke()
     assert "✓ accepted" in output
     assert "route 'orders' matched" in output

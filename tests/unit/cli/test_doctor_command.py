@@ -53,7 +53,7 @@ class Doctor:
     """`hookchain doctor`. Each call returns its checks by their names."""
 
     def __init__(self, command: Command, dotenv: Path) -> None:
-        self._command = command.of("doctor", "--env-file", str(dotenv))
+        self._command = command.partial("doctor", "--env-file", str(dotenv))
         dotenv.touch()
 
     def __call__(self, *arguments: str, code: int = 0) -> dict[str, JsonObject]:

@@ -57,7 +57,7 @@ def explain(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "body").write_bytes(BODY)
     monkeypatch.chdir(tmp_path)
     places = ("--config", "hookchain.yaml", "--env-file", ".env", "--now", str(NOW), "--body", "body")
-    return command.of("explain", *places)
+    return command.partial("explain", *places)
 
 
 def states(report: JsonObject) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Explain:
 
     def __init__(self, command: Command) -> None:
         self.config = CONFIG
-        self._command = command.of("explain", *ARGUMENTS)
+        self._command = command.partial("explain", *ARGUMENTS)
         Path(".env").touch(0o600)
 
     def __call__(self, event: Json, *arguments: str, code: int = 0) -> str:

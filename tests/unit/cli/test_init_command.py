@@ -26,7 +26,7 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture
 def init(command: Command, out: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    return command.of("init", "--out", str(out))
+    return command.partial("init", "--out", str(out))
 
 
 LINE = ("--recipe", "push-to-one-line", "--to", "me@acme.example")

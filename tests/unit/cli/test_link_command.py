@@ -22,7 +22,7 @@ def link(command: Command, config: Path, monkeypatch: pytest.MonkeyPatch) -> Com
     dotenv = config.parent / ".env"
     dotenv.write_text(f"LINK_KEY={KEY}\n", encoding="utf-8")
     monkeypatch.setattr("deploy.cli.link.time.time", lambda: 1_790_000_000.0)
-    return command.of("link", after=("--env-file", str(dotenv)))
+    return command.partial("link", after=("--env-file", str(dotenv)))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ class Lint:
     """`hookchain lint` of a configuration. Each call returns what it printed to standard error."""
 
     def __init__(self, command: Command, file: Path) -> None:
-        self.command = command.of("lint", "--config", str(file))
+        self.command = command.partial("lint", "--config", str(file))
         self.file = file
 
     def __call__(self, config: str = GOOD, *arguments: str, code: int = 0) -> str:

@@ -87,7 +87,7 @@ def test_people_read_one_line_a_record_of_what_they_ask_for(tmp_path: Path, comm
         ("notify", a_line("given up", severity="ERROR", event_id="4f2a9c", reason="x\x1b[2J")),
         ("notify", a_line("delivered", event_id="777777")),
     )
-    logs = command.of("logs", "--state", str(tmp_path), "--since", "2026-01-01T00:00:00Z")
+    logs = command.partial("logs", "--state", str(tmp_path), "--since", "2026-01-01T00:00:00Z")
     lines = logs().splitlines()
     assert lines[0] == "2026-03-01T12:00:00.000Z receive   accepted  source=shop  event_id=4f2a9c"
     assert "error: given up" in lines[1]

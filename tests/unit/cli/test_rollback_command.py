@@ -61,7 +61,7 @@ def _gcloud(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def roll_back(command: Command) -> Command:
-    return command.of("rollback-gcp", "--project", "my-project", "--env-file", os.devnull)
+    return command.partial("rollback-gcp", "--project", "my-project", "--env-file", os.devnull)
 
 
 def moved() -> list[str]:

@@ -48,7 +48,7 @@ def env_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def secrets(command: Command, env_file: Path) -> Command:
-    return command.of("secrets", after=("--env-file", str(env_file)))
+    return command.partial("secrets", after=("--env-file", str(env_file)))
 
 
 def states(listed: JsonObject) -> dict[object, object]:
@@ -239,7 +239,7 @@ SECRETS = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-"
 def on_gcp(secrets: Command, env_file: Path, gcloud: StubGcloud, google: StandIn) -> Command:
     gcloud.answers("auth print-access-token", "ya29.token\n")
     target = ("--platform", "gcp", "--project", PROJECT)
-    return secrets.of("secrets", after=("--env-file", str(env_file), *target))
+    return secrets.partial("secrets", after=("--env-file", str(env_file), *target))
 
 
 def there(google: StandIn, name: str, *values: str) -> None:

@@ -42,7 +42,7 @@ def send(command: Command, config: Path, monkeypatch: pytest.MonkeyPatch) -> Com
     dotenv = config.parent / ".env"
     dotenv.write_text("PAY_KEY=kept-in-dot-env\n")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
-    return command.of("send", after=("--env-file", str(dotenv)))
+    return command.partial("send", after=("--env-file", str(dotenv)))
 
 
 def test_fields_make_a_body_of_texts_and_of_json(send: Command, hook: ScriptedReceiver) -> None:

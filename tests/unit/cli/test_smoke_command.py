@@ -212,7 +212,7 @@ def cloud_entry(function: str, number: int, **fields: object) -> dict[str, objec
 
 @pytest.fixture
 def on_gcp(command: Command, config: Path, google: StandIn) -> Command:
-    return command.of("smoke", "--platform", "gcp", "--project", PROJECT, "--source", "signed")
+    return command.partial("smoke", "--platform", "gcp", "--project", PROJECT, "--source", "signed")
 
 
 def test_on_google_it_is_signed_with_the_kept_secret_and_followed_in_the_logs_where_no_journal_can_be_read(

@@ -25,7 +25,7 @@ def trigger(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "hookchain.yaml").write_text(CONFIG)
     (tmp_path / ".env").write_text(f"HUB_SECRET={SECRET}\nMAILGUN_SECRET=a-mailgun-key-0123\n")
     monkeypatch.chdir(tmp_path)
-    return command.of("trigger", after=("--config", "hookchain.yaml", "--env-file", ".env", "--state", "state"))
+    return command.partial("trigger", after=("--config", "hookchain.yaml", "--env-file", ".env", "--state", "state"))
 
 
 @pytest.fixture

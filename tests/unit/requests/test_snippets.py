@@ -21,7 +21,7 @@ destinations: {people: {email: {to: ann@example.com}}}
 
 @pytest.fixture
 def sources(command: Command, config: Path) -> Command:
-    return command.of("sources")
+    return command.partial("sources")
 
 
 @pytest.mark.parametrize("language", ["python", "typescript", "curl", "sql-worker"])

@@ -111,6 +111,15 @@ async def test_a_link_for_once_is_the_same_event_however_often_it_is_opened_and_
     assert (first.data, first.payloadhash) == ({"a": "1"}, second.payloadhash)
 
 
+@pytest.mark.parametrize("settings", [", id: header.X-Id", ", id: header.X-Id, batch: data.*"])
+async def test_a_link_for_once_is_the_same_event_whatever_other_id_or_batch_the_source_has(settings: str) -> None:
+    posting = Posting(LINK.replace("}}", f"}}{settings}}}"), SECRETS)
+    for number in range(2):
+        assert (await posting.get(link(("body", "[1]"), (ONCE, "n1")), ("x-id", str(number)))).status == 200
+    first, second = posting.events
+    assert first.id == second.id
+
+
 async def test_a_link_that_a_program_encoded_otherwise_is_the_same_event_again() -> None:
     posting = Posting(LINK, SECRETS)
     url = link(("a", "b c~"), (ONCE, "n1"))

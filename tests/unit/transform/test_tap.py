@@ -313,6 +313,23 @@ async def test_a_bus_and_a_store_that_hang_delay_one_event_each_by_a_moment(monk
     assert len(bench.bus.on(DELIVERIES)) == 22
 
 
+async def test_a_blob_store_that_hangs_delays_one_event_by_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[float] = []
+
+    async def hang(*_: object) -> None:
+        calls.append(0.0)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(transform_tap, "COPY_SECONDS", 0.05)
+    bench = Bench()
+    await bench.lease()
+    monkeypatch.setattr(bench.blobs, "put", hang)
+    async with asyncio.timeout(30):
+        for _ in range(3):
+            await bench.take(replace(EVENT, rawbody="x" * MAX_INLINE_BYTES))
+    assert (len(calls), len(bench.bus.on(DELIVERIES))) == (1, 3)
+
+
 async def test_the_first_listeners_keep_their_copies_and_a_lease_that_gets_none_is_logged_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -186,8 +186,10 @@ class FakeCollector:
         self.statuses = [*statuses] or [200]
         self.bodies: list[bytes] = []
         self.tried_at: list[float] = []
+        self.connected_at: list[float] = []
 
-    async def connect(self) -> None: ...
+    async def connect(self) -> None:
+        self.connected_at.append(asyncio.get_running_loop().time())
 
     async def __call__(self, path: str, body: bytes) -> int:
         assert path == "/v1/traces"
@@ -235,6 +237,7 @@ def test_a_request_alone_sends_its_spans_before_its_answer() -> None:
     exporting = Exporting(FakeCollector(0.03))
     assert run(exporting.request("a")) == 0.03
     assert exporting.collector.names == [["a"]]
+    assert exporting.collector.connected_at == [0.0], "the handshake goes on while the request is served"
 
 
 def test_requests_that_overlap_share_a_flush() -> None:
@@ -364,7 +367,7 @@ def test_of_too_many_spans_the_newest_stay() -> None:
 
 
 async def test_a_collector_gets_the_headers_of_the_secret_below_the_path_of_its_url() -> None:
-    secrets = FakeSecrets({"headers": "authorization=Bearer%20abc, x-team = ops"})
+    secrets = FakeSecrets({"headers": "authorization=Bearer%20abc, x-team = ops,Content-Type=text/plain"})
     with otlp_receiver() as collector:
         post = OtlpPost(collector.url, secrets, "headers")
         assert await post("/v1/traces", b"{}") == 200

@@ -129,7 +129,7 @@ def test_the_typescript_program_is_correct_and_sends(source: str, javascript: Pa
     assert_sends(["node", str(javascript / f"{source}.mjs")], source)
 
 
-def test_an_answer_that_is_no_2xx_is_no_success(receive: Receive, tmp_path: Path) -> None:
+def test_an_answer_that_is_no_2xx_is_no_success(receive: Receive) -> None:
     for language, program in (("python", [sys.executable]), ("curl", ["/bin/sh"])):
         path = receive.snippet(language, "open", f"nowhere.{language}")
         path.write_text(path.read_text().replace("/open", "/nowhere"), encoding="utf-8")

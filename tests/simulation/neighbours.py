@@ -67,7 +67,6 @@ QUIET_PER_SECOND: Final = 10.0
 QUIET_KEYS: Final = 5
 QUIET_FROM: Final = 10.0
 """The trouble begins five seconds before, so that what it takes is taken."""
-TROUBLE_FROM: Final = 5.0
 SWEEP_SECONDS: Final = 60.0
 CRASH_SECONDS: Final = 5.0
 """The mean time from one crash of an instance of notify or transform to the next."""

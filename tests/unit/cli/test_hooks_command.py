@@ -382,7 +382,7 @@ def test_a_lost_answer_after_a_creation_leads_to_no_second_hook(world: World) ->
     assert not world.github.hooks, "it is known that we made it"
 
 
-def test_two_operators_at_once_make_one_hook(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_operators_at_once_make_one_hook(world: World) -> None:
     codes: list[int] = []
 
     def second(method: str) -> None:

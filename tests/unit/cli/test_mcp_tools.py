@@ -37,7 +37,7 @@ from shared.outcomes import DeliveryState
 from shared.ports import BusMessage
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
-from tests.fakes.command import Command, as_objects, audit_records
+from tests.fakes.command import as_objects, audit_records
 from tests.fakes.kept import NOW, OTHER, TELL, Kept
 from tests.processes import ROOT
 
@@ -275,7 +275,7 @@ def test_sources_destinations_and_providers_are_listed(assistant: Assistant, kep
     assert "there is no provider 'gihub'; did you mean 'github'?" in assistant.fault("list_providers", name="gihub")
 
 
-def test_an_explanation_shows_the_deliveries_or_the_rejection(assistant: Assistant, kept: Kept) -> None:
+def test_an_explanation_shows_the_deliveries_or_the_rejection(assistant: Assistant) -> None:
     report = assistant("explain_request", source="shop", body='{"event": "signup.created"}')
     assert report["deliveries"] == ["list (route 'tell')"]
     assert assistant("explain_request", source="shp/../x", body="{}")["status"] == 404
@@ -330,7 +330,7 @@ def test_an_explanation_shows_no_credential_that_the_configuration_has_itself(
     assert "any-be" not in shown
 
 
-def test_an_explanation_is_no_way_to_have_a_text_signed(assistant: Assistant, kept: Kept, command: Command) -> None:
+def test_an_explanation_is_no_way_to_have_a_text_signed(assistant: Assistant) -> None:
     """Zoom's handshake is answered with a signature of a text that the sender chooses."""
     body = json.dumps({"event": "endpoint.url_validation", "payload": {"plainToken": "v0:1790000000:forged"}})
     report = assistant("explain_request", source="zoom", body=body, headers={"content-type": "application/json"})
@@ -642,7 +642,7 @@ def test_one_message_a_line_is_answered_until_the_input_ends(assistant: Assistan
     assert [each.get("result", each.get("error", {}).get("code")) for each in answers] == [{}, -32600, -32700, {}]
 
 
-def test_the_longest_text_fits_into_a_message_however_it_is_escaped(assistant: Assistant, tmp_path: Path) -> None:
+def test_the_longest_text_fits_into_a_message_however_it_is_escaped(assistant: Assistant) -> None:
     call = {"name": "search_events", "arguments": {"text": "\U0001f642" * 262_144}}
     message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
     replies = io.BytesIO()

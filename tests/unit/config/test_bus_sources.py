@@ -90,9 +90,6 @@ def test_only_receive_that_verifies_pushes_needs_cryptography() -> None:
     assert features("receive", compiled(f"{{bus: {{sqs: '{QUEUE}'}}}}")["receive"]) == ()
 
 
-KEYED: Final = "access_key_id: AKIAIOSFODNN7EXAMPLE, secret: aws-key"
-
-
 @pytest.mark.parametrize(
     ("source", "destination", "on_google", "on_aws"),
     [

@@ -17,7 +17,6 @@ from tests.fakes.configurations import compile_text, faults_of_text
 
 MAIL = "email: {to: a@example.com}"
 HOOK = "webhook: {url: https://crm.example.com/in}"
-SLACK = 'slack: {secret: slack-webhook, text: "{{ data.title }}\\n{{ data.text }}"}'
 TEMPLATED = 'email: {to: "{{ data.mail }}", allow_recipients: [example.com]}'
 
 

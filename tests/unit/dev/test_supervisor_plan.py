@@ -57,7 +57,7 @@ def test_a_change_restarts_the_processes_whose_code_it_is() -> None:
     assert affected(children, [Path("/checkout/README.md")]) == ()
 
 
-# Backoff, watching, the lock
+# Watching, the lock
 
 
 def test_changes_are_seen_and_other_files_are_not(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ async def test_a_newer_value_that_follows_a_lost_answer_is_given_to_the_provider
     assert world.signing() == ["newer value"]
 
 
-async def test_the_lock_is_renewed_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_lock_is_renewed_while_it_waits() -> None:
     world = await registered(GitHub(), "github", "old value")
     second = Row(world.documents, "github", lambda: world.time)
     rejected: list[str] = []

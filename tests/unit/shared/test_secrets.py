@@ -104,7 +104,7 @@ async def test_a_file_that_is_no_text_is_temporary_and_its_content_is_not_told(t
     assert unreadable.value.detail == "secret 'key' cannot be read: it is not UTF-8"
 
 
-async def test_a_place_that_fails_is_not_passed_over_for_the_next(tmp_path: Path) -> None:
+async def test_a_place_that_fails_is_not_passed_over_for_the_next() -> None:
     def failing(_: str) -> str | None:
         raise PermissionError("no")
 

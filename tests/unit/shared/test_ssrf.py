@@ -1,4 +1,4 @@
-"""No request leads to an address that is not public: addresses and URLs in all their forms, redirects and DNS.
+"""No request leads to an address that is not public: addresses and URLs in all their forms, and DNS.
 
 A socket listens on loopback, and every attempt to connect is counted, wherever to.
 """

@@ -9,8 +9,6 @@ from shared.errors import Permanent
 from shared.jsontext import Json
 from tests.fakes.steps import EVENT, data_after, event_after
 
-SENT: Json = {"answer": "no", "size": "1e3", "code": "012", "seats": 3, "open": True, "tags": ["a", "b"]}
-
 
 def there(settings: Json, data: Json) -> Json:
     return data_after(Convert, settings, data)

@@ -21,7 +21,6 @@ from tests.unit.shared.json_values import json_values
 
 OLD: Final = "2025:" + b64encode(bytes(range(32))).decode()
 NEW: Final = "2026:" + b64encode(bytes(range(32, 64))).decode()
-JWE: Final[dict[str, Json]] = {"secret": "keys", "format": "jwe"}
 
 
 def encrypted(data: Json, keys: str = NEW, **settings: Json) -> Json:

@@ -263,7 +263,7 @@ def test_large_bodies_are_private_encrypted_and_kept_as_long_as_needed(stack: St
     assert [named(each) for each in listed(statement["Resource"])] == ["Blobs", "Blobs/*"]
 
 
-def test_all_names_begin_with_the_prefix(stack: Stack) -> None:
+def test_all_names_begin_with_the_prefix() -> None:
     given: list[Json] = [
         value
         for each in walk(template())

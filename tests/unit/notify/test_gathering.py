@@ -518,6 +518,13 @@ async def test_what_is_not_gathered_waits_for_the_morning_by_itself(gather: Gath
     assert attempt.now % 86_400 >= 86_340
 
 
+async def test_an_event_that_expires_before_it_is_gathered_is_given_up_on_at_once() -> None:
+    notifier = notifier_of(DIGEST, expires_after_seconds=60.0)
+    late = event(notifier, 1)
+    notifier.clock.advance(70)
+    assert (await notifier.take(late)).code == "expired"
+
+
 async def test_what_expires_before_the_morning_is_not_sent_at_night() -> None:
     notifier = notifier_of(GatherSettings(quiet_hours=ALL_DAY), expires_after_seconds=3_600.0)
     result = await notifier.take(event(notifier, 1))

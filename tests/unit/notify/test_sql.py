@@ -25,7 +25,7 @@ from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDesti
 from functions.notify.http_kind import ATTEMPT, example_delivery
 from shared.claim_check import checked_in
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent
+from shared.errors import Permanent, Temporary
 from shared.jsontext import Json
 from shared.settings import read_settings
 from tests.fakes.destinations import a_context
@@ -380,6 +380,20 @@ async def test_a_row_that_still_waits_can_be_withdrawn_and_is_never_written() ->
         assert [await each for each in (first, third)] == [Delivered("0"), Delivered("2")]
     assert [each.key[0] for batch in table.batches for each in batch] == [0, 2]
     assert [each.is_started for each in rows] == [True, False, True]
+
+
+async def test_a_row_beyond_the_bound_of_those_that_wait_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "MAX_WAITING", 1)
+    table = FakeTable()
+    with closing(RowWriter(table.write, 1, 1)) as writer:
+        first = asyncio.create_task(writer.write(WaitingRow(Row(("x",), (0,)))))
+        await asyncio.to_thread(table.has_begun.wait, 60)
+        second, third = (asyncio.create_task(writer.write(WaitingRow(Row(("x",), (number,))))) for number in (1, 2))
+        await asyncio.wait([third], timeout=10)
+        table.open.set()
+        assert [await first, await second] == [Delivered("0"), Delivered("1")]
+        with pytest.raises(Temporary, match="queue_full"):
+            await third
 
 
 async def test_few_threads_write_large_rows_in_transactions_of_their_own() -> None:

@@ -238,12 +238,9 @@ def rejected_letter(source: str, push: Push, error: errors.Rejected, now: float)
     )
 
 
-async def read_push(head: http.Request, read_body: http.ReadBody, verify_push: VerifyPush | None) -> Push:
+async def read_push(head: http.Request, read_body: http.ReadBody, verify_push: VerifyPush) -> Push:
     """Return the message in a push of the bus. Raises Rejected, and Temporary if the identity of the push cannot be
     verified now."""
-    if verify_push is None:
-        rule = "the source takes messages of its `bus` only, and no requests of senders"
-        raise errors.Rejected("push_identity_mismatch", rule)
     await verify_push(head)
     try:
         return parse_push(await read_body(MAX_PUSH_BYTES))

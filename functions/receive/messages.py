@@ -9,15 +9,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from functions.receive import admission, parsing
-from functions.receive.bus import rejected_letter
+from functions.receive.bus import read_push, rejected_letter
 from functions.receive.events import build_events, note_on
 from functions.receive.identity import SignedRequest
-from functions.receive.receive import CONFIRM_SECONDS, Accepted, DeadLettered, Receiver, checked_data, signed_request
+from functions.receive.receive import (
+    CONFIRM_SECONDS,
+    Accepted,
+    DeadLettered,
+    Receiver,
+    TakePush,
+    checked_data,
+    signed_request,
+)
 from functions.receive.source import RECOVERED_KIND, Source
 from shared import errors, jsontext, ports
 from shared.event import Event
-from shared.http import Request
-from shared.push import Push
+from shared.http import ReadBody, Request
+from shared.push import Push, VerifyPush
 from shared.signatures import auth_scheme, locations
 
 if TYPE_CHECKING:
@@ -31,6 +39,17 @@ class _Content(NamedTuple):
     parsed: parsing.ReadData
     data: jsontext.Json
     events: tuple[Event, ...]
+
+
+def push_taker(verify_push: VerifyPush) -> TakePush:
+    """Return what takes the pushes of a bus. `verify_push` verifies that the platform sent them."""
+
+    async def take_push(
+        receiver: Receiver, source: Source, head: Request, read_body: ReadBody
+    ) -> Accepted | DeadLettered:
+        return await take(receiver, source, await read_push(head, read_body, verify_push))
+
+    return take_push
 
 
 async def take(receiver: Receiver, source: Source, push: Push) -> Accepted | DeadLettered:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from functions.receive.handshakes import Handshakes
     from functions.receive.provider_keys import Keys
     from shared.fetch import Fetch
-    from shared.push import VerifyPush
 
 CONFIRM_SECONDS: Final = 3.8
 """The time in which the bus must confirm, so that a sender has its reply within 4 s of the request's arrival."""
@@ -65,6 +64,10 @@ class DeadLettered(NamedTuple):
     error: errors.Rejected
 
 
+TakePush = Callable[["Receiver", Source, Request, ReadBody], Awaitable[Accepted | DeadLettered]]
+"""Takes a push whose head was admitted. Raises Rejected and Temporary."""
+
+
 @dataclass(eq=False, repr=False)
 class Receiver:
     """A receiver of requests. The checks run in this order; the module of each is in brackets.
@@ -79,7 +82,7 @@ class Receiver:
 
     blobs             None on a platform without blobs: a large event then travels whole
     fetch             None offline: no provider's key is fetched, and no subscription confirmed
-    verify_push       None unless a source has a bus that pushes
+    take_push         takes a push of a bus (messages.py); None unless a source has a bus that pushes
     times_attribute   returns the attribute of messages in which receive's times travel; None if telemetry is off
     explanations      takes a token for each rejection whose cause is looked for
     queue_full_lines  takes a token for each log line about a source that has no place among the unconfirmed
@@ -93,7 +96,7 @@ class Receiver:
     random_id: Callable[[], str]
     limits: Limits = DEFAULT
     fetch: "Fetch | None" = None
-    verify_push: "VerifyPush | None" = None
+    take_push: "TakePush | None" = None
     times_attribute: TimesAttribute | None = None
     explanations: TokenBucket = field(default_factory=TokenBucket)
     queue_full_lines: TokenBucket = field(default_factory=TokenBucket)
@@ -163,7 +166,12 @@ class Receiver:
     ) -> Accepted | Answered | DeadLettered | None:
         """Return the outcome of a push, of a preflight or of a handshake in the head; None for any other request."""
         if source.bus:
-            return await self._take_push(source, head, read_body)
+            if head.method != "POST":
+                raise admission.MethodRejected(source.answered_methods)
+            if self.take_push is None:
+                rule = "the source takes messages of its `bus` only, and no requests of senders"
+                raise errors.Rejected("push_identity_mismatch", rule)
+            return await self.take_push(self, source, head, read_body)
         if source.form and (form_answer := _form_answer(source, head)):
             return form_answer
         if handshakes and (handshake_reply := await handshakes.answer_head(head)):
@@ -207,15 +215,6 @@ class Receiver:
         from functions.receive.handshakes import Handshakes
 
         return Handshakes(source.handshakes, url, self.secrets, self.fetch)
-
-    async def _take_push(self, source: Source, head: Request, read_body: ReadBody) -> Accepted | DeadLettered:
-        # Imported here, because few sources are connected to a bus.
-        from functions.receive import messages
-        from functions.receive.bus import read_push
-
-        if head.method != "POST":
-            raise admission.MethodRejected(source.answered_methods)
-        return await messages.take(self, source, await read_push(head, read_body, self.verify_push))
 
     async def confirm(self, source: Source, publishing: Awaitable[None], deadline: float) -> None:
         """Wait until the events are published. `deadline` is a time of the event loop. Raises Temporary."""

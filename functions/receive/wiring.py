@@ -34,10 +34,16 @@ def receiver() -> receive.Receiver:
         clock=platform.SystemClock(),
         random_id=lambda: secrets.token_hex(16),
         fetch=_LateFetch(),
-        # Only a source whose messages a bus brings needs it, and most configurations have none.
-        verify_push=platform.verify_push(settings()) if sources.has("bus") else None,
+        take_push=_take_push() if sources.has("bus") else None,
         times_attribute=times_attribute,
     )
+
+
+def _take_push() -> receive.TakePush:
+    # Imported here, because few sources are connected to a bus.
+    from functions.receive import messages
+
+    return messages.push_taker(platform.verify_push(settings()))
 
 
 @cache

@@ -18,7 +18,7 @@ from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
 from functions.notify.recovery import github, recovery
 from functions.notify.recovery.kind import UnknownHook, Window, own_hooks
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
-from functions.receive import entry
+from functions.receive import entry, messages
 from functions.receive.recovered import possible_bodies
 from functions.receive.source import RECOVERED_NAME
 from shared.dead_letter_message import dead_letter_from
@@ -768,7 +768,7 @@ async def test_receive_takes_the_topic_by_a_push_and_by_a_queue_and_from_nobody_
     body = json.dumps(pushed).encode()
     head = Request("POST", f"/{RECOVERED_NAME}")
     assert (await entry.answer(world.receiver, head, reading(body))).status == 401
-    world.receiver.verify_push = verified
+    world.receiver.take_push = messages.push_taker(verified)
     assert (await entry.answer(world.receiver, head, reading(body))).status == 200
     arn = f"arn:aws:sqs:eu-central-1:123456789012:hookchain-{RECOVERED}"
     assert await entry.take_message(world.receiver, arn, "hookchain-", Push(message.data))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from functions.notify.destinations import bus as bus_kind, object as object_kind
+from functions.receive import messages
 from functions.receive.lambda_handler import handle, take_messages
 from shared.dead_letter_message import dead_letter_from
 from shared.errors import Rejected, Temporary
@@ -19,6 +20,7 @@ from shared.http import Reply, Request
 from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import DEAD_LETTERS, BusMessage
+from shared.push import VerifyPush
 from tests.aws.invoked import Context, FakeQueues, failures, url_event
 from tests.aws.sqs_stand_in import lambda_record
 from tests.fakes.bus import FakeBus
@@ -78,9 +80,9 @@ async def unset(_: Request) -> None:
 class Bus:
     """Receive with these sources, met by a bus."""
 
-    def __init__(self, verify: object = nobody, bus: FakeBus | None = None) -> None:
+    def __init__(self, verify: VerifyPush | None = nobody, bus: FakeBus | None = None) -> None:
         self.posting = Posting(SOURCES, bus=bus)
-        object.__setattr__(self.posting.receiver, "verify_push", verify)
+        self.posting.receiver.take_push = messages.push_taker(verify) if verify else None
 
     async def push(
         self, source: str, data: bytes, attributes: "dict[str, str] | None" = None, message_id: str = "m1"

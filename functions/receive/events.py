@@ -189,10 +189,10 @@ def _time(text: str) -> str | None:
         number = float(text)
         seconds = number / 1000 if number >= times.MILLISECONDS_FROM else number
         return times.rfc3339(seconds)
-    except (ValueError, OverflowError, OSError):
+    except (ValueError, OverflowError):
         pass
     zoned = text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-")
     try:
         return times.rfc3339(times.unix_seconds(zoned))
-    except (ValueError, OverflowError, OSError):
+    except (ValueError, OverflowError):
         return None

@@ -373,7 +373,7 @@ class _BinaryReader:
 def _binary_date(seconds: float) -> str:
     try:
         return rfc3339(seconds + _SECONDS_TO_2001)
-    except (OverflowError, ValueError, OSError):
+    except (OverflowError, ValueError):
         raise Rejected("number_out_of_range", "a time in the property list is in no year from 1 to 9999") from None
 
 

@@ -247,6 +247,11 @@ def _small(*_: object, **__: object) -> float:
     return SMALL
 
 
+def _file_size(*_: object, **__: object) -> float:
+    """Bound `filesizeformat`, which writes all digits of a number above the largest unit, 285 at most."""
+    return 5 * SMALL
+
+
 def _existing(*_: object, **__: object) -> float:
     """Bound a filter that returns one of its arguments, a part of an argument, or an iterator that makes nothing by
     itself."""
@@ -346,7 +351,7 @@ def _indented(text: object, width: object = 4, *_: object, **__: object) -> floa
 
 def _json(value: object, indent: object = None) -> float:
     """Bound `tojson`, which writes `&<>'` as `\\u0026`, and any character outside ASCII as one or two such escapes."""
-    width = len(indent) if isinstance(indent, str) else _number(indent)
+    width = len(indent) + 5 * _count("&<>'", indent) if isinstance(indent, str) else _number(indent)
     if width > 100 or text_size([value]) > MAX_OUTPUT_CHARACTERS:
         return _TOO_LARGE
     text = to_json(value)  # type: ignore[arg-type] # it was sized as data
@@ -447,7 +452,7 @@ def _number(value: object) -> int:
 
 
 FILTERS: Final[Mapping[str, Rule]] = {
-    **dict.fromkeys(("abs", "count", "filesizeformat", "float", "int", "length", "round", "wordcount"), _small),
+    **dict.fromkeys(("abs", "count", "float", "int", "length", "round", "wordcount"), _small),
     **dict.fromkeys(("attr", "d", "default", "first", "last", "max", "min"), _existing),
     **dict.fromkeys(("map", "reject", "rejectattr", "select", "selectattr"), _existing),
     **dict.fromkeys(("oneline", "string", "striptags", "trim"), _text),
@@ -467,6 +472,7 @@ FILTERS: Final[Mapping[str, Rule]] = {
     "safe": _text,
     "slice": lambda value, slices, *_, **__: _items(value) + 2 * _NEW_ITEM * _number(slices),
     "sum": _summed,
+    "filesizeformat": _file_size,
     "tojson": _json,
     "truncate": _truncated,
     "urlencode": _urlencoded,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, closing, nullcontext
+from functools import partial
 from typing import Final
 
 import pytest
@@ -106,7 +107,7 @@ async def test_a_route_that_waits_is_no_failed_attempt_of_a_destination(inspecto
     await keep_attempt(inspector, 2, now - 10, ROUTE_ITSELF, "retry_scheduled")
     found = await inspector.get("/api/charts?span=hour")
     assert (sum(map(int, map(str, found["not_delivered"]))), found["destinations"]) == (0, ["crm"])  # type: ignore[arg-type]
-    overview = inspector.parts.reader.series(now, 300, 2)
+    overview = await inspector.parts.read(partial(inspector.parts.reader.series, now, 300, 2))
     assert sum(each.not_delivered for each in overview) == 0
 
 
@@ -116,7 +117,8 @@ async def test_percentiles_are_of_first_attempts_and_exact_to_five_percent(inspe
         await keep_attempt(inspector, number, now - 10, took=0.1 if number < 90 else 4.0)
     for number in range(50):  # replays, which begin again with attempt 1
         await keep_attempt(inspector, number, now - 5, took=5.1)
-    overview = inspector.parts.reader.series(now, 300, 2)  # the first attempts may be before the newest bucket
+    # The first attempts may be before the newest bucket.
+    overview = await inspector.parts.read(partial(inspector.parts.reader.series, now, 300, 2))
     [p95_ms] = [each.p95_ms for each in overview if each.p95_ms is not None]
     assert p95_ms == pytest.approx(4_000, rel=0.05)
     found = await inspector.get("/api/charts?span=hour")
@@ -131,19 +133,19 @@ async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Ins
     keep_requests(inspector, request(now - 30, 200, "shop"))
     charts = JournalCharts(inspector.parts.reader)
 
-    def accepted(name: str, at: float) -> int:
-        assert charts.update(at)
+    async def accepted(name: str, at: float) -> int:
+        assert await inspector.parts.read(partial(charts.update, at))
         return sum(each.accepted for each in charts.series(name, at).buckets)
 
-    assert [accepted("hour", now), accepted("hour", now)] == [1, 1]
+    assert [await accepted("hour", now), await accepted("hour", now)] == [1, 1]
     keep_requests(inspector, request(now - 20, 200, "shop"))
-    assert accepted("hour", now) == 2
-    assert [accepted(name, now + 7_200) for name in SPANS] == [0, 2, 2]
-    assert [accepted(name, now + 31 * DAY) for name in SPANS] == [0, 0, 0]
+    assert await accepted("hour", now) == 2
+    assert [await accepted(name, now + 7_200) for name in SPANS] == [0, 2, 2]
+    assert [await accepted(name, now + 31 * DAY) for name in SPANS] == [0, 0, 0]
     with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal:
         journal.execute("DELETE FROM requests")
     keep_requests(inspector, request(now + 31 * DAY, 200, "shop"))
-    assert accepted("hour", now + 31 * DAY) == 1
+    assert await accepted("hour", now + 31 * DAY) == 1
 
 
 @pytest.mark.parametrize("arriving", [0, 1, 2])
@@ -153,18 +155,18 @@ async def test_nothing_is_counted_twice_after_retention_deleted_the_newest_rows(
     now = time.time()
     charts = JournalCharts(inspector.parts.reader)
 
-    def delivered() -> int:
-        assert charts.update(now)
+    async def delivered() -> int:
+        assert await inspector.parts.read(partial(charts.update, now))
         return sum(each.delivered for each in charts.series("hour", now).buckets)
 
     for number in range(5):
         await keep_attempt(inspector, number, now - 60)
-    assert delivered() == 5
+    assert await delivered() == 5
     with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal:
         journal.execute("DELETE FROM attempts WHERE seq = 5")
     for number in range(arriving):  # the first of these has the number of the row that is gone
         await keep_attempt(inspector, 10 + number, now - 30)
-    assert [delivered(), delivered()] == [4 + arriving] * 2
+    assert [await delivered(), await delivered()] == [4 + arriving] * 2
 
 
 async def test_a_look_at_many_rows_ends_in_time_and_the_next_ones_continue(inspector: Inspector) -> None:
@@ -172,7 +174,7 @@ async def test_a_look_at_many_rows_ends_in_time_and_the_next_ones_continue(inspe
     keep_requests(inspector, *(request(now - 30, 200, "shop") for _ in range(2 * BATCH + 1)))
     ticks = iter(range(100))
     charts = JournalCharts(inspector.parts.reader, lambda: next(ticks) * LOOK_SECONDS * 0.6)
-    assert [charts.update(now) for _ in range(3)] == [False, False, True]
+    assert [await inspector.parts.read(partial(charts.update, now)) for _ in range(3)] == [False, False, True]
     assert sum(each.accepted for each in charts.series("hour", now).buckets) == 2 * BATCH + 1
 
 

@@ -26,19 +26,12 @@ from deploy.config.sections import (
     develop,
     own_files,
     people,
+    provider_api,
     route,
     subscribers,
     telemetry,
 )
-from deploy.config.sections.source import (
-    SourceConfig,
-    compiled_hooks,
-    compiled_recover,
-    compiled_source,
-    recovered_part,
-    source_faults,
-    type_words,
-)
+from deploy.config.sections.source import SourceConfig, compiled_source, recovered_part, source_faults, type_words
 from shared.jsontext import Json, JsonObject, to_json
 from shared.secrets import secret_names
 
@@ -135,7 +128,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
         },
         "transform": {
             "function": "transform",
-            "sources": {name: type_words(source) for name, source in config.sources.items()},
+            "sources": {name: type_words(each) for name, each in config.sources.items()},
             **routes,
             **alerts.compiled_seen(config.sources),
             **telemetry.compiled_telemetry(config.telemetry),
@@ -147,8 +140,8 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             "function": "notify",
             "destinations": _destinations(config, checked.settings),
             **alerts.compiled_alerts(config.alerts, config.sources),
-            **compiled_hooks(config.sources, has_alerts=config.alerts is not None),
-            **compiled_recover(config.sources, _routed_types(config), _public_urls(config)),
+            **provider_api.compiled_hooks(config.sources, has_alerts=config.alerts is not None),
+            **provider_api.compiled_recover(config.sources, _routed_types(config), _public_urls(config)),
             **people.compiled_people(config.people, checked.people_list, checked.settings, providers),
             **({"own_kinds": dict(kind_files)} if kind_files else {}),
             **subscribers.compiled_subscribers(config.subscribers),
@@ -175,7 +168,7 @@ def _sources(config: Configuration, folder: Path) -> JsonObject:
     compiled: JsonObject = {}
     for name, source in config.sources.items():
         entrance = {} if source.bus else _entrance(name, source, config)
-        compiled[name] = {**compiled_source(name, source, folder, name in mailed), **entrance}
+        compiled[name] = {**compiled_source(name, source, folder, is_mailed=name in mailed), **entrance}
     return compiled
 
 
@@ -183,10 +176,8 @@ def _entrance(name: str, source: SourceConfig, config: Configuration) -> JsonObj
     """Return the source's public URL and the number of proxies in front of it."""
     public_url = _public_url(name, source, config)
     proxies = config.trusted_proxies if source.trusted_proxies is None else source.trusted_proxies
-    return {
-        **({"public_url": public_url} if public_url else {}),
-        **({"trusted_proxies": proxies} if proxies else {}),
-    }
+    entrance: JsonObject = {"public_url": public_url, "trusted_proxies": proxies}
+    return {key: value for key, value in entrance.items() if value}
 
 
 def _public_url(name: str, source: SourceConfig, config: Configuration) -> str | None:

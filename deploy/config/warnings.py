@@ -82,7 +82,7 @@ def source_warnings(name: str, source: SourceConfig, config: Configuration) -> I
     if source.bus:
         yield from bus_warnings(source.bus)
         return
-    if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
+    if source.accepts_anybody:
         yield "`auth: none` accepts events from anyone who finds its URL"
         if "GET" in source.methods:
             yield "it accepts GET from anyone, so any page that somebody opens can send it events; see `hookchain link`"
@@ -124,7 +124,7 @@ def _identity_warnings(source: SourceConfig) -> Iterator[str]:
 
 def _signs(source: SourceConfig) -> bool:
     schemes = list(source.auth)
-    if source.provider and "auth" not in source.model_fields_set:
+    if source.provider and source.uses_provider_auth:
         schemes = [offered.scheme for offered in chosen_schemes(load_catalogue()[source.provider], source.variant)]
     return bool(schemes) and all(read_scheme(each.model_dump(exclude_none=True)).signs_content for each in schemes)
 
@@ -140,7 +140,7 @@ def _has_id(source: SourceConfig) -> bool:
 def provider_warnings(source: SourceConfig, default_url: str | None) -> Iterator[str]:
     """Yield warnings about what the source takes from the catalogue; none for an unknown provider."""
     entry = load_catalogue().get(source.provider or "")
-    if entry is None or "auth" in source.model_fields_set:
+    if entry is None or not source.uses_provider_auth:
         return
     for name, param in entry.params.items():
         if param.recommended and name not in source.params:

@@ -6,7 +6,8 @@ from urllib.parse import quote, urlsplit
 from deploy.config import configured
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import ProviderEntry, load_catalogue
-from deploy.config.sections.source import SourceConfig, provider_part
+from deploy.config.sections.provider_settings import provider_part
+from deploy.config.sections.source import SourceConfig
 from deploy.requests.sources import compiled_sources
 from functions.receive.admission import requested_url
 from functions.receive.source import Source, read_sources
@@ -73,7 +74,7 @@ def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
     proof = {"secret": secret} if entry.auth else {"auth": {"scheme": "path", "secret": secret}}
     config = SourceConfig.model_validate({"provider": provider, "params": params, **proof})
     auth: list[Json] = [each.model_dump(exclude_none=True) for each in config.auth]
-    part = provider_part(config, load_catalogue())
+    part = provider_part(config, entry)
     return {"auth": auth, "methods": ["POST"], "max_body_bytes": config.max_body_bytes, **part}
 
 

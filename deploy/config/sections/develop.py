@@ -10,7 +10,7 @@ from deploy.config.config_file import ConfigFile, Fault
 from deploy.config.model_faults import fault_at, unknown_names
 from deploy.config.sections.auth import LinkAuth
 from deploy.config.sections.catalogue import load_catalogue
-from deploy.config.sections.source import SourceConfig, provider_part
+from deploy.config.sections.source import SourceConfig
 from functions.transform.paths import Every, Path, parse_path
 from functions.transform.steps.shape import InnerPath
 from shared.config.rules import Name, listed
@@ -48,13 +48,13 @@ def unfit_for_copies(
 def _rule(source: SourceConfig) -> str:
     if source.bus:
         return "gets messages of a bus, and only requests can be copied"
-    if not source.auth and (source.provider is None or "auth" in source.model_fields_set):
+    if source.accepts_anybody:
         return "has `auth: none`: anybody could send requests to the machines of developers"
     if "POST" not in source.methods or any(isinstance(each, LinkAuth) for each in source.auth):
         return "must take POST, and no links: a copy is a POST with the body"
-    catalogue = load_catalogue()
-    part = provider_part(source, catalogue) if source.provider in catalogue else {}
-    if source.batch or ("batch" not in source.model_fields_set and part.get("batch")):
+    entry = load_catalogue().get(source.provider) if source.provider else None
+    provider_batch = entry.event.batch if entry else None
+    if source.batch or (provider_batch and "batch" not in source.model_fields_set):
         return "splits a body into events (`batch`), which have no request of their own"
     return ""
 

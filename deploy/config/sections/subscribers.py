@@ -12,7 +12,8 @@ from pydantic.types import Discriminator, JsonValue, StringConstraints, Tag
 from deploy.config.config_file import ConfigFaults, ConfigFile, DocumentPath, Fault, read_config_file, unreadable
 from deploy.config.model_faults import fault_at, rule_of, unknown_names
 from deploy.config.sections.destination import DestinationConfig, kind_of
-from deploy.config.sections.source import Origin, PublicUrl, SchemaFault, schema_document
+from deploy.config.sections.schema_document import SchemaFault, schema_document
+from deploy.config.sections.source import Origin, PublicUrl
 from deploy.config.sections.texts import fitting
 from shared.config.rules import Name, Seconds, listed
 from shared.config.values import Model

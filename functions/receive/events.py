@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.receive import admission, kept_parts
-from functions.receive.facts import Facts, Item, default_type, facts_of
-from functions.receive.identity import Identity, SignedRequest, batch_of, identity, item_identity
+from functions.receive.facts import Item, default_type, facts_of
+from functions.receive.identity import Content, Identity, SignedRequest, identifier_of
 from functions.receive.source import Source
 from shared import errors, http, limits, times
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text
@@ -49,15 +49,14 @@ def build_events(
     signature authenticated the request. `secrets` are removed from what `keep_raw` keeps. `is_recovered` is Event's
     `recovered`. Raises Rejected (`too_many_items`).
     """
+    identifier = identifier_of(source, signed, data, random_id)
     items = items_of(source.batch, data) if source.batch else None
     if items is None:
-        payload_hash = _payload_hash(request, data, signed)
         item = Item(request, data, data)
-        facts = facts_of(source.fact_locations, item)
-        own = identity(source, item, facts, payload_hash, random_id, signed)
+        content = Content(item, facts_of(source.fact_locations, item), _payload_hash(request, data, signed))
         raw = kept_parts.parts_of(source, request, secrets) if source.keep_raw != "no" else {}
-        return (_event(source, item, facts, own, payload_hash, now, raw, is_recovered),)
-    events: list[Event] = []
+        return (_event(source, content, identifier.event(content), now, raw, is_recovered),)
+
     # An item keeps the raw headers, but not the raw body, which belongs to all items.
     headers = kept_parts.headers_of(source, request, secrets)
     header_characters = sum(len(text or "") for text in headers.values())
@@ -65,13 +64,14 @@ def build_events(
         raise errors.Rejected(
             "too_many_items", f"the headers are too long to be kept with each of {len(items)} items (`keep_raw`)"
         )
-    batch = batch_of(source, Item(request, None, data), signed)
+    batch = identifier.batch(Item(request, None, data))
+    events: list[Event] = []
     for number, value in enumerate(items, start=1):
         item = Item(request, value, data)
-        facts = facts_of(source.fact_locations, item)
-        payload_hash = hashlib.sha256(canonical(value)).hexdigest()
-        own = item_identity(source, batch, item, facts, number, payload_hash, random_id)
-        events.append(_event(source, item, facts, own, payload_hash, now, headers, is_recovered))
+        item_hash = hashlib.sha256(canonical(value)).hexdigest()
+        content = Content(item, facts_of(source.fact_locations, item), item_hash)
+        identity = identifier.item(batch, content, number)
+        events.append(_event(source, content, identity, now, headers, is_recovered))
     return tuple(events)
 
 
@@ -148,19 +148,18 @@ def _payload_hash(request: http.Request, data: Json, signed: SignedRequest | Non
 
 def _event(
     source: Source,
-    item: Item,
-    facts: Facts,
-    own: Identity,
-    payload_hash: str,
+    content: Content,
+    identity: Identity,
     now: float,
     raw: kept_parts.RawParts,
     is_recovered: bool,
 ) -> Event:
-    """Return the event with these facts. `now` is the Unix time at which the request came."""
+    """Return the event. `now` is the Unix time at which the request came."""
+    item, facts, payload_hash = content
     traceparent = item.request.header("traceparent")
     hops = item.request.header("hookchain-hops")
     return Event(  # arguments by position take half the time of named ones, and every event is made here
-        own.id,
+        identity.id,
         f"/sources/{source.name}",
         facts.type or default_type(item.data),
         times.rfc3339(now),
@@ -170,10 +169,12 @@ def _event(
         facts.actor,
         _time(facts.time) if facts.time else None,
         # The sender's trace goes on. Without one, the event's id begins a trace.
-        traceparent if traceparent and TRACEPARENT.fullmatch(traceparent) else f"00-{own.id}-{own.id[:16]}-01",
-        attribute_text(own.delivery_id or "") or None,
+        traceparent
+        if traceparent and TRACEPARENT.fullmatch(traceparent)
+        else f"00-{identity.id}-{identity.id[:16]}-01",
+        attribute_text(identity.delivery_id or "") or None,
         int(hops) if hops and _HOPS.fullmatch(hops) else 0,
-        signedas=own.signedas,
+        signedas=identity.signedas,
         action=facts.action,
         recovered=is_recovered,
         **raw,

@@ -8,24 +8,33 @@ delivery id  the sender's own id for an event or a batch, signed or not: a text 
              link; None if the request has none
 signed id    the delivery id, read only from locations that the signature covers; None if those have no text
 
-Either the delivery id identifies all events of a request, or what the signature covers does: see identifying_signature.
+`identifier_of` decides once for a request how its events are identified. `IdentifierByDelivery` goes by the delivery
+id, and `IdentifierBySignature` by the signed id. Where there is no such id, both go by a hash.
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from functions.receive.facts import Facts, Item, SignedFacts, default_type, whole_fact
 from functions.receive.source import Source
 from shared.event import event_id
-from shared.jsontext import Json, JsonObject, texts_json
+from shared.jsontext import Json, texts_json
 from shared.signatures.auth_scheme import AuthScheme
-from shared.signatures.locations import Conditions, RequestFields, first_value_at, text_of
+from shared.signatures.locations import RequestFields
 
 MAX_WHOLE: Final = 1_024
 """The most characters of a delivery id from which its items' ids are made. A longer one is hashed first."""
+
+
+class Content(NamedTuple):
+    """The content of an event. `payload_hash` is the hash of the body, or of an item of a batch."""
+
+    item: Item
+    facts: Facts
+    payload_hash: str
 
 
 class Identity(NamedTuple):
@@ -34,6 +43,20 @@ class Identity(NamedTuple):
     id: str
     delivery_id: str | None
     signedas: str | None = None
+
+
+class Batch(NamedTuple):
+    """The identity of a body with several items, which is found once, and not again in a megabyte for each item.
+
+    delivery_id      the delivery id of the batch, which is outside its items
+    key              the part of the items' event ids that names the batch: an id, or a hash; None if nothing identifies
+                     the batch
+    is_in_every_id   the key is also a part of the event ids of items that have a delivery id of their own
+    """
+
+    delivery_id: str | None
+    key: str | None
+    is_in_every_id: bool
 
 
 @dataclass(eq=False, repr=False)
@@ -64,7 +87,13 @@ class SignedRequest:
 
     @cached_property
     def time(self) -> str:
+        """The signed time as the sender wrote it; empty if no time is signed."""
         return self.auth.signed_time(self.fields)
+
+    @cached_property
+    def hash_with_time(self) -> str:
+        """The hash of the signed content and the signed time, which differs between events with equal content."""
+        return hashlib.sha256(texts_json([self.content_hash, self.time])).hexdigest()
 
     @property
     def signs_items(self) -> bool:
@@ -75,198 +104,182 @@ class SignedRequest:
         """Return the hash of the signed content of an item that is signed by itself."""
         return hashlib.sha256(self.auth.signed_item(self.fields, item)).hexdigest()
 
-    @cached_property
-    def hash_with_time(self) -> str:
-        """The hash of the signed content and the signed time, which differs between events with equal content."""
-        return hashlib.sha256(texts_json([self.content_hash, self.time])).hexdigest()
 
-    def goes_by_delivery_id(self, body: Json) -> bool:
-        """Return whether the sender's id identifies the event although it may be unsigned.
+@dataclass(slots=True, eq=False, repr=False)
+class IdentifierByDelivery:
+    """Identifies events by their delivery id, even if it is unsigned.
 
-        So it does where different events can have equal signed bytes: the source's `dedupe` or `repeats` says so.
-        """
-        if self.source.dedupe:
-            return self.source.dedupe == "delivery_id"
-        if not isinstance(body, dict):
-            return False
-        return any(_meets(body, conditions) for conditions in self.source.repeats)
+    The event id is the first 32 hex digits of the SHA-256 of a JSON array:
 
-    def fallback_id(self, random_id: Callable[[], str]) -> str:
-        """Return the id of an event that goes by its delivery id, and has no delivery id."""
-        if self.time:
-            return _hashed_id(self.source.name, "signed", self.hash_with_time)
-        if self.source.fact_locations.id:
-            return _hashed_id(self.source.name, "signed", self.content_hash)
-        return random_id()
+    [source, delivery id]                 if there is a delivery id
+    [source, "signed", hash]              if there is none, and the request is signed: the hash is of the signed content
+                                          and the signed time
+    [source, hash of the payload]         if there is none, and the source has `dedupe: body`
 
-    def needs_claim(self, *, has_signed_id: bool) -> bool:
-        """Return whether the signature leaves room for two events with the same signed content.
-
-        So it does if it does not cover everything. Without a signed id, the signed time is left out too: the event id
-        is then a hash without it.
-        """
-        is_all_signed = self.by_body and self.locations.is_complete
-        return not is_all_signed or (not has_signed_id and bool(self.time))
-
-    def claim(
-        self, own: Identity, item: Item, facts: Facts, payload_hash: str, number: int = 0, *, has_signed_id: bool
-    ) -> str:
-        """Return Event's `signedas`: half a hash of what was signed, a full stop, and half a hash of the event's facts.
-
-        It is `A.B` for an event, and `A.C` if somebody repeats the signed bytes and changes a fact that is not signed.
-        `number` is that of an item, from 1, or 0 if the body is no batch.
-        """
-        signed = self.item_hash(item.data) if number and self.signs_items else f"{self.content_hash}/{number}"
-        time = "" if has_signed_id or own.delivery_id is not None else self.time
-        claimed: list[Json] = [
-            own.id,
-            own.delivery_id,
-            default_type(item.data),
-            payload_hash,
-            time,
-            facts.type,
-            facts.subject,
-            facts.actor,
-            facts.time,
-        ]
-        if facts.action is not None:  # only then, so that other events have the claim that earlier versions gave them
-            claimed.append(facts.action)
-        signed_hash = hashlib.sha256(signed.encode()).hexdigest()
-        claimed_hash = hashlib.sha256(texts_json(claimed)).hexdigest()
-        return f"{signed_hash[:32]}.{claimed_hash[:32]}"
-
-
-def identifying_signature(signed: SignedRequest | None, body: Json) -> SignedRequest | None:
-    """Return the signed request if only what its signature covers identifies its events.
-
-    Return None if the delivery id does: nothing is signed, or the source goes by an id that may be unsigned.
+    If nothing identifies the event, the id is random. `random_id` returns 32 hex digits. `signed` is None if no
+    signature authenticated the request.
     """
-    return None if signed is None or signed.goes_by_delivery_id(body) else signed
 
+    source: Source
+    signed: SignedRequest | None
+    random_id: Callable[[], str]
 
-def _meets(body: JsonObject, conditions: Conditions) -> bool:
-    """Return whether the body meets every condition. An empty text counts as missing."""
-    for location, wanted in conditions:
-        value = first_value_at(location.path, body)
-        text = value if isinstance(value, str) else text_of(value)
-        is_met = text == wanted if isinstance(wanted, str) else bool(text) == wanted
-        if not is_met:
-            return False
-    return True
+    def event(self, content: Content) -> Identity:
+        """Return the identity of an event that is alone in its request."""
+        delivery_id = _delivery_id(self.source, content.item)
+        return Identity(self._event_id(delivery_id, content.payload_hash), delivery_id)
 
-
-def identity(
-    source: Source,
-    item: Item,
-    facts: Facts,
-    payload_hash: str,
-    random_id: Callable[[], str],
-    signed: SignedRequest | None,
-) -> Identity:
-    """Return the identity of an event that is alone in its request. `random_id` returns 32 hex digits.
-
-    The id is the first 32 hex digits of the SHA-256 of a JSON array:
-
-    [source, delivery id]                         if that id is signed, if the sender signs nothing, or if the source
-                                                  goes by an unsigned id (`repeats`, `dedupe: delivery_id`)
-    [source, hash of the payload]                 if there is no such id, and the source has `dedupe: body`
-    [source, "signed", hash of the signed bytes]  if there is no such id, and the request is signed
-
-    If nothing identifies the event, the id is random.
-    """
-    sent_id = whole_fact(source.fact_locations.id, item)
-    delivery_id = (_link_once(item) if source.takes_links else None) or sent_id
-    signature = identifying_signature(signed, item.body)
-    if signature is None:
+    def _event_id(self, delivery_id: str | None, payload_hash: str) -> str:
         if delivery_id:
-            own_id = event_id(source.name, delivery_id)
-        elif signed is not None:
-            own_id = signed.fallback_id(random_id)
-        elif source.dedupe == "body":
-            own_id = event_id(source.name, payload_hash)
+            return event_id(self.source.name, delivery_id)
+        if self.signed:
+            if self.signed.time:
+                return _hashed_id(self.source.name, "signed", self.signed.hash_with_time)
+            # Whoever repeats a request and leaves out its unsigned id makes one more event, and not any number.
+            if self.source.fact_locations.id:
+                return _hashed_id(self.source.name, "signed", self.signed.content_hash)
+        elif self.source.dedupe == "body":
+            return event_id(self.source.name, payload_hash)
+        return self.random_id()
+
+    def batch(self, item: Item) -> Batch:
+        """Return the identity of a batch, of whose request `item` is any item."""
+        delivery_id = _delivery_id_of_batch(self.source, item)
+        if delivery_id is not None:
+            return Batch(delivery_id, _bounded(delivery_id), is_in_every_id=True)
+        key = None
+        if self.source.dedupe == "body":
+            key = hashlib.sha256(item.request.body).hexdigest()
+        elif self.signed and self.signed.time:
+            key = self.signed.hash_with_time
+        return Batch(delivery_id, key, is_in_every_id=False)
+
+    def item(self, batch: Batch, content: Content, number: int) -> Identity:
+        """Return the identity of item `number`, from 1, of the batch.
+
+        The event id is made of the batch's key and of the item's own delivery id, or of its number if it has none. If
+        the batch has no id, the item's own id is enough. An item's own id is found by the locations that look into it,
+        alone or joined with others.
+        """
+        item_id = whole_fact(self.source.fact_locations.id_in_item, content.item)
+        if item_id and not batch.is_in_every_id:
+            own_id = event_id(self.source.name, item_id)
+        elif batch.key is not None:
+            own_id = _hashed_id(self.source.name, batch.key, item_id or number)
         else:
-            own_id = random_id()
-        return Identity(own_id, delivery_id)
-    is_id_signed = signature.locations.id == source.fact_locations.id
-    signed_id = sent_id if is_id_signed else whole_fact(signature.locations.id, item)
-    if signed_id:
-        own_id = event_id(source.name, signed_id)
-    elif source.dedupe == "body":
-        own_id = event_id(source.name, payload_hash)
-    else:
-        own_id = _hashed_id(source.name, "signed", signature.content_hash)
-    own = Identity(own_id, delivery_id)
-    has_signed_id = signed_id is not None
-    if not signature.needs_claim(has_signed_id=has_signed_id):
-        return own
-    claim = signature.claim(own, item, facts, payload_hash, has_signed_id=has_signed_id)
-    return Identity(own.id, own.delivery_id, claim)
+            own_id = self.random_id()
+        return Identity(own_id, item_id or batch.delivery_id)
 
 
-class Batch(NamedTuple):
-    """The identity of a body with several items, which is found once, and not again in a megabyte for each item.
+@dataclass(slots=True, eq=False, repr=False)
+class IdentifierBySignature:
+    """Identifies events by what the signature of their request covers. It has the methods of IdentifierByDelivery.
 
-    delivery_id      that of the batch
-    key              the part of the items' event ids that names the batch: an id, or a hash; None if nothing identifies
-                     the batch
-    is_in_every_id   the key is also a part of the event ids of items that have a delivery id of their own
-    signature        as identifying_signature returns it
+    The event id is the first 32 hex digits of the SHA-256 of a JSON array:
+
+    [source, signed id]                           if there is a signed id
+    [source, hash of the payload]                 if there is none, and the source has `dedupe: body`
+    [source, "signed", hash of the signed bytes]  if there is none
     """
 
-    delivery_id: str | None
-    key: str | None
-    is_in_every_id: bool
-    signature: SignedRequest | None
+    source: Source
+    signed: SignedRequest
+
+    def event(self, content: Content) -> Identity:
+        signed_id = whole_fact(self.signed.locations.id, content.item)
+        if signed_id:
+            own_id = event_id(self.source.name, signed_id)
+        elif self.source.dedupe == "body":
+            own_id = event_id(self.source.name, content.payload_hash)
+        else:
+            own_id = _hashed_id(self.source.name, "signed", self.signed.content_hash)
+        delivery_id = _delivery_id(self.source, content.item)
+        return self._identity(own_id, delivery_id, content, 0, has_signed_id=signed_id is not None)
+
+    def batch(self, item: Item) -> Batch:
+        delivery_id = _delivery_id_of_batch(self.source, item)
+        signed_id = whole_fact(self.signed.locations.id_of_batch, item)
+        if signed_id is not None:
+            return Batch(delivery_id, _bounded(signed_id), is_in_every_id=True)
+        if self.source.dedupe == "body":
+            return Batch(delivery_id, self.signed.body_hash, is_in_every_id=False)
+        return Batch(delivery_id, self.signed.content_hash, bool(self.source.fact_locations.id_of_batch))
+
+    def item(self, batch: Batch, content: Content, number: int) -> Identity:
+        signed_id = whole_fact(self.signed.locations.id_in_item, content.item)
+        if signed_id and not batch.is_in_every_id:
+            own_id = event_id(self.source.name, signed_id)
+        elif self.signed.signs_items:
+            own_id = _hashed_id(self.source.name, "signed", self.signed.item_hash(content.item.data))
+        else:
+            own_id = _hashed_id(self.source.name, batch.key, signed_id or number)
+        delivery_id = whole_fact(self.source.fact_locations.id_in_item, content.item) or batch.delivery_id
+        return self._identity(own_id, delivery_id, content, number, has_signed_id=signed_id is not None)
+
+    def _identity(
+        self, own_id: str, delivery_id: str | None, content: Content, number: int, *, has_signed_id: bool
+    ) -> Identity:
+        """Return the identity, with `signedas` if two events with different facts could have the same signed bytes.
+
+        So they can if the signature does not cover all facts. They can also if there is no signed id, since the event
+        id is then a hash without the signed time. `number` is that of an item, or 0 if the body is no batch.
+        """
+        is_all_signed = self.signed.by_body and self.signed.locations.is_complete
+        if is_all_signed and (has_signed_id or not self.signed.time):
+            return Identity(own_id, delivery_id)
+        if number and self.signed.signs_items:
+            signed_part = self.signed.item_hash(content.item.data)
+        else:
+            signed_part = f"{self.signed.content_hash}/{number}"
+        has_id = has_signed_id or delivery_id is not None
+        other_facts: list[Json] = [
+            own_id,
+            delivery_id,
+            default_type(content.item.data),
+            content.payload_hash,
+            "" if has_id else self.signed.time,
+            content.facts.type,
+            content.facts.subject,
+            content.facts.actor,
+            content.facts.time,
+        ]
+        if content.facts.action is not None:  # only then, so that other events keep the hash of earlier versions
+            other_facts.append(content.facts.action)
+        return Identity(own_id, delivery_id, _signed_as(signed_part, other_facts))
 
 
-def batch_of(source: Source, item: Item, signed: SignedRequest | None) -> Batch:
-    """Return a batch's identity. The delivery's id is outside the items, in a header or elsewhere in the body."""
-    link_id = _link_once(item) if source.takes_links else None
-    delivery_id = link_id or whole_fact(source.fact_locations.id_of_batch, item)
-    signature = identifying_signature(signed, item.body)
-    batch_id = whole_fact(signature.locations.id_of_batch, item) if signature else delivery_id
-    if batch_id is not None:
-        return Batch(delivery_id, _bounded(batch_id), True, signature)
-    if source.dedupe == "body":
-        return Batch(delivery_id, hashlib.sha256(item.request.body).hexdigest(), False, signature)
-    if signature:
-        return Batch(delivery_id, signature.content_hash, bool(source.fact_locations.id_of_batch), signature)
-    key = signed.hash_with_time if signed and signed.time else None
-    return Batch(delivery_id, key, False, signature)
+Identifier: TypeAlias = IdentifierByDelivery | IdentifierBySignature
 
 
-def item_identity(
-    source: Source,
-    batch: Batch,
-    item: Item,
-    facts: Facts,
-    number: int,
-    payload_hash: str,
-    random_id: Callable[[], str],
-) -> Identity:
-    """Return the identity of item `number` (from 1).
+def identifier_of(source: Source, signed: SignedRequest | None, body: Json, random_id: Callable[[], str]) -> Identifier:
+    """Return what identifies the events of a request. `signed` is None if no signature authenticated the request."""
+    if signed is None or _is_delivery_id_trusted(source, signed, body):
+        return IdentifierByDelivery(source, signed, random_id)
+    return IdentifierBySignature(source, signed)
 
-    The event id is made of the batch's key and of the item's own id, or of its number if it has none. If the batch has
-    no id, the item's own id is enough. An item's own id is found by the locations that look into it, alone or joined
-    with others.
+
+def _is_delivery_id_trusted(source: Source, signed: SignedRequest, body: Json) -> bool:
+    """Return whether the delivery id identifies the events of a signed request, although it may be unsigned.
+
+    So it does where different events can have equal signed bytes: the source's `dedupe` or `repeats` says so.
     """
-    signature = batch.signature
-    sent_id = whole_fact(source.fact_locations.id_in_item, item)
-    item_id = whole_fact(signature.locations.id_in_item, item) if signature else sent_id
-    if item_id and not batch.is_in_every_id:
-        own_id = event_id(source.name, item_id)
-    elif signature and signature.signs_items:
-        own_id = _hashed_id(source.name, "signed", signature.item_hash(item.data))
-    elif batch.key is not None:
-        own_id = _hashed_id(source.name, batch.key, item_id or number)
-    else:
-        own_id = random_id()
-    own = Identity(own_id, sent_id or batch.delivery_id)
-    has_signed_id = item_id is not None
-    if signature is None or not signature.needs_claim(has_signed_id=has_signed_id):
-        return own
-    claim = signature.claim(own, item, facts, payload_hash, number, has_signed_id=has_signed_id)
-    return Identity(own.id, own.delivery_id, claim)
+    if source.dedupe:
+        return source.dedupe == "delivery_id"
+    if not source.repeats or not isinstance(body, dict):
+        return False
+    parsed_fields = RequestFields(signed.fields.request, item=body)  # `signed.fields` would parse the body again
+    return any(parsed_fields.meets(conditions) for conditions in source.repeats)
+
+
+def _signed_as(signed_part: str, other_facts: list[Json]) -> str:
+    """Return Event's `signedas`: half a hash of the signed part, a full stop, and half a hash of the other facts.
+
+    Two requests with the same signed bytes and different `x-github-event` headers get `A.B` and `A.C`. Of such events,
+    transform accepts only the first.
+    """
+    signed_hash = hashlib.sha256(signed_part.encode()).hexdigest()
+    facts_hash = hashlib.sha256(texts_json(other_facts)).hexdigest()
+    return f"{signed_hash[:32]}.{facts_hash[:32]}"
 
 
 def _hashed_id(*parts: Json) -> str:
@@ -278,9 +291,17 @@ def _bounded(delivery_id: str) -> str:
     return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(texts_json(delivery_id)).hexdigest()
 
 
-def _link_once(item: Item) -> str | None:
+def _delivery_id(source: Source, item: Item) -> str | None:
+    return _link_once(source, item) or whole_fact(source.fact_locations.id, item)
+
+
+def _delivery_id_of_batch(source: Source, item: Item) -> str | None:
+    return _link_once(source, item) or whole_fact(source.fact_locations.id_of_batch, item)
+
+
+def _link_once(source: Source, item: Item) -> str | None:
     """Return the `hc_once` of a link, which is the sender's id for its event; None if there is none."""
-    if item.request.method != "GET":
+    if not source.takes_links or item.request.method != "GET":
         return None
     # Imported here, because few sources take links.
     from shared.signatures.links import once_of

@@ -28,7 +28,7 @@ from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, mappings_at, texts_at
 from shared.secrets import SecretStore
 from shared.signatures import key_schemes, links, signature_scheme
-from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify
+from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify_request
 from shared.times import rfc3339
 
 NAME: Final = "receive"
@@ -373,7 +373,7 @@ def scheme_label(auth: AuthScheme) -> str:
 
 def _passes(request: Request, auth: AuthScheme, secrets: Sequence[str], now: float, url: str) -> bool:
     try:
-        verify(request, auth, secrets, {}, now, url)
+        verify_request(request, auth, secrets, {}, now, url)
     except HookchainError:
         return False
     return True

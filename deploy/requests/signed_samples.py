@@ -147,7 +147,9 @@ def _signed_by(
         return breaking.BREAKS[broken_part](unsigned, signer)
     signed = signing.sign_request(unsigned, signer)
     if not signing.is_asymmetric(auth):
-        auth_scheme.verify(signed, auth, [signer.key] if signer.key else [], {}, signer.now, signer.url_of(signed))
+        auth_scheme.verify_request(
+            signed, auth, [signer.key] if signer.key else [], {}, signer.now, signer.url_of(signed)
+        )
     return signed
 
 

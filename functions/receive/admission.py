@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 from functions.receive.sender_address import sender_address
 from functions.receive.source import Source
-from shared.errors import Rejected, Temporary
+from shared.errors import Rejected
 from shared.http import MAX_HEADER_BYTES, Request
-from shared.signatures.auth_scheme import AuthScheme, NeededKey, NotAttempted, verify
+from shared.signatures.auth_scheme import AuthScheme, NeededKey, NotAttempted, UnusableSecret, verify_request
 from shared.signatures.locations import RequestFields
 
 MAX_QUERY_BYTES: Final = 65_536
@@ -149,12 +149,13 @@ NO_KEYS: Final[Mapping[str, bytes]] = MappingProxyType({})
 def verify_head(request: Request, source: Source, secrets: SecretValues, now: float) -> bool:
     """Return True if the head authenticates the sender, and False if a signature still has to.
 
-    Raises Rejected (`password_mismatch`) if the head does not, and the source has no scheme of signatures.
+    Raises Rejected if no scheme in the head accepts the request, and the source has no scheme of signatures. A scheme
+    whose `when` the request does not meet rejects it.
     """
     rejection: Rejected | None = None
     for auth in source.head_schemes:
         try:
-            verify(request, auth, secrets.get(auth.secret, ()), NO_KEYS, now)
+            verify_request(request, auth, secrets.get(auth.secret, ()), NO_KEYS, now)
         except Rejected as error:
             rejection = rejection or error
         else:
@@ -167,7 +168,8 @@ def verify_head(request: Request, source: Source, secrets: SecretValues, now: fl
 def needed_keys(fields: RequestFields, source: Source, now: float) -> set[NeededKey]:
     """Return the keys that have to be fetched before verify_body.
 
-    There are none if the request fails a check that needs no key. verify_body makes the same check, and rejects it.
+    Checks that need no key, such as the age of a signature, come first. If one fails, verify_body rejects the request
+    for it, so its key is not fetched.
     """
     needed: set[NeededKey] = set()
     for auth in source.body_schemes:
@@ -190,8 +192,8 @@ def verify_body(
 ) -> AuthScheme:
     """Return the scheme that authenticates the request.
 
-    `keys` has, by its URL, each key that needed_keys returned. Raises Rejected, and Temporary for a secret or a key
-    that is unusable.
+    `keys` has, by its URL, each key that needed_keys returned. Every scheme whose `when` the request meets is tried.
+    If none accepts it, raises the Rejected of the first one that found credentials, or UnusableSecret at once.
     """
     rejection: Rejected | None = None
     for auth in source.body_schemes:
@@ -203,20 +205,24 @@ def verify_body(
             continue
         except Rejected as error:
             rejection = rejection or error
-        except Temporary as error:
-            if error.code != "secret_unusable" or not auth.secret:
-                raise
-            # One secret may be a password in one scheme and a key in another. If it is no key, a sender that tried the
-            # wrong scheme is at fault, and not the operator.
-            serves_head = any(other.secret == auth.secret for other in source.head_schemes)
-            if not serves_head:
-                raise Temporary(error.code, f"secret {auth.secret!r}: {error.detail}") from error
-            rejection = rejection or Rejected(
-                "signature_mismatch", f"{error.detail}; it serves another of the source's schemes"
-            )
+        except UnusableSecret as error:
+            rejection = rejection or _rejection_of_shared_secret(source, auth, error)
         else:
             return auth
     raise rejection or _no_credentials(source)
+
+
+def _rejection_of_shared_secret(source: Source, auth: AuthScheme, error: UnusableSecret) -> Rejected:
+    """Return the rejection of a request by a scheme whose secret is no key, but the password of a scheme in the head.
+
+    The sender tried the wrong scheme, and the operator is not at fault. Raises UnusableSecret for any other secret,
+    which the operator must replace.
+    """
+    if not auth.secret:
+        raise error
+    if not any(other.secret == auth.secret for other in source.head_schemes):
+        raise UnusableSecret(f"secret {auth.secret!r}: {error.detail}") from error
+    return Rejected("signature_mismatch", f"{error.detail}; it serves another of the source's schemes")
 
 
 def _no_credentials(source: Source) -> Rejected:

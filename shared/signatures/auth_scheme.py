@@ -105,6 +105,13 @@ def _http_date(day: str, month: str, year: str, *time: str) -> float:
     return datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC).timestamp()
 
 
+class UnusableSecret(Temporary):
+    """A secret or fetched key that cannot verify anything. It is Temporary, because the operator can replace it."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("secret_unusable", detail)
+
+
 class NotAttempted(Rejected):
     """The request carries no credentials for the scheme."""
 
@@ -254,7 +261,7 @@ class TimedScheme(AuthScheme):
         return True
 
 
-def verify(
+def verify_request(
     request: http.Request,
     auth: AuthScheme,
     secrets: Sequence[str],
@@ -296,11 +303,6 @@ def mismatch(detail: str) -> Rejected:
     """Return the error for a request without a signature, or with a wrong one. `detail` must quote nothing of the
     request."""
     return Rejected("signature_mismatch", detail)
-
-
-def unusable(detail: str) -> Temporary:
-    """Return the error for a secret that is no key. It is Temporary, because the operator can replace the secret."""
-    return Temporary("secret_unusable", detail)
 
 
 def described(location: Location) -> str:

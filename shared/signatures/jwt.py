@@ -260,7 +260,7 @@ def _provider_keys(content: bytes, key_id: Json) -> list[PublicKey]:
     try:
         document: Json = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise auth_scheme.unusable("what was fetched as the provider's keys is no JWKS") from error
+        raise auth_scheme.UnusableSecret("what was fetched as the provider's keys is no JWKS") from error
     keys: list[PublicKey] = []
     for jwk in objects_at(document, "keys"):
         if jwk.get("kid") != key_id:
@@ -281,7 +281,7 @@ def _secret_keys(secrets: Sequence[str], key_id: Json, algorithms: Sequence[str]
             continue
         key = public_key(secret)
         if not any(is_key_for(key, _PUBLIC_KEY_ALGORITHMS[name][0]) for name in algorithms):
-            raise auth_scheme.unusable(f"the secret is not a key for {' or '.join(algorithms)}")
+            raise auth_scheme.UnusableSecret(f"the secret is not a key for {' or '.join(algorithms)}")
         keys.append(key)
     return keys
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from shared.jsontext import Json, JsonObject
-from shared.signatures.auth_scheme import unusable
+from shared.signatures.auth_scheme import UnusableSecret
 from shared.signatures.signing import decode_bytes
 
 if TYPE_CHECKING:
@@ -40,11 +40,13 @@ def public_key(secret: str) -> PublicKey:
     try:
         key = _parse_key(text)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise unusable("the secret is not a public key: give PEM, a JWK, or its bytes in base64 or hex") from error
+        raise UnusableSecret(
+            "the secret is not a public key: give PEM, a JWK, or its bytes in base64 or hex"
+        ) from error
     except ImportError as error:
-        raise unusable("a public key takes the package cryptography: install the extra crypto") from error
+        raise UnusableSecret("a public key takes the package cryptography: install the extra crypto") from error
     if key is None:
-        raise unusable("the secret is a public key of a kind that no scheme here uses: Ed25519, EC or RSA")
+        raise UnusableSecret("the secret is a public key of a kind that no scheme here uses: Ed25519, EC or RSA")
     return key
 
 
@@ -164,11 +166,11 @@ def is_signed_by(
         elif scheme == "rsa" and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, content, padding_of(padding, algorithm), hash_of(algorithm))
         else:
-            raise unusable(f"the secret is no {_KIND_NAMES[scheme]} key, which this scheme asks for")
+            raise UnusableSecret(f"the secret is no {_KIND_NAMES[scheme]} key, which this scheme asks for")
     except InvalidSignature:
         return False
     except UnsupportedAlgorithm as error:
-        raise unusable(f"this machine's OpenSSL does not take {algorithm} in a signature") from error
+        raise UnusableSecret(f"this machine's OpenSSL does not take {algorithm} in a signature") from error
     return True
 
 

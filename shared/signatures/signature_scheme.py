@@ -266,9 +266,9 @@ def hmac_key(secret: str, encoding: str = "utf8", prefix: str = "") -> bytes:
     try:
         key = decode_bytes(text, encoding)
     except ValueError as error:
-        raise auth_scheme.unusable(f"the secret is not {encoding}, as this scheme's key is") from error
+        raise auth_scheme.UnusableSecret(f"the secret is not {encoding}, as this scheme's key is") from error
     if not key:
-        raise auth_scheme.unusable("the secret holds an empty key")
+        raise auth_scheme.UnusableSecret("the secret holds an empty key")
     return key
 
 

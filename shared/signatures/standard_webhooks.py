@@ -179,7 +179,7 @@ def _unusable_on_value_error() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise auth_scheme.unusable(str(error)) from error
+        raise auth_scheme.UnusableSecret(str(error)) from error
 
 
 SCHEMES: Final = {"standard-webhooks": StandardWebhooksScheme}

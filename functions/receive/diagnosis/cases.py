@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from shared import errors, http
-from shared.signatures.auth_scheme import AuthScheme, TimedScheme, verify
+from shared.signatures.auth_scheme import AuthScheme, TimedScheme, verify_request
 from shared.signatures.content import Content, parse_content
 from shared.signatures.locations import parse_location
 from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
@@ -60,7 +60,7 @@ def holds(case: Case) -> bool:
     if isinstance(auth, TimedScheme):
         auth = replace(auth, tolerance_seconds=ANY_TIME_SECONDS)
     try:
-        verify(case.request, auth, case.secrets, {}, 0, case.url)
+        verify_request(case.request, auth, case.secrets, {}, 0, case.url)
     except errors.HookchainError:  # also Temporary, because in another encoding a secret may be no key
         return False
     return True

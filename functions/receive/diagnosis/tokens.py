@@ -8,7 +8,7 @@ from functions.receive.diagnosis.cases import ANY_TIME_SECONDS, Case, holds
 from functions.receive.diagnosis.guesses import DECODED, spelled_otherwise
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET, header_text
 from shared.errors import HookchainError, Rejected
-from shared.signatures.auth_scheme import verify
+from shared.signatures.auth_scheme import verify_request
 from shared.signatures.signing import decode_bytes, hmac_text, matches_any
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _other_key(case: Case, auth: "JwtScheme") -> str | None:
     unclaimed = replace(auth, claims={}, digest_claim="", without_exp=True, limits_age=False)
     at_any_time = replace(unclaimed, tolerance_seconds=ANY_TIME_SECONDS)
     try:
-        verify(case.request, at_any_time, case.secrets, {}, 0, case.url)
+        verify_request(case.request, at_any_time, case.secrets, {}, 0, case.url)
     except HookchainError as error:
         if error.detail != NO_MATCH or not auth.secret:
             return None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shared.http import Request
-from shared.signatures.auth_scheme import read_scheme, verify
+from shared.signatures.auth_scheme import read_scheme, verify_request
 
 
 def verify_hmac(
@@ -13,4 +13,4 @@ def verify_hmac(
     headers = () if header is None else (("x-sig", header),)
     settings = {"algorithm": algorithm, "encoding": encoding, "prefix": prefix}
     auth = read_scheme({"scheme": "hmac", "header": "x-sig", "secret": "key", **settings})
-    verify(Request("POST", "/hook", "", headers, body), auth, secrets, {}, 0.0)
+    verify_request(Request("POST", "/hook", "", headers, body), auth, secrets, {}, 0.0)

@@ -11,7 +11,7 @@ import pytest
 from shared.errors import Rejected
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.auth_scheme import read_scheme, verify
+from shared.signatures.auth_scheme import read_scheme, verify_request
 from shared.signatures.links import link_signature, verify_link
 from shared.signatures.signing import digest_text, hmac_text, matches_any
 from shared.signatures.standard_webhooks import sign_standard
@@ -96,7 +96,7 @@ def schemes(secret: str) -> dict[str, tuple[dict[str, Json], Request]]:
 @pytest.mark.parametrize("secret", SECRETS)
 def test_each_scheme_compares_with_every_secret(scheme: str, secret: str, comparisons: Comparisons) -> None:
     settings, sent = schemes(secret)[scheme]
-    verify(sent, read_scheme({"scheme": scheme, "secret": "s", **settings}), SECRETS, {}, NOW)
+    verify_request(sent, read_scheme({"scheme": scheme, "secret": "s", **settings}), SECRETS, {}, NOW)
     assert comparisons.count == len(SECRETS)
 
 
@@ -104,5 +104,5 @@ def test_each_scheme_compares_with_every_secret(scheme: str, secret: str, compar
 def test_a_standard_webhook_is_compared_with_every_secret(secret: str, comparisons: Comparisons) -> None:
     signature = sign_standard(secret, "msg_1", NOW, BODY)
     sent = request({"webhook-id": "msg_1", "webhook-timestamp": str(NOW), "webhook-signature": signature})
-    verify(sent, read_scheme({"scheme": "standard-webhooks", "secret": "s"}), WHSECS, {}, NOW)
+    verify_request(sent, read_scheme({"scheme": "standard-webhooks", "secret": "s"}), WHSECS, {}, NOW)
     assert comparisons.count == len(WHSECS)

@@ -13,7 +13,7 @@ from functions.receive.admission import needed_keys, verify_body, verify_head
 from functions.receive.source import Source
 from shared.errors import Rejected, Temporary
 from shared.http import Request
-from shared.signatures.auth_scheme import AuthScheme, is_attempted, read_scheme, verify
+from shared.signatures.auth_scheme import AuthScheme, is_attempted, read_scheme, verify_request
 from shared.signatures.locations import RequestFields
 from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
 from shared.signatures.standard_webhooks import StandardWebhooksScheme
@@ -104,7 +104,7 @@ def test_any_request_is_rejected_and_raises_nothing_else(name: str, data: st.Dat
     except Rejected as rejection:
         assert rejection.status == 401
     try:
-        verify(request, auth, [secret], {}, NOW, data.draw(st.one_of(st.none(), st.text(max_size=50))))
+        verify_request(request, auth, [secret], {}, NOW, data.draw(st.one_of(st.none(), st.text(max_size=50))))
     except Rejected as rejection:
         assert rejection.status in {400, 401}
     except Temporary as trouble:  # the keys are not fetched here, and one secret is no key
@@ -135,7 +135,9 @@ def test_of_many_ways_none_lets_a_stranger_in(data: st.DataObject) -> None:
 def test_without_any_secret_nothing_is_accepted(name: str) -> None:
     auth = SCHEMES[name]
     with pytest.raises((Rejected, Temporary)):
-        verify(Request("POST", "/hook", headers=(("authorization", "Basic Og=="),), body=b"{}"), auth, [], {}, NOW)
+        verify_request(
+            Request("POST", "/hook", headers=(("authorization", "Basic Og=="),), body=b"{}"), auth, [], {}, NOW
+        )
 
 
 @pytest.mark.parametrize("host", ["[", "a]b", "x\u2100", ":", "a:99999999", "@", "", "\x00"])
@@ -151,5 +153,5 @@ def test_a_host_header_that_is_no_host_is_rejected_where_the_url_is_signed(name:
     headers |= {"x-contentful-timestamp": stamp, "x-hubspot-request-timestamp": stamp}
     headers |= {location.name: "a" for location in auth.credentials}
     with pytest.raises(Rejected) as error:
-        verify(Request("POST", "/hook", headers=tuple(headers.items())), auth, [SECRET], {}, NOW)
+        verify_request(Request("POST", "/hook", headers=tuple(headers.items())), auth, [SECRET], {}, NOW)
     assert error.value.status == 401

@@ -26,7 +26,6 @@ from functions.notify.notifier import read_removals
 from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person
 from functions.notify.recipients.recipient import NoRecipient, compiled_recipients, masked
 from functions.notify.registry import read_destinations
-from functions.notify.waiting.schedule import expires_at
 from shared import errors, expressions, ledger, secrets, store_ports, times
 from shared.delivery import Delivery, delivery_message
 from shared.did_you_mean import is_missing, missing_path, removal_hint
@@ -412,14 +411,14 @@ def _gathering(configured: registry.Configured, delivery: Delivery, person: Pers
         return
     hours = settings.quiet_hours
     night_end = gathering.quiet_end(hours, now, timezone) if hours else None
-    when, is_expired = "now,", False
+    when = "now,"
+    expires_in_the_night = False
     if hours is not None and night_end is not None:
-        expires_after = configured.expires_after_seconds
-        is_expired = expires_after is not None and night_end >= expires_at(delivery.event, expires_after)
+        expires_in_the_night = configured.has_expired(delivery.event, night_end)
         end = _moment(night_end, now, hours.timezone or timezone)
         when = f"not now: it waits until the quiet hours, {_hours(hours)}, end at {end}, and goes out"
     message = delivery_message(delivery, event_json(delivery.event), times.rfc3339(now), {}).data
-    if is_expired:
+    if expires_in_the_night:
         yield "never: it expires before the quiet hours end"
     elif not arrival.can_be_gathered(delivery, message):
         yield f"{when} by itself: with over {gathering.MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"

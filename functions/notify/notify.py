@@ -19,8 +19,9 @@ After that, or if its destination is in trouble, it waits in the ledger, where a
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
-from functions.notify import attempt, copies, dead_letters, registry, settle
+from functions.notify import attempt, copies, dead_letters, settle
 from functions.notify.notifier import Acknowledged, Notifier, Result
+from functions.notify.registry import Configured, DeadLetterReason, Target
 from functions.notify.waiting import due, schedule
 from functions.notify.waiting.caps import bucket_name
 from shared import errors, jsontext, ports, times
@@ -39,22 +40,22 @@ PUT_BACK: Final = "put-back"
 MAX_PUT_BACKS: Final = 3
 
 
-async def notify(brought: bytes | Push, notifier: Notifier) -> Result:
-    """Deliver what the bus brought: a message, or the body of the HTTP request that pushed one.
+async def notify(pushed: bytes | Push, notifier: Notifier) -> Result:
+    """Deliver what the bus pushed: a message, or the body of the HTTP request that has the message.
 
     Raises Temporary if a part of Hookchain failed: the bus must bring the message again.
     """
     result: Result | None = None
     try:
-        result = await _take(brought, notifier)
+        result = await _take(pushed, notifier)
         return result
     finally:
         notifier.gate.note_answer(is_acknowledged=isinstance(result, Acknowledged))
 
 
-async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
+async def _take(pushed: bytes | Push, notifier: Notifier) -> Result:
     """Read the message and deliver it. Raises Temporary."""
-    message = _read(brought, notifier.clock)
+    message = _read(pushed, notifier.clock)
     if isinstance(message, DeadLetter):
         await dead_letters.publish_dead_letter(notifier.bus, message)
         return Acknowledged("dead_lettered", code=message.code, reason=message.reason)
@@ -62,7 +63,8 @@ async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
     if notifier.spans is not None:
         notifier.spans.begin(push, delivery)
     was_delayed = due.DUE in push.attributes or PUT_BACK in push.attributes
-    if delivery.id not in notifier.under_way and not was_delayed:
+    is_copy = delivery.id in notifier.under_way
+    if not was_delayed and not is_copy:  # only a new message shows how long messages wait in the bus
         notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
     arrived_at = asyncio.get_running_loop().time()
     result = await copies.deliver_alone(notifier, push, delivery, _deliver)
@@ -71,15 +73,15 @@ async def _take(brought: bytes | Push, notifier: Notifier) -> Result:
     return await copies.deliver_later(notifier, push, delivery, _deliver, result, arrived_at)
 
 
-def _read(brought: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | DeadLetter:
+def _read(pushed: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | DeadLetter:
     """Return the message and its delivery, or a dead letter if they cannot be read."""
-    content = brought if isinstance(brought, bytes) else brought.data
+    unread = pushed if isinstance(pushed, bytes) else pushed.data
     try:
-        push = parse_push(brought) if isinstance(brought, bytes) else brought
-        content = push.data
+        push = parse_push(pushed) if isinstance(pushed, bytes) else pushed
+        unread = push.data
         return push, delivery_from(push.document())
     except errors.Permanent as error:
-        return dead_letters.unreadable_letter(content, error, ports.DELIVERIES, clock.now())
+        return dead_letters.unreadable_letter(unread, error, ports.DELIVERIES, clock.now())
 
 
 def _waited_seconds(document: jsontext.Json, now: float) -> float:
@@ -99,11 +101,11 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
 
         return await take_waiting_route(notifier, push, delivery)
     target = notifier.destinations.target_of(delivery) or await _find_endpoint(notifier, push, delivery)
-    if isinstance(target, registry.Rejection):
+    if isinstance(target, DeadLetterReason):
         work = await attempt.claim_delivery(notifier, push, delivery)
         if isinstance(work, Result):
             return work
-        return await settle.dead_letter(notifier, work, target.code, target.reason)
+        return await settle.dead_letter(notifier, work, target)
     if target.configured.gather is not None:
         # Imported here, because few destinations gather.
         from functions.notify.digests.arrival import gather
@@ -113,46 +115,55 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     return await _attempt_or_wait(notifier, push, delivery, target)
 
 
-async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> registry.Target | registry.Rejection:
+async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> Target | DeadLetterReason:
     """Return the subscriber's endpoint, or the reason why there is none. Raises Temporary."""
     if notifier.endpoints is None:
-        return registry.Rejection(
-            "unknown_destination", f"the configuration has no destination {delivery.destination!r}"
-        )
+        reason = f"the configuration has no destination {delivery.destination!r}"
+        return DeadLetterReason("unknown_destination", reason)
     target = await notifier.endpoints.resolve(delivery)
-    if isinstance(target, registry.Target) and push.attributes.get("attempt") == "now":
+    if isinstance(target, Target) and push.attributes.get("attempt") == "now":
         await notifier.states.end_pause(target.configured.name)
     return target
 
 
-async def _attempt_or_wait(notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target) -> Result:
-    """Attempt the delivery if it gets a place in this process. Otherwise let it wait on the bus or in the ledger.
+async def _attempt_or_wait(notifier: Notifier, push: Push, delivery: Delivery, target: Target) -> Result:
+    """Attempt the delivery if it gets a place in this process. Otherwise let it wait: on the bus first, then in the
+    ledger.
 
     Raises Temporary.
     """
     put_backs = push.number(PUT_BACK) or 0
     lane, group = _lane_and_group(target, delivery)
-    admission = await notifier.gate.enter(delivery.id, lane, group, put_backs)
-    if isinstance(admission, ComeBack):
-        return await _let_wait(notifier, push, delivery, target, lane, admission)
-    result = await _attempt_in_place(notifier, push, delivery, target, lane, group)
-    if isinstance(result, ComeBack):
-        return await _let_wait(notifier, push, delivery, target, lane, result)
-    return result
+    result = await _attempt_in_place(notifier, push, delivery, target, lane, group, put_backs)
+    if not isinstance(result, ComeBack):
+        return result
+    reason = _no_place_reason(notifier.gate, target.configured, lane, result)
+    if result.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
+        return await _put_back(notifier, push, delivery, result, put_backs, reason)
+    wait = schedule.Wait(notifier.clock.now() + result.seconds, reason)
+    return await attempt.claim_and_attempt(notifier, push, delivery, target, wait)
 
 
 async def _attempt_in_place(
-    notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target, lane: str, group: str
+    notifier: Notifier,
+    push: Push,
+    delivery: Delivery,
+    target: Target,
+    lane: str,
+    group: str,
+    put_backs: int,
 ) -> Result | ComeBack:
-    """Attempt the delivery, which has a place, and end its place. If it gets no lease, return when it comes back.
+    """Attempt the delivery in a place of this process. If it gets no place, return when it comes back.
 
-    Raises Temporary.
+    Raises Temporary. The place is free again when this returns or raises.
     """
+    admission = await notifier.gate.enter(delivery.id, lane, group, put_backs)
+    if isinstance(admission, ComeBack):
+        return admission
     instances = notifier.instances
     has_failed: bool | None = None
     try:
         if instances is not None:
-            put_backs = push.number(PUT_BACK) or 0
             lease = await _lease_instance(notifier, instances, target.configured, lane, group, put_backs)
             if isinstance(lease, ComeBack):
                 return lease
@@ -165,19 +176,7 @@ async def _attempt_in_place(
             await instances.leave(lane)
 
 
-async def _let_wait(
-    notifier: Notifier, push: Push, delivery: Delivery, target: registry.Target, lane: str, come_back: ComeBack
-) -> Result:
-    """Let a delivery without a place wait: on the bus at first, else in the ledger. Raises Temporary."""
-    put_backs = push.number(PUT_BACK) or 0
-    reason = _no_place_reason(notifier.gate, target.configured, lane, come_back)
-    if come_back.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
-        return await _put_back(notifier, push, delivery, come_back, put_backs, reason)
-    wait = schedule.Wait(notifier.clock.now() + come_back.seconds, reason)
-    return await attempt.claim_and_attempt(notifier, push, delivery, target, wait)
-
-
-def _lane_and_group(target: registry.Target, delivery: Delivery) -> tuple[str, str]:
+def _lane_and_group(target: Target, delivery: Delivery) -> tuple[str, str]:
     """Return the two names by which the gate shares out its places.
 
     The lane is the receiver that the attempt calls. The group is that for which the attempt is made at one destination:
@@ -199,7 +198,7 @@ def _lane_and_group(target: registry.Target, delivery: Delivery) -> tuple[str, s
 async def _lease_instance(
     notifier: Notifier,
     instances: "InstanceLeases",
-    configured: registry.Configured,
+    configured: Configured,
     lane: str,
     group: str,
     put_backs: int,
@@ -224,7 +223,7 @@ async def _lease_instance(
     return await instances.enter(lane, configured.timeout_seconds, put_backs, is_troubled=is_troubled)
 
 
-def _no_place_reason(gate: ProcessGate, configured: registry.Configured, lane: str, come_back: ComeBack) -> str:
+def _no_place_reason(gate: ProcessGate, configured: Configured, lane: str, come_back: ComeBack) -> str:
     """Return why the delivery has no place, in words for people. The tenant of an endpoint can read them, too."""
     receiver = "endpoint" if configured.is_endpoint else "destination"
     if come_back.health == "healthy":

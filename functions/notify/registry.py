@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from functions.notify.alerts.alert import ALERT_SOURCE
 from functions.notify.destination import KINDS, Context, Destination, kind_module, read_settings
-from shared import errors, jsontext, own_modules, secrets
+from shared import errors, jsontext, own_modules, secrets, times
 from shared.delivery import Delivery
+from shared.event import Event
 from shared.outgoing.circuit import BreakerSettings
 from shared.settings import SliceFault
 
@@ -99,6 +100,15 @@ class Configured:
         """Return whether this is a destination of the kind `subscribers`, which publishes deliveries to endpoints."""
         return self.endpoints is not None
 
+    def has_expired(self, event: Event, at: float) -> bool:
+        """Return whether the event is no longer delivered at `at`, in Unix seconds."""
+        if self.expires_after_seconds is None:
+            return False
+        try:
+            return at >= times.unix_seconds(event.receivedat) + self.expires_after_seconds
+        except ValueError:  # `receive` did not write this time, so the event does not expire
+            return False
+
     def for_delivery(self, delivery: Delivery) -> "Configured":
         """Return the options for alerts if the delivery is an alert of Hookchain; otherwise these."""
         is_alert = delivery.event.source == ALERT_SOURCE
@@ -112,8 +122,8 @@ class Target(NamedTuple):
     destination: Destination
 
 
-class Rejection(NamedTuple):
-    """The reason for which a delivery can never be attempted, and the code of its dead letter."""
+class DeadLetterReason(NamedTuple):
+    """The reason for which a delivery gets no further attempt, and the code of its dead letter."""
 
     code: errors.PermanentCode
     reason: str

@@ -41,13 +41,13 @@ def test_a_destination_that_often_answers_too_late_gets_few_repeats_and_late_one
 
 
 def test_it_would_see_a_worker_that_takes_no_answer_for_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def attempt_once(destination: Destination, delivery: Delivery, attempt: Attempt, _: Deadlines) -> Outcome:
+    async def call_destination(destination: Destination, delivery: Delivery, attempt: Attempt, _: Deadlines) -> Outcome:
         try:
             return await destination.attempt(delivery, attempt)
         except TimeoutError:
             return RetryLater("no answer")
 
-    monkeypatch.setattr("functions.notify.attempt.attempt_once", attempt_once)
+    monkeypatch.setattr("functions.notify.attempt.call_destination", call_destination)
     assert simulate(5, FEWER_EVENTS, SILENT, SILENT_IN_THE_END, gathers=False).repeated
 
 

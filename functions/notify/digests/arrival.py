@@ -1,13 +1,12 @@
 """Let deliveries to a destination that gathers wait in a group, instead of attempting them one by one."""
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, key_of, quiet_end, spread_of
-from functions.notify.notifier import Notifier, Result, Work
+from functions.notify.notifier import Notifier, Work
 from functions.notify.registry import Configured
-from functions.notify.settle import schedule_attempt
 from functions.notify.waiting.due import DUE
-from functions.notify.waiting.schedule import expires_at
+from functions.notify.waiting.schedule import Wait
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import event_json
@@ -24,7 +23,10 @@ QUIET: Final = "it waits for the end of the quiet hours"
 
 
 async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Unclaimed | None:
-    """Let a new delivery wait in its group. Return None if it must be claimed instead. Raises Temporary."""
+    """Let a new delivery wait in its group, and return what the ledger says. Raises Temporary.
+
+    Return None if the delivery must be claimed instead. Nothing was written then.
+    """
     # DUE marks a message of the sweep: its delivery has a row already, and is claimed.
     if DUE in push.attributes or not can_be_gathered(delivery, push.data):
         return None
@@ -47,36 +49,33 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
     return None if isinstance(claim, Claimed) else claim
 
 
-async def keep_back(notifier: Notifier, work: Work, configured: Configured) -> Result | None:
-    """Let a claimed delivery wait, and return the result. Return None if it may be attempted. Raises Temporary.
+def wait_of_claimed(configured: Configured, work: Work, now: float) -> Wait | None:
+    """Return the wait of a claimed delivery; None if it need not wait. Its recipient has been found already.
 
-    Its recipient has been found already. A delivery that cannot be gathered waits alone for the end of the quiet hours.
+    A delivery that cannot be gathered waits alone for the end of the quiet hours.
     """
     settings = configured.gather
-    now = notifier.clock.now()
     assert settings is not None
     if can_be_gathered(work.delivery, work.claim.message):
         wait = wait_in_group(configured, work.delivery, now, work.person)
         if wait is not None:
-            return await schedule_attempt(notifier, work, configured, wait.until, wait.reason, group=wait.group)
+            return wait
     timezone = work.person.timezone if work.person else None
     end = quiet_end(settings.quiet_hours, now, timezone) if settings.quiet_hours else None
-    return None if end is None else await schedule_attempt(notifier, work, configured, end, QUIET)
+    return None if end is None else Wait(end, QUIET)
 
 
-async def wait_for_rate(
-    notifier: Notifier, work: Work, configured: Configured, until: float, reason: str
-) -> Result | None:
-    """Let a claimed delivery that is over the rate wait for a digest, and return the result. Raises Temporary.
+def wait_over_rate(configured: Configured, work: Work, wait: Wait) -> Wait:
+    """Return the wait for a digest instead of `wait`, for a claimed delivery that is over the rate of its destination.
 
-    Return None if it cannot be gathered: then it waits by itself.
+    Return `wait` itself if the delivery cannot be gathered.
     """
     settings = configured.gather
     if settings is None or not settings.is_rated or not can_be_gathered(work.delivery, work.claim.message):
-        return None
+        return wait
     group = group_of(settings, work.delivery, work.person.name if work.person else None)
-    at = until + spread_of(settings, work.delivery.id)
-    return await schedule_attempt(notifier, work, configured, at, f"{reason}; {DIGEST}", group=group)
+    until = wait.until + spread_of(settings, work.delivery.id)
+    return Wait(until, f"{wait.reason}; {DIGEST}", group=group)
 
 
 def can_be_gathered(delivery: Delivery, message: bytes) -> bool:
@@ -92,16 +91,8 @@ def can_be_gathered(delivery: Delivery, message: bytes) -> bool:
         return False
 
 
-class GroupWait(NamedTuple):
-    """The wait of a delivery in a group. `until` is in Unix seconds, and `reason` is for people."""
-
-    group: str
-    until: float
-    reason: str
-
-
-def wait_in_group(configured: Configured, delivery: Delivery, now: float, person: "Person | None") -> GroupWait | None:
-    """Return how the delivery waits for others; None if it need not wait, or would expire while it waits.
+def wait_in_group(configured: Configured, delivery: Delivery, now: float, person: "Person | None") -> Wait | None:
+    """Return the wait of the delivery in its group; None if it need not wait, or would expire while it waits.
 
     `person` is the recipient.
     """
@@ -113,8 +104,7 @@ def wait_in_group(configured: Configured, delivery: Delivery, now: float, person
     if until is None:
         return None
     until += spread_of(settings, delivery.id)
-    expires_after = configured.expires_after_seconds
-    if expires_after is not None and until >= expires_at(delivery.event, expires_after):
+    if configured.has_expired(delivery.event, until):
         return None
     if settings.coalesce:
         reason = COALESCED
@@ -122,4 +112,4 @@ def wait_in_group(configured: Configured, delivery: Delivery, now: float, person
         reason = DIGEST
     else:
         reason = QUIET
-    return GroupWait(group_of(settings, delivery, person.name if person else None), until, reason)
+    return Wait(until, reason, group=group_of(settings, delivery, person.name if person else None))

@@ -12,7 +12,7 @@ from typing import Final
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import HttpDestination
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
-from functions.notify.registry import Configured, Rejection, Target
+from functions.notify.registry import Configured, DeadLetterReason, Target
 from functions.notify.subscribers.subscribers import (
     MAX_ENDPOINTS,
     EndpointHealth,
@@ -52,7 +52,7 @@ class Endpoints:
         self._context = context
         self._made: TimedCache[tuple[Endpoint, Target]] = TimedCache(context.clock, MAX_ENDPOINTS, KEEP_SECONDS)
 
-    async def resolve(self, delivery: Delivery) -> Target | Rejection:
+    async def resolve(self, delivery: Delivery) -> Target | DeadLetterReason:
         """Return the endpoint that the delivery is for, or why there is none.
 
         A test event also finds a disabled one. Raises Temporary.
@@ -62,20 +62,20 @@ class Endpoints:
         base = self._configured.get(parts.destination) if parts else None
         if parts is None or base is None or base.endpoints is None:
             destination = parts.destination if parts else name
-            return Rejection("unknown_destination", f"the configuration has no destination {destination!r}")
+            return DeadLetterReason("unknown_destination", f"the configuration has no destination {destination!r}")
         endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint)
         if endpoint is not None and not self._subscribers.is_ready(endpoint):
-            # A rejection is final, and the endpoint may have been enabled since, to recover what it missed.
+            # A dead letter is final, and the endpoint may have been enabled since, to recover what it missed.
             endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint, is_fresh=True)
         if endpoint is None:
-            return Rejection("endpoint_deleted", "the endpoint was deleted")
+            return DeadLetterReason("endpoint_deleted", "the endpoint was deleted")
         if self._subscribers.settings.is_verified_first and not endpoint.is_verified:
-            return Rejection("endpoint_disabled", "the endpoint has not proven yet that it wants events")
+            return DeadLetterReason("endpoint_disabled", "the endpoint has not proven yet that it wants events")
         if not endpoint.is_enabled:
             if delivery.event.source == SUBSCRIBERS_SOURCE:  # a test event: no others of this source go to endpoints
                 return self._make(name, endpoint, replace(base.endpoints, retry_seconds=()))
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
-            return Rejection("endpoint_disabled", f"the endpoint is disabled{why}")
+            return DeadLetterReason("endpoint_disabled", f"the endpoint is disabled{why}")
         made = self._made.get(name)
         if made is None or made[0] is not endpoint:
             made = endpoint, self._make(name, endpoint, base.endpoints)

@@ -269,7 +269,7 @@ class _Bucket:
         now = self._clock.now()
         reason = f"the `rate` allows one delivery each {duration_text(rate.interval)}"
         if at is None and gathers:
-            return Wait(max(rate.earliest, now), reason, gathers=True)
+            return Wait(max(rate.earliest, now), reason, is_over_rate=True)
         if at is None or at > now + PATIENCE_SECONDS:
             return self._wait_until(at, reason)
         await asyncio.sleep(max(0.0, at - now))

@@ -7,11 +7,9 @@ stores the time as `retry_at`; due.py says what happens then.
 
 import hashlib
 from collections.abc import Sequence
-from math import inf
 from typing import Final, NamedTuple
 
-from shared import journal, times
-from shared.event import Event
+from shared import journal
 
 DEFAULT_RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400, 86_400)
 """The default waits: ten retries over 99 hours, close together at first."""
@@ -31,14 +29,16 @@ MAX_ASKED_SECONDS: Final = 86_400.0
 class Wait(NamedTuple):
     """The wait of a delivery that may not be attempted before `until`, in Unix seconds. `reason` is for people.
 
-    has_slot  `until` is a slot of the destination's rate, reserved for this delivery
-    gathers   the delivery waits for a digest, because the destination gathers deliveries that are over its rate
+    has_slot      `until` is a slot of the destination's rate, reserved for this delivery
+    is_over_rate  the destination gathers deliveries that are over its rate, so this one waits for a digest if it can
+    group         the group in which it waits for a digest; empty if it waits alone
     """
 
     until: float
     reason: str
     has_slot: bool = False
-    gathers: bool = False
+    is_over_rate: bool = False
+    group: str = ""
 
 
 def next_retry_at(
@@ -73,14 +73,6 @@ def number_in_schedule(attempts: Sequence[journal.AttemptEntry], attempt_number:
         if attempt.outcome == "held":
             return attempts_since_held + 1
     return attempt_number
-
-
-def expires_at(event: Event, expires_after_seconds: float) -> float:
-    """Return the time from which on the event is no longer delivered."""
-    try:
-        return times.unix_seconds(event.receivedat) + expires_after_seconds
-    except ValueError:  # `receive` did not write this time, so the event does not expire
-        return inf
 
 
 def unknown_wait_seconds(unknown_count: int) -> float:

@@ -12,7 +12,7 @@ from deploy.config.config_file import ConfigFaults, ConfigFile, parse_config
 from deploy.config.config_schema import config_schema
 from deploy.config.sections.own_files import own_kind_warnings
 from deploy.explain.config_tests import run_config_tests
-from functions.notify.attempt import attempt_once
+from functions.notify.call import call_destination
 from functions.notify.http_kind import ATTEMPT, KEY, example_delivery
 from functions.notify.registry import Destinations, dedupes_repeats, load_own_kinds, read_destinations
 from shared.delivery import Delivered, Failed, Outcome
@@ -66,7 +66,7 @@ async def attempt(slice_: JsonObject, fetch: FakeFetch, data: Json) -> Outcome:
     configured = read_destinations(slice_)
     destination = Destinations(configured, context).connected(configured["help-desk"])
     assert dedupes_repeats(destination)
-    return await attempt_once(destination, example_delivery(data), ATTEMPT, Deadlines())
+    return await call_destination(destination, example_delivery(data), ATTEMPT, Deadlines())
 
 
 async def test_the_kind_that_the_page_shows_delivers(config: ConfigFile) -> None:

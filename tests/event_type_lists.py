@@ -2,9 +2,9 @@
 
     python -m tests.event_type_lists 2026-12-01
 
-installs the packages into a temporary folder and writes provider_event_types.json in deploy/config/sections. The
-argument is the date that the list carries. A package without the expected names is an error, so that a list never
-becomes shorter unnoticed.
+installs the packages of event_type_lists.yaml into a temporary folder and writes provider_event_types.json in
+deploy/config/sections. The argument is the date that the list carries. A package without the expected names is an
+error, so that a list never becomes shorter unnoticed.
 """
 
 import json
@@ -13,54 +13,51 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypedDict
+
+import yaml
 
 from deploy.config.sections.provider_event_types import LIST
 
 Actions: TypeAlias = dict[str, list[str]]
 """The actions of each event type. `*` stands for any action."""
 
-_QUOTED: Final = re.compile(r"""["']([^"'\s]+)["']""")
 
+class Place(TypedDict, total=False):
+    """The place of a provider's event types in a package: see event_type_lists.yaml."""
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The place of one provider's event types in a package.
-
-    package  the registry, the package and its version
-    files    a pattern of paths in the installed package
-    read     returns the event types in these files
-    least    the smallest number of event types that is plausible
-    """
-
-    provider: str
     package: str
     files: str
-    read: Callable[[list[str]], Actions]
+    each: str
+    between: list[str]
+    item: str
+    reader: str
+    any_action: bool
     least: int
 
 
-def between(begin: str, end: str, item: re.Pattern[str] = _QUOTED) -> Callable[[list[str]], Actions]:
-    """Return a reader of the items between two patterns, in the first file that has them."""
-    section = re.compile(f"{begin}(.*?){end}", re.DOTALL | re.MULTILINE)
+class Written(TypedDict):
+    """Event types from documentation."""
 
-    def read(texts: list[str]) -> Actions:
-        found = next(match for text in texts if (match := section.search(text)))
-        return {name: [] for name in item.findall(found[1]) if name != "*"}
-
-    return read
+    source: str
+    types: Actions
 
 
-def each(pattern: str) -> Callable[[list[str]], Actions]:
-    """Return a reader of what the group of a pattern matches in all files."""
-    compiled = re.compile(pattern, re.MULTILINE)
-    return lambda texts: {name: [] for text in texts for name in compiled.findall(text)}
+class Lists(TypedDict):
+    """The file, by provider."""
+
+    packages: dict[str, list[Place]]
+    written: dict[str, Written]
 
 
-def with_any_action(read: Callable[[list[str]], Actions]) -> Callable[[list[str]], Actions]:
-    return lambda texts: {name: ["*"] for name in read(texts)}
+LISTS: Final[Lists] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_QUOTED: Final = r"""["']([^"'\s]+)["']"""
+
+
+def matches(pattern: str, texts: list[str]) -> Actions:
+    """Return what the group of a pattern matches in all texts."""
+    return {name: [] for text in texts for name in re.findall(pattern, text, re.MULTILINE)}
 
 
 def github(texts: list[str]) -> Actions:
@@ -78,249 +75,27 @@ def github(texts: list[str]) -> Actions:
 
 def slack(texts: list[str]) -> Actions:
     """Read the events, without the messages and items inside them, which are indented further."""
-    events = each(r"^    type: '([a-z_]+(?:\.[a-z_]+)?)';$")(texts)
+    events = matches(r"^    type: '([a-z_]+(?:\.[a-z_]+)?)';$", texts)
     return {name: actions for name, actions in events.items() if name not in ("add", "im", "remove")}
 
 
-_INTERACTIONS: Final = "ApplicationCommand|MessageComponent|ApplicationCommandAutocomplete|ModalSubmit"
-_SLACK_INTERACTIONS: Final = (
-    "block_actions|block_suggestion|dialog_[a-z]+|interactive_message|message_action|shortcut|view_[a-z]+"
-)
-LISTINGS: Final = (
-    Listing(
-        "adyen",
-        "npm @adyen/api-library 32.1.0",
-        "lib/src/typings/notification/notificationRequestItem.d.ts",
-        between("enum EventCodeEnum", "}"),
-        least=40,
-    ),
-    Listing(
-        "anthropic",
-        "pip anthropic 2.14.0",
-        "anthropic/types/beta/beta_webhook_*_event_data.py",
-        each(r'^    type: Literal\["([^"]+)"\]'),
-        least=45,
-    ),
-    Listing(
-        "assemblyai",
-        "npm assemblyai 4.41.5",
-        "dist/types/openapi.generated.d.ts",
-        between("type TranscriptReadyStatus =", ";"),
-        least=2,
-    ),
-    Listing(
-        "assemblyai",
-        "npm assemblyai 4.41.5",
-        "dist/types/openapi.generated.d.ts",
-        between("type RedactedAudioStatus =", ";"),
-        least=1,
-    ),
-    Listing(
-        "attio",
-        "npm attio-ts-sdk 2.3.0",
-        "dist/index.d.mts",
-        between(r"subscriptions: Array<\{.*?event_type: ", ";"),
-        least=25,
-    ),
-    Listing(
-        "brex",
-        "npm @opensdks/sdk-brex 0.0.1",
-        "brex_webhooks.oas.json",
-        between(r'"WebhookEventType":.*?"enum": \[', r"\]"),
-        least=7,
-    ),
-    Listing(
-        "discord",
-        "npm discord-api-types 0.38.57",
-        "payloads/v10/webhook.d.ts",
-        between("enum ApplicationWebhookEventType", r"\n}"),
-        least=5,
-    ),
-    Listing(
-        "discord",
-        "npm discord-api-types 0.38.57",
-        "payloads/v10/_interactions/responses.d.ts",
-        with_any_action(each(rf"^    (?:{_INTERACTIONS}) = (\d),?$")),
-        least=4,
-    ),
-    Listing("github", "npm @octokit/openapi-webhooks 12.1.0", "generated/api.github.com.json", github, least=70),
-    Listing(
-        "hubspot",
-        "npm @hubspot/api-client 13.5.0",
-        "lib/codegen/webhooks/models/SubscriptionResponse.d.ts",
-        between("enum SubscriptionResponseEventTypeEnum", "}"),
-        least=40,
-    ),
-    Listing(
-        "lemonsqueezy",
-        "npm @lemonsqueezy/lemonsqueezy.js 4.0.0",
-        "dist/index.d.ts",
-        between("type Events =", ";"),
-        least=15,
-    ),
-    Listing(
-        "linear",
-        "npm @linear/sdk 98.0.0",
-        "dist/index-*.d.mts",
-        with_any_action(between("type LinearWebhookEventType =", ";")),
-        least=20,
-    ),
-    Listing(
-        "mux",
-        "npm @mux/mux-node 15.3.0",
-        "resources/webhooks/webhooks.d.ts",
-        each(r"^    type: '([a-z_.]+)';$"),
-        least=40,
-    ),
-    Listing(
-        "nylas", "npm nylas 8.4.0", "lib/types/models/webhooks.d.ts", between("enum WebhookTriggers", "}"), least=50
-    ),
-    Listing(
-        "openai",
-        "pip openai 3.57.0",
-        "openai/types/webhooks/*_webhook_event.py",
-        each(r'^    type: Literal\["([^"]+)"\]'),
-        least=15,
-    ),
-    Listing(
-        "paddle",
-        "pip paddle-python-sdk 1.16.1",
-        "paddle_billing/Entities/Events/EventTypeName.py",
-        each(r'= "([^"]+)"$'),
-        least=60,
-    ),
-    Listing(
-        "polar",
-        "pip polar-sdk 1.0.2",
-        "polar/v2027_01/literals.py",
-        between(r"^WebhookEventType[^\[]*\[", r"\]"),
-        least=30,
-    ),
-    Listing(
-        "resend",
-        "pip resend 2.52.0",
-        "resend/webhooks/_webhook.py",
-        between(r"^WebhookEvent = Literal\[", r"^\]"),
-        least=20,
-    ),
-    Listing(
-        "retell",
-        "pip retell-sdk 6.2.13",
-        "retell/types/agent_create_params.py",
-        between(r"webhook_events: ", r"\]"),
-        least=8,
-    ),
-    Listing(
-        "retell",
-        "pip retell-sdk 6.2.13",
-        "retell/types/chat_agent_create_params.py",
-        between(r"webhook_events: ", r"\]"),
-        least=4,
-    ),
-    Listing("slack", "npm @slack/types 3.2.0", "dist/events/*.d.ts", slack, least=80),
-    Listing(
-        "slack",
-        "npm @slack/bolt 5.1.0",
-        "dist/types/*/*.d.ts",
-        each(rf"^    type: '({_SLACK_INTERACTIONS})';$"),
-        least=8,
-    ),
-    Listing(
-        "stripe",
-        "pip stripe 16.1.0",
-        "stripe/params/_webhook_endpoint_create_params.py",
-        between(r"enabled_events: List\[\s*Literal\[", r"\]"),
-        least=270,
-    ),
-    Listing(
-        "telegram",
-        "pip python-telegram-bot 22.8",
-        "telegram/constants.py",
-        between(
-            r"^class UpdateType\(StringEnum\):", r"^class ", re.compile(r'^    [A-Z_]+ = "([a-z_]+)"$', re.MULTILINE)
-        ),
-        least=20,
-    ),
-    Listing(
-        "vapi",
-        "pip vapi_server_sdk 3.0.0",
-        "vapi/types/server_message_*_type.py",
-        each(r'^ServerMessage(?!TranscriptTranscript)\w+Type = typing\.Union\[\s*typing\.Literal\["([\w.-]+)"'),
-        least=28,
-    ),
-    Listing(
-        "workos",
-        "pip workos 10.8.0",
-        "workos/common/models/create_webhook_endpoint_events.py",
-        each(r'^    [A-Z_]+ = "([a-z_.]+)"$'),
-        least=60,
-    ),
-)
+READERS: Final[dict[str, Callable[[list[str]], Actions]]] = {"github": github, "slack": slack}
 
-_GITLAB: Final = "GitLab's documentation, doc/user/project/integrations/webhook_events.md at 017a6c12"
-_WORK_ITEM: Final = ["open", "close", "reopen", "update"]
-WRITTEN: Final[dict[str, tuple[str, Actions]]] = {
-    "gitlab": (
-        _GITLAB,
-        {
-            "Deployment Hook": [],
-            "Emoji Hook": ["award", "revoke"],
-            "Feature Flag Hook": [],
-            "Issue Hook": _WORK_ITEM,
-            "Confidential Issue Hook": _WORK_ITEM,
-            "Job Hook": [],
-            "Member Hook": [
-                "user_add_to_group",
-                "user_update_for_group",
-                "user_remove_from_group",
-                "user_access_request_to_group",
-                "user_access_request_denied_for_group",
-            ],
-            "Merge Request Hook": [
-                "open",
-                "close",
-                "reopen",
-                "update",
-                "approved",
-                "unapproved",
-                "approval",
-                "unapproval",
-                "merge",
-            ],
-            "Milestone Hook": ["create", "close", "reopen"],
-            "Note Hook": ["create", "update"],
-            "Confidential Note Hook": ["create", "update"],
-            "Pipeline Hook": [],
-            "Project Hook": ["project_create", "project_destroy"],
-            "Push Hook": ["push"],
-            "Release Hook": ["create", "update", "delete"],
-            "Resource Access Token Hook": ["expiring_access_token"],
-            "Subgroup Hook": ["subgroup_create", "subgroup_destroy"],
-            "System Hook": ["*"],
-            "Tag Push Hook": ["tag_push"],
-            "Vulnerability Hook": [],
-            "Wiki Page Hook": ["create", "update", "delete"],
-        },
-    ),
-    "slack": ("the names of slash commands", {"/*": []}),
-    "supabase": (
-        "Supabase's code, internal/hooks/v0hooks/v0hooks.go at 066aa48c",
-        {
-            "after-user-created": [],
-            "before-user-created": [],
-            "customize-access-token": [],
-            "mfa-verification": [],
-            "password-verification": [],
-            "send-email": [],
-            "send-sms": [],
-        },
-    ),
-}
-"""Event types that no package lists, from documentation. `*` stands for any text."""
+
+def event_types(place: Place, texts: list[str]) -> Actions:
+    if "reader" in place:
+        return READERS[place["reader"]](texts)
+    if "each" in place:
+        types = matches(place["each"], texts)
+    else:
+        section = re.compile("(.*?)".join(place["between"]), re.DOTALL | re.MULTILINE)
+        found = next(match for text in texts if (match := section.search(text)))
+        types = matches(place.get("item", _QUOTED), [found[1]])
+    return {name: ["*"] if place.get("any_action") else [] for name in types if name != "*"}
 
 
 def install(folder: Path) -> None:
-    packages = sorted({listing.package for listing in LISTINGS})
+    packages = sorted({place["package"] for places in LISTS["packages"].values() for place in places})
     of_npm = ["@".join(package.split()[1:]) for package in packages if package.startswith("npm ")]
     of_pip = ["==".join(package.split()[1:]) for package in packages if package.startswith("pip ")]
     npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
@@ -329,26 +104,27 @@ def install(folder: Path) -> None:
     subprocess.run([*pip, *of_pip], check=True)
 
 
-def read(listing: Listing, folder: Path) -> Actions:
-    registry, package, _ = listing.package.split()
+def read(provider: str, place: Place, folder: Path) -> Actions:
+    registry, package, _ = place["package"].split()
     root = folder / "node_modules" / package if registry == "npm" else folder / "pip"
-    texts = [file.read_text(encoding="utf-8") for file in sorted(root.glob(listing.files))]
-    types = listing.read(texts)
-    if len(types) < listing.least:
-        raise SystemExit(f"{listing.package}: {len(types)} event types of {listing.provider}; expected {listing.least}")
+    texts = [file.read_text(encoding="utf-8") for file in sorted(root.glob(place["files"]))]
+    types = event_types(place, texts)
+    if len(types) < place["least"]:
+        raise SystemExit(f"{place['package']}: {len(types)} event types of {provider}; expected {place['least']}")
     return types
 
 
 def document(folder: Path, date: str) -> dict[str, object]:
     providers: dict[str, tuple[list[str], Actions]] = {}
-    for listing in LISTINGS:
-        sources, types = providers.setdefault(listing.provider, ([], {}))
-        sources.append(listing.package)
-        types |= read(listing, folder)
-    for provider, (source, written) in WRITTEN.items():
+    for provider, places in LISTS["packages"].items():
         sources, types = providers.setdefault(provider, ([], {}))
-        sources.append(source)
-        types |= written
+        for place in places:
+            sources.append(place["package"])
+            types |= read(provider, place, folder)
+    for provider, written in LISTS["written"].items():
+        sources, types = providers.setdefault(provider, ([], {}))
+        sources.append(written["source"])
+        types |= written["types"]
     return {
         provider: {
             "read_on": date,

@@ -7,14 +7,15 @@ only for the list and the filters that it was made for.
 from collections.abc import Callable
 from typing import TypeVar
 
-from functions.subscribe import credentials, models, problems, route
+from functions.subscribe import credentials, problems, route
+from functions.subscribe.models import values
 from functions.subscribe.service import Service
 from shared.jsontext import Json, canonical, from_json
 from shared.subscribers.directory import read_stored
 from shared.subscribers.model import Stored
 
 Document = TypeVar("Document", bound=Stored)
-View = TypeVar("View", bound=models.Output)
+View = TypeVar("View", bound=values.Output)
 
 
 async def make_cursor(service: Service, list_key: Json, position: list[Json]) -> str:
@@ -40,7 +41,7 @@ async def read_cursor(service: Service, list_key: Json, cursor: str) -> list[Jso
 
 
 async def read_page(
-    call: route.Call, model: type[Document], partition: str, query: models.ListQuery, view: Callable[[Document], View]
+    call: route.Call, model: type[Document], partition: str, query: values.ListQuery, view: Callable[[Document], View]
 ) -> tuple[list[View], str | None]:
     """Return the views of a page of documents, in the order of their ids, and the cursor of the next page.
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.subscribe import models, problems, route
+from functions.subscribe import problems, route
+from functions.subscribe.models import endpoints as models
 from functions.subscribe.service import Service, SubscribeSettings
 from shared import errors, jsontext, times
 from shared.config.rules import rate_of

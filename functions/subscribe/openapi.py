@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions.subscribe import models
+from functions.subscribe.models import values
 from functions.subscribe.problems import API_STATUS, TITLES
 from functions.subscribe.route import PARAMS, Route
 from functions.subscribe.routes import ROUTES
@@ -55,7 +55,7 @@ def text() -> str:
 
 def _models() -> Iterator[tuple[type[BaseModel], bool]]:
     """Yield each model, and whether it is one of a request."""
-    yield models.Problem, False
+    yield values.Problem, False
     for route in ROUTES:
         if route.takes_body:
             yield route.takes, True
@@ -151,7 +151,7 @@ def _access_text(route: Route) -> str:
 
 
 def _query_parameters(route: Route) -> Iterator[JsonObject]:
-    if not issubclass(route.takes, models.Query):
+    if not issubclass(route.takes, values.Query):
         return
     schema = route.takes.model_json_schema()
     for name, property_ in schema.get("properties", {}).items():

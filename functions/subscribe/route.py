@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Never, TypeAlias
 from pydantic import BaseModel
 
 from functions.subscribe.access import Access, Caller, KeyCaller
-from functions.subscribe.models import Input
+from functions.subscribe.models.values import Input
 from functions.subscribe.service import Service
 from shared.http import Request
 from shared.subscribers.model import Tenant

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequenc
 from heapq import merge
 from typing import Final, NamedTuple, TypeVar
 
-from functions.subscribe import cursors, models, problems, route
+from functions.subscribe import cursors, problems, route
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
+from functions.subscribe.models import deliveries as models, values
 from functions.subscribe.service import Service
 from shared import claim_check, delivery, errors, ledger, outcomes, times
 from shared.event import Event, from_cloudevent
@@ -55,13 +56,13 @@ class Address(NamedTuple):
     key: str
 
 
-async def list_endpoint_deliveries(call: route.Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
+async def list_endpoint_deliveries(call: route.Call, query: models.DeliveryQuery) -> values.Page[models.DeliveryView]:
     """List the deliveries to an endpoint, newest first."""
     endpoint = await endpoint_of(call)
     return await _delivery_page(call, query, endpoint_names(call.service, call.tenant, endpoint.id), endpoint.id)
 
 
-async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) -> models.Page[models.DeliveryView]:
+async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) -> values.Page[models.DeliveryView]:
     """List the deliveries to all endpoints of a tenant, newest first."""
     endpoints = await call.service.directory.page(Endpoint, directory.endpoints_of(call.tenant), MAX_ENDPOINTS + 1)
     if len(endpoints) > MAX_ENDPOINTS:
@@ -71,7 +72,7 @@ async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) 
     return await _delivery_page(call, query, names, "")
 
 
-async def get_delivery(call: route.Call, _: models.NoQuery) -> models.DeliveryDetail:
+async def get_delivery(call: route.Call, _: values.NoQuery) -> models.DeliveryDetail:
     """Return a delivery with its request and its attempts."""
     address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
     row = await row_at(call.service, address, tenant_of(call))
@@ -112,7 +113,7 @@ async def _request_of(
 
 async def _delivery_page(
     call: route.Call, query: models.DeliveryQuery, names: Sequence[EndpointName], endpoint: str
-) -> models.Page[models.DeliveryView]:
+) -> values.Page[models.DeliveryView]:
     """Return the deliveries to these destinations that the query selects, newest first."""
     filters = query.model_dump(mode="json", exclude={"limit", "cursor"})
     list_key: Json = ["deliveries", call.tenant, endpoint, filters]
@@ -136,10 +137,10 @@ async def _delivery_page(
             break
         is_last_read = len(rows) < query.limit or len(recent) < len(rows)
         if is_last_read:
-            return models.Page[models.DeliveryView](items=items)
+            return values.Page[models.DeliveryView](items=items)
     assert before
     next_cursor = await cursors.make_cursor(call.service, list_key, list(before))
-    return models.Page[models.DeliveryView](items=items, next=next_cursor)
+    return values.Page[models.DeliveryView](items=items, next=next_cursor)
 
 
 def _position(cursor_position: list[Json]) -> Position | None:
@@ -156,7 +157,7 @@ def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
     return not query.search or any(text.startswith(query.search) for text in searched)
 
 
-async def list_messages(call: route.Call, query: models.MessageQuery) -> models.Page[models.MessageView]:
+async def list_messages(call: route.Call, query: models.MessageQuery) -> values.Page[models.MessageView]:
     """List the messages of a tenant, newest first."""
     list_key: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
     position = await cursors.read_cursor(call.service, list_key, query.cursor)
@@ -174,10 +175,10 @@ async def list_messages(call: route.Call, query: models.MessageQuery) -> models.
         looked_through += 1
         if query.type in (None, message.type):
             items.append(message_view(message))
-    return models.Page[models.MessageView](items=items, next=next_)
+    return values.Page[models.MessageView](items=items, next=next_)
 
 
-async def get_message(call: route.Call, _: models.NoQuery) -> models.MessageView:
+async def get_message(call: route.Call, _: values.NoQuery) -> models.MessageView:
     """Return a message with its data."""
     message = await kept_message(call.service, tenant_of(call), call.params["message"])
     if message is None:

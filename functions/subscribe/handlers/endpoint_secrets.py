@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from functions.subscribe import credentials, models
+from functions.subscribe import credentials
 from functions.subscribe.endpoint import make_secret, open_secret, seal_secret
 from functions.subscribe.handlers.endpoints import change_stored, endpoint_of, tell_operator
+from functions.subscribe.models import endpoints as models, values
 from functions.subscribe.problems import ApiProblem, invalid
 from functions.subscribe.route import Call
 from shared import errors, times
@@ -15,7 +16,7 @@ MAX_SECRETS: Final = 5
 """The most secrets of an endpoint that are valid at the same time."""
 
 
-async def reveal_secret(call: Call, _: models.NoQuery) -> models.SecretView:
+async def reveal_secret(call: Call, _: values.NoQuery) -> models.SecretView:
     """Show the secret of an endpoint."""
     return await _secret_view(call, await endpoint_of(call))
 

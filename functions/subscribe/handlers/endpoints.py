@@ -9,7 +9,7 @@ deleted. What they share comes after them.
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from functions.subscribe import access, cursors, models
+from functions.subscribe import access, cursors
 from functions.subscribe.endpoint import (
     endpoint_view,
     make_secret,
@@ -21,6 +21,7 @@ from functions.subscribe.endpoint import (
     view_with_etag,
 )
 from functions.subscribe.handlers.tenants import tenant_of
+from functions.subscribe.models import endpoints as models, values
 from functions.subscribe.problems import ApiProblem, invalid, not_found
 from functions.subscribe.route import Call
 from shared import errors, logs, ports, store_ports
@@ -35,13 +36,13 @@ _REPAIRING_FIELDS: Final = ("url", "headers", "auth", "secret")
 ChangeKind: TypeAlias = Literal["created", "updated", "deleted", "enabled", "disabled"]
 
 
-async def list_endpoints(call: Call, query: models.ListQuery) -> models.Page[models.EndpointView]:
+async def list_endpoints(call: Call, query: values.ListQuery) -> values.Page[models.EndpointView]:
     """List the endpoints of a tenant."""
     items, next_ = await cursors.read_page(call, Endpoint, endpoints_of(call.tenant), query, endpoint_view)
-    return models.Page[models.EndpointView](items=items, next=next_)
+    return values.Page[models.EndpointView](items=items, next=next_)
 
 
-async def get_endpoint(call: Call, _: models.NoQuery) -> models.EndpointView:
+async def get_endpoint(call: Call, _: values.NoQuery) -> models.EndpointView:
     """Return an endpoint."""
     return view_with_etag(call, await endpoint_of(call))
 
@@ -126,7 +127,7 @@ def _verify_kept_secret(call: Call, before: Endpoint, after: Endpoint) -> None:
         raise invalid("/secret", rule)
 
 
-async def enable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
+async def enable_endpoint(call: Call, _: values.NoBody) -> models.EndpointView:
     """Enable an endpoint."""
     await _end_pauses(call)
     before, after = await change_stored(call, lambda endpoint: _enabled(call, endpoint))
@@ -135,7 +136,7 @@ async def enable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     return view_with_etag(call, after)
 
 
-async def disable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
+async def disable_endpoint(call: Call, _: values.NoBody) -> models.EndpointView:
     """Disable an endpoint: it gets nothing until it is enabled."""
     before, after = await change_stored(call, lambda endpoint: _disabled(call, endpoint))
     if before.is_enabled:
@@ -143,7 +144,7 @@ async def disable_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     return view_with_etag(call, after)
 
 
-async def verify_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
+async def verify_endpoint(call: Call, _: values.NoBody) -> models.EndpointView:
     """Ask the endpoint to prove that it wants events."""
     # Imported here, because it imports the HTTP client, which few requests need.
     from functions.subscribe.verification import verify_ownership
@@ -160,7 +161,7 @@ async def verify_endpoint(call: Call, _: models.NoBody) -> models.EndpointView:
     return view_with_etag(call, (await change_stored(call, decide))[1])
 
 
-async def delete_endpoint(call: Call, _: models.NoQuery) -> None:
+async def delete_endpoint(call: Call, _: values.NoQuery) -> None:
     """Delete an endpoint."""
     partition = endpoints_of(call.tenant)
     id_ = call.params["endpoint"]

@@ -4,8 +4,9 @@ counts."""
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
-from functions.subscribe import cursors, models, problems, route
+from functions.subscribe import cursors, problems, route
 from functions.subscribe.handlers.deliveries import await_all
+from functions.subscribe.models import event_types as models, values
 from functions.subscribe.service import Service
 from shared.jsontext import Json, texts_json
 from shared.subscribers import directory, event_types, model, standalone_schema
@@ -28,7 +29,7 @@ class CataloguePart(NamedTuple):
     is_whole: bool
 
 
-async def list_event_types(call: route.Call, query: models.EventTypeQuery) -> models.Page[models.EventTypeView]:
+async def list_event_types(call: route.Call, query: models.EventTypeQuery) -> values.Page[models.EventTypeView]:
     """List the event types."""
     list_key: Json = [directory.EVENT_TYPES, query.group]
     position = await cursors.read_cursor(call.service, list_key, query.cursor)
@@ -48,10 +49,10 @@ async def list_event_types(call: route.Call, query: models.EventTypeQuery) -> mo
             items.append(event_type_view(call.service, each))
         last_name = each.name
         looked_at += 1
-    return models.Page[models.EventTypeView](items=items, next=next_cursor)
+    return values.Page[models.EventTypeView](items=items, next=next_cursor)
 
 
-async def get_event_type(call: route.Call, _: models.NoQuery) -> models.EventTypeView:
+async def get_event_type(call: route.Call, _: values.NoQuery) -> models.EventTypeView:
     """Return an event type."""
     found = await find_event_type(call.service, call.params["type"])
     if found is None:
@@ -70,7 +71,7 @@ async def put_event_type(call: route.Call, body: models.EventTypeInput) -> model
     return event_type_view(call.service, await _keep(call, event_type))
 
 
-async def delete_event_type(call: route.Call, _: models.NoQuery) -> None:
+async def delete_event_type(call: route.Call, _: values.NoQuery) -> None:
     """Delete an event type."""
     name = call.params["type"]
     _verify_changeable(call, name)

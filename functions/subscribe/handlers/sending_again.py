@@ -8,8 +8,9 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.subscribe import cursors, models
+from functions.subscribe import cursors
 from functions.subscribe.handlers import deliveries, endpoints, event_types, tenants
+from functions.subscribe.models import deliveries as models, values
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values
 from functions.subscribe.route import Call
 from functions.subscribe.service import Service, SubscribeSettings
@@ -50,7 +51,7 @@ async def replay_endpoint(call: Call, body: models.ReplayInput) -> models.Replay
     return await _send_again(call, body, body.types, _force(body.state))
 
 
-async def resend_delivery(call: Call, _: models.NoBody) -> models.Resent:
+async def resend_delivery(call: Call, _: values.NoBody) -> models.Resent:
     """Send a delivery again."""
     address = deliveries.read_delivery_id(call.service, call.tenant, call.params["delivery"])
     row = await deliveries.row_at(call.service, address, tenants.tenant_of(call))

@@ -7,7 +7,8 @@ import asyncio
 from dataclasses import asdict
 from typing import Final
 
-from functions.subscribe import access, credentials, cursors, models, problems
+from functions.subscribe import access, credentials, cursors, problems
+from functions.subscribe.models import tenants as models, values
 from functions.subscribe.route import Call
 from shared.subscribers.directory import API_KEYS, TENANTS, endpoints_of, sessions_of
 from shared.subscribers.model import ApiKey, Endpoint, Session, Tenant
@@ -20,13 +21,13 @@ MAX_OLD_DIGESTS: Final = 3
 """The most former secrets of an API key that stay valid for a while, if it is rotated several times."""
 
 
-async def list_tenants(call: Call, query: models.ListQuery) -> models.Page[models.TenantView]:
+async def list_tenants(call: Call, query: values.ListQuery) -> values.Page[models.TenantView]:
     """List the tenants."""
     items, next_ = await cursors.read_page(call, Tenant, TENANTS, query, tenant_view)
-    return models.Page[models.TenantView](items=items, next=next_)
+    return values.Page[models.TenantView](items=items, next=next_)
 
 
-async def get_tenant(call: Call, _: models.NoQuery) -> models.TenantView:
+async def get_tenant(call: Call, _: values.NoQuery) -> models.TenantView:
     """Return a tenant. Its metadata is for API keys only."""
     view = tenant_view(tenant_of(call))
     return view if call.is_operator else view.model_copy(update={"metadata": {}})
@@ -45,7 +46,7 @@ async def put_tenant(call: Call, body: models.TenantInput) -> models.TenantView:
     return tenant_view(kept)
 
 
-async def delete_tenant(call: Call, _: models.NoQuery) -> None:
+async def delete_tenant(call: Call, _: values.NoQuery) -> None:
     """Delete a tenant with its endpoints, and revoke its portal tokens."""
     await delete_endpoints(call, call.tenant)
     await call.service.documents.delete(TENANTS, call.tenant)
@@ -107,7 +108,7 @@ async def create_token(call: Call, body: models.PortalTokenInput) -> models.Port
     )
 
 
-async def revoke_sessions(call: Call, _: models.NoQuery) -> None:
+async def revoke_sessions(call: Call, _: values.NoQuery) -> None:
     """Revoke all portal tokens of a tenant."""
     now = call.now
 
@@ -119,7 +120,7 @@ async def revoke_sessions(call: Call, _: models.NoQuery) -> None:
     await call.service.directory.change(Tenant, TENANTS, call.tenant, decide)
 
 
-async def revoke_session(call: Call, _: models.NoQuery) -> None:
+async def revoke_session(call: Call, _: values.NoQuery) -> None:
     """Revoke a portal session."""
 
     def decide(before: Session | None) -> Session:
@@ -130,7 +131,7 @@ async def revoke_session(call: Call, _: models.NoQuery) -> None:
     await call.service.directory.change(Session, sessions_of(call.tenant), call.params["session"], decide)
 
 
-async def get_portal_info(call: Call, _: models.NoQuery) -> models.PortalInfo:
+async def get_portal_info(call: Call, _: values.NoQuery) -> models.PortalInfo:
     """Return what the page shows and allows."""
     caller, settings = call.caller, call.service.settings
     if not isinstance(caller, access.PortalCaller):
@@ -156,10 +157,10 @@ def base_url(call: Call) -> str:
     return f"{'https' if scheme == 'https' else 'http'}://{host}"
 
 
-async def list_keys(call: Call, query: models.ListQuery) -> models.Page[models.ApiKeyView]:
+async def list_keys(call: Call, query: values.ListQuery) -> values.Page[models.ApiKeyView]:
     """List the API keys."""
     items, next_ = await cursors.read_page(call, ApiKey, API_KEYS, query, lambda key: _key_view(call, key))
-    return models.Page[models.ApiKeyView](items=items, next=next_)
+    return values.Page[models.ApiKeyView](items=items, next=next_)
 
 
 async def create_key(call: Call, body: models.ApiKeyInput) -> models.ApiKeyCreated:
@@ -172,7 +173,7 @@ async def create_key(call: Call, body: models.ApiKeyInput) -> models.ApiKeyCreat
     return models.ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
 
 
-async def rotate_key(call: Call, _: models.NoBody) -> models.ApiKeyCreated:
+async def rotate_key(call: Call, _: values.NoBody) -> models.ApiKeyCreated:
     """Replace an API key; the one before is valid for 24 hours more."""
     now, id_ = call.now, call.params["key"]
     text, digest = _make_key(call, id_)
@@ -192,7 +193,7 @@ async def rotate_key(call: Call, _: models.NoBody) -> models.ApiKeyCreated:
     return models.ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
 
 
-async def delete_key(call: Call, _: models.NoQuery) -> None:
+async def delete_key(call: Call, _: values.NoQuery) -> None:
     """Delete an API key."""
     if await call.service.documents.get(API_KEYS, call.params["key"]) is None:
         raise problems.not_found("API key")

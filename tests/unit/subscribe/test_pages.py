@@ -10,13 +10,9 @@ import pytest
 from openapi_spec_validator import validate
 
 from functions.subscribe.handlers.sending_again import SECONDS
-from functions.subscribe.models import (
-    MAX_FIELDS_BYTES,
-    MAX_HEADERS_BYTES,
-    MAX_PAGE,
-    MAX_TOKEN_SECONDS,
-    PortalTokenInput,
-)
+from functions.subscribe.models.endpoints import MAX_FIELDS_BYTES, MAX_HEADERS_BYTES
+from functions.subscribe.models.tenants import MAX_TOKEN_SECONDS, PortalTokenInput
+from functions.subscribe.models.values import MAX_PAGE
 from functions.subscribe.openapi import FILE, text
 from functions.subscribe.pages import FOLDER, TYPES
 from functions.subscribe.route import MAX_BODY_BYTES, MAX_IMPORT_BYTES

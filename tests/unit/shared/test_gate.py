@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, strategies as st
 
+from shared.loop_time import BEAT_SECONDS, LoopTime
 from shared.outgoing import gate as gate_module
 from shared.outgoing.gate import (
     GIVE_WAY_SECONDS,
@@ -17,7 +18,6 @@ from shared.outgoing.gate import (
     ComeBack,
     ProcessGate,
 )
-from shared.time_bound import BEAT_SECONDS, LoopTime
 from tests.fakes.clock import FakeClock
 
 PLACES = 40

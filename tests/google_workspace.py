@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from shared.errors import Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json
-from shared.outgoing.guarded_fetch import checked
+from shared.outgoing.guarded_fetch import verified_target
 from tests.gcp.description import Description
 from tests.google_documents import Documents, error
 
@@ -51,7 +51,7 @@ class Workspace:
         self.faults += [(request, fault)] * times
 
     async def fetch(self, request: Outgoing) -> Fetched:
-        checked(request)
+        verified_target(request)
         parts = urlsplit(request.url)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         body: Json = json.loads(request.body) if request.body else None

@@ -22,7 +22,7 @@ from stripe.params import WebhookEndpointCreateParams, WebhookEndpointUpdatePara
 from shared.errors import Unanswered
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
-from shared.outgoing.guarded_fetch import checked
+from shared.outgoing.guarded_fetch import verified_target
 from shared.times import rfc3339
 
 TOKEN: Final = "the operator's token, long and random"
@@ -64,7 +64,7 @@ class HookProvider:
         self._next_id = 100
 
     async def fetch(self, request: Outgoing) -> Fetched:
-        checked(request)
+        verified_target(request)
         url = urlsplit(request.url)
         assert f"{url.scheme}://{url.netloc}" == self.host
         self.calls.append(f"{request.method} {url.path}")

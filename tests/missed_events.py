@@ -26,7 +26,7 @@ from shared.dead_letter_message import dead_letter_from
 from shared.fetch import Fetched, Outgoing
 from shared.http import Request
 from shared.jsontext import JsonObject, list_at, mapping_at
-from shared.outgoing.guarded_fetch import checked
+from shared.outgoing.guarded_fetch import verified_target
 from shared.push import Push
 from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
@@ -108,7 +108,7 @@ class World:
         )
 
     async def fetch(self, request: Outgoing) -> Fetched:
-        checked(request)
+        verified_target(request)
         headers = dict(request.headers)
         assert (headers.get("PRIVATE-TOKEN") or headers["Authorization"].removeprefix("Bearer ")) == TOKEN
         for api in (self.github, self.stripe, self.square, self.airtable, self.gitlab):

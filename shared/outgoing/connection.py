@@ -1,16 +1,14 @@
 """One connection to an HTTP/1.1 server: it writes a request, and returns the answer to it.
 
-Answers are parsed by httptools, as are the requests to our own server. The body of an answer can have a length, come in
-chunks, or end with the connection. It is not decompressed. An exchange goes through these states:
-
-    in the head   from `exchange` until `on_headers_complete`; a 1xx answer goes back to its beginning
-    in the body   until `on_message_complete`, or the loss of the connection if nothing else tells where the body ends
-    ended         `exchange` returns the answer or raises an error; if the server sends more, the connection is aborted
+`Connection` has the transport: it writes the request, and watches its deadline. `_AnswerReader` makes an answer of the
+bytes that arrive. They are parsed by httptools, as are the requests to our own server. The body of an answer can have a
+length, come in chunks, or end with the connection. It is not decompressed.
 """
 
 import asyncio
 import select
 import ssl
+from enum import Enum, auto
 from math import inf
 from typing import Final, NamedTuple, cast
 
@@ -44,11 +42,11 @@ class WholeAnswer(NamedTuple):
 
 
 class ConnectionLost(ConnectionError):
-    """The connection was lost. `answered`: the first byte of the answer had come, so the server has the request."""
+    """The connection was lost. `answer_has_begun`: a byte of the answer had come, so the server has the request."""
 
-    def __init__(self, answered: bool) -> None:
+    def __init__(self, *, answer_has_begun: bool) -> None:
         super().__init__("the connection was lost before the answer was complete")
-        self.answered = answered
+        self.answer_has_begun = answer_has_begun
 
 
 class TlsAnswer(ConnectionError):
@@ -62,45 +60,151 @@ class AnswerTooLarge(ConnectionError):
     """The answer is larger than `max_bytes`."""
 
 
+class _State(Enum):
+    """How far an answer has been read. A 1xx answer goes back to the head of the final one."""
+
+    IN_HEAD = auto()
+    IN_BODY = auto()
+    ENDED = auto()
+
+
+class _AnswerReader:
+    """Reads the answers on a connection, one after another. httptools calls its methods `on_…`.
+
+    state       how far the answer has been read
+    result      the answer, or the reason why there is none, once the state is ENDED
+    has_begun   a byte of the answer has come
+    can_follow  another answer can follow on the connection
+    """
+
+    def __init__(self, *, may_cut: bool, takes_interim: bool) -> None:
+        self._may_cut = may_cut
+        self._takes_interim = takes_interim
+        # One parser for all answers, one after another.
+        self._parser = httptools.HttpResponseParser(self)
+        self.begin(0, has_body=False)
+
+    def begin(self, max_bytes: int, *, has_body: bool) -> None:
+        """Prepare for the next answer."""
+        self.state = _State.IN_HEAD
+        self.result: WholeAnswer | ConnectionError | None = None
+        self.has_begun = False
+        self.can_follow = True
+        self._max_bytes = max_bytes
+        self._has_body = has_body
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._chunks: list[bytes] = []
+        self._head_bytes = 0
+        self._header_bytes = 0
+        self._body_bytes = 0
+
+    def feed(self, content: memoryview) -> None:
+        """Read the next bytes of the answer."""
+        self.has_begun = True
+        try:
+            self._parser.feed_data(content)
+        except httptools.HttpParserError as error:
+            is_tls = self._head_bytes == 0 and bytes(content[:2]) == _TLS_ALERT
+            self._fail(TlsAnswer() if is_tls else ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
+        except httptools.HttpParserUpgrade:
+            self._fail(ConnectionError("the answer switches to another protocol"))
+        # The parser keeps a header until its end, and an answer may never come to one.
+        if self.state is _State.IN_HEAD:
+            self._head_bytes += len(content)
+            if self._head_bytes > MAX_HEADER_BYTES:
+                self._fail(ConnectionError(_LARGE_HEAD))
+
+    def end(self, *, is_clean: bool) -> None:
+        """Note that the connection has ended. `is_clean`: the server has ended it, without an error."""
+        has_length = any(name.lower() in _LENGTH_HEADERS for name, _ in self._headers)
+        if is_clean and self.state is _State.IN_BODY and not has_length:
+            self._finish()  # this body ends with the connection
+        else:
+            self._fail(ConnectionLost(answer_has_begun=self.has_begun))
+
+    def on_message_begin(self) -> None:
+        if self.state is _State.ENDED:  # another answer to the same request
+            self.can_follow = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._fail(ConnectionError(_LARGE_HEAD))
+        elif self.state is _State.IN_HEAD:  # a trailer is no header (RFC 9110, 6.5.1)
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        is_final = self._parser.get_status_code() >= 200
+        if self.state is not _State.IN_HEAD or not is_final:
+            return
+        self.state = _State.IN_BODY
+        if not self._has_body:
+            self.can_follow = False  # the parser waits for a body
+            self._finish()
+
+    def on_body(self, chunk: bytes) -> None:
+        if self.state is not _State.IN_BODY:
+            return
+        room = self._max_bytes - self._body_bytes
+        self._body_bytes += len(chunk)
+        if len(chunk) <= room:
+            self._chunks.append(chunk)
+        elif self._may_cut:
+            self._chunks.append(chunk[:room])
+            self.can_follow = False
+            self._finish(is_cut=True)
+        else:
+            self._fail(AnswerTooLarge(f"the answer is larger than {self._max_bytes} bytes"))
+
+    def on_message_complete(self) -> None:
+        is_interim = self._parser.get_status_code() < 200
+        if is_interim and not self._takes_interim:  # the final answer follows
+            self._headers.clear()
+            return
+        if is_interim or not self._parser.should_keep_alive():
+            self.can_follow = False
+        self._finish()
+
+    def _finish(self, *, is_cut: bool = False) -> None:
+        if self.state is _State.ENDED:
+            return
+        self.state = _State.ENDED
+        headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._headers]
+        self.result = WholeAnswer(self._parser.get_status_code(), headers, b"".join(self._chunks), is_cut)
+        self._chunks = []
+
+    def _fail(self, error: ConnectionError) -> None:
+        self.can_follow = False
+        if self.state is not _State.ENDED:
+            self.state = _State.ENDED
+            self.result = error
+
+
 class Connection(asyncio.BufferedProtocol):
     """A connection, on which one request at a time is answered.
 
     idle_since       when its last exchange ended. The owner of the connection sets it, by its own clock
-    is_request_sent  False while a part of the request is unsent. It stays False if the connection is lost then, and the
-                     server ignores the incomplete request. The transport cannot tell this: its write buffer is empty
-                     after the loss
-    max_bytes        the longest body. It may be changed between exchanges
-    may_cut          cut a longer body there. Otherwise, the exchange raises AnswerTooLarge
-    takes_interim    return a 1xx status as the answer, and close the connection, because the final answer would follow
+    is_request_sent  False while a part of the last request is unsent. If the connection is lost then, it stays False:
+                     the server ignores the incomplete request
+
+    `may_cut`: a body that is too long is cut; otherwise the exchange raises AnswerTooLarge. `takes_interim`: a 1xx
+    status is returned as the answer, and the connection is closed, because the final answer would follow.
 
     It reads into its own buffer, because asyncio would map and unmap 256 KiB of memory for each read.
     """
 
-    def __init__(self, max_bytes: int, *, may_cut: bool = False, takes_interim: bool = False) -> None:
-        self.max_bytes = max_bytes
-        self._may_cut = may_cut
-        self._takes_interim = takes_interim
+    def __init__(self, *, may_cut: bool = False, takes_interim: bool = False) -> None:
+        self.idle_since = 0.0
+        self.is_request_sent = True
+        self._reader = _AnswerReader(may_cut=may_cut, takes_interim=takes_interim)
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._transport: asyncio.WriteTransport | None = None
         self._is_encrypted = False
-        self._answer: asyncio.Future[WholeAnswer] | None = None
+        self._poll = select.poll()
+        self._answer: asyncio.Future[WholeAnswer] | None = None  # None between exchanges
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf  # not `_alarm.when()`: uvloop's handle of a timer that is due at once has no such method
-        self.idle_since = 0.0
-        self.is_request_sent = True
-        self._poll = select.poll()
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        # One parser for all answers, one after another.
-        self._parser = httptools.HttpResponseParser(self)
-        self._begin()
-
-    def _begin(self, has_body: bool = True) -> None:
-        self._has_body = has_body
-        self._chunks: list[bytes] = []
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._size = self._header_size = self._head_size = 0
-        self._is_in_body = False
-        self.answered = False
 
     async def encrypt(self, context: ssl.SSLContext, server_hostname: str) -> None:
         """Upgrade to TLS before the first exchange. Raises OSError, which includes ssl.SSLError and TimeoutError."""
@@ -109,8 +213,9 @@ class Connection(asyncio.BufferedProtocol):
         encrypted = await asyncio.get_running_loop().start_tls(plain, self, context, server_hostname=server_hostname)
         if encrypted is None or encrypted.is_closing():  # with uvloop, if the server sends something before TLS begins
             raise ConnectionError("the connection was lost while TLS was set up; does the port speak TLS?")
-        plain.set_protocol(_SocketWatcher(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))
         self._transport = encrypted
+        # Only the socket below TLS knows whether all encrypted bytes are sent.
+        plain.set_protocol(_SocketWatcher(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))
         self.is_request_sent = not plain.get_write_buffer_size()
 
     @property
@@ -141,16 +246,19 @@ class Connection(asyncio.BufferedProtocol):
         if not self._is_encrypted:
             self.is_request_sent = True
 
-    async def exchange(self, request: bytes, *, deadline: float = inf, has_body: bool = True) -> WholeAnswer:
-        """Send the request and return its answer. `deadline` is a time of the event loop. `has_body` is False for HEAD.
+    async def exchange(
+        self, request: bytes, max_bytes: int, *, deadline: float = inf, has_body: bool = True
+    ) -> WholeAnswer:
+        """Send the request and return its answer.
 
-        Raises TimeoutError at the deadline, and ConnectionLost or another ConnectionError for a bad answer.
+        `max_bytes` is the length of the longest body. `deadline` is a time of the event loop. `has_body` is False for
+        HEAD. Raises TimeoutError at the deadline, and ConnectionLost or another ConnectionError for a bad answer.
         """
         assert self._transport is not None
         if self._transport.is_closing():
             self.is_request_sent = False
-            raise ConnectionLost(answered=False)
-        self._begin(has_body)
+            raise ConnectionLost(answer_has_begun=False)
+        self._reader.begin(max_bytes, has_body=has_body)
         self._answer = asyncio.get_running_loop().create_future()
         self._deadline = deadline
         if deadline < self._alarm_at:
@@ -194,76 +302,25 @@ class Connection(asyncio.BufferedProtocol):
         if self._answer is None:  # an answer to no request
             self.abort()
             return
-        self.answered = True
-        try:
-            self._parser.feed_data(self._buffer[:count])
-        except httptools.HttpParserError as error:
-            is_tls = self._head_size == 0 and bytes(self._buffer[:2]) == _TLS_ALERT
-            self._fail(TlsAnswer() if is_tls else ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
-        except httptools.HttpParserUpgrade:
-            self._fail(ConnectionError("the answer switches to another protocol"))
-        # The parser keeps a header until its end, and an answer may never come to one.
-        if not self._is_in_body:
-            self._head_size += count
-            if self._head_size > MAX_HEADER_BYTES:
-                self._fail(ConnectionError(_LARGE_HEAD))
-
-    def on_message_begin(self) -> None:
-        if self._answer is None or self._answer.done():  # another answer to the same request
-            self.abort()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_size += len(name) + len(value)
-        if self._header_size > MAX_HEADER_BYTES:
-            self._fail(ConnectionError(_LARGE_HEAD))
-        elif not self._is_in_body:  # a trailer is no header (RFC 9110, 6.5.1)
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._is_in_body = self._parser.get_status_code() >= 200
-        if self._is_in_body and not self._has_body:
-            self.close()  # the parser would wait for the body
-            self._finish()
-
-    def on_body(self, chunk: bytes) -> None:
-        room = self.max_bytes - self._size
-        self._size += len(chunk)
-        if len(chunk) <= room:
-            self._chunks.append(chunk)
-        elif self._may_cut:
-            self._chunks.append(chunk[: max(room, 0)])
-            self.abort()
-            self._finish(is_cut=True)
-        else:
-            self._fail(AnswerTooLarge(f"the answer is larger than {self.max_bytes} bytes"))
-
-    def on_message_complete(self) -> None:
-        is_interim = self._parser.get_status_code() < 200
-        if is_interim and not self._takes_interim:  # a 1xx answer before the final one
-            self._headers.clear()
-            return
-        if is_interim or not self._parser.should_keep_alive():
-            self.close()
-        self._finish()
+        self._reader.feed(self._buffer[:count])
+        self._pass_on_result()
 
     def connection_lost(self, error: Exception | None) -> None:
-        has_length = any(name.lower() in _LENGTH_HEADERS for name, _ in self._headers)
-        if error is None and self._is_in_body and not has_length:
-            self._finish()  # this body ends with the connection
+        self._reader.end(is_clean=error is None)
+        self._pass_on_result()
+        self._watch_deadline()  # the exchange is over, so this cancels its alarm
+
+    def _pass_on_result(self) -> None:
+        """End the exchange if the reader has a result, and the connection if it cannot be used any more."""
+        if not self._reader.can_follow:
+            self.abort()
+        result = self._reader.result
+        if result is None or self._answer is None or self._answer.done():
+            return
+        if isinstance(result, WholeAnswer):
+            self._answer.set_result(result)
         else:
-            self._fail(ConnectionLost(self.answered))
-        self._watch_deadline()  # the exchange is over: this takes its alarm away
-
-    def _finish(self, is_cut: bool = False) -> None:
-        if self._answer is not None and not self._answer.done():
-            headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._headers]
-            body, self._chunks = b"".join(self._chunks), []
-            self._answer.set_result(WholeAnswer(self._parser.get_status_code(), headers, body, is_cut))
-
-    def _fail(self, error: Exception) -> None:
-        self.close()
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+            self._answer.set_exception(result)
 
 
 class _SocketWatcher(asyncio.BufferedProtocol):

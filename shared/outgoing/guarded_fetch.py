@@ -65,18 +65,20 @@ class GuardedFetch:
 
     async def fetch(self, request: Outgoing) -> Fetched:
         """Send the request and return the response. As `Fetch.fetch`."""
-        target = checked(request)
+        target = verified_target(request)
         host = Host(target.secure, target.host, target.port, request.allow_private, request.tls)
         deadline = asyncio.get_running_loop().time() + request.timeout_seconds
-        content = wire(request, target)
+        content = request_bytes(request, target)
         may_repeat = request.may_repeat or request.method in REPEATABLE
-        connection = self._idle.take(host, self._now(), may_repeat) if self._keeps else None
+        kept = self._idle.take(host, self._now(), may_repeat) if self._keeps else None
+        connection = kept
         try:
-            if connection is not None:
+            if kept is not None:
                 try:
-                    return await self._exchange(connection, request, content, deadline)
+                    return await self._exchange(kept, request, content, deadline)
                 except ConnectionLost as error:
-                    if error.answered or (connection.is_request_sent and not may_repeat):
+                    may_send_again = may_repeat or not kept.is_request_sent
+                    if error.answer_has_begun or not may_send_again:
                         raise
                 # The server had most likely closed the kept connection. Send the request on a new one.
                 connection = None
@@ -95,10 +97,9 @@ class GuardedFetch:
         self, connection: HostConnection, request: Outgoing, content: bytes, deadline: float
     ) -> Fetched:
         """Send the request and return the response. Keep the connection for the next request, unless this one fails."""
-        connection.max_bytes = request.max_bytes
         try:
             status, headers, body, is_cut = await connection.exchange(
-                content, deadline=deadline, has_body=request.method != "HEAD"
+                content, request.max_bytes, deadline=deadline, has_body=request.method != "HEAD"
             )
         except BaseException:  # also if cancelled: the response may still come on this connection
             connection.abort()
@@ -114,7 +115,7 @@ class GuardedFetch:
 
         Raises Permanent if one of them is blocked, and OSError if the name has none.
         """
-        if target.address:  # the URL has an address instead of a name, and `checked` has verified it
+        if target.address:  # the URL has an address instead of a name, and it is verified already
             return [str(target.address)]
         addresses = await self._resolve(target.host, target.port)
         for text in addresses:
@@ -137,16 +138,17 @@ class GuardedFetch:
             for address in await self._addresses(target, request.allow_private):
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
-                        return await self._connected(target, host, address, context)
+                        return await self._connect_to(address, target, host, context)
                 except TimeoutError:
                     failure = _ConnectTimeout()
                 except OSError as error:
                     failure = error
         raise failure
 
-    async def _connected(
-        self, target: Target, host: Host, address: str, context: ssl.SSLContext | None
+    async def _connect_to(
+        self, address: str, target: Target, host: Host, context: ssl.SSLContext | None
     ) -> HostConnection:
+        """Connect to one address, with TLS if there is a context. Raises OSError."""
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: HostConnection(host, self._now()), address, target.port
         )
@@ -168,8 +170,8 @@ def _idle_seconds(headers: list[tuple[str, str]]) -> float:
     return IDLE_SECONDS
 
 
-def checked(request: Outgoing) -> Target:
-    """Verify the method, the headers and the URL, before the name is looked up. Return what the URL leads to.
+def verified_target(request: Outgoing) -> Target:
+    """Verify the method, the headers and the URL, before the name is looked up. Return the target of the URL.
 
     Raises Permanent.
     """
@@ -179,7 +181,7 @@ def checked(request: Outgoing) -> Target:
     return read_target(request.url, request.allow_private, request.allow_http)
 
 
-def wire(request: Outgoing, target: Target) -> bytes:
+def request_bytes(request: Outgoing, target: Target) -> bytes:
     """Return the request as it is sent in HTTP/1.1."""
     headers = [("Host", target.authority), *request.headers, ("Accept-Encoding", "identity")]
     if "user-agent" not in [name.lower() for name, _ in request.headers]:
@@ -210,7 +212,7 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
             return f"refused the connection at port {port}"
         case TlsAnswer():
             return f"speaks TLS at port {port}: write https://"
-        case ConnectionLost(answered=False) if request.url.lower().startswith("http:"):
+        case ConnectionLost(answer_has_begun=False) if request.url.lower().startswith("http:"):
             # Most servers that expect TLS close the connection without a byte.
             return f"gave no whole answer: {error.args[0]}; if port {port} speaks TLS, write https://"
         case ConnectionError() if error.errno is None and error.args:

@@ -100,11 +100,13 @@ class HttpClient:
             kept = self._take_idle()
             connection = kept or await self._connect(deadline)
             try:
-                status, header_pairs, content, _ = await connection.exchange(request, deadline=deadline)
+                status, header_pairs, content, _ = await connection.exchange(
+                    request, self._max_answer_bytes, deadline=deadline
+                )
             except BaseException as error:  # also if cancelled: the next request must not get a late answer
                 is_sent = connection.is_request_sent
                 connection.abort()  # not `close`, which would still send the rest of the request
-                if may_repeat and kept and isinstance(error, ConnectionLost) and not error.answered:
+                if may_repeat and kept and isinstance(error, ConnectionLost) and not error.answer_has_begun:
                     continue
                 if isinstance(error, OSError) and not is_sent:
                     raise NotSent(type(error).__name__) from error
@@ -149,7 +151,7 @@ class HttpClient:
         return connection
 
     def _new_connection(self) -> Connection:
-        return Connection(self._max_answer_bytes, may_cut=self._may_cut, takes_interim=self._takes_interim)
+        return Connection(may_cut=self._may_cut, takes_interim=self._takes_interim)
 
 
 @cache

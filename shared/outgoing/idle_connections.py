@@ -30,7 +30,7 @@ class HostConnection(Connection):
     """A connection to a host. `opened_at` and `idle_since` are Unix seconds."""
 
     def __init__(self, host: Host, opened_at: float) -> None:
-        super().__init__(0, may_cut=True)  # each request sets its own `max_bytes`
+        super().__init__(may_cut=True)
         self.host = host
         self.opened_at = self.idle_since = opened_at
         self.idle_seconds = IDLE_SECONDS

@@ -3,7 +3,7 @@ from collections.abc import Collection, Mapping, Sequence
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, Outgoing
 from shared.outgoing.allowed_requests import address_of, blocked_kind
-from shared.outgoing.guarded_fetch import checked
+from shared.outgoing.guarded_fetch import verified_target
 
 
 class FakeFetch:
@@ -25,7 +25,7 @@ class FakeFetch:
         self.asked: list[Outgoing] = []
 
     async def fetch(self, request: Outgoing) -> Fetched:
-        target = checked(request)
+        target = verified_target(request)
         for text in self.names.get(target.host, ()):
             address = address_of(text)
             if address is None or blocked_kind(address, request.allow_private):

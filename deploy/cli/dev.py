@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.config.config_file import ConfigFile, Fault
-from deploy.dev.supervisor import supervisor
+from deploy.dev.supervisor import start
 
 
 def main(arguments: list[str]) -> int:
-    return supervisor.main(arguments, find_warnings)
+    return start.main(arguments, find_warnings)
 
 
 def find_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:

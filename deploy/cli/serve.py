@@ -12,7 +12,7 @@ from urllib.parse import quote
 from deploy.cli.command import parser
 from deploy.cli.dev import find_warnings
 from deploy.config import checkout
-from deploy.dev.supervisor import setup, supervisor
+from deploy.dev.supervisor import options, setup, start
 from deploy.dev.supervisor.processes import Production
 from deploy.terminal.command_line import CommandParser
 
@@ -37,7 +37,7 @@ PATHS: Final = (*INSTALLED, "tls_certificate", "tls_key")
 
 def main(arguments: list[str]) -> int:
     environ = dict(os.environ)
-    env_file = setup.env_file_in(arguments, environ, checkout.ROOT)
+    env_file = options.env_file_in(arguments, environ, checkout.ROOT)
     command = _parser(environ)
     chosen = command.parse_args(arguments)
     if chosen.install:
@@ -52,16 +52,16 @@ def main(arguments: list[str]) -> int:
     if len({each is None for each in (chosen.listen, chosen.tls_certificate, chosen.tls_key)}) > 1:
         command.error("--listen, --tls-certificate and --tls-key: need each other")
 
-    def read_options() -> setup.Options:
+    def read_options() -> options.Options:
         # Read again with the settings of the env file, which are the options' defaults. Raises DotenvFault.
         return _options(_parser(checkout.environ_with(env_file)).parse_args(arguments))
 
-    return supervisor.start(read_options, find_warnings)
+    return start.start(read_options, find_warnings)
 
 
 def _parser(environ: Mapping[str, str]) -> CommandParser:
     command = parser("serve")
-    setup.add_common_options(command, environ, checkout.ROOT)
+    options.add_common_options(command, environ, checkout.ROOT)
     add = command.add_argument
     add(
         "--listen",
@@ -85,12 +85,12 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _options(chosen: argparse.Namespace) -> setup.Options:
+def _options(chosen: argparse.Namespace) -> options.Options:
     # Whole paths: a function runs in its own folder.
     certificate, key = (path and path.absolute() for path in (chosen.tls_certificate, chosen.tls_key))
     production = Production(chosen.listen, certificate, key, chosen.adopt, chosen.yes)
-    return setup.Options(
-        platform=setup.PLATFORMS[0],
+    return options.Options(
+        platform=options.PLATFORMS[0],
         config=chosen.config,
         port_base=chosen.port_base,
         state=chosen.state.absolute(),

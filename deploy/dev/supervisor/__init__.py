@@ -1,9 +1,13 @@
 """`hookchain dev` and `hookchain serve`, in the order of a start. Options.production says what differs.
 
-setup.py         options, configuration and secrets
-state_folder.py  the state folder: locked, private, without damaged files
-processes.py     the processes to run, as data
-supervisor.py    starts them, watches the files, reloads, and does the background work
-runner.py        keeps one process running; reaper.py ends all of them if the supervisor is killed
-output.py        shows, logs and journals what they print; banner.py is the text once all are up
+options.py        the options
+state_folder.py   the state folder: locked, private, without damaged files
+configuration.py  the configuration that is served, and the files that it comes from
+setup.py          all settings of the processes, with the secrets
+processes.py      the processes to run, as data
+start.py          checks all this, then starts a supervisor and its background work
+supervisor.py     starts, restarts and stops the processes
+runner.py         keeps one process running; reaper.py ends all of them if the supervisor is killed
+reloader.py       applies changes of the files; background.py does what else is due while the processes run
+output.py         shows, logs and journals what they print; banner.py is the text once all are up
 """

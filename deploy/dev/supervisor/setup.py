@@ -1,188 +1,36 @@
-"""The start of `hookchain dev`: its options, the configuration that it serves, and its secrets."""
+"""The setup of `hookchain dev` and `hookchain serve`: the configuration that is served, and its secrets.
 
-import argparse
+`set_up` is called at the start and after each change of the configuration. On a developer's machine it generates what
+is missing; in production it raises NotReady instead.
+"""
+
 import secrets
 import ssl
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from deploy.config import checkout, config_file, dotenv, mail_settings, running_dev
-from deploy.config.compiler import FUNCTIONS, OPTIONAL, compile_config, read_config, secrets_needed
-from deploy.config.sections.subscribers import event_type_files
+from deploy.config import checkout, compiler, dotenv, mail_settings, running_dev
+from deploy.config.config_file import ConfigFaults
 from deploy.config.slices import without_google_account
 from deploy.dev.supervisor import processes
+from deploy.dev.supervisor.configuration import PRIVATE_MODE, Configuration, load_configuration
+from deploy.dev.supervisor.options import Options
 from deploy.dev.supervisor.reaper import GRACE_SECONDS
 from deploy.requests.signing import generate_secrets
 from deploy.requests.sources import auth_entries, compiled_sources, standard_webhooks_secrets
+from deploy.secrets import values
 from deploy.secrets.needs import MAIL_SECRETS, Need, needs
-from deploy.secrets.values import (
-    COMMENT,
-    WeakSecret,
-    as_variables,
-    find_missing,
-    random_text,
-    random_values,
-    secret_doubts,
-    secret_text,
-    signing_secrets,
-)
-from deploy.terminal.command_line import CommandParser, HelpText
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at, values_in
-from shared.logs import SEVERITIES
+from shared.jsontext import JsonObject, list_at, mapping_at, value_at, values_in
 from shared.secrets import variable_name
-from shared.settings import DEFAULT_STATE
 from shared.templating.template import is_template
 
-_DESCRIPTION: Final = """\
-Run all of Hookchain on this machine, without a cloud account: the functions, an emulated cloud (Pub/Sub and
-SendGrid, or Lambda and the other services of AWS), and a page that shows what happens. No mail leaves the machine
-without --send-mail: it is kept and shown on the page. What you post is stored until you delete the state folder."""
-_EPILOG: Final = """\
-Without --config or HOOKCHAIN_CONFIG it uses deploy/hookchain.yaml if that exists. Otherwise, if EMAIL_ADDRESS is set,
-it mails every event of /webhook to it; if not, it uses the example, deploy/hookchain.example.yaml.
-
-Missing secrets are generated into .env, readable by you only. Press Ctrl-C to stop everything.
-
-exit codes: 0 stopped, 1 it cannot start, 2 usage error
-
-example:
-  hookchain dev --config deploy/recipes/password-created/hookchain.yaml"""
-PLATFORMS: Final = ("gcp", "aws")
-FindWarnings: TypeAlias = Callable[[config_file.ConfigFile, Mapping[str, str], Path], Sequence[config_file.Fault]]
-"""Takes the operator's file, the environment and the env file; returns the warnings that `hookchain lint` prints."""
-PRIVATE_MODE: Final = 0o700
-SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
-"""Of the files whose change can matter to a process."""
-MAX_PATH_CHARACTERS: Final = 255
 CAUGHT_FROM: Final = "sender@example.com"
 """The sender of a caught mail whose destination has none, such as `to: actor`: a deployment holds it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of `hookchain dev`; with `production`, those of `hookchain serve`."""
-
-    platform: str
-    config: str | None
-    port_base: int
-    state: Path
-    env_file: Path
-    reload: bool
-    send_mail: bool
-    log_level: str
-    colours: bool
-    production: processes.Production | None = None
-
-    @property
-    def command(self) -> str:
-        return "hookchain serve" if self.production else "make dev"
-
-
-def parse_options(arguments: Sequence[str], environ: Mapping[str, str], root: Path, is_terminal: bool) -> Options:
-    """Return the options. Exits with argparse's message and status on a usage error."""
-    parsed = _parser(environ, root).parse_args(arguments)
-    return Options(
-        platform=parsed.platform,
-        config=parsed.config,
-        port_base=parsed.port_base,
-        state=parsed.state.absolute(),
-        env_file=parsed.env_file,
-        reload=not parsed.no_reload,
-        send_mail=parsed.send_mail,
-        log_level=parsed.log_level,
-        colours=is_terminal and not parsed.no_color and not environ.get("NO_COLOR"),
-    )
-
-
-def env_file_in(arguments: Sequence[str], environ: Mapping[str, str], root: Path) -> Path:
-    """Return the file of --env-file, which is read before the other options: its settings are their defaults."""
-    parser = CommandParser("hookchain dev", add_help=False)
-    _add_env_file(parser, environ, root)
-    path: Path = parser.parse_known_args(arguments)[0].env_file
-    return path
-
-
-def _parser(environ: Mapping[str, str], root: Path) -> argparse.ArgumentParser:
-    parser = CommandParser("hookchain dev", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpText)
-    add = parser.add_argument
-    add(
-        "--platform",
-        metavar="PLATFORM",
-        type=_platform,
-        default=environ.get("PLATFORM") or PLATFORMS[0],
-        help="choose an emulated Google Cloud (gcp), or Lambda's own runtime on a local AWS (aws) [PLATFORM, else gcp]",
-    )
-    add_common_options(parser, environ, root)
-    add("--no-reload", action="store_true", help="do not restart when the configuration or the code changes")
-    add("--send-mail", action="store_true", help="send real mail, through SENDGRID_API_KEY or SMTP_URL")
-    add("--no-color", action="store_true", help="print no colours [NO_COLOR]")
-    return parser
-
-
-def add_common_options(parser: argparse.ArgumentParser, environ: Mapping[str, str], root: Path) -> None:
-    """Add the options of both `hookchain dev` and `hookchain serve`."""
-    add = parser.add_argument
-    add("--config", metavar="FILE", help="set the configuration, or `none` for no file [HOOKCHAIN_CONFIG]")
-    add(
-        "--port-base",
-        metavar="N",
-        type=_port_base,
-        default=environ.get("PORT_BASE") or running_dev.DEFAULT_BASE,
-        help="set receive's port; transform has N+1, notify N+2, subscribe N+3, the APIs N+5, the page N+10 "
-        "[PORT_BASE, else 8080]",
-    )
-    add(
-        "--state",
-        metavar="FOLDER",
-        type=Path,
-        default=Path(environ.get("HOOKCHAIN_STATE") or root / DEFAULT_STATE),
-        help="store events, deliveries and mails in FOLDER [HOOKCHAIN_STATE, else .hookchain]",
-    )
-    _add_env_file(parser, environ, root)
-    add(
-        "--log-level",
-        metavar="LEVEL",
-        type=_log_level,
-        default=environ.get("LOG_LEVEL") or "INFO",
-        help=f"print this severity and above: {', '.join(SEVERITIES)} [LOG_LEVEL, else INFO]",
-    )
-
-
-def _add_env_file(parser: argparse.ArgumentParser, environ: Mapping[str, str], root: Path) -> None:
-    text = "read settings and secrets [HOOKCHAIN_ENV_FILE, else .env]"
-    parser.add_argument(
-        "--env-file", metavar="FILE", type=Path, default=checkout.own_env_file(environ, root), help=text
-    )
-
-
-def _platform(text: str) -> str:
-    """A type, because argparse compares no default with its choices, and this one may come from the environment."""
-    if text not in PLATFORMS:
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(PLATFORMS)}; got {text!r}")
-    return text
-
-
-def _port_base(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= running_dev.HIGHEST_BASE:
-        raise argparse.ArgumentTypeError(f"must be a number from 1 to {running_dev.HIGHEST_BASE}; got {text!r}")
-    return int(text)
-
-
-def _log_level(text: str) -> str:
-    level = {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(text.upper(), text.upper())
-    if level not in SEVERITIES:
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(SEVERITIES)}; got {text!r}")
-    return level
-
-
-def prefer_config(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with --config as HOOKCHAIN_CONFIG, if it is given."""
-    return {**environ, "HOOKCHAIN_CONFIG": options.config} if options.config else dict(environ)
 
 
 class MailNotConfigured(Exception):
@@ -193,66 +41,61 @@ class NotReady(Exception):
     """`hookchain serve` cannot use the configuration with these secrets. The text has one line for each reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """The configuration that is served.
-
-    `path` is None in the mode without a file. `files` are to be watched: the file, all that it names, and the
-    operator's own, which may still be written. `providers` are the catalogue's, by source. `own_file` is the file if it
-    is the operator's own: its warnings are reported.
-    """
-
-    path: Path | None
-    slices: Mapping[str, JsonObject]
-    files: tuple[Path, ...]
-    providers: Mapping[str, str]
-    own_file: config_file.ConfigFile | None = None
-
-    @property
-    def title(self) -> str:
-        return str(self.path) if self.path else "no file; webhooks are mailed to EMAIL_ADDRESS"
-
-    def secrets_of(self, function: str) -> list[str]:
-        return secrets_needed({function: self.slices[function]})
+SETUP_FAULTS: Final = (ConfigFaults, dotenv.DotenvFault, values.WeakSecret, MailNotConfigured, NotReady)
+"""The faults that `set_up` raises. Each has a text for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All settings. `shell` is the environment as found; `environ` adds .env and every secret.
+    """All settings of the processes.
 
-    `generated` and `short_secrets` are secrets' names: those that were generated, and those worth a warning. `unset`
-    are the credentials of destinations that are not set: the deliveries to those destinations are held. `doubts`
-    has a sentence for each secret that may not be the one that was meant. `env_warnings` are those about .env, which
-    did not exist where `is_env_file_new`.
+    shell            the environment as found
+    environ          the environment with .env and every secret
+    generated        the names of the secrets that were generated for this setup
+    short_secrets    the names of the secrets that are short enough to guess
+    unset            the credentials of destinations that are not set: deliveries to those destinations are held
+    doubts           a sentence for each secret that may not be the one that was meant, by its name
+    env_warnings     the warnings about .env
+    is_env_file_new  .env did not exist
+    is_paused        the state was restored from a backup: the bus delivers nothing until `hookchain resume --all`
     """
 
     options: Options
     shell: Mapping[str, str]
     folders: processes.Folders
-    ports: running_dev.Ports
     configuration: Configuration
     environ: Mapping[str, str]
-    generated: tuple[str, ...]
     short_secrets: tuple[str, ...]
+    doubts: Mapping[str, str]
+    generated: tuple[str, ...] = ()
     unset: tuple[Need, ...] = ()
-    doubts: Mapping[str, str] = field(default_factory=dict)
     env_warnings: tuple[dotenv.DotenvWarning, ...] = ()
     is_env_file_new: bool = False
     is_paused: bool = False
 
+    @property
+    def ports(self) -> running_dev.Ports:
+        has_subscribers = "subscribe" in self.configuration.slices
+        return running_dev.ports_from(self.options.port_base, has_subscribers=has_subscribers)
+
+    @property
+    def settings_files(self) -> tuple[Path, ...]:
+        """Return the files whose change needs a new setup."""
+        return (*self.configuration.files, self.options.env_file)
+
     def children(self, sendgrid_key: str) -> tuple[processes.Child, ...]:
         inherited = processes.base_environ(self.environ, self.options.send_mail)
         key = None if self.options.send_mail else sendgrid_key
+        found = {name: self._secrets_of(name) for name in self.configuration.slices}
         if self.is_aws:
-            found = {name: self._secrets_of(name) for name in self.configuration.slices}
             needed = find_topology(self.configuration.slices, self.environ)
             timeouts = {each.name: each.timeout_seconds for each in needed.functions}
             mail_key = key if "sendgrid" in needed.mail else None
             return processes.plan_aws_children(self.folders, self.ports, inherited, found, timeouts, mail_key)
-        secrets = {name: as_variables(self._secrets_of(name)) for name in self.configuration.slices}
+        variables = {name: values.as_variables(texts) for name, texts in found.items()}
         production = self.options.production
         return processes.plan_children(
-            self.folders, self.ports, inherited, secrets, key, production, is_paused=self.is_paused
+            self.folders, self.ports, inherited, variables, key, production, is_paused=self.is_paused
         )
 
     @property
@@ -267,9 +110,9 @@ class Setup:
     @property
     def secret_texts(self) -> dict[str, str]:
         """The values of the secrets by their variables, from the place that the functions read first."""
-        names = secrets_needed(self.configuration.slices)
-        found = {name: secret_text(name, self.environ) for name in names}
-        return as_variables({name: text for name, text in found.items() if text is not None})
+        names = compiler.secrets_needed(self.configuration.slices)
+        found = {name: values.secret_text(name, self.environ) for name in names}
+        return values.as_variables({name: text for name, text in found.items() if text is not None})
 
     @property
     def is_env_file_exposed(self) -> bool:
@@ -284,83 +127,102 @@ class Setup:
 
 
 def set_up(options: Options, shell: Mapping[str, str], folders: processes.Folders) -> Setup:
-    """Return the setup. Generate every secret that the configuration names and that exists nowhere yet, into `.env`,
-    except the credentials of destinations, which other systems issue.
+    """Return the setup of the configuration as it is on disk now.
 
-    Raises ConfigFaults, DotenvFault, WeakSecret and MailNotConfigured. With `production`, nothing is generated or
-    written: raises NotReady too.
+    Raises ConfigFaults, DotenvFault and WeakSecret; in production NotReady, else MailNotConfigured.
     """
     environ = {**dotenv.read_dotenv(options.env_file), **shell}
     if options.production:
         return _set_up_production(options, shell, environ, folders)
+    return _set_up_development(options, shell, environ, folders)
+
+
+def _set_up_development(
+    options: Options, shell: Mapping[str, str], environ: Mapping[str, str], folders: processes.Folders
+) -> Setup:
+    """Generate every secret that the configuration names and that exists nowhere yet, into `.env`, except the
+    credentials of destinations, which other systems issue."""
     is_env_file_new = not options.env_file.exists()
     dotenv.make_dotenv_private(options.env_file)
-    configuration = load_configuration(prefer_config(options, environ), folders.root)
+    configuration = load_configuration(options.with_config(environ), folders.root)
+    slices = configuration.slices
     if not options.send_mail and not environ.get("EMAIL_FROM"):
-        _set_caught_senders(configuration.slices["notify"])
+        _set_caught_senders(slices["notify"])
     if options.send_mail and not environ.get("SENDGRID_API_KEY") and not environ.get("SMTP_URL"):
         raise MailNotConfigured(
             "--send-mail: needs a mail service; got neither SENDGRID_API_KEY nor SMTP_URL. Set one of them, here or in "
             ".env."
         )
-    names = secrets_needed(configuration.slices)
-    found = find_missing(names, environ)
-    needed = [need for need in needs(configuration.slices, environ) if need.name in found.missing]
-    ours = [need.name for need in needed if not need.is_credential]
-    fitting = {need.name: random_text(need.schemes) for need in needed if need.is_signing_key}
-    receive = configuration.slices["receive"]
-    fitting |= generate_secrets(ours, receive, folders.state, secrets.token_bytes)
-    slices = configuration.slices
-    signing = standard_webhooks_secrets(receive) | signing_secrets(slices["transform"], slices["notify"])
-    generated = as_variables({**random_values(ours, signing), **fitting})
-    if generated:
-        dotenv.add_to_dotenv(options.env_file, generated, COMMENT)
+    names = compiler.secrets_needed(slices)
+    found = values.find_missing(names, environ)
+    missing = [need for need in needs(slices, environ) if need.name in found.missing]
+    generated = _generate([need for need in missing if not need.is_credential], slices, folders.state)
+    variables = values.as_variables(generated)
+    if variables:
+        dotenv.add_to_dotenv(options.env_file, variables, values.COMMENT)
+    new_environ = {**environ, **variables}
     return Setup(
         options=options,
         shell=shell,
         folders=folders,
-        ports=running_dev.ports_from(options.port_base, has_subscribers="subscribe" in slices),
         configuration=configuration,
-        environ={**environ, **generated},
-        generated=tuple(ours),
+        environ=new_environ,
         short_secrets=found.short,
-        unset=tuple(need for need in needed if need.is_credential),
-        doubts=secret_doubts(options.env_file, names, {**environ, **generated}, ours),
+        doubts=values.secret_doubts(options.env_file, names, new_environ, generated),
+        generated=tuple(generated),
+        unset=tuple(need for need in missing if need.is_credential),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
         is_env_file_new=is_env_file_new,
         is_paused=running_dev.is_paused(folders.state),
     )
 
 
+def _generate(missing: Sequence[Need], slices: Mapping[str, JsonObject], state: Path) -> dict[str, str]:
+    """Return a new value for each missing secret, by name, of the kind that it is used for."""
+    names = [need.name for need in missing]
+    receive = slices["receive"]
+    signing = standard_webhooks_secrets(receive) | values.signing_secrets(slices["transform"], slices["notify"])
+    random_texts = {need.name: values.random_text(need.schemes) for need in missing if need.is_signing_key}
+    keys = generate_secrets(names, receive, state, secrets.token_bytes)
+    return {**values.random_values(names, signing), **random_texts, **keys}
+
+
+def _set_caught_senders(notify: JsonObject) -> None:
+    for destination in mapping_at(notify, "destinations").values():
+        settings = mapping_at(destination, "settings")
+        if value_at(destination, "kind") == "email":
+            has_address = not all(is_template(str(each)) for each in list_at(settings, "to"))
+            if not settings.get("from") and not has_address:
+                settings["from"] = CAUGHT_FROM
+
+
 def _set_up_production(
     options: Options, shell: Mapping[str, str], environ: Mapping[str, str], folders: processes.Folders
 ) -> Setup:
-    """Raises ConfigFaults, WeakSecret and NotReady."""
-    chosen = prefer_config(options, environ)
-    if checkout.choose_config(chosen, folders.root) == folders.root / checkout.EXAMPLE_CONFIG:
+    """Generate and write nothing. Raises ConfigFaults, WeakSecret and NotReady."""
+    config_environ = options.with_config(environ)
+    if checkout.choose_config(config_environ, folders.root) == folders.root / checkout.EXAMPLE_CONFIG:
         rule = "must be your own; only the example was found"
         raise NotReady(f"configuration: {rule}. Write {checkout.OWN_CONFIG}, or name another file with --config")
-    configuration = load_configuration(chosen, folders.root, is_production=True)
+    configuration = load_configuration(config_environ, folders.root, is_production=True)
     needed = [need for need in needs(configuration.slices, environ) if not need.is_optional]
     names = [need.name for need in needed]
-    has_page = secret_text(processes.PAGE_PASSWORD, environ) is not None
-    found = find_missing([*names, processes.PAGE_PASSWORD] if has_page else names, environ)
+    has_page = values.secret_text(processes.PAGE_PASSWORD, environ) is not None
+    found = values.find_missing([*names, processes.PAGE_PASSWORD] if has_page else names, environ)
     unset = [need for need in needed if need.name in found.missing]
-    doubts = secret_doubts(options.env_file, names, environ)
+    doubts = values.secret_doubts(options.env_file, names, environ)
     if faults := [*_production_faults(options, configuration.slices, environ, doubts, unset)]:
         raise NotReady("\n".join(faults))
     if processes.PAGE_PASSWORD in found.short:
-        raise WeakSecret(
+        raise values.WeakSecret(
             f"Secret {processes.PAGE_PASSWORD!r} is short enough to guess. Use at least 16 random characters."
         )
     return Setup(
         options=options,
         shell=shell,
         folders=folders,
-        ports=running_dev.ports_from(options.port_base, has_subscribers="subscribe" in configuration.slices),
         configuration=configuration,
         environ=environ,
-        generated=(),
         short_secrets=found.short,
         doubts=doubts,
         is_paused=running_dev.is_paused(folders.state),
@@ -427,8 +289,8 @@ def generated_values(before: Mapping[str, str], setup: Setup) -> dict[str, str]:
 
     `before` are those that were generated until this setup.
     """
-    values = {name: setup.environ.get(variable_name(name), "") for name in (*before, *setup.generated)}
-    return {name: value for name, value in values.items() if before.get(name, value) == value}
+    texts = {name: setup.environ.get(variable_name(name), "") for name in (*before, *setup.generated)}
+    return {name: text for name, text in texts.items() if before.get(name, text) == text}
 
 
 def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
@@ -453,98 +315,9 @@ def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
     return notes
 
 
-def load_configuration(environ: Mapping[str, str], root: Path, *, is_production: bool = False) -> Configuration:
-    """Raises ConfigFaults."""
-    path = checkout.choose_config(environ, root)
-    file = read_config(path, environ)
-    files = (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
-    slices = compile_config(file)
-    is_own = path is not None and path != root / checkout.EXAMPLE_CONFIG
-    served = slices if is_production else _for_this_machine(slices)
-    return Configuration(path, served, files, _providers(file.document), file if is_own else None)
-
-
-def _set_caught_senders(notify: JsonObject) -> None:
-    for destination in mapping_at(notify, "destinations").values():
-        settings = mapping_at(destination, "settings")
-        if value_at(destination, "kind") == "email":
-            has_address = not all(is_template(str(each)) for each in list_at(settings, "to"))
-            if not settings.get("from") and not has_address:
-                settings["from"] = CAUGHT_FROM
-
-
-def _for_this_machine(slices: dict[str, JsonObject]) -> dict[str, JsonObject]:
-    """Let endpoints of subscribers be on this machine, and links lead to it."""
-    for function in ("notify", "subscribe"):
-        section = slices.get(function, {}).get("subscribers")
-        if isinstance(section, dict):
-            section |= {"allow_http": True, "allow_private": True}
-            section |= {"public_url": None} if "public_url" in section else {}
-    return slices
-
-
-def files_named(setup: Setup) -> tuple[Path, ...]:
-    """Return the files to watch of the configuration as it is on disk now, with or without faults.
-
-    A fault may be fixed in any of them, or by one that does not exist yet.
-    """
-    try:
-        environ = {**dotenv.read_dotenv(setup.options.env_file), **setup.shell}
-    except dotenv.DotenvFault:  # that file itself has to be fixed
-        return (setup.options.env_file,)
-    environ, root = prefer_config(setup.options, environ), setup.folders.root
-    path = checkout.choose_config(environ, root)
-    try:
-        file = read_config(path, environ)
-    except config_file.ConfigFaults:
-        return _files_to_watch(path, None, root, environ, root)
-    return (*_files_to_watch(path, file.document, file.folder, environ, root), *event_type_files(file))
-
-
-def _files_to_watch(
-    path: Path | None, document: Json, folder: Path, environ: Mapping[str, str], root: Path
-) -> tuple[Path, ...]:
-    own = () if environ.get("HOOKCHAIN_CONFIG") else tuple(root / each for each in checkout.OWN_CONFIGS)
-    named = tuple(_named_files(document, folder)) if path else ()
-    return (*((path,) if path else ()), *named, *own)
-
-
-def _named_files(document: Json, folder: Path) -> Iterator[Path]:
-    """Yield each text in the configuration that could be the name of a file: a template, a schema."""
-    for text in config_file.texts_in(document):
-        is_name = len(text) <= MAX_PATH_CHARACTERS and text.isprintable() and Path(text).suffix in SUFFIXES
-        if is_name and not (folder / text).is_dir():
-            yield folder / text
-
-
-def _providers(document: Json) -> dict[str, str]:
-    return {
-        name: str(source["provider"])
-        for name, source in mapping_at(document, "sources").items()
-        if isinstance(source, dict) and "provider" in source
-    }
-
-
-def write_slices(slices: Mapping[str, JsonObject], folders: processes.Folders) -> tuple[str, ...]:
-    """Write the slices that changed; return their functions. One that is not needed any more is removed."""
-    changed = []
-    for function in OPTIONAL:
-        if function not in slices:
-            folders.slice_file(function).unlink(missing_ok=True)
-    for function, document in slices.items():
-        path, text = folders.slice_file(function), to_json(document)
-        path.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            written = path.with_suffix(".new")
-            written.write_text(text, encoding="utf-8")
-            written.replace(path)
-            changed.append(function)
-    return tuple(changed)
-
-
 def make_folders(options: Options, root: Path) -> processes.Folders:
     """Return the folders, with a new one for sockets, because a socket's path may have about 100 characters."""
     sockets = Path(tempfile.mkdtemp(prefix="hookchain-"))
-    for name in (*FUNCTIONS, *OPTIONAL, processes.TLS_RECEIVE):
+    for name in (*compiler.FUNCTIONS, *compiler.OPTIONAL, processes.TLS_RECEIVE):
         (sockets / name).mkdir(mode=PRIVATE_MODE)
     return processes.Folders(root, options.state, sockets)

@@ -30,6 +30,7 @@ from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.local_status import local_version
 from deploy.dev.supervisor import setup, state_folder
 from deploy.dev.supervisor.banner import production_banner
+from deploy.dev.supervisor.options import Options
 from deploy.dev.supervisor.output import JsonView
 from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
 from deploy.secrets.values import WeakSecret
@@ -61,7 +62,7 @@ PASSWORD: Final = "a-password-for-the-page"
 def set_up(folder: Path, environ: Mapping[str, str], config: str = CONFIG, **options: object) -> setup.Setup:
     (folder / "hookchain.yaml").write_text(config, encoding="utf-8")
     (folder / "state").mkdir(exist_ok=True)
-    parsed = setup.Options(
+    parsed = Options(
         platform="gcp",
         config=str(folder / "hookchain.yaml"),
         port_base=8080,

@@ -7,8 +7,8 @@ import pytest
 
 from deploy.config.running_dev import ports_from
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_children
+from deploy.dev.supervisor.reloader import changes, snapshot
 from deploy.dev.supervisor.state_folder import StateFault, locked
-from deploy.dev.supervisor.supervisor import changes, snapshot
 
 PORTS = ports_from(8080)
 

@@ -18,8 +18,8 @@ from deploy.config.dotenv import (
     read_dotenv,
 )
 from deploy.config.running_dev import PortsTaken, require_free
-from deploy.dev.supervisor import supervisor
-from deploy.dev.supervisor.setup import Options, parse_options
+from deploy.dev.supervisor import start
+from deploy.dev.supervisor.options import Options, parse_options
 from deploy.secrets.values import WeakSecret, find_missing
 
 # Options
@@ -62,15 +62,15 @@ def test_what_the_env_file_sets_counts_too(tmp_path: Path, monkeypatch: pytest.M
     env_file.write_text(f"PORT_BASE=9000\nLOG_LEVEL=ERROR\nHOOKCHAIN_STATE={tmp_path / 'other'}\n", encoding="utf-8")
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
     run: list[Options] = []
-    monkeypatch.setattr(supervisor, "_run", lambda chosen, *_: run.append(chosen))
-    assert supervisor.main(["--env-file", str(env_file)], find_warnings) == 0
+    monkeypatch.setattr(start, "_run", lambda chosen, *_: run.append(chosen))
+    assert start.main(["--env-file", str(env_file)], find_warnings) == 0
     [chosen] = run
     assert (chosen.port_base, chosen.log_level, chosen.state) == (9000, "ERROR", tmp_path / "state")
 
 
 def test_an_unreadable_env_file_stops_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("PORT BASE=9000\n", encoding="utf-8")
-    assert supervisor.main(["--env-file", str(tmp_path / ".env")], find_warnings) == 1
+    assert start.main(["--env-file", str(tmp_path / ".env")], find_warnings) == 1
     assert f"{tmp_path / '.env'}:1" in capsys.readouterr().err
 
 

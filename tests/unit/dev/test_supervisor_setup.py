@@ -12,11 +12,13 @@ from deploy.cli.main import main
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, OWN_CONFIGS
 from deploy.config.config_file import Fault
 from deploy.dev.supervisor.banner import banner, changed_lines, make_hint
+from deploy.dev.supervisor.options import parse_options
 from deploy.dev.supervisor.output import WHY, Output, with_secret_note
 from deploy.dev.supervisor.processes import Folders
+from deploy.dev.supervisor.reloader import changes, snapshot
 from deploy.dev.supervisor.runner import ReaperLink
-from deploy.dev.supervisor.setup import CAUGHT_FROM, Setup, generated_values, parse_options, secret_notes, set_up
-from deploy.dev.supervisor.supervisor import Supervisor, changes, snapshot
+from deploy.dev.supervisor.setup import CAUGHT_FROM, Setup, generated_values, secret_notes, set_up
+from deploy.dev.supervisor.supervisor import Supervisor
 from deploy.terminal.log_view import LogView
 from functions.receive.diagnosis.signatures import TOO_LARGE
 from shared.jsontext import to_json

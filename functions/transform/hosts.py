@@ -67,7 +67,7 @@ class StepHosts:
         The questions of one source share places at the host. Raises Temporary: a lease cannot be read.
         """
         asker = Asker(step, host)
-        for key in self.gate.hanging(host):
+        for key in self.gate.report_hanging(host):
             if key in self._under_way:
                 self._note(self._under_way[key], True, HANGS)
         if closed := self._closed(asker):

@@ -61,7 +61,7 @@ class AnswerTooLarge(ConnectionError):
 
 
 class _State(Enum):
-    """How far an answer has been read. A 1xx answer goes back to the head of the final one."""
+    """The progress of reading an answer. A 1xx answer goes back to the head of the final one."""
 
     IN_HEAD = auto()
     IN_BODY = auto()

@@ -11,7 +11,8 @@ Work for a healthy lane may begin while its group has fewer places than four tim
 gets 4/5 of all places, two groups get 4/9 each, and any number of groups leaves a place free. The rule is the dynamic
 threshold of shared-memory switches, which needs no list of who is waiting. (Choudhury and Hahne, "Dynamic queue length
 thresholds", IEEE/ACM Transactions on Networking, 1998.) Lanes that are not known to be healthy share a fifth of the
-places. While messages wait in the bus, the group that brought most of them gets hardly any place, until they are here.
+places. While messages wait in the bus, the group that sent most of the recent messages gets only a few places, so that
+the messages of the other groups arrive.
 
 Times are those of a clock that nobody sets, such as `time.monotonic`, in seconds: with the time of day, work came back
 minutes late after the clock was set back. The age of an attempt counts only while the event loop turned: while the
@@ -82,7 +83,7 @@ class _Lane:
     durations       of the last attempts that it answered
     is_failing      whether the last attempt failed
     failed_seconds  how long it took then
-    hanging         the attempts under way that were reported as hanging
+    hanging         the attempts under way that `report_hanging` returned
     computing_seconds  how long the last attempt computed before it called the receiver
     """
 
@@ -109,15 +110,15 @@ class _Lane:
         is_late = age > SLOW_SECONDS and age > SLOW_FACTOR * self.usual_seconds()
         return "troubled" if is_late else "healthy"
 
-    def newly_hanging(self) -> list[str]:
-        """Return the attempts that hang and were not reported before, and note that they are reported."""
+    def report_hanging(self) -> list[str]:
+        """Return the attempts that hang and were not returned before. Remember them in `hanging`."""
         if len(self.durations) < HANGING_ANSWERS:
             return []
         limit_seconds = max(HANGING_SECONDS, HANGING_FACTOR * self.usual_seconds())
         now = self.loop_now()
-        found = [key for key, at in self.began.items() if now - at > limit_seconds and key not in self.hanging]
-        self.hanging.update(found)
-        return found
+        unreported = [key for key, at in self.began.items() if now - at > limit_seconds and key not in self.hanging]
+        self.hanging.update(unreported)
+        return unreported
 
     def usual_seconds(self) -> float:
         """Return the median of the last durations; 0 without any."""
@@ -238,8 +239,6 @@ NEW_WORK_PART: Final = 0.5
 the returned work finds no place and returns once more."""
 
 # The queue in the bus, and who caused it
-NO_QUEUE: Final = 0.0
-"""`_queued_until` after a message that did not wait: the bus holds nothing back."""
 QUEUED_SECONDS: Final = 0.35
 """A message that waited longer than this in the bus shows that others wait too. If shorter, the usual delay of the bus
 is taken for a queue, and heavy groups wait without need."""
@@ -290,7 +289,8 @@ class ProcessGate:
     _load           the work of all groups that came for the first time
     _held           how much work waits in the process
     _copies         how many messages wait here because another message has the same work under way
-    _queued_until   the time until which messages are assumed to wait in the bus; NO_QUEUE once one did not wait
+    _is_queue_over  no message has shown a queue in the bus, or a message that did not wait has come since
+    _queued_until   the time until which messages are assumed to wait in the bus
     _queue_seen_at  when a message last showed that others wait there
     """
 
@@ -306,25 +306,26 @@ class ProcessGate:
         self._load = Load()
         self._held = 0
         self._copies = 0
-        self._queued_until = NO_QUEUE
+        self._is_queue_over = True
+        self._queued_until = -inf
         self._queue_seen_at = -inf
 
-    async def enter(self, key: str, lane_name: str, group_name: str, turns: int = 0) -> Admitted | ComeBack:
-        """Give the work `key` a place, or return when it comes back. What has a place calls `leave`.
+    async def enter(self, key: str, lane_name: str, group_name: str, return_count: int = 0) -> Admitted | ComeBack:
+        """Give the work `key` a place until `leave` is called, or return when the work has to come back.
 
-        `turns` counts how often it came back. Work of a healthy lane may wait here for a place: see HOLD_SECONDS and
-        ALONE_SECONDS.
+        `return_count` is how often it came back before. Work of a healthy lane may wait here for a place: see
+        HOLD_SECONDS and ALONE_SECONDS.
         """
         now = self._now()
         lane = _remembered(self._lanes, lane_name, lambda: _Lane(self._loop_now))
         group = _remembered(self._groups, group_name, lambda: _Group(lane))
         group.lane = lane
         group.used_at = now
-        if turns == 0:
+        if return_count == 0:
             group.load.add(now)
             self._load.add(now)
-        if not self._has_place(lane, group, turns, now) and not await self._wait(lane, group, turns):
-            return self._come_back(lane, group, turns)
+        if not self._has_place(lane, group, return_count, now) and not await self._wait(lane, group, return_count):
+            return self._come_back(lane, group, return_count)
         self._work[key] = _Work(lane, group)
         lane.places += 1
         group.places += 1
@@ -361,7 +362,7 @@ class ProcessGate:
             lane.note_result(self._loop_now() - began_at, has_failed=has_failed)
             group.note_end(now)
             if not has_failed and self._queued_until <= now:
-                # The receiver answers, and no queue is known: new work gets its whole share, and turns start from now.
+                # The receiver answers, and no queue is shown: new work gets its whole share, and turns start from now.
                 group.next_at = 0.0
         if self._loop_time is not None:
             self._loop_time.leave()
@@ -371,13 +372,15 @@ class ProcessGate:
     def note_arrival(self, waited_seconds: float) -> None:
         """Note how long a new message waited in the bus.
 
-        A long wait shows a queue, and only a short one shows that it is over. One between them says that a queue which
-        was shown is still there.
+        A long wait shows a queue, and a short wait shows that the queue is over. A wait between them shows a queue only
+        if the last queue is not over.
         """
         if waited_seconds <= QUEUE_OVER_SECONDS:
-            self._queued_until = NO_QUEUE
+            self._is_queue_over = True
+            self._queued_until = -inf
             return
-        if waited_seconds > QUEUED_SECONDS or self._queued_until != NO_QUEUE:
+        if waited_seconds > QUEUED_SECONDS or not self._is_queue_over:
+            self._is_queue_over = False
             self._queue_seen_at = self._now()
             self._queued_until = self._queue_seen_at + QUEUE_SHOWN_SECONDS
 
@@ -426,28 +429,28 @@ class ProcessGate:
         lane = self._lanes.get(lane_name)
         return lane.usual_seconds() if lane else 0.0
 
-    def hanging(self, lane_name: str) -> Sequence[str]:
-        """Return the attempts under way that hang, each of them once."""
+    def report_hanging(self, lane_name: str) -> Sequence[str]:
+        """Return the attempts under way that hang. Each of them is returned once."""
         lane = self._lanes.get(lane_name)
-        return lane.newly_hanging() if lane and lane.age() > HANGING_SECONDS else ()
+        return lane.report_hanging() if lane and lane.age() > HANGING_SECONDS else ()
 
     def is_known_to_hang(self, lane_name: str, key: str) -> bool:
-        """Return whether `hanging` returned this attempt, which is still under way."""
+        """Return whether `report_hanging` returned this attempt, which is still under way."""
         lane = self._lanes.get(lane_name)
         return lane is not None and key in lane.hanging
 
-    def _has_place(self, lane: _Lane, group: _Group, turns: int, now: float) -> bool:
+    def _has_place(self, lane: _Lane, group: _Group, return_count: int, now: float) -> bool:
         """Return whether the work may begin now. The first rule that applies decides."""
         # While so few places are used, no other work needs them, and any lane may begin, whatever its health. After a
         # queue, a message has to show first that it is over: until then, others may wait in the bus for the places.
         few_places = (self._places + IDLE_DIVISOR // 2) // IDLE_DIVISOR
-        if self._queued_until == NO_QUEUE and len(self._work) < few_places:
+        if self._is_queue_over and len(self._work) < few_places:
             return True
         if lane.health() != "healthy":
             return self._is_first_of_new_lane(lane, group) or self._has_unproven_place(lane, group)
         if self._queued_until > now and self._must_wait_for_queue(group, now):
             return False
-        return self._has_place_in_share(group, turns, now)
+        return self._has_place_in_share(group, return_count, now)
 
     def _is_first_of_new_lane(self, lane: _Lane, group: _Group) -> bool:
         """Return whether this work begins because it is the first of its lane and of its group.
@@ -476,12 +479,12 @@ class ProcessGate:
         """
         return self._is_heavy(group, now) and self._has_quiet_neighbor(group, now)
 
-    def _has_place_in_share(self, group: _Group, turns: int, now: float) -> bool:
+    def _has_place_in_share(self, group: _Group, return_count: int, now: float) -> bool:
         """Return whether the group has fewer places than PLACES_PER_FREE_PLACE allows: see the module's description.
 
         New work leaves a part of them to earlier work of its group, which would otherwise come back in vain.
         """
-        is_earlier_work_due = turns == 0 and group.next_at > now
+        is_earlier_work_due = return_count == 0 and group.next_at > now
         part = NEW_WORK_PART if is_earlier_work_due else 1.0
         return group.places + 1 <= PLACES_PER_FREE_PLACE * part * self._free_places()
 
@@ -504,7 +507,7 @@ class ProcessGate:
         load = group.load.at(now)
         return load >= HEAVY_LOAD and load >= HEAVY_SHARE * self._load.at(now)
 
-    async def _wait(self, lane: _Lane, group: _Group, turns: int) -> bool:
+    async def _wait(self, lane: _Lane, group: _Group, return_count: int) -> bool:
         """Wait in the process for a place. Return False where the work has to come back.
 
         Work looks for a place whenever work of its group ends, and every HOLD_SECONDS: work of another group may end.
@@ -518,7 +521,7 @@ class ProcessGate:
                 return False
             # Who was woken and found no place waits at the front again: first come, first served.
             was_woken = await self._hold(group, at_front=was_woken)
-            if self._has_place(lane, group, turns, self._now()):
+            if self._has_place(lane, group, return_count, self._now()):
                 return True
         return False
 
@@ -554,7 +557,7 @@ class ProcessGate:
                 group.held.remove(freed)
         return freed.done()
 
-    def _come_back(self, lane: _Lane, group: _Group, turns: int) -> ComeBack:
+    def _come_back(self, lane: _Lane, group: _Group, return_count: int) -> ComeBack:
         """Return the time at which a place is free, behind the work of the group that has a turn already.
 
         Work that returned in vain waits twice as long, so that a flood costs little more than the work that is done.
@@ -564,7 +567,7 @@ class ProcessGate:
         if lane.health() == "healthy":
             places = max(places, self._usable_places() // TURNS_DIVISOR)
         after_others = group.next_at + _seconds_between_turns(lane, group, places)
-        least_seconds = MIN_WAIT_SECONDS * 2 ** min(turns, MAX_WAIT_DOUBLINGS)
+        least_seconds = MIN_WAIT_SECONDS * 2 ** min(return_count, MAX_WAIT_DOUBLINGS)
         group.next_at = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
         return ComeBack(group.next_at - now, lane.health())
 

@@ -115,11 +115,11 @@ class InstanceLeases:
         self._flood_lease = _Lease()
 
     async def enter(
-        self, lane: str, timeout_seconds: float, turns: int = 0, *, is_troubled: bool = False
+        self, lane: str, timeout_seconds: float, return_count: int = 0, *, is_troubled: bool = False
     ) -> Admitted | ComeBack:
         """Return ADMITTED if this process may call the receiver now, or else when the work comes back.
 
-        `turns` is how often the work came back before. `is_troubled`: the receiver was paused because of failures, even
+        `return_count` is how often the work came back before. `is_troubled`: the receiver was paused because of failures, even
         if this process does not know of any. Raises Temporary.
         """
         if self._gate.is_answering(lane):
@@ -132,12 +132,14 @@ class InstanceLeases:
             if self._gate.is_answering(lane) or await self._has_lease(lane, lease, timeout_seconds):
                 return ADMITTED
         health: Health = "troubled" if is_troubled else self._gate.health(lane)
-        wait = ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, 4)
+        wait = ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(return_count, 4)
         if health == "troubled":  # the attempt of the process that has the lease ends first
             wait = max(wait, timeout_seconds)
         return ComeBack(min(wait, MAX_WAIT_SECONDS), health)
 
-    async def enter_flood(self, lane: str, group: str, timeout_seconds: float, turns: int) -> Admitted | ComeBack:
+    async def enter_flood(
+        self, lane: str, group: str, timeout_seconds: float, return_count: int
+    ) -> Admitted | ComeBack:
         """Return when the work comes back if its group floods the bus and this process does not work for the group now.
         Return ADMITTED if the work may begin.
 
@@ -148,7 +150,7 @@ class InstanceLeases:
         self._flooding.move_to_end(group)
         if len(self._flooding) > MAX_KNOWN:
             self._flooding.popitem(last=False)
-        if not turns:
+        if return_count == 0:
             self._load.add(now)
             flooding.load.add(now)
             is_most = flooding.load.count >= max(FLOOD_LOAD, FLOOD_SHARE * self._load.count)
@@ -156,12 +158,12 @@ class InstanceLeases:
                 flooding.until = now + FLOOD_SECONDS
         if now >= flooding.until or self._gate.usual_seconds(lane) < HOLDING_SECONDS:
             return ADMITTED
-        if await flooding.count_batch() >= FULL_BATCH or turns >= PASSES_AFTER:
+        if await flooding.count_batch() >= FULL_BATCH or return_count >= PASSES_AFTER:
             async with self._flood_lease.lock:
                 if await self._has_lease("", self._flood_lease, timeout_seconds, wanted=1):
                     return ADMITTED
         now = self._clock.now()
-        at = now + ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(turns, PASSES_AFTER)
+        at = now + ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(return_count, PASSES_AFTER)
         return ComeBack(ceil(at / ROUND_SECONDS) * ROUND_SECONDS - now, "healthy")
 
     async def leave(self, lane: str) -> None:

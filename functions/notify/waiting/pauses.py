@@ -147,7 +147,7 @@ class Breakers:
             reason = pause_text(configured, state.pause_reason or "attempts in a row failed")
             return Wait(now + spread(wait, delivery.id, 0), reason)
         # No timer watches attempts that hang: each is counted when the next delivery to its destination arrives.
-        for _ in self.gate.hanging(name):
+        for _ in self.gate.report_hanging(name):
             await self._note(configured, settings, _HANGS)
         circuit = self._circuits.get(name, circuit)
         if circuit.open_until > now:

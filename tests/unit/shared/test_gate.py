@@ -185,19 +185,19 @@ async def test_without_a_neighbor_work_waits_in_the_process_and_is_not_put_back(
 async def test_an_attempt_hangs_only_if_it_takes_far_longer_than_usual_and_each_is_reported_once(world: World) -> None:
     await world.enter("new")
     world.clock.advance(100)
-    assert world.gate.hanging("new") == [], "it has no usual duration"
+    assert world.gate.report_hanging("new") == [], "it has no usual duration"
     await world.learn("crm", seconds=1.0)
     await world.enter_all("crm", 2)
     world.clock.advance(9)
-    assert world.gate.hanging("crm") == []
+    assert world.gate.report_hanging("crm") == []
     world.clock.advance(2)
-    hanging = world.gate.hanging("crm")
+    hanging = world.gate.report_hanging("crm")
     assert hanging == world.keys["crm"]
-    assert world.gate.hanging("crm") == []
+    assert world.gate.report_hanging("crm") == []
     assert world.gate.is_known_to_hang("crm", hanging[0])
     world.answer("crm", has_failed=True)
     assert not world.gate.is_known_to_hang("crm", hanging[0])
-    assert world.gate.hanging("nobody") == ()
+    assert world.gate.report_hanging("nobody") == ()
 
 
 async def test_while_the_process_computes_or_is_paused_no_attempt_hangs() -> None:
@@ -206,7 +206,7 @@ async def test_while_the_process_computes_or_is_paused_no_attempt_hangs() -> Non
     assert await world.enter_all("crm", 2) == 2
     world.clock.advance(60)
     assert world.gate.health("crm") == "healthy"
-    assert world.gate.hanging("crm") == ()
+    assert world.gate.report_hanging("crm") == ()
     await asyncio.sleep(2 * BEAT_SECONDS)
     assert world.gate.health("crm") == "healthy"
     world.answer("crm", has_failed=False)
@@ -265,4 +265,4 @@ async def test_what_is_remembered_is_bounded_and_what_is_under_way_is_not_forgot
         await world.enter(f"lane-{number}", f"group-{number}")
         world.answer(f"lane-{number}")
     world.clock.advance(100)
-    assert world.gate.hanging("kept") == world.keys["kept"]
+    assert world.gate.report_hanging("kept") == world.keys["kept"]

@@ -119,8 +119,8 @@ class InstanceLeases:
     ) -> Admitted | ComeBack:
         """Return ADMITTED if this process may call the receiver now, or else when the work comes back.
 
-        `return_count` is how often the work came back before. `is_troubled`: the receiver was paused because of failures, even
-        if this process does not know of any. Raises Temporary.
+        `return_count` is how often the work came back before. `is_troubled`: the receiver was paused because of
+        failures, even if this process does not know of any. Raises Temporary.
         """
         if self._gate.is_answering(lane):
             return ADMITTED

@@ -43,7 +43,8 @@ def _run(options: argparse.Namespace) -> int:
 
     def load_tools() -> Mapping[str, mcp.Tool]:
         # Imported here, because it is slow to import: see the top of this module.
-        from deploy.cli.mcp_tools import Session, tools_of
+        from deploy.cli.mcp_session import Session
+        from deploy.cli.mcp_tools import tools_of
 
         return tools_of(Session(options))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli.mcp_tools import Session, tools_of
+from deploy.cli.mcp_session import Session
+from deploy.cli.mcp_tools import tools_of
 from deploy.platforms.choice import TARGET_OPTIONS
 from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at, value_at
 from shared.mcp import ToolServer

@@ -13,16 +13,10 @@ import pytest
 
 from deploy.cli import dead_letters
 from deploy.cli.mcp import INSTRUCTIONS, MAX_MESSAGE_BYTES, serve
-from deploy.cli.mcp_tools import (
-    LISTED,
-    MAX_BODY_BYTES,
-    MAX_OF_EVENT,
-    PLAN_SECONDS,
-    RUNS,
-    Session,
-    plan_replay,
-    tools_of,
-)
+from deploy.cli.mcp_changes import PLAN_SECONDS, plan_replay
+from deploy.cli.mcp_events import MAX_BODY_BYTES, MAX_OF_EVENT
+from deploy.cli.mcp_session import LISTED, Session
+from deploy.cli.mcp_tools import RUNS, tools_of
 from deploy.cli.pause import act_on_destination, pause_destination
 from deploy.config.compiler import compile_file
 from deploy.history.journal_view import STATUSES

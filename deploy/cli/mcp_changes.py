@@ -1,0 +1,122 @@
+"""The tools of `hookchain mcp` that change something, each with an audit record: replays, and states of destinations.
+
+A replay takes two calls. `plan_replay` chooses the events and returns the id of the plan; `run_replay` sends them.
+"""
+
+import argparse
+import secrets
+import sqlite3
+import time
+from dataclasses import replace
+from typing import Final
+
+from deploy.cli import events, pause
+from deploy.cli.command import EXPECTED, error_text
+from deploy.cli.mcp_events import find_shown_events
+from deploy.cli.mcp_session import Plan, Session
+from deploy.cli.records import DEFAULT_RATE, SAMPLE, Context
+from deploy.history import documents
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import stdout_screen
+from shared.jsontext import Json, JsonObject
+from shared.mcp import ToolFault
+
+TOOL: Final = "mcp"
+"""The tool in audit records."""
+MAX_PLANNED: Final = 500
+"""The events of a replay, which are sent within the time that clients wait for a tool."""
+PLAN_SECONDS: Final = 900
+
+
+def plan_replay(session: Session, arguments: JsonObject) -> Json:
+    """Choose the events now, so that run_replay sends exactly the events that the plan counts."""
+    options = _replay_options(session, arguments)
+    with session.platform().state() as state:
+        events.require_destination(state, options.only)
+        if options.ids:
+            found = events.chosen_events(state, options)
+        else:
+            newest_first = find_shown_events(session, state, options, options.limit)
+            found = newest_first[::-1]
+        stored = state.reader.with_document([each.id for each in found])
+    if len(found) > MAX_PLANNED:
+        raise ToolFault(f"these are more than {MAX_PLANNED} events: use narrower filters")
+    replayable = [each for each in found if each.id in stored]
+    if not replayable:
+        raise ToolFault("no event matches whose body is stored")
+    plan_id = secrets.token_hex(8)
+    now = time.time()
+    session.plans = {name: plan for name, plan in session.plans.items() if plan.until > now}
+    session.plans[plan_id] = Plan(replayable, options, now + PLAN_SECONDS)
+    sample: list[Json] = [documents.summary_document(each) for each in replayable[:SAMPLE]]
+    return {
+        "plan": plan_id,
+        "valid_seconds": PLAN_SECONDS,
+        "count": len(replayable),
+        "without_body": len(found) - len(replayable),
+        "only": options.only,
+        "repeats_finished_deliveries": options.force,
+        "first_events": sample,
+    }
+
+
+def _replay_options(session: Session, arguments: JsonObject) -> argparse.Namespace:
+    """Return the options of `events replay`, which has either the id of an event or filters. Raises ToolFault."""
+    if not arguments.keys() - {"only", "force"}:
+        raise ToolFault("choose the events, by `event` or by filters")
+    filters = {name: value for name, value in arguments.items() if name != "event"}
+    options = session.filters({"only": None, "force": False, **filters, "limit": MAX_PLANNED + 1, "rate": DEFAULT_RATE})
+    options.ids = []
+    if "event" in arguments:
+        options.ids = [arguments["event"]]
+        options.limit = None  # with an id, it would be rejected as a filter
+    return options
+
+
+def run_replay(session: Session, arguments: JsonObject) -> Json:
+    plan_id = str(arguments["plan"])
+    plan = session.plans.pop(plan_id, None)
+    if plan is None or plan.until < time.time():
+        raise ToolFault("there is no such plan (any more): a plan is run once. Make a new one with plan_replay")
+    replay_id = secrets.token_hex(8)
+    options = argparse.Namespace(**{**vars(session.options), **vars(plan.options)})
+    published: set[str] = set()
+    try:
+        with session.platform().state() as state:
+            context = Context(options, state, stdout_screen(), time.time())
+            events.publish_events(context, plan.events, replay_id, TOOL, published)
+    except (*EXPECTED, sqlite3.Error) as error:
+        session.plans[plan_id] = replace(plan, events=[each for each in plan.events if each.id not in published])
+        if not published:
+            raise
+        sent = f"{len(published)} of {len(plan.events)} events were sent as replay {replay_id}, and perhaps a few more"
+        advice = "The plan has the other events: run it again to send them"
+        raise CommandError(f"{error_text(error)}. {sent}. {advice}") from error
+    done: JsonObject = {"replay": replay_id, "count": len(published)}
+    if left_out := [each.id for each in plan.events if each.id not in published]:
+        done["not_sent"] = [*left_out]
+        done["why"] = "the bodies of these events were removed after the plan, by `forget` or after their retention"
+    return done
+
+
+def pause_destination(session: Session, arguments: JsonObject) -> Json:
+    try:
+        seconds = pause.PAUSE_TIME(str(arguments["for"])) if "for" in arguments else None
+    except argparse.ArgumentTypeError as error:
+        raise ToolFault(f"for: {error}") from error
+    return _act("pause", pause.pause_destination, session, arguments, seconds)
+
+
+def resume_destination(session: Session, arguments: JsonObject) -> Json:
+    return _act("resume", pause.resume_destination, session, arguments)
+
+
+def release_destination(session: Session, arguments: JsonObject) -> Json:
+    return _act("release", pause.release_destination, session, arguments)
+
+
+def _act(name: str, act: pause.Act, session: Session, arguments: JsonObject, seconds: float | None = None) -> Json:
+    destination = str(arguments["destination"])
+    options = argparse.Namespace(**{**vars(session.options), "destination": destination, "seconds": seconds})
+    result = pause.act_on_destination(name, options, act, TOOL)
+    return {"destination": destination, "done": result.text, "deliveries": result.deliveries}

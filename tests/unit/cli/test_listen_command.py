@@ -10,8 +10,9 @@ from typing import Final
 
 import pytest
 
-from deploy.cli import listen
-from deploy.cli.listen import Courier, LeaseKeeper, LeaseLost, Target
+from deploy.cli import listen, listen_forwarding
+from deploy.cli.listen_forwarding import Courier, Target, copied_request
+from deploy.cli.listen_lease import LeaseKeeper, LeaseLost
 from deploy.cloud_access.inboxes import NoInbox, Received
 from deploy.config.dotenv import read_dotenv
 from deploy.config.sections.catalogue import load_catalogue
@@ -372,7 +373,7 @@ def push_of(event: Event, **attributes: str) -> Push:
 async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_do_not_end_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(listen, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(listen_forwarding, "RETRY_SECONDS", 0.01)
     [source] = read_sources(
         {"sources": {"shop": {"auth": [{"scheme": "none"}], "methods": ["POST"], "max_body_bytes": 9}}}
     ).values()
@@ -412,7 +413,7 @@ def test_a_compressed_request_is_forwarded_as_it_was_sent() -> None:
     body = gzip.compress(b"{}")
     headers = to_json([["content-encoding", "gzip"], ["content-length", "22"]])
     event = Event("e1", "/sources/shop", "order", "", "00", rawbase64=base64_text(body), rawheaders=headers)
-    request = listen._request(event)
+    request = copied_request(event)
     assert (request.body, request.headers) == (body, (("content-encoding", "gzip"), ("hookchain-hops", "1")))
 
 
@@ -448,6 +449,6 @@ def test_a_copy_of_each_provider_passes_the_verification_with_the_local_secret(
             continue
         if kept is None:  # a batch
             continue
-        request = listen._request(request_of(kept))
+        request = copied_request(request_of(kept))
         target = Target(here.aim.source, here.aim.url, None, here.keys)
         here.received(target.signed(request, kept.deliveryid or "id"))

@@ -1,0 +1,191 @@
+"""The way of a copy from an inbox of `hookchain listen` to the developer's application.
+
+copy    an event with a request that the deployment accepted: `request_of` in shared/tap.py
+target  the application to which each copy is posted, signed with a secret of this machine
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from deploy.cli.listen_lease import say
+from deploy.client.hookchain.http import NoResponse
+from deploy.cloud_access.inboxes import HOLD_SECONDS, Inboxes, NoInbox, Received
+from deploy.requests import posting
+from deploy.requests.signed_samples import CannotSign, Keys, Sender, signed_request
+from deploy.terminal.output import count_of
+from functions.receive.admission import requested_url
+from functions.receive.source import Source
+from shared import claim_check, errors, http, tap
+from shared.event import Event, from_cloudevent
+from shared.jsontext import list_at
+from shared.ports import Blobs
+
+RETRY_SECONDS: Final = 2.0
+FORWARD_SECONDS: Final = 30.0
+MARGIN_SECONDS: Final = 10.0
+"""A copy that is handed out again within this time is not forwarded before: it might come twice."""
+_NOT_FORWARDED: Final = frozenset(
+    {
+        *("accept-encoding", "connection", "content-length", "expect", "forwarded", "hookchain-hops", "host"),
+        *("keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via"),
+    }
+)
+"""The headers that belong to the connection to the deployment."""
+_PROXY_PREFIXES: Final = ("x-amzn-", "x-cloud-", "x-forwarded-")
+"""The beginnings of headers that the cloud has added."""
+_COUNT: Final = re.compile("[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The application that gets the copies.
+
+    url         where they are posted
+    signed_url  the URL that a signature covers; None: that which receive reconstructs, in `make dev`
+    keys        what they are signed with
+    is_signed   False if only the provider could sign them
+    """
+
+    source: Source
+    url: str
+    signed_url: str | None
+    keys: Keys
+    is_signed: bool = True
+
+    def signed(self, request: http.Request, delivery_id: str) -> http.Request:
+        """Return the request for the target, signed if need be. Raises ValueError, CannotSign and HookchainError."""
+        aimed = posting.aim_request(request, self.url)
+        if not self.is_signed:
+            return aimed
+        sender = Sender(self.keys, self._url_of, time.time(), delivery_id)
+        return signed_request(aimed, self.source.auth, sender)
+
+    def _url_of(self, request: http.Request) -> str:
+        return self.signed_url or requested_url(request, self.source)
+
+
+class CannotForward(Exception):
+    """The copy `copy_id` cannot be forwarded now."""
+
+    def __init__(self, reason: str, copy_id: str) -> None:
+        super().__init__(reason)
+        self.copy_id = copy_id
+
+
+@dataclass(slots=True)
+class Courier:
+    """The way of copies from the inbox `name` to the target."""
+
+    inboxes: Inboxes
+    blobs: Blobs
+    name: str
+    target: Target
+    _is_waiting: bool = False
+    """The application does not accept connections, which was printed."""
+    _delayed: set[str] = field(default_factory=set)
+    """The ids of the copies that could not be forwarded yet, each of which was printed once."""
+
+    async def run(self) -> None:
+        """Forward copies until cancelled. Raises InboxFault if the cloud rejects a call."""
+        is_connected = True
+        has_inbox = True
+        while True:
+            try:
+                if not has_inbox:
+                    await self.inboxes.create(self.name)
+                    say("The inbox was removed, and was created again: copies that waited in it are lost")
+                    has_inbox = True
+                batch = await self.inboxes.receive(self.name)
+                if not is_connected:
+                    say("Connected again")
+                is_connected = True
+                await self._forward_batch(batch, time.time() + HOLD_SECONDS - MARGIN_SECONDS)
+            except NoInbox:
+                has_inbox = False
+                await asyncio.sleep(RETRY_SECONDS)
+            except (OSError, errors.Temporary) as error:
+                if is_connected:
+                    reason = error.detail if isinstance(error, errors.Temporary) else type(error).__name__
+                    say(f"Copies cannot be fetched ({reason}): trying again")
+                is_connected = False
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _forward_batch(self, batch: Sequence[Received], until: float) -> None:
+        """Forward the copies. Each that is not acknowledged is handed out again some time after `until`."""
+        for received in batch:
+            missed = received.message.attributes.get(tap.MISSED, "")
+            if _COUNT.fullmatch(missed):
+                say(f"{count_of(int(missed), 'request')} before this one could not be copied")
+            try:
+                is_done = await self._forward(received, until)
+            except CannotForward as error:  # the other copies need not wait for this one
+                if error.copy_id not in self._delayed:
+                    self._delayed.add(error.copy_id)
+                    say(f"{error}: trying again")
+                continue
+            if is_done:
+                await self.inboxes.acknowledge(self.name, received)
+            if time.time() > until:
+                return
+
+    async def _forward(self, received: Received, until: float) -> bool:
+        """Return whether the copy is done: it was forwarded, or never can be, which is printed.
+
+        It is not done if the application does not accept connections until `until`. Raises CannotForward.
+        """
+        try:
+            copy = from_cloudevent(received.message.document())
+            event = await self._read_request(copy)
+            while not await self._post(event):
+                await asyncio.sleep(RETRY_SECONDS)
+                if time.time() > until:
+                    return False
+        except errors.Temporary as error:  # the blob or a secret cannot be read
+            raise CannotForward(f"{copy.type} {copy.id[:8]} cannot be forwarded ({error.detail})", copy.id) from error
+        except (errors.HookchainError, CannotSign, ValueError, RecursionError) as error:
+            detail = error.detail if isinstance(error, errors.HookchainError) else error
+            say(f"not forwarded: {detail}")
+        return True
+
+    async def _read_request(self, copy: Event) -> Event:
+        """Return the copy with its body, which may be in a blob. Raises HookchainError and ValueError."""
+        if copy.dataref is not None and not copy.dataref.startswith(tap.BLOB_PREFIX):
+            raise ValueError(f"{copy.type} {copy.id[:8]}: the blob {copy.dataref!r} is no copy of a request")
+        event = await claim_check.checked_out(copy, self.blobs)
+        if event.rawbody is None and event.rawbase64 is None:
+            rule = "its body was not copied: it is too large, or what must stay secret could not be masked"
+            raise ValueError(f"{event.type} {event.id[:8]}: {rule}")
+        return event
+
+    async def _post(self, event: Event) -> bool:
+        """Sign and post the request, and print the response. Return False if no connection is accepted.
+
+        Raises ValueError for a header that HTTP does not allow, and what `Target.signed` raises.
+        """
+        request = self.target.signed(copied_request(event), event.deliveryid or f"msg_{event.id}")
+        began = time.perf_counter()
+        response = await asyncio.to_thread(posting.post_request, request, self.target.url, FORWARD_SECONDS)
+        if isinstance(response, NoResponse) and response.code in ("unreachable", "untrusted"):
+            if not self._is_waiting:
+                say(f"waiting for {self.target.url}: {response.reason}")
+            self._is_waiting = True
+            return False
+        self._is_waiting = False
+        status = response.code if isinstance(response, NoResponse) else str(response.status)
+        milliseconds = (time.perf_counter() - began) * 1_000
+        say(f"{event.receivedat[:19]}Z  {event.type}  {event.id[:8]}  {status}  {milliseconds:.0f} ms")
+        return True
+
+
+def copied_request(event: Event) -> http.Request:
+    """Return the request as its sender sent it, without the headers of connections and proxies. Raises ValueError."""
+    pairs = list_at({"headers": json.loads(event.rawheaders or "[]")}, "headers")
+    headers = [(str(pair[0]).lower(), str(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+    kept = [pair for pair in headers if pair[0] not in _NOT_FORWARDED and not pair[0].startswith(_PROXY_PREFIXES)]
+    hops = ("hookchain-hops", str(event.hops + 1))  # ends a loop, if the application sends the event back
+    return http.Request("POST", "/", "", (*kept, hops), tap.body_of(event))

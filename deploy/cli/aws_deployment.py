@@ -18,7 +18,7 @@ from deploy.aws import deployment as aws_deployment, removal, reserved_instances
 from deploy.aws.prepare import Prepared, changed_lines, prepare
 from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
 from deploy.aws.template import read_template
-from deploy.cli import deployment_command
+from deploy.cli import deployed_hooks, deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, configured_region, region_fault
 from deploy.cloud_access.aws_names import StackTarget, add_target_options, find_target
@@ -165,7 +165,8 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     memory = aws_deployment.Memory(options.env_file, target, environ, settings)
     code = _deploy(deployed, prepared, parameters, ask, memory)
     if code == DONE:
-        deployment_command.print_unregistered_hooks(config, environ, _platform_options(target))
+        configuration = configured.configured_at(config, environ)
+        deployed_hooks.print_unregistered_hooks(configuration, _platform_options(target))
     return code
 
 
@@ -309,7 +310,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
     resources = removal.stack_resources(api, target.stack) if stack is not None else None
     print("\n".join(_removal_lines(target, account, resources, remaining, options.all)))
     if remaining.tables:
-        deployment_command.print_left_hooks(environ, _platform_options(target))
+        deployed_hooks.print_left_hooks(environ, _platform_options(target))
     deployment_command.require_confirmed(options.confirm, target.prefix)
     try:
         if stack is not None:

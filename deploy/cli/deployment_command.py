@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.cli.command import EXPECTED, error_text, parser
+from deploy.cli.command import parser
 from deploy.config import checkout, compiler, configured
 from deploy.explain.config_tests import require_passing_tests
 from deploy.terminal.command_line import CommandError, Questions, read_answer
@@ -70,36 +70,6 @@ def token_lines(config: Path | None, environ: Mapping[str, str]) -> list[str]:
             token = value_at(source, "hook", "token")
             lines.append(f"notify renews the webhook of {name} with the token {token}. It needs {rights}")
     return lines
-
-
-def print_unregistered_hooks(config: Path | None, environ: Mapping[str, str], target: argparse.Namespace) -> None:
-    """Print which sources have no registered hook, and which hooks no source. `target` is the deployment's options."""
-    from deploy.cli import hooks  # slow to import, and seldom needed
-
-    configuration = configured.configured_at(config, environ)
-    try:
-        lines = hooks.deployed_lines(configuration, target)
-    except EXPECTED as error:
-        if hooks.hooked_sources(configuration):
-            _warn_unknown(error)
-        return
-    print("".join(f"\n{line}\n" for line in lines), end="")
-
-
-def print_left_hooks(environ: Mapping[str, str], target: argparse.Namespace) -> None:
-    """Print which webhooks stay registered after the deployment is removed. `target` is its options."""
-    from deploy.cli import hooks
-
-    try:
-        lines = hooks.left_lines(target, environ)
-    except EXPECTED as error:
-        _warn_unknown(error)
-        return
-    print("".join(f"{line}\n" for line in lines), end="")
-
-
-def _warn_unknown(error: Exception) -> None:
-    print(f"warning: it is not known which hooks are registered: {error_text(error)}", file=sys.stderr)
 
 
 def removal_parser(name: str, kept: str) -> argparse.ArgumentParser:

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Final
 
-from deploy.cli import deployment_command
+from deploy.cli import deployed_hooks, deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_project, read_json, shown, target_of
 from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.config import checkout, compiler
-from deploy.config.configured import add_configuration, environ_of
+from deploy.config.configured import add_configuration, configured_at, environ_of
 from deploy.gcp import apply, live, organization_policies, plan as gcp_plan
 from deploy.gcp.deployment import Lines, Memory, closing, measured, missing_needs, prepare_deployment, warnings
 from deploy.gcp.graph import Deployment, graph
@@ -105,7 +105,8 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     settings = functions.MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *functions.MAIL_VARIABLES)
     code = _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
     if code == DONE:
-        deployment_command.print_unregistered_hooks(config, environ, _platform_options(target))
+        configuration = configured_at(config, environ)
+        deployed_hooks.print_unregistered_hooks(configuration, _platform_options(target))
     return code
 
 
@@ -297,7 +298,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
         return DONE
     print("\n".join(_removal_lines(target, removed)))
     if database_key(target) in things:
-        deployment_command.print_left_hooks(environ, _platform_options(target))
+        deployed_hooks.print_left_hooks(environ, _platform_options(target))
     deployment_command.require_confirmed(options.confirm, target.prefix)
     progress = Lines(len(removed.actions), stdout_screen())
     if failure := apply.Applying(runner, target, {}, progress).apply(removed.actions):

@@ -9,9 +9,10 @@ from heapq import nlargest
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, add_since, parser, run_command
-from deploy.cli.hooks import Call, token_of
+from deploy.cli.registrar import provider_token
 from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, open_platform
+from deploy.platforms.platform import Platform
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
 from deploy.terminal.output import count_of, printable
 from deploy.terminal.progress import PassingLine
@@ -55,9 +56,9 @@ def _command() -> CommandParser:
 def _run(options: argparse.Namespace) -> int:
     configuration = configured(options)
     settings = _settings(configuration.document, configuration.slices["notify"], options.source)
-    call = Call(options, configuration, open_platform(options, configuration.environ))
-    token = token_of(call, settings.secret)
-    return asyncio.run(_recover(call, settings, token))
+    platform = open_platform(options, configuration.environ)
+    token = provider_token(settings.secret, configuration.environ, platform)
+    return asyncio.run(_recover(options, platform, settings, token))
 
 
 def _settings(document: Json, notify: JsonObject, name: str) -> recovery.RecoverySettings:
@@ -72,14 +73,16 @@ def _settings(document: Json, notify: JsonObject, name: str) -> recovery.Recover
     return settings_by_source[name]
 
 
-async def _recover(call: Call, settings: recovery.RecoverySettings, token: str) -> int:
+async def _recover(
+    options: argparse.Namespace, platform: Platform, settings: recovery.RecoverySettings, token: str
+) -> int:
     fetch = cloud_platform.fetch(keeps=False)
-    with call.platform.state() as state:
+    with platform.state() as state:
 
         async def has_event(event_id: str) -> bool:
             return state.reader.event(event_id) is not None
 
-        listing = _listing(call, settings, fetch, token, reads_each_event=False)
+        listing = _listing(options, settings, fetch, token, reads_each_event=False)
         count = 0
         newest: list[MissedEvent] = []
         async for answer in _answers(listing):
@@ -87,22 +90,27 @@ async def _recover(call: Call, settings: recovery.RecoverySettings, token: str) 
             count += len(missed_events)
             newest = nlargest(MAX_PRINTED, [*newest, *missed_events], key=lambda event: event.happened_at)
         _print(listing, count, newest)
-        if call.options.dry_run:
+        if options.dry_run:
             return NOT_DONE if listing.is_partial or listing.failed else DONE
         if not count:
             return NOT_DONE if _is_incomplete(listing) else DONE
-        if not _is_confirmed(call, count):
+        if not _is_confirmed(options, count):
             return NOT_DONE
         async with state.bus() as bus:
-            listing = _listing(call, settings, fetch, token, reads_each_event=True)
+            listing = _listing(options, settings, fetch, token, reads_each_event=True)
             return await _publish(listing, has_event, bus)
 
 
 def _listing(
-    call: Call, settings: recovery.RecoverySettings, fetch: Fetch, token: str, *, reads_each_event: bool
+    options: argparse.Namespace,
+    settings: recovery.RecoverySettings,
+    fetch: Fetch,
+    token: str,
+    *,
+    reads_each_event: bool,
 ) -> recovery.Listing:
-    listing = recovery.begin_listing(settings, fetch, token, call.options.since, time.time())
-    listing.includes_rejected = call.options.include_rejected
+    listing = recovery.begin_listing(settings, fetch, token, options.since, time.time())
+    listing.includes_rejected = options.include_rejected
     listing.reads_each_event = reads_each_event
     return listing
 
@@ -165,9 +173,9 @@ def _print_rest(listing: recovery.Listing) -> None:
         print(f"  {listing.settings.kind.title} lists more than {MAX_ANSWERS:,} answers; the rest was not read")
 
 
-def _is_confirmed(call: Call, count: int) -> bool:
+def _is_confirmed(options: argparse.Namespace, count: int) -> bool:
     question = f"Recover {count_of(count, 'event')}? [y/N]"
-    return call.options.yes or is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
+    return options.yes or is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
 
 
 async def _publish(listing: recovery.Listing, has_event: recovery.HasEvent, bus: Bus) -> int:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.cli import hooks
+from deploy.cli import hook_secrets
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
+from deploy.cli.registrar import Registrar
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
 from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
@@ -232,8 +233,8 @@ def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     values = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     before = backend.find([need.name]).get(need.name)
     old_values = before.values if before else ()
-    call = _hooks_call(options, platform)
-    accepted, reasons = asyncio.run(_replace_values(call, backend, need, values))
+    registrar = _registrar(options, platform)
+    accepted, reasons = asyncio.run(_replace_values(registrar, backend, need, values))
     if old_values and need.readers and not {*old_values} & {*accepted}:
         print(f"{need.name}: its old value is no longer accepted; `rotate` keeps the old value for a while")
     for reason in reasons:
@@ -246,9 +247,9 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     need = _need(options)
     backend = platform.secrets()
     before = _stored_values(options, need, backend)
-    call = _hooks_call(options, platform)
+    registrar = _registrar(options, platform)
     if options.drop_old:
-        return _drop_old(call, backend, need, before)
+        return _drop_old(registrar, backend, need, before)
 
     async def add_value() -> tuple[str, ...]:
         """Store a new value beside those from before, and return all. Raises CommandError."""
@@ -256,17 +257,18 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         new = secret_values.validated_values(text, need.schemes, need.least_characters)
         if len(new) > 1:
             raise CommandError("rotate takes one new value; `set` takes several, one a line")
-        values, _ = await _replace_values(call, backend, need, new, options.keep)
+        values, _ = await _replace_values(registrar, backend, need, new, options.keep)
         return values
 
-    others = asyncio.run(hooks.rotate(call, need.name, need.uses, add_value))
-    if others is not None:
+    rotation = asyncio.run(hook_secrets.rotate(registrar, need.name, need.uses, add_value))
+    if rotation.sources:
         is_old_accepted = len(_stored_values(options, need, backend)) > 1
         old = " Requests with the old one are still accepted." if is_old_accepted else ""
         print(f"{need.name}: the provider signs with the new value.{old}")
         if is_old_accepted:
-            next_line = f"hookchain secrets rotate {need.name} --drop-old{call.where}"
-            given = f"{', '.join(others)} has the new value too, and " if others else ""
+            next_line = f"hookchain secrets rotate {need.name} --drop-old{registrar.platform_options}"
+            other_uses = ", ".join(rotation.other_uses)
+            given = f"{other_uses} has the new value too, and " if other_uses else ""
             print(f"Once {given}none of them is retried any more: {next_line}")
         return DONE
     values = asyncio.run(add_value())
@@ -288,18 +290,18 @@ def _stored_values(options: argparse.Namespace, need: Need, backend: SecretBacke
     return stored.values
 
 
-def _hooks_call(options: argparse.Namespace, platform: Platform) -> hooks.Call:
-    """Return the call with which the hooks that sign with the secret are found."""
+def _registrar(options: argparse.Namespace, platform: Platform) -> Registrar:
+    """Return the registrar with which the hooks that sign with the secret are found."""
     try:
         configuration = configured(options)
     except ConfigFaults:
         # A secret can be set before the configuration is correct. Without slices, the hooks are found in their rows.
         configuration = Configured(environ_of(options), None, None, {})
-    return hooks.Call(options, configuration, platform)
+    return Registrar(configuration, platform, same_platform(options))
 
 
 async def _replace_values(
-    call: hooks.Call, backend: SecretBackend, need: Need, new: Sequence[str] = (), keep: int = 0
+    registrar: Registrar, backend: SecretBackend, need: Need, new: Sequence[str] = (), keep: int = 0
 ) -> tuple[tuple[str, ...], list[str]]:
     """Store the new values, at most `keep` of the old ones, and each old one with which a registered hook may sign.
 
@@ -309,11 +311,11 @@ async def _replace_values(
     # Read only now: while somebody typed the value, another command may have stored one that a provider signs with.
     stored = backend.find([need.name]).get(need.name)
     if stored and stored.trouble:
-        await hooks.verify_no_hook_of(call, need.name, stored.trouble)
+        await hook_secrets.verify_no_hook_of(registrar, need.name, stored.trouble)
     stored_values = stored.values if stored else ()
     newest = new or stored_values[:1]
     old = [each for each in stored_values if each not in newest]
-    reason_by_value = await hooks.reasons_to_keep(call, need.name, old[keep:])
+    reason_by_value = await hook_secrets.reasons_to_keep(registrar, need.name, old[keep:])
     reasons = list(dict.fromkeys(reason_by_value.values()))
     values = (*newest, *old[:keep], *reason_by_value)
     if not new and old and len(reason_by_value) == len(old):
@@ -323,11 +325,11 @@ async def _replace_values(
     return values, reasons
 
 
-def _drop_old(call: hooks.Call, backend: SecretBackend, need: Need, before: tuple[str, ...]) -> int:
+def _drop_old(registrar: Registrar, backend: SecretBackend, need: Need, before: tuple[str, ...]) -> int:
     if len(before) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
-    values, reasons = asyncio.run(_replace_values(call, backend, need))
+    values, reasons = asyncio.run(_replace_values(registrar, backend, need))
     accepted = "only the newest value is accepted from now on"
     if reasons:
         accepted = f"{len(values)} values are accepted from now on, because registered hooks may sign with them"

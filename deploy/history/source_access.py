@@ -12,26 +12,23 @@ from deploy.config import checkout, running_dev
 from deploy.config.config_file import ConfigFaults, read_config_file
 from deploy.config.configured import Configured
 from deploy.config.dotenv import DotenvFault
-from deploy.config.sections.source import SourceConfig
 from deploy.history import local
 from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import LogQuery, Record
 from deploy.history.source_health import HookState, Outside, Registration, State, secret_names
-from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
 from deploy.hooks.kind import Wanted
-from deploy.hooks.kinds import kind_at
-from deploy.hooks.registration import Row, own_urls, remembered_urls
+from deploy.hooks.placed_hook import own_urls
+from deploy.hooks.row import Row
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import compiled_sources
-from deploy.requests.wanted_hooks import default_url, wanted_hook
+from deploy.requests.wanted_hooks import HookedSource, default_url, hooked_sources, wanted_hook
 from deploy.secrets.backend import SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import SOON_SECONDS
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
 from shared.errors import HookchainError
 from shared.fetch import Fetch
-from shared.jsontext import mappings_at
 from shared.retention import DAY_SECONDS
 from shared.store_ports import Documents
 from shared.times import time_text
@@ -94,15 +91,11 @@ async def read_outside(configuration: Configured, access: SourceAccess, fetch: F
     """Read the facts. A fact that cannot be read is left out; a registration then has the reason."""
     sources = compiled_sources(configuration.slices["receive"])
     names = sorted({name for source in sources.values() for name in secret_names(source)})
-    hooked = {
-        name: SourceConfig.model_validate(each)
-        for name, each in mappings_at(configuration.document, "sources").items()
-        if each.get("hook") and name in sources
-    }
+    hooked = [each for each in hooked_sources(configuration.document).values() if each.name in sources]
     secrets = await asyncio.to_thread(_secrets, access, names)
     providers = _Providers(configuration, access, fetch, secrets, now)
-    calls = [providers.registration(name, source) for name, source in hooked.items()]
-    registrations = dict(zip(hooked, await asyncio.gather(*calls), strict=True))
+    answers = await asyncio.gather(*map(providers.registration, hooked))
+    registrations = {source.name: answer for source, answer in zip(hooked, answers, strict=True)}
     rejected = await asyncio.to_thread(_rejected, access, now)
     return Outside(registrations, {name: each.set_at for name, each in secrets.items()}, rejected)
 
@@ -145,54 +138,41 @@ class _Providers:
     secrets: Mapping[str, StoredSecret]
     now: float
 
-    async def registration(self, name: str, source: SourceConfig) -> Registration:
+    async def registration(self, source: HookedSource) -> Registration:
         """Return what the provider of a source says, or why it could not be asked."""
         remembered: Mapping[str, Remembered] = {}
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                remembered = await self._remembered(name)
-                return await self._ask(name, source, remembered)
+                remembered = await self._remembered(source.name)
+                return await self._ask(source, remembered)
         except TimeoutError:
             unknown = f"its provider did not answer within {ASK_SECONDS:.0f} s"
         except FAULTS as fault:
             text = fault.detail if isinstance(fault, HookchainError) else str(fault).partition("\n")[0]
-            unknown = text.removeprefix(f"{name}: ")
+            unknown = text.removeprefix(f"{source.name}: ")
         ends = [each.expires_at for each in remembered.values() if each.expires_at]
         return Registration(unknown=unknown, remembered_expiry=min(ends, default=None))
 
-    async def _ask(self, name: str, source: SourceConfig, remembered: Mapping[str, Remembered]) -> Registration:
+    async def _ask(self, source: HookedSource, remembered: Mapping[str, Remembered]) -> Registration:
         """Compare the hooks at each place of the source. Raises the errors in FAULTS."""
-        hook = source.hook
-        assert hook
-        assert source.provider
-        assert source.secret
-        kind = kind_at(source.provider, hook.places)
-        remembered_url = next(iter(remembered_urls(remembered)), "")
+        name = source.name
+        remembered_url = next((each.registered_url for each in remembered.values() if each.registered_url), "")
         default = "" if self.access.is_dev else default_url(self.configuration.document, name)
-        public_url = source.public_url or default
+        public_url = source.config.public_url or default
         url = public_url or await self._own_url(name) or remembered_url
         if not url:
             raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
-        wanted = wanted_hook(self.configuration.slices["transform"], name, source, url)
-        token = await asyncio.to_thread(self.access.token, hook.token)
+        wanted = wanted_hook(self.configuration.slices["transform"], source, url)
+        token = await asyncio.to_thread(self.access.token, source.hook.token)
         stored = self.secrets.get(source.secret)
         values = stored.values if stored else ()
-        api = HookApi(
-            name=name,
-            kind=kind,
-            fetch=self.fetch,
-            token=token,
-            token_name=hook.token,
-            url=hook.api or "",
-            allow_private=hook.allow_private,
-            hidden={*values},
-        )
+        api = source.api(self.fetch, token, {*values})
         fingerprints = [fingerprint(name, value) for value in values]
         states = []
-        for at in hook.places:
-            hooks = await api.hooks(at, own_urls(wanted, remembered))
+        for at in source.hook.places:
+            hooks = await api.hooks(at, own_urls(wanted, remembered.values()))
             row = remembered.get(at)
-            difference = compare(kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
+            difference = compare(source.kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
             states.append(hook_state(wanted, difference, self.now))
         is_tunnel = not public_url and self.access.receive_url is None
         return Registration(tuple(states), url=url.removesuffix(f"/{name}") if is_tunnel else "")

@@ -55,6 +55,11 @@ class Remembered:
         return [url for url in (self.url, self.new_url, *replaced_urls) if url]
 
     @property
+    def registered_url(self) -> str:
+        """Return the URL that the hook should have."""
+        return self.new_url or self.url
+
+    @property
     def is_secret_unknown(self) -> bool:
         """Return whether the hook, or a replaced one that may still exist, signs with a secret that is not known."""
         return not self.secret or self.stage == "enabled"

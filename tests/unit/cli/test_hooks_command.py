@@ -18,13 +18,15 @@ from urllib.parse import quote
 
 import pytest
 
-from deploy.cli import deployment_command, hooks as hooks_command
+from deploy.cli import deployed_hooks, hooks as hooks_command, registrar
+from deploy.config.configured import configured_at
 from deploy.config.dotenv import dotenv_entries
 from deploy.config.running_dev import PRODUCTION_FILE
 from deploy.config.sections.provider_event_types import known_event_types
 from deploy.history.state import SubscriberStores
-from deploy.hooks import registration
+from deploy.hooks import placed_hook, row, session
 from deploy.hooks.kinds import KINDS
+from deploy.hooks.row import read_rows
 from deploy.platforms import choice
 from deploy.platforms.platform import CLOUD, Platform
 from deploy.secrets.backend import DotenvBackend, StoredSecret
@@ -172,8 +174,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> 
     for name in PROVIDERS:
         monkeypatch.setenv(f"{name.upper()}_TOKEN", TOKEN)
     monkeypatch.setattr(cloud_platform, "fetch", lambda *, keeps=True: found)
-    monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(registration, "LIST_SECONDS", 0.0)
+    monkeypatch.setattr(registrar, "LOCAL_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(placed_hook, "LIST_SECONDS", 0.0)
     return found
 
 
@@ -696,7 +698,7 @@ def test_a_hook_whose_settings_are_not_stored_is_removed_once_the_configuration_
     world("apply", "github", "--yes")
     world("apply", "stripe", "--yes")
     with closing(LocalDocuments(world.env_file.parent / "state" / FILE_NAME)) as documents:
-        row = RUN(registration.read_rows(documents))["github"]
+        row = RUN(read_rows(documents))["github"]
         row.settings = stored
         RUN(row.unlock())
     _without_sources(world)
@@ -957,7 +959,7 @@ def test_a_new_hook_that_is_listed_late_leads_to_no_second_one(
 
     with monkeypatch.context() as patched:
         patched.setattr(provider, "act", hide_hooks)
-        patched.setattr(registration, "LIST_SECONDS", 60.0)
+        patched.setattr(placed_hook, "LIST_SECONDS", 60.0)
         fault = Fault(provider, "lost", 4)
         world("apply", source, "--yes", code=1)
         assert fault.end()
@@ -972,7 +974,7 @@ def test_a_new_hook_that_is_listed_late_leads_to_no_second_one(
 def test_a_registered_hook_that_is_listed_late_is_not_taken_for_gone(
     world: World, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    monkeypatch.setattr(registration, "LIST_SECONDS", 60.0)
+    monkeypatch.setattr(placed_hook, "LIST_SECONDS", 60.0)
     world("apply", source, "--yes")
     provider = world.provider(source)
     registered = {**provider.hooks}
@@ -1098,7 +1100,7 @@ def test_two_operators_who_both_create_a_hook_leave_one(
     provider = world.provider(source)
     state = tmp_path / "other"
     state.mkdir()
-    monkeypatch.setattr(registration, "LOCK_SECONDS", -1.0)
+    monkeypatch.setattr(row, "LOCK_SECONDS", -1.0)
 
     def apply() -> None:
         with monkeypatch.context() as patched:
@@ -1117,7 +1119,7 @@ def test_two_operators_who_both_create_a_hook_leave_one(
 def test_a_command_whose_lock_has_ended_does_not_delete_what_another_one_has_finished(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration, "LOCK_SECONDS", -1.0)
+    monkeypatch.setattr(row, "LOCK_SECONDS", -1.0)
     fault = Fault(world.stripe, "failed", 8)
     world("apply", "stripe", "--yes", code=1)
     assert fault.end()
@@ -1264,7 +1266,7 @@ def test_an_expiry_that_somebody_else_changed_is_remembered(world: World) -> Non
 
 def remembered_expiry(world: World) -> float:
     documents = LocalDocuments(world.env_file.parent / "state" / FILE_NAME)
-    rows = RUN(registration.read_rows(documents))
+    rows = RUN(read_rows(documents))
     documents.close()
     [row] = rows["airtable"].hooks.values()
     return row.expires_at
@@ -1918,7 +1920,7 @@ def test_a_value_that_another_command_stored_while_one_was_typed_stays_accepted(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world("apply", "github", "--yes")
-    monkeypatch.setattr(registration, "LOCK_SECONDS", -1.0)  # as if the prompt took longer
+    monkeypatch.setattr(row, "LOCK_SECONDS", -1.0)  # as if the prompt took longer
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     seen: list[str] = []
 
@@ -1967,10 +1969,10 @@ def test_a_secret_that_is_set_keeps_the_old_value_while_a_hook_signs_with_it(wor
 def test_a_secret_is_set_although_nothing_is_known_of_its_hooks(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def unavailable(_: Platform) -> object:
+    async def unavailable(_: registrar.Registrar) -> object:
         raise Temporary("documents_unavailable", "the database does not exist")
 
-    monkeypatch.setattr(hooks_command, "_read_rows", unavailable)
+    monkeypatch.setattr(registrar.Registrar, "read_rows", unavailable)
     output = command("secrets", "set", "github-secret", "--random")
     rule = "It is not known whether a hook signs with it: the database does not exist"
     assert f"github-secret: an old value is still accepted. {rule}" in output
@@ -1996,8 +1998,8 @@ def test_each_wait_of_a_rotation_is_announced(
     world.configure(text.replace("at: acme/shop}", "at: [acme/shop, acme]}"))
     world.add_github("/orgs/acme")
     world("apply", "github", "--yes")
-    monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.4)
-    monkeypatch.setattr(registration, "TICK_SECONDS", tick_seconds)
+    monkeypatch.setattr(registrar, "LOCAL_WAIT_SECONDS", 0.4)
+    monkeypatch.setattr(session, "TICK_SECONDS", tick_seconds)
     command("secrets", "rotate", "github-secret", "--random")
     assert command.error.count("github: waiting 0 s until every instance has the new secret") == 2
 
@@ -2006,8 +2008,8 @@ def test_a_rotation_waits_although_the_clock_of_the_store_is_behind(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world("apply", "github", "--yes")
-    monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.4)
-    monkeypatch.setattr(hooks_command.StoredSourceSecret, "set_at", lambda _: time.time() - 1.0)
+    monkeypatch.setattr(registrar, "LOCAL_WAIT_SECONDS", 0.4)
+    monkeypatch.setattr(registrar.StoredSourceSecret, "set_at", lambda _: time.time() - 1.0)
     command("secrets", "rotate", "github-secret", "--random")
     assert command.error.count("github: waiting 0 s until every instance has the new secret") == 1
 
@@ -2173,7 +2175,7 @@ def target(monkeypatch: pytest.MonkeyPatch, world: World) -> argparse.Namespace:
     def open_platform(options: argparse.Namespace, environ: Mapping[str, str]) -> Platform | Cloud:
         return Cloud(local) if options.platform == "gcp" else choice.open_platform(options, environ)
 
-    monkeypatch.setattr(hooks_command, "open_platform", open_platform)
+    monkeypatch.setattr(deployed_hooks, "open_platform", open_platform)
     return argparse.Namespace(platform="gcp", project="acme", region=None, prefix=None, stack=None)
 
 
@@ -2184,7 +2186,7 @@ def test_after_a_deployment_one_line_names_the_sources_that_are_not_registered(
     world("apply", "github", "--yes", "--url", "https://former.example.com")
     text = CONFIG.replace(f"    public_url: {URL}/square\n", "")
     world.configure(text)
-    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    deployed_hooks.print_unregistered_hooks(configured_at(world.config_file, {}), target)
     names = "github, gitlab, telegram, airtable, linear, square, twilio"
     line = f"Not registered at the provider: {names}. To register: hookchain hooks apply --platform gcp --project acme"
     assert capsys.readouterr().out == f"\n{line}\n"
@@ -2194,19 +2196,19 @@ def test_a_deployment_names_the_hooks_that_stay_registered_without_their_source(
     world: World, target: argparse.Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _without_sources(world)
-    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
-    deployment_command.print_left_hooks({}, target)
+    deployed_hooks.print_unregistered_hooks(configured_at(world.config_file, {}), target)
+    deployed_hooks.print_left_hooks({}, target)
     assert capsys.readouterr().out == ""
     world.configure(CONFIG)
     world("apply", "stripe", "--yes")
     world("apply", "github", "--yes")
     _without_sources(world)
     capsys.readouterr()
-    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    deployed_hooks.print_unregistered_hooks(configured_at(world.config_file, {}), target)
     hint = "To remove: hookchain hooks remove github --platform gcp --project acme"
     line = f"github acme/shop: still registered, and github has no `hook` any more. {hint}"
     assert f"\n{line}\n" in capsys.readouterr().out
-    deployment_command.print_left_hooks({}, target)
+    deployed_hooks.print_left_hooks({}, target)
     left = "These webhooks stay registered at their providers: github acme/shop, stripe. To remove them first:"
     assert capsys.readouterr().out == f"{left}\n  hookchain hooks remove --platform gcp --project acme\n"
 
@@ -2217,14 +2219,14 @@ def test_a_store_that_cannot_be_read_is_a_warning_only_where_it_matters(
     def fail(options: argparse.Namespace, environ: object) -> None:
         raise CommandError("the store is down")
 
-    monkeypatch.setattr(hooks_command, "open_platform", fail)
+    monkeypatch.setattr(deployed_hooks, "open_platform", fail)
     warning = "warning: it is not known which hooks are registered: the store is down\n"
-    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    deployed_hooks.print_unregistered_hooks(configured_at(world.config_file, {}), target)
     assert capsys.readouterr().err == warning
-    deployment_command.print_left_hooks({}, target)
+    deployed_hooks.print_left_hooks({}, target)
     assert capsys.readouterr().err == warning
     _without_sources(world)
-    deployment_command.print_unregistered_hooks(world.config_file, {}, target)
+    deployed_hooks.print_unregistered_hooks(configured_at(world.config_file, {}), target)
     assert capsys.readouterr().err == ""
 
 
@@ -2432,7 +2434,7 @@ def test_a_secret_that_cannot_be_stored_leaves_a_disabled_hook_that_the_next_com
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(hooks_command.StoredSourceSecret, "store", lambda *_: None)
+        patched.setattr(registrar.StoredSourceSecret, "store", lambda *_: None)
         world("apply", "stripe", "--yes", code=1)
         assert "cannot be read back; the hook stays disabled" in world.error
         assert world.only_hook(world.stripe)[1]["status"] == "disabled"
@@ -2550,8 +2552,8 @@ def test_an_adopted_hook_whose_secret_is_not_stored_any_more_is_replaced_only_wi
 
 
 def test_waiting_shows_what_is_left_and_keeps_the_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks_command, "LOCAL_WAIT_SECONDS", 0.2)
-    monkeypatch.setattr(registration, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(registrar, "LOCAL_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(session, "TICK_SECONDS", 0.05)
     world("apply", "stripe", "--yes")
     assert "until every instance has the new secret. You can press Ctrl-C" in world.error
 
@@ -2567,7 +2569,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
         async def wait(*_: object) -> None:
             change()
 
-        monkeypatch.setattr(registration.Registration, "wait_for_instances", wait)
+        monkeypatch.setattr(session.HookSession, "wait_for_instances", wait)
 
     return happens
 
@@ -2598,7 +2600,7 @@ def test_a_url_that_is_set_while_the_command_waits_is_not_overwritten(
 ) -> None:
     world("apply", "github", "--yes")
     _, hook = world.only_hook(world.github)
-    monkeypatch.setattr(hooks_command.StoredSourceSecret, "set_at", lambda _: set_at)
+    monkeypatch.setattr(registrar.StoredSourceSecret, "set_at", lambda _: set_at)
     meanwhile(lambda: mapping_at(hook, "config").update({"url": FOREIGN}))
     command("secrets", "rotate", "github-secret", "--random", code=1)
     assert fault in world.error

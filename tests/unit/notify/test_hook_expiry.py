@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from deploy.hooks.comparison import Remembered
-from deploy.hooks.registration import Row
+from deploy.hooks.row import Row
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
 from functions.notify.hook_expiry import PARTITION, RENEW_SECONDS, SOON_SECONDS, HookExpiry
 from shared.fetch import Fetched

@@ -8,7 +8,9 @@ import pytest
 from deploy.hooks.api import HookApi
 from deploy.hooks.kind import Wanted
 from deploy.hooks.kinds import KINDS
-from deploy.hooks.registration import LOCK_SECONDS, Registration, Row
+from deploy.hooks.registration import Registration
+from deploy.hooks.row import LOCK_SECONDS, Row
+from deploy.hooks.session import HookSession
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json
 from shared.secrets import CACHE_SECONDS
@@ -29,10 +31,9 @@ class World:
         self.provider = provider
         self.documents = FakeDocuments()
         self.waits: list[float] = []
-        self.registration = Registration(
+        session = HookSession(
             HookApi(source, KINDS[source], provider, TOKEN, "token"),
             Wanted(source, URL),
-            ["acme/shop" if source == "github" else ""],
             self,
             Row(self.documents, source, lambda: self.time),
             CACHE_SECONDS,
@@ -41,6 +42,7 @@ class World:
             now=lambda: self.time,
             sleep=self.sleep,
         )
+        self.registration = Registration(session, ["acme/shop" if source == "github" else ""])
         provider.on_request = lambda _: self.check()
         self.key = SIGNING_KEY[source]
 
@@ -89,7 +91,7 @@ class World:
 
 async def registered(provider: HookProvider, source: str, *values: str) -> World:
     world = World(provider, source, *values)
-    await world.registration.row.lock()
+    await world.registration.session.row.lock()
     provider.on_request = lambda _: None  # the creation itself: Stripe's hook is enabled for the moment of one request
     for each in await world.registration.plan():
         await world.registration.apply(each)
@@ -138,10 +140,10 @@ async def test_the_lock_is_renewed_while_it_waits() -> None:
             await second.lock()
         rejected.append("")
 
-    object.__setattr__(world.registration, "sleep", sleep)
+    object.__setattr__(world.registration.session, "sleep", sleep)
     await world.registration.rotate(world.add_value)
     assert len(rejected) * 15 >= CACHE_SECONDS > LOCK_SECONDS
-    await world.registration.row.unlock()
+    await world.registration.session.row.unlock()
     await second.read()
     await second.lock()
 
@@ -149,10 +151,10 @@ async def test_the_lock_is_renewed_while_it_waits() -> None:
 async def test_a_command_that_was_killed_blocks_no_other_for_long() -> None:
     world = await registered(GitHub(), "github", "old value")
     second = Row(world.documents, "github", lambda: world.time)
-    await world.registration.row.save()
+    await world.registration.session.row.save()
     with pytest.raises(CommandError, match="try again in 120 s"):
         await second.lock()
     world.time += LOCK_SECONDS
     await second.lock()
     with pytest.raises(CommandError, match="another command has changed the hooks"):
-        await world.registration.row.save()
+        await world.registration.session.row.save()

@@ -1,0 +1,195 @@
+"""The creation of a hook, which replaces a former one or is the first at its place.
+
+Each stage is stored before its request is sent. If a command is interrupted, the next one reads from the stage which
+requests may have reached the provider, and `finish` continues there. The stages, as in `Remembered.stage`:
+
+creating  the request to create the hook may have been sent
+created   the hook exists. Its provider made a secret, which is not stored yet
+stored    the secret is stored, and instances may not have read it yet
+enabled   the hook sends events, and the replaced one still exists
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from deploy.hooks import comparison
+from deploy.hooks.comparison import Difference, Remembered
+from deploy.hooks.kind import Hook
+from deploy.hooks.placed_hook import PlacedHook
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import printable
+
+
+async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
+    """Create a hook, then delete the one that it replaces, which sends events until the new one does.
+
+    Raises LostAnswer, CommandError and Temporary.
+    """
+    session = place.session
+    if place.kind.secret:
+        session.secret.verify_writable()
+    wanted = session.wanted_with_secret()
+    if wanted.secret:
+        await place.wait_with(wanted, session.secret.set_at() or 0.0)
+    hooks = await place.hooks()  # after the wait, in which somebody may have made one
+    if replaced is None and any(hook.url == wanted.url for hook in hooks):
+        raise place.has_changed()
+    former = place.remembered
+    creating = replace(
+        _replaced(place, replaced),
+        stage="creating",
+        known=tuple(hook.id for hook in hooks),
+        new_url=wanted.url,
+        stored_at=session.now(),
+    )
+    await place.remember(creating)
+    try:
+        place.verify_secret(wanted)
+        hook, made_secret = await session.api.create(place.at, wanted._replace(existing=replaced))
+    except CommandError:
+        await place.remember(former)
+        raise
+    if hook.id in creating.known:
+        raise CommandError(f"{place.name}: {place.kind.title} answered with another hook; compare them there")
+    if place.own_form(hook.url) != wanted.url:
+        await _remember_new(place, replace(creating, new_id=hook.id), hook)
+        raise _other_url(place, hook.url)
+    if place.kind.secret is None:
+        fingerprint = session.fingerprint(wanted.secret)
+        made = Remembered(hook.id, wanted.url, fingerprint, is_made=True, stored_at=creating.stored_at)
+        await _remember_new(place, made, hook)
+        await _verify_only_one(place, hook, creating.known, former)
+        session.show(f"{place.name}: registered")
+        return
+    created = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
+    await _remember_new(place, created, hook)
+    await _verify_only_one(place, hook, creating.known, former)
+    await _store_made_secret(place, created, hook, made_secret)
+    await _enable(place)
+
+
+def _replaced(place: PlacedHook, hook: Hook | None) -> Remembered:
+    """Return what is remembered of the hook that is replaced. Without a hook, the id is empty."""
+    replaced = Remembered(hook.id, hook.url) if hook else Remembered(url=place.session.wanted.url)
+    remembered = place.remembered
+    return replace(remembered, url=replaced.url) if remembered and remembered.id == replaced.id else replaced
+
+
+async def _remember_new(place: PlacedHook, remembered: Remembered, hook: Hook) -> None:
+    """Store the hook that was created. Delete it again if another command has changed the row meanwhile."""
+    try:
+        await place.remember(remembered)
+    except CommandError:
+        if hook.id not in await place.session.row.stored_ids():  # else the other command has adopted it
+            await place.delete(hook)
+        raise
+
+
+async def _verify_only_one(
+    place: PlacedHook, hook: Hook, known_ids: Collection[str], former: Remembered | None
+) -> None:
+    """Delete the new hook again if somebody else has created one with the same URL meanwhile.
+
+    Two commands that do not share a row may both delete theirs. The next one then creates a hook. Raises CommandError
+    and Temporary.
+    """
+    same_url = [each.id for each in await place.hooks() if each.url == place.session.wanted.url]
+    others = [id for id in same_url if id != hook.id and id not in known_ids]
+    if others:
+        await place.delete(hook)
+        await place.remember(former)
+        rule = f"somebody else has created the hook {others[0]} with the same URL meanwhile"
+        raise CommandError(f"{place.name}: {rule}; the new one was deleted again. Run the command again")
+
+
+async def _store_made_secret(place: PlacedHook, created: Remembered, hook: Hook, secret: str) -> None:
+    """Store the secret that the provider made, while the new hook is disabled if the provider can do so."""
+    session = place.session
+    if place.kind.can_disable:
+        await session.api.change(place.at, session.wanted._replace(is_enabled=False), hook)
+    session.store_value(secret)
+    new_secret = session.fingerprint(secret)
+    if not session.has_newest(new_secret):
+        raise CommandError(f"{place.name}: the stored secret cannot be read back; the hook stays disabled")
+    await place.remember(replace(created, stage="stored", new_secret=new_secret, stored_at=session.now()))
+    session.show(f"{place.name}: created; its secret is stored")
+
+
+async def _enable(place: PlacedHook) -> None:
+    """Enable the new hook as soon as every instance accepts its secret. Raises CommandError and Temporary."""
+    session = place.session
+    stored = place.registered
+    wanted = session.wanted
+    await session.wait_for_instances(stored.stored_at)
+    if stored.new_secret not in session.fingerprints():
+        raise place.secret_has_changed()
+    if await place.url_of(stored.new_id) not in (None, wanted.url):
+        raise place.has_changed()
+    if place.kind.can_disable:
+        await session.api.change(place.at, wanted, Hook(stored.new_id, wanted.url, wanted.events))
+    made = Remembered(
+        stored.new_id,
+        wanted.url,
+        stored.new_secret,
+        is_made=True,
+        stored_at=stored.stored_at,
+        expires_at=stored.expires_at,
+    )
+    await _finish_enabled(place, made, stored.id, stored.url)
+
+
+async def _finish_enabled(place: PlacedHook, made: Remembered, replaced_id: str, replaced_url: str) -> None:
+    """Remember the new hook, then delete the one that it replaces."""
+    if replaced_id and replaced_id != made.id:
+        await place.remember(replace(made, stage="enabled", known=(replaced_id, replaced_url)))
+        await place.delete_unchanged(replaced_id, [replaced_url])
+    await place.remember(made)
+    place.session.show(f"{place.name}: registered")
+
+
+async def finish(place: PlacedHook, difference: Difference) -> None:
+    """Continue a creation that was interrupted at any stage. Raises LostAnswer, CommandError and Temporary."""
+    session = place.session
+    remembered = place.registered
+    await session.row.save()  # renews the lock, and fails if another command has finished it
+    if remembered.stage == "enabled":
+        replaced_id, replaced_url = remembered.known
+        await _finish_enabled(place, replace(remembered, stage="", known=()), replaced_id, replaced_url)
+        return
+    is_secret_stored = remembered.stage == "stored" and session.has_newest(remembered.new_secret)
+    if is_secret_stored and await place.url_of(remembered.new_id) == session.wanted.url:
+        await _enable(place)
+        return
+    hooks = [difference.hook] if difference.hook else []
+    new, _ = comparison.lost_creation(hooks, remembered, session.wanted)
+    if new and place.kind.secret is None:
+        await place.remember(Remembered(new.id, is_made=not difference.is_foreign, new_url=new.url))
+        await place.change(new)
+        return
+    if new is None and remembered.stage == "creating":
+        if other_url := await place.url_of(remembered.new_id):
+            raise _other_url(place, other_url)
+        place.verify_listed(remembered)
+    await _start_again(place, new.id if new else remembered.new_id)
+
+
+async def _start_again(place: PlacedHook, unfinished_id: str) -> None:
+    """Delete the hook whose secret is lost, and create another."""
+    remembered = place.registered
+    if unfinished_id:
+        await place.delete_unchanged(unfinished_id, remembered.urls)
+    former = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="", stored_at=0.0)
+    await place.remember(former if former.id else None)
+    difference = await place.compare(place.session.fingerprints())
+    if difference.action == "create" and not difference.overwrites:
+        await create(place)
+    elif difference.hook and difference.hook.id == remembered.id:
+        await create(place, difference.hook)
+    else:
+        raise place.has_changed()
+
+
+def _other_url(place: PlacedHook, url: str) -> CommandError:
+    rule = f"{place.name}: {place.kind.title} shows the URL of the new hook as {url}"
+    advice = f"Delete the hook there, then register this URL, or {place.session.wanted.url}"
+    return CommandError(f"{printable(rule)}. {advice}")

@@ -1,0 +1,117 @@
+"""The session of a command with the hooks of one source: the API, the row, the secret, the wait for the instances."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from deploy.hooks.api import HookApi
+from deploy.hooks.comparison import fingerprint
+from deploy.hooks.kind import HookKind, Wanted
+from deploy.hooks.row import NamedHook, Row
+from deploy.terminal.command_line import CommandError
+from shared.jsontext import JsonObject
+
+TICK_SECONDS: Final = 15.0
+"""The longest time between two renewals of the lock during a wait."""
+KEPT_VALUES: Final = 9
+"""The number of former values that stay accepted until somebody drops them, if the provider makes the secret."""
+
+
+class SourceSecret(Protocol):
+    """The secret of the source in its store. Each method raises CommandError."""
+
+    def values(self) -> Sequence[str]:
+        """Return the values as they are stored now, newest first; none if it does not exist."""
+        ...
+
+    def set_at(self) -> float | None:
+        """Return when they were stored, in Unix seconds; None if it is not known."""
+        ...
+
+    def store(self, values: Sequence[str]) -> None:
+        """Replace the values."""
+        ...
+
+    def verify_writable(self) -> None:
+        """Raise CommandError if values that are stored are not read afterwards, because others override them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HookSession:
+    """The hooks of one source while a command reads or changes them.
+
+    wanted        the hook that the configuration needs, without its secret
+    wait_seconds  how long an instance may use the values that a secret had before
+    show          prints a line
+    show_wait     shows how many seconds of a wait are left; 0 ends the wait
+    settings      those of the source that the row stores with its hooks; empty to keep the stored ones
+    apply_command the command that makes the hooks as the configuration wants them
+    others        the remembered hooks of other sources at the same API
+    """
+
+    api: HookApi
+    wanted: Wanted
+    secret: SourceSecret
+    row: Row
+    wait_seconds: float
+    show: Callable[[str], None]
+    show_wait: Callable[[float], None] = lambda _: None
+    settings: JsonObject = field(default_factory=dict)
+    apply_command: str = "hookchain hooks apply"
+    others: Sequence[NamedHook] = ()
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    @property
+    def kind(self) -> HookKind:
+        return self.api.kind
+
+    @property
+    def source(self) -> str:
+        return self.wanted.source
+
+    def values(self) -> Sequence[str]:
+        """Return the stored values, and mask them in the API's messages from now on. Raises CommandError."""
+        values = self.secret.values()
+        self.api.hidden.update(values)
+        return values
+
+    def fingerprints(self) -> list[str]:
+        """Return the fingerprints of the stored values, newest first. Raises CommandError."""
+        return [self.fingerprint(value) for value in self.values()]
+
+    def fingerprint(self, value: str) -> str:
+        return fingerprint(self.source, value)
+
+    def has_newest(self, value_fingerprint: str) -> bool:
+        """Return whether the newest stored value has this fingerprint. Raises CommandError."""
+        return self.fingerprints()[:1] == [value_fingerprint]
+
+    def wanted_with_secret(self) -> Wanted:
+        """Return the wanted hook, with the newest value of the secret if we choose it. Raises CommandError."""
+        if self.kind.secret or self.kind.is_account_signed:
+            return self.wanted
+        values = self.values()
+        if not values:
+            raise CommandError(f"{self.source}: its secret does not exist yet; set it first")
+        return self.wanted._replace(secret=values[0])
+
+    def store_value(self, value: str) -> None:
+        """Store the value as the newest one. Keep KEPT_VALUES former ones, and those with which hooks may sign."""
+        former = [each for each in self.values() if each != value]
+        used = [each for each in former[KEPT_VALUES:] if self.row.places_signing_with([each])]
+        self.secret.store([value, *former[:KEPT_VALUES], *used])
+
+    async def wait_for_instances(self, stored_at: float) -> None:
+        """Wait until every instance has read the secret that was stored at `stored_at` (Unix seconds).
+
+        The row stays locked. Raises CommandError and Temporary.
+        """
+        while (left := stored_at + self.wait_seconds - self.now()) > 0:
+            self.show_wait(left)
+            await self.row.save()
+            await self.sleep(min(left, TICK_SECONDS))
+        self.show_wait(0.0)

@@ -4,6 +4,7 @@ A skip says what is missing and how to get it, and the end of the run repeats it
 is a failure: continuous integration installs everything, so that nothing is skipped there unseen.
 """
 
+import asyncio
 import contextlib
 import faulthandler
 import gc
@@ -14,13 +15,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
 
 import hypothesis
 import pytest
+import uvloop
 
 from shared.cloud.aws.client import AwsPlace
 from tests import ports
@@ -44,6 +46,18 @@ REARM_SECONDS: Final = 30.0
 hypothesis.settings.register_profile("hookchain", deadline=None, max_examples=100 if "CI" in os.environ else 50)
 hypothesis.settings.register_profile("few", deadline=None, max_examples=5)
 hypothesis.settings.load_profile("hookchain")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--uvloop", action="store_true", help="use the event loop of `make dev` and Cloud Run")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    is_uvloop = config.getoption("--uvloop") and item.get_closest_marker("asyncio_loop") is None
+    return {"loop": uvloop.new_event_loop if is_uvloop else asyncio.new_event_loop}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,6 +15,8 @@ from shared.errors import Permanent, Temporary
 from shared.fetch import Outgoing
 from shared.outgoing.guarded_fetch import GuardedFetch
 
+pytestmark = pytest.mark.asyncio_loop  # uvloop opens its connections itself, so that `world` would see none
+
 PUBLIC: Final = ("93.184.215.14", "2606:4700::1111")
 
 LOOPBACK: Final = """

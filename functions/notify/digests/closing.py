@@ -10,26 +10,28 @@ A digest goes through these states. A group has at most one digest that is not f
 After a crash, any sweep can repeat any step, because the record has the contents and the members. The record is read
 before the members, so no member can be in a digest that was frozen in between. While a digest is not final, later
 deliveries wait: after an outage of days there is one more digest, and not one for each quarter of an hour.
+
+A pass looks for groups among the rows that are due. Reading rows that are long gone costs time, so a pass begins where
+the last one left its oldest due row (`Pass.left_at`). Each step that leaves rows due notes their time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.digests.draft import Draft, LineTime, merged_bytes
+from functions.notify.digests.draft import Draft, LineTime
 from functions.notify.digests.record import (
     FORGOTTEN_SECONDS,
     RECORD_SECONDS,
     Frozen,
     GroupRecord,
-    max_members,
     read_record,
     record_name,
 )
 from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
 from functions.notify.registry import Configured
-from functions.notify.waiting.due import BACK_SECONDS, due_message, move_rows
+from functions.notify.waiting.due import BACK_SECONDS, PAGE_ROWS, due_message, due_pages, due_rows, move_rows
 from shared import batching, ledger_rules, logs, ports
 from shared.delivery import DELIVERY_TYPE
 from shared.errors import Permanent, Temporary, place_of
@@ -58,7 +60,6 @@ LINES_SECONDS: Final = 5.0
 """The time that the templates of lines may take in one pass. The events after that get a default line."""
 AT_ONE_TIME: Final = 100
 """The number of rows that are moved to the same time: less than a page, so that the next page begins later."""
-PAGE_ROWS: Final = 200
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Pass:
     """A pass over the groups.
 
     since      the time of the oldest row of the groups that are closed next
-    left_at    the time of the oldest row that stays due
+    left_at    the time of the oldest row that stays due; the time of the pass if none does
     end        nothing is begun after this time
     count      the number of deliveries that it has published
     line_time  the time that the templates of lines may still take
@@ -116,32 +117,6 @@ class Pass:
                     answers[name] = answer
         return answers
 
-    async def drafts(self, ledger: Ledger, groups: Mapping[str, tuple[str, GatherSettings]]) -> dict[str, Draft]:
-        """Read the deliveries that wait in the groups, and return the drafts of their digests by the groups' names.
-
-        `groups` has the destination of each group, and its settings. For a burst, deliveries that are not due yet are
-        read as well. Deliveries for which there is no time stay due. Raises Temporary.
-        """
-        drafts = {
-            name: Draft(destination, settings, max_members(merged_bytes(settings)), self.line_time)
-            for name, (destination, settings) in groups.items()
-        }
-        if not drafts:
-            return drafts
-        waits = [settings.coalesce.wait_seconds for _, settings in groups.values() if settings.coalesce]
-        async for row in due_rows(ledger, self.now + max(waits, default=0.0), self.since):
-            draft = drafts.get(row.group)
-            if draft is not None and row.destination == draft.destination:
-                try:
-                    draft.add(row, is_due=(row.retry_at or 0.0) <= self.now)
-                except Exception as error:
-                    self.note_fault(error)
-                    del drafts[row.group]
-            if self.is_over:
-                self.note_left_due(row.retry_at or 0.0)
-                break
-        return drafts
-
 
 class Closer:
     """The groups of the destinations that gather. `records` opens the store when it is first called."""
@@ -179,90 +154,107 @@ class Closer:
             self._since = 0.0
         progress = Pass(self._clock, now, self._since, now, now + seconds)
         seen: set[str] = set()
-        groups: dict[str, str] = {}
+        drafts: dict[str, Draft] = {}
         async for row in due_rows(self._ledger, now, self._since):
-            if waits_in_group(row, self._destinations) and row.group not in seen:
-                if not groups:
+            settings = gather_settings(row, self._destinations)
+            if settings is not None and row.group not in seen:
+                if not drafts:
                     progress.since = row.retry_at or 0.0
                 seen.add(row.group)
-                groups[row.group] = row.destination
+                drafts[row.group] = Draft(row.group, row.destination, settings, progress.line_time)
             if self._clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for the groups found
                 progress.note_left_due(row.retry_at or 0.0)
                 break
-            if len(groups) == GROUPS_AT_ONCE:
-                await self._close_some(groups, progress)
-                groups = {}
-        await self._close_some(groups, progress)
+            if len(drafts) == GROUPS_AT_ONCE:
+                await self._close_groups(drafts, progress)
+                drafts = {}
+        await self._close_groups(drafts, progress)
         if progress.faults:
             raise progress.faults[0]
         self._since = max(0.0, progress.left_at - BACK_SECONDS)
         return progress.count
 
     async def due_alone(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Return the rows of `Ledger.due`, without those that wait in groups. Raises Temporary.
+        """Return the first rows of `Ledger.due` that wait in no group. Raises Temporary.
 
         It reads page after page, because thousands of rows in groups may come before the first other row.
         """
-        at_since = 0  # the rows of the last page at its latest time: the next page begins with them
-        page = max(limit, PAGE_ROWS)
-        while True:
-            rows = await self._ledger.due(now, page + at_since, since)
-            alone = [row for row in rows if not waits_in_group(row, self._destinations)]
-            if alone or len(rows) < page + at_since:
+        async for page in due_pages(self._ledger, now, since, max(limit, PAGE_ROWS)):
+            if alone := [row for row in page if gather_settings(row, self._destinations) is None]:
                 return alone[:limit]
-            page = 2 * page if rows[-1].retry_at == since else max(limit, PAGE_ROWS)
-            since = rows[-1].retry_at or since
-            at_since = sum(row.retry_at == since for row in rows)
+        return []
 
-    async def _close_some(self, groups: Mapping[str, str], progress: Pass) -> None:
-        texts = await progress.for_each(list(groups), lambda name: self._records().read(record_name(name)))
-        settings = {name: (groups[name], self._gather_settings(name, groups[name])) for name in texts}
-        drafts = await progress.drafts(self._ledger, settings)
-        await progress.for_each(list(drafts), lambda name: self._close(name, texts[name], drafts[name], progress))
+    async def _close_groups(self, drafts: Mapping[str, Draft], progress: Pass) -> None:
+        """Read the groups' records, then add their deliveries to the drafts, then close each. Raises Temporary."""
+        texts = await progress.for_each(list(drafts), lambda name: self._records().read(record_name(name)))
+        filled = await self._fill({name: drafts[name] for name in texts}, progress)
+        await progress.for_each(list(filled), lambda name: self._close(filled[name], texts[name], progress))
 
-    def _gather_settings(self, name: str, destination: str) -> GatherSettings:
-        settings = settings_of(name, self._destinations[destination])
-        assert settings is not None
-        return settings
+    async def _fill(self, drafts: dict[str, Draft], progress: Pass) -> dict[str, Draft]:
+        """Add the deliveries that wait in the groups to the drafts. Return the drafts that could read theirs.
 
-    async def _close(self, name: str, text: str | None, draft: Draft, progress: Pass) -> None:
-        """Take the group's next step. `text` is the text of its record. Raises Temporary."""
+        For a burst, deliveries that are not due yet are read as well. Deliveries for which there is no time stay due.
+        Raises Temporary.
+        """
+        if not drafts:
+            return drafts
+        waits = [draft.settings.coalesce.wait_seconds for draft in drafts.values() if draft.settings.coalesce]
+        async for row in due_rows(self._ledger, progress.now + max(waits, default=0.0), progress.since):
+            draft = drafts.get(row.group)
+            if draft is not None and row.destination == draft.destination:
+                try:
+                    draft.add(row, is_due=(row.retry_at or 0.0) <= progress.now)
+                except Exception as error:
+                    progress.note_fault(error)
+                    del drafts[row.group]
+            if progress.is_over:
+                progress.note_left_due(row.retry_at or 0.0)
+                break
+        return drafts
+
+    async def _close(self, draft: Draft, text: str | None, progress: Pass) -> None:
+        """Take the group's next step. `text` is the text of its record; None if it has none yet. Raises Temporary."""
         record = read_record(text)
         if record.digest is not None and not record.digest.is_merged:
-            await self._publish_and_merge(name, record, text)
+            await self._publish_and_merge(draft.group, record, text)
             progress.note_left_due(draft.earliest_at)
             return
         if record.digest is not None:
-            wait_until = await self._undelivered_until(name, text, record, progress.now)
-            if wait_until is not None:
-                await self._postpone(name, draft, wait_until, progress)
+            row = await self._row_of(record.digest)
+            age = progress.now - record.digest.published_at
+            if row is None and POSTPONE_SECONDS < age <= FORGOTTEN_SECONDS:
+                # Its message was lost, because notify would have written its row by now.
+                await self._publish(record.digest)
+                await self._change_record(draft.group, text, record.merged(progress.now).text())
+            if not _is_final(row, age):
+                await self._postpone(draft, _next_look_at(row, age, progress.now), progress)
                 return
         if draft.unreadable:
             await self._publish_alone(draft.unreadable)
-        if not draft.is_ripe(progress.now):
-            await self._postpone(name, draft, draft.look_again_at(progress.now), progress)
-            return
-        await self._freeze(name, text, record, draft, progress)
+        if draft.is_ripe(progress.now):
+            await self._freeze(draft, text, record, progress)
+        else:
+            await self._postpone(draft, draft.look_again_at(progress.now), progress)
 
-    async def _freeze(self, name: str, text: str | None, record: GroupRecord, draft: Draft, progress: Pass) -> None:
+    async def _freeze(self, draft: Draft, text: str | None, record: GroupRecord, progress: Pass) -> None:
         """Freeze the draft as the group's next digest, then publish and merge it. Raises Temporary."""
         try:
             person = await self._person(draft)
         except Permanent:  # there is no recipient any more: each delivery ends by itself, with that reason
-            await self._publish_group_alone(name, progress)
+            await self._publish_group_alone(draft.group, progress)
             return
-        if draft.sample is None or group_of(draft.settings, draft.sample, person) != name:
+        if draft.sample is None or group_of(draft.settings, draft.sample, person) != draft.group:
             # The list of people or the settings changed since: each delivery is gathered again, in its new group.
-            await self._publish_group_alone(name, progress)
+            await self._publish_group_alone(draft.group, progress)
             return
-        delivery = draft.merged(record.number, name, person)
+        delivery = draft.merged(record.number, person)
         frozen = record.with_digest(delivery, draft.members, progress.now)
         frozen_text = frozen.text()
         if len(draft.due) > len(draft.members):
             # The other deliveries go into the next digest.
             progress.note_left_due(draft.earliest_at)
-        if await self._change_record(name, text, frozen_text):
-            await self._publish_and_merge(name, frozen, frozen_text)
+        if await self._change_record(draft.group, text, frozen_text):
+            await self._publish_and_merge(draft.group, frozen, frozen_text)
             progress.count += 1
             logs.log(
                 "INFO",
@@ -273,42 +265,24 @@ class Closer:
                 count=delivery.merged,
             )
 
-    async def _publish_and_merge(self, name: str, record: GroupRecord, text: str | None) -> None:
+    async def _publish_and_merge(self, group: str, record: GroupRecord, text: str | None) -> None:
         """Publish the frozen digest, and merge its members into it. Raises Temporary: a later pass repeats it."""
         digest = record.digest
         assert digest is not None
         await self._publish(digest)
         answers = await self._ledger.merge_all(digest.members, self._clock.now(), digest.event_id)
         _raise_fault(answers)
-        await self._change_record(name, text, record.merged(self._clock.now()).text())
+        await self._change_record(group, text, record.merged(self._clock.now()).text())
 
-    async def _undelivered_until(self, name: str, text: str | None, record: GroupRecord, now: float) -> float | None:
-        """Return the earliest time at which the group's next digest may be frozen; None if the last one is final.
-
-        A digest whose message was lost is published again. Raises Temporary.
-        """
-        digest = record.digest
-        assert digest is not None
+    async def _row_of(self, digest: Frozen) -> LedgerRow | None:
+        """Return the digest's row in the ledger; None if it is not there yet, or no more. Raises Temporary."""
         rows = await self._ledger.rows(20, event_id=digest.event_id)
-        row = next((row for row in rows if row.key == digest.delivery_id), None)
-        age = now - digest.published_at
-        if row is None and age > FORGOTTEN_SECONDS:
-            return None
-        if row is None:
-            if age > POSTPONE_SECONDS:  # its message was lost, because notify would have written its row by now
-                await self._publish(digest)
-                await self._change_record(name, text, record.merged(now).text())
-            return now
-        if row.state in ledger_rules.FINAL:
-            return None
-        if row.state == ledger_rules.HELD:
-            return now + age * HELD_SHARE
-        return max(now, row.retry_at or now) if row.state == ledger_rules.RETRY_SCHEDULED else now
+        return next((row for row in rows if row.key == digest.delivery_id), None)
 
-    async def _postpone(self, name: str, draft: Draft, until: float, progress: Pass) -> None:
+    async def _postpone(self, draft: Draft, until: float, progress: Pass) -> None:
         """Move the group's due rows to about `until`: each group to a slightly different time. Raises Temporary."""
         now = progress.now
-        until = min(until, now + LONGEST_SECONDS) + spread_of(draft.settings, name)
+        until = min(until, now + LONGEST_SECONDS) + spread_of(draft.settings, draft.group)
         if until <= now + SOON_SECONDS:
             progress.note_left_due(draft.earliest_at)
             return
@@ -333,11 +307,11 @@ class Closer:
         if self._spans is not None:
             self._spans.note_digest(digest.message, started_at)
 
-    async def _publish_group_alone(self, name: str, progress: Pass) -> None:
+    async def _publish_group_alone(self, group: str, progress: Pass) -> None:
         """Publish the group's due rows one by one, as long as there is time. Raises Temporary."""
         rows: list[LedgerRow] = []
         async for row in due_rows(self._ledger, progress.now, progress.since):
-            if row.group != name:
+            if row.group != group:
                 continue
             rows.append(row)
             progress.count += 1
@@ -357,7 +331,7 @@ class Closer:
             await self._bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         _raise_fault(faults)
 
-    async def _change_record(self, name: str, before: str | None, after: str) -> bool:
+    async def _change_record(self, group: str, before: str | None, after: str) -> bool:
         """Write the record if its text is still `before`. Return whether it is `after` now. Raises Temporary."""
         now = self._clock.now()
 
@@ -366,42 +340,37 @@ class Closer:
                 return True, None
             return (True, Kept(after, now + RECORD_SECONDS)) if found == before else (False, None)
 
-        return await self._records().change(record_name(name), now, decide)
+        return await self._records().change(record_name(group), now, decide)
 
 
-def waits_in_group(row: LedgerRow, destinations: Mapping[str, Configured]) -> bool:
-    """Return whether the row waits for a digest. If its destination no longer gathers, it is published alone."""
+def gather_settings(row: LedgerRow, destinations: Mapping[str, Configured]) -> GatherSettings | None:
+    """Return the settings by which the row's group is closed; None if the row waits in no group.
+
+    A row whose destination no longer gathers waits in no group, and is published alone.
+    """
     configured = destinations.get(row.destination)
-    return bool(row.group) and configured is not None and settings_of(row.group, configured) is not None
-
-
-def settings_of(group: str, configured: Configured) -> GatherSettings | None:
-    """Return the settings by which the group is closed; None if its destination no longer gathers."""
-    if group.startswith(ALERTS):
+    if configured is None or not row.group:
+        return None
+    if row.group.startswith(ALERTS):
         return configured.alerts.gather if configured.alerts else None
     return configured.gather
 
 
-async def due_rows(ledger: Ledger, until: float, since: float) -> AsyncIterator[LedgerRow]:
-    """Yield all rows that are due between `since` and `until`, oldest first. Raises Temporary.
+def _is_final(row: LedgerRow | None, age: float) -> bool:
+    """Return whether the digest with this row, published `age` seconds ago, is delivered or a dead letter.
 
-    A page is read from the time of the last row before it, so it begins with rows that were seen. If thousands of rows
-    are due at the same time, each page is twice as long as the one before.
+    A row that the ledger has forgotten was final.
     """
-    seen: set[str] = set()
-    page = PAGE_ROWS
-    while True:
-        rows = await ledger.due(until, page + len(seen), since)
-        fresh = [row for row in rows if row.key not in seen]
-        if not fresh:
-            return
-        for row in fresh:
-            yield row
-        last = fresh[-1].retry_at or since
-        page = 2 * page if last == since else PAGE_ROWS
-        at_last = {row.key for row in fresh if row.retry_at == last}
-        seen = seen | at_last if last == since else at_last
-        since = last
+    return age > FORGOTTEN_SECONDS if row is None else row.state in ledger_rules.FINAL
+
+
+def _next_look_at(row: LedgerRow | None, age: float, now: float) -> float:
+    """Return when to look again whether the digest is final."""
+    if row is None:
+        return now
+    if row.state == ledger_rules.HELD:
+        return now + age * HELD_SHARE
+    return max(now, row.retry_at or now)
 
 
 def _raise_fault(answers: Sequence[int | Temporary | None]) -> None:

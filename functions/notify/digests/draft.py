@@ -16,7 +16,7 @@ from typing import Final
 from functions.notify.alerts.alert import ALERT_SOURCE, about_of, alert_line
 from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.digests.digest import COALESCED_TYPE, DIGEST_TYPE, DIGESTS, DigestData, Kind, digest_json
-from functions.notify.digests.record import digest_event_id
+from functions.notify.digests.record import digest_event_id, max_members
 from functions.notify.digests.settings import (
     ALL,
     FIRST,
@@ -99,6 +99,7 @@ def merged_bytes(settings: GatherSettings) -> int:
 class Draft:
     """The deliveries of one group, which are added one after another.
 
+    group        the name of the group
     members      the fences of the deliveries that become part of the digest, by their keys
     due          the keys and fences of all rows that are due, also of those for which this digest has no room
     unreadable   rows whose message is no delivery
@@ -108,9 +109,9 @@ class Draft:
     sample       the first delivery, by which the key and the recipient of all of them can be found
     """
 
-    def __init__(
-        self, destination: str, settings: GatherSettings, max_members: int, line_time: LineTime | None = None
-    ) -> None:
+    def __init__(self, group: str, destination: str, settings: GatherSettings, line_time: LineTime) -> None:
+        """Create a draft without deliveries. `line_time` is the time that all drafts of a pass share."""
+        self.group = group
         self.destination = destination
         self.settings = settings
         self.members: dict[str, int] = {}
@@ -121,7 +122,7 @@ class Draft:
         self.created_at = float("inf")
         self.sample: Delivery | None = None
         self._seen: set[str] = set()
-        self._max_members = max_members
+        self._max_members = max_members(merged_bytes(settings))
         self._keep = settings.keep
         if self._keep == ALL:
             self._newest = Newest(MAX_COALESCED_EVENTS, MAX_COALESCED_BYTES)
@@ -132,7 +133,7 @@ class Draft:
         self._first: tuple[str, str, Event] | None = None
         self._last: tuple[str, str, Event] | None = None
         self._hops = 0
-        self._line_times = (LineTime(), line_time or LineTime())
+        self._line_times = (LineTime(), line_time)
 
     def add(self, row: LedgerRow, is_due: bool) -> None:
         """Add a row that waits in the group. A row that was added before is left out."""
@@ -169,11 +170,11 @@ class Draft:
             return max(now, min(self.latest_at, self.created_at + coalesce.max_wait_seconds))
         return max(now, self.earliest_at + spread_seconds(self.settings))
 
-    def merged(self, number: int, group: str, person: str | None) -> Delivery:
+    def merged(self, number: int, person: str | None) -> Delivery:
         """Return the one delivery that the members become. `number` is the number of the group's digest."""
         assert self._first is not None
         assert self._last is not None
-        event_id = self._event_id(number, group)
+        event_id = self._event_id(number)
         # A digest of a single event would only hide it, so the event itself is delivered.
         is_single_event = len(self.members) == 1 and not self.settings.is_alerts
         if self._keep == ALL:
@@ -238,9 +239,9 @@ class Draft:
                     line_time.seconds -= process_time() - begun
         return cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
 
-    def _event_id(self, number: int, group: str) -> str:
+    def _event_id(self, number: int) -> str:
         members = hashlib.sha256("".join(sorted(self.members)).encode()).hexdigest()
-        return digest_event_id(group, hashlib.sha256(texts_json([group, number, members])).digest())
+        return digest_event_id(self.group, hashlib.sha256(texts_json([self.group, number, members])).digest())
 
     def _key(self) -> str | None:
         key = key_of(self.settings.by, self.sample.event) if self.sample else None

@@ -8,7 +8,7 @@ Each message has the fence of its row, a number that changes when the row is cla
 sweep publishes another one. If it comes twice, the second one has an old fence and does nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from shared import delivery, errors, ports
@@ -25,6 +25,8 @@ BACK_SECONDS: Final = 600.0
 
 A row can already be due when it is written. Writing an outcome takes less time than this.
 """
+PAGE_ROWS: Final = 200
+"""The rows of a page in `due_pages`."""
 
 
 def waits_for_slot(row: LedgerRow) -> bool:
@@ -77,3 +79,37 @@ async def move_rows(
     fences = await ledger.postpone_all([(row.key, row.fence, until) for row in rows], now)
     moved = [(row, fence) for row, fence in zip(rows, fences, strict=True) if isinstance(fence, int)]
     return moved, [fence for fence in fences if isinstance(fence, errors.Temporary)]
+
+
+async def due_pages(
+    ledger: Ledger, until: float, since: float, page_rows: int = PAGE_ROWS
+) -> AsyncIterator[list[LedgerRow]]:
+    """Yield all rows that are due between `since` and `until`, oldest first, page by page. Raises Temporary.
+
+    A page is read from the time of the last row before it, so it begins with rows that were seen. If thousands of rows
+    are due at the same time, each page is twice as long as the one before.
+    """
+    seen: set[str] = set()
+    limit = page_rows
+    while True:
+        rows = await ledger.due(until, limit + len(seen), since)
+        page = [row for row in rows if row.key not in seen]
+        if not page:
+            return
+        yield page
+        last = page[-1].retry_at or since
+        at_last = {row.key for row in page if row.retry_at == last}
+        if last == since:
+            limit *= 2
+            seen |= at_last
+        else:
+            limit = page_rows
+            seen = at_last
+        since = last
+
+
+async def due_rows(ledger: Ledger, until: float, since: float) -> AsyncIterator[LedgerRow]:
+    """Yield the rows of `due_pages` one by one. Raises Temporary."""
+    async for page in due_pages(ledger, until, since):
+        for row in page:
+            yield row

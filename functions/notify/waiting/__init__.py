@@ -5,7 +5,7 @@
     pauses.py     a destination's circuit breaker, and an operator's pause
     caps.py       `rate` and `in_flight` of a destination, over all instances; rate.py has the times of a rate
     routes.py     a route whose step asked a system that did not respond
-    sweep.py      publishes what is due
+    sweep.py      finds what is due; publication.py publishes it, each destination at its pace
     side_tasks.py tasks that run beside the sweep
 
 The order in which these are asked is in the first lines of attempt.py.

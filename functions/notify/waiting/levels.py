@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
-from functions.notify.waiting.sweep import DueCount
+from functions.notify.waiting.publication import DueCount
 from shared import batching, errors, logs, ports
 from shared.ledger import DestinationState, Ledger
 from shared.telemetry.metrics import STATE, Metrics

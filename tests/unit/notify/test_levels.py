@@ -3,7 +3,7 @@
 import pytest
 
 from functions.notify.waiting.levels import EVERY_SECONDS, SweepLevels
-from functions.notify.waiting.sweep import DueCount
+from functions.notify.waiting.publication import DueCount
 from shared.telemetry.metrics import Metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger

@@ -36,8 +36,10 @@ class DevJournal(dynamo_journal.DynamoJournalReader):
             return received
         return replace(record, requests=received.requests) if received else record
 
-    def rejected(self, limit: int, before: int | None = None) -> tuple[journal_view.RequestRow, ...]:
-        return self._requests.rejected(limit, before)
+    def rejected(
+        self, limit: int, before: int | None = None, source: str | None = None
+    ) -> tuple[journal_view.RequestRow, ...]:
+        return self._requests.rejected(limit, before, source)
 
     def totals(self) -> journal_view.Totals:
         return journal_view.Totals(self._requests.totals().rejected, super().totals().dead_letters)

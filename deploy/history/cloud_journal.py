@@ -242,7 +242,12 @@ class CloudJournal(ABC):
             count += sum(await asyncio.gather(*(self._mark(each, state) for each in some)))
         return count
 
-    def rejected(self, limit: int, before: int | None = None) -> tuple[journal_view.RequestRow, ...]:  # noqa: ARG002 the protocol's
+    def rejected(
+        self,
+        limit: int,  # noqa: ARG002 the protocol's, as the others
+        before: int | None = None,  # noqa: ARG002
+        source: str | None = None,  # noqa: ARG002
+    ) -> tuple[journal_view.RequestRow, ...]:
         return ()
 
     @on_own_loop

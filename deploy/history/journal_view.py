@@ -236,7 +236,7 @@ class JournalView(Protocol):
 
     def event(self, event_id: str) -> EventRecord | None: ...
 
-    def rejected(self, limit: int, before: int | None = None) -> tuple[RequestRow, ...]:
+    def rejected(self, limit: int, before: int | None = None, source: str | None = None) -> tuple[RequestRow, ...]:
         """Return the requests that were answered with 4xx or 503; none if only receive's log has them."""
 
     def dead_letters(

@@ -170,10 +170,13 @@ class JournalReader:
             if connection.execute(_MARK_ROUTED, (expected, event_id, received_before)).rowcount:
                 update_status(connection, [event_id])
 
-    def rejected(self, limit: int, before: int | None = None) -> tuple[journal_view.RequestRow, ...]:
+    def rejected(
+        self, limit: int, before: int | None = None, source: str | None = None
+    ) -> tuple[journal_view.RequestRow, ...]:
         """Return the requests that were answered with 4xx or 503, newest first."""
-        where = "WHERE status >= 400 AND (:before IS NULL OR seq < :before) ORDER BY seq DESC LIMIT :limit"
-        return self._requests(where, before=before, limit=limit)
+        where = "WHERE status >= 400 AND (:before IS NULL OR seq < :before)"
+        where += " AND source = :source" if source is not None else ""  # by an index of its own
+        return self._requests(f"{where} ORDER BY seq DESC LIMIT :limit", before=before, limit=limit, source=source)
 
     def dead_letters(
         self, limit: int, *, state: str | None = "kept", before: int | None = None

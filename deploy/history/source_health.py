@@ -24,7 +24,7 @@ LEAST_GAPS: Final = 3
 LONGEST_GAPS: Final = 3
 """A source without `silence` is overdue after this many times its longest interval, but not within a day."""
 MAX_REJECTED: Final = 500
-"""The number of newest rejected requests that are searched for the last one of each source."""
+"""The number of newest rejected requests in a cloud's log that are searched for the last one of each source."""
 _MAX_DETAIL_CHARACTERS: Final = 300
 
 Word: TypeAlias = Literal["healthy", "quiet", "failing", "unregistered", "unknown"]
@@ -253,14 +253,12 @@ def read_facts(
     reader: JournalView, receive: JsonObject, silences: Mapping[str, float], outside: Outside
 ) -> Iterator[SourceFacts]:
     """Yield the facts about each source of receive's slice. `silences`: by source, the seconds of its `silence`."""
-    newest_rejected: dict[str, RequestEntry] = {}
-    for request in [*outside.rejected, *reader.rejected(MAX_REJECTED)]:
-        before = newest_rejected.get(request.source)
-        if before is None or before.at < request.at:
-            newest_rejected[request.source] = request
     for name, source in mapping_at(receive, "sources").items():
         events = reader.events(EventQuery(source=name, limit=SAMPLED_EVENTS)).events
         usual, overdue = intervals(events)
+        # Asked for each source: of all together, those to paths without a source may be the newest thousands.
+        logged = [each for each in outside.rejected if each.source == name]
+        rejected = max([*logged, *reader.rejected(1, source=name)], key=lambda each: each.at, default=None)
         yield SourceFacts(
             source=name,
             registration=outside.registrations.get(name),
@@ -268,7 +266,7 @@ def read_facts(
             last_at=events[0].received_at if events else None,
             usual_seconds=usual,
             overdue_seconds=silences.get(name, overdue),
-            rejected=newest_rejected.get(name),
+            rejected=rejected,
             sampled_at=tuple(each.received_at for each in events),
         )
 

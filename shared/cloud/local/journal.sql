@@ -38,3 +38,4 @@ CREATE TABLE IF NOT EXISTS requests (
 CREATE INDEX IF NOT EXISTS requests_event ON requests (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
 CREATE INDEX IF NOT EXISTS requests_refused ON requests (seq) WHERE status >= 400;
+CREATE INDEX IF NOT EXISTS requests_refused_by ON requests (source, seq) WHERE status >= 400;

@@ -17,6 +17,7 @@ from deploy.history.local import open_local_state
 from deploy.history.local_journal import JournalReader, match_expression
 from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from deploy.history.local_retention import purge_journal
+from deploy.history.source_health import Outside, read_facts
 from deploy.history.state import StateFault
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal, update_status, write_entries
@@ -123,6 +124,14 @@ def test_rejected_requests_come_newest_first(journal: Journal) -> None:
         RequestEntry(NOW + 2, "GET", 404, "nobody", code="unknown_source"),
     )
     assert [request.code for request in journal.reader.rejected(10)] == ["unknown_source", "password_mismatch"]
+
+
+def test_the_last_rejection_of_a_source_is_found_behind_any_number_of_others(journal: Journal) -> None:
+    others = [RequestEntry(NOW + 1, "GET", 404, "wp-login", code="unknown_source") for _ in range(600)]
+    journal.request(RequestEntry(NOW, "POST", 401, "web", code="password_mismatch"), *others)
+    [facts] = read_facts(journal.reader, {"sources": {"web": {}}}, {}, Outside())
+    assert facts.rejected is not None
+    assert facts.rejected.code == "password_mismatch"
 
 
 def test_a_log_line_of_receive_is_a_request() -> None:

@@ -91,19 +91,24 @@ def waterfall_document(record: EventRecord) -> JsonObject:
 
 
 def _functions_bars(record: EventRecord) -> list[Bar]:
-    """Return the bars of receive and transform: of the kept spans, or of what the journal knows without them."""
-    if record.spans:
-        return _kept_bars(record.spans)
+    """Return the bars of receive and transform: of the kept spans, or of what the journal knows without them.
+
+    The spans and the time of the routing are those of the last pass: a replay, for example, has no span of receive.
+    """
     summary = record.summary
     request = next((each for each in record.requests if each.event_id), None)
     answered_at, took_ms = (request.at, request.duration_ms or 0.0) if request else (summary.received_at, 0.0)
     # The line of the log is written once the request is answered.
-    bars = [Bar("receive", "receive", 0, answered_at - took_ms / 1000, answered_at)]
-    if summary.routed_at is not None:
-        bars.append(
-            Bar("wait on the bus, then transform", "transform", 0, answered_at, max(answered_at, summary.routed_at))
-        )
-    return bars
+    received = Bar("receive", "receive", 0, answered_at - took_ms / 1000, answered_at)
+    if record.spans:
+        kept = _kept_bars(record.spans)
+        return kept if any(bar.function == "receive" for bar in kept) else [received, *kept]
+    if summary.routed_at is None:
+        return [received]
+    routed_at = max(answered_at, summary.routed_at)
+    if record.passes > 1:
+        return [received, Bar("routed again", "transform", 0, routed_at, routed_at)]
+    return [received, Bar("wait on the bus, then transform", "transform", 0, answered_at, routed_at)]
 
 
 def _kept_bars(spans: Sequence[JsonObject]) -> list[Bar]:

@@ -40,6 +40,8 @@ class SweepLevels:
         self._ledger = ledger
         self._clock = clock
         self._backlogs: dict[str, DueCount] = {}
+        self._names = {*destinations}
+        """The destinations, and what else had a backlog: routes that wait."""
         self._next_at = 0.0
 
     async def note(self, backlogs: Mapping[str, DueCount]) -> None:
@@ -58,8 +60,8 @@ class SweepLevels:
         backlogs = self._backlogs
         self._backlogs = {}
         # A destination without a backlog is set to 0. Otherwise, its last number would stay.
-        names = {*self._destinations, *backlogs}
-        due = {name: backlogs.get(name, DueCount(0, 0.0)) for name in names}
+        self._names |= backlogs.keys()
+        due = {name: backlogs.get(name, DueCount(0, 0.0)) for name in self._names}
         metrics.set_levels("hookchain.backlog", [({DESTINATION: name}, each.due) for name, each in due.items()])
         ages = [({DESTINATION: name}, each.oldest_seconds) for name, each in due.items()]
         metrics.set_levels("hookchain.backlog.oldest", ages)

@@ -32,16 +32,19 @@ async def test_each_minute_has_the_backlog_of_each_destination_and_the_number_in
     swept = Swept()
     await swept.ledger.disable("mail", "no such sender", swept.clock.now())
     await swept.ledger.pause("audit", swept.clock.now() + 600, swept.clock.now(), "it keeps failing")
-    assert await swept.note(crm=DueCount(7, 12.5)) == {
+    assert await swept.note(crm=DueCount(7, 12.5), removed=DueCount(2, 1.0)) == {
         **{("hookchain.backlog", name): 0 for name in ("mail", "audit")},
         **{("hookchain.backlog.oldest", name): 0 for name in ("mail", "audit")},
         ("hookchain.backlog", "crm"): 7,
         ("hookchain.backlog.oldest", "crm"): 12.5,
+        ("hookchain.backlog", "removed"): 2,
+        ("hookchain.backlog.oldest", "removed"): 1,
         **{("hookchain.destinations", state): 1 for state in ("delivering", "paused", "disabled")},
     }
     swept.clock.advance(60)
     found = await swept.note()
     assert found["hookchain.backlog", "crm"] == 0, "a backlog that is gone does not stay"
+    assert found["hookchain.backlog", "removed"] == 0, "nor does that of what is no configured destination"
 
 
 async def test_sweeps_that_come_each_second_are_reported_once_a_minute() -> None:

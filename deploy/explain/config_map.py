@@ -193,11 +193,14 @@ class Row:
 
 
 def matching(routing: Routing, text: str) -> Routing:
-    """Return the routes with the text in the name of any of their parts, and the sources and destinations of these."""
+    """Return the routes with the text in the name of any of their parts, and the sources and destinations of these.
+
+    A route without sources takes the events of each source.
+    """
     wanted = text.casefold().strip()
     if not wanted:
         return routing
-    routes = [each for each in routing.routes if _contains(each, wanted)]
+    routes = [each for each in routing.routes if _contains(each, routing.sources, wanted)]
     used_sources = {name for each in routes for name in each.sources}
     used_destinations = {name for each in routes for name in each.destinations}
     return Routing(
@@ -211,8 +214,8 @@ def matching(routing: Routing, text: str) -> Routing:
     )
 
 
-def _contains(route: RouteInfo, wanted: str) -> bool:
-    names = (route.name, route.selects, *route.sources, *route.steps, *route.destinations)
+def _contains(route: RouteInfo, every_source: Iterable[str], wanted: str) -> bool:
+    names = (route.name, route.selects, *(route.sources or every_source), *route.steps, *route.destinations)
     return any(wanted in name.casefold() for name in names)
 
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol, cast
 from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
-from deploy.dev.inspector import api, charts_api, server, sources_api
+from deploy.dev.inspector import api, charts_api, map_api, server, sources_api
 from deploy.history import cloud_journal, status
 from deploy.history.state import State
 from shared.jsontext import Json, JsonObject
@@ -25,6 +25,8 @@ from shared.subscribers.names import endpoint_name
 TICK_SECONDS: Final = 3.0
 OVERVIEW_SECONDS: Final = 10.0
 PLOTS_SECONDS: Final = 30.0
+MAP_SECONDS: Final = 60.0
+"""How long a map is shown: to read one costs four reads of the ledger for each destination."""
 
 
 class OperatorLedger(Ledger, Protocol):
@@ -86,7 +88,9 @@ def make_cloud_app(backend: api.Backend, name: str, token: str, outside: sources
         server.BoardDocument("hint", server.Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
     )
     access = server.PageAccess(token, lambda: server.EVENTS_ELSEWHERE)
-    return server.base_app(backend, server.Board(documents), access, outside)
+    app = server.base_app(backend, server.Board(documents), access, outside)
+    app[map_api.KEPT] = map_api.KeptMap(MAP_SECONDS)
+    return app
 
 
 async def _hint(name: str, backend: api.Backend) -> JsonObject:

@@ -5,8 +5,8 @@ The states and counts are those of `hookchain status` and of the tabs Sources, D
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -30,7 +30,8 @@ from shared.retention import DAY_SECONDS
 from shared.subscribers.names import endpoint_name
 from shared.times import time_text
 
-MAX_LETTERS: Final = 50
+MAX_LETTERS: Final = 200
+"""The newest dead letters that are searched for routes whose steps fail."""
 MAX_LISTED: Final = 20
 """More routes than these are grouped by their sources, unless a person asks for each."""
 HOUR_SECONDS: Final = 3_600.0
@@ -40,8 +41,37 @@ _SOURCE_LEVELS: Final[Mapping[source_health.Word, Level]] = {"failing": "bad", "
 _ENDED: Final = (ledger_rules.DELIVERED, ledger_rules.DEAD_LETTERED)
 
 
-async def show_map(request: web.Request) -> web.Response:
-    backend, query = request.app[BACKEND], request.query
+@dataclass(frozen=True, slots=True)
+class MapNow:
+    """The map as it is now. `is_reading`: the providers of the sources are still being asked."""
+
+    routing: Routing
+    live: Live
+    is_reading: bool
+
+
+@dataclass(slots=True)
+class KeptMap:
+    """The map as it was read last, for all pages and searches. It is read again after `seconds`."""
+
+    seconds: float = 0.0
+    _last: MapNow | None = None
+    _read_at: float = 0.0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def newest(self, read: Callable[[], Awaitable[MapNow]]) -> MapNow:
+        async with self._lock:
+            if self._last is None or time.monotonic() - self._read_at >= self.seconds:
+                self._last = await read()
+                self._read_at = time.monotonic()
+            return self._last
+
+
+KEPT: Final = web.AppKey("map", KeptMap)
+
+
+async def _read_map(request: web.Request) -> MapNow:
+    backend = request.app[BACKEND]
     names = ("receive", "transform", "notify")
     slices = await asyncio.to_thread(lambda: {name: backend.read_slice(name) or {} for name in names})
     notify = slices["notify"]
@@ -53,8 +83,13 @@ async def show_map(request: web.Request) -> web.Response:
     waiting = await status.read_waiting(backend.ledger)
     held_rows = await backend.ledger.rows(status.MAX_SEARCHED, state=ledger_rules.HELD)
     letters = await backend.read(partial(backend.reader.dead_letters, MAX_LETTERS))
-    live = live_map(routing, facts, views, waiting, held_rows, letters, now)
+    return MapNow(routing, live_map(routing, facts, views, waiting, held_rows, letters, now), is_reading)
 
+
+async def show_map(request: web.Request) -> web.Response:
+    query = request.query
+    read = await request.app[KEPT].newest(partial(_read_map, request))
+    routing, live = read.routing, read.live
     find = query.get("find", "")
     opened = [key for key in query.get("open", "").split(";") if key]
     found = config_map.matching(routing, find)
@@ -71,7 +106,7 @@ async def show_map(request: web.Request) -> web.Response:
             "count": len(routing.routes),
             "shown": len(found.routes),
             "grouped": is_grouped,
-            "asking": is_reading,
+            "asking": read.is_reading,
             "troubles": [*troubles(routing, live)],
             "routes": [_route_document(each, live) for each in urgent_first],
         }
@@ -112,7 +147,8 @@ def live_map(
     ]
     for letter in reversed(failed):
         failed_count = sum(each.route == letter.route for each in failed)
-        states["route", letter.route] = State("bad", f"{failed_count} failed", letter.reason)
+        count = config_map.number_text(failed_count, len(letters) >= MAX_LETTERS)
+        states["route", letter.route] = State("bad", f"{count} failed", letter.reason)
     lines: dict[tuple[str, str], Traffic] = {}
     is_cut = waiting.is_cut or len(held_rows) >= status.MAX_SEARCHED
     to_endpoints = [row for row in (*waiting.newest, *held_rows) if endpoint_name(row.destination)]

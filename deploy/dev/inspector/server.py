@@ -133,6 +133,7 @@ def base_app(
     app[api.BACKEND] = backend
     app[BOARD] = board
     app[sources_api.OUTSIDE] = outside
+    app[map_api.KEPT] = map_api.KeptMap()
     app.router.add_get("/", _index)
     app.router.add_get(READY_PATH, _no_icon)
     app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)

@@ -199,6 +199,25 @@ async def deployed_page(inspector: Inspector, read: ReadCounts, seconds: Iterato
         yield Inspector(client, inspector.parts, inspector.bus)
 
 
+async def test_the_map_of_a_deployment_is_read_once_a_minute_however_often_it_is_searched(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    rows = inspector.parts.ledger.rows
+
+    async def counted(*arguments: object, **filters: object) -> object:
+        reads.append(str(filters))
+        return await rows(*arguments, **filters)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(inspector.parts.ledger, "rows", counted)
+    async with deployed_page(inspector, lambda _: [], iter([])) as page:
+        await page.get("/api/map")
+        once = len(reads)
+        for search in ("c", "cr", "crm"):
+            await page.get(f"/api/map?find={search}")
+    assert len(reads) == once > 0
+
+
 async def test_a_deployment_counts_what_its_metrics_have_and_says_what_they_lack(inspector: Inspector) -> None:
     now = time.time()
     windows: list[MetricWindow] = []

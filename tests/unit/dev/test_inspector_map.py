@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from deploy.dev.inspector.map_api import destination_state, live_map, traffic_of
+from deploy.dev.inspector.map_api import MAX_LETTERS, destination_state, live_map, traffic_of
 from deploy.explain.config_map import Level, RouteInfo, Routing, Traffic
 from deploy.history.destinations import MAX_COUNTED, DestinationView, destination_view
 from deploy.history.journal_view import DeadLetterRow
@@ -148,6 +148,16 @@ def test_sources_and_routes_have_states_and_lines_have_the_counts_of_their_route
         ("orders", "crm"): (1, 0),
         ("rest", "crm"): (1, 1),
     }
+
+
+def test_a_route_whose_steps_fail_is_shown_beside_one_that_fails_more_often() -> None:
+    def letter(number: int, route: str) -> DeadLetterRow:
+        return DeadLetterRow(f"e{number}:{route}", "step_failed", "no total", NOW, b"", "events", f"e{number}", route)
+
+    letters = [letter(n, "often") for n in range(MAX_LETTERS - 1)] + [letter(0, "once")]
+    live = live_map(Routing({}, (), {}), [], [], WaitingRows([], []), [], letters, NOW)
+    words = {name: state.word for (_, name), state in live.states.items()}
+    assert words == {"often": f"{MAX_LETTERS - 1}+ failed", "once": "1+ failed"}
 
 
 @pytest.mark.parametrize(

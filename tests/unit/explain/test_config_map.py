@@ -145,7 +145,7 @@ def test_a_hundred_routes_are_grouped_by_their_sources_and_one_group_is_opened()
     [
         ("CRM", ["<b>push</b> & more", "orders", "old orders"], ["mail", "crm"]),
         ("set", ["<b>push</b> & more"], ["mail", "crm"]),
-        ("unused", [], []),
+        ("unused", ["everything else"], ["mail"]),  # a route without `from` takes every source
         ("everything", ["everything else"], ["mail"]),
         ("", ["<b>push</b> & more", "orders", "old orders", "everything else"], ["mail", "crm"]),
     ],

@@ -16,7 +16,8 @@ from deploy.config.compiler import secrets_needed
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.config.dotenv import dotenv_warnings
 from deploy.config.running_dev import outdated
-from deploy.explain.deliveries import ReadEndpoints, Situation, known_endpoints
+from deploy.explain.deliveries import Situation
+from deploy.explain.fan_out import ReadEndpoints, known_endpoints
 from deploy.explain.offline import without_authentication
 from deploy.explain.receive_stage import auth_schemes, explain_receive, secret_names
 from deploy.explain.report import Check, Report, report_document, report_text

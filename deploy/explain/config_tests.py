@@ -18,8 +18,10 @@ from deploy.config.config_file import ConfigFile, Fault
 from deploy.config.configuration import Configuration
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
-from deploy.explain import deliveries, offline, reference
+from deploy.explain import offline, reference
 from deploy.explain.differences import differences, missing, same
+from deploy.explain.masked_requests import body_value
+from deploy.explain.rendering import OfflineDelivery
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.terminal.command_line import CommandError
 from functions.notify import http_kind, registry
@@ -136,15 +138,14 @@ def _failures(expected: str | None, decisions: Sequence[Decision], actual: Seque
 
 
 async def _actual_delivery(delivery: Delivery, notify: JsonObject) -> ActualDelivery:
-    if deliveries.unread_recipient(delivery, notify):
+    rendering = OfflineDelivery(delivery, notify)
+    if rendering.unread_recipient():
         return ActualDelivery(delivery)
     try:
-        person = await deliveries.previewed_recipient(delivery, notify)
+        person = await rendering.recipient()
         if isinstance(person, NoRecipient):
             return ActualDelivery(delivery, fault=person.reason, code="unknown_person")
-        mail = deliveries.rendered_mail(delivery, notify, person)
-        request = deliveries.rendered_request(delivery, notify, person)
-        return ActualDelivery(delivery, mail, request, deliveries.rendered_row(delivery, notify))
+        return ActualDelivery(delivery, rendering.mail(person), rendering.request(person), rendering.row())
     except (errors.Permanent, errors.Temporary) as error:
         return ActualDelivery(delivery, fault=error.detail, code=error.code)
 
@@ -214,7 +215,7 @@ def _request_mismatches(expected: CaseRequest, actual: ActualDelivery) -> list[s
         ]
     )
     if "body" in expected.model_fields_set:
-        lacking = list(missing(expected.body, deliveries.body_value(request, expected.body), "body"))
+        lacking = list(missing(expected.body, body_value(request, expected.body), "body"))
         lines += ["request's body (- expected, + found):", *_indented(lacking)] if lacking else []
     return [*lines, *_content_mismatches("request", expected, request.body.decode("utf-8", "replace"))]
 
@@ -319,7 +320,7 @@ async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Event
     warnings: dict[Fault, None] = dict.fromkeys(_undeclared_patterns(config, file, types))
     for example in await _examples(config, file, slices["receive"]):
         for delivery in await _example_deliveries(example, program):
-            settings = config.destinations[delivery.destination].kinds.get(deliveries.SUBSCRIBERS)
+            settings = config.destinations[delivery.destination].kinds.get(registry.SUBSCRIBERS)
             if isinstance(settings, dict):
                 place = Fault(lines[delivery.route], f"route {delivery.route!r}", "")
                 misfits, rules = _delivery_rules(delivery, settings, types, example)
@@ -334,7 +335,7 @@ def _undeclared_patterns(config: Configuration, file: ConfigFile, types: JsonObj
     A step may change the type: after steps, only a pattern that is nearly a declared type is worth a warning.
     """
     for number, route in enumerate(config.routes):
-        kinds = [config.destinations[name].kinds.get(deliveries.SUBSCRIBERS) for name in route.to]
+        kinds = [config.destinations[name].kinds.get(registry.SUBSCRIBERS) for name in route.to]
         if not types or not any(isinstance(each, dict) and "type" not in each for each in kinds):
             continue
         for pattern in route.types:

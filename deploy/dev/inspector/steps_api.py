@@ -14,15 +14,17 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.inspector.api import LOCAL, DevBackend, json_answer, not_found
-from deploy.explain import deliveries
+from deploy.explain import fan_out
+from deploy.explain.deliveries import MAX_LINES
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
+from functions.notify.registry import SUBSCRIBERS
 from functions.transform.step import Services
 from shared.claim_check import checked_out
 from shared.cloud.local.documents import KnownOwners
 from shared.delivery import Delivery
 from shared.errors import Permanent, Temporary
 from shared.event import Event, from_cloudevent
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 
 NO_SECRETS: Final = "not computed here: the page has no secrets"
 OFFLINE: Final = "offline: "
@@ -50,8 +52,8 @@ async def _fan_outs(backend: DevBackend, route: RouteTrace, notify: JsonObject) 
     found: list[Json] = []
     for event in route.produced:
         for name in route.destinations:
-            entry = deliveries.destination_entry(notify, name)
-            if entry.get("kind") == deliveries.SUBSCRIBERS:
+            entry = mapping_at(notify, "destinations", name)
+            if entry.get("kind") == SUBSCRIBERS:
                 text, lines = await _fan_out(backend, Delivery(event, route.route, name), entry, notify)
                 found.append({"destination": name, "event_id": event.id, "text": text, "lines": lines})
     return found
@@ -61,13 +63,12 @@ async def _fan_out(
     backend: DevBackend, delivery: Delivery, entry: JsonObject, notify: JsonObject
 ) -> tuple[str, list[Json]]:
     try:
-        plan = deliveries.plan_of(delivery, entry)
+        plan = fan_out.plan_of(delivery, entry["settings"])
     except Permanent as error:
         return f"{error.code}: {error.detail}", []
-    known = {tenant: await deliveries.known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
-    return deliveries.plan_text(plan), [
-        *islice(deliveries.endpoint_lines(plan, delivery.event, known, notify), deliveries.MAX_LINES)
-    ]
+    known = {tenant: await fan_out.known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
+    lines = fan_out.endpoint_lines(plan, delivery.event, known, notify)
+    return plan.text, [*islice(lines, MAX_LINES)]
 
 
 async def _event(backend: DevBackend, event_id: str) -> Event:

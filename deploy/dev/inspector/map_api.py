@@ -14,8 +14,9 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import BACKEND, json_answer
 from deploy.dev.inspector.sources_api import find_facts
-from deploy.explain import config_map
-from deploy.explain.config_map import Kind, Level, Live, RouteInfo, Routing, State, Traffic
+from deploy.explain.map import boxes, layout, svg
+from deploy.explain.map.live import LEVELS, Kind, Level, Live, State, Traffic, number_text
+from deploy.explain.map.routing import RouteInfo, Routing, matching, read_routing, rows_of
 from deploy.history import destinations, source_health, status
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.state import configured_destinations, configured_name
@@ -75,7 +76,7 @@ async def _read_map(request: web.Request) -> MapNow:
     names = ("receive", "transform", "notify")
     slices = await asyncio.to_thread(lambda: {name: backend.read_slice(name) or {} for name in names})
     notify = slices["notify"]
-    routing = config_map.read_routing(slices)
+    routing = read_routing(slices)
     now = time.time()
     facts, is_reading = await find_facts(request, slices["receive"], notify)
     configured = configured_destinations(notify)
@@ -92,17 +93,17 @@ async def show_map(request: web.Request) -> web.Response:
     routing, live = read.routing, read.live
     find = query.get("find", "")
     opened = [key for key in query.get("open", "").split(";") if key]
-    found = config_map.matching(routing, find)
+    found = matching(routing, find)
     is_long = len(found.routes) > MAX_LISTED
     is_grouped = is_long and not query.get("all")
-    rows = config_map.rows_of(found, is_grouped=is_grouped, opened=opened)
-    columns = config_map.NARROW if query.get("narrow") else config_map.WIDE
+    rows = rows_of(found, is_grouped=is_grouped, opened=opened)
+    columns = boxes.NARROW if query.get("narrow") else boxes.WIDE
     open_link = partial(_open_link, find, opened)
-    picture = config_map.arrange(found, rows, live, columns, open_link, troubles_first=is_long)
+    picture = layout.arrange(found, rows, live, columns, open_link, troubles_first=is_long)
     urgent_first = sorted(found.routes, key=partial(_urgency, live), reverse=True)
     return json_answer(
         {
-            "svg": config_map.draw(picture, is_standalone=False),
+            "svg": svg.draw(picture, is_standalone=False),
             "count": len(routing.routes),
             "shown": len(found.routes),
             "grouped": is_grouped,
@@ -114,7 +115,7 @@ async def show_map(request: web.Request) -> web.Response:
 
 
 def _open_link(find: str, opened: Sequence[str], key: str) -> str:
-    return config_map.page_link("map", find=find, open=";".join([*opened, key]))
+    return boxes.page_link("map", find=find, open=";".join([*opened, key]))
 
 
 def live_map(
@@ -137,7 +138,7 @@ def live_map(
         if level := _SOURCE_LEVELS.get(health.word):
             states["source", each.source] = State(level, health.word, health.reason)
     for route in status.count_waiting_routes(waiting.route_rows):
-        count = config_map.number_text(route.count, route.is_more)
+        count = number_text(route.count, route.is_more)
         states["route", route.route] = State("warn", f"{count} waiting", route.reason)
     # A dead letter without a destination is of an event that a step could not process.
     failed = [
@@ -147,7 +148,7 @@ def live_map(
     ]
     for letter in reversed(failed):
         failed_count = sum(each.route == letter.route for each in failed)
-        count = config_map.number_text(failed_count, len(letters) >= MAX_LETTERS)
+        count = number_text(failed_count, len(letters) >= MAX_LETTERS)
         states["route", letter.route] = State("bad", f"{count} failed", letter.reason)
     lines: dict[tuple[str, str], Traffic] = {}
     is_cut = waiting.is_cut or len(held_rows) >= status.MAX_SEARCHED
@@ -192,14 +193,14 @@ def destination_state(view: destinations.DestinationView, now: float) -> State:
     if last is not None and last.state == ledger_rules.DEAD_LETTERED and last.updated_at > now - DAY_SECONDS:
         return State("bad", "failing", last.reason)
     if view.held:
-        return State("warn", f"{config_map.number_text(view.held, view.may_hold_more)} held", view.reason)
+        return State("warn", f"{number_text(view.held, view.may_hold_more)} held", view.reason)
     retrying = [
         row
         for row in view.waiting_rows
         if row.state == ledger_rules.RETRY_SCHEDULED and not row.group and not waits_for_slot(row)
     ]
     if retrying:
-        count = config_map.number_text(len(retrying), view.is_more)
+        count = number_text(len(retrying), view.is_more)
         return State("warn", f"{count} retrying", retrying[0].reason)
     failed = [row for row in ended if row.state == ledger_rules.DEAD_LETTERED and row.updated_at > now - HOUR_SECONDS]
     return State("warn", f"{len(failed)} failed", failed[0].reason) if failed else State()
@@ -214,7 +215,7 @@ def endpoints_state(rows: Sequence[LedgerRow], is_cut: bool) -> State:
         found = [row for row in rows if row.state == row_state and not row.group and not waits_for_slot(row)]
         if found:
             endpoints = count_of(len({row.destination for row in found}), "endpoint")
-            count = config_map.number_text(len(found), is_cut)
+            count = number_text(len(found), is_cut)
             return State("warn", f"{count} {word}", f"to {endpoints}: {found[0].reason}")
     return State()
 
@@ -256,7 +257,7 @@ def traffic_of(
 
 def troubles(routing: Routing, live: Live) -> Iterator[JsonObject]:
     """Yield what needs attention, the most urgent first."""
-    order = sorted(live.states.items(), key=lambda item: -config_map.LEVELS.index(item[1].level))
+    order = sorted(live.states.items(), key=lambda item: -LEVELS.index(item[1].level))
     known = {"source": routing.sources, "destination": routing.destinations}
     for (kind, name), state in order:
         if state.level in ("warn", "bad") and name in known.get(kind, {name: ""}):

@@ -20,7 +20,7 @@ from aiohttp.typedefs import Handler
 from deploy.config.checkout import ROOT
 from deploy.dev.inspector import api, charts_api, map_api, records_api, sources_api
 from deploy.dev.local_server import LocalSite, local_only, same_site_only
-from deploy.explain.config_map import STYLE_FILE
+from deploy.explain.map.svg import STYLE_FILE
 from deploy.history import documents, journal_view
 from shared import errors, logs
 from shared.cloud.local.database import reason_of

@@ -8,24 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from deploy.explain.config_map import (
-    NARROW,
-    WIDE,
-    Box,
-    Columns,
-    Live,
-    Picture,
-    RouteInfo,
-    Routing,
-    State,
-    Traffic,
-    arrange,
-    draw,
-    fitted,
-    matching,
-    read_routing,
-    rows_of,
-)
+from deploy.explain.map.boxes import NARROW, WIDE, Box, Columns
+from deploy.explain.map.layout import Picture, arrange
+from deploy.explain.map.live import Live, State, Traffic
+from deploy.explain.map.routing import RouteInfo, Routing, matching, read_routing, rows_of
+from deploy.explain.map.svg import draw, fitted
 from tests.fakes.command import Command
 from tests.fakes.configurations import compile_text
 
@@ -94,8 +81,8 @@ def test_each_part_of_the_configuration_is_a_box_that_says_what_it_is() -> None:
 
 def test_each_line_ends_at_the_box_to_which_it_leads() -> None:
     picture = picture_of(routing_of())
-    starts = {(box.end, box.middle): box.name for box in picture.boxes}
-    ends = {(box.x, box.middle): box.name for box in picture.boxes}
+    starts = {(box.place.end, box.place.middle): box.name for box in picture.boxes}
+    ends = {(box.place.x, box.place.middle): box.name for box in picture.boxes}
     found = [(starts.get((line.x, line.y), "one of several"), ends[line.end_x, line.end_y]) for line in picture.lines]
     assert found == [
         ("github", "<b>push</b> & more"),
@@ -119,13 +106,13 @@ def test_no_box_is_over_another_and_all_are_in_the_picture(count: int, is_groupe
     picture = picture_of(many_routes(count), Live(), columns, is_grouped=is_grouped)
     by_column: dict[float, list[Box]] = {}
     for box in picture.boxes:
-        assert box.y >= 0
-        assert box.y + box.height <= picture.height
-        assert box.end <= picture.width
-        by_column.setdefault(box.x, []).append(box)
+        assert box.place.y >= 0
+        assert box.place.bottom <= picture.height
+        assert box.place.end <= picture.width
+        by_column.setdefault(box.place.x, []).append(box)
     for boxes in by_column.values():
-        ordered = sorted(boxes, key=lambda box: box.y)
-        assert all(upper.y + upper.height < lower.y for upper, lower in pairwise(ordered))
+        ordered = sorted(boxes, key=lambda box: box.place.y)
+        assert all(upper.place.bottom < lower.place.y for upper, lower in pairwise(ordered))
 
 
 def test_a_narrow_picture_fits_a_telephone() -> None:
@@ -168,7 +155,7 @@ def test_trouble_and_counts_are_in_texts_and_not_only_in_colours() -> None:
     assert box_of(picture, "shop").description == "Source shop, hmac, 7 · 30/h in the last hour"
     texts = [line.text for line in picture.lines if line.text]
     assert texts == ["0", "0", "7 · 30/h", "100+ · 1.5/s · 2 failed", "0", "0"]
-    assert {line.level for line in picture.lines if line.end_y == crm.middle} == {"bad", "off"}
+    assert {line.level for line in picture.lines if line.end_y == crm.place.middle} == {"bad", "off"}
     root = ElementTree.fromstring(draw(picture))
     signs = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "sign"]
     assert signs == ["–", "✕"]

@@ -4,10 +4,10 @@ A replay takes two calls. `plan_replay` chooses the events and returns the id of
 """
 
 import argparse
+import dataclasses
 import secrets
 import sqlite3
 import time
-from dataclasses import replace
 from typing import Final
 
 from deploy.cli import events, pause
@@ -78,25 +78,23 @@ def run_replay(session: Session, arguments: JsonObject) -> Json:
     plan = session.plans.pop(plan_id, None)
     if plan is None or plan.until < time.time():
         raise ToolFault("there is no such plan (any more): a plan is run once. Make a new one with plan_replay")
-    replay_id = secrets.token_hex(8)
     options = argparse.Namespace(**{**vars(session.options), **vars(plan.options)})
-    published: set[str] = set()
-    try:
-        with session.platform().state() as state:
-            context = Context(options, state, stdout_screen(), time.time())
-            events.publish_events(context, plan.events, replay_id, TOOL, published)
-    except (*EXPECTED, sqlite3.Error) as error:
-        session.plans[plan_id] = replace(plan, events=[each for each in plan.events if each.id not in published])
-        if not published:
-            raise
-        sent = f"{len(published)} of {len(plan.events)} events were sent as replay {replay_id}, and perhaps a few more"
-        advice = "The plan has the other events: run it again to send them"
-        raise CommandError(f"{error_text(error)}. {sent}. {advice}") from error
-    done: JsonObject = {"replay": replay_id, "count": len(published)}
-    if left_out := [each.id for each in plan.events if each.id not in published]:
-        done["not_sent"] = [*left_out]
-        done["why"] = "the bodies of these events were removed after the plan, by `forget` or after their retention"
-    return done
+    with session.platform().state() as state:
+        replay = events.Replay(Context(options, state, stdout_screen(), time.time()), plan.events, TOOL)
+        try:
+            replay.run()
+        except (*EXPECTED, sqlite3.Error) as error:
+            session.plans[plan_id] = dataclasses.replace(plan, events=replay.unsent)
+            if not replay.sent:
+                raise
+            done = f"{len(replay.sent)} of {len(plan.events)} events were sent as replay {replay.id}"
+            advice = "and perhaps a few more. The plan has the other events: run it again to send them"
+            raise CommandError(f"{error_text(error)}. {done}, {advice}") from error
+    result: JsonObject = {"replay": replay.id, "count": len(replay.sent)}
+    if replay.unsent:
+        result["not_sent"] = [each.id for each in replay.unsent]
+        result["why"] = "the bodies of these events were removed after the plan, by `forget` or after their retention"
+    return result
 
 
 def pause_destination(session: Session, arguments: JsonObject) -> Json:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from deploy.cli.command import DONE, error_text, parser, run_command
-from deploy.cli.events import clock
+from deploy.cli.record_text import clock
 from deploy.cli.secrets import age_text
 from deploy.config.checkout import LOCAL, state_folder
 from deploy.config.config_file import ConfigFaults

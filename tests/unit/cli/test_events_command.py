@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.cli.events import MAX_ENDPOINTS, event_text
+from deploy.cli.record_text import MAX_ENDPOINTS, RecordText
 from deploy.config.running_dev import OTHER_FOLDER, Hint, Ports, write_dev_file
 from deploy.history.local_journal import JournalReader
 from deploy.terminal.output import Screen
@@ -307,7 +307,7 @@ def test_an_events_deliveries_to_many_endpoints_are_counted_and_those_that_fail_
     with JournalReader(kept.folder / FILE_NAME) as reader:
         record = reader.event("e1")
     assert record
-    text = "\n".join(event_text(record, None, rows, Screen()))
+    text = "\n".join(RecordText(Screen()).event(record, None, rows))
     assert "Deliveries to endpoints\n  42 deliveries: 40 delivered, 2 dead_lettered" in text
     assert "to customers:acme:ep_00000000000000000041 by route 'all': dead_lettered" in text
     assert text.count("to customers:acme:ep_") == MAX_ENDPOINTS

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.events import clock
+from deploy.cli.record_text import clock
 from deploy.cli.status import MAX_GROUPS, status_text
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import Hint, Ports, write_dev_file

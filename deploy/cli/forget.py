@@ -9,31 +9,23 @@ import shlex
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.events import event_pages
+from deploy.cli.forget_choice import choose_events, print_doubts
 from deploy.cli.records import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.history import journal_view, stored_messages
 from deploy.history.forget import MAX_DELIVERIES, CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
 from deploy.history.local import add_forgotten
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_state
-from deploy.terminal.command_line import CommandError, UsageError, is_confirmed
+from deploy.terminal.command_line import CommandError, is_confirmed
 from deploy.terminal.output import Column, Screen, count_of, print_json, printable, stdout_screen, table
-from deploy.terminal.progress import PassingLine
-from functions.notify.recipients.people import folded
-from functions.notify.recipients.recipient import compiled_directory
-from shared import errors, ledger_rules
-from shared.event import from_cloudevent, view_of
-from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names
-from shared.jsontext import Json, JsonObject, from_json
+from shared.jsontext import Json, JsonObject
 
 EVENTS_BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
@@ -44,13 +36,6 @@ TENANT_BEYOND_REACH: Final = (
     "operational events about its endpoints, at the destinations that get them",
     "logs: they have ids, types and outcomes, and no body",
 )
-PROGRESS_EVERY: Final = 500
-LETTERS_PAGE: Final = 100
-MAX_PENDING: Final = 1_000
-"""The most rows that are read of each of the two states, because a row may have a message of 200 KiB."""
-LISTED: Final = frozenset({"id", "source", "type", "subject", "actor"})
-"""The fields that a list of events has. All other fields are in the body."""
-ID_CHARACTERS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _forget_events(call: Call) -> int:
     """Return the exit code. Raises UsageError, StateFault and HookchainError."""
-    chosen = _choose(call)
-    _print_doubts(chosen)
-    found = asyncio.run(_search(call, [*chosen.ids]))
+    chosen = choose_events(call.state, call.options)
+    print_doubts(chosen)
+    found = asyncio.run(_search(call, chosen.ids))
     if not call.options.yes:
         _print_found(call, found)
     code = DONE if chosen.ids and chosen.is_certain else NOT_DONE
@@ -164,18 +149,6 @@ def _choice_arguments(options: argparse.Namespace) -> list[str]:
         return [word for each in options.event for word in ("--event", each)]
     names = ("where", "actor", "person")
     return [word for name in names if (value := getattr(options, name)) is not None for word in (f"--{name}", value)]
-
-
-def _print_doubts(chosen: "Chosen") -> None:
-    """Print to standard error why the choice may lack events."""
-    if chosen.failed:
-        failed = count_of(len(chosen.failed), "event")
-        print(f"the condition fails for {failed}, which stay: {ids_note([*chosen.failed])}", file=sys.stderr)
-    if not chosen.is_complete:
-        repeat = "run the command again once fewer are pending"
-        print(f"only the newest {MAX_PENDING:,} pending deliveries were searched: {repeat}", file=sys.stderr)
-    if not chosen.ids:
-        print("no event matches", file=sys.stderr)
 
 
 def _print_found(call: Call, found: Sequence[Traces]) -> None:
@@ -346,143 +319,3 @@ def _print_beyond_reach(beyond_reach: Sequence[Json]) -> None:
 
 def _stores_document(before: Mapping[str, int], after: Mapping[str, int]) -> JsonObject:
     return {store: {"found": before[store], "left": after[store]} for store in before}
-
-
-# Choosing events
-
-
-@dataclass(slots=True)
-class Chosen:
-    """The chosen events.
-
-    failed       events for which the condition fails; it is not known whether they are meant
-    is_complete  False if there are more pending deliveries than were searched
-    """
-
-    ids: dict[str, None] = field(default_factory=dict)
-    failed: dict[str, None] = field(default_factory=dict)
-    is_complete: bool = True
-
-    @property
-    def is_certain(self) -> bool:
-        return self.is_complete and not self.failed
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition on an event as routes see it. `reads_body` is True if it needs more than a list of events has."""
-
-    holds: Callable[[JsonObject], bool]
-    reads_body: bool
-
-
-def _choose(call: Call) -> Chosen:
-    options = call.options
-    if options.event:
-        return _events_by_id(call.state, options.event)
-    if options.actor is not None:
-        condition = _actor_condition(options.actor)
-    elif options.person is not None:
-        condition = _person_condition(options.person, (call.state.notify_slice() or {}).get("people"))
-    else:
-        condition = _expression_condition(options.where)
-    return _events_by_condition(call.state, condition)
-
-
-def _actor_condition(name: str) -> Condition:
-    """Choose the events of an actor. As in `people`, the case of A to Z does not matter. Raises UsageError."""
-    if not folded(name):  # it would choose every event without an actor
-        raise UsageError(f"--actor: must have a character other than white space; got {name!r}")
-    return Condition(lambda view: folded(str(view["actor"] or "")) == folded(name), reads_body=False)
-
-
-def _person_condition(name: str, people: Json) -> Condition:
-    """Choose the events whose actor is a name of the person in the configuration's `people`. Raises UsageError."""
-    if not isinstance(people, dict):
-        rule = "no destination addresses a person, so that `people` is not compiled"
-        raise UsageError(f"--person: {rule}. Use --actor for each name of the person.")
-    if "url" in people:
-        rule = "must be in the configuration or a file; `people` is at a URL"
-        raise UsageError(f"--person: {rule}. Use --actor for each name of the person.")
-    directory = compiled_directory(people)
-    person = directory.find(name, source="")
-    if person is None:
-        raise UsageError(f"--person: must be a name in `people`; got {name!r}. Use --actor for other names.")
-    return Condition(lambda view: directory.find(str(view["actor"] or ""), str(view["source"])) == person, False)
-
-
-def _expression_condition(text: str) -> Condition:
-    """Choose the events for which the JMESPath expression is true. Raises UsageError."""
-    try:
-        expression: Expression = over_event(text)
-    except ExpressionFault as fault:
-        raise UsageError(f"--where: {fault}") from fault
-    reads_body = not root_names(expression.tree) <= LISTED
-    return Condition(lambda view: is_true(expression.search(view)), reads_body)
-
-
-def _events_by_id(state: State, ids: Sequence[str]) -> Chosen:
-    """Return the events with the ids or their beginnings. Raises StateFault.
-
-    A whole id is used as it is: the event may be gone from the journal, and its dead letters not.
-    """
-    return Chosen(dict.fromkeys(each if len(each) >= ID_CHARACTERS else state.find_id("events", each) for each in ids))
-
-
-def _events_by_condition(state: State, condition: Condition) -> Chosen:
-    """Search the listed events, the dead letters and what is pending, with progress on standard error."""
-    chosen, line = Chosen(), PassingLine(sys.stderr)
-    try:
-        for count, (event_id, view) in enumerate(_views(state, condition, chosen), 1):
-            try:
-                if condition.holds(view):
-                    chosen.ids[event_id] = None
-            except errors.Permanent:
-                chosen.failed[event_id] = None
-            if count % PROGRESS_EVERY == 0:
-                line.show(f"looked at {count:,}")
-    finally:
-        line.clear()
-    chosen.failed = {each: None for each in chosen.failed if each not in chosen.ids}
-    return chosen
-
-
-def _views(state: State, condition: Condition, chosen: Chosen) -> Iterator[tuple[str, JsonObject]]:
-    for event in chain.from_iterable(event_pages(state, journal_view.EventQuery())):
-        if not condition.reads_body:
-            yield event.id, _listed_view(event)
-        elif text := state.reader.stored_document(event.id):
-            document = from_json(text.encode())
-            yield from _view(state, event.id, document if isinstance(document, dict) else None)
-    for event_id, message in _messages(state, chosen):
-        yield from _view(state, event_id, stored_messages.event_in(stored_messages.message_json(message)))
-
-
-def _listed_view(event: journal_view.EventSummary) -> JsonObject:
-    return {"id": event.id, "source": event.source, "type": event.type, "subject": event.subject, "actor": event.actor}
-
-
-def _view(state: State, event_id: str, document: JsonObject | None) -> Iterator[tuple[str, JsonObject]]:
-    """Yield the event as routes see it, with its data from its blob; nothing for what is not one of ours."""
-    try:
-        whole = state.event_with_data(document)
-        event = from_cloudevent(whole)
-    except errors.Permanent:
-        return
-    if event_id:
-        yield event_id, view_of(event)
-
-
-def _messages(state: State, chosen: Chosen) -> Iterator[tuple[str, bytes]]:
-    """Yield the event's id and the message of each dead letter, and of each delivery that is pending or held.
-
-    An event is listed for a shorter time than either may be kept, and steps may have changed what these hold.
-    """
-    before = None
-    while letters := state.reader.dead_letters(LETTERS_PAGE, state=None, before=before):
-        yield from ((letter.event_id, letter.message) for letter in letters if letter.message)
-        before = letters[-1].seq
-    for wanted in (ledger_rules.HELD, ledger_rules.RETRY_SCHEDULED):
-        rows = state.rows(MAX_PENDING, wanted)
-        chosen.is_complete = chosen.is_complete and len(rows) < MAX_PENDING
-        yield from ((row.event_id, row.message) for row in rows)

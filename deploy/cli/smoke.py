@@ -8,12 +8,14 @@ import argparse
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, USAGE, parser, run_command
+from deploy.cli.smoke_stages import StagePrinter, WaitingLine, follow
+from deploy.cli.smoke_state import EventState, state_from_logs, state_from_records
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.history import journal_view, logs
 from deploy.history.state import State
@@ -23,107 +25,15 @@ from deploy.requests.events import make_provider_event, make_test_event, read_ev
 from deploy.requests.posting import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal import command_line, output
-from deploy.terminal.progress import PassingLine
-from shared import errors, http, journal, ledger
+from shared import errors, http
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme
 
-DELIVERED: Final = "delivered"
-RETRY_SCHEDULED: Final = "retry_scheduled"
-GATHERED: Final = "gathered"
-HELD: Final = "held"
-MERGED: Final = "merged"
-DEAD_LETTERED: Final = "dead_lettered"
-PENDING: Final = "pending"
-STAGE_WIDTH: Final = 11
 NEWEST_EVENT_TRIES: Final = 20
 NEWEST_EVENT_PAUSE_SECONDS: Final = 0.5
 MAX_CLOCK_DIFFERENCE_SECONDS: Final = 120.0
 """The difference that is allowed for between this machine's clock and the one that the logs are written by."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A state in which a delivery has had a result, and how it is printed. `advice` is what to do next."""
-
-    is_success: bool
-    colour: str
-    advice: str = ""
-
-    @property
-    def mark(self) -> str:
-        return "✓" if self.is_success else "✗"
-
-
-RESULTS: Final = {
-    DELIVERED: Result(is_success=True, colour=output.GREEN),
-    # It waits in a group, or it is part of a digest, as its destination's options require.
-    GATHERED: Result(is_success=True, colour=output.GREEN),
-    MERGED: Result(is_success=True, colour=output.GREEN),
-    RETRY_SCHEDULED: Result(
-        is_success=False,
-        colour=output.YELLOW,
-        advice="it is retried automatically; `hookchain events list{where}` shows its status",
-    ),
-    HELD: Result(
-        is_success=False, colour=output.YELLOW, advice="fix the reason, then: hookchain resume {destination}{where}"
-    ),
-    DEAD_LETTERED: Result(
-        is_success=False,
-        colour=output.RED,
-        advice="to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again",
-    ),
-}
-"""The results by state. A delivery in any other state is PENDING here: it has had no attempt yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryState:
-    """One delivery. `state` is PENDING or a key of RESULTS. `detail` is the destination's answer, or the reason why the
-    delivery is not delivered."""
-
-    destination: str
-    route: str
-    state: str
-    attempts: int
-    detail: str = ""
-
-    @property
-    def is_success(self) -> bool:
-        return self.state != PENDING and RESULTS[self.state].is_success
-
-
-@dataclass(frozen=True, slots=True)
-class EventState:
-    """The state of an event.
-
-    expected    the number of its deliveries; None before transform has processed it
-    routes      the decisions of the routes; empty if only the logs can be read
-    broken      the faults of chains, as texts to print
-    deliveries  the deliveries that are known so far
-    """
-
-    expected: int | None = None
-    routes: tuple[journal.RouteDecision, ...] = ()
-    broken: tuple[str, ...] = ()
-    deliveries: tuple[DeliveryState, ...] = ()
-
-    @property
-    def is_complete(self) -> bool:
-        """Return whether every delivery has had a result."""
-        return self.expected is not None and self.count_with_result >= self.expected
-
-    @property
-    def count_with_result(self) -> int:
-        return sum(each.state != PENDING for each in self.deliveries)
-
-    @property
-    def is_good(self) -> bool:
-        """Return whether there are deliveries, and each was delivered or gathered for a digest."""
-        if not self.is_complete or self.broken:
-            return False
-        return bool(self.deliveries) and all(each.is_success for each in self.deliveries)
 
 
 def main(arguments: list[str]) -> int:
@@ -269,7 +179,7 @@ def _post_and_follow(
 ) -> int:
     started = time.monotonic()
     posted_at = time.time()
-    waiting_line = _WaitingLine(is_silent=options.json)
+    waiting_line = WaitingLine(is_silent=options.json)
     stages = StagePrinter(
         output.stdout_screen(), lambda: time.monotonic() - started, waiting_line.print_above, same_platform(options)
     )
@@ -284,233 +194,27 @@ def _post_and_follow(
             lambda: waiting_line.wait(platform.traits.poll_seconds, stages.clock()),
         )
         waiting_line.clear()
-        _print_end(state, event_id, longest_seconds, stages)
+        stages.print_end(state, event_id, longest_seconds)
     if options.json:
-        deliveries: list[Json] = [delivery_document(each) for each in state.deliveries]
+        deliveries: list[Json] = [asdict(each) for each in state.deliveries]
         report: JsonObject = {"source": posting.source, "url": posting.url, "event": event_id, "deliveries": deliveries}
         output.print_json({"ok": state.is_good, **report, "stages": [*stages.documents]})
     return DONE if state.is_good else NOT_DONE
 
 
 def _post(
-    event: SmokeEvent, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: "StagePrinter"
+    event: SmokeEvent, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
 ) -> str | None:
     """Post the request and return the event's id; None if it was rejected, or if the event is not found."""
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
-        stages.print_stage(
-            "✗", output.RED, "accepted", outcome.message, f"hookchain logs --function receive{stages.where}"
-        )
+        advice = f"hookchain logs --function receive{stages.where}"
+        stages.print_fault(output.RED, "accepted", outcome.message, advice)
         return None
     event_id = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
-        stages.print_stage("✗", output.RED, "stopped", rule, f"hookchain status{stages.where}")
+        stages.print_fault(output.RED, "stopped", rule, f"hookchain status{stages.where}")
         return None
-    stages.print_stage("✓", output.GREEN, "accepted", f"as event {event_id}")
+    stages.print_success("accepted", f"as event {event_id}")
     return event_id
-
-
-def _print_end(state: EventState, event_id: str, longest_seconds: float, stages: "StagePrinter") -> None:
-    if state.is_good:
-        line = f"It works: {len(state.deliveries)} of {state.expected} delivered."
-        stages.say(stages.screen.coloured(line, output.GREEN))
-        return
-    if not state.is_complete:
-        detail, todo = timeout_text(state, longest_seconds, stages.where)
-        stages.print_stage("✗", output.RED, "stopped", detail, todo)
-    stages.say(f"It was not delivered. Details: hookchain events show {event_id[:12]}{stages.where}")
-
-
-class _WaitingLine:
-    """The last line of the terminal, which shows the waiting time. Other lines are printed above it."""
-
-    def __init__(self, *, is_silent: bool = False) -> None:
-        self._line = PassingLine(sys.stdout)
-        self._is_silent = is_silent
-
-    def print_above(self, text: str) -> None:
-        if self._is_silent:
-            return
-        self._line.clear()
-        print(text, flush=True)
-
-    def wait(self, seconds: float, waited_seconds: float) -> None:
-        if waited_seconds > 1 and not self._is_silent:
-            self._line.show(f"  waiting … {waited_seconds:.0f} s")
-        time.sleep(seconds)
-
-    def clear(self) -> None:
-        self._line.clear()
-
-
-# The state of the event
-
-
-def state_from_records(record: journal_view.EventRecord | None, rows: Sequence[ledger.LedgerRow]) -> EventState:
-    """Return the state by the event's record in the journal and its rows in the ledger."""
-    if record is None:
-        return EventState()
-    answers = {attempt.delivery_id: attempt.answer for attempt in record.attempts}
-    deliveries = tuple(_state_from_row(row, answers.get(row.key, "")) for row in rows)
-    is_routed = record.summary.routed_at is not None
-    broken = tuple(f"route {each.route!r}: {each.reason}" for each in record.routes if each.code)
-    return EventState(record.summary.expected if is_routed else None, record.routes, broken, deliveries)
-
-
-def _state_from_row(row: ledger.LedgerRow, journal_answer: str) -> DeliveryState:
-    state = row.state if row.state in RESULTS else PENDING
-    if state == RETRY_SCHEDULED and row.group:
-        state = GATHERED
-    answer = journal_answer or row.answer
-    detail = answer if state == DELIVERED else row.reason
-    return DeliveryState(row.destination, row.route, state, row.attempt_number, detail)
-
-
-def state_from_logs(records: Iterable[logs.Record], event_id: str) -> EventState:
-    """Return the state by the log. `records` are oldest first, and the last record of each delivery counts."""
-    expected: int | None = None
-    broken: dict[str, str] = {}
-    deliveries: dict[str, DeliveryState] = {}
-    for record in records:
-        fields = record.document
-        # A step can split an event: the events that it makes have the ids `<id>-<n>`.
-        if str(fields.get("event_id")).partition("-")[0] != event_id:
-            continue
-        count = fields.get("count")
-        if record.process == "transform" and isinstance(count, int):
-            expected = count
-        elif record.process == "transform" and "code" in fields:
-            route = str(fields.get("route", ""))
-            broken[route] = f"route {route!r}: {fields.get('reason', fields['code'])}"
-        elif record.process == "notify" and "delivery_id" in fields:
-            delivery = _state_from_log(fields)
-            if delivery is not None:
-                deliveries[str(fields["delivery_id"])] = delivery
-    return EventState(expected, (), tuple(broken.values()), tuple(deliveries.values()))
-
-
-def _state_from_log(fields: JsonObject) -> DeliveryState | None:
-    """Return the delivery's state by a log line of notify; None if the line reports no result."""
-    outcome = str(fields.get("outcome"))
-    # An attempt with an unknown outcome is repeated.
-    state = RETRY_SCHEDULED if outcome == "unknown" else outcome
-    if state not in RESULTS:
-        return None
-    number = fields.get("attempt_number")
-    return DeliveryState(
-        str(fields.get("destination")),
-        str(fields.get("route")),
-        state,
-        number if isinstance(number, int) else 0,
-        str(fields.get("reason") or ""),
-    )
-
-
-def delivery_document(delivery: DeliveryState) -> JsonObject:
-    return asdict(delivery)
-
-
-# Printing the stages
-
-
-@dataclass(slots=True)
-class StagePrinter:
-    """A printer of the stages of the event, each of which it prints once.
-
-    clock      returns the seconds since the event was sent
-    say        prints a line
-    where      the options with which another command reads the same platform
-    is_routed  whether the decision of transform has been printed
-    printed    the state of each delivery that was printed last, by route and destination
-    documents  the printed stages, for `--json`
-    """
-
-    screen: output.Screen
-    clock: Callable[[], float]
-    say: Callable[[str], None]
-    where: str = ""
-    is_routed: bool = False
-    printed: dict[tuple[str, str], str] = field(default_factory=dict)
-    documents: list[JsonObject] = field(default_factory=list)
-
-    def print_stage(self, mark: str, colour: str, name: str, detail: str, todo: str = "") -> None:
-        seconds = round(self.clock(), 3)
-        self.documents.append({"stage": name, "ok": mark == "✓", "seconds": seconds, "detail": detail, "todo": todo})
-        took = f"{self.clock():6.2f} s"
-        self.say(f"{self.screen.coloured(mark, colour)} {name.ljust(STAGE_WIDTH)} {took}  {output.printable(detail)}")
-        if todo:
-            self.say(
-                f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {self.screen.coloured('→', colour)} {output.printable(todo)}"
-            )
-
-    def print_changes(self, state: EventState) -> None:
-        """Print the stages that the event has reached since the last call."""
-        if state.expected is not None and not self.is_routed:
-            self.is_routed = True
-            self._print_routing(state)
-        for each in state.deliveries:
-            key = (each.route, each.destination)
-            if each.state != PENDING and self.printed.get(key) != each.state:
-                self.printed[key] = each.state
-                self._print_delivery(each)
-
-    def _print_routing(self, state: EventState) -> None:
-        if state.expected:
-            self.print_stage(
-                "✓", output.GREEN, "transformed", output.count_of(state.expected, "delivery", "deliveries")
-            )
-        elif any(route.outcome == "filtered" for route in state.routes):
-            self.print_stage(
-                "✗", output.YELLOW, "transformed", "a step ended the event on purpose", "see the filter of its route"
-            )
-        elif not state.broken:
-            self.print_stage("✗", output.YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")
-        for broken in state.broken:
-            self.print_stage(
-                "✗", output.RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it"
-            )
-        for route in state.routes:
-            if not route.code:
-                targets = f" → {', '.join(route.destinations)}" if route.destinations else ""
-                decision = "matched" if route.matched else "did not match"
-                detail = output.printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
-                self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(detail, output.DIM)}")
-
-    def _print_delivery(self, delivery: DeliveryState) -> None:
-        result = RESULTS[delivery.state]
-        detail = delivery.destination
-        if delivery.attempts > 1 or not result.is_success:
-            detail += f", attempt {delivery.attempts}"
-        if delivery.detail:
-            detail += f": {delivery.detail}"
-        advice = result.advice.format(destination=delivery.destination, where=self.where)
-        self.print_stage(result.mark, result.colour, delivery.state, detail, advice)
-
-
-def follow(
-    read_state: Callable[[], EventState], stages: StagePrinter, longest_seconds: float, pause: Callable[[], None]
-) -> EventState:
-    """Print the stages until every delivery has had a result, or until the time is over. Return the last state."""
-    while True:
-        state = read_state()
-        stages.print_changes(state)
-        if state.is_complete or stages.clock() >= longest_seconds:
-            return state
-        pause()
-
-
-def timeout_text(state: EventState, longest_seconds: float, where: str = "") -> tuple[str, str]:
-    """Return a sentence about the stage that was not reached in time, and the advice."""
-    within = f"within {longest_seconds:g} s"
-    if state.expected is None:
-        return (
-            f"transform did not process it {within}",
-            f"`hookchain status{where}` shows the backlog; `hookchain logs{where}` may show why",
-        )
-    missing = state.expected - state.count_with_result
-    detail = f"{missing} of {output.count_of(state.expected, 'delivery', 'deliveries')} without an attempt {within}"
-    return (
-        detail,
-        f"`hookchain status{where}` shows the backlog; `hookchain logs --function notify{where}` may show why",
-    )

@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.smoke import (
+from deploy.cli.smoke_stages import StagePrinter, follow
+from deploy.cli.smoke_state import (
     DEAD_LETTERED,
     DELIVERED,
     GATHERED,
@@ -17,8 +18,6 @@ from deploy.cli.smoke import (
     RETRY_SCHEDULED,
     DeliveryState,
     EventState,
-    StagePrinter,
-    follow,
     state_from_logs,
 )
 from deploy.history.logs import Record

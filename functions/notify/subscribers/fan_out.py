@@ -233,11 +233,13 @@ def tenants_in(view: jsontext.JsonObject, tenant: expressions.Expression) -> lis
     values = found if isinstance(found, list) else [found]
     if len(values) > MAX_TENANTS:
         return f"`tenant` ({tenant.text}): finds at most {MAX_TENANTS} tenants; got {len(values)}"
+    rule = "must find the id of a tenant, as text, or a list of them"
+    if not values:
+        return f"`tenant` ({tenant.text}): {rule}; got an empty list"
     ids: dict[str, None] = {}
     for value in values:
         if not isinstance(value, str) or not _TENANT.fullmatch(value):
             kind = "text that is not a tenant's id" if isinstance(value, str) else jsontext.kind_of(value)
-            rule = "must find the id of a tenant, as text, or a list of them"
             if found is None and tenant.is_path and did_you_mean.is_missing(tenant.text, view):
                 return f"`tenant`: {did_you_mean.missing_path(tenant.text, view, f'it {rule}')}"
             advice = ". Write to_string(…) around it" if kind == "a number" else ""

@@ -252,15 +252,21 @@ _OBVIOUS_LITERAL: Final = re.compile(
 """What YAML and every reader take for the same truth value, null or number."""
 _SWITCHES: Final = frozenset({"breaker", "tls"})
 """Settings of a destination that may be `off`, which YAML reads as false."""
+_DATA: Final = frozenset({"tests", "chains", "steps", "examples"})
+"""The keys of parts of the file in which null may be a value of an event."""
 
 
 def misleading_values(file: ConfigFile) -> Iterator[Fault]:
-    """Yield a warning for each truth value and number of YAML 1.1 that looks like a word, a time or a code."""
+    """Yield a warning for each truth value and number of YAML 1.1 that looks like a word, a time or a code, and for
+    each key without a value."""
     for number in file.cut_lines:
         yield Fault(number, "a value", "ends before ` #`, and the rest is a comment: put the whole value in quotes")
     for path, written in file.not_texts.items():
         is_switch = bool(path) and path[-1] in _SWITCHES and written.lower() == "off"
-        if not _OBVIOUS_LITERAL.fullmatch(written) and not is_switch:
+        if path and not written and _DATA.isdisjoint(path):
+            rule = "has no value, so it counts as left out: write a value, or take it out"
+            yield Fault(file.line(path), ".".join(map(str, path)), rule)
+        elif not _OBVIOUS_LITERAL.fullmatch(written) and not is_switch:
             read = read_as(written)
             rule = f"{written} is read as {read}: put it in quotes, or write {read}"
             yield Fault(file.line(path), ".".join(map(str, path)), rule)

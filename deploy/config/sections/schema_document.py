@@ -17,10 +17,12 @@ class SchemaFault(ValueError):
 
 
 def schema_document(setting: Json, folder: Path) -> Json:
-    """Return the schema that the setting has: a schema, or the name of a file relative to the folder.
+    """Return the schema that the setting has: a schema, or a file's name or `{file: NAME}`, relative to the folder.
 
     Raises SchemaFault.
     """
+    if isinstance(setting, dict) and setting.keys() == {"file"}:
+        setting = setting["file"]
     document = _read(setting, folder) if isinstance(setting, str) else setting
     _verify(document)
     return document

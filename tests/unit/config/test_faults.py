@@ -80,6 +80,7 @@ def test_a_secret_in_place_of_its_name_is_not_repeated() -> None:
 def test_a_file_that_is_no_json_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{", encoding="utf-8")
     assert "is not JSON" in faults("auth: none, schema: a.json", tmp_path)
+    assert "is not JSON" in faults("auth: none, schema: {file: a.json}", tmp_path)
     (tmp_path / "b.yaml").write_text("a: [", encoding="utf-8")
     assert "is not YAML" in faults("auth: none, schema: b.yaml", tmp_path)
 
@@ -199,6 +200,12 @@ def test_a_value_that_yaml_reads_as_something_else_is_warned_of(written: str, re
     file = parse_config(f"a: 1\nb: [{{c: {written}}}]\n", "test.yaml", Path())
     rule = f"{written} is read as {read}: put it in quotes, or write {read}"
     assert [*misleading_values(file)] == [Fault(2, "b.0.c", rule)]
+
+
+def test_a_key_without_a_value_is_warned_of_unless_it_is_part_of_an_event() -> None:
+    text = "sources: {a: {allow: }}\ntests: [{body: {a: }}]\ndestinations: {b: {push: {text: null}}}\n"
+    rule = "has no value, so it counts as left out: write a value, or take it out"
+    assert [*misleading_values(parse_config(text, "test.yaml", Path()))] == [Fault(1, "sources.a.allow", rule)]
 
 
 @pytest.mark.parametrize("written", ["'01234'", "true", "-5", "1.5", "v1", "~"])

@@ -12,7 +12,14 @@ from deploy.cli.command import parser, run_command
 from deploy.config import checkout, compiler, configured, dotenv, mail_settings, warnings
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
-from deploy.config.slices import aws_only, google_only, local_only, unreachable_databases, untyped_columns
+from deploy.config.slices import (
+    aws_only,
+    google_only,
+    local_only,
+    texts_as_versions,
+    unreachable_databases,
+    untyped_columns,
+)
 from deploy.doctor.senders import senders
 from deploy.explain.config_tests import event_type_findings
 from deploy.gcp.costs import resources
@@ -83,8 +90,9 @@ def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | Non
 
 
 def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
-    """Yield the databases that no cloud can use, which a deployment rejects, and those that convert values."""
-    for name, rule in (*unreachable_databases(notify, "gcp"), *untyped_columns(notify)):
+    """Yield the databases that no cloud can use, which a deployment rejects, and those that convert values or compare
+    them as texts."""
+    for name, rule in (*unreachable_databases(notify, "gcp"), *untyped_columns(notify), *texts_as_versions(notify)):
         yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
 
 

@@ -38,6 +38,14 @@ def untyped_columns(notify: JsonObject) -> Iterator[tuple[str, str]]:
             yield name, f"columns without `type`: {', '.join(columns)}; {rule}. {advice}"
 
 
+def texts_as_versions(notify: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the name of each destination whose `newer_by` is a column of text, and a warning."""
+    for name, settings in sql_destinations(notify).items():
+        if (column := settings.newer_by) is not None and settings.type_of(column) == "text":
+            advice = f"Write `{column}: {{value: …, type: …}}` with the type integer, number, date or time"
+            yield name, f"newer_by: {column!r} is a column of text, in which 9 is newer than 10. {advice}"
+
+
 def cloud_sql_instances(notify: JsonObject) -> tuple[str, ...]:
     """Return the instances of Cloud SQL as project:region:instance, each once, in alphabetical order."""
     return tuple(sorted({each.cloud_sql for each in sql_destinations(notify).values() if each.cloud_sql is not None}))

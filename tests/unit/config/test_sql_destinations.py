@@ -90,13 +90,15 @@ def test_lint_says_that_sqlite_is_for_this_machine(tmp_path: Path, capsys: pytes
 def test_lint_warns_of_columns_that_the_database_converts(
     create: str, is_warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    columns = "columns: {n: data.n, name: data.name, paid: {value: data.paid, type: boolean}}, key: n"
+    columns = "columns: {n: data.n, name: data.name, paid: {value: data.paid, type: boolean}}, key: n, newer_by: name"
     settings = f"sql: {{url_secret: db, table: orders, create: {create}, {columns}}}"
     path = tmp_path / "hookchain.yaml"
     text = "sources: {s: {auth: none}}\nroutes: [{name: r, from: s, to: orders}]\n"
     path.write_text(f"{text}destinations: {{orders: {{{settings}}}}}\n", encoding="utf-8")
     assert lint.main(["--config", str(path)]) == 0
-    assert ("columns without `type`: n, name;" in capsys.readouterr().err) is is_warned
+    warned = capsys.readouterr().err
+    assert ("columns without `type`: n, name;" in warned) is is_warned
+    assert ("newer_by: 'name' is a column of text" in warned) is not is_warned
 
 
 def test_explain_shows_the_row() -> None:

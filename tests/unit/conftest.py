@@ -1,7 +1,7 @@
 """What the tests of the operator's commands, and those of tokens, begin with. A test file that needs more of one makes
 it of this one."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -51,6 +51,17 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> FakeBus:
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return Command(capsys)
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a person at a terminal, who answers so."""
+
+    def answers(text: str) -> None:
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("builtins.input", lambda _: text)
+
+    return answers
 
 
 @pytest.fixture

@@ -82,15 +82,6 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
     return made
 
 
-@pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    def answers(text: str) -> None:
-        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-        monkeypatch.setattr("builtins.input", lambda _: text)
-
-    return answers
-
-
 def test_a_dry_run_lists_what_would_come_and_does_nothing(deployment: Deployment) -> None:
     output = deployment("github", "--dry-run")
     assert "github: 2 events that GitHub could not deliver" in output

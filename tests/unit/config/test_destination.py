@@ -206,10 +206,7 @@ def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_lin
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            f"{WHOLE}import no_such_module\n",
-            "jotter.py: line 10: ModuleNotFoundError: No module named 'no_such_module'",
-        ),
+        (f"{WHOLE}import no_such_module\n", "line 10: ModuleNotFoundError: No module named 'no_such_module'"),
         (WHOLE.replace("class Settings", "class Setings"), "must define `Settings`"),
         (WHOLE.replace("def connect", "def conect"), "must define `request` and `outcome`, or `connect`"),
     ],

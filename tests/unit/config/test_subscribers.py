@@ -61,11 +61,7 @@ def test_an_example_names_no_secret() -> None:
 @pytest.mark.parametrize(
     ("section", "customers", "fault"),
     [
-        (
-            None,
-            CUSTOMERS,
-            "hookchain.yaml:4: destination 'customers': subscribers: must have the section `subscribers`",
-        ),
+        (None, CUSTOMERS, "destination 'customers': subscribers: must have the section `subscribers`"),
         ("{}", "{email: {to: a@b.example}}", "hookchain.yaml:8: subscribers: must have a destination of the kind"),
         ("{}", CUSTOMERS, "or name this destination at `subscribers.tell.owners` if it is to mail tenants"),
         ("{tell: {operator: ops-webhok}}", CUSTOMERS, "did you mean 'ops-webhook'?"),

@@ -130,22 +130,12 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
     (BASIC, KEY, posted(BODY), "some senders drop user and password from a URL"),
     (BEARER, KEY, basic("web", KEY), "stands in basic authentication"),
     (HEADER, KEY, posted(BODY, query=f"key={KEY}"), "stands in the query parameter key"),
-    (
-        HEADER,
-        KEY,
-        posted(json.dumps({"token": KEY}).encode()),
-        "the right secret stands in the body; this source expects",
-    ),
+    (HEADER, KEY, posted(json.dumps({"token": KEY}).encode()), "the right secret stands in the body; this source"),
     (HEADER, f"{KEY} ", posted(BODY, ("x-token", KEY)), "white space around it"),
     (TOKENS, KEY, tokens(KEY, f"{KEY} "), "is right, except for white space around it"),
     (TOKENS, KEY, tokens(KEY, "another"), "is not this source's secret: the sender may use a different secret"),
     (TOKENS, KEY, tokens(KEY, ""), "at data.items.*.token of each item, and not every one has it"),
-    (
-        {**TOKEN, "prefix": "Bearer "},
-        KEY,
-        posted(json.dumps({"token": KEY}).encode()),
-        "must begin with 'Bearer ', and",
-    ),
+    ({**TOKEN, "prefix": "Bearer "}, KEY, posted(json.dumps({"token": KEY}).encode()), "must begin with 'Bearer '"),
     # The URL
     ({**URL, "url_here": "http://hooks.example.com/hook"}, KEY, hub(mac(HERE + BODY)), "begins with https://"),
     ({**URL, "url_here": f"{HERE.decode()}/"}, KEY, hub(mac(HERE + BODY)), "ends without a slash"),
@@ -167,12 +157,7 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
     (TIMED, KEY, timed(NOW, version="v0"), "the header x-sig holds v0, and this source takes v1"),
     (TIMED, KEY, posted(BODY, ("x-sig", mac(BODY))), "holds a single value, and this source expects pairs in it"),
     (TIMED, KEY, posted(BODY, ("x-sig", f"t=1;v1={mac(BODY)}")), "are separated by `;`, and this source expects `,`"),
-    (
-        TIMED,
-        KEY,
-        timed("2026-09-21T14:13:20Z"),
-        "is in text such as 2026-03-01T12:00:00Z where this source expects seconds",
-    ),
+    (TIMED, KEY, timed("2026-09-21T14:13:20Z"), "such as 2026-03-01T12:00:00Z where this source expects seconds"),
     ({**TIMED, "unit": "http-date"}, KEY, timed(NOW), "in seconds where this source expects text such as Sun, 01 Mar"),
     (
         {**HUB, "timestamp": "header.date"},

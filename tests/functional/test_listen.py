@@ -33,6 +33,11 @@ from tests.processes import PATIENCE_SECONDS, ROOT
 pytestmark = pytest.mark.slow
 
 CLOUD_SECRET: Final = "the-secret-of-the-cloud"
+LISTEN: Final = """
+from deploy.cloud_access import inboxes
+inboxes.HOLD_SECONDS = 12  # so that what a killed process held comes back soon
+import deploy.cli.__main__
+"""
 CONFIG: Final = """\
 sources:
   github: {provider: github, secret: github-secret}
@@ -96,7 +101,7 @@ class Listener:
 
 @contextmanager
 def listening(folder: Path, environ: Mapping[str, str], *arguments: str) -> Iterator[Listener]:
-    command = [sys.executable, "-u", "-m", "deploy.cli", "listen", "--source", "github", *arguments]
+    command = [sys.executable, "-u", "-c", LISTEN, "listen", "--source", "github", *arguments]
     command += ["--env-file", str(folder / "env"), "--as", "ada"]
     process = subprocess.Popen(
         command,

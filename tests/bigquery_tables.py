@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from shared.fetch import Fetched, Outgoing
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json
 from tests.gcp.description import Description
 
 TOKEN: Final = "ya29.of-the-bigquery-test"
@@ -85,8 +85,7 @@ class BigQuery:
         return 200, {"kind": "bigquery#table", "tableReference": reference, "schema": schema}
 
     def _insert(self, name: str, body: JsonObject) -> tuple[int, JsonObject]:
-        rows = body["rows"]
-        assert isinstance(rows, list)
+        rows = list_at(body["rows"])
         assert body["skipInvalidRows"] is True
         self.requests.append(len(rows))
         if self.poison and self.poison in to_json(rows):
@@ -102,16 +101,14 @@ class BigQuery:
             if fault:
                 faults.append({"index": index, "errors": [fault]})
             elif row["insertId"] not in table.ids:
-                values = row["json"]
-                assert isinstance(values, dict)
+                values = mapping_at(row["json"])
                 table.ids.add(str(row["insertId"]))
                 table.rows.append(values)
         kind = "bigquery#tableDataInsertAllResponse"
         return 200, {"kind": kind, "insertErrors": faults} if faults else {"kind": kind}
 
     def _fault(self, table: Table, row: JsonObject) -> JsonObject | None:
-        values = row["json"]
-        assert isinstance(values, dict)
+        values = mapping_at(row["json"])
         for name, value in values.items():
             if name not in table.fields:
                 return {"reason": "invalid", "location": name, "debugInfo": "", "message": f"no such field: {name}."}

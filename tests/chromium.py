@@ -17,7 +17,7 @@ from typing import Final
 import aiohttp
 import pytest
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from tests.processes import PATIENCE_SECONDS
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "Chromium", "Google Chrome")
@@ -64,8 +64,7 @@ class Page:
 
     async def listen(self) -> None:
         async for frame in self._socket:
-            document: Json = json.loads(frame.data)
-            assert isinstance(document, dict)
+            document = mapping_at(json.loads(frame.data))
             number = document.get("id")
             if isinstance(number, int) and number in self._waiting:
                 future = self._waiting.pop(number)
@@ -83,17 +82,14 @@ class Page:
         if "error" in document:
             left = any(text in str(document["error"]) for text in LEFT)
             raise (PageLeft if left else ScriptFault)(f"{method}: {document['error']}")
-        result = document["result"]
-        assert isinstance(result, dict)
-        return result
+        return mapping_at(document["result"])
 
     async def run(self, script: str) -> Json:
         """The value of an expression; a promise is awaited."""
         answer = await self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise ScriptFault(f"{script}: {answer['exceptionDetails']}")
-        result = answer["result"]
-        assert isinstance(result, dict)
+        result = mapping_at(answer["result"])
         return result.get("value")
 
     async def open(self, url: str) -> None:
@@ -158,8 +154,7 @@ class Page:
         await self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def _note(self, document: JsonObject) -> None:
-        parameters = document["params"]
-        assert isinstance(parameters, dict)
+        parameters = mapping_at(document["params"])
         entry = parameters.get("entry")
         if not isinstance(entry, dict):
             self.faults.append(json.dumps(parameters)[:500])

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from shared.jsontext import Json, JsonObject, mapping_at
+from shared.jsontext import Json, JsonObject, list_at, mapping_at
 
 TARGET: Final = Path(__file__).with_name("hook_descriptions.json")
 GITHUB_FILE: Final = "generated/api.github.com.deref.json"
@@ -107,8 +107,7 @@ def airtable(folder: Path) -> JsonObject:
     file = folder / "pyairtable/models/webhook.py"
     found: JsonObject = {"source": _version(folder, "pyairtable")}
     for name in names:
-        fields = _fields(file, name)
-        assert isinstance(fields, list)
+        fields = list_at(_fields(file, name))
         found[name] = [re.sub(r"_(\w)", lambda letter: letter[1].upper(), str(each)) for each in fields]
     return found
 

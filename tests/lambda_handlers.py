@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.dev.aws.environments import Handler
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TIMEOUT_SECONDS: Final = 2
@@ -45,14 +45,12 @@ def take(event: JsonObject, _: object) -> Json:
 
     `fail` is to come again; `hang` sleeps past the timeout when it is received for the first time.
     """
-    records = event["Records"]
-    assert isinstance(records, list)
+    records = list_at(event["Records"])
     failed: list[Json] = []
     done = []
     for record in records:
         assert isinstance(record, dict)
-        attributes = record["attributes"]
-        assert isinstance(attributes, dict)
+        attributes = mapping_at(record["attributes"])
         text, receives = str(record["body"]), int(str(attributes["ApproximateReceiveCount"]))
         if text == "hang" and receives == 1:
             time.sleep(60)

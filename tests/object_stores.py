@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from shared.errors import Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import JsonObject, mapping_at, to_json
 from tests.discovery import faults_in
 from tests.gcp.description import Description
 
@@ -89,13 +89,11 @@ class CloudStorage:
         assert head == b"Content-Type: application/json; charset=UTF-8"
         described: JsonObject = json.loads(text)
         schemas = self._description.schemas
-        schema = schemas["Object"]
-        assert isinstance(schema, dict)
+        schema = mapping_at(schemas["Object"])
         assert not faults_in(described, schema, schemas, "object")
         head, _, content = second.partition(b"\r\n\r\n")
         assert head.decode() == f"Content-Type: {described['contentType']}"
-        metadata = described["metadata"]
-        assert isinstance(metadata, dict)
+        metadata = mapping_at(described["metadata"])
         return described, StoredObject(content, str(described["contentType"]), {k: str(v) for k, v in metadata.items()})
 
     def _get(self, bucket: dict[str, StoredObject], name: str) -> Fetched:

@@ -15,7 +15,7 @@ from functions.transform.transform import Transformer
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event
 from shared.http import Request
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at
 from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
 from shared.signatures.passwords import BasicScheme, BearerScheme, HeaderScheme, QueryScheme
@@ -86,9 +86,7 @@ class Pipeline:
         return "", auth_headers(auth, self._secret, body, "none", 0.0)
 
     def _mail(self, delivery: Delivery) -> Mail:
-        destinations = self._slices["notify"]["destinations"]
-        assert isinstance(destinations, dict)
-        destination = destinations[delivery.destination]
-        assert isinstance(destination, dict)
+        destinations = mapping_at(self._slices["notify"]["destinations"])
+        destination = mapping_at(destinations[delivery.destination])
         writer = MailWriter(cast("MailSettings", destination["settings"]))
         return writer.write(delivery, delivery.event, Address("from@example.com"), delivery.id)

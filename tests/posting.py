@@ -11,7 +11,7 @@ from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from shared.event import Event, from_cloudevent
 from shared.http import Reply, Request
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at
 from shared.ports import EVENTS
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
@@ -67,8 +67,7 @@ class Posting:
 
 
 def code(reply: Reply) -> Json:
-    document: Json = json.loads(reply.body)
-    assert isinstance(document, dict)
+    document = mapping_at(json.loads(reply.body))
     return document["code"]
 
 

@@ -17,7 +17,7 @@ from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Failed, RetryLater, delivery_from
 from shared.event import from_cloudevent, to_cloudevent
 from shared.journal import Journal
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at
 from shared.ledger import Ledger
 from shared.ports import DELIVERIES, BusMessage
 from shared.retention import Retention
@@ -179,8 +179,7 @@ def lacking(today: JsonObject, before: JsonObject) -> list[str]:
 
 def member(document: JsonObject, *names: str) -> JsonObject:
     for name in names:
-        found = document[name]
-        assert isinstance(found, dict)
+        found = mapping_at(document[name])
         document = found
     return document
 

@@ -13,7 +13,7 @@ from shared.claim_check import checked_in
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event, event_json
 from shared.http import Reply, Request, body_too_large
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at
 from shared.ports import DELIVERIES
 from shared.subscribers.directory import API_KEYS, Directory, message_id
 from shared.subscribers.model import ApiKey, Message, Scope
@@ -50,9 +50,7 @@ class Answer:
 
     @property
     def json(self) -> JsonObject:
-        document: Json = json.loads(self.reply.body)
-        assert isinstance(document, dict)
-        return document
+        return mapping_at(json.loads(self.reply.body))
 
     @property
     def code(self) -> str:
@@ -65,8 +63,7 @@ class Answer:
 
     @property
     def items(self) -> list[JsonObject]:
-        found = self.json["items"]
-        assert isinstance(found, list)
+        found = list_at(self.json["items"])
         return [each for each in found if isinstance(each, dict)]
 
     @property

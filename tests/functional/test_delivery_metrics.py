@@ -21,7 +21,7 @@ from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.destinations.sql.sql import SqlDestination
 from shared.delivery import Delivered
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.settings import read_settings
 from tests.fakes.destinations import a_context
 from tests.fakes.secrets import FakeSecrets
@@ -79,8 +79,7 @@ class Recipe:
         self.pipeline = Pipeline(slices, secrets_needed(slices), SECRET)
         secrets = FakeSecrets({"metrics-database": server.url})
         context = replace(a_context(secrets), settings=read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}))
-        destinations = slices["notify"]["destinations"]
-        assert isinstance(destinations, dict)
+        destinations = mapping_at(slices["notify"]["destinations"])
         self.tables: dict[str, SqlDestination] = {
             name: sql.connect(name, Settings.model_validate(each["settings"]), context)
             for name, each in destinations.items()
@@ -250,8 +249,7 @@ def test_samples_of_the_catalogue_become_rows(server: Server) -> None:
         return Posted(at, source, type_, json.loads(path.read_text(encoding="utf-8")))
 
     issues = sample(SAMPLES / "github" / "issues.json", "github", "issues")
-    reported = issues.body["issue"]
-    assert isinstance(reported, dict)
+    reported = mapping_at(issues.body["issue"])
     reported["labels"] = [{"name": "incident"}]
     posts = [
         sample(SAMPLES / "github" / "push.json", "github", "push"),

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 from standardwebhooks import Webhook
 
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, list_at
 from shared.subscribers.matching import type_matches
 from tests.processes import PATIENCE_SECONDS, ROOT
 
@@ -115,8 +115,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> JsonObject:
 def test_the_programs_accept_what_is_rightly_signed_and_nothing_else(
     answers: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs = answers["programs"]
-    assert isinstance(programs, list)
+    programs = list_at(answers["programs"])
     for case, program in zip(cases(), programs, strict=True):
         assert isinstance(program, list)
         assert program[:3] == [True, False, False], case["auth"]

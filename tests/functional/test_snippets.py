@@ -16,7 +16,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.requests.snippet import find_sender, make_snippet
 from deploy.requests.sources import compiled_sources
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, ROOT, Request, functions_framework, started
 from tests.standins import command
@@ -53,8 +53,7 @@ class Receive:
     sources: dict[str, JsonObject]
 
     def snippet(self, language: str, source: str, name: str) -> Path:
-        settings = self.sources[source]
-        assert isinstance(settings, dict)
+        settings = mapping_at(self.sources[source])
         sender = find_sender(source, settings, f"http://127.0.0.1:{self.port}/{source}", {})
         path = self.folder / name
         path.write_text(make_snippet(language, sender), encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.config.sections.catalogue import load_catalogue
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.signatures.auth_scheme import verify_timestamp
 from tests.processes import ROOT
 from tests.receiving import URL, Receiving
@@ -104,8 +104,7 @@ def fetched_of(case: JsonObject) -> Mapping[str, bytes]:
 
 
 def headers_of(case: JsonObject) -> list[tuple[str, str]]:
-    headers = case["headers"]
-    assert isinstance(headers, dict)
+    headers = mapping_at(case["headers"])
     return [(name, str(value)) for name, value in headers.items()]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, list_at
 from tests.http_stand_in import Said, Seen, http_stand_in
 from tests.kill.disturbances import HOUR, Clock
 from tests.processes import ROOT, wait_for
@@ -114,8 +114,7 @@ def test_a_systems_trouble_is_felt_by_the_routes_that_ask_it_alone(
         assert outside.asked < EVENTS / 2, "most wait without a try of their own"
         assert (direct[-1] < 3.0, quiet[-1] < 2.0) == (True, True)
 
-        waiting = command(stack, "status")["waiting_routes"]
-        assert isinstance(waiting, list)
+        waiting = list_at(command(stack, "status")["waiting_routes"])
         assert [each["route"] for each in waiting if isinstance(each, dict)] == ["asks"]
         outside.status = 200
         outside.is_up.set()

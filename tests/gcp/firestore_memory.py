@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
 from tests.gcp.firestore_server import Rejection
 
 TIME: Final = "2026-01-01T00:00:00Z"
@@ -43,8 +43,7 @@ class MemoryStore:
             raise Rejection("ALREADY_EXISTS", f"Document already exists: {name}")
         fields = mapping_at(update["fields"])
         if "updateMask" in write:
-            mask = mapping_at(write["updateMask"])["fieldPaths"]
-            assert isinstance(mask, list)
+            mask = list_at(mapping_at(write["updateMask"])["fieldPaths"])
             known = mapping_at(self.documents.get(name, {}).get("fields", {}))
             kept = {field: value for field, value in known.items() if field not in mask}
             fields = kept | {field: value for field, value in fields.items() if field in mask}

@@ -191,8 +191,7 @@ class FirestoreServer:
         return {**_masked(document, mask), "updateTime": self._time_of(str(document["name"]))}
 
     def _count(self, parent: str, body: JsonObject) -> Json:
-        aggregation = body.get("structuredAggregationQuery")
-        assert isinstance(aggregation, dict)
+        aggregation = mapping_at(body.get("structuredAggregationQuery"))
         found = self.store.query(parent, _checked(aggregation.get("structuredQuery")))
         self.counts["documents read"] += 1 + len(found) // 1_000
         fields: JsonObject = {"n": {"integerValue": str(len(found))}}

@@ -8,7 +8,7 @@ from typing import Final
 from functions.notify.digests.settings import Coalesce, Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at
 from shared.store_ports import Answer, DecideRecord
 from tests.checker import Arrival
 from tests.fakes.records import FakeRecords
@@ -53,8 +53,7 @@ class WeatheredRecords(FakeRecords):
 
 def members_of(delivery: Delivery, events: Mapping[str, Event]) -> list[str]:
     """Return the ids of the events that the delivery tells of. `events` are all, by their number."""
-    data = delivery.event.data
-    assert isinstance(data, dict)
+    data = mapping_at(delivery.event.data)
     if delivery.event.type == "hookchain.digest":
         return [str(each["id"]) for each in _objects(data["events"])]
     told = _objects(data["events"]) if delivery.event.type == "hookchain.coalesced" else [data]

@@ -17,7 +17,7 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.journal import EventEntry, RouteDecision
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at
 from shared.ledger import Claimed, LedgerRow
 from shared.subscribers.names import EndpointName
 from shared.times import rfc3339
@@ -177,8 +177,7 @@ def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(k
     assert f"Digest {DIGEST_ID}\n  destination  crm\n  contains     2 deliveries\n" in shown
     assert "  e0  by route 'tell'\n" in shown
     assert "not found" not in shown
-    found = command.json("events", "show", DIGEST_ID)["digest"]
-    assert isinstance(found, dict)
+    found = mapping_at(command.json("events", "show", DIGEST_ID)["digest"])
     assert (found["destination"], found["count"]) == ("crm", 2)
     command("events", "replay", DIGEST_ID, "--yes", code=1)
     assert f"{DIGEST_ID} is a digest, not an event of a source. Replay the events in it" in command.error

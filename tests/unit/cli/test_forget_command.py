@@ -26,7 +26,7 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import Delivery
 from shared.event import Event, event_json
 from shared.journal import AttemptEntry, EventEntry
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.ledger import Settlement
 from shared.outcomes import DeliveryState
 from shared.subscribers.directory import IDEMPOTENCY, TENANTS, Directory, endpoints_of, message_id, sessions_of
@@ -387,8 +387,7 @@ def test_a_caught_mail_that_tells_of_an_endpoint_of_the_tenant_is_erased(tenants
         for endpoint in (endpoint_of(1), endpoint_of(2), endpoint_of(3)):
             text = json.dumps({"to": f"ops-{endpoint}@example.com", "endpoint": endpoint})
             mailbox.keep([MailRequest("m", NOW, text, 1)])
-    stores = command.json("forget", "--tenant", "acme", "--yes")["stores"]
-    assert isinstance(stores, dict)
+    stores = mapping_at(command.json("forget", "--tenant", "acme", "--yes")["stores"])
     assert stores["mails"] == {"found": 2, "left": 0}
     with closing(Mailbox(tenants.folder)) as mailbox:
         assert mailbox.count_of_delivery(endpoint_of(3)) == mailbox.count() == 1

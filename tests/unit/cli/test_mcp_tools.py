@@ -25,7 +25,7 @@ from deploy.platforms.choice import TARGET_OPTIONS
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from shared.mcp import ToolFault, ToolServer
 from shared.outcomes import DeliveryState
 from shared.ports import BusMessage
@@ -61,8 +61,7 @@ class Assistant:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
         reply = self.server.reply(json.dumps(message).encode())
         assert reply is not None
-        result = reply["result"]
-        assert isinstance(result, dict)
+        result = mapping_at(reply["result"])
         self.is_error = result["isError"]
         [content] = as_objects(result["content"])
         return str(content["text"])
@@ -262,8 +261,7 @@ def test_sources_destinations_and_providers_are_listed(assistant: Assistant, kep
     [destination] = as_objects(assistant("list_destinations")["destinations"])
     assert (destination["destination"], destination["state"]) == ("list", "delivering")
     assert assistant("list_providers", name="GitHub")["key"] == "github"
-    found = assistant("list_providers", find="github")["providers"]
-    assert isinstance(found, dict)
+    found = mapping_at(assistant("list_providers", find="github")["providers"])
     assert found["github"] == "GitHub"
     assert len(found) < 10
     assert "there is no provider 'gihub'; did you mean 'github'?" in assistant.fault("list_providers", name="gihub")

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from deploy.cloud_access.gcp import Answer
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at
 from tests.fakes.command import Command
 from tests.gcloud_flags import faults, known_commands
 
@@ -45,8 +45,7 @@ class Gcloud:
             return Answer(0, json.dumps(services), "")
         function = next(each for each in self.revisions if f"hookchain-{each}" in text)
         if "describe" in arguments:
-            last = self.revisions[function][-1]
-            assert isinstance(last, dict)
+            last = mapping_at(self.revisions[function][-1])
             assert isinstance(last["metadata"], dict)
             traffic: Json = [{"revisionName": last["metadata"]["name"], "percent": 100}]
             return Answer(0, json.dumps({"status": {"traffic": traffic}}), "")

@@ -29,7 +29,7 @@ from deploy.terminal.output import Screen
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import ROUTE_ITSELF, Delivery
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, list_at
 from shared.ledger import Settlement
 from shared.ledger_rules import new_row
 from shared.times import rfc3339
@@ -184,8 +184,7 @@ def test_what_one_part_does_not_tell_hides_nothing_of_the_others(google: StandIn
     found = on_gcp(command)
     assert as_objects(found["versions"])[0]["trouble"] is None
     assert found["dead_letters"] is None
-    notes = found["notes"]
-    assert isinstance(notes, list)
+    notes = list_at(found["notes"])
     assert ["Cloud Monitoring" in str(notes[0]), "dead letters" in str(notes[1])] == [True, True]
 
 

@@ -12,7 +12,7 @@ import pytest
 from deploy.cli.main import main
 from deploy.config.config_file import read_config_file
 from functions.transform.program import step_classes
-from shared.jsontext import Json
+from shared.jsontext import mapping_at
 
 CONFIG: Final = """\
 sources:
@@ -110,8 +110,7 @@ def test_truncated_json_is_accepted_as_text_with_a_warning(hookchain: Hookchain)
 
 def test_a_whole_event_goes_in_and_out(hookchain: Hookchain) -> None:
     _, out, _ = hookchain("step", "set: {subject: x}", "--json", stdin=b"{}")
-    event: Json = json.loads(out)
-    assert isinstance(event, dict)
+    event = mapping_at(json.loads(out))
     assert event["subject"] == "x"
 
     code, out, _ = hookchain("step", "map: subject", "--event", stdin=out)
@@ -166,8 +165,7 @@ def test_steps_tells_of_each_what_it_takes_and_an_example(hookchain: Hookchain) 
 def test_the_schema_takes_what_the_models_take_and_rejects_what_they_reject(
     hookchain: Hookchain, config: Path, root: Path
 ) -> None:
-    schema: Json = json.loads(hookchain("schema")[1])
-    assert isinstance(schema, dict)
+    schema = mapping_at(json.loads(hookchain("schema")[1]))
     validator = jsonschema.Draft202012Validator(schema)
     jsonschema.Draft202012Validator.check_schema(schema)
     for path in [config, root / "deploy/hookchain.example.yaml", *root.glob("deploy/recipes/*/hookchain.yaml")]:

@@ -10,7 +10,7 @@ from deploy.client.hookchain import subscribers_types
 from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.subscribers import Attempts, Subscribers, SubscribersError
 from deploy.client.hookchain.subscribers_api import Headers
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at
 from tests.fakes.receiver import http_answer, receiver
 from tests.processes import ROOT
 
@@ -35,9 +35,7 @@ def operations() -> Iterator[tuple[str, str, JsonObject]]:
 
 
 def parameters(holder: JsonObject) -> list[Json]:
-    found = holder.get("parameters", [])
-    assert isinstance(found, list)
-    return found
+    return list_at(holder.get("parameters", []))
 
 
 OPERATIONS: Final = {str(each["operationId"]): (method, path, each) for method, path, each in operations()}

@@ -12,7 +12,7 @@ from deploy.config.config_schema import config_schema
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.config.sections.provider_event_types import LIST, MAX_SELECTED, known_event_types
 from deploy.config.warnings import SHORTEST_SECONDS
-from shared.jsontext import value_at
+from shared.jsontext import list_at, value_at
 from tests.fakes.configurations import warnings_of_text
 from tests.processes import ROOT
 
@@ -375,8 +375,7 @@ def test_patterns_become_the_event_types_to_select_unless_they_are_many(
 
 def test_editors_complete_event_types_and_any_other_text_is_valid() -> None:
     schema = config_schema({})
-    offered = value_at(schema, "$defs", "EventType", "anyOf", 0, "enum")
-    assert isinstance(offered, list)
+    offered = list_at(value_at(schema, "$defs", "EventType", "anyOf", 0, "enum"))
     assert {"push", "issues.opened", "checkout.session.completed", "Push Hook"} <= set(offered)
     validator = Draft202012Validator({"$defs": schema["$defs"], "$ref": "#/$defs/RouteConfig"})
     for types in ("push", ["order.*", "my own type"]):

@@ -20,7 +20,7 @@ from deploy.config.sections.source import SourceConfig
 from deploy.config.warnings import provider_warnings
 from deploy.requests.samples import Fresh, load_sample
 from shared.event import Event
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 from tests.receiving import Receiving
 
 NOW = 1_790_000_000
@@ -203,9 +203,7 @@ ENTRIES: Final = load_catalogue()
 def compiled(source: dict[str, Json]) -> JsonObject:
     sources = compile_config(ConfigFile("test", Path(), {"sources": {"hook": source}}))["receive"]["sources"]
     assert isinstance(sources, dict)
-    hook = sources["hook"]
-    assert isinstance(hook, dict)
-    return hook
+    return mapping_at(sources["hook"])
 
 
 def faults(source: dict[str, Json]) -> str:

@@ -21,7 +21,7 @@ from functions.receive.floods import MAX_TOKENS, SECONDS_A_TOKEN, TokenBucket
 from shared.formats import parse
 from shared.formats.media_type import MediaType
 from shared.http import Request
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at
 from shared.limits import Limits
 from shared.signatures.locations import parse_location
 from shared.signatures.signing import hmac_signature, hmac_text
@@ -376,8 +376,7 @@ def diagnosing() -> Posting:
 
 
 def logged(capsys: pytest.CaptureFixture[str]) -> Json:
-    line: Json = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert isinstance(line, dict)
+    line = mapping_at(json.loads(capsys.readouterr().out.splitlines()[-1]))
     return line["detail"]
 
 

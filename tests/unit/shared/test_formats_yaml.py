@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, strategies as st
 
-from shared.jsontext import Json
+from shared.jsontext import Json, list_at
 from shared.limits import DEFAULT
 from tests.unit.shared import format_outcomes
 from tests.unit.shared.format_outcomes import assert_taken_or_refused
@@ -199,8 +199,7 @@ def test_aliases_and_merge_keys_bring_what_they_stand_for(body: str, value: Json
 
 
 def test_an_alias_is_a_copy() -> None:
-    data = parsed("- &a {x: [1]}\n- *a\n- <<: *a")
-    assert isinstance(data, list)
+    data = list_at(parsed("- &a {x: [1]}\n- *a\n- <<: *a"))
     first, second, third = data
     assert isinstance(first, dict)
     assert first is not second

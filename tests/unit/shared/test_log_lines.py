@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import JsonObject, mapping_at, to_json
 from shared.logs import is_loggable_name, loggable_type
 from tests.posting import JSON, Posting, code
 
@@ -24,9 +24,7 @@ def posting() -> Posting:
 
 def logged(capsys: pytest.CaptureFixture[str]) -> JsonObject:
     [line] = capsys.readouterr().out.splitlines()
-    document: Json = json.loads(line)
-    assert isinstance(document, dict)
-    return document
+    return mapping_at(json.loads(line))
 
 
 @pytest.mark.parametrize(

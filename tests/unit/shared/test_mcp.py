@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, mapping_at
 from shared.mcp import (
     CURRENT,
     EARLIER,
@@ -63,9 +63,7 @@ def reply(message: Json) -> JsonObject:
 
 
 def result(method: str, params: JsonObject | None = None, *, is_current: bool = True) -> JsonObject:
-    found = reply(request(method, params, is_current=is_current))["result"]
-    assert isinstance(found, dict)
-    return found
+    return mapping_at(reply(request(method, params, is_current=is_current))["result"])
 
 
 def request(method: str, params: JsonObject | None = None, *, is_current: bool = True) -> JsonObject:
@@ -76,8 +74,7 @@ def request(method: str, params: JsonObject | None = None, *, is_current: bool =
 
 def called(name: str, arguments: Json) -> tuple[str, Json]:
     found = result("tools/call", {"name": name, "arguments": arguments})
-    content = found["content"]
-    assert isinstance(content, list)
+    content = list_at(found["content"])
     assert isinstance(content[0], dict)
     return str(content[0]["text"]), found["isError"]
 
@@ -194,8 +191,7 @@ def test_a_fault_of_a_tool_reveals_nothing_of_the_program(capsys: pytest.Capture
     ],
 )
 def test_a_wrong_message_gets_the_error_of_its_fault(message: Json, code: int) -> None:
-    error = reply(message)["error"]
-    assert isinstance(error, dict)
+    error = mapping_at(reply(message)["error"])
     assert error["code"] == code
     assert CALLS == []
 
@@ -204,8 +200,7 @@ def test_a_wrong_message_gets_the_error_of_its_fault(message: Json, code: int) -
 def test_another_version_gets_the_versions_that_are_supported(version: Json, shown: str) -> None:
     other: JsonObject = {"_meta": {"io.modelcontextprotocol/protocolVersion": version}}
     message: JsonObject = {**request("ping"), "params": other}
-    error = reply(message)["error"]
-    assert isinstance(error, dict)
+    error = mapping_at(reply(message)["error"])
     assert error["code"] == UNSUPPORTED_VERSION
     assert error["data"] == {"supported": [CURRENT], "requested": shown}
 

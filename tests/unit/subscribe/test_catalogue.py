@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.jsontext import JsonObject
+from shared.jsontext import JsonObject, mapping_at
 from tests.fakes.subscribe_api import Subscribers
 
 TYPES = "/v1/event-types"
@@ -86,8 +86,7 @@ async def test_an_openapi_document_is_imported_once_tried_and_exported_again(api
     assert shown["schema"] == {"type": "object", "properties": {"id": {"type": "integer"}}}
 
     exported = (await api.send("GET", f"{TYPES}/export", by=key)).json
-    webhooks = exported["webhooks"]
-    assert isinstance(webhooks, dict)
+    webhooks = mapping_at(exported["webhooks"])
     assert set(webhooks) == {"cart.left", "order.lost", "order.paid"}
     again = {**exported, "webhooks": {"cart.left": webhooks["cart.left"]}}
     unchanged = await api.send("POST", f"{TYPES}/import", {"document": again}, by=key)

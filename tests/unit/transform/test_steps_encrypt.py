@@ -15,7 +15,7 @@ from functions.transform.encryption.keys import parse_keys
 from functions.transform.encryption.sealed_text import Binding, seal
 from functions.transform.steps.encrypt import Decrypt, Encrypt, new_nonce
 from shared.errors import Permanent, Temporary
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at
 from tests.fakes.steps import EVENT, data_after, event_after
 from tests.unit.shared.json_values import json_values
 
@@ -98,8 +98,7 @@ def test_what_would_stay_readable_by_mistake_is_rejected() -> None:
 
 
 def test_a_sealed_value_opens_in_its_place_and_context_only() -> None:
-    sealed = encrypted({"a": "one", "b": "two"}, paths=["data.a", "data.b"], context="payments")
-    assert isinstance(sealed, dict)
+    sealed = mapping_at(encrypted({"a": "one", "b": "two"}, paths=["data.a", "data.b"], context="payments"))
     moved: Json = {"a": sealed["b"], "b": sealed["a"]}
 
     assert decrypted(sealed, paths=["data.a"], context="payments") == {"a": "one", "b": sealed["b"]}

@@ -16,7 +16,7 @@ from functions.transform.steps.values import Count
 from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.formats.text_body import binary
-from shared.jsontext import Json
+from shared.jsontext import Json, mapping_at
 from tests.fakes.steps import EVENT, data_after, event_after, finished, memory_below
 from tests.unit.transform.written_steps import WRITTEN_EVENT, chain, run, written_data_after
 
@@ -318,8 +318,7 @@ EVERYTHING: Json = {"redact": {"cards": True, "emails": True}}
 
 def test_redact_tells_names_apart_that_are_one_once_masked_so_that_no_field_is_lost() -> None:
     members: Json = {"ada@x.org": 1, "***@x.org (2)": 2, "bob@x.org": 3, "***@x.org": 4}
-    after = written_data_after(EVERYTHING, members)
-    assert isinstance(after, dict)
+    after = mapping_at(written_data_after(EVERYTHING, members))
     assert list(after.values()) == [1, 2, 3, 4]
     assert not {"ada@x.org", "bob@x.org"} & set(after)
 

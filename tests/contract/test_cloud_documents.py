@@ -72,9 +72,7 @@ async def on_dynamo(front: DynamoFront, npm_dynamo: DynamoTables) -> AsyncIterat
     await asyncio.sleep(0)
 
 
-async def test_on_dynamodb_a_write_whose_answer_was_lost_is_known_as_made(
-    on_dynamo: DynamoDocuments, front: DynamoFront
-) -> None:
+async def test_on_dynamodb_a_write_with_a_lost_answer_is_known(on_dynamo: DynamoDocuments, front: DynamoFront) -> None:
     first = await write(on_dynamo, "acme", "one")
     front.faults = [DynamoFault("PutItem", "InternalServerError", is_done=True)]
     second = await on_dynamo.write(TENANTS, "acme", "two", first)

@@ -129,9 +129,7 @@ def test_a_secret_that_this_account_may_not_read_may_not_be_there_at_all(google:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_secret_manager_that_is_busy_or_down_says_nothing_about_the_secret(
-    google: StandIn, read: Reader, status: int
-) -> None:
+def test_a_busy_or_silent_secret_manager_says_nothing_of_the_secret(google: StandIn, read: Reader, status: int) -> None:
     google.refuses(VERSION, status, "SECRET_REFUSED")
     with pytest.raises(SecretStoreUnreachable, match=f"Secret Manager answered {status} for 'hookchain-crm-key'"):
         read("crm-key")

@@ -227,9 +227,7 @@ async def test_a_delivery_that_is_final_has_no_message(ledger: Ledger, settlemen
 
 
 @pytest.mark.parametrize("settlement", WAITING)
-async def test_a_delivery_that_waits_has_its_message_after_a_lease_that_was_over(
-    ledger: Ledger, settlement: Settlement
-) -> None:
+async def test_a_delivery_that_waits_has_its_message_after_its_lease(ledger: Ledger, settlement: Settlement) -> None:
     await claimed_with(ledger, OTHER)
     claim = await claimed(ledger, T + LEASE)
     assert claim.message == MESSAGE
@@ -238,9 +236,7 @@ async def test_a_delivery_that_waits_has_its_message_after_a_lease_that_was_over
 
 
 @pytest.mark.parametrize("settlement", WAITING)
-async def test_the_attempt_of_a_suspect_leaves_the_message_to_its_outcome(
-    ledger: Ledger, settlement: Settlement
-) -> None:
+async def test_a_suspects_attempt_leaves_the_message_to_its_outcome(ledger: Ledger, settlement: Settlement) -> None:
     claim = await suspect(ledger)
     begun = await ledger.begin(claim, T + LEASE)
     assert begun is not None

@@ -76,9 +76,7 @@ async def test_what_may_have_been_accepted_stays_held_until_an_operator_releases
 # What operators do
 
 
-async def test_a_finished_delivery_reopened_is_claimed_for_the_first_attempt_of_the_next_generation(
-    ledger: Ledger,
-) -> None:
+async def test_a_reopened_delivery_is_claimed_for_the_first_attempt_of_the_next_generation(ledger: Ledger) -> None:
     await finished(ledger)
     assert await ledger.reopen(KEY, T + 60) == 1
     again = await claimed(ledger, T + 60)

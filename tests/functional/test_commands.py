@@ -110,9 +110,7 @@ def test_a_mail_that_was_given_up_on_goes_out_once_the_provider_is_back(stack: S
     wait_for(listed_once(hookchain, "dead-letters", "list", *chosen, "--status", "replayed"))
 
 
-def test_a_route_that_fails_again_is_kept_again_and_repeats_no_other_routes_mail(
-    stack: Stack, hookchain: Command
-) -> None:
+def test_a_route_that_fails_again_is_kept_and_repeats_no_other_routes_mail(stack: Stack, hookchain: Command) -> None:
     sent(stack, "fragile.created", "D1")
     chosen = ("--route", "fragile", "--text", "D1")
     wait_for(listed_once(hookchain, "dead-letters", "list", *chosen))

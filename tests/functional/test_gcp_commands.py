@@ -195,9 +195,7 @@ def test_a_password_in_the_mail_settings_is_rejected_before_it_stands_in_a_comma
     assert not (tmp_path / "env").exists(), "nor is it kept for the next time"
 
 
-def test_a_policy_against_public_functions_stops_before_anything_is_made(
-    hookchain: Hookchain, gcloud: WorldGcloud
-) -> None:
+def test_a_policy_against_public_functions_stops_before_any_change(hookchain: Hookchain, gcloud: WorldGcloud) -> None:
     with enforcing("run.managed.requireInvokerIam") as url:
         settings = {**SETTINGS, "CLOUDSDK_API_ENDPOINT_OVERRIDES_ORGPOLICY": url}
         both = [

@@ -74,9 +74,7 @@ def has_failed_twice(output: Path, function: str) -> bool:
     return len(re.findall(rf"{function} +error: invocation failed", output.read_text(encoding="utf-8"))) >= 2
 
 
-def test_a_message_that_ends_its_runtime_each_time_becomes_a_dead_letter_and_its_peers_are_delivered(
-    tmp_path: Path,
-) -> None:
+def test_a_message_that_ends_its_runtime_each_time_is_a_dead_letter_and_its_peers_are_delivered(tmp_path: Path) -> None:
     require_tools()
     environ = {"PYTHONPATH": str(ROOT / "tests" / "poison" / "runtime")}
     with running(tmp_path, CONFIG, environ, ["--platform", "aws"]) as stack:

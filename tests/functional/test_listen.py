@@ -211,9 +211,7 @@ def test_a_hundred_of_a_hundred_events_arrive_from_the_aws_of_make_dev(tmp_path:
         dev.interrupt()
 
 
-def test_a_running_make_dev_gets_the_events_of_the_cloud_to_be_stepped_through(
-    deployed: Deployed, tmp_path: Path
-) -> None:
+def test_a_running_make_dev_gets_the_clouds_events_to_be_stepped_through(deployed: Deployed, tmp_path: Path) -> None:
     (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
     dev = Dev(tmp_path)
     try:

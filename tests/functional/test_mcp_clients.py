@@ -94,9 +94,7 @@ assert sys.stdin.read() == "" and os.read(0, 9) == b""
 """
 
 
-def test_code_of_the_operator_that_prints_and_reads_disturbs_no_message(
-    environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_operators_code_that_prints_and_reads_disturbs_no_message(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "noisy.py").write_text(NOISY, encoding="utf-8")
     config = tmp_path / "hookchain.yaml"
     config.write_text(

@@ -117,9 +117,7 @@ async def test_a_confirmed_message_survives_every_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_after_a_restart_only_unacknowledged_messages_are_delivered_and_their_attempts_continue(
-    tmp_path: Path,
-) -> None:
+async def test_after_a_restart_unacknowledged_messages_are_delivered_and_attempts_continue(tmp_path: Path) -> None:
     emulation = Emulation(tmp_path)
     async with Endpoint().open() as endpoint:
         emulation.start()

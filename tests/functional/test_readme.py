@@ -215,9 +215,7 @@ def test_a_command_in_the_readme_works_as_it_is_shown(block: Block, stack: Stack
 
 
 @pytest.mark.parametrize("block", blocks_to_run(SUBSCRIBERS), ids=named)
-def test_a_command_about_subscribers_works_as_it_is_shown(
-    block: Block, subscribers_stack: Stack, tmp_path: Path
-) -> None:
+def test_a_command_about_subscribers_works_as_shown(block: Block, subscribers_stack: Stack, tmp_path: Path) -> None:
     run_block(subscribers_stack.moved(block.text), subscribers_stack.environ, tmp_path / "block.log")
 
 

@@ -113,9 +113,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(running)
 
 
-def test_an_accepted_event_is_answered_with_its_id_and_white_space_after_a_header_is_none_of_its_value(
-    served: Served,
-) -> None:
+def test_an_accepted_event_is_answered_with_its_id_and_space_after_a_header_is_not_its_value(served: Served) -> None:
     answer = served.post("/webhook", b"{}", "Content-Type: application/json", f"X-Webhook-Password: {PASSWORD} \t")
     assert answer.status == 200
     assert len(json.loads(answer.body)["id"]) == 32

@@ -95,9 +95,7 @@ def wait_for_message(folder: Path, text: str, count: int = 1) -> None:
     wait_for(lambda: sum(text in message for message in messages(folder)) >= count)
 
 
-def test_a_stop_finishes_what_is_under_way_accepts_nothing_more_and_repeats_nothing(
-    tmp_path: Path, crm: Receiver
-) -> None:
+def test_a_stop_finishes_what_is_under_way_accepts_no_more_and_repeats_nothing(tmp_path: Path, crm: Receiver) -> None:
     crm.seconds = 5.0  # longer than `make dev` waits for a process
     with running(tmp_path, config_for(crm), ENVIRON, log_level="INFO", serves=True) as stack:
         assert send(f"{stack.url}/shop", 1) == 200

@@ -50,9 +50,7 @@ async def attempted(settings: Settings, **values: Json) -> Outcome:
         await asyncio.sleep(0)  # in which its connections are gone
 
 
-async def test_a_mail_goes_through_ses_where_neither_sendgrid_nor_smtp_is_set_up(
-    aws: AwsPlace, settings: Settings
-) -> None:
+async def test_a_mail_goes_through_ses_where_no_sendgrid_or_smtp_is_set_up(aws: AwsPlace, settings: Settings) -> None:
     boto_client(aws, "sesv2").create_email_identity(EmailIdentity=settings.email_from)
     found = await attempted(settings, subject="Hello {{ data.name }}", bcc="boss@example.com")
 

@@ -92,9 +92,7 @@ def command(stack: Stack, *arguments: str) -> JsonObject:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["503", "hangs"])
-def test_a_systems_trouble_is_felt_by_the_routes_that_ask_it_alone(
-    outside: Outside, tmp_path: Path, trouble: str
-) -> None:
+def test_a_systems_trouble_is_felt_by_routes_that_ask_it_alone(outside: Outside, tmp_path: Path, trouble: str) -> None:
     clock = Clock(tmp_path / "clock")
     environ = {**clock.environ, "PYTHONPATH": str(ROOT / "tests" / "kill" / "hooks")}
     with running(tmp_path, CONFIG.replace("http://127.0.0.1:PORT", outside.url), environ, log_level="INFO") as stack:

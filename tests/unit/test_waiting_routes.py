@@ -425,9 +425,7 @@ def test_a_number_of_a_run_that_is_none_counts_as_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("attributes", [{}, {"due": "7"}], ids=["its wait", "its due row"])
-async def test_a_repeat_of_an_earlier_run_does_not_take_the_row_that_a_later_one_reopened(
-    attributes: dict[str, str],
-) -> None:
+async def test_a_repeat_of_an_earlier_run_takes_no_row_that_a_later_one_reopened(attributes: dict[str, str]) -> None:
     world = down(ASKING)
     await world.send(EVENT)
     await world.run(7)

@@ -107,16 +107,12 @@ async def test_a_retry_costs_one_read_and_three_writes(ledger: DynamoLedger, fro
     assert front.counts == {"UpdateItem": 1, "GetItem": 1, "PutItem": 2}
 
 
-async def test_a_sweep_that_finds_nothing_costs_a_query_for_each_shard(
-    ledger: DynamoLedger, front: DynamoFront
-) -> None:
+async def test_a_sweep_that_finds_nothing_costs_a_query_a_shard(ledger: DynamoLedger, front: DynamoFront) -> None:
     assert await ledger.due(T, 100, T - 600) == []
     assert front.counts == {"Query": SHARDS}
 
 
-async def test_a_delivery_is_gathered_and_merged_by_one_write_each_and_no_read(
-    ledger: DynamoLedger, front: DynamoFront
-) -> None:
+async def test_a_delivery_is_gathered_and_merged_by_a_write_each(ledger: DynamoLedger, front: DynamoFront) -> None:
     for number in range(30):
         assert await ledger.gather(delivery(number), MESSAGE, "g1", "", T, T) == Gathered()
     assert front.counts == {"PutItem": 30}
@@ -126,9 +122,7 @@ async def test_a_delivery_is_gathered_and_merged_by_one_write_each_and_no_read(
     assert front.counts == {"UpdateItem": 30}
 
 
-async def test_keys_are_spread_over_all_shards(
-    ledger: DynamoLedger, journal: DynamoJournal, dynamo: DynamoTables
-) -> None:
+async def test_keys_are_spread_over_shards(ledger: DynamoLedger, journal: DynamoJournal, dynamo: DynamoTables) -> None:
     """One partition of an index takes 1,000 writes a second."""
     await due_rows(ledger, 60)
     for number in range(60):
@@ -190,9 +184,7 @@ async def test_a_row_whose_postponement_was_lost_is_postponed_once_and_by_this_s
 
 
 @pytest.mark.parametrize("fault", [replace(each, action="UpdateItem") for each in LOST])
-async def test_a_row_whose_merge_was_lost_is_merged_once(
-    ledger: DynamoLedger, front: DynamoFront, fault: Fault
-) -> None:
+async def test_a_row_whose_merge_is_lost_is_merged_once(ledger: DynamoLedger, front: DynamoFront, fault: Fault) -> None:
     moves = await due_rows(ledger, 1)
     front.faults.append(fault)
     assert await ledger.merge_all(moves, T, "d1") == [True]
@@ -225,9 +217,7 @@ async def test_an_outcome_that_finds_another_version_is_decided_by_what_is_store
     assert (row.state, [each.outcome for each in row.attempts]) == ("retry_scheduled", ["unknown", "retry_scheduled"])
 
 
-async def test_contention_without_an_end_is_temporary_after_a_few_tries(
-    ledger: DynamoLedger, front: DynamoFront
-) -> None:
+async def test_endless_contention_is_temporary_after_a_few_tries(ledger: DynamoLedger, front: DynamoFront) -> None:
     front.faults += [Fault("PutItem", "ConditionalCheckFailedException")] * TRIES
     with pytest.raises(Temporary, match="others kept writing delivery"):
         await claimed(ledger)
@@ -245,9 +235,7 @@ async def test_an_outcome_is_recorded_though_dynamodb_rejects_for_a_moment(
     assert await ledger.claim(DELIVERY, MESSAGE, T, LEASE) == Finished()
 
 
-async def test_what_dynamodb_goes_on_rejecting_is_temporary_after_a_few_tries(
-    ledger: DynamoLedger, front: DynamoFront
-) -> None:
+async def test_what_dynamodb_keeps_rejecting_is_temporary(ledger: DynamoLedger, front: DynamoFront) -> None:
     claim = await claimed(ledger)
     front.faults += [Fault("PutItem", "ThrottlingException")] * 5
     with pytest.raises(Temporary, match="ledger_unavailable: DynamoDB answered ThrottlingException to PutItem"):
@@ -493,9 +481,7 @@ def keys_read(request: JsonObject, table: str) -> list[str]:
     return found
 
 
-async def test_the_state_of_a_stack_is_opened_over_its_tables(
-    dynamo: DynamoTables, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_state_of_a_stack_is_in_its_tables(dynamo: DynamoTables, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = dynamo.place.credentials()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_access_key)

@@ -67,9 +67,7 @@ async def test_an_event_with_one_delivery_costs_three_writes_and_one_read(
     assert (counts["documents written"], counts["documents read"]) == (5, 1)
 
 
-async def test_what_comes_at_once_is_journaled_in_few_commits(
-    journal: FirestoreJournal, firestore: EmulatedFirestore
-) -> None:
+async def test_entries_at_once_share_a_commit(journal: FirestoreJournal, firestore: EmulatedFirestore) -> None:
     entries = [EventEntry(replace(EVENT, id=f"e{number}"), (), T) for number in range(60)]
     await asyncio.gather(*(journal.record([entry]) for entry in entries))
     assert firestore.server.counts["commit"] == 1
@@ -140,9 +138,7 @@ async def test_an_outcome_without_a_read_writes_what_a_transaction_writes(
 # What is much
 
 
-async def test_a_search_by_text_looks_through_large_events(
-    journal: FirestoreJournal, firestore: EmulatedFirestore
-) -> None:
+async def test_a_search_by_text_reads_large_events(journal: FirestoreJournal, firestore: EmulatedFirestore) -> None:
     """Sixty, each with as much as travels without a blob, are more than one answer may hold."""
     for number in range(60):
         event = replace(EVENT, id=f"e{number:02}", data={"name": f"Ada{number}", "text": "x" * 190_000})
@@ -285,9 +281,7 @@ async def test_a_dead_letter_that_has_no_place_is_temporary(firestore: EmulatedF
 # Faults
 
 
-async def test_an_aborted_transaction_is_read_and_decided_anew(
-    ledger: FirestoreLedger, firestore: EmulatedFirestore
-) -> None:
+async def test_an_aborted_transaction_is_decided_anew(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
     claim = await claimed(ledger)
     firestore.server.faults += [Fault("commit", "ABORTED"), Fault("commit", "ABORTED")]
     assert await ledger.give_back(claim, T)
@@ -340,9 +334,7 @@ async def test_a_claim_that_was_rejected_after_it_was_written_is_told_that_it_is
     assert await ledger.claim(DELIVERY, b"{}", T, LEASE) == Finished()
 
 
-async def test_an_outcome_whose_confirmation_was_lost_is_recorded(
-    ledger: FirestoreLedger, firestore: EmulatedFirestore
-) -> None:
+async def test_an_outcome_with_a_lost_answer_is_recorded(ledger: FirestoreLedger, firestore: EmulatedFirestore) -> None:
     claim = await claimed(ledger)
     firestore.server.faults.append(Fault("commit"))
     assert await ledger.settle(claim, DONE)

@@ -18,9 +18,7 @@ def examined(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Mapping[str, t
     return {each["check"]: (each["verdict"], each["found"], each["todo"]) for each in checks}
 
 
-def test_before_the_first_deployment_only_the_inputs_are_checked(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_before_the_first_deployment_the_inputs_are_checked(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     checks = examined(stack, capsys)
     assert checks["credentials"][0] == "ok"
     assert checks["region"][:2] == ("ok", stack.place.region)

@@ -106,9 +106,7 @@ def test_the_reasons_of_a_failed_creation_are_repeated() -> None:
         require_changeable(deployed({}, "ROLLBACK_COMPLETE"), TARGET, FailedStack())
 
 
-def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_deployed_is_remembered_and_env_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "HOOKCHAIN_STACK"):
         monkeypatch.delenv(name, raising=False)
     env = tmp_path / ".env"

@@ -57,9 +57,7 @@ def test_a_dead_letter_is_shown_with_the_event_in_it(kept: Kept, command: Comman
     assert document["event"]["id"] == "e1"
 
 
-def test_one_that_was_never_a_message_of_ours_is_shown_and_not_replayed(
-    kept: Kept, bus: FakeBus, command: Command
-) -> None:
+def test_one_that_was_no_message_of_ours_is_shown_and_not_replayed(kept: Kept, bus: FakeBus, command: Command) -> None:
     kept.record(DeadLetter("0123456789", "malformed_event", "it is not JSON", NOW, b"\xff\x1b[2Jx", DEAD_LETTERS))
     assert "malformed_event  topic dead-letters" in command("dead-letters", "list")
     assert "\ufffd [2Jx" in command("dead-letters", "show", "012345")

@@ -122,9 +122,7 @@ def test_routes_that_the_journal_only_counts_are_computed_on_request(kept: Kept,
         ]
 
 
-def test_an_event_that_waits_says_that_nothing_runs_or_what_does_not_answer_or_is_locked(
-    kept: Kept, command: Command
-) -> None:
+def test_a_waiting_event_says_that_nothing_runs_or_what_is_silent_or_locked(kept: Kept, command: Command) -> None:
     kept.event("4f2a9c0d")
     assert "until `make dev` runs with this state folder" in command("events", "show", "4f2a9c0d")
     with receiver(b"") as gone:
@@ -149,9 +147,7 @@ def test_a_filter_by_a_source_that_does_not_exist_is_a_usage_error(kept: Kept, c
         command("events", "list", "--source", name)
 
 
-def test_a_delivery_that_waits_for_its_digest_says_until_when_and_a_merged_one_where_it_is(
-    kept: Kept, command: Command
-) -> None:
+def test_a_delivery_in_a_digest_says_until_when_it_waits_or_where_it_is(kept: Kept, command: Command) -> None:
     delivery = Delivery(kept.event("e1"), "tell", "list")
     kept.with_ledger(lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))
     text = command("events", "show", "e1")

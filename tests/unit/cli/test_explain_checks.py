@@ -137,9 +137,7 @@ def test_a_link_is_reported_with_its_end(
         (("--source", "lost"), "secret_unavailable", "secret"),
     ],
 )
-def test_each_check_is_reported_by_its_name(
-    explain: Command, arguments: tuple[str, ...], code: str, check: str
-) -> None:
+def test_each_check_is_reported_by_name(explain: Command, arguments: tuple[str, ...], code: str, check: str) -> None:
     report = explain.json(*arguments, code=3)
     assert report["code"] == code
     assert [name for name, state in states(report).items() if state == "failed"] == [check]

@@ -303,9 +303,7 @@ def test_a_new_hook_that_the_provider_shows_with_another_url_leads_to_no_second_
     assert "nothing differs" in world("plan", source)
 
 
-def test_a_url_that_somebody_else_set_is_overwritten_only_with_consent(
-    world: World, answer: Callable[[str], None]
-) -> None:
+def test_somebody_elses_url_is_overwritten_only_with_consent(world: World, answer: Callable[[str], None]) -> None:
     world("apply", "github", "--yes")
     id, hook = world.only_hook(world.github)
     hook["config"] = {"url": FOREIGN, "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
@@ -417,9 +415,7 @@ def test_a_token_with_too_few_rights_is_named_with_what_it_needs(world: World, s
         ({"errors": [{"message": "Forbidden"}]}, "to `create`: Forbidden\n"),
     ],
 )
-def test_the_reason_of_a_refusal_is_named(
-    world: World, monkeypatch: pytest.MonkeyPatch, answer: JsonObject, text: str
-) -> None:
+def test_a_refusal_has_its_reason(world: World, monkeypatch: pytest.MonkeyPatch, answer: JsonObject, text: str) -> None:
     monkeypatch.setattr(world.github, "_post", lambda *_: (422, answer))
     world("apply", "github", "--yes", code=1)
     assert text in world.error
@@ -539,9 +535,7 @@ def test_a_secret_that_was_replaced_is_given_to_the_provider(world: World) -> No
 
 
 @pytest.mark.parametrize("is_adopted", [False, True])
-def test_a_place_that_the_configuration_leaves_out_loses_the_hook_that_was_made_there(
-    world: World, is_adopted: bool
-) -> None:
+def test_a_place_that_left_the_configuration_loses_the_hook_that_was_made_there(world: World, is_adopted: bool) -> None:
     if is_adopted:
         world.github.add(OWN, "push")
     world("apply", "github", "--yes")
@@ -632,9 +626,7 @@ def test_a_hook_whose_place_is_written_in_another_way_is_not_deleted(
 
 
 @pytest.mark.parametrize("source", PROVIDERS)
-def test_the_hook_of_a_renamed_source_is_not_deleted_under_its_former_name(
-    world: World, command: Command, source: str
-) -> None:
+def test_a_renamed_sources_hook_is_not_deleted_by_its_former_name(world: World, command: Command, source: str) -> None:
     provider = world.provider(source)
     own = CONFIG
     if not KINDS[source].signs_url:
@@ -736,9 +728,7 @@ def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str
         ("gitlab", "Push Hook, Merge Request Hook.open", "all that projects and groups both have: Push Hook, Tag Push"),
     ],
 )
-def test_a_plan_names_what_a_hook_for_all_event_types_does_not_get(
-    world: World, source: str, types: str, text: str
-) -> None:
+def test_a_plan_names_what_a_hook_for_all_types_does_not_get(world: World, source: str, types: str, text: str) -> None:
     world.configure(CONFIG.replace(f" types: [{types}],", ""))
     assert f"event types: {text}" in world("plan", source, code=3)
 
@@ -787,9 +777,7 @@ def test_a_place_that_is_named_twice_has_one_hook(world: World) -> None:
     assert len(world.github.hooks) == 1
 
 
-def test_a_provider_that_answers_with_another_hook_is_not_believed(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_that_returns_another_hook_is_not_believed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.github.add(FOREIGN, "push")
     monkeypatch.setattr(world.github, "_post", lambda id, body: (201, world.github._shown(world.github.hooks["101"])))
     world("apply", "github", "--yes", code=1)
@@ -905,9 +893,7 @@ def test_a_request_that_linear_has_executed_although_it_answers_with_an_error_is
 
 @pytest.mark.parametrize("source", WITH_IDS)
 @pytest.mark.parametrize("is_applied", [False, True])
-def test_a_hook_that_a_person_made_after_a_creation_failed_is_not_removed(
-    world: World, source: str, is_applied: bool
-) -> None:
+def test_a_hook_that_a_person_made_after_a_failure_is_not_removed(world: World, source: str, is_applied: bool) -> None:
     provider = world.provider(source)
     world("apply", source, "--yes")
     _, hook = world.only_hook(provider)
@@ -1534,9 +1520,7 @@ def second(world: World) -> GitHub:
     return second
 
 
-def test_a_rotation_names_another_hook_with_the_same_url_before_the_old_value_is_dropped(
-    world: World, command: Command
-) -> None:
+def test_a_rotation_names_another_hook_with_its_url_before_a_value_is_dropped(world: World, command: Command) -> None:
     world("apply", "stripe", "--yes")
     id, hook = world.only_hook(world.stripe)
     theirs: JsonObject = {**hook, "id": "theirs", "application": "ca_1"}
@@ -1547,9 +1531,7 @@ def test_a_rotation_names_another_hook_with_the_same_url_before_the_old_value_is
     assert world.stripe.hooks["theirs"] == theirs
 
 
-def test_a_rotation_that_cannot_begin_for_one_source_changes_none(
-    world: World, second: GitHub, command: Command
-) -> None:
+def test_a_rotation_that_cannot_begin_for_one_changes_none(world: World, second: GitHub, command: Command) -> None:
     second.fails = {"GET": 503}
     command("secrets", "rotate", "github-secret", "--random", code=1)
     assert "answered 503 to `list`: no, ***. The secret was not changed" in command.error
@@ -1680,9 +1662,7 @@ def _change_row(world: World, **fields: Json) -> None:
         ("stripe", _with_an_adopted_hook),
     ],
 )
-def test_no_value_is_dropped_with_which_a_hook_may_sign(
-    world: World, source: str, happens: Callable[[World], None]
-) -> None:
+def test_no_value_that_a_hook_may_use_is_dropped(world: World, source: str, happens: Callable[[World], None]) -> None:
     world("apply", source, "--yes")
     happens(world)
     drop, new = ["rotate", "--drop-old"], ["rotate", "--random", "--keep", "0"]
@@ -1764,9 +1744,7 @@ def test_a_row_that_was_edited_by_hand_is_a_fault_in_one_line(
 
 
 @pytest.mark.parametrize("source", ["github", "stripe"])
-def test_a_rotation_that_was_interrupted_continues_with_the_same_value(
-    world: World, command: Command, source: str
-) -> None:
+def test_an_interrupted_rotation_continues_with_the_same_value(world: World, command: Command, source: str) -> None:
     world("apply", source, "--yes")
     provider = world.provider(source)
     count: list[str] = []
@@ -2004,9 +1982,7 @@ def test_whatever_happens_at_any_request_the_next_command_leaves_one_hook_with_t
 
 @pytest.mark.parametrize("source", [each for each in SIGNING if not (KINDS[each].is_fixed or KINDS[each].signs_url)])
 @pytest.mark.parametrize("then", ["apply", "apply another", "rotate", "remove"])
-def test_a_hook_whose_change_of_the_url_was_not_answered_is_ours(
-    world: World, command: Command, source: str, then: str
-) -> None:
+def test_a_hook_whose_new_url_was_not_confirmed_is_ours(world: World, command: Command, source: str, then: str) -> None:
     provider = world.provider(source)
     world("apply", source, "--yes")
     fault = Fault(provider, "lost", 3)
@@ -2028,9 +2004,7 @@ def test_a_hook_whose_change_of_the_url_was_not_answered_is_ours(
 
 
 @pytest.mark.parametrize(("source", "place"), [("stripe", "stripe Stripe"), ("telegram", "telegram Telegram")])
-def test_the_hook_of_an_unfinished_creation_is_named_before_it_is_deleted(
-    world: World, source: str, place: str
-) -> None:
+def test_a_hook_of_an_unfinished_creation_is_named_before_it_is_deleted(world: World, source: str, place: str) -> None:
     world.provider(source).loses = ["POST"]
     world("apply", source, "--yes", code=1)
     assert f"{place}: delete {URL}/{source}\n" in world("remove", source, code=1)
@@ -2420,9 +2394,7 @@ def test_a_stripe_hook_that_a_person_made_is_replaced_only_with_consent(world: W
 
 
 @pytest.mark.parametrize("source", ["airtable", "square", "stripe"])
-def test_an_adopted_hook_is_not_called_equal_until_its_secret_is_known(
-    world: World, command: Command, source: str
-) -> None:
+def test_an_adopted_hook_is_not_equal_until_its_secret_is_known(world: World, command: Command, source: str) -> None:
     provider = world.provider(source)
     world("apply", source, "--yes")
     id, hook = world.only_hook(provider)
@@ -2453,9 +2425,7 @@ def test_an_adopted_hook_is_not_called_equal_until_its_secret_is_known(
         ("stripe", {"api_version": "2025-03-31.basil", "application": "ca_1"}),
     ],
 )
-def test_a_hook_that_replaces_another_keeps_what_it_sends(
-    world: World, command: Command, source: str, kept: JsonObject
-) -> None:
+def test_a_new_hook_keeps_what_the_former_sent(world: World, command: Command, source: str, kept: JsonObject) -> None:
     world("apply", source, "--yes")
     id, hook = world.only_hook(world.provider(source))
     hook |= kept
@@ -2553,9 +2523,7 @@ def test_a_secret_that_is_set_while_the_command_waits_stops_the_rotation(
 @pytest.mark.parametrize(
     ("source", "is_new", "nth"), [("github", True, 3), ("github", False, 3), ("telegram", True, 4)]
 )
-def test_a_secret_that_is_set_while_the_hooks_are_listed_is_not_lost(
-    world: World, source: str, is_new: bool, nth: int
-) -> None:
+def test_a_secret_that_is_set_during_a_list_is_not_lost(world: World, source: str, is_new: bool, nth: int) -> None:
     variable = f"{source.upper()}_SECRET"
     provider = world.provider(source)
     if not is_new:

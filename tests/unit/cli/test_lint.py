@@ -200,9 +200,7 @@ def test_spans_for_another_clouds_endpoint_are_a_warning_of_a_plan(cloud: str, o
     assert warning.endswith(f"set `telemetry: {others}`")
 
 
-def test_mails_to_a_person_without_a_sender_are_a_warning_with_what_to_do(
-    lint: Lint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mails_without_a_sender_are_a_warning_with_what_to_do(lint: Lint, monkeypatch: pytest.MonkeyPatch) -> None:
     config = f"{GOOD}people: {{ann: {{email: ann@example.com}}}}\n".replace("ann@example.com}}}", "actor}}}")
     assert "nobody to send from: set EMAIL_FROM, or the destination's `from`" in lint(config)
     monkeypatch.setenv("EMAIL_FROM", "hooks@example.com")
@@ -281,9 +279,7 @@ def test_warnings_stand_beside_missing_secrets_because_one_may_be_the_cause(lint
     assert "nothing reads FORMKEY in .env: one of the two names may be misspelt" in printed
 
 
-def test_an_env_file_that_does_not_exist_is_named_beside_what_is_missing(
-    lint: Lint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_env_file_is_named_beside_missing_secrets(lint: Lint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(lint.file.parent / "prd.env"))
     printed = lint(GOOD, "--secrets", code=1)
     assert "prd.env: does not exist, although HOOKCHAIN_ENV_FILE names it" in printed

@@ -260,9 +260,7 @@ def test_a_lease_of_another_machine_is_neither_taken_nor_stopped_unless_it_is_sa
     assert (cloud.documents.kept, cloud.inboxes.kept) == ({}, {})
 
 
-def test_the_time_after_the_end_of_a_lease_is_printed_and_what_is_older_or_endless_is_removed(
-    run: Run, cloud: Cloud
-) -> None:
+def test_the_time_after_a_lease_is_printed_and_what_is_older_or_endless_is_removed(run: Run, cloud: Cloud) -> None:
     run(*FORWARD)
     ended, old = cloud.lease(), Lease("github", "bob", "bob@desk", 0, NOW - KEPT_SECONDS - 1)
 

@@ -149,9 +149,7 @@ def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(gcloud: Stub
     assert {"--order=desc", "--format=json", "--project=acme-hooks"} < set(call.arguments)
 
 
-def test_a_follower_sees_each_entry_once_also_those_that_come_late(
-    gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_follower_sees_each_entry_once_however_late(gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.history.logs.POLL_SECONDS", 0.0)
     gcloud.answers("logging read", [entry(2, "2026-03-01T12:00:40Z")])
     gcloud.answers("logging read", [entry(1, "2026-03-01T12:00:20Z"), entry(2, "2026-03-01T12:00:40Z")])

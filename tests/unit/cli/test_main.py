@@ -28,9 +28,7 @@ def test_outside_a_checkout_help_and_version_still_work(
     assert command.error.startswith("hookchain: must run from a checkout; ")
 
 
-def test_a_missing_package_is_named_with_the_line_that_installs_it(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_named_with_its_install_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def lacking(_: str) -> ModuleType:
         raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
 
@@ -126,9 +124,7 @@ def test_a_wrong_argument_is_a_usage_error_that_names_what_was_meant(command: Co
         ("init --recipe push-to-slack --to a@b.example --out x", "--to and --from: have no effect with the recipe"),
     ],
 )
-def test_so_is_one_that_the_configuration_or_the_platform_shows(
-    command: Command, line: str, message: str, kept: Kept
-) -> None:
+def test_so_is_one_that_configuration_or_platform_shows(command: Command, line: str, message: str, kept: Kept) -> None:
     command(*line.split(), code=2)
     assert message in command.error
 

@@ -161,9 +161,7 @@ def test_a_body_is_shown_by_its_own_tool_and_cut(assistant: Assistant, kept: Kep
     assert (len(str(cut["untrusted_body"]).encode()), cut["body_bytes"], cut["body_is_cut"]) == (16_384, 32_768, True)
 
 
-def test_a_secret_at_the_cut_and_one_that_is_escaped_are_masked(
-    assistant: Assistant, kept: Kept, tmp_path: Path
-) -> None:
+def test_a_secret_at_the_cut_and_an_escaped_one_are_masked(assistant: Assistant, kept: Kept, tmp_path: Path) -> None:
     escaped = 'quote" and \\ backslash, 0123456789'
     (config_folder(tmp_path) / "env").write_text(f"SHOP_KEY='{escaped}'\n", encoding="utf-8")
     kept.event("e1e1e1e1", data={"text": "x" * (MAX_BODY_BYTES - 20) + escaped})
@@ -209,9 +207,7 @@ def test_a_search_finds_nothing_that_no_result_shows(assistant: Assistant, kept:
     plan_replay(assistant.session, {"text": "grace"})
 
 
-def test_the_secrets_of_mail_and_the_tokens_of_hooks_are_masked(
-    assistant: Assistant, kept: Kept, tmp_path: Path
-) -> None:
+def test_the_secrets_of_mail_and_tokens_of_hooks_are_masked(assistant: Assistant, kept: Kept, tmp_path: Path) -> None:
     values = {
         "SMTP_PASSWORD": "password-of-the-mail-server",
         "GITHUB_TOKEN": "ghp_ABCDEFGHIJKLMNOPQRSTUVWX",
@@ -295,9 +291,7 @@ def test_an_explanation_has_the_pauses_of_the_state_folder_of_the_server(
     assert "paused" not in notify_checks()
 
 
-def test_an_explanation_says_that_a_secret_is_not_read_and_not_that_it_is_missing(
-    assistant: Assistant, tmp_path: Path
-) -> None:
+def test_an_explanation_says_that_a_secret_is_unread_and_not_missing(assistant: Assistant, tmp_path: Path) -> None:
     step = "steps: [{digest: {algorithm: sha256, of: data.id, into: data.hash, secret: shop-key}}]"
     text = CONFIG.replace("steps: [{set: {data.team: sales}}]", step)
     (config_folder(tmp_path) / "hookchain.yaml").write_text(text, encoding="utf-8")
@@ -306,9 +300,7 @@ def test_an_explanation_says_that_a_secret_is_not_read_and_not_that_it_is_missin
     assert "does not exist" not in shown
 
 
-def test_an_explanation_shows_no_credential_that_the_configuration_has_itself(
-    assistant: Assistant, tmp_path: Path
-) -> None:
+def test_an_explanation_shows_no_credential_of_the_configuration(assistant: Assistant, tmp_path: Path) -> None:
     headers = "{X-Api-Key: a-key-of-18-letters, Authorization: Bearer any-bearer-of-21-letters}"
     query = "token=a-token-of-20-letters&sig=a-signature-of-24-letters"
     own = f"{{url: 'https://list.example/in?{query}', headers: {headers}}}"

@@ -104,9 +104,7 @@ def test_a_dry_run_lists_what_would_come_and_does_nothing(deployment: Deployment
         ("pay", (), ["evt_0", "evt_1"]),
     ],
 )
-def test_what_is_recovered_is_delivered_once(
-    deployment: Deployment, source: str, more: tuple[str, ...], ids: list[str]
-) -> None:
+def test_recovered_events_come_once(deployment: Deployment, source: str, more: tuple[str, ...], ids: list[str]) -> None:
     for number in range(2):
         output = deployment(source, *more, "--yes")
         asyncio.run(deployment.world.pump())

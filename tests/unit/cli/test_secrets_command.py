@@ -308,9 +308,7 @@ def test_gcloud_has_every_command_that_is_run(
     assert {"secrets versions destroy 1", "secrets versions disable 1"} < run
 
 
-def test_a_failing_gcloud_is_reported_with_the_command_and_without_the_value(
-    on_gcp: Command, gcloud: StubGcloud
-) -> None:
+def test_a_failing_gcloud_is_reported_with_its_command_and_without_a_value(on_gcp: Command, gcloud: StubGcloud) -> None:
     gcloud.answers("secrets versions add", code=1, stderr="ERROR: PERMISSION_DENIED: secretmanager.versions.add")
     on_gcp("set", "shop-password", code=1, stdin=STRONG)
     assert "PERMISSION_DENIED" in on_gcp.error

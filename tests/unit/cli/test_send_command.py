@@ -77,9 +77,7 @@ def test_a_secret_can_come_from_standard_input(send: Command, hook: ScriptedRece
     assert WHSEC.removeprefix("whsec_") not in hook.heads[0]
 
 
-def test_hmac_takes_header_algorithm_encoding_and_a_prefix_with_any_character(
-    send: Command, hook: ScriptedReceiver
-) -> None:
+def test_hmac_takes_header_algorithm_encoding_and_any_prefix(send: Command, hook: ScriptedReceiver) -> None:
     send(hook.url, "a=1", "--secret", "git-secret", "--hmac", "X-Sig:sha1:base64:v1:")
     verify_hmac(hook.header("x-sig"), hook.bodies[0], ["git's secret"], "sha1", "base64", "v1:")
 

@@ -73,9 +73,7 @@ def test_people_get_them_one_under_another(command: Command) -> None:
     assert "did you mean 'shop'?" in command.error
 
 
-def test_a_secret_that_is_being_rotated_is_used_by_its_first_line(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_during_its_rotation_is_its_first_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_PASSWORD", "the new one 0123456789\nthe old one 0123456789")
     line = 'SHOP_PASSWORD=$(printf %s "$SHOP_PASSWORD" | head -n 1)'
     monkeypatch.setenv("SHOP", "a variable\nof another program")
@@ -94,9 +92,7 @@ def test_a_secret_that_is_being_rotated_is_used_by_its_first_line(
         ("[pull_requst]", "none (pushes); no known event type of GitHub: pull_requst"),
     ],
 )
-def test_of_a_provider_the_known_event_types_are_selected(
-    config: Path, command: Command, types: str, line: str
-) -> None:
+def test_the_known_event_types_of_a_provider_are_listed(config: Path, command: Command, types: str, line: str) -> None:
     config.write_text(CONFIG.replace("[push]", types), encoding="utf-8")
     output = command("sources", "git")
     assert f"  events    {line}" in output

@@ -76,9 +76,7 @@ ENDPOINTS = (
 )
 
 
-def test_tenants_and_endpoints_are_imported_after_a_dry_run_and_again_without_a_change(
-    folder: Path, command: Command
-) -> None:
+def test_tenants_and_endpoints_are_imported_after_a_dry_run_and_only_once(folder: Path, command: Command) -> None:
     (folder / "tenants.csv").write_text("\ufeff" + TENANTS, encoding="utf-8")
     (folder / "endpoints.csv").write_text(ENDPOINTS)
     printed = command("tenants", "import", str(folder / "tenants.csv"))
@@ -178,9 +176,7 @@ def test_event_types_are_imported_exported_and_documented(folder: Path, command:
     assert "<h1>Acme</h1>" in (folder / "docs" / "index.html").read_text()
 
 
-def test_a_catalogue_with_faults_or_with_a_type_of_the_configuration_changes_nothing(
-    folder: Path, command: Command
-) -> None:
+def test_a_catalogue_with_faults_or_a_type_of_the_configuration_changes_nothing(folder: Path, command: Command) -> None:
     types = folder / "types.json"
     types.write_text('{"a": {"schema": {"type": "text"}}, "b c": {}}')
     command("event-types", "import", str(types), "--yes", code=1)

@@ -34,9 +34,7 @@ def hook() -> Generator[ScriptedReceiver, None, None]:
         yield scripted
 
 
-def test_a_sample_goes_signed_to_the_source_that_takes_from_the_provider(
-    trigger: Command, hook: ScriptedReceiver
-) -> None:
+def test_a_signed_sample_goes_to_the_source_of_its_provider(trigger: Command, hook: ScriptedReceiver) -> None:
     output = trigger("github", "--to", f"http://{hook.address}")
     assert hook.heads[0].startswith("POST /hub HTTP/1.1")
     assert hook.header("x-hub-signature-256") == hmac_signature(hook.bodies[0], SECRET, prefix="sha256=")
@@ -85,9 +83,7 @@ def test_without_a_key_of_our_own_a_public_key_cannot_be_signed_for(trigger: Com
     assert "--make-key" in trigger.error
 
 
-def test_a_key_pair_of_our_own_signs_in_the_providers_place(
-    trigger: Command, hook: ScriptedReceiver, tmp_path: Path
-) -> None:
+def test_our_own_key_pair_signs_for_the_provider(trigger: Command, hook: ScriptedReceiver, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text('CHAT_KEY="the provider\'s own public key"\n')
     output = trigger("discord", "--make-key") + trigger("discord", "--to", hook.url)
     assert hook.header("x-signature-ed25519")

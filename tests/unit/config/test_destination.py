@@ -75,9 +75,7 @@ def test_a_destination_without_options_has_a_breaker_and_no_caps() -> None:
         (MAIL, "rate: 20/h", GatherSettings(is_rated=True)),
     ],
 )
-def test_deliveries_wait_for_others_as_the_options_say(
-    kind: str, options: str, gathering: GatherSettings | None
-) -> None:
+def test_deliveries_wait_for_others_as_options_say(kind: str, options: str, gathering: GatherSettings | None) -> None:
     assert compiled(options, kind).gather == gathering
 
 

@@ -365,9 +365,7 @@ REVIEWS = ["pull_request_review", "pull_request_review_comment", "pull_request_r
         (["pull_requst"], []),
     ],
 )
-def test_patterns_become_the_event_types_to_select_unless_they_are_many(
-    patterns: list[str], selected: list[str]
-) -> None:
+def test_patterns_become_event_types_to_select_unless_they_are_many(patterns: list[str], selected: list[str]) -> None:
     github = known_event_types()["github"]
     assert github.selected(patterns) == selected
     assert len(github.types) > MAX_SELECTED

@@ -263,9 +263,7 @@ async def test_a_retry_of_a_row_that_is_there_adds_none(emulation: Emulation, he
     assert emulation.rows == before
 
 
-async def test_a_column_that_is_added_later_holds_the_deliveries_until_the_sheet_is_emptied(
-    emulation: Emulation,
-) -> None:
+async def test_a_column_that_is_added_later_holds_deliveries_until_the_sheet_is_emptied(emulation: Emulation) -> None:
     await attempted(emulation.connected(), ADA)
     later = emulation.connected(columns={"Name": "data.name", "Number": "data.number", "Plan": "data.plan"})
 

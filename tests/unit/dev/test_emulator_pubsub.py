@@ -135,9 +135,7 @@ class BrokenClient(PushClient):
         raise self._error
 
 
-async def test_a_push_that_ends_in_an_unforeseen_error_is_logged_and_repeated(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_push_that_ends_in_an_unknown_error_is_logged_and_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     pushes = FailedPushes()
     config = subscription_from(SUBSCRIPTION, {"topic": TOPIC, "pushConfig": {"pushEndpoint": "http://127.0.0.1:9/"}})
     subscriber = Subscriber(1, config, pushes, BrokenClient(ValueError("a body")), FaultPlan())

@@ -230,9 +230,7 @@ async def test_an_event_is_replayed_as_it_was_stored(inspector: Inspector) -> No
 @pytest.mark.parametrize(
     ("body", "expected"), [({}, 400), ({"id": "nobody"}, 404), ({"id": "e1", "force": "yes"}, 400)]
 )
-async def test_an_invalid_replay_is_rejected_with_a_reason(
-    inspector: Inspector, body: JsonObject, expected: int
-) -> None:
+async def test_an_invalid_replay_is_rejected_with_reason(inspector: Inspector, body: JsonObject, expected: int) -> None:
     status, message = await inspector.post("/api/replay", body)
     assert status == expected
     assert message.strip()

@@ -149,9 +149,7 @@ async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Ins
 
 
 @pytest.mark.parametrize("arriving", [0, 1, 2])
-async def test_nothing_is_counted_twice_after_retention_deleted_the_newest_rows(
-    inspector: Inspector, arriving: int
-) -> None:
+async def test_nothing_is_counted_twice_after_newest_rows_are_deleted(inspector: Inspector, arriving: int) -> None:
     now = time.time()
     charts = JournalCharts(inspector.parts.reader)
 

@@ -40,9 +40,7 @@ def test_a_file_on_a_full_disk_that_takes_no_word_ends_nothing(tmp_path: Path, m
     assert "notify ended" in (tmp_path / "log.jsonl").read_text(encoding="utf-8")
 
 
-async def test_a_line_of_receive_is_shown_logged_and_journaled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_line_of_receive_is_shown_and_journaled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(LogView("INFO", colours=False), lambda: None, tmp_path)
     feeding = asyncio.create_task(output.requests.run())
     output.append_lines("receive", ["Traceback", to_json(REQUEST)])
@@ -140,9 +138,7 @@ def test_a_token_in_the_url_is_quoted() -> None:
     assert line.endswith("'http://127.0.0.1:8080/form?key=a%2Fb'")
 
 
-def test_a_sample_beside_the_configuration_is_what_the_line_posts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sample_beside_the_configuration_is_posted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sample.form").write_text("x")
     monkeypatch.chdir(tmp_path.parent)
     sample = sample_beside(tmp_path / "hookchain.yaml")

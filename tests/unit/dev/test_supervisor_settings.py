@@ -149,9 +149,7 @@ COMMENT = (
         ),
     ],
 )
-def test_what_is_seldom_meant_in_dotenv_is_a_warning_without_the_value(
-    tmp_path: Path, text: str, warning: str | None
-) -> None:
+def test_what_is_rare_in_dotenv_is_a_warning_without_the_value(tmp_path: Path, text: str, warning: str | None) -> None:
     path = tmp_path / ".env"
     path.write_text(text, encoding="utf-8")
     found = list(dotenv_warnings(path, {}, set()))

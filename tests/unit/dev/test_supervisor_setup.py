@@ -96,9 +96,7 @@ def warnings_of(setup: Setup) -> list[Fault]:
     return find_warnings(file, setup.environ, setup.options.env_file) if file else []
 
 
-def test_a_start_counts_the_warnings_that_lint_prints(
-    settle: SetUp, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_start_counts_the_warnings_of_lint(settle: SetUp, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert warnings_of(settle({})) == []  # the example is not the operator's own
     config = tmp_path / OWN_CONFIG
     config.write_text(f"{CONFIG.rstrip()}{LOCAL_ONLY}", encoding="utf-8")
@@ -181,9 +179,7 @@ DELIVERING = CONFIG.replace("to: list", "to: [list, chat, crm]").replace(
 )
 
 
-def test_a_destinations_credential_is_asked_for_and_only_its_signing_key_is_generated(
-    settle: SetUp, tmp_path: Path
-) -> None:
+def test_a_destinations_credential_is_asked_for_and_its_signing_key_generated(settle: SetUp, tmp_path: Path) -> None:
     (tmp_path / OWN_CONFIG).write_text(DELIVERING, encoding="utf-8")
     before = settle({})
 

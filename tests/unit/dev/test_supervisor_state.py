@@ -125,9 +125,7 @@ def test_a_damaged_file_that_deliveries_need_is_named_with_what_is_lost(tmp_path
 
 
 @pytest.mark.parametrize("name", ["bus.db", "ledger.db"])
-def test_a_needed_file_that_was_emptied_is_damaged_and_one_that_is_just_created_is_not(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_needed_file_that_was_emptied_is_damaged_and_a_new_one_is_not(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert set_aside_damaged(tmp_path, NOW) == []
     a_journal(tmp_path, events=1)

@@ -137,9 +137,7 @@ def test_a_hundred_routes_are_grouped_by_their_sources_and_one_group_is_opened()
         ("", ["<b>push</b> & more", "orders", "old orders", "everything else"], ["mail", "crm"]),
     ],
 )
-def test_a_search_finds_routes_by_the_names_of_all_their_parts(
-    text: str, routes: list[str], destinations: list[str]
-) -> None:
+def test_a_search_finds_routes_by_the_names_of_parts(text: str, routes: list[str], destinations: list[str]) -> None:
     found = matching(routing_of(), text)
     assert [route.name for route in found.routes] == routes
     assert list(found.destinations) == destinations

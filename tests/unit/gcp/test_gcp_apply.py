@@ -24,9 +24,7 @@ from tests.unit.gcp.applied import CONFIG, TARGET, VALUES, Asked, Noted, deploy,
     "late",
     [pytest.param(False, id="before it is done", marks=pytest.mark.slow), pytest.param(True, id="after it was done")],
 )
-def test_whichever_step_fails_the_second_run_ends_in_the_same_state(
-    late: bool, finished: World, tmp_path: Path
-) -> None:
+def test_whichever_step_fails_a_second_run_ends_in_the_same_state(late: bool, finished: World, tmp_path: Path) -> None:
     steps = finished.changes
     for step in range(steps):
         world = World(fail_at=step, fails_late=late)
@@ -60,9 +58,7 @@ def test_side_by_side_ends_in_the_same_state(finished: World, tmp_path: Path) ->
     assert world.state == finished.state
 
 
-def test_every_question_that_is_asked_of_gcloud_is_one_that_it_takes(
-    world: World, inputs_folder: Path, tmp_path: Path
-) -> None:
+def test_every_question_to_gcloud_is_one_that_it_takes(world: World, inputs_folder: Path, tmp_path: Path) -> None:
     deploy(world, deployment(tmp_path, config=CONFIG.replace("shop-key", "other-key")))
     project_number(Asked(world), TARGET)
     runner, noted = Asked(world), Noted()
@@ -151,9 +147,7 @@ def test_a_name_that_another_bundle_has_is_rejected_before_anything_is_made(worl
 
 
 @pytest.mark.parametrize("kind", ["database", "service"])
-def test_what_had_such_a_name_before_there_was_a_bundle_is_left_alone(
-    kind: str, tmp_path: Path, finished: World
-) -> None:
+def test_what_had_such_a_name_before_a_bundle_is_left_alone(kind: str, tmp_path: Path, finished: World) -> None:
     name = {"database": "hookchain", "job": "hookchain-sweep"}.get(kind, "hookchain-notify")
     thing = {**finished.things[kind][name], "labels": {}}
     world = World(things={"api": finished.things["api"], kind: {name: thing}})
@@ -175,9 +169,7 @@ def test_a_bundle_is_in_one_region(world: World, tmp_path: Path) -> None:
     ("kind", "name", "change"),
     [("service", "hookchain-notify", {"ready": "False"}), ("job", "hookchain-sweep", {"state": "PAUSED"})],
 )
-def test_what_does_not_run_is_updated(
-    world: World, kind: str, name: str, change: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_what_is_down_is_updated(world: World, kind: str, name: str, change: Mapping[str, str], tmp_path: Path) -> None:
     world.things[kind][name].update(change)
     assert deploy(world, deployment(tmp_path))[1].done == [f"update {kind} {name}"]
 

@@ -111,9 +111,7 @@ def test_a_bucket_gets_one_notification_even_if_gcloud_fails_after_it_was_made(t
     assert world.state == whole.state
 
 
-def test_a_source_that_is_gone_takes_its_subscription_along_because_its_messages_would_be_rejected(
-    tmp_path: Path,
-) -> None:
+def test_a_source_that_is_gone_takes_its_subscription_along_as_its_messages_would_be_rejected(tmp_path: Path) -> None:
     world = a_world()
     deploy(world, applied(tmp_path, config=BUSES))
     failure, noted = deploy(world, applied(tmp_path, config=PLAIN))

@@ -183,9 +183,7 @@ def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert(resources: dict[s
         ("metric", "logging", "v2", "LogMetric"),
     ],
 )
-def test_what_is_monitored_is_written_as_googles_description_says(
-    kind: str, api: str, version: str, schema: str
-) -> None:
+def test_monitoring_is_written_as_googles_description_says(kind: str, api: str, version: str, schema: str) -> None:
     cache = pytest.importorskip(
         "googleapiclient.discovery_cache", reason="pip install google-api-python-client: it describes the API"
     )
@@ -372,9 +370,7 @@ def test_large_bodies_are_kept_as_long_as_a_dead_letter_may_be_replayed(resource
     assert json.loads(file.content)["rule"][0]["condition"] == {"age": 59}
 
 
-def test_the_bucket_can_be_made_public_by_nobody_and_keeps_nothing_that_was_deleted(
-    resources: dict[str, Resource],
-) -> None:
+def test_nobody_can_make_the_bucket_public_and_it_keeps_nothing_deleted(resources: dict[str, Resource]) -> None:
     made, brought = resources["bucket my-project-hookchain-blobs"].create
     closed = {"--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0"}
     assert closed <= set(made.arguments)

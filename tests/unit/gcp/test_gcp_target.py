@@ -56,9 +56,7 @@ def test_without_a_project_it_says_how_to_name_one() -> None:
         ("my-project", "europe-west1", "shop-;rm -rf-", "prefix"),
     ],
 )
-def test_what_cannot_be_a_name_is_rejected_before_anything_is_asked(
-    project: str, region: str, prefix: str, word: str
-) -> None:
+def test_an_impossible_name_is_rejected_before_any_question(project: str, region: str, prefix: str, word: str) -> None:
     with pytest.raises(TargetFault, match=word):
         checked_target(project, region, prefix)
 

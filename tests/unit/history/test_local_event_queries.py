@@ -87,9 +87,7 @@ TIMES = st.none() | st.integers(-1, 21).map(lambda seconds: NOW + seconds)
         limit=st.integers(1, 12),
     )
 )
-def test_the_pages_of_a_search_are_every_event_that_matches_newest_first(
-    reader: JournalReader, query: EventQuery
-) -> None:
+def test_the_pages_of_a_search_are_all_matching_events_newest_first(reader: JournalReader, query: EventQuery) -> None:
     everything = [event for page in pages(reader, EventQuery()) for event in page.events]
     assert len(everything) == EVENTS
     names = {each.id: name for name in NAMES for page in pages(reader, EventQuery(text=name)) for each in page.events}

@@ -92,9 +92,7 @@ async def test_in_a_cloud_the_url_is_known_and_the_log_has_the_rejected_requests
     assert outside.rejected == [RequestEntry(NOW, "POST", 401, "github", "a")]
 
 
-async def test_a_hook_is_compared_with_the_public_url_at_the_top_of_the_file(
-    tmp_path: Path, access: SourceAccess
-) -> None:
+async def test_a_hook_is_compared_with_the_public_url_of_the_file(tmp_path: Path, access: SourceAccess) -> None:
     path = tmp_path / "hookchain.yaml"
     path.write_text(f"public_url: https://edge.example.com{CONFIG}", encoding="utf-8")
     github = GitHub()
@@ -133,9 +131,7 @@ async def test_a_fault_of_the_provider_is_shown_without_the_secrets(
     assert "a value" not in unknown
 
 
-async def test_without_the_provider_the_remembered_expiry_is_known(
-    configuration: Configured, access: SourceAccess
-) -> None:
+async def test_without_a_provider_the_stored_expiry_is_known(configuration: Configured, access: SourceAccess) -> None:
     def fail(name: str) -> str:
         raise CommandError(f"no token {name}")
 
@@ -148,9 +144,7 @@ async def test_without_the_provider_the_remembered_expiry_is_known(
     assert (registration.unknown, registration.expires_at) == ("no token github-token", NOW + 60)
 
 
-async def test_a_former_url_in_the_form_of_the_provider_is_ours(
-    configuration: Configured, access: SourceAccess
-) -> None:
+async def test_a_former_url_in_the_providers_form_is_ours(configuration: Configured, access: SourceAccess) -> None:
     github = GitHub()
     former = "https://former.example.com/github"
     github.add("https://Former.example.com/github/", "push")

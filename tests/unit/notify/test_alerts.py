@@ -383,9 +383,7 @@ async def test_a_time_in_which_nothing_watched_is_not_a_silence() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "is_quiet"), [(HOUR + 60, False), (HOUR + 61, True)])
-def test_a_source_is_quiet_once_its_record_can_no_longer_be_behind_its_last_event(
-    seconds: float, is_quiet: bool
-) -> None:
+def test_a_source_is_quiet_once_its_record_cannot_be_behind_its_last_event(seconds: float, is_quiet: bool) -> None:
     record = {"seen_at": START, "watched_from": START - HOUR, "watched_at": START + seconds}
     pending, _ = decide(json.dumps(record), SILENCE, START + seconds)
     assert (pending is not None) is is_quiet

@@ -140,9 +140,7 @@ def test_a_time_that_aws_does_not_take_is_the_time_of_the_request(time: str | No
 @pytest.mark.parametrize(
     ("given_settings", "size"), [(TOPIC, 10_000_000), (SNS, 262_144), (SQS, 1_048_576), (EVENTS, 1_048_576)]
 )
-def test_a_message_that_is_too_large_is_never_sent_and_the_fault_says_what_fits(
-    given_settings: JsonObject, size: int
-) -> None:
+def test_a_message_that_is_too_large_is_not_sent_and_its_limit_is_said(given_settings: JsonObject, size: int) -> None:
     sent(given_settings, "x" * (size - 1_000))
     with pytest.raises(Permanent, match=rf"output_too_large.*takes {size:,}"):
         sent(given_settings, "x" * size)

@@ -428,9 +428,7 @@ async def take_raw(notifier: FakeNotifier, delivery: Delivery, extra: bytes) -> 
 
 @pytest.mark.parametrize("gather", [DIGEST, COALESCED, ALL])
 @pytest.mark.parametrize("extra", [b'"\\ud800"', b"1e999", b"[" + b",".join([b"1e15"] * 40_000) + b"]"])
-async def test_an_event_that_cannot_be_written_as_it_is_comes_all_the_same(
-    gather: GatherSettings, extra: bytes
-) -> None:
+async def test_an_event_that_cannot_be_written_as_is_comes_all_the_same(gather: GatherSettings, extra: bytes) -> None:
     notifier = notifier_of(gather)
     await take_raw(notifier, event(notifier, 1), extra)
     await notifier.take(event(notifier, 2))

@@ -184,9 +184,7 @@ REJECTED: list[tuple[str, JsonObject, JsonObject, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "settings", "changes", "rule"), REJECTED)
-def test_settings_that_cannot_work_are_rejected(
-    kind: str, settings: JsonObject, changes: JsonObject, rule: str
-) -> None:
+def test_settings_that_never_work_are_rejected(kind: str, settings: JsonObject, changes: JsonObject, rule: str) -> None:
     written: dict[str, Json] = {**settings, **changes}
     with pytest.raises(ValidationError) as raised:
         settings_model(kind).model_validate(written)
@@ -289,9 +287,7 @@ HELD: list[Row] = [
 
 
 @pytest.mark.parametrize(("name", "status", "body"), HELD)
-def test_a_wrong_key_or_place_holds_the_destination_and_says_what_to_correct(
-    name: str, status: int, body: Body
-) -> None:
+def test_a_wrong_key_or_place_holds_the_destination_and_says_a_remedy(name: str, status: int, body: Body) -> None:
     outcome = of(name, status, body)
     assert isinstance(outcome, Disabled)
     acts = ("correct", "set ", "create", "turn it on", "allow", "invite", "unarchive", "change the policy", "let ")

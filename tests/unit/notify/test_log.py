@@ -29,9 +29,7 @@ async def written(settings: JsonObject, delivery: Delivery, capsys: pytest.Captu
     return line
 
 
-async def test_a_line_has_the_severity_the_message_and_the_fields_that_are_named(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_line_has_the_severity_message_and_fields_that_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     settings: JsonObject = {
         "message": "order {{ data.number }}",
         "severity": "{{ 'ERROR' if data.total > 50 else 'INFO' }}",

@@ -151,9 +151,7 @@ def test_settings_survive_being_written_to_a_slice() -> None:
         (None, None, ["{{ data.email }}", "to@x.y"], "to@x.y"),
     ],
 )
-def test_the_sender_is_the_nearest_that_is_named(
-    own: str | None, default: str | None, to: list[str], address: str
-) -> None:
+def test_the_nearest_named_sender_is_used(own: str | None, default: str | None, to: list[str], address: str) -> None:
     assert sender_of(own, default, to) == Address(address)
 
 

@@ -161,9 +161,7 @@ async def test_a_mail_is_sent_whole_and_names_those_in_bcc_to_ses_alone() -> Non
     assert (message["From"], message["Subject"]) == ("Hooks <hooks@example.com>", "Grüße")
 
 
-async def test_the_next_attempt_sends_only_to_those_who_do_not_have_the_mail(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_the_next_attempt_sends_only_to_those_without_the_mail(capsys: pytest.CaptureFixture[str]) -> None:
     api, blobs = FakeSes([ACCEPTED, rejection(400, "MessageRejected", "no"), rejection(429)]), FakeBlobs()
     first = await sent(api, EACH, blobs=blobs)
     assert isinstance(first, RetryLater)
@@ -207,9 +205,7 @@ async def test_a_replay_of_a_dead_letter_leaves_out_those_who_have_the_mail_and_
     ("answer", "kind"),
     [(TimeoutError(), Unknown), (NotConnected("x"), RetryLater), (rejection(403, "AccessDeniedException"), RetryLater)],
 )
-async def test_what_stops_a_list_of_mails_is_the_outcome_for_the_rest(
-    answer: Answer | Exception, kind: type[Outcome]
-) -> None:
+async def test_what_stops_a_list_is_the_outcome_for_the_rest(answer: Answer | Exception, kind: type[Outcome]) -> None:
     api = FakeSes([ACCEPTED, answer])
     found = await sent(api, EACH)
     assert isinstance(found, kind)

@@ -76,9 +76,7 @@ async def test_what_another_worker_has_is_a_503_and_no_error_in_the_log(capsys: 
     assert json.loads(capsys.readouterr().out)["severity"] == "INFO"
 
 
-async def test_a_fault_of_ours_is_a_503_and_the_log_has_its_place_and_not_its_text(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_fault_of_ours_is_a_503_and_the_log_has_its_place_only(capsys: pytest.CaptureFixture[str]) -> None:
     def service() -> Service:
         raise KeyError("what a sender wrote")
 
@@ -96,9 +94,7 @@ async def test_the_sweep_answers_how_many_it_published() -> None:
     assert (reply.status, json.loads(reply.body)) == (200, {"published": 1})
 
 
-async def test_a_sweep_logs_what_it_found_due_for_each_destination_once_a_minute(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_sweep_logs_what_is_due_for_each_destination_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     notifier = FakeNotifier(FakeDestination(*[RetryLater("busy there")] * 3))
     service = serving(notifier)
     for number in range(3):

@@ -396,9 +396,7 @@ async def test_no_more_are_under_way_than_the_cap_and_an_instance_that_died_give
     assert await other.enter(settings, delivery(15), 0.0) is None
 
 
-async def test_deliveries_over_the_cap_of_a_fast_receiver_come_back_within_seconds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_deliveries_over_the_cap_of_a_fast_receiver_return_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first ones came back after minutes, because an attempt was assumed to take a second."""
     monkeypatch.setattr("functions.notify.waiting.caps.PATIENCE_SECONDS", 0.01)
     clock = FakeClock()

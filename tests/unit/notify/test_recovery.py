@@ -320,9 +320,7 @@ async def test_a_redelivery_that_succeeded_settles_its_first_attempt_and_one_tha
     assert world.bus.on(RECOVERED) == []
 
 
-async def test_an_event_that_arrived_is_not_counted_although_the_list_has_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_an_event_that_arrived_is_not_counted_if_the_list_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     world = await started()
     event = await world.stripe.send()
     world.stripe.failed.add(str(event["id"]))
@@ -671,9 +669,7 @@ async def test_an_event_in_an_unknown_form_is_a_line_and_the_others_of_its_list_
     assert len(set(world.delivered)) == len(world.delivered) == 8
 
 
-async def test_the_next_page_of_stripe_begins_after_the_last_id_that_can_be_read(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_stripes_next_page_begins_after_the_last_readable_id(capsys: pytest.CaptureFixture[str]) -> None:
     world = await started()
     asked: list[str] = []
 

@@ -115,9 +115,7 @@ async def test_an_exhausted_quota_waits_and_pauses_the_destination(workspace: Wo
         (error(400, "This operation is not supported for this document"), "is no Google Sheet"),
     ],
 )
-async def test_a_missing_right_or_a_wrong_sheet_holds_the_destination(
-    workspace: Workspace, fault: Fault, act: str
-) -> None:
+async def test_a_missing_right_or_sheet_is_a_hold(workspace: Workspace, fault: Fault, act: str) -> None:
     workspace.fail(":append", fault)
 
     outcome = await attempted(connected(sheet, workspace, SETTINGS), ADA)

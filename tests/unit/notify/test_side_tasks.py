@@ -149,9 +149,7 @@ asyncio.run(sweep())
 """
 
 
-async def test_the_sweep_of_a_process_of_its_own_renews_webhooks_and_recovers_events(
-    root: Path, tmp_path: Path
-) -> None:
+async def test_a_sweep_in_its_own_process_renews_webhooks_and_recovers_events(root: Path, tmp_path: Path) -> None:
     documents = LocalDocuments(tmp_path / FILE_NAME)
     hook = asdict(Remembered("ach1", expires_at=1.0))
     await documents.write(PARTITION, "rows", json.dumps({"hooks": {BASE: hook}}))

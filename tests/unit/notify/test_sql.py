@@ -193,9 +193,7 @@ def value_of(value: Json, type_: str | None = None, driver: Driver = "postgresql
 
 
 @given(value=VALUES, type_=st.sampled_from(TYPES), driver=st.sampled_from(DRIVERS))
-def test_any_value_becomes_one_that_drivers_take_or_fails_by_its_column(
-    value: Json, type_: str | None, driver: Driver
-) -> None:
+def test_any_value_is_one_that_drivers_take_or_names_its_column(value: Json, type_: str | None, driver: Driver) -> None:
     try:
         found = value_of(value, type_, driver)
     except Permanent as error:
@@ -285,9 +283,7 @@ def statements(driver: Driver, **others: Json) -> Statements:
     "others", [{}, {"key": "a"}, {"key": "a", "newer_by": "select"}, {"key": ["a", "select", "c d"]}]
 )
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_the_statement_for_many_rows_is_the_one_that_sqlalchemy_writes(
-    driver: Driver, others: Mapping[str, Json]
-) -> None:
+def test_the_statement_for_many_rows_is_that_of_sqlalchemy(driver: Driver, others: Mapping[str, Json]) -> None:
     made = statements(driver, **others)
     assert made.insert_text(1) == made._compiled(1)
     assert made.insert_text(3) == made._compiled(3)

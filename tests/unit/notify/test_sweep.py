@@ -178,9 +178,7 @@ def test_the_same_attempt_always_waits_the_same_and_others_differ() -> None:
 
 
 @given(number=st.integers(1, 3), after=st.floats(0, 2 * MAX_ASKED_SECONDS) | st.just(float("inf")))
-def test_a_wait_is_the_schedules_or_what_was_asked_for_up_to_a_day_and_up_to_a_fifth_more(
-    number: int, after: float
-) -> None:
+def test_a_wait_is_the_schedules_or_what_was_asked_up_to_a_day_and_a_fifth_more(number: int, after: float) -> None:
     at = next_retry_at(SCHEDULE, number, "d", NOW, after)
     assert at is not None
     least = max(SCHEDULE[number - 1], min(after, MAX_ASKED_SECONDS))

@@ -269,9 +269,7 @@ def signed(data: Json = SIGNED_DATA, *values: str, **settings: Json) -> Outgoing
 
 @pytest.mark.parametrize("values", [(NEW,), (NEW, OLD), (PRIVATE,), (PRIVATE, NEW)])
 @pytest.mark.parametrize("format_name", ["json", "xml", "yaml", "form", "text", "cloudevents", "cloudevents-binary"])
-def test_receive_accepts_a_standard_webhook_by_each_value_of_its_secret(
-    values: tuple[str, ...], format_name: str
-) -> None:
+def test_receive_accepts_a_standard_webhook_by_each_secret(values: tuple[str, ...], format_name: str) -> None:
     request = signed({"a": "b"}, *values, secret="s", format=format_name)
     scheme = read_scheme({"scheme": "standard-webhooks", "secret": "s"})
     for value in values:

@@ -111,9 +111,7 @@ async def test_an_accepted_request_is_one_confirmed_event(posting: Posting) -> N
         ("/%6Fpen", [], ""),
     ],
 )
-async def test_the_right_credentials_pass(
-    posting: Posting, path: str, headers: list[tuple[str, str]], query: str
-) -> None:
+async def test_right_credentials_pass(posting: Posting, path: str, headers: list[tuple[str, str]], query: str) -> None:
     assert (await posting.send(path, b"{}", JSON, *headers, query=query)).status == 200
     assert len(posting.events) == 1
 
@@ -224,9 +222,7 @@ async def test_a_number_of_at_least_1e11_is_a_time_in_milliseconds(posting: Post
         ({"type": True}, "received"),
     ],
 )
-async def test_without_a_setting_the_type_is_the_first_of_four_fields(
-    posting: Posting, body: JsonObject, type_: str
-) -> None:
+async def test_without_a_setting_the_type_is_one_of_four_fields(posting: Posting, body: JsonObject, type_: str) -> None:
     assert (await accepted(posting, "/open", body)).type == type_
 
 
@@ -317,9 +313,7 @@ def test_a_slow_secret_store_takes_time_from_the_bus_and_a_slow_sender_does_not(
         run(receiver.receive(head, read_body))
 
 
-async def test_a_source_that_floods_is_told_to_send_again_and_another_is_not(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_source_that_floods_is_told_to_retry_and_another_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     class BusyBus(FakeBus):
         def __init__(self) -> None:
             super().__init__()

@@ -90,9 +90,7 @@ async def test_a_secret_that_is_no_such_key_is_a_503_and_never_a_yes(key: str, s
         ),
     ],
 )
-async def test_a_secret_that_is_no_such_key_is_named(
-    auth: dict[str, Json], headers: list[tuple[str, str]], fault: str
-) -> None:
+async def test_a_wrong_kind_of_key_is_named(auth: dict[str, Json], headers: list[tuple[str, str]], fault: str) -> None:
     where = written_out(auth, secret="not such a key!!")
     with pytest.raises(Temporary, match=f"secret 'the-secret': {fault}"):
         await where.events([JSON_TYPE, *headers], BODY)

@@ -68,9 +68,7 @@ def test_a_crash_inside_one_message_leaves_the_others_acknowledged(
     assert "hunter2" not in written
 
 
-def test_what_is_not_done_by_the_deadline_comes_again_and_what_is_done_does_not(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_only_what_is_not_done_by_the_deadline_comes_again(capsys: pytest.CaptureFixture[str]) -> None:
     async def take(push: Push) -> bool:
         if push.data != b"a":
             await asyncio.Event().wait()

@@ -45,9 +45,7 @@ MULTIPART: Final = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\
         ("image/png", b"\x89PNG", "bytes", {"type": "image/png", "size": 4, "base64": "iVBORw=="}),
     ],
 )
-def test_a_content_type_that_names_a_format_decides(
-    content_type: str, body: bytes, format_name: str, data: Json
-) -> None:
+def test_a_content_type_that_has_a_format_rules(content_type: str, body: bytes, format_name: str, data: Json) -> None:
     assert outcome(body, content_type) == (data, format_name)
 
 

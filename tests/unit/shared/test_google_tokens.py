@@ -269,9 +269,7 @@ def bearer(token: str) -> Request:
     return head({"Authorization": f"Bearer {token}"})
 
 
-async def test_the_emulators_push_is_accepted_and_the_keys_are_fetched_once(
-    server: KeyServer, local: PushVerifier
-) -> None:
+async def test_the_emulators_push_is_accepted_with_keys_fetched_once(server: KeyServer, local: PushVerifier) -> None:
     for _ in range(3):
         await local.verify(bearer(server.tokens.token(PUSHER, TRANSFORM)))
     assert server.count == 1
@@ -315,9 +313,7 @@ async def test_a_remembered_token_is_accepted_without_its_signature_until_it_exp
         await local.verify(bearer(token))
 
 
-async def test_beside_a_remembered_token_another_account_or_audience_is_rejected(
-    server: KeyServer, local: PushVerifier
-) -> None:
+async def test_a_remembered_token_of_another_account_or_audience_fails(server: KeyServer, local: PushVerifier) -> None:
     await local.verify(bearer(server.tokens.token(PUSHER, TRANSFORM)))
     for account, audience in ((ANOTHER, TRANSFORM), (PUSHER, "https://notify.example")):
         for _ in range(2):

@@ -301,9 +301,7 @@ def test_after_an_early_rejection_the_rest_is_discarded_for_a_short_time(
     assert connection.is_closed is is_closed
 
 
-def test_a_head_that_is_too_large_is_answered_431(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_too_large_head_gets_a_431(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     long = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * MAX_HEAD_BYTES
     _, connection = rejected(monkeypatch, *(long[at : at + 60_000] for at in range(0, len(long), 60_000)))
     assert connection.written.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
@@ -330,9 +328,7 @@ def test_the_time_of_a_head_begins_with_the_answer_before_it() -> None:
 
 @pytest.mark.parametrize("seconds", [0.05, 100.0])
 @pytest.mark.parametrize(("bytes_left", "is_aborted"), [([9, 9, 9], True), ([9, 8, 7], False), ([9, 0, 0], False)])
-def test_a_client_that_reads_nothing_of_its_answer_is_cut_off(
-    bytes_left: list[int], is_aborted: bool, seconds: float
-) -> None:
+def test_a_client_that_reads_no_answer_is_cut_off(bytes_left: list[int], is_aborted: bool, seconds: float) -> None:
     async def talk() -> bool:
         protocol, transport = Server(seconds=seconds).connect()
         protocol.data_received(post("/open", b"body"))
@@ -345,9 +341,7 @@ def test_a_client_that_reads_nothing_of_its_answer_is_cut_off(
     assert run(talk()) is is_aborted
 
 
-def test_a_client_that_leaves_pipelined_requests_and_unread_answers_behind_is_no_error(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_client_that_leaves_requests_and_answers_behind_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     async def talk() -> None:
         protocol, transport = Server(seconds=0.01).connect()
         protocol.data_received(post("/open", b"body") * 3)

@@ -80,9 +80,7 @@ async def test_aws_gets_a_request_that_is_signed_for_x_ray() -> None:
         (EMULATED_BUS, "aws", "_NoPost"),
     ],
 )
-def test_a_clouds_endpoint_gets_spans_from_its_own_functions_only(
-    environ: dict[str, str], cloud: str, post: str
-) -> None:
+def test_a_clouds_endpoint_gets_spans_of_its_functions_only(environ: dict[str, str], cloud: str, post: str) -> None:
     slice_: JsonObject = {"telemetry": {"cloud": cloud}}
     found = platform.exporter(read_settings(environ), "notify", slice_, FakeSecrets({}))
     assert found is not None
@@ -109,9 +107,7 @@ def test_spans_go_to_the_path_of_the_section(own: JsonObject, path: str) -> None
 @pytest.mark.parametrize(
     "url", ["http://host:abc", "http://host:99999", "http://[::1", "http://[zz]:4318", "http://:4318"]
 )
-def test_a_url_that_cannot_be_used_costs_the_spans_and_not_the_function(
-    url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unusable_url_costs_the_spans_and_not_the_function(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     slice_: JsonObject = {"telemetry": {"otlp": url}}
     assert platform.exporter(read_settings(DEPLOYED), "notify", slice_, FakeSecrets({})) is None
     assert capsys.readouterr().out.count("telemetry not sent") == 1

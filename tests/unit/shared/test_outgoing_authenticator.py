@@ -229,9 +229,7 @@ def account_key() -> tuple[str, rsa.RSAPublicKey]:
     return json.dumps(document, indent=2), key.public_key()
 
 
-async def test_a_service_accounts_key_becomes_an_access_token_of_a_scope(
-    account_key: tuple[str, rsa.RSAPublicKey],
-) -> None:
+async def test_a_service_accounts_key_becomes_a_token_of_a_scope(account_key: tuple[str, rsa.RSAPublicKey]) -> None:
     services = Services()
     services.secrets = FakeSecrets({"robot-key": account_key[0] + "\n"})
     auth = scheme({"scheme": "google_oauth", "scope": "https://www.googleapis.com/auth/a", "secret": "robot-key"})

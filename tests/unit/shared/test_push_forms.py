@@ -43,9 +43,7 @@ integers = st.integers() | st.integers(2**63 - 1, 2**64 + 1) | st.integers(-(2**
 
 
 @given(values_of(st.none() | st.booleans() | integers | floats | texts), st.sampled_from([None, 2]), st.booleans())
-def test_an_event_on_the_bus_is_read_as_the_standard_library_reads_it(
-    value: Json, indent: int | None, is_ascii: bool
-) -> None:
+def test_an_event_on_the_bus_is_read_as_json_loads_reads_it(value: Json, indent: int | None, is_ascii: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=is_ascii)
     assert exact(Push(text.encode()).document()) == exact(json.loads(text))
 

@@ -43,9 +43,7 @@ def written(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     return folder
 
 
-async def test_a_secret_is_a_file_of_its_name_or_the_value_in_a_folder_of_its_name_or_else_a_variable(
-    tmp_path: Path,
-) -> None:
+async def test_a_secret_is_a_file_of_its_name_or_in_a_folder_of_its_name_or_a_variable(tmp_path: Path) -> None:
     folder = written(tmp_path, {"mounted/value": STRONG + "\n", "plain": OLDER})
     environ = {"MOUNTED": "another-one-altogether", "SIGNUP_PASSWORD": STRONG}
     found = store(from_folder(folder), from_environment(environ))
@@ -66,9 +64,7 @@ async def test_a_secret_is_a_file_of_its_name_or_the_value_in_a_folder_of_its_na
         (f'{JSON_KEY}\n{STRONG}\n{{"one": "line"}}\n', (f"{JSON_KEY}\n", STRONG, '{"one": "line"}')),
     ],
 )
-def test_a_secret_is_a_value_a_line_newest_first_and_a_block_of_pem_or_json_is_one(
-    text: str, values: tuple[str, ...]
-) -> None:
+def test_a_secret_is_a_value_a_line_newest_first_or_one_pem_or_json_block(text: str, values: tuple[str, ...]) -> None:
     assert split_values(text) == values
 
 

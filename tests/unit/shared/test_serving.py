@@ -67,9 +67,7 @@ def parts_of(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
     ],
     ids=["usual", "close", "1.0", "HEAD"],
 )
-def test_an_answer_is_what_uvicorn_makes_of_it(
-    reply: Reply, request_bytes: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_is_as_uvicorn_writes(reply: Reply, request_bytes: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     own = answers(reply, request_bytes)
     monkeypatch.setattr(serving, "_is_writable", lambda _: False)
     theirs = answers(reply, request_bytes)

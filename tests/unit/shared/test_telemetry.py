@@ -103,9 +103,7 @@ def test_a_sender_s_malformed_trace_is_no_link(traceparent: str | None) -> None:
         (86_400, ("2" * 32, "1" * 16), Place("2" * 32, "1" * 16, (OWN,))),  # a replay's own trace
     ],
 )
-def test_work_is_in_the_trace_of_what_caused_it(
-    age_seconds: float, parent: tuple[str, str] | None, place: Place
-) -> None:
+def test_work_is_in_the_trace_of_its_cause(age_seconds: float, parent: tuple[str, str] | None, place: Place) -> None:
     now = unix_seconds(RECEIVED_AT) + age_seconds
     assert spans.place_of(an_event(), now, parent) == place
 
@@ -288,9 +286,7 @@ def test_a_slow_collector_costs_a_request_50_ms_and_gets_everything() -> None:
     assert [name for names in exporting.collector.names for name in names] == numbers(200)
 
 
-def test_a_dead_collector_costs_no_request_more_than_50_ms_and_is_tried_once_a_minute(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_dead_collector_costs_requests_50_ms_and_is_tried_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     exporting = Exporting(FakeCollector(10.0, TimeoutError()))
     costs = run(exporting.one_after_another(6_000, 0.1))
     assert max(costs) <= exporter.WAIT_SECONDS + 0.001

@@ -116,9 +116,7 @@ def test_a_faulty_template_is_rejected_when_it_is_compiled(source: str, message:
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template_failed", "RecursionError"),
     ],
 )
-def test_what_fails_for_an_event_is_permanent_and_says_nothing_of_the_event(
-    source: str, code: str, message: str
-) -> None:
+def test_what_fails_for_an_event_is_permanent_and_quotes_none_of_it(source: str, code: str, message: str) -> None:
     with pytest.raises(Permanent) as caught:
         rendered(source)
 
@@ -429,9 +427,7 @@ def test_no_operator_makes_more_than_its_rule_says(left: object, right: object, 
 
 
 @given(VALUES, VALUES, st.integers(-9, 9), st.booleans())
-def test_no_joining_and_no_slice_makes_more_than_its_rule_says(
-    left: object, right: object, stop: int, escapes: bool
-) -> None:
+def test_no_join_and_no_slice_makes_more_than_its_rule(left: object, right: object, stop: int, escapes: bool) -> None:
     environment = environment_of(escapes, as_shown)
     begin_rendering()
     made = environment.concatenated(EvalContext(environment), (left, right))

@@ -127,9 +127,7 @@ async def test_a_file_that_stays_locked_is_temporary(
     assert numbers(other) == [1, 3]
 
 
-async def test_a_write_that_is_cancelled_while_it_waits_is_withdrawn(
-    file: Transactions, other: sqlite3.Connection
-) -> None:
+async def test_a_write_that_is_cancelled_in_time_is_withdrawn(file: Transactions, other: sqlite3.Connection) -> None:
     await keep(file, 1)
     other.execute("BEGIN IMMEDIATE")
     withdrawn, kept = asyncio.create_task(keep(file, 2)), asyncio.create_task(keep(file, 3))
@@ -176,9 +174,7 @@ def test_a_full_disk_is_reported_and_what_was_written_is_not(other: sqlite3.Conn
     assert reason_of(OSError(errno.ENOSPC, "No space left on device", "/home/me")) == "No space left on device"
 
 
-async def test_a_write_that_may_wait_is_committed_when_its_time_is_over(
-    file: Transactions, other: sqlite3.Connection
-) -> None:
+async def test_a_write_that_may_wait_is_committed_in_time(file: Transactions, other: sqlite3.Connection) -> None:
     await asyncio.gather(keep(file, 1, max_wait_seconds=0.01), keep(file, 2, max_wait_seconds=0.01))
     await keep(file, 3, max_wait_seconds=0.01)
     assert numbers(other) == [1, 2, 3]

@@ -40,9 +40,7 @@ async def test_a_delivery_is_shown_with_its_request_and_attempts(api: Subscriber
     ("kept", "shown"),
     [("claimed", "pending"), ("retry_scheduled", "waiting"), ("delivered", "delivered"), ("dead_lettered", "failed")],
 )
-async def test_a_state_is_shown_in_one_of_four_words(
-    api: Subscribers, key: str, endpoint: str, kept: str, shown: str
-) -> None:
+async def test_a_state_is_one_of_four_words(api: Subscribers, key: str, endpoint: str, kept: str, shown: str) -> None:
     message = await api.message("acme", 1)
     await attempted(api.ledger, message, "acme", endpoint, api.clock.now(), kept)  # type: ignore[arg-type]
     path = f"{TENANT}/endpoints/{endpoint}/deliveries"

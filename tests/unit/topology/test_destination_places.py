@@ -57,9 +57,7 @@ def test_a_table_may_be_written_and_its_dataset_seen() -> None:
         (", key: 'in/a\"b/{{ data.n }}'", {"objectCreator", "objectViewer"}, "in/a"),
     ],
 )
-def test_objects_may_be_created_and_read_only_where_a_key_may_be_anothers(
-    key: str, roles: set[str], prefix: str
-) -> None:
+def test_objects_may_be_created_and_read_where_a_key_may_be_anothers(key: str, roles: set[str], prefix: str) -> None:
     only = f'resource.name.startsWith("projects/_/buckets/the-archive/objects/{prefix}")'
     google = added_grants(f"object: {{bucket: 'gs://the-archive'{key}}}")
     assert google == {f"roles/storage.{role} if {only}" for role in roles}

@@ -93,9 +93,7 @@ def test_a_deployment_within_the_limits_is_not_named(found: Callable[[str], list
 
 
 @pytest.mark.parametrize(("found", "length"), [(on_aws, 4_100), (on_google, 33_000)])
-def test_a_variable_that_is_too_long_is_named(
-    found: Callable[[str, dict[str, str]], list[Measured]], length: int
-) -> None:
+def test_a_too_long_variable_is_named(found: Callable[[str, dict[str, str]], list[Measured]], length: int) -> None:
     assert any("bytes" in each.text for each in found(posting(1), {"EMAIL_FROM": f"{'a' * length}@example.com"}))
 
 

@@ -122,9 +122,7 @@ async def test_a_copy_is_the_request_without_what_was_read_in_it() -> None:
 @pytest.mark.parametrize(
     ("keeps", "body", "headers"), [("no", False, False), ("body", True, False), ("all", True, True)]
 )
-async def test_routes_and_the_journal_get_what_the_source_keeps_without_a_tap(
-    keeps: str, body: bool, headers: bool
-) -> None:
+async def test_routes_and_journal_get_what_a_source_keeps_without_a_tap(keeps: str, body: bool, headers: bool) -> None:
     bench = Bench({"github": keeps})
     await bench.take()
     [entry] = bench.journal.entries
@@ -189,9 +187,7 @@ async def test_a_large_event_travels_on_without_the_request_and_is_copied_throug
     ],
     ids=str,
 )
-async def test_what_is_no_open_lease_of_its_name_gets_nothing(
-    changes: JsonObject, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_is_no_open_lease_gets_nothing(changes: JsonObject, capsys: pytest.CaptureFixture[str]) -> None:
     bench = Bench()
     await bench.documents.write(PARTITION, ADA.name, json.dumps({**asdict(ADA), **changes}))
     await bench.documents.write(PARTITION, "text", "no JSON")

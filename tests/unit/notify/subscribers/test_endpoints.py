@@ -292,9 +292,7 @@ async def test_plain_http_and_private_addresses_are_for_who_allows_them() -> Non
         assert [each.outcome for each in await world.deliver()] == ["delivered", outcome]
 
 
-async def test_while_our_key_is_missing_deliveries_wait_and_no_endpoint_is_blamed(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_deliveries_wait_without_our_key_and_no_endpoint_is_blamed(capsys: pytest.CaptureFixture[str]) -> None:
     world = await a_world()
     del world.secrets.texts[KEY_SECRET]
     _, result = await world.deliver()

@@ -50,9 +50,7 @@ class Tags(HTMLParser):
     st.text(max_size=20),
     st.sampled_from([0, 1_000, 2_000, inf]),
 )
-def test_the_page_is_well_formed_whatever_the_catalogue_says(
-    types: list[EventType], title: str, max_bytes: float
-) -> None:
+def test_the_page_is_well_formed_for_any_catalogue(types: list[EventType], title: str, max_bytes: float) -> None:
     tags = Tags(catalogue_page(types, title, max_bytes=max_bytes))
     assert not tags.open
     assert tags.seen <= OWN_TAGS

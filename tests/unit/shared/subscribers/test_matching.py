@@ -86,9 +86,7 @@ def test_a_filter_that_cannot_be_used_is_rejected_when_it_is_saved(text: str, ru
         ("data[1:][1:][1:][1:][1:][1:]", [1] * 3_000),
     ],
 )
-def test_a_filter_that_fails_or_works_too_long_for_an_event_says_why_and_quotes_nothing_of_it(
-    text: str, data: Json
-) -> None:
+def test_a_filter_that_fails_or_works_too_long_says_why_and_quotes_no_event(text: str, data: Json) -> None:
     with pytest.raises(FilterFailed) as failed:
         is_matched(text, data)
     assert "2_000" not in str(failed.value)

@@ -156,9 +156,11 @@ def list_deliveries(session: Session, arguments: JsonObject) -> Json:
         rows = asyncio.run(read(state, event_id))
         if not rows:
             require_known(state, argparse.Namespace(destination=destination))
-    shown = [each for each in rows[:limit] if each.destination != ROUTE_ITSELF]
-    listed: list[Json] = [_without_responses(documents.delivery_document(each)) for each in shown]
-    return {"deliveries": listed, "more": len(rows) > limit}
+    # Routes that wait count for the limit too. If they were left out, the list could be empty beside many deliveries.
+    listed = [_without_responses(documents.delivery_document(each)) for each in rows[:limit]]
+    routes: list[Json] = [each for each in listed if each["destination"] == ROUTE_ITSELF]
+    deliveries: list[Json] = [each for each in listed if each["destination"] != ROUTE_ITSELF]
+    return {"deliveries": deliveries, "waiting_routes": routes, "more": len(rows) > limit}
 
 
 def optional_text(arguments: JsonObject, name: str) -> str | None:

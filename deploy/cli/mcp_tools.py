@@ -7,7 +7,7 @@ import argparse
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,14 @@ from deploy.config.config_file import load_data
 from deploy.config.configured import config_path, configured
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
+from deploy.explain.deliveries import REQUEST_TO
 from deploy.explain.offline import NO_SECRETS
-from deploy.explain.report import report_document
+from deploy.explain.report import NOTIFY, report_document
 from deploy.explain.request_options import request_at
 from deploy.platforms.choice import is_local, open_platform, same_platform
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, mappings_at, objects_at, texts_at
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at
 from shared.mcp import Tool, ToolFault
 from shared.settings import read_settings
 
@@ -86,7 +87,24 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
     state = session.options.state if is_local(session.options) else None
     report = explain.explained_request(request, options, configuration, state)
     shown = {name: value for name, value in report_document(report).items() if name != "reply"}
+    details = mapping_at(shown, "details")
+    if NOTIFY in details:
+        shown["details"] = {**details, NOTIFY: list[Json](_without_headers(texts_at(details, NOTIFY)))}
     return {**shown, "events": [without_request(each) for each in objects_at(shown, "events")]}
+
+
+def _without_headers(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the details of deliveries without the headers of the requests, whose values may be credentials."""
+    number_in_head = 0  # 1 is the line with the URL, and an empty line ends the head
+    for line in lines:
+        if line.startswith(REQUEST_TO):
+            number_in_head = 1
+        elif not line.strip():
+            number_in_head = 0
+        elif number_in_head:
+            number_in_head += 1
+        if number_in_head <= 2:
+            yield line
 
 
 # A configuration that is not in use

@@ -25,6 +25,8 @@ from shared.ledger import DestinationState
 
 _PATH: Final = re.compile(r"data(?:\.\w+)+")
 MAX_LINES: Final = 60
+REQUEST_TO: Final = "The request to "
+"""How the line above a request begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def _shown(offline: OfflineDelivery, person: Person | None, environ: Mapping[str
     if (request := offline.request(person)) is not None:
         to = f"to {_person_text(person, configured)}: " if person else ""
         summary = f"{configured.kind}: {to}{request.method} {request.url}"
-        return Shown(summary, _block(f"The request to {target}{alone}", [*request_lines(request)]))
+        return Shown(summary, _block(f"{REQUEST_TO}{target}{alone}", [*request_lines(request)]))
     if (mail := offline.mail(person)) is not None:
         people = _person_text(person, configured) if person else ", ".join(each.address for each in mail.to)
         return Shown(f"a mail to {people}: {mail.subject}", _block(f"The mail to {target}{alone}", [*mail_lines(mail)]))

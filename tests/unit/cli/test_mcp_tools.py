@@ -241,7 +241,9 @@ def test_deliveries_and_dead_letters_are_listed(assistant: Assistant, kept: Kept
     kept.delivered(event, answer=CANARY)
     kept.waiting(event, "tell", 1)
     letter = kept.dead_letter(kept.event("e2e2e2e2", data=CANARY))
-    [delivery] = as_objects(assistant("list_deliveries", event="e1e1e1e1")["deliveries"])
+    listed = assistant("list_deliveries", event="e1e1e1e1")
+    [delivery] = as_objects(listed["deliveries"])
+    assert [each["route"] for each in as_objects(listed["waiting_routes"])] == ["tell"]
     assert (delivery["destination"], delivery["state"], "answer" in delivery) == ("list", "delivered", False)
     assert assistant("list_deliveries", state="held", destination="list")["deliveries"] == []
     assert "there is no destination 'lst'" in assistant.fault("list_deliveries", destination="lst")
@@ -303,6 +305,7 @@ def test_an_explanation_says_that_a_secret_is_unread_and_not_missing(assistant: 
 def test_an_explanation_shows_no_credential_of_the_configuration(assistant: Assistant, tmp_path: Path) -> None:
     headers = "{X-Api-Key: a-key-of-18-letters, Authorization: Bearer any-bearer-of-21-letters}"
     query = "token=a-token-of-20-letters&sig=a-signature-of-24-letters"
+    headers = headers.replace("}", ", X-Any: a-value-with-letters}")
     own = f"{{url: 'https://list.example/in?{query}', headers: {headers}}}"
     text = CONFIG.replace("{url: https://list.example/in, secret: shop-key}", own)
     (config_folder(tmp_path) / "hookchain.yaml").write_text(text, encoding="utf-8")

@@ -57,9 +57,9 @@ class Need:
     least_characters: int = 0
 
     @property
-    def is_for_sources(self) -> bool:
-        """Return whether it only renews webhooks or recovers events."""
-        return bool(self.uses) and all(use.startswith((HOOK, RECOVERY)) for use in self.uses)
+    def holds_deliveries(self) -> bool:
+        """Return whether deliveries are held without it. Other secrets renew webhooks, recover events or send spans."""
+        return not self.uses or any(not use.startswith((HOOK, RECOVERY, TELEMETRY)) for use in self.uses)
 
     @property
     def can_be_random(self) -> bool:

@@ -159,18 +159,18 @@ def _unset(setup: Setup) -> list[str]:
     width = max(len(need.name) for need in setup.unset)
     where = relative_path(setup.options.env_file)
     destinations: list[str] = []
-    sources: list[str] = []
+    others: list[str] = []
     for need in setup.unset:
         line = f"{program()} secrets set {need.name.ljust(width)}  # {', '.join(need.uses)}"
-        (sources if need.is_for_sources else destinations).append(line)
+        (destinations if need.holds_deliveries else others).append(line)
     held = [
         f"These destinations need a secret in {where}. Until you set it, their deliveries are held:",
         *destinations,
         f"Then send what is held: {program()} resume DESTINATION",
     ]
-    effect = missing_effect([need for need in setup.unset if need.is_for_sources])
-    waiting = [f"These sources need a token in {where}. Until you set it, {effect}:", *sources]
-    return [*(held if destinations else []), *(waiting if sources else [])]
+    effect = missing_effect([need for need in setup.unset if not need.holds_deliveries])
+    waiting = [f"Until you set these secrets in {where}, {effect}:", *others]
+    return [*(held if destinations else []), *(waiting if others else [])]
 
 
 def _source_lines(setup: Setup, sources: JsonObject) -> list[str]:

@@ -196,6 +196,14 @@ def test_a_destinations_credential_is_asked_for_and_its_signing_key_generated(se
     assert "need a secret" not in banner(after, 1.0)
 
 
+def test_a_missing_secret_that_holds_no_delivery_is_not_said_to_hold_any(settle: SetUp, tmp_path: Path) -> None:
+    telemetry = "telemetry: {otlp: https://collector.example.com, headers_secret: collector-headers}\n"
+    (tmp_path / OWN_CONFIG).write_text(f"{CONFIG}{telemetry}", encoding="utf-8")
+    shown = banner(settle({}), 1.0)
+    assert f"Until you set these secrets in {tmp_path / '.env'}, no spans are sent:" in shown
+    assert "resume DESTINATION" not in shown
+
+
 def test_a_start_and_a_change_name_the_destinations_that_get_real_requests(settle: SetUp, tmp_path: Path) -> None:
     before = settle({})
     assert "are sent for real" not in banner(before, 1.0)

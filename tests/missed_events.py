@@ -15,7 +15,8 @@ import stripe
 from stripe.params import EventListParams
 
 from functions.notify.alerts.publisher import AlertPublisher
-from functions.notify.recovery.recovery import Recovery, read_recovery_settings
+from functions.notify.recovery.listing import read_recovery_settings
+from functions.notify.recovery.recovery import Recovery
 from functions.receive import entry, messages
 from functions.receive.receive import Receiver
 from functions.receive.source import RECOVERED_NAME, read_sources

@@ -57,7 +57,7 @@ def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Que
 def token_lines(config: Path | None, environ: Mapping[str, str]) -> list[str]:
     """Return a line about each token of a provider's API that is deployed: what it is for, and its least rights."""
     from deploy.hooks.kinds import KINDS  # like the next one: slow to import, and seldom needed
-    from functions.notify.recovery.recovery import read_recovery_settings
+    from functions.notify.recovery.listing import read_recovery_settings
 
     configuration = configured.configured_at(config, environ)
     lines = [

@@ -16,7 +16,7 @@ from deploy.platforms.platform import Platform
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
 from deploy.terminal.output import count_of, printable
 from deploy.terminal.progress import PassingLine
-from functions.notify.recovery import recovery
+from functions.notify.recovery import listing as listings, recovery
 from functions.notify.recovery.kind import MissedEvent
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
@@ -61,12 +61,12 @@ def _run(options: argparse.Namespace) -> int:
     return asyncio.run(_recover(options, platform, settings, token))
 
 
-def _settings(document: Json, notify: JsonObject, name: str) -> recovery.RecoverySettings:
+def _settings(document: Json, notify: JsonObject, name: str) -> listings.RecoverySettings:
     """Return the source's settings. Raises UsageError if the source is unknown, and CommandError."""
     sources = mappings_at(document, "sources")
     if name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
-    settings_by_source = {each.source: each for each in recovery.read_recovery_settings(notify)}
+    settings_by_source = {each.source: each for each in listings.read_recovery_settings(notify)}
     if name not in settings_by_source:
         missing = "no route takes its events" if sources[name].get("recover") else "it has no `recover`"
         raise CommandError(f"{name}: {missing}, so nothing of it can be recovered")
@@ -74,7 +74,7 @@ def _settings(document: Json, notify: JsonObject, name: str) -> recovery.Recover
 
 
 async def _recover(
-    options: argparse.Namespace, platform: Platform, settings: recovery.RecoverySettings, token: str
+    options: argparse.Namespace, platform: Platform, settings: listings.RecoverySettings, token: str
 ) -> int:
     fetch = cloud_platform.fetch(keeps=False)
     with platform.state() as state:
@@ -103,19 +103,24 @@ async def _recover(
 
 def _listing(
     options: argparse.Namespace,
-    settings: recovery.RecoverySettings,
+    settings: listings.RecoverySettings,
     fetch: Fetch,
     token: str,
     *,
     reads_each_event: bool,
-) -> recovery.Listing:
-    listing = recovery.begin_listing(settings, fetch, token, options.since, time.time())
-    listing.includes_rejected = options.include_rejected
-    listing.reads_each_event = reads_each_event
-    return listing
+) -> listings.Listing:
+    return listings.begin_listing(
+        settings,
+        fetch,
+        token,
+        options.since,
+        time.time(),
+        includes_rejected=options.include_rejected,
+        reads_each_event=reads_each_event,
+    )
 
 
-async def _answers(listing: recovery.Listing) -> AsyncIterator[recovery.ReadAnswer]:
+async def _answers(listing: listings.Listing) -> AsyncIterator[listings.ReadAnswer]:
     """Yield the answer to each request until none is left, and show how many there were.
 
     Print which request failed, and go on. Raises CommandError if the provider answers no request.
@@ -127,7 +132,7 @@ async def _answers(listing: recovery.Listing) -> AsyncIterator[recovery.ReadAnsw
         line.show(f"{listing.settings.source}: {count_of(count, 'answer')} of {listing.settings.kind.title} read")
         try:
             answer = await listing.read_next(time.time())
-        except recovery.ProviderFault as fault:
+        except listings.ProviderFault as fault:
             line.clear()
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
             text = f"{listing.settings.source}: {fault}{again}"
@@ -140,11 +145,11 @@ async def _answers(listing: recovery.Listing) -> AsyncIterator[recovery.ReadAnsw
     line.clear()
 
 
-def _is_incomplete(listing: recovery.Listing) -> bool:
+def _is_incomplete(listing: listings.Listing) -> bool:
     return listing.unreadable_count > 0 or listing.is_partial or bool(listing.requests)
 
 
-def _print(listing: recovery.Listing, count: int, newest: Sequence[MissedEvent]) -> None:
+def _print(listing: listings.Listing, count: int, newest: Sequence[MissedEvent]) -> None:
     settings = listing.settings
     kind = settings.kind
     which = f"of {kind.title} that have not arrived" if kind.lists_all else f"that {kind.title} could not deliver"
@@ -155,7 +160,7 @@ def _print(listing: recovery.Listing, count: int, newest: Sequence[MissedEvent])
     if count > len(newest):
         print(f"  and {count - len(newest):,} older ones")
     if kind.lists_unsettled:
-        minutes = recovery.SETTLED_SECONDS / 60
+        minutes = listings.SETTLED_SECONDS / 60
         print(f"  Those of the last {minutes:.0f} minutes may still be on their way: they are not listed")
     _print_rest(listing)
     if listing.rejected_count:
@@ -167,7 +172,7 @@ def _print(listing: recovery.Listing, count: int, newest: Sequence[MissedEvent])
         print(f"  {unreadable} in an unknown form: {again} in the settings of the provider")
 
 
-def _print_rest(listing: recovery.Listing) -> None:
+def _print_rest(listing: listings.Listing) -> None:
     """Print that the listing ended at its limit, if it did."""
     if listing.has_next:
         print(f"  {listing.settings.kind.title} lists more than {MAX_ANSWERS:,} answers; the rest was not read")
@@ -178,7 +183,7 @@ def _is_confirmed(options: argparse.Namespace, count: int) -> bool:
     return options.yes or is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
 
 
-async def _publish(listing: recovery.Listing, has_event: recovery.HasEvent, bus: Bus) -> int:
+async def _publish(listing: listings.Listing, has_event: recovery.HasEvent, bus: Bus) -> int:
     """Publish the listed events, print the result and return the exit code."""
     recovered_count = 0
     too_large: list[MissedEvent] = []

@@ -212,12 +212,12 @@ def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
 
 
 def _recovery(context: Context, bus: ports.Bus, journal: "Journal | None", alerts: "AlertPublisher | None") -> "Task":
-    from functions.notify.recovery import recovery
+    from functions.notify.recovery import listing, recovery
     from functions.notify.waiting.side_tasks import Task
 
-    recoveries = recovery.read_recovery_settings(_slice())
+    settings = listing.read_recovery_settings(_slice())
     events = recovery.Recovery(
-        recoveries, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
+        settings, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
     )
     return Task("recovering events", recovery.CONTINUED_SECONDS, events.run)
 

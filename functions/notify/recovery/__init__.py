@@ -18,5 +18,6 @@ Repeats          The source's record has the time up to which events are listed,
 
     kind.py          the types that a provider's module uses
     kinds.py         the entries, one module each
-    recovery.py      asks the providers, page by page, and publishes the events that they list
+    listing.py       asks a provider for its missed events, page by page
+    recovery.py      runs the listing of each source in turn, and publishes the events
 """

@@ -18,30 +18,25 @@ While requests are left:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
-from functions.notify.recovery.kind import (
-    UNKNOWN_FORM,
-    ApiRequest,
-    ListItem,
-    MissedEvent,
-    RecoveryKind,
-    UnknownHook,
-    UnreadableEvent,
-    Window,
-    types_pattern,
+from functions.notify.recovery.kind import ApiRequest, MissedEvent
+from functions.notify.recovery.listing import (
+    ANSWER_SECONDS,
+    MAX_PAUSE_SECONDS,
+    Listing,
+    ProviderFault,
+    RecoverySettings,
+    begin_listing,
 )
-from functions.notify.recovery.kinds import KINDS
 from functions.notify.waiting.side_tasks import LIMIT_SECONDS
 from shared import errors, logs, ports
-from shared.credential_masks import masked
 from shared.event import event_id
-from shared.fetch import Fetch, Fetched, Outgoing, reset_seconds, retry_after_seconds
+from shared.fetch import Fetch
 from shared.journal import Journal
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, texts_json, to_json
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json
 from shared.store_ports import Kept, Records
 
 if TYPE_CHECKING:
@@ -52,281 +47,18 @@ CONTINUED_SECONDS: Final = 30.0
 """Less than the minute from one sweep to the next."""
 RUN_SECONDS: Final = LIMIT_SECONDS - 5.0
 """The rest of the time is for the publication and the record. A run that is cut off would be repeated."""
-ANSWER_SECONDS: Final = 6.0
 MAX_REQUESTS: Final = 100
 """In a run. GitHub allows 5,000 requests an hour to a token."""
 OVERLAP_SECONDS: Final = 3_600.0
 """Each listing begins so long before the end of the last one, because a provider may show an event late."""
-SETTLED_SECONDS: Final = 120.0
-"""A younger event may still be on its way. A provider that lists all events does not tell it from one that failed."""
-MAX_LIST_BYTES: Final = 32 * 1024 * 1024
-MAX_EVENT_BYTES: Final = 12 * 1024 * 1024
-"""A source accepts bodies of 10 MiB at most."""
 MAX_HANDLED: Final = 4_000
 """The ids that a record has room for. An event whose id is left out may be published again, which changes nothing."""
-MAX_PAUSE_SECONDS: Final = 3_600.0
 MAX_LISTING_SECONDS: Final = 6 * 3_600.0
 """After this time, a new listing begins and the requests that are left are dropped."""
-MAX_FAULTS: Final = 3
-"""In a row. Then the provider is not asked again in this run."""
 KEPT_SECONDS: Final = 400 * 86_400.0
 
 
-class RecoverySettings(NamedTuple):
-    """A source's `recover`, as the compiler wrote it.
-
-    secret         the name of the provider's token
-    places         where the source's webhooks are, as paths of the API
-    public_url     the URL of the source; empty where it is not known
-    types          the event types of its routes; empty for all
-    api            the base URL of the API; empty for the kind's
-    allow_private  the API may have an address that is not public
-    redelivers     the provider is asked to deliver the events again
-    """
-
-    source: str
-    kind: RecoveryKind
-    secret: str
-    places: tuple[str, ...] = ()
-    public_url: str = ""
-    types: tuple[str, ...] = ()
-    api: str = ""
-    allow_private: bool = False
-    redelivers: bool = False
-
-    @property
-    def api_url(self) -> str:
-        return (self.api or self.kind.api).rstrip("/")
-
-    @property
-    def rights(self) -> str:
-        return self.kind.write_rights if self.redelivers else self.kind.rights
-
-    def window(self, since: float, until: float) -> Window:
-        types = types_pattern(self.types) if self.types else None
-        return Window(self.source, since, until, self.places, self.public_url, types, self.redelivers)
-
-
-def read_recovery_settings(notify: JsonObject) -> tuple[RecoverySettings, ...]:
-    """Return the settings of each source in notify's slice that has `recover`."""
-    return tuple(
-        RecoverySettings(
-            source,
-            KINDS[str(each["provider"])],
-            str(each["secret"]),
-            tuple(map(str, list_at(each, "places"))),
-            str(each.get("url", "")),
-            tuple(map(str, list_at(each, "types"))),
-            str(each.get("api", "")),
-            each.get("allow_private") is True,
-            each.get("redeliver") is True,
-        )
-        for source, each in mappings_at(notify, "recover").items()
-    )
-
-
-class ProviderFault(Exception):
-    """The provider did not list its events.
-
-    pause_seconds  how long the provider wants no further request; 0 if it says nothing about it
-    is_of_place    the request cannot succeed until somebody corrects its place
-    """
-
-    def __init__(self, text: str, pause_seconds: float = 0.0, *, is_of_place: bool = False) -> None:
-        super().__init__(text)
-        self.pause_seconds = pause_seconds
-        self.is_of_place = is_of_place
-
-
 Fault: TypeAlias = ProviderFault | errors.Temporary
-
-
-class ReadAnswer(NamedTuple):
-    """The missed events of an answer, and the requests that follow from it."""
-
-    missed_events: Sequence[MissedEvent]
-    further_requests: Sequence[ApiRequest]
-
-
-@dataclass(slots=True)
-class Listing:
-    """The events that a provider lists in a window, read request by request.
-
-    requests           the requests that are left, the next one last. Those that failed are first, so the others go on
-    handled            by the id of an event that is passed over: when it happened
-    includes_rejected  events that receive had rejected are missed events too
-    reads_each_event   further requests read the webhook request of each event, where the list does not have it
-    rejected_count     how many events were passed over because receive had rejected them
-    unreadable_count   how many events were passed over because they are in an unknown form
-    is_partial         a request was skipped, so the next listing has to cover this window again
-    answered           the identity of each request that was answered in this run
-    failed             of each request that failed in this run and is left
-    failed_before      of each request that failed in the run before
-    is_stopped         the provider wants a pause, or MAX_FAULTS requests failed in a row
-    """
-
-    settings: RecoverySettings
-    fetch: Fetch
-    token: str
-    window: Window
-    requests: list[ApiRequest]
-    handled: dict[str, float] = field(default_factory=dict)
-    includes_rejected: bool = False
-    reads_each_event: bool = True
-    rejected_count: int = 0
-    unreadable_count: int = 0
-    is_partial: bool = False
-    answered: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
-    failed_before: Collection[str] = ()
-    is_stopped: bool = False
-    _faults_in_row: int = 0
-
-    @property
-    def has_next(self) -> bool:
-        """Return whether a request is left that can be sent in this run."""
-        return bool(self.requests) and not self.is_stopped and self.requests[-1].identity not in self.failed
-
-    async def read_next(self, now: float) -> ReadAnswer:
-        """Send the next request and read its answer. The request is left until `finish`, so a failure loses no event.
-
-        Raises ProviderFault. Then `requests` begins with the request, or the request is skipped.
-        """
-        request = self.requests[-1]
-        if request.identity in self.answered and not request.is_for_event:
-            self._skip()
-            raise ProviderFault(f"{self.settings.kind.title} lists the same page again")
-        try:
-            answer = await self._send(request, now)
-            items = await self._read(request, answer) if answer else []
-        except ProviderFault as fault:
-            self._set_aside(request, fault)
-            raise
-        self.answered.add(request.identity)
-        self._faults_in_row = 0
-        return self._select(items)
-
-    def _set_aside(self, request: ApiRequest, fault: ProviderFault) -> None:
-        """Let the other requests go on. One that failed in two runs is skipped, so that a new listing can begin."""
-        if fault.pause_seconds:
-            self.is_stopped = True
-            return
-        if not fault.is_of_place:
-            self._faults_in_row += 1
-            self.is_stopped = self._faults_in_row == MAX_FAULTS
-        if fault.is_of_place or request.identity in self.failed_before:
-            self._skip()
-        else:
-            self.failed.add(request.identity)
-            self.requests.insert(0, self.requests.pop())
-
-    def finish(self, answer: ReadAnswer) -> None:
-        """Continue with the requests that follow from the answer. Its events are handled."""
-        self.requests.pop()
-        self.requests += reversed(answer.further_requests)
-        self.handled |= {event.id: event.happened_at for event in answer.missed_events}
-
-    async def _read(self, request: ApiRequest, answer: Fetched) -> list[ListItem]:
-        """Raises ProviderFault."""
-        kind = self.settings.kind
-        try:
-            # In a thread, because a large answer takes seconds, and the sweep must publish what is due meanwhile.
-            return await asyncio.to_thread(lambda: [*kind.read_answer(request, answer, self.window)])
-        except UnknownHook as error:
-            raise ProviderFault(str(error), is_of_place=True) from error
-        except UNKNOWN_FORM as error:
-            if request.is_for_event:
-                self.unreadable_count += 1
-                return []
-            raise ProviderFault(f"{kind.title} answered {request.answer_kind} in an unknown form") from error
-
-    def is_repeat(self, event: MissedEvent) -> bool:
-        """Return whether the provider was asked before to deliver the event again."""
-        provider_id, _, redelivery_id = event.id.partition(" ")
-        return bool(redelivery_id) and provider_id in self.handled
-
-    def _select(self, items: Sequence[ListItem]) -> ReadAnswer:
-        """Return the events that are not handled yet, and the requests."""
-        missed_events: list[MissedEvent] = []
-        further_requests: list[ApiRequest] = []
-        ids: set[str] = set()
-        for item in items:
-            if isinstance(item, ApiRequest):
-                further_requests.append(item)
-                continue
-            if isinstance(item, UnreadableEvent):
-                self.unreadable_count += 1
-                continue
-            is_known = item.id in self.handled or item.id in ids
-            ids.add(item.id)
-            if is_known:
-                continue
-            if item.rejected_status is not None and not self.includes_rejected:
-                self.handled[item.id] = item.happened_at
-                self.rejected_count += 1
-            elif item.api_request and self.reads_each_event:
-                further_requests.append(item.api_request)
-            else:
-                missed_events.append(item)
-        return ReadAnswer(missed_events, further_requests)
-
-    def _skip(self) -> None:
-        self.requests.pop()
-        self.is_partial = True
-
-    async def _send(self, request: ApiRequest, now: float) -> Fetched | None:
-        """Return the answer; None if the provider has deleted the event. Raises ProviderFault."""
-        kind = self.settings.kind
-        headers = [(name, value.format(token=self.token)) for name, value in kind.headers.items()]
-        if request.body is not None:
-            headers.append(("Content-Type", "application/json"))
-        outgoing = Outgoing(
-            "GET" if request.body is None else "POST",
-            self.settings.api_url + request.path,
-            tuple(headers),
-            b"" if request.body is None else texts_json(request.body),
-            timeout_seconds=ANSWER_SECONDS,
-            max_bytes=MAX_EVENT_BYTES if request.is_for_event else MAX_LIST_BYTES,
-            allow_private=self.settings.allow_private,
-            may_repeat=request.body is None,
-        )
-        try:
-            answer = await self.fetch.fetch(outgoing)
-        except errors.HookchainError as error:
-            raise ProviderFault(f"{kind.title}: {masked(error.detail, [self.token])}") from error
-        if answer.status in (404, 410, 422) and request.is_for_event:
-            return None
-        if not 200 <= answer.status < 300:
-            raise _status_fault(self.settings, request, answer, now)
-        return answer
-
-
-def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetched, now: float) -> ProviderFault:
-    """Return the fault that an answer with an error status reports."""
-    status = answer.status
-    text = f"{settings.kind.title} answered {status} to {request.path.partition('?')[0]}"
-    pause_seconds = retry_after_seconds(answer.header("retry-after"), now) or 0.0
-    if answer.header("x-ratelimit-remaining") == "0":
-        pause_seconds = max(pause_seconds, reset_seconds(answer.header("x-ratelimit-reset"), now) or 0.0)
-    if status == 429:
-        pause_seconds = max(pause_seconds, CONTINUED_SECONDS)
-    is_of_place = False
-    if not pause_seconds:
-        is_of_place = bool(settings.kind.places_key) and 300 <= status < 500 and status not in (401, 408)
-        if status in (401, 403, 404):
-            text += f". The token {settings.secret} needs {settings.rights}"
-        elif 300 <= status < 400 and is_of_place:
-            text += f". It was moved or renamed: correct `{settings.kind.places_key}`"
-    return ProviderFault(text, min(pause_seconds, MAX_PAUSE_SECONDS), is_of_place=is_of_place)
-
-
-def begin_listing(settings: RecoverySettings, fetch: Fetch, token: str, since: float, now: float) -> Listing:
-    """Return a listing of the events since this time (Unix seconds), as far as the provider keeps them."""
-    kept_since = now - settings.kind.kept_seconds
-    until = now - SETTLED_SECONDS if settings.kind.lists_unsettled else now
-    window = settings.window(max(since, kept_since), until)
-    first_requests = [*settings.kind.first_requests(window)]
-    return Listing(settings, fetch, token, window, first_requests[::-1])
 
 
 HasEvent: TypeAlias = Callable[[str], Awaitable[bool]]
@@ -456,10 +188,9 @@ class Recovery:
         since, until = (float(str(each)) for each in list_at(record, "window") or (0, 0))
         is_same_api = record.get("api", settings.api_url) == settings.api_url
         if requests and is_same_api and until <= now < until + MAX_LISTING_SECONDS:
-            listing.failed_before = [*map(str, list_at(record, "failed"))]
-            listing.requests = requests
-            listing.window = settings.window(since, until)
-            listing.is_partial = record.get("is_partial") is True
+            failed = [*map(str, list_at(record, "failed"))]
+            is_partial = record.get("is_partial") is True
+            listing.resume(settings.window(since, until), requests, failed, is_partial=is_partial)
         return listing
 
     async def _publish_all(self, listing: Listing, last_request_at: float) -> tuple[list[MissedEvent], list[Fault]]:

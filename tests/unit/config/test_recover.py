@@ -5,7 +5,7 @@ import pytest
 from deploy.bundle.requirements import features
 from deploy.config.sections.bus_source import resource_name
 from deploy.secrets.needs import missing_effect, needs
-from functions.notify.recovery.recovery import read_recovery_settings
+from functions.notify.recovery.listing import read_recovery_settings
 from functions.receive.source import RECOVERED_NAME
 from shared.ports import RECOVERED
 from tests.fakes.configurations import compile_text, faults_of_text

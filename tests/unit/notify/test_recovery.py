@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
-from functions.notify.recovery import github, recovery
+from functions.notify.recovery import github, listing, recovery
 from functions.notify.recovery.kind import UnknownHook, Window, own_hooks
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry, messages
@@ -567,7 +567,7 @@ async def test_of_many_requests_that_fail_only_a_few_are_sent_in_a_run() -> None
         await world.github.send(issue(number), is_lost=True)
     world.alter = lambda request, answer: Fetched(502, (), b"") if "/deliveries/" in request.url else answer
     await world.run(EVERY_SECONDS)
-    assert len(json.loads(str(await world.notifier.records.read("recover:github")))["failed"]) == recovery.MAX_FAULTS
+    assert len(json.loads(str(await world.notifier.records.read("recover:github")))["failed"]) == listing.MAX_FAULTS
     world.alter = lambda _, answer: answer
     await world.recover(EVERY_SECONDS)
     assert len(world.delivered) == len(set(world.delivered)) == 20
@@ -695,7 +695,7 @@ async def test_a_slow_provider_does_not_keep_the_others_from_their_turn(monkeypa
     await world.square.send(is_lost=True)
     for number in range(50):
         await world.github.send(issue(number), is_lost=True)
-    monkeypatch.setattr(recovery, "RUN_SECONDS", recovery.ANSWER_SECONDS + 0.2)
+    monkeypatch.setattr(recovery, "RUN_SECONDS", listing.ANSWER_SECONDS + 0.2)
     answer = world.github.fetch
 
     async def fetch(request: Outgoing) -> Fetched:

@@ -23,18 +23,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from functions.notify import settle
-from functions.notify.call import GRACE_SECONDS, attempt_entry, call_destination
-from functions.notify.dead_letters import conflict_letter, publish_dead_letter
-from functions.notify.destination import REPAIR, Attempt
+from functions.notify import call, dead_letters, destination, settle
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
 from functions.notify.registry import DeadLetterReason, Target
-from functions.notify.waiting.due import DUE
-from functions.notify.waiting.pauses import has_failed, pause_text, pause_wait
+from functions.notify.waiting import due, pauses
 from functions.notify.waiting.schedule import Wait, spread
-from shared import errors, journal, ledger, ledger_rules, outcomes, time_bound
+from shared import did_you_mean, errors, journal, ledger, ledger_rules, outcomes, time_bound
 from shared.delivery import Delivery, Failed, Outcome, RetryLater
-from shared.did_you_mean import removal_hint
 from shared.push import Push
 
 LEASE_MARGIN_SECONDS: Final = 30.0
@@ -95,7 +90,7 @@ async def claim_and_attempt(
         outcome, entry = attempted
         result = await settle.settle(notifier, work, target, outcome, entry)
         result.attempt_seconds = entry.ended_at - entry.started_at
-        result.has_failed = has_failed(outcome)
+        result.has_failed = pauses.has_failed(outcome)
         if notifier.journal is not None:
             notifier.journal.note(entry)
         if configured.health is not None:
@@ -115,7 +110,7 @@ async def claim_delivery(
 ) -> Work | Result:
     """Claim the delivery for one attempt. Return the result if it cannot be claimed. Raises Temporary."""
     now = notifier.clock.now()
-    due_fence = push.number(DUE)
+    due_fence = push.number(due.DUE)
     lease_seconds = timeout_seconds + LEASE_MARGIN_SECONDS
     claim = await notifier.ledger.claim(delivery, push.data, now, lease_seconds, due_fence)
     if isinstance(claim, ledger.Finished):
@@ -148,8 +143,8 @@ async def unclaimed_result(notifier: Notifier, push: Push, delivery: Delivery, c
     if isinstance(claim, ledger.Busy):
         return Nacked("busy", delivery, reason="another worker has it")
     if isinstance(claim, ledger.Conflict):
-        letter = conflict_letter(delivery, push.data, notifier.clock.now())
-        await publish_dead_letter(notifier.bus, letter)
+        letter = dead_letters.conflict_letter(delivery, push.data, notifier.clock.now())
+        await dead_letters.publish_dead_letter(notifier.bus, letter)
         return Acknowledged("dead_lettered", delivery, code=letter.code, reason=letter.reason)
     if isinstance(claim, ledger.Gathered):
         return Acknowledged("gathered", delivery)
@@ -197,7 +192,7 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
         # Nothing was sent, so this attempt does not count.
         await settle.give_back(notifier, work.claim)
         raise
-    entry = attempt_entry(claim.row, work.attempt_number, outcome, started_at, notifier.clock.now())
+    entry = call.attempt_entry(claim.row, work.attempt_number, outcome, started_at, notifier.clock.now())
     if notifier.spans is not None:
         notifier.spans.note_attempt(work, configured.kind, entry, outcome)
     return CompletedAttempt(outcome, entry)
@@ -212,7 +207,7 @@ async def _claim_for_attempt(
     """
     if claim.row.crashes:
         return await notifier.ledger.begin(claim, started_at)
-    latest_end = started_at + timeout_seconds + GRACE_SECONDS
+    latest_end = started_at + timeout_seconds + call.GRACE_SECONDS
     return claim if latest_end <= claim.row.lease_until else None
 
 
@@ -222,7 +217,7 @@ async def _call(notifier: Notifier, work: Work, target: Target, started_at: floa
     Raises Temporary only if nothing was sent.
     """
     row = work.claim.row
-    attempt = Attempt(
+    attempt = destination.Attempt(
         idempotency_key=f"{row.key}-r{row.generation}" if row.generation else row.key,
         attempt_number=work.attempt_number,
         generation=row.generation,
@@ -235,7 +230,7 @@ async def _call(notifier: Notifier, work: Work, target: Target, started_at: floa
     notifier.gate.begin(work.delivery.id)
     computing = time_bound.measure_computing()
     try:
-        outcome = await call_destination(target.destination, work.delivery, attempt, notifier.deadlines)
+        outcome = await call.call_destination(target.destination, work.delivery, attempt, notifier.deadlines)
     except errors.Temporary as error:
         if error.code not in BUSY_CODES:
             raise
@@ -248,7 +243,7 @@ async def _call(notifier: Notifier, work: Work, target: Target, started_at: floa
     notifier.gate.note_computing(work.delivery.id, computing.seconds)
     if not isinstance(outcome, Failed):
         return outcome
-    hint = removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))
+    hint = did_you_mean.removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))
     return replace(outcome, reason=f"{outcome.reason}{hint}")
 
 
@@ -268,8 +263,8 @@ async def _obstacle(notifier: Notifier, work: Work, target: Target, no_place: Wa
     if state.disabled_reason is not None:
         return settle.Hold(state.disabled_reason)
     if state.paused_until is not None and now < state.paused_until:
-        pause_seconds = spread(pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
-        return Wait(now + pause_seconds, pause_text(configured, state.pause_reason))
+        pause_seconds = spread(pauses.pause_wait(configured, state.paused_until, now), row.key, work.attempt_number)
+        return Wait(now + pause_seconds, pauses.pause_text(configured, state.pause_reason))
     if configured.recipient is not None and (unreachable := await _find_recipient(notifier, work, target)):
         return unreachable
     if configured.gather is not None:
@@ -319,7 +314,7 @@ async def _find_recipient(notifier: Notifier, work: Work, target: Target) -> Wai
     try:
         work.person = await notifier.recipients.person(target.configured, work.delivery)
     except errors.Permanent as error:  # there is none, or the event's data is gone
-        hint = removal_hint(error.detail, notifier.removals.get(work.delivery.route, {}))
+        hint = did_you_mean.removal_hint(error.detail, notifier.removals.get(work.delivery.route, {}))
         return DeadLetterReason(error.code, f"{error.detail}{hint}")
     except errors.Temporary as error:
         if error.code != "people_unavailable":
@@ -334,7 +329,7 @@ def is_repair(row: ledger.LedgerRow, attempt_number: int) -> bool:
 
     `attempt_number` is the number of the next attempt, counted from when the row was reopened.
     """
-    if row.replays and row.replays[-1].endswith(REPAIR):
+    if row.replays and row.replays[-1].endswith(destination.REPAIR):
         return True
     if attempt_number > len(row.attempts):  # the row keeps no attempt from before it was reopened
         return True

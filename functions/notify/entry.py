@@ -13,12 +13,9 @@ from functions.notify.dead_letters import keep_dead_letter, read_dead_letter, re
 from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.notify import notify
 from functions.notify.waiting.sweep import Sweeper
-from shared.errors import Rejected, fault_of
+from shared import errors, jsontext, logs, outcomes
 from shared.http import ReadBody, Reply, Request, json_reply, problem
 from shared.journal import DeadLetter, Journal
-from shared.jsontext import Json
-from shared.logs import log
-from shared.outcomes import DeliveryOutcome, RequestOutcome
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
 from shared.subscribers.names import SEPARATOR
 
@@ -28,10 +25,12 @@ if TYPE_CHECKING:
 
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
-REJECTED: Final[RequestOutcome] = "rejected"
-UNAVAILABLE: Final[RequestOutcome] = "unavailable"
+REJECTED: Final[outcomes.RequestOutcome] = "rejected"
+UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 
-_WARNINGS: Final[frozenset[DeliveryOutcome]] = frozenset({"dead_lettered", "held", "retry_scheduled", "unknown"})
+_WARNINGS: Final[frozenset[outcomes.DeliveryOutcome]] = frozenset(
+    {"dead_lettered", "held", "retry_scheduled", "unknown"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +58,10 @@ async def answer(make_service: MakeService, head: Request, read_body: ReadBody) 
         service = make_service()
         refuse_pages(head)
         if head.method != "POST":
-            raise Rejected("method_not_allowed", "a push is a POST")
+            raise errors.Rejected("method_not_allowed", "a push is a POST")
         path = head.path.rstrip("/")
         if path not in ("", "/sweep", "/dead-letters"):
-            raise Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
+            raise errors.Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
         await service.verify_push(head)
         if path == "/sweep":
             return json_reply({"published": await sweep(service, started)})
@@ -72,7 +71,7 @@ async def answer(make_service: MakeService, head: Request, read_body: ReadBody) 
             return ACKNOWLEDGED
         result = await notify(body, service.notifier)
         _log_result(result, started)
-    except Rejected as error:
+    except errors.Rejected as error:
         # Neither Pub/Sub nor the scheduler sends this: the caller is misconfigured, and nothing was accepted.
         _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
         return problem(error.status, error.code, error.detail)
@@ -143,7 +142,7 @@ async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
 def _log_result(result: Result, started: float) -> None:
     delivery = result.delivery
     destination, _, endpoint = delivery.destination.partition(SEPARATOR) if delivery else ("", "", "")
-    log(
+    logs.log(
         "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
         started,
@@ -164,9 +163,9 @@ def _log_result(result: Result, started: float) -> None:
 
 def log_unavailable(error: Exception, started: float) -> None:
     """Log what failed: a part of ours, or this code. The bus keeps the message and sends it again."""
-    fault = fault_of(error)
+    fault = errors.fault_of(error)
     _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
 
 
-def _log(severity: str, message: str, started: float, **fields: Json) -> None:
-    log(severity, message, started, function="notify", **fields)
+def _log(severity: str, message: str, started: float, **fields: jsontext.Json) -> None:
+    logs.log(severity, message, started, function="notify", **fields)

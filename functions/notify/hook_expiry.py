@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
+from shared import logs, ports, retention, store_ports, times
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.fetch import Fetch, Outgoing
 from shared.jsontext import JsonObject, from_json, mapping_at, mappings_at, texts_json, value_at
-from shared.logs import log
-from shared.ports import Clock, Secrets
-from shared.retention import DAY_SECONDS
-from shared.store_ports import Documents, Kept, Records
-from shared.times import rfc3339, unix_seconds
 
 if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
@@ -25,13 +21,13 @@ if TYPE_CHECKING:
 PARTITION: Final = "hooks"
 """The documents of `hookchain hooks`, one for each source."""
 EVERY_SECONDS: Final = 3_600.0
-RENEW_SECONDS: Final = 5.0 * DAY_SECONDS
+RENEW_SECONDS: Final = 5.0 * retention.DAY_SECONDS
 """A hook is renewed when it has less time left."""
-SOON_SECONDS: Final = 2.0 * DAY_SECONDS
+SOON_SECONDS: Final = 2.0 * retention.DAY_SECONDS
 """An alert is published about a hook with less time left: its renewals have failed, or nothing renews it."""
 ALERTS_RECORD: Final = "alerts:hooks"
 """The name of the record that has, by hook, the expiry about which an alert was published."""
-KEPT_SECONDS: Final = 60.0 * DAY_SECONDS
+KEPT_SECONDS: Final = 60.0 * retention.DAY_SECONDS
 
 
 class _ExpiringHook(NamedTuple):
@@ -63,12 +59,12 @@ class HookExpiry:
     def __init__(
         self,
         renewals: Mapping[str, JsonObject],
-        documents: Documents,
+        documents: store_ports.Documents,
         fetch: Fetch,
-        secrets: Secrets,
-        clock: Clock,
+        secrets: ports.Secrets,
+        clock: ports.Clock,
         alerts: "AlertPublisher | None",
-        records: Callable[[], Records],
+        records: Callable[[], store_ports.Records],
     ) -> None:
         self._renewals = renewals
         self._documents = documents
@@ -125,10 +121,10 @@ class HookExpiry:
         except (HookchainError, ValueError, RecursionError) as error:
             fault = error if isinstance(error, HookchainError) else Permanent("malformed_response", "it has no expiry")
             detail = f"{place}: {fault.detail}"
-            log("WARNING", "webhook not renewed", function="notify", source=source, code=fault.code, detail=detail)
+            logs.log("WARNING", "webhook not renewed", function="notify", source=source, code=fault.code, detail=detail)
             return None
-        detail = f"{place}: it expires at {rfc3339(expires_at)}"
-        log("INFO", "webhook renewed", function="notify", source=source, detail=detail)
+        detail = f"{place}: it expires at {times.rfc3339(expires_at)}"
+        logs.log("INFO", "webhook renewed", function="notify", source=source, detail=detail)
         return expires_at
 
     async def _send_renewal(self, renewal: JsonObject, place: str, hook_id: str) -> float:
@@ -152,7 +148,7 @@ class HookExpiry:
         if not 200 <= answer.status < 300:
             raise Permanent("request_rejected", text)
         expiry = value_at(from_json(answer.body), str(renewal["expiry"]))
-        return unix_seconds(str(expiry))
+        return times.unix_seconds(str(expiry))
 
     async def _publish_alerts(self, hooks: list[_ExpiringHook]) -> None:
         """Publish one alert for each expiry of a hook. Raises Temporary."""
@@ -166,12 +162,12 @@ class HookExpiry:
             await self._alerts.publish(_alert(hook, now, self._alerts.where), self._alerts.settings.to)
         if unalerted:
             expiries: JsonObject = {hook.name: hook.expires_at for hook in hooks}
-            kept = Kept(texts_json(expiries).decode(), now + KEPT_SECONDS)
+            kept = store_ports.Kept(texts_json(expiries).decode(), now + KEPT_SECONDS)
             await records.change(ALERTS_RECORD, now, lambda _: (None, kept))
 
 
 def _alert(hook: _ExpiringHook, now: float, where: str) -> Alert:
-    expiry = rfc3339(hook.expires_at)
+    expiry = times.rfc3339(hook.expires_at)
     return Alert(
         kind="hook_expires",
         key=f"{hook.name}:{hook.expires_at!r}",

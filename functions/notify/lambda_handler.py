@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from functions.notify import entry, wiring
 from functions.notify.entry import MakeService
+from shared import errors, ports
 from shared.cloud.aws.batches import MAX_RECEIVES, MessageQueues, Take, batch_of, queue_name, take_batch
 from shared.cloud.aws.invocations import LambdaContext, in_time, run
-from shared.errors import HookchainError
 from shared.jsontext import JsonObject
-from shared.ports import DEAD_LETTERS, DELIVERIES
 
 if TYPE_CHECKING:
     from shared.telemetry.exporter import Exporter
@@ -24,7 +23,7 @@ UNDELIVERED: Final = "-undelivered"
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
     wiring.destinations_or_exit()
-    with contextlib.suppress(HookchainError):  # it is raised again, and logged, for the first message
+    with contextlib.suppress(errors.HookchainError):  # it is raised again, and logged, for the first message
         wiring.service()
 
 
@@ -48,14 +47,14 @@ def handle(
 
 def _taker(queue: str, service: MakeService) -> Take:
     """Return what takes the messages of the queue. Raises ValueError for a queue that is not one of notify's."""
-    if queue.endswith(DELIVERIES):
+    if queue.endswith(ports.DELIVERIES):
         return lambda push: entry.take_delivery(service, push, time.perf_counter())
     given_up = None
     if queue.endswith(UNDELIVERED):
         source = queue.removesuffix(UNDELIVERED)
-        if not source.endswith(DEAD_LETTERS):
+        if not source.endswith(ports.DEAD_LETTERS):
             given_up = f"the queue {source!r} gave up after {MAX_RECEIVES} tries"
-    elif not queue.endswith(DEAD_LETTERS):
+    elif not queue.endswith(ports.DEAD_LETTERS):
         raise ValueError(f"eventSourceARN: notify takes deliveries, dead-letters and *{UNDELIVERED}; got {queue!r}")
     return lambda push: entry.take_dead_letter(service, push, time.perf_counter(), given_up)
 

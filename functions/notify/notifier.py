@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from functions.notify.registry import Destinations
 from functions.notify.waiting.pauses import Breakers, DestinationStates
-from shared import outcomes, ports, time_bound
+from shared import jsontext, outcomes, ports, time_bound
 from shared.delivery import Delivery
 from shared.journal import Journal
-from shared.jsontext import JsonObject, list_at, mappings_at
 from shared.ledger import Claimed, Ledger
 from shared.outgoing.gate import ProcessGate
 
@@ -109,7 +108,10 @@ class Nacked(Result):
     """A result after which the bus must bring the message again."""
 
 
-def read_removals(notify: JsonObject) -> dict[str, dict[str, list[str]]]:
+def read_removals(notify: jsontext.JsonObject) -> dict[str, dict[str, list[str]]]:
     """Return the paths that the steps of each route may remove, by the step's label. `notify` is the slice."""
-    removals = mappings_at(notify, "removals")
-    return {route: {label: [*map(str, list_at(steps, label))] for label in steps} for route, steps in removals.items()}
+    removals = jsontext.mappings_at(notify, "removals")
+    return {
+        route: {label: [*map(str, jsontext.list_at(steps, label))] for label in steps}
+        for route, steps in removals.items()
+    }

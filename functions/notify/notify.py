@@ -22,11 +22,9 @@ from typing import TYPE_CHECKING, Final, cast
 from functions.notify import attempt, copies, dead_letters, settle
 from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.registry import Configured, DeadLetterReason, Target
-from functions.notify.waiting import due, schedule
-from functions.notify.waiting.caps import bucket_name
-from shared import errors, jsontext, ports, times
+from functions.notify.waiting import caps, due, schedule
+from shared import errors, journal, jsontext, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
-from shared.journal import DeadLetter
 from shared.outgoing.gate import ADMITTED, Admitted, ComeBack, ProcessGate
 from shared.push import Push, parse_push
 from shared.subscribers.names import SEPARATOR
@@ -56,7 +54,7 @@ async def notify(pushed: bytes | Push, notifier: Notifier) -> Result:
 async def _take(pushed: bytes | Push, notifier: Notifier) -> Result:
     """Read the message and deliver it. Raises Temporary."""
     message = _read(pushed, notifier.clock)
-    if isinstance(message, DeadLetter):
+    if isinstance(message, journal.DeadLetter):
         await dead_letters.publish_dead_letter(notifier.bus, message)
         return Acknowledged("dead_lettered", code=message.code, reason=message.reason)
     push, delivery = message
@@ -73,7 +71,7 @@ async def _take(pushed: bytes | Push, notifier: Notifier) -> Result:
     return await copies.deliver_later(notifier, push, delivery, _deliver, result, arrived_at)
 
 
-def _read(pushed: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | DeadLetter:
+def _read(pushed: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | journal.DeadLetter:
     """Return the message and its delivery, or a dead letter if they cannot be read."""
     unread = pushed if isinstance(pushed, bytes) else pushed.data
     try:
@@ -191,7 +189,7 @@ def _lane_and_group(target: Target, delivery: Delivery) -> tuple[str, str]:
         group = f"{configured.name}{SEPARATOR}{cast('FanOut', destination).tenant_of(delivery)}"
         return group, group
     if configured.per is not None:
-        return configured.name, bucket_name(configured, delivery)
+        return configured.name, caps.bucket_name(configured, delivery)
     return configured.name, f"{configured.name} {delivery.event.source}"
 
 

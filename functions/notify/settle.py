@@ -34,17 +34,11 @@ from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Wo
 from functions.notify.registry import Configured, DeadLetterReason, Target, dedupes_repeats
 from functions.notify.waiting.due import start_timer
 from functions.notify.waiting.schedule import Wait, next_retry_at, number_in_schedule, unknown_wait_seconds
+from shared import errors, event, ledger_rules, logs, outcomes, ports, times
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown, delivery_message
-from shared.errors import PermanentCode, Temporary
-from shared.event import event_json
 from shared.journal import AttemptEntry
 from shared.ledger import Claimed, Settlement
-from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, RETRY_SCHEDULED
-from shared.logs import log
-from shared.outcomes import DeliveryOutcome
-from shared.ports import DELIVERIES
 from shared.subscribers.names import endpoint_name
-from shared.times import rfc3339
 
 MAX_UNKNOWN: Final = 3
 """After so many unknown outcomes in a row, a destination that does not recognise a repeat gets no further attempt."""
@@ -70,7 +64,9 @@ FollowUp: TypeAlias = Wait | Hold | DeadLetterReason
 async def settle(notifier: Notifier, work: Work, target: Target, outcome: Outcome, attempt: AttemptEntry) -> Result:
     """Record what follows from the attempt's outcome. Raises Temporary."""
     if isinstance(outcome, Delivered):
-        return await record(notifier, work, Settlement(DELIVERED, attempt.ended_at, "", attempt), "delivered")
+        return await record(
+            notifier, work, Settlement(ledger_rules.DELIVERED, attempt.ended_at, "", attempt), "delivered"
+        )
     if isinstance(outcome, Disabled):
         await _disable(notifier, work, outcome)
     follow_up = _follow_up(work, target, outcome, notifier.clock.now())
@@ -143,7 +139,9 @@ def unknown_reason(reason: str) -> str:
 
 def expired_reason(last_reason: str, next_at: float | None = None) -> DeadLetterReason:
     """Return the reason for a delivery that has expired, or that will have expired at `next_at`, its next attempt."""
-    missed = "it was delivered" if next_at is None else f"its next attempt, which would come at {rfc3339(next_at)}"
+    missed = (
+        "it was delivered" if next_at is None else f"its next attempt, which would come at {times.rfc3339(next_at)}"
+    )
     last_time = f"; the last time: {last_reason}" if last_reason else ""
     return DeadLetterReason("expired", f"its time was over before {missed}{last_time}")
 
@@ -153,7 +151,7 @@ async def _disable(notifier: Notifier, work: Work, outcome: Disabled) -> None:
     if await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)):
         advice = outcome.reason if outcome.names_resume else f"{outcome.reason}; then `hookchain resume {name}`"
         text = "destination disabled: its deliveries are held"
-        log("ERROR", text, function="notify", destination=name, reason=advice)
+        logs.log("ERROR", text, function="notify", destination=name, reason=advice)
 
 
 async def finish(
@@ -177,11 +175,13 @@ async def finish(
 async def _wait(notifier: Notifier, work: Work, wait: Wait, attempt: AttemptEntry | None) -> Result:
     """Schedule the next attempt. Raises Temporary."""
     now = notifier.clock.now()
-    settlement = Settlement(RETRY_SCHEDULED, now, wait.reason, attempt, wait.until, wait.group, wait.has_slot)
+    settlement = Settlement(
+        ledger_rules.RETRY_SCHEDULED, now, wait.reason, attempt, wait.until, wait.group, wait.has_slot
+    )
     return await record(notifier, work, settlement, _outcome_of_wait(wait, attempt), reason=wait.reason)
 
 
-def _outcome_of_wait(wait: Wait, attempt: AttemptEntry | None) -> DeliveryOutcome:
+def _outcome_of_wait(wait: Wait, attempt: AttemptEntry | None) -> outcomes.DeliveryOutcome:
     if wait.group:
         return "gathered"
     if attempt is None:
@@ -194,7 +194,7 @@ def _outcome_of_wait(wait: Wait, attempt: AttemptEntry | None) -> DeliveryOutcom
 async def _hold(notifier: Notifier, work: Work, hold: Hold, attempt: AttemptEntry | None) -> Result:
     """Hold the delivery. Release it if an operator resumed its destination in the meantime. Raises Temporary."""
     now = notifier.clock.now()
-    settlement = Settlement(HELD, now, hold.reason, attempt, needs_release=hold.needs_release)
+    settlement = Settlement(ledger_rules.HELD, now, hold.reason, attempt, needs_release=hold.needs_release)
     result = await record(notifier, work, settlement, "held", reason=hold.reason)
     if hold.needs_release:
         return result
@@ -218,16 +218,16 @@ async def dead_letter(
     otherwise = _otherwise(notifier, work.delivery)
     if otherwise is not None:
         reason = f"{reason}; {otherwise.destination!r} gets it instead"
-    settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
+    settlement = Settlement(ledger_rules.DEAD_LETTERED, now, f"{code}: {reason}", attempt)
     if endpoint_name(work.delivery.destination):  # no dead letter: the tenant's message keeps the event
         return await record(notifier, work, settlement, "dead_lettered", code, reason)
     letter = delivery_letter(work.delivery, work.claim.message, code, reason, now)
     try:
         if otherwise is not None:
-            message = delivery_message(otherwise, event_json(otherwise.event), rfc3339(now), {})
-            await notifier.bus.publish(DELIVERIES, [message])
+            message = delivery_message(otherwise, event.event_json(otherwise.event), times.rfc3339(now), {})
+            await notifier.bus.publish(ports.DELIVERIES, [message])
         await publish_dead_letter(notifier.bus, letter)
-    except Temporary:
+    except errors.Temporary:
         # If nothing was sent, or the receiver rejected it, give the claim back: the bus brings the message again, and
         # the attempt is repeated. After an unknown outcome, a repeat might act twice. Then the claim stays until its
         # lease ends, and the attempt counts as one without a record.
@@ -241,8 +241,8 @@ async def record(
     notifier: Notifier,
     work: Work,
     settlement: Settlement,
-    outcome: DeliveryOutcome,
-    code: PermanentCode | None = None,
+    outcome: outcomes.DeliveryOutcome,
+    code: errors.PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
     """Write the settlement, which ends the claim. Start the timer if the wait is short. Raises Temporary."""
@@ -274,7 +274,7 @@ async def repeat_until_lease_ends(notifier: Notifier, claim: Claimed, call: Call
     while True:
         try:
             return await call()
-        except Temporary:
+        except errors.Temporary:
             wait_seconds = REPEAT_WAITS_SECONDS[min(count, len(REPEAT_WAITS_SECONDS) - 1)]
             if notifier.clock.now() + wait_seconds + LEASE_END_SECONDS >= claim.row.lease_until:
                 raise

@@ -6,10 +6,8 @@ from contextvars import ContextVar
 from typing import Final
 
 from functions.notify.notifier import Work
-from shared import ports
+from shared import journal, jsontext, ports
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_from
-from shared.journal import AttemptEntry
-from shared.jsontext import JsonObject, from_json, objects_at
 from shared.push import Push
 from shared.subscribers.names import SEPARATOR
 from shared.telemetry import spans
@@ -47,7 +45,7 @@ class NotifySpans:
         parent = spans.ids_of(push.attributes.get(spans.TRACE_ATTRIBUTE))
         _current.set(_Scope(parent, parent or spans.ids_of_event(delivery.event)))
 
-    def note_attempt(self, work: Work, kind: str, entry: AttemptEntry, outcome: Outcome) -> None:
+    def note_attempt(self, work: Work, kind: str, entry: journal.AttemptEntry, outcome: Outcome) -> None:
         """Record an attempt that has ended."""
         scope = _current.get()
         started_at, event_id = entry.started_at, entry.event_id
@@ -73,9 +71,9 @@ class NotifySpans:
 
     def note_digest(self, message: bytes, started_at: float) -> None:
         """Record a digest that was published, the first span of its event's trace. It has links to its events."""
-        delivery = delivery_from(from_json(message))
+        delivery = delivery_from(jsontext.from_json(message))
         trace_id, span_id = spans.ids_of_event(delivery.event)
-        listed = objects_at(delivery.event.data, "events")[:MAX_LINKS]
+        listed = jsontext.objects_at(delivery.event.data, "events")[:MAX_LINKS]
         links = [spans.event_ids(str(each.get("id")), str(each.get("receivedat"))) for each in listed]
         place = spans.Place(trace_id, links=tuple(links))
         attributes = {
@@ -105,7 +103,7 @@ class NotifySpans:
                 self._add(Span(FUNCTION, "sweep", spans.INTERNAL, place, span_id, started_at, now, attributes, code))
         return count
 
-    def ids(self, _: JsonObject) -> tuple[str, str] | None:
+    def ids(self, _: jsontext.JsonObject) -> tuple[str, str] | None:
         """Return the trace and span ids for a log line of the current task."""
         scope = _current.get()
         return scope.ids if scope else None

@@ -16,9 +16,8 @@ from functions.notify.destination import Context
 from functions.notify.notifier import Notifier, read_removals
 from functions.notify.registry import read_destinations
 from functions.notify.waiting import caps, pauses, sweep
-from shared import logs, ports, retention
+from shared import jsontext, logs, ports, retention
 from shared.cloud import platform
-from shared.jsontext import JsonObject, mappings_at
 from shared.settings import exit_at_fault, settings, slice_or_exit
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from shared.telemetry.exporter import Exporter
 
 
-def _slice() -> JsonObject:
+def _slice() -> jsontext.JsonObject:
     """Return notify's part of the compiled configuration. End the process if it cannot be read."""
     return slice_or_exit("notify")
 
@@ -200,7 +199,7 @@ def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
     from functions.notify.waiting.side_tasks import Task
 
     expiry = hook_expiry.HookExpiry(
-        mappings_at(_slice(), "hooks"),
+        jsontext.mappings_at(_slice(), "hooks"),
         platform.documents(settings()),
         context.fetch(),
         context.secrets,

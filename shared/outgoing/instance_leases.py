@@ -21,10 +21,8 @@ from functools import cache
 from math import ceil
 from typing import Final
 
-from shared.errors import Temporary
+from shared import errors, ports, store_ports
 from shared.outgoing.gate import ADMITTED, Admitted, ComeBack, Health, Load, ProcessGate
-from shared.ports import Clock
-from shared.store_ports import Grants
 
 COVER_SECONDS: Final = 5.0
 """The time that an attempt may take besides its timeout."""
@@ -104,7 +102,9 @@ class InstanceLeases:
     `holder` is the name of this process.
     """
 
-    def __init__(self, grants: Callable[[], Grants], gate: ProcessGate, clock: Clock, holder: str) -> None:
+    def __init__(
+        self, grants: Callable[[], store_ports.Grants], gate: ProcessGate, clock: ports.Clock, holder: str
+    ) -> None:
         self._grants = cache(grants)
         self._gate = gate
         self._clock = clock
@@ -180,7 +180,7 @@ class InstanceLeases:
         if now >= lease.until:
             return
         left_seconds = lease.until - now
-        with contextlib.suppress(Temporary):  # the lease ends by itself
+        with contextlib.suppress(errors.Temporary):  # the lease ends by itself
             if self._gate.usual_seconds(lane) < LONG_SECONDS:
                 await self._grants().reserve(_bucket(lane), 1, left_seconds, now, ahead=0.0)
             else:

@@ -4,8 +4,7 @@ import ssl
 from collections import OrderedDict
 from typing import Final
 
-from shared.errors import Temporary
-from shared.fetch import Tls
+from shared import errors, fetch
 
 MAX_CONTEXTS: Final = 100
 """The number of TLS contexts that are kept."""
@@ -19,9 +18,9 @@ class TlsContexts:
 
     def __init__(self, default: ssl.SSLContext | None = None) -> None:
         self._default = default
-        self._contexts: OrderedDict[Tls, ssl.SSLContext] = OrderedDict()
+        self._contexts: OrderedDict[fetch.Tls, ssl.SSLContext] = OrderedDict()
 
-    def context(self, tls: Tls | None) -> ssl.SSLContext:
+    def context(self, tls: fetch.Tls | None) -> ssl.SSLContext:
         """Return the context for these certificates. Raises Temporary (`secret_unusable`) if one of them is not PEM,
         because it may be corrected in the secret store."""
         if tls is None:
@@ -35,11 +34,11 @@ class TlsContexts:
         return self._contexts[tls]
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
+def _context(tls: fetch.Tls) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=tls.authorities or None)
     except (ssl.SSLError, ValueError) as error:
-        raise Temporary("secret_unusable", "the authorities of the server's certificate are not PEM") from error
+        raise errors.Temporary("secret_unusable", "the authorities of the server's certificate are not PEM") from error
     if tls.authorities:  # a private authority's certificates often lack what RFC 5280 asks for, as its key's id
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not tls.certificate:
@@ -56,5 +55,5 @@ def _context(tls: Tls) -> ssl.SSLContext:
             context.load_cert_chain(file.name, password="")
         except (ssl.SSLError, ValueError) as error:
             detail = "the client's certificate and its key are not PEM, do not belong together, or have a passphrase"
-            raise Temporary("secret_unusable", detail) from error
+            raise errors.Temporary("secret_unusable", detail) from error
     return context

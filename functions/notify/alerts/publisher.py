@@ -9,17 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
+from functions.notify import bounded_texts, registry
 from functions.notify.alerts.alert import ALERT_SOURCE, MAX_NAME_CHARACTERS, ROUTE, Alert, alert_event
-from functions.notify.bounded_texts import cut
-from functions.notify.registry import Configured
-from shared.delivery import Delivery, delivery_from, delivery_message
-from shared.errors import Permanent
+from shared import delivery, errors, journal, ports, retention, times
 from shared.event import MAX_HOPS, Event, event_json, from_cloudevent
-from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, from_json
-from shared.ports import DELIVERIES, EVENTS, Bus
-from shared.retention import DAY_SECONDS
-from shared.times import rfc3339
 
 SHOWN_ID: Final = 16
 """Characters of an id in a command: it finds what begins with them."""
@@ -55,7 +49,7 @@ class AlertSettings(NamedTuple):
 class AlertPublisher:
     """`where` is the options of a command that name this deployment's platform, after a space."""
 
-    def __init__(self, settings: AlertSettings, bus: Bus, where: str = "") -> None:
+    def __init__(self, settings: AlertSettings, bus: ports.Bus, where: str = "") -> None:
         self.settings = settings
         self.where = where
         self._bus = bus
@@ -65,11 +59,13 @@ class AlertPublisher:
         if not to:
             return
         event = alert_event(alert)
-        text, time = event_json(event), rfc3339(alert.at)
-        deliveries = [Delivery(event, ROUTE, name) for name in to]
-        await self._bus.publish(DELIVERIES, [delivery_message(each, text, time, {}) for each in deliveries])
+        text, time = event_json(event), times.rfc3339(alert.at)
+        deliveries = [delivery.Delivery(event, ROUTE, name) for name in to]
+        await self._bus.publish(
+            ports.DELIVERIES, [delivery.delivery_message(each, text, time, {}) for each in deliveries]
+        )
 
-    async def publish_for(self, letter: DeadLetter) -> None:
+    async def publish_for(self, letter: journal.DeadLetter) -> None:
         """Publish the alert about a dead letter that is kept. Raises Temporary: the bus brings it again."""
         to = self.settings.recipients_for(letter.destination)
         cause = event_in(letter) if to else None
@@ -78,22 +74,26 @@ class AlertPublisher:
         await self.publish(alert_of_letter(letter, cause.hops if cause else 0, self.where), to)
 
 
-def event_in(letter: DeadLetter) -> Event | None:
+def event_in(letter: journal.DeadLetter) -> Event | None:
     """Return the event that the dead letter is about; None if its message is none."""
     try:
         document = from_json(letter.message)
-        return from_cloudevent(document) if letter.topic == EVENTS else delivery_from(document).event
-    except (Permanent, ValueError, RecursionError):
+        return from_cloudevent(document) if letter.topic == ports.EVENTS else delivery.delivery_from(document).event
+    except (errors.Permanent, ValueError, RecursionError):
         return None
 
 
-def alert_of_letter(letter: DeadLetter, hops: int, where: str) -> Alert:
+def alert_of_letter(letter: journal.DeadLetter, hops: int, where: str) -> Alert:
     """Return the alert. It is the same for the same message on the same day: a crash may make its dead letter twice."""
     content = hashlib.sha256(letter.message).hexdigest()[:SHOWN_ID]
-    details = {"route": cut(letter.route, MAX_NAME_CHARACTERS), "code": letter.code, "event_id": letter.event_id}
+    details = {
+        "route": bounded_texts.cut(letter.route, MAX_NAME_CHARACTERS),
+        "code": letter.code,
+        "event_id": letter.event_id,
+    }
     return Alert(
         kind="dead_letter",
-        key=f"{letter.id}:{content}:{int(letter.at // DAY_SECONDS)}",
+        key=f"{letter.id}:{content}:{int(letter.at // retention.DAY_SECONDS)}",
         at=letter.at,
         about=letter.destination,
         reason=letter.reason,
@@ -103,14 +103,14 @@ def alert_of_letter(letter: DeadLetter, hops: int, where: str) -> Alert:
     )
 
 
-def _shown_by(letter: DeadLetter) -> str:
+def _shown_by(letter: journal.DeadLetter) -> str:
     for command, found in (("events show", letter.event_id), ("dead-letters show", letter.id)):
         if _PLAIN.fullmatch(found[:SHOWN_ID]):
             return f"{command} {found[:SHOWN_ID]}"
     return "dead-letters list"
 
 
-def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, Configured]) -> AlertSettings | None:
+def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, registry.Configured]) -> AlertSettings | None:
     """Return the settings as the compiler wrote them; None if there are no alerts."""
     if "alerts" not in slice_:
         return None
@@ -124,7 +124,7 @@ def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, Configure
     return AlertSettings(to, silences, excluded)
 
 
-def _excluded(names: Sequence[str], destinations: Mapping[str, Configured]) -> frozenset[str]:
+def _excluded(names: Sequence[str], destinations: Mapping[str, registry.Configured]) -> frozenset[str]:
     """Return what the first of these gets no alerts about: where its own alerts go, and those of the ones after it.
 
     So a delivery of an alert can only cause alerts that go to destinations further down the list, and there is no loop.
@@ -132,7 +132,7 @@ def _excluded(names: Sequence[str], destinations: Mapping[str, Configured]) -> f
     return frozenset[str]().union(*[_reached(name, destinations) for name in names])
 
 
-def _reached(name: str, destinations: Mapping[str, Configured]) -> frozenset[str]:
+def _reached(name: str, destinations: Mapping[str, registry.Configured]) -> frozenset[str]:
     """Return where the destination's deliveries may end: there, or at what `otherwise` names."""
     reached: set[str] = set()
     following: str | None = name

@@ -15,10 +15,8 @@ from typing import Final, NamedTuple
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
 from functions.notify.alerts.publisher import Silence
+from shared import seen_record, store_ports, times
 from shared.jsontext import JsonObject, texts_json
-from shared.seen_record import KEPT_SECONDS, SEEN_AT
-from shared.store_ports import Kept
-from shared.times import rfc3339
 
 NOTED_SECONDS: Final = 3_600.0
 UNWATCHED_SECONDS: Final = 3 * NOTED_SECONDS
@@ -37,7 +35,7 @@ class Pending(NamedTuple):
     at: float
 
 
-def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | None, Kept | None]:
+def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | None, store_ports.Kept | None]:
     """Return the alert that is to be published, and the record's new text, if it is to change."""
     record = read_record(text)
     if (pending := _pending(record)) is not None:
@@ -46,7 +44,7 @@ def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | N
     return _pending(changed), None if changed == record else _record_text(changed, now)
 
 
-def mark_published(text: str | None, pending: Pending, now: float) -> tuple[None, Kept | None]:
+def mark_published(text: str | None, pending: Pending, now: float) -> tuple[None, store_ports.Kept | None]:
     """Return the record's new text once that is published."""
     record = read_record(text)
     if _pending(record) != pending:
@@ -58,11 +56,11 @@ def silence_alert(source: str, pending: Pending, settings: Silence, where: str) 
     quiet_seconds = pending.at - pending.since
     if pending.is_back:
         reason = f"it sends again, after {_duration(quiet_seconds)} without an event; how many it missed is unknown"
-        details: JsonObject = {"quiet_since": rfc3339(pending.since), "quiet_seconds": round(quiet_seconds)}
+        details: JsonObject = {"quiet_since": times.rfc3339(pending.since), "quiet_seconds": round(quiet_seconds)}
     else:
-        reason = f"no event was accepted since {rfc3339(pending.since)[:16].replace('T', ' ')} UTC"
+        reason = f"no event was accepted since {times.rfc3339(pending.since)[:16].replace('T', ' ')} UTC"
         reason += f", for longer than {_duration(settings.after_seconds)}"
-        details = {"quiet_since": rfc3339(pending.since)}
+        details = {"quiet_since": times.rfc3339(pending.since)}
     return Alert(
         kind="source_back" if pending.is_back else "source_quiet",
         key=f"{source}:{pending.since!r}:{pending.at!r}",
@@ -83,11 +81,11 @@ def _with_watch(record: JsonObject, now: float) -> JsonObject:
 
 
 def _detect_silence(record: JsonObject, settings: Silence, now: float) -> JsonObject:
-    seen_at = time_in(record, SEEN_AT)
+    seen_at = time_in(record, seen_record.SEEN_AT)
     quiet = record.get(QUIET)
     if isinstance(quiet, dict):
         since = time_in(quiet, SINCE) or 0.0
-        seen_before = time_in(quiet, SEEN_AT)
+        seen_before = time_in(quiet, seen_record.SEEN_AT)
         if seen_at is None or (seen_before is not None and seen_at <= seen_before):
             return record
         kept = {name: value for name, value in record.items() if name != QUIET}
@@ -95,7 +93,11 @@ def _detect_silence(record: JsonObject, settings: Silence, now: float) -> JsonOb
     since = max(seen_at or 0.0, time_in(record, WATCHED_FROM) or 0.0)
     if now - since <= settings.after_seconds + settings.lag_seconds:
         return record
-    return {**record, QUIET: {SINCE: since, SEEN_AT: seen_at}, PENDING: Pending(False, since, now)._asdict()}
+    return {
+        **record,
+        QUIET: {SINCE: since, seen_record.SEEN_AT: seen_at},
+        PENDING: Pending(False, since, now)._asdict(),
+    }
 
 
 def _pending(record: JsonObject) -> Pending | None:
@@ -105,8 +107,8 @@ def _pending(record: JsonObject) -> Pending | None:
     return Pending(written.get("is_back") is True, time_in(written, SINCE) or 0.0, time_in(written, "at") or 0.0)
 
 
-def _record_text(record: JsonObject, now: float) -> Kept:
-    return Kept(texts_json(record).decode(), now + KEPT_SECONDS)
+def _record_text(record: JsonObject, now: float) -> store_ports.Kept:
+    return store_ports.Kept(texts_json(record).decode(), now + seen_record.KEPT_SECONDS)
 
 
 def _duration(seconds: float) -> str:

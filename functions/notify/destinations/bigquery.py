@@ -19,15 +19,13 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from functions.notify import destination, http_kind, kind_settings
-from functions.notify.bounded_texts import compiled_expression
+from functions.notify import bounded_texts, destination, http_kind, kind_settings
 from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from shared import batching, errors, limits
+from shared import batching, errors, event, limits
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.event import oneline, view_of
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
@@ -131,9 +129,9 @@ def request(
     delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
 ) -> OutgoingRequest:
     """Return the request of one row. Raises Permanent: `conversion_failed` or `output_too_large`."""
-    view = view_of(delivery.event)
+    view = event.view_of(delivery.event)
     values: JsonObject = {
-        name: _value(name, compiled_expression(column.value).search(view), settings)
+        name: _value(name, bounded_texts.compiled_expression(column.value).search(view), settings)
         for name, column in settings.columns.items()
     }
     if settings.delivery_id is not None:
@@ -313,8 +311,8 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
     row_errors = objects_at(entry, "errors")
     for error in row_errors:
         if error.get("reason") == "invalid":
-            column = oneline(str(error.get("location") or "")).strip()
-            message = oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
+            column = event.oneline(str(error.get("location") or "")).strip()
+            message = event.oneline(str(error.get("message") or ""))[:MAX_MESSAGE_CHARACTERS]
             if message.startswith(_NO_FIELD) and "." not in column:  # no row chooses it: the settings name the columns
                 advice = f"the table lacks the column {column!r}: add it, which BigQuery heeds after some minutes"
                 return number, Disabled(f"{advice}, or correct `columns`", message)
@@ -323,7 +321,7 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
             where = f"column {own_name!r}" if own_name else "the row"
             return number, Failed("request_rejected", f"BigQuery rejects {where} (invalid)", message)
     reason = str(row_errors[0].get("reason")) if row_errors else "no reason"
-    return number, RetryLater(f"BigQuery did not take the row ({oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")
+    return number, RetryLater(f"BigQuery did not take the row ({event.oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")
 
 
 def _value(name: str, result: Json, settings: Settings) -> Json:

@@ -9,16 +9,12 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from functions.notify import http_kind
+from functions.notify import destination, http_kind, kind_settings
 from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of, values_of
-from functions.notify.destination import Attempt
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from functions.notify.kind_settings import ServerAddress
+from shared import errors, fetch, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
-from shared.errors import Permanent
-from shared.fetch import reset_seconds
-from shared.jsontext import JsonObject
 
 API_URL: Final = "https://api.github.com"
 MAX_PAYLOAD_BYTES: Final = 65_000
@@ -41,7 +37,7 @@ class Settings(RefSettings):
     inputs: dict[Name, Value] = Field(default_factory=dict, max_length=25)
     event_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$")] | None = None
     payload: dict[Name, Value] = Field(default_factory=dict, max_length=10)
-    api_url: ServerAddress = API_URL
+    api_url: kind_settings.ServerAddress = API_URL
 
     @model_validator(mode="after")
     def _one_way(self) -> "Settings":
@@ -54,12 +50,17 @@ class Settings(RefSettings):
         return self
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
+) -> OutgoingRequest:
     """Raises Permanent."""
     repository = f"{settings.api_url}/repos/{settings.repository}"
     if settings.workflow is not None:
         url = f"{repository}/actions/workflows/{quote(settings.workflow, safe='')}/dispatches"
-        body: JsonObject = {"ref": ref_of(settings, delivery), "inputs": {**texts_of(settings.inputs, delivery)}}
+        body: jsontext.JsonObject = {
+            "ref": ref_of(settings, delivery),
+            "inputs": {**texts_of(settings.inputs, delivery)},
+        }
         if settings.api_url == API_URL:  # GitHub Enterprise Server rejects what it does not know
             body["return_run_details"] = True
     else:
@@ -75,7 +76,9 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
         allow_private=settings.allow_private,
     )
     if len(made.body) > MAX_PAYLOAD_BYTES:
-        raise Permanent("output_too_large", f"GitHub takes at most {MAX_PAYLOAD_BYTES:,} bytes of inputs or payload")
+        raise errors.Permanent(
+            "output_too_large", f"GitHub takes at most {MAX_PAYLOAD_BYTES:,} bytes of inputs or payload"
+        )
     return made
 
 
@@ -84,7 +87,7 @@ def outcome(response: Response) -> Outcome:
     if status == 200:
         return started(response, "run", response.member("html_url"))
     if status in {403, 429} and (status == 429 or _is_rate_limit(response)):
-        reset = reset_seconds(response.header("x-ratelimit-reset"), response.now)
+        reset = fetch.reset_seconds(response.header("x-ratelimit-reset"), response.now)
         after = response.retry_after_seconds or reset
         return RetryLater("GitHub limits the rate of requests", after, response.excerpt)
     advice = "correct `repository` and `workflow`, or set a token that may start it"

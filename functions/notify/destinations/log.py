@@ -12,11 +12,10 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from functions.notify import bounded_texts, destination, http_kind, kind_settings
-from shared import claim_check, ports
+from shared import claim_check, logs, ports
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.event import view_of
 from shared.jsontext import Json, JsonObject, to_json
-from shared.logs import SEVERITIES, write_line
 
 MAX_FIELDS: Final = 50
 MAX_CHARACTERS: Final = 1_000
@@ -45,7 +44,7 @@ class Settings(kind_settings.KindSettings):
     }
 
     message: kind_settings.LineTemplate = "{{ type }} from {{ source }}"
-    severity: Annotated[kind_settings.LineTemplate, kind_settings.one_of(*SEVERITIES)] = "INFO"
+    severity: Annotated[kind_settings.LineTemplate, kind_settings.one_of(*logs.SEVERITIES)] = "INFO"
     fields: dict[FieldName, kind_settings.EventExpression] = Field(default_factory=dict, max_length=MAX_FIELDS)
 
 
@@ -64,7 +63,7 @@ class LogDestination:
         with bounded_texts.bounded_templates():
             severity, message, members = line_of(delivery, self._settings)
         try:
-            write_line(severity, message, members)
+            logs.write_line(severity, message, members)
         except OSError as error:
             return RetryLater(f"standard output takes no line: {type(error).__name__}")
         return Delivered("a line in the log")
@@ -101,7 +100,7 @@ def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObjec
             for name, text in settings.fields.items()
         },
     }
-    severity = kind_settings.rendered_choice("severity", settings.severity, view, SEVERITIES)
+    severity = kind_settings.rendered_choice("severity", settings.severity, view, logs.SEVERITIES)
     return (
         severity,
         bounded_texts.cut(http_kind.rendered_line("message", settings.message, view), MAX_CHARACTERS),

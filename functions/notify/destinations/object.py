@@ -22,8 +22,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify import destination, event_content, google_calls, http_kind, kind_settings
-from functions.notify.bounded_texts import compiled_expression
+from functions.notify import bounded_texts, destination, event_content, google_calls, http_kind, kind_settings
 from shared import base64_text, errors, expressions
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
@@ -436,7 +435,10 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
     if settings.format == "csv":
         items = value if isinstance(value, list) and settings.value is not None else [value]
         rows: list[Json] = [
-            {name: _cell(compiled_expression(text).search(item)) for name, text in settings.columns.items()}
+            {
+                name: _cell(bounded_texts.compiled_expression(text).search(item))
+                for name, text in settings.columns.items()
+            }
             for item in items
         ]
         return _encoded(text_writers.write_csv(rows, ",")), type_
@@ -447,7 +449,7 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
 
 def _value(event: Event, settings: Settings) -> Json:
     if settings.value is not None:
-        return compiled_expression(settings.value).search(view_of(event))
+        return bounded_texts.compiled_expression(settings.value).search(view_of(event))
     return view_of(event) if settings.format == "csv" else event_content.public_cloudevent(event)
 
 
@@ -462,7 +464,11 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
         encoded = event.rawbase64 or ""
         body = base64_text.decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
         return body, _safe_type(event.rawtype)
-    data = event.data if settings.value is None else compiled_expression(settings.value).search(view_of(event))
+    data = (
+        event.data
+        if settings.value is None
+        else bounded_texts.compiled_expression(settings.value).search(view_of(event))
+    )
     if content := event_content.bytes_in(data):
         return content[0], _safe_type(content[1])
     noted_type = event.datatype if isinstance(data, str) and settings.value is None else None

@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from functions.notify import bounded_texts, destination, http_kind
-from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
+from functions.notify import bounded_texts, chat_messages, destination, http_kind
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.jsontext import JsonObject
 
@@ -50,7 +49,7 @@ _MESSAGE_ERRORS: Final = frozenset({"msg_too_long", "no_text", "invalid_argument
 Mention = Annotated[str, Field(pattern=r"^(channel|here|everyone|[UWS][A-Z0-9]{2,20})$")]
 
 
-class Settings(MessageSettings):
+class Settings(chat_messages.MessageSettings):
     """Messages in Slack, through an incoming webhook or a bot.
 
     secret    the incoming webhook's URL; with `channel` or `to`, the bot's token (`xoxb-…`)
@@ -93,7 +92,7 @@ def request(
             raise http_kind.unusable_secret(
                 settings.secret, "is a token, which needs the destination's `channel`; or use an incoming webhook's URL"
             )
-        url = secret_url(settings, secrets, "Slack")
+        url = chat_messages.secret_url(settings, secrets, "Slack")
         return http_kind.json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
     token = secrets[settings.secret][0]
     if token.startswith("https://"):
@@ -107,7 +106,7 @@ def request(
 def outcome(response: http_kind.Response) -> Outcome:
     """Return the delivery's outcome. `chat.postMessage` reports most errors in the body of a 200."""
     if response.status == 429:
-        return rate_limited(response, "Slack", response.retry_after_seconds)
+        return chat_messages.rate_limited(response, "Slack", response.retry_after_seconds)
     if advice := _ADVICE_BY_STATUS.get(response.status):
         return http_kind.held(response, "Slack", advice)
     if response.status == 200 and response.member("ok") is False:

@@ -12,16 +12,13 @@ from urllib.parse import urlencode
 
 from pydantic import Discriminator, Field, model_validator
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import cut
-from functions.notify.destination import Attempt
+from functions.notify import bounded_texts, destination, http_kind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, TextTemplate, WebAddress
 from functions.notify.recipients.to_person import A_PERSON, A_TEXT, NamedPerson, is_person_path, person_path, tag_of
+from shared import errors, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
-from shared.errors import Permanent
-from shared.jsontext import JsonObject
 from shared.templating.template import is_template
 
 MAX_CHARACTERS: Final = 1_600
@@ -86,7 +83,9 @@ class Settings(KindSettings):
         return self
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
+) -> OutgoingRequest:
     view = http_kind.template_view(delivery, attempt.person)
     number = _number(settings, view, attempt)
     digest = http_kind.digest_words(delivery)
@@ -94,7 +93,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     form = {
         "To": number,
         "MessagingServiceSid" if _is_service(settings.from_) else "From": settings.from_,
-        "Body": cut(text, settings.max_characters, "utf-16"),
+        "Body": bounded_texts.cut(text, settings.max_characters, "utf-16"),
     }
     if settings.status_callback:
         form["StatusCallback"] = settings.status_callback
@@ -106,7 +105,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     return OutgoingRequest("POST", url, headers, urlencode(form).encode(), allow_private=settings.allow_private)
 
 
-def _number(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
+def _number(settings: Settings, view: jsontext.JsonObject, attempt: destination.Attempt) -> str:
     """Raises Permanent."""
     if settings.recipient is not None:
         return attempt.recipient_address("phone")
@@ -114,7 +113,9 @@ def _number(settings: Settings, view: JsonObject, attempt: Attempt) -> str:
     number = http_kind.rendered_line("to", to, view)
     allowed = not is_template(to) or number.startswith(settings.allow_recipients)
     if not NUMBER.fullmatch(number) or not allowed:
-        raise Permanent("recipient_not_allowed", "sms.to: must result in a number that `allow_recipients` allows")
+        raise errors.Permanent(
+            "recipient_not_allowed", "sms.to: must result in a number that `allow_recipients` allows"
+        )
     return number
 
 

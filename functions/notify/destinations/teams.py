@@ -7,10 +7,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import cut
-from functions.notify.chat_messages import MessageSettings, rate_limited, secret_url
-from functions.notify.destination import Attempt
+from functions.notify import bounded_texts, chat_messages, destination, http_kind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.jsontext import Json, JsonObject
@@ -22,7 +19,7 @@ CARD: Final = "application/vnd.microsoft.card.adaptive"
 Mention = Annotated[str, Field(pattern=r"^[^\s<>\"&@]{1,64}(@[^\s<>\"&@]{1,200})?$")]
 
 
-class Settings(MessageSettings):
+class Settings(chat_messages.MessageSettings):
     """Messages in Microsoft Teams, through a workflow (Power Automate).
 
     secret    the URL of the workflow's trigger “When a Teams webhook request is received”
@@ -35,7 +32,9 @@ class Settings(MessageSettings):
     mention: Annotated[tuple[Mention, ...], Field(max_length=20)] = ()
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
+) -> OutgoingRequest:
     """Return the request that starts the workflow with a card.
 
     Raises Permanent if a template cannot be filled, and Temporary if the secret is not a URL.
@@ -46,7 +45,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     lines = [line.strip() for line in message.text.splitlines() if line.strip()]
     # Teams does not break a line at a single line feed. A zero-width space after each `<` makes a tag plain text.
     text_of_event = "\n\n".join(lines).replace("<", "<\u200b")
-    text = mentions + cut(text_of_event, MAX_BYTES, "bytes")
+    text = mentions + bounded_texts.cut(text_of_event, MAX_BYTES, "bytes")
     entities: list[Json] = [
         {"type": "mention", "text": f"<at>{name}</at>", "mentioned": {"id": name, "name": name}}
         for name in mentioned_names
@@ -61,7 +60,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     if message.link:
         card["actions"] = [{"type": "Action.OpenUrl", "title": message.link_label, "url": message.link}]
     attachment: JsonObject = {"contentType": CARD, "contentUrl": None, "content": card}
-    url = secret_url(settings, secrets, "Teams")
+    url = chat_messages.secret_url(settings, secrets, "Teams")
     body: JsonObject = {"type": "message", "attachments": [attachment]}
     return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
@@ -73,7 +72,7 @@ def outcome(response: Response) -> Outcome:
         run = response.header("x-ms-workflow-run-id")
         return Delivered(f"202 the workflow begins{f', run {run}' if run else ''}")
     if status == 429:
-        return rate_limited(response, "Teams", response.retry_after_seconds)
+        return chat_messages.rate_limited(response, "Teams", response.retry_after_seconds)
     if status in {401, 403, 404} or (status == 400 and b"NotEnabled" in response.body):
         advice = "the workflow is off, gone or has another URL: turn it on, or copy its URL into the secret"
         return http_kind.held(response, "Teams", advice)

@@ -7,10 +7,8 @@ from functions.notify.notifier import Notifier, Work
 from functions.notify.registry import Configured
 from functions.notify.waiting.due import DUE
 from functions.notify.waiting.schedule import Wait
+from shared import errors, event, ledger
 from shared.delivery import Delivery
-from shared.errors import Permanent, Temporary
-from shared.event import event_json
-from shared.ledger import Claimed, Finished, Unclaimed
 from shared.push import Push
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ DIGEST: Final = "it waits for the next digest"
 QUIET: Final = "it waits for the end of the quiet hours"
 
 
-async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> Unclaimed | None:
+async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> ledger.Unclaimed | None:
     """Let a new delivery wait in its group, and return what the ledger says. Raises Temporary.
 
     Return None if the delivery must be claimed instead. Nothing was written then.
@@ -35,18 +33,18 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
         assert notifier.recipients is not None  # wiring makes them if any destination has a recipient
         try:
             person = await notifier.recipients.person(configured, delivery)
-        except (Permanent, Temporary):
+        except (errors.Permanent, errors.Temporary):
             return None  # the claimed delivery looks for its recipient again, and ends or waits with the reason
     now = notifier.clock.now()
     wait = wait_in_group(configured, delivery, now, person)
     if wait is None:
         return None
     claim = await notifier.ledger.gather(delivery, push.data, wait.group, wait.reason, now, wait.until)
-    if isinstance(claim, Finished) and push.attributes.get("force") == "true":
+    if isinstance(claim, ledger.Finished) and push.attributes.get("force") == "true":
         replay = push.attributes.get("replay")
         if replay and await notifier.ledger.reopen(delivery.id, now, replay) is not None:
             claim = await notifier.ledger.gather(delivery, push.data, wait.group, wait.reason, now, wait.until)
-    return None if isinstance(claim, Claimed) else claim
+    return None if isinstance(claim, ledger.Claimed) else claim
 
 
 def wait_of_claimed(configured: Configured, work: Work, now: float) -> Wait | None:
@@ -86,7 +84,7 @@ def can_be_gathered(delivery: Delivery, message: bytes) -> bool:
     if delivery.merged or len(message) > MAX_MESSAGE_BYTES:  # a digest is not gathered again
         return False
     try:
-        return len(event_json(delivery.event)) <= MAX_MESSAGE_BYTES
+        return len(event.event_json(delivery.event)) <= MAX_MESSAGE_BYTES
     except (ValueError, RecursionError):
         return False
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import Final
 
+from functions.notify import bounded_texts, http_kind, message_text
 from functions.notify.alerts.alert import ALERT_SOURCE, about_of, alert_line
-from functions.notify.bounded_texts import bounded_templates, cut
 from functions.notify.digests.digest import COALESCED_TYPE, DIGEST_TYPE, DIGESTS, DigestData, Kind, digest_json
 from functions.notify.digests.record import digest_event_id, max_members
 from functions.notify.digests.settings import (
@@ -26,14 +26,10 @@ from functions.notify.digests.settings import (
     key_of,
     spread_seconds,
 )
-from functions.notify.http_kind import rendered_line, template_view
-from functions.notify.message_text import first_fields, title_of, visible
+from shared import errors, ledger, time_bound
 from shared.delivery import Delivery, delivery_from
-from shared.errors import Permanent
 from shared.event import Event, oneline
 from shared.jsontext import Json, from_json, texts_json, to_json
-from shared.ledger import LedgerRow
-from shared.time_bound import MAX_COMPUTING_SECONDS
 
 MAX_DIGEST_BYTES: Final = 90_000
 """The most bytes of the events that a digest lists."""
@@ -61,7 +57,7 @@ MAX_FIELDS: Final = 300
 class LineTime:
     """The seconds of computing that the templates of lines may still take, in one group or in a whole pass."""
 
-    seconds: float = MAX_COMPUTING_SECONDS
+    seconds: float = time_bound.MAX_COMPUTING_SECONDS
 
 
 @dataclass(slots=True)
@@ -116,7 +112,7 @@ class Draft:
         self.settings = settings
         self.members: dict[str, int] = {}
         self.due: list[tuple[str, int]] = []
-        self.unreadable: list[LedgerRow] = []
+        self.unreadable: list[ledger.LedgerRow] = []
         self.earliest_at = float("inf")
         self.latest_at = 0.0
         self.created_at = float("inf")
@@ -135,7 +131,7 @@ class Draft:
         self._hops = 0
         self._line_times = (LineTime(), line_time)
 
-    def add(self, row: LedgerRow, is_due: bool) -> None:
+    def add(self, row: ledger.LedgerRow, is_due: bool) -> None:
         """Add a row that waits in the group. A row that was added before is left out."""
         if row.key in self._seen:
             return
@@ -149,7 +145,7 @@ class Draft:
             return
         try:
             delivery = delivery_from(from_json(row.message))
-        except (Permanent, ValueError, RecursionError):
+        except (errors.Permanent, ValueError, RecursionError):
             self.unreadable.append(row)
             return
         self.members[row.key] = row.fence
@@ -230,14 +226,14 @@ class Draft:
         if self.settings.line is not None and has_time:
             begun = process_time()
             try:
-                with bounded_templates():
-                    line = rendered_line("line", self.settings.line, template_view(delivery))
-            except Permanent:  # the template does not fit this event
+                with bounded_texts.bounded_templates():
+                    line = http_kind.rendered_line("line", self.settings.line, http_kind.template_view(delivery))
+            except errors.Permanent:  # the template does not fit this event
                 pass
             finally:
                 for line_time in self._line_times:
                     line_time.seconds -= process_time() - begun
-        return cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
+        return bounded_texts.cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
 
     def _event_id(self, number: int) -> str:
         members = hashlib.sha256("".join(sorted(self.members)).encode()).hexdigest()
@@ -245,7 +241,7 @@ class Draft:
 
     def _key(self) -> str | None:
         key = key_of(self.settings.by, self.sample.event) if self.sample else None
-        return None if key is None else cut(key, MAX_KEY_CHARACTERS)
+        return None if key is None else bounded_texts.cut(key, MAX_KEY_CHARACTERS)
 
     def _digest(self, event_id: str, person: str | None) -> Event:
         assert self._first is not None
@@ -303,10 +299,10 @@ def event_line(event: Event) -> str:
     line = " · ".join([part for part in parts if part])
     if about or event.subject:
         return line
-    fields = [f"{_part(name)}: {_part(value)}" for name, value in first_fields(event.data)[:3]]
+    fields = [f"{_part(name)}: {_part(value)}" for name, value in message_text.first_fields(event.data)[:3]]
     if line:
         fields.append(line)
-    return " · ".join(fields) or title_of(event)
+    return " · ".join(fields) or message_text.title_of(event)
 
 
 def _action(data: Json) -> str:
@@ -348,4 +344,4 @@ def _headline_fields(data: Json) -> Iterator[tuple[int, str, str]]:
 def _part(text: str | None) -> str:
     """Return the text as a part of a line: on one line, without invisible characters, and cut."""
     beginning = (text or "")[: 4 * MAX_PART_CHARACTERS]  # the rest of a long text would be cut anyway
-    return cut(visible(oneline(beginning)), MAX_PART_CHARACTERS)
+    return bounded_texts.cut(message_text.visible(oneline(beginning)), MAX_PART_CHARACTERS)

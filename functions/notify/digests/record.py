@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared import retention, store_ports, times
+from shared import event, jsontext, retention, store_ports, times
 from shared.delivery import REMEMBERED_SECONDS, Delivery, delivery_message
-from shared.event import event_json
-from shared.jsontext import JsonObject, from_json, texts_json
 
 RECORD_SECONDS: Final = REMEMBERED_SECONDS + 15 * retention.DAY_SECONDS
 """How long a record is kept: longer than the ledger's row of its digest."""
@@ -55,7 +53,7 @@ class GroupRecord:
 
     def with_digest(self, delivery: Delivery, members: Mapping[str, int], now: float) -> "GroupRecord":
         """Return the record with the next digest. `members` has their fences by key."""
-        message = delivery_message(delivery, event_json(delivery.event), times.rfc3339(now), {}).data
+        message = delivery_message(delivery, event.event_json(delivery.event), times.rfc3339(now), {}).data
         frozen = Frozen(delivery.id, delivery.event.id, message, tuple(members.items()), now)
         return GroupRecord(self.number + 1, frozen)
 
@@ -67,10 +65,10 @@ class GroupRecord:
     def text(self) -> str:
         """Return the text that `read_record` reads."""
         if self.digest is None:
-            return texts_json({"n": self.number}).decode()
+            return jsontext.texts_json({"n": self.number}).decode()
         digest = self.digest
         packed = b"".join([bytes.fromhex(key) + fence.to_bytes(FENCE_BYTES, "big") for key, fence in digest.members])
-        head: JsonObject = {
+        head: jsontext.JsonObject = {
             "n": self.number,
             "delivery": digest.delivery_id,
             "event": digest.event_id,
@@ -78,7 +76,7 @@ class GroupRecord:
             "is_merged": digest.is_merged,
             "members": "" if digest.is_merged else base64.b64encode(packed).decode(),
         }
-        return f"{texts_json(head).decode()}\n{digest.message.decode()}"
+        return f"{jsontext.texts_json(head).decode()}\n{digest.message.decode()}"
 
 
 def record_name(group: str) -> str:
@@ -106,7 +104,7 @@ def read_record(text: str | None) -> GroupRecord:
     if text is None:
         return GroupRecord()
     head_text, _, message = text.partition("\n")
-    head = from_json(head_text.encode())
+    head = jsontext.from_json(head_text.encode())
     if not isinstance(head, dict) or not isinstance(number := head.get("n"), int):
         raise ValueError("a group's record has no number")
     published_at = head.get("published_at")

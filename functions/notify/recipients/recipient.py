@@ -24,9 +24,8 @@ from functions.notify.recipients.people import (
     parse_rows,
     read_rows,
 )
-from shared import claim_check, errors, logs, ports
+from shared import claim_check, did_you_mean, errors, logs, ports
 from shared.delivery import Delivery
-from shared.did_you_mean import is_missing, missing_path
 from shared.event import Event, oneline, view_of
 from shared.fetch import Fetch, Outgoing
 from shared.jsontext import Json, JsonObject, kind_of, mapping_at, objects_at, value_at
@@ -140,8 +139,8 @@ def _name_in(path: str, value: Json, view: JsonObject) -> str | NoRecipient:
     if isinstance(value, str) and value:
         return value
     if value is None or value == "":
-        if bounded_texts.compiled_expression(path).is_path and is_missing(path, view):
-            return NoRecipient(f"`to`: {missing_path(path, view, _ADVICE)}")
+        if bounded_texts.compiled_expression(path).is_path and did_you_mean.is_missing(path, view):
+            return NoRecipient(f"`to`: {did_you_mean.missing_path(path, view, _ADVICE)}")
         return NoRecipient(f"the event has nobody at `{path}`: {_ADVICE}")
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from functions.notify.recovery import kind
-from shared.fetch import Fetched
+from shared import fetch, recovered, times
 from shared.jsontext import Json, JsonObject, from_json, list_at, objects_at, to_json, value_at
-from shared.recovered import RecoveredRequest
-from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 50
 TYPE: Final = "payload"
@@ -24,7 +22,7 @@ def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
         yield kind.ApiRequest(place, "webhooks", {"place": place})
 
 
-def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     if request.answer_kind == "payloads":
         yield from _read_payloads(request, from_json(answer.body), window)
         return
@@ -81,9 +79,9 @@ def _missed_event(numbered: Json, path: str, source: str) -> kind.MissedEvent:
         "webhook": {"id": webhook_id},
         "payload": payload,
     }
-    webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(body))
+    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(body))
     return kind.MissedEvent(
-        event_id, TYPE, unix_seconds(kind.text_at(payload, "timestamp")), webhook_request=webhook_request
+        event_id, TYPE, times.unix_seconds(kind.text_at(payload, "timestamp")), webhook_request=webhook_request
     )
 
 

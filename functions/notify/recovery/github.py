@@ -10,10 +10,8 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.recovery import kind
-from shared.fetch import Fetched
+from shared import fetch, recovered, times
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, value_at
-from shared.recovered import RecoveredRequest
-from shared.times import unix_seconds
 
 HEADERS: Final = {
     "Authorization": "Bearer {token}",
@@ -29,7 +27,7 @@ def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
         yield kind.ApiRequest(f"{place}/hooks?per_page={kind.HOOKS_PER_PAGE}", "hooks", {"place": place})
 
 
-def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     match request.answer_kind:
         case "hooks":
             yield from _read_hooks(str(request.context["place"]), from_json(answer.body), window)
@@ -67,14 +65,14 @@ def _read_attempt(listed: Json) -> _Attempt:
         int(str(value_at(listed, "id"))),
         kind.text_at(listed, "guid"),
         int(str(value_at(listed, "status_code"))),
-        unix_seconds(kind.text_at(listed, "delivered_at")),
+        times.unix_seconds(kind.text_at(listed, "delivered_at")),
         value_at(listed, "redelivery") is True,
         kind.text_at(listed, "event"),
         action if isinstance(action, str) else None,
     )
 
 
-def _read_deliveries(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+def _read_deliveries(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     """Yield the deliveries without a successful attempt, and the request for the next page.
 
     The list has a redelivery before the first attempt of the same delivery, maybe on an earlier page. So the request's
@@ -141,13 +139,13 @@ def _missed_event(context: JsonObject) -> kind.MissedEvent:
     return kind.MissedEvent(str(context["guid"]), str(context["event"]), happened_at, newest_status)
 
 
-def _webhook_request(body: bytes, window: kind.Window) -> RecoveredRequest:
+def _webhook_request(body: bytes, window: kind.Window) -> recovered.RecoveredRequest:
     """Return the request that GitHub recorded for a delivery. The numbers in its payload stay as GitHub wrote them."""
     recorded = mapping_at(json.loads(body, parse_float=_Number, parse_int=_Number), "request")
     if not isinstance(recorded["payload"], dict):
         raise TypeError("no payload")
     headers = tuple((name.lower(), str(value)) for name, value in mapping_at(recorded, "headers").items())
-    return RecoveredRequest(window.source, headers, _compact(recorded["payload"]))
+    return recovered.RecoveredRequest(window.source, headers, _compact(recorded["payload"]))
 
 
 class _Number(str):

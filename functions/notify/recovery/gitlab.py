@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from functions.notify.recovery import kind
-from shared.fetch import Fetched
+from shared import fetch, recovered, times
 from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, to_json, value_at
-from shared.recovered import RecoveredRequest
-from shared.times import unix_seconds
 
 EVENTS_PER_PAGE: Final = 20
 """GitLab lists no more of them at once."""
@@ -25,7 +23,7 @@ def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
         yield kind.ApiRequest(f"{place}/hooks?per_page={kind.HOOKS_PER_PAGE}", "hooks", {"place": place})
 
 
-def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     document = from_json(answer.body)
     if request.answer_kind == "events":
         yield from _read_events(request, list_at(document), window)
@@ -68,9 +66,9 @@ def _missed_event(event: Json, window: kind.Window) -> kind.MissedEvent:
     return kind.MissedEvent(
         kind.text_at(headers, "idempotency-key"),
         kind.text_at(headers, "x-gitlab-event"),
-        unix_seconds(kind.text_at(event, "created_at")),
+        times.unix_seconds(kind.text_at(event, "created_at")),
         kind.rejected_status(int(status)) if status.isdecimal() else None,
-        RecoveredRequest(window.source, sent_headers, to_json(data)),
+        recovered.RecoveredRequest(window.source, sent_headers, to_json(data)),
     )
 
 

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
-from shared.fetch import Fetched
+from shared import fetch, recovered
 from shared.jsontext import Json, JsonObject, to_json, value_at
-from shared.recovered import RecoveredRequest
 
 Read = TypeVar("Read")
 Listed = TypeVar("Listed")
@@ -126,7 +125,7 @@ class MissedEvent(NamedTuple):
     type: str
     happened_at: float
     rejected_status: int | None = None
-    webhook_request: RecoveredRequest | None = None
+    webhook_request: recovered.RecoveredRequest | None = None
     api_request: ApiRequest | None = None
     is_redelivered: bool = False
 
@@ -162,7 +161,7 @@ class RecoveryKind:
     authentication: Literal["signature", "listed"]
     kept_seconds: float
     first_requests: Callable[[Window], Iterable[ApiRequest]]
-    read_answer: Callable[[ApiRequest, Fetched, Window], Iterable[ListItem]]
+    read_answer: Callable[[ApiRequest, fetch.Fetched, Window], Iterable[ListItem]]
     lists_all: bool = False
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
     is_only_way: bool = False

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from functions.notify.recovery import airtable, github, gitlab, square, stripe
-from functions.notify.recovery.kind import RecoveryKind
+from functions.notify.recovery import airtable, github, gitlab, kind, square, stripe
 
-KINDS: Final[Mapping[str, RecoveryKind]] = {
+KINDS: Final[Mapping[str, kind.RecoveryKind]] = {
     "airtable": airtable.KIND,
     "github": github.KIND,
     "gitlab": gitlab.KIND,

@@ -21,8 +21,7 @@ from functions.notify.recovery.kind import (
     types_pattern,
 )
 from functions.notify.recovery.kinds import KINDS
-from shared import errors
-from shared.credential_masks import masked
+from shared import credential_masks, errors
 from shared.fetch import Fetch, Fetched, Outgoing, reset_seconds, retry_after_seconds
 from shared.jsontext import JsonObject, list_at, mappings_at, texts_json
 
@@ -266,7 +265,7 @@ class Listing:
         try:
             answer = await self.fetch.fetch(outgoing)
         except errors.HookchainError as error:
-            raise ProviderFault(f"{kind.title}: {masked(error.detail, [self.token])}") from error
+            raise ProviderFault(f"{kind.title}: {credential_masks.masked(error.detail, [self.token])}") from error
         if answer.status in (404, 410, 422) and request.is_for_event:
             return None
         if not 200 <= answer.status < 300:

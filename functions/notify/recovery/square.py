@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from functions.notify.recovery import kind
-from shared.fetch import Fetched
+from shared import fetch, recovered, times
 from shared.jsontext import Json, JsonObject, from_json, list_at, to_json, value_at
-from shared.recovered import RecoveredRequest
-from shared.times import rfc3339, unix_seconds
 
 PATH: Final = "/v2/events"
 PAGE_SIZE: Final = 100
@@ -18,7 +16,7 @@ _WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
 
 
 def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
-    created_at: JsonObject = {"start_at": rfc3339(window.since), "end_at": rfc3339(window.until)}
+    created_at: JsonObject = {"start_at": times.rfc3339(window.since), "end_at": times.rfc3339(window.until)}
     yield _page_request({"limit": PAGE_SIZE, "query": {"filter": {"created_at": created_at}}})
 
 
@@ -26,7 +24,7 @@ def _page_request(body: JsonObject) -> kind.ApiRequest:
     return kind.ApiRequest(PATH, "events", {}, body=body)
 
 
-def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     document = from_json(answer.body)
     for event in kind.read_each(list_at(document, "events"), lambda each: _missed_event(each, window.source)):
         if isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
@@ -37,8 +35,8 @@ def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) 
 
 
 def _missed_event(event: Json, source: str) -> kind.MissedEvent:
-    created_at = unix_seconds(kind.text_at(event, "created_at"))
-    webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
+    created_at = times.unix_seconds(kind.text_at(event, "created_at"))
+    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
     return kind.MissedEvent(
         kind.text_at(event, "event_id"), kind.text_at(event, "type"), created_at, webhook_request=webhook_request
     )

@@ -8,10 +8,8 @@ from typing import Final
 from urllib.parse import quote
 
 from functions.notify.recovery import kind
-from shared.fetch import Fetched
+from shared import fetch, recovered, times
 from shared.jsontext import Json, from_json, list_at, to_json, value_at
-from shared.recovered import RecoveredRequest
-from shared.times import rfc3339, unix_seconds
 
 PAGE_SIZE: Final = 100
 _WEBHOOK_HEADERS: Final = (("content-type", "application/json; charset=utf-8"),)
@@ -23,7 +21,7 @@ def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
     yield kind.ApiRequest(first_page, "events", {"path": first_page})
 
 
-def read_answer(request: kind.ApiRequest, answer: Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     document = from_json(answer.body)
     events = list_at(document, "data")
     for event in kind.read_each(events, lambda each: _missed_event(each, window.source)):
@@ -42,8 +40,8 @@ def _missed_event(event: Json, source: str) -> kind.MissedEvent:
     created = value_at(event, "created")
     if not isinstance(created, int):
         raise TypeError("an event without a time")
-    created_at = unix_seconds(rfc3339(created))  # raises for a number that is not a time
-    webhook_request = RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
+    created_at = times.unix_seconds(times.rfc3339(created))  # raises for a number that is not a time
+    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
     return kind.MissedEvent(
         kind.text_at(event, "id"), kind.text_at(event, "type"), created_at, webhook_request=webhook_request
     )

@@ -20,15 +20,12 @@ from functions.notify.subscribers.subscribers import (
     SubscriberSettings,
     TimedCache,
 )
+from shared import errors, jsontext, logs
 from shared.config.rules import rate_of
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
-from shared.errors import Permanent, Temporary
-from shared.jsontext import value_at
-from shared.logs import log
+from shared.subscribers import names, sealing
 from shared.subscribers.model import Endpoint, SealedText
-from shared.subscribers.names import SUBSCRIBERS_SOURCE, endpoint_name
 from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
-from shared.subscribers.sealing import Sealer, seal_context, sealer_of
 
 KEEP_SECONDS: Final = 600.0
 """The time for which a prepared endpoint is reused while its document stays the same."""
@@ -58,7 +55,7 @@ class Endpoints:
         A test event also finds a disabled one. Raises Temporary.
         """
         name = delivery.destination
-        parts = endpoint_name(name)
+        parts = names.endpoint_name(name)
         base = self._configured.get(parts.destination) if parts else None
         if parts is None or base is None or base.endpoints is None:
             destination = parts.destination if parts else name
@@ -72,7 +69,8 @@ class Endpoints:
         if self._subscribers.settings.is_verified_first and not endpoint.is_verified:
             return DeadLetterReason("endpoint_disabled", "the endpoint has not proven yet that it wants events")
         if not endpoint.is_enabled:
-            if delivery.event.source == SUBSCRIBERS_SOURCE:  # a test event: no others of this source go to endpoints
+            # A test event: no others of this source go to endpoints.
+            if delivery.event.source == names.SUBSCRIBERS_SOURCE:
                 return self._make(name, endpoint, replace(base.endpoints, retry_seconds=()))
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
             return DeadLetterReason("endpoint_disabled", f"the endpoint is disabled{why}")
@@ -91,7 +89,7 @@ class Endpoints:
 
 
 def _style(options: Configured) -> PayloadStyle:
-    return "data" if value_at(options.settings, "payload") == "data" else "standard"
+    return "data" if jsontext.value_at(options.settings, "payload") == "data" else "standard"
 
 
 def _slower(own: str, configured: tuple[int, float] | None) -> tuple[int, float] | None:
@@ -105,7 +103,7 @@ def _slower(own: str, configured: tuple[int, float] | None) -> tuple[int, float]
     return min(wanted, configured, key=lambda rate: rate[0] / rate[1])
 
 
-class SealingKeyFault(Temporary):
+class SealingKeyFault(errors.Temporary):
     """The key to an endpoint's secret is missing, or is another one: our fault, not the tenant's."""
 
 
@@ -118,23 +116,23 @@ class EndpointSecrets:
         self._secrets = context.secrets
         self._clock = context.clock
         self._opened: dict[str, str] = {}
-        self._sealer: Sealer | None = None
+        self._sealer: sealing.Sealer | None = None
 
     async def read(self) -> SecretValues:
         """Return those that are valid now. Raises Temporary."""
         try:
-            sealer = sealer_of(await self._secrets.values(self._key_secret))
+            sealer = sealing.sealer_of(await self._secrets.values(self._key_secret))
             if sealer is not self._sealer:
                 self._sealer, self._opened = sealer, {}
             valid = valid_secrets(self._endpoint, self._clock.now())
             return {SECRET: tuple(self._open(sealer, each.sealed) for each in valid)}
-        except Temporary as error:
+        except errors.Temporary as error:
             raise SealingKeyFault("secret_unusable", error.detail) from error
 
-    def outcome_of_fault(self, error: Temporary) -> Outcome:
+    def outcome_of_fault(self, error: errors.Temporary) -> Outcome:
         if isinstance(error, SealingKeyFault):
             name = self._endpoint.full_name
-            log("ERROR", "secret of an endpoint not read", function="notify", endpoint=name, detail=error.detail)
+            logs.log("ERROR", "secret of an endpoint not read", function="notify", endpoint=name, detail=error.detail)
             reason = "the endpoint's secret cannot be read now, and the operator has to fix that"
             return RetryLater(reason, pause_destination_seconds=KEY_PAUSE_SECONDS)
         if error.code != "secret_unusable":
@@ -145,9 +143,11 @@ class EndpointSecrets:
     async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome:  # noqa: ARG002 as the engine asks
         return outcome
 
-    def _open(self, sealer: Sealer, sealed: SealedText) -> str:
+    def _open(self, sealer: sealing.Sealer, sealed: SealedText) -> str:
         if sealed.content not in self._opened:
-            self._opened[sealed.content] = sealer.open(sealed, seal_context(self._endpoint.tenant, self._endpoint.id))
+            self._opened[sealed.content] = sealer.open(
+                sealed, sealing.seal_context(self._endpoint.tenant, self._endpoint.id)
+            )
         return self._opened[sealed.content]
 
 
@@ -192,7 +192,7 @@ class EndpointDestination:
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         try:
             outcome = await self._http.attempt(delivery, attempt)
-        except Permanent as error:
+        except errors.Permanent as error:
             if error.code not in _CORRECTABLE:
                 raise
             return RetryLater(f"{error.code}: {error.detail}")

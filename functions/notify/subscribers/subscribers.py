@@ -16,17 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
+from shared import errors, logs, store_ports, times
 from shared.delivery import Delivered, Failed, Outcome, RetryLater
-from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
-from shared.logs import log
 from shared.ports import DELIVERIES, Bus, BusMessage, Clock
 from shared.retention import DAY_SECONDS, Retention
-from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import DisabledBy, Endpoint, Tenant
 from shared.subscribers.operational_events import operational_event, operational_message
-from shared.times import duration_text
 
 MAX_REMEMBERED_ENDPOINTS: Final = 1_000
 """Of one tenant; of a tenant with more, they are read for each event."""
@@ -148,9 +145,9 @@ class Notices:
         """Publish the endpoint's notices, and take them out. Where that fails, it is logged: they stay."""
         try:
             await self._publish(endpoint)
-        except Temporary as error:
+        except errors.Temporary as error:
             fault = {"code": error.code, "detail": error.detail}
-            log("WARNING", "not told yet", function="notify", endpoint=endpoint.full_name, **fault)
+            logs.log("WARNING", "not told yet", function="notify", endpoint=endpoint.full_name, **fault)
 
     async def _publish(self, endpoint: Endpoint) -> None:
         found = await self._directory.read(Tenant, TENANTS, endpoint.tenant)
@@ -177,7 +174,7 @@ class Notices:
 class Subscribers:
     """The directory, with a cache of its tenants' endpoints."""
 
-    def __init__(self, documents: Documents, bus: Bus, clock: Clock, settings: SubscriberSettings) -> None:
+    def __init__(self, documents: store_ports.Documents, bus: Bus, clock: Clock, settings: SubscriberSettings) -> None:
         self.directory = Directory(documents)
         self.bus = bus
         self.clock = clock
@@ -257,9 +254,9 @@ class EndpointHealth:
             return
         try:
             await self._write(change, now)
-        except Temporary as error:
+        except errors.Temporary as error:
             fault = {"code": error.code, "detail": error.detail}
-            log("WARNING", "health not noted", function="notify", endpoint=self._name, **fault)
+            logs.log("WARNING", "health not noted", function="notify", endpoint=self._name, **fault)
 
     def _change_after(self, outcome: Outcome, attempt_number: int, now: float) -> HealthChange | None:
         """Return the change that the outcome asks for; None for none."""
@@ -274,7 +271,7 @@ class EndpointHealth:
         if since is not None:
             if now - since < limit:
                 return None
-            days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else duration_text(limit)
+            days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else times.duration_text(limit)
             return HealthChange(DISABLED, f"all deliveries failed for {days}, the last: {outcome.reason}", "failures")
         has_just_recovered = self._subscribers.recovered.get(self._name) is not None
         if attempt_number < FAILS_FROM or has_just_recovered:
@@ -311,7 +308,7 @@ class EndpointHealth:
         if change.kind == DISABLED:
             await self._subscribers.directory.announce_change(endpoint.tenant, "notify")
         severity = "WARNING" if change.kind == DISABLED else "INFO"
-        log(severity, f"endpoint {change.kind}", function="notify", endpoint=self._name, reason=reason or None)
+        logs.log(severity, f"endpoint {change.kind}", function="notify", endpoint=self._name, reason=reason or None)
         if after.notices:
             await self._subscribers.notices.publish(after)
 

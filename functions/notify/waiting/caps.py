@@ -21,17 +21,11 @@ from functools import cache
 from secrets import token_hex
 from typing import Final
 
-from functions.notify.bounded_texts import compiled_expression
-from functions.notify.registry import Configured
+from functions.notify import bounded_texts, registry
 from functions.notify.waiting.rate import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue, Rate
 from functions.notify.waiting.schedule import Wait
+from shared import errors, event, ports, store_ports, time_bound, times
 from shared.delivery import Delivery
-from shared.errors import Permanent, Temporary
-from shared.event import view_of
-from shared.ports import Clock
-from shared.store_ports import Grants
-from shared.time_bound import OutOfTime, bounded
-from shared.times import duration_text
 
 MAX_BUCKETS: Final = 10_000
 """The number of buckets that are remembered. If a bucket is forgotten, the slots that this instance leased of it stay
@@ -57,14 +51,14 @@ LEAST_SECONDS: Final = 0.001
 class Caps:
     """The caps of all destinations. `grants` is called at first use, because most configurations have no caps."""
 
-    def __init__(self, grants: Callable[[], Grants], clock: Clock) -> None:
+    def __init__(self, grants: Callable[[], store_ports.Grants], clock: ports.Clock) -> None:
         self._grants = cache(grants)
         self._clock = clock
         self._holder = token_hex(8)
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._under_way: dict[str, tuple[Places, float]] = {}
 
-    async def enter(self, configured: Configured, delivery: Delivery, slot_at: float) -> Wait | None:
+    async def enter(self, configured: registry.Configured, delivery: Delivery, slot_at: float) -> Wait | None:
         """Return None if the delivery may be attempted, or else its wait. Raises Temporary.
 
         `slot_at` is the slot that an earlier call gave to the delivery, from its row in the ledger; 0 without one.
@@ -84,7 +78,7 @@ class Caps:
             places, since = under_way
             await places.leave(self._clock.now() - since)
 
-    def _bucket(self, configured: Configured, delivery: Delivery) -> "_Bucket":
+    def _bucket(self, configured: registry.Configured, delivery: Delivery) -> "_Bucket":
         name = bucket_name(configured, delivery)
         bucket = self._buckets.get(name)
         if bucket is None:
@@ -103,7 +97,7 @@ class Caps:
                 del self._buckets[name]
 
 
-def bucket_name(configured: Configured, delivery: Delivery) -> str:
+def bucket_name(configured: registry.Configured, delivery: Delivery) -> str:
     """Return the name of the delivery's bucket: the destination's, and with `per` also a hash of the key.
 
     The key itself may be long, or a customer's name.
@@ -114,10 +108,10 @@ def bucket_name(configured: Configured, delivery: Delivery) -> str:
     if configured.per is None:
         return configured.name
     try:
-        with bounded():
-            key = compiled_expression(configured.per).search(view_of(delivery.event))
+        with time_bound.bounded():
+            key = bounded_texts.compiled_expression(configured.per).search(event.view_of(delivery.event))
         text = str(key)
-    except (Permanent, ValueError, OutOfTime):  # a sum may have more digits than Python writes
+    except (errors.Permanent, ValueError, time_bound.OutOfTime):  # a sum may have more digits than Python writes
         return f"{configured.name}:"
     if isinstance(key, bool) or not isinstance(key, str | int | float):
         return f"{configured.name}:"
@@ -128,7 +122,13 @@ class Places:
     """The places of a bucket's `in_flight` that this instance leases. `holder` is the id of the instance."""
 
     def __init__(
-        self, bucket: str, limit: int, timeout_seconds: float, grants: Grants, holder: str, clock: Clock
+        self,
+        bucket: str,
+        limit: int,
+        timeout_seconds: float,
+        grants: store_ports.Grants,
+        holder: str,
+        clock: ports.Clock,
     ) -> None:
         self.in_use = 0
         self._bucket = bucket
@@ -181,7 +181,7 @@ class Places:
             if not freed.done():
                 freed.set_result(None)
         elif not self.in_use and self._is_contended:
-            with contextlib.suppress(Temporary):  # the lease ends by itself
+            with contextlib.suppress(errors.Temporary):  # the lease ends by itself
                 await self._lease(0)
 
     async def _try_to_enter(self) -> bool:
@@ -220,7 +220,9 @@ class Places:
 class _Bucket:
     """The deliveries that are counted together: those of a destination, or those of one key of it."""
 
-    def __init__(self, name: str, configured: Configured, grants: Grants, holder: str, clock: Clock) -> None:
+    def __init__(
+        self, name: str, configured: registry.Configured, grants: store_ports.Grants, holder: str, clock: ports.Clock
+    ) -> None:
         self._clock = clock
         self._in_flight = configured.in_flight
         self._rate: Rate | None = None
@@ -267,7 +269,7 @@ class _Bucket:
         """Wait in the process for a slot that is near. Return the wait for a later slot. Raises Temporary."""
         at = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS)
         now = self._clock.now()
-        reason = f"the `rate` allows one delivery each {duration_text(rate.interval)}"
+        reason = f"the `rate` allows one delivery each {times.duration_text(rate.interval)}"
         if at is None and gathers:
             return Wait(max(rate.earliest, now), reason, is_over_rate=True)
         if at is None or at > now + PATIENCE_SECONDS:

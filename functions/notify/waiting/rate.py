@@ -14,8 +14,7 @@ import asyncio
 from math import ceil, exp, inf
 from typing import Final
 
-from shared.ports import Clock
-from shared.store_ports import Grants
+from shared import ports, store_ports
 
 PATIENCE_SECONDS: Final = 1.0
 """The longest wait within the process. A delivery that has to wait longer is scheduled, and comes back."""
@@ -54,7 +53,9 @@ SPAN_SECONDS: Final = 5.0
 class Rate:
     """The rate as one instance keeps it: `count` attempts in `seconds`, together with all other instances."""
 
-    def __init__(self, bucket: str, count: int, seconds: float, grants: Grants, holder: str, clock: Clock) -> None:
+    def __init__(
+        self, bucket: str, count: int, seconds: float, grants: store_ports.Grants, holder: str, clock: ports.Clock
+    ) -> None:
         self.interval = seconds / count
         self._bucket = bucket
         self._grants = grants
@@ -198,7 +199,7 @@ class Queue:
     `limit` is the number of slots that can be leased in LEASE_SECONDS; 0 if the bucket's slots are not leased.
     """
 
-    def __init__(self, bucket: str, grants: Grants, clock: Clock, limit: int = 0) -> None:
+    def __init__(self, bucket: str, grants: store_ports.Grants, clock: ports.Clock, limit: int = 0) -> None:
         self._bucket = bucket
         self._grants = grants
         self._clock = clock

@@ -12,22 +12,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from functions.notify import dead_letters, settle
 from functions.notify.attempt import unclaimed_result
-from functions.notify.dead_letters import delivery_letter, publish_dead_letter, unreadable_letter
 from functions.notify.notifier import Acknowledged, Notifier, Result, Work
-from functions.notify.settle import give_back, record
 from functions.notify.waiting.due import DUE
 from functions.notify.waiting.schedule import next_retry_at, spread
+from shared import errors, journal, outcomes, ports, times
 from shared.delivery import Delivery
-from shared.errors import Permanent, PermanentCode, Temporary
 from shared.event import event_json
-from shared.journal import AttemptEntry
 from shared.ledger import Claimed, Finished, LedgerRow, Settlement
 from shared.ledger_rules import DEAD_LETTERED, DELIVERED, RETRY_SCHEDULED
-from shared.outcomes import AttemptOutcome, DeliveryOutcome
-from shared.ports import DELIVERIES, EVENTS, BusMessage
 from shared.push import Push
-from shared.times import rfc3339
 from shared.waiting_route import PROBE_SECONDS, RETRY_SECONDS, ROUTE, RUN, SINCE, TRIES, WaitingRoute, waiting_from
 
 LEASE_SECONDS: Final = 60.0
@@ -53,8 +48,10 @@ async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery)
     now = notifier.clock.now()
     try:
         waiting = waiting_from(push.document())
-    except Permanent as error:
-        await publish_dead_letter(notifier.bus, unreadable_letter(push.data, error, DELIVERIES, now))
+    except errors.Permanent as error:
+        await dead_letters.publish_dead_letter(
+            notifier.bus, dead_letters.unreadable_letter(push.data, error, ports.DELIVERIES, now)
+        )
         return Acknowledged("dead_lettered", delivery, code=error.code, reason=error.detail)
     claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS, due_fence)
     if isinstance(claim, Finished) and due_fence is None and await _reopen(notifier, delivery, waiting, replay):
@@ -73,8 +70,8 @@ async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery)
         if due_fence is not None:
             return await _run(notifier, work, waiting, {})
         return await _wait(notifier, work, waiting)
-    except Temporary:
-        await give_back(notifier, claim)
+    except errors.Temporary:
+        await settle.give_back(notifier, claim)
         raise
 
 
@@ -114,7 +111,7 @@ async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result
     now = notifier.clock.now()
     row = work.claim.row
     schedule = RETRY_SECONDS if waiting.retry_seconds is None else waiting.retry_seconds
-    attempt: AttemptEntry | None = None
+    attempt: journal.AttemptEntry | None = None
     next_at: float | None
     if waiting.until is None:  # the system was asked
         attempt = _entry(row, waiting.tries, waiting.began_at, waiting.ended_at, "retry_scheduled", waiting.reason)
@@ -127,7 +124,7 @@ async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result
         return await _give_up(notifier, work, f"try {waiting.tries}, the last: {waiting.reason}", attempt)
     longest_seconds = max(sum(schedule) * MAX_WAIT_FACTOR, LEAST_WAIT_SECONDS)
     if next_at - waiting.since > longest_seconds and not _is_asked_soon(waiting):
-        reason = f"it has waited since {rfc3339(waiting.since)}; the last time: {waiting.reason}"
+        reason = f"it has waited since {times.rfc3339(waiting.since)}; the last time: {waiting.reason}"
         return await _give_up(notifier, work, reason, attempt)
     settlement = Settlement(RETRY_SCHEDULED, now, waiting.reason, attempt, next_at)
     return await _settle(notifier, work, settlement, "deferred" if attempt is None else "retry_scheduled")
@@ -138,11 +135,11 @@ def _is_asked_soon(waiting: WaitingRoute) -> bool:
     return waiting.until is not None and waiting.until - waiting.ended_at <= PROBE_SECONDS
 
 
-async def _give_up(notifier: Notifier, work: Work, reason: str, attempt: AttemptEntry | None) -> Result:
+async def _give_up(notifier: Notifier, work: Work, reason: str, attempt: journal.AttemptEntry | None) -> Result:
     now = notifier.clock.now()
-    code: PermanentCode = "retries_exhausted"
-    letter = delivery_letter(work.delivery, work.claim.message, code, reason, now)
-    await publish_dead_letter(notifier.bus, replace(letter, destination=""))
+    code: errors.PermanentCode = "retries_exhausted"
+    letter = dead_letters.delivery_letter(work.delivery, work.claim.message, code, reason, now)
+    await dead_letters.publish_dead_letter(notifier.bus, replace(letter, destination=""))
     settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
     return await _settle(notifier, work, settlement, "dead_lettered", code, reason)
 
@@ -164,7 +161,7 @@ async def _run(notifier: Notifier, work: Work, waiting: WaitingRoute, replay: di
         **waiting.attributes,
         **replay,
     }
-    await notifier.bus.publish(EVENTS, [BusMessage(event_json(event), attributes, RUN_DELAY_SECONDS)])
+    await notifier.bus.publish(ports.EVENTS, [ports.BusMessage(event_json(event), attributes, RUN_DELAY_SECONDS)])
     return await _settle(notifier, work, Settlement(DELIVERED, notifier.clock.now()), "rerun")
 
 
@@ -172,24 +169,29 @@ async def _settle(
     notifier: Notifier,
     work: Work,
     settlement: Settlement,
-    outcome: DeliveryOutcome,
-    code: PermanentCode | None = None,
+    outcome: outcomes.DeliveryOutcome,
+    code: errors.PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
-    result = await record(notifier, work, settlement, outcome, code, reason or settlement.reason or None)
+    result = await settle.record(notifier, work, settlement, outcome, code, reason or settlement.reason or None)
     if notifier.journal is not None and isinstance(result, Acknowledged):
         if settlement.attempt is not None:
             notifier.journal.note(settlement.attempt)
         if settlement.retry_at is None:  # the wait is over
-            ended: AttemptOutcome = "failed" if settlement.state == DEAD_LETTERED else "delivered"
+            ended: outcomes.AttemptOutcome = "failed" if settlement.state == DEAD_LETTERED else "delivered"
             now = settlement.now
             notifier.journal.note(_entry(work.claim.row, NOT_ATTEMPTED, now, now, ended, ""))
     return result
 
 
 def _entry(
-    row: LedgerRow, attempt_number: int, started_at: float, ended_at: float, outcome: AttemptOutcome, reason: str
-) -> AttemptEntry:
-    return AttemptEntry(
+    row: LedgerRow,
+    attempt_number: int,
+    started_at: float,
+    ended_at: float,
+    outcome: outcomes.AttemptOutcome,
+    reason: str,
+) -> journal.AttemptEntry:
+    return journal.AttemptEntry(
         row.key, row.event_id, row.route, row.destination, attempt_number, started_at, ended_at, outcome, reason
     )

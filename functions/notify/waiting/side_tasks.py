@@ -10,9 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
+from shared import logs, ports
 from shared.errors import HookchainError, Temporary, place_of
-from shared.logs import log
-from shared.ports import Clock
 
 LIMIT_SECONDS: Final = 20.0
 """The longest time that a task may run."""
@@ -32,7 +31,7 @@ class Task(NamedTuple):
 class SideTasks:
     """The tasks, and when each of them began last in this process."""
 
-    def __init__(self, tasks: Sequence[Task], clock: Clock, limit_seconds: float = LIMIT_SECONDS) -> None:
+    def __init__(self, tasks: Sequence[Task], clock: ports.Clock, limit_seconds: float = LIMIT_SECONDS) -> None:
         self._tasks = tasks
         self._clock = clock
         self._limit_seconds = limit_seconds
@@ -71,4 +70,4 @@ class SideTasks:
 
 
 def _log_failure(severity: str, task: Task, started: float, fault: HookchainError) -> None:
-    log(severity, f"{task.name} failed", started, function="notify", code=fault.code, detail=fault.detail)
+    logs.log(severity, f"{task.name} failed", started, function="notify", code=fault.code, detail=fault.detail)

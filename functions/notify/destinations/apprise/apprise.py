@@ -22,19 +22,14 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, cast
 from urllib.parse import unquote
 
-from functions.notify import http_kind
-from functions.notify.bounded_texts import bounded_templates, cut
-from functions.notify.destination import Attempt, Context
+from functions.notify import bounded_texts, destination, http_engine, http_kind
 from functions.notify.destination_secrets import DestinationSecrets, outcome_of_url_fault
-from functions.notify.http_engine import UNREACHABLE_SECONDS, TimedAttempts
 from functions.notify.http_kind import MAX_RESPONSE_BYTES, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, one_of, rendered_choice
+from shared import credential_masks, fetch, jsontext
 from shared.config.rules import SecretName
-from shared.credential_masks import without_credentials
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
 from shared.errors import HookchainError, Permanent, Temporary, Unanswered
-from shared.fetch import Fetched, Outgoing
-from shared.jsontext import JsonObject
 from shared.templating.template import is_template
 
 TYPES: Final = ("info", "success", "warning", "failure")
@@ -52,7 +47,11 @@ class Settings(KindSettings):
 
     digests: ClassVar[bool] = True
     extras: ClassVar[tuple[str, ...]] = ("apprise",)
-    example: ClassVar[JsonObject] = {"secret": "gotify-url", "title": "Build {{ data.number }}", "type": "failure"}
+    example: ClassVar[jsontext.JsonObject] = {
+        "secret": "gotify-url",
+        "title": "Build {{ data.number }}",
+        "type": "failure",
+    }
 
     secret: SecretName
     title: LineTemplate = "{{ type }} from {{ source }}"
@@ -105,7 +104,7 @@ class _Prepared(NamedTuple):
 class Exchanges:
     """The requests of one attempt. `send` runs in the plugin's thread, and `fetch` in the event loop."""
 
-    context: Context
+    context: destination.Context
     loop: asyncio.AbstractEventLoop
     deadline: float
     allow_private: bool
@@ -114,7 +113,7 @@ class Exchanges:
     error: HookchainError | None = None
     is_started: bool = False
 
-    def send(self, request: Outgoing) -> Fetched:
+    def send(self, request: fetch.Outgoing) -> fetch.Fetched:
         self.is_started = True
         left = self.deadline - self.loop.time()
         try:
@@ -135,7 +134,7 @@ class Exchanges:
             raise
         sent = [value.rpartition(" ")[2] for name, value in request.headers if name.lower() == "authorization"]
         # Only the stored response is masked: the plugin gets the body as it was received.
-        body = without_credentials(fetched.body, [*self.credentials, *sent])
+        body = credential_masks.without_credentials(fetched.body, [*self.credentials, *sent])
         self.responses.append(Response(fetched.status, fetched.headers, body, self.context.clock.now(), fetched.is_cut))
         return fetched
 
@@ -143,18 +142,18 @@ class Exchanges:
 class AppriseDestination:
     dedupes_repeats = False
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: Settings, context: destination.Context) -> None:
         self._settings = settings
         self._context = context
-        self._attempts = TimedAttempts(context, DestinationSecrets(context.secrets, [settings.secret]))
+        self._attempts = http_engine.TimedAttempts(context, DestinationSecrets(context.secrets, [settings.secret]))
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         def prepare(whole: Delivery, secrets: SecretValues) -> _Prepared:
             url = secrets[self._settings.secret][0].strip()
             scheme = url.partition("://")[0].lower()
             if scheme not in MODULES:
                 raise http_kind.unusable_secret(self._settings.secret, _scheme_rule(scheme))
-            with bounded_templates():
+            with bounded_texts.bounded_templates():
                 return _Prepared(url, scheme, message_of(whole, self._settings))
 
         return await self._attempts.make(delivery, attempt, prepare, self._send)
@@ -181,7 +180,7 @@ class AppriseDestination:
             return outcome_of_url_fault(self._settings.secret, error)
 
 
-def connect(name: str, settings: Settings, context: Context) -> AppriseDestination:
+def connect(name: str, settings: Settings, context: destination.Context) -> AppriseDestination:
     return AppriseDestination(settings, context)
 
 
@@ -196,7 +195,7 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
         case Permanent() as error:
             raise error
         case Temporary() as error:
-            return RetryLater(error.detail, UNREACHABLE_SECONDS)
+            return RetryLater(error.detail, http_engine.UNREACHABLE_SECONDS)
     if last is None:
         return Failed("request_rejected", f"apprise makes no request to {service} of this message")
     if last.status in {401, 403}:
@@ -249,11 +248,11 @@ def _notify(prepared: _Prepared, exchanges: Exchanges) -> tuple[str | None, bool
     plugin = _plugin(plugin_type, prepared.url)
     if plugin is None:
         return None, False
-    title = cut(message.title, plugin.title_maxlen) if plugin.title_maxlen else message.title
+    title = bounded_texts.cut(message.title, plugin.title_maxlen) if plugin.title_maxlen else message.title
     room = plugin.body_maxlen - (0 if plugin.title_maxlen else len(title) + 2)
     token = CURRENT.set(exchanges.send)
     try:
-        return plugin.service_name, plugin.notify(cut(message.text, room), title, message.type, "text")
+        return plugin.service_name, plugin.notify(bounded_texts.cut(message.text, room), title, message.type, "text")
     except Exception:
         # A plugin can raise any error, for instance for a response that it cannot read. Once a request has been made,
         # the outcome depends on the last response's status.

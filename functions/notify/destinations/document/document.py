@@ -21,10 +21,9 @@ from functions.notify.destinations.document.markdown import START
 from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.http_kind import OutgoingRequest, SecretValues
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate, checked_by
-from shared import errors, expressions
+from shared import errors, event, expressions
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
-from shared.event import view_of
 from shared.jsontext import Json, JsonObject, objects_at, to_json
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.templating.template import Template
@@ -249,7 +248,7 @@ def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool 
     view = http_kind.template_view(delivery)
     title = bounded_texts.cut(http_kind.rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS)
     if settings.markdown is None:
-        seen = view_of(delivery.event)
+        seen = event.view_of(delivery.event)
         values = {
             name: _text(name, expressions.over_event(text).search(seen)) for name, text in settings.values.items()
         }

@@ -3,13 +3,8 @@
 import re
 from typing import Final, TypedDict
 
-from functions.notify.destinations.email.default_mail import indented
-from functions.notify.destinations.email.mail import Attachment
-from shared.base64_text import decode_base64
-from shared.did_you_mean import missing_path
-from shared.errors import Permanent
-from shared.event import UNFIT
-from shared.jsontext import Json, JsonObject
+from functions.notify.destinations.email import default_mail, mail
+from shared import base64_text, did_you_mean, errors, event, jsontext
 from shared.templating.template import Template, one_line_template
 
 MAX_FILENAME_CHARACTERS: Final = 100
@@ -50,30 +45,30 @@ class AttachedFile:
         self._content = entry["content"]
         self._type = entry["type"] or _TYPE_OF_EXTENSION.get(self._extension.lower(), DEFAULT_TYPE)
 
-    def attachment(self, view: JsonObject) -> Attachment:
+    def attachment(self, view: jsontext.JsonObject) -> mail.Attachment:
         """Raises Permanent: `undefined_field` for a value that the event lacks, or as Template.render does."""
-        value: Json = view
+        value: jsontext.Json = view
         for part in self._content.split("."):
             if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
                 value = value[int(part)]
             else:
                 value = value.get(part) if isinstance(value, dict) else None
         if value is None:
-            rule = missing_path(self._content, view, "set it in a step, or correct the path")
-            raise Permanent("undefined_field", f"{self._name}.content: {rule}")
-        return Attachment(self._safe_filename(view), self._type, _content_bytes(value))
+            rule = did_you_mean.missing_path(self._content, view, "set it in a step, or correct the path")
+            raise errors.Permanent("undefined_field", f"{self._name}.content: {rule}")
+        return mail.Attachment(self._safe_filename(view), self._type, _content_bytes(value))
 
-    def _safe_filename(self, view: JsonObject) -> str:
+    def _safe_filename(self, view: jsontext.JsonObject) -> str:
         stem = self._filename.render(view).removesuffix(self._extension)
-        stem = _UNSAFE_CHARACTERS.sub("_", re.sub(UNFIT, "_", stem)).strip(" ._") or "attachment"
+        stem = _UNSAFE_CHARACTERS.sub("_", re.sub(event.UNFIT, "_", stem)).strip(" ._") or "attachment"
         return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
 
 
-def _content_bytes(value: Json) -> bytes:
+def _content_bytes(value: jsontext.Json) -> bytes:
     if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
         try:
-            return decode_base64(encoded)
+            return base64_text.decode_base64(encoded)
         except ValueError:  # an object of the sender that happens to have this key
             pass
-    text = value if isinstance(value, str) else indented(value)
+    text = value if isinstance(value, str) else default_mail.indented(value)
     return text.encode("utf-8", "replace")

@@ -6,11 +6,9 @@ templates/digest.txt and templates/digest.html lay it out. They have no link: a 
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from functions.notify.destinations.email.default_mail import templates
-from functions.notify.destinations.email.mail import MailBody
-from functions.notify.digests import digest as digest_texts
+from functions.notify.destinations.email import default_mail, mail
+from functions.notify.digests import digest as digest_texts, settings
 from functions.notify.digests.digest import DigestData, Listed, Section
-from functions.notify.digests.settings import zone_of
 from functions.notify.message_text import visible
 from shared.delivery import Delivery
 from shared.event import oneline
@@ -28,7 +26,7 @@ class _ShownSection(NamedTuple):
     not_shown: str
 
 
-def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, MailBody] | None:
+def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, mail.MailBody] | None:
     """Return the subject and the body of the mail; None for a delivery that is no digest.
 
     `timezone` is the recipient's, UTC by default.
@@ -36,7 +34,7 @@ def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, M
     if not digest_texts.is_digest(delivery):
         return None
     digest = digest_texts.read_digest(delivery.event)
-    zone = zone_of(timezone)
+    zone = settings.zone_of(timezone)
     lines = [digest_texts.line_of(event) for event in digest.events[:MAX_PREVIEW_LINES]]
     view = {
         "title": digest_texts.digest_title(digest),
@@ -48,8 +46,10 @@ def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, M
         "sections": [_shown(section, digest, zone) for section in digest_texts.sections_of(digest)],
         "origin": f'Digest {delivery.event.id}, to "{delivery.destination}".',
     }
-    text, html = (visible(templates().get_template(name).render(view)) for name in ("digest.txt", "digest.html"))
-    return digest_texts.digest_title(digest), MailBody(text, html)
+    text, html = (
+        visible(default_mail.templates().get_template(name).render(view)) for name in ("digest.txt", "digest.html")
+    )
+    return digest_texts.digest_title(digest), mail.MailBody(text, html)
 
 
 def _shown(section: Section, digest: DigestData, zone: ZoneInfo) -> _ShownSection:

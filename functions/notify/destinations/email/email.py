@@ -8,10 +8,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from functions.notify.bounded_texts import bounded_templates
-from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email.attached_files import AttachedFile, AttachmentEntry
-from functions.notify.destinations.email.default_mail import default_body
+from functions.notify import bounded_texts, destination
+from functions.notify.destinations.email import attached_files, default_mail, mail_html, transports
 from functions.notify.destinations.email.mail import (
     Address,
     AddressFault,
@@ -23,11 +21,8 @@ from functions.notify.destinations.email.mail import (
     subject_line,
     without_duplicates,
 )
-from functions.notify.destinations.email.mail_html import text_of, without_unsafe_links
-from functions.notify.destinations.email.transports import MailTransports, Via
-from shared import claim_check
+from shared import claim_check, errors
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
-from shared.errors import Permanent, Temporary
 from shared.event import Event, view_of
 from shared.jsontext import JsonObject
 from shared.templating.template import Template, is_template, one_line_template
@@ -51,9 +46,9 @@ MailSettings = TypedDict(  # a class could not have the key `from`
         "subject": str,
         "text": str | None,
         "html": str | None,
-        "via": Via,
+        "via": transports.Via,
         "separate": bool,
-        "attach": list[AttachmentEntry],
+        "attach": list[attached_files.AttachmentEntry],
         "allow_recipients": list[str],
     },
 )
@@ -65,13 +60,13 @@ class EmailDestination:
 
     dedupes_repeats = False
 
-    def __init__(self, name: str, settings: MailSettings, context: Context) -> None:
+    def __init__(self, name: str, settings: MailSettings, context: destination.Context) -> None:
         self._context = context
         self._sender = sender_of(settings["from"], context.settings.email_from, settings["to"])
         self._writer = MailWriter(settings)
-        self._transports = MailTransports(name, settings["via"], context)
+        self._transports = transports.MailTransports(name, settings["via"], context)
 
-    async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+    async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         started_at = time.monotonic()
         if isinstance(self._sender, Disabled):
             return self._sender
@@ -85,14 +80,14 @@ class EmailDestination:
         remaining_seconds = attempt.timeout_seconds - (time.monotonic() - started_at)
         if remaining_seconds <= 0:
             rule = f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
-            raise Temporary("mail_timeout", rule)
+            raise errors.Temporary("mail_timeout", rule)
         return await transport.send(mail, attempt, remaining_seconds)
 
     def close(self) -> None:
         self._transports.close()
 
 
-def connect(name: str, settings: MailSettings, context: Context) -> EmailDestination:
+def connect(name: str, settings: MailSettings, context: destination.Context) -> EmailDestination:
     return EmailDestination(name, settings, context)
 
 
@@ -127,7 +122,7 @@ class MailWriter:
         self._subject = one_line_template("subject", settings["subject"])
         self._text = Template("text", text) if text is not None else None
         self._html = Template("html", html, html=True) if html is not None else None
-        self._attached = [AttachedFile(number, each) for number, each in enumerate(settings["attach"])]
+        self._attached = [attached_files.AttachedFile(number, each) for number, each in enumerate(settings["attach"])]
         self._separate = settings["separate"]
         self._allowed = tuple(settings["allow_recipients"])
         is_fixed = bool(settings["to"]) and not any(
@@ -153,7 +148,7 @@ class MailWriter:
         view["count"] = delivery.merged or 1
         if person is not None:
             view["person"] = person.view
-        with bounded_templates() if self._is_bounded else _UNBOUNDED:
+        with bounded_texts.bounded_templates() if self._is_bounded else _UNBOUNDED:
             to, cc, bcc = self._fixed_recipients or self._recipients(view, person)
             digest: tuple[str, MailBody] | None = None
             if delivery.merged:
@@ -166,7 +161,7 @@ class MailWriter:
             if digest is not None:  # the templates are about one event
                 subject, body = digest
             else:
-                body = self._own_body(view) if self._text or self._html else default_body(delivery, event)
+                body = self._own_body(view) if self._text or self._html else default_mail.default_body(delivery, event)
                 subject = self._subject.render(view)
                 attached = [each.attachment(view) for each in self._attached]
                 reply_to = self._reply_address(view) if self._reply_to else None
@@ -188,7 +183,7 @@ class MailWriter:
         to = (parse_address(person.email),) if person and person.email else self._addresses(self._to, view)
         if not to:
             rule = "nobody is left to send to: every template in `to` gave nothing"
-            raise Permanent("recipient_not_allowed", rule)
+            raise errors.Permanent("recipient_not_allowed", rule)
         cc = self._addresses(self._cc, view, beside=to)
         return to, cc, self._addresses(self._bcc, view, beside=(*to, *cc))
 
@@ -206,8 +201,8 @@ class MailWriter:
             return None
 
     def _own_body(self, view: JsonObject) -> MailBody:
-        document = without_unsafe_links(self._html.render(view)) if self._html else None
-        text = self._text.render(view) if self._text else text_of(document or "")
+        document = mail_html.without_unsafe_links(self._html.render(view)) if self._html else None
+        text = self._text.render(view) if self._text else mail_html.text_of(document or "")
         return MailBody(text or EMPTY, document or (EMPTY if self._html else None))
 
 
@@ -229,8 +224,10 @@ class _Recipient:
         try:
             address = parse_address(text)
         except AddressFault as error:
-            raise Permanent("recipient_not_allowed", f"`{self._field}`: what its template gave {error}") from error
+            raise errors.Permanent(
+                "recipient_not_allowed", f"`{self._field}`: what its template gave {error}"
+            ) from error
         if not is_allowed(address, allowed):
             rule = "its template gave an address that `allow_recipients` does not hold"
-            raise Permanent("recipient_not_allowed", f"`{self._field}`: {rule}")
+            raise errors.Permanent("recipient_not_allowed", f"`{self._field}`: {rule}")
         return address

@@ -20,11 +20,8 @@ from typing import Final, Literal
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
+from shared import errors, jsontext, logs, ports
 from shared.delivery import Delivered, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Temporary
-from shared.jsontext import Json, to_json
-from shared.logs import log
-from shared.ports import Blobs
 
 WORD_BYTES: Final = 39
 """52 characters of base64 and 12 around them: a line has room for exactly one such word."""
@@ -189,7 +186,7 @@ class Progress:
     it was delivered has a new record.
     """
 
-    def __init__(self, blobs: Blobs | None, attempt: Attempt) -> None:
+    def __init__(self, blobs: ports.Blobs | None, attempt: Attempt) -> None:
         self._blobs = blobs
         self._attempt = attempt
         self._name = f"{PROGRESS}{attempt.row_key}"
@@ -214,14 +211,14 @@ class Progress:
 
     async def remember(self, fates: Iterable[RecipientFate]) -> None:
         """Store the settled fates. Mails have been sent by now, so a failure to store is logged and not raised."""
-        rows: list[Json] = [[fate.address, fate.fate, fate.message] for fate in fates if fate.fate in SETTLED]
+        rows: list[jsontext.Json] = [[fate.address, fate.fate, fate.message] for fate in fates if fate.fate in SETTLED]
         try:
             if self._blobs is None:
-                raise Temporary("blobs_unavailable", "this platform's settings name no place for blobs")
-            await self._blobs.put(self._name, to_json(rows).encode())
-        except Temporary as error:
+                raise errors.Temporary("blobs_unavailable", "this platform's settings name no place for blobs")
+            await self._blobs.put(self._name, jsontext.to_json(rows).encode())
+        except errors.Temporary as error:
             key = self._attempt.idempotency_key
-            log("WARNING", "a retry will repeat mails", function="notify", delivery_id=key, detail=error.detail)
+            logs.log("WARNING", "a retry will repeat mails", function="notify", delivery_id=key, detail=error.detail)
 
     def conclude(self, fates: Sequence[RecipientFate], service: str) -> Outcome:
         """Return the outcome of `conclude`. Log a warning if the mail is delivered, but not to all recipients."""
@@ -230,5 +227,7 @@ class Progress:
         if rejections and isinstance(outcome, Delivered):
             detail = f"{service} rejects {len(rejections)} of {len(fates)} recipients: {_status(rejections[0])}"
             key = self._attempt.idempotency_key
-            log("WARNING", "delivered, but not to all recipients", function="notify", delivery_id=key, detail=detail)
+            logs.log(
+                "WARNING", "delivered, but not to all recipients", function="notify", delivery_id=key, detail=detail
+            )
         return outcome

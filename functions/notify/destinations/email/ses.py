@@ -19,10 +19,9 @@ from functions.notify.destinations.email.letters import (
     unsent_letters,
 )
 from functions.notify.destinations.email.mail import Mail, SendLimit
-from shared import event, ports
+from shared import event, jsontext, ports
 from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import JsonObject, json_or_none, mapping_at, texts_json
 from shared.outgoing import http_client
 
 PATH: Final = "/v2/email/outbound-emails"
@@ -84,7 +83,7 @@ class SesTransport:
         left = deadline - asyncio.get_running_loop().time()
         if left < MIN_SECONDS:
             return RetryLater("the time of this attempt is over")
-        body = texts_json(request_body(mail, now))
+        body = jsontext.texts_json(request_body(mail, now))
         try:
             answer = await self._api.call("POST", PATH, HEADERS, body, left)
         except http_client.NotSent as error:
@@ -94,7 +93,7 @@ class SesTransport:
         return outcome_of(answer, sender=mail.sender.address, destination=self._destination)
 
 
-def request_body(mail: Mail, now: float) -> JsonObject:
+def request_body(mail: Mail, now: float) -> jsontext.JsonObject:
     """Return the body of one request. `now` (Unix seconds) is the mail's Date."""
     fields = (("ToAddresses", mail.to), ("CcAddresses", mail.cc), ("BccAddresses", mail.bcc))
     return {
@@ -148,6 +147,6 @@ def _act_of_the_operator(error: str, text: str, sender: str) -> str | None:
 
 def _field(answer: http_client.Answer, *names: str) -> str:
     """Return a text of SES's JSON, printable; empty where there is none."""
-    values = mapping_at(json_or_none(answer.body))
+    values = jsontext.mapping_at(jsontext.json_or_none(answer.body))
     text = next((value for name in names if isinstance(value := values.get(name), str)), "")
     return event.oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

@@ -9,8 +9,7 @@ from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.email.letters import SETTLED, Progress, unsent_letters
 from functions.notify.destinations.email.mail import Mail, SendLimit
 from functions.notify.destinations.email.smtp_server import CannotSend, Login, SmtpServer
-from shared import secrets
-from shared.delivery import Disabled, Outcome, RetryLater
+from shared import delivery, secrets
 
 PASSWORD: Final = "smtp-password"  # noqa: S105 a secret's name
 MAX_AT_ONCE: Final = 16
@@ -30,7 +29,7 @@ class SmtpTransport:
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()
 
-    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
+    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> delivery.Outcome:
         """Raises Temporary."""
         deadline = asyncio.get_running_loop().time() + timeout_seconds - END_SECONDS
         try:
@@ -52,7 +51,7 @@ class SmtpTransport:
             finally:
                 self._limit.release()
         except CannotSend as fault:
-            return self._held(fault.message) if fault.held else RetryLater(fault.message)
+            return self._held(fault.message) if fault.held else delivery.RetryLater(fault.message)
         everyone = [*settled.values(), *fates]
         if any(fate.fate in SETTLED for fate in fates) and any(fate.fate not in SETTLED for fate in fates):
             await progress.remember(everyone)
@@ -63,5 +62,5 @@ class SmtpTransport:
             return None
         return Login(self._server.user, (await self._context.secrets.values(PASSWORD))[0])
 
-    def _held(self, message: str) -> Disabled:
-        return Disabled(f"{message}; then run `hookchain resume {self._destination}`", names_resume=True)
+    def _held(self, message: str) -> delivery.Disabled:
+        return delivery.Disabled(f"{message}; then run `hookchain resume {self._destination}`", names_resume=True)

@@ -8,9 +8,8 @@ from typing import Final, TypeAlias
 
 from functions.notify import bounded_texts, columns
 from functions.notify.destinations.sql.settings import Driver, Settings
-from shared import errors, expressions, jsontext
+from shared import errors, event, expressions, jsontext
 from shared.delivery import Delivery
-from shared.event import view_of
 
 _OF_TEXT: Final = (None, "text")
 """The types of a column that takes a text as it is."""
@@ -113,7 +112,7 @@ def _time_text(value: datetime, driver: Driver) -> str:
 
 def row_of(delivery: Delivery, settings: Settings) -> Mapping[str, Value]:
     """Return the values by column: numbers as numbers, booleans as 0 and 1, all else as text. Raises Permanent."""
-    row = RowMaker(settings, "sqlite").row(view_of(delivery.event), delivery.id)
+    row = RowMaker(settings, "sqlite").row(event.view_of(delivery.event), delivery.id)
     return dict(zip(settings.columns_written, row.values, strict=True))
 
 

@@ -15,9 +15,8 @@ from functions.notify.destinations.sql.database import Database
 from functions.notify.destinations.sql.place import Place, database_place
 from functions.notify.destinations.sql.rows import Row, RowMaker
 from functions.notify.destinations.sql.settings import Settings
-from shared import batching, errors, limits
+from shared import batching, errors, event, limits
 from shared.delivery import Delivery, Outcome, RetryLater, Unknown
-from shared.event import view_of
 
 NO_DISK = "SQLite is for `make dev` only: a cloud's disk is lost with the instance. Name another database"
 MAX_ROWS: Final = 128
@@ -98,7 +97,9 @@ class SqlDestination:
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         def prepare(whole: Delivery, secrets: http_kind.SecretValues) -> tuple[RowWriter, Row]:
             connected = self._connection(secrets, attempt.timeout_seconds)
-            return connected.writer, connected.maker.row(view_of(whole.event), attempt.row_key, attempt.may_be_there)
+            return connected.writer, connected.maker.row(
+                event.view_of(whole.event), attempt.row_key, attempt.may_be_there
+            )
 
         async def write(prepared: tuple[RowWriter, Row], deadline: float, _: http_kind.SecretValues) -> Outcome:
             writer, row = prepared

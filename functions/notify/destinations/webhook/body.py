@@ -4,14 +4,12 @@ from dataclasses import replace
 from typing import Final, Literal, TypedDict
 from urllib.parse import quote
 
-from functions.notify import http_kind
-from functions.notify.event_content import bytes_in, public_cloudevent
+from functions.notify import event_content, http_kind
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.templating.template import is_template
-from shared.writers.text_writers import write_form, write_text
-from shared.writers.writing import Unwritable
+from shared.writers import text_writers, writing
 
 Format = Literal["json", "xml", "yaml", "form", "text", "cloudevents", "cloudevents-binary"]
 
@@ -50,7 +48,7 @@ def body_of(event: Event, settings: BodySettings, view: JsonObject) -> tuple[byt
         if settings["format"] == "text":
             return _text_body(event)
         return _data_body(event, settings, view)
-    except Unwritable as fault:
+    except writing.Unwritable as fault:
         raise Permanent("conversion_failed", f"the body as {settings['format']}: {fault.message('data')}") from None
 
 
@@ -70,9 +68,9 @@ def _data_body(event: Event, settings: BodySettings, view: JsonObject) -> tuple[
 
             return _encoded(write_yaml(data)), headers
         case "form":
-            return _encoded(write_form(data)), headers
+            return _encoded(text_writers.write_form(data)), headers
         case "cloudevents":
-            return _encoded(to_json(public_cloudevent(replace(event, data=data)))), headers
+            return _encoded(to_json(event_content.public_cloudevent(replace(event, data=data)))), headers
         case "cloudevents-binary":
             return _encoded(to_json(data)), _cloudevents_headers(event) | headers
         case _:
@@ -82,11 +80,11 @@ def _data_body(event: Event, settings: BodySettings, view: JsonObject) -> tuple[
 def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
     """Return text and bytes unchanged, with the type that a step noted for them; anything else as JSON."""
     data = event.data
-    if typed_bytes := bytes_in(data):
+    if typed_bytes := event_content.bytes_in(data):
         content, bytes_type = typed_bytes
         return content, {"content-type": bytes_type}
     text_type = event.datatype if isinstance(data, str) else None
-    return _encoded(write_text(data)), {"content-type": text_type or CONTENT_TYPES["text"]}
+    return _encoded(text_writers.write_text(data)), {"content-type": text_type or CONTENT_TYPES["text"]}
 
 
 def _from_template(text: str, settings: BodySettings, view: JsonObject) -> bytes:
@@ -131,7 +129,7 @@ def _encoded(text: str) -> bytes:
 
 def _cloudevents_headers(event: Event) -> dict[str, str]:
     """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode"""
-    attributes = public_cloudevent(replace(event, data=None))
+    attributes = event_content.public_cloudevent(replace(event, data=None))
     return {
         f"ce-{name}": quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED)
         for name, value in attributes.items()

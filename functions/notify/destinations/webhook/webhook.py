@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions.notify import http_kind
-from functions.notify.destination import Attempt
+from functions.notify import destination, http_kind
 from functions.notify.destinations.webhook.body import BodySettings, body_of
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
+from shared import errors, fetch, http
 from shared.delivery import Delivery, Outcome, RetryLater
-from shared.errors import Permanent, Rejected
 from shared.event import Event, oneline
-from shared.fetch import Tls
-from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.signatures.signing import MAX_SIGNATURES, standard_content, standard_signature
 from shared.templating.template import Template, is_template, one_line_template, url_segment
@@ -110,7 +107,9 @@ def read_settings(compiled: WebhookSettings) -> PreparedWebhook:
     return PreparedWebhook(compiled)
 
 
-def request(delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues, attempt: destination.Attempt
+) -> OutgoingRequest:
     """Return the signed request of a delivery. The engine adds the schemes of `auth`, which may need the network.
 
     Raises Permanent if this event can never become such a request, and Temporary (`secret_unusable`) if a secret
@@ -166,7 +165,7 @@ def doubt_of(response: Response) -> str | None:
     return f"the receiver answered {response.status} with {page}, {rule}"
 
 
-def _own_headers(event: Event, attempt: Attempt) -> dict[str, str]:
+def _own_headers(event: Event, attempt: destination.Attempt) -> dict[str, str]:
     """Return the headers of every webhook. receive ends a loop by `hookchain-hops`."""
     return {
         "hookchain-hops": str(event.hops + 1),
@@ -175,7 +174,9 @@ def _own_headers(event: Event, attempt: Attempt) -> dict[str, str]:
     }
 
 
-def _signed_in_layout(draft: _Draft, webhook: PreparedWebhook, secrets: SecretValues, attempt: Attempt) -> _Draft:
+def _signed_in_layout(
+    draft: _Draft, webhook: PreparedWebhook, secrets: SecretValues, attempt: destination.Attempt
+) -> _Draft:
     """Return the request with the signature of `signature`; unchanged without one."""
     if webhook.layout is None:
         return draft
@@ -183,19 +184,23 @@ def _signed_in_layout(draft: _Draft, webhook: PreparedWebhook, secrets: SecretVa
     from shared.signatures.content_signing import ContentSigner, sign_content
 
     path, _, query = draft.url.partition("?")
-    unsigned = Request(webhook.settings["method"], path, query, tuple(draft.headers.items()), draft.body)
+    unsigned = http.Request(webhook.settings["method"], path, query, tuple(draft.headers.items()), draft.body)
     keys = secrets[webhook.signature_secret][:MAX_SIGNATURES]
     signer = ContentSigner(keys, _url_of, attempt.now, attempt.idempotency_key)
     try:
         signed = sign_content(unsigned, webhook.layout, signer)
-    except Rejected as error:
-        raise Permanent("undefined_field", f"signature: {error.detail}") from error
+    except errors.Rejected as error:
+        raise errors.Permanent("undefined_field", f"signature: {error.detail}") from error
     except (ValueError, RecursionError) as error:
-        raise Permanent("conversion_failed", "signature: the body cannot hold what the layout puts into it") from error
+        raise errors.Permanent(
+            "conversion_failed", "signature: the body cannot hold what the layout puts into it"
+        ) from error
     return _Draft(_url_of(signed), dict(signed.headers), signed.body)
 
 
-def _signed_by_standard(draft: _Draft, secret: str | None, secrets: SecretValues, attempt: Attempt) -> _Draft:
+def _signed_by_standard(
+    draft: _Draft, secret: str | None, secrets: SecretValues, attempt: destination.Attempt
+) -> _Draft:
     """Return the request with a signature by each value of the secret; unchanged without one."""
     if secret is None:
         return draft
@@ -207,21 +212,21 @@ def _signed_by_standard(draft: _Draft, secret: str | None, secrets: SecretValues
     return draft._replace(headers=draft.headers | {"webhook-signature": " ".join(signatures)})
 
 
-def _tls(settings: WebhookSettings, secrets: SecretValues) -> Tls | None:
+def _tls(settings: WebhookSettings, secrets: SecretValues) -> fetch.Tls | None:
     """Return the client's certificate and the server's authorities; None for the system's. Raises Temporary."""
     authorities = settings["authorities"]
     secret = settings["certificate_secret"]
     if secret is None:
-        return Tls(authorities=authorities) if authorities else None
+        return fetch.Tls(authorities=authorities) if authorities else None
     blocks = secrets[secret]
     private_keys = [block for block in blocks if "PRIVATE KEY-----" in block]
     certificates = [block for block in blocks if "-----BEGIN CERTIFICATE-----" in block]
     if not certificates or len(private_keys) != 1:
         raise http_kind.unusable_secret(secret, "must hold a client certificate and its private key, both PEM")
-    return Tls("".join(certificates), private_keys[0], authorities or "")
+    return fetch.Tls("".join(certificates), private_keys[0], authorities or "")
 
 
-def _url_of(signed: Request) -> str:
+def _url_of(signed: http.Request) -> str:
     return f"{signed.path}?{signed.query}" if signed.query else signed.path
 
 

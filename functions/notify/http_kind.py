@@ -32,7 +32,7 @@ import importlib
 import json
 from base64 import b64encode
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isfinite
 from types import ModuleType
@@ -40,8 +40,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.destination import Attempt, read_settings
 from shared import errors, fetch
+from shared.base64_text import decode_base64
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
-from shared.event import Event, oneline, view_of
+from shared.event import Event, oneline, to_cloudevent, view_of
 from shared.jsontext import Json, JsonObject, json_or_none, to_json, value_at
 from shared.templating.template import Template, one_line_template
 
@@ -54,6 +55,7 @@ MAX_RESPONSE_BYTES: Final = 65_536
 MAX_EXCERPT_CHARACTERS: Final = 500
 MAX_STATED_SECONDS: Final = 1e12
 """A wait in a response that is longer than this is not believed."""
+_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 _RETRY_AFTER_STATUSES: Final = frozenset({408, 425, 429})
 """The 4xx statuses whose `Retry-After` is respected."""
 
@@ -237,6 +239,22 @@ def outcome_by_status(
             advice = f"it leads to {response.redirect_to}, so correct `url`"
         return RetryLater(f"{service} answered {status}; redirects are not followed: {advice}", after, excerpt)
     return RetryLater(f"{service} answered {status}", after, excerpt)
+
+
+def public_cloudevent(event: Event) -> JsonObject:
+    """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
+    shown = replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None)
+    return to_cloudevent(shown)
+
+
+def bytes_in(data: Json) -> tuple[bytes, str] | None:
+    """Return the bytes that came as `{"type": …, "size": …, "base64": …}`, and their type; None for other data."""
+    if not isinstance(data, dict) or not data.keys() >= _BYTES_KEYS or not isinstance(encoded := data["base64"], str):
+        return None
+    try:
+        return decode_base64(encoded), str(data["type"])
+    except ValueError:  # an object of the sender's that happens to have these keys
+        return None
 
 
 def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:

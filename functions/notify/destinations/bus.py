@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify import event_content, http_kind
+from functions.notify import http_kind
 from functions.notify.destination import Attempt
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, checked_by
@@ -402,7 +402,7 @@ _AWS: Final = {"sns": sns_request, "sqs": sqs_request, "events": eventbridge_req
 def _detail(event: Event, settings: Settings) -> Json:
     """Return an object: EventBridge takes nothing else."""
     if settings.format == "cloudevents":
-        return event_content.public_cloudevent(event)
+        return http_kind.public_cloudevent(event)
     return event.data if isinstance(event.data, dict) else {"data": event.data}
 
 
@@ -452,7 +452,7 @@ def text_of(delivery: Delivery, settings: Settings) -> str:
     JSON."""
     event = delivery.event
     if settings.format == "cloudevents":
-        return http_kind.json_body(event_content.public_cloudevent(event)).decode()
+        return http_kind.json_body(http_kind.public_cloudevent(event)).decode()
     if isinstance(event.data, str) and event.data and event.datatype:
         return event.data.encode("utf-8", "replace").decode()
     return http_kind.json_body(event.data).decode()
@@ -473,7 +473,7 @@ def attributes_of(delivery: Delivery, settings: Settings, attempt: Attempt, view
     }
     fixed = {DELIVERY_ID: attempt.idempotency_key, HOPS: str(event.hops + 1)}
     if settings.format == "data" or settings.service != "pubsub":
-        document = event_content.public_cloudevent(replace(event, data=None, dataref=None))
+        document = http_kind.public_cloudevent(replace(event, data=None, dataref=None))
         for name in ("data", "datacontenttype", "hops"):
             document.pop(name, None)
         names = SMALL if settings.service != "pubsub" else tuple(document)

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify import bounded_texts, destination, event_content, google_calls, http_kind, kind_settings
+from functions.notify import bounded_texts, destination, google_calls, http_kind, kind_settings
 from shared import base64_text, errors, expressions
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
@@ -450,7 +450,7 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
 def _value(event: Event, settings: Settings) -> Json:
     if settings.value is not None:
         return bounded_texts.compiled_expression(settings.value).search(view_of(event))
-    return view_of(event) if settings.format == "csv" else event_content.public_cloudevent(event)
+    return view_of(event) if settings.format == "csv" else http_kind.public_cloudevent(event)
 
 
 def _cell(value: Json) -> Json:
@@ -469,7 +469,7 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
         if settings.value is None
         else bounded_texts.compiled_expression(settings.value).search(view_of(event))
     )
-    if content := event_content.bytes_in(data):
+    if content := http_kind.bytes_in(data):
         return content[0], _safe_type(content[1])
     noted_type = event.datatype if isinstance(data, str) and settings.value is None else None
     usual = "text/plain; charset=utf-8" if isinstance(data, str) else CONTENT_TYPES["json"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final, Literal, TypedDict
 from urllib.parse import quote
 
-from functions.notify import event_content, http_kind
+from functions.notify import http_kind
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, JsonObject, kind_of, to_json
@@ -70,7 +70,7 @@ def _data_body(event: Event, settings: BodySettings, view: JsonObject) -> tuple[
         case "form":
             return _encoded(text_writers.write_form(data)), headers
         case "cloudevents":
-            return _encoded(to_json(event_content.public_cloudevent(replace(event, data=data)))), headers
+            return _encoded(to_json(http_kind.public_cloudevent(replace(event, data=data)))), headers
         case "cloudevents-binary":
             return _encoded(to_json(data)), _cloudevents_headers(event) | headers
         case _:
@@ -80,7 +80,7 @@ def _data_body(event: Event, settings: BodySettings, view: JsonObject) -> tuple[
 def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
     """Return text and bytes unchanged, with the type that a step noted for them; anything else as JSON."""
     data = event.data
-    if typed_bytes := event_content.bytes_in(data):
+    if typed_bytes := http_kind.bytes_in(data):
         content, bytes_type = typed_bytes
         return content, {"content-type": bytes_type}
     text_type = event.datatype if isinstance(data, str) else None
@@ -129,7 +129,7 @@ def _encoded(text: str) -> bytes:
 
 def _cloudevents_headers(event: Event) -> dict[str, str]:
     """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode"""
-    attributes = event_content.public_cloudevent(replace(event, data=None))
+    attributes = http_kind.public_cloudevent(replace(event, data=None))
     return {
         f"ce-{name}": quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED)
         for name, value in attributes.items()

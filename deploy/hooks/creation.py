@@ -183,7 +183,7 @@ async def _start_again(place: PlacedHook, unfinished_id: str) -> None:
     difference = await place.compare(place.session.fingerprints())
     if difference.action == "create" and not difference.overwrites:
         await create(place)
-    elif difference.hook and difference.hook.id == remembered.id:
+    elif difference.hook and difference.hook.id == remembered.id and place.has_our_url(difference.hook):
         await create(place, difference.hook)
     else:
         raise place.has_changed()

@@ -111,9 +111,9 @@ class PlacedHook:
             made_ids.add(new.id)
         if remembered.stage == "enabled":
             made_ids.update(remembered.known[:1])  # the replaced hook, which may still exist
-        return OwnHooks([hook for hook in hooks if hook.id in made_ids or self._has_our_url(hook)], made_ids)
+        return OwnHooks([hook for hook in hooks if hook.id in made_ids or self.has_our_url(hook)], made_ids)
 
-    def _has_our_url(self, hook: Hook) -> bool:
+    def has_our_url(self, hook: Hook) -> bool:
         return bool(hook.url) and hook.url in (*self.registered.urls, self.session.wanted.url)
 
     def same_hooks(self, hook: Hook) -> list[NamedHook]:
@@ -269,7 +269,7 @@ class PlacedHook:
         if hook.id not in made_ids:
             is_adopted = hook.id == self.registered.id
             return "Hookchain did not make it" if is_adopted else "it is not certain that Hookchain made it"
-        return "" if self._has_our_url(hook) else "somebody else changed its URL"
+        return "" if self.has_our_url(hook) else "somebody else changed its URL"
 
     async def delete_unchanged(self, id: str, former_urls: Sequence[str]) -> None:
         """Delete the hook, unless somebody else has changed its URL meanwhile."""

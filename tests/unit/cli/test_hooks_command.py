@@ -2559,6 +2559,29 @@ def test_a_replaced_hook_that_got_another_url_is_left_alone(world: World, comman
     assert "nothing differs" in world("plan", "stripe")
 
 
+def _fail_to_write(*_: object, **__: object) -> None:
+    raise CommandError("no space is left")
+
+
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].secret])
+def test_a_hook_that_got_another_url_is_not_replaced_by_the_rest_of_an_interrupted_rotation(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    provider = world.provider(source)
+    world("apply", source, "--yes")
+    id, hook = world.only_hook(provider)
+    with monkeypatch.context() as patched:
+        patched.setattr(DotenvBackend, "write", _fail_to_write)
+        command("secrets", "rotate", f"{source}-secret", "--random", code=1)
+    url_field = next(key for key, value in hook.items() if value == f"{URL}/{source}")
+    hook[url_field] = FOREIGN
+    world("apply", source, "--yes", code=1)
+    assert "the hooks have changed meanwhile" in world.error
+    assert provider.hooks[id][url_field] == FOREIGN
+    world("apply", source, "--yes", code=1)
+    assert f"--replace {FOREIGN}" in world.error
+
+
 @pytest.mark.parametrize("is_repurposed", [False, True])
 def test_a_new_hook_that_is_gone_before_it_is_enabled_is_made_again(world: World, is_repurposed: bool) -> None:
     def fail(method: str) -> None:

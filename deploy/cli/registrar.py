@@ -11,7 +11,6 @@ registration   the hooks of one source at all of its places, with what is needed
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from deploy.config.configured import Configured
 from deploy.config.sections.catalogue import load_catalogue, signs_url
@@ -31,10 +30,7 @@ from deploy.terminal.progress import PassingLine
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import mappings_at
-from shared.secrets import CACHE_SECONDS, variable_name
-
-LOCAL_WAIT_SECONDS: Final = 10.0
-"""`hookchain dev` reads a changed .env within a few seconds."""
+from shared.secrets import variable_name
 
 
 class UnknownSignedUrl(CommandError):
@@ -144,7 +140,6 @@ class Registrar:
             wanted=wanted,
             secret=StoredSourceSecret(source.secret, self.platform),
             row=row,
-            wait_seconds=LOCAL_WAIT_SECONDS if self.platform.traits.is_local else CACHE_SECONDS,
             show=show,
             show_wait=_wait_display(source.name, line),
             # The row gets them, so `remove` works after the configuration has lost the source.
@@ -241,6 +236,9 @@ class StoredSourceSecret:
         """Return when the values were stored; None for `.env`, which has only the day."""
         stored = None if self.platform.traits.is_local else self._find()
         return stored.set_at if stored else None
+
+    def seconds_until_read(self, stored_at: float, now: float) -> float:
+        return self.platform.seconds_until_read(stored_at, now)
 
     def _find(self) -> StoredSecret | None:
         return self.platform.secrets().find([self.name]).get(self.name)

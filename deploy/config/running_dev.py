@@ -145,6 +145,7 @@ def write_dev_file(
     faults: str = "",
     aws: Mapping[str, str] | None = None,
     env_file: Path | None = None,
+    env_version: int | None = None,
     reloads: bool = True,
 ) -> None:
     """Write the file.
@@ -154,6 +155,7 @@ def write_dev_file(
     by_name     `hookchain dev` was started with the name of its configuration
     faults      the reason why an older version of the files is served; empty if it is the newest
     aws         the environment of a function if the functions run on the local AWS, otherwise None
+    env_version that of the env file when it was read
     reloads     a configuration that changes is served at once
     """
     document: Json = {
@@ -167,6 +169,7 @@ def write_dev_file(
         "faults": faults,
         "aws": None if aws is None else dict(aws),
         "env_file": None if env_file is None else str(env_file.absolute()),
+        "env_version": env_version,
         "unchanged_since": None if reloads or config is None else time.time(),
     }
     descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -216,6 +219,23 @@ def served_env_file(state: Path) -> str | None:
     """Return the env file of a running `hookchain dev`; None if none is running."""
     env_file = value_at(read_dev_file(state), "env_file")
     return str(env_file) if env_file else None
+
+
+def env_version(env_file: Path) -> int | None:
+    """Return a number that each change of the file changes; None if the file does not exist."""
+    try:
+        return env_file.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def unread_since(state: Path, env_file: Path) -> float | None:
+    """Return when the env file was changed, in Unix seconds; None if what runs with the state folder has read it."""
+    document = read_dev_file(state)
+    version = env_version(env_file)
+    if document is None or document.get("env_version") == version:
+        return None
+    return (version or 0) / 1e9
 
 
 def is_served_by_name(state: Path) -> bool:

@@ -183,8 +183,9 @@ class PlacedHook:
         await self.session.row.save()
         wanted = self.session.wanted_with_secret()
         secret = own.secret if self.kind.secret else self.session.fingerprint(wanted.secret)
-        if wanted.secret and (is_new or (is_own and own.secret != secret)):
-            await self.wait_with(wanted, self.session.secret.set_at() or (0.0 if is_new else self.session.now()))
+        if wanted.secret and own.secret != secret:
+            is_repeated = is_own and not is_new  # as after a lost answer, so it may have been stored just now
+            await self.wait_with(wanted, self.session.secret.set_at() or (self.session.now() if is_repeated else 0.0))
             if await self.url_of(hook.id) != hook.url:
                 raise self.has_changed()
         url = hook.url if hook.url in own.urls else own.url

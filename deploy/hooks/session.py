@@ -13,7 +13,7 @@ from deploy.hooks.row import NamedHook, Row
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject
 
-TICK_SECONDS: Final = 15.0
+TICK_SECONDS: Final = 3.0
 """The longest time between two renewals of the lock during a wait."""
 KEPT_VALUES: Final = 9
 """The number of former values that stay accepted until somebody drops them, if the provider makes the secret."""
@@ -38,13 +38,16 @@ class SourceSecret(Protocol):
         """Raise CommandError if values that are stored are not read afterwards, because others override them."""
         ...
 
+    def seconds_until_read(self, stored_at: float, now: float) -> float:
+        """Return for how long an instance may lack values that were stored at `stored_at`; 0 or less if none does."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class HookSession:
     """The hooks of one source while a command reads or changes them.
 
     wanted        the hook that the configuration needs, without its secret
-    wait_seconds  how long an instance may use the values that a secret had before
     show          prints a line
     show_wait     shows how many seconds of a wait are left; 0 ends the wait
     settings      those of the source that the row stores with its hooks; empty to keep the stored ones
@@ -56,7 +59,6 @@ class HookSession:
     wanted: Wanted
     secret: SourceSecret
     row: Row
-    wait_seconds: float
     show: Callable[[str], None]
     show_wait: Callable[[float], None] = lambda _: None
     settings: JsonObject = field(default_factory=dict)
@@ -110,7 +112,7 @@ class HookSession:
 
         The row stays locked. Raises CommandError and Temporary.
         """
-        while (left := stored_at + self.wait_seconds - self.now()) > 0:
+        while (left := self.secret.seconds_until_read(stored_at, self.now())) > 0:
             self.show_wait(left)
             await self.row.save()
             await self.sleep(min(left, TICK_SECONDS))

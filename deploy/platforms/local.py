@@ -23,6 +23,9 @@ from deploy.terminal.finding import Check
 from shared.cloud.local.database import reason_of
 from shared.ledger import Ledger
 
+RELOAD_SECONDS: Final = 30.0
+"""`hookchain dev` reads a changed .env within a few seconds."""
+AGAIN: Final = "run the command again: it continues"
 TRAITS: Final = Traits(is_local=True, sweep_seconds=10.0, smoke_seconds=30.0, poll_seconds=0.1)
 
 
@@ -68,6 +71,18 @@ class LocalPlatform:
 
     def secrets(self) -> DotenvBackend:
         return local_secrets(self.env_file, self.environ)
+
+    def seconds_until_read(self, stored_at: float, now: float) -> float:  # noqa: ARG002 a platform's
+        changed_at = running_dev.unread_since(self.folder, self.env_file)
+        if changed_at is None:
+            return 0.0
+        left = changed_at + RELOAD_SECONDS - now
+        is_served_for_good = running_dev.is_production(self.folder)
+        if left <= 0 or is_served_for_good:
+            rule = f"`{running_dev.command_of(self.folder)}` has not read {self.env_file} since it was changed"
+            advice = "Send it SIGHUP" if is_served_for_good else "Correct the configuration, or start it again"
+            raise CommandError(f"{rule}, and would reject what is signed with a new value. {advice}, then {AGAIN}")
+        return left
 
     def secret_value(self, name: str) -> str:
         # Imported here, because it imports the catalogue, which is slow.

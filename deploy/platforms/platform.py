@@ -28,6 +28,7 @@ from deploy.terminal.finding import Check
 from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.cloud import platform as cloud_platform
 from shared.ledger import Ledger
+from shared.secrets import CACHE_SECONDS, RETRY_SECONDS
 from shared.store_ports import Documents
 
 if TYPE_CHECKING:
@@ -91,6 +92,12 @@ class Platform(Protocol):
     def secrets(self) -> SecretBackend:
         """Return the place where secrets are stored: a file here, or the cloud's own service."""
 
+    def seconds_until_read(self, stored_at: float, now: float) -> float:
+        """Return for how long an instance may lack values that were stored at `stored_at`; 0 or less if none does.
+
+        Both times are in Unix seconds. Raises CommandError if the instances do not read the values by themselves.
+        """
+
     def secret_value(self, name: str) -> str:
         """Return the newest value of the secret."""
 
@@ -135,6 +142,8 @@ class PlatformKind:
     doctor_checks: "Callable[[Subject], list[Check]]"
 
 
+INSTANCE_SECONDS: Final = CACHE_SECONDS + 2 * RETRY_SECONDS
+"""How long an instance may use the former values of a secret, also if the store does not answer it once."""
 CLOUD: Final = Traits(is_local=False, sweep_seconds=120.0, smoke_seconds=120.0, poll_seconds=1.0)
 """The times are long because a function may take seconds to start, and a log line some more until it can be read."""
 
@@ -193,6 +202,9 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
 
     def caught_mails(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def seconds_until_read(self, stored_at: float, now: float) -> float:
+        return stored_at + INSTANCE_SECONDS - now
 
     def secret_value(self, name: str) -> str:
         stored = self.secrets().find([name]).get(name)

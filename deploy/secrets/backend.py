@@ -106,7 +106,8 @@ class DotenvBackend:
             raise BackendError(f"{rule}; nothing was written. Remove one of the two")
         line = f"{variable}={quoted(text)} # set {self._today.isoformat()}"
         _replace(self._path, replaced(self._text(), variable, line, str(self._path)))
-        lines = [f"written to {self._path} as {variable}; a running `hookchain dev` reads it within a few seconds"]
+        reader = "a running `hookchain dev` reads it within a few seconds, and `hookchain serve` at SIGHUP"
+        lines = [f"written to {self._path} as {variable}; {reader}"]
         if nearer:
             lines.append(f"warning: {nearer.where} overrides it")
         return lines

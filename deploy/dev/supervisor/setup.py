@@ -8,7 +8,7 @@ import secrets
 import ssl
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +58,7 @@ class Setup:
     env_warnings     the warnings about .env
     is_env_file_new  .env did not exist
     is_paused        the state was restored from a backup: the bus delivers nothing until `hookchain resume --all`
+    env_version      that of .env when it was read: see running_dev
     """
 
     options: Options
@@ -72,6 +73,7 @@ class Setup:
     env_warnings: tuple[dotenv.DotenvWarning, ...] = ()
     is_env_file_new: bool = False
     is_paused: bool = False
+    env_version: int | None = None
 
     @property
     def ports(self) -> running_dev.Ports:
@@ -131,10 +133,13 @@ def set_up(options: Options, shell: Mapping[str, str], folders: processes.Folder
 
     Raises ConfigFaults, DotenvFault and WeakSecret; in production NotReady, else MailNotConfigured.
     """
+    env_version = running_dev.env_version(options.env_file)  # before the file is read, so that no change is missed
     environ = {**dotenv.read_dotenv(options.env_file), **shell}
-    if options.production:
-        return _set_up_production(options, shell, environ, folders)
-    return _set_up_development(options, shell, environ, folders)
+    set_up_mode = _set_up_production if options.production else _set_up_development
+    setup = set_up_mode(options, shell, environ, folders)
+    if setup.generated:  # they were added to the file
+        env_version = running_dev.env_version(options.env_file)
+    return replace(setup, env_version=env_version)
 
 
 def _set_up_development(

@@ -224,6 +224,7 @@ class Supervisor:
             faults=self._faults,
             aws=stack.function_environ(setup.ports.apis) if setup.is_aws else None,
             env_file=setup.options.env_file,
+            env_version=setup.env_version,
             reloads=setup.options.reload,
         )
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import registrar
 from shared.cloud import platform
 from tests.aws.operator import Stack
 from tests.hook_providers import TOKEN, Stripe
@@ -26,7 +25,7 @@ def test_a_hook_is_registered_rotated_and_removed(
 ) -> None:
     stripe = Stripe()
     monkeypatch.setattr(platform, "fetch", lambda *, keeps=True: stripe)
-    monkeypatch.setattr(registrar, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr("deploy.platforms.platform.INSTANCE_SECONDS", 0.0)
     (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
     stack.describe(url="https://abc.lambda-url.eu-central-1.on.aws/")
     stack.add_tables()

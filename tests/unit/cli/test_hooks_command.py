@@ -19,6 +19,7 @@ from urllib.parse import quote
 import pytest
 
 from deploy.cli import deployed_hooks, hooks as hooks_command, registrar
+from deploy.config import running_dev
 from deploy.config.configured import configured_at
 from deploy.config.dotenv import dotenv_entries
 from deploy.config.running_dev import PRODUCTION_FILE
@@ -27,7 +28,7 @@ from deploy.history.state import SubscriberStores
 from deploy.hooks import placed_hook, row, session
 from deploy.hooks.kinds import KINDS
 from deploy.hooks.row import read_rows
-from deploy.platforms import choice
+from deploy.platforms import choice, local as local_platform
 from deploy.platforms.platform import CLOUD, Platform
 from deploy.secrets.backend import DotenvBackend, StoredSecret
 from deploy.terminal.command_line import CommandError
@@ -92,6 +93,7 @@ URL: Final = "https://hooks.example.com"
 OWN: Final = f"{URL}/github"
 RUN: Final = asyncio.run
 FOREIGN: Final = "https://elsewhere.example.com/in"
+HINT: Final = running_dev.Hint("", ())
 MOVED: Final = "https://moved.example.com"
 CREATION_TIMES: Final = ("created", "created_at", "createdAt", "updated_at")
 
@@ -174,9 +176,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> 
     for name in PROVIDERS:
         monkeypatch.setenv(f"{name.upper()}_TOKEN", TOKEN)
     monkeypatch.setattr(cloud_platform, "fetch", lambda *, keeps=True: found)
-    monkeypatch.setattr(registrar, "LOCAL_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(placed_hook, "LIST_SECONDS", 0.0)
     return found
+
+
+def let_instances_lag(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let an instance read a value so long after it was stored."""
+    monkeypatch.setattr(
+        local_platform.LocalPlatform, "seconds_until_read", lambda _, stored_at, now: stored_at + seconds - now
+    )
 
 
 def test_a_hook_is_planned_created_and_removed(world: World) -> None:
@@ -1904,7 +1912,7 @@ def test_each_wait_of_a_rotation_is_announced(
     world.configure(text.replace("at: acme/shop}", "at: [acme/shop, acme]}"))
     world.add_github("/orgs/acme")
     world("apply", "github", "--yes")
-    monkeypatch.setattr(registrar, "LOCAL_WAIT_SECONDS", 0.4)
+    let_instances_lag(monkeypatch, 0.4)
     monkeypatch.setattr(session, "TICK_SECONDS", tick_seconds)
     command("secrets", "rotate", "github-secret", "--random")
     assert command.error.count("github: waiting 0 s until every instance has the new secret") == 2
@@ -1914,7 +1922,7 @@ def test_a_rotation_waits_although_the_clock_of_the_store_is_behind(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world("apply", "github", "--yes")
-    monkeypatch.setattr(registrar, "LOCAL_WAIT_SECONDS", 0.4)
+    let_instances_lag(monkeypatch, 0.4)
     monkeypatch.setattr(registrar.StoredSourceSecret, "set_at", lambda _: time.time() - 1.0)
     command("secrets", "rotate", "github-secret", "--random")
     assert command.error.count("github: waiting 0 s until every instance has the new secret") == 1
@@ -2450,10 +2458,73 @@ def test_an_adopted_hook_whose_secret_is_not_stored_any_more_is_replaced_only_wi
 
 
 def test_waiting_shows_what_is_left_and_keeps_the_lock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registrar, "LOCAL_WAIT_SECONDS", 0.2)
+    let_instances_lag(monkeypatch, 0.2)
     monkeypatch.setattr(session, "TICK_SECONDS", 0.05)
     world("apply", "stripe", "--yes")
     assert "until every instance has the new secret. You can press Ctrl-C" in world.error
+
+
+@pytest.mark.parametrize("is_production", [False, True])
+@pytest.mark.parametrize("source", ["github", "stripe"])
+def test_no_provider_signs_with_a_value_that_what_runs_here_has_not_read(
+    world: World, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, is_production: bool
+) -> None:
+    state = tmp_path / "state"
+
+    def read_env_file() -> None:
+        version = running_dev.env_version(world.env_file)
+        running_dev.write_dev_file(state, running_dev.ports_from(9000), HINT, world.config_file, env_version=version)
+
+    def signing() -> list[str]:
+        return [json.dumps(each) for each in world.provider(source).hooks.values() if each.get("status") != "disabled"]
+
+    world("apply", source, "--yes")
+    before = signing()
+    read_env_file()
+    rotation = ("secrets", "rotate", f"{source}-secret", "--random", "--env-file", str(world.env_file))
+    if is_production:
+        (state / PRODUCTION_FILE).touch()
+        command(*rotation, code=1)
+        assert "`hookchain serve` has not read" in command.error
+        assert "Send it SIGHUP, then run the command again: it continues" in command.error
+        assert signing() == before
+        read_env_file()
+
+    unread_since = running_dev.unread_since
+
+    def read_later(*arguments: Path) -> float | None:
+        changed_at = unread_since(*arguments)
+        if changed_at is not None:
+            assert signing() == before
+            read_env_file()
+        return changed_at
+
+    monkeypatch.setattr(running_dev, "unread_since", read_later)
+    monkeypatch.setattr(session, "TICK_SECONDS", 0.01)
+    command(*rotation)
+    [after] = signing()
+    assert world.values(f"{source.upper()}_SECRET")[0] in after
+    assert after not in before
+
+
+def test_a_running_dev_that_cannot_read_the_env_file_is_not_waited_for_for_ever(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running_dev.write_dev_file(tmp_path / "state", running_dev.ports_from(9000), HINT, world.config_file, env_version=1)
+    monkeypatch.setattr(local_platform, "RELOAD_SECONDS", 0.0)
+    world("apply", "github", "--yes", "--env-file", str(world.env_file), code=1)
+    assert "Correct the configuration, or start it again" in world.error
+    assert not world.github.hooks
+
+
+def test_an_adopted_hook_gets_the_secret_once_every_instance_has_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.github.add(OWN, "push")
+    let_instances_lag(monkeypatch, 1.1)
+    monkeypatch.setattr(registrar.StoredSourceSecret, "set_at", lambda _: time.time() - 1.0)
+    world("apply", "github", "--yes")
+    assert "until every instance has the new secret" in world.error
 
 
 # What somebody else does while a command waits, or after one was interrupted

@@ -11,9 +11,11 @@ from deploy.hooks.kinds import KINDS
 from deploy.hooks.registration import Registration
 from deploy.hooks.row import LOCK_SECONDS, Row
 from deploy.hooks.session import HookSession
+from deploy.platforms.platform import INSTANCE_SECONDS
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json
-from shared.secrets import CACHE_SECONDS
+from shared.secrets import CACHE_SECONDS, READ_SECONDS, SecretStore, SecretStoreUnreachable
+from tests.fakes.clock import FakeClock
 from tests.fakes.documents import FakeDocuments
 from tests.hook_providers import TOKEN, GitHub, HookProvider, Stripe
 
@@ -36,7 +38,6 @@ class World:
             Wanted(source, URL),
             self,
             Row(self.documents, source, lambda: self.time),
-            CACHE_SECONDS,
             lambda _: None,
             self.waits.append,
             now=lambda: self.time,
@@ -59,6 +60,9 @@ class World:
 
     def verify_writable(self) -> None:
         pass
+
+    def seconds_until_read(self, stored_at: float, now: float) -> float:
+        return stored_at + CACHE_SECONDS - now
 
     async def add_value(self) -> None:
         self.store(("new value", *self.values()))
@@ -116,6 +120,27 @@ async def test_no_event_at_ten_a_second_is_rejected(
     assert len(world.signing()) == 1
     assert max(world.waits) == CACHE_SECONDS
     assert before[0] in world.values(), "requests that are retried have the old signature"
+
+
+async def test_an_instance_has_the_new_value_in_time_although_the_store_does_not_answer_it_once() -> None:
+    clock = FakeClock(START)
+    stored = "old value"
+    answers = iter([True, False, True])
+
+    async def manager(_: str) -> str:
+        clock.advance(READ_SECONDS)  # the slowest read
+        if not next(answers):
+            raise SecretStoreUnreachable("secret_unavailable", "it answered 429")
+        return stored
+
+    secrets = SecretStore((), clock, manager)
+    await secrets.values("github-secret")
+    stored = "new value"
+    stored_at = clock.now() - READ_SECONDS  # while the instance read the old one
+    while (values := await secrets.values("github-secret")) == ("old value",):
+        clock.advance(0.1)
+    assert values == ("new value",)
+    assert clock.now() < stored_at + INSTANCE_SECONDS
 
 
 async def test_a_newer_value_that_follows_a_lost_answer_is_given_to_the_provider_once_every_instance_has_it() -> None:

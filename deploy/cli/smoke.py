@@ -8,24 +8,25 @@ import argparse
 import secrets
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, USAGE, parser, run_command
-from deploy.cli.smoke_stages import StagePrinter, WaitingLine, follow
-from deploy.cli.smoke_state import EventState, state_from_logs, state_from_records
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.history import journal_view, logs
+from deploy.history.journal_view import EventQuery, EventRecord
+from deploy.history.logs import PAGE, LogQuery, Record
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
 from deploy.requests.posting import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
-from deploy.terminal import command_line, output
-from shared import errors, http
+from deploy.terminal.command_line import CommandError, UsageError
+from deploy.terminal.output import DIM, GREEN, RED, YELLOW, Screen, count_of, print_json, printable, stdout_screen
+from deploy.terminal.progress import PassingLine
+from shared import errors, http, journal, ledger
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme
@@ -73,14 +74,14 @@ def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tu
     """Return the source's name, its settings in receive's slice, and the scheme to sign with. Raises CommandError."""
     known = compiled_sources(configuration.slices["receive"])
     if options.source is not None and options.source not in known:
-        raise command_line.UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
+        raise UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
     transform = configuration.slices["transform"]
     routed_first = sorted(known, key=lambda name: not any(routes_from(transform, name)))
     for name in [options.source] if options.source else routed_first:
         if (auth := usable_auth(known[name])) is not None:
             return name, known[name], auth
     which = f"source {options.source!r}" if options.source else "every source"
-    raise command_line.CommandError(
+    raise CommandError(
         f"{which} cannot be signed for here. Use `hookchain trigger` for a provider of the catalogue, "
         "and `hookchain link` for a source of links."
     )
@@ -132,6 +133,291 @@ def _confirm_recipients(
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
+# The state of the event
+
+
+DELIVERED: Final = "delivered"
+GATHERED: Final = "gathered"
+"""The delivery waits in a group, as its destination's options require."""
+MERGED: Final = "merged"
+"""The delivery is part of a digest."""
+RETRY_SCHEDULED: Final = "retry_scheduled"
+HELD: Final = "held"
+DEAD_LETTERED: Final = "dead_lettered"
+PENDING: Final = "pending"
+"""The delivery has no result yet."""
+SUCCESSES: Final = frozenset({DELIVERED, GATHERED, MERGED})
+RESULTS: Final = SUCCESSES | {RETRY_SCHEDULED, HELD, DEAD_LETTERED}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """One delivery. `state` is PENDING or one of RESULTS. `detail` is the destination's answer, or the reason why the
+    delivery is not delivered."""
+
+    destination: str
+    route: str
+    state: str
+    attempts: int
+    detail: str = ""
+
+    @property
+    def is_success(self) -> bool:
+        return self.state in SUCCESSES
+
+
+@dataclass(frozen=True, slots=True)
+class EventState:
+    """The state of an event.
+
+    expected    the number of its deliveries; None before transform has processed it
+    routes      the decisions of the routes; empty if only the logs can be read
+    broken      the faults of chains, as texts to print
+    deliveries  the deliveries that are known so far
+    """
+
+    expected: int | None = None
+    routes: tuple[journal.RouteDecision, ...] = ()
+    broken: tuple[str, ...] = ()
+    deliveries: tuple[DeliveryState, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every delivery has had a result."""
+        return self.expected is not None and self.count_with_result >= self.expected
+
+    @property
+    def count_with_result(self) -> int:
+        return sum(each.state != PENDING for each in self.deliveries)
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether there are deliveries, and each was delivered or gathered for a digest."""
+        if not self.is_complete or self.broken:
+            return False
+        return bool(self.deliveries) and all(each.is_success for each in self.deliveries)
+
+
+def state_from_records(record: EventRecord | None, rows: Sequence[ledger.LedgerRow]) -> EventState:
+    """Return the state by the event's record in the journal and its rows in the ledger."""
+    if record is None:
+        return EventState()
+    answers = {attempt.delivery_id: attempt.answer for attempt in record.attempts}
+    deliveries = tuple(_state_from_row(row, answers.get(row.key, "")) for row in rows)
+    is_routed = record.summary.routed_at is not None
+    broken = tuple(f"route {each.route!r}: {each.reason}" for each in record.routes if each.code)
+    return EventState(record.summary.expected if is_routed else None, record.routes, broken, deliveries)
+
+
+def _state_from_row(row: ledger.LedgerRow, journal_answer: str) -> DeliveryState:
+    state = row.state if row.state in RESULTS else PENDING
+    if state == RETRY_SCHEDULED and row.group:
+        state = GATHERED
+    answer = journal_answer or row.answer
+    detail = answer if state == DELIVERED else row.reason
+    return DeliveryState(row.destination, row.route, state, row.attempt_number, detail)
+
+
+def state_from_logs(records: Iterable[Record], event_id: str) -> EventState:
+    """Return the state by the log. `records` are oldest first, and the last record of each delivery counts."""
+    expected: int | None = None
+    broken: dict[str, str] = {}
+    deliveries: dict[str, DeliveryState] = {}
+    for record in records:
+        fields = record.document
+        # A step can split an event: the events that it makes have the ids `<id>-<n>`.
+        if str(fields.get("event_id")).partition("-")[0] != event_id:
+            continue
+        count = fields.get("count")
+        if record.process == "transform" and isinstance(count, int):
+            expected = count
+        elif record.process == "transform" and "code" in fields:
+            route = str(fields.get("route", ""))
+            broken[route] = f"route {route!r}: {fields.get('reason', fields['code'])}"
+        elif record.process == "notify" and "delivery_id" in fields:
+            delivery = _state_from_log(fields)
+            if delivery is not None:
+                deliveries[str(fields["delivery_id"])] = delivery
+    return EventState(expected, (), tuple(broken.values()), tuple(deliveries.values()))
+
+
+def _state_from_log(fields: JsonObject) -> DeliveryState | None:
+    """Return the delivery's state by a log line of notify; None if the line reports no result."""
+    outcome = str(fields.get("outcome"))
+    # An attempt with an unknown outcome is repeated.
+    state = RETRY_SCHEDULED if outcome == "unknown" else outcome
+    if state not in RESULTS:
+        return None
+    number = fields.get("attempt_number")
+    return DeliveryState(
+        str(fields.get("destination")),
+        str(fields.get("route")),
+        state,
+        number if isinstance(number, int) else 0,
+        str(fields.get("reason") or ""),
+    )
+
+
+# The stages
+
+
+STAGE_WIDTH: Final = 11
+
+
+class Fault(NamedTuple):
+    """The look of a delivery without success. `advice` is what to do next."""
+
+    colour: str
+    advice: str
+
+
+FAULTS: Final = {
+    RETRY_SCHEDULED: Fault(YELLOW, "it is retried automatically; `hookchain events list{where}` shows its status"),
+    HELD: Fault(YELLOW, "fix the reason, then: hookchain resume {destination}{where}"),
+    DEAD_LETTERED: Fault(RED, "to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again"),
+}
+"""By the state of the delivery."""
+
+
+@dataclass(slots=True)
+class StagePrinter:
+    """A printer of the stages.
+
+    clock      returns the seconds since the event was sent
+    say        prints a line
+    where      the options with which another command reads the same platform
+    documents  the printed stages, for `--json`
+    """
+
+    screen: Screen
+    clock: Callable[[], float]
+    say: Callable[[str], None]
+    where: str = ""
+    documents: list[JsonObject] = field(default_factory=list)
+    _is_routing_printed: bool = False
+    _printed_states: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The state of each delivery that was printed last, by route and destination."""
+
+    def print_success(self, name: str, detail: str) -> None:
+        self._print("✓", GREEN, name, detail)
+
+    def print_fault(self, colour: str, name: str, detail: str, todo: str) -> None:
+        """Print a stage that was not reached, or without success. `todo` is what to do next."""
+        took = self._print("✗", colour, name, detail, todo)
+        arrow = self.screen.coloured("→", colour)
+        self.say(f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {arrow} {printable(todo)}")
+
+    def _print(self, mark: str, colour: str, name: str, detail: str, todo: str = "") -> str:
+        """Print the stage, and return how long it took."""
+        seconds = self.clock()
+        is_ok = not todo
+        self.documents.append(
+            {"stage": name, "ok": is_ok, "seconds": round(seconds, 3), "detail": detail, "todo": todo}
+        )
+        took = f"{seconds:6.2f} s"
+        self.say(f"{self.screen.coloured(mark, colour)} {name.ljust(STAGE_WIDTH)} {took}  {printable(detail)}")
+        return took
+
+    def print_changes(self, state: EventState) -> None:
+        """Print the stages that the event has reached since the last call."""
+        if state.expected is not None and not self._is_routing_printed:
+            self._is_routing_printed = True
+            self._print_routing(state)
+        for each in state.deliveries:
+            key = (each.route, each.destination)
+            if each.state != PENDING and self._printed_states.get(key) != each.state:
+                self._printed_states[key] = each.state
+                self._print_delivery(each)
+
+    def _print_routing(self, state: EventState) -> None:
+        if state.expected:
+            self.print_success("transformed", count_of(state.expected, "delivery", "deliveries"))
+        elif any(route.outcome == "filtered" for route in state.routes):
+            rule = "a step ended the event on purpose"
+            self.print_fault(YELLOW, "transformed", rule, "see the filter of its route")
+        elif not state.broken:
+            self.print_fault(YELLOW, "transformed", "no route matched", "check `from`, `types` and `where`")
+        for broken in state.broken:
+            self.print_fault(RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it")
+        for route in state.routes:
+            if not route.code:
+                targets = f" → {', '.join(route.destinations)}" if route.destinations else ""
+                decision = "matched" if route.matched else "did not match"
+                detail = printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
+                self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(detail, DIM)}")
+
+    def _print_delivery(self, delivery: DeliveryState) -> None:
+        detail = delivery.destination
+        if delivery.attempts > 1 or not delivery.is_success:
+            detail += f", attempt {delivery.attempts}"
+        if delivery.detail:
+            detail += f": {delivery.detail}"
+        if delivery.is_success:
+            self.print_success(delivery.state, detail)
+            return
+        fault = FAULTS[delivery.state]
+        advice = fault.advice.format(destination=delivery.destination, where=self.where)
+        self.print_fault(fault.colour, delivery.state, detail, advice)
+
+    def print_end(self, state: EventState, event_id: str, longest_seconds: float) -> None:
+        """Print the result, and which stage was not reached in `longest_seconds`."""
+        if state.is_good:
+            line = f"It works: {len(state.deliveries)} of {state.expected} delivered."
+            self.say(self.screen.coloured(line, GREEN))
+            return
+        if not state.is_complete:
+            self._print_timeout(state, longest_seconds)
+        self.say(f"It was not delivered. Details: hookchain events show {event_id[:12]}{self.where}")
+
+    def _print_timeout(self, state: EventState, longest_seconds: float) -> None:
+        detail = "transform did not process it"
+        function = ""
+        if state.expected is not None:
+            missing = state.expected - state.count_with_result
+            detail = f"{missing} of {count_of(state.expected, 'delivery', 'deliveries')} without an attempt"
+            function = " --function notify"
+        logs = f"`hookchain logs{function}{self.where}` may show why"
+        todo = f"`hookchain status{self.where}` shows the backlog; {logs}"
+        self.print_fault(RED, "stopped", f"{detail} within {longest_seconds:g} s", todo)
+
+
+def follow(
+    read_state: Callable[[], EventState], stages: StagePrinter, longest_seconds: float, pause: Callable[[], None]
+) -> EventState:
+    """Print the stages until every delivery has had a result, or until the time is over. Return the last state."""
+    while True:
+        state = read_state()
+        stages.print_changes(state)
+        if state.is_complete or stages.clock() >= longest_seconds:
+            return state
+        pause()
+
+
+class WaitingLine:
+    """The last line of the terminal, which shows the waiting time. Other lines are printed above it."""
+
+    def __init__(self, *, is_silent: bool = False) -> None:
+        self._line = PassingLine(sys.stdout)
+        self._is_silent = is_silent
+
+    def print_above(self, text: str) -> None:
+        if self._is_silent:
+            return
+        self._line.clear()
+        print(text, flush=True)
+
+    def wait(self, seconds: float, waited_seconds: float) -> None:
+        if waited_seconds > 1 and not self._is_silent:
+            self._line.show(f"  waiting … {waited_seconds:.0f} s")
+        time.sleep(seconds)
+
+    def clear(self) -> None:
+        self._line.clear()
+
+
+# From the request to the end
+
+
 class SmokeEvent:
     """The event that was sent.
 
@@ -149,7 +435,7 @@ class SmokeEvent:
 
         It is needed for providers that expect a reply without an event id.
         """
-        query = journal_view.EventQuery(source=source, since=since, limit=1)
+        query = EventQuery(source=source, since=since, limit=1)
         for _ in range(NEWEST_EVENT_TRIES):
             if events := self._state.reader.events(query).events:
                 return events[0].id
@@ -165,7 +451,7 @@ class SmokeEvent:
                 self._is_journal_readable = False
                 print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)
         since = posted_at - MAX_CLOCK_DIFFERENCE_SECONDS
-        records = self._platform.records(logs.LogQuery(event=event_id), since, logs.PAGE, is_followed=False)
+        records = self._platform.records(LogQuery(event=event_id), since, PAGE, is_followed=False)
         return state_from_logs([record for record in records if record is not None], event_id)
 
 
@@ -181,7 +467,7 @@ def _post_and_follow(
     posted_at = time.time()
     waiting_line = WaitingLine(is_silent=options.json)
     stages = StagePrinter(
-        output.stdout_screen(), lambda: time.monotonic() - started, waiting_line.print_above, same_platform(options)
+        stdout_screen(), lambda: time.monotonic() - started, waiting_line.print_above, same_platform(options)
     )
     event_id = _post(event, posting, request, mark, posted_at, stages)
     state = EventState()
@@ -198,7 +484,7 @@ def _post_and_follow(
     if options.json:
         deliveries: list[Json] = [asdict(each) for each in state.deliveries]
         report: JsonObject = {"source": posting.source, "url": posting.url, "event": event_id, "deliveries": deliveries}
-        output.print_json({"ok": state.is_good, **report, "stages": [*stages.documents]})
+        print_json({"ok": state.is_good, **report, "stages": [*stages.documents]})
     return DONE if state.is_good else NOT_DONE
 
 
@@ -209,12 +495,12 @@ def _post(
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
         advice = f"hookchain logs --function receive{stages.where}"
-        stages.print_fault(output.RED, "accepted", outcome.message, advice)
+        stages.print_fault(RED, "accepted", outcome.message, advice)
         return None
     event_id = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
-        stages.print_fault(output.RED, "stopped", rule, f"hookchain status{stages.where}")
+        stages.print_fault(RED, "stopped", rule, f"hookchain status{stages.where}")
         return None
     stages.print_success("accepted", f"as event {event_id}")
     return event_id

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import forget_choice
+from deploy.cli import forget as forget_command
 from deploy.dev.backup import forgotten_since
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
@@ -271,7 +271,7 @@ def test_a_search_that_did_not_see_every_pending_delivery_fails(
     kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold(kept, record(kept, "e1", ADA))
-    monkeypatch.setattr(forget_choice, "MAX_PENDING", 1)
+    monkeypatch.setattr(forget_command, "MAX_PENDING", 1)
     printed = command("forget", "--where", IS_ADA, "--yes", code=1)
     assert "nothing is left of 1 event" in printed
     assert "pending deliveries were searched" in command.error

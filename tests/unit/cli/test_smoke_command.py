@@ -7,8 +7,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.smoke_stages import StagePrinter, follow
-from deploy.cli.smoke_state import (
+from deploy.cli.smoke import (
     DEAD_LETTERED,
     DELIVERED,
     GATHERED,
@@ -18,6 +17,8 @@ from deploy.cli.smoke_state import (
     RETRY_SCHEDULED,
     DeliveryState,
     EventState,
+    StagePrinter,
+    follow,
     state_from_logs,
 )
 from deploy.history.logs import Record

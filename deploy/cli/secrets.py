@@ -6,7 +6,7 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,7 @@ from deploy.platforms.platform import Platform
 from deploy.secrets import values as secret_values
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, missing_effect, needs, token_needs
+from deploy.secrets.values import secret_doubts
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared.did_you_mean import did_you_mean
@@ -111,117 +112,134 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
 # List
 
 
+@dataclass(frozen=True, slots=True)
+class ListedSecret:
+    """A secret that is listed. `stored` is None if it does not exist."""
+
+    need: Need
+    stored: StoredSecret | None
+    is_local: bool
+
+    @property
+    def state(self) -> str:
+        if self.stored is None and self.is_local and self.need.is_unneeded_locally:
+            return NOT_NEEDED
+        state = state_of(self.need, self.stored)
+        # A token that only `hookchain hooks` uses was issued by the provider, which decides on its length.
+        is_only_for_hooks = not self.need.readers
+        return PRESENT if state == SHORT and is_only_for_hooks else state
+
+    @property
+    def is_fault(self) -> bool:
+        """Return whether the secret's state makes `list` end with NOT_DONE."""
+        if self.state != MISSING:
+            return self.state in (WEAK, UNREADABLE)
+        is_generated = self.is_local and not self.need.is_credential  # by `hookchain dev`, when it starts
+        return not (is_generated or self.need.is_optional)
+
+    @property
+    def count(self) -> int | None:
+        """Return the number of values; None if they are not known."""
+        return len(self.stored.values) if self.stored and self.stored.text is not None else None
+
+    @property
+    def set_at(self) -> float | None:
+        return self.stored.set_at if self.stored else None
+
+    def row(self, now: float) -> tuple[str, ...]:
+        return (
+            self.need.name,
+            ", ".join(self.need.readers) or "hookchain hooks",
+            ", ".join(self.need.uses),
+            self.state,
+            "" if self.count is None else str(self.count),
+            "" if self.set_at is None else age_text(now - self.set_at),
+            self.stored.where if self.stored else "",
+        )
+
+    def document(self) -> JsonObject:
+        return {
+            "name": self.need.name,
+            "readers": list(self.need.readers),
+            "uses": list(self.need.uses),
+            "state": self.state,
+            "values": self.count,
+            "set_at": time_text(self.set_at),
+            "where": self.stored.where if self.stored else None,
+        }
+
+    def advice(self, set_command: str, backend: SecretBackend) -> list[str]:
+        """Return what the operator can do about the secret. `set_command` sets it."""
+        need = self.need
+        stored = self.stored
+        texts: list[str] = []
+        if self.state == WEAK and stored:
+            texts.append(f"{why_weak(need, stored)}: {set_command}")
+        elif self.state == UNREADABLE and stored:
+            texts.append(stored.trouble)
+        elif self.state == NOT_NEEDED:
+            texts.append(f"not needed here: mail is caught, or: {set_command}")
+        elif self.state == MISSING:
+            texts.append(f"{self._missing_text()}{set_command}")
+        elif need.is_signing_key:
+            read = backend.how_to_read(need.name)
+            texts.append(f"the receiver of {', '.join(need.uses)} needs it. To read it: {read}")
+        if stored and stored.shadow:
+            texts.append(f"it is also in .env; {stored.shadow} takes precedence")
+        return [f"{need.name}: {text}" for text in texts]
+
+    def _missing_text(self) -> str:
+        """Return the consequence if it is missing, as the beginning of a text that ends with the command to set it."""
+        if not self.need.readers:
+            return "`hookchain hooks` needs it: "
+        if self.need.is_optional:
+            return "optional, SES sends the mail; or: "
+        if not self.is_local:
+            return ""
+        if self.need.is_credential:
+            return f"{missing_effect([self.need])} until you set it: "
+        return "`hookchain dev` generates it, or: "
+
+
 def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
-    configuration = configured(options)
     backend = platform.secrets()
-    listed = needs(configuration.slices, configuration.environ, has_ses=platform.traits.has_ses)
-    if is_local(options):
-        names = {need.name for need in listed}
-        listed += [token for token in token_needs(configuration.document) if token.name not in names]
-    stored_by_name = backend.find([need.name for need in listed])
-    states = {need.name: _state(options, need, stored_by_name.get(need.name)) for need in listed}
+    listed = _listed_secrets(options, platform, backend)
     if options.json:
-        documents = [_document(need, stored_by_name.get(need.name), states[need.name]) for need in listed]
-        print(json.dumps({"secrets": documents}))
+        print(json.dumps({"secrets": [each.document() for each in listed]}))
     elif not listed:
         print("The configuration needs no secrets.", file=sys.stderr)
     else:
         now = time.time()
-        rows = [_row(need, stored_by_name.get(need.name), states[need.name], now) for need in listed]
-        print(table(COLUMNS, rows, stdout_screen()))
-        warnings = _warnings(options, [need.name for need in listed]) if is_local(options) else []
-        for line in (*warnings, *_advice(options, listed, stored_by_name, states, backend)):
+        print(table(COLUMNS, [each.row(now) for each in listed], stdout_screen()))
+        for line in _lines_below(options, listed, backend):
             print(line, file=sys.stderr)
-    return NOT_DONE if any(_is_fault(options, need, states[need.name]) for need in listed) else DONE
+    return NOT_DONE if any(each.is_fault for each in listed) else DONE
 
 
-def _state(options: argparse.Namespace, need: Need, stored: StoredSecret | None) -> str:
-    if stored is None and is_local(options) and need.is_unneeded_locally:
-        return NOT_NEEDED
-    state = state_of(need, stored)
-    # A token that only `hookchain hooks` uses was issued by the provider, which decides on its length.
-    is_only_for_hooks = not need.readers
-    return PRESENT if state == SHORT and is_only_for_hooks else state
+def _listed_secrets(options: argparse.Namespace, platform: Platform, backend: SecretBackend) -> list[ListedSecret]:
+    configuration = configured(options)
+    found = needs(configuration.slices, configuration.environ, has_ses=platform.traits.has_ses)
+    if is_local(options):
+        names = {need.name for need in found}
+        found += [token for token in token_needs(configuration.document) if token.name not in names]
+    stored_by_name = backend.find([need.name for need in found])
+    return [ListedSecret(need, stored_by_name.get(need.name), is_local(options)) for need in found]
 
 
-def _warnings(options: argparse.Namespace, names: Sequence[str]) -> list[str]:
-    """Return a line for each secret whose value may not be the one that was meant."""
-    doubts = secret_values.secret_doubts(options.env_file, names, environ_of(options))
-    return [f"warning: {text}" for text in doubts.values()]
-
-
-def _is_fault(options: argparse.Namespace, need: Need, state: str) -> bool:
-    """Return whether the secret's state makes `list` end with NOT_DONE."""
-    if state != MISSING:
-        return state in (WEAK, UNREADABLE)
-    is_generated = is_local(options) and not need.is_credential  # by `hookchain dev`, when it starts
-    return not (is_generated or need.is_optional)
-
-
-def _row(need: Need, stored: StoredSecret | None, state: str, now: float) -> tuple[str, ...]:
-    count = str(len(stored.values)) if stored and stored.text is not None else ""
-    age = "" if stored is None or stored.set_at is None else age_text(now - stored.set_at)
-    readers = ", ".join(need.readers) or "hookchain hooks"
-    return need.name, readers, ", ".join(need.uses), state, count, age, stored.where if stored else ""
+def _lines_below(options: argparse.Namespace, listed: Sequence[ListedSecret], backend: SecretBackend) -> list[str]:
+    """Return a line for each value that may not be the one that was meant, and the advice about each secret."""
+    lines: list[str] = []
+    if is_local(options):
+        doubts = secret_doubts(options.env_file, [each.need.name for each in listed], environ_of(options))
+        lines += [f"warning: {text}" for text in doubts.values()]
+    for each in listed:
+        lines += each.advice(f"hookchain secrets set {each.need.name}{same_platform(options)}", backend)
+    return lines
 
 
 def age_text(seconds: float) -> str:
     days = int(max(0.0, seconds) // _DAY_SECONDS)
     return "today" if days == 0 else "1 day" if days == 1 else f"{days} days"
-
-
-def _document(need: Need, stored: StoredSecret | None, state: str) -> JsonObject:
-    return {
-        "name": need.name,
-        "readers": list(need.readers),
-        "uses": list(need.uses),
-        "state": state,
-        "values": len(stored.values) if stored and stored.text is not None else None,
-        "set_at": time_text(stored.set_at if stored else None),
-        "where": stored.where if stored else None,
-    }
-
-
-def _advice(
-    options: argparse.Namespace,
-    listed: Sequence[Need],
-    stored_by_name: Mapping[str, StoredSecret],
-    states: Mapping[str, str],
-    backend: SecretBackend,
-) -> list[str]:
-    """Return what the operator can do about each secret, a line each."""
-    lines: list[str] = []
-    for need in listed:
-        stored = stored_by_name.get(need.name)
-        state = states[need.name]
-        set_command = f"hookchain secrets set {need.name}{same_platform(options)}"
-        if state == WEAK and stored:
-            lines.append(f"{need.name}: {why_weak(need, stored)}: {set_command}")
-        elif state == UNREADABLE and stored:
-            lines.append(f"{need.name}: {stored.trouble}")
-        elif state == NOT_NEEDED:
-            lines.append(f"{need.name}: not needed here: mail is caught, or: {set_command}")
-        elif state == MISSING:
-            lines.append(f"{need.name}: {_missing_text(options, need)}{set_command}")
-        elif need.is_signing_key:
-            uses = ", ".join(need.uses)
-            lines.append(f"{need.name}: the receiver of {uses} needs it. To read it: {backend.how_to_read(need.name)}")
-        if stored and stored.shadow:
-            lines.append(f"{need.name}: it is also in .env; {stored.shadow} takes precedence")
-    return lines
-
-
-def _missing_text(options: argparse.Namespace, need: Need) -> str:
-    """Return the consequence of a missing secret, as the beginning of a line that ends with the command to set it."""
-    if not need.readers:
-        return "`hookchain hooks` needs it: "
-    if need.is_optional:
-        return "optional, SES sends the mail; or: "
-    if not is_local(options):
-        return ""
-    if need.is_credential:
-        return f"{missing_effect([need])} until you set it: "
-    return "`hookchain dev` generates it, or: "
 
 
 # Set and rotate

@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.cli.command import DONE, error_text, parser, run_command
@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(status.document())
     else:
-        print("\n".join(status_text(status, now, stdout_screen(), where)))
+        print("\n".join(StatusText(stdout_screen(), now, where).lines(status)))
     return DONE
 
 
@@ -135,7 +135,7 @@ def _status(platform: Platform, configuration: Configured, now: float, where: st
 
 
 def stored_status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
-    """Return the part of the status that does not depend on what runs. `where` is as for status_text."""
+    """Return the part of the status that does not depend on what runs. `where` is as in StatusText."""
     silences = history_status.silences_of(configuration.slices["notify"])
     with platform.state() as state:
         fetch = cloud_platform.fetch(keeps=False)
@@ -143,166 +143,172 @@ def stored_status(platform: Platform, configuration: Configured, now: float, whe
         return history_status.read_stored_status(state, configuration.slices["receive"], now, silences, outside, where)
 
 
-def status_text(status: history_status.Status, now: float, screen: Screen, where: str = "") -> Iterator[str]:
-    """Yield the lines. `where` is the options that make another command act on the same platform."""
-    yield table(_VERSIONS, [_version(each) for each in status.versions], screen)
-    if status.sources:
-        yield "\n" + _sources_table(status.sources, now, screen)
-        yield from _advice(status.sources, now, screen, where)
-    if status.backlogs:
-        yield "\n" + table(_BACKLOGS, [_backlog(each) for each in status.backlogs], screen)
-    if status.destinations:
-        yield "\n" + table(_DESTINATIONS, [_destination(each, now) for each in status.destinations], screen)
-    yield "\n" + _letters(status.dead_letters, screen, where)
-    for held in status.held:
-        yield _held(held, screen, where)
-    shown = {each.name for each in status.destinations if each.groups}
-    for destination in status.destinations:
-        yield from _groups(destination, now)
-    for retrying in status.retrying:
-        if retrying.grouped < retrying.count or retrying.destination not in shown:
-            yield _retrying(retrying, screen, where)
-    for waiting in status.waiting_routes:
-        yield _waiting_route(waiting, screen, where)
-    for note in status.notes:
-        yield screen.coloured(f"unknown: {printable(note)}", YELLOW)
+# The text
+
+
+@dataclass(frozen=True, slots=True)
+class StatusText:
+    """The text for a screen.
+
+    now    Unix seconds
+    where  the options that make another command act on the same platform
+    """
+
+    screen: Screen
+    now: float
+    where: str = ""
+
+    def lines(self, status: history_status.Status) -> Iterator[str]:
+        yield self._table(_VERSIONS, map(_version_row, status.versions))
+        if status.sources:
+            yield "\n" + self._sources_table(status.sources)
+            yield from self._advice(status.sources)
+        if status.backlogs:
+            yield "\n" + self._table(_BACKLOGS, map(_backlog_row, status.backlogs))
+        if status.destinations:
+            yield "\n" + self._table(_DESTINATIONS, map(self._destination_row, status.destinations))
+        yield "\n" + self._dead_letters(status.dead_letters)
+        yield from map(self._held, status.held)
+        for destination in status.destinations:
+            yield from self._groups(destination)
+        names_with_groups = {each.name for each in status.destinations if each.groups}
+        for retrying in status.retrying:
+            if retrying.grouped < retrying.count or retrying.destination not in names_with_groups:
+                yield self._retrying(retrying)
+        yield from map(self._waiting_route, status.waiting_routes)
+        for note in status.notes:
+            yield self.screen.coloured(f"unknown: {printable(note)}", YELLOW)
+
+    def _table(self, columns: tuple[Column, ...], rows: Iterable[tuple[str, ...]]) -> str:
+        return table(columns, list(rows), self.screen)
+
+    def _sources_table(self, sources: Sequence[history_status.SourceActivity]) -> str:
+        columns = _SOURCES
+        rows = [self._source_row(each) for each in sources]
+        if any(each.facts for each in sources):
+            columns += _HEALTH
+            rows = [(*row, *self._health_cells(each)) for row, each in zip(rows, sources, strict=True)]
+        if any(each.silence_seconds is not None for each in sources):
+            columns += (_SILENCE,)
+            rows = [(*row, _silence_cell(each)) for row, each in zip(rows, sources, strict=True)]
+        return self._table(columns, rows)
+
+    def _health_cells(self, each: history_status.SourceActivity) -> tuple[str, ...]:
+        if each.facts is None:
+            return "", "", "", ""
+        registration = each.facts.registration
+        set_at = each.facts.secret_set_at
+        usual = each.facts.usual_seconds
+        return (
+            judge(each.facts, self.now).word,
+            self._registered(registration) if registration else "",
+            "" if set_at is None else age_text(self.now - set_at),
+            "" if usual is None else usual_text(usual),
+        )
+
+    def _registered(self, registration: Registration) -> str:
+        if registration.expires_at is None:
+            return registration.word
+        if registration.expires_at <= self.now:
+            return f"{registration.word}, expired"
+        return f"{registration.word}, for {duration_text(registration.expires_at - self.now)}"
+
+    def _advice(self, sources: Sequence[history_status.SourceActivity]) -> Iterator[str]:
+        """Yield the reason of each health that an operator should know, with the command."""
+        for each in sources:
+            health = judge(each.facts, self.now, self.where) if each.facts else None
+            if health and (health.word != "healthy" or health.command):
+                line = f"{health.word}: {each.source}: {printable(health.reason)}"
+                yield self.screen.coloured(line, _HEALTH_COLOURS.get(health.word, "")) + f"  ({health.command})"
+
+    def _destination_row(self, each: DestinationView) -> tuple[str, ...]:
+        state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
+        gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
+        waiting = _least_count(each.waiting, each.is_more) + gathered
+        # If there are more deliveries than were read, one of these may be older or due earlier.
+        over, within = ("over ", "within") if each.is_more else ("", "in")
+        oldest = "" if each.oldest_at is None else f"{over}{duration_text(self.now - each.oldest_at)}"
+        next_try = (
+            "" if each.next_try_at is None else f"{within} {duration_text(max(0.0, each.next_try_at - self.now))}"
+        )
+        last_hour = f"{each.hour:,}" if each.hour_of is None else f"{each.hour:,} of the last {each.hour_of:,}"
+        held = _least_count(each.held, each.may_hold_more)
+        return each.name, state, waiting, oldest, next_try, held, last_hour, each.caps
+
+    def _dead_letters(self, count: int | None) -> str:
+        if count is None:
+            return "dead letters: unknown"
+        if count == 0:
+            return "dead letters: none"
+        return self.screen.coloured(f"dead letters: {count:,}", RED) + f"  (hookchain dead-letters list{self.where})"
+
+    def _held(self, held: JsonObject) -> str:
+        name = printable(str(held.get("destination")))
+        if held.get("reason") is None:
+            reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
+            paused = self.screen.coloured(f"paused: {name}, until {held.get('paused_until')}{reason}", YELLOW)
+            return f"{paused}  (hookchain resume {name}{self.where})"
+        line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
+        return self.screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{self.where})"
+
+    def _groups(self, destination: DestinationView) -> Iterator[str]:
+        """Yield a line for each group that waits, the first to be closed first."""
+        name = printable(destination.name)
+        for group in destination.groups[:MAX_GROUPS]:
+            about = [f"for {group.person}"] if group.person else []
+            about += [f"key {group.key!r}"] if group.key is not None else []
+            waits = [f"the oldest since {duration_text(self.now - group.oldest_at)}", group.reason]
+            line = f"until {clock(group.until)}: {', '.join([count_of(group.count, 'event'), *about, *waits])}"
+            yield f"gathered: {name}, {printable(line)}"
+        if (more := len(destination.groups) - MAX_GROUPS) > 0:
+            yield f"gathered: {name}, {count_of(more, 'more group')}"
+        if destination.digests and destination.groups:
+            last = destination.digests[0]
+            made = f"of {count_of(last.count, 'event')} at {clock(last.made_at)}: {last.state}"
+            yield f"last digest: {name}, {made}  (hookchain events show {last.event_id})"
+
+    def _retrying(self, each: history_status.Retrying) -> str:
+        count = _least_count(each.count, each.is_more)
+        if each.grouped == each.count:
+            return f"gathered: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
+        parts = [(each.unknown, "with an unknown result"), (each.grouped, "gathered")]
+        listed = ", ".join(f"{number:,} {what}" for number, what in parts if number)
+        notes = f" ({listed})" if listed else ""
+        to = f", to {count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""
+        line = f"retry scheduled: {printable(each.destination)}, {count} waiting{notes}{to}: {printable(each.reason)}"
+        return self.screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{self.where})"
+
+    def _waiting_route(self, each: history_status.WaitingRoutes) -> str:
+        count = f"{_least_count(each.count, each.is_more)} {'event' if each.count == 1 else 'events'}"
+        next_run = "" if each.next_at is None else f", the next run at {clock(each.next_at)}"
+        line = f"waiting: route {printable(each.route)!r}, {count}{next_run}: {printable(each.reason)}"
+        return self.screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{self.where})"
+
+    def _source_row(self, each: history_status.SourceActivity) -> tuple[str, ...]:
+        if each.last_at is None:
+            return each.source, "none yet", "", "0"
+        count = _least_count(each.day_count, each.is_more)
+        return each.source, clock(each.last_at), duration_text(self.now - each.last_at), count
 
 
 def _least_count(number: int, is_more: bool) -> str:
     return f"{number:,}{' or more' if is_more else ''}"
 
 
-def _version(each: history_status.Version) -> tuple[str, ...]:
+def _version_row(each: history_status.Version) -> tuple[str, ...]:
     return each.name, each.version, "" if each.since is None else clock(each.since), each.trouble or _SERVES
 
 
-def _sources_table(sources: Sequence[history_status.SourceActivity], now: float, screen: Screen) -> str:
-    columns = _SOURCES
-    rows = [_source(each, now) for each in sources]
-    if any(each.facts for each in sources):
-        columns += _HEALTH
-        rows = [(*row, *_health(each, now)) for row, each in zip(rows, sources, strict=True)]
-    if any(each.silence_seconds is not None for each in sources):
-        columns += (_SILENCE,)
-        rows = [(*row, _silence(each)) for row, each in zip(rows, sources, strict=True)]
-    return table(columns, rows, screen)
-
-
-def _source(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
-    if each.last_at is None:
-        return each.source, "none yet", "", "0"
-    count = _least_count(each.day_count, each.is_more)
-    return each.source, clock(each.last_at), duration_text(now - each.last_at), count
-
-
-def _health(each: history_status.SourceActivity, now: float) -> tuple[str, ...]:
-    if each.facts is None:
-        return "", "", "", ""
-    registration = each.facts.registration
-    set_at = each.facts.secret_set_at
-    usual = each.facts.usual_seconds
-    return (
-        judge(each.facts, now).word,
-        _registered(registration, now) if registration else "",
-        "" if set_at is None else age_text(now - set_at),
-        "" if usual is None else usual_text(usual),
-    )
-
-
-def _registered(registration: Registration, now: float) -> str:
-    if registration.expires_at is None:
-        return registration.word
-    if registration.expires_at <= now:
-        return f"{registration.word}, expired"
-    return f"{registration.word}, for {duration_text(registration.expires_at - now)}"
-
-
-def _advice(sources: Sequence[history_status.SourceActivity], now: float, screen: Screen, where: str) -> Iterator[str]:
-    """Yield the reason of each health that an operator should know, with the command."""
-    for each in sources:
-        health = judge(each.facts, now, where) if each.facts else None
-        if health and (health.word != "healthy" or health.command):
-            line = f"{health.word}: {each.source}: {printable(health.reason)}"
-            yield screen.coloured(line, _HEALTH_COLOURS.get(health.word, "")) + f"  ({health.command})"
-
-
-def _silence(each: history_status.SourceActivity) -> str:
+def _silence_cell(each: history_status.SourceActivity) -> str:
     if each.quiet_since is not None:
         return f"quiet since {clock(each.quiet_since)}"
     return "" if each.silence_seconds is None else f"alert after {duration_text(each.silence_seconds)}"
 
 
-def _backlog(each: history_status.Backlog) -> tuple[str, ...]:
+def _backlog_row(each: history_status.Backlog) -> tuple[str, ...]:
     delayed = f" + {each.delayed:,} delayed" if each.delayed else ""
     count = "?" if each.count is None else f"{each.count:,}{delayed}"
     if not each.oldest_seconds:
         return each.subscription, count, ""
     mark = " !" if each.oldest_seconds > LATE_SECONDS else ""
     return each.subscription, count, f"{duration_text(each.oldest_seconds)}{mark}"
-
-
-def _destination(each: DestinationView, now: float) -> tuple[str, ...]:
-    state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
-    gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
-    waiting = _least_count(each.waiting, each.is_more) + gathered
-    # If there are more deliveries than were read, one of these may be older or due earlier.
-    over, within = ("over ", "within") if each.is_more else ("", "in")
-    oldest = "" if each.oldest_at is None else f"{over}{duration_text(now - each.oldest_at)}"
-    next_try = "" if each.next_try_at is None else f"{within} {duration_text(max(0.0, each.next_try_at - now))}"
-    last_hour = f"{each.hour:,}" if each.hour_of is None else f"{each.hour:,} of the last {each.hour_of:,}"
-    held = _least_count(each.held, each.may_hold_more)
-    return each.name, state, waiting, oldest, next_try, held, last_hour, each.caps
-
-
-def _letters(count: int | None, screen: Screen, where: str) -> str:
-    if count is None:
-        return "dead letters: unknown"
-    if count == 0:
-        return "dead letters: none"
-    return screen.coloured(f"dead letters: {count:,}", RED) + f"  (hookchain dead-letters list{where})"
-
-
-def _held(held: JsonObject, screen: Screen, where: str) -> str:
-    name = printable(str(held.get("destination")))
-    if held.get("reason") is None:
-        reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
-        paused = screen.coloured(f"paused: {name}, until {held.get('paused_until')}{reason}", YELLOW)
-        return f"{paused}  (hookchain resume {name}{where})"
-    line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
-    return screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{where})"
-
-
-def _groups(destination: DestinationView, now: float) -> Iterator[str]:
-    """Yield a line for each group that waits, the first to be closed first."""
-    name = printable(destination.name)
-    for group in destination.groups[:MAX_GROUPS]:
-        about = [f"for {group.person}"] if group.person else []
-        about += [f"key {group.key!r}"] if group.key is not None else []
-        waits = [f"the oldest since {duration_text(now - group.oldest_at)}", group.reason]
-        line = f"until {clock(group.until)}: {', '.join([count_of(group.count, 'event'), *about, *waits])}"
-        yield f"gathered: {name}, {printable(line)}"
-    if (more := len(destination.groups) - MAX_GROUPS) > 0:
-        yield f"gathered: {name}, {count_of(more, 'more group')}"
-    if destination.digests and destination.groups:
-        last = destination.digests[0]
-        made = f"of {count_of(last.count, 'event')} at {clock(last.made_at)}: {last.state}"
-        yield f"last digest: {name}, {made}  (hookchain events show {last.event_id})"
-
-
-def _retrying(each: history_status.Retrying, screen: Screen, where: str) -> str:
-    count = _least_count(each.count, each.is_more)
-    if each.grouped == each.count:
-        return f"gathered: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
-    parts = [(each.unknown, "with an unknown result"), (each.grouped, "gathered")]
-    listed = ", ".join(f"{number:,} {what}" for number, what in parts if number)
-    notes = f" ({listed})" if listed else ""
-    to = f", to {count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""
-    line = f"retry scheduled: {printable(each.destination)}, {count} waiting{notes}{to}: {printable(each.reason)}"
-    return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"
-
-
-def _waiting_route(each: history_status.WaitingRoutes, screen: Screen, where: str) -> str:
-    count = f"{_least_count(each.count, each.is_more)} {'event' if each.count == 1 else 'events'}"
-    next_run = "" if each.next_at is None else f", the next run at {clock(each.next_at)}"
-    line = f"waiting: route {printable(each.route)!r}, {count}{next_run}: {printable(each.reason)}"
-    return screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{where})"

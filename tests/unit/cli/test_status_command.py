@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from deploy.cli.record_text import clock
-from deploy.cli.status import MAX_GROUPS, status_text
+from deploy.cli.status import MAX_GROUPS, StatusText
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import Hint, Ports, write_dev_file
 from deploy.dev.local_status import local_version
@@ -100,7 +100,7 @@ async def test_processes_that_do_not_answer_are_named(tmp_path: Path) -> None:
 
 def test_the_url_of_the_page_is_whole_on_a_narrow_terminal() -> None:
     url = page_url(8090, "t" * 43)
-    text = "\n".join(status_text(Status([Version("hookchain dev", url, NOW, "")]), NOW, Screen(width=80)))
+    text = "\n".join(StatusText(Screen(width=80), NOW).lines(Status([Version("hookchain dev", url, NOW, "")])))
     assert url in text
 
 
@@ -207,7 +207,7 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         ],
         notes=["what waits: refused"],
     )
-    text = "\n".join(status_text(status, NOW, Screen()))
+    text = "\n".join(StatusText(Screen(), NOW).lines(status))
     for part in (
         "receive  receive-00002  2026-03-01T10:00:00Z  serving",
         "shop    2026-03-01T11:59:30Z  30 s  500 or more",
@@ -231,7 +231,7 @@ def test_a_source_whose_silence_is_watched_says_since_when_it_is_quiet() -> None
         SourceActivity("desk", NOW - 60, 1, silence_seconds=3_600.0),
         SourceActivity("form", NOW - 60, 1),
     ]
-    text = "\n".join(status_text(Status((), sources), NOW, Screen()))
+    text = "\n".join(StatusText(Screen(), NOW).lines(Status((), sources)))
     assert "2 h   3         quiet since 2026-03-01T10:00:00Z" in text
     assert "60 s  1         alert after 60 min\n" in text
 
@@ -241,7 +241,7 @@ def test_what_waits_in_which_digest_is_a_line_each_with_its_time() -> None:
     groups += [WaitingGroup(1, NOW, NOW + 400, "it waits")] * MAX_GROUPS
     digests = [DigestView("d1", 37, "delivered", NOW - 900, NOW - 899)]
     view = DestinationView("pusher", "delivering", waiting=22, gathered=22, groups=groups, digests=digests)
-    lines = list(status_text(Status([], destinations=[view]), NOW, Screen()))
+    lines = list(StatusText(Screen(), NOW).lines(Status([], destinations=[view])))
     event = r"12 events, for ann, key 'orch\x1bard', the oldest since 3 min, it waits"
     assert f"gathered: pusher, until 2026-03-01T12:05:00Z: {event}" in lines
     last = "of 37 events at 2026-03-01T11:45:00Z: delivered  (hookchain events show d1)"
@@ -253,7 +253,7 @@ def test_routes_that_wait_are_counted_by_name_with_the_time_of_the_next_run() ->
     rows = [row._replace(retry_at=NOW + wait, reason=f"waits {wait} s") for wait in (62, 61)]
     assert count_retrying(rows) == []
     status = Status([], waiting_routes=count_waiting_routes(rows))
-    text = "\n".join(status_text(status, NOW, Screen()))
+    text = "\n".join(StatusText(Screen(), NOW).lines(status))
     assert f"waiting: route 'ask', 2 events, the next run at {clock(NOW + 61)}: waits 62 s" in text
     [first] = as_objects(status.document()["waiting_routes"])
     assert (first["route"], first["count"], first["next_run"]) == ("ask", 2, rfc3339(NOW + 61))

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.status import status_text
+from deploy.cli.status import StatusText
 from deploy.history.journal_view import EventSummary
 from deploy.history.local_requests import RequestEntry
 from deploy.history.source_access import hook_state
@@ -207,7 +207,7 @@ def test_the_first_end_of_a_hook_is_shown() -> None:
     assert value_at(document, "hooks", 0, "expires_at") == "2026-03-06T12:00:00.000Z"
     activity = SourceActivity("shop", NOW, 1, facts=replace(LIVELY, registration=registration))
     for now, text in ((NOW, "yes, for 24 h"), (NOW + 2 * DAY, "yes, expired")):
-        assert text in "\n".join(status_text(Status((), [activity]), now, Screen()))
+        assert text in "\n".join(StatusText(Screen(), now).lines(Status((), [activity])))
 
 
 def events_at(*received: float) -> list[EventSummary]:

@@ -392,7 +392,7 @@ async def series_of(
     received = await received_at(list({each.event_id for each in good_first})) if good_first else {}
     latencies = [(each.ended_at, received.get(each.event_id)) for each in good_first]
     return journal_view.make_buckets(
-        *span,
+        span,
         [(number, total, 0) for number, total in accepted.items()],
         [(number, good[number], bad[number]) for number in good | bad],
         [(span.number_of(ended), ended - at) for ended, at in latencies if at is not None],

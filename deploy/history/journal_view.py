@@ -165,28 +165,25 @@ def span_of(now: float, span_seconds: float, count: int) -> Span:
 
 
 def make_buckets(
-    since: float,
-    bucket_seconds: float,
-    count: int,
+    span: Span,
     requests: list[tuple[int, float, float]],
     attempts: list[tuple[int, float, float]],
     latencies: list[tuple[int, float]],
 ) -> tuple[Bucket, ...]:
+    """Return the buckets of the span. The counts and the latency in each row follow the number of its bucket."""
     request_counts = {number: (int(good), int(bad)) for number, good, bad in requests}
     attempt_counts = {number: (int(good), int(bad)) for number, good, bad in attempts}
     seconds: dict[int, list[float]] = {}
     for number, latency in latencies:
         seconds.setdefault(number, []).append(latency)
-    return tuple(
-        Bucket(
-            since + number * bucket_seconds,
-            *request_counts.get(number, (0, 0)),
-            *attempt_counts.get(number, (0, 0)),
-            _percentile_ms(seconds.get(number, []), 0.5),
-            _percentile_ms(seconds.get(number, []), 0.95),
-        )
-        for number in range(count)
-    )
+    buckets: list[Bucket] = []
+    for number in range(span.buckets):
+        accepted, rejected = request_counts.get(number, (0, 0))
+        delivered, not_delivered = attempt_counts.get(number, (0, 0))
+        p50_ms, p95_ms = (_percentile_ms(seconds.get(number, []), share) for share in (0.5, 0.95))
+        at = span.since + number * span.width
+        buckets.append(Bucket(at, accepted, rejected, delivered, not_delivered, p50_ms, p95_ms))
+    return tuple(buckets)
 
 
 def _percentile_ms(seconds: list[float], share: float) -> float | None:

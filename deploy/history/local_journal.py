@@ -1,35 +1,19 @@
-"""The read side of the local journal, for the page and the commands. Synchronous: call it in a thread from a loop.
-
-A page of events takes a bounded time, however many there are. Measured over 1,000,000 events, SQLite's own choice of an
-index takes up to 280 ms of CPU where two conditions that many events meet are met together by few. So the condition
-that few events meet is found first, and its index decides. Where every condition is met by many, the newest events are
-searched in windows until the page is full or the time is over; the next page continues there.
-
-A search by text has an index of its own, `search.db`, which readers build, so that no function pays for it. It holds
-tokens only, by the event's `seq`. It can be thrown away at any time, and grows again.
-"""
+"""The read side of the local journal, for the page and the commands. Synchronous: call it in a thread from a loop."""
 
 import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from deploy.history import journal_view
+from deploy.history import journal_view, local_search
 from shared import journal, jsontext, ledger_rules
 from shared.cloud.local import database
 from shared.cloud.local.journal import open_journal, update_status, write_entries
 from shared.delivery import ROUTE_ITSELF
-
-INDEX_BATCH: Final = 500
-
-
-Parameter = str | int | float | None
 
 _REQUESTS: Final = (
     "SELECT at, method, status, source, code, event_id, type, detail, bytes, duration_ms, seq FROM requests"
@@ -88,7 +72,7 @@ class JournalReader:
         self._path = path
         self._clock = clock
         self._connection = open_journal(path)
-        attach_index(self._connection, path.parent)
+        local_search.attach_index(self._connection, path.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -104,28 +88,18 @@ class JournalReader:
         (version,) = self._connection.execute("PRAGMA main.data_version").fetchone()
         return int(version)
 
-    def index(self, limit: int = INDEX_BATCH) -> int:
+    def index(self, limit: int = local_search.INDEX_BATCH) -> int:
         """Index the next new events for searches by text, and return their number."""
-        # A deferred transaction whose first statement writes: it locks the index, not the journal, as IMMEDIATE would.
-        with database.transaction(self._connection, "BEGIN"):
-            self._connection.execute("UPDATE search.progress SET seq = seq")
-            rows = self._connection.execute(_PENDING, (limit,)).fetchall()
-            self._connection.executemany(
-                "INSERT INTO search.texts (rowid, text) VALUES (?, ?)",
-                [(event_seq, journal_view.readable(document)) for _, event_seq, document in rows],
-            )
-            if rows:
-                self._connection.execute("UPDATE search.progress SET seq = ?", (rows[-1][0],))
-        return len(rows)
+        return local_search.index_events(self._connection, limit)
 
     def not_indexed(self) -> int:
-        return events_behind(self._connection)
+        return local_search.events_behind(self._connection)
 
     def events(self, query: journal_view.EventQuery) -> journal_view.EventPage:
-        return read_page(self._connection, query, self._clock)
+        return local_search.read_page(self._connection, query, self._clock)
 
     def event(self, event_id: str) -> journal_view.EventRecord | None:
-        select = f"SELECT {COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
+        select = f"SELECT {local_search.COLUMNS} FROM events WHERE id = ?"  # noqa: S608 our own column names
         row = self._connection.execute(select, (event_id,)).fetchone()
         if row is None:
             return None
@@ -207,7 +181,7 @@ class JournalReader:
         """Erase the content of the events, and drop the search index, which cannot forget single events."""
         with closing(open_journal(self._path)) as connection:
             erase_events(connection, event_ids, time.time())
-        drop_index(self._connection)
+        local_search.drop_index(self._connection)
 
     def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:
         return sum(
@@ -242,7 +216,7 @@ class JournalReader:
         requests, attempts, latencies = [
             self._connection.execute(sql, window).fetchall() for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
         ]
-        return journal_view.make_buckets(*span, requests, attempts, latencies)
+        return journal_view.make_buckets(span, requests, attempts, latencies)
 
     def newest_numbers(self) -> tuple[int, int]:
         """Return the numbers of the newest request and of the newest attempt."""
@@ -270,168 +244,18 @@ class JournalReader:
         ).fetchone()
         return journal_view.Totals(*row)
 
-    def _requests(self, where: str, **parameters: Parameter) -> tuple[journal_view.RequestRow, ...]:
+    def _requests(self, where: str, **parameters: local_search.Parameter) -> tuple[journal_view.RequestRow, ...]:
         return tuple(
             journal_view.RequestRow(*row) for row in self._connection.execute(f"{_REQUESTS} {where}", parameters)
         )
 
-    def _dead_letters(self, where: str, **parameters: Parameter) -> tuple[journal_view.DeadLetterRow, ...]:
+    def _dead_letters(self, where: str, **parameters: local_search.Parameter) -> tuple[journal_view.DeadLetterRow, ...]:
         return tuple(
             journal_view.DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters)
         )
 
 
-COLUMNS: Final = (
-    "events.seq, id, source, type, subject, actor, received_at, routed_at, expected, status"  # as EventSummary has them
-)
-SEARCH_SECONDS: Final = 0.06
-WINDOW: Final = 150_000
-FEW: Final = 2_000
-MAX_TYPES: Final = 200
-
-# The distinct types from a beginning on, each found with one step through the index.
-_TYPES: Final = """
-WITH RECURSIVE found (type) AS (
-    SELECT min(type) FROM events WHERE type >= :start
-    UNION ALL SELECT (SELECT min(type) FROM events WHERE type > found.type) FROM found
-    WHERE found.type < :start || char(1114111))
-SELECT type FROM found WHERE type GLOB :pattern LIMIT :limit
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition on an indexed column. `sql` begins with the column; with `is_ordered`, the index yields its events by
-    `seq`."""
-
-    sql: str
-    values: tuple[Parameter, ...]
-    is_ordered: bool = False
-
-
-def read_page(
-    connection: sqlite3.Connection, query: journal_view.EventQuery, clock: Callable[[], float] = time.monotonic
-) -> journal_view.EventPage:
-    """Return the newest events that match. If the search takes too long, it ends early, with a `next_before`."""
-    words = journal_view.search_words(query.text)
-    conditions = _conditions(connection, query)
-    tables, order, match = "events", "events.seq", None
-    if words:
-        tables, order = "search.texts JOIN events ON events.seq = texts.rowid", "texts.rowid"
-        match = Condition("texts MATCH ?", (match_expression(words),))
-    rarest = None if match else _rarest(connection, conditions)
-    # A plus before a column keeps SQLite from using its index.
-    used = [each.sql if each is rarest else f"+{each.sql}" for each in conditions]
-    where = " AND ".join([*([match.sql] if match else []), *used, f"{order} < ?", f"{order} > ?"])
-    select = f"SELECT {COLUMNS} FROM {tables} WHERE {where} ORDER BY {order} DESC LIMIT ?"  # noqa: S608 ours
-    values = [value for each in ([match] if match else []) + conditions for value in each.values]
-    is_whole = rarest is not None or len(conditions) == 0
-    rows: list[journal_view.EventSummary] = []
-    bottom = 0
-    for top, bottom in _windows(connection, query.before, is_whole, clock):
-        wanted = query.limit + 1 - len(rows)
-        rows += [journal_view.EventSummary(*row) for row in connection.execute(select, (*values, top, bottom, wanted))]
-        if len(rows) > query.limit:
-            break
-    not_indexed = events_behind(connection) if words else 0
-    if len(rows) > query.limit:
-        return journal_view.EventPage(tuple(rows[: query.limit]), rows[query.limit - 1].seq, not_indexed)
-    return journal_view.EventPage(tuple(rows), bottom + 1 if bottom else None, not_indexed)
-
-
-def _windows(
-    connection: sqlite3.Connection, before: int | None, is_whole: bool, clock: Callable[[], float]
-) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of each window, which are outside it, while another one is likely to be searched in time."""
-    began = now = clock()
-    took = 0.0
-    (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-    top = newest + 1 if before is None else min(before, newest + 1)
-    while top > 1 and now - began + took <= SEARCH_SECONDS:
-        bottom = 0 if is_whole else max(0, top - 1 - WINDOW)
-        yield top, bottom
-        top, took, now = bottom + 1, clock() - now, clock()
-
-
-def _conditions(connection: sqlite3.Connection, query: journal_view.EventQuery) -> list[Condition]:
-    conditions = [
-        Condition(f"{column} = ?", (value,), is_ordered=True)
-        for column, value in (("source", query.source), ("status", query.status))
-        if value
-    ]
-    if query.type:
-        conditions.append(_type_condition(connection, query.type))
-    if query.since is not None:
-        conditions.append(Condition("received_at >= ?", (query.since,)))
-    if query.until is not None:
-        conditions.append(Condition("received_at <= ?", (query.until,)))
-    return conditions
-
-
-def _type_condition(connection: sqlite3.Connection, wanted: str) -> Condition:
-    if not wanted.endswith("*"):
-        return Condition("type = ?", (wanted,), is_ordered=True)
-    pattern = wanted.replace("[", "[[]").replace("?", "[?]")
-    start = wanted.partition("*")[0]
-    found = connection.execute(_TYPES, {"start": start, "pattern": pattern, "limit": MAX_TYPES + 1}).fetchall()
-    if len(found) > MAX_TYPES:
-        return Condition("type GLOB ?", (pattern,))
-    return Condition(f"type IN ({','.join('?' * len(found))})", tuple(name for (name,) in found))
-
-
-def _rarest(connection: sqlite3.Connection, conditions: Sequence[Condition]) -> Condition | None:
-    """Return the condition whose index to use, or None if all of them are met by many events."""
-    if len(conditions) == 1 and conditions[0].is_ordered:
-        return conditions[0]
-    counts = [(_count_few(connection, each), number) for number, each in enumerate(conditions)]
-    count, number = min(counts, default=(FEW, 0))
-    return conditions[number] if count < FEW else None
-
-
-def _count_few(connection: sqlite3.Connection, condition: Condition) -> int:
-    select = f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition.sql} LIMIT {FEW})"  # noqa: S608 ours
-    (count,) = connection.execute(select, condition.values).fetchone()
-    return int(count)
-
-
-FILE_NAME: Final = "search.db"
-
-_SCHEMA: Final = """
-CREATE VIRTUAL TABLE IF NOT EXISTS search.texts USING fts5 (text, content = '', columnsize = 0);
-CREATE TABLE IF NOT EXISTS search.progress (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL);
-INSERT OR IGNORE INTO search.progress VALUES (1, 0);
-"""
-_PENDING: Final = """
-SELECT bodies.seq, events.seq, document FROM main.bodies JOIN main.events ON events.seq = event_seq
-WHERE bodies.seq > (SELECT seq FROM search.progress) ORDER BY bodies.seq LIMIT ?
-"""
-_BEHIND: Final = "SELECT max(seq) - (SELECT seq FROM search.progress) FROM main.bodies"
-
-
-def attach_index(connection: sqlite3.Connection, folder: Path) -> None:
-    connection.execute("ATTACH ? AS search", (str(folder / FILE_NAME),))
-    connection.execute("PRAGMA search.schema_version")  # which makes the file
-    database.make_private(folder / FILE_NAME)
-    is_earlier = database.require_known_version(connection, FILE_NAME, "search")
-    connection.execute("PRAGMA search.journal_mode = WAL")
-    connection.executescript(_SCHEMA)
-    if is_earlier:
-        connection.execute(f"PRAGMA search.user_version = {database.VERSIONS[FILE_NAME]}")
-
-
-def drop_index(connection: sqlite3.Connection) -> None:
-    connection.executescript("DROP TABLE search.texts; DROP TABLE search.progress;" + _SCHEMA)
-
-
-def events_behind(connection: sqlite3.Connection) -> int:
-    """Return about how many events are not in the index yet."""
-    (behind,) = connection.execute(_BEHIND).fetchone()
-    return max(0, int(behind or 0))
-
-
-def match_expression(words: tuple[str, ...]) -> str:
-    """Return an FTS5 expression for all the words, each as a beginning, and quoted so that none is an operator."""
-    return " ".join('"{}" *'.format(word.replace('"', " ")) for word in words)
+# Erasure
 
 
 DATABASES: Final = "*.db"
@@ -480,10 +304,11 @@ def rewrite_files(folder: Path, busy_seconds: float = database.BUSY_SECONDS) -> 
 
     Return the files that could not be rewritten, with the reasons. The functions may run meanwhile.
     """
-    return list(chain.from_iterable(_rewrite(path, busy_seconds) for path in sorted(folder.glob(DATABASES))))
+    return [fault for path in sorted(folder.glob(DATABASES)) for fault in _rewrite(path, busy_seconds)]
 
 
 def _rewrite(path: Path, busy_seconds: float) -> Iterator[str]:
+    """Rewrite the file, and yield the reason if that was not possible."""
     try:
         with closing(sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)) as connection:
             connection.execute("VACUUM")

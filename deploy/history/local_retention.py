@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.history.local_journal import attach_index, drop_index
+from deploy.history.local_search import attach_index, drop_index
 from deploy.history.stored_messages import dataref_of
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal

@@ -19,7 +19,7 @@ from typing import Final
 from deploy.config.running_dev import PRODUCTION_FILE, is_production
 from deploy.dev.pubsub.store import read_waiting
 from deploy.dev.supervisor.processes import Production
-from deploy.history.local_journal import FILE_NAME as SEARCH
+from deploy.history.local_search import FILE_NAME as SEARCH
 from deploy.terminal.output import count_of
 from shared.cloud.local import database
 from shared.cloud.local.journal import FILE_NAME as JOURNAL

@@ -8,7 +8,7 @@ from itertools import count, pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from deploy.history import local_journal
+from deploy.history import local_search
 from deploy.history.journal_view import EventPage, EventQuery, EventSummary
 from deploy.history.local_journal import JournalReader
 from shared.cloud.local.database import transaction
@@ -44,8 +44,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JournalReader]:
     connection.close()
     ticks = count()
     with JournalReader(path, clock=lambda: float(next(ticks))) as reader, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local_journal, "WINDOW", 7)
-        patch.setattr(local_journal, "FEW", 5)
+        patch.setattr(local_search, "WINDOW", 7)
+        patch.setattr(local_search, "FEW", 5)
         reader.index()
         yield reader
 

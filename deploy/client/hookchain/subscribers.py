@@ -37,10 +37,10 @@ class Subscribers(Calls):
         self, tenant: str, *, name: str = "", email: str = "", metadata: Mapping[str, str] | None = None
     ) -> api_types.Tenant:
         body = {"name": name, "email": email, "metadata": metadata}
-        return cast(api_types.Tenant, self._api.request("PUT", "tenants", tenant, body=body).value)
+        return cast(api_types.Tenant, self._request("PUT", ("tenants", tenant), body=body).value)
 
     def delete_tenant(self, tenant: str) -> None:
-        self._api.request("DELETE", "tenants", tenant)
+        self._delete("tenants", tenant)
 
     # The portal
 
@@ -59,10 +59,10 @@ class Subscribers(Calls):
         return cast(api_types.PortalToken, self._post(*path, body=body, idempotency_key=idempotency_key))
 
     def revoke_sessions(self, tenant: str) -> None:
-        self._api.request("DELETE", "tenants", tenant, "portal-sessions")
+        self._delete("tenants", tenant, "portal-sessions")
 
     def revoke_session(self, tenant: str, session: str) -> None:
-        self._api.request("DELETE", "tenants", tenant, "portal-sessions", session)
+        self._delete("tenants", tenant, "portal-sessions", session)
 
     def get_portal_info(self) -> api_types.PortalInfo:
         return cast(api_types.PortalInfo, self._get("portal-info"))
@@ -101,11 +101,11 @@ class Subscribers(Calls):
             "secret": secret,
         }
         path = "tenants", tenant, "endpoints"
-        answer = self._api.request("POST", *path, body=body, idempotency_key=idempotency_key)
+        answer = self._request("POST", path, body=body, idempotency_key=idempotency_key)
         return cast(api_types.EndpointCreated, with_etag(answer))
 
     def get_endpoint(self, tenant: str, endpoint: str) -> api_types.Endpoint:
-        return cast(api_types.Endpoint, with_etag(self._api.request("GET", "tenants", tenant, "endpoints", endpoint)))
+        return cast(api_types.Endpoint, with_etag(self._request("GET", ("tenants", tenant, "endpoints", endpoint))))
 
     def change_endpoint(
         self,
@@ -138,10 +138,10 @@ class Subscribers(Calls):
             "secret": secret,
         }
         path = "tenants", tenant, "endpoints", endpoint
-        return cast(api_types.Endpoint, with_etag(self._api.request("PATCH", *path, body=body, if_match=if_match)))
+        return cast(api_types.Endpoint, with_etag(self._request("PATCH", path, body=body, if_match=if_match)))
 
     def delete_endpoint(self, tenant: str, endpoint: str, *, if_match: str | None = None) -> None:
-        self._api.request("DELETE", "tenants", tenant, "endpoints", endpoint, if_match=if_match)
+        self._delete("tenants", tenant, "endpoints", endpoint, if_match=if_match)
 
     def enable_endpoint(self, tenant: str, endpoint: str, *, idempotency_key: str | None = None) -> api_types.Endpoint:
         return self._act_on_endpoint(tenant, endpoint, "enable", idempotency_key)
@@ -260,7 +260,7 @@ class Subscribers(Calls):
 
     def _act_on_endpoint(self, tenant: str, endpoint: str, action: str, key: str | None) -> api_types.Endpoint:
         path = "tenants", tenant, "endpoints", endpoint, action
-        return cast(api_types.Endpoint, with_etag(self._api.request("POST", *path, body={}, idempotency_key=key)))
+        return cast(api_types.Endpoint, with_etag(self._request("POST", path, body={}, idempotency_key=key)))
 
     # Event types
 
@@ -287,10 +287,10 @@ class Subscribers(Calls):
             "examples": [*examples],
             "deprecated": deprecated,
         }
-        return cast(api_types.EventType, self._api.request("PUT", "event-types", type, body=body).value)
+        return cast(api_types.EventType, self._request("PUT", ("event-types", type), body=body).value)
 
     def delete_event_type(self, type: str) -> None:
-        self._api.request("DELETE", "event-types", type)
+        self._delete("event-types", type)
 
     def import_event_types(
         self, *, document: Mapping[str, Json], dry_run: bool = False, idempotency_key: str | None = None
@@ -318,4 +318,4 @@ class Subscribers(Calls):
         return cast(api_types.ApiKeyCreated, self._post("api-keys", key, "rotate", idempotency_key=idempotency_key))
 
     def delete_key(self, key: str) -> None:
-        self._api.request("DELETE", "api-keys", key)
+        self._delete("api-keys", key)

@@ -4,7 +4,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar, cast
 from urllib.parse import quote, urlencode
@@ -84,61 +84,6 @@ def http_transport(base_url: str, token: str, timeout_seconds: float) -> Transpo
     return send
 
 
-class SubscribersApi:
-    def __init__(self, transport: Transport, attempts: Attempts) -> None:
-        self._transport = transport
-        self._attempts = attempts
-
-    def request(
-        self,
-        method: str,
-        *segments: str,
-        query: Mapping[str, str | int | None] | None = None,
-        body: Mapping[str, object] | None = None,
-        idempotency_key: str | None = None,
-        if_match: str | None = None,
-    ) -> Answer:
-        """Return the answer. Values that are None are left out. A POST has a key of its own if it is given none.
-
-        Raises SubscribersError, and ValueError for a value that JSON cannot hold.
-        """
-        fields = [(name, value) for name, value in (query or {}).items() if value not in (None, "")]
-        path = "/v1/" + "/".join(map(_segment, segments))
-        if fields:
-            path += "?" + urlencode(fields)
-        headers: list[tuple[str, str]] = [("Accept", "application/json")]
-        content = b""
-        if body is not None:
-            given = {name: value for name, value in body.items() if value is not None}
-            content = json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
-            headers.append(("Content-Type", "application/json"))
-        if method == "POST":
-            headers.append(("Idempotency-Key", idempotency_key or uuid.uuid4().hex))
-        if if_match is not None:
-            headers.append(("If-Match", if_match))
-        return _answer(self._attempted(method, path, tuple(headers), content, is_repeatable=if_match is None))
-
-    def _attempted(
-        self, method: str, path: str, headers: Headers, body: bytes, is_repeatable: bool
-    ) -> Response | NoResponse:
-        wait = self._attempts.first_wait_seconds
-        for _ in range(max(1, self._attempts.most) - 1):
-            response = self._transport(method, path, headers, body)
-            if isinstance(response, NoResponse):
-                if response.code not in (_AFTER_ANY_END if is_repeatable else _NOT_SENT):
-                    return response
-                retry_after = None
-            elif response.status in _AGAIN or (response.status == 409 and _problem(response).code == _IN_PROGRESS):
-                retry_after = response.retry_after_seconds
-            else:
-                return response
-            if retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
-                return response
-            self._attempts.sleep(wait if retry_after is None else retry_after)
-            wait *= 2
-        return self._transport(method, path, headers, body)
-
-
 def _segment(text: str) -> str:
     """Return the id as a path segment. Raises ValueError for one that would change the path."""
     if text in {"", ".", ".."}:
@@ -214,23 +159,76 @@ class Calls:
         transport: Transport | None = None,
     ) -> None:
         """Raises ValueError. `transport` makes the requests in place of HTTP to `base_url`."""
-        made = transport or http_transport(base_url, token, timeout_seconds)
-        self._api = SubscribersApi(made, attempts or Attempts())
+        self._transport = transport or http_transport(base_url, token, timeout_seconds)
+        self._attempts = attempts or Attempts()
 
     def _get(self, *path: str, query: Mapping[str, str] | None = None) -> Json:
-        return self._api.request("GET", *path, query=query).value
+        return self._request("GET", path, query=query).value
 
     def _post(self, *path: str, body: Mapping[str, object] | None = None, idempotency_key: str | None = None) -> Json:
-        return self._api.request("POST", *path, body=body or {}, idempotency_key=idempotency_key).value
+        return self._request("POST", path, body=body or {}, idempotency_key=idempotency_key).value
+
+    def _delete(self, *path: str, if_match: str | None = None) -> None:
+        self._request("DELETE", path, if_match=if_match)
 
     def _listing(
         self, *path: str, query: Mapping[str, str | None] | None = None, limit: int, cursor: str
     ) -> Listing[Item]:
         def read(after: str) -> Page[Item]:
             fields = {**(query or {}), "limit": limit, "cursor": after}
-            return cast(Page[Item], self._api.request("GET", *path, query=fields).value)
+            return cast(Page[Item], self._request("GET", path, query=fields).value)
 
         return Listing(read, cursor)
+
+    def _request(
+        self,
+        method: str,
+        path: Sequence[str],
+        *,
+        query: Mapping[str, str | int | None] | None = None,
+        body: Mapping[str, object] | None = None,
+        idempotency_key: str | None = None,
+        if_match: str | None = None,
+    ) -> Answer:
+        """Return the answer. Values that are None are left out. A POST has a key of its own if it is given none.
+
+        Raises SubscribersError, and ValueError for a value that JSON cannot hold.
+        """
+        fields = [(name, value) for name, value in (query or {}).items() if value not in (None, "")]
+        url_path = "/v1/" + "/".join(map(_segment, path))
+        if fields:
+            url_path += "?" + urlencode(fields)
+        headers: list[tuple[str, str]] = [("Accept", "application/json")]
+        content = b""
+        if body is not None:
+            given = {name: value for name, value in body.items() if value is not None}
+            content = json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+            headers.append(("Content-Type", "application/json"))
+        if method == "POST":
+            headers.append(("Idempotency-Key", idempotency_key or uuid.uuid4().hex))
+        if if_match is not None:
+            headers.append(("If-Match", if_match))
+        return _answer(self._attempted(method, url_path, tuple(headers), content, is_repeatable=if_match is None))
+
+    def _attempted(
+        self, method: str, path: str, headers: Headers, body: bytes, is_repeatable: bool
+    ) -> Response | NoResponse:
+        wait = self._attempts.first_wait_seconds
+        for _ in range(max(1, self._attempts.most) - 1):
+            response = self._transport(method, path, headers, body)
+            if isinstance(response, NoResponse):
+                if response.code not in (_AFTER_ANY_END if is_repeatable else _NOT_SENT):
+                    return response
+                retry_after = None
+            elif response.status in _AGAIN or (response.status == 409 and _problem(response).code == _IN_PROGRESS):
+                retry_after = response.retry_after_seconds
+            else:
+                return response
+            if retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
+                return response
+            self._attempts.sleep(wait if retry_after is None else retry_after)
+            wait *= 2
+        return self._transport(method, path, headers, body)
 
 
 def with_etag(answer: Answer) -> Json:

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.cli.listen_lease import say
 from deploy.client.hookchain.http import NoResponse
 from deploy.cloud_access.inboxes import HOLD_SECONDS, Inboxes, NoInbox, Received
 from deploy.requests import posting
 from deploy.requests.signed_samples import CannotSign, Keys, Sender, signed_request
-from deploy.terminal.output import count_of
+from deploy.terminal.output import count_of, printable
 from functions.receive.admission import requested_url
 from functions.receive.source import Source
 from shared import claim_check, errors, http, tap
@@ -189,3 +188,7 @@ def copied_request(event: Event) -> http.Request:
     kept = [pair for pair in headers if pair[0] not in _NOT_FORWARDED and not pair[0].startswith(_PROXY_PREFIXES)]
     hops = ("hookchain-hops", str(event.hops + 1))  # ends a loop, if the application sends the event back
     return http.Request("POST", "/", "", (*kept, hops), tap.body_of(event))
+
+
+def say(line: str) -> None:
+    print(printable(line), flush=True)

@@ -11,8 +11,8 @@ from typing import Final
 import pytest
 
 from deploy.cli import listen, listen_forwarding
+from deploy.cli.listen import LeaseKeeper, LeaseLost
 from deploy.cli.listen_forwarding import Courier, Target, copied_request
-from deploy.cli.listen_lease import LeaseKeeper, LeaseLost
 from deploy.cloud_access.inboxes import NoInbox, Received
 from deploy.config.dotenv import read_dotenv
 from deploy.config.sections.catalogue import load_catalogue

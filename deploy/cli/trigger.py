@@ -11,10 +11,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import quote
 
 from deploy.cli import look_up, trigger_result
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
@@ -109,7 +107,7 @@ def _choose_provider(options: argparse.Namespace) -> Choice:
     if provider := provider_key(configuration, options.provider):
         return Choice(provider, options.provider)
     if options.provider in compiled_sources(configuration.slices["receive"]):
-        raise ValueError(_unsampled_text(options.provider, options.state, environ_of(options)))
+        raise ValueError(_unsampled_text(options.provider))
     raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(key, catalogue)}")
 
 
@@ -188,10 +186,9 @@ def make_key(auth: AuthScheme, env_file: Path, state: Path) -> list[str]:
     return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
 
 
-def _unsampled_text(source: str, state: Path, environ: Mapping[str, str]) -> str:
-    url = f"http://localhost:{local_ports(state, environ).receive}/{quote(source)}"
+def _unsampled_text(source: str) -> str:
     rule = f"the source {source!r} has no provider, and samples are of providers only"
-    return f"{rule}. Send it an event of your own: hookchain send {url} --source {source} event=example"
+    return f"{rule}. Send it a test event: hookchain smoke --source {source}"
 
 
 def _cannot_sign_text(provider: str, reason: CannotSign) -> str:

@@ -185,7 +185,8 @@ def client_auth(entry: JsonObject) -> Auth:
         case "link":
             raise ValueError("a source of links needs a signed link. Make one with `hookchain link`, and open it.")
         case scheme:
-            raise ValueError(f"`hookchain send` cannot sign for the scheme {scheme}. Try `hookchain trigger`.")
+            instead = "Try `hookchain smoke --source NAME --file FILE`, or `hookchain trigger` for a provider's sample."
+            raise ValueError(f"`hookchain send` cannot sign for the scheme {scheme}. {instead}")
 
 
 def url_with_token(url: str, source: str, entry: JsonObject, token: str) -> str:

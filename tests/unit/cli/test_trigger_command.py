@@ -45,7 +45,7 @@ def test_a_signed_sample_goes_to_the_source_of_its_provider(trigger: Command, ho
 def test_a_source_without_a_provider_is_named_with_a_command_that_sends_to_it(trigger: Command) -> None:
     trigger("open", code=2)
     assert "the source 'open' has no provider" in trigger.error
-    assert "hookchain send http://localhost:8080/open --source open" in trigger.error
+    assert "hookchain smoke --source open" in trigger.error
 
 
 def test_what_is_broken_and_rejected_is_as_it_should_be(trigger: Command) -> None:

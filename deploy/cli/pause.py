@@ -188,12 +188,15 @@ async def resume_destination(subject: Subject) -> Acted:
         act = f"run `hookchain release {subject.name}{subject.where}`"
         raise command_line.CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
     resumed = await destinations.resume_destination(subject.ledger, subject.name, now)
-    if not is_stopped and not resumed.hastened:
+    if not is_stopped and not resumed.hastened and not resumed.keep_waiting:
         return Acted("not paused: nothing to do")
     texts = ["resumed" if is_stopped else "it was not paused"]
     count = resumed.released + resumed.hastened
-    if count or not resumed.stays_held:
+    if count or not (resumed.stays_held or resumed.keep_waiting):
         texts.append(_deliveries(resumed, subject.attempt_time(resumed.delay_seconds)))
+    if resumed.keep_waiting:
+        waiting = output.count_of(resumed.keep_waiting, "delivery keeps its own wait", "deliveries keep their own wait")
+        texts.append(f"{waiting}, such as for a digest: `hookchain status{subject.where}`")
     if resumed.stays_held:
         release = f"`hookchain release {subject.name}{subject.where}`"
         texts.append(f"deliveries that may have been accepted stay held; to send them: {release}")

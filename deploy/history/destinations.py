@@ -239,12 +239,14 @@ class Resumed:
     """The deliveries of a resumed destination: `released` were held, `hastened` waited for their next attempt.
 
     They are due `delay_seconds` later, because running functions still use the pause that they have read.
-    `stays_held`: others stay held, because they may have been accepted.
+    `keep_waiting` others keep their own wait, such as that of a digest or of quiet hours. `stays_held`: others stay
+    held, because they may have been accepted.
     """
 
     released: int
     hastened: int
     delay_seconds: float
+    keep_waiting: int = 0
     stays_held: bool = False
 
 
@@ -258,11 +260,12 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
     delay_seconds = NOTICE_SECONDS if paused_until is not None and paused_until > now else 0.0
     due_at = now + delay_seconds
     released = await ledger.release(name, due_at)
-    hastened = 0
+    hastened = keep_waiting = 0
     before: Place | None = None
     while True:
         rows = await ledger.rows(HASTENED_AT_ONCE, destination=name, state=ledger_rules.RETRY_SCHEDULED, before=before)
         without_own_wait = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
+        keep_waiting += len(rows) - len(without_own_wait)
         due_later = [row for row in without_own_wait if row.retry_at is not None and row.retry_at > due_at]
         new_fences = await ledger.postpone_all([(row.key, row.fence, due_at) for row in due_later], now)
         hastened += sum(isinstance(fence, int) for fence in new_fences)  # the others were changed by somebody else
@@ -270,7 +273,7 @@ async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
             break
         before = rows[-1].created_at, rows[-1].key
     held = await ledger.rows(1, destination=name, state=ledger_rules.HELD)
-    return Resumed(released, hastened, delay_seconds, stays_held=bool(held))
+    return Resumed(released, hastened, delay_seconds, keep_waiting, stays_held=bool(held))
 
 
 MAX_DIGESTS: Final = 5

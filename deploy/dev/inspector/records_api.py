@@ -211,6 +211,7 @@ async def resume(request: web.Request) -> web.Response:
     document: JsonObject = {
         "released": resumed.released,
         "hastened": resumed.hastened,
+        "keep_waiting": resumed.keep_waiting,
         "stays_held": resumed.stays_held,
     }
     return api.json_answer(document)

@@ -122,7 +122,9 @@ async def test_a_delivery_that_may_have_been_accepted_is_not_hastened() -> None:
     row = claim.row
     attempt = attempt_entry(row, 1, Unknown("no answer"), NOW - 400, NOW - 385)
     assert await ledger.settle(claim, Settlement(RETRY_SCHEDULED, NOW - 385, "no answer", attempt, NOW + 300))
-    assert await resume_destination(ledger, "crm", NOW) == Resumed(released=0, hastened=0, delay_seconds=0)
+    assert await resume_destination(ledger, "crm", NOW) == Resumed(
+        released=0, hastened=0, delay_seconds=0, keep_waiting=1
+    )
 
 
 DIGEST_ID = "d1" * 16
@@ -220,7 +222,8 @@ async def test_a_destination_that_is_resumed_keeps_the_time_of_its_digests() -> 
     ledger = FakeLedger()
     await gather(ledger, delivery(1), "g1", NOW - 10, NOW + 600)
     await ledger.disable("pusher", "paused by an operator", NOW)
-    assert await resume_destination(ledger, "pusher", NOW) == Resumed(released=0, hastened=0, delay_seconds=0)
+    resumed = await resume_destination(ledger, "pusher", NOW)
+    assert resumed == Resumed(released=0, hastened=0, delay_seconds=0, keep_waiting=1)
     assert [row.retry_at for row in ledger.table.values()] == [NOW + 600]
 
 

@@ -139,12 +139,13 @@ export function plural(count, one, many = one + "s") {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`;
 }
 
-// What a resumed destination gets: `released` deliveries were held, `hastened` waited for their next attempt. Others may
-// stay held.
-export function resumedText(destination, { released, hastened, stays_held }) {
+// What a resumed destination gets: `released` deliveries were held, `hastened` waited for their next attempt.
+// `keep_waiting` others wait for something else, such as a digest. Others may stay held.
+export function resumedText(destination, { released, hastened, keep_waiting, stays_held }) {
   const found = [released && plural(released, "held delivery", "held deliveries"), hastened && plural(hastened, "waiting delivery", "waiting deliveries")];
   const counts = found.filter(Boolean).join(" and ");
-  const due = counts ? `${counts} will be attempted within seconds.` : stays_held ? "" : "No delivery was held or waiting.";
+  const due = counts ? `${counts} will be attempted within seconds.` : stays_held || keep_waiting ? "" : "No delivery was held or waiting.";
   const held = stays_held ? "Deliveries that may have been accepted stay held until you release them." : "";
-  return [`${destination} is resumed.`, due, held].filter(Boolean).join(" ");
+  const waiting = keep_waiting ? `${plural(keep_waiting, "delivery keeps its own wait", "deliveries keep their own wait")}, such as for a digest.` : "";
+  return [`${destination} is resumed.`, due, waiting, held].filter(Boolean).join(" ");
 }

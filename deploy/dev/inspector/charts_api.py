@@ -204,7 +204,7 @@ class JournalCharts(Charts):
 
 
 class MetricCharts(Charts):
-    """The counts of a cloud's metrics. A span is read again after a minute: metrics are written once a minute."""
+    """The counts of a cloud's metrics. A span is read again after a minute, also after a failure: a read may cost."""
 
     missing = (
         "The metrics of a cloud count requests in total and attempts by destination, so these plots show no sources "
@@ -216,19 +216,28 @@ class MetricCharts(Charts):
         self._read_counts = read_counts
         self._clock = clock
         self._read_at: dict[str, float] = {}
+        self._faults: dict[str, str] = {}
         self._lock = asyncio.Lock()
 
     async def refresh(self, backend: Backend, now: float, name: str) -> bool:
         """Read the counts in a thread of their own, so that the page goes on if the metrics do not answer."""
         async with self._lock:
-            if self._clock() - self._read_at.get(name, -math.inf) < METRIC_SECONDS:
-                return True
-            destinations = await asyncio.to_thread(backend.destinations)
-            window = MetricWindow(now, *SPANS[name], tuple(destinations))
+            if self._clock() - self._read_at.get(name, -math.inf) >= METRIC_SECONDS:
+                await self._read(backend, now, name)
+            if fault := self._faults.get(name):
+                raise CommandError(fault)
+        return True
+
+    async def _read(self, backend: Backend, now: float, name: str) -> None:
+        destinations = await asyncio.to_thread(backend.destinations)
+        window = MetricWindow(now, *SPANS[name], tuple(destinations))
+        self._faults.pop(name, None)
+        try:
             counts = await asyncio.to_thread(self._read_counts, window)
             self._buckets[name] = _metric_buckets(counts, window.bucket_seconds)
-            self._read_at[name] = self._clock()
-        return True
+        except CommandError as error:
+            self._faults[name] = str(error)
+        self._read_at[name] = self._clock()
 
 
 def _metric_buckets(counts: Iterable[MetricCount], bucket_seconds: int) -> dict[int, dict[Names, Bucket]]:

@@ -245,15 +245,24 @@ async def test_a_deployment_counts_what_its_metrics_have_and_says_what_they_lack
         assert len(windows) == 2
 
 
-async def test_metrics_that_cannot_be_read_say_why(inspector: Inspector) -> None:
-    def read(_: MetricWindow) -> Sequence[MetricCount]:
+async def test_metrics_that_cannot_be_read_say_why_and_are_not_asked_again_within_a_minute(
+    inspector: Inspector,
+) -> None:
+    windows: list[MetricWindow] = []
+
+    def read(window: MetricWindow) -> Sequence[MetricCount]:
+        windows.append(window)
+        if len(windows) > 1:
+            return []
         raise CommandError("Cloud Monitoring: permission denied")
 
-    async with (
-        deployed_page(inspector, read, iter([0.0])) as page,
-        page.client.get("/api/charts?span=hour") as answer,
-    ):
-        assert (answer.status, await answer.text()) == (503, "Cloud Monitoring: permission denied\n")
+    seconds = iter([0.0, 0.0, 1.0, METRIC_SECONDS + 1, METRIC_SECONDS + 1])
+    async with deployed_page(inspector, read, seconds) as page:
+        for _ in range(2):
+            async with page.client.get("/api/charts?span=hour") as answer:
+                assert (answer.status, await answer.text()) == (503, "Cloud Monitoring: permission denied\n")
+        assert len(windows) == 1
+        assert (await page.get("/api/charts?span=hour"))["counting"] is False
 
 
 class Monitoring(GoogleApi):

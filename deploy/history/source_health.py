@@ -173,7 +173,7 @@ def _rejected(facts: SourceFacts, now: float) -> Health | None:
     rejected = facts.rejected
     if rejected is None or (facts.last_at is not None and facts.last_at >= rejected.at):
         return None
-    reason = f"its last request was rejected {_ago(rejected.at, now)}: {rejection_text(rejected)}"
+    reason = f"a request was rejected {_ago(rejected.at, now)}, and no new event came since: {rejection_text(rejected)}"
     if rejected.status >= 500:
         return Health("failing", reason, "hookchain doctor")
     if rejected.status not in (401, 403):

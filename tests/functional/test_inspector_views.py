@@ -380,7 +380,7 @@ async def look_around(page: Page, url: str) -> None:
     await page.until("location.hash === '#/destinations'")
     await page.press("7")
     await page.until("location.hash === '#/sources'")
-    await page.until_shown("its last request was rejected", ".destination .why")
+    await page.until_shown("a request was rejected", ".destination .why")
     await page.until_shown("hookchain sources shop", ".destination .command")
     await page.until_shown("it has no event yet", ".destination:last-child")
     assert await page.run("document.documentElement.scrollWidth") == await page.run("innerWidth")

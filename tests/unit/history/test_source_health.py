@@ -43,7 +43,7 @@ UNKNOWN: Final = Registration(unknown="it needs the token 'shop-token', which do
 
 RECENT: Final = "its last event came 3 min ago"
 LONG_AGO: Final = "its last event came 7 d ago"
-REJECTED: Final = "its last request was rejected"
+REJECTED: Final = "a request was rejected"
 NOT_KNOWN: Final = f"not known whether it is registered: {UNKNOWN.unknown}"
 
 
@@ -116,7 +116,7 @@ def reported(at: float | None) -> Registration:
         (
             quiet(rejected(401, "signature_mismatch", "it does not match. Headers: x-a")),
             "failing",
-            f"{REJECTED} 60 s ago: 401 signature_mismatch: it does not match",
+            f"{REJECTED} 60 s ago, and no new event came since: 401 signature_mismatch: it does not match",
             SOURCES,
         ),
         (quiet(rejected(401, "a"), UNKNOWN), "failing", REJECTED, SOURCES),
@@ -125,7 +125,7 @@ def reported(at: float | None) -> Registration:
         (
             quiet(rejected(503, "secret_unavailable")),
             "failing",
-            f"{REJECTED} 60 s ago: 503 secret_unavailable",
+            f"{REJECTED} 60 s ago, and no new event came since: 503 secret_unavailable",
             f"hookchain doctor{WHERE}",
         ),
         (replace(LIVELY, rejected=rejected(401, "a", ago=600.0)), "healthy", RECENT, ""),

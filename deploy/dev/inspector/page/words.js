@@ -42,7 +42,7 @@ export const DESTINATION_STATES = {
 export const SOURCE_HEALTH = {
   healthy: ["Healthy", "delivered", "its events arrive, or it is registered and has none yet"],
   quiet: ["Quiet", "retry_scheduled", "no event came for much longer than usual"],
-  failing: ["Failing", "dead_lettered", "its last request was rejected, or its provider cannot deliver all events"],
+  failing: ["Failing", "dead_lettered", "a request was rejected after its last event, or its provider cannot deliver all events"],
   unregistered: ["Unregistered", "held", "its provider has no webhook for it"],
   unknown: ["Unknown", "", "it has no event yet, and its provider could not be asked"],
 };

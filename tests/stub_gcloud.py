@@ -83,13 +83,13 @@ def install(folder: Path) -> StubGcloud:
 
 WORLD_PROGRAM = """\
 #!/bin/sh
-PYTHONPATH={root} exec {python} -S -m tests.gcloud_program {state} "$@"
+PYTHONPATH={root} exec {python} -S -m tests.gcloud_world {state} "$@"
 """
 
 
 @dataclass(frozen=True, slots=True)
 class WorldGcloud:
-    """A gcloud that keeps what it makes: tests/gcloud_program.py behind a program on PATH."""
+    """A gcloud that keeps what it makes: tests/gcloud_world.py behind a program on PATH."""
 
     folder: Path
 

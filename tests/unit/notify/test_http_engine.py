@@ -91,17 +91,6 @@ async def test_a_request_that_was_sent_and_not_answered_is_unknown_and_one_that_
     assert unreachable.after_seconds == UNREACHABLE_SECONDS
 
 
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [("https://127.0.0.1/", "address_blocked"), ("ftp://crm.example.com/", "invalid_url")],
-)
-async def test_what_may_not_be_sent_never_is(url: str, code: str) -> None:
-    engine = Engine(FakeFetch(), FakeKind(OutgoingRequest("POST", url)))
-    with pytest.raises(Permanent, match=code):
-        await engine.attempt()
-    assert engine.fetch.asked == []
-
-
 async def test_a_secret_that_may_not_be_read_pauses_its_destination_until_a_grant_takes_effect() -> None:
     denied = SecretDenied("secret_unavailable", "this account may read no secret 'chat-url', or there is none")
     engine = Engine(FakeFetch(), secrets=FakeSecrets({}, denied))

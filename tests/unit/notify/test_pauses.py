@@ -251,20 +251,6 @@ async def test_what_has_no_place_is_put_back_before_the_claim_with_all_that_its_
 
 
 @pytest.mark.usefixtures("queued")
-async def test_what_has_no_place_comes_back_as_soon_after_the_clock_was_set_back_by_an_hour() -> None:
-    world = World()
-    await world.learn()
-    await world.begin(10)
-    world.notifier.clock.set_ahead_seconds = -3_600.0
-    await world.begin(2, first=10)
-    delays = [message.delay_seconds for message in world.notifier.bus.on(DELIVERIES)]
-    assert len(delays) == 4
-    assert delays == sorted(delays)
-    assert delays[-1] < 10.0
-    await world.let_go()
-
-
-@pytest.mark.usefixtures("queued")
 async def test_a_bus_without_delays_lets_it_wait_in_the_ledger_instead_and_no_attempt_counts() -> None:
     world = World(max_delay_seconds=0.0)
     await world.learn()

@@ -5,7 +5,6 @@ import base64
 import json
 import random
 import re
-import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,7 +14,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
-from functions.notify.recovery import github, listing, recovery
+from functions.notify.recovery import listing, recovery
 from functions.notify.recovery.kind import UnknownHook, Window, own_hooks
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry, messages
@@ -34,7 +33,6 @@ from shared.recovered import RecoveredRequest, read_recovered
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
-from tests.fakes.configurations import compile_text
 from tests.hook_providers import TOKEN
 from tests.missed_events import CONFIGURATION, GitHub, GitLab, Square, Stripe, World
 
@@ -113,20 +111,6 @@ async def test_a_page_that_airtable_cuts_is_read_to_its_end(capsys: pytest.Captu
         await world.recover(EVERY_SECONDS)
     assert sorted(world.delivered) == sorted(ids)
     assert lines(capsys, "recovery failed") == []
-
-
-async def test_changes_at_airtable_from_before_the_window_are_not_listed() -> None:
-    world = World(AIRTABLE)
-    for _ in range(200):
-        world.airtable.change()
-    world.clock.advance(OVERLAP_SECONDS + 60)
-    await world.recovery.run()
-    world.clock.advance(60)
-    newest = world.airtable.change()
-    await world.recover(EVERY_SECONDS)
-    assert world.delivered == [newest]
-    pages = [call for call in world.airtable.calls if call.endswith("/payloads")]
-    assert 2 * len(pages) == len(world.airtable.calls)  # one page in each listing
 
 
 async def test_each_change_at_airtable_is_an_event_once_under_kills() -> None:
@@ -330,22 +314,6 @@ async def test_an_event_that_arrived_is_not_counted_if_the_list_has_it(capsys: p
     assert (world.bus.on(RECOVERED), lines(capsys, "recovered")) == ([], [])
 
 
-async def test_a_provider_that_is_down_is_a_line_and_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    world = await started()
-    await world.github.send(issue(1), is_lost=True)
-    world.github.is_down = True
-    await world.run(EVERY_SECONDS)
-    [line] = lines(capsys, "recovery failed")
-    assert (line["severity"], line["source"], line["detail"]) == (
-        "WARNING",
-        "github",
-        "GitHub answered 502 to /repos/acme/shop/hooks",
-    )
-    world.github.is_down = False
-    await world.recover(EVERY_SECONDS)
-    assert world.delivered == ["guid-0"]
-
-
 @pytest.mark.parametrize("is_date", [False, True])
 async def test_a_provider_is_not_asked_before_the_time_that_it_names(is_date: bool) -> None:
     world = await started()
@@ -423,31 +391,6 @@ async def test_an_event_that_is_too_large_for_the_bus_is_named(capsys: pytest.Ca
     await world.recover(EVERY_SECONDS)
     [line] = lines(capsys, "recovery failed")
     assert "guid-0 is too large for the bus" in str(line["detail"])
-
-
-async def test_large_answers_are_read_and_compressed_beside_the_thread_of_the_sweep(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    world = await started()
-    threads: list[threading.Thread] = []
-
-    read, message = github._webhook_request, RecoveredRequest.message
-
-    def noting_read(body: bytes, window: Window) -> RecoveredRequest:
-        threads.append(threading.current_thread())
-        return read(body, window)
-
-    def noting_message(request: RecoveredRequest) -> BusMessage | None:
-        threads.append(threading.current_thread())
-        return message(request)
-
-    monkeypatch.setattr(github, "_webhook_request", noting_read)
-    monkeypatch.setattr(RecoveredRequest, "message", noting_message)
-    await world.github.send(issue(1), is_lost=True)
-    await world.recover(EVERY_SECONDS)
-    assert world.delivered == ["guid-0"]
-    assert len(threads) == 2
-    assert threading.main_thread() not in threads
 
 
 async def test_a_recovered_event_is_marked_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
@@ -588,22 +531,6 @@ async def test_events_are_recovered_after_the_clock_was_set_back(is_same_process
     world.clock.advance(EVERY_SECONDS)
     await world.recover(EVERY_SECONDS)
     assert sorted(world.delivered) == ["guid-0", "square-0"]
-
-
-async def test_requests_that_are_left_for_another_provider_are_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    world = await started()
-    world.github.is_down = True
-    await world.run(EVERY_SECONDS)
-    capsys.readouterr()
-    world.slices = compile_text(
-        GITLAB.replace("lab: {", "github: {public_url: https://hooks.example.com/lab, ").replace(
-            "from: lab", "from: github"
-        )
-    )
-    world.recovery = world.new_recovery()
-    await world.run(EVERY_SECONDS)
-    assert lines(capsys, "recovery failed") == []
-    assert world.gitlab.calls == [world.gitlab.base, f"{world.gitlab.base}/7/events"]
 
 
 async def test_a_provider_that_lists_the_same_page_again_is_not_asked_for_it_for_ever(

@@ -1,13 +1,8 @@
 """Endpoints of subscribers as destinations: their requests, their rates and their pauses."""
 
-import json
-import time
-from base64 import b64encode
 from typing import Final
 
 import pytest
-from standardwebhooks import Webhook as StandardWebhook
-from svix.webhooks import Webhook as SvixWebhook
 
 from functions.notify.registry import Target
 from functions.notify.subscribers import endpoints, subscribers
@@ -19,7 +14,7 @@ from shared.ledger import PAUSED_BY_OPERATOR, DestinationState
 from shared.ports import DEAD_LETTERS
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.sealing import KEY_SECRET
-from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
+from tests.fakes.fan_out import OK, PAID, FakeWorld, endpoint_id, paid
 
 URL: Final = "https://acme-1.example.com/in"
 NAME: Final = f"customers:acme:{endpoint_id(1)}"
@@ -218,41 +213,6 @@ async def test_a_pause_of_the_operator_goes_on() -> None:
     now = world.clock.now()
     await world.ledger.pause(NAME, now + HOUR, now, PAUSED_BY_OPERATOR)
     assert await send_again(world, attempt="now") == "deferred"
-
-
-async def test_the_libraries_of_standard_webhooks_and_svix_verify_what_an_endpoint_gets() -> None:
-    other = f"whsec_{b64encode(b'o' * 24).decode()}"
-    world = FakeWorld()
-    world.clock.advance(time.time() - world.clock.now())
-    await world.tenant()
-    place = f"acme/{endpoint_id(1)}"
-    older = sealed(other, place, 2).model_copy(update={"valid_until": world.clock.now() + 60})
-    await world.endpoint(1, secrets=[sealed(SIGNING, place), older], fields={"account": "a-1"})
-    await world.deliver()
-    (asked,) = world.fetch.asked
-    for secret in (SIGNING, other):
-        StandardWebhook(secret).verify(asked.body, headers(world))
-        SvixWebhook(secret).verify(asked.body, headers(world))
-    assert json.loads(asked.body) == {
-        "type": "order.paid",
-        "timestamp": PAID.receivedat,
-        "data": PAID.data,
-        "account": "a-1",
-    }
-    world.clock.advance(61)
-    world.start()
-    await world.deliver(paid(2))
-    assert headers(world)["webhook-signature"].count("v1,") == 1
-
-
-async def test_the_payload_data_is_the_events_data() -> None:
-    options: JsonObject = {"settings": {"tenant": "data.accountId", "payload": "data"}}
-    auth = {"kind": "basic", "username": "hook"}
-    world = await a_world(options=options, auth=auth, secret="p:w", headers={"X-Shop": "7"})
-    await world.deliver()
-    assert json.loads(world.fetch.asked[0].body) == PAID.data
-    assert headers(world)["authorization"] == f"Basic {b64encode(b'hook:p:w').decode()}"
-    assert headers(world)["x-shop"] == "7"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from typing import Final
 from deploy.cli import hook_secrets
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.cli.registrar import Registrar
+from deploy.config.checkout import state_folder
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
+from deploy.config.running_dev import is_production
 from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -114,15 +116,18 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
 
 @dataclass(frozen=True, slots=True)
 class ListedSecret:
-    """A secret that is listed. `stored` is None if it does not exist."""
+    """A secret that is listed. `stored` is None if it does not exist.
+
+    is_dev  this is neither a cloud nor a server: `hookchain dev` generates secrets and catches mails
+    """
 
     need: Need
     stored: StoredSecret | None
-    is_local: bool
+    is_dev: bool
 
     @property
     def state(self) -> str:
-        if self.stored is None and self.is_local and self.need.is_unneeded_locally:
+        if self.stored is None and self.is_dev and self.need.is_unneeded_locally:
             return NOT_NEEDED
         state = state_of(self.need, self.stored)
         # A token that only `hookchain hooks` uses was issued by the provider, which decides on its length.
@@ -134,7 +139,7 @@ class ListedSecret:
         """Return whether the secret's state makes `list` end with NOT_DONE."""
         if self.state != MISSING:
             return self.state in (WEAK, UNREADABLE)
-        is_generated = self.is_local and not self.need.is_credential  # by `hookchain dev`, when it starts
+        is_generated = self.is_dev and not self.need.is_credential  # by `hookchain dev`, when it starts
         return not (is_generated or self.need.is_optional)
 
     @property
@@ -194,7 +199,7 @@ class ListedSecret:
             return "`hookchain hooks` needs it: "
         if self.need.is_optional:
             return "optional, SES sends the mail; or: "
-        if not self.is_local:
+        if not self.is_dev:
             return ""
         if self.need.is_credential:
             return f"{missing_effect([self.need])} until you set it: "
@@ -223,7 +228,8 @@ def _listed_secrets(options: argparse.Namespace, platform: Platform, backend: Se
         names = {need.name for need in found}
         found += [token for token in token_needs(configuration.document) if token.name not in names]
     stored_by_name = backend.find([need.name for need in found])
-    return [ListedSecret(need, stored_by_name.get(need.name), is_local(options)) for need in found]
+    is_dev = is_local(options) and not is_production(state_folder())
+    return [ListedSecret(need, stored_by_name.get(need.name), is_dev) for need in found]
 
 
 def _lines_below(options: argparse.Namespace, listed: Sequence[ListedSecret], backend: SecretBackend) -> list[str]:

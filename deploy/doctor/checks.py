@@ -98,7 +98,10 @@ def _faults_finding(faults: config_file.ConfigFaults) -> Finding:
     return problem(f"{first}{more}", "hookchain lint lists every fault")
 
 
-def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = False) -> Finding:
+def secrets_finding(
+    subject: Subject, place: SecretBackend, *, has_ses: bool = False, is_server: bool = False
+) -> Finding:
+    """Check the secrets. `is_server`: this machine runs `hookchain serve`, which generates none."""
     if not subject.slices:
         return NOT_COMPILED
     needed = needs(subject.slices, subject.environ, has_ses=has_ses)
@@ -106,7 +109,8 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
         return ok("the configuration needs none")
     found = place.find([need.name for need in needed])
     states = {need.name: state_of(need, found.get(need.name)) for need in needed}
-    is_unneeded = {need.name: need.is_optional or (not subject.where and need.is_unneeded_locally) for need in needed}
+    is_dev = not subject.where and not is_server
+    is_unneeded = {need.name: need.is_optional or (is_dev and need.is_unneeded_locally) for need in needed}
     missing = [need for need in needed if states[need.name] == MISSING and not is_unneeded[need.name]]
     weak = [need for need in needed if states[need.name] == WEAK]
     if weak:
@@ -121,6 +125,10 @@ def secrets_finding(subject: Subject, place: SecretBackend, *, has_ses: bool = F
         return problem(message, f"hookchain secrets set {name}{subject.where}")
     if subject.where and (finding := _lacking_in_cloud(subject, missing)):
         return finding
+    if is_server and missing:
+        names = ", ".join(need.name for need in missing)
+        rule = f"missing: {names}; `hookchain serve` does not start without them"
+        return problem(rule, f"hookchain secrets set {missing[0].name}")
     unreadable = [name for name, state in states.items() if state == UNREADABLE]
     if unreadable:
         return unknown(f"{unreadable[0]} {found[unreadable[0]].trouble}")

@@ -171,7 +171,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         Check("make", machine.make),
         Check("configuration", partial(checks.configuration_finding, subject)),
         Check(".env", partial(machine.env_file, options.env_file)),
-        Check("secrets", partial(checks.secrets_finding, subject, place)),
+        Check("secrets", partial(checks.secrets_finding, subject, place, is_server=not catches)),
         Check("ports", partial(machine.ports, base, options.state, running_dev.is_free, running_dev.owner_of)),
         *_process_checks(options.state),
         Check("disk", partial(machine.disk, options.state)),

@@ -14,7 +14,7 @@ import pytest
 
 from deploy.cli.doctor import document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.running_dev import NOT_RESUMED, RESUME_ALL
+from deploy.config.running_dev import NOT_RESUMED, PRODUCTION_FILE, RESUME_ALL
 from deploy.doctor.checks import checkup, held_finding
 from deploy.doctor.google import PERMISSIONS
 from deploy.doctor.machine import clock_finding, disk, env_file, processes, python
@@ -133,6 +133,22 @@ def test_each_secret_of_a_wrong_form_is_named_once(doctor: Doctor, config: Path)
     found = str(doctor(code=1)["secrets"]["found"])
     assert found.startswith("secret 'chat-a' is a token, which needs the destination's `channel`")
     assert found.endswith("(of a wrong form too: chat-b)")
+
+
+def test_a_server_needs_what_a_developers_machine_generates(
+    doctor: Doctor, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path / "state"))
+    (tmp_path / "state").mkdir()
+    listing = ("secrets", "list", "--env-file", str(tmp_path / ".env"))
+    command(*listing)
+    (tmp_path / "state" / PRODUCTION_FILE).touch()
+    secrets = doctor(code=1)["secrets"]
+    missing = "sendgrid-api-key, shop-password"
+    assert secrets["found"] == f"missing: {missing}; `hookchain serve` does not start without them"
+    assert secrets["todo"] == "hookchain secrets set sendgrid-api-key"
+    command(*listing, code=1)
+    assert "generates" not in command.shown
 
 
 def test_this_machine_is_looked_at(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

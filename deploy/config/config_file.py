@@ -10,7 +10,7 @@ import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 import yaml
 from yaml._yaml import CParser
@@ -18,6 +18,7 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
+from deploy.config.yaml_syntax import syntax_rule
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, value_at, values_in
 
 DocumentPath = tuple[str | int, ...]
@@ -65,8 +66,6 @@ class ConfigFaults(Exception):
 
 MAX_VALUES: Final = 250_000
 """The most values of a configuration. An alias counts as a copy of the values that it stands for."""
-
-Lines: TypeAlias = dict[DocumentPath, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,16 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     except (KeyError, AttributeError) as error:  # PyYAML looks up what such a tag stands for
         rule = "a value does not fit its tag, such as `!!bool` or `!!timestamp`. Take the tag out"
         raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
-    lines: Lines = {}
-    not_texts: dict[DocumentPath, str] = {}
-    value_faults = tuple(_walk(node, (), lines, not_texts))
-    return ConfigFile(file, folder, document, lines, value_faults, not_texts, _cut_lines(node, text))
+    values = list(_values(node, (), node.start_mark.line + 1))
+    return ConfigFile(
+        file,
+        folder,
+        document,
+        lines={each.path: each.line for each in values},
+        value_faults=tuple(fault for each in values for fault in _value_faults(each)),
+        not_texts={each.path: str(each.node.value) for each in values if _is_other_than_text(each.node)},
+        cut_lines=_cut_lines(values, text),
+    )
 
 
 class _Loader(Composer, CParser, SafeConstructor, Resolver):
@@ -191,52 +196,53 @@ def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
     return size
 
 
-def _walk(node: yaml.Node, path: DocumentPath, lines: Lines, not_texts: dict[DocumentPath, str]) -> Iterator[Fault]:
-    """Yield a fault for each duplicate key, of which YAML would keep the last, and each number that JSON does not have.
+class _Value(NamedTuple):
+    """A value in the file. `line` is that of its key, if it has one, from 1."""
 
-    Add to `lines` the line of each value, and to `not_texts` the written form of each value that YAML does not read as
-    text.
-    """
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.ScalarNode) and node.tag == _FLOAT:
-        number = _NUMBERS.construct_yaml_float(node)
-        if not math.isfinite(number):
-            rule = f"must be a finite number; got {node.value}. Put it in quotes if it is text"
-            yield Fault(node.start_mark.line + 1, ".".join(map(str, path)), rule)
-    if isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _TAGS:
-        not_texts[path] = node.value
+    path: DocumentPath
+    node: yaml.Node
+    line: int
+    is_duplicate: bool
+
+
+def _values(node: yaml.Node, path: DocumentPath, line: int, is_duplicate: bool = False) -> Iterator[_Value]:
+    """Yield the value of the node, and each value in it. The last one of a duplicate key is the one that counts."""
+    yield _Value(path, node, line, is_duplicate)
     if isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
-            yield from _walk(item, (*path, position), lines, not_texts)
-    if isinstance(node, yaml.MappingNode):
+            yield from _values(item, (*path, position), item.start_mark.line + 1)
+    elif isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             name = str(key.value)
-            if name in seen:
-                yield Fault(key.start_mark.line + 1, ".".join(map(str, (*path, name))), "is a duplicate key; keep one")
+            yield from _values(value, (*path, name), key.start_mark.line + 1, name in seen)
             seen.add(name)
-            lines[(*path, name)] = key.start_mark.line + 1
-            yield from _walk(value, (*path, name), lines, not_texts)
 
 
-def _cut_lines(node: yaml.Node, text: str) -> tuple[int, ...]:
+def _value_faults(value: _Value) -> Iterator[Fault]:
+    """Yield a fault for a duplicate key, of which YAML keeps the last, and for a number that JSON does not have."""
+    where = ".".join(map(str, value.path))
+    if value.is_duplicate:
+        yield Fault(value.line, where, "is a duplicate key; keep one")
+    node = value.node
+    is_float = isinstance(node, yaml.ScalarNode) and node.tag == _FLOAT
+    if is_float and not math.isfinite(_NUMBERS.construct_yaml_float(node)):
+        rule = f"must be a finite number; got {node.value}. Put it in quotes if it is text"
+        yield Fault(node.start_mark.line + 1, where, rule)
+
+
+def _is_other_than_text(node: yaml.Node) -> bool:
+    """Return whether YAML reads the node, which has no quotes, as a truth value, a number or a null."""
+    return isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _TAGS
+
+
+def _cut_lines(values: Sequence[_Value], text: str) -> tuple[int, ...]:
     """Return the lines in which a value without quotes ends before a comment that begins with a template."""
     lines = {number: line for number, line in enumerate(text.splitlines()) if _TEMPLATE_IN_COMMENT.search(line)}
-    ends = [scalar.end_mark for scalar in _scalars(node) if not scalar.style] if lines else []
+    nodes = [each.node for each in values if isinstance(each.node, yaml.ScalarNode)] if lines else []
+    ends = [node.end_mark for node in nodes if not node.style]
     cut_ends = [end for end in ends if _TEMPLATE_IN_COMMENT.match(lines.get(end.line, ""), end.column)]
     return tuple(sorted({end.line + 1 for end in cut_ends}))
-
-
-def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
-    if isinstance(node, yaml.ScalarNode):
-        yield node
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _scalars(item)
-    elif isinstance(node, yaml.MappingNode):
-        for pair in node.value:
-            for each in pair:
-                yield from _scalars(each)
 
 
 _TEMPLATE_IN_COMMENT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
@@ -328,72 +334,3 @@ def config_from_environment(environ: Mapping[str, str]) -> ConfigFile:
         "destinations": {"mail": {"email": {"to": addresses, "subject": "Webhook notification"}}},
     }
     return ConfigFile(NAME, Path(), document)
-
-
-_QUOTED: Final = "Put the whole value in quotes."
-_BRACES: Final = "a value that begins with '{{' must be in quotes."
-_TEMPLATE: Final = re.compile(r"(?:^|[\s:,\[])\{\{")
-_SECOND_COLON: Final = "mapping values are not allowed in this context"
-_WORDS: Final = {
-    "found unknown escape character": "in double quotes, a backslash begins an escape. Use single quotes.",
-    "did not find expected '-' indicator": "this line is in a list, and does not begin with '- '.",
-    "block sequence entries are not allowed in this context": (
-        "a list must begin on a line of its own, or be written as [a, b]."
-    ),
-}
-
-
-def syntax_rule(error: yaml.MarkedYAMLError, text: str) -> str:
-    """Return the fault at the error's mark with advice, or libyaml's own words if the fault is an unusual one."""
-    problem = error.problem or "cannot be parsed"
-    mark = error.problem_mark
-    lines = text.splitlines()
-    line = lines[mark.line] if mark and mark.line < len(lines) else ""
-    column = mark.column if mark else 0
-    if "\t" in line[: len(line) - len(line.lstrip())]:
-        return "a tab indents this line. Use spaces."
-    if problem in _WORDS:
-        return _WORDS[problem]
-    if problem == "found character that cannot start any token" and line[column:]:
-        return f"a value cannot begin with {line[column]!r}. {_QUOTED}"
-    if problem.startswith("found undefined alias"):
-        name = problem.partition("'")[2].rstrip("'")
-        return f"there is no anchor '&{name}'. Put a value that begins with '*' in quotes."
-    if "alias" in f"{error.context}" and line[column - 1 : column] == "*":
-        return f"a value cannot begin with '*'. {_QUOTED}"
-    read = line[:column] if problem == _SECOND_COLON else line
-    if _TEMPLATE.search(_unquoted(read)) and error.context != "while scanning a quoted scalar":
-        return _BRACES
-    return _structure_rule(error, problem, lines, line, column)
-
-
-def _structure_rule(error: yaml.MarkedYAMLError, problem: str, lines: list[str], line: str, column: int) -> str:
-    start = error.context_mark.line + 1 if error.context_mark else 0
-    if problem == _SECOND_COLON:
-        return _colon_rule(lines, error.problem_mark.line if error.problem_mark else 0, line, column)
-    if problem == "found unexpected end of stream":
-        return f"the quotation mark of line {start} is not closed."
-    if problem.startswith("did not find expected ',' or '"):
-        bracket = "{" if problem.endswith("'}'") else "["
-        rule = f"the '{bracket}' of line {start} is not closed before this, or a ',' is missing."
-        return f"{rule} Put a value that has one of [ ] {{ }} , in it in quotes."
-    if problem == "did not find expected key":
-        if line[:column].strip():
-            return "something follows the value. In single quotes, write '' for an apostrophe."
-        return "this line is indented like no line above it. Indent it like the keys beside it."
-    if problem == "did not find expected <document start>":
-        return "the line above ends what the file began with. Begin each key at the top in the first column."
-    return problem
-
-
-def _colon_rule(lines: list[str], number: int, line: str, column: int) -> str:
-    if ":" in line[:column]:
-        return "there is a second ': ' here. Put a value that has ': ' in it in quotes."
-    above = next((each for each in reversed(lines[:number]) if each.strip() and not each.lstrip().startswith("#")), "")
-    if re.search(r":\s", f"{above}\n"):
-        return "this line is indented too far. Indent it like the keys beside it."
-    return "the line above has no ':' and a space after its key."
-
-
-def _unquoted(line: str) -> str:
-    return re.sub(r"\"(?:\\.|[^\"\\])*\"|'(?:''|[^'])*'", "", line)

@@ -79,6 +79,7 @@ def _source_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> 
 
 
 def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
+    """Yield what the source leaves open to others, may take twice, or does not get."""
     if source.bus:
         yield from bus_warnings(source.bus)
         return
@@ -359,36 +360,50 @@ _TEMPLATE: Final = re.compile(r"\{\{.+\}\}", re.DOTALL)
 
 
 def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
+    """Yield the rules that the steps of a chain break, each after the number and the name of its step."""
     yield from _dead_ends(steps)
     for named in steps:
+        label = f"step {named.number} {named.name!r}"
         for condition in _conditions(named.step):
-            for rule in comparison_rules(condition, _NUMBERS_OF_EVENT):
-                yield f"step {named.number} {named.name!r} {rule}"
-        if isinstance(named.step, Lint):
-            for rule in _misspelled_keywords(named.step.schema_document):
-                yield f"step {named.number} {named.name!r}: {rule}"
-        texts = named.step.whole if isinstance(named.step, Template) else {}
-        for path, text in texts.items():
-            for rule in template_rules(text, is_text=True):
-                yield f"step {named.number} {named.name!r}: {path} {rule}"
-        values = named.step.whole if isinstance(named.step, Set | Default) else {}
-        for path, value in values.items():
-            if isinstance(value, str) and (found := _PATH.fullmatch(value)):
-                rule = f"step {named.number} {named.name!r} sets {path} to the text {value!r} itself"
-                yield f"{rule}: to copy the value, write {{from: {found[1] or found[2]}}}"
-            elif isinstance(value, str) and _TEMPLATE.search(value):
-                rule = f"step {named.number} {named.name!r} sets {path} to the text itself, braces included"
-                yield f"{rule}: to fill in values, use the step `template`"
+            yield from (f"{label} {rule}" for rule in comparison_rules(condition, _NUMBERS_OF_EVENT))
+        match named.step:
+            case Lint():
+                yield from (f"{label}: {rule}" for rule in _misspelled_keywords(named.step.schema_document))
+            case Template():
+                for path, text in named.step.whole.items():
+                    yield from (f"{label}: {path} {rule}" for rule in template_rules(text, is_text=True))
+            case Set() | Default():
+                texts = {path: value for path, value in named.step.whole.items() if isinstance(value, str)}
+                for path, text in texts.items():
+                    if rule := _text_value_rule(path, text):
+                        yield f"{label} {rule}"
+
+
+def _text_value_rule(path: str, text: str) -> str:
+    """Return the rule for a text that was probably meant as a path or as a template; empty for any other text."""
+    if found := _PATH.fullmatch(text):
+        return f"sets {path} to the text {text!r} itself: to copy the value, write {{from: {found[1] or found[2]}}}"
+    if _TEMPLATE.search(text):
+        return f"sets {path} to the text itself, braces included: to fill in values, use the step `template`"
+    return ""
 
 
 def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
     for named in steps[:-1]:
-        step = named.step
-        stops = isinstance(step, Stop) and step.when is None
-        ends = stops or (isinstance(step, Filter) and _is_never(Expression(step.keep)))
-        leads = isinstance(step, Switch) and any(case.get("when") is None for case in step.whole)
-        if ends or leads:
+        if _always_ends(named.step):
             yield f"step {named.number} {named.name!r} always ends the chain: no event reaches the steps after it"
+
+
+def _always_ends(step: Step) -> bool:
+    """Return whether no event reaches the step after this one."""
+    match step:
+        case Stop():
+            return step.when is None
+        case Filter():
+            return _is_never(Expression(step.keep))
+        case Switch():
+            return any(case.get("when") is None for case in step.whole)
+    return False
 
 
 def _conditions(step: Step) -> list[str]:

@@ -4,7 +4,7 @@ The models of the kinds are in functions/notify/destinations/.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -245,7 +245,7 @@ class DestinationSettings(NamedTuple):
 class Unresolved(ValueError):
     """A list or a file that a destination's settings name does not exist, or has an entry that is no address.
 
-    `at` is the entry's place, if that is not the setting's.
+    `at` is the path of the entry; empty if the setting itself is at fault.
     """
 
     def __init__(self, rule: str, at: DocumentPath = ()) -> None:
@@ -258,22 +258,30 @@ def read_destination_settings(file: ConfigFile) -> DestinationSettings:
     own = own_kinds(file)
     known = [*destination_kinds(), *own]
     has_broken_file = bool(file.value(KINDS_SECTION)) and not own  # a fault of its own, which may hide a kind
-    read = DestinationSettings({}, [])
+    by_name: dict[str, BaseModel] = {}
+    faults: list[Fault] = []
     for name, written in file.mappings("destinations").items():
         for kind in written.keys() - COMMON_KEYS:
             if kind in known:
-                _read_settings(file, ("destinations", name, kind), own, read)
+                settings, setting_faults = _read_settings(file, ("destinations", name, kind), own)
+                faults += setting_faults
+                if settings is not None:
+                    by_name[name] = settings
             elif not has_broken_file:
-                others = [each for each in written if each in known]
-                if others:
-                    rule = _misplaced_rule(kind, others[0], own)
-                elif written.get("type") in known:
-                    rule = f"write the kind as a key that has the settings: `{written['type']}: {{…}}`, without `type`"
-                else:
-                    rule = f"there is no kind of destination {kind!r}{kinds.suggested_kinds(kind, known)}"
                 line = file.line(("destinations", name, kind))
-                read.faults.append(Fault(line, setting_name(file, ("destinations", name)), rule))
-    return read
+                rule = _unknown_key_rule(kind, written, known, own)
+                faults.append(Fault(line, setting_name(file, ("destinations", name)), rule))
+    return DestinationSettings(by_name, faults)
+
+
+def _unknown_key_rule(key: str, written: JsonObject, known: Sequence[str], own: OwnKinds) -> str:
+    """Return the rule for a key that is neither a kind nor an option of every kind."""
+    for kind in written:
+        if kind in known:
+            return _misplaced_rule(key, kind, own)
+    if written.get("type") in known:
+        return f"write the kind as a key that has the settings: `{written['type']}: {{…}}`, without `type`"
+    return f"there is no kind of destination {key!r}{kinds.suggested_kinds(key, known)}"
 
 
 def _misplaced_rule(key: str, kind: str, own: OwnKinds) -> str:
@@ -289,31 +297,34 @@ def _misplaced_rule(key: str, kind: str, own: OwnKinds) -> str:
     return f"there is no such key {key!r}{did_you_mean(key, COMMON_KEYS)}"
 
 
-def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds, read: DestinationSettings) -> None:
-    """Add the settings at the path to `read`, or their faults."""
-    _, name, kind = at
+def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds) -> tuple[BaseModel | None, list[Fault]]:
+    """Return the settings at the path, which are those of a destination's kind, and their faults.
+
+    There are no settings if the model of the kind rejects them.
+    """
+    _, _, kind = at
     try:
         model = kinds.settings_model(kind, own)
     except KindFault as fault:
-        read.faults.append(Fault(file.line(at), setting_name(file, at[:2]), str(fault)))
-        return
+        return None, [Fault(file.line(at), setting_name(file, at[:2]), str(fault))]
     settings = file.value(*at)
     resolved: JsonObject = {}
+    faults: list[Fault] = []
     reported: set[DocumentPath] = set()
     for key, value in settings.items() if isinstance(settings, dict) else ():
         if key == "to" and "to" not in model.model_fields:
-            read.faults.append(fault_at(file, (*at, key), kinds.no_person_rule(kind)))
+            faults.append(fault_at(file, (*at, key), kinds.no_person_rule(kind)))
             continue
         try:
             resolved[key] = _resolved_value(file, kind, key, value)
         except Unresolved as fault:
             reported.add((*at, key))
             line = file.line(fault.at or (*at, key))
-            read.faults.append(Fault(line, setting_name(file, fault.at or at), str(fault)))
+            faults.append(Fault(line, setting_name(file, fault.at or at), str(fault)))
     try:
-        read.by_name[name] = model.model_validate(resolved if isinstance(settings, dict) else settings)
+        return model.model_validate(resolved if isinstance(settings, dict) else settings), faults
     except ValidationError as error:
-        read.faults.extend(model_faults(error, file, at, model, reported, COMMON_KEYS))
+        return None, [*faults, *model_faults(error, file, at, model, reported, COMMON_KEYS)]
 
 
 def _resolved_value(file: ConfigFile, kind: str, key: str, value: Json) -> Json:

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from deploy.config.sections import cases, destination, route, source
+from deploy.config.sections import cases, destination, route, source, texts
 from deploy.config.sections.alerts import AlertsConfig
 from deploy.config.sections.develop import DevelopConfig
 from deploy.config.sections.people import PeopleConfig
@@ -111,7 +111,7 @@ class Configuration(values.Model):
     develop                       the sources whose requests `hookchain listen` copies to a developer's machine
     """
 
-    public_url: source.PublicUrl | None = None
+    public_url: texts.PublicUrl | None = None
     trusted_proxies: source.TrustedProxies = 0
     sources: dict[rules.Name, source.SourceConfig] = Field(min_length=1)
     routes: list[route.RouteConfig] = Field(default=[])

@@ -1,56 +1,69 @@
 """The section `sources`: a configured sender, its faults, and its part of receive's slice.
 
 The settings that come from the catalogue are in provider_settings and provider_api. Settings with rules of their own
-are in auth, bus_source, locations, respond and schema_document.
+are in auth, bus_source and schema_document.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationError, model_validator
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in
 from deploy.config.model_faults import fault_at
-from deploy.config.sections import provider_api, provider_settings
+from deploy.config.sections import provider_api, provider_settings, texts
 from deploy.config.sections.auth import Auth, LinkAuth
 from deploy.config.sections.bus_source import BusSourceConfig, bus_part
 from deploy.config.sections.catalogue import Dedupe, load_catalogue
-from deploy.config.sections.locations import BatchPath, DataPath, Locations
-from deploy.config.sections.respond import RespondConfig
 from deploy.config.sections.schema_document import SchemaFault, schema_document
-from deploy.config.sections.texts import fitting
 from functions.notify.recovery.kinds import KINDS as RECOVERY_KINDS
 from functions.receive.respond import template_fault
 from functions.receive.source import RECOVERED_KIND
 from shared import casting, limits
 from shared.config.rules import Name, Seconds, listed
-from shared.config.values import Model
+from shared.config.values import HeaderName, Model
 from shared.did_you_mean import nearest
 from shared.jsontext import Json, JsonObject, mapping_at
 from shared.ports import RECOVERED
 
-Origin = Annotated[
-    str,
-    StringConstraints(to_lower=True),
-    fitting(
-        r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?",
-        "an origin such as https://www.example.com, without a path or a trailing slash",
-    ),
-]
-PageUrl = Annotated[
-    str,
-    fitting(r"https?://[^\s\x00-\x20\x7f-\uffff\\]+", "the URL of a page, such as https://www.example.com/thanks"),
-]
+REDIRECTS: Final = frozenset({302, 303})
+_RESERVED: Final = frozenset({"content-length", "content-type", "transfer-encoding", "connection", "date", "server"})
+
+
+def _header_value(text: str) -> str:
+    if not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]{0,4096}", text):
+        raise ValueError("must be at most 4096 characters of Latin-1, without line breaks and control characters")
+    if "{{" in text:
+        raise ValueError("must not contain `{{`: only `body` is a template")
+    return text
+
+
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+
+
+class RespondConfig(Model):
+    """The reply to an accepted request. `body` is text, or a value that is sent as JSON. Both may contain `{{ id }}`
+    and `{{ data.x }}`."""
+
+    status: int = 200
+    headers: dict[HeaderName, HeaderValue] = Field(default={})
+    content_type: HeaderValue | None = None
+    body: JsonValue = ""
+
+    @model_validator(mode="after")
+    def _is_valid(self) -> "RespondConfig":
+        if not (200 <= self.status < 300 or self.status in REDIRECTS):
+            raise ValueError(f"status: must be from 200 to 299, or 302 or 303 with a location; got {self.status}")
+        if self.status in REDIRECTS and "location" not in self.headers:
+            raise ValueError(f"status {self.status} needs a location: add `headers: {{location: URL}}`")
+        if self.status in {204, 205} and self.body != "":
+            raise ValueError(f"status {self.status} must not have a body")
+        if reserved := sorted(self.headers.keys() & _RESERVED):
+            hint = ". Use `content_type`" if "content-type" in reserved else ""
+            raise ValueError(f"headers: must not set {reserved[0]}{hint}")
+        return self
 
 
 class FormConfig(Model):
@@ -61,9 +74,9 @@ class FormConfig(Model):
     thanks     the page to which the browser is redirected
     """
 
-    origins: Annotated[list[Origin], BeforeValidator(listed), Field(min_length=1)]
+    origins: Annotated[list[texts.Origin], BeforeValidator(listed), Field(min_length=1)]
     honeypot: str | None = Field(None, min_length=1, max_length=100)
-    thanks: PageUrl | None = None
+    thanks: texts.PageUrl | None = None
 
 
 DestinationNames = Annotated[list[Name], BeforeValidator(listed), Field(min_length=1)]
@@ -80,34 +93,8 @@ class SilenceConfig(Model):
     to: DestinationNames | None = None
 
 
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError as error:
-        rule = "must be an IP address or a block of addresses, such as 203.0.113.7 or 192.0.2.0/24"
-        raise ValueError(f"{rule}, without host bits" if "host bits" in str(error) else rule) from error
-
-
-Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(listed), Field(min_length=1)]
-PublicUrl = Annotated[
-    str,
-    fitting(
-        r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?",
-        "a URL such as https://hooks.example.com, without a query or a user name",
-    ),
-]
-"""The URL exactly as written, including a trailing slash, because senders sign it."""
 TrustedProxies = Annotated[int, Field(ge=0, le=10)]
 """The number of proxies in front whose X-Forwarded headers are trusted: 1 on Cloud Run, 0 without a proxy."""
-ContentType = Annotated[
-    str,
-    StringConstraints(to_lower=True),
-    fitting(
-        r"[a-z0-9.+_-]+/([a-z0-9.+_-]+|\*)|\*\+[a-z0-9]+",
-        "a content type such as application/json, text/* or *+json",
-    ),
-]
-ContentTypes = Annotated[list[ContentType], BeforeValidator(listed), Field(min_length=1)]
 BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes"]
 
 
@@ -150,24 +137,24 @@ class SourceConfig(provider_api.ProviderApiSettings):
     auth: Annotated[list[Auth], BeforeValidator(_schemes)] = Field(default=[])
     methods: list[Literal["POST", "PUT", "PATCH", "GET"]] = Field(default=["POST"], min_length=1)
     max_body_bytes: int = Field(limits.MIB, ge=1, le=10 * limits.MIB)
-    allow: Networks | None = None
+    allow: texts.Networks | None = None
     trusted_proxies: TrustedProxies | None = None
-    public_url: PublicUrl | None = None
-    content_types: ContentTypes | None = None
+    public_url: texts.PublicUrl | None = None
+    content_types: texts.ContentTypes | None = None
     body: BodyFormat | None = None
     unwrap: bool = False
-    unpack: DataPath | None = None
-    cast: dict[DataPath, casting.Kind] | None = Field(None, max_length=100)
-    batch: BatchPath | None = None
+    unpack: texts.DataPath | None = None
+    cast: dict[texts.DataPath, casting.Kind] | None = Field(None, max_length=100)
+    batch: texts.BatchPath | None = None
     schema_: dict[str, JsonValue] | str | None = Field(None, alias="schema")
     keep_raw: bool | None = None
     dedupe: Dedupe | None = None
-    type: Locations | None = None
-    id: Locations | None = None
-    subject: Locations | None = None
-    actor: Locations | None = None
-    time: Locations | None = None
-    action: Locations | None = None
+    type: texts.Locations | None = None
+    id: texts.Locations | None = None
+    subject: texts.Locations | None = None
+    actor: texts.Locations | None = None
+    time: texts.Locations | None = None
+    action: texts.Locations | None = None
     respond: RespondConfig | None = None
     form: FormConfig | None = None
     silence: SilenceConfig | None = None

@@ -13,8 +13,7 @@ from deploy.config.config_file import ConfigFaults, ConfigFile, DocumentPath, Fa
 from deploy.config.model_faults import fault_at, rule_of, unknown_names
 from deploy.config.sections.destination import DestinationConfig, kind_of
 from deploy.config.sections.schema_document import SchemaFault, schema_document
-from deploy.config.sections.source import Origin, PublicUrl
-from deploy.config.sections.texts import fitting
+from deploy.config.sections.texts import Origin, PublicUrl, fitting
 from shared.config.rules import Name, Seconds, listed
 from shared.config.values import Model
 from shared.jsontext import Json, JsonObject, from_json, to_json

@@ -1,8 +1,12 @@
-"""Texts of the configuration that must have a form, which a pattern describes."""
+"""Texts of the configuration that must have a form: locations in a request, URLs, addresses and content types."""
 
 import re
+from ipaddress import ip_network
+from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from shared.config.rules import listed
 
 
 def fitting(pattern: str | re.Pattern[str], rule: str) -> AfterValidator:
@@ -14,3 +18,82 @@ def fitting(pattern: str | re.Pattern[str], rule: str) -> AfterValidator:
         return text
 
     return AfterValidator(verify)
+
+
+_LOCATION: Final = re.compile(
+    r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.\s]+)+|data(\.[^.\s]+)+ if data(\.[^.\s]+)+"
+)
+_LOCATION_RULE: Final = (
+    "header.NAME, query.NAME or data.path.to.field; ` + ` joins two; `data.a if data.b` needs a value at both"
+)
+_PATH_WITHOUT_DATA: Final = re.compile(r"(?!(header|query|beside|data|body)\.)[A-Za-z_]\w*(\.\w+)+")
+
+
+def _location(text: str) -> str:
+    if all(_LOCATION.fullmatch(part) for part in text.split(" + ")):
+        return text
+    if text.isidentifier():
+        rule = f"`data.{text}` is a field of the body, `header.{text}` a header"
+    elif _PATH_WITHOUT_DATA.fullmatch(text):
+        rule = f"`data.{text}` is a field of the body; {_LOCATION_RULE}"
+    else:
+        rule = _LOCATION_RULE
+    raise ValueError(f"must be a location: {rule}")
+
+
+Locations = Annotated[list[Annotated[str, AfterValidator(_location)]], BeforeValidator(listed), Field(min_length=1)]
+"""One location, or several: the first that has a value counts. In a batch, `data` is an item and `body` the whole."""
+
+DataPath = Annotated[str, fitting(r"data(\.[^.\s]+)+", "a path in the body: data.path.to.field")]
+_BATCH_PATH: Final = re.compile(r"data\.(\S+\.)?\*(\.\S+)?")
+
+
+def _batch_path(text: str) -> str:
+    if not _BATCH_PATH.fullmatch(text):
+        items = f": write {text}.*" if re.fullmatch(r"data(\.[^\s*]+)?", text) else ""
+        raise ValueError(f"must be a path in data with `*` in the place of the items, such as data.events.*{items}")
+    return text
+
+
+BatchPath = Annotated[str, AfterValidator(_batch_path)]
+
+Origin = Annotated[
+    str,
+    StringConstraints(to_lower=True),
+    fitting(
+        r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?",
+        "an origin such as https://www.example.com, without a path or a trailing slash",
+    ),
+]
+PageUrl = Annotated[
+    str,
+    fitting(r"https?://[^\s\x00-\x20\x7f-\uffff\\]+", "the URL of a page, such as https://www.example.com/thanks"),
+]
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        rule = "must be an IP address or a block of addresses, such as 203.0.113.7 or 192.0.2.0/24"
+        raise ValueError(f"{rule}, without host bits" if "host bits" in str(error) else rule) from error
+
+
+Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(listed), Field(min_length=1)]
+PublicUrl = Annotated[
+    str,
+    fitting(
+        r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?",
+        "a URL such as https://hooks.example.com, without a query or a user name",
+    ),
+]
+"""The URL exactly as written, including a trailing slash, because senders sign it."""
+ContentType = Annotated[
+    str,
+    StringConstraints(to_lower=True),
+    fitting(
+        r"[a-z0-9.+_-]+/([a-z0-9.+_-]+|\*)|\*\+[a-z0-9]+",
+        "a content type such as application/json, text/* or *+json",
+    ),
+]
+ContentTypes = Annotated[list[ContentType], BeforeValidator(listed), Field(min_length=1)]

@@ -225,8 +225,9 @@ def _value_faults(value: _Value) -> Iterator[Fault]:
     if value.is_duplicate:
         yield Fault(value.line, where, "is a duplicate key; keep one")
     node = value.node
-    is_float = isinstance(node, yaml.ScalarNode) and node.tag == _FLOAT
-    if is_float and not math.isfinite(_NUMBERS.construct_yaml_float(node)):
+    if not isinstance(node, yaml.ScalarNode) or node.tag != _FLOAT:
+        return
+    if not math.isfinite(_NUMBERS.construct_yaml_float(node)):
         rule = f"must be a finite number; got {node.value}. Put it in quotes if it is text"
         yield Fault(node.start_mark.line + 1, where, rule)
 

@@ -20,8 +20,7 @@ from deploy.config.model_faults import fault_at
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
 from deploy.explain import offline, reference
 from deploy.explain.differences import differences, missing, same
-from deploy.explain.masked_requests import body_value
-from deploy.explain.rendering import OfflineDelivery
+from deploy.explain.rendering import OfflineDelivery, body_value
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.terminal.command_line import CommandError
 from functions.notify import http_kind, registry

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from deploy.config.config_file import ConfigFaults, parse_config
 from deploy.config.sections import destination, route
 from deploy.config.sections.kinds import destination_kinds, kind_summary, settings_model
-from deploy.explain.masked_requests import body_value
+from deploy.explain.rendering import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify import http_kind, registry
 from functions.transform import chain, program, verifying

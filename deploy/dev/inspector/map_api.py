@@ -14,9 +14,8 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import BACKEND, json_answer
 from deploy.dev.inspector.sources_api import find_facts
-from deploy.explain.map import boxes, layout, svg
-from deploy.explain.map.live import LEVELS, Kind, Level, Live, State, Traffic, number_text
-from deploy.explain.map.routing import RouteInfo, Routing, matching, read_routing, rows_of
+from deploy.explain.map import picture, routing, svg
+from deploy.explain.map.routing import LEVELS, Kind, Level, Live, RouteInfo, Routing, State, Traffic, number_text
 from deploy.history import destinations, source_health, status
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.state import configured_destinations, configured_name
@@ -76,7 +75,7 @@ async def _read_map(request: web.Request) -> MapNow:
     names = ("receive", "transform", "notify")
     slices = await asyncio.to_thread(lambda: {name: backend.read_slice(name) or {} for name in names})
     notify = slices["notify"]
-    routing = read_routing(slices)
+    whole = routing.read_routing(slices)
     now = time.time()
     facts, is_reading = await find_facts(request, slices["receive"], notify)
     configured = configured_destinations(notify)
@@ -84,38 +83,39 @@ async def _read_map(request: web.Request) -> MapNow:
     waiting = await status.read_waiting(backend.ledger)
     held_rows = await backend.ledger.rows(status.MAX_SEARCHED, state=ledger_rules.HELD)
     letters = await backend.read(partial(backend.reader.dead_letters, MAX_LETTERS))
-    return MapNow(routing, live_map(routing, facts, views, waiting, held_rows, letters, now), is_reading)
+    live = live_map(whole, facts, views, waiting, held_rows, letters, now)
+    return MapNow(whole, live, is_reading)
 
 
 async def show_map(request: web.Request) -> web.Response:
     query = request.query
     read = await request.app[KEPT].newest(partial(_read_map, request))
-    routing, live = read.routing, read.live
+    live = read.live
     find = query.get("find", "")
     opened = [key for key in query.get("open", "").split(";") if key]
-    found = matching(routing, find)
+    found = routing.matching(read.routing, find)
     is_long = len(found.routes) > MAX_LISTED
     is_grouped = is_long and not query.get("all")
-    rows = rows_of(found, is_grouped=is_grouped, opened=opened)
-    columns = boxes.NARROW if query.get("narrow") else boxes.WIDE
+    rows = routing.rows_of(found, is_grouped=is_grouped, opened=opened)
+    columns = picture.NARROW if query.get("narrow") else picture.WIDE
     open_link = partial(_open_link, find, opened)
-    picture = layout.arrange(found, rows, live, columns, open_link, troubles_first=is_long)
+    arranged = picture.arrange(found, rows, live, columns, open_link, troubles_first=is_long)
     urgent_first = sorted(found.routes, key=partial(_urgency, live), reverse=True)
     return json_answer(
         {
-            "svg": svg.draw(picture, is_standalone=False),
-            "count": len(routing.routes),
+            "svg": svg.draw(arranged, is_standalone=False),
+            "count": len(read.routing.routes),
             "shown": len(found.routes),
             "grouped": is_grouped,
             "asking": read.is_reading,
-            "troubles": [*troubles(routing, live)],
+            "troubles": [*troubles(read.routing, live)],
             "routes": [_route_document(each, live) for each in urgent_first],
         }
     )
 
 
 def _open_link(find: str, opened: Sequence[str], key: str) -> str:
-    return boxes.page_link("map", find=find, open=";".join([*opened, key]))
+    return picture.page_link("map", find=find, open=";".join([*opened, key]))
 
 
 def live_map(

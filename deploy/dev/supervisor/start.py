@@ -1,22 +1,34 @@
-"""The start of `hookchain dev` and `hookchain serve`: the checks, then the supervisor with its background work."""
+"""The start of `hookchain dev` and `hookchain serve`: the checks, then the supervisor with its background work.
+
+The background work is the sweep, the check of the state folder, and the deletion of old data, besides the reload.
+"""
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
-from deploy.config import checkout, running_dev
+from deploy.config import checkout, running_dev, slices
 from deploy.dev.aws import environments
-from deploy.dev.supervisor import background, state_folder
+from deploy.dev.probe import request_status
+from deploy.dev.supervisor import state_folder
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
 from deploy.dev.supervisor.reloader import Reloader
 from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, make_folders, set_up
 from deploy.dev.supervisor.supervisor import FindWarnings, StartFailed, Supervisor, Work
+from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
+from shared import errors, jsontext, settings
+from shared.cloud.local import blobs, database, documents, journal
+from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 
 START_FAULTS: Final = (
     *SETUP_FAULTS,
@@ -26,6 +38,10 @@ START_FAULTS: Final = (
     environments.ToolsMissing,
 )
 """The faults that end a start with their text, and without a traceback."""
+SWEEP_SECONDS: Final = 1.0
+SWEEP_TIMEOUT_SECONDS: Final = 60.0
+STATE_SECONDS: Final = 1.0
+PURGE_SECONDS: Final = 3600.0
 UMASK: Final = 0o077
 """Only their user may read the files that this process and its children create."""
 
@@ -79,12 +95,86 @@ async def _supervise(
     for warning in state_warnings:
         supervisor.output.say("WARNING", warning)
     reloader = Reloader(supervisor)
-    works: list[Work] = [partial(background.purge_hourly, supervisor), partial(background.watch_state, supervisor)]
+    works: list[Work] = [partial(purge_hourly, supervisor), partial(watch_state, supervisor)]
     if not setup.is_aws:  # on the local AWS, notify's process calls the sweep itself
-        works.append(partial(background.sweep, supervisor))
+        works.append(partial(sweep, supervisor))
     if setup.options.production:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.request)
         works.append(reloader.reload_at_requests)
     if setup.options.reload:
         works.append(reloader.watch_files)
     await supervisor.run(works)
+
+
+async def sweep(supervisor: Supervisor) -> None:
+    """Call notify's sweep every second, as a cloud's scheduler does every minute.
+
+    A call that notify does not answer is not repeated: the next one is due a second later.
+    """
+    # Imported here: signing takes 0.1 s to import, and the children use that time to start.
+    from deploy.dev.pubsub.push_tokens import PushTokens
+
+    tokens = PushTokens(supervisor.setup.folders.state)
+    port = supervisor.setup.ports.notify
+    audience = running_dev.function_url(port)
+    while True:
+        if not supervisor.setup.is_paused:
+            with contextlib.suppress(OSError):  # the state folder is full, or gone, which watch_state reports
+                token = await asyncio.to_thread(tokens.token, settings.LOCAL_PUSH_ACCOUNT, audience)
+                await request_status(port, "POST", "/sweep", SWEEP_TIMEOUT_SECONDS, f"Authorization: Bearer {token}")
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def watch_state(supervisor: Supervisor) -> None:
+    """Check every second that the state folder and the reaper exist, and resume after `hookchain resume --all`.
+
+    Raises StateFault if the folder was removed.
+    """
+    while True:
+        supervisor.link.require_reaper()
+        setup = supervisor.setup
+        state_folder.require_state_folder(setup.folders.state)
+        if setup.is_paused and not running_dev.is_paused(setup.folders.state):
+            await supervisor.change(replace(setup, is_paused=False))
+            supervisor.output.say("NOTICE", "Resumed: what waited since the restore is delivered")
+        await asyncio.sleep(STATE_SECONDS)
+
+
+async def purge_hourly(supervisor: Supervisor) -> None:
+    """Delete data past its retention, every hour."""
+    clock: PurgeClock | None = None
+    while True:
+        state = supervisor.setup.folders.state
+        notify = supervisor.setup.configuration.slices["notify"]
+        try:
+            clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state / journal.FILE_NAME))
+            if clock.ahead_seconds:
+                years = f"{clock.ahead_seconds / 365 / DAY_SECONDS:.1f} years"
+                supervisor.output.say("WARNING", f"The clock is {years} ahead; nothing is deleted because of its age")
+            await asyncio.to_thread(purge_state, state, notify, clock.now())
+        except (sqlite3.Error, OSError, errors.Temporary) as error:  # busy, or the disk is full: the next hour will do
+            reason = error.detail if isinstance(error, errors.Temporary) else database.reason_of(error)
+            supervisor.output.say("WARNING", f"{state} still has what is past its retention: {reason}")
+        await asyncio.sleep(PURGE_SECONDS)
+
+
+def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
+    """Delete data past its retention from the state folder. `notify` is the slice of notify.
+
+    A large body is kept while a retry, a held delivery or a dead letter may need it. A caught mail or row contains an
+    event's body, so it is kept as long as one. Raises sqlite3.Error, OSError and Temporary.
+    """
+    # Imported here: it belongs to the emulated services, and the children use that time to start.
+    from deploy.dev.caught import open_caught
+
+    retention = retention_of(notify)
+    with open_caught(state) as caught:
+        caught.purge(now - retention.bodies_seconds)
+    purge_journal(state / journal.FILE_NAME, now, retention)
+    if (document_file := state / documents.FILE_NAME).is_file():
+        documents.purge_documents(document_file, now)
+    kept_seconds = slices.blobs_seconds(retention, notify)
+    blobs.purge_blobs(state / "blobs", now - kept_seconds, needed_blobs(state))
+    for path in state.glob(f"*{state_folder.DAMAGED_MARK}*"):
+        if path.stat().st_mtime < now - kept_seconds:
+            path.unlink()

@@ -7,9 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from deploy.explain.map.boxes import Box, Line
-from deploy.explain.map.layout import Picture
-from deploy.explain.map.live import LEVELS, Level
+from deploy.explain.map.picture import Box, Line, Picture
+from deploy.explain.map.routing import LEVELS, Level
 
 STYLE_FILE: Final = Path(__file__).parent / "map.css"
 NAME_WIDTH: Final = 7.9

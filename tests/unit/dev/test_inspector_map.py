@@ -9,8 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from deploy.dev.inspector.map_api import MAX_LETTERS, destination_state, live_map, traffic_of
-from deploy.explain.map.live import Level, Traffic
-from deploy.explain.map.routing import RouteInfo, Routing
+from deploy.explain.map.routing import Level, RouteInfo, Routing, Traffic
 from deploy.history.destinations import MAX_COUNTED, DestinationView, destination_view
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.source_health import SourceFacts

@@ -8,10 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from deploy.explain.map.boxes import NARROW, WIDE, Box, Columns
-from deploy.explain.map.layout import Picture, arrange
-from deploy.explain.map.live import Live, State, Traffic
-from deploy.explain.map.routing import RouteInfo, Routing, matching, read_routing, rows_of
+from deploy.explain.map.picture import NARROW, WIDE, Box, Columns, Picture, arrange
+from deploy.explain.map.routing import Live, RouteInfo, Routing, State, Traffic, matching, read_routing, rows_of
 from deploy.explain.map.svg import draw, fitted
 from tests.fakes.command import Command
 from tests.fakes.configurations import compile_text

@@ -12,8 +12,8 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.explain.config_tests import run_config_tests
 from deploy.explain.deliveries import DeliveryPreview, Situation, preview_delivery
-from deploy.explain.masked_requests import MADE, masked_request, request_lines
 from deploy.explain.reference import kind_examples
+from deploy.explain.rendering import MADE, masked_request, request_lines
 from functions.notify.destination import kind_module
 from functions.notify.http_kind import compile_settings, example_delivery
 from functions.notify.registry import NO_OWN_KINDS

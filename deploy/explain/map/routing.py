@@ -1,4 +1,4 @@
-"""What a map shows: the sources, routes and destinations of a configuration, with their current states and traffic."""
+"""The sources, routes and destinations that a map shows, with their current states and traffic."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

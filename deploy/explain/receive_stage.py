@@ -20,7 +20,7 @@ from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rej
 from functions.receive.diagnosis.signing_times import time_description
 from functions.receive.events import packed_field, packed_note
 from functions.receive.sender_address import sender_address
-from functions.receive.source import read_sources
+from functions.receive.source import Source, read_sources
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import NO_TYPE, Event, event_id
@@ -96,19 +96,67 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
-    """The facts that the checks are described with. `settings` are the source's; None for an unknown source.
+class SourceRequest:
+    """A request to a configured source, with all that its checks compare it with.
 
-    `methods` are those that receive answers: a 405 lists the same.
+    request   the request as the provider sent it
+    settings  the source's settings, as the slice has them
+    secrets   the values of the source's secrets that can be read, by name
+    url       the URL that the sender called, as receive reconstructs it
     """
 
     request: Request
-    name: str
-    settings: JsonObject | None
-    outcome: Outcome
-    verified: Verified | None
-    is_valid_except_time: bool
-    methods: tuple[str, ...] = ()
+    source: Source
+    settings: JsonObject
+    secrets: Secrets
+    url: str
+    now: float
+
+    def verified(self) -> Verified | None:
+        """Return the first scheme that verifies the request; None if none does without a key from the network."""
+        if "bus" in self.settings:
+            return Verified(FROM_THE_BUS)
+        for auth in auth_schemes(self.settings):
+            values = self.secrets.get(auth.secret, ())
+            for number, value in enumerate(values or [""], 1):
+                if self._passes(auth, [value] if values else [], self.now):
+                    time = _time_description(Case(self.request, auth, [value], self.url), self.now)
+                    return Verified(_description(auth, number, len(values)), time)
+        return None
+
+    def is_valid_except_time(self) -> bool:
+        for auth in auth_schemes(self.settings):
+            case = as_signed(Case(self.request, auth, self.secrets.get(auth.secret, ()), self.url))
+            if holds(case) or self._passes(case.auth, case.secrets, 0):
+                return True
+        return False
+
+    def _passes(self, auth: AuthScheme, secrets: Sequence[str], now: float) -> bool:
+        try:
+            verify_request(self.request, auth, secrets, {}, now, self.url)
+        except HookchainError:
+            return False
+        return True
+
+    def advice(self, code: ProblemCode | None, others: Secrets) -> list[str]:
+        """Return the likely causes of a rejection with the code. `others` are the secrets of the other sources."""
+        if code not in {*_AUTHENTICATION_CODES, "method_not_allowed"}:
+            return []
+        if cause := handshake_cause(self.request, self.source):
+            return [cause]
+        return self._rejection_causes(others) if code in _AUTHENTICATION_CODES else []
+
+    def _rejection_causes(self, others: Secrets) -> list[str]:
+        """Return one line for each scheme that the request carries credentials for, or for all if it has none."""
+        schemes = attempted(self.request, auth_schemes(self.settings))
+        is_of_provider = "formats" in self.settings
+        causes: list[str] = []
+        for auth in schemes:
+            secrets = self.secrets.get(auth.secret, ())
+            cause = rejection_cause(self.request, auth, secrets, self.now, self.url, others, is_of_provider)
+            if cause:
+                causes.append(cause if len(schemes) == 1 else f"{scheme_label(auth)}: {cause}")
+        return causes
 
 
 def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
@@ -116,32 +164,24 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
     store = local_secrets(environ, FixedClock(now))
     sources = mappings_at(slice_, "sources")
     name = admission.source_name(request.path)
-    settings = sources.get(name)
     outcome = asyncio.run(_run(request, slice_, store, now))
-    if settings is not None:
-        source = read_sources(slice_)[name]
-        url = admission.requested_url(request, source)
-        request = parsing.as_sent_by_provider(source, request)
-        secrets = asyncio.run(_values(store, secret_names(settings)))
-        is_from_bus = "bus" in settings
-        verified = Verified(FROM_THE_BUS) if is_from_bus else verified_scheme(request, settings, secrets, now, url)
-        is_valid = is_valid_except_time(request, settings, secrets, url)
-        inspection = Inspection(request, name, settings, outcome, verified, is_valid, source.answered_methods)
-    else:
-        inspection = Inspection(request, name, None, outcome, None, False)
-    advice: list[str] = []
     code = outcome.error.code if outcome.error else None
-    if settings is not None and code in {*_AUTHENTICATION_CODES, "method_not_allowed"}:
-        if cause := handshake_cause(request, source):
-            advice = [cause]
-        elif code in _AUTHENTICATION_CODES:
-            others = asyncio.run(_others(store, sources, name))
-            advice = rejection_reasons(request, settings, secrets, now, url, others)
+    advice: list[str] = []
+    if name not in sources:
+        checks = receive_checks(name, None, outcome, sources)
+    else:
+        source = read_sources(slice_)[name]
+        secrets = asyncio.run(_values(store, secret_names(sources[name])))
+        url = admission.requested_url(request, source)
+        sent = parsing.as_sent_by_provider(source, request)
+        found = SourceRequest(sent, source, sources[name], secrets, url, now)
+        checks = receive_checks(name, found, outcome, sources)
+        advice = found.advice(code, asyncio.run(_others(store, sources, name)))
     return Report(
         status=outcome.reply.status,
         code=code,
-        source=name if settings is not None else None,
-        stages=(Stage(NAME, tuple(receive_checks(inspection, sources))),),
+        source=name if name in sources else None,
+        stages=(Stage(NAME, tuple(checks)),),
         events=outcome.events,
         reply=outcome.reply.body.decode("utf-8", "replace"),
         advice=tuple(advice),
@@ -180,24 +220,25 @@ async def _others(store: SecretStore, sources: Mapping[str, JsonObject], name: s
     return found
 
 
-def receive_checks(inspection: Inspection, sources: Collection[str]) -> list[Check]:
-    error, handshake = inspection.outcome.error, inspection.outcome.handshake
+def receive_checks(name: str, found: SourceRequest | None, outcome: Outcome, sources: Collection[str]) -> list[Check]:
+    """Return the checks in receive's order. `found` is None if no source has the name."""
+    error, handshake = outcome.error, outcome.handshake
     failed = _failed_check(error) if error else None
-    passed = _passed_texts(inspection)
+    passed = _passed_texts(name, found, outcome) if found else {}
     checks: list[Check] = []
     is_after_failure = False
-    for name in CODES_BY_CHECK:
-        if name == failed and error:
-            checks.append(Check(name, "failed", _failed_text(error, inspection, sources)))
+    for check in CODES_BY_CHECK:
+        if check == failed and error:
+            checks.append(Check(check, "failed", _failed_text(error, name, found, sources)))
             is_after_failure = True
         elif is_after_failure:
-            checks.append(Check(name, "skipped", NOT_REACHED))
-        elif name == "signature" and failed in _BEFORE_SIGNATURE:
-            checks.append(_signature_check(failed, inspection))
-        elif text := passed.get(name):
-            checks.append(Check(name, "passed", text))
-        elif name != "key" and not (handshake and name in _EVENT_CHECKS):
-            checks.append(Check(name, "skipped", _SKIPPED.get(name, "nothing to check")))
+            checks.append(Check(check, "skipped", NOT_REACHED))
+        elif check == "signature" and found and failed in _BEFORE_SIGNATURE:
+            checks.append(_signature_check(failed, found))
+        elif text := passed.get(check):
+            checks.append(Check(check, "passed", text))
+        elif check != "key" and not (handshake and check in _EVENT_CHECKS):
+            checks.append(Check(check, "skipped", _SKIPPED.get(check, "nothing to check")))
     if handshake:
         checks.append(Check(HANDSHAKE, "passed", f"{handshake}: answered; no event is created"))
     return checks
@@ -207,39 +248,37 @@ def _failed_check(error: HookchainError) -> str:
     return next((check for check, codes in CODES_BY_CHECK.items() if error.code in codes), "limits")
 
 
-def _signature_check(failed: str, inspection: Inspection) -> Check:
+def _signature_check(failed: str, found: SourceRequest) -> Check:
     """Return the signature's own result for a request whose id or time failed, because receive checks these first."""
-    if inspection.is_valid_except_time:
+    if found.is_valid_except_time():
         return Check("signature", "passed", f"correct, except for its {failed}")
     return Check("signature", "failed" if failed == "time" else "skipped", f"cannot be correct with this {failed}")
 
 
-def _failed_text(error: HookchainError, inspection: Inspection, sources: Collection[str]) -> str:
-    if error.code == "address_not_allowed" and inspection.settings is not None:
-        return _address_text(inspection.request, inspection.settings, "is not within")
-    is_unknown = error.code == "unknown_source" and inspection.name not in sources
-    hint = did_you_mean(inspection.name, sources) if is_unknown else ""
+def _failed_text(error: HookchainError, name: str, found: SourceRequest | None, sources: Collection[str]) -> str:
+    if error.code == "address_not_allowed" and found:
+        return _address_text(found, "is not within")
+    is_unknown = error.code == "unknown_source" and name not in sources
+    hint = did_you_mean(name, sources) if is_unknown else ""
     kind = "" if isinstance(error, Rejected) else "not confirmed: "
     return f"{kind}{error.detail}{hint}"
 
 
-def _passed_texts(inspection: Inspection) -> dict[str, str | None]:
+def _passed_texts(name: str, found: SourceRequest, outcome: Outcome) -> dict[str, str | None]:
     """Return what each check found; None for a check that had nothing to do."""
-    request, settings = inspection.request, inspection.settings
-    if settings is None:
-        return {}
-    events, verified = inspection.outcome.events, inspection.verified
+    request, settings = found.request, found.settings
+    events, verified = outcome.events, found.verified()
     encoding = request.header("content-encoding") or "none"
     content_type = "present" if request.header("content-type") else "absent, so the body decides"
     accepted_types = ", ".join(texts_at(settings, "content_types")) or "any"
     secrets = ", ".join(map(repr, secret_names(settings)))
     return {
-        "path": _source_text(inspection.name, settings),
-        "method": f"{request.method}; this source accepts {', '.join(inspection.methods)}",
+        "path": _source_text(name, settings),
+        "method": f"{request.method}; this source accepts {', '.join(found.source.answered_methods)}",
         "size": f"{count_of(len(request.body), 'byte')} of at most {settings.get('max_body_bytes'):,}",
         "encoding": f"content encoding {encoding}",
         "content type": f"{content_type}; this source accepts {accepted_types}",
-        "address": _address_text(request, settings),
+        "address": _address_text(found),
         "origin": "the page's origin is allowed" if "form" in settings else None,
         "secret": f"{secrets}: available" if secrets else None,
         "signature": verified.signature if verified else "verified",
@@ -248,7 +287,7 @@ def _passed_texts(inspection: Inspection) -> dict[str, str | None]:
         "parse": _data_text(events[0].data) if events else "the body parses",
         "limits": "within all limits",
         "schema": "the data conforms to the source's schema" if "schema" in settings else None,
-        "event": _event_text(events, settings, inspection.outcome.note) if not inspection.outcome.handshake else None,
+        "event": None if outcome.handshake else _event_text(events, settings, outcome.note),
     }
 
 
@@ -260,12 +299,11 @@ def _source_text(name: str, settings: JsonObject) -> str:
     return f"the source {name!r}, with {count_of(count, 'auth scheme')}"
 
 
-def _address_text(request: Request, settings: JsonObject, verb: str = "is within") -> str:
-    blocks = texts_at(settings, "allow")
+def _address_text(found: SourceRequest, verb: str = "is within") -> str:
+    blocks = texts_at(found.settings, "allow")
     if not blocks:
         return "any address may send"
-    proxies = settings.get("trusted_proxies")
-    address, by = _sender_address(request, proxies if isinstance(proxies, int) else 0)
+    address, by = _sender_address(found.request, found.source.trusted_proxies)
     return f"{address}, {by}, {verb} {', '.join(blocks)}"
 
 
@@ -327,23 +365,6 @@ def secret_names(settings: Json) -> list[str]:
     return list(dict.fromkeys(str(entry["secret"]) for entry in auth_entries(settings) if entry.get("secret")))
 
 
-def verified_scheme(request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str) -> Verified | None:
-    """Return the first scheme that verifies the request; None if none does without a key from the network."""
-    for auth in auth_schemes(settings):
-        values = secrets.get(auth.secret, ())
-        for number, value in enumerate(values or [""], 1):
-            if _passes(request, auth, [value] if values else [], now, url):
-                return Verified(
-                    _description(auth, number, len(values)), _time_description(Case(request, auth, [value], url), now)
-                )
-    return None
-
-
-def is_valid_except_time(request: Request, settings: JsonObject, secrets: Secrets, url: str) -> bool:
-    schemes = [as_signed(Case(request, auth, secrets.get(auth.secret, ()), url)) for auth in auth_schemes(settings)]
-    return any(holds(case) or _passes(request, case.auth, case.secrets, 0, url) for case in schemes)
-
-
 def _time_description(case: Case, now: float) -> str:
     if case.auth.scheme != "link":
         return time_description(as_signed(case), now)
@@ -369,24 +390,3 @@ def scheme_label(auth: AuthScheme) -> str:
     where = "".join(f" in {each.name}" for each in auth.credentials if each.kind == "header")
     variant = f" ({auth.variant})" if auth.variant else ""
     return f"{auth.scheme}{algorithm}{where}{variant}"
-
-
-def _passes(request: Request, auth: AuthScheme, secrets: Sequence[str], now: float, url: str) -> bool:
-    try:
-        verify_request(request, auth, secrets, {}, now, url)
-    except HookchainError:
-        return False
-    return True
-
-
-def rejection_reasons(
-    request: Request, settings: JsonObject, secrets: Secrets, now: float, url: str, others: Secrets
-) -> list[str]:
-    """Return one line for each scheme that the request carries credentials for, or for all schemes if it has none."""
-    schemes = attempted(request, auth_schemes(settings))
-    causes: list[str] = []
-    for auth in schemes:
-        cause = rejection_cause(request, auth, secrets.get(auth.secret, ()), now, url, others, "formats" in settings)
-        if cause:
-            causes.append(cause if len(schemes) == 1 else f"{scheme_label(auth)}: {cause}")
-    return causes

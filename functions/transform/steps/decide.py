@@ -218,8 +218,8 @@ class Sample(Settings, Step):
 class Deduplicate(Settings, AskingStep):
     """A key, or `{key, window}`. Of the events with one key within the window, only the first continues.
 
-    If the first event is repeated or replayed, it continues again. An event whose key is null, or a list of nulls only,
-    always continues.
+    If the first event is repeated or replayed, it continues again. An event whose key is null, an empty list, or a
+    list of nulls only, always continues.
 
     key     JMESPath over the event: a value, or a list such as `[data.shop, data.order]`
     window  begins with the first event (default: 1d)
@@ -244,7 +244,7 @@ class Deduplicate(Settings, AskingStep):
 
     async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Noted | Stopped:
         value = self._key.search(view_of(event))
-        if value is None or (isinstance(value, list) and value and all(item is None for item in value)):
+        if value is None or (isinstance(value, list) and all(item is None for item in value)):
             note = self._missing.note(event.data, self._paths, "the event continues without a key")
             return Noted(event, note) if note else event
         key = hashlib.sha256(jsontext.canonical([context.route, self.key, value])).hexdigest()

@@ -382,6 +382,13 @@ async def test_the_first_event_of_a_key_goes_on_and_goes_on_again() -> None:
     assert (await deduplicating.run(replace(event, id="e4", data={}), services)).events
 
 
+async def test_a_list_without_items_is_no_key() -> None:
+    deduplicating, services = chain([{"deduplicate": "data.items[*].oder"}]), asking(FakeOwners())
+    for event_id in ("e1", "e2"):
+        event = replace(WRITTEN_EVENT, id=event_id, data={"items": [{"order": 7}]})
+        assert (await deduplicating.run(event, services)).events
+
+
 async def test_a_list_of_missing_values_is_no_key() -> None:
     deduplicating, services = chain([{"deduplicate": "[data.shop, data.order]"}]), asking(FakeOwners())
     for event_id in ("e1", "e2"):

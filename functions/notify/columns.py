@@ -8,8 +8,7 @@ from math import isfinite
 from typing import Final, Literal, TypeAlias
 
 from functions.notify.kind_settings import EventExpression, KindSettings
-from shared import errors, times
-from shared.jsontext import Json, kind_of
+from shared import errors, jsontext, times
 
 ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean", "date", "time", "json"]
 ColumnValue: TypeAlias = bool | int | float | str | datetime
@@ -46,7 +45,7 @@ class Unfit(ValueError):
     """A value that the type does not have. The text does not quote the value."""
 
 
-def converted(column: str, value: Json, type_: ColumnType) -> ColumnValue | None:
+def converted(column: str, value: jsontext.Json, type_: ColumnType) -> ColumnValue | None:
     """Return the value in the column's type; null stays null. Raises Permanent (`conversion_failed`)."""
     if value is None:
         return None
@@ -55,15 +54,15 @@ def converted(column: str, value: Json, type_: ColumnType) -> ColumnValue | None
     except (ValueError, OverflowError, OSError, RecursionError) as error:  # OSError: a time far out of range
         fault = f" {error}" if isinstance(error, Unfit) and str(error) else ""
         form = f": {_FORMS[type_]}" if isinstance(value, str) and not fault and type_ in _FORMS else ""
-        rule = f"column {column!r} must be of the type {type_}; got {kind_of(value)}{fault}{form}"
+        rule = f"column {column!r} must be of the type {type_}; got {jsontext.kind_of(value)}{fault}{form}"
         raise errors.Permanent("conversion_failed", rule) from error
 
 
-def _text(value: Json) -> str:
+def _text(value: jsontext.Json) -> str:
     return value if isinstance(value, str) else _json(value)
 
 
-def _integer(value: Json) -> int:
+def _integer(value: jsontext.Json) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
@@ -75,7 +74,7 @@ def _integer(value: Json) -> int:
     return value
 
 
-def _number(value: Json) -> int | float | str:
+def _number(value: jsontext.Json) -> int | float | str:
     """Return a number; one that came as text stays text, so that no digit is lost."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return value.strip()
@@ -86,14 +85,14 @@ def _number(value: Json) -> int | float | str:
     return value
 
 
-def _boolean(value: Json) -> bool:
+def _boolean(value: jsontext.Json) -> bool:
     boolean = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
     if not isinstance(boolean, bool):
         raise Unfit
     return boolean
 
 
-def _date(value: Json) -> str:
+def _date(value: jsontext.Json) -> str:
     """Return the date in a text that is a date, or that begins with a date as RFC 3339 times do. The day is that of the
     time's own offset, not of UTC."""
     if not isinstance(value, str):
@@ -103,7 +102,7 @@ def _date(value: Json) -> str:
     return date.fromisoformat(day).isoformat()
 
 
-def _time(value: Json) -> datetime:
+def _time(value: jsontext.Json) -> datetime:
     """Return the time of an RFC 3339 text, in which `t` and `z` may be small letters, or of Unix seconds."""
     if isinstance(value, str):
         return times.read_time(value.strip().upper()).astimezone(UTC)
@@ -112,12 +111,12 @@ def _time(value: Json) -> datetime:
     return datetime.fromtimestamp(value, UTC)
 
 
-def _json(value: Json) -> str:
+def _json(value: jsontext.Json) -> str:
     """Raises ValueError for NaN and infinity, which JSON does not have."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-_CONVERTERS: Final[Mapping[ColumnType, Callable[[Json], ColumnValue]]] = {
+_CONVERTERS: Final[Mapping[ColumnType, Callable[[jsontext.Json], ColumnValue]]] = {
     "text": _text,
     "integer": _integer,
     "number": _number,

@@ -13,8 +13,7 @@ from functions.notify.dead_letters import keep_dead_letter, read_dead_letter, re
 from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.notify import notify
 from functions.notify.waiting.sweep import Sweeper
-from shared import errors, jsontext, logs, outcomes
-from shared.http import ReadBody, Reply, Request, json_reply, problem
+from shared import errors, http, jsontext, logs, outcomes
 from shared.journal import DeadLetter, Journal
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
 from shared.subscribers.names import SEPARATOR
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from functions.notify.alerts.publisher import AlertPublisher
     from functions.notify.waiting.levels import SweepLevels
 
-ACKNOWLEDGED: Final = Reply(204, headers=())
-AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
+ACKNOWLEDGED: Final = http.Reply(204, headers=())
+AGAIN: Final = http.problem(503, "unavailable", "Not done. Send it again later.")
 REJECTED: Final[outcomes.RequestOutcome] = "rejected"
 UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 
@@ -52,7 +51,7 @@ MakeService = Callable[[], Service]
 """Called where a failure is answered and logged: a part that cannot be made is a part of ours that failed."""
 
 
-async def answer(make_service: MakeService, head: Request, read_body: ReadBody) -> Reply:
+async def answer(make_service: MakeService, head: http.Request, read_body: http.ReadBody) -> http.Reply:
     started = time.perf_counter()
     try:
         service = make_service()
@@ -64,7 +63,7 @@ async def answer(make_service: MakeService, head: Request, read_body: ReadBody) 
             raise errors.Rejected("unknown_source", "notify serves /, /sweep and /dead-letters")
         await service.verify_push(head)
         if path == "/sweep":
-            return json_reply({"published": await sweep(service, started)})
+            return http.json_reply({"published": await sweep(service, started)})
         body = await read_body(MAX_PUSH_BYTES)
         if path == "/dead-letters":
             await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)
@@ -74,7 +73,7 @@ async def answer(make_service: MakeService, head: Request, read_body: ReadBody) 
     except errors.Rejected as error:
         # Neither Pub/Sub nor the scheduler sends this: the caller is misconfigured, and nothing was accepted.
         _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
-        return problem(error.status, error.code, error.detail)
+        return http.problem(error.status, error.code, error.detail)
     except Exception as error:
         log_unavailable(error, started)
         return AGAIN

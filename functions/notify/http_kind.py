@@ -39,8 +39,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.destination import Attempt, read_settings
-from shared import errors, fetch
-from shared.base64_text import decode_base64
+from shared import base64_text, errors, fetch
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.event import Event, oneline, to_cloudevent, view_of
 from shared.jsontext import Json, JsonObject, json_or_none, to_json, value_at
@@ -252,7 +251,7 @@ def bytes_in(data: Json) -> tuple[bytes, str] | None:
     if not isinstance(data, dict) or not data.keys() >= _BYTES_KEYS or not isinstance(encoded := data["base64"], str):
         return None
     try:
-        return decode_base64(encoded), str(data["type"])
+        return base64_text.decode_base64(encoded), str(data["type"])
     except ValueError:  # an object of the sender's that happens to have these keys
         return None
 

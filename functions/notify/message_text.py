@@ -13,9 +13,8 @@ from typing import Final
 from urllib.parse import quote
 
 from functions.notify.bounded_texts import cut
-from shared.errors import Permanent
+from shared import errors, jsontext
 from shared.event import NO_TYPE, Event, oneline
-from shared.jsontext import Json, JsonObject, to_json
 from shared.templating.template import Template, one_line_template, url_segment
 
 MAX_LINK_CHARACTERS: Final = 2_000
@@ -56,7 +55,7 @@ def marked(text: str) -> str:
     return _BLOCK.sub(lambda found: _BACKTICK * len(found[0]), text).replace("](", _LINK)
 
 
-def without_marks(value: Json) -> Json:
+def without_marks(value: jsontext.Json) -> jsontext.Json:
     """Return the value without the marks that only `marked` may make, in its texts and keys."""
     if isinstance(value, str):
         return value if value.isascii() else value.replace(_BACKTICK, "\ufffd").replace(_LINK, "\ufffd")
@@ -116,7 +115,7 @@ def compile_link(text: str) -> Template:
     return Template("link", " ".join(text.split()), encode=url_segment if _SCHEME.match(text) else None)
 
 
-def link_url(text: str, view: JsonObject) -> str | None:
+def link_url(text: str, view: jsontext.JsonObject) -> str | None:
     """Fill the template of a URL. Return None if the result is no web address, or too long. Raises Permanent.
 
     In `https://example.com/orders/{{ data.id }}` and `myapp://open?event={{ data }}`, the operator writes the address,
@@ -124,7 +123,7 @@ def link_url(text: str, view: JsonObject) -> str | None:
     """
     try:
         url = _compiled_link(text).render(view)
-    except Permanent as error:
+    except errors.Permanent as error:
         if error.code == "invalid_url":  # a value is empty
             return None
         raise
@@ -145,12 +144,12 @@ def _followed(found: re.Match[str]) -> str:
     return found[0] + _INVISIBLE_SPACE
 
 
-def first_fields(value: Json) -> list[tuple[str, str]]:
+def first_fields(value: jsontext.Json) -> list[tuple[str, str]]:
     """Return the paths and texts of the first MAX_FIELDS values, at any depth."""
     return list(islice(_walk("", value), MAX_FIELDS))
 
 
-def _walk(name: str, value: Json) -> Iterator[tuple[str, str]]:
+def _walk(name: str, value: jsontext.Json) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _walk(f"{name}.{key}"[:MAX_VALUE_CHARACTERS] if name else key[:MAX_VALUE_CHARACTERS], item)
@@ -158,5 +157,5 @@ def _walk(name: str, value: Json) -> Iterator[tuple[str, str]]:
         for number, item in enumerate(value):
             yield from _walk(f"{name}[{number}]"[:MAX_VALUE_CHARACTERS], item)
     elif value is not None and value != "":
-        text = value if isinstance(value, str) else to_json(value)
+        text = value if isinstance(value, str) else jsontext.to_json(value)
         yield name or "data", cut(text, MAX_VALUE_CHARACTERS)

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
-from shared.errors import Temporary
+from shared import errors, jsontext
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import Json, mapping_at, to_json
 
 if TYPE_CHECKING:
     from shared.outgoing.auth import OAuth2RequestAuth
@@ -82,7 +81,7 @@ class TokenCache:
         try:
             # Several callers may wait for this request. Without `shield`, a cancelled caller would cancel it for all.
             token = await asyncio.shield(request.fetching)
-        except Temporary:
+        except errors.Temporary:
             if request.failed_until is None:
                 request.failed_until = self._now() + PAUSE_SECONDS
             raise
@@ -138,13 +137,13 @@ async def service_account_token(scope: str, secret_name: str, key: str, fetch: F
     account = service_account_key(secret_name, key)
     url = account.token_url
     times = {"iat": int(now), "exp": int(now) + ASSERTION_SECONDS}
-    claims: Json = {"iss": account.email, "scope": scope, "aud": url, **times}
-    header: Json = {"alg": "RS256", "typ": "JWT", "kid": account.key_id}
+    claims: jsontext.Json = {"iss": account.email, "scope": scope, "aud": url, **times}
+    header: jsontext.Json = {"alg": "RS256", "typ": "JWT", "kid": account.key_id}
     try:
         assertion = signed_jwt(header, claims, account.pem)
     except ImportError as error:
         detail = "to sign with a service account's key, install the package cryptography"
-        raise Temporary("credentials_unavailable", detail) from error
+        raise errors.Temporary("credentials_unavailable", detail) from error
     except ValueError as error:  # its message is `is not PEM` or `is not an RSA key`
         raise _unusable(secret_name, f"has a `private_key` that {error}") from error
     form = {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}
@@ -155,7 +154,7 @@ class ServiceAccountKey(NamedTuple):
     email: str
     pem: str
     token_url: str
-    key_id: Json
+    key_id: jsontext.Json
 
 
 def service_account_key(secret_name: str, text: str) -> ServiceAccountKey:
@@ -164,23 +163,23 @@ def service_account_key(secret_name: str, text: str) -> ServiceAccountKey:
     Raises Temporary (`secret_unusable`).
     """
     try:
-        document: Json = json.loads(text)
+        document: jsontext.Json = json.loads(text)
     except ValueError:
         document = None
-    fields = mapping_at(document)
+    fields = jsontext.mapping_at(document)
     email, pem, url = (fields.get(name) for name in ("client_email", "private_key", "token_uri"))
     if not isinstance(email, str) or not isinstance(pem, str) or not isinstance(url, str):
         raise _unusable(secret_name, "is not the key of a Google service account, a JSON document")
     return ServiceAccountKey(email, pem, url, fields.get("private_key_id"))
 
 
-def _unusable(secret_name: str, fault: str) -> Temporary:
+def _unusable(secret_name: str, fault: str) -> errors.Temporary:
     """Return the error of a secret that holds no key. `fault` continues the sentence: `is not the key of …`."""
     rule = f"secret {secret_name!r} {fault}"
-    return Temporary("secret_unusable", f"{rule}: set it with `hookchain secrets set {secret_name}`")
+    return errors.Temporary("secret_unusable", f"{rule}: set it with `hookchain secrets set {secret_name}`")
 
 
-def signed_jwt(header: Json, claims: Json, pem: str) -> str:
+def signed_jwt(header: jsontext.Json, claims: jsontext.Json, pem: str) -> str:
     """Return a JSON Web Token that is signed with the private key by RS256.
 
     Raises ImportError without the package cryptography. Raises ValueError for an unusable key; its message is the end
@@ -192,7 +191,7 @@ def signed_jwt(header: Json, claims: Json, pem: str) -> str:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    content = b".".join(urlsafe_b64encode(to_json(part).encode()).rstrip(b"=") for part in (header, claims))
+    content = b".".join(urlsafe_b64encode(jsontext.to_json(part).encode()).rstrip(b"=") for part in (header, claims))
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError) as error:
@@ -226,9 +225,9 @@ async def _request_token(
     )
     try:
         answer = await fetch.fetch(request)
-    except Temporary as error:
+    except errors.Temporary as error:
         # The subclass Unanswered would mean that the delivery itself may have arrived. It was not sent yet.
-        raise Temporary(error.code, f"no access token: {error.detail}") from error
+        raise errors.Temporary(error.code, f"no access token: {error.detail}") from error
     host = url.split("/")[2]  # of `https://HOST/path`
     return _token(answer, host, now)
 
@@ -236,24 +235,24 @@ async def _request_token(
 def _token(answer: Fetched, host: str, now: float) -> Token:
     """Return the token in the answer (RFC 6749, 5.1). `host` names the server in errors. Raises Temporary."""
     try:
-        document: Json = json.loads(answer.body)
+        document: jsontext.Json = json.loads(answer.body)
     except (ValueError, RecursionError):
         document = None
-    fields = mapping_at(document)
+    fields = jsontext.mapping_at(document)
     error = fields.get("error")
     if answer.status in (400, 401) and error in _REJECTIONS:
-        raise Temporary("secret_unusable", f"{host} rejects the credentials ({error}): set the secret again")
+        raise errors.Temporary("secret_unusable", f"{host} rejects the credentials ({error}): set the secret again")
     if answer.status != 200:
-        raise Temporary("host_unavailable", f"{host} answered {answer.status} when asked for an access token")
+        raise errors.Temporary("host_unavailable", f"{host} answered {answer.status} when asked for an access token")
     text = fields.get("access_token")
     if not isinstance(text, str) or not _TOKEN.fullmatch(text):
-        raise Temporary("host_unavailable", f"the answer of {host} holds no access token")
+        raise errors.Temporary("host_unavailable", f"the answer of {host} holds no access token")
     life_seconds = _life_seconds(fields.get("expires_in"))
     margin_seconds = min(MARGIN_SECONDS, life_seconds / 2)
     return Token(text, now + life_seconds - margin_seconds)
 
 
-def _life_seconds(stated: Json) -> float:
+def _life_seconds(stated: jsontext.Json) -> float:
     """Return how long a token lasts, by the `expires_in` of its answer: a number, or a number as text."""
     try:
         seconds = float(stated) if isinstance(stated, int | float | str) else UNSTATED_SECONDS

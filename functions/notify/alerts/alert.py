@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from functions.notify.bounded_texts import cut
+from shared import jsontext, times
 from shared.event import Event, oneline
-from shared.jsontext import JsonObject, from_json, mapping_at, texts_json, value_at
-from shared.times import rfc3339
 
 Kind: TypeAlias = Literal[
     "dead_letter",
@@ -58,26 +57,26 @@ class Alert:
     about: str
     reason: str
     command: str
-    details: JsonObject = field(default_factory=dict)
+    details: jsontext.JsonObject = field(default_factory=dict)
     hops: int = 0
 
 
 def alert_event(alert: Alert) -> Event:
     """Return the event. Its id and hash follow from the kind and the key alone."""
     is_source = alert.kind in ("source_quiet", "source_back", "hook_expires", "events_recovered")
-    data: JsonObject = {
+    data: jsontext.JsonObject = {
         "kind": alert.kind,
         "source" if is_source else "destination": cut(alert.about, MAX_NAME_CHARACTERS) or None,
         **alert.details,
         "reason": cut(oneline(alert.reason), MAX_REASON_CHARACTERS),
         "command": alert.command,
     }
-    name = hashlib.sha256(texts_json(["alert", alert.kind, alert.key])).hexdigest()
+    name = hashlib.sha256(jsontext.texts_json(["alert", alert.kind, alert.key])).hexdigest()
     return Event(
         id=name[:32],
         source=ALERT_SOURCE,
         type=f"{TYPE_PREFIX}{alert.kind}",
-        receivedat=rfc3339(alert.at),
+        receivedat=times.rfc3339(alert.at),
         payloadhash=name,
         data=data,
         hops=alert.hops,
@@ -104,18 +103,18 @@ def counted(event_type: str, count: int) -> str:
 
 
 def _text(event: Event, name: str) -> str:
-    value = value_at(event.data, name)
+    value = jsontext.value_at(event.data, name)
     return value if isinstance(value, str) else ""
 
 
-def read_record(text: str | None) -> JsonObject:
+def read_record(text: str | None) -> jsontext.JsonObject:
     """Read a record. Anything else counts as an empty one."""
     try:
-        return mapping_at(from_json(text.encode())) if text else {}
+        return jsontext.mapping_at(jsontext.from_json(text.encode())) if text else {}
     except ValueError:
         return {}
 
 
-def time_in(record: JsonObject, name: str) -> float | None:
+def time_in(record: jsontext.JsonObject, name: str) -> float | None:
     value = record.get(name)
     return float(value) if isinstance(value, int | float) else None

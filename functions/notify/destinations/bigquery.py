@@ -23,10 +23,9 @@ from functions.notify import bounded_texts, destination, http_kind, kind_setting
 from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from shared import batching, errors, event, limits
+from shared import batching, errors, event, jsontext, limits
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 API: Final = "https://bigquery.googleapis.com"
@@ -130,7 +129,7 @@ def request(
 ) -> OutgoingRequest:
     """Return the request of one row. Raises Permanent: `conversion_failed` or `output_too_large`."""
     view = event.view_of(delivery.event)
-    values: JsonObject = {
+    values: jsontext.JsonObject = {
         name: _value(name, bounded_texts.compiled_expression(column.value).search(view), settings)
         for name, column in settings.columns.items()
     }
@@ -169,10 +168,10 @@ def outcomes(response: Response, count: int) -> Sequence[Outcome]:
 
 def table_request(settings: Settings) -> OutgoingRequest:
     """Return the request that creates the table, from the mapping."""
-    fields: list[Json] = [
+    fields: list[jsontext.Json] = [
         {"name": name, "type": TYPES[settings.type_of(name) or "text"]} for name in settings.columns_written
     ]
-    body: JsonObject = {
+    body: jsontext.JsonObject = {
         "tableReference": {"projectId": settings.project, "datasetId": settings.dataset, "tableId": settings.table},
         "schema": {"fields": fields},
         "timePartitioning": {"type": "DAY"},
@@ -302,13 +301,13 @@ def _outcome_of_all(response: Response) -> Outcome:
     return http_kind.outcome_by_status(response, "BigQuery", failed={400, 413}, held_advice=advice)
 
 
-def _fault_of_row(written: Json) -> tuple[int, Outcome]:
+def _fault_of_row(written: jsontext.Json) -> tuple[int, Outcome]:
     """Return the row's number and its outcome: a row that does not fit the table never will."""
-    entry = mapping_at(written)
+    entry = jsontext.mapping_at(written)
     # The JSON of protocol buffers leaves out a zero.
     index = entry.get("index", 0)
     number = index if isinstance(written, dict) and isinstance(index, int) else -1
-    row_errors = objects_at(entry, "errors")
+    row_errors = jsontext.objects_at(entry, "errors")
     for error in row_errors:
         if error.get("reason") == "invalid":
             column = event.oneline(str(error.get("location") or "")).strip()
@@ -324,7 +323,7 @@ def _fault_of_row(written: Json) -> tuple[int, Outcome]:
     return number, RetryLater(f"BigQuery did not take the row ({event.oneline(reason)[:MAX_MESSAGE_CHARACTERS]})")
 
 
-def _value(name: str, result: Json, settings: Settings) -> Json:
+def _value(name: str, result: jsontext.Json, settings: Settings) -> jsontext.Json:
     """Return the value as insertAll takes it: JSON as text, a time in UTC, a long integer as text. Raises Permanent."""
     type_ = settings.type_of(name)
     if type_ is None:

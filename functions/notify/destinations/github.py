@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from functions.notify import destination, http_kind, kind_settings
-from functions.notify.builds import RefSettings, Value, ref_of, started, texts_of, values_of
+from functions.notify import builds, destination, http_kind, kind_settings
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared import errors, fetch, jsontext
 from shared.config.rules import SecretName
@@ -21,7 +20,7 @@ MAX_PAYLOAD_BYTES: Final = 65_000
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")]
 
 
-class Settings(RefSettings):
+class Settings(builds.RefSettings):
     """Runs of a GitHub workflow, or events (`repository_dispatch`) that start workflows.
 
     repository   `owner/name`
@@ -34,9 +33,9 @@ class Settings(RefSettings):
     secret: SecretName
     repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")]
     workflow: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = None
-    inputs: dict[Name, Value] = Field(default_factory=dict, max_length=25)
+    inputs: dict[Name, builds.Value] = Field(default_factory=dict, max_length=25)
     event_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$")] | None = None
-    payload: dict[Name, Value] = Field(default_factory=dict, max_length=10)
+    payload: dict[Name, builds.Value] = Field(default_factory=dict, max_length=10)
     api_url: kind_settings.ServerAddress = API_URL
 
     @model_validator(mode="after")
@@ -58,14 +57,14 @@ def request(
     if settings.workflow is not None:
         url = f"{repository}/actions/workflows/{quote(settings.workflow, safe='')}/dispatches"
         body: jsontext.JsonObject = {
-            "ref": ref_of(settings, delivery),
-            "inputs": {**texts_of(settings.inputs, delivery)},
+            "ref": builds.ref_of(settings, delivery),
+            "inputs": {**builds.texts_of(settings.inputs, delivery)},
         }
         if settings.api_url == API_URL:  # GitHub Enterprise Server rejects what it does not know
             body["return_run_details"] = True
     else:
         url = f"{repository}/dispatches"
-        body = {"event_type": settings.event_type, "client_payload": values_of(settings.payload, delivery)}
+        body = {"event_type": settings.event_type, "client_payload": builds.values_of(settings.payload, delivery)}
     made = http_kind.json_request(
         url,
         body,
@@ -85,7 +84,7 @@ def request(
 def outcome(response: Response) -> Outcome:
     status = response.status
     if status == 200:
-        return started(response, "run", response.member("html_url"))
+        return builds.started(response, "run", response.member("html_url"))
     if status in {403, 429} and (status == 429 or _is_rate_limit(response)):
         reset = fetch.reset_seconds(response.header("x-ratelimit-reset"), response.now)
         after = response.retry_after_seconds or reset

@@ -12,10 +12,9 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from functions.notify import bounded_texts, destination, http_kind, kind_settings
-from shared import claim_check, logs, ports
+from shared import claim_check, jsontext, logs, ports
 from shared.delivery import Delivered, Delivery, Outcome, RetryLater
 from shared.event import view_of
-from shared.jsontext import Json, JsonObject, to_json
 
 MAX_FIELDS: Final = 50
 MAX_CHARACTERS: Final = 1_000
@@ -37,7 +36,7 @@ class Settings(kind_settings.KindSettings):
     fields    for each field the JMESPath expression of its value over the event. Nothing else of the event is written
     """
 
-    example: ClassVar[JsonObject] = {
+    example: ClassVar[jsontext.JsonObject] = {
         "message": "order {{ data.number }}",
         "severity": "NOTICE",
         "fields": {"total": "data.total", "country": "data.customer.country"},
@@ -78,10 +77,10 @@ def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
     severity, message, members = line_of(delivery, settings)
     yield f"log: a line of the severity {severity}"
     yield f"message: {message}"
-    yield from (f"{name}: {to_json(value)}" for name, value in members.items() if value is not None)
+    yield from (f"{name}: {jsontext.to_json(value)}" for name, value in members.items() if value is not None)
 
 
-def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObject]:
+def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, jsontext.JsonObject]:
     """Return the severity, the message, and the further members of the line.
 
     What the event says is in the message and in `fields`, apart from Hookchain's own members. Raises Permanent.
@@ -89,7 +88,7 @@ def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObjec
     event = delivery.event
     view = http_kind.template_view(delivery)
     event_view = view_of(event)
-    members: JsonObject = {
+    members: jsontext.JsonObject = {
         "log": delivery.destination,
         "source": event.source_name,
         "event_id": event.id,
@@ -108,15 +107,15 @@ def line_of(delivery: Delivery, settings: Settings) -> tuple[str, str, JsonObjec
     )
 
 
-def _bounded(value: Json) -> Json:
+def _bounded(value: jsontext.Json) -> jsontext.Json:
     """Return the value as one line can hold it; the beginning of its text where it is longer than a field may be."""
     if isinstance(value, str):
         return bounded_texts.cut(value.translate(_UNREADABLE), MAX_CHARACTERS)
     is_long = isinstance(value, int) and abs(value) >= MAX_INTEGER
     if not is_long and not isinstance(value, list | dict):
         return value
-    text = to_json(value).translate(_UNREADABLE)
+    text = jsontext.to_json(value).translate(_UNREADABLE)
     if is_long or len(text) > MAX_CHARACTERS:
         return bounded_texts.cut(text, MAX_CHARACTERS)
-    bounded: Json = json.loads(text.encode("utf-8", "replace"))
+    bounded: jsontext.Json = json.loads(text.encode("utf-8", "replace"))
     return bounded

@@ -23,11 +23,10 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify import bounded_texts, destination, google_calls, http_kind, kind_settings
-from shared import base64_text, errors, expressions
+from shared import base64_text, errors, expressions, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.event import UNFIT, Event, view_of
-from shared.jsontext import Json, to_json
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
 from shared.templating.template import KNOWN, Template
 from shared.writers import text_writers, writing
@@ -434,7 +433,7 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
     value = _value(event, settings)
     if settings.format == "csv":
         items = value if isinstance(value, list) and settings.value is not None else [value]
-        rows: list[Json] = [
+        rows: list[jsontext.Json] = [
             {
                 name: _cell(bounded_texts.compiled_expression(text).search(item))
                 for name, text in settings.columns.items()
@@ -443,18 +442,18 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
         ]
         return _encoded(text_writers.write_csv(rows, ",")), type_
     if settings.format == "json":
-        return _encoded(to_json(value)), type_
+        return _encoded(jsontext.to_json(value)), type_
     return _encoded(text_writers.write_ndjson(value if isinstance(value, list) else [value])), type_
 
 
-def _value(event: Event, settings: Settings) -> Json:
+def _value(event: Event, settings: Settings) -> jsontext.Json:
     if settings.value is not None:
         return bounded_texts.compiled_expression(settings.value).search(view_of(event))
     return view_of(event) if settings.format == "csv" else http_kind.public_cloudevent(event)
 
 
-def _cell(value: Json) -> Json:
-    return to_json(value) if isinstance(value, list | dict) else value
+def _cell(value: jsontext.Json) -> jsontext.Json:
+    return jsontext.to_json(value) if isinstance(value, list | dict) else value
 
 
 def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:

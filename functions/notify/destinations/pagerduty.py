@@ -8,12 +8,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from functions.notify import bounded_texts, destination, http_kind, message_text
-from functions.notify.kind_settings import KindSettings, LineTemplate, LinkTemplate, one_of, rendered_choice
+from functions.notify import bounded_texts, destination, http_kind, kind_settings, message_text
+from shared import errors, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
-from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject
 
 DEDUPES_REPEATS: Final = True
 ACTIONS: Final = ("trigger", "acknowledge", "resolve", "change")
@@ -29,7 +27,7 @@ OVERLOADED_SECONDS: Final = 120.0
 """The wait after a 429 without `Retry-After`: PagerDuty asks for a few minutes."""
 
 
-class Settings(KindSettings):
+class Settings(kind_settings.KindSettings):
     """An alert or a change event in PagerDuty.
 
     secret      the name of a secret with the integration key (routing key) of an Events API v2 integration
@@ -47,16 +45,16 @@ class Settings(KindSettings):
 
     secret: SecretName
     region: Literal["us", "eu"] = "us"
-    action: Annotated[str, one_of(*ACTIONS)] = "trigger"
-    dedup_key: LineTemplate | None = None
-    summary: LineTemplate = "{{ type }} from {{ source }}"
-    severity: Annotated[str, one_of(*SEVERITIES)] = "error"
-    origin: LineTemplate = "{{ source }}"
-    component: LineTemplate | None = None
-    group: LineTemplate | None = None
-    class_: LineTemplate | None = Field(default=None, alias="class")
+    action: Annotated[str, kind_settings.one_of(*ACTIONS)] = "trigger"
+    dedup_key: kind_settings.LineTemplate | None = None
+    summary: kind_settings.LineTemplate = "{{ type }} from {{ source }}"
+    severity: Annotated[str, kind_settings.one_of(*SEVERITIES)] = "error"
+    origin: kind_settings.LineTemplate = "{{ source }}"
+    component: kind_settings.LineTemplate | None = None
+    group: kind_settings.LineTemplate | None = None
+    class_: kind_settings.LineTemplate | None = Field(default=None, alias="class")
     details: bool = True
-    link: LinkTemplate | None = None
+    link: kind_settings.LinkTemplate | None = None
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Settings":
@@ -69,8 +67,8 @@ def request(
     delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> http_kind.OutgoingRequest:
     view = http_kind.template_view(delivery)
-    action = rendered_choice("action", settings.action, view, ACTIONS)
-    message: JsonObject = {"routing_key": secrets[settings.secret][0]}  # the newest value of the secret
+    action = kind_settings.rendered_choice("action", settings.action, view, ACTIONS)
+    message: jsontext.JsonObject = {"routing_key": secrets[settings.secret][0]}  # the newest value of the secret
     if action != "change":
         message |= {"event_action": action, "dedup_key": _dedup_key(settings, view, attempt)}
     if action in ("trigger", "change"):
@@ -82,7 +80,7 @@ def request(
     return http_kind.json_request(f"https://{host}{path}", message)
 
 
-def _dedup_key(settings: Settings, view: JsonObject, attempt: destination.Attempt) -> str:
+def _dedup_key(settings: Settings, view: jsontext.JsonObject, attempt: destination.Attempt) -> str:
     """Return the key of the alert. A key that is too long is replaced by its hash: two cut keys could be equal.
 
     Raises Permanent if the template's result is empty.
@@ -91,22 +89,22 @@ def _dedup_key(settings: Settings, view: JsonObject, attempt: destination.Attemp
         return attempt.idempotency_key
     key = http_kind.rendered_line("dedup_key", settings.dedup_key, view)
     if not key:
-        raise Permanent("template_failed", "template 'dedup_key': the result is empty; an alert needs a key")
+        raise errors.Permanent("template_failed", "template 'dedup_key': the result is empty; an alert needs a key")
     return key if len(key) <= MAX_KEY_CHARACTERS else hashlib.sha256(key.encode()).hexdigest()
 
 
-def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert: bool) -> JsonObject:
+def _payload(delivery: Delivery, settings: Settings, view: jsontext.JsonObject, is_alert: bool) -> jsontext.JsonObject:
     event = delivery.event
     summary = _text("summary", settings.summary, view)
     origin = _text("origin", settings.origin, view)
-    payload: JsonObject = {
+    payload: jsontext.JsonObject = {
         # PagerDuty requires both. A template may have an empty result.
         "summary": summary or event.type,
         "source": origin or event.source_name,
         "timestamp": event.time or event.receivedat,
     }
     if is_alert:
-        payload["severity"] = rendered_choice("severity", settings.severity, view, SEVERITIES)
+        payload["severity"] = kind_settings.rendered_choice("severity", settings.severity, view, SEVERITIES)
         templates = {"component": settings.component, "group": settings.group, "class": settings.class_}
         for name, template in templates.items():
             if template is not None:
@@ -116,14 +114,14 @@ def _payload(delivery: Delivery, settings: Settings, view: JsonObject, is_alert:
     return payload
 
 
-def _text(name: str, template: str, view: JsonObject) -> str:
+def _text(name: str, template: str, view: jsontext.JsonObject) -> str:
     rendered = http_kind.rendered_line(name, template, view)
     return bounded_texts.cut(rendered, MAX_TEXT_CHARACTERS)
 
 
-def _details(data: Json) -> Json:
+def _details(data: jsontext.Json) -> jsontext.Json:
     """Return the event's data as an object, which PagerDuty expects; its size alone if it is too large."""
-    details: JsonObject = data if isinstance(data, dict) else {"data": data}
+    details: jsontext.JsonObject = data if isinstance(data, dict) else {"data": data}
     size = len(http_kind.json_body(details))
     return details if size <= MAX_DETAILS_BYTES else {"left_out": f"the event's data, {size} bytes"}
 

@@ -12,10 +12,9 @@ from zoneinfo import ZoneInfo
 from functions.notify.alerts.alert import ALERT_SOURCE, TYPE_PREFIX, counted
 from functions.notify.digests.settings import zone_of
 from functions.notify.message_text import title_of_type, unformatted, visible
+from shared import jsontext, times
 from shared.delivery import Delivery
 from shared.event import Event, oneline
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at
-from shared.times import read_time
 
 DIGEST_TYPE: Final = "hookchain.digest"
 COALESCED_TYPE: Final = "hookchain.coalesced"
@@ -94,7 +93,7 @@ def is_digest(delivery: Delivery) -> bool:
     return delivery.merged > 0 and event.type == DIGEST_TYPE and is_ours
 
 
-def digest_json(digest: DigestData) -> JsonObject:
+def digest_json(digest: DigestData) -> jsontext.JsonObject:
     """Return the data of the digest's event, as `read_digest` reads it."""
     return {
         "count": digest.count,
@@ -109,7 +108,7 @@ def digest_json(digest: DigestData) -> JsonObject:
 
 def read_digest(event: Event) -> DigestData:
     """Read the data of a digest's event. Entries that are not as `digest_json` writes them are left out."""
-    data = mapping_at(event.data)
+    data = jsontext.mapping_at(event.data)
     count = data.get("count")
     return DigestData(
         count=count if isinstance(count, int) else 0,
@@ -117,8 +116,8 @@ def read_digest(event: Event) -> DigestData:
         last_at=_text(data.get("to")) or event.receivedat,
         by=_text(data.get("by")),
         person=_text(data.get("person")),
-        kinds=[_kind(each) for each in objects_at(data, "kinds")],
-        events=[_listed(each) for each in objects_at(data, "events")],
+        kinds=[_kind(each) for each in jsontext.objects_at(data, "kinds")],
+        events=[_listed(each) for each in jsontext.objects_at(data, "events")],
         is_alerts=event.source == ALERT_SOURCE,
     )
 
@@ -136,12 +135,12 @@ def sections_of(digest: DigestData) -> list[Section]:
     return sections + [Section(source, type_, count, ()) for (source, type_), count in counts.items()]
 
 
-def _kind(value: JsonObject) -> Kind:
+def _kind(value: jsontext.JsonObject) -> Kind:
     count = value.get("count")
     return Kind(str(value.get("source")), str(value.get("type")), count if isinstance(count, int) else 0)
 
 
-def _listed(value: JsonObject) -> Listed:
+def _listed(value: jsontext.JsonObject) -> Listed:
     texts = {name: _text(value.get(name)) or "" for name in ("id", "source", "type", "receivedat", "line")}
     return Listed(
         texts["id"],
@@ -154,7 +153,7 @@ def _listed(value: JsonObject) -> Listed:
     )
 
 
-def _text(value: Json) -> str | None:
+def _text(value: jsontext.Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
@@ -268,7 +267,7 @@ def one_day_of(digest: DigestData, zone: ZoneInfo) -> str | None:
 def moment(text: str, zone: ZoneInfo) -> str:
     """Return a time as `5 Jan 2026, 12:30`; a text that is not a time, unchanged."""
     try:
-        at = read_time(text).astimezone(zone)
+        at = times.read_time(text).astimezone(zone)
     except (ValueError, OverflowError):
         return short(text)
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}, {at.hour:02}:{at.minute:02}"

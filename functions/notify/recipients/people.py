@@ -16,10 +16,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from functions.notify.destinations.email.mail import parse_address
-from shared import errors, limits
+from shared import errors, jsontext, limits
 from shared.formats.csv_body import parse as parse_csv
 from shared.formats.media_type import media_type
-from shared.jsontext import Json, JsonObject, from_json
 
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 TOPIC: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")
@@ -71,7 +70,7 @@ class Person(NamedTuple):
     language: str | None = None
 
     @property
-    def view(self) -> JsonObject:
+    def view(self) -> jsontext.JsonObject:
         """Return the details that templates may use. No address is one of them."""
         return {"name": self.name, "language": self.language, "timezone": self.timezone}
 
@@ -237,7 +236,7 @@ FIELDS: Final[Mapping[str, Callable[[str], str]]] = {
 }
 
 
-def parse_rows(content: bytes) -> list[JsonObject]:
+def parse_rows(content: bytes) -> list[jsontext.JsonObject]:
     """Return the entries of CSV, of a JSON list, or of a JSON object with the people's names as keys.
 
     Raises UnreadableList.
@@ -245,7 +244,7 @@ def parse_rows(content: bytes) -> list[JsonObject]:
     first_byte = content.lstrip(_BYTE_ORDER_MARK + b" \t\r\n")[:1]
     if first_byte in (b"{", b"["):
         try:
-            parsed = from_json(content.lstrip(_BYTE_ORDER_MARK))
+            parsed = jsontext.from_json(content.lstrip(_BYTE_ORDER_MARK))
         except (ValueError, RecursionError):
             raise UnreadableList("is not valid JSON") from None
     else:
@@ -262,11 +261,11 @@ def parse_rows(content: bytes) -> list[JsonObject]:
     return rows
 
 
-def _with_names(people: JsonObject) -> list[Json]:
+def _with_names(people: jsontext.JsonObject) -> list[jsontext.Json]:
     return [{**entry, NAME: name} if isinstance(entry, dict) else entry for name, entry in people.items()]
 
 
-def read_rows(rows: list[JsonObject]) -> tuple[list[Listed], list[tuple[int, EntryFault]]]:
+def read_rows(rows: list[jsontext.JsonObject]) -> tuple[list[Listed], list[tuple[int, EntryFault]]]:
     """Return the people, and the faults, each with the number of its row, from 1.
 
     A field with a fault is left out. A row is left out if it has no name, or the same name as another row.
@@ -284,7 +283,7 @@ def read_rows(rows: list[JsonObject]) -> tuple[list[Listed], list[tuple[int, Ent
     return people, faults
 
 
-def read_entry(row: JsonObject) -> tuple[Listed | None, list[EntryFault]]:
+def read_entry(row: jsontext.JsonObject) -> tuple[Listed | None, list[EntryFault]]:
     """Return the person without the fields that have a fault, and these faults. Without a name, there is no person."""
     faults: list[EntryFault] = []
     name = _text(row.get(NAME)) or ""
@@ -312,28 +311,28 @@ def read_entry(row: JsonObject) -> tuple[Listed | None, list[EntryFault]]:
     return Listed(Person(name, chats=chats, **fields), aliases, scoped), faults
 
 
-def _required_text(value: Json) -> str:
+def _required_text(value: jsontext.Json) -> str:
     text = _text(value)
     if text is None:
         raise ValueError("must be text: write it in quotes")
     return text
 
 
-def _text(value: Json) -> str | None:
+def _text(value: jsontext.Json) -> str | None:
     """Return the value as text; None if it is neither text nor a whole number, as which an id may be written."""
     if isinstance(value, str):
         return value.strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _names(value: Json) -> tuple[str, ...]:
+def _names(value: jsontext.Json) -> tuple[str, ...]:
     """Return the names in a list, or in a text with a semicolon between them. Raises ValueError."""
     return tuple(dict.fromkeys(_each_name(value)))
 
 
-def _each_name(value: Json) -> Iterator[str]:
+def _each_name(value: jsontext.Json) -> Iterator[str]:
     """Yield the names. Raises ValueError for too many of them, and for a name that is too long or not printable."""
-    items: Sequence[Json] = [value]
+    items: Sequence[jsontext.Json] = [value]
     if isinstance(value, str):
         items = value.split(";")
     elif isinstance(value, list):

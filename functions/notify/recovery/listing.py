@@ -21,9 +21,8 @@ from functions.notify.recovery.kind import (
     types_pattern,
 )
 from functions.notify.recovery.kinds import KINDS
-from shared import credential_masks, errors
+from shared import credential_masks, errors, jsontext
 from shared.fetch import Fetch, Fetched, Outgoing, reset_seconds, retry_after_seconds
-from shared.jsontext import JsonObject, list_at, mappings_at, texts_json
 
 ANSWER_SECONDS: Final = 6.0
 SETTLED_SECONDS: Final = 120.0
@@ -73,21 +72,21 @@ class RecoverySettings(NamedTuple):
         return Window(self.source, since, until, self.places, self.public_url, types, self.redelivers)
 
 
-def read_recovery_settings(notify: JsonObject) -> tuple[RecoverySettings, ...]:
+def read_recovery_settings(notify: jsontext.JsonObject) -> tuple[RecoverySettings, ...]:
     """Return the settings of each source in notify's slice that has `recover`."""
     return tuple(
         RecoverySettings(
             source,
             KINDS[str(each["provider"])],
             str(each["secret"]),
-            tuple(map(str, list_at(each, "places"))),
+            tuple(map(str, jsontext.list_at(each, "places"))),
             str(each.get("url", "")),
-            tuple(map(str, list_at(each, "types"))),
+            tuple(map(str, jsontext.list_at(each, "types"))),
             str(each.get("api", "")),
             each.get("allow_private") is True,
             each.get("redeliver") is True,
         )
-        for source, each in mappings_at(notify, "recover").items()
+        for source, each in jsontext.mappings_at(notify, "recover").items()
     )
 
 
@@ -256,7 +255,7 @@ class Listing:
             "GET" if request.body is None else "POST",
             self.settings.api_url + request.path,
             tuple(headers),
-            b"" if request.body is None else texts_json(request.body),
+            b"" if request.body is None else jsontext.texts_json(request.body),
             timeout_seconds=ANSWER_SECONDS,
             max_bytes=MAX_EVENT_BYTES if request.is_for_event else MAX_LIST_BYTES,
             allow_private=self.settings.allow_private,

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from functions.notify.recovery import kind
-from shared import fetch, recovered, times
-from shared.jsontext import Json, JsonObject, from_json, list_at, to_json, value_at
+from shared import fetch, jsontext, recovered, times
 
 PATH: Final = "/v2/events"
 PAGE_SIZE: Final = 100
@@ -16,27 +15,27 @@ _WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
 
 
 def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
-    created_at: JsonObject = {"start_at": times.rfc3339(window.since), "end_at": times.rfc3339(window.until)}
+    created_at: jsontext.JsonObject = {"start_at": times.rfc3339(window.since), "end_at": times.rfc3339(window.until)}
     yield _page_request({"limit": PAGE_SIZE, "query": {"filter": {"created_at": created_at}}})
 
 
-def _page_request(body: JsonObject) -> kind.ApiRequest:
+def _page_request(body: jsontext.JsonObject) -> kind.ApiRequest:
     return kind.ApiRequest(PATH, "events", {}, body=body)
 
 
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
-    document = from_json(answer.body)
-    for event in kind.read_each(list_at(document, "events"), lambda each: _missed_event(each, window.source)):
+    document = jsontext.from_json(answer.body)
+    for event in kind.read_each(jsontext.list_at(document, "events"), lambda each: _missed_event(each, window.source)):
         if isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
             yield event
-    if cursor := value_at(document, "cursor"):
+    if cursor := jsontext.value_at(document, "cursor"):
         assert request.body is not None
         yield _page_request({**request.body, "cursor": cursor})
 
 
-def _missed_event(event: Json, source: str) -> kind.MissedEvent:
+def _missed_event(event: jsontext.Json, source: str) -> kind.MissedEvent:
     created_at = times.unix_seconds(kind.text_at(event, "created_at"))
-    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
+    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, jsontext.to_json(event))
     return kind.MissedEvent(
         kind.text_at(event, "event_id"), kind.text_at(event, "type"), created_at, webhook_request=webhook_request
     )

@@ -8,8 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from functions.notify.recovery import kind
-from shared import fetch, recovered, times
-from shared.jsontext import Json, from_json, list_at, to_json, value_at
+from shared import fetch, jsontext, recovered, times
 
 PAGE_SIZE: Final = 100
 _WEBHOOK_HEADERS: Final = (("content-type", "application/json; charset=utf-8"),)
@@ -22,12 +21,12 @@ def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
 
 
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
-    document = from_json(answer.body)
-    events = list_at(document, "data")
+    document = jsontext.from_json(answer.body)
+    events = jsontext.list_at(document, "data")
     for event in kind.read_each(events, lambda each: _missed_event(each, window.source)):
         if isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
             yield event
-    if value_at(document, "has_more") is True and events:
+    if jsontext.value_at(document, "has_more") is True and events:
         # The next page begins after the last id, so it may begin with events whose ids cannot be read.
         ids = [each for each in kind.read_each(events, lambda each: kind.text_at(each, "id")) if isinstance(each, str)]
         if not ids:
@@ -36,12 +35,12 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
         yield kind.ApiRequest(f"{first_page}&starting_after={quote(ids[-1], safe='')}", "events", {"path": first_page})
 
 
-def _missed_event(event: Json, source: str) -> kind.MissedEvent:
-    created = value_at(event, "created")
+def _missed_event(event: jsontext.Json, source: str) -> kind.MissedEvent:
+    created = jsontext.value_at(event, "created")
     if not isinstance(created, int):
         raise TypeError("an event without a time")
     created_at = times.unix_seconds(times.rfc3339(created))  # raises for a number that is not a time
-    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(event))
+    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, jsontext.to_json(event))
     return kind.MissedEvent(
         kind.text_at(event, "id"), kind.text_at(event, "type"), created_at, webhook_request=webhook_request
     )

@@ -17,11 +17,9 @@ from functions.notify.attempt import unclaimed_result
 from functions.notify.notifier import Acknowledged, Notifier, Result, Work
 from functions.notify.waiting.due import DUE
 from functions.notify.waiting.schedule import next_retry_at, spread
-from shared import errors, journal, outcomes, ports, times
+from shared import errors, journal, ledger, ledger_rules, outcomes, ports, times
 from shared.delivery import Delivery
 from shared.event import event_json
-from shared.ledger import Claimed, Finished, LedgerRow, Settlement
-from shared.ledger_rules import DEAD_LETTERED, DELIVERED, RETRY_SCHEDULED
 from shared.push import Push
 from shared.waiting_route import PROBE_SECONDS, RETRY_SECONDS, ROUTE, RUN, SINCE, TRIES, WaitingRoute, waiting_from
 
@@ -54,10 +52,10 @@ async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery)
         )
         return Acknowledged("dead_lettered", delivery, code=error.code, reason=error.detail)
     claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS, due_fence)
-    if isinstance(claim, Finished) and due_fence is None and await _reopen(notifier, delivery, waiting, replay):
+    if isinstance(claim, ledger.Finished) and due_fence is None and await _reopen(notifier, delivery, waiting, replay):
         # Read the time again: reopening ends the lease of the row at that moment, which is after `now`.
         claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), LEASE_SECONDS)
-    if not isinstance(claim, Claimed):
+    if not isinstance(claim, ledger.Claimed):
         return await unclaimed_result(notifier, push, delivery, claim)
     work = Work(delivery, claim, waiting.tries)
     try:
@@ -66,7 +64,7 @@ async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery)
             return await _run(notifier, work, replace(waiting, tries=0, since=0), {"replay": replay})
         if _is_earlier(waiting, claim.row.replays):
             await notifier.ledger.give_back(claim, notifier.clock.now())
-            return await unclaimed_result(notifier, push, delivery, Finished())
+            return await unclaimed_result(notifier, push, delivery, ledger.Finished())
         if due_fence is not None:
             return await _run(notifier, work, waiting, {})
         return await _wait(notifier, work, waiting)
@@ -102,7 +100,7 @@ async def _reopen(notifier: Notifier, delivery: Delivery, waiting: WaitingRoute,
         return False
     turn = replay or f"{origin or ''}.{waiting.run}"
     # A dead letter is reopened only by a replay, so a later run's wait reopens only a row that ended well.
-    states = None if waiting.run == 1 or replay else frozenset({DELIVERED})
+    states = None if waiting.run == 1 or replay else frozenset({ledger_rules.DELIVERED})
     return await notifier.ledger.reopen(delivery.id, notifier.clock.now(), turn, states) is not None
 
 
@@ -126,7 +124,7 @@ async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result
     if next_at - waiting.since > longest_seconds and not _is_asked_soon(waiting):
         reason = f"it has waited since {times.rfc3339(waiting.since)}; the last time: {waiting.reason}"
         return await _give_up(notifier, work, reason, attempt)
-    settlement = Settlement(RETRY_SCHEDULED, now, waiting.reason, attempt, next_at)
+    settlement = ledger.Settlement(ledger_rules.RETRY_SCHEDULED, now, waiting.reason, attempt, next_at)
     return await _settle(notifier, work, settlement, "deferred" if attempt is None else "retry_scheduled")
 
 
@@ -140,7 +138,7 @@ async def _give_up(notifier: Notifier, work: Work, reason: str, attempt: journal
     code: errors.PermanentCode = "retries_exhausted"
     letter = dead_letters.delivery_letter(work.delivery, work.claim.message, code, reason, now)
     await dead_letters.publish_dead_letter(notifier.bus, replace(letter, destination=""))
-    settlement = Settlement(DEAD_LETTERED, now, f"{code}: {reason}", attempt)
+    settlement = ledger.Settlement(ledger_rules.DEAD_LETTERED, now, f"{code}: {reason}", attempt)
     return await _settle(notifier, work, settlement, "dead_lettered", code, reason)
 
 
@@ -162,13 +160,13 @@ async def _run(notifier: Notifier, work: Work, waiting: WaitingRoute, replay: di
         **replay,
     }
     await notifier.bus.publish(ports.EVENTS, [ports.BusMessage(event_json(event), attributes, RUN_DELAY_SECONDS)])
-    return await _settle(notifier, work, Settlement(DELIVERED, notifier.clock.now()), "rerun")
+    return await _settle(notifier, work, ledger.Settlement(ledger_rules.DELIVERED, notifier.clock.now()), "rerun")
 
 
 async def _settle(
     notifier: Notifier,
     work: Work,
-    settlement: Settlement,
+    settlement: ledger.Settlement,
     outcome: outcomes.DeliveryOutcome,
     code: errors.PermanentCode | None = None,
     reason: str | None = None,
@@ -178,14 +176,14 @@ async def _settle(
         if settlement.attempt is not None:
             notifier.journal.note(settlement.attempt)
         if settlement.retry_at is None:  # the wait is over
-            ended: outcomes.AttemptOutcome = "failed" if settlement.state == DEAD_LETTERED else "delivered"
+            ended: outcomes.AttemptOutcome = "failed" if settlement.state == ledger_rules.DEAD_LETTERED else "delivered"
             now = settlement.now
             notifier.journal.note(_entry(work.claim.row, NOT_ATTEMPTED, now, now, ended, ""))
     return result
 
 
 def _entry(
-    row: LedgerRow,
+    row: ledger.LedgerRow,
     attempt_number: int,
     started_at: float,
     ended_at: float,

@@ -10,8 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
-from shared import logs, ports
-from shared.errors import HookchainError, Temporary, place_of
+from shared import errors, logs, ports
 
 LIMIT_SECONDS: Final = 20.0
 """The longest time that a task may run."""
@@ -62,12 +61,12 @@ class SideTasks:
                 await task.run()
         except TimeoutError:
             text = f"it did not end within {self._limit_seconds:.0f} s"
-            _log_failure("WARNING", task, started, Temporary("host_unreachable", text))
-        except HookchainError as error:
+            _log_failure("WARNING", task, started, errors.Temporary("host_unreachable", text))
+        except errors.HookchainError as error:
             _log_failure("WARNING", task, started, error)
         except Exception as error:  # a fault of Hookchain. Its text may be a secret, which asyncio would print
-            _log_failure("ERROR", task, started, Temporary("internal_error", place_of(error)))
+            _log_failure("ERROR", task, started, errors.Temporary("internal_error", errors.place_of(error)))
 
 
-def _log_failure(severity: str, task: Task, started: float, fault: HookchainError) -> None:
+def _log_failure(severity: str, task: Task, started: float, fault: errors.HookchainError) -> None:
     logs.log(severity, f"{task.name} failed", started, function="notify", code=fault.code, detail=fault.detail)

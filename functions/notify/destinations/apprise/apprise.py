@@ -22,20 +22,18 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, cast
 from urllib.parse import unquote
 
-from functions.notify import bounded_texts, destination, http_engine, http_kind
+from functions.notify import bounded_texts, destination, http_engine, http_kind, kind_settings
 from functions.notify.destination_secrets import DestinationSecrets, outcome_of_url_fault
 from functions.notify.http_kind import MAX_RESPONSE_BYTES, Response, SecretValues
-from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, one_of, rendered_choice
-from shared import credential_masks, fetch, jsontext
+from shared import credential_masks, errors, fetch, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
-from shared.errors import HookchainError, Permanent, Temporary, Unanswered
 from shared.templating.template import is_template
 
 TYPES: Final = ("info", "success", "warning", "failure")
 
 
-class Settings(KindSettings):
+class Settings(kind_settings.KindSettings):
     """A message through one of 150 further services, such as Gotify, Mattermost, Matrix, Pushover or Zulip.
 
     secret         the name of a secret with the service's URL, as https://appriseit.com/services/ describes it. Give
@@ -54,9 +52,9 @@ class Settings(KindSettings):
     }
 
     secret: SecretName
-    title: LineTemplate = "{{ type }} from {{ source }}"
-    text: TextTemplate = "{{ data }}"
-    type: Annotated[str, one_of(*TYPES)] = "info"
+    title: kind_settings.LineTemplate = "{{ type }} from {{ source }}"
+    text: kind_settings.TextTemplate = "{{ data }}"
+    type: Annotated[str, kind_settings.one_of(*TYPES)] = "info"
     allow_private: bool = False
 
 
@@ -110,7 +108,7 @@ class Exchanges:
     allow_private: bool
     credentials: tuple[str, ...] = ()
     responses: list[Response] = field(default_factory=list)
-    error: HookchainError | None = None
+    error: errors.HookchainError | None = None
     is_started: bool = False
 
     def send(self, request: fetch.Outgoing) -> fetch.Fetched:
@@ -119,17 +117,17 @@ class Exchanges:
         try:
             if left <= 0 or len(self.responses) >= MAX_REQUESTS:
                 spent = f"after {len(self.responses)} requests the message needs more time, or too many requests"
-                raise Temporary("attempt_timeout", f"{spent}; at most {MAX_REQUESTS} are allowed")
+                raise errors.Temporary("attempt_timeout", f"{spent}; at most {MAX_REQUESTS} are allowed")
             bounded = request._replace(
                 timeout_seconds=left, max_bytes=MAX_RESPONSE_BYTES, allow_private=self.allow_private
             )
             fetching = asyncio.run_coroutine_threadsafe(self.context.fetch().fetch(bounded), self.loop)
             fetched = fetching.result(left + 1.0)
         except TimeoutError as error:
-            self.error = Unanswered("host_unreachable", "no answer came in time")
+            self.error = errors.Unanswered("host_unreachable", "no answer came in time")
             raise self.error from error
-        except HookchainError as error:
-            if not isinstance(self.error, Unanswered):  # what may have been accepted stays so, whatever follows
+        except errors.HookchainError as error:
+            if not isinstance(self.error, errors.Unanswered):  # what may have been accepted stays so, whatever follows
                 self.error = error
             raise
         sent = [value.rpartition(" ")[2] for name, value in request.headers if name.lower() == "authorization"]
@@ -176,7 +174,7 @@ class AppriseDestination:
             raise http_kind.unusable_secret(self._settings.secret, rule)
         try:
             return outcome_of(service, is_accepted, exchanges)
-        except Permanent as error:
+        except errors.Permanent as error:
             return outcome_of_url_fault(self._settings.secret, error)
 
 
@@ -190,11 +188,11 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
     if is_accepted:
         return Delivered(last.excerpt if last else "")
     match exchanges.error:
-        case Unanswered() as error:
+        case errors.Unanswered() as error:
             return Unknown(error.detail)
-        case Permanent() as error:
+        case errors.Permanent() as error:
             raise error
-        case Temporary() as error:
+        case errors.Temporary() as error:
             return RetryLater(error.detail, http_engine.UNREACHABLE_SECONDS)
     if last is None:
         return Failed("request_rejected", f"apprise makes no request to {service} of this message")
@@ -215,7 +213,7 @@ def message_of(delivery: Delivery, settings: Settings) -> Message:
     return Message(
         http_kind.rendered_line("title", settings.title, view),
         http_kind.rendered("text", settings.text, view).encode("utf-8", "replace").decode(),
-        rendered_choice("type", settings.type, view, TYPES),
+        kind_settings.rendered_choice("type", settings.type, view, TYPES),
     )
 
 
@@ -270,7 +268,7 @@ def _plugin_type(scheme: str) -> type:
         module = importlib.import_module(f"apprise.plugins.{MODULES[scheme]}")
     except ImportError as error:
         rule = "the library apprise is not installed; bundle the function again, or install the extra `apprise`"
-        raise Temporary("destination_not_loaded", rule) from error
+        raise errors.Temporary("destination_not_loaded", rule) from error
     from functions.notify.destinations.apprise.guarded_session import guard
 
     guard()

@@ -19,10 +19,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from functions.notify.destinations.email.mail import Attachment, MailBody
 from functions.notify.message_text import title_of, visible
-from shared import base64_text, times
+from shared import base64_text, jsontext, times
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.jsontext import Json, to_json
 
 MAX_INLINE_BYTES: Final = 10 * 1024
 """A longer body is attached."""
@@ -286,7 +285,7 @@ def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
     return Attachment("body.bin", "application/octet-stream", content)
 
 
-def indented(data: Json) -> str:
+def indented(data: jsontext.Json) -> str:
     """Return the data as JSON, indented if the result is short: deeply nested lists grow by indenting."""
     if isinstance(data, str):
         return data
@@ -295,7 +294,7 @@ def indented(data: Json) -> str:
         is_short = len(compact) <= MAX_INLINE_BYTES
         whole = orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() if is_short else compact
     except TypeError:  # an integer of more than 64 bits, half a surrogate pair, or deeper than orjson goes
-        compact = to_json(data)
+        compact = jsontext.to_json(data)
         is_short = len(compact) <= MAX_INLINE_BYTES
         whole = json.dumps(data, ensure_ascii=False, indent=2) if is_short else compact
     return whole if len(whole) <= MAX_INLINE_BYTES + MAX_GROWTH * len(compact) else compact
@@ -308,7 +307,7 @@ def _decoded(text: str) -> bytes:
         return text.encode()
 
 
-def rows_of(data: Json) -> tuple[list[Row], bool]:
+def rows_of(data: jsontext.Json) -> tuple[list[Row], bool]:
     """Return a row for each value, however deep it stands: the first MAX_ROWS of them, and True if there are more.
 
     Data that is one value has none: the body shows it.
@@ -329,7 +328,7 @@ def _row(name: str, value: str) -> Row:
     return Row(shown_name, value, "", is_link)
 
 
-def _add_rows(rows: list[Row], name: str, value: Json) -> None:
+def _add_rows(rows: list[Row], name: str, value: jsontext.Json) -> None:
     """Add a row for each value, one after another, until there are more than MAX_ROWS."""
     if isinstance(value, dict) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]  # the name of a deeply nested field could have megabytes
@@ -337,7 +336,7 @@ def _add_rows(rows: list[Row], name: str, value: Json) -> None:
         for key, item in value.items():
             # Most keys are identifiers, which takes a fifth of the time to find out.
             is_plain = (key.isidentifier() and len(key) <= MAX_KEY_CHARACTERS) or _PLAIN_KEY.fullmatch(key)
-            _add_rows(rows, parent + key if is_plain else f"{name}[{to_json(key)}]", item)
+            _add_rows(rows, parent + key if is_plain else f"{name}[{jsontext.to_json(key)}]", item)
             if len(rows) > MAX_ROWS:
                 return
     elif isinstance(value, list) and value:
@@ -354,7 +353,7 @@ def _add_rows(rows: list[Row], name: str, value: Json) -> None:
         rows.append(_row(name or NAMELESS, _text(value)))
 
 
-def _joined(items: list[Json]) -> str | None:
+def _joined(items: list[jsontext.Json]) -> str | None:
     """Return a short list of plain values on one line, else None."""
     if len(items) > MAX_JOINED or any(isinstance(item, dict | list) for item in items):
         return None
@@ -363,9 +362,9 @@ def _joined(items: list[Json]) -> str | None:
     return ", ".join(texts) if is_short else None
 
 
-def _text(value: Json) -> str:
+def _text(value: jsontext.Json) -> str:
     if isinstance(value, str):
         return value if value.strip() else NOTHING
     if type(value) is int:  # most values that are no texts
         return str(value)
-    return NOTHING if value is None or value in ([], {}) else to_json(value)
+    return NOTHING if value is None or value in ([], {}) else jsontext.to_json(value)

@@ -21,10 +21,9 @@ from functions.notify.destinations.email.mail import (
     subject_line,
     without_duplicates,
 )
-from shared import claim_check, errors
+from shared import claim_check, errors, jsontext
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
 from shared.event import Event, view_of
-from shared.jsontext import JsonObject
 from shared.templating.template import Template, is_template, one_line_template
 
 if TYPE_CHECKING:
@@ -179,7 +178,7 @@ class MailWriter:
                 separate=self._separate,
             )
 
-    def _recipients(self, view: JsonObject, person: "Person | None" = None) -> Recipients:
+    def _recipients(self, view: jsontext.JsonObject, person: "Person | None" = None) -> Recipients:
         to = (parse_address(person.email),) if person and person.email else self._addresses(self._to, view)
         if not to:
             rule = "nobody is left to send to: every template in `to` gave nothing"
@@ -188,19 +187,19 @@ class MailWriter:
         return to, cc, self._addresses(self._bcc, view, beside=(*to, *cc))
 
     def _addresses(
-        self, recipients: "list[_Recipient]", view: JsonObject, beside: Iterable[Address] = ()
+        self, recipients: "list[_Recipient]", view: jsontext.JsonObject, beside: Iterable[Address] = ()
     ) -> tuple[Address, ...]:
         addresses = (recipient.address(view, self._allowed) for recipient in recipients)
         return without_duplicates((address for address in addresses if address is not None), beside)
 
-    def _reply_address(self, view: JsonObject) -> Address | None:
+    def _reply_address(self, view: jsontext.JsonObject) -> Address | None:
         assert self._reply_to is not None
         try:
             return parse_address(self._reply_to.render(view))
         except AddressFault:  # a sender's wrong reply address must not prevent the mail
             return None
 
-    def _own_body(self, view: JsonObject) -> MailBody:
+    def _own_body(self, view: jsontext.JsonObject) -> MailBody:
         document = mail_html.without_unsafe_links(self._html.render(view)) if self._html else None
         text = self._text.render(view) if self._text else mail_html.text_of(document or "")
         return MailBody(text or EMPTY, document or (EMPTY if self._html else None))
@@ -214,7 +213,7 @@ class _Recipient:
         self._template = one_line_template(field, entry) if is_template(entry) else None
         self._fixed = None if self._template else parse_address(entry)
 
-    def address(self, view: JsonObject, allowed: tuple[str, ...]) -> Address | None:
+    def address(self, view: jsontext.JsonObject, allowed: tuple[str, ...]) -> Address | None:
         """Return the address; None if the template is empty. Raises Permanent (`recipient_not_allowed`)."""
         if self._template is None:
             return self._fixed

@@ -14,10 +14,8 @@ from urllib.parse import urlsplit
 
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
-from shared import event, fetch, ports
+from shared import delivery, event, fetch, jsontext, ports
 from shared.base64_text import base64_text
-from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import Json, JsonObject, json_or_none, objects_at, texts_json
 from shared.outgoing import http_client
 
 MAX_AT_ONCE: Final = 32
@@ -56,9 +54,9 @@ class SendGridTransport:
         self.headers = {**endpoint.request_headers, "Content-Type": "application/json"}
         self.api_key = api_key
 
-    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
+    async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> delivery.Outcome:
         """Send the mail. Raises Temporary if too many mails are waiting."""
-        body = texts_json(request_body(mail))
+        body = jsontext.texts_json(request_body(mail))
         began = time.monotonic()
         try:
             # A mail that waits for its turn longer than half of its time would have too little left to be sent.
@@ -69,31 +67,31 @@ class SendGridTransport:
             finally:
                 self._limit.release()
         except http_client.NotSent as error:
-            return RetryLater(f"SendGrid cannot be reached: {error}")
+            return delivery.RetryLater(f"SendGrid cannot be reached: {error}")
         except OSError as error:
-            return Unknown(f"SendGrid did not answer: {type(error).__name__}")
+            return delivery.Unknown(f"SendGrid did not answer: {type(error).__name__}")
         return outcome_of(answer, sender=mail.sender.address, destination=self._destination, now=self._clock.now())
 
     def close(self) -> None:
         self._http.close()
 
 
-def request_body(mail: Mail) -> JsonObject:
+def request_body(mail: Mail) -> jsontext.JsonObject:
     """Return the body of one request, with one personalization for each separate mail."""
-    personalizations: list[Json] = []
+    personalizations: list[jsontext.Json] = []
     for one in mail.each():
-        recipients: JsonObject = {"to": [_address(each) for each in one.to]}
+        recipients: jsontext.JsonObject = {"to": [_address(each) for each in one.to]}
         if one.cc:
             recipients["cc"] = [_address(each) for each in one.cc]
         if one.bcc:
             recipients["bcc"] = [_address(each) for each in one.bcc]
         personalizations.append(recipients)
-    contents: list[Json] = []
+    contents: list[jsontext.Json] = []
     if mail.text is not None:  # it comes first, because the API rejects another order
         contents.append({"type": "text/plain", "value": mail.text})
     if mail.html is not None:
         contents.append({"type": "text/html", "value": mail.html})
-    body: JsonObject = {
+    body: jsontext.JsonObject = {
         "personalizations": personalizations,
         "from": _address(mail.sender),
         "subject": mail.subject,
@@ -116,41 +114,41 @@ def request_body(mail: Mail) -> JsonObject:
     return body
 
 
-def _address(address: Address) -> JsonObject:
+def _address(address: Address) -> jsontext.JsonObject:
     return {"email": address.address, "name": address.name} if address.name else {"email": address.address}
 
 
-def outcome_of(answer: http_client.Answer, *, sender: str, destination: str, now: float) -> Outcome:
+def outcome_of(answer: http_client.Answer, *, sender: str, destination: str, now: float) -> delivery.Outcome:
     """Return the delivery's outcome by SendGrid's answer. `now` is in Unix seconds."""
     status = answer.status
     if 200 <= status < 300:
-        return Delivered(f"{status} {answer.headers.get('x-message-id', '')}".strip())
+        return delivery.Delivered(f"{status} {answer.headers.get('x-message-id', '')}".strip())
     text = f"{status} {_error_text(answer.body)}".strip()[:MAX_ANSWER_CHARACTERS]
     if status == 403 and "verified sender" in text.lower():
         advice = (
             f"SendGrid sends nothing from {sender} until you show that it is yours: verify that address or its domain "
             f"under Settings → Sender Authentication ({SENDER_PAGE}), then run `hookchain resume {destination}`"
         )
-        return Disabled(advice, text, names_resume=True)
+        return delivery.Disabled(advice, text, names_resume=True)
     if status in {401, 403}:
         reason = f"SendGrid rejects the API key ({status}): see that the secret sendgrid-api-key may send mail"
-        return RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)
+        return delivery.RetryLater(reason, answer=text, pause_destination_seconds=KEY_PAUSE_SECONDS)
     if status == 504:  # a gateway's timeout: the server behind it may have accepted the mail
-        return Unknown(f"SendGrid answered {status}", text)
+        return delivery.Unknown(f"SendGrid answered {status}", text)
     if status == 429 or status >= 500 or status == 408:
         retry_after = fetch.retry_after_seconds(answer.headers.get("retry-after"), now)
         reset = fetch.reset_seconds(answer.headers.get("x-ratelimit-reset"), now)
-        return RetryLater(f"SendGrid answered {status}", reset if retry_after is None else retry_after, text)
+        return delivery.RetryLater(f"SendGrid answered {status}", reset if retry_after is None else retry_after, text)
     if status == 413:
-        return Failed("mail_too_large", "the mail is larger than SendGrid takes", text)
-    return Failed("mail_rejected", f"SendGrid rejects the mail ({status})", text)
+        return delivery.Failed("mail_too_large", "the mail is larger than SendGrid takes", text)
+    return delivery.Failed("mail_rejected", f"SendGrid rejects the mail ({status})", text)
 
 
 def _error_text(body: bytes) -> str:
     """Return SendGrid's error messages, each with its field; otherwise the first characters of the body."""
     messages = [
         f"{error['field']}: {error.get('message')}" if error.get("field") else str(error.get("message"))
-        for error in objects_at(json_or_none(body), "errors")
+        for error in jsontext.objects_at(jsontext.json_or_none(body), "errors")
     ]
     text = "; ".join(messages) or body.decode("utf-8", "replace")
     return event.oneline(text[: 4 * MAX_ANSWER_CHARACTERS])

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from functions.notify import destination, http_kind
 from functions.notify.destinations.webhook.body import BodySettings, body_of
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
-from shared import errors, fetch, http
+from shared import errors, fetch, http, jsontext
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.event import Event, oneline
-from shared.jsontext import JsonObject
 from shared.signatures.signing import MAX_SIGNATURES, standard_content, standard_signature
 from shared.templating.template import Template, is_template, one_line_template, url_segment
 
@@ -54,8 +53,8 @@ class WebhookSettings(BodySettings):
     method: str
     headers: dict[str, str]
     secret: str | None
-    signature: JsonObject | None
-    auth: list[JsonObject]
+    signature: jsontext.JsonObject | None
+    auth: list[jsontext.JsonObject]
     allow_private: bool
     certificate_secret: str | None
     authorities: str | None
@@ -86,11 +85,11 @@ class PreparedWebhook:
         uses_view = self._url is not None or bool(self._headers) or has_own_body or self.layout is not None
         self.is_template_free = settings["format"] == "json" and not uses_view
 
-    def url_for(self, view: JsonObject) -> str:
+    def url_for(self, view: jsontext.JsonObject) -> str:
         """Fill the URL's template. Raises Permanent."""
         return self._url.render(view) if self._url else self.settings["url"]
 
-    def headers_for(self, view: JsonObject) -> dict[str, str]:
+    def headers_for(self, view: jsontext.JsonObject) -> dict[str, str]:
         """Fill the headers' templates. Raises Permanent."""
         return {name: " ".join(template.render(view).split()) for name, template in self._headers.items()}
 
@@ -116,7 +115,7 @@ def request(
     cannot sign or is no certificate.
     """
     settings = webhook.settings
-    view: JsonObject = {} if webhook.is_template_free else http_kind.template_view(delivery)
+    view: jsontext.JsonObject = {} if webhook.is_template_free else http_kind.template_view(delivery)
     body, body_headers = body_of(delivery.event, settings, view) if webhook.has_body else (b"", {})
     # The operator's headers may replace those of the body, and none may replace Hookchain's own.
     headers = body_headers | webhook.headers_for(view) | _own_headers(delivery.event, attempt)
@@ -230,16 +229,16 @@ def _url_of(signed: http.Request) -> str:
     return f"{signed.path}?{signed.query}" if signed.query else signed.path
 
 
-def _layout_of(signature: JsonObject) -> "SignatureScheme":
+def _layout_of(signature: jsontext.JsonObject) -> "SignatureScheme":
     # Imported here, because few webhooks have a signature layout of their own.
     from shared.signatures.auth_scheme import SchemeEntry
     from shared.signatures.signature_scheme import SCHEMES
 
-    settings: JsonObject = {name: value for name, value in signature.items() if value is not None}
+    settings: jsontext.JsonObject = {name: value for name, value in signature.items() if value is not None}
     return SCHEMES[str(settings["scheme"])].read(SchemeEntry(settings))
 
 
-def _auth_of(schemes: Sequence[JsonObject]) -> "tuple[AnyRequestAuth, ...]":
+def _auth_of(schemes: Sequence[jsontext.JsonObject]) -> "tuple[AnyRequestAuth, ...]":
     if not schemes:
         return ()
     # Imported here, because it imports pydantic, which is slow.

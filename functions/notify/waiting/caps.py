@@ -76,7 +76,8 @@ class Caps:
         """Give back the delivery's place, once its outcome is recorded. Do nothing if it has none."""
         if under_way := self._under_way.pop(delivery.id, None):
             places, since = under_way
-            await places.leave(self._clock.now() - since)
+            places.note_duration(self._clock.now() - since)
+            await places.leave()
 
     def _bucket(self, configured: registry.Configured, delivery: Delivery) -> "_Bucket":
         name = bucket_name(configured, delivery)
@@ -152,7 +153,7 @@ class Places:
         return self._average_seconds / self._limit
 
     async def enter(self) -> bool:
-        """Take a place, or wait a moment for one. Return False where none becomes free. Raises Temporary."""
+        """Take a place, or wait a moment for one. Return False if none becomes free. Raises Temporary."""
         if await self._try_to_enter():
             return True
         if not self.in_use or len(self._waiting) >= MAX_WAITING:
@@ -168,14 +169,15 @@ class Places:
                 self._waiting.remove(freed)
         return await self._try_to_enter()
 
-    async def leave(self, seconds: float | None) -> None:
-        """Give back a place. `seconds` is how long it was used, None if no attempt was made. If no place is in use any
-        more and other instances need places, give back the leased places as well."""
+    def note_duration(self, seconds: float) -> None:
+        """Count how long an attempt had its place."""
+        self._attempt_count += 1
+        weight = max(NEWEST_WEIGHT, 1 / self._attempt_count)
+        self._average_seconds += weight * (max(seconds, LEAST_SECONDS) - self._average_seconds)
+
+    async def leave(self) -> None:
+        """Give back a place. If none is in use any more and other instances need places, end the lease, too."""
         self.in_use -= 1
-        if seconds is not None:
-            self._attempt_count += 1
-            weight = max(NEWEST_WEIGHT, 1 / self._attempt_count)
-            self._average_seconds += weight * (max(seconds, LEAST_SECONDS) - self._average_seconds)
         if self._waiting:
             freed = self._waiting.popleft()
             if not freed.done():
@@ -248,14 +250,14 @@ class _Bucket:
         if self.places and not await self.places.enter():
             return await self._wait_for_place(self.places)
         wait: Wait | None = None
+        may_begin = False
         try:
             if self._rate and not has_slot:
                 wait = await self._enter_rate(self._rate, gathers)
-        except BaseException:  # a cancelled delivery gives its place back, too
-            await self._leave()
-            raise
-        if wait:
-            await self._leave()
+            may_begin = wait is None
+        finally:  # a cancelled delivery gives its place back, too
+            if self.places and not may_begin:
+                await self.places.leave()
         return wait
 
     async def _wait_for_slot(self, slot_at: float) -> bool:
@@ -291,7 +293,3 @@ class _Bucket:
         if at is None:  # the queue is longer than MAX_WAIT_SECONDS
             return Wait(self._clock.now() + MAX_WAIT_SECONDS, reason)
         return Wait(at, reason, has_slot=self._rate is not None)
-
-    async def _leave(self) -> None:
-        if self.places:
-            await self.places.leave(None)

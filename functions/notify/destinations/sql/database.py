@@ -1,12 +1,12 @@
 """The database of a destination: its statements, its unique indexes, and the transactions that write rows.
 
-SQLAlchemy writes the statements from the settings' names alone; the driver gets values beside the statement, and no
-value is ever part of one. Many rows are written in one transaction, in the calling thread, and each half after an
-error.
+SQLAlchemy writes the statements from the names in the settings alone. The driver gets the values beside the statement,
+so no value is ever part of a statement. Many rows are written in one transaction, in the calling thread. If one of them
+makes it fail, each half of the rows is written by itself.
 
-A unique index over the row's key is required, without which rows would be there twice. PostgreSQL and SQLite are told
-the index in each statement, and reject one without it. MySQL takes whichever unique index a row collides with, so its
-indexes are read before rows are written.
+A unique index over the row's key is required. Without it, rows would be there twice. PostgreSQL and SQLite get the
+columns of the index in each statement, and reject the statement if there is no such index. MySQL uses any unique index
+that a row collides with, so its indexes are read before rows are written.
 """
 
 import math
@@ -211,9 +211,9 @@ class IndexFault(NamedTuple):
 
 
 def index_fault(connection: sa.Connection, settings: Settings) -> IndexFault | None:
-    """Return the problem with the table's unique indexes. Raises DBAPIError.
+    """Return the problem with the table's unique indexes; None if there is none, or if there is no table.
 
-    Where there is no table, MySQL raises that; for another database nothing is wrong.
+    Raises DBAPIError. MySQL also raises it if there is no table.
     """
     key = frozenset(name.lower() for name in settings.unique)
     columns = ", ".join(settings.unique)
@@ -261,8 +261,22 @@ def _mysql_indexes(connection: sa.Connection, settings: Settings) -> Iterator[Un
         yield UniqueIndex(name, frozenset(column.lower() for column, _ in each if column is not None), is_whole)
 
 
-Written: TypeAlias = list[Delivered] | Fault | Unknown | Disabled
-"""The outcome of each row; or what became of the whole transaction, in which nothing was written."""
+WriteResult: TypeAlias = list[Delivered] | Fault | Unknown | Disabled
+"""The outcome of each row; or the one outcome of all rows, of which none was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostConnection:
+    """A connection that failed while it was used. `is_unknown`: the rows may have been written."""
+
+    fault: Fault
+    is_unknown: bool
+
+    @property
+    def outcome(self) -> Fault | Unknown:
+        if not self.is_unknown:
+            return self.fault
+        return Unknown("the connection to the database failed before its answer came", self.fault.message)
 
 
 class Database:
@@ -293,52 +307,54 @@ class Database:
         self._engine.dispose()
 
     def _write(self, rows: Sequence[Row], deadline: float) -> list[Outcome]:
-        written = self._written(rows, deadline)
-        if not isinstance(written, Fault) or not written.is_of_one or len(rows) == 1:
-            return _outcomes(written, len(rows))
+        result = self._write_together(rows, deadline)
+        if not isinstance(result, Fault) or not result.spares_other_rows or len(rows) == 1:
+            return _outcomes(result, len(rows))
         outcomes: list[Outcome] = []
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
             late = RetryLater("the time was over before this row's turn: another row of its transaction failed")
             outcomes += self._write(half, deadline) if time.monotonic() < deadline else [late] * len(half)
         return outcomes
 
-    def _written(self, rows: Sequence[Row], deadline: float) -> Written:
-        written = self._transaction(rows)
-        if isinstance(written, Fault) and written.kind == "no_table" and self._settings.create:
-            written = self._after_creation(rows)
-        if isinstance(written, Lost):
-            written = self._again(rows, written) if time.monotonic() < deadline else written.outcome
-        if isinstance(written, Fault) and written.kind == "repeat" and len(rows) == 1 and not self._settings.key:
-            return [Delivered(THERE)] if self._is_there(rows[0]) else written
-        return written
+    def _write_together(self, rows: Sequence[Row], deadline: float) -> WriteResult:
+        """Write the rows in one transaction, and once more if the table is missing or the connection is lost."""
+        result = self._write_once(rows)
+        if isinstance(result, Fault) and result.kind == "no_table" and self._settings.create:
+            result = self._write_into_new_table(rows)
+        if isinstance(result, LostConnection):
+            result = self._write_after_loss(rows, result) if time.monotonic() < deadline else result.outcome
+        if isinstance(result, Fault) and result.kind == "repeat" and len(rows) == 1 and not self._settings.key:
+            return [Delivered(THERE)] if self._is_there(rows[0]) else result
+        return result
 
-    def _again(self, rows: Sequence[Row], lost: "Lost") -> Written:
-        """Write the rows by a new connection. The server closed one that was idle, and the others are as old.
+    def _write_after_loss(self, rows: Sequence[Row], lost: LostConnection) -> WriteResult:
+        """Write the rows over a new connection. All others are dropped, because they are as old as the one that failed.
 
-        Rows that were written nevertheless are there once: their keys are unique.
+        Rows that were written nevertheless are not written twice, because their keys are unique.
         """
         self._engine.dispose()
-        written = self._transaction([replace(row, is_retry=True) for row in rows])
-        if isinstance(written, Lost):
-            written = written.outcome
-        if lost.is_unknown and isinstance(written, Fault) and not written.concerns_row:
+        result = self._write_once([replace(row, is_retry=True) for row in rows])
+        if isinstance(result, LostConnection):
+            result = result.outcome
+        if lost.is_unknown and isinstance(result, Fault) and not result.concerns_row:
             return lost.outcome
-        return written
+        return result
 
-    def _after_creation(self, rows: Sequence[Row]) -> Written:
+    def _write_into_new_table(self, rows: Sequence[Row]) -> WriteResult:
         """Create the table and write the rows. Another instance may create it at the same moment."""
-        failure: Fault | None = None
+        creation_fault: Fault | None = None
         try:
             self._statements.create()
         except DRIVER_ERRORS as error:
-            failure = fault_of(error, self._driver)
-        written = self._transaction(rows)
-        if isinstance(written, Lost):
-            return written.outcome
-        is_missing = isinstance(written, Fault) and written.kind == "no_table"
-        if failure is None or not is_missing:
-            return written
-        return replace(failure, kind="setup") if failure.concerns_row else failure
+            creation_fault = fault_of(error, self._driver)
+        result = self._write_once(rows)
+        if isinstance(result, LostConnection):
+            return result.outcome
+        is_missing = isinstance(result, Fault) and result.kind == "no_table"
+        if creation_fault is None or not is_missing:
+            return result
+        # The statement that creates the table has no row, so no fault of it is one of a row.
+        return replace(creation_fault, kind="setup") if creation_fault.concerns_row else creation_fault
 
     def _is_there(self, row: Row) -> bool:
         try:
@@ -347,66 +363,55 @@ class Database:
         except DRIVER_ERRORS:
             return False  # The conflict is reported as a fault of this row.
 
-    def _transaction(self, rows: Sequence[Row]) -> "Written | Lost":
-        """Write the rows in one transaction. What fails in it leaves no row."""
+    def _write_once(self, rows: Sequence[Row]) -> WriteResult | LostConnection:
+        """Write the rows in one transaction. If it fails, it leaves no row."""
         try:
             connection = self._engine.connect()
         except Exception as error:  # nothing was sent
             return fault_of_connecting(error, self._driver)
-        work = _Work(self._statements, self._settings, rows)
+        transaction = _Transaction(self._statements, self._settings, rows)
         try:
-            with connection, _without_rest(connection, work, self._driver):
+            with connection, _invalidated_on_error(connection, transaction, self._driver):
                 if time.monotonic() >= self._verified_until:
                     if fault_of_indexes := index_fault(connection, self._settings):
                         return Disabled(": ".join(fault_of_indexes))
                     self._verified_until = time.monotonic() + INDEXES_SECONDS
-                return work.write(connection)
+                return transaction.write(connection)
         except DRIVER_ERRORS as error:
             fault = fault_of(error, self._driver)
             if fault.kind == "no_table" and self._driver == "mysql":
                 self._verified_until = 0.0
-            return Lost(fault, work.is_sent) if fault.kind == "connection" else fault
+            return LostConnection(fault, transaction.is_sent) if fault.kind == "connection" else fault
 
 
 @contextmanager
-def _without_rest(connection: sa.Connection, work: "_Work", driver: Driver) -> Iterator[None]:
-    """Close the connection after an error that is not of a row alone: the next one may lead to another server.
+def _invalidated_on_error(connection: sa.Connection, transaction: "_Transaction", driver: Driver) -> Iterator[None]:
+    """Close the connection for good after an error, unless the error concerns single rows and no transaction is open.
 
-    Nor is one used again whose transaction is open. And SQLite remembers the old schema after an operator's repair.
+    A new connection may lead to another server. With SQLite, it also reads the schema that an operator has repaired.
     """
     try:
         yield
     except Exception as error:
-        if work.is_open or not isinstance(error, DRIVER_ERRORS) or not fault_of(error, driver).is_of_one:
+        is_of_rows = isinstance(error, DRIVER_ERRORS) and fault_of(error, driver).spares_other_rows
+        if transaction.is_open or not is_of_rows:
             connection.invalidate()
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A connection that failed while it was used. `is_unknown`: the rows may have been written."""
+class _Transaction:
+    """One transaction. A single statement needs no BEGIN and no COMMIT: it commits by itself.
 
-    fault: Fault
-    is_unknown: bool
-
-    @property
-    def outcome(self) -> Fault | Unknown:
-        if not self.is_unknown:
-            return self.fault
-        return Unknown("the connection to the database failed before its answer came", self.fault.message)
-
-
-class _Work:
-    """The statements of one transaction. One statement alone is a transaction by itself.
-
-    `is_open`: others have begun, and nothing is committed. `is_sent`: what commits was sent.
+    is_open  BEGIN was sent, and nothing is committed yet
+    is_sent  the statement that commits was sent, so the rows may have been written
     """
 
     def __init__(self, statements: Statements, settings: Settings, rows: Sequence[Row]) -> None:
         self._statements = statements
         self._settings = settings
         self._rows = rows
-        self.is_open = self.is_sent = False
+        self.is_open = False
+        self.is_sent = False
 
     def write(self, connection: sa.Connection) -> list[Delivered]:
         """Raises DBAPIError."""
@@ -453,7 +458,7 @@ def distinct_keys(rows: Sequence[Row]) -> list[list[Row]]:
     return [sorted(group, key=lambda row: repr(row.key)) for group in groups]
 
 
-def _outcomes(written: Written, count: int) -> list[Outcome]:
-    if isinstance(written, list):
-        return [*written]
-    return [written.outcome if isinstance(written, Fault) else written] * count
+def _outcomes(result: WriteResult, count: int) -> list[Outcome]:
+    if isinstance(result, list):
+        return [*result]
+    return [result.outcome if isinstance(result, Fault) else result] * count

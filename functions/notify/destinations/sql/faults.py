@@ -69,7 +69,7 @@ class Fault:
         return _ADVICE.get(self.code[:5], default)
 
     @property
-    def is_of_one(self) -> bool:
+    def spares_other_rows(self) -> bool:
         """Return whether the other rows of the transaction can be written without the row that has the fault."""
         return self.concerns_row or self.kind == "contended"
 

@@ -48,7 +48,7 @@ class Hook(NamedTuple):
     created_at  Unix seconds; None if the provider does not say it
     limit       why it gets only some of the events, if no change can correct this
     step        what a person has to do at the provider, because no change can
-    kept        settings that a hook which replaces it gets too, as `create` sends them
+    kept        settings that a change or a hook which replaces it would reset, as requests send them
     """
 
     id: str

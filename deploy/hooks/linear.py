@@ -21,11 +21,11 @@ _QUERIES: Final[Mapping[Operation, str]] = {
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     fields: JsonObject = {"url": wanted.url, "secret": wanted.secret, "enabled": True}
-    fields |= {"resourceTypes": list(wanted.events or ()), "label": f"Hookchain source {wanted.source}"}
+    fields |= {"resourceTypes": list(wanted.events or ())}
     hook_id: JsonObject = {"id": wanted.existing.id} if wanted.existing else {}
     variables: dict[Operation, JsonObject] = {
         "list": {},
-        "create": {"input": {**fields, "allPublicTeams": True}},
+        "create": {"input": {**fields, "label": f"Hookchain source {wanted.source}", "allPublicTeams": True}},
         "change": {**hook_id, "input": fields},
         "delete": hook_id,
     }

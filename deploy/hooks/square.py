@@ -7,10 +7,11 @@ from shared.jsontext import JsonObject, list_at, value_at
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
-    kept = wanted.existing.kept if wanted.existing and operation == "create" else {}
-    subscription: JsonObject = {
-        **kept,
-        "name": f"Hookchain source {wanted.source}",
+    subscription: JsonObject = {}
+    if operation == "create":
+        kept = wanted.existing.kept if wanted.existing else {}
+        subscription = {**kept, "name": f"Hookchain source {wanted.source}"}
+    subscription |= {
         "enabled": wanted.is_enabled,
         "event_types": list(wanted.events or ()),
         "notification_url": wanted.url,

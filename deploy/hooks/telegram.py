@@ -38,11 +38,15 @@ UPDATES: Final = (*_DEFAULT, "chat_member", "message_reaction", "message_reactio
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
-    """Return the body, always with `allowed_updates`: without this field, Telegram keeps the former event types."""
+    """Return the body, always with `allowed_updates`: without this field, Telegram keeps the former event types.
+
+    It resets `max_connections` if the field is left out.
+    """
     if operation == "delete":
         return {}
     updates = UPDATES if wanted.events is None else wanted.events
-    return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": [*updates]}
+    kept = wanted.existing.kept if wanted.existing else {}
+    return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": [*updates], **kept}
 
 
 def hook(each: JsonObject) -> Hook:
@@ -55,6 +59,7 @@ def hook(each: JsonObject) -> Hook:
         events=None if {*updates} >= {*UPDATES} else updates,
         note=f"its last delivery failed: {error}" if error else "",
         failed_at=unix_time(each.get("last_error_date")),
+        kept={"max_connections": each["max_connections"]} if each.get("max_connections") else {},
     )
 
 

@@ -368,6 +368,24 @@ def test_a_hook_that_a_person_made_is_adopted_and_not_deleted(world: World) -> N
     assert id in world.github.hooks
 
 
+@pytest.mark.parametrize(
+    ("source", "difference", "own"),
+    [
+        ("linear", {"enabled": False}, {"label": "Ann's"}),
+        ("square", {"enabled": False}, {"name": "Ann's"}),
+        ("telegram", {"allowed_updates": ["message"]}, {"max_connections": 100}),
+    ],
+)
+def test_a_change_keeps_what_no_route_needs(world: World, source: str, difference: JsonObject, own: JsonObject) -> None:
+    world("apply", source, "--yes")
+    _, hook = world.only_hook(world.provider(source))
+    hook |= {**difference, **own}
+    world("apply", source, "--yes")
+    _, changed = world.only_hook(world.provider(source))
+    assert {name: changed[name] for name in own} == own
+    assert "nothing differs" in world("plan", source)
+
+
 def test_a_lost_answer_after_a_creation_leads_to_no_second_hook(world: World) -> None:
     world.github.loses = ["POST"]
     world("apply", "github", "--yes", code=1)

@@ -31,11 +31,13 @@ from deploy.explain.request_options import request_at
 from deploy.platforms.choice import is_local, open_platform, same_platform
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at, to_json
 from shared.mcp import Tool, ToolFault
 from shared.settings import read_settings
 
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
+MAX_LINE_CHARACTERS: Final = 1_000
+"""Of each line of the details of an explanation."""
 
 
 def list_destinations(session: Session, _: JsonObject) -> Json:
@@ -87,10 +89,19 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
     state = session.options.state if is_local(session.options) else None
     report = explain.explained_request(request, options, configuration, state)
     shown = {name: value for name, value in report_document(report).items() if name != "reply"}
-    details = mapping_at(shown, "details")
-    if NOTIFY in details:
-        shown["details"] = {**details, NOTIFY: list[Json](_without_headers(texts_at(details, NOTIFY)))}
-    return {**shown, "events": [without_request(each) for each in objects_at(shown, "events")]}
+    details: JsonObject = {}
+    for name in mapping_at(shown, "details"):
+        lines = texts_at(shown, "details", name)
+        kept = _without_headers(lines) if name == NOTIFY else lines
+        details[name] = [line[:MAX_LINE_CHARACTERS] for line in kept]
+    events: list[Json] = [_without_large_data(without_request(each)) for each in objects_at(shown, "events")]
+    return {**shown, "events": events, "details": details}
+
+
+def _without_large_data(event: JsonObject) -> JsonObject:
+    """Return the event without data that fills the result: the assistant has it already."""
+    size = len(to_json(event.get("data")))
+    return {**event, "data": f"left out: {size:,} characters"} if size > mcp_events.MAX_BODY_BYTES else event
 
 
 def _without_headers(lines: Iterable[str]) -> Iterator[str]:

@@ -269,6 +269,10 @@ def test_an_explanation_shows_the_deliveries_or_the_rejection(assistant: Assista
     report = assistant("explain_request", source="shop", body='{"event": "signup.created"}')
     assert report["deliveries"] == ["list (route 'tell')"]
     assert assistant("explain_request", source="shp/../x", body="{}")["status"] == 404
+    report = assistant(
+        "explain_request", source="shop", body=json.dumps({"event": "signup.created", "x": "y" * 200_000})
+    )
+    assert (report["deliveries"], len(json.dumps(report)) < 20_000) == (["list (route 'tell')"], True)
     assert "headers: each value must be of the type string" in assistant.fault(
         "explain_request", source="shop", body="{}", headers={"A": 1}
     )

@@ -20,7 +20,7 @@ from deploy.cloud_access.gcp_names import Target, metric_name
 from deploy.gcp.drift import Difference, differences, retained_content, settings_of
 from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.live import Live, read_live
-from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of, one
+from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, gcloud, key_of
 from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC, SWEEPS, alert_name, dashboard_id
 from deploy.gcp.resources.project import ACCOUNT, API, account_key, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
@@ -256,29 +256,28 @@ def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
     kind, _, name = key.partition(" ")
     match kind:
         case "job":
-            return one("scheduler", "jobs", "delete", name, f"--location={target.region}")
+            return gcloud("scheduler jobs delete", name, f"--location={target.region}")
         case "subscription":
-            return one("pubsub", "subscriptions", "delete", name)
+            return gcloud("pubsub subscriptions delete", name)
         case "service":
-            return one("run", "services", "delete", name, f"--region={target.region}")
+            return gcloud("run services delete", name, f"--region={target.region}")
         case "alert":
-            return one("monitoring", "policies", "delete", found.address)
+            return gcloud("monitoring policies delete", found.address)
         case "metric":
-            return one("logging", "metrics", "delete", name)
+            return gcloud("logging metrics delete", name)
         case "dashboard":
-            return one("monitoring", "dashboards", "delete", name)
+            return gcloud("monitoring dashboards delete", name)
         case "topic":
-            return one("pubsub", "topics", "delete", name)
+            return gcloud("pubsub topics delete", name)
         case "account":
-            return one("iam", "service-accounts", "delete", gcloud_name(ACCOUNT, name, target))
+            return gcloud("iam service-accounts delete", gcloud_name(ACCOUNT, name, target))
         case "secret":
-            return one("secrets", "delete", name)
+            return gcloud("secrets delete", name)
         case "bucket":
-            return one("storage", "rm", "--recursive", gcloud_name(BUCKET, name, target))
+            return gcloud("storage rm", "--recursive", gcloud_name(BUCKET, name, target))
         case "database":
-            command = ("firestore", "databases")
-            unprotected = one(*command, "update", f"--database={name}", "--no-delete-protection")
-            return (*unprotected, *one(*command, "delete", f"--database={name}"))
+            unprotected = gcloud("firestore databases update", f"--database={name}", "--no-delete-protection")
+            return unprotected + gcloud("firestore databases delete", f"--database={name}")
         case _:
             raise ValueError(f"no command deletes a {kind}")
 

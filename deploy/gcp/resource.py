@@ -96,8 +96,10 @@ def label_text(target: gcp_names.Target, digest: str = "") -> str:
     return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
-def one(*arguments: str) -> tuple[Command, ...]:
-    return (Command(arguments),)
+def gcloud(command: str, *arguments: str | tuple[str, ...]) -> tuple[Command, ...]:
+    """Return the one command, such as `pubsub topics create`. An argument may stand for several, as a tuple."""
+    flat = [text for each in arguments for text in ([each] if isinstance(each, str) else each)]
+    return (Command((*command.split(), *flat)),)
 
 
 def keys(resources: Sequence[Resource]) -> tuple[str, ...]:

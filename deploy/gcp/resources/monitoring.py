@@ -10,7 +10,7 @@ from typing import Final
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target, metric_name, series_filter
 from deploy.config.sections.bus_source import PREFIX
-from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, key_of, keys, one
+from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, gcloud, key_of, keys
 from deploy.gcp.resources import project, topics
 from deploy.topology.buses import GOOGLE_KINDS
 from deploy.topology.functions import SWEEP, Function, subscription_name
@@ -79,8 +79,8 @@ def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Pa
         METRIC,
         identity,
         why,
-        one("logging", "metrics", "create", identity, read),
-        one("logging", "metrics", "update", identity, read),
+        gcloud("logging metrics create", identity, read),
+        gcloud("logging metrics update", identity, read),
         needs=(key_of(project.API, "logging.googleapis.com"), topics.topic_key(target, DEAD_LETTERS)),
         files=(file,),
     )
@@ -210,10 +210,10 @@ def alert(target: Target, topology: Topology, alarm: Alarm, folder: Path, needs:
     }
     file = File(folder / f"alert-{alarm.name}.json", json.dumps(content, indent=2) + "\n")
     read = f"--policy-from-file={file.path}"
-    create = one("monitoring", "policies", "create", read)
+    create = gcloud("monitoring policies create", read)
     # --fields supports only disabled and notificationChannels. Without it the file replaces the whole policy, so a plan
     # adds the notification channels and the switch that the operator chose.
-    update = one("monitoring", "policies", "update", ADDRESS, read)
+    update = gcloud("monitoring policies update", ADDRESS, read)
     needs = (key_of(project.API, "monitoring.googleapis.com"), *needs)
     return Resource(ALERT, alert_name(target, alarm.name), alarm.why, create, update, digest, needs, (file,))
 
@@ -297,9 +297,9 @@ def _dashboard(target: Target, topology: Topology, folder: Path) -> Resource:
         **filled,
     }
     file = File(folder / "dashboard.json", json.dumps(content, indent=2) + "\n")
-    create = one("monitoring", "dashboards", "create", f"--config-from-file={file.path}")
+    create = gcloud("monitoring dashboards create", f"--config-from-file={file.path}")
     # An update would need the etag of the existing dashboard.
-    update = (*one("monitoring", "dashboards", "delete", identity), *create)
+    update = gcloud("monitoring dashboards delete", identity) + create
     needs = (key_of(project.API, "monitoring.googleapis.com"),)
     return Resource(DASHBOARD, identity, "what happens, at a glance", create, update, digest, needs, (file,))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target
-from deploy.gcp.resource import Resource, key_of, one
+from deploy.gcp.resource import Resource, gcloud, key_of
 from deploy.topology.functions import FUNCTIONS, Function
 from deploy.topology.topology import Topology
 from shared.jsontext import JsonObject, mappings_at, value_at
@@ -48,7 +48,7 @@ def pubsub_service_agent() -> Resource:
     """Return Pub/Sub's own account in the project. Google creates it at once on this command, which can be repeated,
     and otherwise some time after the API is enabled."""
     api = "pubsub.googleapis.com"
-    create = one("beta", "services", "identity", "create", f"--service={api}")
+    create = gcloud("beta services identity create", f"--service={api}")
     return Resource(AGENT, api, "the account that Pub/Sub acts as", create, needs=(key_of(API, api),))
 
 
@@ -62,7 +62,7 @@ def apis(topology: Topology, notify: JsonObject) -> tuple[Resource, ...]:
         **(TELEMETRY_API if any(each.spans_to == "google_cloud" for each in topology.functions) else {}),
         **{name: why for kind in kinds for name, why in DESTINATION_APIS.get(kind, {}).items()},
     }
-    return tuple(Resource(API, name, why, one("services", "enable", name)) for name, why in needed.items())
+    return tuple(Resource(API, name, why, gcloud("services enable", name)) for name, why in needed.items())
 
 
 ACCOUNT: Final = "account"
@@ -97,13 +97,13 @@ def service_accounts(
 
 
 def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Resource:
-    command, email = ("iam", "service-accounts"), gcp_names.account_email(target, name)
+    email = gcp_names.account_email(target, name)
     shown = f"--display-name=Hookchain {target.bundle} {name}"
     return Resource(
         ACCOUNT,
         gcp_names.account(target, name),
         why,
-        one(*command, "create", gcp_names.account(target, name), shown),
-        (*one(*command, "update", email, shown), *one(*command, "enable", email)),
+        gcloud("iam service-accounts create", gcp_names.account(target, name), shown),
+        gcloud("iam service-accounts update", email, shown) + gcloud("iam service-accounts enable", email),
         needs=(key_of(API, "iam.googleapis.com"), *before),
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target
-from deploy.gcp.resource import Resource, digest_of, key_of, label_text, one
+from deploy.gcp.resource import Resource, digest_of, gcloud, key_of, label_text
 from deploy.gcp.resources.project import API
 from deploy.topology import topology
 from deploy.topology.functions import Schedule
@@ -101,16 +101,10 @@ def service(
         *chosen.network,
     )
     digest = digest_of(bundle.digest, settings)
-    deploy = one(
-        "run",
-        "deploy",
-        gcp_names.service(target, name),
-        f"--source={bundle.folder}",
-        *settings,
-        f"--labels={label_text(target, digest)}",
-    )
+    labels = f"--labels={label_text(target, digest)}"
+    deploy = gcloud("run deploy", gcp_names.service(target, name), f"--source={bundle.folder}", settings, labels)
     # After a rollback, the older revision has the traffic, and a new one would get none.
-    latest = one("run", "services", "update-traffic", gcp_names.service(target, name), "--to-latest", region)
+    latest = gcloud("run services update-traffic", gcp_names.service(target, name), "--to-latest", region)
     why = needed.function.does if needed.function.is_public else "private: called by Pub/Sub as the account push"
     return Resource(SERVICE, gcp_names.service(target, name), why, deploy, (*deploy, *latest), digest, needs)
 
@@ -163,12 +157,10 @@ def job(target: Target, schedule: Schedule, url: str, needs: tuple[str, ...]) ->
         f"--attempt-deadline={schedule.answer_seconds}s",
     )
     digest = digest_of(settings)
-    create = one(
-        *("scheduler", "jobs", "create", "http", name, *settings),
-        f"--description=Hookchain: {schedule.does}. Plan {digest}",
-    )
+    description = f"--description=Hookchain: {schedule.does}. Plan {digest}"
+    create = gcloud("scheduler jobs create http", name, settings, description)
     # An update would leave a paused job paused.
-    update = (*one("scheduler", "jobs", "delete", name, f"--location={target.region}"), *create)
+    update = gcloud("scheduler jobs delete", name, f"--location={target.region}") + create
     return Resource(
         JOB,
         name,

@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target
-from deploy.gcp.resource import Command, File, Resource, digest_of, key_of, label_text, one
+from deploy.gcp.resource import Command, File, Resource, digest_of, gcloud, key_of, label_text
 from deploy.gcp.resources.project import API
 from deploy.gcp.resources.topics import topic_key
 from deploy.topology.functions import Store
@@ -47,8 +47,8 @@ def database(target: Target, needed: frozenset[Store]) -> tuple[Resource, ...]:
         DATABASE,
         name,
         "the ledger and the journal",
-        one("firestore", "databases", "create", *where, protected),
-        one("firestore", "databases", "update", f"--database={name}", protected),
+        gcloud("firestore databases create", where, protected),
+        gcloud("firestore databases update", f"--database={name}", protected),
         needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
     unused = set() if "documents" in needed else {DOCUMENTS}
@@ -66,7 +66,7 @@ def tap_database(target: Target) -> Resource:
         DATABASE,
         name,
         "the leases of developers who listen",
-        one("firestore", "databases", "create", *where),
+        gcloud("firestore databases create", where),
         needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
 
@@ -84,18 +84,17 @@ def _expiry(target: Target, collection: str) -> Resource:
         EXPIRY,
         collection,
         f"documents of {collection} go when their {EXPIRE_AT} has passed",
-        one("firestore", "fields", "ttls", "update", *_field(target, collection, EXPIRE_AT), "--enable-ttl", "--async"),
+        gcloud("firestore fields ttls update", _field(target, collection, EXPIRE_AT), "--enable-ttl", "--async"),
         needs=(database_key(target),),
     )
 
 
 def _exemption(target: Target, collection: str, field: str) -> Resource:
-    update = ("firestore", "indexes", "fields", "update", *_field(target, collection, field), "--disable-indexes")
     return Resource(
         EXEMPTION,
         f"{collection}.{field}",
         "nothing asks for it: an index would make writing slower",
-        one(*update, "--async"),
+        gcloud("firestore indexes fields update", _field(target, collection, field), "--disable-indexes", "--async"),
         needs=(database_key(target),),
     )
 
@@ -114,14 +113,14 @@ def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
     settings = ("--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0")
     url, lifecycle = f"gs://{gcp_names.bucket(target)}", f"--lifecycle-file={file.path}"
     digest = digest_of("bucket", settings, rules)
-    brought = one(
-        "storage", "buckets", "update", url, *settings, lifecycle, f"--update-labels={label_text(target, digest)}"
+    brought = gcloud(
+        "storage buckets update", url, settings, lifecycle, f"--update-labels={label_text(target, digest)}"
     )
     return Resource(
         BUCKET,
         gcp_names.bucket(target),
         "bodies that are too large for a bus",
-        (*one("storage", "buckets", "create", url, f"--location={target.region}", *settings, lifecycle), *brought),
+        gcloud("storage buckets create", url, f"--location={target.region}", settings, lifecycle) + brought,
         brought,
         digest,
         needs=(key_of(API, "storage.googleapis.com"),),
@@ -138,7 +137,7 @@ def sources_bucket(target: Target, services: Mapping[str, str], folder: Path) ->
     condition: JsonObject = {"age": SOURCES_DAYS, "matchesPrefix": [f"services/{each}/" for each in services.values()]}
     rules: JsonObject = {"rule": [{"action": {"type": "Delete"}, "condition": condition}]}
     file = File(folder / "sources-lifecycle.json", json.dumps(rules, indent=2) + "\n")
-    update = one("storage", "buckets", "update", f"gs://{name}", f"--lifecycle-file={file.path}")
+    update = gcloud("storage buckets update", f"gs://{name}", f"--lifecycle-file={file.path}")
     why = f"the sources of a build go after {SOURCES_DAYS} days"
     return Resource(BUCKET, name, why, update, update, needs=tuple(services), files=(file,), is_shared=True)
 
@@ -148,10 +147,8 @@ def image_repository(target: Target) -> Resource:
         REPOSITORY,
         IMAGES,
         "what was built; shared by all that is deployed from source in this region",
-        one(
-            "artifacts",
-            "repositories",
-            "create",
+        gcloud(
+            "artifacts repositories create",
             IMAGES,
             "--repository-format=docker",
             f"--location={target.region}",
@@ -180,7 +177,7 @@ def secret(target: Target, name: str, readers: tuple[str, ...]) -> tuple[Resourc
         SECRET,
         secret_id,
         f"read by {' and '.join(readers)}",
-        one("secrets", "create", secret_id, *replication(target), f"--labels={label_text(target)}"),
+        gcloud("secrets create", secret_id, replication(target), f"--labels={label_text(target)}"),
         needs=(key_of(API, "secretmanager.googleapis.com"),),
     )
     adding = Command(("secrets", "versions", "add", secret_id, "--data-file=-"), secret=name)

@@ -7,7 +7,7 @@ from typing import Final
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp_names import Target
-from deploy.gcp.resource import ADDRESS, Command, Existing, Resource, digest_of, key_of, label_text, one
+from deploy.gcp.resource import ADDRESS, Existing, Resource, digest_of, gcloud, key_of, label_text
 from deploy.gcp.resources.project import API, account_key
 from deploy.topology.buses import RECOVERED, BusSource
 from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
@@ -41,8 +41,8 @@ def topic(target: Target, needed: Topic) -> Resource:
         TOPIC,
         name,
         needed.does,
-        one("pubsub", "topics", "create", name, regions, f"--labels={labels}"),
-        one("pubsub", "topics", "update", name, regions, f"--update-labels={labels}"),
+        gcloud("pubsub topics create", name, regions, f"--labels={labels}"),
+        gcloud("pubsub topics update", name, regions, f"--update-labels={labels}"),
         digest,
         needs=(key_of(API, "pubsub.googleapis.com"),),
     )
@@ -96,7 +96,6 @@ def _subscription(
     subscription = gcp_names.subscription(target, name)
     digest = digest_of(topic, settings)
     labels = label_text(target, digest)
-    command = ("pubsub", "subscriptions")
     gives_up = any(each.startswith("--dead-letter-topic") for each in settings)
     cleared = () if gives_up else ("--clear-dead-letter-policy",)
     dead_letters = topic_key(target, ports.DEAD_LETTERS)
@@ -107,8 +106,8 @@ def _subscription(
         SUBSCRIPTION,
         subscription,
         why,
-        one(*command, "create", subscription, f"--topic={of}", *settings, f"--labels={labels}"),
-        one(*command, "update", subscription, *settings, *cleared, f"--update-labels={labels}"),
+        gcloud("pubsub subscriptions create", subscription, f"--topic={of}", settings, f"--labels={labels}"),
+        gcloud("pubsub subscriptions update", subscription, settings, cleared, f"--update-labels={labels}"),
         digest,
         needs=(*dict.fromkeys(topics), *needs),
     )
@@ -157,14 +156,13 @@ def notification(source: BusSource, target: Target, subscription: str) -> Resour
     settings = [f"--topic={topic_name}", "--payload-format=json", f"--event-types={','.join(types)}"]
     if prefix:
         settings.append(f"--object-prefix={prefix}")
-    command = ("storage", "buckets", "notifications")
-    create = Command((*command, "create", f"gs://{bucket}", *settings))
+    create = gcloud("storage buckets notifications create", f"gs://{bucket}", tuple(settings))
     return Resource(
         NOTIFICATION,
         notification_name(bucket, topic_name),
         f"tells the source {source.source} of objects",
-        (create,),
-        (*one(*command, "delete", ADDRESS), create),
+        create,
+        gcloud("storage buckets notifications delete", ADDRESS) + create,
         digest_of(sorted(types), prefix),
         needs=(topic_key(target, source.name), subscription),
     )

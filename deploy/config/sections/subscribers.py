@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -24,26 +24,15 @@ from shared.subscribers.sealing import KEY_SECRET
 from shared.subscribers.standalone_schema import CatalogueFault, CatalogueFaults
 
 SECTION: Final = "subscribers"
-
 KIND: Final = "subscribers"
-
 TENANT_ADDRESS: Final = "data.email"
 """The place of the tenant's address in an operational event."""
-
-
 MAX_EVENT_TYPES: Final = 1_000
-
 MAX_EXAMPLES: Final = 20
-
-
 AT: Final[DocumentPath] = ("subscribers", "event_types")
-
 WHERE: Final = ".".join(map(str, AT))
-
 SUFFIXES: Final = (".json", ".yaml", ".yml")
-
 MAX_BYTES: Final = 10 * 2**20
-
 LogoUrl = Annotated[
     str,
     fitting(
@@ -51,9 +40,7 @@ LogoUrl = Annotated[
     ),
 ]
 _NAME: Final = re.compile(TYPE_PATTERN)
-
 _TYPE: Final = re.compile(r"{{-?\s*type\b")
-
 _NOT_FOR_ENDPOINTS: Final = ("coalesce", "per")
 
 
@@ -252,19 +239,20 @@ def _owners_faults(file: ConfigFile, settings: Mapping[str, BaseModel]) -> Itera
 
 
 def event_types(file: ConfigFile) -> EventTypes:
+    """Return the event types of the section, or of the files that it names, and their faults."""
+    reader = _EventTypeReader()
     written = _written(file)
     if names := _names(written):
-        return _in_files(file, names)
+        reader.read_files(file, names)
+        return EventTypes(reader.types, dict.fromkeys(reader.types, file.line((*AT, "file"))), tuple(reader.faults))
     lines = {name: file.line((*AT, name)) for name in written}
-    faults: list[Fault] = []
-    types: dict[str, JsonObject] = {}
     for name, entry in written.items():
         try:
             config = EventTypeConfig.model_validate(entry)
         except ValidationError:  # the model of the configuration has its faults
             continue
-        types |= _compiled(name, config, file.folder, Fault(lines[name], f"event type {name!r}", ""), faults)
-    return EventTypes(types, lines, tuple(faults))
+        reader.add(name, config, file.folder, lines[name], f"event type {name!r}")
+    return EventTypes(reader.types, lines, tuple(reader.faults))
 
 
 def event_type_files(file: ConfigFile) -> list[Path]:
@@ -290,45 +278,83 @@ def _files_at(path: Path) -> list[Path]:
         return [path]
 
 
-def _in_files(file: ConfigFile, names: list[str]) -> EventTypes:
-    line = file.line((*AT, "file"))
-    types: dict[str, JsonObject] = {}
-    faults: list[Fault] = []
-    for path in (path for name in names for path in _files_at(file.folder / name)):
-        shown = str(path.relative_to(file.folder)) if path.is_relative_to(file.folder) else str(path)
-        for name, entry in _read(path, shown, line, faults):
-            fault = Fault(line, f"{shown}: event type {name!r}", "")
-            if not _NAME.fullmatch(name):
-                rule = "must be letters, digits, `_`, `.` and `-`, at most 128, and begin with a letter or digit"
-                faults.append(replace(fault, rule=rule))
-            elif name in types:
-                faults.append(replace(fault, rule="is a duplicate event type; keep one"))
-            else:
-                types |= _verified(name, entry, path.parent, fault, faults)
-    if len(types) > MAX_EVENT_TYPES:
-        rule = f"must have at most {MAX_EVENT_TYPES:,} event types; got {len(types):,}"
-        faults.append(Fault(line, WHERE, rule))
-    return EventTypes(types, dict.fromkeys(types, line), tuple(faults))
+class _EventTypeReader:
+    """Collects event types as the slice has them, and the faults of others."""
 
+    def __init__(self) -> None:
+        self.types: dict[str, JsonObject] = {}
+        self.faults: list[Fault] = []
 
-def _read(path: Path, shown: str, line: int, faults: list[Fault]) -> Iterator[tuple[str, Json]]:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CatalogueFaults([CatalogueFault("", f"must have at most {MAX_BYTES:,} bytes")])
-        document = _document(path)
-        if is_own_form(document) and isinstance(document, dict):
-            yield from document.items()
+    def read_files(self, file: ConfigFile, names: list[str]) -> None:
+        line = file.line((*AT, "file"))
+        for path in (path for name in names for path in _files_at(file.folder / name)):
+            shown = str(path.relative_to(file.folder)) if path.is_relative_to(file.folder) else str(path)
+            for name, entry in self._entries(path, shown, line):
+                where = f"{shown}: event type {name!r}"
+                if not _NAME.fullmatch(name):
+                    rule = "must be letters, digits, `_`, `.` and `-`, at most 128, and begin with a letter or digit"
+                    self.faults.append(Fault(line, where, rule))
+                elif name in self.types:
+                    self.faults.append(Fault(line, where, "is a duplicate event type; keep one"))
+                else:
+                    self._verify_and_add(name, entry, path.parent, line, where)
+        if len(self.types) > MAX_EVENT_TYPES:
+            rule = f"must have at most {MAX_EVENT_TYPES:,} event types; got {len(self.types):,}"
+            self.faults.append(Fault(line, WHERE, rule))
+
+    def _entries(self, path: Path, shown: str, line: int) -> Iterator[tuple[str, Json]]:
+        """Yield the event types in the file by name. If it cannot be read, add its faults."""
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise CatalogueFaults([CatalogueFault("", f"must have at most {MAX_BYTES:,} bytes")])
+            document = _document(path)
+            if is_own_form(document) and isinstance(document, dict):
+                yield from document.items()
+                return
+            for each in read_catalogue(document, path.stem):
+                yield each.name, event_type_fields(each)
+        except OSError:
+            self.faults.append(Fault(line, WHERE, unreadable(shown)))
+        except CatalogueFaults as error:
+            self.faults += [Fault(line, WHERE, f"{shown}: {fault}") for fault in error.faults]
+        except (ValueError, RecursionError):
+            self.faults.append(Fault(line, WHERE, f"{shown}: is not JSON"))
+        except ConfigFaults as error:
+            self.faults += [Fault(line, WHERE, fault.text(shown)) for fault in error.faults]
+
+    def _verify_and_add(self, name: str, entry: Json, folder: Path, line: int, where: str) -> None:
+        try:
+            config = EventTypeConfig.model_validate(entry)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                setting = ".".join(map(str, detail["loc"]))
+                place = f"{where}: {setting}" if setting else where
+                self.faults.append(Fault(line, place, rule_of(detail, EventTypeConfig)))
+        else:
+            self.add(name, config, folder, line, where)
+
+    def add(self, name: str, config: EventTypeConfig, folder: Path, line: int, where: str) -> None:
+        """Add the event type, or the faults of its schema and examples, which are at `where`.
+
+        Names of files are relative to the folder.
+        """
+        schema: Json = {}
+        if config.schema_ is not None:
+            try:
+                schema = schema_document(config.schema_, folder)
+            except SchemaFault as fault:
+                self.faults.append(Fault(line, f"{where}: schema", str(fault)))
+                return
+        if rules := list(_example_rules(config.examples, schema)):
+            self.faults += [Fault(line, f"{where}: {place}", rule) for place, rule in rules]
             return
-        for each in read_catalogue(document, path.stem):
-            yield each.name, event_type_fields(each)
-    except OSError:
-        faults.append(Fault(line, WHERE, unreadable(shown)))
-    except CatalogueFaults as error:
-        faults += [Fault(line, WHERE, f"{shown}: {fault}") for fault in error.faults]
-    except (ValueError, RecursionError):
-        faults.append(Fault(line, WHERE, f"{shown}: is not JSON"))
-    except ConfigFaults as error:
-        faults += [Fault(line, WHERE, fault.text(shown)) for fault in error.faults]
+        self.types[name] = {
+            "description": config.description,
+            "group": config.group,
+            "schema": schema,
+            "examples": list(config.examples),
+            "deprecated": config.deprecated,
+        }
 
 
 def _document(path: Path) -> Json:
@@ -339,41 +365,6 @@ def _document(path: Path) -> Json:
     if read.value_faults:
         raise ConfigFaults(str(path), read.value_faults)
     return read.document
-
-
-def _verified(name: str, entry: Json, folder: Path, fault: Fault, faults: list[Fault]) -> dict[str, JsonObject]:
-    """Return the event type of a file in the folder. Names of files in it are relative to that folder."""
-    try:
-        config = EventTypeConfig.model_validate(entry)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            where = ": ".join((fault.where, *([".".join(map(str, detail["loc"]))] if detail["loc"] else [])))
-            faults.append(Fault(fault.line, where, rule_of(detail, EventTypeConfig)))
-        return {}
-    return _compiled(name, config, folder, fault, faults)
-
-
-def _compiled(
-    name: str, config: EventTypeConfig, folder: Path, fault: Fault, faults: list[Fault]
-) -> dict[str, JsonObject]:
-    """Return the event type as the slice has it; nothing if its schema or an example has a fault."""
-    schema: Json = {}
-    if config.schema_ is not None:
-        try:
-            schema = schema_document(config.schema_, folder)
-        except SchemaFault as wrong:
-            faults.append(replace(fault, where=f"{fault.where}: schema", rule=str(wrong)))
-            return {}
-    rules = list(_example_rules(config.examples, schema))
-    faults += [replace(fault, where=f"{fault.where}: {place}", rule=rule) for place, rule in rules]
-    compiled: JsonObject = {
-        "description": config.description,
-        "group": config.group,
-        "schema": schema,
-        "examples": list(config.examples),
-        "deprecated": config.deprecated,
-    }
-    return {} if rules else {name: compiled}
 
 
 def _example_rules(examples: list[Json], schema: Json) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,6 @@ FIFO: Final = ".fifo"
 MAX_OWN_ATTRIBUTES: Final = 2
 """SNS and SQS deliver 10 attributes with a message, of which eight are Hookchain's."""
 
-
 _TOPIC: Final = re.compile(r"projects/([a-z][a-z0-9:.-]{4,60}[a-z0-9])/topics/([A-Za-z][A-Za-z0-9._~+%-]{2,254})")
 _ARN: Final = re.compile(r"arn:(aws[a-z-]*):(sns|sqs|events):([a-z0-9-]{1,40}):(\d{12}):([A-Za-z0-9._/-]{1,300})")
 _QUEUE_URL: Final = re.compile(
@@ -226,7 +225,6 @@ SMALL: Final = ("specversion", "id", "source", "type", "time", "subject")
 _UNFIT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """What XML 1.0 does not have, and therefore neither SQS nor SNS."""
 
-
 PUBSUB: Final = "https://pubsub.googleapis.com"
 PUBSUB_SCOPE: Final = "https://www.googleapis.com/auth/pubsub"
 MAX_PUBSUB_BYTES: Final = 10_000_000
@@ -239,7 +237,6 @@ MAX_SOURCE: Final = 256
 _ORDERING_KEY: Final = re.compile(r"[\x20-\x7e]{0,1024}")
 _GROUP: Final = re.compile(r"[!-~]{1,128}")
 _STRING: Final = "String"
-
 
 _XML_CODE: Final = re.compile(rb"<Code>([A-Za-z.]{1,100})</Code>")
 _RETRIED: Final = re.compile(
@@ -259,7 +256,6 @@ _TOPIC_STATE: Final = "FAILED_PRECONDITION"
 """The status of a Pub/Sub error that concerns the topic, for example because its key is disabled, and not the
 message."""
 
-
 _ACT: Final = (
     "correct its name and region, and allow the account or role to publish; deploy/README.md, "
     '"Rights that a destination needs", says how'
@@ -267,13 +263,68 @@ _ACT: Final = (
 _NO_RECEIPT: Final = "the answer is not that of a bus: it names no message that was accepted"
 
 
+class _Message(NamedTuple):
+    """A delivery that becomes a message. `view` has the values for its templates."""
+
+    delivery: Delivery
+    settings: Settings
+    attempt: Attempt
+    view: JsonObject
+
+    def text(self) -> str:
+        """Return the text of the message. A document that a step left as text stays as it is. Any other data becomes
+        JSON."""
+        event = self.delivery.event
+        if self.settings.format == "cloudevents":
+            return http_kind.json_body(http_kind.public_cloudevent(event)).decode()
+        if isinstance(event.data, str) and event.data and event.datatype:
+            return event.data.encode("utf-8", "replace").decode()
+        return http_kind.json_body(event.data).decode()
+
+    def content_type(self) -> str:
+        if self.settings.format == "cloudevents":
+            return STRUCTURED
+        event = self.delivery.event
+        return (event.datatype if isinstance(event.data, str) and event.data else None) or "application/json"
+
+    def attributes(self) -> dict[str, str]:
+        """Return the attributes of the message, without the ones that have no text. Raises Permanent."""
+        event = self.delivery.event
+        is_pubsub = self.settings.service == "pubsub"
+        attributes = {name: self.line(f"attributes.{name}", text) for name, text in self.settings.attributes.items()}
+        attributes |= {DELIVERY_ID: self.attempt.idempotency_key, HOPS: str(event.hops + 1)}
+        if self.settings.format == "data" or not is_pubsub:
+            document = http_kind.public_cloudevent(replace(event, data=None, dataref=None))
+            for name in ("data", "datacontenttype", "hops"):
+                document.pop(name, None)
+            names = tuple(document) if is_pubsub else SMALL
+            attributes |= {f"ce-{name}": str(document[name]) for name in names if name in document}
+        if is_pubsub:
+            attributes[CONTENT_TYPE] = self.content_type()
+        return {name: text.encode("utf-8", "replace").decode() for name, text in attributes.items() if text}
+
+    def line(self, name: str, template: str) -> str:
+        """Return the result of a template as one line. Raises Permanent."""
+        return http_kind.rendered_line(name, template, self.view)
+
+    def order(self, bus: AwsBus) -> dict[str, str]:
+        """Return the group, and in FIFO the id by which AWS drops a repeat that comes within five minutes."""
+        group = self.line("group", self.settings.group) if self.settings.group else ""
+        order = {"MessageGroupId": bounded_key(group, _GROUP)} if group else {}
+        if bus.is_fifo:
+            key = self.attempt.idempotency_key
+            # Without a group, a message waits for no other.
+            order = {"MessageGroupId": key, **order, "MessageDeduplicationId": key}
+        return order
+
+
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
     """Raises Permanent."""
-    view = http_kind.template_view(delivery)
+    message = _Message(delivery, settings, attempt, http_kind.template_view(delivery))
     target = settings.target
     if isinstance(target, GoogleTopic):
-        return pubsub_request(delivery, settings, target, attempt, view)
-    return _AWS[target.service](delivery, settings, target, attempt, view)
+        return _pubsub_request(message, target)
+    return _AWS[target.service](message, target)
 
 
 def outcome(response: Response) -> Outcome:
@@ -315,74 +366,69 @@ def _is_receipt(response: Response) -> bool:
     return any(receipts) or b"<MessageId>" in response.body
 
 
-def pubsub_request(
-    delivery: Delivery, settings: Settings, topic: GoogleTopic, attempt: Attempt, view: JsonObject
-) -> OutgoingRequest:
+def _pubsub_request(message: _Message, topic: GoogleTopic) -> OutgoingRequest:
     """Raises Permanent."""
-    text = text_of(delivery, settings)
-    attributes = attributes_of(delivery, settings, attempt, view)
+    settings = message.settings
+    text = message.text()
+    attributes = message.attributes()
     verify_size(size_of(text, attributes), MAX_PUBSUB_BYTES, "Pub/Sub")
     for name, value in attributes.items():
         if len(value.encode()) > MAX_PUBSUB_VALUE_BYTES:
             rule = f"attribute {name!r} has more than {MAX_PUBSUB_VALUE_BYTES:,} bytes, which Pub/Sub does not take"
             raise errors.Permanent("output_too_large", rule)
-    message: JsonObject = {"data": base64_text(text.encode()), "attributes": {**attributes}}
-    if settings.ordering_key and (key := http_kind.rendered_line("ordering_key", settings.ordering_key, view)):
-        message["orderingKey"] = bounded_key(key, _ORDERING_KEY)
+    written: JsonObject = {"data": base64_text(text.encode()), "attributes": {**attributes}}
+    if settings.ordering_key and (key := message.line("ordering_key", settings.ordering_key)):
+        written["orderingKey"] = bounded_key(key, _ORDERING_KEY)
     origin = f"https://{settings.location}-pubsub.googleapis.com" if settings.location else PUBSUB
     url = f"{settings.api_url or origin}/v1/{topic.path}:publish"
     auth = (GoogleOAuthRequestAuth(scheme="google_oauth", scope=PUBSUB_SCOPE, secret=settings.secret),)
     # An emulator requires no token, and a token must not be sent over plain http.
     is_emulated = url.startswith("http://")
     return http_kind.json_request(
-        url, {"messages": [message]}, auth=() if is_emulated else auth, allow_private=settings.allow_private
+        url, {"messages": [written]}, auth=() if is_emulated else auth, allow_private=settings.allow_private
     )
 
 
-def sqs_request(
-    delivery: Delivery, settings: Settings, queue: AwsBus, attempt: Attempt, view: JsonObject
-) -> OutgoingRequest:
+def _sqs_request(message: _Message, queue: AwsBus) -> OutgoingRequest:
     """Raises Permanent."""
-    text, attributes = _aws_message(delivery, settings, attempt, view, MAX_AWS_BYTES, "SQS")
-    origin = settings.api_url or queue.origin
+    text, attributes = _aws_content(message, MAX_AWS_BYTES, "SQS")
+    origin = message.settings.api_url or queue.origin
     written: JsonObject = {name: {"DataType": _STRING, "StringValue": value} for name, value in attributes.items()}
     body: JsonObject = {
         "QueueUrl": f"{origin}/{queue.account}/{queue.resource}",
         "MessageBody": text,
         "MessageAttributes": written,
-        **_order(settings, queue, attempt, view),
+        **message.order(queue),
     }
-    return _aws_action(settings, queue, "AmazonSQS.SendMessage", "1.0", body)
+    return _aws_action(message.settings, queue, "AmazonSQS.SendMessage", "1.0", body)
 
 
-def sns_request(
-    delivery: Delivery, settings: Settings, topic: AwsBus, attempt: Attempt, view: JsonObject
-) -> OutgoingRequest:
+def _sns_request(message: _Message, topic: AwsBus) -> OutgoingRequest:
     """Raises Permanent."""
-    text, attributes = _aws_message(delivery, settings, attempt, view, MAX_SNS_BYTES, "SNS")
+    settings = message.settings
+    text, attributes = _aws_content(message, MAX_SNS_BYTES, "SNS")
     form = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": topic.arn, "Message": text}
     for number, (name, value) in enumerate(attributes.items(), 1):
         entry = f"MessageAttributes.entry.{number}"
         form |= {f"{entry}.Name": name, f"{entry}.Value.DataType": _STRING, f"{entry}.Value.StringValue": value}
-    form |= _order(settings, topic, attempt, view)
+    form |= message.order(topic)
     headers = (("content-type", "application/x-www-form-urlencoded; charset=utf-8"),)
     url = f"{settings.api_url or topic.origin}/"
     content = urlencode(form).encode()
     return OutgoingRequest("POST", url, headers, content, _aws_auth(settings, topic), settings.allow_private)
 
 
-def eventbridge_request(
-    delivery: Delivery, settings: Settings, bus: AwsBus, attempt: Attempt, view: JsonObject
-) -> OutgoingRequest:
+def _eventbridge_request(message: _Message, bus: AwsBus) -> OutgoingRequest:
     """Raises Permanent. A URN in `Resources` carries the delivery's id: an event has no other attributes."""
-    event = delivery.event
-    source = http_kind.rendered_line("source", settings.source or "{{ source }}", view)[:MAX_SOURCE]
-    detail_type = http_kind.rendered_line("detail_type", settings.detail_type or "{{ type }}", view)[:MAX_DETAIL_TYPE]
+    settings = message.settings
+    event = message.delivery.event
+    source = message.line("source", settings.source or "{{ source }}")[:MAX_SOURCE]
+    detail_type = message.line("detail_type", settings.detail_type or "{{ type }}")[:MAX_DETAIL_TYPE]
     if not source or not detail_type or source.lower().startswith("aws."):
         rule = "source and detail_type: must not be empty, and a source must not begin with `aws.`, which is AWS's own"
         raise errors.Permanent("template_failed", rule)
     detail = http_kind.json_body(_detail(event, settings)).decode()
-    resources = [f"urn:hookchain:delivery:{attempt.idempotency_key}", f"urn:hookchain:hops:{event.hops + 1}"]
+    resources = [f"urn:hookchain:delivery:{message.attempt.idempotency_key}", f"urn:hookchain:hops:{event.hops + 1}"]
     size = 14 + sum(len(text.encode()) for text in (source, detail_type, detail, *resources))
     verify_size(size, MAX_AWS_BYTES, "EventBridge")
     entry: JsonObject = {
@@ -396,7 +442,7 @@ def eventbridge_request(
     return _aws_action(settings, bus, "AWSEvents.PutEvents", "1.1", {"Entries": [entry]})
 
 
-_AWS: Final = {"sns": sns_request, "sqs": sqs_request, "events": eventbridge_request}
+_AWS: Final = {"sns": _sns_request, "sqs": _sqs_request, "events": _eventbridge_request}
 
 
 def _detail(event: Event, settings: Settings) -> Json:
@@ -414,73 +460,24 @@ def _time(event: Event) -> int:
     return 0
 
 
-def _aws_message(
-    delivery: Delivery, settings: Settings, attempt: Attempt, view: JsonObject, limit: int, service: str
-) -> tuple[str, dict[str, str]]:
-    text = xml_safe(text_of(delivery, settings))
-    event_attributes = attributes_of(delivery, settings, attempt, view)
-    attributes = {name: xml_safe(value) for name, value in event_attributes.items()}
+def _aws_content(message: _Message, limit: int, service: str) -> tuple[str, dict[str, str]]:
+    """Return the text and the attributes as SNS and SQS accept them. Raises Permanent."""
+    text = xml_safe(message.text())
+    attributes = {name: xml_safe(value) for name, value in message.attributes().items()}
     verify_size(size_of(text, attributes, len(_STRING)), limit, service)
     return text, attributes
-
-
-def _order(settings: Settings, bus: AwsBus, attempt: Attempt, view: JsonObject) -> dict[str, str]:
-    """Return the group, and in FIFO the id by which AWS drops a repeat that comes within five minutes."""
-    group = http_kind.rendered_line("group", settings.group, view) if settings.group else ""
-    order = {"MessageGroupId": bounded_key(group, _GROUP)} if group else {}
-    if bus.is_fifo:
-        # Without a group, a message waits for no other.
-        order = {"MessageGroupId": attempt.idempotency_key, **order, "MessageDeduplicationId": attempt.idempotency_key}
-    return order
 
 
 def _aws_action(settings: Settings, bus: AwsBus, action: str, version: str, body: JsonObject) -> OutgoingRequest:
     headers = (("content-type", f"application/x-amz-json-{version}"), ("x-amz-target", action))
     url = f"{settings.api_url or bus.origin}/"
-    return OutgoingRequest(
-        "POST", url, headers, http_kind.json_body(body), _aws_auth(settings, bus), settings.allow_private
-    )
+    content = http_kind.json_body(body)
+    return OutgoingRequest("POST", url, headers, content, _aws_auth(settings, bus), settings.allow_private)
 
 
 def _aws_auth(settings: Settings, bus: AwsBus) -> tuple[AnyRequestAuth, ...]:
     keys = {"access_key_id": settings.access_key_id, "secret": settings.secret}
     return (AwsRequestAuth(scheme="aws", service=bus.service, region=bus.region, **keys),)
-
-
-def text_of(delivery: Delivery, settings: Settings) -> str:
-    """Return the text of the message. A document that a step left as text stays as it is. Any other data becomes
-    JSON."""
-    event = delivery.event
-    if settings.format == "cloudevents":
-        return http_kind.json_body(http_kind.public_cloudevent(event)).decode()
-    if isinstance(event.data, str) and event.data and event.datatype:
-        return event.data.encode("utf-8", "replace").decode()
-    return http_kind.json_body(event.data).decode()
-
-
-def content_type_of(delivery: Delivery, settings: Settings) -> str:
-    if settings.format == "cloudevents":
-        return STRUCTURED
-    event = delivery.event
-    return (event.datatype if isinstance(event.data, str) and event.data else None) or "application/json"
-
-
-def attributes_of(delivery: Delivery, settings: Settings, attempt: Attempt, view: JsonObject) -> dict[str, str]:
-    """Return the attributes of the message, without the ones that have no text. Raises Permanent."""
-    event = delivery.event
-    own = {
-        name: http_kind.rendered_line(f"attributes.{name}", text, view) for name, text in settings.attributes.items()
-    }
-    fixed = {DELIVERY_ID: attempt.idempotency_key, HOPS: str(event.hops + 1)}
-    if settings.format == "data" or settings.service != "pubsub":
-        document = http_kind.public_cloudevent(replace(event, data=None, dataref=None))
-        for name in ("data", "datacontenttype", "hops"):
-            document.pop(name, None)
-        names = SMALL if settings.service != "pubsub" else tuple(document)
-        fixed |= {f"ce-{name}": str(document[name]) for name in names if name in document}
-    if settings.service == "pubsub":
-        fixed[CONTENT_TYPE] = content_type_of(delivery, settings)
-    return {name: text.encode("utf-8", "replace").decode() for name, text in {**own, **fixed}.items() if text}
 
 
 def xml_safe(text: str) -> str:

@@ -53,9 +53,7 @@ async def test_what_a_bucket_rejects_for_a_moment_is_asked_for_again(
     assert await blobs.get("a") == b"1"
 
 
-async def test_an_account_that_may_only_create_objects_stores_a_retried_body_once(
-    server: StorageServer, blobs: BucketBlobs
-) -> None:
+async def test_an_account_that_may_only_create_stores_a_body_once(server: StorageServer, blobs: BucketBlobs) -> None:
     server.may_delete = False
     for _ in range(2):  # a sender's retry has the same name
         await blobs.create("event-hash", b"body")

@@ -75,9 +75,7 @@ async def test_a_message_that_is_deleted_never_comes_again(aws: AwsPlace, queues
     queue.close()
 
 
-async def test_a_queue_that_is_not_there_is_logged_and_raises_nothing(
-    queues: Queues, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_missing_queue_is_logged_and_raises_nothing(queues: Queues, capsys: pytest.CaptureFixture[str]) -> None:
     await queues.postpone(ARN.format(name="nowhere"), [("a handle", 10)])
     (line,) = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     assert (line["severity"], line["topic"], line["count"]) == ("WARNING", "nowhere", 1)

@@ -80,9 +80,7 @@ def numbers_in(text: str, pattern: str) -> list[int]:
 
 
 @pytest.mark.timeout(600)
-def test_under_load_what_waited_is_delivered_and_nothing_that_the_backup_knew_goes_out_again(
-    tmp_path: Path, crm: Receiver
-) -> None:
+def test_under_load_what_waited_is_delivered_and_what_the_backup_knew_is_not(tmp_path: Path, crm: Receiver) -> None:
     config = TWO.replace("http://127.0.0.1:PORT", crm.url)
     state, kept, file = tmp_path / "state", tmp_path / "kept", tmp_path / "monday.backup"
     crm.failing = "/later"

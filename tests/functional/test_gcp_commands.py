@@ -160,9 +160,7 @@ def test_a_live_plan_prints_only_the_difference(hookchain: Hookchain, deployed: 
     assert called == ["gcloud", "run", "services", "update-traffic", "hookchain-notify"]
 
 
-def test_a_region_that_may_be_mistyped_is_not_remembered_before_something_runs_there(
-    hookchain: Hookchain, tmp_path: Path
-) -> None:
+def test_a_region_that_may_be_mistyped_is_remembered_once_something_runs(hookchain: Hookchain, tmp_path: Path) -> None:
     gcloud = install_world(tmp_path / "bin", World(fail_at=0))
     command = ["deploy-gcp", *TARGET, "--region", "europe-wset4"]
     ran = hookchain(*command, gcloud=gcloud, **SETTINGS)

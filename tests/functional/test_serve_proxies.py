@@ -116,9 +116,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def test_a_proxy_passes_on_addresses_large_bodies_and_slow_senders_and_reloads(
-    tmp_path: Path, crm: Receiver, name: str
-) -> None:
+def test_a_proxy_passes_addresses_large_bodies_and_slow_senders(tmp_path: Path, crm: Receiver, name: str) -> None:
     config = CONFIG.replace("http://127.0.0.1:PORT", crm.url)
     with running(tmp_path, config, ENVIRON, serves=True) as stack, proxied(name, tmp_path, stack) as proxy:
         assert proxy.post("/shop", body(1)) == 200

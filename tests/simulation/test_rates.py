@@ -42,9 +42,7 @@ def most_within(seconds: float, times: Sequence[float]) -> int:
     ],
     ids=["2 a second and 4 under way", "30 a minute", "1 a second of each of 3 keys"],
 )
-def test_each_minute_has_what_the_rate_allows_within_a_fifth(
-    limits: str, per_minute: int, keys: int, has_delays: bool
-) -> None:
+def test_each_minute_has_its_rate_within_a_fifth(limits: str, per_minute: int, keys: int, has_delays: bool) -> None:
     count = 4 * per_minute * keys
     result = flooded(count, limits, keys, has_delays)
     for key in range(keys):

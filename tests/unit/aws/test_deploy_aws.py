@@ -203,9 +203,7 @@ def test_a_missing_secret_stops_before_anything_is_changed(
     assert stored["SecretList"] == []
 
 
-def test_without_the_tools_it_says_how_to_get_them(
-    deploy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_tools_are_named_with_advice(deploy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sam, "TOOLS", tmp_path / "nowhere")
     deploy(code=1)
     assert "Run `make sam`" in deploy.error

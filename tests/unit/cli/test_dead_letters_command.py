@@ -94,9 +94,7 @@ def test_with_yes_a_delivery_is_tried_anew_and_no_longer_listed(kept: Kept, bus:
 
 
 @pytest.mark.parametrize("chosen", ["id", "filter"])
-def test_what_was_delivered_since_is_delivered_again_only_by_force(
-    kept: Kept, bus: FakeBus, command: Command, chosen: str
-) -> None:
+def test_what_was_delivered_since_is_repeated_by_force(kept: Kept, bus: FakeBus, command: Command, chosen: str) -> None:
     event = kept.event("e1")
     letter_id = kept.dead_letter(event)
     kept.delivered(event)  # by a replay of the event
@@ -123,9 +121,7 @@ def test_no_dead_letter_is_marked_if_no_audit_record_can_be_written(kept: Kept, 
         assert (bus.sent, states(kept)) == ([], dict.fromkeys(letter_ids, "kept"))
 
 
-def test_a_route_that_failed_is_tried_anew_and_the_others_do_not_deliver_again(
-    kept: Kept, bus: FakeBus, command: Command
-) -> None:
+def test_a_failed_route_is_tried_anew_and_the_others_are_not(kept: Kept, bus: FakeBus, command: Command) -> None:
     kept.route_dead_letter(kept.event("e1"))
     command("dead-letters", "replay", "e1:broken", "--yes")
     [message] = bus.on("events")

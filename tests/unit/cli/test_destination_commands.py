@@ -62,9 +62,7 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(ledger_pa
     ]
 
 
-def test_a_delivery_that_waits_for_a_digest_is_counted_when_its_destination_is_resumed(
-    ledger_path: Path, command: Command
-) -> None:
+def test_a_delivery_in_a_digest_is_counted_when_its_destination_is_resumed(ledger_path: Path, command: Command) -> None:
     with_ledger(ledger_path, lambda ledger: ledger.gather(a_delivery(1, "people"), b"", "g1", "a digest", 1.0, 4e9))
     assert "1 delivery keeps its own wait, such as for a digest" in command("resume", "people")
 

@@ -172,9 +172,7 @@ def test_json_does_not_ask(kept: Kept, command: Command) -> None:
     assert (document["events"], document["dry_run"], document["in_flight"]) == (["e1"], False, 1)
 
 
-def test_a_printed_command_has_the_state_folder_that_was_given(
-    kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_printed_command_has_the_given_state(kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     record(kept, "e1", ADA)
     monkeypatch.delenv("HOOKCHAIN_STATE")
     printed = command("forget", "--event", "e1", "--state", str(kept.folder))
@@ -277,9 +275,7 @@ def test_a_search_that_did_not_see_every_pending_delivery_fails(
     assert "pending deliveries were searched" in command.error
 
 
-def test_an_event_with_more_deliveries_than_are_searched_fails(
-    kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_with_too_many_deliveries_fails(kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.delivered(record(kept, "e1", ADA))
     monkeypatch.setattr(forget, "MAX_DELIVERIES", 1)
     printed = command("forget", "--where", IS_ADA, "--yes", code=1)

@@ -267,9 +267,7 @@ def test_a_hook_of_somebody_else_at_our_former_url_is_changed_only_with_consent(
 
 @pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].signs_url])
 @pytest.mark.parametrize("form", [str.lower, lambda url: url.replace(".com/", ".com:443/"), lambda url: f"{url}/"])
-def test_a_url_that_the_provider_shows_in_another_form_is_the_same(
-    world: World, source: str, form: Callable[[str], str]
-) -> None:
+def test_a_url_that_is_shown_in_another_form_is_the_same(world: World, source: str, form: Callable[[str], str]) -> None:
     fetch = world.fetch
     own = f"https://Hooks.example.com/{source}"
 
@@ -499,9 +497,7 @@ def test_a_place_that_does_not_exist_stops_no_other(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 404, 410])
-def test_a_hook_whose_place_is_gone_can_be_forgotten(
-    world: World, monkeypatch: pytest.MonkeyPatch, status: int
-) -> None:
+def test_a_hook_of_a_lost_place_can_be_forgotten(world: World, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     old = world.add_github("/repos/acme/old")
     both = CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/old]}")
     world.configure(both)
@@ -688,9 +684,7 @@ def test_a_source_without_its_hook_setting_is_not_forgotten(world: World) -> Non
 
 
 @pytest.mark.parametrize("stored", [{}, {"provider": "of a later version", "hook": {"token": "t", "later": 1}}])
-def test_a_hook_whose_settings_are_not_stored_is_removed_once_the_configuration_has_them(
-    world: World, stored: JsonObject
-) -> None:
+def test_a_hook_without_stored_settings_is_removed_once_the_file_has_them(world: World, stored: JsonObject) -> None:
     world("apply", "github", "--yes")
     world("apply", "stripe", "--yes")
     with closing(LocalDocuments(world.env_file.parent / "state" / FILE_NAME)) as documents:
@@ -859,9 +853,7 @@ def test_at_each_provider_a_lost_answer_leads_to_no_second_hook(world: World, so
 
 
 @pytest.mark.parametrize("source", WITH_IDS)  # whose answer is not read
-def test_a_creation_whose_answer_is_unreadable_is_finished(
-    world: World, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
+def test_a_creation_without_readable_answer_is_done(world: World, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     provider = world.provider(source)
     right = provider._answer
     with monkeypatch.context() as patched:
@@ -930,9 +922,7 @@ def test_a_hook_that_a_person_made_after_a_failure_is_not_removed(world: World, 
 
 
 @pytest.mark.parametrize("source", WITH_IDS)
-def test_a_new_hook_that_is_listed_late_leads_to_no_second_one(
-    world: World, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
+def test_a_new_hook_that_is_listed_late_stays_alone(world: World, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     provider = world.provider(source)
     act = provider.act
 
@@ -991,9 +981,7 @@ def test_two_new_hooks_after_a_lost_answer_are_both_named_and_left_alone(world: 
 
 
 @pytest.mark.parametrize("source", ["github", "gitlab", "linear", "stripe", "telegram"])
-def test_a_change_that_the_provider_does_not_show_yet_is_repeated(
-    world: World, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
+def test_a_change_that_is_not_shown_yet_is_repeated(world: World, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     world("apply", source, "--yes")
     provider = world.provider(source)
     act = provider.act
@@ -1153,9 +1141,7 @@ def test_a_hook_that_a_person_made_after_a_creation_failed_is_replaced_only_with
 
 
 @pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].omits_empty])
-def test_a_list_in_an_unknown_form_is_not_taken_for_an_empty_one(
-    world: World, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
+def test_a_list_in_an_unknown_form_is_no_empty_one(world: World, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     provider = world.provider(source)
     right = provider._answer
     monkeypatch.setattr(provider, "_answer", lambda status, _: right(status, {"ok": True, "result": [], "data": {}}))
@@ -1389,9 +1375,7 @@ def test_a_source_whose_url_is_signed_needs_it_in_the_configuration(world: World
         ("auth: none, hook: {token: t}", "`hook` needs `provider`"),
     ],
 )
-def test_a_hook_that_cannot_be_registered_is_a_fault_of_the_configuration(
-    world: World, settings: str, rule: str
-) -> None:
+def test_a_hook_that_cannot_be_registered_is_a_fault_of_the_file(world: World, settings: str, rule: str) -> None:
     world.configure(f"sources: {{a: {{{settings}}}}}\n")
     assert rule in world.command("lint", code=1) + world.error
 
@@ -1459,9 +1443,7 @@ def test_sources_cannot_share_a_secret_that_the_provider_makes(world: World) -> 
 
 
 @pytest.mark.parametrize("is_by_hand", [False, True])
-def test_a_rotation_names_what_else_has_the_secret_before_the_old_value_is_dropped(
-    world: World, is_by_hand: bool
-) -> None:
+def test_a_rotation_names_what_else_has_the_secret_before_a_value_is_dropped(world: World, is_by_hand: bool) -> None:
     by_hand = CONFIG.replace("other: {auth: none}", "second: {provider: github, secret: github-secret}")
     by_hand = by_hand.replace("from: other", "from: second")
     world.configure(by_hand if is_by_hand else TWO_SOURCES)
@@ -1526,9 +1508,7 @@ def test_a_rotation_that_cannot_begin_for_one_changes_none(world: World, second:
 
 
 @pytest.mark.parametrize("failing", ["github", "second"])
-def test_a_rotation_of_a_shared_secret_is_continued_before_another_begins(
-    world: World, second: GitHub, failing: str
-) -> None:
+def test_a_rotation_of_a_shared_secret_ends_before_another_begins(world: World, second: GitHub, failing: str) -> None:
     rotate = ("secrets", "rotate", "github-secret", "--random")
     rotated = {"github": "none. Not certain: github, second", "second": "github. Not certain: second"}[failing]
     for _ in range(2):
@@ -1544,9 +1524,7 @@ def test_a_rotation_of_a_shared_secret_is_continued_before_another_begins(
     assert world.github.secret(id) == second.secret("900") == new == world.values("GITHUB_SECRET")[0]
 
 
-def test_a_second_rotation_of_a_shared_secret_stores_no_value_while_the_first_runs(
-    world: World, second: GitHub
-) -> None:
+def test_a_second_rotation_of_a_shared_secret_stores_nothing_while_one_runs(world: World, second: GitHub) -> None:
     rotate = ("secrets", "rotate", "github-secret", "--random")
     seen: list[str] = []
 
@@ -1864,9 +1842,7 @@ def test_a_secret_is_set_although_nothing_is_known_of_its_hooks(world: World, mo
     assert world.values("GITHUB_SECRET")[1:] == [SECRET]
 
 
-def test_the_tokens_of_hooks_are_listed_and_set_without_advice_for_secrets(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tokens_of_hooks_are_listed_and_set_without_advice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = {str(each["name"]): each for each in as_objects(world.command.json("secrets", "list")["secrets"])}
     assert (listed["github-token"]["readers"], listed["github-token"]["uses"]) == ([], ["hook of github"])
     monkeypatch.setattr("sys.stdin", io.StringIO("a-token"))
@@ -1876,9 +1852,7 @@ def test_the_tokens_of_hooks_are_listed_and_set_without_advice_for_secrets(
 
 
 @pytest.mark.parametrize("tick_seconds", [0.05, 15.0])
-def test_each_wait_of_a_rotation_is_announced(
-    world: World, monkeypatch: pytest.MonkeyPatch, tick_seconds: float
-) -> None:
+def test_each_wait_of_a_rotation_is_shown(world: World, monkeypatch: pytest.MonkeyPatch, tick_seconds: float) -> None:
     text = world.config_file.read_text(encoding="utf-8")
     world.configure(text.replace("at: acme/shop}", "at: [acme/shop, acme]}"))
     world.add_github("/orgs/acme")
@@ -1889,9 +1863,7 @@ def test_each_wait_of_a_rotation_is_announced(
     assert world.error.count("github: waiting 0 s until every instance has the new secret") == 2
 
 
-def test_a_rotation_waits_although_the_clock_of_the_store_is_behind(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rotation_waits_although_the_stores_clock_is_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world("apply", "github", "--yes")
     let_instances_lag(monkeypatch, 0.4)
     monkeypatch.setattr(registrar.StoredSourceSecret, "set_at", lambda _: time.time() - 1.0)
@@ -2447,9 +2419,7 @@ def test_a_running_dev_that_cannot_read_the_env_file_is_not_waited_for_for_ever(
     assert not world.github.hooks
 
 
-def test_an_adopted_hook_gets_the_secret_once_every_instance_has_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_adopted_hook_gets_the_secret_once_all_instances_do(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.github.add(OWN, "push")
     let_instances_lag(monkeypatch, 1.1)
     monkeypatch.setattr(registrar.StoredSourceSecret, "set_at", lambda _: time.time() - 1.0)
@@ -2507,9 +2477,7 @@ def test_a_url_that_is_set_while_the_command_waits_is_not_overwritten(
 
 
 @pytest.mark.parametrize("source", ["github", "stripe"])
-def test_a_secret_that_is_set_while_the_command_waits_stops_the_rotation(
-    world: World, meanwhile: Meanwhile, source: str
-) -> None:
+def test_a_secret_that_is_set_meanwhile_stops_the_rotation(world: World, meanwhile: Meanwhile, source: str) -> None:
     world("apply", source, "--yes")
     variable = f"{source.upper()}_SECRET"
     [old] = world.values(variable)
@@ -2538,9 +2506,7 @@ def test_a_secret_that_is_set_during_a_list_is_not_lost(world: World, source: st
     assert "another_value_of_24_letters" in json.dumps([*provider.hooks.values()])
 
 
-def test_a_secret_that_is_set_while_the_command_waits_is_not_that_of_a_new_hook(
-    world: World, meanwhile: Meanwhile
-) -> None:
+def test_a_secret_that_is_set_while_a_command_waits_is_of_no_new_hook(world: World, meanwhile: Meanwhile) -> None:
     meanwhile(lambda: world.env_file.write_text('GITHUB_SECRET="another value of 24 letters"\n', encoding="utf-8"))
     world("apply", "github", "--yes", code=1)
     assert "its secret has changed meanwhile; run the command again" in world.error

@@ -217,9 +217,7 @@ def test_mails_without_a_sender_are_a_warning_with_what_to_do(lint: Lint, monkey
         ("timestamp: query.at, content: '{url}{body}'", False, False),
     ],
 )
-def test_what_a_signature_leaves_open_is_a_warning(
-    lint: Lint, written: str, body_is_open: bool, time_is_open: bool
-) -> None:
+def test_what_is_not_signed_is_a_warning(lint: Lint, written: str, body_is_open: bool, time_is_open: bool) -> None:
     auth = f"{{scheme: hmac, header: X-Sig, {written}, secret: form-key}}"
     output = lint(GOOD.replace("{scheme: bearer, secret: form-key}", auth))
     assert ("does not cover the body" in output) is body_is_open

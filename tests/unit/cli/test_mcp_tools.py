@@ -451,9 +451,7 @@ def test_a_replay_is_planned_and_run_once(writer: Assistant, kept: Kept, bus: Fa
     assert len(bus.sent) == 1
 
 
-def test_a_replay_counts_what_it_sends_and_names_the_rest(
-    writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
-) -> None:
+def test_a_replay_counts_and_names_the_rest(writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path) -> None:
     kept.event("e1e1e1e1")
     kept.event("e2e2e2e2")
     plans = [writer("plan_replay", source="web")["plan"], writer("plan_replay", event="e1e1e1e1")["plan"]]

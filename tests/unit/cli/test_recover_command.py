@@ -182,9 +182,7 @@ def test_only_what_failed_since_then_is_listed(deployment: Deployment) -> None:
         ("githup", 2, "there is no source 'githup'; did you mean 'github'?"),
     ],
 )
-def test_a_source_that_cannot_be_recovered_is_an_error(
-    deployment: Deployment, source: str, code: int, rule: str
-) -> None:
+def test_an_unrecoverable_source_is_an_error(deployment: Deployment, source: str, code: int, rule: str) -> None:
     deployment(source, code=code)
     assert rule in deployment.error
 

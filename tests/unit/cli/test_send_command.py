@@ -113,9 +113,7 @@ def test_a_token_is_put_into_the_url_once(send: Command, hook: ScriptedReceiver)
 @pytest.mark.parametrize(
     ("source", "reason"), [("hook", "hookchain.yaml has no source 'hook'"), ("open", "the source 'open' needs none")]
 )
-def test_sending_without_authentication_prints_the_reason(
-    send: Command, source: str, reason: str, hook: ScriptedReceiver
-) -> None:
+def test_sending_without_auth_prints_why(send: Command, source: str, reason: str, hook: ScriptedReceiver) -> None:
     send(f"http://{hook.address}/{source}", "a=1")
     assert send.error.startswith("sent without authentication: ")
     assert reason in send.error
@@ -159,9 +157,7 @@ def test_an_event_that_is_not_confirmed_is_sent_again(send: Command) -> None:
 
 
 @pytest.mark.parametrize(("asked", "waits"), [(None, [5.0, 5.0]), (30.0, [30.0, 30.0]), (31.0, [])])
-def test_an_event_for_which_the_receiver_asks_for_a_long_wait_is_not_sent_again(
-    asked: float | None, waits: list[float]
-) -> None:
+def test_an_event_that_is_to_wait_for_long_is_not_sent_again(asked: float | None, waits: list[float]) -> None:
     waited: list[float] = []
     outcome = Outcome(False, 503, "", code="unavailable", retry_after_seconds=asked)
     assert send_until_confirmed(lambda: outcome, lambda each: each, sleep=waited.append) is outcome

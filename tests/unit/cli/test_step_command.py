@@ -162,9 +162,7 @@ def test_steps_tells_of_each_what_it_takes_and_an_example(hookchain: Hookchain) 
         assert "before  " in out.decode()
 
 
-def test_the_schema_takes_what_the_models_take_and_rejects_what_they_reject(
-    hookchain: Hookchain, config: Path, root: Path
-) -> None:
+def test_the_schema_takes_and_rejects_what_the_models_do(hookchain: Hookchain, config: Path, root: Path) -> None:
     schema = mapping_at(json.loads(hookchain("schema")[1]))
     validator = jsonschema.Draft202012Validator(schema)
     jsonschema.Draft202012Validator.check_schema(schema)

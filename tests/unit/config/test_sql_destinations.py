@@ -71,9 +71,7 @@ def test_its_libraries_are_in_a_bundle_that_uses_it(root: Path) -> None:
         (AT_HOST.replace("host: db.example.com", "cloud_sql: 'p:r:i'"), ("aws",)),
     ],
 )
-def test_no_bundle_is_made_for_a_cloud_that_does_not_reach_its_database(
-    root: Path, place: str, platforms: tuple[str, ...]
-) -> None:
+def test_no_bundle_is_made_for_a_cloud_without_its_database(root: Path, place: str, platforms: tuple[str, ...]) -> None:
     for platform in platforms:
         with pytest.raises(CannotDeploy, match=r"destinations\.orders\.sql\.(driver|cloud_sql): "):
             contents(root, "notify", notify_of(place), platform)

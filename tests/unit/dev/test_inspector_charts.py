@@ -245,9 +245,7 @@ async def test_a_deployment_counts_what_its_metrics_have_and_says_what_they_lack
         assert len(windows) == 2
 
 
-async def test_metrics_that_cannot_be_read_say_why_and_are_not_asked_again_within_a_minute(
-    inspector: Inspector,
-) -> None:
+async def test_metrics_that_cannot_be_read_say_why_and_are_not_read_for_a_minute(inspector: Inspector) -> None:
     windows: list[MetricWindow] = []
 
     def read(window: MetricWindow) -> Sequence[MetricCount]:

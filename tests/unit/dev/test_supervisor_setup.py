@@ -144,9 +144,7 @@ LINK = "  enroll: {auth: {scheme: link, secret: link-key}, methods: [GET]}\n"
         ([LINK], "hookchain link enroll event=password_created"),
     ],
 )
-def test_the_command_to_try_fits_the_configuration(
-    settle: SetUp, tmp_path: Path, sources: list[str], command: str
-) -> None:
+def test_the_command_fits_the_configuration(settle: SetUp, tmp_path: Path, sources: list[str], command: str) -> None:
     (tmp_path / OWN_CONFIG).write_text(with_sources(*sources), encoding="utf-8")
     setup = settle({})
     assert make_hint(setup).trial.endswith(command)

@@ -138,9 +138,7 @@ def test_the_dashboard_and_the_alerts_name_what_the_plan_makes() -> None:
         assert named <= made, file.path.name
 
 
-def test_a_sweep_that_does_not_succeed_is_an_alarm_also_where_nothing_is_written_any_more(
-    resources: dict[str, Resource],
-) -> None:
+def test_a_sweep_that_fails_or_writes_nothing_any_more_is_an_alarm(resources: dict[str, Resource]) -> None:
     [file] = resources["alert hookchain-sweep"].files
     [condition] = [each["conditionThreshold"] for each in json.loads(file.content)["conditions"]]
     assert (condition["comparison"], condition["thresholdValue"]) == ("COMPARISON_LT", 1)

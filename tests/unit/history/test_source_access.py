@@ -121,9 +121,7 @@ async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
     assert replace(refused, registrations={}) == Outside({}, {}, [])
 
 
-async def test_a_fault_of_the_provider_is_shown_without_the_secrets(
-    configuration: Configured, access: SourceAccess
-) -> None:
+async def test_a_providers_fault_is_shown_without_secrets(configuration: Configured, access: SourceAccess) -> None:
     outside = await read_outside(configuration, access, Echoing(), NOW)
     unknown = outside.registrations["github"].unknown
     assert "of GET" in unknown

@@ -92,9 +92,7 @@ def test_sqs_takes_whatever_an_event_holds(data: Json, subject: str, group: str)
 
 
 @pytest.mark.parametrize("given_settings", ALL)
-def test_each_bus_gets_the_delivery_id_and_the_hops_so_that_consumers_can_tell_repeats_and_loops(
-    given_settings: JsonObject,
-) -> None:
+def test_each_bus_gets_the_delivery_id_and_the_hops_which_show_repeats_and_loops(given_settings: JsonObject) -> None:
     body = sent(given_settings, {"a": 1}).body.decode()
     assert KEY in body
     assert "hops" in body

@@ -282,9 +282,7 @@ async def test_a_rejection_that_cannot_be_dead_lettered_is_not_acknowledged_and_
         None,  # where an operator's own code returns no outcome
     ],
 )
-async def test_a_destination_that_breaks_costs_one_delivery_and_says_nothing_of_what_it_held(
-    fault: BaseException | None,
-) -> None:
+async def test_a_destination_that_breaks_costs_one_delivery_and_reveals_nothing(fault: BaseException | None) -> None:
     notifier = FakeNotifier(FakeDestination(fault))  # type: ignore[arg-type]
     result = await notifier.take(a_delivery(1))
     assert (result.outcome, result.code) == ("dead_lettered", "destination_fault")

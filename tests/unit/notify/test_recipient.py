@@ -216,9 +216,7 @@ async def test_the_last_list_serves_for_a_day_while_the_url_cannot_be_read(capsy
         (b" " * (MAX_BYTES + 1), 200, "more than 4,194,304 bytes"),
     ],
 )
-async def test_a_url_that_was_never_readable_is_temporary_and_asked_again_later(
-    content: bytes, status: int, reason: str
-) -> None:
+async def test_a_url_that_was_never_readable_is_asked_again_later(content: bytes, status: int, reason: str) -> None:
     source = Source(content, status)
     for _ in range(3):
         with pytest.raises(Temporary, match=reason):

@@ -533,9 +533,7 @@ async def test_events_are_recovered_after_the_clock_was_set_back(is_same_process
     assert sorted(world.delivered) == ["guid-0", "square-0"]
 
 
-async def test_a_provider_that_lists_the_same_page_again_is_not_asked_for_it_for_ever(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+async def test_a_provider_that_repeats_a_page_is_not_asked_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
     world = await started()
     asked: list[str] = []
 

@@ -153,9 +153,7 @@ async def test_a_row_is_there_once_though_a_person_moves_the_column_of_the_ids(w
     assert workspace.sheets["Signups"] == moved
 
 
-async def test_a_replay_of_a_row_that_may_be_there_adds_none_and_that_of_a_delivered_one_adds_another(
-    workspace: Workspace,
-) -> None:
+async def test_a_replay_of_a_row_that_may_be_there_adds_none_and_of_a_delivered_one_adds(workspace: Workspace) -> None:
     notify = notifier(workspace, "sheet", SETTINGS)
     workspace.fail(":append", "lost")
     workspace.fail("majorDimension=COLUMNS", error(400))
@@ -186,9 +184,7 @@ async def test_a_retry_is_not_written_while_the_ids_cannot_be_read_but_others_ar
     assert len(workspace.sheets["Signups"]) == 3
 
 
-async def test_the_ids_of_a_long_sheet_are_read_in_pages_from_its_end(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_ids_of_a_long_sheet_are_read_from_its_end(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sheet, "PAGE_ROWS", 400)
     other: list[list[Json]] = [["x", "", "", f"other-{number}"] for number in range(500)]
     workspace.sheets["Signups"] = [HEADER, ROW, *other]

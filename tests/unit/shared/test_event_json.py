@@ -88,9 +88,7 @@ def test_what_is_no_event_of_ours_is_rejected(change: JsonObject, rule: str) -> 
         ("a" * 256, "a" * 255),
     ],
 )
-def test_an_invisible_character_of_an_attribute_stays_so_that_no_other_actor_has_the_same_name(
-    written: str, attribute: str
-) -> None:
+def test_an_invisible_character_of_an_attribute_stays_to_tell_actors_apart(written: str, attribute: str) -> None:
     assert attribute_text(written) == attribute
     assert attribute.isprintable()
 

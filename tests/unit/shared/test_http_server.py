@@ -133,9 +133,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, *parts: bytes) -> tuple[list[Reque
 @pytest.mark.parametrize(
     "line", ["PROPFIND /open HTTP/1.1", "OPTIONS * HTTP/1.1", "POST /open HTTP/1.0", "POST /open HTTP/1.1\r\nExpect: x"]
 )
-def test_any_method_version_and_expectation_and_the_path_star_reach_the_function(
-    line: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_method_version_and_expectation_and_path_star_arrive(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     [request], answers = answered(monkeypatch, f"{line}\r\nHost: x\r\n\r\n".encode())
     assert line.startswith(f"{request.method} {request.path} ")
     assert "HTTP/1.1 204 No Content" in answers
@@ -153,9 +151,7 @@ def test_any_method_version_and_expectation_and_the_path_star_reach_the_function
     ],
     ids=["whole", "in two parts", "cut short", "no last chunk", "too long"],
 )
-def test_a_body_is_read_within_its_time_and_its_size(
-    parts: tuple[bytes, ...], code: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_has_its_time_and_its_size(parts: tuple[bytes, ...], code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[str] = []
 
     async def answer(_: Request, read_body: ReadBody) -> Reply:

@@ -103,9 +103,7 @@ def test_a_reply_is_text_where_it_can_be_and_base64_where_not() -> None:
     assert response_of(Reply(204, headers=()))["body"] == ""
 
 
-def test_an_answer_that_does_not_come_in_time_is_a_503_before_lambda_ends_the_process(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_late_answer_is_a_503_before_lambda_ends_the_process(capsys: pytest.CaptureFixture[str]) -> None:
     async def answer(_: Request, __: ReadBody) -> Reply:
         await asyncio.Event().wait()
         return Reply(200)

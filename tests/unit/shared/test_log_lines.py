@@ -37,9 +37,7 @@ def logged(capsys: pytest.CaptureFixture[str]) -> JsonObject:
         (("one two three four five", "call 030 1234 567", "two  spaces", "a@b.example c"), 4, False),
     ],
 )
-def test_a_type_is_logged_where_it_may_hold_no_more_than_a_type(
-    event_types: Sequence[str], max_words: int, is_logged: bool
-) -> None:
+def test_a_type_is_logged_if_it_may_be_only_a_type(event_types: Sequence[str], max_words: int, is_logged: bool) -> None:
     for event_type in event_types:
         assert loggable_type(event_type, max_words) == (event_type if is_logged else "other")
 

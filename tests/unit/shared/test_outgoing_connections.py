@@ -68,9 +68,7 @@ async def test_a_name_is_looked_up_again_however_busy_its_connection_is() -> Non
 
 
 @pytest.mark.parametrize(("method", "may_repeat"), [("GET", False), ("POST", True)])
-async def test_what_may_repeat_is_sent_again_where_a_kept_connection_ends_without_an_answer(
-    method: str, may_repeat: bool
-) -> None:
+async def test_what_may_repeat_is_sent_again_where_a_kept_connection_just_ends(method: str, may_repeat: bool) -> None:
     async def stale(exchange: Exchange) -> None:
         if (exchange.connection, exchange.number) == (0, 1):
             exchange.writer.close()

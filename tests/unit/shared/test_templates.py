@@ -377,9 +377,7 @@ def listed(value: object) -> object:
     ("name", "value", "args"),
     [("tojson", [[""]], ["'"]), ("filesizeformat", 1e300, []), ("filesizeformat", -1e308, [])],
 )
-def test_a_rule_counts_escapes_in_an_indent_and_digits_above_the_largest_unit(
-    name: str, value: object, args: list[object]
-) -> None:
+def test_a_rule_counts_escapes_in_an_indent_and_many_digits(name: str, value: object, args: list[object]) -> None:
     environment = environment_of(True, as_shown)
     made = environment.call_filter(name, value, args, eval_ctx=EvalContext(environment))
     assert made_size(made) <= FILTERS[name](value, *args)

@@ -421,9 +421,7 @@ async def test_a_header_with_a_masked_value_is_not_copied_and_one_with_the_sende
         (r'"5%20\u20ac off"', [r"5%20\u20ac off"]),
     ],
 )
-async def test_a_header_with_a_masked_value_is_not_copied_however_the_value_is_spelled(
-    value: str, leaks: Sequence[str]
-) -> None:
+async def test_no_header_with_a_masked_value_is_copied_however_it_is_spelled(value: str, leaks: Sequence[str]) -> None:
     bench = Bench(redact=Redact(paths=["data.v"]))
     await bench.lease()
     body = f'{{"v": {value}}}'

@@ -12,38 +12,24 @@ import pytest
 from shared.cloud.local.ledger import LocalLedger
 from shared.errors import Temporary
 from shared.ledger import Claimed, Finished
-from tests.contract.claims import (
-    KEY,
-    LEASE,
-    MESSAGE,
-    T,
-    claimed,
-    delivery,
-    done,
-    failed,
-    finished,
-    held,
-    in_retry,
-    plain_claim,
-    settled,
-)
+from tests.contract import claims
 
 STATES: Final = Path(__file__).parent.parent / "upgrade" / "states"
 
 
 async def test_two_processes_may_share_the_file(tmp_path: Path) -> None:
     one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
-    answers = await asyncio.gather(*(plain_claim(each, T) for each in (one, other) * 50))
+    answers = await asyncio.gather(*(claims.plain_claim(each, claims.T) for each in (one, other) * 50))
     assert [type(answer) for answer in answers].count(Claimed) == 1
     await asyncio.gather(one.close(), other.close())
 
 
 async def test_what_was_written_outlives_the_process(tmp_path: Path) -> None:
     first = LocalLedger(tmp_path / "ledger.db")
-    await finished(first)
+    await claims.finished(first)
     await first.close()
     second = LocalLedger(tmp_path / "ledger.db")
-    assert await plain_claim(second, T) == Finished()
+    assert await claims.plain_claim(second, claims.T) == Finished()
     await second.close()
 
 
@@ -51,7 +37,7 @@ async def test_a_file_that_cannot_be_opened_is_temporary_and_says_which(tmp_path
     (tmp_path / "ledger.db").write_bytes(b"this is no database" * 100)
     local = LocalLedger(tmp_path / "ledger.db")
     with pytest.raises(Temporary, match=r"ledger\.db"):
-        await plain_claim(local, T)
+        await claims.plain_claim(local, claims.T)
     await local.close()
 
 
@@ -60,7 +46,7 @@ async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     local = LocalLedger(tmp_path / "ledger.db")
     with pytest.raises(Temporary, match="newer"):
-        await plain_claim(local, T)
+        await claims.plain_claim(local, claims.T)
     await local.close()
 
 
@@ -71,7 +57,7 @@ async def test_two_processes_upgrade_a_file_of_version_1_to_the_indexes_of_a_new
     with closing(sqlite3.connect(tmp_path / "old" / "ledger.db")) as connection:
         connection.executescript("\n".join(recorded["ledger.db"]))
     new, *upgraded = (LocalLedger(tmp_path / name / "ledger.db") for name in ("new", "old", "old"))
-    await finished(new)
+    await claims.finished(new)
     one, other = await asyncio.gather(*(each.rows(10) for each in upgraded))
     assert one == other != []
     await asyncio.gather(*(each.close() for each in (new, *upgraded)))
@@ -86,13 +72,13 @@ async def test_an_upgraded_file_still_holds_what_may_have_been_accepted(tmp_path
     path = tmp_path / "ledger.db"
     local = LocalLedger(path)
     for number, reason in enumerate(("no answer; accepted or not: unknown. Ask the recipient", "verify the sender")):
-        await settled(local, delivery(number), held(T, reason))
+        await claims.settled(local, claims.delivery(number), claims.held(claims.T, reason))
     await local.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("ALTER TABLE deliveries DROP COLUMN needs_release; PRAGMA user_version = 13")
     local = LocalLedger(path)
-    assert await local.release("crm", T) == 1
-    assert await local.release("crm", T, releases_unknown=True) == 1
+    assert await local.release("crm", claims.T) == 1
+    assert await local.release("crm", claims.T, releases_unknown=True) == 1
     await local.close()
 
 
@@ -102,24 +88,24 @@ def _indexes(connection: sqlite3.Connection) -> list[tuple[str, str | None]]:
 
 async def test_a_delivery_that_another_process_knows_is_moved_and_reopened_by_its_key(tmp_path: Path) -> None:
     one, other = LocalLedger(tmp_path / "ledger.db"), LocalLedger(tmp_path / "ledger.db")
-    claim = await in_retry(one, at=T + 5)
-    fence = await other.postpone(claim.row.key, claim.row.fence, T + 5, T + 600)
+    claim = await claims.in_retry(one, at=claims.T + 5)
+    fence = await other.postpone(claim.row.key, claim.row.fence, claims.T + 5, claims.T + 600)
     assert fence
-    assert await one.settle(await claimed(one, T + 5, fence), done())
-    assert await other.reopen(claim.row.key, T + 6) == 1
+    assert await one.settle(await claims.claimed(one, claims.T + 5, fence), claims.done())
+    assert await other.reopen(claim.row.key, claims.T + 6) == 1
     await asyncio.gather(one.close(), other.close())
 
 
 async def test_a_delivery_is_not_reopened_for_a_purged_one_whose_row_it_has(tmp_path: Path) -> None:
     """SQLite gives the last row's id again once that row is gone."""
     local = LocalLedger(tmp_path / "ledger.db")
-    await finished(local)
-    assert await plain_claim(local, T) == Finished()
-    assert await local.purge(T + 60) == 1
-    other = await local.claim(delivery(2), MESSAGE, T, LEASE)
+    await claims.finished(local)
+    assert await claims.plain_claim(local, claims.T) == Finished()
+    assert await local.purge(claims.T + 60) == 1
+    other = await local.claim(claims.delivery(2), claims.MESSAGE, claims.T, claims.LEASE)
     assert isinstance(other, Claimed)
-    assert await local.settle(other, done())
-    assert await local.reopen(KEY, T) is None
+    assert await local.settle(other, claims.done())
+    assert await local.reopen(claims.KEY, claims.T) is None
     await local.close()
 
 
@@ -127,9 +113,9 @@ async def test_a_large_purge_is_whole(tmp_path: Path) -> None:
     local = LocalLedger(tmp_path / "ledger.db")
 
     async def fail(number: int) -> None:
-        await settled(local, delivery(number), failed())
+        await claims.settled(local, claims.delivery(number), claims.failed())
 
     await asyncio.gather(*(fail(number) for number in range(1_500)))
-    assert await local.purge(T + 1) == 1_500
+    assert await local.purge(claims.T + 1) == 1_500
     assert await local.rows(10) == []
     await local.close()

@@ -275,20 +275,6 @@ async def test_what_a_replay_asked_for_holds_for_every_run() -> None:
     assert run.items() >= {waiting_route.ROUTE: "asks", "replay": "r1", "force": "true", "only": "crm"}.items()
 
 
-async def test_an_event_that_was_forgotten_does_not_run_again() -> None:
-    world = down()
-    await world.send(EVENT)
-    await world.run(20)
-    row = await route_row(world)
-    await world.notifier.ledger.forget(row.key, world.clock.now())
-    waits = [message for message in world.bus.on(DELIVERIES) if b'"waiting"' in message.data]
-    runs = len(world.bus.on(EVENTS))
-    await world.bus.publish(DELIVERIES, [BusMessage(waits[-1].data, dict(waits[-1].attributes))])
-    await world.run(3_600)
-    assert (await route_row(world)).state == "dead_lettered"
-    assert len(world.bus.on(EVENTS)) == runs
-
-
 @pytest.mark.parametrize("copies", [2, 3])
 async def test_messages_that_come_several_times_have_one_effect(copies: int) -> None:
     world = down(ASKING, copies=copies)

@@ -10,12 +10,7 @@ import pytest
 from deploy.gcp.costs import ENDPOINT_DELIVERY_BYTES, MESSAGE_BYTES
 from deploy.history.firestore_journal import FirestoreJournalReader
 from deploy.history.journal_view import EventQuery
-from deploy.topology.estimate import (
-    WRITES_A_MESSAGE,
-    WRITES_AN_ENDPOINT_DELIVERY,
-    Traffic,
-    subscriber_reads,
-)
+from deploy.topology import estimate
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.cloud.gcp import collections
@@ -158,13 +153,13 @@ async def test_an_event_for_subscribers_costs_two_writes_for_the_tenant_and_two_
     await world.tenant()
     for number in (1, 2, 3):
         await world.endpoint(number)
-    counts, written = firestore.server.counts, 2 + WRITES_A_MESSAGE + 3 * WRITES_AN_ENDPOINT_DELIVERY
+    counts, written = firestore.server.counts, 2 + estimate.WRITES_A_MESSAGE + 3 * estimate.WRITES_AN_ENDPOINT_DELIVERY
     counts.clear()
     event = replace(PAID, id="c" * 32, data={"accountId": "acme", "note": "n" * 150})
     assert {each.outcome for each in await world.deliver(event)} == {"delivered"}
     its_own_state = 1
     assert counts["documents written"] == written
-    assert counts["documents read"] == subscriber_reads(Traffic(1, endpoints=3)) + its_own_state
+    assert counts["documents read"] == estimate.subscriber_reads(estimate.Traffic(1, endpoints=3)) + its_own_state
     counts.clear()
     await world.deliver(replace(event, id="b" * 32))
     assert (counts["documents written"], counts["documents read"]) == (written, 1)
@@ -173,7 +168,7 @@ async def test_an_event_for_subscribers_costs_two_writes_for_the_tenant_and_two_
         ENDPOINT_DELIVERY_BYTES, rel=0.1
     )
     message = [size for name, size in sizes.items() if "/documents/message" in name]
-    assert len(message) == WRITES_A_MESSAGE
+    assert len(message) == estimate.WRITES_A_MESSAGE
     assert sum(message) == pytest.approx(MESSAGE_BYTES, rel=0.1)
     directory.close()
     await asyncio.sleep(0)

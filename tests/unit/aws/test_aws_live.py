@@ -2,13 +2,7 @@
 
 from collections.abc import Mapping
 
-from deploy.aws.stack_changes import (
-    changed_entries,
-    changed_values,
-    drift,
-    uncompared_types,
-    undetected_drift,
-)
+from deploy.aws import stack_changes
 from deploy.aws.template import read_template
 from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.cloud_access.aws_names import TABLES
@@ -65,7 +59,7 @@ class Drifted(AwsApi):
 
 
 def changes(planned: str) -> list[str]:
-    return list(changed_entries(read_template(DEPLOYED), read_template(planned)))
+    return list(stack_changes.changed_entries(read_template(DEPLOYED), read_template(planned)))
 
 
 def test_what_sam_wrote_into_a_template_is_no_change() -> None:
@@ -83,14 +77,14 @@ def test_each_changed_entry_is_named_with_its_differences() -> None:
 
 
 def test_a_parameter_is_compared_by_its_deployed_value() -> None:
-    found = changed_values(
+    found = stack_changes.changed_values(
         {"NotifyMemory": "512", "LogDays": "30"}, {"NotifyMemory": "1024", "LogDays": "30", "New": "x"}
     )
     assert list(found) == ["update parameter NotifyMemory: 512 → 1024"]
 
 
 def test_what_was_changed_by_hand_is_named() -> None:
-    assert list(drift(Drifted(), "hookchain")) == [
+    assert list(stack_changes.drift(Drifted(), "hookchain")) == [
         "modified by hand: Notify (hookchain-notify)",
         "  Timeout: 60 → 77",
     ]
@@ -122,7 +116,7 @@ URL = ("get_function_url_config", "hookchain-receive")
 
 
 def undetected(changed: Mapping[tuple[str, str], JsonObject], **parameters: str) -> list[str]:
-    return list(undetected_drift(Live({**AS_DEPLOYED, **changed}), topology(), "hookchain-", parameters))
+    return list(stack_changes.undetected_drift(Live({**AS_DEPLOYED, **changed}), topology(), "hookchain-", parameters))
 
 
 def test_a_stack_as_it_was_deployed_has_no_undetected_drift() -> None:
@@ -132,7 +126,7 @@ def test_a_stack_as_it_was_deployed_has_no_undetected_drift() -> None:
 
 def test_what_cloudformation_does_not_tell_is_named() -> None:
     without_url = {key: value for key, value in AS_DEPLOYED.items() if key != URL}
-    found = list(undetected_drift(Live(without_url), topology(), "hookchain-", {}))
+    found = list(stack_changes.undetected_drift(Live(without_url), topology(), "hookchain-", {}))
     assert found == ["deleted by hand: ReceiveFunctionUrl (hookchain-receive)"]
     assert undetected({URL: {"AuthType": "AWS_IAM"}}) == [
         "modified by hand: ReceiveFunctionUrl (hookchain-receive)",
@@ -166,4 +160,4 @@ def test_the_kinds_that_cloudformation_cannot_compare_are_named() -> None:
         for kind, status in statuses.items()
     ]
     live = Live({("list_stack_resources", "hookchain"): {"StackResourceSummaries": listed}})
-    assert uncompared_types(live, "hookchain") == ["AWS::Lambda::Url"]
+    assert stack_changes.uncompared_types(live, "hookchain") == ["AWS::Lambda::Url"]

@@ -10,23 +10,16 @@ from hypothesis import given, strategies as st
 from deploy.cli import dead_letters, events, secrets, status
 from deploy.cli.command import moment
 from deploy.cli.records import send_at_rate
-from deploy.terminal.output import (
-    GREEN,
-    PIPE_COLUMNS,
-    Column,
-    Screen,
-    cut,
-    padded,
-    printable,
-    stdout_screen,
-    table,
-    width_of,
-)
+from deploy.terminal import output
 from deploy.terminal.progress import QUIET_SECONDS, Progress, with_progress
 from tests.fakes.clock import FakeClock
 from tests.fakes.virtual_time import run
 
-COLUMNS = (Column("ID"), Column("WORDS", 5), Column("STATUS", colour=lambda text: GREEN if text == "done" else ""))
+COLUMNS = (
+    output.Column("ID"),
+    output.Column("WORDS", 5),
+    output.Column("STATUS", colour=lambda text: output.GREEN if text == "done" else ""),
+)
 
 
 class Terminal(io.StringIO):
@@ -35,13 +28,13 @@ class Terminal(io.StringIO):
 
 
 def test_on_a_terminal_the_widest_column_gives_way_and_empty_ones_go() -> None:
-    text = table(COLUMNS, [("1234567", "some more words than fit", "")], Screen(width=20))
+    text = output.table(COLUMNS, [("1234567", "some more words than fit", "")], output.Screen(width=20))
     assert text.split("\n") == ["ID       WORDS", "1234567  some more …"]
 
 
 def test_one_long_text_of_a_sender_does_not_push_the_next_column_away() -> None:
-    columns = (Column("TYPE", 5, max_width=10), Column("STATUS"))
-    text = table(columns, [("x" * 255, "done"), ("y", "done")], Screen(width=200))
+    columns = (output.Column("TYPE", 5, max_width=10), output.Column("STATUS"))
+    text = output.table(columns, [("x" * 255, "done"), ("y", "done")], output.Screen(width=200))
     assert text.split("\n") == ["TYPE        STATUS", "xxxxxxxxx…  done", "y           done"]
 
 
@@ -52,20 +45,20 @@ def test_colours_are_for_terminals_and_for_who_wants_them(
     if no_color is not None:
         monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setattr("sys.stdout", Terminal())
-    assert stdout_screen().colours is colours
-    assert stdout_screen(is_plain=True) == Screen()
+    assert output.stdout_screen().colours is colours
+    assert output.stdout_screen(is_plain=True) == output.Screen()
 
 
 def test_wide_and_combining_characters_are_counted_as_a_terminal_shows_them() -> None:
-    assert (width_of("abc"), width_of("漢字"), width_of("e\u0301")) == (3, 4, 1)
-    assert cut("漢字漢字", 5) == "漢字…"
-    assert width_of(padded("漢字", 6)) == 6
+    assert (output.width_of("abc"), output.width_of("漢字"), output.width_of("e\u0301")) == (3, 4, 1)
+    assert output.cut("漢字漢字", 5) == "漢字…"
+    assert output.width_of(output.padded("漢字", 6)) == 6
 
 
 @given(st.text())
 def test_what_a_sender_wrote_cannot_move_the_cursor(text: str) -> None:
-    assert printable(text).isprintable()
-    assert len(printable(text)) == len(text)
+    assert output.printable(text).isprintable()
+    assert len(output.printable(text)) == len(text)
 
 
 # Moments
@@ -127,7 +120,7 @@ LONG = "a-very-long-name-that-somebody-gave-it-" * 4
 HOSTILE = "\x1b[31mred\x1b[0m \u202etxet [bold]x[/bold] \r\n"
 
 
-def columns_of(columns: Sequence[Column], free: str) -> list[str]:
+def columns_of(columns: Sequence[output.Column], free: str) -> list[str]:
     """Cells as long as they come: a column that is never cut has texts of our own."""
     return [free if column.min_width is not None else FIXED.get(column.title, "x" * 12) for column in columns]
 
@@ -145,10 +138,10 @@ FIXED = {
 @pytest.mark.parametrize(
     "columns", [events.COLUMNS, dead_letters.COLUMNS, secrets.COLUMNS, status._VERSIONS, status._SOURCES]
 )
-def test_a_table_fits_whatever_its_rows_hold(columns: Sequence[Column]) -> None:
+def test_a_table_fits_whatever_its_rows_hold(columns: Sequence[output.Column]) -> None:
     for free in (LONG, HOSTILE * 9, "漢字" * 60):
-        lines = table(columns, [columns_of(columns, free)], Screen()).split("\n")
-        whole = printable(free) if any(column.is_whole_in_pipe for column in columns) else ""
+        lines = output.table(columns, [columns_of(columns, free)], output.Screen()).split("\n")
+        whole = output.printable(free) if any(column.is_whole_in_pipe for column in columns) else ""
         assert lines[1].endswith(whole.rstrip())
-        assert max(width_of(line.removesuffix(whole.rstrip())) for line in lines) <= PIPE_COLUMNS
+        assert max(output.width_of(line.removesuffix(whole.rstrip())) for line in lines) <= output.PIPE_COLUMNS
         assert all(line.isprintable() for line in lines)

@@ -16,17 +16,9 @@ from hypothesis import given, strategies as st
 
 from deploy.dev.faults import FaultPlan
 from deploy.dev.local_server import is_local, owner_in
+from deploy.dev.pubsub import resources
 from deploy.dev.pubsub.broker import PubSub
 from deploy.dev.pubsub.messages import Message, dead_letter, draft_of, drafts_from, kept_back_seconds, push_body
-from deploy.dev.pubsub.resources import (
-    ApiError,
-    PushTarget,
-    RetryPolicy,
-    parse_filter,
-    parse_object,
-    subscription_from,
-    topic_from,
-)
 from deploy.dev.pubsub.store import Changes, Store, read_waiting
 from deploy.dev.pubsub.subscriber import Backlog, PendingDelivery, PushClient, Subscriber, retry_delay
 from deploy.dev.pubsub.topology import topology
@@ -40,7 +32,7 @@ TOPIC = "projects/p1/topics/events"
 
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 0.5), (7, 32.0), (8, 60.0), (10_000, 60.0)])
 def test_the_wait_doubles_from_the_minimum_to_the_maximum(failures: int, seconds: float) -> None:
-    assert retry_delay(RetryPolicy(0.5, 60.0), failures) == seconds
+    assert retry_delay(resources.RetryPolicy(0.5, 60.0), failures) == seconds
 
 
 def test_the_sources_take_turns_so_that_a_flood_of_one_delays_no_other() -> None:
@@ -106,7 +98,7 @@ def test_our_own_functions_read_every_push(data: bytes, attributes: dict[str, st
     ],
 )
 def test_a_message_that_google_rejects_is_rejected(message: object) -> None:
-    with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
+    with pytest.raises(resources.ApiError, match="INVALID_ARGUMENT"):
         drafts_from(json.dumps({"messages": [message]}).encode())
 
 
@@ -131,13 +123,15 @@ class BrokenClient(PushClient):
         super().__init__()
         self._error = error
 
-    async def push(self, target: PushTarget, body: bytes, timeout_seconds: float) -> bool:
+    async def push(self, target: resources.PushTarget, body: bytes, timeout_seconds: float) -> bool:
         raise self._error
 
 
 async def test_a_push_that_ends_in_an_unknown_error_is_logged_and_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     pushes = FailedPushes()
-    config = subscription_from(SUBSCRIPTION, {"topic": TOPIC, "pushConfig": {"pushEndpoint": "http://127.0.0.1:9/"}})
+    config = resources.subscription_from(
+        SUBSCRIPTION, {"topic": TOPIC, "pushConfig": {"pushEndpoint": "http://127.0.0.1:9/"}}
+    )
     subscriber = Subscriber(1, config, pushes, BrokenClient(ValueError("a body")), FaultPlan())
     subscriber.offer(message(7))
     subscriber.wake()
@@ -155,11 +149,11 @@ async def test_a_push_that_ends_in_an_unknown_error_is_logged_and_repeated(capsy
 
 
 def subscription(**settings: Json) -> JsonObject:
-    return subscription_from(SUBSCRIPTION, {"topic": TOPIC, **settings}).resource
+    return resources.subscription_from(SUBSCRIPTION, {"topic": TOPIC, **settings}).resource
 
 
 def rejection(**settings: Json) -> str:
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(resources.ApiError) as caught:
         subscription(**settings)
     return str(caught.value)
 
@@ -185,30 +179,30 @@ def test_what_google_rejects_is_an_invalid_argument(settings: JsonObject) -> Non
 def test_what_is_not_emulated_is_rejected_by_name_and_never_ignored(member: str) -> None:
     assert f"UNIMPLEMENTED: this emulator does not have a subscription's {member}" in rejection(**{member: True})
     assert member not in subscription(**{member: False})
-    with pytest.raises(ApiError, match=f"UNIMPLEMENTED: this emulator does not have a topic's {member}"):
-        topic_from(TOPIC, {member: True})
+    with pytest.raises(resources.ApiError, match=f"UNIMPLEMENTED: this emulator does not have a topic's {member}"):
+        resources.topic_from(TOPIC, {member: True})
 
 
 @pytest.mark.parametrize(
     "text", ["attributes:kind", 'attributes.a = "b" OR attributes.c = "d"', 'attributes.a = "b" AND']
 )
 def test_the_rest_of_the_filter_language_is_rejected_in_plain_words(text: str) -> None:
-    with pytest.raises(ApiError, match="takes equality of attributes"):
-        parse_filter(text)
+    with pytest.raises(resources.ApiError, match="takes equality of attributes"):
+        resources.parse_filter(text)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="surrogatepass")))
 def test_any_body_is_an_object_or_rejected(body: bytes) -> None:
-    with contextlib.suppress(ApiError):
-        assert isinstance(parse_object(body), dict)
+    with contextlib.suppress(resources.ApiError):
+        assert isinstance(resources.parse_object(body), dict)
 
 
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000, b'{"a": NaN}', b'{"a": 1e999}', b'{"a": "\\ud800"}', b'{"a": 1' + b"0" * 5000 + b"}"]
 )
 def test_json_that_could_not_be_returned_is_rejected(body: bytes) -> None:
-    with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
-        parse_object(body)
+    with pytest.raises(resources.ApiError, match="INVALID_ARGUMENT"):
+        resources.parse_object(body)
 
 
 # The file of the bus

@@ -11,16 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from deploy.cloud_access.gcp import ApiError, CloudDeployment, Gcloud, GoogleApi
 from deploy.cloud_access.gcp_names import Target
-from deploy.dev.inspector.charts_api import (
-    BATCH,
-    CHARTS,
-    LOOK_SECONDS,
-    METRIC_SECONDS,
-    SPANS,
-    JournalCharts,
-    MetricCharts,
-    ReadCounts,
-)
+from deploy.dev.inspector import charts_api
 from deploy.dev.inspector.cloud_app import make_cloud_app
 from deploy.dev.inspector.sources_api import OutsideFacts
 from deploy.history.gcp import read_counts
@@ -131,7 +122,7 @@ async def test_percentiles_are_of_first_attempts_and_exact_to_five_percent(inspe
 async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Inspector) -> None:
     now = time.time()
     keep_requests(inspector, request(now - 30, 200, "shop"))
-    charts = JournalCharts(inspector.parts.reader)
+    charts = charts_api.JournalCharts(inspector.parts.reader)
 
     async def accepted(name: str, at: float) -> int:
         assert await inspector.parts.read(partial(charts.update, at))
@@ -140,8 +131,8 @@ async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Ins
     assert [await accepted("hour", now), await accepted("hour", now)] == [1, 1]
     keep_requests(inspector, request(now - 20, 200, "shop"))
     assert await accepted("hour", now) == 2
-    assert [await accepted(name, now + 7_200) for name in SPANS] == [0, 2, 2]
-    assert [await accepted(name, now + 31 * DAY) for name in SPANS] == [0, 0, 0]
+    assert [await accepted(name, now + 7_200) for name in charts_api.SPANS] == [0, 2, 2]
+    assert [await accepted(name, now + 31 * DAY) for name in charts_api.SPANS] == [0, 0, 0]
     with closing(open_journal(inspector.parts.state / FILE_NAME)) as journal:
         journal.execute("DELETE FROM requests")
     keep_requests(inspector, request(now + 31 * DAY, 200, "shop"))
@@ -151,7 +142,7 @@ async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Ins
 @pytest.mark.parametrize("arriving", [0, 1, 2])
 async def test_nothing_is_counted_twice_after_newest_rows_are_deleted(inspector: Inspector, arriving: int) -> None:
     now = time.time()
-    charts = JournalCharts(inspector.parts.reader)
+    charts = charts_api.JournalCharts(inspector.parts.reader)
 
     async def delivered() -> int:
         assert await inspector.parts.read(partial(charts.update, now))
@@ -169,11 +160,11 @@ async def test_nothing_is_counted_twice_after_newest_rows_are_deleted(inspector:
 
 async def test_a_look_at_many_rows_ends_in_time_and_the_next_ones_continue(inspector: Inspector) -> None:
     now = time.time()
-    keep_requests(inspector, *(request(now - 30, 200, "shop") for _ in range(2 * BATCH + 1)))
+    keep_requests(inspector, *(request(now - 30, 200, "shop") for _ in range(2 * charts_api.BATCH + 1)))
     ticks = iter(range(100))
-    charts = JournalCharts(inspector.parts.reader, lambda: next(ticks) * LOOK_SECONDS * 0.6)
+    charts = charts_api.JournalCharts(inspector.parts.reader, lambda: next(ticks) * charts_api.LOOK_SECONDS * 0.6)
     assert [await inspector.parts.read(partial(charts.update, now)) for _ in range(3)] == [False, False, True]
-    assert sum(each.accepted for each in charts.series("hour", now).buckets) == 2 * BATCH + 1
+    assert sum(each.accepted for each in charts.series("hour", now).buckets) == 2 * charts_api.BATCH + 1
 
 
 async def test_an_unknown_span_is_rejected(inspector: Inspector) -> None:
@@ -189,10 +180,12 @@ async def nothing_outside() -> Outside:
 
 
 @asynccontextmanager
-async def deployed_page(inspector: Inspector, read: ReadCounts, seconds: Iterator[float]) -> AsyncIterator[Inspector]:
+async def deployed_page(
+    inspector: Inspector, read: charts_api.ReadCounts, seconds: Iterator[float]
+) -> AsyncIterator[Inspector]:
     """Serve the page of a deployment. `seconds` are the times of the clock."""
     app = make_cloud_app(inspector.parts, "hookchain", TOKEN, OutsideFacts(nothing_outside, ""))
-    app[CHARTS] = MetricCharts(read, lambda: next(seconds))
+    app[charts_api.CHARTS] = charts_api.MetricCharts(read, lambda: next(seconds))
     async with TestClient(TestServer(app), headers=AUTHORIZED) as client:
         yield Inspector(client, inspector.parts, inspector.bus)
 
@@ -231,7 +224,7 @@ async def test_a_deployment_counts_what_its_metrics_have_and_says_what_they_lack
             MetricCount("delivered", now - 60, 2, "mail"),
         ]
 
-    seconds = iter([0.0, 0.0, 1.0, METRIC_SECONDS + 1, METRIC_SECONDS + 1])
+    seconds = iter([0.0, 0.0, 1.0, charts_api.METRIC_SECONDS + 1, charts_api.METRIC_SECONDS + 1])
     async with deployed_page(inspector, read, seconds) as page:
         found = await page.get("/api/charts?span=day")
         names = ("accepted", "rejected", "delivered", "not_delivered")
@@ -254,7 +247,7 @@ async def test_metrics_that_cannot_be_read_say_why_and_are_not_read_for_a_minute
             return []
         raise CommandError("Cloud Monitoring: permission denied")
 
-    seconds = iter([0.0, 0.0, 1.0, METRIC_SECONDS + 1, METRIC_SECONDS + 1])
+    seconds = iter([0.0, 0.0, 1.0, charts_api.METRIC_SECONDS + 1, charts_api.METRIC_SECONDS + 1])
     async with deployed_page(inspector, read, seconds) as page:
         for _ in range(2):
             async with page.client.get("/api/charts?span=hour") as answer:

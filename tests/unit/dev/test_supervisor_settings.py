@@ -9,14 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from deploy.cli.dev import find_warnings
-from deploy.config.dotenv import (
-    DotenvFault,
-    add_to_dotenv,
-    dotenv_warnings,
-    make_dotenv_private,
-    parse_dotenv,
-    read_dotenv,
-)
+from deploy.config import dotenv
 from deploy.config.running_dev import PortsTaken, require_free
 from deploy.dev.supervisor import start
 from deploy.dev.supervisor.options import Options, parse_options
@@ -91,16 +84,16 @@ def test_a_taken_port_is_named_with_its_owner_and_a_way_out() -> None:
 
 @pytest.mark.parametrize("line", ["no equals sign", "1NAME=x", "NAME='open"])
 def test_a_line_that_cannot_be_read_is_named_without_its_value(line: str) -> None:
-    with pytest.raises(DotenvFault, match=r"\.env:2:") as fault:
-        parse_dotenv(f"\n{line}\n", ".env")
+    with pytest.raises(dotenv.DotenvFault, match=r"\.env:2:") as fault:
+        dotenv.parse_dotenv(f"\n{line}\n", ".env")
     assert "open" not in str(fault.value)
 
 
 def test_a_key_over_several_lines_without_quotes_says_how_to_store_it() -> None:
     with pytest.raises(
-        DotenvFault, match=r"\.env:2: a value of several lines must be in quotes; or store it with"
+        dotenv.DotenvFault, match=r"\.env:2: a value of several lines must be in quotes; or store it with"
     ) as fault:
-        parse_dotenv("KEY=-----BEGIN PRIVATE KEY-----\nhidden+/\n-----END PRIVATE KEY-----\n", ".env")
+        dotenv.parse_dotenv("KEY=-----BEGIN PRIVATE KEY-----\nhidden+/\n-----END PRIVATE KEY-----\n", ".env")
     assert "hidden" not in str(fault.value)
 
 
@@ -113,15 +106,15 @@ def test_a_key_over_several_lines_without_quotes_says_how_to_store_it() -> None:
     ],
 )
 def test_a_faulty_name_is_shown_as_it_has_to_be_written(line: str, advice: str) -> None:
-    with pytest.raises(DotenvFault) as fault:
-        parse_dotenv(line, ".env")
+    with pytest.raises(dotenv.DotenvFault) as fault:
+        dotenv.parse_dotenv(line, ".env")
     assert str(fault.value) == f".env:1: a line must be NAME=value, or a comment after #{advice}"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("NAME=value\n", encoding="utf-8-sig")
-    assert read_dotenv(tmp_path / ".env") == {"NAME": "value"}
-    assert not list(dotenv_warnings(tmp_path / ".env", {}, set()))
+    assert dotenv.read_dotenv(tmp_path / ".env") == {"NAME": "value"}
+    assert not list(dotenv.dotenv_warnings(tmp_path / ".env", {}, set()))
 
 
 COMMENT = (
@@ -152,7 +145,7 @@ COMMENT = (
 def test_what_is_rare_in_dotenv_is_a_warning_without_the_value(tmp_path: Path, text: str, warning: str | None) -> None:
     path = tmp_path / ".env"
     path.write_text(text, encoding="utf-8")
-    found = list(dotenv_warnings(path, {}, set()))
+    found = list(dotenv.dotenv_warnings(path, {}, set()))
     assert len(found) == (warning is not None)
     assert all(each.text.startswith(f"{path}{warning}") and "hidden" not in each.text for each in found)
 
@@ -161,21 +154,21 @@ def test_a_secret_that_the_shell_overrides_is_a_warning(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A_PW=one\nB_PW=one\nPORT=1\n", encoding="utf-8")
     shell = {"A_PW": "other", "B_PW": "one", "PORT": "2", "C_PW": "two"}
-    found = list(dotenv_warnings(path, shell, {"A_PW", "B_PW", "C_PW"}))
+    found = list(dotenv.dotenv_warnings(path, shell, {"A_PW", "B_PW", "C_PW"}))
     assert [each.text for each in found] == ["A_PW: the shell's value is used, and .env has another one"]
 
 
 def test_a_file_of_secrets_that_others_may_read_becomes_the_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.touch(0o644)
-    make_dotenv_private(path)
+    dotenv.make_dotenv_private(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_what_is_added_keeps_what_stands_there_and_is_readable_by_the_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("OLD='as it was'")
-    add_to_dotenv(path, {"NEW": "value"}, "made up")
+    dotenv.add_to_dotenv(path, {"NEW": "value"}, "made up")
     assert path.read_text() == "OLD='as it was'\n# made up\nNEW=value\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -183,8 +176,8 @@ def test_what_is_added_keeps_what_stands_there_and_is_readable_by_the_owner_alon
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.just("-----BEGIN\nline\n-----END\n"))
 def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, value: str) -> None:
     path = tmp_path_factory.mktemp("env") / ".env"
-    add_to_dotenv(path, {"NAME": value}, "made up")
-    assert parse_dotenv(path.read_text(), ".env") == {"NAME": value}
+    dotenv.add_to_dotenv(path, {"NAME": value}, "made up")
+    assert dotenv.parse_dotenv(path.read_text(), ".env") == {"NAME": value}
 
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIE$(id)`id`\n-----END PRIVATE KEY-----\n"
@@ -194,11 +187,11 @@ PEM = "-----BEGIN PRIVATE KEY-----\nMIIE$(id)`id`\n-----END PRIVATE KEY-----\n"
 def test_a_shell_reads_from_dotenv_what_dev_reads(tmp_path: Path, value: str) -> None:
     """The README has people source it."""
     path = tmp_path / ".env"
-    add_to_dotenv(path, {"NAME": value, "NEXT": "1"}, "made up")
+    dotenv.add_to_dotenv(path, {"NAME": value, "NEXT": "1"}, "made up")
     script = f'set -eu; . {path}; printf %s_ "$NAME"; printf %s "$NEXT"'
     sourced = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
     assert sourced.stdout == f"{value}_1"
-    assert read_dotenv(path) == {"NAME": value, "NEXT": "1"}
+    assert dotenv.read_dotenv(path) == {"NAME": value, "NEXT": "1"}
 
 
 # Secrets

@@ -5,18 +5,8 @@ import json
 
 import pytest
 
+from functions.receive import provider_keys
 from functions.receive.lambda_handler import handle
-from functions.receive.provider_keys import (
-    FAILED_SECONDS,
-    KEEP_SECONDS,
-    MAX_FETCHES_A_MINUTE,
-    MAX_KEPT,
-    MINUTE_SECONDS,
-    MISSING_SECONDS,
-    RESERVED_FETCHES,
-    Keys,
-    confirm_subscription,
-)
 from shared.errors import Rejected, Temporary
 from shared.fetch import Fetched, Outgoing
 from shared.http import Request
@@ -41,7 +31,7 @@ def named(url: str = URL) -> NeededKey:
 CONFIGURED = NeededKey("https://www.googleapis.com/oauth2/v3/certs", is_configured=True)
 
 
-async def code_of(keys: Keys, key: NeededKey) -> str:
+async def code_of(keys: provider_keys.Keys, key: NeededKey) -> str:
     try:
         await keys.at([key])
     except (Rejected, Temporary) as error:
@@ -51,11 +41,11 @@ async def code_of(keys: Keys, key: NeededKey) -> str:
 
 async def test_a_key_is_fetched_once_and_again_when_its_time_is_over() -> None:
     fetch, clock = FakeFetch({URL: answer()}), FakeClock()
-    keys = Keys(fetch, clock)
+    keys = provider_keys.Keys(fetch, clock)
     for _ in range(3):
         assert await keys.at([named()]) == {URL: b"pem"}
     assert len(fetch.asked) == 1
-    clock.advance(KEEP_SECONDS + 1)
+    clock.advance(provider_keys.KEEP_SECONDS + 1)
     fetch.answers[URL] = answer(body=b"newer")
     assert await keys.at([named()]) == {URL: b"newer"}
 
@@ -63,23 +53,23 @@ async def test_a_key_is_fetched_once_and_again_when_its_time_is_over() -> None:
 @pytest.mark.parametrize("status", [301, 429, 503])
 async def test_a_key_that_cannot_be_had_now_is_our_trouble_for_ten_seconds(status: int) -> None:
     fetch, clock = FakeFetch({URL: answer(status)}), FakeClock()
-    keys = Keys(fetch, clock)
+    keys = provider_keys.Keys(fetch, clock)
     for _ in range(3):
         assert await code_of(keys, named()) == "key_unavailable"
     assert len(fetch.asked) == 1
     fetch.answers[URL] = answer()
-    clock.advance(FAILED_SECONDS)
+    clock.advance(provider_keys.FAILED_SECONDS)
     assert await keys.at([named()]) == {URL: b"pem"}
 
 
 async def test_a_key_that_is_not_there_is_the_senders_fault_for_a_minute() -> None:
     fetch, clock = FakeFetch({URL: answer(404)}), FakeClock()
-    keys = Keys(fetch, clock)
+    keys = provider_keys.Keys(fetch, clock)
     for _ in range(3):
         assert await code_of(keys, named()) == "certificate_url_not_allowed"
     assert len(fetch.asked) == 1
     fetch.answers[URL] = answer()
-    clock.advance(MISSING_SECONDS - 1)
+    clock.advance(provider_keys.MISSING_SECONDS - 1)
     assert await code_of(keys, named()) == "certificate_url_not_allowed"
     clock.advance(1)
     assert await keys.at([named()]) == {URL: b"pem"}
@@ -87,7 +77,7 @@ async def test_a_key_that_is_not_there_is_the_senders_fault_for_a_minute() -> No
 
 async def test_a_configured_url_without_a_key_is_our_trouble_and_rejects_no_genuine_event() -> None:
     fetch = FakeFetch({CONFIGURED.url: answer(404)})
-    assert await code_of(Keys(fetch, FakeClock()), CONFIGURED) == "key_unavailable"
+    assert await code_of(provider_keys.Keys(fetch, FakeClock()), CONFIGURED) == "key_unavailable"
 
 
 class SlowFetch(FakeFetch):
@@ -105,7 +95,7 @@ class SlowFetch(FakeFetch):
 
 async def test_requests_that_need_the_same_key_at_once_share_one_fetch() -> None:
     fetch = SlowFetch({URL: answer()})
-    keys = Keys(fetch, FakeClock())
+    keys = provider_keys.Keys(fetch, FakeClock())
     waiting = [asyncio.create_task(code_of(keys, named())) for _ in range(20)]
     await asyncio.sleep(0)
     fetch.may_answer.set()
@@ -115,7 +105,7 @@ async def test_requests_that_need_the_same_key_at_once_share_one_fetch() -> None
 
 async def test_a_request_that_ends_early_takes_the_shared_fetch_from_no_other() -> None:
     fetch = SlowFetch({URL: answer()})
-    keys = Keys(fetch, FakeClock())
+    keys = provider_keys.Keys(fetch, FakeClock())
     first, second = (asyncio.create_task(code_of(keys, named())) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -126,28 +116,28 @@ async def test_a_request_that_ends_early_takes_the_shared_fetch_from_no_other() 
 async def test_at_most_ten_keys_are_fetched_in_a_minute_and_strangers_leave_two_to_known_ones() -> None:
     urls = [f"https://sns.eu-west-1.amazonaws.com/{number}.pem" for number in range(20)]
     fetch, clock = FakeFetch({**dict.fromkeys(urls, answer(404)), URL: answer(), CONFIGURED.url: answer()}), FakeClock()
-    keys = Keys(fetch, clock)
+    keys = provider_keys.Keys(fetch, clock)
     await keys.at([named()])
-    clock.advance(KEEP_SECONDS)
+    clock.advance(provider_keys.KEEP_SECONDS)
     codes = [await code_of(keys, named(url)) for url in urls]
-    allowed = MAX_FETCHES_A_MINUTE - RESERVED_FETCHES
+    allowed = provider_keys.MAX_FETCHES_A_MINUTE - provider_keys.RESERVED_FETCHES
     assert codes == ["certificate_url_not_allowed"] * allowed + ["key_unavailable"] * (len(urls) - allowed)
     assert await keys.at([CONFIGURED, named()]) == {CONFIGURED.url: b"pem", URL: b"pem"}
-    assert len(fetch.asked) == 1 + MAX_FETCHES_A_MINUTE
+    assert len(fetch.asked) == 1 + provider_keys.MAX_FETCHES_A_MINUTE
     other = NeededKey("https://login.example.com/keys", is_configured=True)
     assert await code_of(keys, other) == "key_unavailable"
-    assert len(fetch.asked) == 1 + MAX_FETCHES_A_MINUTE
-    clock.advance(MINUTE_SECONDS)
+    assert len(fetch.asked) == 1 + provider_keys.MAX_FETCHES_A_MINUTE
+    clock.advance(provider_keys.MINUTE_SECONDS)
     assert await code_of(keys, named(urls[-1])) == "certificate_url_not_allowed"
 
 
 async def test_no_more_keys_are_kept_than_memory_has_room_for() -> None:
-    urls = [f"https://login.example.com/{number}" for number in range(MAX_KEPT + 1)]
+    urls = [f"https://login.example.com/{number}" for number in range(provider_keys.MAX_KEPT + 1)]
     fetch, clock = FakeFetch(dict.fromkeys(urls, answer())), FakeClock()
-    keys = Keys(fetch, clock)
+    keys = provider_keys.Keys(fetch, clock)
     for url in urls:
         await keys.at([NeededKey(url, is_configured=True)])
-        clock.advance(MINUTE_SECONDS / MAX_FETCHES_A_MINUTE)
+        clock.advance(provider_keys.MINUTE_SECONDS / provider_keys.MAX_FETCHES_A_MINUTE)
     assert await keys.at([NeededKey(urls[-1], is_configured=True)])
     assert len(fetch.asked) == len(urls)
     assert await keys.at([NeededKey(urls[0], is_configured=True)])
@@ -155,13 +145,13 @@ async def test_no_more_keys_are_kept_than_memory_has_room_for() -> None:
 
 
 async def test_a_subscription_that_is_not_confirm_subscription_is_asked_for_again() -> None:
-    await confirm_subscription(FakeFetch({URL: answer(204)}), URL)
+    await provider_keys.confirm_subscription(FakeFetch({URL: answer(204)}), URL)
     for fetch in (FakeFetch({URL: answer(500)}), FakeFetch()):
         with pytest.raises(Temporary):
-            await confirm_subscription(fetch, URL)
+            await provider_keys.confirm_subscription(fetch, URL)
     inside = FakeFetch({URL: answer()}, {"sns.eu-west-1.amazonaws.com": ["169.254.169.254"]})
     with pytest.raises(Rejected) as rejection:
-        await confirm_subscription(inside, URL)
+        await provider_keys.confirm_subscription(inside, URL)
     assert rejection.value.code == "subscribe_url_not_allowed"
 
 

@@ -7,14 +7,7 @@ from typing import Final
 
 import pytest
 
-from shared.cloud.aws.batches import (
-    MAX_RECEIVES,
-    MAX_WAIT_SECONDS,
-    MIN_WAIT_SECONDS,
-    batch_of,
-    take_batch,
-    wait_seconds,
-)
+from shared.cloud.aws import batches
 from shared.cloud.aws.invocations import STOP_SECONDS, run
 from shared.jsontext import Json, JsonObject
 from shared.ports import BusMessage
@@ -32,8 +25,8 @@ def messages(*names: str, receives: int = 1) -> JsonObject:
 
 def answered(event: JsonObject, take: Take, queues: FakeQueues | None = None, seconds: float = 30.0) -> list[Json]:
     """Return the ids of the messages that are to come again."""
-    batch, queues = batch_of(event), queues or FakeQueues()
-    answer = run(lambda deadline: take_batch("transform", batch, take, queues, deadline), Context(seconds))
+    batch, queues = batches.batch_of(event), queues or FakeQueues()
+    answer = run(lambda deadline: batches.take_batch("transform", batch, take, queues, deadline), Context(seconds))
     return failures(answer)
 
 
@@ -47,7 +40,7 @@ def test_what_is_not_done_comes_again_and_holds_no_other_back() -> None:
 
     queues = FakeQueues()
     assert answered(messages("a", "b", "c"), take, queues) == ["b"]
-    assert queues.postponed == {"b": MIN_WAIT_SECONDS}
+    assert queues.postponed == {"b": batches.MIN_WAIT_SECONDS}
 
 
 @pytest.mark.parametrize("fault", [ValueError("hunter2"), SystemExit(3), KeyboardInterrupt(), MemoryError()])
@@ -82,10 +75,10 @@ def test_only_what_is_not_done_by_the_deadline_comes_again(capsys: pytest.Captur
 
 
 def test_the_wait_grows_from_ten_seconds_to_ten_minutes() -> None:
-    waits = [wait_seconds(receives) for receives in range(1, MAX_RECEIVES + 1)]
+    waits = [batches.wait_seconds(receives) for receives in range(1, batches.MAX_RECEIVES + 1)]
     assert waits[:4] == [10, 20, 40, 80]
     assert waits == sorted(waits)
-    assert (min(waits), max(waits)) == (MIN_WAIT_SECONDS, MAX_WAIT_SECONDS)
+    assert (min(waits), max(waits)) == (batches.MIN_WAIT_SECONDS, batches.MAX_WAIT_SECONDS)
 
 
 def test_a_message_that_ends_the_process_does_not_keep_its_batch_from_being_done() -> None:
@@ -123,7 +116,7 @@ def test_a_message_that_ends_the_process_does_not_keep_its_batch_from_being_done
 @pytest.mark.parametrize("event", [{}, {"Records": []}, {"Records": "x"}, {"sweep": 1}])
 def test_an_event_of_another_kind_is_an_error_that_says_so(event: JsonObject) -> None:
     with pytest.raises(ValueError, match="Records: is missing"):
-        batch_of(event)
+        batches.batch_of(event)
 
 
 def test_an_outage_of_our_own_parts_is_survived_for_about_sixteen_hours() -> None:
@@ -133,7 +126,7 @@ def test_an_outage_of_our_own_parts_is_survived_for_about_sixteen_hours() -> Non
         return False
 
     now, receives, queues = 0, 0, FakeQueues()
-    while receives < MAX_RECEIVES:
+    while receives < batches.MAX_RECEIVES:
         receives += 1
         assert answered(messages("a", receives=receives), take, queues) == ["a"]
         now += queues.postponed["a"]

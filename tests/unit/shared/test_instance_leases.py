@@ -5,16 +5,8 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary
+from shared.outgoing import instance_leases
 from shared.outgoing.gate import ADMITTED, ProcessGate
-from shared.outgoing.instance_leases import (
-    ASK_AGAIN_SECONDS,
-    FLOOD_SECONDS,
-    LEASE_SECONDS,
-    LONG_SECONDS,
-    MOST_INSTANCES,
-    PASSES_AFTER,
-    InstanceLeases,
-)
 from tests.fakes.clock import FakeClock
 from tests.fakes.grants import FakeGrants
 
@@ -27,7 +19,7 @@ class Process:
     def __init__(self, name: str, grants: FakeGrants, clock: FakeClock) -> None:
         self.clock = clock
         self.gate = ProcessGate(clock.now, 100, 100)
-        self.leases = InstanceLeases(lambda: grants, self.gate, clock, name)
+        self.leases = instance_leases.InstanceLeases(lambda: grants, self.gate, clock, name)
 
     async def may_try(self, lane: str = "crm") -> bool:
         return await self.leases.enter(lane, TIMEOUT) is ADMITTED
@@ -39,7 +31,7 @@ class Process:
         self.clock.advance(seconds)
         self.gate.leave("k", has_failed=has_failed)
         await self.leases.leave("crm")
-        self.clock.advance(ASK_AGAIN_SECONDS)
+        self.clock.advance(instance_leases.ASK_AGAIN_SECONDS)
 
 
 class World:
@@ -77,8 +69,8 @@ async def test_once_it_answers_all_may_try_it_and_from_then_on_a_healthy_one_wri
 async def test_one_that_takes_long_to_answer_is_opened_for_a_part_of_the_processes() -> None:
     world = World()
     [first] = await world.that_may_try()
-    await first.note(LONG_SECONDS + 1, has_failed=False)
-    assert len(await world.that_may_try()) == MOST_INSTANCES
+    await first.note(instance_leases.LONG_SECONDS + 1, has_failed=False)
+    assert len(await world.that_may_try()) == instance_leases.MOST_INSTANCES
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.1, 20), (TIMEOUT, 1)])
@@ -95,7 +87,7 @@ async def test_a_batch_asks_once_and_a_lease_covers_what_ends_before_it() -> Non
     world = World()
     first, second = world.processes[:2]
     assert all(await asyncio.gather(*(first.may_try() for _ in range(10))))
-    world.clock.advance(LEASE_SECONDS)
+    world.clock.advance(instance_leases.LEASE_SECONDS)
     assert await first.may_try()
     assert world.grants.records.calls == 1
     world.clock.advance(0.1)
@@ -103,7 +95,7 @@ async def test_a_batch_asks_once_and_a_lease_covers_what_ends_before_it() -> Non
     assert world.grants.records.calls == 2, "the attempt would have ended after the lease"
     assert not any(await asyncio.gather(*(second.may_try() for _ in range(10))))
     assert world.grants.records.calls == 3, "who gets none does not ask again at once"
-    world.clock.advance(ASK_AGAIN_SECONDS)
+    world.clock.advance(instance_leases.ASK_AGAIN_SECONDS)
     assert not await second.may_try()
     assert world.grants.records.calls == 4
 
@@ -130,10 +122,10 @@ async def test_while_messages_wait_a_part_of_the_instances_works_for_whoever_sen
         process.gate.note_arrival(5.0)
         await flood(process, 10)
     found = [await flood(process, 10) for process in world.processes]
-    assert sorted(found) == [0] * (20 - MOST_INSTANCES) + [10] * MOST_INSTANCES
+    assert sorted(found) == [0] * (20 - instance_leases.MOST_INSTANCES) + [10] * instance_leases.MOST_INSTANCES
     last = world.processes[found.index(0)]
     assert await flood(last, 1, "quiet") == 1
-    world.clock.advance(FLOOD_SECONDS)
+    world.clock.advance(instance_leases.FLOOD_SECONDS)
     assert await flood(last, 10) == 10, "no message waits any more"
 
 
@@ -143,4 +135,4 @@ async def test_a_single_message_of_a_flood_holds_no_instance_until_it_came_back_
     process.gate.note_arrival(5.0)
     await flood(process, 10)
     assert await flood(process, 1) == 0
-    assert await flood(process, 1, turns=PASSES_AFTER) == 1
+    assert await flood(process, 1, turns=instance_leases.PASSES_AFTER) == 1

@@ -6,23 +6,10 @@ from typing import Final
 
 import pytest
 
+from shared import mcp
 from shared.jsontext import Json, JsonObject, list_at, mapping_at
-from shared.mcp import (
-    CURRENT,
-    EARLIER,
-    INVALID_PARAMS,
-    INVALID_REQUEST,
-    MAX_RESULT_CHARACTERS,
-    METHOD_NOT_FOUND,
-    PARSE_ERROR,
-    UNSUPPORTED_VERSION,
-    Tool,
-    ToolFault,
-    ToolServer,
-    visible,
-)
 
-META: Final[JsonObject] = {"io.modelcontextprotocol/protocolVersion": CURRENT}
+META: Final[JsonObject] = {"io.modelcontextprotocol/protocolVersion": mcp.CURRENT}
 CALLS: Final[list[JsonObject]] = []
 
 
@@ -32,7 +19,7 @@ def add(arguments: JsonObject) -> str:
 
 
 def unable(_: JsonObject) -> str:
-    raise ToolFault("there is no\u202eevent")
+    raise mcp.ToolFault("there is no\u202eevent")
 
 
 def broken(_: JsonObject) -> str:
@@ -41,19 +28,19 @@ def broken(_: JsonObject) -> str:
 
 NUMBER: Final[JsonObject] = {"type": "integer", "description": "A number.", "minimum": 1, "maximum": 9}
 WORD: Final[JsonObject] = {"type": "string", "description": "A word.", "enum": ["a", "b"]}
-TOOLS: Final[Mapping[str, Tool]] = {
-    "add": Tool(
+TOOLS: Final[Mapping[str, mcp.Tool]] = {
+    "add": mcp.Tool(
         "Add.", add, {"n": NUMBER, "word": WORD, "text": {"type": "string"}, "all": {"type": "boolean"}}, ("n",)
     ),
-    "unable": Tool("Cannot.", unable),
-    "broken": Tool("Fails.", broken, is_writing=True),
-    "long": Tool("Is long.", lambda _: "x" * (MAX_RESULT_CHARACTERS + 1)),
+    "unable": mcp.Tool("Cannot.", unable),
+    "broken": mcp.Tool("Fails.", broken, is_writing=True),
+    "long": mcp.Tool("Is long.", lambda _: "x" * (mcp.MAX_RESULT_CHARACTERS + 1)),
 }
 
 
-def server() -> ToolServer:
+def server() -> mcp.ToolServer:
     CALLS.clear()
-    return ToolServer("1.0", "Instructions.", lambda: TOOLS)
+    return mcp.ToolServer("1.0", "Instructions.", lambda: TOOLS)
 
 
 def reply(message: Json) -> JsonObject:
@@ -80,16 +67,16 @@ def called(name: str, arguments: Json) -> tuple[str, Json]:
 
 
 def test_the_current_revision_is_discovered_without_loading_the_tools() -> None:
-    def load() -> Mapping[str, Tool]:
+    def load() -> Mapping[str, mcp.Tool]:
         raise AssertionError("too slow")
 
-    found = ToolServer("1.0", "Instructions.", load).reply(json.dumps(request("server/discover")).encode())
+    found = mcp.ToolServer("1.0", "Instructions.", load).reply(json.dumps(request("server/discover")).encode())
     assert found == {
         "jsonrpc": "2.0",
         "id": 7,
         "result": {
             "resultType": "complete",
-            "supportedVersions": [CURRENT],
+            "supportedVersions": [mcp.CURRENT],
             "ttlMs": 0,
             "cacheScope": "private",
             "capabilities": {"tools": {}},
@@ -100,7 +87,8 @@ def test_the_current_revision_is_discovered_without_loading_the_tools() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"), [*zip(EARLIER, EARLIER, strict=True), ("2031-01-01", EARLIER[0]), (3, EARLIER[0])]
+    ("asked", "given"),
+    [*zip(mcp.EARLIER, mcp.EARLIER, strict=True), ("2031-01-01", mcp.EARLIER[0]), (3, mcp.EARLIER[0])],
 )
 def test_an_earlier_revision_is_agreed_on(asked: Json, given: str) -> None:
     found = result("initialize", {"protocolVersion": asked, "capabilities": {}}, is_current=False)
@@ -170,24 +158,24 @@ def test_a_fault_of_a_tool_reveals_nothing_of_the_program(capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("message", "code"),
     [
-        ([request("ping")], INVALID_REQUEST),
-        ("ping", INVALID_REQUEST),
-        ({**request("ping"), "id": None}, INVALID_REQUEST),
-        ({**request("ping"), "id": True}, INVALID_REQUEST),
-        ({**request("ping"), "id": 1.5}, INVALID_REQUEST),
-        ({**request("ping"), "jsonrpc": "1.0"}, INVALID_REQUEST),
-        ({**request("ping"), "method": 5}, INVALID_REQUEST),
-        ({**request("ping"), "params": [1]}, INVALID_PARAMS),
-        ({**request("ping"), "params": {"_meta": 1}}, INVALID_PARAMS),
-        (request("server/discover", is_current=False), INVALID_PARAMS),
-        (request("tools/list", {"cursor": "x"}), INVALID_PARAMS),
-        (request("tools/call"), INVALID_PARAMS),
-        (request("tools/call", {"name": "ad", "arguments": {"n": 1}}), INVALID_PARAMS),
-        (request("tools/call", {"name": ["add"], "arguments": {"n": 1}}), INVALID_PARAMS),
-        (request("tools/call", {"name": "add", "arguments": [1]}), INVALID_PARAMS),
-        (request("events/list"), METHOD_NOT_FOUND),
-        (request("initialize"), METHOD_NOT_FOUND),
-        (request("resources/list", is_current=False), METHOD_NOT_FOUND),
+        ([request("ping")], mcp.INVALID_REQUEST),
+        ("ping", mcp.INVALID_REQUEST),
+        ({**request("ping"), "id": None}, mcp.INVALID_REQUEST),
+        ({**request("ping"), "id": True}, mcp.INVALID_REQUEST),
+        ({**request("ping"), "id": 1.5}, mcp.INVALID_REQUEST),
+        ({**request("ping"), "jsonrpc": "1.0"}, mcp.INVALID_REQUEST),
+        ({**request("ping"), "method": 5}, mcp.INVALID_REQUEST),
+        ({**request("ping"), "params": [1]}, mcp.INVALID_PARAMS),
+        ({**request("ping"), "params": {"_meta": 1}}, mcp.INVALID_PARAMS),
+        (request("server/discover", is_current=False), mcp.INVALID_PARAMS),
+        (request("tools/list", {"cursor": "x"}), mcp.INVALID_PARAMS),
+        (request("tools/call"), mcp.INVALID_PARAMS),
+        (request("tools/call", {"name": "ad", "arguments": {"n": 1}}), mcp.INVALID_PARAMS),
+        (request("tools/call", {"name": ["add"], "arguments": {"n": 1}}), mcp.INVALID_PARAMS),
+        (request("tools/call", {"name": "add", "arguments": [1]}), mcp.INVALID_PARAMS),
+        (request("events/list"), mcp.METHOD_NOT_FOUND),
+        (request("initialize"), mcp.METHOD_NOT_FOUND),
+        (request("resources/list", is_current=False), mcp.METHOD_NOT_FOUND),
     ],
 )
 def test_a_wrong_message_gets_the_error_of_its_fault(message: Json, code: int) -> None:
@@ -201,15 +189,15 @@ def test_another_version_gets_the_versions_that_are_supported(version: Json, sho
     other: JsonObject = {"_meta": {"io.modelcontextprotocol/protocolVersion": version}}
     message: JsonObject = {**request("ping"), "params": other}
     error = mapping_at(reply(message)["error"])
-    assert error["code"] == UNSUPPORTED_VERSION
-    assert error["data"] == {"supported": [CURRENT], "requested": shown}
+    assert error["code"] == mcp.UNSUPPORTED_VERSION
+    assert error["data"] == {"supported": [mcp.CURRENT], "requested": shown}
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 100_000, b""])
 def test_what_is_not_json_is_a_parse_error(text: bytes) -> None:
     found = server().reply(text)
     assert found is not None
-    assert found["error"] == {"code": PARSE_ERROR, "message": "the message must be JSON"}
+    assert found["error"] == {"code": mcp.PARSE_ERROR, "message": "the message must be JSON"}
     assert found["id"] is None
 
 
@@ -241,4 +229,4 @@ def test_an_id_is_echoed_with_its_type(request_id: Json) -> None:
     ],
 )
 def test_invisible_characters_are_escaped(text: str, shown: str) -> None:
-    assert visible(text) == shown
+    assert mcp.visible(text) == shown

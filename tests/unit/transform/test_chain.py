@@ -10,21 +10,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from functions.transform import output
+from functions.transform import output, step
 from functions.transform.chain import Chain, ChainResult, StepRecord
 from functions.transform.output import MAX_EVENTS, verify_change, verify_output
-from functions.transform.step import (
-    AskingStep,
-    Many,
-    NamedStep,
-    Noted,
-    Services,
-    Step,
-    StepContext,
-    Stop,
-    Switch,
-    Through,
-)
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
@@ -86,7 +74,7 @@ async def test_a_temporary_error_is_raised_so_that_the_event_comes_again() -> No
         assert caught.value.code == "secret_unavailable"
 
 
-@pytest.mark.parametrize("answer", [None, {"a": 1}, "text", Many((None,)), Switch(EVENT, "x")])  # type: ignore[arg-type] # wrong on purpose
+@pytest.mark.parametrize("answer", [None, {"a": 1}, "text", step.Many((None,)), step.Switch(EVENT, "x")])  # type: ignore[arg-type] # wrong on purpose
 def test_a_step_that_answers_no_event_is_permanent(answer: object) -> None:
     assert the_fault(finished(chain(Answering(answer)).run(EVENT))).code in {"step_failed", "invalid_chain"}
 
@@ -96,7 +84,9 @@ def test_a_step_cannot_give_the_event_another_id() -> None:
 
 
 async def test_a_chain_asks_where_a_chain_that_it_leads_to_asks() -> None:
-    asking = chain(To("one", Through), Adding("z"), one=[To("two", Switch)], two=[Asking(), Adding("b")], three=[])
+    asking = chain(
+        To("one", step.Through), Adding("z"), one=[To("two", step.Switch)], two=[Asking(), Adding("b")], three=[]
+    )
 
     assert asking.asks
     assert not chain(Adding("a"), three=[Asking()]).asks
@@ -104,8 +94,8 @@ async def test_a_chain_asks_where_a_chain_that_it_leads_to_asks() -> None:
 
 
 async def test_a_cancelled_question_cancels_the_chain() -> None:
-    class Hanging(AskingStep):
-        async def ask(self, event: Event, context: StepContext, services: Services) -> Event:
+    class Hanging(step.AskingStep):
+        async def ask(self, event: Event, context: step.StepContext, services: step.Services) -> Event:
             await asyncio.Event().wait()
             return event
 
@@ -136,8 +126,8 @@ def test_what_the_parts_of_an_event_repeat_is_bounded() -> None:
 
 def test_an_event_takes_at_most_32_steps_whatever_the_chains() -> None:
     eleven = [Adding("a")] * 11
-    at_the_limit = chain(*eleven, To("more", Through), *eleven, more=[Adding("b")] * 9)
-    beyond = chain(*eleven, To("more", Through), *eleven, more=[Adding("b")] * 10)
+    at_the_limit = chain(*eleven, To("more", step.Through), *eleven, more=[Adding("b")] * 9)
+    beyond = chain(*eleven, To("more", step.Through), *eleven, more=[Adding("b")] * 10)
 
     assert len(str(the_event(finished(at_the_limit.run(START))).data)) == 31
     assert the_fault(finished(beyond.run(START))).detail.endswith(
@@ -146,8 +136,8 @@ def test_an_event_takes_at_most_32_steps_whatever_the_chains() -> None:
 
 
 def test_a_step_that_computes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Endless(Step):
-        def apply(self, event: Event, context: StepContext) -> Event:
+    class Endless(step.Step):
+        def apply(self, event: Event, context: step.StepContext) -> Event:
             while True:
                 try:
                     sum(range(1_000))
@@ -160,8 +150,8 @@ def test_a_step_that_computes_forever_is_ended(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("waits_first", [False, True])
 async def test_a_question_that_computes_forever_is_ended(waits_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Endless(AskingStep):
-        async def ask(self, event: Event, context: StepContext, services: Services) -> Event:
+    class Endless(step.AskingStep):
+        async def ask(self, event: Event, context: step.StepContext, services: step.Services) -> Event:
             if waits_first:
                 await asyncio.sleep(0)
             while True:
@@ -172,8 +162,8 @@ async def test_a_question_that_computes_forever_is_ended(waits_first: bool, monk
 
 
 async def test_what_others_compute_while_a_step_waits_is_not_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Waiting(AskingStep):
-        async def ask(self, event: Event, context: StepContext, services: Services) -> Event:
+    class Waiting(step.AskingStep):
+        async def ask(self, event: Event, context: step.StepContext, services: step.Services) -> Event:
             await asyncio.sleep(0)
             return event
 
@@ -212,17 +202,17 @@ def test_an_operators_own_step_is_measured_whatever_it_says_of_itself() -> None:
         only_removes = True
 
     too_large = EVENT.with_data("x" * (MAX_OUTPUT_CHARACTERS + 1))
-    own = Chain("r", (NamedStep(1, "claiming", Claiming(too_large), None, is_own=True),))
+    own = Chain("r", (step.NamedStep(1, "claiming", Claiming(too_large), None, is_own=True),))
     assert the_fault(finished(own.run(EVENT))).code == "output_too_large"
 
 
 @pytest.mark.parametrize(
     "returned",
     [
-        Noted(EVENT, ValueError("hm")),  # type: ignore[arg-type]
-        Noted(EVENT, "data" * 20_000),
-        Many((EVENT,), 5),  # type: ignore[arg-type]
-        Stop("no", None),  # type: ignore[arg-type]
+        step.Noted(EVENT, ValueError("hm")),  # type: ignore[arg-type]
+        step.Noted(EVENT, "data" * 20_000),
+        step.Many((EVENT,), 5),  # type: ignore[arg-type]
+        step.Stop("no", None),  # type: ignore[arg-type]
         Permanent("step_failed", ValueError("hm")),  # type: ignore[arg-type]
         Permanent("step_failed", f"{'data.' * 20_000} is not there"),
         Temporary("step_timeout", ValueError("hm")),  # type: ignore[arg-type]
@@ -231,7 +221,7 @@ def test_an_operators_own_step_is_measured_whatever_it_says_of_itself() -> None:
 )
 def test_an_operators_own_step_may_say_anything(returned: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded.__init__, "__defaults__", (0.5,))
-    own = Chain("r", (NamedStep(1, "own", Answering(returned), None, is_own=True),))
+    own = Chain("r", (step.NamedStep(1, "own", Answering(returned), None, is_own=True),))
     try:
         result = finished(own.run(EVENT))
     except Temporary as fault:
@@ -262,8 +252,8 @@ def test_one_event_becomes_several_which_go_on_by_themselves() -> None:
 
 
 def test_what_fails_for_one_part_does_not_stop_the_others() -> None:
-    class Fussy(Step):
-        def apply(self, event: Event, context: StepContext) -> Event:
+    class Fussy(step.Step):
+        def apply(self, event: Event, context: step.StepContext) -> Event:
             if event.data == "1":
                 raise Permanent("path_conflict", "not this one")
             return event
@@ -275,12 +265,12 @@ def test_what_fails_for_one_part_does_not_stop_the_others() -> None:
 
 
 def test_a_switch_goes_on_in_the_other_chain_instead_of_the_rest_of_its_own() -> None:
-    switching = chain(Adding("a"), To("other", Switch), Adding("b"), other=[Adding("x")])
+    switching = chain(Adding("a"), To("other", step.Switch), Adding("b"), other=[Adding("x")])
     assert letters(finished(switching.run(START))) == ["ax"]
 
 
 def test_a_step_leads_to_no_chain_that_it_does_not_name() -> None:
-    sneaky = Answering(Switch(START, "other"), leads_to=[])
+    sneaky = Answering(step.Switch(START, "other"), leads_to=[])
 
     assert the_fault(finished(chain(sneaky, other=[Adding("x")]).run(START))).code == "invalid_chain"
 
@@ -298,9 +288,9 @@ def test_where_an_error_is_no_end_the_event_goes_on_from_before_the_step() -> No
 def test_the_steps_are_recorded_on_request() -> None:
     records: list[StepRecord] = []
     finished(
-        chain(Adding("a"), To("other", Through), Answering(Permanent("path_conflict", "no")), other=[Adding("x")]).run(
-            START, records=records
-        )
+        chain(
+            Adding("a"), To("other", step.Through), Answering(Permanent("path_conflict", "no")), other=[Adding("x")]
+        ).run(START, records=records)
     )
 
     assert [(record.step.label, record.before.data) for record in records] == [

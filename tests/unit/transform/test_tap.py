@@ -16,6 +16,7 @@ from functions.transform.program import read_program
 from functions.transform.steps.redact import Redact
 from functions.transform.tap import Tap
 from functions.transform.transform import Transformer
+from shared import tap
 from shared.claim_check import MAX_INLINE_BYTES, checked_in, checked_out
 from shared.delivery import delivery_from
 from shared.errors import Permanent, Temporary
@@ -24,15 +25,6 @@ from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import DELIVERIES, TAP, BusMessage
 from shared.push import Push
-from shared.tap import (
-    KEPT_SECONDS,
-    MAX_LEASE_SECONDS,
-    MAX_LISTENERS,
-    PARTITION,
-    REMEMBERED_SECONDS,
-    Lease,
-    read_lease,
-)
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -54,7 +46,7 @@ EVENT: Final = Event(
     rawtype="application/json",
     rawheaders='[["x-github-event","push"]]',
 )
-ADA: Final = Lease("github", "ada", "ada@laptop", NOW, NOW + 3_600)
+ADA: Final = tap.Lease("github", "ada", "ada@laptop", NOW, NOW + 3_600)
 
 
 class FaultyBus(FakeBus):
@@ -88,15 +80,15 @@ class Bench:
             routes, self.bus, self.blobs, self.journal, self.clock, tap=self.tap, kept_parts=keeps or {}
         )
 
-    async def lease(self, lease: Lease = ADA, **changes: Json) -> None:
+    async def lease(self, lease: tap.Lease = ADA, **changes: Json) -> None:
         text = to_json({**asdict(lease), **changes})
-        await self.documents.write(PARTITION, lease.name, text, None, NOW + KEPT_SECONDS)
+        await self.documents.write(tap.PARTITION, lease.name, text, None, NOW + tap.KEPT_SECONDS)
 
     async def take(self, event: Event = EVENT, **attributes: str) -> None:
         named = {"ce-source": event.source, **attributes}
         await self.transformer.take(Push(event_json(event), named, "m1"))
 
-    def copies(self, lease: Lease = ADA) -> list[BusMessage]:
+    def copies(self, lease: tap.Lease = ADA) -> list[BusMessage]:
         return self.bus.on(f"{TAP}-{lease.name}")
 
     def delivered(self) -> Event:
@@ -170,7 +162,7 @@ async def test_a_large_event_travels_on_without_the_request_and_is_copied_throug
     "changes",
     [
         {"until": NOW},
-        {"until": NOW + MAX_LEASE_SECONDS + 400},
+        {"until": NOW + tap.MAX_LEASE_SECONDS + 400},
         {"until": 1e18},
         {"until": "tomorrow"},
         {"source": "other"},
@@ -189,10 +181,10 @@ async def test_a_large_event_travels_on_without_the_request_and_is_copied_throug
 )
 async def test_what_is_no_open_lease_gets_nothing(changes: JsonObject, capsys: pytest.CaptureFixture[str]) -> None:
     bench = Bench()
-    await bench.documents.write(PARTITION, ADA.name, json.dumps({**asdict(ADA), **changes}))
-    await bench.documents.write(PARTITION, "text", "no JSON")
+    await bench.documents.write(tap.PARTITION, ADA.name, json.dumps({**asdict(ADA), **changes}))
+    await bench.documents.write(tap.PARTITION, "text", "no JSON")
     for _ in range(3):
-        bench.clock.advance(REMEMBERED_SECONDS)
+        bench.clock.advance(tap.REMEMBERED_SECONDS)
         await bench.take()
     assert [topic for topic, _ in bench.bus.sent] == [DELIVERIES] * 3
     assert capsys.readouterr().out.count("'text' is no lease") == 1
@@ -200,7 +192,7 @@ async def test_what_is_no_open_lease_gets_nothing(changes: JsonObject, capsys: p
 
 async def test_a_lease_ends_at_its_second_also_while_it_is_remembered_and_each_developer_has_their_own() -> None:
     bench = Bench()
-    bob = Lease("github", "bob", "bob@desk", NOW, NOW + 7_200)
+    bob = tap.Lease("github", "bob", "bob@desk", NOW, NOW + 7_200)
     await bench.lease(replace(ADA, until=NOW + 10))
     await bench.lease(bob)
     for _ in range(11):
@@ -211,7 +203,7 @@ async def test_a_lease_ends_at_its_second_also_while_it_is_remembered_and_each_d
 
 async def test_a_source_without_a_tap_is_not_copied_and_costs_no_read() -> None:
     bench = Bench({"shop": "all"})
-    await bench.lease(Lease("shop", "ada", "ada@laptop", NOW, NOW + 60))
+    await bench.lease(tap.Lease("shop", "ada", "ada@laptop", NOW, NOW + 60))
     await bench.take(replace(EVENT, source="/sources/shop"))
     assert [topic for topic, _ in bench.bus.sent] == [DELIVERIES]
     assert bench.documents.calls == 1  # the write
@@ -223,7 +215,7 @@ async def test_leases_are_read_once_in_thirty_seconds_for_all_events_that_come_t
     await asyncio.gather(*[bench.take() for _ in range(50)])
     assert bench.documents.calls == 1
     await bench.lease()
-    bench.clock.advance(REMEMBERED_SECONDS - 1)
+    bench.clock.advance(tap.REMEMBERED_SECONDS - 1)
     await bench.take()
     assert not bench.copies()
     bench.clock.advance(1)
@@ -253,7 +245,7 @@ async def test_an_event_that_cannot_be_copied_and_leases_that_cannot_be_read_har
     await bench.take()
     assert [copy.attributes.get("missed") for copy in bench.copies()] == ["1"]  # the fault was the other event's
     monkeypatch.setattr(bench.documents, "page", fail)
-    bench.clock.advance(REMEMBERED_SECONDS)
+    bench.clock.advance(tap.REMEMBERED_SECONDS)
     await bench.take()
     assert (len(bench.bus.on(DELIVERIES)), len(bench.copies())) == (3, 2)
 
@@ -273,7 +265,7 @@ async def test_a_copy_that_fails_is_counted_and_stops_neither_the_event_nor_othe
         raise fault
 
     bench = Bench()
-    bob = Lease("github", "bob", "bob@desk", NOW, NOW + 7_200)
+    bob = tap.Lease("github", "bob", "bob@desk", NOW, NOW + 7_200)
     await bench.lease()
     await bench.lease(bob)
     bench.bus.faults[f"{TAP}-{ADA.name}"] = refuse
@@ -282,7 +274,7 @@ async def test_a_copy_that_fails_is_counted_and_stops_neither_the_event_nor_othe
     assert (len(bench.bus.on(DELIVERIES)), len(bench.copies()), len(bench.copies(bob))) == (3, 0, 3)
     assert capsys.readouterr().out.count("not copied") == 1  # then it gets none until the leases are read again
     del bench.bus.faults[f"{TAP}-{ADA.name}"]
-    bench.clock.advance(REMEMBERED_SECONDS)
+    bench.clock.advance(tap.REMEMBERED_SECONDS)
     await bench.take()
     await bench.take()
     assert [copy.attributes.get("missed") for copy in bench.copies()] == ["3", None]
@@ -303,7 +295,7 @@ async def test_a_bus_and_a_store_that_hang_delay_one_event_each_by_a_moment(monk
     assert len(bench.bus.on(DELIVERIES)) == 20
 
     bench.documents.fault = "down"
-    bench.clock.advance(REMEMBERED_SECONDS)
+    bench.clock.advance(tap.REMEMBERED_SECONDS)
     await bench.take()
     await bench.take()
     assert len(bench.bus.on(DELIVERIES)) == 22
@@ -330,13 +322,13 @@ async def test_the_first_listeners_keep_their_copies_and_a_lease_that_gets_none_
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     bench = Bench()
-    first = [Lease("github", f"dev{number}", "x@y", NOW - 1, NOW + 60) for number in range(MAX_LISTENERS)]
-    newcomer = Lease("github", "aaa", "new@desk", NOW, NOW + 60)
-    ahead = Lease("github", "bob", "bob@desk", NOW + 360, NOW + 360 + MAX_LEASE_SECONDS)
+    first = [tap.Lease("github", f"dev{number}", "x@y", NOW - 1, NOW + 60) for number in range(tap.MAX_LISTENERS)]
+    newcomer = tap.Lease("github", "aaa", "new@desk", NOW, NOW + 60)
+    ahead = tap.Lease("github", "bob", "bob@desk", NOW + 360, NOW + 360 + tap.MAX_LEASE_SECONDS)
     for lease in (*first, newcomer, ahead):
         await bench.lease(lease)
     await bench.take()
-    bench.clock.advance(REMEMBERED_SECONDS)
+    bench.clock.advance(tap.REMEMBERED_SECONDS)
     await bench.take()
     assert {len(bench.copies(each)) for each in first} == {2}
     assert (bench.copies(newcomer), bench.copies(ahead)) == ([], [])
@@ -483,4 +475,4 @@ def test_a_request_is_cut_from_the_text_of_an_event_whatever_its_texts_are(
 
 
 def test_a_lease_is_read_as_it_was_written() -> None:
-    assert read_lease(ADA.name, ADA.text) == ADA
+    assert tap.read_lease(ADA.name, ADA.text) == ADA

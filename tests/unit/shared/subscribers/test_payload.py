@@ -13,18 +13,8 @@ from svix.webhooks import Webhook as SvixWebhook
 from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import Json
+from shared.subscribers import payload
 from shared.subscribers.model import Endpoint, EndpointAuth, EndpointSecret, SealedText
-from shared.subscribers.payload import (
-    MASK,
-    EndpointRequest,
-    endpoint_body,
-    endpoint_request,
-    shown_request,
-    valid_secrets,
-    verify_auth,
-    verify_header,
-    verify_secret,
-)
 
 NOW: Final = 1_790_000_000
 EVENT: Final = Event("e1", "/sources/app", "order.paid", "2026-01-01T00:00:00Z", "00", {"n": 1, "type": "x"}, hops=2)
@@ -39,18 +29,18 @@ def endpoint(auth: EndpointAuth = STANDARD, **others: object) -> Endpoint:
     return Endpoint.model_validate(fields)
 
 
-def request(auth: EndpointAuth = STANDARD, *secrets: str, **others: object) -> EndpointRequest:
-    return endpoint_request(endpoint(auth, **others), secrets or KEYS[:1], EVENT, "standard", "d1", NOW)
+def request(auth: EndpointAuth = STANDARD, *secrets: str, **others: object) -> payload.EndpointRequest:
+    return payload.endpoint_request(endpoint(auth, **others), secrets or KEYS[:1], EVENT, "standard", "d1", NOW)
 
 
-def headers(made: EndpointRequest) -> dict[str, str]:
+def headers(made: payload.EndpointRequest) -> dict[str, str]:
     names = [name for name, _ in made.headers]
     assert len(names) == len(set(names)), "a header comes twice"
     return dict(made.headers)
 
 
 def test_the_standard_payload_has_the_type_the_time_the_data_and_the_endpoints_fields() -> None:
-    assert json.loads(endpoint_body(EVENT, "standard", {"account": "a-1"})) == {
+    assert json.loads(payload.endpoint_body(EVENT, "standard", {"account": "a-1"})) == {
         "type": "order.paid",
         "timestamp": "2026-01-01T00:00:00Z",
         "data": {"n": 1, "type": "x"},
@@ -59,8 +49,12 @@ def test_the_standard_payload_has_the_type_the_time_the_data_and_the_endpoints_f
 
 
 def test_the_payload_data_is_the_events_data_and_the_endpoints_fields() -> None:
-    assert json.loads(endpoint_body(EVENT, "data", {"account": "a-1"})) == {"n": 1, "type": "x", "account": "a-1"}
-    assert endpoint_body(EVENT.with_data([1]), "data", {"account": "a-1"}) == b"[1]"
+    assert json.loads(payload.endpoint_body(EVENT, "data", {"account": "a-1"})) == {
+        "n": 1,
+        "type": "x",
+        "account": "a-1",
+    }
+    assert payload.endpoint_body(EVENT.with_data([1]), "data", {"account": "a-1"}) == b"[1]"
 
 
 NAMES: Final = st.sampled_from(["type", "timestamp", "data", "n", "__proto__", "", "\ud800"]) | st.text(max_size=3)
@@ -68,9 +62,9 @@ NAMES: Final = st.sampled_from(["type", "timestamp", "data", "n", "__proto__", "
 
 @given(st.dictionaries(NAMES, st.none() | st.integers() | st.lists(st.integers())))
 def test_no_field_of_an_endpoint_replaces_one_that_is_there(fields: dict[str, Json]) -> None:
-    standard, data = (json.loads(endpoint_body(EVENT, style, fields)) for style in ("standard", "data"))
+    standard, data = (json.loads(payload.endpoint_body(EVENT, style, fields)) for style in ("standard", "data"))
     assert {name: standard[name] for name in ("type", "timestamp", "data")} == json.loads(
-        endpoint_body(EVENT, "standard", {})
+        payload.endpoint_body(EVENT, "standard", {})
     )
     assert data["n"] == 1
     assert data["type"] == "x"
@@ -78,7 +72,7 @@ def test_no_field_of_an_endpoint_replaces_one_that_is_there(fields: dict[str, Js
 
 def test_the_libraries_of_standard_webhooks_and_svix_verify_a_request_with_every_secret_that_is_valid() -> None:
     made = request(STANDARD, *KEYS[:2])
-    fresh = endpoint_request(endpoint(), KEYS[:2], EVENT, "standard", "d1", int(time.time()))
+    fresh = payload.endpoint_request(endpoint(), KEYS[:2], EVENT, "standard", "d1", int(time.time()))
     for secret in KEYS[:2]:
         StandardWebhook(secret).verify(fresh.body, headers(fresh))
         SvixWebhook(secret).verify(fresh.body, headers(fresh))
@@ -104,7 +98,7 @@ def test_a_secret_that_cannot_sign_is_no_request() -> None:
         with pytest.raises(Temporary, match="cannot sign"):
             request(STANDARD, *secrets)
     with pytest.raises(Temporary, match="has no secret"):
-        endpoint_request(endpoint(), (), EVENT, "standard", "d1", NOW)
+        payload.endpoint_request(endpoint(), (), EVENT, "standard", "d1", NOW)
 
 
 HOSTILE_NAMES: Final = ("Webhook-Id", "webhook-signature", "HOOKCHAIN-HOPS", "Content-Type", "x-signature")
@@ -135,14 +129,14 @@ def test_no_header_of_a_tenant_replaces_one_of_ours_even_if_it_was_saved() -> No
 )
 def test_a_header_that_is_not_a_tenants_to_set_is_rejected_when_it_is_saved(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=r"header|Header"):
-        verify_header(name, value, HMAC)
+        payload.verify_header(name, value, HMAC)
 
 
 def test_other_headers_are_the_tenants_and_an_authorization_too_where_the_endpoint_has_none() -> None:
-    verify_header("X-Account", "a-1", HMAC)
-    verify_header("Authorization", "Bearer t", STANDARD)
+    payload.verify_header("X-Account", "a-1", HMAC)
+    payload.verify_header("Authorization", "Bearer t", STANDARD)
     with pytest.raises(ValueError, match="authenticates the request"):
-        verify_header("Authorization", "Bearer t", EndpointAuth(kind="bearer"))
+        payload.verify_header("Authorization", "Bearer t", EndpointAuth(kind="bearer"))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +149,7 @@ def test_other_headers_are_the_tenants_and_an_authorization_too_where_the_endpoi
 )
 def test_an_authentication_that_no_request_can_have_is_rejected(auth: EndpointAuth) -> None:
     with pytest.raises(ValueError, match=r"must|is set"):
-        verify_auth(auth)
+        payload.verify_auth(auth)
 
 
 @pytest.mark.parametrize(
@@ -169,22 +163,22 @@ def test_an_authentication_that_no_request_can_have_is_rejected(auth: EndpointAu
 )
 def test_a_secret_that_no_request_can_be_authenticated_with_is_rejected(auth: EndpointAuth, secret: str) -> None:
     with pytest.raises(ValueError, match=r"must|secret|key"):
-        verify_secret(auth, secret)
+        payload.verify_secret(auth, secret)
 
 
 def test_after_a_rotation_both_secrets_sign_until_the_older_one_ends() -> None:
     new, old = EndpointSecret(sealed=SEALED, created_at=2), EndpointSecret(sealed=SEALED, created_at=1, valid_until=NOW)
     rotated = endpoint(secrets=(new, old))
-    assert valid_secrets(rotated, NOW - 1) == (new, old)
-    assert valid_secrets(rotated, NOW) == (new,)
-    assert valid_secrets(endpoint(HMAC, secrets=(new, old)), NOW - 1) == (new,)
+    assert payload.valid_secrets(rotated, NOW - 1) == (new, old)
+    assert payload.valid_secrets(rotated, NOW) == (new,)
+    assert payload.valid_secrets(endpoint(HMAC, secrets=(new, old)), NOW - 1) == (new,)
 
 
 def test_a_request_is_shown_with_a_mask_in_place_of_what_authenticates_it() -> None:
     for auth in (STANDARD, HMAC, EndpointAuth(kind="basic"), EndpointAuth(kind="bearer")):
-        shown, sent = shown_request(endpoint(auth), EVENT, "standard", "d1", NOW), request(auth)
+        shown, sent = payload.shown_request(endpoint(auth), EVENT, "standard", "d1", NOW), request(auth)
         assert shown.body == sent.body
         assert headers(shown).keys() == headers(sent).keys()
-        assert [name for name, value in shown.headers if value == MASK] == [
+        assert [name for name, value in shown.headers if value == payload.MASK] == [
             name for name, value in sent.headers if (name, value) not in shown.headers
         ]

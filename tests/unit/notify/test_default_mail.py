@@ -16,14 +16,7 @@ from hypothesis import given, strategies as st
 from deploy.bundle.bundle import bundle_files
 from functions.notify.chat_messages import MessageSettings
 from functions.notify.destinations import ntfy, push, slack, sms
-from functions.notify.destinations.email.default_mail import (
-    MAX_INLINE_BYTES,
-    MAX_ROWS,
-    Row,
-    default_body,
-    received_body,
-    rows_of,
-)
+from functions.notify.destinations.email import default_mail
 from functions.notify.destinations.email.email import MailWriter
 from functions.notify.destinations.email.mail import Attachment, parse_address
 from functions.notify.digests.digest import DigestData, Kind, Listed, digest_json, read_digest
@@ -57,7 +50,7 @@ class Written(NamedTuple):
 
 
 def body_of(event: Event) -> Written:
-    body = default_body(Delivery(EVENT, "tell the list", "list"), event)
+    body = default_mail.default_body(Delivery(EVENT, "tell the list", "list"), event)
     assert body.text is not None
     assert body.html is not None
     return Written(body.text, body.html, body.attachments)
@@ -93,7 +86,7 @@ class Page(HTMLParser):
 
 
 def cells(data: Json) -> list[tuple[str, str]]:
-    return [(visible(row.name), visible(row.value)) for row in rows_of(data)[0]]
+    return [(visible(row.name), visible(row.value)) for row in default_mail.rows_of(data)[0]]
 
 
 def test_the_text_says_when_who_and_from_where_and_shows_the_fields() -> None:
@@ -140,10 +133,13 @@ def test_nested_fields_are_rows_named_by_their_paths() -> None:
 
 
 def test_long_values_and_many_fields_are_cut_with_a_mark() -> None:
-    many: Json = {f"k{n}": n for n in range(MAX_ROWS + 1)}
+    many: Json = {f"k{n}": n for n in range(default_mail.MAX_ROWS + 1)}
 
-    assert rows_of({"text": "x" * 12_345}) == ([Row("text", "x" * 500, "… 500 of 12,345 characters")], False)
-    assert (len(rows_of(many)[0]), rows_of(many)[1]) == (MAX_ROWS, True)
+    assert default_mail.rows_of({"text": "x" * 12_345}) == (
+        [default_mail.Row("text", "x" * 500, "… 500 of 12,345 characters")],
+        False,
+    )
+    assert (len(default_mail.rows_of(many)[0]), default_mail.rows_of(many)[1]) == (default_mail.MAX_ROWS, True)
     for written in body_of(EVENT.with_data(many))[:2]:
         assert "There are more fields" in str(written)
 
@@ -200,7 +196,7 @@ def test_the_body_as_received_stands_in_the_mail_byte_for_byte() -> None:
     assert raw in body.text
     assert "Body as received (application/json, 26 bytes)" in body.text
     assert body.attachments == ()
-    assert received_body(replace(EVENT, rawbody="x" * MAX_INLINE_BYTES)).attachment is None
+    assert default_mail.received_body(replace(EVENT, rawbody="x" * default_mail.MAX_INLINE_BYTES)).attachment is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +210,7 @@ def test_the_body_as_received_stands_in_the_mail_byte_for_byte() -> None:
     ],
 )
 def test_a_long_body_is_attached_under_a_name_of_ours(raw_type: str | None, filename: str, media_type: str) -> None:
-    raw = "x" * (MAX_INLINE_BYTES + 1)
+    raw = "x" * (default_mail.MAX_INLINE_BYTES + 1)
     body = body_of(replace(EVENT, rawbody=raw, rawtype=raw_type))
 
     assert body.attachments == (Attachment(filename, media_type, raw.encode()),)
@@ -231,7 +227,7 @@ def test_a_body_that_is_not_text_is_attached() -> None:
 
 @given(DATA)
 def test_without_the_body_as_received_the_data_is_shown_as_json(data: Json) -> None:
-    body = received_body(EVENT.with_data(data))
+    body = default_mail.received_body(EVENT.with_data(data))
     shown = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, indent=2)
 
     assert (body.title, body.text) == ("Data", shown)

@@ -4,23 +4,14 @@ import asyncio
 
 from hypothesis import given, strategies as st
 
-from shared.cloud.gcp.firestore import (
-    Document,
-    Firestore,
-    Write,
-    from_fields,
-    moment_of,
-    read_shards,
-    sharded,
-    write_document,
-)
+from shared.cloud.gcp import firestore
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.shards import shard_of
 from shared.jsontext import JsonObject
 from tests.gcp.firestore_memory import MemoryStore
 
 
-class Reader(Firestore):
+class Reader(firestore.Firestore):
     """Reads a store in memory without a server."""
 
     def __init__(self, moments: list[int]) -> None:
@@ -28,20 +19,25 @@ class Reader(Firestore):
         self.memory = MemoryStore()
         self.read = 0
         fields = [
-            {"at": sharded("crm/", shard_of(str(number)), moment), "other": sharded("crn/", 0, moment)}
+            {
+                "at": firestore.sharded("crm/", shard_of(str(number)), moment),
+                "other": firestore.sharded("crn/", 0, moment),
+            }
             for number, moment in enumerate(moments)
         ]
-        self.memory.write([write_document(Write("c", str(n), each), f"d/c/{n}") for n, each in enumerate(fields)])
+        self.memory.write(
+            [firestore.write_document(firestore.Write("c", str(n), each), f"d/c/{n}") for n, each in enumerate(fields)]
+        )
 
-    async def query(self, query: JsonObject) -> list[Document]:
+    async def query(self, query: JsonObject) -> list[firestore.Document]:
         found = self.memory.query("d", query)
         self.read += max(1, len(found))
-        return [Document(str(each["name"]), from_fields(each)) for each in found]
+        return [firestore.Document(str(each["name"]), firestore.from_fields(each)) for each in found]
 
 
 def moments_read(reader: Reader, limit: int, low: int, high: int, *, descending: bool) -> list[int]:
-    call = read_shards(reader, "c", "at", limit, prefix="crm/", low=low, high=high, descending=descending)
-    return [moment_of(each, "at") for each in asyncio.run(call)]
+    call = firestore.read_shards(reader, "c", "at", limit, prefix="crm/", low=low, high=high, descending=descending)
+    return [firestore.moment_of(each, "at") for each in asyncio.run(call)]
 
 
 @given(

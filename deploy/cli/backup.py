@@ -10,19 +10,15 @@ from pathlib import Path
 
 from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.records import ids_note
-from deploy.config.checkout import environ_with, own_env_file
-from deploy.config.running_dev import read_aws_environ, served_env_file
+from deploy.config import checkout, running_dev
 from deploy.dev import backup as backups
 from deploy.dev.supervisor.state_folder import StateFault, locked
-from deploy.history.forget import open_forgetter
-from deploy.history.forget_tenant import open_tenant_forgetter
-from deploy.history.local import add_forgotten, open_local_state
+from deploy.history import forget, forget_tenant, local
 from deploy.platforms.choice import add_state
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
+from shared import jsontext, times
 from shared.cloud.local.ledger import FILE_NAME as LEDGER
-from shared.jsontext import JsonObject, list_at
-from shared.times import rfc3339
 
 
 def backup(arguments: list[str]) -> int:
@@ -35,7 +31,7 @@ def backup(arguments: list[str]) -> int:
 
 def _backup(options: argparse.Namespace) -> int:
     state: Path = options.state
-    if read_aws_environ(state) is not None:
+    if running_dev.read_aws_environ(state) is not None:
         raise CommandError("the state of `make dev PLATFORM=aws` cannot be backed up")
     if not (state / LEDGER).is_file():
         raise CommandError(f"{state} has no deliveries to back up. Name another folder with --state")
@@ -44,9 +40,9 @@ def _backup(options: argparse.Namespace) -> int:
         raise CommandError(f"{file}: must be the name of a file; got a folder, a pipe or a device")
     if not file.absolute().parent.is_dir():
         raise CommandError(f"{file}: must be in a folder that exists")
-    env_file = Path(served_env_file(state) or own_env_file())
-    manifest = backups.write_backup(state, file.absolute(), time.time(), environ_with(env_file))
-    print(f"{file}: {count_of(file.stat().st_size, 'byte')}, the state of {rfc3339(manifest.created_at)}")
+    env_file = Path(running_dev.served_env_file(state) or checkout.own_env_file())
+    manifest = backups.write_backup(state, file.absolute(), time.time(), checkout.environ_with(env_file))
+    print(f"{file}: {count_of(file.stat().st_size, 'byte')}, the state of {times.rfc3339(manifest.created_at)}")
     if manifest.secrets:
         print(f"It has no secret. A restore needs these: {', '.join(manifest.secrets)}")
     return DONE
@@ -74,7 +70,7 @@ def _restore(options: argparse.Namespace) -> int:
         restored.mkdir(mode=0o700)
         manifest = backups.read_backup(options.file, restored)
         with locked(state, "hookchain restore FILE"):
-            print(f"The state of {rfc3339(manifest.created_at)}")
+            print(f"The state of {times.rfc3339(manifest.created_at)}")
             _forget_again(restored, backups.forgotten_since(state, manifest.created_at))
             _print_repeats(state, restored)  # without what is forgotten
             if not (state / LEDGER).is_file():
@@ -103,27 +99,27 @@ def _print_repeats(old: Path, restored: Path) -> None:
         print(f"{count_of(missing, 'event')} arrived after the backup, and are not in it.")
 
 
-def _forget_again(restored: Path, forgotten: Sequence[JsonObject]) -> None:
+def _forget_again(restored: Path, forgotten: Sequence[jsontext.JsonObject]) -> None:
     """Erase in the restored state what was erased after the backup, and print each erasure."""
     for each in forgotten:
-        events = [str(id) for id in list_at(each, "events")]
+        events = [str(id) for id in jsontext.list_at(each, "events")]
         tenant = str(each.get("tenant", ""))
-        at = rfc3339(float(str(each["at"])))
+        at = times.rfc3339(float(str(each["at"])))
         asyncio.run(_erase(restored, events, tenant))
         erased = f"the tenant {tenant}" if tenant else f"{count_of(len(events), 'event')}: {ids_note(events)}"
         print(f"Forgotten again, as at {at}: {erased}")
-        add_forgotten(restored, each)
+        local.add_forgotten(restored, each)
 
 
 async def _erase(folder: Path, events: Sequence[str], tenant: str) -> None:
     """Erase the events, or the tenant if it is named."""
     now = time.time()
-    with open_local_state(folder) as state:
+    with local.open_local_state(folder) as state:
         if tenant:
-            async with open_tenant_forgetter(state, None) as tenant_forgetter:
+            async with forget_tenant.open_tenant_forgetter(state, None) as tenant_forgetter:
                 await tenant_forgetter.erase(await tenant_forgetter.search(tenant), now)
         else:
             backups.drop_messages(folder, events)
-            async with open_forgetter(state, None) as forgetter:
+            async with forget.open_forgetter(state, None) as forgetter:
                 await forgetter.erase([await forgetter.search(each) for each in events], now)
         state.rewrite_files()

@@ -16,16 +16,15 @@ from deploy.cli.main import COMMANDS
 from deploy.config.config_file import ConfigFaults, load_data
 from deploy.terminal.command_line import CommandError, CommandParser, HelpText, UsageError
 from deploy.terminal.output import printable
+from shared import errors, times
 from shared.cloud.local.database import reason_of
 from shared.config.rules import duration_seconds
-from shared.errors import HookchainError
-from shared.times import unix_seconds
 
 _HELP: Final = Path(__file__).with_name("help.yaml")
 DONE: Final = 0
 NOT_DONE: Final = 1
 USAGE: Final = 2
-EXPECTED: Final = (CommandError, ConfigFaults, HookchainError, OSError)
+EXPECTED: Final = (CommandError, ConfigFaults, errors.HookchainError, OSError)
 """The errors that a command reports in one line."""
 _AGO: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -67,7 +66,7 @@ def error_text(fault: Exception) -> str:
         return f"{fault.filename} cannot be opened: {fault.strerror}"
     if isinstance(fault, sqlite3.Error):
         return reason_of(fault)
-    return fault.detail if isinstance(fault, HookchainError) else str(fault)
+    return fault.detail if isinstance(fault, errors.HookchainError) else str(fault)
 
 
 def report(name: str, text: str) -> None:
@@ -167,7 +166,7 @@ def moment(text: str, now: float) -> float:
         # Nothing happened before 1970, and RFC 3339, which some readers use, has no year before 0.
         return max(now - float(ago[1]) * _UNIT_SECONDS[ago[2]], 0.0)
     try:
-        return unix_seconds(text)
+        return times.unix_seconds(text)
     except (ValueError, OverflowError) as error:
         rule = "a time is `1h` or `2d` ago, or an RFC 3339 time such as 2026-03-01T12:00:00Z"
         raise ValueError(f"{rule}; got {text!r}") from error

@@ -19,8 +19,7 @@ from pathlib import Path, PosixPath
 from typing import IO, ClassVar, Final
 
 from deploy.cli import lint, test
-from deploy.config import compiler, config_file, warnings
-from deploy.config.checkout import ROOT
+from deploy.config import checkout, compiler, config_file, warnings
 from deploy.config.sections.own_files import KINDS_SECTION, STEPS_SECTION
 from deploy.explain.config_tests import event_type_findings, run_config_tests
 from deploy.terminal.command_line import CommandError
@@ -172,7 +171,7 @@ def check_text(
     """
     line = [sys.executable, "-m", __spec__.name, action, *(str(each.absolute()) for each in (folder, *excluded))]
     kept = {name: environ[name] for name in ("EMAIL_FROM", "PATH") if name in environ}
-    alone = {**kept, "SECRETS_DIR": os.devnull, "HOOKCHAIN_ENV_FILE": os.devnull, "PYTHONPATH": str(ROOT)}
+    alone = {**kept, "SECRETS_DIR": os.devnull, "HOOKCHAIN_ENV_FILE": os.devnull, "PYTHONPATH": str(checkout.ROOT)}
     document = mapping_at(json.loads(_output(line, text, alone)))
     if isinstance(rule := document.get("not_allowed"), str):
         raise CommandError(f"{rule}. Nothing was checked.")
@@ -186,7 +185,7 @@ def _output(line: Sequence[str], text: str, environ: Mapping[str, str]) -> bytes
         source.write(text.encode("utf-8", "replace"))
         source.seek(0)
         process = subprocess.Popen(
-            line, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ, cwd=ROOT
+            line, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ, cwd=checkout.ROOT
         )
     assert process.stdout is not None
     stop = threading.Timer(MAX_SECONDS, process.kill)

@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, number_option, parser, run_command
-from deploy.cloud_access.aws import configured_region
-from deploy.cloud_access.gcp_names import DEFAULT_REGION
-from deploy.config.checkout import deployed_config
-from deploy.config.compiler import compile_file
-from deploy.config.configured import add_configuration, environ_of
+from deploy.cloud_access import aws, gcp_names
+from deploy.config import checkout, compiler, configured
 from deploy.platforms.choice import PLATFORMS
 from deploy.terminal.command_line import UsageError
 from deploy.terminal.output import Column, print_json, stdout_screen, table
@@ -27,7 +24,7 @@ PLATFORMS_WITH_COSTS: Final = ("gcp", "aws")
 
 def main(arguments: list[str]) -> int:
     command = parser("costs")
-    add_configuration(command)
+    configured.add_configuration(command)
     titles = " or ".join(PLATFORMS[name].title for name in PLATFORMS_WITH_COSTS)
     default_platform = PLATFORMS_WITH_COSTS[0]
     platform_help = f"choose {titles} [{default_platform}]"
@@ -47,11 +44,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    environ = environ_of(options)
-    config = deployed_config(options.config, environ)
+    environ = configured.environ_of(options)
+    config = checkout.deployed_config(options.config, environ)
     if config is None:  # then the costs are those of the configuration that mails every request to this address
         environ.setdefault("EMAIL_ADDRESS", "you@example.com")
-    slices = compile_file(config, environ)
+    slices = compiler.compile_file(config, environ)
     cost_model = _cost_model(options.platform)
     price_file = options.prices or cost_model.prices
     region = _region(options, environ)
@@ -92,10 +89,10 @@ def _traffic(options: argparse.Namespace, slices: Mapping[str, JsonObject]) -> T
 def _region(options: argparse.Namespace, environ: Mapping[str, str]) -> str:
     """Return the region of the plan; empty if no setting has one."""
     if options.platform == "gcp":
-        return options.region or environ.get("HOOKCHAIN_REGION") or DEFAULT_REGION
+        return options.region or environ.get("HOOKCHAIN_REGION") or gcp_names.DEFAULT_REGION
     region = options.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if region is None and importlib.util.find_spec("boto3"):
-        region = configured_region()  # from the profile, which boto3 reads
+        region = aws.configured_region()  # from the profile, which boto3 reads
     return region or ""
 
 

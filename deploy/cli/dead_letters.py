@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from deploy.cli import records
+from deploy.cli import record_text, records
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.cli.record_text import RecordText, clock, colour_of
 from deploy.history import documents, replay, stored_messages
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.state import State
@@ -33,7 +32,7 @@ COLUMNS: Final = (
     Column("REASON", 10, is_whole_in_pipe=True),
     Column("DESTINATION", 11),
     Column("EVENT", 12),
-    Column("STATUS", colour=colour_of),
+    Column("STATUS", colour=record_text.colour_of),
 )
 
 
@@ -56,7 +55,7 @@ def show_letter(context: records.Context) -> int:
     if context.options.json:
         print_json({**documents.dead_letter_document(letter, whole=True), "event": event})
     else:
-        print("\n".join(RecordText(context.screen).letter(letter, message if event is None else event)))
+        print("\n".join(record_text.RecordText(context.screen).letter(letter, message if event is None else event)))
     return DONE
 
 
@@ -66,7 +65,7 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
     ids = records.short_ids([letter.id for letter in letters])
     rows = [
         (
-            clock(letter.at),
+            record_text.clock(letter.at),
             shown,
             letter.code,
             letter.reason if screen.width is None else "",

@@ -11,9 +11,8 @@ from deploy.cli.command import parser, run_command
 from deploy.config import checkout, config_file, configured
 from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup
 from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_local, same_platform
-from deploy.terminal import output
+from deploy.terminal import output, progress
 from deploy.terminal.finding import Finding
-from deploy.terminal.progress import PassingLine
 from shared.jsontext import Json, JsonObject
 
 ACCESS: Final = frozenset({"credentials", "project", "signed in"})
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     checks = chosen_kind(options).doctor_checks(_subject(options))
-    line = PassingLine(sys.stderr)
+    line = progress.PassingLine(sys.stderr)
     findings = checkup(
         checks,
         lambda done: line.show(f"checking: {done} of {len(checks)} …"),

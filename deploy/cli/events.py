@@ -16,13 +16,10 @@ from deploy.history import digests, documents, replay
 from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, EventSummary
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import audited_action, same_state
-from deploy.terminal.command_line import CommandError, UsageError
+from deploy.terminal import command_line, progress
 from deploy.terminal.output import Column, Screen, count_of, print_json, table
-from deploy.terminal.progress import with_progress
-from shared import outcomes, ports
+from shared import journal, jsontext, outcomes, ports
 from shared.did_you_mean import did_you_mean
-from shared.journal import route_documents
-from shared.jsontext import Json, JsonObject, mapping_at
 
 PAGE: Final = 500
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
@@ -74,7 +71,7 @@ def show_event(context: records.Context) -> int:
         return DONE
     printed = {**documents.record_document(record, document, rows), "troubles": records.id_list(troubles)}
     if options.routes:
-        printed["unlisted_routes"] = route_documents(unlisted.decisions if unlisted else ())
+        printed["unlisted_routes"] = journal.route_documents(unlisted.decisions if unlisted else ())
     print_json(printed)
     return DONE
 
@@ -87,7 +84,7 @@ def _print_digest(context: records.Context, digest: digests.DigestRecord) -> Non
 
 
 def _unlisted_routes(
-    state: State, record: EventRecord, document: JsonObject | None, *, is_asked: bool
+    state: State, record: EventRecord, document: jsontext.JsonObject | None, *, is_asked: bool
 ) -> UnlistedRoutes | None:
     """Return the decisions of the routes that the journal does not list: all of them for --routes, else the first.
 
@@ -109,7 +106,7 @@ def _unlisted_routes(
         shown = decisions if is_asked else decisions[:SHOWN_ROUTES]
         return UnlistedRoutes(shown, len(decisions) - len(shown))
     if is_asked:
-        raise CommandError(f"--routes: {fault}")
+        raise command_line.CommandError(f"--routes: {fault}")
     return None
 
 
@@ -130,7 +127,7 @@ def find_events(
     query = EventQuery(**names, text=options.text or "")
     while query.text and state.reader.index():
         pass
-    yield from with_progress(event_pages(state, query, limit, page), sys.stderr)
+    yield from progress.with_progress(event_pages(state, query, limit, page), sys.stderr)
 
 
 def event_pages(
@@ -192,7 +189,7 @@ def _replayable_id(state: State, prefix: str) -> str:
 def require_destination(state: State, only: str | None) -> None:
     names = state.destinations() if only is not None else ()
     if only is not None and names and only not in names:
-        raise UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
+        raise command_line.UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +238,7 @@ class Replay:
 
     def _message(self, text: str) -> ports.BusMessage:
         options = self.context.options
-        return replay.make_event_replay(mapping_at(json.loads(text)), self.id, options.only, options.force)
+        return replay.make_event_replay(jsontext.mapping_at(json.loads(text)), self.id, options.only, options.force)
 
 
 def _print_replay(
@@ -260,7 +257,7 @@ def _print_dry_run(context: records.Context, events: Sequence[EventSummary], lef
     options = context.options
     line = records.confirmed_line("events replay", options, FILTERS, context.now)
     if options.json:
-        listed: list[Json] = [documents.summary_document(event) for event in events]
+        listed: list[jsontext.Json] = [documents.summary_document(event) for event in events]
         counts = {"dry_run": True, "count": len(events)}
         print_json({**counts, "events": listed, "left_out": records.id_list(left_out), "command": line})
         return

@@ -19,10 +19,9 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.events import event_pages
 from deploy.cli.records import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.history import journal_view, stored_messages
+from deploy.history import journal_view, local, stored_messages
 from deploy.history.forget import MAX_DELIVERIES, CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
-from deploy.history.local import add_forgotten
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_state
 from deploy.terminal.command_line import CommandError, UsageError, is_confirmed
@@ -296,10 +295,10 @@ def _noted(call: Call, entry: JsonObject) -> Iterator[None]:
     because a backup that was begun meanwhile has a part of the content.
     """
     if is_local(call.options):
-        add_forgotten(call.options.state, {"at": time.time(), **entry})
+        local.add_forgotten(call.options.state, {"at": time.time(), **entry})
     yield
     if is_local(call.options):
-        add_forgotten(call.options.state, {"at": time.time(), **entry})
+        local.add_forgotten(call.options.state, {"at": time.time(), **entry})
 
 
 async def _search(call: Call, ids: Sequence[str]) -> list[Traces]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, parser, run_command
+from deploy.config import compiler, config_file
 from deploy.config.checkout import OWN_CONFIG, OWN_CONFIGS, ROOT, state_folder
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import ConfigFile, parse_config
 from deploy.config.sections.provider_event_types import known_event_types
 from deploy.history.local import running_ports
 from deploy.requests.command_lines import program
@@ -57,8 +56,8 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(f"--to and --from: have no effect with the recipe {recipe}, which sends no mail")
     to, sender = _addresses(options, is_asking) if sends_mail(recipe) else ("", "")
     text = configuration(recipe, to, sender)
-    parsed = parse_config(text, str(out), out.parent)
-    compile_config(parsed)
+    parsed = config_file.parse_config(text, str(out), out.parent)
+    compiler.compile_config(parsed)
     with out.open("x", encoding="utf-8") as file:
         file.write(text)
     is_running = running_ports(state_folder()) is not None
@@ -72,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def event_type_offers(file: ConfigFile) -> list[str]:
+def event_type_offers(file: config_file.ConfigFile) -> list[str]:
     """Return a line for each provider of a source whose event types are known."""
     keys = dict.fromkeys(str(each["provider"]) for each in file.mappings("sources").values() if "provider" in each)
     return [

@@ -26,29 +26,22 @@ from deploy.cli.listen_forwarding import Courier, Target, say
 from deploy.cli.trigger import make_key
 from deploy.client.hookchain.http import parse_url
 from deploy.cloud_access.inboxes import Inboxes, InboxFault
-from deploy.config import dotenv
+from deploy.config import dotenv, running_dev, slices
 from deploy.config.checkout import state_folder
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.config.running_dev import start_command
-from deploy.config.slices import is_loopback
-from deploy.history.audit import audited
-from deploy.history.cloud_journal import closing
-from deploy.history.local import running_ports
+from deploy.history import audit, cloud_journal, local
 from deploy.history.state import TapPorts
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
-from deploy.requests import send_options, signing
-from deploy.requests.signed_samples import CannotSign, Keys
+from deploy.requests import send_options, signed_samples, signing
 from deploy.requests.sources import compiled_sources, standard_webhooks_secrets
 from deploy.secrets.values import COMMENT, as_variables, random_values, secret_text
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
 from deploy.terminal.output import printable
 from functions.receive.source import Source, read_sources
-from shared import errors, store_ports, tap
+from shared import errors, store_ports, tap, times
 from shared.did_you_mean import did_you_mean
 from shared.secrets import variable_name
-from shared.signatures.auth_scheme import AuthScheme
-from shared.signatures.signature_scheme import SignatureScheme
-from shared.times import rfc3339, unix_seconds
+from shared.signatures import auth_scheme, signature_scheme
 
 MAX_LEASES: Final = 1_000
 RENEW_SECONDS: Final = 60.0
@@ -138,7 +131,7 @@ def _target(options: argparse.Namespace, configuration: Configured, source: Sour
     """Return the target, and print what its application has to know. Raises CommandError, UsageError and ValueError."""
     url = _dev_url(source) if options.to_dev else str(options.forward)
     host = parse_url(url).host
-    if not (is_loopback(host) or host.endswith(".localhost") or options.allow_remote):
+    if not (slices.is_loopback(host) or host.endswith(".localhost") or options.allow_remote):
         rule = "must be a URL of this machine, such as http://localhost:3000/in"
         raise UsageError(f"--forward: {rule}; got the host {host!r}. To allow it, add --allow-remote")
     signed_url = None if options.to_dev else url
@@ -149,22 +142,22 @@ def _target(options: argparse.Namespace, configuration: Configured, source: Sour
     for auth in source.auth:
         try:
             lines.append(secrets_here.prepare(auth))
-        except CannotSign as reason:
+        except signed_samples.CannotSign as reason:
             lines.append(f"not signed by {auth.scheme}: {reason}")
         else:
             is_signed = True
-        if signed_url and isinstance(auth, SignatureScheme) and auth.signs_url:
+        if signed_url and isinstance(auth, signature_scheme.SignatureScheme) and auth.signs_url:
             lines.append(f"the signature covers the URL, so your application must verify it for {signed_url}")
     for line in dict.fromkeys(lines):
         print(f"  {printable(line)}")
-    keys = Keys({**configuration.environ, **secrets_here.generated}, secrets_here.state)
+    keys = signed_samples.Keys({**configuration.environ, **secrets_here.generated}, secrets_here.state)
     return Target(source, url, signed_url, keys, is_signed)
 
 
 def _dev_url(source: Source) -> str:
-    ports = running_ports(state_folder())
+    ports = local.running_ports(state_folder())
     if ports is None:
-        raise CommandError(f"--to-dev: `{start_command(state_folder())}` does not run. Start it first")
+        raise CommandError(f"--to-dev: `{running_dev.start_command(state_folder())}` does not run. Start it first")
     return f"http://localhost:{ports.receive}/{quote(source.name)}"
 
 
@@ -177,11 +170,12 @@ class LocalSecrets:
     state: Path
     generated: dict[str, str] = field(default_factory=dict)
 
-    def prepare(self, auth: AuthScheme) -> str:
+    def prepare(self, auth: auth_scheme.AuthScheme) -> str:
         """Return a line for the developer about the scheme. Raises CannotSign if only the provider can sign."""
         variable = variable_name(auth.secret)
         if auth.needs_key or auth.scheme in signing.BY_CERTIFICATE:
-            raise CannotSign("only the provider has the key. Turn the verification off in your application")
+            rule = "only the provider has the key. Turn the verification off in your application"
+            raise signed_samples.CannotSign(rule)
         if signing.is_asymmetric(auth):
             if signing.read_private_key(self.state, auth.secret) is None:
                 make_key(auth, self.env_file, self.state)
@@ -261,7 +255,7 @@ class LeaseKeeper:
         try:
             _verify_clock(self.version, time.time())
         except CommandError:
-            await self._write(unix_seconds(self.version))  # by this machine's clock, it might end hours later
+            await self._write(times.unix_seconds(self.version))  # by this machine's clock, it might end hours later
             raise
 
     async def end(self) -> None:
@@ -299,7 +293,7 @@ def _verify_clock(version: str, now: float) -> None:
     The lease would be ignored, or would end too early. AWS rejects requests with such times.
     """
     try:
-        difference_seconds = now - unix_seconds(version)
+        difference_seconds = now - times.unix_seconds(version)
     except ValueError:
         return
     if abs(difference_seconds) > tap.MAX_SKEW_SECONDS:
@@ -350,7 +344,7 @@ def _print_gap(ended_at: float, now: float) -> None:
 
 def utc_time(at: float) -> str:
     """Return the time to the second, such as 2026-03-01T12:00:00Z."""
-    return f"{rfc3339(at)[:19]}Z"
+    return f"{times.rfc3339(at)[:19]}Z"
 
 
 # The session
@@ -360,7 +354,7 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
     """Forward copies to the target until cancelled. Without a target, end the lease and remove its copies."""
     holder = f"{_user()}@{socket.gethostname()}"
     lease = tap.Lease(options.source, options.developer, holder, since=time.time(), until=0.0)
-    async with closing(ports.make_leases()) as leases, closing(ports.make_blobs()) as blobs:
+    async with cloud_journal.closing(ports.make_leases()) as leases, cloud_journal.closing(ports.make_blobs()) as blobs:
         with contextlib.closing(ports.make_inboxes(options.subscription_project)) as inboxes:
             keeper = LeaseKeeper(leases, lease, options.seconds, options.take_over)
             where = same_platform(options).strip()
@@ -378,7 +372,7 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
 async def _begin(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
     lease = keeper.lease
     what = f"copy requests to {lease.source} as {lease.developer} for {keeper.seconds / 3_600:g} h, renewed"
-    with audited(state_folder(), where, "hookchain listen", what):
+    with audit.audited(state_folder(), where, "hookchain listen", what):
         await inboxes.create(lease.name)  # before the lease, so that no copy is lost
         await keeper.begin()
     await remove_old(keeper.leases, inboxes)  # after the clock was verified: it decides what is old
@@ -432,7 +426,7 @@ async def _stop(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
     """End the lease, and remove its inbox."""
     lease = keeper.lease
     what = f"end the lease of {lease.source} as {lease.developer}, and remove its copies"
-    with audited(state_folder(), where, "hookchain listen", what):
+    with audit.audited(state_folder(), where, "hookchain listen", what):
         await keeper.find()
         await keeper.leases.delete(tap.PARTITION, lease.name)
         await inboxes.remove(lease.name)

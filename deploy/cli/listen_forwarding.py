@@ -19,10 +19,8 @@ from deploy.requests.signed_samples import CannotSign, Keys, Sender, signed_requ
 from deploy.terminal.output import count_of, printable
 from functions.receive.admission import requested_url
 from functions.receive.source import Source
-from shared import claim_check, errors, http, tap
+from shared import claim_check, errors, http, jsontext, ports, tap
 from shared.event import Event, from_cloudevent
-from shared.jsontext import list_at
-from shared.ports import Blobs
 
 RETRY_SECONDS: Final = 2.0
 FORWARD_SECONDS: Final = 30.0
@@ -81,7 +79,7 @@ class Courier:
     """The way of copies from the inbox `name` to the target."""
 
     inboxes: Inboxes
-    blobs: Blobs
+    blobs: ports.Blobs
     name: str
     target: Target
     _is_waiting: bool = False
@@ -183,7 +181,7 @@ class Courier:
 
 def copied_request(event: Event) -> http.Request:
     """Return the request as its sender sent it, without the headers of connections and proxies. Raises ValueError."""
-    pairs = list_at({"headers": json.loads(event.rawheaders or "[]")}, "headers")
+    pairs = jsontext.list_at({"headers": json.loads(event.rawheaders or "[]")}, "headers")
     headers = [(str(pair[0]).lower(), str(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
     kept = [pair for pair in headers if pair[0] not in _NOT_FORWARDED and not pair[0].startswith(_PROXY_PREFIXES)]
     hops = ("hookchain-hops", str(event.hops + 1))  # ends a loop, if the application sends the event back

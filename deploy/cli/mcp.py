@@ -16,8 +16,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.main import version
 from deploy.config.configured import add_configuration
 from deploy.platforms.choice import add_platform, add_state, verify_platform
-from shared import mcp
-from shared.jsontext import JsonObject
+from shared import jsontext, mcp
 
 MAX_MESSAGE_BYTES: Final = 4_000_000
 """More than the longest text that a tool takes, with each character escaped as JSON may escape it: 12 bytes each."""
@@ -76,7 +75,7 @@ def serve(server: mcp.ToolServer, messages: BinaryIO, replies: BinaryIO) -> None
             while line and not line.endswith(b"\n"):
                 line = messages.readline(MAX_MESSAGE_BYTES)
             rule = f"a message must have at most {MAX_MESSAGE_BYTES:,} bytes"
-            reply: JsonObject | None = mcp.error_reply(None, mcp.INVALID_REQUEST, rule)
+            reply: jsontext.JsonObject | None = mcp.error_reply(None, mcp.INVALID_REQUEST, rule)
         else:
             reply = server.reply(line) if line.strip() else None
         if reply is not None:

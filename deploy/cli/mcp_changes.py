@@ -10,14 +10,10 @@ import sqlite3
 import time
 from typing import Final
 
-from deploy.cli import events, pause
-from deploy.cli.command import EXPECTED, error_text
-from deploy.cli.mcp_events import find_shown_events
+from deploy.cli import command, events, mcp_events, pause, records
 from deploy.cli.mcp_session import Plan, Session
-from deploy.cli.records import DEFAULT_RATE, SAMPLE, Context
 from deploy.history import documents
-from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import stdout_screen
+from deploy.terminal import command_line, output
 from shared.jsontext import Json, JsonObject
 from shared.mcp import ToolFault
 
@@ -36,7 +32,7 @@ def plan_replay(session: Session, arguments: JsonObject) -> Json:
         if options.ids:
             found = events.chosen_events(state, options)
         else:
-            newest_first = find_shown_events(session, state, options, options.limit)
+            newest_first = mcp_events.find_shown_events(session, state, options, options.limit)
             found = newest_first[::-1]
         stored = state.reader.with_document([each.id for each in found])
     if len(found) > MAX_PLANNED:
@@ -48,7 +44,7 @@ def plan_replay(session: Session, arguments: JsonObject) -> Json:
     now = time.time()
     session.plans = {name: plan for name, plan in session.plans.items() if plan.until > now}
     session.plans[plan_id] = Plan(replayable, options, now + PLAN_SECONDS)
-    sample: list[Json] = [documents.summary_document(each) for each in replayable[:SAMPLE]]
+    sample: list[Json] = [documents.summary_document(each) for each in replayable[: records.SAMPLE]]
     return {
         "plan": plan_id,
         "valid_seconds": PLAN_SECONDS,
@@ -65,7 +61,9 @@ def _replay_options(session: Session, arguments: JsonObject) -> argparse.Namespa
     if not arguments.keys() - {"only", "force"}:
         raise ToolFault("choose the events, by `event` or by filters")
     filters = {name: value for name, value in arguments.items() if name != "event"}
-    options = session.filters({"only": None, "force": False, **filters, "limit": MAX_PLANNED + 1, "rate": DEFAULT_RATE})
+    options = session.filters(
+        {"only": None, "force": False, **filters, "limit": MAX_PLANNED + 1, "rate": records.DEFAULT_RATE}
+    )
     options.ids = []
     if "event" in arguments:
         options.ids = [arguments["event"]]
@@ -80,16 +78,16 @@ def run_replay(session: Session, arguments: JsonObject) -> Json:
         raise ToolFault("there is no such plan (any more): a plan is run once. Make a new one with plan_replay")
     options = argparse.Namespace(**{**vars(session.options), **vars(plan.options)})
     with session.platform().state() as state:
-        replay = events.Replay(Context(options, state, stdout_screen(), time.time()), plan.events, TOOL)
+        replay = events.Replay(records.Context(options, state, output.stdout_screen(), time.time()), plan.events, TOOL)
         try:
             replay.run()
-        except (*EXPECTED, sqlite3.Error) as error:
+        except (*command.EXPECTED, sqlite3.Error) as error:
             session.plans[plan_id] = dataclasses.replace(plan, events=replay.unsent)
             if not replay.sent:
                 raise
             done = f"{len(replay.sent)} of {len(plan.events)} events were sent as replay {replay.id}"
             advice = "and perhaps a few more. The plan has the other events: run it again to send them"
-            raise CommandError(f"{error_text(error)}. {done}, {advice}") from error
+            raise command_line.CommandError(f"{command.error_text(error)}. {done}, {advice}") from error
     result: JsonObject = {"replay": replay.id, "count": len(replay.sent)}
     if replay.unsent:
         result["not_sent"] = [each.id for each in replay.unsent]

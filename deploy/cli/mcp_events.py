@@ -10,17 +10,15 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
-from deploy.cli import dead_letters, events
+from deploy.cli import dead_letters, events, records
 from deploy.cli.mcp_session import LISTED, Session, masked
-from deploy.cli.records import require_known
 from deploy.history import documents, stored_messages
 from deploy.history.journal_view import DeadLetterRow, EventSummary, holds, search_words
 from deploy.history.state import State
-from shared.delivery import ROUTE_ITSELF
+from shared import delivery, mcp
 from shared.event import NAMES
 from shared.jsontext import Json, JsonObject, mapping_at, to_json
 from shared.ledger import LedgerRow
-from shared.mcp import ToolFault
 
 Row = TypeVar("Row")
 _SEARCHED_PAGE: Final = 100
@@ -39,7 +37,7 @@ def search_events(session: Session, arguments: JsonObject) -> Json:
     with session.platform().state() as state:
         found = find_shown_events(session, state, filters, filters.limit + 1)
         if not found:
-            require_known(state, filters)
+            records.require_known(state, filters)
     return _first_documents("events", found, filters.limit, documents.summary_document)
 
 
@@ -83,7 +81,7 @@ def get_event(session: Session, arguments: JsonObject) -> Json:
         event_id = state.find_id("events", str(arguments["id"]))
         record = state.reader.event(event_id)
         if record is None:  # removed since its id was looked up
-            raise ToolFault("the event was removed")
+            raise mcp.ToolFault("the event was removed")
         stored = record.document or {}
         attributes: JsonObject = {name: value for name, value in stored.items() if name in _SHOWN_ATTRIBUTES}
         document = documents.record_document(record, attributes or None, state.deliveries(event_id))
@@ -118,7 +116,7 @@ def get_event_body(session: Session, arguments: JsonObject) -> Json:
         record = state.reader.event(event_id)
         document = state.event_with_data(record.document) if record else None
     if record is None or document is None or "data" not in document:
-        raise ToolFault("the body is not stored (any more)")
+        raise mcp.ToolFault("the body is not stored (any more)")
     data = document["data"]
     data_text = data if isinstance(data, str) else to_json(data)
     responses: list[Json] = [f"{each.destination}: {each.answer}" for each in record.attempts if each.answer]
@@ -155,11 +153,11 @@ def list_deliveries(session: Session, arguments: JsonObject) -> Json:
         event_id = None if id_prefix is None else state.find_id("events", id_prefix)
         rows = asyncio.run(read(state, event_id))
         if not rows:
-            require_known(state, argparse.Namespace(destination=destination))
+            records.require_known(state, argparse.Namespace(destination=destination))
     # Routes that wait count for the limit too. If they were left out, the list could be empty beside many deliveries.
     listed = [_without_responses(documents.delivery_document(each)) for each in rows[:limit]]
-    routes: list[Json] = [each for each in listed if each["destination"] == ROUTE_ITSELF]
-    deliveries: list[Json] = [each for each in listed if each["destination"] != ROUTE_ITSELF]
+    routes: list[Json] = [each for each in listed if each["destination"] == delivery.ROUTE_ITSELF]
+    deliveries: list[Json] = [each for each in listed if each["destination"] != delivery.ROUTE_ITSELF]
     return {"deliveries": deliveries, "waiting_routes": routes, "more": len(rows) > limit}
 
 
@@ -172,7 +170,7 @@ def list_dead_letters(session: Session, arguments: JsonObject) -> Json:
     with session.platform().state() as state:
         found = _find_shown_letters(session, state, filters, filters.limit + 1)
         if not found:
-            require_known(state, filters)
+            records.require_known(state, filters)
     return _first_documents("dead_letters", found, filters.limit, documents.dead_letter_document)
 
 

@@ -13,10 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from deploy.cli import explain, mcp_changes, mcp_events, status
-from deploy.cli.command import EXPECTED, error_text
-from deploy.cli.config_text import check_text
-from deploy.cli.look_up import key_of
+from deploy.cli import command, config_text, explain, look_up, mcp_changes, mcp_events, status
 from deploy.cli.mcp_events import optional_text, without_request
 from deploy.cli.mcp_session import Session, masked
 from deploy.config.checkout import OWN_CONFIG, ROOT, environ_with, own_env_file
@@ -24,16 +21,13 @@ from deploy.config.config_file import load_data
 from deploy.config.configured import config_path, configured
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
-from deploy.explain.deliveries import REQUEST_TO
-from deploy.explain.offline import NO_SECRETS
+from deploy.explain import deliveries, offline, request_options
 from deploy.explain.report import NOTIFY, report_document
-from deploy.explain.request_options import request_at
 from deploy.platforms.choice import is_local, open_platform, same_platform
+from shared import http, settings
 from shared.did_you_mean import did_you_mean
-from shared.http import Request
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at, to_json
 from shared.mcp import Tool, ToolFault
-from shared.settings import read_settings
 
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
 MAX_LINE_CHARACTERS: Final = 1_000
@@ -60,7 +54,7 @@ def _status(session: Session) -> JsonObject:
 def list_providers(_: Session, arguments: JsonObject) -> Json:
     catalogue = load_catalogue()
     if "name" in arguments:
-        key = key_of(str(arguments["name"]))
+        key = look_up.key_of(str(arguments["name"]))
         if key not in catalogue:
             raise ToolFault(f"there is no provider {key!r}{did_you_mean(key, catalogue)}")
         return catalogue_pages.entry_document(key, catalogue[key])
@@ -76,15 +70,15 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
     pairs = tuple((name.strip().lower(), value) for name, value in headers.items() if isinstance(value, str))
     if len(pairs) < len(headers):
         raise ToolFault("headers: each value must be of the type string")
-    configuration = replace(configured(session.options), environ=NO_SECRETS)
-    sent = Request(
+    configuration = replace(configured(session.options), environ=offline.NO_SECRETS)
+    sent = http.Request(
         str(arguments.get("method", "POST")),
         "/",
         headers=pairs,
         body=str(arguments["body"]).encode("utf-8", "replace"),
         peer="127.0.0.1",
     )
-    request = request_at("http://localhost:8080/", source, sent)
+    request = request_options.request_at("http://localhost:8080/", source, sent)
     options = argparse.Namespace(unsigned=True, now=None, env_file=session.options.env_file)
     state = session.options.state if is_local(session.options) else None
     report = explain.explained_request(request, options, configuration, state)
@@ -108,7 +102,7 @@ def _without_headers(lines: Iterable[str]) -> Iterator[str]:
     """Yield the details of deliveries without the headers of the requests, whose values may be credentials."""
     number_in_head = 0  # 1 is the line with the URL, and an empty line ends the head
     for line in lines:
-        if line.startswith(REQUEST_TO):
+        if line.startswith(deliveries.REQUEST_TO):
             number_in_head = 1
         elif not line.strip():
             number_in_head = 0
@@ -133,8 +127,8 @@ def _check(action: str, session: Session, arguments: JsonObject) -> Json:
     options = session.options
     environ = environ_with(options.env_file)
     path = config_path(options, environ) or ROOT / OWN_CONFIG
-    excluded = (options.env_file, own_env_file(), options.state, read_settings(environ).secrets_folder)
-    return check_text(action, str(arguments["text"]), path.absolute().parent, excluded, environ)
+    excluded = (options.env_file, own_env_file(), options.state, settings.read_settings(environ).secrets_folder)
+    return config_text.check_text(action, str(arguments["text"]), path.absolute().parent, excluded, environ)
 
 
 # The tools
@@ -192,6 +186,6 @@ def _masked_result(session: Session, run: Run, arguments: JsonObject) -> str:
     try:
         credentials = session.credentials()
         text = json.dumps(run(session, arguments), ensure_ascii=False)
-    except (*EXPECTED, sqlite3.Error) as fault:
-        raise ToolFault(masked(error_text(fault), credentials)) from fault
+    except (*command.EXPECTED, sqlite3.Error) as fault:
+        raise ToolFault(masked(command.error_text(fault), credentials)) from fault
     return masked(text, credentials)

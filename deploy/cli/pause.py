@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
-from deploy.config import running_dev
-from deploy.config.configured import add_configuration, config_path, environ_of
+from deploy.config import configured, running_dev
 from deploy.history import destinations, local
 from deploy.platforms.choice import add_platform, add_state, audited_action, is_local, open_platform, same_state
 from deploy.platforms.platform import Traits
 from deploy.terminal import command_line, output
-from shared import jsontext, times
-from shared.delivery import ROUTE_ITSELF
+from shared import delivery, jsontext, times
 from shared.did_you_mean import did_you_mean
 from shared.ledger import PAUSED_BY_OPERATOR, Ledger
 
@@ -75,7 +73,7 @@ def destination_parser(name: str, *, is_optional: bool = False) -> argparse.Argu
     command = parser(name)
     name_help = "name the destination, as in the configuration"
     command.add_argument("destination", metavar="DESTINATION", nargs="?" if is_optional else None, help=name_help)
-    add_configuration(command)
+    configured.add_configuration(command)
     add_state(command)
     add_platform(command)
     return command
@@ -97,13 +95,13 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
     """
     seconds = getattr(options, "seconds", None)
     what = f"{name} {options.destination}" + (f" for {seconds:g} s" if seconds is not None else "")
-    environ = environ_of(options)
+    environ = configured.environ_of(options)
     platform = open_platform(options, environ)
 
     async def acted() -> Acted:
         async with platform.ledger() as ledger:
             with audited_action(options, tool, what) as action:
-                is_route = options.destination == ROUTE_ITSELF  # its rows are of routes that wait
+                is_route = options.destination == delivery.ROUTE_ITSELF  # its rows are of routes that wait
                 if is_route or not await ledger.rows(1, destination=options.destination):
                     _require_configured(options, environ)
                 action.count = None  # if it fails midway, a part of the deliveries may be due
@@ -123,7 +121,7 @@ def _require_configured(options: argparse.Namespace, environ: Mapping[str, str])
     # Imported here, because it is slow to import and seldom needed.
     from deploy.config.compiler import read_config
 
-    file = read_config(config_path(options, environ), environ)
+    file = read_config(configured.config_path(options, environ), environ)
     known = jsontext.mapping_at(file.document, "destinations")
     if (name := options.destination) not in known:
         raise command_line.CommandError(

@@ -18,12 +18,10 @@ from deploy.terminal.output import count_of, printable
 from deploy.terminal.progress import PassingLine
 from functions.notify.recovery import listing as listings, recovery
 from functions.notify.recovery.kind import MissedEvent
+from shared import jsontext, ports, times
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
 from shared.fetch import Fetch
-from shared.jsontext import Json, JsonObject, mappings_at
-from shared.ports import Bus
-from shared.times import rfc3339
 
 MAX_PRINTED: Final = 20
 MAX_ANSWERS: Final = 10_000
@@ -61,9 +59,9 @@ def _run(options: argparse.Namespace) -> int:
     return asyncio.run(_recover(options, platform, settings, token))
 
 
-def _settings(document: Json, notify: JsonObject, name: str) -> listings.RecoverySettings:
+def _settings(document: jsontext.Json, notify: jsontext.JsonObject, name: str) -> listings.RecoverySettings:
     """Return the source's settings. Raises UsageError if the source is unknown, and CommandError."""
-    sources = mappings_at(document, "sources")
+    sources = jsontext.mappings_at(document, "sources")
     if name not in sources:
         raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
     settings_by_source = {each.source: each for each in listings.read_recovery_settings(notify)}
@@ -156,7 +154,7 @@ def _print(listing: listings.Listing, count: int, newest: Sequence[MissedEvent])
     print(f"{settings.source}: {count_of(count, 'event')} {which}")
     for event in newest:
         rejection = f"  rejected with {event.rejected_status}" if event.rejected_status else ""
-        print(printable(f"  {rfc3339(event.happened_at)[:19]}Z  {event.type}  {event.id}{rejection}"))
+        print(printable(f"  {times.rfc3339(event.happened_at)[:19]}Z  {event.type}  {event.id}{rejection}"))
     if count > len(newest):
         print(f"  and {count - len(newest):,} older ones")
     if kind.lists_unsettled:
@@ -183,7 +181,7 @@ def _is_confirmed(options: argparse.Namespace, count: int) -> bool:
     return options.yes or is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
 
 
-async def _publish(listing: listings.Listing, has_event: recovery.HasEvent, bus: Bus) -> int:
+async def _publish(listing: listings.Listing, has_event: recovery.HasEvent, bus: ports.Bus) -> int:
     """Publish the listed events, print the result and return the exit code."""
     recovered_count = 0
     too_large: list[MissedEvent] = []

@@ -19,18 +19,15 @@ from deploy.hooks.registration import Registration
 from deploy.hooks.row import NamedHook, Row, read_rows
 from deploy.hooks.session import HookSession
 from deploy.platforms.platform import Platform
-from deploy.requests import wanted_hooks
-from deploy.requests.send_options import read_secret
+from deploy.requests import send_options, wanted_hooks
 from deploy.requests.wanted_hooks import HookedSource
 from deploy.secrets.backend import StoredSecret
 from deploy.secrets.values import joined
+from deploy.terminal import output, progress
 from deploy.terminal.command_line import CommandError, UsageError
-from deploy.terminal.output import printable
-from deploy.terminal.progress import PassingLine
+from shared import jsontext, secrets
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import mappings_at
-from shared.secrets import variable_name
 
 
 class UnknownSignedUrl(CommandError):
@@ -65,7 +62,7 @@ class Registrar:
 
     def source(self, name: str) -> HookedSource:
         """Return the source. Raises UsageError if it does not exist, and CommandError if it has no `hook`."""
-        sources = mappings_at(self.configuration.document, "sources")
+        sources = jsontext.mappings_at(self.configuration.document, "sources")
         if name not in sources:
             raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
         if not sources[name].get("hook"):
@@ -128,11 +125,11 @@ class Registrar:
             rule = f"{source.name}: the hook of its former settings is still registered at {where}"
             raise CommandError(f"{rule}. Remove it first: {self.command_line('remove', source.name)}")
         self._verify_own_secret(source)
-        line = PassingLine(sys.stderr)
+        line = progress.PassingLine(sys.stderr)
 
         def show(text: str) -> None:
             line.clear()
-            print(printable(text))
+            print(output.printable(text))
 
         token = provider_token(source.hook.token, self.configuration.environ, self.platform)
         session = HookSession(
@@ -155,7 +152,7 @@ class Registrar:
 
     def _verify_own_secret(self, source: HookedSource) -> None:
         """Raise CommandError if the provider makes the secret, and another source has the same one."""
-        sources = mappings_at(self.configuration.document, "sources")
+        sources = jsontext.mappings_at(self.configuration.document, "sources")
         sharing = [name for name, each in sources.items() if each.get("secret") == source.secret]
         if source.kind.secret and source.name in sharing and len(sharing) > 1:
             rule = f"{source.kind.title} makes the secret, so that sources cannot share one; name another `secret`"
@@ -199,10 +196,10 @@ def _hooks_of_others(source: HookedSource, rows: Mapping[str, Row]) -> list[Name
 def provider_token(name: str, environ: Mapping[str, str], platform: Platform) -> str:
     """Return the token from its variable or file on this machine, else from the deployment. Raises CommandError."""
     try:
-        return read_secret(name, environ)
+        return send_options.read_secret(name, environ)
     except ValueError:
         if platform.traits.is_local:
-            rule = f"the token {name!r} does not exist: set {variable_name(name)} in your shell or in .env"
+            rule = f"the token {name!r} does not exist: set {secrets.variable_name(name)} in your shell or in .env"
             raise CommandError(rule) from None
     return platform.secret_value(name)
 
@@ -247,7 +244,7 @@ class StoredSourceSecret:
         self.platform.secrets().write(self.name, joined(values), forget=False)
 
 
-def _wait_display(name: str, line: PassingLine) -> Callable[[float], None]:
+def _wait_display(name: str, line: progress.PassingLine) -> Callable[[float], None]:
     """Return a function that shows how many seconds of a wait are left. Its first call in a wait prints a sentence."""
     is_waiting = False
 

@@ -26,10 +26,8 @@ from deploy.secrets.needs import Need, missing_effect, needs, token_needs
 from deploy.secrets.values import secret_doubts
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
+from shared import jsontext, secrets, times
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import JsonObject
-from shared.secrets import SECRET_NAME
-from shared.times import time_text
 
 NEVER_AN_ARGUMENT: Final = (
     "a value is never an argument: your shell keeps it in its history, and others see it in the list of processes. "
@@ -69,7 +67,7 @@ def main(arguments: list[str]) -> int:
     command.reject_ignored([options.action, *arguments], IGNORED)
     if options.action == "list" and options.name is not None:
         command.error("`list` has no NAME: it lists every secret that the configuration needs")
-    if options.action != "list" and not SECRET_NAME.fullmatch(options.name or ""):
+    if options.action != "list" and not secrets.SECRET_NAME.fullmatch(options.name or ""):
         # The message does not repeat NAME, which may be a value.
         command.error("NAME: must be a lower-case letter, then letters, digits and '-', such as signup-password")
 
@@ -162,14 +160,14 @@ class ListedSecret:
             self.stored.where if self.stored else "",
         )
 
-    def document(self) -> JsonObject:
+    def document(self) -> jsontext.JsonObject:
         return {
             "name": self.need.name,
             "readers": list(self.need.readers),
             "uses": list(self.need.uses),
             "state": self.state,
             "values": self.count,
-            "set_at": time_text(self.set_at),
+            "set_at": times.time_text(self.set_at),
             "where": self.stored.where if self.stored else None,
         }
 

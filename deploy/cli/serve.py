@@ -12,8 +12,7 @@ from urllib.parse import quote
 from deploy.cli.command import parser
 from deploy.cli.dev import find_warnings
 from deploy.config import checkout
-from deploy.dev.supervisor import options, setup, start
-from deploy.dev.supervisor.processes import Production
+from deploy.dev.supervisor import options, processes, setup, start
 from deploy.terminal.command_line import CommandParser
 
 LONGEST_TIMEOUT_SECONDS: Final = 60
@@ -88,7 +87,7 @@ def _address(text: str) -> tuple[str, int]:
 def _options(chosen: argparse.Namespace) -> options.Options:
     # Whole paths: a function runs in its own folder.
     certificate, key = (path and path.absolute() for path in (chosen.tls_certificate, chosen.tls_key))
-    production = Production(chosen.listen, certificate, key, chosen.adopt, chosen.yes)
+    production = processes.Production(chosen.listen, certificate, key, chosen.adopt, chosen.yes)
     return options.Options(
         platform=options.PLATFORMS[0],
         config=chosen.config,

@@ -23,9 +23,8 @@ from deploy.platforms.platform import Platform
 from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
 from deploy.requests.posting import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
-from deploy.terminal.command_line import CommandError, UsageError
+from deploy.terminal import command_line, progress
 from deploy.terminal.output import DIM, GREEN, RED, YELLOW, Screen, count_of, print_json, printable, stdout_screen
-from deploy.terminal.progress import PassingLine
 from shared import errors, http, journal, ledger
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
@@ -74,14 +73,14 @@ def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tu
     """Return the source's name, its settings in receive's slice, and the scheme to sign with. Raises CommandError."""
     known = compiled_sources(configuration.slices["receive"])
     if options.source is not None and options.source not in known:
-        raise UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
+        raise command_line.UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
     transform = configuration.slices["transform"]
     routed_first = sorted(known, key=lambda name: not any(routes_from(transform, name)))
     for name in [options.source] if options.source else routed_first:
         if (auth := usable_auth(known[name])) is not None:
             return name, known[name], auth
     which = f"source {options.source!r}" if options.source else "every source"
-    raise CommandError(
+    raise command_line.CommandError(
         f"{which} cannot be signed for here. Use `hookchain trigger` for a provider of the catalogue, "
         "and `hookchain link` for a source of links."
     )
@@ -397,7 +396,7 @@ class WaitingLine:
     """The last line of the terminal, which shows the waiting time. Other lines are printed above it."""
 
     def __init__(self, *, is_silent: bool = False) -> None:
-        self._line = PassingLine(sys.stdout)
+        self._line = progress.PassingLine(sys.stdout)
         self._is_silent = is_silent
 
     def print_above(self, text: str) -> None:

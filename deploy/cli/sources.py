@@ -16,17 +16,13 @@ from deploy.config.sections.provider_event_types import known_event_types
 from deploy.hooks.kinds import KINDS
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
-from deploy.requests import sources as requests_sources
+from deploy.requests import events, samples, snippet, sources as requests_sources
 from deploy.requests.command_lines import example_line, program, publishing_line, relative_path
-from deploy.requests.events import fitting_data, make_example_event, routed_type
-from deploy.requests.samples import sample_names
-from deploy.requests.snippet import SNIPPETS, find_sender, make_snippet
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, print_json, printable, stdout_screen
 from deploy.topology.buses import bus_sources
+from shared import jsontext, secrets
 from shared.did_you_mean import did_you_mean
-from shared.jsontext import list_at, value_at
-from shared.secrets import split_values
 
 _WIDTH: Final = 100
 
@@ -34,7 +30,7 @@ _WIDTH: Final = 100
 def main(arguments: list[str]) -> int:
     command = parser("sources")
     command.add_argument("name", metavar="NAME", nargs="?", help="show this source only")
-    command.add_argument("--snippet", choices=SNIPPETS, help="print only a complete program that sends to NAME")
+    command.add_argument("--snippet", choices=snippet.SNIPPETS, help="print only a complete program that sends to NAME")
     add_configuration(command)
     add_platform(command)
     add_state(command)
@@ -73,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
             read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
             print(f"\nTo set $NAME in your shell, read .env:  . {read}")
             for variable, text in configuration.environ.items():
-                if len(split_values(text)) > 1 and any(_reads(line, variable) for line in lines.values()):
+                if len(secrets.split_values(text)) > 1 and any(_reads(line, variable) for line in lines.values()):
                     first = f'{variable}=$(printf %s "${variable}" | head -n 1)'
                     print(f"{variable} is being rotated; a sender uses its first line:  {first}")
     return DONE
@@ -88,10 +84,10 @@ def _snippet(configuration: Configured, name: str, base: str, language: str) -> 
     settings = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     url = str(settings.get("public_url") or f"{base}/{name}")
     try:
-        sender = find_sender(name, settings, url, configuration.slices["transform"])
+        sender = snippet.find_sender(name, settings, url, configuration.slices["transform"])
     except ValueError as error:
         raise CommandError(str(error)) from error
-    return make_snippet(language, sender)
+    return snippet.make_snippet(language, sender)
 
 
 def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Screen) -> Iterator[str]:
@@ -133,15 +129,15 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
         return publishing_line(requests_sources.dev_topic(source), bus, base) if platform.traits.is_local else ""
     if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
         return shlex.join([program(), "link", name, "event=example"])
-    if not schemes or "POST" not in list_at(source, "methods"):
+    if not schemes or "POST" not in jsontext.list_at(source, "methods"):
         return ""
     provider = requests_sources.provider_key(configuration, name)
     transform = configuration.slices["transform"]
-    if provider and platform.traits.is_local and sample_names(provider):
+    if provider and platform.traits.is_local and samples.sample_names(provider):
         routes = requests_sources.routes_from(transform, name)
         return _trigger_line(name, provider, requests_sources.route_types(routes))
-    event_type = routed_type(transform, name)
-    event = make_example_event(source, event_type, fitting_data(configuration.slices, name, event_type))
+    event_type = events.routed_type(transform, name)
+    event = events.make_example_event(source, event_type, events.fitting_data(configuration.slices, name, event_type))
     return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
 
 
@@ -155,7 +151,7 @@ def _queue_line(configuration: Configured, name: str, base: str) -> str:
 
 def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
     """Return the line for the first sample that a route matches, else for the provider's first sample."""
-    matching = [each for each in sample_names(provider) if requests_sources.may_match(types, each)]
+    matching = [each for each in samples.sample_names(provider) if requests_sources.may_match(types, each)]
     return shlex.join([program(), "trigger", provider, *matching[:1], "--source", name])
 
 
@@ -165,7 +161,7 @@ def _providers(configuration: Configured) -> dict[str, requests_sources.Provider
     found: dict[str, requests_sources.Provider] = {}
     for name in requests_sources.compiled_sources(configuration.slices["receive"]):
         key = requests_sources.provider_key(configuration, name)
-        has_own_type = value_at(configuration.document, "sources", name, "type") is not None
+        has_own_type = jsontext.value_at(configuration.document, "sources", name, "type") is not None
         event_types = None if has_own_type else known_event_types().get(key)
         if key in catalogue:
             setup = catalogue[key].setup or ""

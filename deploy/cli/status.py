@@ -11,14 +11,9 @@ from typing import Final
 from deploy.cli.command import DONE, error_text, parser, run_command
 from deploy.cli.record_text import clock
 from deploy.cli.secrets import age_text
-from deploy.config.checkout import LOCAL, state_folder
-from deploy.config.config_file import ConfigFaults
+from deploy.config import checkout, config_file, running_dev
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
-from deploy.config.running_dev import served_config
-from deploy.history import status as history_status
-from deploy.history.destinations import DestinationView
-from deploy.history.local import read_slice
-from deploy.history.source_access import read_outside
+from deploy.history import destinations, local, source_access, status as history_status
 from deploy.history.source_health import Registration, judge, usual_text
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -37,9 +32,8 @@ from deploy.terminal.output import (
     stdout_screen,
     table,
 )
+from shared import errors, jsontext
 from shared.cloud import platform as cloud_platform
-from shared.errors import HookchainError
-from shared.jsontext import JsonObject
 
 MAX_GROUPS: Final = 10
 """The number of groups that are shown of each destination."""
@@ -105,15 +99,20 @@ def served_configuration(options: argparse.Namespace) -> Configured:
     """Return the configuration; if it has faults, that of a running `hookchain dev`. Raises ConfigFaults."""
     try:
         return configured(options)
-    except ConfigFaults as faults:
+    except config_file.ConfigFaults as faults:
         return _served(options, faults)
 
 
-def _served(options: argparse.Namespace, faults: ConfigFaults) -> Configured:
+def _served(options: argparse.Namespace, faults: config_file.ConfigFaults) -> Configured:
     """Return the older configuration that a running `hookchain dev` serves. Raises `faults` if none is running."""
-    state = options.state or state_folder()
-    slices = {name: read_slice(state, name) or {} for name in ("receive", "transform", "notify")}
-    if options.platform != LOCAL or options.config or served_config(state) is None or not all(slices.values()):
+    state = options.state or checkout.state_folder()
+    slices = {name: local.read_slice(state, name) or {} for name in ("receive", "transform", "notify")}
+    if (
+        options.platform != checkout.LOCAL
+        or options.config
+        or running_dev.served_config(state) is None
+        or not all(slices.values())
+    ):
         raise faults
     rule = "has faults, see `hookchain lint`; this is the status with the configuration that `hookchain dev` serves"
     print(f"warning: {faults.file} {rule}", file=sys.stderr)
@@ -125,7 +124,7 @@ def _status(platform: Platform, configuration: Configured, now: float, where: st
     running = platform.running(now)
     try:
         stored = stored_status(platform, configuration, now, where)
-    except (CommandError, HookchainError) as fault:
+    except (CommandError, errors.HookchainError) as fault:
         if platform.traits.is_local:
             raise
         notes = [*running.notes, f"events, dead letters and what is held: {error_text(fault)}"]
@@ -139,7 +138,7 @@ def stored_status(platform: Platform, configuration: Configured, now: float, whe
     silences = history_status.silences_of(configuration.slices["notify"])
     with platform.state() as state:
         fetch = cloud_platform.fetch(keeps=False)
-        outside = asyncio.run(read_outside(configuration, platform.source_access(), fetch, now))
+        outside = asyncio.run(source_access.read_outside(configuration, platform.source_access(), fetch, now))
         return history_status.read_stored_status(state, configuration.slices["receive"], now, silences, outside, where)
 
 
@@ -221,7 +220,7 @@ class StatusText:
                 line = f"{health.word}: {each.source}: {printable(health.reason)}"
                 yield self.screen.coloured(line, _HEALTH_COLOURS.get(health.word, "")) + f"  ({health.command})"
 
-    def _destination_row(self, each: DestinationView) -> tuple[str, ...]:
+    def _destination_row(self, each: destinations.DestinationView) -> tuple[str, ...]:
         state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
         gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
         waiting = _least_count(each.waiting, each.is_more) + gathered
@@ -242,7 +241,7 @@ class StatusText:
             return "dead letters: none"
         return self.screen.coloured(f"dead letters: {count:,}", RED) + f"  (hookchain dead-letters list{self.where})"
 
-    def _held(self, held: JsonObject) -> str:
+    def _held(self, held: jsontext.JsonObject) -> str:
         name = printable(str(held.get("destination")))
         if held.get("reason") is None:
             reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
@@ -251,7 +250,7 @@ class StatusText:
         line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
         return self.screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{self.where})"
 
-    def _groups(self, destination: DestinationView) -> Iterator[str]:
+    def _groups(self, destination: destinations.DestinationView) -> Iterator[str]:
         """Yield a line for each group that waits, the first to be closed first."""
         name = printable(destination.name)
         for group in destination.groups[:MAX_GROUPS]:

@@ -18,10 +18,9 @@ from deploy.terminal.command_line import CommandError
 from functions.transform.answer_chain import document_from, event_from
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.program import read_program
-from shared.errors import HookchainError, Rejected
+from shared import errors, jsontext
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.formats.parse import parse_as
-from shared.jsontext import Json
 
 FORMATS: Final = ("json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes")
 STOPPED: Final = 3
@@ -49,7 +48,7 @@ def main(arguments: list[str]) -> int:
         course = asyncio.run(chain.run(event, local_services(environ) if chain.asks else None))
     except (StepsFault, ValueError, ConfigFaults, CommandError) as fault:
         return _report(str(fault), USAGE)
-    except HookchainError as error:
+    except errors.HookchainError as error:
         made = ". `hookchain dev` generates it into .env, if a configuration names it"
         return _report(f"{error.detail}{made if 'does not exist: set' in error.detail else ''}", NOT_DONE)
     is_text = options.format is None and isinstance(event.data, str)
@@ -62,7 +61,7 @@ def _json_fault(content: bytes) -> str:
     """Return why the content is no JSON; empty if it is JSON."""
     try:
         parse_as("json", content, None)
-    except Rejected as error:
+    except errors.Rejected as error:
         return error.detail
     return ""
 
@@ -96,7 +95,7 @@ def _chain_of_configuration(options: argparse.Namespace) -> Chain:
 def _event(options: argparse.Namespace, content: bytes) -> Event:
     """Return the event for the step. Raises ValueError and HookchainError."""
     if options.event:
-        document: Json = json.loads(content)
+        document: jsontext.Json = json.loads(content)
         return from_cloudevent(document)
     event = event_from(content, None, options.format, "standard-input", time.time())
     is_like_json = isinstance(event.data, str) and event.data.lstrip().startswith(("{", "["))

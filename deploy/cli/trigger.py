@@ -25,16 +25,13 @@ from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.history.local import local_ports
 from deploy.platforms.choice import add_state
-from deploy.requests import breaking, posting, signing, trigger_target
+from deploy.requests import breaking, posting, signing, sources, trigger_target
 from deploy.requests.samples import Fresh, sample_names
 from deploy.requests.signed_samples import CannotSign, Keys, chosen_sample, signed_sample
-from deploy.requests.sources import compiled_sources, provider_key
 from deploy.secrets.backend import DotenvBackend
+from shared import http, jsontext, settings
 from shared.did_you_mean import did_you_mean
-from shared.http import Request
-from shared.jsontext import Json, to_json
 from shared.secrets import variable_name
-from shared.settings import read_settings
 from shared.signatures.auth_scheme import AuthScheme
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -104,18 +101,18 @@ def _choose_provider(options: argparse.Namespace) -> Choice:
     if key in catalogue:
         return Choice(key, options.source)
     configuration = configured(options)
-    if provider := provider_key(configuration, options.provider):
+    if provider := sources.provider_key(configuration, options.provider):
         return Choice(provider, options.provider)
-    if options.provider in compiled_sources(configuration.slices["receive"]):
+    if options.provider in sources.compiled_sources(configuration.slices["receive"]):
         raise ValueError(_unsampled_text(options.provider))
     raise ValueError(f"there is no provider {options.provider!r}{did_you_mean(key, catalogue)}")
 
 
 def _print_list(provider: str, *, as_json: bool) -> None:
     samples = sample_names(provider)
-    handshakes: list[Json] = [handshake.name for handshake in load_catalogue()[provider].handshakes]
+    handshakes: list[jsontext.Json] = [handshake.name for handshake in load_catalogue()[provider].handshakes]
     if as_json:
-        print(to_json({"provider": provider, "samples": [*samples], "handshakes": handshakes}))
+        print(jsontext.to_json({"provider": provider, "samples": [*samples], "handshakes": handshakes}))
     else:
         print("\n".join([*samples, *(f"{name}  (handshake)" for name in handshakes)]))
 
@@ -151,7 +148,7 @@ def _send(choice: Choice, options: argparse.Namespace) -> int:
     return trigger_result.print_result(sent, as_json=options.json)
 
 
-def _posted(request: Request, url: str, *, is_broken: bool) -> Response | NoResponse:
+def _posted(request: http.Request, url: str, *, is_broken: bool) -> Response | NoResponse:
     """Send the request until it is confirmed. A broken one is sent once, because it must be rejected."""
 
     def post() -> Response | NoResponse:
@@ -177,7 +174,7 @@ def make_key(auth: AuthScheme, env_file: Path, state: Path) -> list[str]:
     """
     pair = signing.generate_key_pair(auth)
     earlier_values = dotenv.read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
-    folder = read_settings(os.environ).secrets_folder
+    folder = settings.read_settings(os.environ).secrets_folder
     today = datetime.datetime.now(datetime.UTC).date()
     backend = DotenvBackend(env_file, os.environ, folder, today)
     newest_first = "\n".join(filter(None, (pair.public, earlier_values)))

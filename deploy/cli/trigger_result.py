@@ -17,8 +17,7 @@ from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import State, StateFault
 from deploy.requests import breaking, samples, trigger_target
 from deploy.terminal.output import count_of, printable
-from shared import ledger, outcomes, times
-from shared.jsontext import to_json
+from shared import jsontext, ledger, outcomes, times
 
 WAIT_SECONDS: Final = 5.0
 """The longest time that the command waits for the result of the sample, on this machine."""
@@ -72,7 +71,7 @@ def print_result(sent: SentSample, *, as_json: bool) -> int:
     target, outcome = sent.target, sent.outcome
     if as_json:
         fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
-        print(to_json({"provider": target.provider, "event": sent.sample.event, "url": target.url, **fields}))
+        print(jsontext.to_json({"provider": target.provider, "event": sent.sample.event, "url": target.url, **fields}))
     else:
         _print_text(sent)
     return DONE if sent.is_as_expected else NOT_DONE

@@ -22,11 +22,10 @@ from deploy.config import config_file, configured, mail_settings
 from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.slices import blobs_seconds, sql_destinations
 from deploy.doctor import places, senders
+from deploy.history import source_access, status
 from deploy.history.local import open_local_state
-from deploy.history.source_access import SourceAccess, read_outside
 from deploy.history.source_health import Health, judge, read_facts
 from deploy.history.state import State, StateFault, configured_destinations
-from deploy.history.status import held_destinations, silences_of
 from deploy.secrets import forms
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, missing_effect, needs
@@ -213,18 +212,18 @@ def held_finding(state: Path, names: Iterable[str]) -> Finding:
 async def _held(state: State, names: Iterable[str]) -> list[JsonObject]:
     """Return the destinations whose deliveries are held, except those that the operator paused."""
     async with state.ledger() as ledger:
-        found = await held_destinations(ledger, names, time.time())
+        found = await status.held_destinations(ledger, names, time.time())
     return [each for each in found if each["reason"] and PAUSED_BY_OPERATOR not in str(each["reason"])]
 
 
 def sources_finding(
-    subject: Subject, open_state: Callable[[], AbstractContextManager[State]], access: SourceAccess
+    subject: Subject, open_state: Callable[[], AbstractContextManager[State]], access: source_access.SourceAccess
 ) -> Finding:
     """Check the health of each source, and ask the providers where there is a token."""
     if isinstance(subject.compiled, config_file.ConfigFaults):
         return NOT_COMPILED
-    now, silences = time.time(), silences_of(subject.notify)
-    outside = asyncio.run(read_outside(subject.compiled, access, cloud_platform.fetch(keeps=False), now))
+    now, silences = time.time(), status.silences_of(subject.notify)
+    outside = asyncio.run(source_access.read_outside(subject.compiled, access, cloud_platform.fetch(keeps=False), now))
     try:
         with open_state() as state:
             facts = list(read_facts(state.reader, subject.slices["receive"], silences, outside))

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import JsonObject
-from shared.times import rfc3339
+from shared import jsontext, times
 
 FILE_NAME: Final = "audit.jsonl"
 
@@ -39,8 +38,8 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
     `where` names the deployment, `tool` what the operator uses, `what` the action with its subject, and `planned` how
     many events or deliveries it chose, if that is known. Raises NotRecorded.
     """
-    begun: JsonObject = {
-        "at": rfc3339(time.time()),
+    begun: jsontext.JsonObject = {
+        "at": times.rfc3339(time.time()),
         "id": secrets.token_hex(8),
         "who": _user(),
         "tool": tool,
@@ -61,11 +60,11 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
         outcome = "done"
     finally:
         with suppress(OSError):  # an error would say that the action has failed
-            count: JsonObject = {} if action.count is None else {"count": action.count}
+            count: jsontext.JsonObject = {} if action.count is None else {"count": action.count}
             _append(state / FILE_NAME, {**begun, **count, "outcome": outcome})
 
 
-def _append(path: Path, record: JsonObject) -> None:
+def _append(path: Path, record: jsontext.JsonObject) -> None:
     """Write a line to the disk, after a line feed if the last line has none. Raises OSError."""
     line = json.dumps(record).encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)

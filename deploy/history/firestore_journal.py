@@ -13,13 +13,12 @@ from typing import Final, Literal
 
 from deploy.history import cloud_journal, journal_view
 from shared.batching import batches
-from shared.cloud.earlier_words import OUTCOMES
+from shared.cloud import earlier_words, shards
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed, marked_write
 from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of, upgraded_document
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq
-from shared.cloud.shards import shard_of
 from shared.journal import KEPT, AttemptEntry
 from shared.jsontext import JsonObject, to_json
 
@@ -348,7 +347,7 @@ async def _write(store: firestore.Firestore, writes: Sequence[firestore.Write]) 
 
 def _upgraded_event(found: firestore.Document) -> firestore.Write:
     entry = entry_of(found.fields)
-    shard = shard_of(str(found.fields["id"]))
+    shard = shards.shard_of(str(found.fields["id"]))
     seq = int(str(found.fields["seq"]))
     fields: firestore.Fields = {
         "seq": None,
@@ -379,4 +378,4 @@ async def _attempts(store: firestore.Firestore, event_ids: Sequence[str]) -> lis
 
 def _attempt_of(fields: firestore.Fields) -> AttemptEntry:
     attempt = AttemptEntry(**entry_of(fields))  # type: ignore[arg-type] # as that version wrote it
-    return attempt._replace(outcome=OUTCOMES.get(attempt.outcome, attempt.outcome))
+    return attempt._replace(outcome=earlier_words.OUTCOMES.get(attempt.outcome, attempt.outcome))

@@ -28,12 +28,11 @@ from deploy.history.digests import digest_members, digest_rows
 from deploy.history.state import State, StoredBlobs
 from functions.notify.destinations.email.letters import PROGRESS
 from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, read_record, record_name
-from shared import batching, errors, journal, ledger_rules
+from shared import batching, errors, journal, ledger_rules, tap
 from shared.ledger import Ledger, LedgerRow
 from shared.store_ports import Document, Documents, Kept, Records
 from shared.subscribers import directory, model
 from shared.subscribers.names import endpoint_name
-from shared.tap import blob_of_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +237,7 @@ class Forgetter:
         deliveries: Iterable[str],
     ) -> tuple[str, ...]:
         """Return the blobs that are named after the event or its deliveries, and those to which its records refer."""
-        beginnings = [f"{event_id}-", f"answers/{event_id}/", f"answers/{event_id}-", blob_of_copy(event_id)]
+        beginnings = [f"{event_id}-", f"answers/{event_id}/", f"answers/{event_id}-", tap.blob_of_copy(event_id)]
         beginnings += [f"{PROGRESS}{key}" for key in sorted(deliveries)]
         listed = [name for beginning in beginnings for name in await self.blobs.names(beginning)]
         dataref = (record.document or {}).get("dataref") if record else None

@@ -23,15 +23,13 @@ from deploy.history import firestore_journal, journal_view
 from deploy.history.logs import PAGE, LogQuery, Record, parse_cloud_entry
 from deploy.history.state import State, StateFault, open_cloud_state
 from deploy.history.status import Backlog, Version
-from deploy.terminal.command_line import CommandError
-from deploy.terminal.parallel import run_in_parallel
+from deploy.terminal import command_line, parallel
 from deploy.topology.functions import subscription_names
 from deploy.topology.monitoring import ATTEMPTS, DELIVERIES, CountKind, MetricCount, MetricWindow
-from shared import errors, times
+from shared import errors, ports, times
 from shared.cloud import kept_by_key, platform
 from shared.cloud.gcp import documents, firestore, ledger, pubsub, storage, tokens
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
-from shared.ports import TAP
 from shared.settings import Settings, read_settings
 
 TOKEN_SECONDS: Final = 600.0
@@ -83,7 +81,7 @@ class CloudPlace:
     def make_inboxes(self, project: str | None = None) -> inboxes.GoogleInboxes:
         return inboxes.GoogleInboxes(
             platform.endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT),
-            f"projects/{self.target.project}/topics/{topic(self.target, TAP)}",
+            f"projects/{self.target.project}/topics/{topic(self.target, ports.TAP)}",
             project or self.target.project,
             labels(self.target),
             self._authorization(),
@@ -140,7 +138,7 @@ WINDOW_SECONDS: Final = 600.0
 def read_versions(cloud: gcp.CloudDeployment) -> list[Version]:
     """Return the running version of each function. Raises CommandError."""
     names = (*FUNCTIONS, *OPTIONAL)
-    services = zip(names, run_in_parallel(cloud.service, names), strict=True)
+    services = zip(names, parallel.run_in_parallel(cloud.service, names), strict=True)
     return [_version(name, service) for name, service in services if service is not None or name in FUNCTIONS]
 
 
@@ -160,7 +158,7 @@ def _version(function: str, service: JsonObject | None) -> Version:
 def read_backlogs(cloud: gcp.CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
     """Return the backlogs of our own subscriptions, and a note if they could not be read."""
     try:
-        counts, oldest = run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
+        counts, oldest = parallel.run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     except gcp.ApiError as fault:
         return [], [f"backlog (Cloud Monitoring): {fault}"]
     ids = [gcp_names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
@@ -218,9 +216,9 @@ def read_counts(cloud: gcp.CloudDeployment, window: MetricWindow) -> list[Metric
             return []  # Cloud Monitoring does not find a metric that has no data yet
 
     try:
-        return list(chain.from_iterable(run_in_parallel(read, tuple(filters))))
+        return list(chain.from_iterable(parallel.run_in_parallel(read, tuple(filters))))
     except gcp.ApiError as fault:
-        raise CommandError(f"Cloud Monitoring: {fault}") from fault
+        raise command_line.CommandError(f"Cloud Monitoring: {fault}") from fault
 
 
 def _counts(cloud: gcp.CloudDeployment, window: MetricWindow, kind: CountKind, selected: str) -> Iterator[MetricCount]:

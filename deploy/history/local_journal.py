@@ -10,10 +10,9 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from deploy.history import journal_view, local_search
-from shared import journal, jsontext, ledger_rules
+from shared import delivery, journal, jsontext, ledger_rules
 from shared.cloud.local import database
 from shared.cloud.local.journal import open_journal, update_status, write_entries
-from shared.delivery import ROUTE_ITSELF
 
 _REQUESTS: Final = (
     "SELECT at, method, status, source, code, event_id, type, detail, bytes, duration_ms, seq FROM requests"
@@ -42,7 +41,7 @@ WHERE at >= :since GROUP BY 1
 """
 _ATTEMPT_COUNTS: Final = f"""
 SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
-FROM attempts WHERE ended_at >= :since AND attempt_number > 0 AND destination <> '{ROUTE_ITSELF}' GROUP BY 1
+FROM attempts WHERE ended_at >= :since AND attempt_number > 0 AND destination <> '{delivery.ROUTE_ITSELF}' GROUP BY 1
 """  # noqa: S608 our own text
 # A replay begins again with attempt 1, so the number does not show which attempt was the first of its delivery.
 _FIRSTS: Final = """

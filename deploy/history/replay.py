@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from deploy.history.stored_messages import dataref_of, message_json
-from shared import batching, ledger_rules
-from shared.errors import Permanent
+from shared import batching, errors, ledger_rules
 from shared.journal import DeadLetter
 from shared.jsontext import JsonObject, to_json
 from shared.ledger import Ledger
@@ -39,7 +38,7 @@ def make_dead_letter_replay(letter: DeadLetter, replay_id: str, force: bool = Fa
     """
     document = _replayable_document(letter)
     if document is None:
-        raise Permanent("not_replayable", f"the dead letter {letter.id!r} has no message that can be replayed")
+        raise errors.Permanent("not_replayable", f"the dead letter {letter.id!r} has no message that can be replayed")
     attributes = _replay_attributes(document, replay_id)
     if letter.topic == DELIVERIES:
         # The ledger has it as failed, which is finished: without force nothing would happen. An event is replayed

@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access.gcp import ApiError
-from deploy.config import checkout, running_dev
-from deploy.config.config_file import ConfigFaults, read_config_file
-from deploy.config.configured import Configured
-from deploy.config.dotenv import DotenvFault
-from deploy.history import local
-from deploy.history.local_requests import RequestEntry
-from deploy.history.logs import LogQuery, Record
+from deploy.config import checkout, config_file, configured, dotenv, running_dev
+from deploy.history import local, local_requests, logs
 from deploy.history.source_health import HookState, Outside, Registration, State, secret_names
+from deploy.hooks import kind, placed_hook
 from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
-from deploy.hooks.kind import Wanted
-from deploy.hooks.placed_hook import own_urls
 from deploy.hooks.row import Row
 from deploy.requests.send_options import read_secret
 from deploy.requests.sources import compiled_sources
@@ -26,17 +20,14 @@ from deploy.requests.wanted_hooks import HookedSource, default_url, hooked_sourc
 from deploy.secrets.backend import SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import SOON_SECONDS
+from shared import errors, retention, store_ports, times
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE
-from shared.errors import HookchainError
 from shared.fetch import Fetch
-from shared.retention import DAY_SECONDS
-from shared.store_ports import Documents
-from shared.times import time_text
 
 ASK_SECONDS: Final = 10.0
 """The longest time that the request to one provider may take."""
-REJECTIONS: Final = LogQuery(functions=("receive",), severity="WARNING")
-FAULTS: Final = (CommandError, HookchainError, ApiError, OSError)
+REJECTIONS: Final = logs.LogQuery(functions=("receive",), severity="WARNING")
+FAULTS: Final = (CommandError, errors.HookchainError, ApiError, OSError)
 """The errors of a store, a log or a provider that cannot be read."""
 
 
@@ -51,11 +42,11 @@ class SourceAccess:
     rejected     returns the log records since a time; None if the journal has the rejected requests
     """
 
-    documents: Callable[[], AbstractAsyncContextManager[Documents | None]]
+    documents: Callable[[], AbstractAsyncContextManager[store_ports.Documents | None]]
     secrets: Callable[[], SecretBackend]
     token: Callable[[str], str]
     receive_url: Callable[[], str] | None = None
-    rejected: Callable[[float], Iterable[Record | None]] | None = None
+    rejected: Callable[[float], Iterable[logs.Record | None]] | None = None
     is_dev: bool = False
 
 
@@ -66,7 +57,7 @@ def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Ma
         except ValueError as error:
             raise CommandError(f"it needs the token {name!r}, which does not exist") from error
 
-    def documents() -> AbstractAsyncContextManager[Documents | None]:
+    def documents() -> AbstractAsyncContextManager[store_ports.Documents | None]:
         exist = (folder / DOCUMENTS_FILE).is_file() or local.running_aws(folder) is not None
         return local.open_local_documents(folder) if exist else nullcontext()  # opening them would create the file
 
@@ -80,14 +71,15 @@ async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
     try:
         environ = checkout.environ_with(env_file)
         path = checkout.chosen_config(None, environ, state)
-        document = read_config_file(path).document if path else None
+        document = config_file.read_config_file(path).document if path else None
         access = local_access(state, lambda: local_secrets(env_file, environ), environ)
-        return await read_outside(Configured(environ, path, document, slices), access, fetch, now)
-    except (ConfigFaults, DotenvFault, ValueError):  # a file that is being edited: the page shows its faults
+        return await read_outside(configured.Configured(environ, path, document, slices), access, fetch, now)
+    except (config_file.ConfigFaults, dotenv.DotenvFault, ValueError):
+        # A file that is being edited: the page shows its faults.
         return Outside()
 
 
-async def read_outside(configuration: Configured, access: SourceAccess, fetch: Fetch, now: float) -> Outside:
+async def read_outside(configuration: configured.Configured, access: SourceAccess, fetch: Fetch, now: float) -> Outside:
     """Read the facts. A fact that cannot be read is left out; a registration then has the reason."""
     sources = compiled_sources(configuration.slices["receive"])
     names = sorted({name for source in sources.values() for name in secret_names(source)})
@@ -107,17 +99,17 @@ def _secrets(access: SourceAccess, names: list[str]) -> Mapping[str, StoredSecre
         return {}
 
 
-def _rejected(access: SourceAccess, now: float) -> list[RequestEntry]:
+def _rejected(access: SourceAccess, now: float) -> list[local_requests.RequestEntry]:
     if access.rejected is None:
         return []
     try:
-        requests = [_request(record) for record in access.rejected(now - DAY_SECONDS) if record]
+        requests = [_request(record) for record in access.rejected(now - retention.DAY_SECONDS) if record]
         return [each for each in requests if each]
     except FAULTS:
         return []
 
 
-def _request(record: Record) -> RequestEntry | None:
+def _request(record: logs.Record) -> local_requests.RequestEntry | None:
     """Return the rejected request of a log record; None if the record is about something else."""
     status = record.document.get("status")
     source = record.document.get("source")
@@ -125,14 +117,16 @@ def _request(record: Record) -> RequestEntry | None:
         return None
     code = str(record.document.get("code") or "")
     detail = str(record.document.get("detail") or "")
-    return RequestEntry(record.at, str(record.document.get("method")), status, source, code, detail=detail)
+    return local_requests.RequestEntry(
+        record.at, str(record.document.get("method")), status, source, code, detail=detail
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Providers:
     """The providers of the sources. `secrets` are the stored ones, by name."""
 
-    configuration: Configured
+    configuration: configured.Configured
     access: SourceAccess
     fetch: Fetch
     secrets: Mapping[str, StoredSecret]
@@ -148,7 +142,7 @@ class _Providers:
         except TimeoutError:
             unknown = f"its provider did not answer within {ASK_SECONDS:.0f} s"
         except FAULTS as fault:
-            text = fault.detail if isinstance(fault, HookchainError) else str(fault).partition("\n")[0]
+            text = fault.detail if isinstance(fault, errors.HookchainError) else str(fault).partition("\n")[0]
             unknown = text.removeprefix(f"{source.name}: ")
         ends = [each.expires_at for each in remembered.values() if each.expires_at]
         return Registration(unknown=unknown, remembered_expiry=min(ends, default=None))
@@ -170,7 +164,7 @@ class _Providers:
         fingerprints = [fingerprint(name, value) for value in values]
         states = []
         for at in source.hook.places:
-            hooks = await api.hooks(at, own_urls(wanted, remembered.values()))
+            hooks = await api.hooks(at, placed_hook.own_urls(wanted, remembered.values()))
             row = remembered.get(at)
             difference = compare(source.kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
             states.append(hook_state(wanted, difference, self.now))
@@ -193,7 +187,7 @@ class _Providers:
         return f"{await asyncio.to_thread(self.access.receive_url)}/{name}"
 
 
-def hook_state(wanted: Wanted, difference: Difference, now: float) -> HookState:
+def hook_state(wanted: kind.Wanted, difference: Difference, now: float) -> HookState:
     """Return the state of the hook at a place. A pure function."""
     hook = difference.hook
     if difference.fault:
@@ -203,7 +197,7 @@ def hook_state(wanted: Wanted, difference: Difference, now: float) -> HookState:
         return HookState(difference.at, "unregistered", differences)
     ends_soon = hook.expires_at is not None and hook.expires_at < now + SOON_SECONDS
     if ends_soon and difference.action != "extend":  # else it is the reason already
-        differences += (f"it expires at {time_text(hook.expires_at)}",)
+        differences += (f"it expires at {times.time_text(hook.expires_at)}",)
     has_all_events = hook.events is None or (wanted.events is not None and {*wanted.events} <= {*hook.events})
     is_sending = not ends_soon and hook.url == wanted.url and not hook.inactive and hook.has_secret and has_all_events
     state: State = "registered" if is_sending else "broken"

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from deploy.history.journal_view import EventRecord
-from shared import times
-from shared.delivery import ROUTE_ITSELF
-from shared.journal import AttemptEntry
+from shared import delivery, journal, times
 from shared.jsontext import Json, JsonObject
 
 MAX_ATTEMPTS: Final = 100
@@ -126,8 +124,8 @@ def _kept_bars(spans: Sequence[JsonObject]) -> list[Bar]:
     return sorted(bars, key=lambda bar: (bar.started_at, bar.depth))
 
 
-def _attempt_bar(attempt: AttemptEntry) -> Bar:
-    if attempt.destination == ROUTE_ITSELF:
+def _attempt_bar(attempt: journal.AttemptEntry) -> Bar:
+    if attempt.destination == delivery.ROUTE_ITSELF:
         name = f"route {attempt.route}: try {attempt.attempt_number}"
     else:
         name = f"deliver {attempt.destination}"

@@ -10,12 +10,10 @@ from urllib.parse import quote, urlencode
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
+from shared import credential_masks, errors, times
 from shared.base64_text import base64_text
-from shared.credential_masks import masked
-from shared.errors import HookchainError, Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import Json, from_json, mapping_at, objects_at, texts_json, value_at, values_in
-from shared.times import unix_seconds
 
 PAGE_SIZE: Final = 100
 MAX_PAGES: Final = 20
@@ -118,7 +116,7 @@ class HookApi:
         """Extend a hook that expires, and return its new expiry. Raises LostAnswer and CommandError."""
         answer = await self._send("extend", at, Wanted(self.name, hook.url, existing=hook))
         try:
-            return unix_seconds(str(value_at(answer, self.kind.expiry)))
+            return times.unix_seconds(str(value_at(answer, self.kind.expiry)))
         except ValueError as error:
             raise LostAnswer(f"{self.kind.title} answered without the new expiry") from error
 
@@ -144,9 +142,9 @@ class HookApi:
         where = " ".join(filter(None, (self.kind.title, at)))
         try:
             response = await self.fetch.fetch(request)
-        except Unanswered as error:
+        except errors.Unanswered as error:
             raise self._lost(operation, f"{where}: {self._masked(error.detail)}") from error
-        except HookchainError as error:
+        except errors.HookchainError as error:
             raise CommandError(f"{self.name}: {where}: {self._masked(error.detail)}") from error
         if operation == "delete" and response.status in (404, 410):  # it does not exist any more
             return None
@@ -237,7 +235,7 @@ class HookApi:
         secret_part = self.token.rpartition(":")[2]  # of a token such as Twilio's `SID:secret`
         # A secret may contain another one. If the shorter one were masked first, the rest of the longer would stay.
         longest_first = sorted({self.token, secret_part, *self.hidden}, key=len, reverse=True)
-        one_line = re.sub(r"\s+", " ", masked(text, longest_first))
+        one_line = re.sub(r"\s+", " ", credential_masks.masked(text, longest_first))
         return printable(one_line)
 
 

@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from deploy.hooks import comparison
-from deploy.hooks.api import Gone, LostAnswer
+from deploy.hooks import api, comparison
 from deploy.hooks.comparison import Difference, Remembered
 from deploy.hooks.kind import Hook, HookKind, Wanted
 from deploy.hooks.row import NamedHook, hook_name
@@ -78,7 +77,7 @@ class PlacedHook:
             rule = f"its hook is registered at the bot {former_id}, and the token belongs to the bot {hooks[0].id}"
             remove = self.session.apply_command.replace("hooks apply", "hooks remove", 1)
             steps = f"With the former bot's token: `{remove}`. If that bot does not exist any more: `{remove} --forget`"
-            raise Gone(f"{self.name}: {rule}. {steps}")
+            raise api.Gone(f"{self.name}: {rule}. {steps}")
         return hooks
 
     def own_form(self, url: str) -> str:
@@ -98,7 +97,7 @@ class PlacedHook:
         hooks = await self.hooks()
         if fault := comparison.missing_hook(self.kind, remembered, hooks):
             self.verify_listed(remembered)
-            raise Gone(f"{self.name}: {fault}")
+            raise api.Gone(f"{self.name}: {fault}")
         new, is_ours = comparison.lost_creation(hooks, remembered, self.session.wanted)
         if new is None and remembered.stage == "creating":
             self.verify_listed(remembered)
@@ -286,7 +285,7 @@ class PlacedHook:
         fault = f"{self.name}: {self.kind.title} still lists the hook {hook.id}"
         try:
             await self.session.api.delete(self.at, hook)
-        except LostAnswer as error:
+        except api.LostAnswer as error:
             fault = str(error)
         if await self.url_of(hook.id):
             raise CommandError(f"{fault}. Run the command again")

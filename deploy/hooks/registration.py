@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from deploy.hooks import comparison, creation
-from deploy.hooks.api import Gone, LostAnswer
+from deploy.hooks import api, comparison, creation, placed_hook
 from deploy.hooks.comparison import Difference, Remembered
-from deploy.hooks.placed_hook import PlacedHook
 from deploy.hooks.session import HookSession
 from deploy.terminal.command_line import CommandError
 
@@ -19,8 +17,8 @@ class Registration:
     session: HookSession
     places: Sequence[str]
 
-    def place(self, at: str) -> PlacedHook:
-        return PlacedHook(self.session, at)
+    def place(self, at: str) -> placed_hook.PlacedHook:
+        return placed_hook.PlacedHook(self.session, at)
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -56,7 +54,7 @@ class Registration:
                 else:
                     difference = await place.compare_left(differences)
             except CommandError as error:
-                difference = Difference(at, "none", fault=str(error), is_gone=isinstance(error, Gone))
+                difference = Difference(at, "none", fault=str(error), is_gone=isinstance(error, api.Gone))
             differences.append(difference)
         if differences and all(each.fault for each in differences):
             raise CommandError(differences[0].fault)
@@ -89,7 +87,7 @@ class Registration:
                     await place.remove()
                 case "none":
                     return
-        except LostAnswer as error:
+        except api.LostAnswer as error:
             again = f"Run `{self.session.apply_command}` again: it lists the hooks first"
             raise CommandError(f"{error}. {again}") from error
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from deploy.requests.sources import auth_entries, compiled_sources
-from functions.notify import http_kind, registry
-from functions.notify.destination import read_settings
+from functions.notify import destination, http_kind, registry
 from functions.notify.http_kind import SecretValues
 from functions.notify.registry import Configured, read_destinations
 from functions.receive.diagnosis.signatures import api_key_prefix
@@ -85,7 +84,7 @@ def _destination_fault(configured: Configured, secrets: SecretValues) -> str | N
 def _use_secrets(configured: Configured, secrets: SecretValues) -> None:
     """Use the secrets as a delivery does, up to its request. Raises Temporary, Permanent and ValueError."""
     kind = registry.module_of(configured)
-    settings = read_settings(kind, _without_templates(configured.settings))
+    settings = destination.read_settings(kind, _without_templates(configured.settings))
     if configured.kind == "sql":
         from functions.notify.destinations.sql.place import database_place  # slow to import, and seldom needed
 

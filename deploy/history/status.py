@@ -1,7 +1,6 @@
 """The status that `hookchain status` prints, as data, and the parts of it that every platform reads the same way."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -289,20 +288,25 @@ def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView]
     view_by_name = {view.name: view for view in views}
     own = [row for view in views for row in view.waiting_rows if row.state == "retry_scheduled"]
     own += [row for row in newest if row.destination not in (*view_by_name, delivery.ROUTE_ITSELF)]
-    is_cut = len(newest) == MAX_RETRYING
-    # The last row of a destination gives the reason: the newest one in no group, which come after those in groups.
-    reason_last = sorted(own, key=lambda row: (not row.group, row.created_at))
-    reasons = {configured_name(row.destination): row.reason for row in reason_last}
-    counts = Counter(configured_name(row.destination) for row in own)
-    unknown = Counter(configured_name(row.destination) for row in own if row.unknown_count)
-    grouped = Counter(configured_name(row.destination) for row in own if row.group)
-    endpoint_names = [endpoint_name(each) for each in {row.destination for row in own}]
-    endpoints = Counter(name.destination for name in endpoint_names if name)
+    rows_by_name: dict[str, list[LedgerRow]] = {}
+    for row in own:
+        rows_by_name.setdefault(configured_name(row.destination), []).append(row)
     retrying: list[Retrying] = []
-    for name, count in counts.items():
+    for name, rows in rows_by_name.items():
         view = view_by_name.get(name)
-        is_more = is_cut if view is None or endpoints[name] else view.is_more
-        retrying.append(Retrying(name, count, reasons[name], is_more, unknown[name], grouped[name], endpoints[name]))
+        endpoints = {row.destination for row in rows if endpoint_name(row.destination)}
+        newest_ungrouped = max(rows, key=lambda row: (not row.group, row.created_at))
+        retrying.append(
+            Retrying(
+                destination=name,
+                count=len(rows),
+                reason=newest_ungrouped.reason,
+                is_more=len(newest) == MAX_RETRYING if view is None or endpoints else view.is_more,
+                unknown=sum(bool(row.unknown_count) for row in rows),
+                grouped=sum(bool(row.group) for row in rows),
+                endpoints=len(endpoints),
+            )
+        )
     return retrying
 
 

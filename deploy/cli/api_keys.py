@@ -4,8 +4,7 @@ import argparse
 from typing import Final, get_args
 
 from deploy.cli import subscribers
-from deploy.cli.command import DONE
-from deploy.client.hookchain.subscribers_types import ApiKeyCreated, Scope
+from deploy.client.hookchain.subscribers_types import Scope
 from deploy.terminal import command_line, output
 from shared.jsontext import JsonObject, texts_at
 
@@ -32,15 +31,7 @@ def _add_create(command: argparse.ArgumentParser) -> None:
 def _create(call: subscribers.Call) -> int:
     with call.api() as api:
         made = api.client().create_key(scopes=call.options.scope, description=call.options.description)
-    _print_key(call, made)
-    return DONE
-
-
-def _print_key(call: subscribers.Call, made: ApiKeyCreated) -> None:
-    if call.options.json:
-        output.print_json(subscribers.document_of(made))
-    else:
-        print(made["key"])
+    return subscribers.print_result(call, subscribers.document_of(made), made["key"])
 
 
 def _no_arguments(_: argparse.ArgumentParser) -> None:
@@ -66,8 +57,7 @@ def _add_id(command: argparse.ArgumentParser) -> None:
 def _rotate(call: subscribers.Call) -> int:
     with call.api() as api:
         made = api.client().rotate_key(call.options.id)
-    _print_key(call, made)
-    return DONE
+    return subscribers.print_result(call, subscribers.document_of(made), made["key"])
 
 
 def _add_delete(command: argparse.ArgumentParser) -> None:
@@ -84,15 +74,10 @@ def _delete(call: subscribers.Call) -> int:
             raise command_line.CommandError(f"there is no API key {options.id!r}; `hookchain api-keys list` lists them")
         if options.yes:
             hooks.delete_key(options.id)
-    if options.json:
-        output.print_json({"dry_run": not options.yes, **subscribers.document_of(found)})
-        return DONE
-    verb = "is deleted and no longer valid" if options.yes else "would be deleted"
+    document = {"dry_run": not options.yes, **subscribers.document_of(found)}
+    validity = " and no longer valid" if options.yes else ""
     purpose = f": {output.printable(found['description'])}" if found["description"] else ""
-    print(f"{options.id} {verb}{purpose}")
-    if not options.yes:
-        print("Nothing was changed. Add --yes to delete it.")
-    return DONE
+    return subscribers.print_result(call, document, subscribers.deletion_text(call, options.id, validity + purpose))
 
 
 ACTIONS: Final = {

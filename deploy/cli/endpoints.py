@@ -130,11 +130,7 @@ def _change(
         tenant, name = parse_endpoint(call.options.endpoint)
         with call.api() as api:
             endpoint = endpoint_document(tenant, change(api.client())(tenant, name))
-        if call.options.json:
-            print_json(endpoint)
-        else:
-            print(f"{printable(tenant)}:{printable(name)}: {done}")
-        return DONE
+        return subscribers.print_result(call, endpoint, f"{printable(tenant)}:{printable(name)}: {done}")
 
     return run
 

@@ -168,19 +168,14 @@ def _docs(call: subscribers.Call) -> int:
     types = _all(call)
     settings = call.settings
     page = catalogue_page(types, settings.portal_name, settings.payload, settings.portal_logo)
+    openapi = openapi_document(types, settings.portal_name, payload=settings.payload)
     folder: Path = call.options.out
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / PAGE, page)
-    _write(
-        folder / "openapi.json",
-        json.dumps(openapi_document(types, settings.portal_name, payload=settings.payload), indent=2) + "\n",
-    )
-    if call.options.json:
-        print_json({"files": [str(folder / PAGE), str(folder / "openapi.json")], "event_types": len(types)})
-    else:
-        count = count_of(len(types), "event type")
-        print(f"{folder / PAGE} and openapi.json: {count}. You can publish the folder unchanged.")
-    return DONE
+    _write(folder / "openapi.json", json.dumps(openapi, indent=2) + "\n")
+    document: JsonObject = {"files": [str(folder / PAGE), str(folder / "openapi.json")], "event_types": len(types)}
+    text = f"{folder / PAGE} and openapi.json: {count_of(len(types), 'event type')}"
+    return subscribers.print_result(call, document, f"{text}. You can publish the folder unchanged.")
 
 
 def _all(call: subscribers.Call) -> Sequence[model.EventType]:

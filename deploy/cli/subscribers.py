@@ -111,6 +111,22 @@ def document_of(entry: Mapping[str, object], *hidden: str) -> JsonObject:
     return cast("JsonObject", {name: value for name, value in entry.items() if name not in hidden})
 
 
+def print_result(call: Call, document: JsonObject, text: str) -> int:
+    """Print the document with --json, else the text. Return DONE."""
+    if call.options.json:
+        print_json(document)
+    else:
+        print(text)
+    return DONE
+
+
+def deletion_text(call: Call, name: str, details: str) -> str:
+    """Return what a deletion did, or without --yes, what it would do."""
+    if call.options.yes:
+        return f"{name} is deleted{details}"
+    return f"{name} would be deleted{details}\nNothing was changed. Add --yes to delete it."
+
+
 def print_facts(call: Call, title: str, facts: Mapping[str, str]) -> None:
     """Print the facts below the title, except those without a value."""
     print(call.screen.coloured(printable(title), BOLD))

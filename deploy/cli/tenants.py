@@ -94,11 +94,8 @@ def _set(call: subscribers.Call) -> int:
         metadata[key] = value
     with call.api() as api:
         outcome, tenant = set_tenant(api.client(), options.tenant, options.name, options.email, metadata)
-    if options.json:
-        print_json({"outcome": outcome, **subscribers.document_of(tenant)})
-    else:
-        print(f"{printable(tenant['id'])}: {outcome}")
-    return DONE
+    document = {"outcome": outcome, **subscribers.document_of(tenant)}
+    return subscribers.print_result(call, document, f"{printable(tenant['id'])}: {outcome}")
 
 
 def _add_delete(command: argparse.ArgumentParser) -> None:
@@ -115,16 +112,10 @@ def _delete(call: subscribers.Call) -> int:
         count = len(list(hooks.list_endpoints(options.tenant)))
         if options.yes:
             hooks.delete_tenant(options.tenant)
-            is_left = find_tenant(hooks, options.tenant) is not None
-        else:
-            is_left = False
-    if options.json:
-        print_json({"dry_run": not options.yes, "tenant": options.tenant, "endpoints": count})
-    else:
-        verb = "is deleted" if options.yes else "would be deleted"
-        print(f"{printable(options.tenant)} {verb}, with {count_of(count, 'endpoint')}")
-        if not options.yes:
-            print("Nothing was changed. Add --yes to delete it.")
+        is_left = options.yes and find_tenant(hooks, options.tenant) is not None
+    document: JsonObject = {"dry_run": not options.yes, "tenant": options.tenant, "endpoints": count}
+    text = subscribers.deletion_text(call, printable(options.tenant), f", with {count_of(count, 'endpoint')}")
+    subscribers.print_result(call, document, text)
     return NOT_DONE if is_left else DONE
 
 
@@ -184,14 +175,8 @@ def _print_link(call: subscribers.Call) -> int:
         hooks = api.client()
         if options.revoke:
             hooks.revoke_sessions(options.tenant)
-            if options.json:
-                print_json({"tenant": options.tenant, "revoked": True})
-            else:
-                print(f"{options.tenant}: all existing portal links are now invalid")
-            return DONE
+            text = f"{options.tenant}: all existing portal links are now invalid"
+            return subscribers.print_result(call, {"tenant": options.tenant, "revoked": True}, text)
         made = hooks.create_token(options.tenant, capabilities=options.capabilities, expires_in=int(options.expires))
-    if options.json:
-        print_json({"url": made["url"], "session": made["session"], "expires_at": made["expires_at"]})
-    else:
-        print(made["url"])
-    return DONE
+    document: JsonObject = {"url": made["url"], "session": made["session"], "expires_at": made["expires_at"]}
+    return subscribers.print_result(call, document, made["url"])

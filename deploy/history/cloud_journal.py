@@ -369,15 +369,22 @@ def time_of(seq: int) -> float:
     return (seq >> 12) / 1000
 
 
+def received_unless_replayed(entry: JsonObject, passes: int) -> float | None:
+    """Return when an event was received; None if a replay may have delivered it."""
+    received_at, routed_at = float(str(entry["received_at"])), float(str(entry["routed_at"]))
+    is_replayed = passes > 1 and routed_at > received_at + journal_view.REPLAYED_SECONDS
+    return None if is_replayed else received_at
+
+
 async def series_of(
     span: journal_view.Span,
     accepted_at: Iterable[float],
     attempts: Iterable[AttemptEntry],
-    received_at: Callable[[Sequence[str]], Awaitable[Mapping[str, float]]],
+    received_at: Callable[[Sequence[str]], Awaitable[Mapping[str, float | None]]],
 ) -> tuple[journal_view.Bucket, ...]:
     """Return the buckets. Rejected requests are not in such a journal, so none are counted.
 
-    `received_at` returns when events were received, by id, as far as they are known.
+    `received_at` returns when events were received, by id, as far as they are known: received_unless_replayed.
     """
     accepted = Counter(span.number_of(each) for each in accepted_at)
     newest_first = sorted(attempts, key=lambda each: each.ended_at, reverse=True)

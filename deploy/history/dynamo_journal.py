@@ -185,9 +185,9 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         attempts = chain.from_iterable(row.attempts for row in rows)
         return await cloud_journal.series_of(span, accepted, attempts, self._received_at)
 
-    async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float]:
+    async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float | None]:
         events = await self._stored_events([item_key(each) for each in ids])
-        return {each.id: float(str(each.entry["received_at"])) for each in events}
+        return {each.id: cloud_journal.received_unless_replayed(each.entry, each.passes) for each in events}
 
     async def _rows(self, entries: Sequence[Fields]) -> list[LedgerRow]:
         found = await self._store.get_all(tables.DELIVERIES, keys_of(entries), WITHOUT_MESSAGE, ROWS_AT_ONCE)

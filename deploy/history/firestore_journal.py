@@ -110,10 +110,11 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         attempts = chain.from_iterable(row_of(each.fields).attempts for each in rows)
         return await cloud_journal.series_of(span, accepted, attempts, self._received_at)
 
-    async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float]:
+    async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float | None]:
         names = {firestore.document_id(each): each for each in ids}
-        found = await self._store.get(EVENTS, [*names], ("entry",))
-        return {names[name]: float(str(entry_of(fields)["received_at"])) for name, fields in found.items()}
+        found = await self._store.get(EVENTS, [*names], ("entry", "passes"))
+        received = cloud_journal.received_unless_replayed
+        return {names[name]: received(entry_of(each), int(str(each["passes"]))) for name, each in found.items()}
 
     async def _erase_event(self, event_id: str) -> None:
         name = firestore.document_id(event_id)

@@ -164,6 +164,10 @@ def span_of(now: float, span_seconds: float, count: int) -> Span:
     return Span((math.floor(now / width) + 1 - count) * width, width, count)
 
 
+REPLAYED_SECONDS: Final = 60
+"""An event that was processed again so long after it was received was replayed: what is delivered then was not late."""
+
+
 def make_buckets(
     span: Span,
     requests: list[tuple[int, float, float]],

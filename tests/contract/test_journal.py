@@ -316,6 +316,9 @@ def test_the_plots_count_attempts_and_how_long_they_took(kept: Kept) -> None:
     kept.deliver(kept.event("e2"), "retry_scheduled")
     asking = kept.event("e3")  # a route that waits has attempts too, and is no delivery that failed
     kept.deliver(asking, "retry_scheduled", Delivery(asking, "ask", ROUTE_ITSELF))
+    late = kept.event("e4", at=NOW - 3_600, routes=())
+    kept.record(EventEntry(late, (TELL,), NOW))  # a replay, which alone delivers it
+    kept.deliver(late, "delivered")
 
     async def replay(journal: Journal, ledger: Ledger) -> None:
         assert await ledger.reopen(delivery.id, NOW + 2, "r1") is not None
@@ -327,7 +330,7 @@ def test_the_plots_count_attempts_and_how_long_they_took(kept: Kept) -> None:
 
     kept.do(replay)
     buckets = kept.view.series(NOW + 10, 60.0, 6)
-    assert [bucket.delivered for bucket in buckets] == [0, 0, 0, 0, 2, 0]
+    assert [bucket.delivered for bucket in buckets] == [0, 0, 0, 0, 3, 0]
     assert [bucket.not_delivered for bucket in buckets] == [0, 0, 0, 0, 1, 0]
     assert (buckets[4].p50_ms, buckets[4].p95_ms) == (1_250.0, 1_250.0)
 

@@ -119,6 +119,23 @@ async def test_percentiles_are_of_first_attempts_and_exact_to_five_percent(inspe
     assert none["whole_p50_ms"] is None
 
 
+async def test_what_only_a_replay_delivered_was_not_late(inspector: Inspector) -> None:
+    now = time.time()
+
+    async def slowest_ms() -> list[float]:
+        overview = await inspector.parts.read(partial(inspector.parts.reader.series, now, 300, 2))
+        found = await inspector.get("/api/charts?span=hour")
+        return [max(each.p95_ms or 0.0 for each in overview), float(str(found["whole_p95_ms"]))]
+
+    await keep_attempt(inspector, 1, now - 10)
+    event = Event(f"{2:032x}", "/sources/shop", "order.paid", rfc3339(now - 1_800), "0" * 64, {})
+    await inspector.parts.journal.record([EventEntry(event, (), now - 1_800)])  # its route failed
+    await keep_attempt(inspector, 2, now - 5, took=1_795.0)
+    assert await slowest_ms() == pytest.approx([500, 500], rel=0.05)
+    await keep_attempt(inspector, 3, now - 5, took=1_795.0)
+    assert await slowest_ms() == pytest.approx([1_795_000] * 2, rel=0.05)
+
+
 async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Inspector) -> None:
     now = time.time()
     keep_requests(inspector, request(now - 30, 200, "shop"))

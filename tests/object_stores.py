@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from shared.errors import Unanswered
 from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import JsonObject, mapping_at, to_json
-from tests.discovery import faults_in
 from tests.gcp.description import Description
 
 TOKEN: Final = "ya29.of-the-storage-test"
@@ -88,9 +87,7 @@ class CloudStorage:
         head, _, text = first.removesuffix(b"\r\n").partition(b"\r\n\r\n")
         assert head == b"Content-Type: application/json; charset=UTF-8"
         described: JsonObject = json.loads(text)
-        schemas = self._description.schemas
-        schema = mapping_at(schemas["Object"])
-        assert not faults_in(described, schema, schemas, "object")
+        assert not self._description.faults(described, "Object")
         head, _, content = second.partition(b"\r\n\r\n")
         assert head.decode() == f"Content-Type: {described['contentType']}"
         metadata = mapping_at(described["metadata"])

@@ -14,9 +14,9 @@ from deploy.gcp.plan import Action, changes, script
 from deploy.gcp.resources.monitoring import ALERT, METRIC
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json
-from tests.discovery import faults_in
 from tests.gcloud_shown import SHOWN, Thing
 from tests.gcloud_world import World
+from tests.gcp.description import Description
 from tests.unit.gcp.applied import TARGET, Asked, deploy, deployment
 
 ONLY_THERE: Final = frozenset(
@@ -197,13 +197,10 @@ def test_live_settings_are_read_from_fields_that_google_describes(
     kind: str, api: str, version: str, schema: str, world: World
 ) -> None:
     """The fake describes things in Google's own fields, and each setting was found in them."""
-    cache = pytest.importorskip(
-        "googleapiclient.discovery_cache", reason="pip install google-api-python-client: it describes the API"
-    )
-    schemas = json.loads(cache.get_static_doc(api, version))["schemas"]
+    description = Description(api, version)
     shown = json.loads(json.dumps([SHOWN[kind](name, thing) for name, thing in world.things[kind].items()]))
     assert shown
-    assert not [fault for each in shown for fault in faults_in(each, schemas[schema], schemas, kind)]
+    assert not [fault for each in shown for fault in description.faults(each, schema)]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from deploy.gcp.iam_bindings import Grant
 from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, plan, script, superfluous_resources
 from deploy.gcp.resource import Existing, Resource
 from deploy.gcp.resources.services import joined
-from tests.discovery import faults_in
 from tests.gcloud_flags import faults, known_commands
+from tests.gcp.description import Description
 from tests.unit.gcp.planned import ASKING, BUSES, CONFIG, DEVELOP, SUBSCRIBERS, TARGET, by_key, deployment, flag
 
 
@@ -182,13 +182,10 @@ def test_a_sweep_that_fails_each_minute_is_enough_for_an_alert(resources: dict[s
     ],
 )
 def test_monitoring_is_written_as_googles_description_says(kind: str, api: str, version: str, schema: str) -> None:
-    cache = pytest.importorskip(
-        "googleapiclient.discovery_cache", reason="pip install google-api-python-client: it describes the API"
-    )
-    schemas = json.loads(cache.get_static_doc(api, version))["schemas"]
+    description = Description(api, version)
     written = [json.loads(file.content) for each in graph(deployment()) if each.kind == kind for file in each.files]
     assert written
-    assert not [fault for each in written for fault in faults_in(each, schemas[schema], schemas, kind)]
+    assert not [fault for each in written for fault in description.faults(each, schema)]
 
 
 def test_the_durations_of_attempts_are_a_distribution_for_each_destination(resources: dict[str, Resource]) -> None:

@@ -1,4 +1,7 @@
-"""The journal: what people look at, and how the functions write it. Losing an entry loses no event."""
+"""The journal: the records of events, attempts and dead letters that people look at.
+
+No function decides by it, so a lost entry loses no event.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,18 +14,22 @@ from shared.outcomes import RouteOutcome
 KEPT: Final = "kept"
 """The state of a dead letter that an operator has not decided about."""
 MAX_LISTED_ROUTES: Final = 20
-"""The journal lists the decisions of this many routes about an event, and counts the others."""
+"""The most routes whose decisions about an event the journal lists. It counts the others."""
 MAX_KEPT_SPANS: Final = 64
-"""Of an event, about 8 KB: those that ended first, and the last one, which the steps are in."""
+"""The most spans of an event, about 8 KB: those that ended first, and the last one, which contains the steps."""
 
 
 @dataclass(slots=True)
 class RouteDecision:
-    """Why a route took an event or did not, in words. `code` where its chain failed. `route` is empty where the event
-    as a whole came to no route: given up on, or a duplicate.
+    """The decision of a route about an event.
 
-    Its chain made `events` of the event, and each of them is owed to each of the `destinations`. `is_waiting`: a step's
-    system did not answer, and the route runs again later; until then one event is expected.
+    route         the name of the route; empty if no route saw the event, because it was a duplicate or a dead letter
+    matched       whether the route took the event
+    reason        why, for people
+    destinations  the destinations that each event of the chain is for
+    code          the code of the failure if the chain failed
+    events        the number of events that the chain made of the event
+    is_waiting    a step's system did not answer, and the route runs again later; until then one event is expected
     """
 
     route: str
@@ -35,12 +42,12 @@ class RouteDecision:
 
     @property
     def expected(self) -> int:
-        """Return the number of deliveries that come of it."""
+        """Return the number of deliveries to expect of the route."""
         return len(self.destinations) * self.events if self.matched else 0
 
     @property
     def outcome(self) -> RouteOutcome:
-        """Return the outcome. `filtered`: its chain ended the event on purpose. `duplicate`: no route was asked."""
+        """Return the outcome. `filtered` means that the chain ended the event on purpose."""
         if self.code is not None:
             return "dead_lettered"
         if self.is_waiting:
@@ -54,13 +61,14 @@ class RouteDecision:
 
 @dataclass(slots=True)
 class EventEntry:
-    """An event as receive made it, and what transform decided.
+    """An event as receive made it, with the decisions of transform.
 
-    others    the number of routes whose decisions are not in `routes`
-    document  the event's JSON; empty where nobody has it at hand
-    is_partial  only these routes ran: the stored decisions of all others stay as they are
-    unlisted  the number of deliveries that come of routes which are not in `routes`
-    spans  what receive and transform did and when, as documents of shared/telemetry/spans.py; none without telemetry
+    routes      the listed decisions
+    others      the number of routes whose decisions are not listed
+    document    the event's JSON; empty if the caller does not have it
+    is_partial  only the listed routes ran: the stored decisions of all others stay as they are
+    unlisted    the number of deliveries to expect of the routes that are not listed
+    spans       the spans of receive and transform, as documents of shared/telemetry/spans.py; none without telemetry
     """
 
     event: Event
@@ -74,7 +82,7 @@ class EventEntry:
 
     @property
     def expected(self) -> int:
-        """Return the number of deliveries that come of it."""
+        """Return the number of deliveries to expect of the event."""
         return self.unlisted + sum([route.expected for route in self.routes])
 
     @property
@@ -83,7 +91,7 @@ class EventEntry:
 
 
 class AttemptEntry(NamedTuple):
-    """An attempt at a delivery. `outcome` is an AttemptOutcome; an entry of an earlier version keeps its own word."""
+    """An attempt at a delivery. `outcome` is an AttemptOutcome, or a word that an earlier version wrote."""
 
     delivery_id: str
     event_id: str
@@ -99,7 +107,7 @@ class AttemptEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message given up on. `id` is the delivery's id, or `<event id>:<route>` before there is a delivery."""
+    """A message that is not tried again. `id` is the delivery's id, or `<event id>:<route>` if no delivery was made."""
 
     id: str
     code: str
@@ -116,7 +124,7 @@ JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
 
 
 class Journal(Protocol):
-    """Attempts are recorded in the ledger too, and a journal whose readers read them there keeps none."""
+    """Stores entries. The ledger records attempts too: a journal whose readers read them there stores none."""
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         """Store the entries. Raises Temporary (`journal_unavailable`): each of them may have been stored or not."""
@@ -125,14 +133,15 @@ class Journal(Protocol):
         """Return whether an event is recorded. Raises Temporary."""
 
     def note(self, attempt: AttemptEntry) -> None:
-        """Record an attempt soon, together with others. What ends with this process meanwhile is in the ledger."""
+        """Record an attempt soon, together with others. If this process ends first, only the ledger has the attempt."""
 
 
 def route_documents(routes: Sequence[RouteDecision], others: int = 0, spans: Sequence[JsonObject] = ()) -> list[Json]:
     """Return the decisions as the journals store them and the page shows them, and then the number of all other routes
     and the event's spans, if there are any.
 
-    Of more than MAX_LISTED_ROUTES, those that failed come first, then those that wait, then those that took the event.
+    Of more than MAX_LISTED_ROUTES, first those that failed are listed, then those that wait, then those that took the
+    event.
     """
     if len(routes) > MAX_LISTED_ROUTES:
         others += len(routes) - MAX_LISTED_ROUTES

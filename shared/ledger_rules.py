@@ -1,19 +1,24 @@
-"""The ledger's protocol: what each request makes of a row. Every ledger decides by these and only stores the answer.
+"""The rules of the ledger: how each request changes a row. They are pure; the ledger of a platform stores the result.
 
     (new) → attempted → delivered | retry_scheduled | held | dead_lettered
-    (new) → retry_scheduled               by `gather`: it waits in a group
-    attempted → claimed                   once the lease is over: a suspect, whose attempt began and has no record
-    claimed → attempted                   by `begin`; by the next claim where this one was given back
+    (new) → retry_scheduled               by `gather`: the delivery waits in a group
+    attempted → claimed                   once the lease is over: the delivery is then a suspect
+    claimed → attempted                   by `begin`; by the next claim if this one was given back
     retry_scheduled → attempted           by the sweep's own message only
     retry_scheduled → merged              when its group is closed
-    held → retry_scheduled                when the destination is released; where the last attempt may have been
-                                          accepted, only when an operator releases the delivery
+    held → retry_scheduled                when the destination is released; if the last attempt may have been accepted,
+                                          only when an operator releases the delivery
     all that are not final → dead_lettered
                                           when an operator forgets its event
     delivered, dead_lettered, merged → claimed
                                           when an operator reopens it; the lease of this claim is over at once
 
-A rule answers the row as it then is (the same object where nothing changes), or None if the request is rejected.
+A suspect is a delivery of which an attempt began and has no record: the attempt may have ended the worker.
+
+A rule returns the changed row, the same object if nothing changes, or None if the row does not allow the request. Each
+write is conditional on the row's fence. Most requests give the row a new one, so that what was decided by the old row
+is not written. A store may repeat a write whose answer was lost: a rule then finds the row as the first write left it,
+and returns the same object.
 """
 
 from collections.abc import Callable
@@ -36,13 +41,15 @@ FORGOTTEN: Final[errors.PermanentCode] = "forgotten"
 """The reason of a delivery that was pending or held when its event was forgotten."""
 
 Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
+"""Takes the stored row. Returns the row to store, the same object if nothing changes, or None to reject the request."""
 
 MAX_POSTPONED: Final = 1_000
 """How often a row may be postponed while it waits to be merged into a digest that has it already."""
 MAX_ATTEMPTS: Final = 100
-"""The newest attempts that a row keeps: two whole schedules."""
+"""The number of newest attempts that a row keeps: those of two whole schedules."""
 MAX_REPLAYS: Final = 200
-"""The newest replays that a row knows: to send a delivery again has no limit, and a row has a largest size."""
+"""The number of newest replays that a row keeps. A delivery may be replayed without a limit, and rows have a largest
+size."""
 
 FINAL: Final = frozenset({DELIVERED, DEAD_LETTERED, MERGED})
 LEASED: Final = frozenset({ATTEMPTED, CLAIMED})
@@ -82,19 +89,25 @@ def claim(
     due_fence: int | None,
     fence: int,
 ) -> tuple[Claim, LedgerRow]:
-    """Decide about a claim. `fence` is drawn at random for each: a store that repeats a call finds its own claim."""
+    """Return the answer to a request to claim the delivery, and the row to store.
+
+    `fence` is random for each request, so that a store that repeats a request recognises its own claim. `due_fence` is
+    the fence in the sweep's message; None for any other message.
+    """
     if row.fence == fence and row.payload_hash == payload_hash:
         return Claimed(row, message), row
     if obstacle := _obstacle(row, payload_hash, now, due_fence):
         return obstacle, row
     if row.state == ATTEMPTED:
         row = _with_unrecorded_attempt(row, now)
-    # A suspect's attempt may end the worker, so it begins by itself, while no other suspect's is under way.
-    is_suspect = row.crashes > 0
+    state, attempt_number = ATTEMPTED, row.attempt_number + 1
+    if row.crashes > 0:
+        # A suspect's attempt may end the worker. So it begins only by `begin`, while no other suspect's is under way.
+        state, attempt_number = CLAIMED, row.attempt_number
     claimed = row._replace(
-        state=CLAIMED if is_suspect else ATTEMPTED,
+        state=state,
         fence=fence,
-        attempt_number=row.attempt_number + (not is_suspect),
+        attempt_number=attempt_number,
         retry_at=None,
         updated_at=now,
         lease_until=now + lease_seconds,
@@ -106,7 +119,10 @@ def claim(
 def gather(
     row: LedgerRow, payload_hash: str, message: bytes, group: str, reason: str, now: float, at: float, fence: int
 ) -> tuple[Claim, LedgerRow]:
-    """Decide about a delivery that is to wait in a group. `fence` is as in `claim`."""
+    """Return the answer to a request to let the delivery wait in a group until `at`, and the row to store.
+
+    `fence` is as in `claim`.
+    """
     if row.fence == fence and row.payload_hash == payload_hash:
         return Gathered(), row
     if obstacle := _obstacle(row, payload_hash, now, None):
@@ -164,7 +180,7 @@ def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
 
 
 def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
-    """Begin a suspect's attempt. Its lease is as long again from now, so that no attempt outlives it."""
+    """Begin a suspect's attempt. The lease begins anew, with the same length, so that no attempt outlasts it."""
     if row.fence != fence or now >= row.lease_until:
         return None
     if row.state == ATTEMPTED:  # the write came twice
@@ -176,17 +192,18 @@ def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
 
 
 def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
+    """Undo a claim before anything was sent: the next claim has the same attempt number."""
     if row.fence != fence or row.state not in LEASED:
         return None
-    number = row.attempt_number - (row.state == ATTEMPTED)
+    number = row.attempt_number - 1 if row.state == ATTEMPTED else row.attempt_number
     return row._replace(state=CLAIMED, fence=row.fence + 1, attempt_number=number, updated_at=now, lease_until=now)
 
 
 def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow | None:
-    """Settle a claim. Without an attempt, an unknown outcome of the previous attempt stays unknown until the next
-    attempt.
+    """Record the outcome of a claim. `row` is the stored row, or the row as the claim left it.
 
-    `row` is as it is stored, or as the claim left it.
+    If no attempt was made, the next attempt has the same number, and the counts of attempts without a known outcome
+    stay.
     """
     if row.fence != claim.row.fence:
         return None
@@ -195,14 +212,20 @@ def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow 
     if row.state not in LEASED:
         return None
     attempt, state = settlement.attempt, settlement.state
-    is_unknown = attempt is not None and attempt.outcome == "unknown"
-    number = row.attempt_number - (attempt is None and row.state == ATTEMPTED)
-    answer = attempt.answer if attempt else ""
+    if attempt is None:
+        number = row.attempt_number - 1 if row.state == ATTEMPTED else row.attempt_number
+        answer = ""
+        crashes = row.crashes if state == RETRY_SCHEDULED else 0
+        unknown_count = row.unknown_count
+        attempts = row.attempts
+    else:
+        number = row.attempt_number
+        answer = attempt.answer
+        crashes = 0
+        unknown_count = row.unknown_count + 1 if attempt.outcome == "unknown" else 0
+        attempts = (*row.attempts, attempt)[-MAX_ATTEMPTS:]
     message = b"" if state in FINAL else claim.message
-    crashes = row.crashes if attempt is None and state == RETRY_SCHEDULED else 0
-    unknown_count = row.unknown_count + is_unknown if attempt is None or is_unknown else 0
     slot_at = settlement.retry_at or 0.0 if settlement.has_slot else 0.0
-    attempts = (*row.attempts, attempt)[-MAX_ATTEMPTS:] if attempt else row.attempts
     # In the order of the fields: by their names, or by `_replace`, it takes almost twice as long, for each event.
     return LedgerRow(
         row.key, row.event_id, row.route, row.destination, state, row.fence, row.generation, number,
@@ -217,15 +240,17 @@ def is_due(row: LedgerRow, now: float) -> bool:
 
 
 def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | None:
+    """Move the time at which a waiting delivery is due."""
     if row.fence != fence or row.state != RETRY_SCHEDULED:
         return None
     return row._replace(fence=row.fence + 1, retry_at=at, updated_at=now)
 
 
 def merge(row: LedgerRow, fence: int, now: float, digest_id: str) -> LedgerRow | None:
-    """Merge a waiting delivery. A row that was only postponed since its fence was read has a slightly higher one.
+    """Make a waiting delivery part of a digest. `fence` is the row's fence when the digest was listed.
 
-    Every other change draws its fence at random.
+    The row may have been postponed since, which adds 1 to its fence each time. A claim gives it a random fence, which
+    is hardly ever so close.
     """
     if row.state == MERGED and row.group == digest_id:  # the write came twice
         return row
@@ -233,7 +258,7 @@ def merge(row: LedgerRow, fence: int, now: float, digest_id: str) -> LedgerRow |
         return None
     return row._replace(
         state=MERGED,
-        fence=fence + MAX_POSTPONED + 1,  # higher than the row's, which a store need not read
+        fence=fence + MAX_POSTPONED + 1,  # higher than the row's own fence, which a store need not read for this
         retry_at=None,
         reason=merged_reason(digest_id),
         updated_at=now,
@@ -247,6 +272,10 @@ def merged_reason(digest_id: str) -> str:
 
 
 def reopen(row: LedgerRow, now: float, replay: str, only: frozenset[DeliveryState] | None = None) -> LedgerRow | None:
+    """Begin the next generation of a final delivery, in one of the states `only`, unless this replay has done so.
+
+    `replay` is the replay's id; empty if it has none, and so reopens the delivery each time.
+    """
     if row.state not in (FINAL if only is None else FINAL & only) or (replay and replay in row.replays):
         return None
     return row._replace(
@@ -266,9 +295,9 @@ def reopen(row: LedgerRow, now: float, replay: str, only: frozenset[DeliveryStat
 
 
 def forget(row: LedgerRow, now: float) -> LedgerRow:
-    """Erase what the row holds of its event. A delivery that is not final becomes dead-lettered and is never sent.
+    """Erase what the row contains of its event. A delivery that is not final becomes dead-lettered, and is never sent.
 
-    Of its reason the code stays. An attempt that is under way finds another fence, so its outcome is not recorded.
+    The code of its reason stays. The outcome of an attempt that is under way is not recorded: the fence has changed.
     """
     is_final = row.state in FINAL
     forgotten = row._replace(
@@ -286,6 +315,7 @@ def forget(row: LedgerRow, now: float) -> LedgerRow:
 
 
 def release(row: LedgerRow, now: float, *, releases_unknown: bool) -> LedgerRow | None:
+    """Make a held delivery due. One that may have been accepted stays held unless `releases_unknown`."""
     if row.state != HELD or (row.needs_release and not releases_unknown):
         return None
     return row._replace(state=RETRY_SCHEDULED, fence=row.fence + 1, retry_at=now, updated_at=now, needs_release=False)

@@ -1,30 +1,24 @@
-"""Decide which routes take an event and why, run their chains, and return what each route owes to its destinations.
+"""The routes of a configuration, and which of them take an event, and why.
 
-Matching reads a route and an event, and does nothing else. Then the chain of each route that takes the event runs.
+Matching reads a route and an event, and does nothing else. route_runs.py then runs the routes that take the event.
 """
 
-import asyncio
 import fnmatch
 import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from functions.transform.chain import Chain, ChainResult, StepRecord
-from functions.transform.step import Services, SystemUnavailable
-from shared import jsontext, outcomes, time_bound
-from shared.errors import Permanent, PermanentCode, Temporary
-from shared.event import MAX_HOPS, NO_TYPE, Event, view_of
-from shared.journal import MAX_LISTED_ROUTES, RouteDecision
+from functions.transform.chain import Chain
+from shared import jsontext, time_bound
+from shared.errors import Permanent
+from shared.event import NO_TYPE, Event, view_of
+from shared.journal import MAX_LISTED_ROUTES
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
 
-
-MAX_LISTED: Final = 5
-"""The most reasons of one kind that a message lists: a person does not read more."""
 _WILDCARD: Final = re.compile(r"[*?\[]")
 _UNCOMPUTED: Final = "where cannot be computed for this event, which counts as false"
 
@@ -119,8 +113,9 @@ class Routes:
             candidates = group.by_type.get(event.type, []) + group.others
             if event.action is not None:
                 candidates += group.by_type.get(_with_action(event), [])
-            added = max(0, MAX_LISTED_ROUTES - len(candidates))
-            positions += {*candidates, *group.all[:added]}
+            # The first routes of the group are added. Some of them may be candidates, which then count once.
+            added_count = max(0, MAX_LISTED_ROUTES - len(candidates))
+            positions += {*candidates, *group.all[:added_count]}
         return [self._routes[position] for position in sorted(positions)]
 
     def count_of_source(self, source_name: str) -> int:
@@ -198,11 +193,11 @@ def _unmatched_type(types: TypeGlobs, event: Event) -> Match:
 
 def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
     """Return a match for each route; an `else` route takes only what no other route takes."""
-    return _with_else(routes, [match(route, event) for route in routes])
+    return with_else_routes(routes, [match(route, event) for route in routes])
 
 
-def _with_else(routes: Sequence[Route], matches: list[Match]) -> list[Match]:
-    """Return the matches, those of `else` routes as those of the other routes decide."""
+def with_else_routes(routes: Sequence[Route], matches: list[Match]) -> list[Match]:
+    """Return the matches. An `else` route that matched the event takes it only if no other route does."""
     if not any(route.is_else for route in routes):
         return matches
     takers = [route.name for route, each in zip(routes, matches, strict=True) if each.matched and not route.is_else]
@@ -253,270 +248,3 @@ def _false_value(value: jsontext.Json, kind: str) -> str:
 
 def _any_of(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
-
-
-class OwedEvent(NamedTuple):
-    """One event that a route owes to destinations."""
-
-    route: str
-    event: Event
-    destinations: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FailedRoute:
-    """A route whose chain failed for the event. `previous_steps` are the labels of the steps before the failure."""
-
-    route: str
-    code: PermanentCode
-    reason: str
-    previous_steps: tuple[str, ...] = ()
-
-
-class RouteResult(NamedTuple):
-    """The outcome of one route for one event.
-
-    owed        the events for its destinations
-    failed      the failure of its chain
-    unfinished  why the event has to be delivered again
-    waiting     why this route alone has to run again later
-    records     the steps that ran, if they were recorded
-    reasons     why it owes nothing, without any text of the event
-    """
-
-    decision: RouteDecision
-    owed: tuple[OwedEvent, ...] = ()
-    failed: FailedRoute | None = None
-    unfinished: Temporary | None = None
-    waiting: SystemUnavailable | None = None
-    records: tuple[StepRecord, ...] = ()
-    reasons: tuple[str, ...] = ()
-
-
-Publish: TypeAlias = Callable[[Sequence[RouteResult]], Awaitable[None]]
-"""A function that publishes what routes owe, and their failures."""
-
-
-class Decision(NamedTuple):
-    """The outcome of all routes for one event.
-
-    routes      the decisions of the routes that took it, and of others of its source
-    others      the number of the other routes, none of which took it
-    unfinished  why the event has to be delivered again; what other routes owe is published all the same
-    waiting     the routes that run again later, and why
-    reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
-    """
-
-    routes: tuple[RouteDecision, ...]
-    owed: tuple[OwedEvent, ...] = ()
-    failed: tuple[FailedRoute, ...] = ()
-    unfinished: Temporary | None = None
-    reason: str = ""
-    others: int = 0
-    waiting: tuple[tuple[str, SystemUnavailable], ...] = ()
-
-    @property
-    def outcome(self) -> outcomes.EventOutcome:
-        """Return the outcome for the log; `filtered` means that a step ended the event on purpose."""
-        if self.owed:
-            return "routed"
-        if self.waiting:
-            return "waiting"
-        if self.failed:
-            return "dead_lettered"
-        return "filtered" if any(route.matched for route in self.routes) else "no_route"
-
-
-async def decide(
-    event: Event,
-    routes: Routes,
-    services: Services | None,
-    only: str | None = None,
-    characters: int | None = None,
-    publish: Publish | None = None,
-    *,
-    recorded: bool = False,
-) -> Decision:
-    """Run the routes that may take the event, publish what each owes, and return the decision about all of them.
-
-    services    may be None if no chain asks
-    only        the only destination to deliver to, for a replay; None for all
-    characters  an upper bound of the characters in the event's data, if one is known
-    publish     a function that publishes results, as run_routes describes
-    recorded    whether the results have a record of each step
-
-    Raises Permanent (`too_many_hops`) for an event of too many hops, and what `publish` raises.
-    """
-    considered = routes.considered(event)
-    results = await run_routes(event, considered, services, only, characters, recorded=recorded, publish=publish)
-    owed: list[OwedEvent] = []
-    failed: list[FailedRoute] = []
-    unfinished: Temporary | None = None
-    waiting: list[tuple[str, SystemUnavailable]] = []
-    for each in results:
-        owed += each.owed
-        if each.failed:
-            failed.append(each.failed)
-        if each.waiting:
-            waiting.append((each.decision.route, each.waiting))
-        unfinished = unfinished or each.unfinished
-    reason = "" if owed or failed or unfinished or waiting else _why_nothing_is_owed(results, routes, event)
-    decisions = tuple([each.decision for each in results])
-    return Decision(
-        decisions, tuple(owed), tuple(failed), unfinished, reason, routes.count - len(results), tuple(waiting)
-    )
-
-
-async def run_routes(
-    event: Event,
-    routes: Sequence[Route],
-    services: Services | None,
-    only: str | None = None,
-    characters: int | None = None,
-    *,
-    recorded: bool = False,
-    publish: Publish | None = None,
-) -> list[RouteResult]:
-    """Return the result of each route, with the steps that ran if `recorded`.
-
-    First, all routes run that ask no other system, and `publish` gets their results together. Then the routes that ask
-    run at the same time, and `publish` gets each result as soon as its route has ended. Between long computations,
-    other events of this process get their turn. Raises Permanent (`too_many_hops`) before anything is published. Raises
-    what `publish` raises once every route has ended.
-    """
-    if event.hops > MAX_HOPS:
-        raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
-    results: list[RouteResult] = []
-    asking: list[int] = []
-    matches: list[Match] = []
-    computing = time_bound.measure_computing()
-    for route in routes:
-        await time_bound.rest_after(computing)
-        matches.append(match(route, event))
-    matches = _with_else(routes, matches)
-    for route, route_match in zip(routes, matches, strict=True):
-        await time_bound.rest_after(computing)
-        if not route_match.matched:
-            reasons = (route_match.logged,) if route_match.logged else ()
-            result = RouteResult(RouteDecision(route.name, False, route_match.reason), reasons=reasons)
-        elif route.chain.asks_others:
-            asking.append(len(results))
-            result = RouteResult(RouteDecision(route.name, True, route_match.reason))
-        else:
-            result = await _run_route(route, event, route_match, services, only, [] if recorded else None, characters)
-        results.append(result)
-    if publish is not None:
-        await publish(results)
-    if asking:
-        # The routes start one after another. Otherwise all of them would compute in the same turn of the event loop.
-        starts = asyncio.Lock()
-
-        async def run(position: int) -> None:
-            async with starts:
-                await time_bound.rest_after(computing)
-            records: list[StepRecord] | None = [] if recorded else None
-            route_match = matches[position]
-            result = await _run_route(routes[position], event, route_match, services, only, records, characters)
-            results[position] = result
-            if publish is not None:
-                await publish([result])
-
-        await _run_all([run(position) for position in asking])
-    return results
-
-
-async def _run_all(runs: Sequence[Coroutine[None, None, None]]) -> None:
-    """Await all at the same time. Raises the first exception once all have ended. A cancellation ends all at once."""
-    if len(runs) == 1:  # this is usual, and saves the task that `gather` makes of each
-        await runs[0]
-        return
-    for ended in await asyncio.gather(*runs, return_exceptions=True):
-        if ended is not None:
-            raise ended
-
-
-async def _run_route(
-    route: Route,
-    event: Event,
-    route_match: Match,
-    services: Services | None,
-    only: str | None,
-    records: list[StepRecord] | None,
-    characters: int | None,
-) -> RouteResult:
-    """Return the result of a route that takes the event: run its chain, and explain the outcome."""
-    destinations = route.destinations if only is None else tuple(name for name in route.destinations if name == only)
-    if not destinations:
-        return RouteResult(
-            RouteDecision(route.name, False, f"{route_match.reason}; but this replay is for {only!r} only")
-        )
-    try:
-        result = await route.chain.run(event, services, records, characters)
-    except SystemUnavailable as error:
-        reason = f"{route_match.reason}; waiting: {error.detail.removeprefix(f'route {route.name!r}: ')}"
-        decision = RouteDecision(route.name, True, reason, destinations, is_waiting=True)
-        return RouteResult(decision, waiting=error, records=tuple(records or ()))
-    except Temporary as error:
-        reason = f"{route_match.reason}; to come again: {error.detail}"
-        decision = RouteDecision(route.name, True, reason, destinations)
-        return RouteResult(decision, unfinished=error, records=tuple(records or ()))
-    owed = tuple([OwedEvent(route.name, each, destinations) for each in result.events])
-    failed: FailedRoute | None = None
-    reason = route_match.reason
-    stops = tuple(dict.fromkeys(result.logged_stops))  # each once
-    if result.notes or result.skipped_faults or result.stops or result.faults:
-        failed, reason = _explain_result(route, route_match, result)
-    decision = RouteDecision(
-        route.name, True, reason, destinations if owed else (), failed.code if failed else None, max(1, len(owed))
-    )
-    return RouteResult(decision, owed, failed, records=tuple(records or ()), reasons=stops)
-
-
-def _explain_result(route: Route, route_match: Match, result: ChainResult) -> tuple[FailedRoute | None, str]:
-    """Return the failed route, if it failed, and the reason for the journal."""
-    reasons = [route_match.reason]
-    failed = None
-    prefix = f"route {route.name!r}: "
-    reasons += _counted("noted at", result.notes)
-    reasons += _counted("went on from", [fault.removeprefix(prefix) for fault in result.skipped_faults])
-    reasons += _counted("filtered at", result.journal_stops)
-    if result.faults:
-        reason, failed = _failure(route, result)
-        reasons.append(reason)
-    return failed, "; ".join(reasons)
-
-
-def _failure(route: Route, result: ChainResult) -> tuple[str, FailedRoute | None]:
-    """Return the reason for the journal, and the failed route, None with `on_error: drop`."""
-    first = result.faults[0]
-    others = len(result.faults) - 1
-    detail = f"{first.detail} (and so for {others} more of the events it made)" if others else first.detail
-    reason = f"failed at {detail.removeprefix(f'route {route.name!r}: ')}"
-    if route.chain.on_error == "drop":
-        return f"{reason}; dropped, as `on_error` says", None
-    return reason, FailedRoute(route.name, first.code, detail, first.previous_steps)
-
-
-def _counted(label: str, reasons: Sequence[str]) -> list[str]:
-    """Return each reason once, such as `filtered at step 2: a test event (3 times)`, and at most MAX_LISTED of them."""
-    lines: list[str] = []
-    for reason, count in Counter(reasons).items():
-        times = f" ({count} times)" if count > 1 else ""
-        lines.append(f"{label} {reason}{times}")
-    if len(lines) <= MAX_LISTED:
-        return lines
-    return [*lines[:MAX_LISTED], f"{len(lines) - MAX_LISTED} more like these"]
-
-
-def _why_nothing_is_owed(results: Sequence[RouteResult], routes: Routes, event: Event) -> str:
-    """Return the reasons of the routes, at most MAX_LISTED of them, and how many more there are."""
-    reasons = [f"route {each.decision.route!r}: {reason}" for each in results for reason in each.reasons]
-    if not reasons:
-        return f"none of {routes.count} routes is for this source" if routes.count else "there are no routes"
-    unlisted_reasons = max(0, len(reasons) - MAX_LISTED)
-    other_routes = routes.count_of_source(event.source_name) - len(results)
-    more = unlisted_reasons + other_routes
-    listed = reasons[:MAX_LISTED]
-    if more > 0:
-        listed.append(f"{more} more")
-    return "; ".join(listed)

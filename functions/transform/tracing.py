@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from functions.transform.chain import StepRecord
-from functions.transform.routes import RouteResult
+from functions.transform.route_runs import RouteResult
 from functions.transform.step import Stop
 from functions.transform.transform import Transformed
 from shared import errors, logs, ports, times

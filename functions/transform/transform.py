@@ -1,6 +1,7 @@
 """Transform an event: decide which routes take it, publish what they owe, then write the decision to the journal.
 
-If the bus does not confirm what is published, `Transformer.take` raises Temporary, and the bus brings the event again.
+`Transformer.take` has the order of the steps. If the bus does not confirm what is published, it raises Temporary, and
+the bus brings the event again.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.transform import output, step
-from functions.transform.routes import Decision, FailedRoute, OwedEvent, RouteResult, Routes, decide
+from functions.transform.route_runs import Decision, FailedRoute, OwedEvent, RouteResult, RunOptions, decide
+from functions.transform.routes import Routes
 from shared import claim_check, delivery, jsontext, logs, time_bound, times
 from shared.dead_letter_message import dead_letter_message
 from shared.errors import Permanent, Temporary
@@ -34,9 +36,10 @@ JOURNAL_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class Transformed:
-    """An event that was taken, as the bus brought it.
+    """An event and the decision about it.
 
-    duplicate_of   the id of an earlier event with the same signed bytes, so that this one was routed nowhere
+    duplicate_of   the id of an earlier event with the same signed bytes, because of which no route got this one; None
+                   for any other event
     """
 
     event: Event
@@ -66,15 +69,18 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transformer:
-    """Transform over its ports.
+    """The routes, and what they need to run.
 
+    blobs        None on a platform without blobs: a large event then travels whole
     journal      None if the platform keeps none
-    owners       remembers which event came first with its signed bytes; it may be None
+    services     None if no step asks
+    owners       remembers which event came first with its signed bytes; None if the platform has no place for it
     seen         notes when sources were last seen; None if no source has `silence`
     tap          copies requests for developers; None if the configuration has no `develop`
-    kept_parts   the parts of its request that an event keeps for the routes, for each source, as read_kept_parts
-                 returns them. The other parts are removed. None if an event keeps all parts
-    version      of the configuration; part of a blob's name, because another version may change the event otherwise
+    kept_parts   which parts of its request an event keeps for the routes, by the name of its source: see
+                 read_kept_parts. All other parts are removed
+    version      the version of the configuration. It is a part of a blob's name, because another version may make
+                 another event of the same message
     spans        records spans; None if telemetry is off
     """
 
@@ -87,7 +93,7 @@ class Transformer:
     owners: Owners | None = None
     seen: "Seen | None" = None
     tap: "Tap | None" = None
-    kept_parts: Mapping[str, str] | None = None
+    kept_parts: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     spans: "TransformSpans | None" = None
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
@@ -99,12 +105,12 @@ class Transformer:
         runs it again. Raises Temporary if the bus must bring the whole event again, after it has confirmed what the
         other routes owe. Raises Permanent if the whole event is a dead letter, which the bus has confirmed.
         """
-        message = push if self.kept_parts is None else _without_request(push, self.kept_parts)
+        message = _without_request(push, self.kept_parts)
         event = await self._read(message)
         if self.spans is not None:
             self.spans.note_event(event)
         if "route" in message.attributes:
-            return await self._take_run(message, event)
+            return await self._run_route_again(message, event)
         is_replay = "replay" in message.attributes
         if not is_replay:
             await self._note_arrival(event)
@@ -144,8 +150,8 @@ class Transformer:
         if self.seen is not None and not event.recovered:
             await self.seen.note(event)
 
-    async def _take_run(self, message: Push, event: Event) -> Transformed:
-        """Run one route again, as the message says, and change its decision alone. Raises as `take` does."""
+    async def _run_route_again(self, message: Push, event: Event) -> Transformed:
+        """Run the route that the message names and that has waited. Other decisions stay. Raises as `take` does."""
         name = message.attributes["route"]
         routes = Routes([route for route in self.routes if route.name == name])
         loaded = Loaded.unread(message, event)
@@ -171,8 +177,6 @@ class Transformer:
         whole, size = event, len(message.data)
         if event.dataref is not None:
             whole, size = await claim_check.stored_event(event.dataref, self.blobs)
-        if self.kept_parts is None:
-            return Loaded(message, event, whole, size)
         cut = without_request(whole, self.kept_parts)
         if cut is whole:
             return Loaded(message, event, whole, size)
@@ -187,54 +191,57 @@ class Transformer:
             loaded.whole,
             routes,
             self.services,
-            only=loaded.message.attributes.get("only"),
-            characters=output.MOST_COUNTED * loaded.size,
+            RunOptions(
+                only=loaded.message.attributes.get("only"),
+                characters=output.MOST_COUNTED * loaded.size,
+                is_recorded=self.spans is not None,
+            ),
             publish=partial(self._publish, loaded, self.clock.now()),
-            recorded=self.spans is not None,
         )
 
     async def _publish(self, loaded: Loaded, began_at: float, results: Sequence[RouteResult]) -> None:
-        """Publish what the routes owe, dead letters first, and those that wait.
+        """Publish the dead letters of the routes, then what they owe, with the messages of the routes that wait.
 
-        `began_at` is the time at which the event's routes began to run.
+        `began_at` is the time at which the event's routes began to run. Raises Temporary.
         """
         message, event = loaded.message, loaded.event
         if self.spans is not None:
             self.spans.note_steps(results)
         now = self.clock.now()
-        letters: list[DeadLetter] = []
-        all_owed: list[OwedEvent] = []
-        messages: list[BusMessage] = []
-        for each in results:
-            all_owed += each.owed
-            if each.failed is not None:
-                letters.append(_letter_of_route(event, each.failed, message.data, now))
-            if each.waiting is not None:
-                messages.append(_waiting_message(message, event, each.decision.route, each.waiting, began_at, now))
-        # An event that no step changed travels as it came, perhaps by reference.
-        texts = [
-            message.data if owed.event is loaded.whole else await self._owed_json(owed, message.data)
-            for owed in all_owed
+        letters = [_letter_of_route(event, each.failed, message.data, now) for each in results if each.failed]
+        messages = [
+            _waiting_message(message, event, each.decision.route, each.waiting, began_at, now)
+            for each in results
+            if each.waiting
         ]
+        messages += await self._delivery_messages(loaded, [owed for each in results for owed in each.owed], now)
         if letters:
             await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter) for letter in letters])
-        if texts:
-            time = times.rfc3339(now)
-            replay = {name: message.attributes[name] for name in REPLAY_ATTRIBUTES if name in message.attributes}
-            for owed, text in zip(all_owed, texts, strict=True):
-                messages += delivery.delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
         if messages:
             await self.bus.publish(DELIVERIES, messages)
 
+    async def _delivery_messages(self, loaded: Loaded, all_owed: Sequence[OwedEvent], now: float) -> list[BusMessage]:
+        """Return a message for each event and destination. Raises Temporary."""
+        attributes = loaded.message.attributes
+        replay = {name: attributes[name] for name in REPLAY_ATTRIBUTES if name in attributes}
+        time = times.rfc3339(now)
+        messages: list[BusMessage] = []
+        for owed in all_owed:
+            text = loaded.message.data  # an event that no step changed travels as it came, perhaps by reference
+            if owed.event is not loaded.whole:
+                text = await self._owed_json(owed, loaded.message.data)
+            messages += delivery.delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
+        return messages
+
     async def _owed_json(self, owed: OwedEvent, message: bytes) -> bytes:
-        """Return the JSON of the event as it may travel.
+        """Return the JSON of the event as it travels: without its data if that is put into a blob. Raises Temporary.
 
         The name of its blob is derived from the message, the route and the configuration's version. A message that
-        comes again overwrites its blob; no other message does, even with the same event id. The name has no hash of the
-        content, because a sixth of the time of a large event would go into that hash.
+        comes again overwrites its blob; no other message does, even with the same event id. A hash of the content would
+        do the same, and would take a sixth of the time of a large event.
         """
         event = owed.event
-        # It may write a float otherwise; no step returns infinity or NaN.
+        # orjson may write a float in another way, which is read as the same number. No step returns infinity or NaN.
         content = jsontext.texts_json(to_cloudevent(event))
         if self.blobs is not None and len(content) > claim_check.MAX_INLINE_BYTES:
             made_by = _digest(jsontext.texts_json([owed.route, self.version]) + message)
@@ -243,11 +250,10 @@ class Transformer:
 
     async def _skip_duplicate(self, event: Event, first: str) -> Transformed:
         """Journal the duplicate under an id of its own, so that it does not overwrite the entry of the first event."""
-        decision = RouteDecision("", False, duplicate_reason(first))
+        decision = RouteDecision(route="", matched=False, reason=duplicate_reason(first))
         entry_id = _digest(f"{event.id}.{event.signedas}".encode()) if first == event.id else event.id
-        entry = EventEntry(replace(event, id=entry_id), (decision,), self.clock.now())
-        await self._record(entry)
-        return Transformed(event, Decision((decision,)), first)
+        await self._record(EventEntry(replace(event, id=entry_id), (decision,), self.clock.now()))
+        return Transformed(event, Decision(routes=(decision,)), duplicate_of=first)
 
     async def _make_dead_letter(
         self, dead_letter_id: str, error: Permanent, message: bytes, event: Event | None = None
@@ -258,7 +264,7 @@ class Transformer:
         letter = DeadLetter(dead_letter_id, error.code, error.detail, now, message, EVENTS, event_id)
         await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
         if event:
-            decision = RouteDecision("", False, error.detail, code=error.code)
+            decision = RouteDecision(route="", matched=False, reason=error.detail, code=error.code)
             await self._record(EventEntry(event, (decision,), now))
 
     async def _make_dead_letter_of_route(self, route: str, error: Permanent, loaded: Loaded) -> Decision:
@@ -266,7 +272,8 @@ class Transformer:
         failed = FailedRoute(route, error.code, error.detail)
         letter = _letter_of_route(loaded.event, failed, loaded.message.data, self.clock.now())
         await self.bus.publish(DEAD_LETTERS, [dead_letter_message(letter)])
-        return Decision((RouteDecision(route, True, error.detail, code=error.code),), failed=(failed,))
+        decision = RouteDecision(route, matched=True, reason=error.detail, code=error.code)
+        return Decision(routes=(decision,), failed=(failed,))
 
     async def _record(self, entry: EventEntry) -> None:
         """Write the entry, or log that it is missing from the journal."""
@@ -301,7 +308,7 @@ async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
 def _without_request(message: Push, kept_parts: Mapping[str, str]) -> Push:
     """Return the message as the routes get it, in a tenth of the time of reading and writing it.
 
-    Raw parts that are not found so are removed later: those of an event in a blob.
+    It searches the bytes of the message. The raw parts of an event in a blob are removed later, by `_load`.
     """
     source = message.attributes.get("ce-source")
     if source is None:

@@ -180,7 +180,7 @@ def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
 
 
 def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
-    """Begin a suspect's attempt. The lease begins anew, with the same length, so that no attempt outlasts it."""
+    """Begin a suspect's attempt. The lease begins again, with the same length, so that no attempt outlasts it."""
     if row.fence != fence or now >= row.lease_until:
         return None
     if row.state == ATTEMPTED:  # the write came twice

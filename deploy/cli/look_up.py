@@ -12,7 +12,8 @@ from deploy.explain import reference
 from deploy.history.state import configured_destinations, kind_of
 from deploy.terminal.output import Screen, print_json, stdout_screen
 from functions.notify.registry import load_own_kinds
-from functions.transform.program import StepClasses, read_program, step_classes
+from functions.transform.program import read_program
+from functions.transform.step_classes import StepClasses, step_classes
 from shared.did_you_mean import did_you_mean, nearest
 from shared.own_modules import own_sources
 

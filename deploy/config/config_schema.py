@@ -11,7 +11,7 @@ from deploy.config.configuration import Configuration
 from deploy.config.sections.kinds import destination_kinds, settings_model
 from deploy.config.sections.provider_event_types import known_event_types
 from functions.notify.registry import NO_OWN_KINDS, OwnKinds
-from functions.transform import program, verifying
+from functions.transform import step_classes, verifying
 from functions.transform.step import MAX_STEPS
 from shared.jsontext import Json, JsonObject
 
@@ -38,9 +38,9 @@ class _AsWritten(GenerateJsonSchema):
         return whole
 
 
-def config_schema(own: program.StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonObject:
+def config_schema(own: step_classes.StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonObject:
     """Return the schema. `own` and `own_kinds` are the operator's own steps and kinds of destinations."""
-    steps = {**program.step_classes(), **own}
+    steps = {**step_classes.step_classes(), **own}
     settings = {name: verifying.step_settings(step) for name, step in steps.items()}
     kinds = {kind: settings_model(kind, own_kinds) for kind in (*destination_kinds(), *own_kinds)}
     models: list[type[BaseModel]] = [Configuration, *settings.values(), *kinds.values()]
@@ -55,7 +55,7 @@ def config_schema(own: program.StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) 
 
 
 def _add_steps(
-    definitions: JsonObject, bundle: JsonObject, references: Mapping[str, JsonObject], classes: program.StepClasses
+    definitions: JsonObject, bundle: JsonObject, references: Mapping[str, JsonObject], classes: step_classes.StepClasses
 ) -> None:
     """Define a step as an object with one of these keys. Editors show the step's summary."""
     definitions["Step"] = {

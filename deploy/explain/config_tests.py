@@ -29,7 +29,7 @@ from functions.notify.http_kind import rendered_line, template_view
 from functions.notify.recipients.recipient import NoRecipient
 from functions.transform.chain import Chain, ChainResult
 from functions.transform.program import Program, read_chain, read_program
-from functions.transform.routes import Decision, decide
+from functions.transform.route_runs import Decision, decide
 from functions.transform.step import Example, Step
 from functions.transform.steps.lint import Schema
 from shared import errors, expressions, own_modules, times

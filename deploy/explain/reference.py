@@ -21,7 +21,7 @@ from deploy.config.sections.kinds import destination_kinds, kind_summary, settin
 from deploy.explain.rendering import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify import http_kind, registry
-from functions.transform import chain, program, verifying
+from functions.transform import chain, program, step_classes, verifying
 from functions.transform.step import AskingStep, Example, Settings, Step
 from shared import errors, time_bound
 from shared.config import values
@@ -60,9 +60,9 @@ def undocumented_settings(model: type[BaseModel], documentation: str) -> Iterato
 MAX_TEXT_CHARACTERS: Final = 500
 
 
-def step_listing(own: program.StepClasses, screen: Screen) -> Iterator[str]:
+def step_listing(own: step_classes.StepClasses, screen: Screen) -> Iterator[str]:
     """Yield the families of steps, with one line for each step."""
-    groups = [*program.families(), ("Your own steps.", own)]
+    groups = [*step_classes.families(), ("Your own steps.", own)]
     summaries = [
         (heading, {name: each.summary for name, each in models.items()}) for heading, models in groups if models
     ]
@@ -118,7 +118,7 @@ class StepsFault(ValueError):
     """A text is not a valid chain of steps. The message has a line for each fault."""
 
 
-def chain_from_text(text: str, chains: chain.NamedChains, own: program.StepClasses, folder: Path) -> chain.Chain:
+def chain_from_text(text: str, chains: chain.NamedChains, own: step_classes.StepClasses, folder: Path) -> chain.Chain:
     """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
 
     Names of files are relative to `folder`. Raises StepsFault.
@@ -159,7 +159,7 @@ def _written(text: str, chains: chain.NamedChains) -> list[Json]:
     return document if isinstance(document, list) else [document]
 
 
-def _with_files(step: Json, own: program.StepClasses, folder: Path) -> Json:
+def _with_files(step: Json, own: step_classes.StepClasses, folder: Path) -> Json:
     if not isinstance(step, dict):
         return step
     try:

@@ -12,7 +12,8 @@ from deploy.explain.offline import FirstOwners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.output import count_of
 from functions.transform import chain, comparisons, program
-from functions.transform.routes import Route, RouteResult, match_all, run_routes
+from functions.transform.route_runs import RouteResult, RunOptions, run_routes
+from functions.transform.routes import Route, match_all
 from functions.transform.step import Many, NamedStep, Noted, Services, Step, Stop, Switch
 from functions.transform.steps.decide import Filter, Switch as SwitchStep
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
@@ -61,7 +62,7 @@ async def trace_routes(event: Event, transform: JsonObject, services: Services) 
     """Return what each route does with the whole event. `transform` is its slice. Raises Permanent."""
     routes = tuple(program.read_program(transform).routes)
     event = without_request(event, read_kept_parts(transform))
-    outcomes = await run_routes(event, routes, services, recorded=True)
+    outcomes = await run_routes(event, routes, services, RunOptions(is_recorded=True))
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 
 

@@ -1,13 +1,17 @@
-"""A chain: it runs its steps in order, and each step takes the event that the step before it returned."""
+"""A chain of steps, and one event's run through it.
+
+Each step takes the event that the step before it returned. A step can also end the event, split it, or send it to a
+named chain. The fault of a step is an outcome of the chain, and says which route and step it was.
+"""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.transform import output
+from functions.transform import event_copies, output
 from functions.transform.step import (
     MAX_STEPS,
     UNAVAILABLE_CODES,
@@ -29,14 +33,13 @@ from shared import own_modules, time_bound
 from shared.did_you_mean import IS_NOT_THERE, likely_path, removal_hint
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
-from shared.jsontext import Json, to_json
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
 NamedChains: TypeAlias = Mapping[str, Steps]
 
 CHAINS_PATH: Final = "/chains/"
-"""A request to this path and a chain's name converts a document."""
+"""The path of requests that convert a document. The name of a chain follows it."""
 ASK_SECONDS: Final = 60.0
 """The time for which a step may wait. The built-in steps have shorter limits of their own, so that only an operator's
 own step that hangs reaches this one."""
@@ -105,6 +108,7 @@ class Chain:
 
     def __post_init__(self) -> None:
         steps = self.reachable_steps()
+        # The attributes of a frozen dataclass are set so.
         object.__setattr__(self, "asks", any(named.asks for named in steps))
         object.__setattr__(self, "asks_others", any(named.asks_others for named in steps))
 
@@ -138,11 +142,9 @@ class Chain:
         Raises Temporary, which names the route and the step, if the event must be delivered again, and
         SystemUnavailable if the route has to wait.
         """
-        context = StepContext(event, self.route)
         verifier = output.ResultVerifier(self.chains, event, characters)
-        run = _Run(self, context, services, records, verifier)
-        run.bound = time_bound.BoundedCoroutine(run.run_steps(self.steps, event, ()))
-        arrived = await run.bound
+        run = _Run(self, StepContext(event, self.route), services, records, verifier)
+        arrived = await run.bounded
         run.result.events = tuple([each.event for each in arrived])
         return run.result
 
@@ -160,7 +162,7 @@ class _Run:
 
     verifier  verifies what each step returns, and counts the events of the run
     result    what the run has collected so far; its `events` are set at the end
-    bound     what runs the steps and limits the time in which they compute
+    bounded   the run itself, with a limit of the time in which it computes. It returns the events that reach the end
     """
 
     chain: Chain
@@ -169,7 +171,10 @@ class _Run:
     records: list[StepRecord] | None
     verifier: output.ResultVerifier
     result: ChainResult = field(default_factory=ChainResult)
-    bound: "time_bound.BoundedCoroutine[tuple[EventInChain, ...]] | None" = None
+    bounded: time_bound.BoundedCoroutine[tuple[EventInChain, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bounded = time_bound.BoundedCoroutine(self.run_steps(self.chain.steps, self.context.original, ()))
 
     async def run_steps(self, steps: Steps, event: Event, steps_taken: Steps) -> tuple[EventInChain, ...]:
         """Return the events that reach the end of the steps: none, one or several."""
@@ -248,18 +253,17 @@ class _Run:
 
         A step can also raise CancelledError because something of its own was cancelled. That is a fault of the step.
         """
-        if self.bound is not None and self.bound.is_closed:
+        if self.bounded.is_closed:
             return True
         return isinstance(error, asyncio.CancelledError) and time_bound.is_cancelled()
 
     async def _apply_to_copy(self, step: NamedStep, event: Event) -> StepResult:
-        """Return the verified result of an operator's own step. It gets a copy that it may write into, because other
-        routes have the same event."""
-        copy = copy_event(event)
+        """Return the verified result of an operator's own step, which gets a copy of the event."""
+        copy = event_copies.copy_event(event)
         original = self.context.original
-        context = replace(self.context, original=copy if original is event else copy_event(original))
+        context = replace(self.context, original=copy if original is event else event_copies.copy_event(original))
         result = self.verifier.verify(await self._apply(step, copy, context), event, step)
-        return without_copy(result, copy, event)
+        return event_copies.without_copy(result, copy, event)
 
     async def _apply(self, step: NamedStep, event: Event, context: StepContext) -> StepResult:
         if step.asks:
@@ -297,7 +301,7 @@ class _Run:
 
 
 def _with_removals(reason: str, previous_steps: Steps) -> str:
-    """Return the reason. If it says that a field is missing, add which of the previous steps may have removed it."""
+    """Return the reason, cut. If it says that a field is missing, name the previous steps that may have removed it."""
     reason = reason[:MAX_REASON_CHARACTERS]  # an operator's own step can write a text of any length
     hint = removal_hint(reason, removals_of(previous_steps))
     return f"{reason}{hint}"[:MAX_REASON_CHARACTERS]
@@ -316,44 +320,3 @@ def step_fault(error: BaseException) -> Permanent:
     if isinstance(error, time_bound.OutOfTime):
         return Permanent("time_limit_exceeded", f"it computed for more than {time_bound.MAX_COMPUTING_SECONDS:g} s")
     return Permanent("step_failed", own_modules.place_in_own_module(error))
-
-
-def copy_event(event: Event) -> Event:
-    """Return the event with a deep copy of its data, for code that may write into it."""
-    return replace(event, data=_copy(event.data))
-
-
-def _copy(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
-
-
-def without_copy(result: StepResult, copy: Event, before: Event) -> StepResult:
-    """Return the result of a step that was given `copy` in place of `before`.
-
-    An event with the data of the copy gets the data of `before` again, unless the step wrote into the copy.
-    """
-    return _with_each_event(result, lambda event: _event_without_copy(event, copy, before))
-
-
-def _event_without_copy(event: Event, copy: Event, before: Event) -> Event:
-    if event.data is not copy.data:
-        return event
-    restored = replace(event, data=before.data)
-    if to_json(copy.data) == to_json(before.data):
-        return restored
-    # The step wrote into the copy. The body as it was received does not say so, and `with_data` drops it.
-    return restored.with_data(copy.data, event.datatype)
-
-
-def _with_each_event(result: StepResult, change: Callable[[Event], Event]) -> StepResult:
-    if isinstance(result, Event):
-        return change(result)
-    if isinstance(result, Many):
-        return replace(result, events=tuple(change(event) for event in result.events))
-    if isinstance(result, Noted | Switch | Through):
-        return replace(result, event=change(result.event))
-    return result

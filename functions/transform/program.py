@@ -1,39 +1,30 @@
 """Transform's slice, read: its routes, its named chains, and the steps in them.
 
 A chain is written as `[{name: settings}, …]`. Settings are verified, except for those of a compiled configuration,
-which were verified when it was compiled. The built-in steps are in the modules of `functions.transform.steps`, the
-families; a process imports only those that its configuration names. An operator's own steps are Python files, carried
-as text in the slice. The operator is trusted: their code runs as the built-in steps do.
+which were verified when it was compiled.
 """
 
-import importlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from functions.transform import steps as step_families
 from functions.transform.chain import Chain, NamedChains, OnError
 from functions.transform.routes import Route, Routes, TypeGlobs
-from functions.transform.step import MAX_STEPS, NamedStep, Settings, SettingsFault, Step, build, step_name
+from functions.transform.step import MAX_STEPS, NamedStep, Settings, SettingsFault, Step, build
+from functions.transform.step_classes import NO_OWN_STEPS, StepClasses, load_own_steps, step_class, step_classes
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject, kind_of, objects_at, to_json
-from shared.own_modules import OwnModuleFault, own_module, own_sources, place_in_own_module
+from shared.own_modules import OwnModuleFault, own_sources, place_in_own_module
 from shared.settings import SliceFault
 
 if TYPE_CHECKING:
     from shared.expressions import Expression
 
-StepClasses: TypeAlias = Mapping[str, type[Step]]
-
-NO_OWN_STEPS: Final[StepClasses] = {}
 _ON_ERROR: Final[dict[Json, OnError]] = {"continue": "continue", "drop": "drop"}
 _PATH_FIRST: Final = frozenset({"cast", "rename"})
+"""The steps whose settings are `path: value`, which is easily written the other way round."""
 _KIND_RULES: Final = frozenset({"must be a mapping", "must be a list", "must be text"})
-_CLASS: Final = re.compile(r"^class ([A-Za-z]\w*)\b", re.MULTILINE)
+"""The reasons to which an example of the step's settings is added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,66 +55,6 @@ class Program:
         return [*named_chains, *(route.chain for route in self.routes)]
 
 
-def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:
-    """Return the program. Of a compiled one, settings are not verified again. Raises SliceFault with every fault."""
-    try:
-        own = load_own_steps(own_sources(configuration.get("own_steps")))
-    except OwnModuleFault as fault:
-        raise SliceFault("invalid_slice", str(fault)) from fault
-    chains: NamedChains = {}
-    faults: list[str] = []
-    if configuration.get("chains"):
-        read = read_chains(configuration.get("chains"), own, is_compiled=is_compiled)
-        chains, faults = read.chains, [f"chain {name!r}: {fault}" for name, fault in read.faults]
-    routes = [_route(entry, own, chains, faults, is_compiled) for entry in objects_at(configuration, "routes")]
-    if faults:
-        raise SliceFault("invalid_slice", "; ".join(faults))
-    return Program(Routes(routes), chains, own, _numbers(configuration.get("sources")))
-
-
-def _route(entry: JsonObject, own: StepClasses, chains: NamedChains, faults: list[str], is_compiled: bool) -> Route:
-    name = str(entry.get("name"))
-    steps, step_faults = read_chain(entry.get("steps"), own, is_compiled=is_compiled)
-    where, where_fault = _where(entry.get("where"))
-    faults += [f"route {name!r}: {fault}" for fault in (*step_faults, *unknown_chains(steps, chains))]
-    if where_fault is not None:
-        faults.append(f"route {name!r}: {where_fault}")
-    sources, types = _texts(entry.get("from")), _texts(entry.get("types"))
-    return Route(
-        name=name,
-        chain=Chain(name, tuple(steps), chains, _ON_ERROR.get(entry.get("on_error"), "dead_letter")),
-        destinations=tuple(dict.fromkeys(_texts(entry.get("to")))),
-        sources=frozenset(sources) if sources else None,
-        types=TypeGlobs.compile(types) if types else None,
-        where=where,
-        is_else=entry.get("else") is True,
-        enabled=entry.get("enabled") is not False,
-    )
-
-
-def _where(text: Json) -> "tuple[Expression | None, str | None]":
-    """Return the condition, or its fault."""
-    if text is None:
-        return None, None
-    from shared.expressions import ExpressionFault, over_event
-
-    if not isinstance(text, str):
-        return None, f"where: an expression is text; found {kind_of(text)}"
-    try:
-        return over_event(text), None
-    except ExpressionFault as error:
-        return None, f"where: {error}"
-
-
-def _texts(value: Json) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
-
-
-def _numbers(value: Json) -> dict[str, int]:
-    pairs = value.items() if isinstance(value, dict) else ()
-    return {name: number for name, number in pairs if isinstance(number, int)}
-
-
 @dataclass(frozen=True, slots=True)
 class StepFault:
     """A fault in the settings of a step; `number` and `name` are None for a fault of the chain as a whole."""
@@ -139,10 +70,79 @@ class StepFault:
 
 @dataclass(frozen=True, slots=True)
 class ChainsRead:
-    """The named chains, and their faults by the chain's name, in the order of the file."""
+    """The named chains, and each fault with the name of its chain, in the order of the file."""
 
     chains: Mapping[str, tuple[NamedStep, ...]]
     faults: Sequence[tuple[str, StepFault]]
+
+
+def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:
+    """Return the program. The settings of a compiled configuration are not verified again.
+
+    Raises SliceFault, whose text names every fault.
+    """
+    try:
+        own = load_own_steps(own_sources(configuration.get("own_steps")))
+    except OwnModuleFault as fault:
+        raise SliceFault("invalid_slice", str(fault)) from fault
+    read = read_chains(configuration.get("chains"), own, is_compiled=is_compiled)
+    faults = [f"chain {name!r}: {fault}" for name, fault in read.faults]
+    routes: list[Route] = []
+    for entry in objects_at(configuration, "routes"):
+        route, route_faults = _read_route(entry, own, read.chains, is_compiled)
+        routes.append(route)
+        faults += [f"route {route.name!r}: {fault}" for fault in route_faults]
+    if faults:
+        raise SliceFault("invalid_slice", "; ".join(faults))
+    return Program(Routes(routes), read.chains, own, _numbers(configuration.get("sources")))
+
+
+def _read_route(
+    entry: JsonObject, own: StepClasses, chains: NamedChains, is_compiled: bool
+) -> tuple[Route, list[StepFault | str]]:
+    """Return the route, and its faults. With a fault, the route lacks a part of what is written."""
+    name = str(entry.get("name"))
+    steps, step_faults = read_chain(entry.get("steps"), own, is_compiled=is_compiled)
+    faults: list[StepFault | str] = [*step_faults, *unknown_chains(steps, chains)]
+    where = None
+    try:
+        where = _read_where(entry.get("where"))
+    except ValueError as fault:
+        faults.append(f"where: {fault}")
+    sources = _texts(entry.get("from"))
+    types = _texts(entry.get("types"))
+    route = Route(
+        name=name,
+        chain=Chain(name, tuple(steps), chains, _ON_ERROR.get(entry.get("on_error"), "dead_letter")),
+        destinations=tuple(dict.fromkeys(_texts(entry.get("to")))),
+        sources=frozenset(sources) if sources else None,
+        types=TypeGlobs.compile(types) if types else None,
+        where=where,
+        is_else=entry.get("else") is True,
+        enabled=entry.get("enabled") is not False,
+    )
+    return route, faults
+
+
+def _read_where(text: Json) -> "Expression | None":
+    """Return the condition; None if there is none. Raises ValueError."""
+    if text is None:
+        return None
+    # Imported here, because many configurations have no `where`, and a start is quicker without JMESPath.
+    from shared.expressions import over_event
+
+    if not isinstance(text, str):
+        raise ValueError(f"an expression is text; found {kind_of(text)}")
+    return over_event(text)
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _numbers(value: Json) -> dict[str, int]:
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {name: number for name, number in pairs if isinstance(number, int)}
 
 
 def read_chain(
@@ -192,6 +192,7 @@ def _advised(reasons: Sequence[str], name: str, kind: type[Step], settings: Json
 def _read_step(
     number: int, entry: Json, own: StepClasses, chain: str | None, is_compiled: bool
 ) -> NamedStep | list[StepFault]:
+    """Return the step, or the faults of its entry."""
     if not isinstance(entry, dict) or len(entry) != 1:
         return [StepFault(number, None, _one_name_rule(entry))]
     [(name, settings)] = entry.items()
@@ -229,6 +230,7 @@ def _compiled_step(kind: type[Step], settings: Json) -> Step:
 
 
 def read_chains(raw: Json, own: StepClasses, *, is_compiled: bool = False) -> ChainsRead:
+    """Return the named chains and all their faults. `raw` maps each name to the steps; None if there are no chains."""
     chains: dict[str, tuple[NamedStep, ...]] = {}
     faults: list[tuple[str, StepFault]] = []
     for name, written in raw.items() if isinstance(raw, dict) else ():
@@ -263,6 +265,10 @@ def _cycle(name: str, chains: Mapping[str, tuple[NamedStep, ...]]) -> Iterator[S
 def _path_to(
     target: str, path: list[str], chains: Mapping[str, tuple[NamedStep, ...]], seen: set[str]
 ) -> list[str] | None:
+    """Return the path continued to the target; None if the chain at its end does not lead there.
+
+    `seen` has the chains that were searched, so that each is searched once.
+    """
     last = path[-1]
     if last == target:
         return path
@@ -274,80 +280,3 @@ def _path_to(
             if cycle := _path_to(target, [*path, following], chains, seen):
                 return cycle
     return None
-
-
-def step_class(name: str) -> type[Step] | None:
-    """Return the built-in step of this name. Imports its family alone."""
-    for family in _families_by_class().get(name, ()):
-        if step := steps_of(_family(family), Settings).get(name):
-            return step
-    return None
-
-
-def step_classes() -> StepClasses:
-    """Return all built-in steps by name, in the order of their names. Imports every family."""
-    classes: dict[str, type[Step]] = {}
-    for _, steps in families():
-        classes |= steps
-    return dict(sorted(classes.items()))
-
-
-def families() -> list[tuple[str, StepClasses]]:
-    """Return the first line of each family's docstring, and its steps. Imports every family."""
-    modules = [_family(path.stem) for path in _family_files()]
-    return [
-        ((module.__doc__ or module.__name__).strip().splitlines()[0], steps_of(module, Settings)) for module in modules
-    ]
-
-
-@cache
-def steps_of(module: ModuleType, base: type) -> StepClasses:
-    """Return the steps that the module defines; their settings have this base."""
-    return {
-        each.step_name(): each
-        for each in vars(module).values()
-        if isinstance(each, type)
-        and issubclass(each, Step)
-        and issubclass(each, base)
-        and each.__module__ == module.__name__
-    }
-
-
-def _family(name: str) -> ModuleType:
-    return importlib.import_module(f"{step_families.__name__}.{name}")
-
-
-@cache
-def _families_by_class() -> Mapping[str, list[str]]:
-    """Return the families that may have each step, by the names of the classes in their text: nothing is imported."""
-    by_class: dict[str, list[str]] = {}
-    for path in _family_files():
-        for name in _CLASS.findall(path.read_text(encoding="utf-8")):
-            by_class.setdefault(step_name(name), []).append(path.stem)
-    return by_class
-
-
-def _family_files() -> list[Path]:
-    paths = [path for folder in step_families.__path__ for path in Path(folder).glob("*.py")]
-    return sorted(path for path in paths if path.stem != "__init__")
-
-
-def load_own_steps(sources: Mapping[str, str]) -> StepClasses:
-    """Return the steps in the files; `sources` maps each file's name to its text. Raises OwnModuleFault."""
-    by_file: dict[str, StepClasses] = {}
-    models = dict[str, type[Step]]()
-    if sources:
-        from pydantic import BaseModel
-    for file, source in sources.items():
-        by_file[file] = steps_of(own_module(file, source), BaseModel)
-        if not by_file[file]:
-            raise OwnModuleFault(f"{file}: no class in it is both a pydantic model and a Step")
-        for name, model in by_file[file].items():
-            if missing := [each for each in ("summary", "example") if not hasattr(model, each)]:
-                raise OwnModuleFault(f"{file}: the step {name!r} has no `{missing[0]}: ClassVar[…]`")
-            if lacking := sorted(getattr(model, "__abstractmethods__", ())):
-                raise OwnModuleFault(f"{file}: the step {name!r} has no `def {lacking[0]}(self, …)`")
-            if name in models or step_class(name):
-                raise OwnModuleFault(f"{file}: there is another step {name!r}; give its class another name")
-            models[name] = model
-    return models

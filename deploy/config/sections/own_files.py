@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.config.config_file import ConfigFile, Fault, unreadable
 from functions.notify.registry import OwnKinds, load_own_kinds
-from functions.transform.program import StepClasses, load_own_steps
+from functions.transform.step_classes import StepClasses, load_own_steps
 from shared import jsontext, own_modules
 
 _LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")

@@ -16,8 +16,9 @@ from deploy.config.model_faults import expression_faults, setting_name, unknown_
 from deploy.config.sections.kinds import destination_kinds
 from deploy.config.sections.own_files import STEP_FILES, own_steps
 from functions.transform import program, verifying
-from functions.transform.program import StepClasses, StepFault
+from functions.transform.program import StepFault
 from functions.transform.step import NamedStep, Settings, removals_of
+from functions.transform.step_classes import NO_OWN_STEPS, StepClasses, load_own_steps, step_class
 from shared.config import rules, values
 from shared.jsontext import Json, JsonObject
 from shared.waiting_route import RETRY_SECONDS
@@ -88,7 +89,7 @@ class _Chains:
 
 
 def _is_unknown(fault: StepFault, own: StepClasses) -> bool:
-    return fault.name is not None and fault.name not in own and program.step_class(fault.name) is None
+    return fault.name is not None and fault.name not in own and step_class(fault.name) is None
 
 
 def _read_chains(file: ConfigFile) -> _Chains:
@@ -144,7 +145,7 @@ def _with_files(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json
 def compiled_routes(file: ConfigFile, routes: Iterable[RouteConfig], chains: Mapping[str, StepsConfig]) -> JsonObject:
     """Return that part of transform's slice. The content of a file replaces its name."""
     sources = STEP_FILES.sources(file)
-    own = program.load_own_steps(sources)
+    own = load_own_steps(sources)
     compiled_chains: JsonObject = {name: _steps(steps, file, own) for name, steps in chains.items()}
     return {
         "routes": [_route(route, file, own) for route in routes],
@@ -201,7 +202,7 @@ def _step(step: JsonObject, file: ConfigFile, own: StepClasses) -> JsonObject:
     compiled: JsonObject = {}
     for name, written in step.items():
         settings = with_files(written, name, file.folder, own)
-        kind = None if name in own else program.step_class(name)
+        kind = None if name in own else step_class(name)
         compiled[name] = verifying.compile_settings(kind, settings) if kind and issubclass(kind, Settings) else settings
     return compiled
 
@@ -210,7 +211,7 @@ class UnreadableFile(ValueError):
     """A file cannot be read. The text names it."""
 
 
-def with_files(settings: Json, name: str, folder: Path, own: StepClasses = program.NO_OWN_STEPS) -> Json:
+def with_files(settings: Json, name: str, folder: Path, own: StepClasses = NO_OWN_STEPS) -> Json:
     """Return a step's settings with the content of files. `own` are the operator's steps. Raises UnreadableFile."""
     keys = _file_keys(name, own)
     if not isinstance(settings, dict):
@@ -222,7 +223,7 @@ def with_files(settings: Json, name: str, folder: Path, own: StepClasses = progr
 
 
 def _file_keys(name: str, own: StepClasses) -> tuple[str, ...]:
-    kind = own.get(name) or program.step_class(name)
+    kind = own.get(name) or step_class(name)
     return () if kind is None else kind.file_keys
 
 

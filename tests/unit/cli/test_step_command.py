@@ -11,7 +11,7 @@ import pytest
 
 from deploy.cli.main import main
 from deploy.config.config_file import read_config_file
-from functions.transform.program import step_classes
+from functions.transform.step_classes import step_classes
 from shared.jsontext import mapping_at
 
 CONFIG: Final = """\

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deploy.config.config_file import ConfigFile, parse_config
 from functions.transform.program import read_program
-from functions.transform.routes import Decision, decide
+from functions.transform.route_runs import Decision, decide
 from shared.event import Event
 from shared.jsontext import Json
 from tests.fakes.configurations import compile_text, faults_of_text

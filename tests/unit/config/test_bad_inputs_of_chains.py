@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from functions.transform.program import read_program
-from functions.transform.routes import decide
+from functions.transform.route_runs import decide
 from shared.errors import Permanent
 from shared.event import Event
 from shared.jsontext import Json, to_json

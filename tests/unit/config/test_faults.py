@@ -15,7 +15,7 @@ from deploy.config.compiler import secrets_needed
 from deploy.config.config_file import ConfigFaults, Fault, misleading_values, parse_config
 from deploy.config.sections import kinds
 from functions.subscribe.routes import ROUTES
-from functions.transform import program, verifying
+from functions.transform import step_classes, verifying
 from shared.config.values import fault_text
 from tests.fakes.configurations import compile_text, faults_of_text, warnings_of_text
 
@@ -133,7 +133,7 @@ def our_models(model: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
 
 def test_the_faults_of_settings_and_of_requests_to_the_api_are_in_our_words() -> None:
     models = {each.takes for each in ROUTES} | {*map(kinds.settings_model, kinds.destination_kinds())}
-    models |= {*map(verifying.step_settings, program.step_classes().values()), *our_models()}
+    models |= {*map(verifying.step_settings, step_classes.step_classes().values()), *our_models()}
     fields = {
         f"{field.annotation} {field.metadata}": (model, name, field.alias or name)
         for model in models

@@ -15,7 +15,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.sections.own_files import own_step_warnings
 from deploy.explain.config_tests import run_config_tests
-from functions.transform.program import read_chain, step_classes
+from functions.transform.program import read_chain
 from functions.transform.step import (
     MAX_STEPS,
     AskingStep,
@@ -31,6 +31,7 @@ from functions.transform.step import (
     Switch,
     Through,
 )
+from functions.transform.step_classes import step_classes
 from functions.transform.verifying import compile_settings, verified_step
 from shared.event import Event
 from shared.fetch import Fetched

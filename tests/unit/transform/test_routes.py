@@ -13,7 +13,8 @@ from hypothesis import given, strategies as st
 from deploy.explain.transform_stage import unlisted_decisions
 from functions.transform.chain import Chain
 from functions.transform.program import read_program
-from functions.transform.routes import Route, decide, match, match_all, run_routes
+from functions.transform.route_runs import decide, run_routes
+from functions.transform.routes import Route, match, match_all
 from functions.transform.step import AskingStep, NamedStep, Services, Step, StepContext
 from shared import time_bound
 from shared.errors import Temporary

@@ -35,6 +35,7 @@ from functions.receive.source import read_sources
 from functions.transform import entry as transform_entry
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer
+from shared.event import read_kept_parts
 from shared.http import Reply, Request
 from shared.outgoing.gate import ProcessGate
 from shared.ports import DELIVERIES, EVENTS
@@ -116,7 +117,10 @@ class Pipe:
             read_sources(slices["receive"]), secrets, self._bus, FakeBlobs(), clock, random_id=lambda: "0" * 32
         )
         program = read_program(slices["transform"])
-        transformer = Transformer(program.routes, self._bus, FakeBlobs(), FakeJournal(), clock, None)
+        kept_parts = read_kept_parts(slices["transform"])
+        transformer = Transformer(
+            program.routes, self._bus, FakeBlobs(), FakeJournal(), clock, None, kept_parts=kept_parts
+        )
         self._transform = transform_entry.Service(transformer, program.chains, None, from_anybody)
         ledger, journal = FakeLedger(), FakeJournal()
         context = Context(secrets, read_settings({"SENDGRID_API_URL": sendgrid_url}), FakeBlobs(), clock)

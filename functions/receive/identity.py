@@ -292,16 +292,18 @@ def _bounded(delivery_id: str) -> str:
 
 
 def _delivery_id(source: Source, item: Item) -> str | None:
-    return _link_once(source, item) or whole_fact(source.fact_locations.id, item)
+    link_id = _link_once(item) if source.takes_links else None
+    return link_id or whole_fact(source.fact_locations.id, item)
 
 
 def _delivery_id_of_batch(source: Source, item: Item) -> str | None:
-    return _link_once(source, item) or whole_fact(source.fact_locations.id_of_batch, item)
+    link_id = _link_once(item) if source.takes_links else None
+    return link_id or whole_fact(source.fact_locations.id_of_batch, item)
 
 
-def _link_once(source: Source, item: Item) -> str | None:
+def _link_once(item: Item) -> str | None:
     """Return the `hc_once` of a link, which is the sender's id for its event; None if there is none."""
-    if not source.takes_links or item.request.method != "GET":
+    if item.request.method != "GET":
         return None
     # Imported here, because few sources take links.
     from shared.signatures.links import once_of

@@ -84,8 +84,9 @@ class Receiver:
     fetch             None offline: no provider's key is fetched, and no subscription confirmed
     take_push         takes a push of a bus (messages.py); None unless a source has a bus that pushes
     times_attribute   returns the attribute of messages in which receive's times travel; None if telemetry is off
-    explanations      takes a token for each rejection whose cause is looked for
-    queue_full_lines  takes a token for each log line about a source that has no place among the unconfirmed
+    explanations      bounds how many rejections are explained
+    queue_full_lines  bounds how many log lines say that a source has no place among the unconfirmed
+    unconfirmed       the requests whose events the bus has not confirmed yet. A source may have a share of them
     """
 
     sources: Mapping[str, Source]
@@ -106,9 +107,11 @@ class Receiver:
     async def receive(self, request: Request, read_body: ReadBody) -> Accepted | Answered | DeadLettered:
         """Verify a request, publish its events, and return once the bus has confirmed them.
 
-        `request` is the head; `read_body` is called once the head has passed. Raises Rejected. Raises Temporary if the
-        source has no place among the unconfirmed, or if the bus does not confirm within CONFIRM_SECONDS, without the
-        time in which the body arrives. In the last case, the events may have been published all the same.
+        `request` is the head; `read_body` is called once the head has passed.
+
+        Raises Rejected for a request that fails a check. Raises Temporary if a secret or a provider's key cannot be
+        read, if the source has no place among the unconfirmed, or if the bus does not confirm within CONFIRM_SECONDS,
+        not counting the time in which the body arrives. In the last case, the events may have been published.
         """
         began_at = self.clock.now() if self.times_attribute else 0.0  # the clock is read only if telemetry needs it
         source = admission.admit(request, self.sources)
@@ -131,8 +134,8 @@ class Receiver:
         deadline = checks_began_at + reading_seconds + CONFIRM_SECONDS
         self.unconfirmed.verify_place(source.name)  # before the work of verifying and parsing
         typed_request = parsing.as_sent_by_provider(source, request)
-        if handshakes and (handshake_reply := await handshakes.answer_unsigned(typed_request)):
-            return Answered(source, handshake_reply.reply, handshake_reply.reason)
+        if handshakes and (handshake := await handshakes.answer_unsigned(typed_request)):
+            return Answered(source, handshake.reply, handshake.reason)
 
         now = self.clock.now()
         fields = locations.RequestFields(typed_request, url)
@@ -140,8 +143,9 @@ class Receiver:
         if not is_authenticated:
             auth = await self.verify_signature(source, request, fields, secrets, now)
         parsed = parsing.read_data(source, typed_request, self.limits, auth)
-        if handshakes and (handshake_reply := await handshakes.answer_signed(typed_request, parsed.data)):
-            return Answered(source, handshake_reply.reply, handshake_reply.reason)
+        if handshakes and (handshake := await handshakes.answer_signed(typed_request, parsed.data)):
+            return Answered(source, handshake.reply, handshake.reason)
+
         event_data = checked_data(source, parsed.data)
         signed = signed_request(source, auth, fields, parsed)
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
@@ -164,7 +168,10 @@ class Receiver:
     async def _early_outcome(
         self, source: Source, handshakes: "Handshakes | None", head: Request, read_body: ReadBody
     ) -> Accepted | Answered | DeadLettered | None:
-        """Return the outcome of a push, of a preflight or of a handshake in the head; None for any other request."""
+        """Return the outcome of a push, of a preflight or of a handshake in the head; None for any other request.
+
+        Raises Rejected, and Temporary for a push or a handshake that must come again.
+        """
         if source.bus:
             if head.method != "POST":
                 raise admission.MethodRejected(source.answered_methods)
@@ -174,15 +181,15 @@ class Receiver:
             return await self.take_push(self, source, head, read_body)
         if source.form and (form_answer := _form_answer(source, head)):
             return form_answer
-        if handshakes and (handshake_reply := await handshakes.answer_head(head)):
-            return Answered(source, handshake_reply.reply, handshake_reply.reason)
+        if handshakes and (handshake := await handshakes.answer_head(head)):
+            return Answered(source, handshake.reply, handshake.reason)
         return None
 
     async def secrets_of(self, source: Source) -> admission.SecretValues:
-        """Return the values of all the source's secrets. Raises Temporary.
+        """Return the values of all the source's secrets. Raises Temporary if one of them cannot be read.
 
-        They are read before anything is compared. If one cannot be read, the request is neither accepted by another nor
-        rejected.
+        They are all read before anything is compared. Otherwise a request could be rejected, or accepted by another
+        secret, while the secret that decides about it cannot be read.
         """
         return {name: await self.secrets.values(name) for name in source.secret_names}
 
@@ -286,7 +293,10 @@ def _answer_without_event(source: Source, head: Request) -> Answered:
 
 
 async def _read_content(source: Source, request: Request, read_body: ReadBody) -> float:
-    """Set `request.body`, and return the seconds in which the body arrived. Raises what `read_body` raises."""
+    """Set `request.body`, which is made of the query for a GET. Return the seconds in which the body arrived.
+
+    Raises what `read_body` raises.
+    """
     if request.method == "GET":
         # Imported here, because few sources take GET.
         from functions.receive.query_body import query_body

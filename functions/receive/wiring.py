@@ -5,7 +5,8 @@ import secrets
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from functions.receive import receive, source
+from functions.receive import receive
+from functions.receive.sources import read_sources
 from shared import logs
 from shared.cloud import platform
 from shared.settings import TELEMETRY, settings, slice_or_exit
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @cache
 def receiver() -> receive.Receiver:
     """Return the receiver of this process. Ends the process if there is no configuration."""
-    sources = source.read_sources(slice_or_exit("receive"))
+    sources = read_sources(slice_or_exit("receive"))
     times_attribute = None
     if TELEMETRY in slice_or_exit("receive"):
         # Imported here, because few deployments export telemetry.

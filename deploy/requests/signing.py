@@ -18,13 +18,14 @@ from deploy.requests.sources import auth_entries, compiled_sources
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
 from shared.signatures import contentful, passwords
-from shared.signatures.auth_scheme import AuthScheme, read_scheme, timestamp_text
+from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content, with_header, with_text
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
 from shared.signatures.keys import hash_of, padding_of
 from shared.signatures.locations import Location, RequestFields
 from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
+from shared.signatures.signed_times import timestamp_text
 from shared.signatures.signing import encode_bytes, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
 

@@ -199,7 +199,8 @@ class Handshakes:
 def _confirmation_url(text: str | None) -> str:
     """Return the URL that confirms a subscription. Raises Rejected (`subscribe_url_not_allowed`) unless it is SNS's."""
     # Imported here because only the handshakes of SNS need it.
-    from shared.signatures.certificate_schemes import AWS_SNS_HOST, allowed_url
+    from shared.signatures.aws_sns import AWS_SNS_HOST
+    from shared.signatures.certificates import allowed_url
 
     return allowed_url(text, AWS_SNS_HOST, "subscribe_url_not_allowed")
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from shared.config import rules, values
 from shared.http import HEADER_NAME
-from shared.signatures.auth_scheme import TOLERANCE_SECONDS
+from shared.signatures.signed_times import TOLERANCE_SECONDS
 
 _REQUEST_LOCATION: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
 _ITEM: Final = re.compile(r"signature\.[^\s{}]+")

@@ -1,38 +1,20 @@
-"""The base class of the auth schemes of sources, the check of a signature's age, and reading a scheme from a slice.
+"""The base class of the auth schemes of sources, and reading a scheme from a slice.
 
 Each scheme is a class with its own settings. Its module is imported only if a source has the scheme, because a sender
 waits for receive's start.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib import import_module
 from typing import ClassVar, Final, NamedTuple, Self
 
-from shared import http, times
+from shared import http
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.jsontext import Json, JsonObject
 from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
+from shared.signatures.signed_times import TOLERANCE_SECONDS
 
-TOLERANCE_SECONDS: Final = 300
-"""By default, how far a signed time may be in the past or in the future."""
-
-# Patterns that are compiled at their first use, since few sources need more than one.
-_TIMESTAMP: Final = r"[0-9]{1,12}"
-_MILLISECONDS: Final = r"[0-9]{1,15}"
-_RFC3339: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-_HTTP_DATE: Final = (
-    r"[A-Z][a-z]{2},? ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) (?:GMT|UTC)"
-)
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_TIME_RULES: Final = {
-    "s": "a whole number of Unix seconds",
-    "ms": "a whole number of Unix milliseconds",
-    "rfc3339": "an RFC 3339 time",
-    "http-date": "an HTTP date",
-}
 _MODULES: Final = {
     "hmac": "signature_scheme",
     "digest": "signature_scheme",
@@ -42,67 +24,13 @@ _MODULES: Final = {
     "standard-webhooks": "standard_webhooks",
     "jwt": "jwt",
     "link": "links",
-    "aws-sns": "certificate_schemes",
-    "paypal": "certificate_schemes",
+    "aws-sns": "aws_sns",
+    "paypal": "paypal",
     "contentful": "contentful",
 }
 """The module in whose SCHEMES each scheme is. All other schemes are in passwords.py."""
 _FIELD_OF_SETTING: Final = {"key": "key_encoding", "names": "header_prefix"}
 """The fields of schemes whose names differ from those of their settings."""
-
-
-def verify_timestamp(text: str | None, now: float, tolerance_seconds: float, unit: str = "s") -> float:
-    """Return the signed time in Unix seconds, if it is within the tolerance, past or future. Raises Rejected."""
-    signed_at = None if text is None else _seconds(text, unit)
-    if signed_at is None:
-        raise Rejected("timestamp_out_of_range", f"the signed timestamp is not {_TIME_RULES[unit]}")
-    verify_age(signed_at, now, tolerance_seconds)
-    return signed_at
-
-
-def verify_age(signed_at: float, now: float, tolerance_seconds: float) -> None:
-    """Raise Rejected (`timestamp_out_of_range`) if the time is further away than the tolerance, past or future."""
-    age = now - signed_at
-    if age > tolerance_seconds:
-        raise Rejected("timestamp_out_of_range", f"signed {age:.0f} s ago; the limit is {tolerance_seconds:.0f} s")
-    if age < -tolerance_seconds:
-        raise Rejected(
-            "timestamp_out_of_range", f"signed {-age:.0f} s in the future; the limit is {tolerance_seconds:.0f} s"
-        )
-
-
-def timestamp_text(at: float, unit: str) -> str:
-    """Write a time in Unix seconds as a sender does. `unit` is s, ms, rfc3339 or http-date."""
-    match unit:
-        case "ms":
-            return str(int(at * 1000))
-        case "rfc3339":
-            return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
-        case "http-date":
-            day = datetime.fromtimestamp(int(at), UTC)
-            names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-            return f"{names[day.weekday()]}, {day:%d} {_MONTHS[day.month - 1]} {day:%Y %H:%M:%S} GMT"
-    return str(int(at))
-
-
-def _seconds(text: str, unit: str) -> float | None:
-    """Return the time in Unix seconds; None for a text that is not a time in this unit."""
-    if unit == "s":
-        return int(text) if re.fullmatch(_TIMESTAMP, text) else None
-    if unit == "ms":
-        return int(text) / 1000 if re.fullmatch(_MILLISECONDS, text) else None
-    try:
-        if unit == "rfc3339":
-            return times.unix_seconds(text.upper()) if re.fullmatch(_RFC3339, text) else None
-        date = re.fullmatch(_HTTP_DATE, text)
-        return _http_date(*date.groups()) if date else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _http_date(day: str, month: str, year: str, *time: str) -> float:
-    hour, minute, second = map(int, time)
-    return datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC).timestamp()
 
 
 class UnusableSecret(Temporary):

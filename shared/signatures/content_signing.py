@@ -24,9 +24,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from shared.http import Request
 from shared.jsontext import Json
-from shared.signatures.auth_scheme import timestamp_text
 from shared.signatures.locations import Location, RequestFields
 from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme, hmac_key
+from shared.signatures.signed_times import timestamp_text
 from shared.signatures.signing import digest_text, hmac_text
 
 _KEY_ID: Final = "trigger"

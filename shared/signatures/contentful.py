@@ -9,9 +9,10 @@ from typing import ClassVar, Final
 from urllib.parse import quote, urlsplit
 
 from shared.http import Request
-from shared.signatures.auth_scheme import Coverage, NotAttempted, TimedScheme, mismatch, verify_timestamp
+from shared.signatures.auth_scheme import Coverage, NotAttempted, TimedScheme, mismatch
 from shared.signatures.content import wire
 from shared.signatures.locations import Location, RequestFields
+from shared.signatures.signed_times import verify_timestamp
 from shared.signatures.signing import hmac_text, matches_any
 
 TIMESTAMP: Final = "x-contentful-timestamp"

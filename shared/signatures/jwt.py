@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from shared import errors, http
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at
-from shared.signatures import auth_scheme, locations, signing
+from shared.signatures import auth_scheme, locations, signed_times, signing
 from shared.signatures.keys import is_key_for, is_signed_by, jwk_key, public_key
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class JwtScheme(auth_scheme.TimedScheme):
             limits_age=entry.settings.get("max_age") is True,
             without_exp=entry.settings.get("without_exp") is True,
             leeway_seconds=entry.seconds("leeway_seconds", 0),
-            tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
+            tolerance_seconds=entry.seconds("tolerance_seconds", signed_times.TOLERANCE_SECONDS),
             when=entry.when,
             **entry.strings(without={"algorithms", "body_digest"}),
         )
@@ -205,7 +205,7 @@ class JwtScheme(auth_scheme.TimedScheme):
         if self.limits_age:
             if issued is None:
                 raise errors.Rejected("timestamp_out_of_range", "the token does not say when it was issued")
-            auth_scheme.verify_age(issued, now, self.tolerance_seconds)
+            signed_times.verify_age(issued, now, self.tolerance_seconds)
 
     def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
         """Return that the body is covered, whose digest is in the token. Only called if `digest_claim` is set."""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 from shared import errors, http, jsontext
-from shared.signatures import auth_scheme
+from shared.signatures import auth_scheme, signed_times
 from shared.signatures.content import (
     BODY,
     Content,
@@ -83,7 +83,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
             take=frozenset(entry.texts("take")),
             content=parse_content(str(entry.settings.get("content", "{body}"))),
             timestamp=entry.location("timestamp"),
-            tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
+            tolerance_seconds=entry.seconds("tolerance_seconds", signed_times.TOLERANCE_SECONDS),
             id=entry.location("id"),
             each=entry.location("each"),
             body_digest=entry.location("body_digest"),
@@ -121,7 +121,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
             timestamp = ""
             if self.timestamp and not self.signs_time_in_body:
                 timestamp = self.timestamp_text(signed, sent)
-                auth_scheme.verify_timestamp(timestamp, now, self.tolerance_seconds, self.unit)
+                signed_times.verify_timestamp(timestamp, now, self.tolerance_seconds, self.unit)
             if self.id:
                 signed_id = signed.text(self.id)
                 if not signed_id or len(signed_id) > _MAX_ID:
@@ -130,7 +130,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
             if not self._is_signed(sent.texts, signed, timestamp, secrets):
                 raise auth_scheme.mismatch("no signature matches what was sent and the secret")
             if self.timestamp and self.signs_time_in_body:  # the body is parsed only now that it is authenticated
-                auth_scheme.verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
+                signed_times.verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
 
     def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         """Return whether one of the signature texts is by one of the secrets, over the fields with the timestamp."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from shared import errors, http
-from shared.signatures import auth_scheme, locations, signing
+from shared.signatures import auth_scheme, locations, signed_times, signing
 from shared.signatures.content import wire
 from shared.signatures.keys import is_signed_by, public_key
 
@@ -100,7 +100,7 @@ def verify_standard(
     body: bytes,
     secrets: Sequence[str],
     now: float,
-    tolerance_seconds: float = auth_scheme.TOLERANCE_SECONDS,
+    tolerance_seconds: float = signed_times.TOLERANCE_SECONDS,
     key_encoding: str = "base64",
 ) -> None:
     """Verify a request by its three headers and its body.
@@ -118,7 +118,7 @@ def verify_standard(
     if webhook_id is None or not _ID.fullmatch(webhook_id):
         rule = "must be 1 to 128 characters without white space and full stops" if webhook_id else "is missing"
         raise errors.Rejected("invalid_delivery_id", f"webhook-id {rule}")
-    signed_at = int(auth_scheme.verify_timestamp(timestamp, now, tolerance_seconds))
+    signed_at = int(signed_times.verify_timestamp(timestamp, now, tolerance_seconds))
     content = signing.standard_content(wire(webhook_id), signed_at, body)
     is_signed = False
     unusable_error: errors.Temporary | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.config.sections.catalogue import load_catalogue
 from shared.jsontext import Json, JsonObject, mapping_at
-from shared.signatures.auth_scheme import verify_timestamp
+from shared.signatures.signed_times import verify_timestamp
 from tests.processes import ROOT
 from tests.receiving import URL, Receiving
 

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from shared.config import signed, values
 from shared.config.rules import SecretName, listed
-from shared.signatures.auth_scheme import TOLERANCE_SECONDS
+from shared.signatures.signed_times import TOLERANCE_SECONDS
 
 MAX_LEEWAY_SECONDS: Final = 10
 

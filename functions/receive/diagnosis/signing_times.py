@@ -5,8 +5,9 @@ from typing import Final
 
 from functions.receive.diagnosis.cases import ANY_TIME_SECONDS, Case, SignedCase, holds
 from shared import errors
-from shared.signatures.auth_scheme import described, verify_timestamp
+from shared.signatures.auth_scheme import described
 from shared.signatures.locations import RequestFields
+from shared.signatures.signed_times import verify_timestamp
 
 _UNIT_NAMES: Final = {
     "s": "seconds",

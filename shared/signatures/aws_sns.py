@@ -1,9 +1,6 @@
-"""The schemes whose requests name the certificate that verifies them: Amazon SNS and PayPal.
+"""The signature of Amazon SNS, whose messages name the certificate that verifies them.
 
-A stranger could name any URL, so only URLs on the provider's own hosts are fetched.
-
-SNS: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
-PayPal signs ids, the time and the body's CRC-32: https://developer.paypal.com/api/rest/webhooks/rest/
+https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 """
 
 from __future__ import annotations
@@ -11,74 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from shared import errors, http
 from shared.jsontext import JsonObject, canonical
-from shared.signatures import auth_scheme, locations, signing
-from shared.signatures.content import TemplateValues, filled_template, parse_content
+from shared.signatures import auth_scheme, locations, signed_times, signing
+from shared.signatures.certificates import allowed_url, certificate
 from shared.signatures.keys import is_signed_by, public_key
 
-if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
-
-
-def certificate(pem: bytes, now: float) -> Certificate:
-    """Return the certificate.
-
-    Raises Rejected (`signature_mismatch`) if it has expired, and Temporary (`key_unavailable`) for bytes that are not a
-    certificate.
-    """
-    loaded = _load_certificate(pem)
-    if loaded.not_valid_after_utc < datetime.fromtimestamp(now, UTC):
-        raise auth_scheme.mismatch("the provider's certificate has expired")
-    return loaded
-
-
-@lru_cache(maxsize=16)
-def _load_certificate(pem: bytes) -> Certificate:
-    # The package cryptography is imported in functions, because it takes 23 ms: no start waits for it.
-    from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
-
-    try:
-        return load_pem_x509_certificate(pem)
-    except (ValueError, InvalidVersion) as error:
-        raise errors.Temporary("key_unavailable", "what was fetched as the provider's certificate is none") from error
-
-
-def common_names(loaded: Certificate) -> list[str]:
-    from cryptography.x509.oid import NameOID
-
-    return [str(name.value) for name in loaded.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-
-
-# A URL that all parsers read in the same way: without a user, with no port but that of https, and without white space
-# and backslashes. Its groups are the host, and the path with the query.
-_PLAIN_URL: Final = re.compile(
-    r"https://([A-Za-z0-9.-]+)(?::443)?(/[A-Za-z0-9._~!$&'()*+,;=:@/%-]*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?)"
-)
-_MAX_URL_CHARACTERS: Final = 2_048
 # After `sns`, only a region is accepted: sns.s3-us-west-2.amazonaws.com is the bucket of whoever named a bucket sns.
 AWS_SNS_HOST: Final = r"sns\.([a-z]{2,4}(?:-[a-z]+){1,2}-[0-9]{1,2})\.(amazonaws\.(?:com|com\.cn|eu))"
-PAYPAL_HOST: Final = r"api(-m)?(\.sandbox)?\.paypal\.com"
-# The paths of certificates, without a query. By other paths and queries, the same hosts answer API calls with content
-# that strangers have put there.
-AWS_SNS_CERTIFICATE: Final = r"/[A-Za-z0-9._-]+\.pem"
-PAYPAL_CERTIFICATE: Final = r"/v1/notifications/certs/[A-Za-z0-9._-]+"
-
-
-def allowed_url(text: str | None, host_pattern: str, code: errors.RejectedCode, path_pattern: str = r"/.*") -> str:
-    """Return the URL if it is allowed. `path_pattern` matches its path and query. Raises Rejected (`code`)."""
-    url = _PLAIN_URL.fullmatch(text or "") if len(text or "") <= _MAX_URL_CHARACTERS else None
-    if url and re.fullmatch(host_pattern, url[1]) and re.fullmatch(path_pattern, url[2]):
-        return url[0]
-    is_certificate = code == "certificate_url_not_allowed"
-    what = "the certificate's URL" if is_certificate else "the URL that confirms the subscription"
-    raise errors.Rejected(code, f"{what} is not one of the provider's own")
-
-
+CERTIFICATE_PATH: Final = r"/[A-Za-z0-9._-]+\.pem"
+"""The paths of certificates, without a query."""
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 # Fields that must not have a line break. The signature covers lines of names and values. With a break in one of these,
@@ -137,7 +78,7 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
     def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
         return cls(
             topics=entry.texts("topics"),
-            tolerance_seconds=entry.seconds("tolerance_seconds", auth_scheme.TOLERANCE_SECONDS),
+            tolerance_seconds=entry.seconds("tolerance_seconds", signed_times.TOLERANCE_SECONDS),
             when=entry.when,
             **entry.strings(without={"topics"}),
         )
@@ -167,7 +108,7 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
         """
         message = _message(fields)
         url = allowed_url(
-            _text(message, "SigningCertURL"), AWS_SNS_HOST, "certificate_url_not_allowed", AWS_SNS_CERTIFICATE
+            _text(message, "SigningCertURL"), AWS_SNS_HOST, "certificate_url_not_allowed", CERTIFICATE_PATH
         )
         self._verify_region(url, "certificate_url_not_allowed")
         if message.get("Type") == "SubscriptionConfirmation":
@@ -179,7 +120,7 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
         account = _arn_part(topic, _ARN_ACCOUNT)
         if self.topics and topic not in self.topics and account not in self.topics:
             raise auth_scheme.mismatch("neither the topic nor its account is one that the source names")
-        auth_scheme.verify_timestamp(_text(message, "Timestamp"), now, self.tolerance_seconds, "rfc3339")
+        signed_times.verify_timestamp(_text(message, "Timestamp"), now, self.tolerance_seconds, "rfc3339")
         algorithm = _ALGORITHM.get(_text(message, "SignatureVersion") or "")
         if algorithm is None:
             raise auth_scheme.mismatch(f"SignatureVersion is none of {', '.join(_ALGORITHM)}")
@@ -244,78 +185,4 @@ def _text(message: JsonObject, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-_CONTENT: Final = parse_content("{header.paypal-transmission-id}|{header.paypal-transmission-time}|{id}|{body.crc32}")
-"""The content that PayPal signs. The id is that of the webhook."""
-_LASTING: Final = parse_content("{header.paypal-transmission-id}|{body.crc32}")
-"""The part of it that is the same each time PayPal sends the event."""
-_SUBJECTS: Final = frozenset({"messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com"})
-"""The common names of PayPal's certificates for webhooks."""
-
-
-class UnprovenRequest(NamedTuple):
-    """A request that passed every check that needs no certificate. `url` is the URL of its certificate."""
-
-    url: str
-    signature: bytes
-    content: bytes
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class PayPalScheme(auth_scheme.TimedScheme):
-    """The signature of PayPal. `webhook_id` is the id that PayPal's settings show for the webhook."""
-
-    scheme = "paypal"
-    signature_headers: ClassVar[frozenset[str]] = frozenset({"paypal-transmission-sig"})
-    webhook_id: str
-    signs_content: bool = field(init=False, default=True)
-    needs_key: bool = field(init=False, default=True)
-
-    def verify(
-        self, fields: locations.RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float
-    ) -> None:
-        request = self._read_unproven(fields, now)
-        pem = auth_scheme.fetched_key(keys, request.url)
-        names = common_names(certificate(pem, now))
-        if _SUBJECTS.isdisjoint(names):
-            raise auth_scheme.mismatch("the certificate is not that of PayPal's webhook signatures")
-        key = public_key(pem.decode("ascii", "replace"))
-        if not is_signed_by(key, "rsa", request.signature, request.content):
-            raise auth_scheme.mismatch("the signature does not match the ids, the time, the body and the certificate")
-
-    def needed_key(self, fields: locations.RequestFields, now: float) -> auth_scheme.NeededKey:
-        return auth_scheme.NeededKey(self._read_unproven(fields, now).url, is_configured=False)
-
-    def _read_unproven(self, fields: locations.RequestFields, now: float) -> UnprovenRequest:
-        """Return the request once all checks have passed that need no network: of the URL, the algorithm and the time.
-
-        Raises Rejected: `signature_mismatch`, `timestamp_out_of_range` or `certificate_url_not_allowed`.
-        """
-        request = fields.request
-        if not (signature_text := request.header("paypal-transmission-sig")):
-            raise auth_scheme.NotAttempted(
-                "the request has no signature: it is expected in the header paypal-transmission-sig"
-            )
-        url = allowed_url(
-            request.header("paypal-cert-url"), PAYPAL_HOST, "certificate_url_not_allowed", PAYPAL_CERTIFICATE
-        )
-        if (request.header("paypal-auth-algo") or "").lower() != "sha256withrsa":
-            raise auth_scheme.mismatch("the header paypal-auth-algo names another algorithm than SHA256withRSA")
-        auth_scheme.verify_timestamp(request.header("paypal-transmission-time"), now, self.tolerance_seconds, "rfc3339")
-        try:
-            signature = signing.decode_bytes(signature_text, "base64")
-        except ValueError:
-            raise auth_scheme.mismatch("the signature is not base64") from None
-        content = filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id))
-        return UnprovenRequest(url, signature, content)
-
-    def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
-        return auth_scheme.Coverage(body_fields=True)  # a checksum of the body is signed
-
-    def signed_content(self, fields: locations.RequestFields) -> bytes:
-        return filled_template(_LASTING, TemplateValues(fields))
-
-    def signed_time(self, fields: locations.RequestFields) -> str:
-        return fields.request.header("paypal-transmission-time") or ""
-
-
-SCHEMES: Final = {"aws-sns": AwsSnsScheme, "paypal": PayPalScheme}
+SCHEMES: Final = {"aws-sns": AwsSnsScheme}

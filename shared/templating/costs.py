@@ -2,12 +2,11 @@
 
 Jinja's sandbox bounds `range` only. Replacing each letter of a text of 100 KB by that text makes 10 GB in memory,
 before any bound on the output applies. A rule gets the arguments of a call and returns an upper bound of the size of
-its result, before the result is made. A template cannot use a filter or method without a rule, and so none that a later
-version of Jinja adds. The tables of the rules, FILTERS and METHODS, are at the end.
+its result, which is charged (budget.py) before the result is made. A template cannot use a filter or method without a
+rule, and so none that a later version of Jinja adds. The tables of the rules, FILTERS and METHODS, are at the end.
 """
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import wraps
 from string import Formatter
@@ -21,22 +20,23 @@ from jinja2.utils import Cycler, Joiner, Namespace
 from markupsafe import Markup
 
 from shared.jsontext import to_json
+from shared.templating.budget import ITEM_CHARACTERS, MAX_OUTPUT_CHARACTERS, charge
 
-MAX_OUTPUT_CHARACTERS: Final = 4 * 1024 * 1024
-"""The most characters of a template's text, and of any value while it is rendered."""
-MAX_MADE_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
-"""The size of all values that a rendering makes, because a template may keep them all."""
 MAX_NUMBER_BITS: Final = 10_000
 """The most bits of a number that a template computes. Larger ones take long."""
 SMALL: Final = 64
 """The size of a number, a boolean, or a text of no more characters."""
 _TOO_LARGE: Final = MAX_OUTPUT_CHARACTERS + 1
 """The size that a rule returns for a value that may be too large, or that it cannot bound."""
-_ITEM, _NEW_ITEM = 8, 64
-"""The sizes of a list's item, in characters: of an item that exists already, and of an item that is made."""
-_FIELD: Final = 2_500
+_NEW_ITEM: Final = 64
+"""The size, in characters, of an item of a list if the item is made too."""
+_NUMBER_FIELD: Final = 2_500
 """The most characters of a formatted number: 310 digits before its point, 999 after it, and as many separators or
 spaces."""
+_ESCAPE: Final = 6
+"""The most characters of a character that is escaped: `&#39;` in HTML, and `\\u0026` in JSON."""
+_SURROGATE_ESCAPES: Final = 12
+"""The characters of one that JSON writes as two escapes."""
 _WIDE: Final = re.compile(r"%(?:\([^()]*\))?[^A-Za-z%(]*(?:\d{4}|\*)|%\([^()]*\(")
 """A field of Python's `%` whose width may be over 999: a width of four digits, or one that an argument has (`*`)."""
 _WIDE_SPEC: Final = re.compile(r"\d{4}|\{")
@@ -64,39 +64,6 @@ Rule: TypeAlias = Callable[..., float]  # type: ignore[explicit-any] # each take
 """A function of a call's arguments that returns an upper bound of the result's size, in characters."""
 
 
-class _Room(threading.local):
-    """The size of the values that the current rendering of this thread may still make."""
-
-    left: float = MAX_MADE_CHARACTERS
-
-
-_ROOM: Final = _Room()
-
-
-def begin_rendering() -> None:
-    """Begin a rendering in this thread, with nothing made."""
-    _ROOM.left = MAX_MADE_CHARACTERS
-
-
-def charge(size: float) -> None:
-    """Count a value that is about to be made. Raises OverflowError if it, or all of this rendering, is too large."""
-    _ROOM.left -= size
-    if size > MAX_OUTPUT_CHARACTERS or _ROOM.left < 0:
-        raise OverflowError
-
-
-class Buffer(list[str]):
-    """The pieces of a macro's or block's text, each counted as it is added."""
-
-    def append(self, piece: str) -> None:
-        charge(len(piece) + _ITEM)
-        super().append(piece)
-
-    def extend(self, pieces: Iterable[str]) -> None:
-        for piece in pieces:
-            self.append(piece)
-
-
 def text_size(value: object) -> int:
     """Return the number of characters of a text; of any other value, a bound of those of its JSON and of its repr.
 
@@ -114,7 +81,7 @@ def text_size(value: object) -> int:
         elif isinstance(item, int):
             size += item.bit_length() // 3 + 6  # a digit has over 3 bits; a sign, or the letters of a boolean
         elif item is None or isinstance(item, float):
-            size += 25  # the longest is like -2.2250738585072014e-308
+            size += len("-2.2250738585072014e-308")  # there is no longer one
         elif isinstance(item, _LISTS):
             size += 3 + 2 * len(item)  # brackets, and a comma and a space for each item
             stack += item
@@ -132,15 +99,12 @@ def text_size(value: object) -> int:
 
 
 def escaped_size(value: object) -> int:
-    """Return a bound of the value's number of characters as HTML. An escape such as `&#39;` has at most six.
-
-    Markup is HTML already.
-    """
+    """Return a bound of the value's number of characters as HTML. Markup is HTML already."""
     if isinstance(value, Markup):
         return len(value)
     if isinstance(value, str):
-        return len(value) + 4 * _count("&<>'\"", value)
-    return 6 * text_size(value)
+        return len(value) + (_ESCAPE - 1) * _count("&<>'\"", value)
+    return _ESCAPE * text_size(value)
 
 
 def _either_size(value: object, is_markup: bool) -> int:
@@ -150,7 +114,7 @@ def _either_size(value: object, is_markup: bool) -> int:
 def joined_size(separator: object, items: Iterable[object]) -> float:
     """Return the size of the joined items. If one of them is markup, Jinja escapes all others."""
     values = list(items)
-    is_markup = isinstance(separator, Markup) or Markup in map(type, values)
+    is_markup = any(isinstance(each, Markup) for each in (separator, *values))
     size = escaped_size if is_markup else text_size
     return len(values) * size(separator) + sum(map(size, values))
 
@@ -161,18 +125,17 @@ def binop_size(operator: str, left: object, right: object) -> float:
     if operator == "*":
         for repeated, times in ((left, right), (right, left)):
             if isinstance(repeated, str | list | tuple) and isinstance(times, int):
-                item_size = 1 if isinstance(repeated, str) else _ITEM
+                item_size = 1 if isinstance(repeated, str) else ITEM_CHARACTERS
                 return len(repeated) * _number(times) * item_size
     if operator == "%" and isinstance(left, str):
-        values = right if isinstance(right, tuple) else (right,)
-        return _percent_size(left, *values)
+        return _percent_size(left, list(right) if isinstance(right, tuple) else [right])
     if isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * abs(right) if operator == "**" else left.bit_length() + right.bit_length()
         return SMALL if bits <= MAX_NUMBER_BITS else _TOO_LARGE
     if operator == "+" and isinstance(left, str) and isinstance(right, str):
         return _either_size(left, is_markup) + _either_size(right, is_markup)
     if operator == "+" and isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        return _ITEM * (len(left) + len(right))
+        return ITEM_CHARACTERS * (len(left) + len(right))
     return SMALL
 
 
@@ -181,7 +144,7 @@ def sliced_size(value: object, start: int | None, stop: int | None, step: int | 
     if not isinstance(value, Sized):
         return SMALL
     count = len(range(*slice(start, stop, step).indices(len(value))))
-    return count if isinstance(value, str) else _ITEM * count
+    return count if isinstance(value, str) else ITEM_CHARACTERS * count
 
 
 def bounded_format(formatted: Called, text: str) -> Called:
@@ -192,7 +155,7 @@ def bounded_format(formatted: Called, text: str) -> Called:
 
     @wraps(formatted)
     def bounded(*args: object, **kwargs: object) -> object:
-        charge(_formatted(text, *args, **kwargs))
+        charge(_formatted_size(text, [*args, *kwargs.values()]))
         return formatted(*args, **kwargs)
 
     bounded.counts_itself = True  # type: ignore[attr-defined] # read by _is_jinjas, which lets a template call it
@@ -253,8 +216,11 @@ def _file_size(*_: object, **__: object) -> float:
 
 
 def _existing(*_: object, **__: object) -> float:
-    """Bound a filter that returns one of its arguments, a part of an argument, or an iterator that makes nothing by
-    itself."""
+    """Bound a filter that returns one of its arguments, or a part of one.
+
+    `map` and its like return an iterator, which makes no items before they are asked for. What each item costs is
+    charged by the filter, method or Buffer that makes it.
+    """
     return 0
 
 
@@ -280,7 +246,7 @@ def _cased(value: object, *_: object, **__: object) -> float:
 
 def _items(value: object, *_: object, **__: object) -> float:
     """Bound a call that returns a list of the items that exist already."""
-    return _ITEM * len(value) if isinstance(value, Sized) else SMALL
+    return ITEM_CHARACTERS * len(value) if isinstance(value, Sized) else SMALL
 
 
 def _new_items(value: object, *_: object, **__: object) -> float:
@@ -334,11 +300,17 @@ def _truncated(text: object, *args: object, **kwargs: object) -> float:
 
 
 def _wrapped(text: object, width: object = 79, *args: object, **kwargs: object) -> float:
-    """Bound `wordwrap`. A line may be half empty, where the next word did not fit, so there may be twice as many."""
+    """Bound `wordwrap`, which adds the text `wrapstring` after each line.
+
+    A line may be half empty, because the next word did not fit. So there may be twice as many lines as the width gives,
+    one more for each line break of the text, and a begun one at either end.
+    """
     size = text_size(text)
-    breaks = _matches(_LINE_BREAK, text) if isinstance(text, str) else size
-    longest = max((len(each) for each in (*args, *kwargs.values()) if isinstance(each, str)), default=1)
-    return size + (2 * (size // max(1, _number(width))) + breaks + 2) * longest
+    line_breaks = _matches(_LINE_BREAK, text) if isinstance(text, str) else size
+    full_lines = size // max(1, _number(width))
+    lines = 2 * full_lines + line_breaks + 2
+    longest_argument = max((len(each) for each in (*args, *kwargs.values()) if isinstance(each, str)), default=1)
+    return size + lines * longest_argument
 
 
 def _indented(text: object, width: object = 4, *_: object, **__: object) -> float:
@@ -351,13 +323,14 @@ def _indented(text: object, width: object = 4, *_: object, **__: object) -> floa
 
 def _json(value: object, indent: object = None) -> float:
     """Bound `tojson`, which writes `&<>'` as `\\u0026`, and any character outside ASCII as one or two such escapes."""
-    width = len(indent) + 5 * _count("&<>'", indent) if isinstance(indent, str) else _number(indent)
+    width = len(indent) + (_ESCAPE - 1) * _count("&<>'", indent) if isinstance(indent, str) else _number(indent)
     if width > 100 or text_size([value]) > MAX_OUTPUT_CHARACTERS:
         return _TOO_LARGE
     text = to_json(value)  # type: ignore[arg-type] # it was sized as data
     not_ascii = len(text) - len(text.encode("ascii", "ignore"))
-    # Beyond `to_json`: a space after each comma and colon, and the escapes, which are 6 or 12 characters long.
-    size = len(text) + _count(",:", text) + 5 * _count("&<>'", text) + 11 * not_ascii
+    # Beyond `to_json`: a space after each comma and colon, and the escapes.
+    escapes = (_ESCAPE - 1) * _count("&<>'", text) + (_SURROGATE_ESCAPES - 1) * not_ascii
+    size = len(text) + _count(",:", text) + escapes
     return size if indent is None else size + _indents(value) * (width + 1)
 
 
@@ -382,7 +355,7 @@ def _summed(items: object, *args: object, **kwargs: object) -> float:
     if not isinstance(start, list | tuple) or not isinstance(items, Iterable):
         return SMALL
     lengths = [len(item) if isinstance(item, Sized) else 1 for item in items]
-    return (len(start) + sum(lengths)) * (len(lengths) + 1) * _ITEM
+    return (len(start) + sum(lengths)) * (len(lengths) + 1) * ITEM_CHARACTERS
 
 
 def _joined(items: object, d: object = "", attribute: object = None) -> float:
@@ -392,7 +365,7 @@ def _joined(items: object, d: object = "", attribute: object = None) -> float:
     values = list(items)
     if attribute is None:
         return joined_size(d, values)
-    return len(values) * escaped_size(d) + 6 * text_size(values)
+    return len(values) * escaped_size(d) + _ESCAPE * text_size(values)
 
 
 def _joined_by(separator: object, items: object) -> float:
@@ -402,28 +375,39 @@ def _joined_by(separator: object, items: object) -> float:
     return joined_size(separator, items) if isinstance(items, Iterable) else SMALL
 
 
-def _percent_size(text: object, *args: object, **kwargs: object) -> float:
-    """Bound Python's `%`, and the filter `format`, which does the same."""
+def _format_filter(text: object, *args: object, **kwargs: object) -> float:
+    """Bound the filter `format`, which is Python's `%`."""
     template = text if isinstance(text, str) else ""
     if not isinstance(text, str) and text_size(text) <= MAX_OUTPUT_CHARACTERS:
         template = str(text)
-    if _WIDE.search(template):
-        return _TOO_LARGE
-    return _filled_size(template, template.count("%"), [*args, *kwargs.values()])
+    return _percent_size(template, [*args, *kwargs.values()])
+
+
+def _percent_size(text: str, values: list[object]) -> float:
+    """Return the size of a text that Python's `%` fills."""
+    return _TOO_LARGE if _WIDE.search(text) else _filled_size(text, text.count("%"), values)
 
 
 def _formatted(text: str, *args: object, **kwargs: object) -> float:
     """Bound `str.format`."""
+    return _formatted_size(text, [*args, *kwargs.values()])
+
+
+def _formatted_size(text: str, values: list[object]) -> float:
+    """Return the size of a text that `str.format` fills."""
     specs = [spec for _, name, spec, _ in Formatter().parse(text) if name is not None]
     is_wide = any(_WIDE_SPEC.search(spec or "") for spec in specs)
-    return _TOO_LARGE if is_wide else _filled_size(text, len(specs), [*args, *kwargs.values()])
+    return _TOO_LARGE if is_wide else _filled_size(text, len(specs), values)
 
 
 def _filled_size(text: str, fields: int, values: list[object]) -> float:
     """Return the size of a text with this number of fields, each of which may show the largest of the values."""
-    bits = max((value.bit_length() for value in values if isinstance(value, int)), default=0)
     largest = max((text_size([value]) for value in values), default=0)
-    return len(text) + fields * (largest * (6 if isinstance(text, Markup) else 1) + 2 * bits + _FIELD)
+    if isinstance(text, Markup):
+        largest *= _ESCAPE
+    # A field can write an integer in binary, with a separator after every fourth digit.
+    bits = max((value.bit_length() for value in values if isinstance(value, int)), default=0)
+    return len(text) + fields * (largest + 2 * bits + _NUMBER_FIELD)
 
 
 def _urlencoded(value: object) -> float:
@@ -433,7 +417,8 @@ def _urlencoded(value: object) -> float:
 
 def _linked(value: object, *args: object, **kwargs: object) -> float:
     """Bound `urlize`. Each word may be an address, which it writes twice: in a link, and as the link's text."""
-    attributes = 40 + 5 * sum(text_size(each) for each in (*args, *kwargs.values()) if each is not None)
+    # 40 is enough for `<a href="mailto:" rel="" target=""></a>`, to which the escaped arguments are added.
+    attributes = 40 + (_ESCAPE - 1) * sum(text_size(each) for each in (*args, *kwargs.values()) if each is not None)
     links = _count(".@:", value) if isinstance(value, str) else text_size(value)
     return 2 * escaped_size(value) + (links + 1) * attributes
 
@@ -461,9 +446,9 @@ FILTERS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("capitalize", "lower", "title", "upper"), _cased),
     **dict.fromkeys(("sort", "unique"), _items),
     **dict.fromkeys(("dictsort", "groupby", "items"), _new_items),
-    "batch": lambda value, linecount, *_, **__: _new_items(value) + _ITEM * _number(linecount),
+    "batch": lambda value, linecount, *_, **__: _new_items(value) + ITEM_CHARACTERS * _number(linecount),
     "center": _wide,
-    "format": _percent_size,
+    "format": _format_filter,
     "indent": _indented,
     "join": _joined,
     "list": _list,
@@ -478,7 +463,7 @@ FILTERS: Final[Mapping[str, Rule]] = {
     "urlencode": _urlencoded,
     "urlize": _linked,
     "wordwrap": _wrapped,
-    "xmlattr": lambda d, *_: 6 * text_size(d),
+    "xmlattr": lambda d, *_: _ESCAPE * text_size(d),
 }
 _GLOBALS: Final = (safe_range, Namespace, Cycler, Joiner)
 _OBJECTS: Final = (Undefined, Macro, LoopContext, BlockReference, Cycler, Joiner)

@@ -15,7 +15,7 @@ from jinja2.runtime import Context, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared import event, jsontext
-from shared.templating import costs
+from shared.templating import budget, costs
 
 _METHODS: Final = costs.METHODS.keys() | costs.OBJECT_METHODS
 
@@ -97,7 +97,7 @@ class _BoundedCode(CodeGenerator):
         self.write(")")
 
     def buffer(self, frame: Frame) -> None:
-        """Write the beginning of a macro or block, whose pieces of text a costs.Buffer gathers."""
+        """Write the beginning of a macro or block, whose pieces of text a budget.Buffer gathers."""
         frame.buffer = self.temporary_identifier()
         self.writeline(f"{frame.buffer} = environment.new_buffer()")
 
@@ -112,7 +112,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
     code_generator_class = _BoundedCode
-    new_buffer = costs.Buffer
+    new_buffer = budget.Buffer
 
     def getattr(self, obj: object, attribute: str) -> object:
         if isinstance(obj, Undefined):
@@ -125,7 +125,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return obj if isinstance(obj, Undefined) else _callable(super().getitem(obj, argument))
 
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-        costs.charge(costs.binop_size(operator, left, right))
+        budget.charge(costs.binop_size(operator, left, right))
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:  # noqa: N805 Jinja's
@@ -136,14 +136,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def concatenated(self, context: EvalContext, values: tuple[object, ...]) -> str:
         """Return the result of the operator `~`."""
-        costs.charge(costs.joined_size("", values))
+        budget.charge(costs.joined_size("", values))
         return markup_join(values) if context.autoescape else str_join(values)
 
     def sliced(self, value: Sequence[object], start: int | None, stop: int | None, step: int | None) -> object:
         """Return `value[start:stop:step]`."""
         if isinstance(value, Undefined):
             return value
-        costs.charge(costs.sliced_size(value, start, stop, step))
+        budget.charge(costs.sliced_size(value, start, stop, step))
         return value[start:stop:step]
 
     def names_of(self, kind: str) -> Collection[str]:
@@ -169,7 +169,7 @@ def as_shown(value: object) -> object:
         return value
     if value is None:
         return ""
-    costs.charge(costs.text_size(value))
+    budget.charge(costs.text_size(value))
     return jsontext.to_json(value) if isinstance(value, bool | list | dict) else value
 
 

@@ -12,7 +12,7 @@ from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
 
 from shared import did_you_mean, errors, event
 from shared.jsontext import Json, JsonObject
-from shared.templating import costs, diagnostics, sandbox
+from shared.templating import budget, diagnostics, sandbox
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 """The longest template, before it is filled."""
@@ -82,7 +82,7 @@ class Template:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
         finalize = _encoder(encode) if encode else sandbox.as_shown
         self._environment = environment = sandbox.environment_of(html, finalize)
-        costs.begin_rendering()  # because Jinja computes constant expressions when it compiles
+        budget.begin_rendering()  # because Jinja computes constant expressions when it compiles
         try:
             tree = self._parsed()
             pieces = plain_pieces(tree)
@@ -126,17 +126,17 @@ class Template:
     def _render_in_sandbox(self, view: JsonObject) -> str:
         """Return the text that Jinja makes. Raises Permanent."""
         pieces: list[str] = []
-        room = costs.MAX_OUTPUT_CHARACTERS
+        room = budget.MAX_OUTPUT_CHARACTERS
         if self._compiled is None:
             self._compiled = self._environment.from_string(self._parsed())
-        costs.begin_rendering()
+        budget.begin_rendering()
         try:
             for piece in self._compiled.generate(view):
                 room -= len(piece) + 1
                 if room < 0:
                     raise errors.Permanent(
                         "output_too_large",
-                        f"template {self.name!r}: more than {costs.MAX_OUTPUT_CHARACTERS} characters",
+                        f"template {self.name!r}: more than {budget.MAX_OUTPUT_CHARACTERS} characters",
                     )
                 pieces.append(piece)
         except UndefinedError as error:
@@ -165,7 +165,7 @@ class Template:
 def _joined(pieces: Pieces, view: JsonObject) -> str | None:
     """Return the texts and fields, joined; None if a field is missing or not text, or if the result is too big."""
     texts: list[str] = []
-    room = costs.MAX_OUTPUT_CHARACTERS
+    room = budget.MAX_OUTPUT_CHARACTERS
     for piece in pieces:
         value: Json = view
         if isinstance(piece, str):

@@ -13,7 +13,8 @@ from markupsafe import Markup
 from functions.notify.destinations.email.mail import MAX_SUBJECT_CHARACTERS, subject_line
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
-from shared.templating.costs import FILTERS, METHODS, begin_rendering, binop_size, joined_size, sliced_size
+from shared.templating.budget import begin_rendering
+from shared.templating.costs import FILTERS, METHODS, binop_size, joined_size, sliced_size
 from shared.templating.sandbox import as_shown, environment_of
 from shared.templating.template import Template, TemplateFault
 from tests.unit.shared.json_values import values_of

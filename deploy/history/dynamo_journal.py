@@ -15,7 +15,8 @@ from typing import Final, Literal
 from deploy.history import cloud_journal, journal_view
 from shared.batching import batches
 from shared.cloud.aws import tables
-from shared.cloud.aws.dynamo import Condition, Dynamo, Fields, is_expired, item_key, read_shards, state_shard
+from shared.cloud.aws.dynamo import Condition, Dynamo, is_expired, read_shards, state_shard
+from shared.cloud.aws.dynamo_values import Fields, item_key
 from shared.cloud.aws.journal import letter_state
 from shared.cloud.aws.ledger_items import PROMPT_SECONDS, VERSION, row_of
 from shared.cloud.aws.ledger_lists import keys_of

@@ -16,6 +16,7 @@ from shared.batching import batches
 from shared.cloud import earlier_words, shards
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
+from shared.cloud.gcp.firestore_values import Fields, Where, Write, begins_with, document_id, query_document
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed, marked_write
 from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of, upgraded_document
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq
@@ -60,7 +61,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def event(self, event_id: str) -> journal_view.EventRecord | None:
-        name = firestore.document_id(event_id)
+        name = document_id(event_id)
         found, rows, letters = await asyncio.gather(
             self._store.get(EVENTS, [name], ("id", "entry", "passes")),
             self._store.query(event_query(event_id)),
@@ -73,7 +74,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        names = {firestore.document_id(each): each for each in event_ids}
+        names = {document_id(each): each for each in event_ids}
         found: set[str] = set()
         for some in batches([*names], NAMES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("entry",))
@@ -85,14 +86,14 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def stored_document(self, event_id: str) -> str | None:
-        name = firestore.document_id(event_id)
+        name = document_id(event_id)
         return (await self._documents([name])).get(name) or None
 
     @cloud_journal.on_own_loop
     async def ids_beginning(self, kind: Literal["events", "dead_letters"], beginning: str, limit: int) -> list[str]:
         collection = {"events": EVENTS, "dead_letters": DEAD_LETTERS}[kind]
-        where = firestore.beginning("id", beginning[:MAX_TEXT])
-        query = firestore.query_document(collection, where, order_by="id", limit=limit, select=("id",))
+        where = begins_with("id", beginning[:MAX_TEXT])
+        query = query_document(collection, where, order_by="id", limit=limit, select=("id",))
         return [str(each.fields["id"]) for each in await self._store.query(query)]
 
     @cloud_journal.on_own_loop
@@ -111,22 +112,22 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return await cloud_journal.series_of(span, accepted, attempts, self._received_at)
 
     async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float | None]:
-        names = {firestore.document_id(each): each for each in ids}
+        names = {document_id(each): each for each in ids}
         found = await self._store.get(EVENTS, [*names], ("entry", "passes"))
         received = cloud_journal.received_unless_replayed
         return {names[name]: received(entry_of(each), int(str(each["passes"]))) for name, each in found.items()}
 
     async def _erase_event(self, event_id: str) -> None:
-        name = firestore.document_id(event_id)
+        name = document_id(event_id)
 
-        def decide(fields: firestore.Fields | None) -> tuple[None, firestore.Write | None]:
+        def decide(fields: Fields | None) -> tuple[None, Write | None]:
             if fields is None:
                 return None, None
-            erased: firestore.Fields = {"entry": to_json(erased_event(entry_of(fields))), "document": None}
-            return None, firestore.Write(EVENTS, name, erased, mask=tuple(erased))
+            erased: Fields = {"entry": to_json(erased_event(entry_of(fields))), "document": None}
+            return None, Write(EVENTS, name, erased, mask=tuple(erased))
 
         await self._store.transact(EVENTS, name, ("entry",), decide)
-        await self._store.commit([firestore.Write(BODIES, name, None)])
+        await self._store.commit([Write(BODIES, name, None)])
 
     async def _states(self, ids: Sequence[str]) -> cloud_journal.States:
         queries = list(
@@ -156,24 +157,22 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def dead_letter(self, dead_letter_id: str) -> journal_view.DeadLetterRow | None:
-        name = firestore.document_id(dead_letter_id)
+        name = document_id(dead_letter_id)
         found = await self._store.get(DEAD_LETTERS, [name], WITHOUT_MESSAGE)
         rows = await self._letters([firestore.Document(name, found[name])]) if name in found else ()
         return rows[0] if rows else None
 
     async def _kept_letters(self) -> int:
         where = [
-            firestore.Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
-            firestore.Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),
+            Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
+            Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),
         ]
-        return await self._store.count(
-            firestore.query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED)
-        )
+        return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
 
     async def _mark(self, letter_id: str, state: str) -> bool:
-        name = firestore.document_id(letter_id)
+        name = document_id(letter_id)
 
-        def decide(fields: firestore.Fields | None) -> tuple[bool, firestore.Write | None]:
+        def decide(fields: Fields | None) -> tuple[bool, Write | None]:
             if fields is None or fields["state"] == state:
                 return False, None
             return True, marked_write(name, int(str(fields["seq"])), state)
@@ -185,13 +184,13 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             if (blob := found.fields.get("message_blob")) and self._blobs:
                 await self._blobs.delete(str(blob))
             dropped = marked_write(found.id, int(str(found.fields["seq"])), journal_view.DROPPED)
-            erased: firestore.Fields = {
+            erased: Fields = {
                 **(dropped.fields or {}),
                 "entry": to_json(erased_dead_letter(entry_of(found.fields))),
                 "message": None,
                 "message_blob": None,
             }
-            await self._store.commit([firestore.Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
+            await self._store.commit([Write(DEAD_LETTERS, found.id, erased, mask=tuple(erased))])
 
     async def _letters(self, documents: Sequence[firestore.Document]) -> tuple[journal_view.DeadLetterRow, ...]:
         messages: dict[str, bytes] = {}
@@ -221,7 +220,7 @@ def chunk_size(query: journal_view.EventQuery) -> int:
     return cloud_journal.CHUNK if is_searched else min(cloud_journal.CHUNK, query.limit + 1)
 
 
-def _text_of(body: firestore.Fields) -> str:
+def _text_of(body: Fields) -> str:
     document = body.get("document")
     return document.decode() if isinstance(document, bytes) else ""
 
@@ -261,8 +260,11 @@ def _range(
     collection: str, field: str, low: int | str, high: int | str, limit: int, select: Sequence[str] = ()
 ) -> JsonObject:
     """Return the query for the documents from `low` to before `high`, newest first."""
-    where = [firestore.Where(field, "GREATER_THAN_OR_EQUAL", low), firestore.Where(field, "LESS_THAN", high)]
-    return firestore.query_document(collection, where, order_by=field, descending=True, limit=limit, select=select)
+    where = [
+        Where(field, "GREATER_THAN_OR_EQUAL", low),
+        Where(field, "LESS_THAN", high),
+    ]
+    return query_document(collection, where, order_by=field, descending=True, limit=limit, select=select)
 
 
 def dead_letters_query(state: str | None, before: int | None, limit: int) -> JsonObject:
@@ -274,16 +276,14 @@ def dead_letters_query(state: str | None, before: int | None, limit: int) -> Jso
 
 
 def letters_query(event_id: str) -> JsonObject:
-    where = [firestore.Where("event_id", "EQUAL", event_id)]
-    return firestore.query_document(
-        DEAD_LETTERS, where, limit=journal_view.MAX_LETTERS_OF_EVENT, select=WITHOUT_MESSAGE
-    )
+    where = [Where("event_id", "EQUAL", event_id)]
+    return query_document(DEAD_LETTERS, where, limit=journal_view.MAX_LETTERS_OF_EVENT, select=WITHOUT_MESSAGE)
 
 
 def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:
     """Return the query for the ledger rows or dead letters of at most 30 events."""
-    where = [firestore.Where("event_id", "IN", list(event_ids))]
-    return firestore.query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
+    where = [Where("event_id", "IN", list(event_ids))]
+    return query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
 
 
 def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
@@ -293,7 +293,7 @@ def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
 
 async def read_newest(store: firestore.Firestore) -> list[firestore.Document]:
     """Read the newest event, delivery that was attempted, and dead letter: they change when anything does."""
-    letters = firestore.query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
+    letters = query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
     events, rows, newest_letter = await asyncio.gather(
         firestore.read_shards(store, EVENTS, "listed", 1, descending=True, select=("listed", "passes")),
         firestore.read_shards(store, LEDGER, "ended", 1, descending=True, select=("ended",)),
@@ -337,20 +337,20 @@ async def upgrade(store: firestore.Firestore) -> None:
 
 
 def _earlier_query(collection: str, field: str, select: Sequence[str]) -> JsonObject:
-    where = [firestore.Where(field, "GREATER_THAN_OR_EQUAL", 0)]
-    return firestore.query_document(collection, where, order_by=field, limit=PAGE, select=select)
+    where = [Where(field, "GREATER_THAN_OR_EQUAL", 0)]
+    return query_document(collection, where, order_by=field, limit=PAGE, select=select)
 
 
-async def _write(store: firestore.Firestore, writes: Sequence[firestore.Write]) -> None:
+async def _write(store: firestore.Firestore, writes: Sequence[Write]) -> None:
     for some in batches(writes, AT_ONCE):
         await asyncio.gather(*(store.write_if(write) for write in some))
 
 
-def _upgraded_event(found: firestore.Document) -> firestore.Write:
+def _upgraded_event(found: firestore.Document) -> Write:
     entry = entry_of(found.fields)
     shard = shards.shard_of(str(found.fields["id"]))
     seq = int(str(found.fields["seq"]))
-    fields: firestore.Fields = {
+    fields: Fields = {
         "seq": None,
         "listed": firestore.sharded("", shard, seq),
         "by_source": firestore.sharded(f"{str(entry['source'])[:MAX_TEXT]}/", shard, seq),
@@ -358,10 +358,10 @@ def _upgraded_event(found: firestore.Document) -> firestore.Write:
         # Its document is in a collection of its own, unless today's version has seen the event again.
         "entry": to_json({"has_document": False, **entry, "seq": seq}),
     }
-    return firestore.Write(EVENTS, found.id, fields, mask=tuple(fields), version=found.version)
+    return Write(EVENTS, found.id, fields, mask=tuple(fields), version=found.version)
 
 
-def _upgraded_row(found: firestore.Document, attempts: Sequence[AttemptEntry]) -> firestore.Write:
+def _upgraded_row(found: firestore.Document, attempts: Sequence[AttemptEntry]) -> Write:
     row = row_of(found.fields)
     own = tuple(sorted((each for each in attempts if each.delivery_id == row.key), key=lambda each: each.started_at))
     return upgraded_document(row._replace(attempts=row.attempts or own), found.version)
@@ -370,13 +370,11 @@ def _upgraded_row(found: firestore.Document, attempts: Sequence[AttemptEntry]) -
 async def _attempts(store: firestore.Firestore, event_ids: Sequence[str]) -> list[AttemptEntry]:
     found: list[AttemptEntry] = []
     for ids in batches([*dict.fromkeys(event_ids)], firestore.MAX_IDS_IN_QUERY):
-        documents = await store.query(
-            firestore.query_document(ATTEMPTS, [firestore.Where("event_id", "IN", list(ids))], limit=PAGE * PAGE)
-        )
+        documents = await store.query(query_document(ATTEMPTS, [Where("event_id", "IN", list(ids))], limit=PAGE * PAGE))
         found += [_attempt_of(each.fields) for each in documents]
     return found
 
 
-def _attempt_of(fields: firestore.Fields) -> AttemptEntry:
+def _attempt_of(fields: Fields) -> AttemptEntry:
     attempt = AttemptEntry(**entry_of(fields))  # type: ignore[arg-type] # as that version wrote it
     return attempt._replace(outcome=earlier_words.OUTCOMES.get(attempt.outcome, attempt.outcome))

@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.dynamo import Fields, from_item
+from shared.cloud.aws.dynamo_values import Fields, from_item
 from shared.cloud.aws.tables import TABLES, Table, create_request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.aws_v4 import Scope, signed_headers

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.cloud.aws.sqs import entry_of
+from shared.cloud.aws.sqs_messages import entry_of
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, objects_at
 from shared.ports import BusMessage

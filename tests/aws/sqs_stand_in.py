@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from shared.cloud.aws.sqs import message_of
+from shared.cloud.aws.sqs_messages import message_of
 from shared.jsontext import JsonObject, mappings_at
 from shared.ports import BusMessage
 

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.sqs import SqsBus, message_of
+from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.aws.sqs_messages import message_of
 from shared.cloud.gcp.pubsub import DELAY, PubSubBus
 from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from shared import batching, errors, logs, outcomes
-from shared.cloud.aws import client, invocations, sqs
+from shared.cloud.aws import client, invocations, sqs_messages
 from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_json
 from shared.push import Push
 
@@ -76,7 +76,7 @@ def batch_of(event: JsonObject) -> Batch:
 def _record(written: JsonObject) -> Record:
     count = _text(mapping_at(written, "attributes"), "ApproximateReceiveCount")
     try:
-        push = sqs.message_of(written)
+        push = sqs_messages.message_of(written)
     except errors.Permanent:  # Hookchain did not write it. With this data, it becomes a dead letter
         push = Push(_text(written, "body").encode("utf-8", "replace"), message_id=_text(written, "messageId"))
     receives = int(count) if count.isascii() and count.isdigit() and len(count) < 9 else 1

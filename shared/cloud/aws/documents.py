@@ -5,7 +5,7 @@ from math import ceil
 from secrets import token_hex
 from typing import Final, NamedTuple
 
-from shared.cloud.aws import client, dynamo, tables
+from shared.cloud.aws import client, dynamo, dynamo_values, tables
 from shared.cloud.kept_by_key import UNAVAILABLE, DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
 
@@ -26,7 +26,7 @@ class Place(NamedTuple):
     prefix: str = ""
 
     def keys(self, partition: str, id: str) -> tuple[str, str]:
-        return (partition, id) if self.table.sort else (dynamo.item_key(self.prefix + id), "")
+        return (partition, id) if self.table.sort else (dynamo_values.item_key(self.prefix + id), "")
 
 
 PLACES: Final[Mapping[DocumentStore, Place]] = {
@@ -62,7 +62,7 @@ class DynamoDocuments:
         table = self._place.table
         key, sort = self._place.keys(partition, id)
         version = token_hex(8)
-        item: dynamo.Fields = {
+        item: dynamo_values.Fields = {
             table.key: key,
             **({table.sort: sort} if table.sort else {}),
             **fields_of(text, self._place.fields),
@@ -88,5 +88,5 @@ class DynamoDocuments:
             return dynamo.Condition(f"attribute_not_exists(#{missing})")
         return dynamo.Condition(f"#{VERSION} = :expected", {"expected": expected})
 
-    def _document(self, id: str, found: dynamo.Fields) -> Document:
+    def _document(self, id: str, found: dynamo_values.Fields) -> Document:
         return Document(id, text_of(found, self._place.fields), str(found.get(VERSION, UNMARKED)))

@@ -1,146 +1,45 @@
-"""A client of DynamoDB: it reads, queries and writes items, and converts values and expressions to DynamoDB's JSON.
+"""A client of DynamoDB: it reads, queries and writes items. dynamo_values.py has DynamoDB's JSON of them.
 
 A write may have a condition. If the condition does not hold, DynamoDB's answer has the stored item, so the caller can
 decide again without reading it. A write whose answer was lost is sent again, and may then fail because of its own first
 try. So items have a mark of their last write, by which the caller recognises that.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Operations_Amazon_DynamoDB.html
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
 """
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from math import inf
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from shared.base64_text import base64_text, decode_base64
 from shared.batching import batches
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
+from shared.cloud.aws.dynamo_values import (
+    Fields,
+    encoded,
+    from_item,
+    index_query,
+    names_in,
+    placeholders,
+    to_item,
+    update_expression,
+    with_placeholders,
+)
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
 from shared.cloud.shards import merge_shards
 from shared.errors import Temporary, TemporaryCode
-from shared.jsontext import Json, JsonObject, from_json, list_at, texts_json, value_at
+from shared.jsontext import JsonObject, from_json, list_at, texts_json, value_at
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer
 from shared.time_bound import back_off
 
-MAX_FIELD_BYTES: Final = 350_000
-"""The size of one large attribute. DynamoDB allows 400 KiB for an item with the names of all its attributes."""
-MAX_KEY_BYTES: Final = 1_024
-
-Value: TypeAlias = str | int | float | bytes | tuple[str, ...] | None
-Fields: TypeAlias = Mapping[str, Value]
-"""The attributes of an item. An attribute that is None is not stored."""
-
-
-def item_key(text: str) -> str:
-    """Return the key of the item for a text: the text itself if DynamoDB accepts it as a key, otherwise its hash."""
-    content = text.encode()
-    return text if 0 < len(content) <= MAX_KEY_BYTES else hashlib.sha256(content).hexdigest()
-
-
-def encoded(value: str | int | float | bytes | tuple[str, ...]) -> JsonObject:
-    """Return the value in DynamoDB's JSON. A number is sent as text, and stored with up to 38 digits."""
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, int | float):
-        return {"N": repr(int(value) if isinstance(value, bool) else value)}
-    if isinstance(value, bytes):
-        return {"B": base64_text(value)}
-    return {"L": [{"S": each} for each in value]}
-
-
-def decoded(value: Json) -> Value:
-    """Return the value of DynamoDB's JSON; None for a type that `encoded` does not write. 1.0 comes back as 1."""
-    [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("NULL", None)]
-    match kind, content:
-        case "S", str():
-            return content
-        case "N", str():
-            return _number(content)
-        case "B", str():
-            return decode_base64(content, strict=False)
-        case "L", list():
-            return tuple(each["S"] for each in content if isinstance(each, dict) and isinstance(each.get("S"), str))  # type: ignore[misc] # the condition says so
-        case _:
-            return None
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
-
-
-def to_item(fields: Fields) -> JsonObject:
-    return {
-        # Texts are encoded in place: most values are texts, and a call would take as long as the encoding.
-        name: {"S": value} if isinstance(value, str) else encoded(value)
-        for name, value in fields.items()
-        if value is not None
-    }
-
-
-def from_item(item: Json) -> dict[str, Value]:
-    return {name: decoded(value) for name, value in item.items()} if isinstance(item, dict) else {}
-
-
-def index_query(index: Index, partition: str, low: float, high: float) -> JsonObject | None:
-    """Return a query for the items between the bounds; None if `low` is above `high`, which DynamoDB would reject."""
-    if low > high:
-        return None
-    expression, values = f"#{index.partition} = :partition", dict[str, Value](partition=partition)
-    if high < inf:
-        expression += f" AND #{index.sort} BETWEEN :low AND :high"
-        values |= {"low": low, "high": high}
-    elif low > 0.0:
-        expression += f" AND #{index.sort} >= :low"
-        values |= {"low": low}
-    request: JsonObject = {"IndexName": index.name, "KeyConditionExpression": expression}
-    return with_placeholders(request, placeholders(values))
-
-
-def placeholders(values: Fields) -> JsonObject:
-    return {f":{name}": encoded(value) for name, value in values.items() if value is not None}
-
-
-def with_placeholders(request: JsonObject, values: JsonObject) -> JsonObject:
-    """Return the request with the names and values of its placeholders. All names are placeholders, because DynamoDB
-    reserves many words."""
-    expressions = [str(text) for name, text in request.items() if name.endswith("Expression")]
-    if expressions:
-        request["ExpressionAttributeNames"] = {**names_in(" ".join(expressions))}
-        if values:
-            request["ExpressionAttributeValues"] = values
-    return request
-
-
-@lru_cache(maxsize=64)
-def update_expression(sets: tuple[str, ...], removed: tuple[str, ...], increments: tuple[str, ...]) -> str:
-    clauses = [
-        ("SET", [f"#{name} = :new_{name}" for name in sets]),
-        ("REMOVE", [f"#{name}" for name in removed]),
-        ("ADD", [f"#{name} :by_{name}" for name in increments]),
-    ]
-    return " ".join([f"{word} {', '.join(each)}" for word, each in clauses if each])
-
-
-@lru_cache(maxsize=64)
-def names_in(expression: str) -> Mapping[str, str]:
-    return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}
-
-
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
-"""Of a read of many items, of which DynamoDB answered none at all."""
+"""The most tries of a read of many items while DynamoDB returns none of them."""
 CONTENTION_SECONDS: Final = 0.05
 KEYS_AT_ONCE: Final = 100
 LOOKED_THROUGH_AT_ONCE: Final = 1_000
 CONDITION_FAILED: Final = "ConditionalCheckFailedException"
-WHY: Final[Mapping[str, str]] = {
+CAUSES: Final[Mapping[str, str]] = {
     "AccessDeniedException": ": the function's role lacks a permission there",
     "ResourceNotFoundException": ": there is no such table; a deployment makes it",
 }
@@ -155,7 +54,10 @@ class Condition(NamedTuple):
 
 
 class Dynamo:
-    """`code` is the code of the Temporary that every failure becomes: which of our parts does not answer."""
+    """The tables of a deployment, whose names begin with `table_prefix`.
+
+    Each method raises Temporary with the code `code` if DynamoDB does not answer, or rejects the request.
+    """
 
     def __init__(
         self, place: AwsPlace, table_prefix: str, code: TemporaryCode, max_answer_bytes: int = MAX_ANSWER_BYTES
@@ -168,10 +70,9 @@ class Dynamo:
         self._client.close()
 
     async def put(self, table: Table, fields: Fields, condition: Condition | None = None) -> Fields | None:
-        """Write the whole item. Return None; or, if the condition does not hold, the item that is stored, which is
-        empty if there is none.
+        """Write the whole item. Return None if it was written.
 
-        Raises Temporary, as all of these do.
+        Return the stored item if the condition does not hold. It is empty if no item is stored.
         """
         request: JsonObject = {"Item": to_item(fields)}
         return await self._write("PutItem", table, request, condition)
@@ -207,7 +108,10 @@ class Dynamo:
     async def get_all(
         self, table: Table, keys: Sequence[str], fields: Sequence[str] = (), at_once: int = KEYS_AT_ONCE
     ) -> dict[str, Fields]:
-        """Return those that exist, by key: all their attributes, or `fields`. `at_once`: what an answer can hold."""
+        """Return the items that exist, by key, with all attributes or only `fields`.
+
+        `at_once` is the number of items for which one answer has room.
+        """
         found: dict[str, Fields] = {}
         for some in batches([*dict.fromkeys(keys)], at_once):
             found |= await self._get_some(table, some, fields)
@@ -219,7 +123,9 @@ class Dynamo:
         if fields:
             expression = ", ".join(f"#{name}" for name in dict.fromkeys((KEY, *fields)))
             wanted |= {"ProjectionExpression": expression, "ExpressionAttributeNames": {**names_in(expression)}}
-        name, found, failures = f"{self._prefix}{table.name}", dict[str, Fields](), 0
+        name = f"{self._prefix}{table.name}"
+        found: dict[str, Fields] = {}
+        failures = 0
         while True:
             answer = await self._ask("BatchGetItem", table, {"RequestItems": {name: wanted}})
             items = [from_item(each) for each in list_at(answer, "Responses", name)]
@@ -327,7 +233,10 @@ class Dynamo:
         return self._answered(answer, action, table)
 
     async def _call(self, action: str, table: Table, request: JsonObject) -> Answer:
-        """Call with retries. The whole ends before a lease does: after a slow rejection there is no retry."""
+        """Send the request, with retries for failures that pass. Raises Temporary if there was no answer.
+
+        A rejection that came slowly is not retried, so that the call ends before the lease of its caller.
+        """
         if action != "BatchGetItem":  # which names its table itself
             request = {"TableName": f"{self._prefix}{table.name}", **request}
         content, target = texts_json(request), f"DynamoDB_20120810.{action}"
@@ -346,7 +255,9 @@ class Dynamo:
         if answer.status == 200:
             return self._parsed(answer, action, table)
         name = error_name(answer) or str(answer.status)
-        raise Temporary(self._code, f"DynamoDB answered {name} to {action} of {self._named(table)}{WHY.get(name, '')}")
+        raise Temporary(
+            self._code, f"DynamoDB answered {name} to {action} of {self._named(table)}{CAUSES.get(name, '')}"
+        )
 
     def _parsed(self, answer: Answer, action: str, table: Table) -> JsonObject:
         try:

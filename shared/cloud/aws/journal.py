@@ -15,7 +15,7 @@ from math import ceil
 
 from shared import errors, journal, jsontext, ports, time_bound
 from shared.cloud import journal_entries, shards
-from shared.cloud.aws import client, dynamo, tables
+from shared.cloud.aws import client, dynamo, dynamo_values, tables
 from shared.retention import Retention
 
 
@@ -36,7 +36,7 @@ class DynamoJournal:
             await asyncio.gather(*(self._record(entry) for entry in entries))
 
     async def has_event(self, event_id: str) -> bool:
-        return bool(await self._store.get_all(tables.EVENTS, [dynamo.item_key(event_id)], ("id",)))
+        return bool(await self._store.get_all(tables.EVENTS, [dynamo_values.item_key(event_id)], ("id",)))
 
     def note(self, attempt: journal.AttemptEntry) -> None:
         """Record nothing: the ledger has it."""
@@ -49,13 +49,13 @@ class DynamoJournal:
             if not (entry.is_partial and await self._update(entry)):
                 await self._record_event(entry)
         elif isinstance(entry, journal.DeadLetter):
-            blob = await journal_entries.put_large_message(entry, self._blobs, dynamo.MAX_FIELD_BYTES)
+            blob = await journal_entries.put_large_message(entry, self._blobs, dynamo_values.MAX_FIELD_BYTES)
             await self._store.put(tables.DEAD_LETTERS, dead_letter_item(entry, blob, self._retention))
 
     async def _record_event(self, entry: journal.EventEntry) -> None:
         """Write the event. A second pass (redelivery, replay) changes only the decisions."""
-        key, body = dynamo.item_key(entry.event.id), journal_entries.event_body(entry)
-        is_kept = len(body) <= dynamo.MAX_FIELD_BYTES  # it always is, where there is a place for blobs
+        key, body = dynamo_values.item_key(entry.event.id), journal_entries.event_body(entry)
+        is_kept = len(body) <= dynamo_values.MAX_FIELD_BYTES  # it always is, where there is a place for blobs
         has_document = is_kept and self._retention.bodies_seconds >= self._retention.events_seconds
         fields = event_fields(entry, body if has_document else None, self._retention)
         await self._store.update(tables.EVENTS, key, fields, increments={"passes": 1})
@@ -65,14 +65,14 @@ class DynamoJournal:
 
     async def _update(self, entry: journal.EventEntry) -> bool:
         """Write the decisions of the routes that ran again. Return False if the event is not stored."""
-        key = dynamo.item_key(entry.event.id)
-        found: dynamo.Fields | None = (await self._store.get_all(tables.EVENTS, [key], ("entry",))).get(key)
+        key = dynamo_values.item_key(entry.event.id)
+        found: dynamo_values.Fields | None = (await self._store.get_all(tables.EVENTS, [key], ("entry",))).get(key)
         for number in range(dynamo.TRIES):
             if not found:
                 return False
             if number:
                 await time_bound.back_off(dynamo.CONTENTION_SECONDS * number)
-            updated: dynamo.Fields = {"entry": journal_entries.updated_text(found["entry"], entry)}
+            updated: dynamo_values.Fields = {"entry": journal_entries.updated_text(found["entry"], entry)}
             is_unchanged = dynamo.Condition("#entry = :seen", {"seen": found["entry"]})
             found = await self._store.update(tables.EVENTS, key, updated, is_unchanged)
             if found is None or found.get("entry") == updated["entry"]:  # the second: the first answer was lost
@@ -82,7 +82,7 @@ class DynamoJournal:
         )
 
 
-def event_fields(entry: journal.EventEntry, body: bytes | None, retention: Retention) -> dynamo.Fields:
+def event_fields(entry: journal.EventEntry, body: bytes | None, retention: Retention) -> dynamo_values.Fields:
     event, seq = entry.event, journal_entries.event_seq(entry)
     document: jsontext.JsonObject = {**journal_entries.event_document(entry, seq), "has_document": body is not None}
     return {
@@ -97,10 +97,10 @@ def event_fields(entry: journal.EventEntry, body: bytes | None, retention: Reten
     }
 
 
-def dead_letter_item(letter: journal.DeadLetter, blob: str | None, retention: Retention) -> dynamo.Fields:
+def dead_letter_item(letter: journal.DeadLetter, blob: str | None, retention: Retention) -> dynamo_values.Fields:
     """Return the dead letter's item. `blob` names where its message was put, which then is not in the item."""
     return {
-        tables.KEY: dynamo.item_key(letter.id),
+        tables.KEY: dynamo_values.item_key(letter.id),
         "id": letter.id,
         "event_id": letter.event_id or None,
         "entry": jsontext.to_json(journal_entries.dead_letter_document(letter)),
@@ -112,6 +112,6 @@ def dead_letter_item(letter: journal.DeadLetter, blob: str | None, retention: Re
     }
 
 
-def letter_state(letter_id: str, state: str) -> dict[str, dynamo.Value]:
+def letter_state(letter_id: str, state: str) -> dict[str, dynamo_values.Value]:
     """Return the attributes that find a dead letter by its state."""
     return {"state": state, tables.STATE_SHARD: dynamo.state_shard(state, shards.shard_of(letter_id))}

@@ -18,7 +18,8 @@ from typing import Final, NamedTuple, TypeVar
 from shared import batching, errors, ledger_rules as rules, outcomes
 from shared.cloud import ledger_writes
 from shared.cloud.aws import client, tables
-from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, Fields, is_expired, read_shards
+from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, is_expired, read_shards
+from shared.cloud.aws.dynamo_values import Fields
 from shared.cloud.aws.ledger_items import VERSION, item_of, merged_fields, row_of
 from shared.cloud.aws.ledger_lists import LedgerLists, keys_of
 from shared.delivery import REMEMBERED_SECONDS

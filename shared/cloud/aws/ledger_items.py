@@ -21,7 +21,8 @@ from typing import Final, cast
 from shared import ledger_rules as rules
 from shared.cloud import ledger_writes, shards
 from shared.cloud.aws import tables
-from shared.cloud.aws.dynamo import Fields, Value, state_shard
+from shared.cloud.aws.dynamo import state_shard
+from shared.cloud.aws.dynamo_values import Fields, Value
 from shared.delivery import REMEMBERED_SECONDS
 from shared.ledger import LedgerRow, Place
 from shared.subscribers.names import endpoint_name

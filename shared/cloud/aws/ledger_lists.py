@@ -7,7 +7,8 @@ from typing import Final
 from shared import ledger_rules as rules
 from shared.cloud import ledger_writes
 from shared.cloud.aws import tables
-from shared.cloud.aws.dynamo import Dynamo, Fields, read_shards
+from shared.cloud.aws.dynamo import Dynamo, read_shards
+from shared.cloud.aws.dynamo_values import Fields
 from shared.cloud.aws.ledger_items import FOUND, LISTED, endpoint_at, row_of
 from shared.ledger import LedgerRow, Place
 from shared.subscribers.names import endpoint_name

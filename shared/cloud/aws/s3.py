@@ -21,7 +21,7 @@ MAX_BLOB_BYTES: Final = 100_000_000
 """A body has 10 MiB at most; as JSON, and kept beside its parsed form, it is several times that."""
 PASSING_CODES: Final = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"})
 EXISTS_ALREADY: Final = 412
-WHY: Final[Mapping[str, str]] = {
+CAUSES: Final[Mapping[str, str]] = {
     "AccessDenied": (
         ": the function's role lacks s3:PutObject, s3:GetObject or s3:DeleteObject on its objects, or "
         "s3:ListBucket on the bucket, without which S3 answers so for an object that is not there"
@@ -126,5 +126,5 @@ def _code(answer: Answer) -> str:
 def _temporary(answer: Answer, verb: str, name: str) -> Temporary:
     code = _code(answer)
     answered = f"{answer.status} {code}".strip()
-    detail = f"S3 answered {answered} when it was to {verb} the blob {name!r}{WHY.get(code, '')}"
+    detail = f"S3 answered {answered} when it was to {verb} the blob {name!r}{CAUSES.get(code, '')}"
     return Temporary("blobs_unavailable", detail)

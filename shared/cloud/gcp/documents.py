@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import DOCUMENT_MARK, DOCUMENT_TEXT, DOCUMENTS, EXPIRE_AT, GRANTS, OWNERS, RECORD_TEXT
+from shared.cloud.gcp.firestore_values import NAME, Moment, Value, Where, Write, document_id, query_document
 from shared.cloud.kept_by_key import DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
 
@@ -32,7 +33,7 @@ class Place(NamedTuple):
     mark: str = ""
 
     def name(self, partition: str, id: str) -> str:
-        return f"{partition}:{id}" if self.prefix is None else firestore.document_id(self.prefix + id)
+        return f"{partition}:{id}" if self.prefix is None else document_id(self.prefix + id)
 
 
 PLACES: Final[Mapping[DocumentStore, Place]] = {
@@ -77,14 +78,14 @@ class FirestoreDocuments:
         collection = self._place.collection
         end = self._place.name(partition, until) if until else f"{partition}{END}"
         bounds = [
-            firestore.Where(
-                firestore.NAME, "GREATER_THAN", self._firestore.name(collection, self._place.name(partition, after))
+            Where(
+                NAME,
+                "GREATER_THAN",
+                self._firestore.name(collection, self._place.name(partition, after)),
             ),
-            firestore.Where(firestore.NAME, "LESS_THAN", self._firestore.name(collection, end)),
+            Where(NAME, "LESS_THAN", self._firestore.name(collection, end)),
         ]
-        query = firestore.query_document(
-            collection, bounds, order_by=firestore.NAME, limit=limit, select=self._place.fields
-        )
+        query = query_document(collection, bounds, order_by=NAME, limit=limit, select=self._place.fields)
         found = await self._firestore.query(query)
         return [self._document(each.id.partition(":")[2], each) for each in found]
 
@@ -94,13 +95,13 @@ class FirestoreDocuments:
         name = self._place.name(partition, id)
         mark_field = self._place.mark
         own_mark = token_hex(8)
-        fields: dict[str, firestore.Value] = {**fields_of(text, self._place.fields)}
+        fields: dict[str, Value] = {**fields_of(text, self._place.fields)}
         if mark_field:
             fields[mark_field] = own_mark
         if expires_at is not None:
-            fields[EXPIRE_AT] = firestore.Moment(expires_at)
+            fields[EXPIRE_AT] = Moment(expires_at)
         is_new = expected == NO_VERSION
-        write = firestore.Write(self._place.collection, name, fields, is_new=is_new, version=expected or "")
+        write = Write(self._place.collection, name, fields, is_new=is_new, version=expected or "")
         version = await self._firestore.write_if(write)
         if version is not None or not mark_field:
             return version
@@ -108,9 +109,7 @@ class FirestoreDocuments:
         return found[0].version if found and found[0].fields.get(mark_field) == own_mark else None
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
-        deletion = firestore.Write(
-            self._place.collection, self._place.name(partition, id), None, version=expected or ""
-        )
+        deletion = Write(self._place.collection, self._place.name(partition, id), None, version=expected or "")
         if expected != NO_VERSION and await self._firestore.write_if(deletion) is not None:
             return True
         return await self.get(partition, id) is None

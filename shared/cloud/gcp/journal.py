@@ -18,7 +18,8 @@ from typing import Final
 from shared import batching, journal, jsontext, ports
 from shared.cloud import journal_entries, shards
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT
-from shared.cloud.gcp.firestore import MAX_DOCUMENT_BYTES, Fields, Firestore, Moment, Value, Write, document_id, sharded
+from shared.cloud.gcp.firestore import Firestore, sharded
+from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment, Value, Write, document_id
 from shared.retention import Retention
 
 MAX_BATCH: Final = 100

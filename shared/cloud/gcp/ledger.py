@@ -13,6 +13,7 @@ from shared import batching, ledger_rules as rules
 from shared.cloud import ledger_writes
 from shared.cloud.gcp import firestore, ledger_documents as stored
 from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
+from shared.cloud.gcp.firestore_values import Fields, Write, query_document
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
@@ -57,7 +58,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
             if version is not None:
                 return first_answer._replace(version=version) if isinstance(first_answer, Claimed) else first_answer
 
-        def decide_document(fields: firestore.Fields | None) -> tuple[Claim, firestore.Write | None]:
+        def decide_document(fields: Fields | None) -> tuple[Claim, Write | None]:
             if not fields:
                 return first_answer, stored.new_document(first_row)
             row = stored.row_of(fields)
@@ -120,7 +121,9 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     async def _move_group(
         self, moves: Sequence[tuple[str, int]], move: MoveRow
     ) -> Sequence[LedgerRow | Temporary | None]:
-        def decide(found: Mapping[str, firestore.Fields]) -> tuple[list[LedgerRow | None], list[firestore.Write]]:
+        def decide(
+            found: Mapping[str, Fields],
+        ) -> tuple[list[LedgerRow | None], list[Write]]:
             before = {key: stored.row_of(fields) for key, fields in found.items()}
             rows = [move(before[key], fence) if key in before else None for key, fence in moves]
             writes = [stored.changed_document(row) for row in rows if row is not None and row is not before[row.key]]
@@ -139,7 +142,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         def rule(row: LedgerRow) -> LedgerRow | None:
             return rules.release(row, now, releases_unknown=releases_unknown)
 
-        await self._store.commit([firestore.Write(DESTINATIONS, destination, None)])
+        await self._store.commit([Write(DESTINATIONS, destination, None)])
         count = 0
         for state in (rules.HELD, stored.OLD_HELD):
             count += await self._change_held(destination, state, rule)
@@ -231,7 +234,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
 
     async def destination_states(self) -> dict[str, DestinationState]:
         """Return the states of the destinations that were disabled or paused, and not released since."""
-        found = await self._store.query(firestore.query_document(DESTINATIONS, limit=firestore.MAX_WRITES))
+        found = await self._store.query(query_document(DESTINATIONS, limit=firestore.MAX_WRITES))
         return {document.id: ledger_writes.destination_state_of(document.fields) for document in found}
 
     async def purge(self, before: float) -> int:
@@ -252,7 +255,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         self._store.close()
 
     async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
-        def decide(fields: firestore.Fields | None) -> tuple[LedgerRow | None, firestore.Write | None]:
+        def decide(fields: Fields | None) -> tuple[LedgerRow | None, Write | None]:
             row = stored.row_of(fields) if fields else None
             changed = rule(row) if row else None
             is_written = changed is not None and changed is not row
@@ -261,7 +264,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return await self._store.transact(LEDGER, key, stored.WHOLE, decide)
 
     async def _write_destination(self, destination: str, fields: Mapping[str, str | float]) -> None:
-        await self._store.commit([firestore.Write(DESTINATIONS, destination, fields, mask=tuple(fields))])
+        await self._store.commit([Write(DESTINATIONS, destination, fields, mask=tuple(fields))])
 
     async def _rows(self, query: JsonObject) -> list[LedgerRow]:
         return [stored.row_of(document.fields) for document in await self._store.query(query)]

@@ -24,6 +24,17 @@ from shared import ledger_rules as rules
 from shared.cloud import earlier_words, ledger_writes, shards
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
+from shared.cloud.gcp.firestore_values import (
+    NAME,
+    Fields,
+    Moment,
+    Name,
+    Value,
+    Where,
+    Write,
+    begins_with,
+    query_document,
+)
 from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.ledger import LedgerRow, Place
@@ -54,18 +65,18 @@ _ADDED: Final[JsonObject] = {
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 
 
-def new_document(row: LedgerRow) -> firestore.Write:
-    fields: dict[str, firestore.Value] = {
+def new_document(row: LedgerRow) -> Write:
+    fields: dict[str, Value] = {
         "event_id": row.event_id,
         "created": firestore.sharded("", shards.shard_of(row.key), microseconds(row.created_at)),
         "by_destination": place_in_index(row.destination, row),
     }
     if row.message:
         fields["message"] = row.message
-    return firestore.Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
+    return Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
 
 
-def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> firestore.Write:
+def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> Write:
     """Return the write of what may change. `before` is None if only the row was read, and not its attempts.
 
     Its message is written where the row has another, or needs none any more.
@@ -78,10 +89,10 @@ def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: s
     if row.state in rules.FINAL or (before is not None and row.message != before.message):
         fields["message"] = row.message or None
         mask.append("message")
-    return firestore.Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
+    return Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
 
 
-def upgraded_document(row: LedgerRow, version: str) -> firestore.Write:
+def upgraded_document(row: LedgerRow, version: str) -> Write:
     """Return the write that makes a document of an earlier version one of today's, unless it was changed since."""
     places = ("event_id", "created", "by_destination")
     fields = {**(new_document(row).fields or {})}
@@ -90,15 +101,15 @@ def upgraded_document(row: LedgerRow, version: str) -> firestore.Write:
     return replace(changed, fields={**(changed.fields or {}), **{name: fields[name] for name in places}}, mask=mask)
 
 
-def removed_document(key: str) -> firestore.Write:
-    return firestore.Write(LEDGER, key, None)
+def removed_document(key: str) -> Write:
+    return Write(LEDGER, key, None)
 
 
-def _fields(row: LedgerRow) -> dict[str, firestore.Value]:
+def _fields(row: LedgerRow) -> dict[str, Value]:
     """Return the changing fields. One that is left out has no index entries."""
     shard, made = shards.shard_of(row.key), microseconds(row.created_at)
     # A float may be written in another way than json.dumps writes it: it reads the same.
-    fields: dict[str, firestore.Value] = {"row": texts_json(_row_document(row)).decode()}
+    fields: dict[str, Value] = {"row": texts_json(_row_document(row)).decode()}
     if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
         fields["due"] = firestore.sharded("", shard, microseconds(row.retry_at))
     if row.state in FOUND:
@@ -106,7 +117,7 @@ def _fields(row: LedgerRow) -> dict[str, firestore.Value]:
     if row.state in FOUND or endpoint_name(row.destination):
         fields["by_destination_state"] = place_in_index(f"{row.destination}/{row.state}", row)
     if row.state in rules.FINAL:
-        fields[EXPIRE_AT] = firestore.Moment(row.updated_at + REMEMBERED_SECONDS)
+        fields[EXPIRE_AT] = Moment(row.updated_at + REMEMBERED_SECONDS)
     return fields
 
 
@@ -126,11 +137,11 @@ def endpoint_query(destination: str, state: str | None, limit: int, before: Plac
     """Return the query for an endpoint's rows, newest first, and after that place if there is one."""
     field = "by_destination" if state is None else "by_destination_state"
     start = destination if state is None else f"{destination}/{state}"
-    low, high = firestore.beginning(field, f"{start}/")
+    low, high = begins_with(field, f"{start}/")
     if before is not None:
         at, key = before
-        high = firestore.Where(field, "LESS_THAN", _endpoint_place(start, microseconds(at), key))
-    return firestore.query_document(LEDGER, [low, high], order_by=field, descending=True, limit=limit, select=ROW)
+        high = Where(field, "LESS_THAN", _endpoint_place(start, microseconds(at), key))
+    return query_document(LEDGER, [low, high], order_by=field, descending=True, limit=limit, select=ROW)
 
 
 def _row_document(row: LedgerRow) -> JsonObject:
@@ -139,7 +150,7 @@ def _row_document(row: LedgerRow) -> JsonObject:
     return document | {name: value for name in _SELDOM if (value := getattr(row, name))}
 
 
-def row_of(fields: firestore.Fields) -> LedgerRow:
+def row_of(fields: Fields) -> LedgerRow:
     """Return the row without its message, and with its attempts where they were read."""
     document: Json = json.loads(str(fields["row"]))
     assert isinstance(document, dict)
@@ -165,29 +176,29 @@ def microseconds(seconds: float) -> int:
 def old_due_query(now: float, limit: int) -> JsonObject:
     """Return the query for due rows that an earlier version wrote."""
     where = [
-        firestore.Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0),
-        firestore.Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now)),
+        Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0),
+        Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now)),
     ]
-    return firestore.query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
+    return query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
 
 
 def held_query(destination: str, limit: int, state: str = rules.HELD, start: str = "") -> JsonObject:
     """Return the query for the deliveries that are held for a destination, in the order of their places from `start`
     on. `state` may be an earlier version's word."""
     field = "by_destination_state"
-    where = firestore.beginning(field, f"{destination}/{state}/")
+    where = begins_with(field, f"{destination}/{state}/")
     if start:
-        where[0] = firestore.Where(field, "GREATER_THAN_OR_EQUAL", start)
-    return firestore.query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
+        where[0] = Where(field, "GREATER_THAN_OR_EQUAL", start)
+    return query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
 
 
-def event_query(event_id: str, after: firestore.Name | None = None) -> JsonObject:
+def event_query(event_id: str, after: Name | None = None) -> JsonObject:
     """Return the query for an event's deliveries by their names, beginning after the given name if there is one."""
     where = [
-        firestore.Where("event_id", "EQUAL", event_id),
-        *([firestore.Where(firestore.NAME, "GREATER_THAN", after)] if after else []),
+        Where("event_id", "EQUAL", event_id),
+        *([Where(NAME, "GREATER_THAN", after)] if after else []),
     ]
-    return firestore.query_document(LEDGER, where, order_by=firestore.NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
+    return query_document(LEDGER, where, order_by=NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
 
 
 def index_of(destination: str | None, state: str | None) -> tuple[str, str]:

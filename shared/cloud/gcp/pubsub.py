@@ -20,7 +20,7 @@ from shared.outgoing.http_client import Answer, HttpClient
 from shared.ports import BusMessage
 
 PUBLISH_SECONDS: Final = 2.0
-WHY: Final[Mapping[int, str]] = {
+CAUSES: Final[Mapping[int, str]] = {
     403: ": the function's service account lacks roles/pubsub.publisher on it",
     404: ": the topic does not exist; a deployment creates it, and `make dev` does while it starts",
 }
@@ -93,7 +93,7 @@ class PubSubBus:
     async def _post(self, topic: str, body: bytes) -> None:
         answer = await with_retries(lambda: self._post_once(topic, body), is_passing_answer)
         if answer.status != 200:
-            why = WHY.get(answer.status, "")
+            why = CAUSES.get(answer.status, "")
             raise Temporary("bus_unavailable", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}{why}")
 
     async def _post_once(self, topic: str, body: bytes) -> Answer:

@@ -19,7 +19,8 @@ from functions.transform.transform import Transformer
 from shared import ledger_rules as rules
 from shared.cloud.aws import tables
 from shared.cloud.aws.documents import DynamoDocuments
-from shared.cloud.aws.dynamo import TRIES, Dynamo, from_item, to_item
+from shared.cloud.aws.dynamo import TRIES, Dynamo
+from shared.cloud.aws.dynamo_values import from_item, to_item
 from shared.cloud.aws.journal import DynamoJournal
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.aws.ledger_items import VERSION, item_of, row_of

@@ -15,7 +15,8 @@ from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.cloud.gcp import collections
 from shared.cloud.gcp.documents import FirestoreDocuments
-from shared.cloud.gcp.firestore import TRIES, Firestore, Write
+from shared.cloud.gcp.firestore import TRIES, Firestore
+from shared.cloud.gcp.firestore_values import Write
 from shared.cloud.gcp.journal import FirestoreJournal
 from shared.cloud.gcp.ledger import FirestoreLedger
 from shared.cloud.kept_by_key import DocumentOwners, DocumentRecords

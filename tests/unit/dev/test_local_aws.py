@@ -18,7 +18,7 @@ from deploy.dev.mail import SentRequest, mail_of, mail_request
 from deploy.topology.buses import BusSource, bus_sources
 from functions.receive.bus import object_event
 from shared.cloud.aws.function_url import request_of
-from shared.cloud.aws.sqs import entry_of, message_of
+from shared.cloud.aws.sqs_messages import entry_of, message_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import BusMessage
 from shared.push import Push

@@ -2,7 +2,7 @@
 
 from hypothesis import given, strategies as st
 
-from shared.cloud.aws.dynamo import MAX_KEY_BYTES, decoded, encoded, item_key
+from shared.cloud.aws.dynamo_values import MAX_KEY_BYTES, decoded, encoded, item_key
 from shared.cloud.aws.journal import event_fields
 from shared.cloud.journal_entries import event_document, event_seq
 from shared.event import Event

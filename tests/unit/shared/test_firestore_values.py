@@ -6,7 +6,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from shared.cloud.gcp.firestore import Moment, Value, decoded, document_id, encoded
+from shared.cloud.gcp.firestore_values import Moment, Value, decoded, document_id, encoded
 from shared.cloud.gcp.ledger_documents import new_document, row_of
 from shared.cloud.journal_entries import first_seq, seq_of
 from shared.jsontext import texts_json

@@ -4,7 +4,7 @@ import asyncio
 
 from hypothesis import given, strategies as st
 
-from shared.cloud.gcp import firestore
+from shared.cloud.gcp import firestore, firestore_values
 from shared.cloud.gcp.tokens import no_authorization
 from shared.cloud.shards import shard_of
 from shared.jsontext import JsonObject
@@ -26,13 +26,13 @@ class Reader(firestore.Firestore):
             for number, moment in enumerate(moments)
         ]
         self.memory.write(
-            [firestore.write_document(firestore.Write("c", str(n), each), f"d/c/{n}") for n, each in enumerate(fields)]
+            [firestore_values.write_document(firestore_values.Write("c", str(n), each), f"d/c/{n}") for n, each in enumerate(fields)]
         )
 
     async def query(self, query: JsonObject) -> list[firestore.Document]:
         found = self.memory.query("d", query)
         self.read += max(1, len(found))
-        return [firestore.Document(str(each["name"]), firestore.from_fields(each)) for each in found]
+        return [firestore.Document(str(each["name"]), firestore_values.from_fields(each)) for each in found]
 
 
 def moments_read(reader: Reader, limit: int, low: int, high: int, *, descending: bool) -> list[int]:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.cloud.aws.client import AwsPlace
-from shared.cloud.aws.sqs import MAX_MESSAGE_BYTES, SqsBus
+from shared.cloud.aws.sqs import SqsBus
+from shared.cloud.aws.sqs_messages import MAX_MESSAGE_BYTES
 from shared.errors import Temporary
 from shared.ports import BusMessage
 from tests.aws.local_aws import KEYS, REGION

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from shared.claim_check import MAX_INLINE_BYTES
-from shared.cloud.aws.sqs import ATTRIBUTES, BODY, MAX_MESSAGE_BYTES, entry_of, message_of
+from shared.cloud.aws.sqs_messages import ATTRIBUTES, BODY, MAX_MESSAGE_BYTES, entry_of, message_of
 from shared.dead_letter_message import dead_letter_message
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Permanent

@@ -8,19 +8,10 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from functions.receive import admission, parsing
+from functions.receive import admission, parsing, receive
 from functions.receive.bus import read_push, rejected_letter
 from functions.receive.events import build_events, note_on
 from functions.receive.identity import SignedRequest
-from functions.receive.receive import (
-    CONFIRM_SECONDS,
-    Accepted,
-    DeadLettered,
-    Receiver,
-    TakePush,
-    checked_data,
-    signed_request,
-)
 from functions.receive.source import RECOVERED_KIND, Source
 from shared import errors, jsontext, ports
 from shared.event import Event
@@ -41,25 +32,25 @@ class _Content(NamedTuple):
     events: tuple[Event, ...]
 
 
-def push_taker(verify_push: VerifyPush) -> TakePush:
+def push_taker(verify_push: VerifyPush) -> receive.TakePush:
     """Return what takes the pushes of a bus. `verify_push` verifies that the platform sent them."""
 
     async def take_push(
-        receiver: Receiver, source: Source, head: Request, read_body: ReadBody
-    ) -> Accepted | DeadLettered:
+        receiver: receive.Receiver, source: Source, head: Request, read_body: ReadBody
+    ) -> receive.Accepted | receive.DeadLettered:
         return await take(receiver, source, await read_push(head, read_body, verify_push))
 
     return take_push
 
 
-async def take(receiver: Receiver, source: Source, push: Push) -> Accepted | DeadLettered:
+async def take(receiver: receive.Receiver, source: Source, push: Push) -> receive.Accepted | receive.DeadLettered:
     """Publish the events of a message, and return once the bus has confirmed them.
 
     A message that can never be an event becomes a dead letter, which the bus has confirmed. Raises Temporary for
     anything else that fails: the platform must deliver the message again.
     """
     assert source.bus
-    deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
+    deadline = asyncio.get_running_loop().time() + receive.CONFIRM_SECONDS
     now = receiver.clock.now()
     is_recovered = source.bus.kind == RECOVERED_KIND
     try:
@@ -71,23 +62,23 @@ async def take(receiver: Receiver, source: Source, push: Push) -> Accepted | Dea
         named_source, shown_push = _shown_recovered(receiver, source, push) if is_recovered else (source, push)
         letter = rejected_letter(named_source.name, shown_push, error, now)
         await receiver.confirm(named_source, receiver.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
-        return DeadLettered(named_source, error)
+        return receive.DeadLettered(named_source, error)
     if content.events:
         times = receiver.times(content.source, now)
         await receiver.confirm(content.source, receiver.publish(content.events, content.parsed, times), deadline)
-    return Accepted(content.source, content.events, note_on(content.source, content.data, content.events))
+    return receive.Accepted(content.source, content.events, note_on(content.source, content.data, content.events))
 
 
-def _read_message(receiver: Receiver, source: Source, push: Push, now: float) -> _Content:
+def _read_message(receiver: receive.Receiver, source: Source, push: Push, now: float) -> _Content:
     """Return the content of a message of the source's own bus. Raises Rejected."""
     assert source.bus
     request = source.bus.request_of(push)
     parsed = parsing.read_data(source, request, receiver.limits)
-    data = checked_data(source, parsed.data)
+    data = receive.checked_data(source, parsed.data)
     return _Content(source, parsed, data, build_events(source, request, data, now, receiver.random_id))
 
 
-async def _read_recovered(receiver: Receiver, push: Push, now: float) -> _Content:
+async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) -> _Content:
     """Return the content of a recovered event, with the source that it names. Raises Rejected and Temporary.
 
     All checks apply except those of a sender: its address, and the method and the headers that it uses.
@@ -105,11 +96,11 @@ async def _read_recovered(receiver: Receiver, push: Push, now: float) -> _Conten
         request, auth = await _signed_as_before(receiver, source, sent, secrets, now)
         parsed = parsing.read_data(source, request, receiver.limits, auth)
         fields = locations.RequestFields(request, admission.requested_url(request, source))
-        signed = signed_request(source, auth, fields, parsed)
+        signed = receive.signed_request(source, auth, fields, parsed)
     else:
         request = recovered.request_with_body(sent, source, sent.body)
         parsed = parsing.read_data(source, request, receiver.limits)
-    data = checked_data(source, parsed.data)
+    data = receive.checked_data(source, parsed.data)
     events = build_events(source, request, data, now, receiver.random_id, signed, secrets, is_recovered=True)
     if signed is None:
         recovered.verify_identified(events)
@@ -117,7 +108,7 @@ async def _read_recovered(receiver: Receiver, push: Push, now: float) -> _Conten
 
 
 async def _signed_as_before(
-    receiver: Receiver, source: Source, sent: "RecoveredRequest", secrets: admission.SecretValues, now: float
+    receiver: receive.Receiver, source: Source, sent: "RecoveredRequest", secrets: admission.SecretValues, now: float
 ) -> tuple[Request, auth_scheme.AuthScheme]:
     """Return the request with the bytes that its signature verifies. Raises Rejected and Temporary."""
     from functions.receive import recovered
@@ -133,7 +124,7 @@ async def _signed_as_before(
     raise errors.Rejected("signature_mismatch", recovered.NOT_WRITTEN)
 
 
-def _shown_recovered(receiver: Receiver, source: Source, push: Push) -> tuple[Source, Push]:
+def _shown_recovered(receiver: receive.Receiver, source: Source, push: Push) -> tuple[Source, Push]:
     """Return the source that the message names, and the message as its dead letter shows it to a person."""
     from shared.recovered import readable
 

@@ -5,18 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, ClassVar
 
-from functions.transform.paths import (
-    Every,
-    MaybeJson,
-    Missing,
-    MissingPaths,
-    Part,
-    Path,
-    parse_path,
-    same_or,
-    verify_data_path,
-    with_attribute,
-)
+from functions.transform import paths
 from functions.transform.step import Example, Noted, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
@@ -27,7 +16,7 @@ from shared.writers.writing import Room
 
 def _verify_droppable(text: str) -> str:
     """Return the path of something that an event can be without. Raises ValueError."""
-    path = parse_path(text)
+    path = paths.parse_path(text)
     if path.root == "type":
         raise ValueError("'type' cannot be dropped")
     return text if path.root != "data" else _verify_inner(text)
@@ -35,14 +24,14 @@ def _verify_droppable(text: str) -> str:
 
 def _verify_inner(text: str) -> str:
     """Return the path of something in the data. Raises ValueError for any other path."""
-    if not parse_path(text).parts:
+    if not paths.parse_path(text).parts:
         raise ValueError("'data' is the whole document; name a place in it")
-    return verify_data_path(text)
+    return paths.verify_data_path(text)
 
 
 def _verify_key(text: str) -> str:
     """Return the path of a field. Raises ValueError for any other path."""
-    last_part = parse_path(_verify_inner(text)).parts[-1]
+    last_part = paths.parse_path(_verify_inner(text)).parts[-1]
     if not isinstance(last_part, str):
         raise ValueError(f"{text!r} does not end in a name")
     return text
@@ -67,20 +56,20 @@ class Drop(Settings, Step):
     whole: Annotated[list[DropPath], LISTED, limits(min_length=1)]
 
     def prepare(self) -> None:
-        paths = [parse_path(text) for text in self.whole]
+        written = [paths.parse_path(text) for text in self.whole]
         # Later items first, so that dropping [0] does not move [1] before its turn.
-        self._paths = sorted(paths, key=lambda path: [_order(part) for part in path.parts], reverse=True)
-        self._missing = MissingPaths()
+        self._paths = sorted(written, key=lambda path: [_order(part) for part in path.parts], reverse=True)
+        self._missing = paths.MissingPaths()
 
     def removes(self) -> tuple[str, ...]:
         return (*self.whole,)
 
     def apply(self, event: Event, _: StepContext) -> Event | Noted:
         before, data = event, event.data
-        untouched: list[Path] = []
+        untouched: list[paths.Path] = []
         for path in self._paths:
             if path.root != "data":
-                event = with_attribute(event, path, None)
+                event = paths.with_attribute(event, path, None)
                 continue
             rest = without(data, path.parts)
             if rest is data:
@@ -90,14 +79,14 @@ class Drop(Settings, Step):
         return self._missing.noted(after, before, untouched, "nothing is removed there") if untouched else after
 
 
-def without(value: Json, parts: tuple[Part, ...]) -> Json:
+def without(value: Json, parts: tuple[paths.Part, ...]) -> Json:
     """Return the value without what is at the path; the same object if there is nothing."""
     part, rest = parts[0], parts[1:]
-    if isinstance(part, Every):
+    if isinstance(part, paths.Every):
         if not isinstance(value, list):
             return value
         items_left = [without(item, rest) for item in value] if rest else []
-        return same_or(value, items_left)
+        return paths.same_or(value, items_left)
     if isinstance(part, str):
         if not isinstance(value, dict) or part not in value:
             return value
@@ -108,17 +97,17 @@ def without(value: Json, parts: tuple[Part, ...]) -> Json:
     if not isinstance(value, list) or part >= len(value):
         return value
     item_left = [without(value[part], rest)] if rest else []
-    return same_or(value, [*value[:part], *item_left, *value[part + 1 :]])
+    return paths.same_or(value, [*value[:part], *item_left, *value[part + 1 :]])
 
 
-def _order(part: Part) -> tuple[int, int, str]:
+def _order(part: paths.Part) -> tuple[int, int, str]:
     """Return a key by which parts of different types can be sorted: `[*]`, then indexes, then names."""
-    if isinstance(part, Every):
+    if isinstance(part, paths.Every):
         return 0, 0, ""
     return (1, part, "") if isinstance(part, int) else (2, 0, part)
 
 
-Tree = dict[Part, "Tree | None"]
+Tree = dict[paths.Part, "Tree | None"]
 """Several paths, as a tree of their parts. None is the end of a path: everything below is kept."""
 
 
@@ -138,9 +127,9 @@ class Keep(Settings, Step):
     def prepare(self) -> None:
         self._tree: Tree = {}
         for text in self.whole:
-            _grow(self._tree, parse_path(text).parts)
-        self._paths = [parse_path(text) for text in self.whole]
-        self._missing = MissingPaths()
+            _grow(self._tree, paths.parse_path(text).parts)
+        self._paths = [paths.parse_path(text) for text in self.whole]
+        self._missing = paths.MissingPaths()
 
     def removes(self) -> tuple[str, ...]:
         return ("data",)
@@ -150,7 +139,7 @@ class Keep(Settings, Step):
         return self._missing.noted(kept, event, self._paths, "nothing is kept there")
 
 
-def _grow(tree: "Tree", parts: tuple[Part, ...]) -> None:
+def _grow(tree: "Tree", parts: tuple[paths.Part, ...]) -> None:
     """Add a path to the tree. It adds nothing below the end of another path, where everything is kept."""
     first, rest = parts[0], parts[1:]
     if not rest:
@@ -167,7 +156,7 @@ def _select(value: Json, tree: "Tree") -> Json:
         return {key: _select_below(item, tree[key]) for key, item in value.items() if key in tree}
     if not isinstance(value, list):
         return None
-    every = Every()
+    every = paths.Every()
     if every in tree:
         return [_select_below(item, tree[every]) for item in value]
     return [_select_below(item, tree[number]) for number, item in enumerate(value) if number in tree]
@@ -200,10 +189,10 @@ class Rename(Settings, Step):
 
     def prepare(self) -> None:
         self._changes = []
-        self._missing = MissingPaths()
+        self._missing = paths.MissingPaths()
         for text, name in self.whole.items():
-            path = parse_path(text)
-            parent = Path(path.text, path.root, path.parts[:-1])
+            path = paths.parse_path(text)
+            parent = paths.Path(path.text, path.root, path.parts[:-1])
             self._changes.append((path, parent, partial(_rename, str(path.parts[-1]), name)))
 
     def removes(self) -> tuple[str, ...]:
@@ -213,7 +202,7 @@ class Rename(Settings, Step):
         return self._missing.updated(event, self._changes, "nothing is renamed there")
 
 
-def _rename(old: str, new: str, value: MaybeJson, place: str) -> MaybeJson:
+def _rename(old: str, new: str, value: paths.MaybeJson, place: str) -> paths.MaybeJson:
     """Return the object with a field renamed. Raises Permanent (`path_conflict`) if it has a field of the new name."""
     if not isinstance(value, dict) or old not in value or old == new:
         return value
@@ -232,11 +221,11 @@ class Flatten(Settings, Step):
         after={"user.name": "Ada", "user.tags.0": "a", "user.tags.1": "b", "none": {}},
     )
 
-    whole: Annotated[str, verified_by(verify_data_path)]
+    whole: Annotated[str, verified_by(paths.verify_data_path)]
 
     def prepare(self) -> None:
-        self._path = parse_path(self.whole)
-        self._missing = MissingPaths()
+        self._path = paths.parse_path(self.whole)
+        self._missing = paths.MissingPaths()
 
     def removes(self) -> tuple[str, ...]:
         return (self.whole,)
@@ -245,8 +234,8 @@ class Flatten(Settings, Step):
         return self._missing.updated(event, [(self._path, self._path, _flatten_value)], "nothing is flattened there")
 
 
-def _flatten_value(value: MaybeJson, place: str) -> MaybeJson:
-    if value is None or isinstance(value, Missing):
+def _flatten_value(value: paths.MaybeJson, place: str) -> paths.MaybeJson:
+    if value is None or isinstance(value, paths.Missing):
         return value
     if not isinstance(value, dict):
         raise Permanent("path_conflict", f"{place} is {kind_of(value)}, not an object")

@@ -12,18 +12,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from shared.batching import batches
+from shared.cloud.aws import dynamo_values
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
-from shared.cloud.aws.dynamo_values import (
-    Fields,
-    encoded,
-    from_item,
-    index_query,
-    names_in,
-    placeholders,
-    to_item,
-    update_expression,
-    with_placeholders,
-)
+from shared.cloud.aws.dynamo_values import Fields, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
 from shared.cloud.shards import merge_shards
@@ -90,7 +81,7 @@ class Dynamo:
         removed = tuple([name for name, value in fields.items() if value is None])
         request: JsonObject = {
             "Key": _key(table, key),
-            "UpdateExpression": update_expression(sets, removed, tuple(increments)),
+            "UpdateExpression": dynamo_values.update_expression(sets, removed, tuple(increments)),
         }
         values: JsonObject = {f":new_{name}": encoded(value) for name, value in fields.items() if value is not None}
         for name, by in increments.items():
@@ -122,7 +113,10 @@ class Dynamo:
         wanted: JsonObject = {"Keys": [{KEY: {"S": key}} for key in keys], "ConsistentRead": True}
         if fields:
             expression = ", ".join(f"#{name}" for name in dict.fromkeys((KEY, *fields)))
-            wanted |= {"ProjectionExpression": expression, "ExpressionAttributeNames": {**names_in(expression)}}
+            wanted |= {
+                "ProjectionExpression": expression,
+                "ExpressionAttributeNames": {**dynamo_values.names_in(expression)},
+            }
         name = f"{self._prefix}{table.name}"
         found: dict[str, Fields] = {}
         failures = 0
@@ -150,7 +144,7 @@ class Dynamo:
         descending: bool = False,
     ) -> list[Fields]:
         """Return the first items of a partition of an index, from `low` to `high`, as the index has them."""
-        request = index_query(index, partition, low, high)
+        request = dynamo_values.index_query(index, partition, low, high)
         if request is None:
             return []
         return await self._read(table, request | {"ScanIndexForward": not descending}, limit)
@@ -169,7 +163,10 @@ class Dynamo:
             request["FilterExpression"] = condition
         values = {"partition": partition, "before": before or None}
         return await self._read(
-            table, with_placeholders(request, placeholders(values)), limit, LOOKED_THROUGH_AT_ONCE if condition else 0
+            table,
+            dynamo_values.with_placeholders(request, dynamo_values.placeholders(values)),
+            limit,
+            LOOKED_THROUGH_AT_ONCE if condition else 0,
         )
 
     async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
@@ -180,8 +177,8 @@ class Dynamo:
         request: JsonObject = {"KeyConditionExpression": condition, "ConsistentRead": True}
         if after:  # it need not exist
             request["ExclusiveStartKey"] = _key(table, key, after)
-        values = placeholders({"key": key, "until": until or None})
-        return await self._read(table, with_placeholders(request, values), limit)
+        values = dynamo_values.placeholders({"key": key, "until": until or None})
+        return await self._read(table, dynamo_values.with_placeholders(request, values), limit)
 
     async def _read(self, table: Table, request: JsonObject, limit: int, at_once: int = 0) -> list[Fields]:
         found: list[Fields] = []
@@ -194,7 +191,7 @@ class Dynamo:
 
     async def count(self, table: Table, index: Index, partition: str, limit: int) -> int:
         """Count the items of a partition of an index, about as far as the limit, without reading them."""
-        request = index_query(index, partition, 0.0, inf)
+        request = dynamo_values.index_query(index, partition, 0.0, inf)
         assert request is not None
         count = 0
         while True:
@@ -221,8 +218,8 @@ class Dynamo:
         if condition is not None:
             request["ConditionExpression"] = condition.expression
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-            values = {**(values or {}), **placeholders(condition.values)}
-        answer = await self._call(action, table, with_placeholders(request, values or {}))
+            values = {**(values or {}), **dynamo_values.placeholders(condition.values)}
+        answer = await self._call(action, table, dynamo_values.with_placeholders(request, values or {}))
         if condition is not None and answer.status != 200 and error_name(answer) == CONDITION_FAILED:
             return from_item(self._parsed(answer, action, table).get("Item"))
         self._answered(answer, action, table)

@@ -13,19 +13,16 @@ from typing import Final, Literal, TypeAlias
 
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.event_types import event_type_fields, event_type_from, make_event_type
+from shared.subscribers.json_pointer import pointer, pointer_of, reference_to, value_at
 from shared.subscribers.model import EventType
 from shared.subscribers.standalone_schema import (
     MAX_FAULTS,
     MAX_HOPS,
     CatalogueFault,
     CatalogueFaults,
-    pointer,
-    pointer_of,
     rebased,
-    reference_to,
     require_shallow,
     standalone_schema,
-    value_at,
 )
 
 MAX_TYPES: Final = 1_000

@@ -5,7 +5,8 @@ from typing import Final
 
 from shared.jsontext import Json, JsonObject, canonical
 from shared.subscribers import model, names
-from shared.subscribers.standalone_schema import CatalogueFault, pointer, standalone_schema
+from shared.subscribers.json_pointer import pointer
+from shared.subscribers.standalone_schema import CatalogueFault, standalone_schema
 
 MAX_DESCRIPTION: Final = 10_000
 MAX_GROUP: Final = 100

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeGuard
 
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, texts_at
-from shared.subscribers.standalone_schema import pointer_of, value_at
+from shared.subscribers.json_pointer import pointer_of, value_at
 
 MAX_DEPTH: Final = 12
 MAX_DEPTH_OF_OPTIONAL: Final = 4

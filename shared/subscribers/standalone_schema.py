@@ -1,16 +1,20 @@
-"""JSON Schemas that stand alone: what a reference leads to is in the schema itself, under `$defs`.
+"""JSON Schemas that stand alone: the schemas that they refer to are in them, under `$defs`.
+
+    {"$ref": "#/components/schemas/Money"}  becomes  {"$ref": "#/$defs/Money"}, with `Money` under `$defs`
 
 So a schema can be stored, shown and checked without the document that it came from, and nothing is ever fetched. Faults
 of a document are CatalogueFaults, which name the place by a JSON pointer.
+
+In this module, a path is a JSON pointer into the document, as text.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
-from urllib.parse import quote, unquote
 
 from shared.jsontext import Json, JsonObject, canonical
+from shared.subscribers import json_pointer
 
 MAX_FAULTS: Final = 50
 
@@ -32,62 +36,31 @@ class CatalogueFaults(ValueError):
         super().__init__("\n".join(map(str, self.faults)))
 
 
-def pointer(path: str, *tokens: str | int) -> str:
-    """Return the JSON pointer to a value below `path`."""
-    return path + "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
-
-
-def pointer_of(reference: str) -> str | None:
-    """Return the pointer of a local reference, such as `#/components/schemas/Order`; None for any other."""
-    text = unquote(reference.removeprefix("#"))
-    return text if reference.startswith("#") and (not text or text.startswith("/")) else None
-
-
-def reference_to(path: str) -> str:
-    """Return the local reference to the pointer: its opposite is `pointer_of`."""
-    return "#" + quote(path, safe="/~!$&'()*+,;=:@")
-
-
-def value_at(document: Json, path: str) -> Json:
-    """Return the value at the pointer. Raises LookupError."""
-    value = document
-    for token in _tokens(path):
-        if isinstance(value, dict):
-            value = value[token]
-        elif isinstance(value, list) and token.isdecimal() and len(token) < 8:
-            value = value[int(token)]
-        else:
-            raise LookupError(path)
-    return value
-
-
-def last_token(path: str) -> str:
-    return [*_tokens(path)][-1] if path else ""
-
-
-def _tokens(path: str) -> Iterator[str]:
-    return (token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:])
-
-
 MAX_SCHEMA_BYTES: Final = 200_000
 MAX_NODES: Final = 20_000
+"""The most values of a schema, with the schemas that it refers to."""
 MAX_DEPTH: Final = 64
 MAX_HOPS: Final = 32
+"""The most references in a row, each of which leads to nothing but the next."""
 
-_ONE: Final = frozenset(
+_SCHEMA_KEYWORDS: Final = frozenset(
     {
         "not", "if", "then", "else", "items", "contains", "propertyNames", "contentSchema",
         "additionalProperties", "additionalItems", "unevaluatedItems", "unevaluatedProperties",
     }
 )  # fmt: skip
-_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})
-_MAP: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""The keywords whose value can be a schema."""
+_LIST_KEYWORDS: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems", "items"})
+"""The keywords whose value can be a list of schemas."""
+_MAP_KEYWORDS: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""The keywords whose value is an object of schemas by name."""
 _IN_PLACE: Final = frozenset({"not", "if", "then", "else", "allOf", "anyOf", "oneOf", "dependentSchemas"})
-"""Keywords whose schemas apply to the same value: a loop of them has no end, where one over `properties` has."""
+"""The keywords whose schemas apply to the same value as the schema around them. A loop of them never ends. A loop over
+`properties` ends with the value."""
 _DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
-_Moved: TypeAlias = Callable[[str, str], str]
-"""Returns a reference as it is to be written; gets it, and the pointer to where it is."""
-_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_NewReference: TypeAlias = Callable[[str, str], str]
+"""A function that takes a reference and its path, and returns the reference to write instead. Raises CatalogueFault."""
+_UNFIT_FOR_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def standalone_schema(
@@ -97,36 +70,41 @@ def standalone_schema(
     reported_path: str | None = None,
     checked: set[bytes] | None = None,
 ) -> JsonObject:
-    """Return the schema with all that it refers to in the document, where it is at `path`; alone: in itself.
+    """Return the schema at the path of the document with all schemas of the document that it refers to.
 
-    `reported_path` is where faults are said to be, if elsewhere than at `path`. `checked` remembers which schemas of
-    the document were checked. Raises CatalogueFault: for a reference that leads out of the document or nowhere, for a
-    loop that no value ends, and for what is not JSON Schema 2020-12.
+    Without a document, the schema may refer only to itself. Faults name `reported_path` if it is given, else `path`.
+    `checked` has the hashes of the schemas that were checked before, so that each is checked once for a document.
+
+    Raises CatalogueFault for a reference that leads out of the document or to nothing, for a schema that refers to
+    itself for the same value, and for what is not JSON Schema 2020-12.
     """
     reported = path if reported_path is None else reported_path
     is_alone = document is None
     if is_alone:
         require_shallow(schema, reported)
     try:
-        found = _Bundle(schema if is_alone else document, schema, path).schema()
+        standalone = _Bundler(schema if is_alone else document, schema, path).bundled()
     except CatalogueFault as fault:
-        raise CatalogueFault(reported + fault.path.removeprefix(path), fault.rule) if is_alone else fault from None
-    _require_end(found, reported)
-    if (size := len(canonical(found))) > MAX_SCHEMA_BYTES:
+        if not is_alone:
+            raise
+        raise CatalogueFault(reported + fault.path.removeprefix(path), fault.rule) from None
+    _require_end(standalone, reported)
+    size = len(canonical(standalone))
+    if size > MAX_SCHEMA_BYTES:
         rule = f"the schema and what it refers to must be at most {MAX_SCHEMA_BYTES:,} bytes; it has {size:,}"
         raise CatalogueFault(reported, rule)
-    _require_schema(found, reported, set() if checked is None else checked)
-    return found
+    _require_schema(standalone, reported, set() if checked is None else checked)
+    return standalone
 
 
 def rebased(schema: Json, base: str) -> Json:
-    """Return a schema that stands alone with its references as they are where it is put at the pointer `base`."""
+    """Return a schema that stands alone with references that are right at the path `base` of another document."""
 
-    def moved(reference: str, _: str) -> str:
-        local = pointer_of(reference)
-        return reference if local is None else reference_to(base + local)
+    def new_reference(reference: str, _: str) -> str:
+        target = json_pointer.pointer_of(reference)
+        return reference if target is None else json_pointer.reference_to(base + target)
 
-    return _rewritten(schema, "", moved, _Budget())
+    return _rewritten(schema, "", new_reference, _Budget())
 
 
 class _Budget:
@@ -141,137 +119,155 @@ class _Budget:
             raise CatalogueFault(path, f"the schema and what it refers to must have at most {MAX_NODES:,} values")
 
 
-class _Bundle:
+class _Bundler:
+    """Makes a schema of a document stand alone. Its methods raise CatalogueFault.
+
+    _own_paths  the paths of the schemas that are in the schema already
+    _names      the name under `$defs` of each other schema that is referred to, by its path
+    """
+
     def __init__(self, document: Json, schema: Json, path: str) -> None:
         self._document = document
         self._root, self._path = self._followed(schema, path)
-        self._own = {where for where, _ in _positions(self._root, self._path)}
+        self._own_paths = {each for each, _ in _positions(self._root, self._path)}
         self._names: dict[str, str] = {}
         self._budget = _Budget()
         self._id = self._root.get("$id") if isinstance(self._root, dict) else None
 
-    def schema(self) -> JsonObject:
-        made = _rewritten(self._root, self._path, self._moved, self._budget)
-        if not isinstance(made, dict):
-            return {} if made else {"not": {}}
-        made = {key: value for key, value in made.items() if key not in {"$id", "$schema"}}
+    def bundled(self) -> JsonObject:
+        """Return the schema with the others under `$defs`."""
+        rewritten = _rewritten(self._root, self._path, self._new_reference, self._budget)
+        if not isinstance(rewritten, dict):  # true allows every value, and false none
+            return {} if rewritten else {"not": {}}
+        schema = {key: value for key, value in rewritten.items() if key not in {"$id", "$schema"}}
         added: JsonObject = {}
-        while waiting := [(where, name) for where, name in self._names.items() if name not in added]:
-            for where, name in waiting:
-                added[name] = _inner(self._target(where, where), where, self._moved, self._budget)
+        # A schema that is added may refer to further ones.
+        while waiting := [(path, name) for path, name in self._names.items() if name not in added]:
+            for path, name in waiting:
+                added[name] = _inner(self._target(path, path), path, self._new_reference, self._budget)
         if added:
-            own = made.get("$defs")
-            made["$defs"] = {**(own if isinstance(own, dict) else {}), **added}
-        return made
+            own = schema.get("$defs")
+            schema["$defs"] = {**(own if isinstance(own, dict) else {}), **added}
+        return schema
 
     def _followed(self, schema: Json, path: str) -> tuple[Json, str]:
-        """Follow a schema that is a reference and nothing else."""
+        """Return the schema and its path; of a schema that is a reference and nothing else, those of its target."""
         for _ in range(MAX_HOPS):
             if not (isinstance(schema, dict) and schema.keys() == {"$ref"} and isinstance(schema["$ref"], str)):
                 break
-            where = _local(schema["$ref"], path, None)
-            schema, path = self._target(where, path), where
+            target_path = _local(schema["$ref"], path, None)
+            schema, path = self._target(target_path, path), target_path
         else:
             raise CatalogueFault(path, "its references lead in a circle")
         if not isinstance(schema, dict | bool):
             raise CatalogueFault(path, "a JSON Schema must be an object")
         return schema, path
 
-    def _moved(self, reference: str, path: str) -> str:
+    def _new_reference(self, reference: str, path: str) -> str:
         """Return the reference as it is in the schema that stands alone."""
-        where = _local(reference, path, self._id)
+        target_path = _local(reference, path, self._id)
         if self._id is not None:  # the schema is a document of its own
-            where = self._path + where
-        if where in self._own:
-            return reference_to(where.removeprefix(self._path))
-        if where not in self._names:
-            if not isinstance(self._target(where, path), dict | bool):
+            target_path = self._path + target_path
+        if target_path in self._own_paths:
+            return json_pointer.reference_to(target_path.removeprefix(self._path))
+        if target_path not in self._names:
+            if not isinstance(self._target(target_path, path), dict | bool):
                 raise CatalogueFault(path, f"{reference!r} leads to something that is not a schema")
-            self._names[where] = self._free_name(where)
-        return f"#/$defs/{self._names[where]}"
+            self._names[target_path] = self._free_name(target_path)
+        return f"#/$defs/{self._names[target_path]}"
 
-    def _free_name(self, where: str) -> str:
+    def _free_name(self, path: str) -> str:
+        """Return a name for the schema at the path that `$defs` does not have yet."""
         own = self._root.get("$defs") if isinstance(self._root, dict) else None
         used = {*self._names.values(), *(own if isinstance(own, dict) else ())}
-        plain = _NO_NAME.sub("_", last_token(where))[:100] or "schema"
+        plain = _UNFIT_FOR_NAME.sub("_", json_pointer.last_token(path))[:100] or "schema"
         name, number = plain, 2
         while name in used:
             name, number = f"{plain}_{number}", number + 1
         return name
 
-    def _target(self, where: str, path: str) -> Json:
+    def _target(self, target_path: str, path: str) -> Json:
+        """Return the value at `target_path`, to which a reference at `path` leads."""
         try:
-            return value_at(self._document, where)
+            return json_pointer.value_at(self._document, target_path)
         except LookupError:
-            raise CatalogueFault(path, f"the reference '#{where}' leads to nothing in the document") from None
+            raise CatalogueFault(path, f"the reference '#{target_path}' leads to nothing in the document") from None
 
 
 def _local(reference: str, path: str, own_id: Json) -> str:
+    """Return the path to which a reference leads, which is at `path`. `own_id` is the schema's own `$id`, if any."""
     bare = reference.removeprefix(own_id) if isinstance(own_id, str) and own_id else reference
-    where = pointer_of(bare or "#")
-    if where is None and bare.startswith("#"):
+    target_path = json_pointer.pointer_of(bare or "#")
+    if target_path is not None:
+        return target_path
+    if bare.startswith("#"):
         raise CatalogueFault(path, f"{reference!r} names an anchor; refer to it by its place, such as '#/$defs/Item'")
-    if where is None:
-        rule = f"{reference[:200]!r} leads out of the document, and nothing is fetched: put the schema under `$defs`"
-        raise CatalogueFault(path, rule)
-    return where
+    rule = f"{reference[:200]!r} leads out of the document, and nothing is fetched: put the schema under `$defs`"
+    raise CatalogueFault(path, rule)
 
 
 def _children(schema: JsonObject) -> Iterator[tuple[str, str | int | None, Json]]:
     """Yield each schema that is directly in this one: the keyword, the key in its value if there is one, the schema."""
     for keyword, value in schema.items():
-        if keyword in _MAP and isinstance(value, dict):
+        if keyword in _MAP_KEYWORDS and isinstance(value, dict):
             yield from ((keyword, key, item) for key, item in value.items())
-        elif keyword in _LIST and isinstance(value, list):
+        elif keyword in _LIST_KEYWORDS and isinstance(value, list):
             yield from ((keyword, number, item) for number, item in enumerate(value))
-        elif keyword in _ONE and isinstance(value, dict | bool):
+        elif keyword in _SCHEMA_KEYWORDS and isinstance(value, dict | bool):
             yield keyword, None, value
 
 
 def _positions(schema: Json, path: str) -> Iterator[tuple[str, JsonObject | bool]]:
+    """Yield the path of this schema and of each schema in it, at any depth, with the schema."""
     waiting: list[tuple[str, Json]] = [(path, schema)]
     while waiting:
-        where, found = waiting.pop()
-        if isinstance(found, dict | bool):
-            yield where, found
-        if isinstance(found, dict):
-            waiting += [(_below(where, keyword, key), item) for keyword, key, item in _children(found)]
+        inner_path, inner = waiting.pop()
+        if isinstance(inner, dict | bool):
+            yield inner_path, inner
+        if isinstance(inner, dict):
+            waiting += [(_below(inner_path, keyword, key), item) for keyword, key, item in _children(inner)]
 
 
 def _below(path: str, keyword: str, key: str | int | None) -> str:
-    return pointer(path, keyword) if key is None else pointer(path, keyword, key)
+    return json_pointer.pointer(path, keyword) if key is None else json_pointer.pointer(path, keyword, key)
 
 
-def _rewritten(schema: Json, path: str, moved: _Moved, budget: _Budget) -> Json:
-    """Return a copy with other references. Values that are not schemas, such as the values of `enum`, stay as they
+def _rewritten(schema: Json, path: str, new_reference: _NewReference, budget: _Budget) -> Json:
+    """Return a copy with new references. Values that are not schemas, such as the values of `enum`, stay as they
     are."""
     budget.spend(path)
     if not isinstance(schema, dict):
         return schema
-    made: JsonObject = {}
+
+    def inner(value: Json, inner_path: str) -> Json:
+        return _inner(value, inner_path, new_reference, budget)
+
+    copy: JsonObject = {}
     for keyword, value in schema.items():
-        where = pointer(path, keyword)
+        value_path = json_pointer.pointer(path, keyword)
         if keyword in _DYNAMIC:
-            raise CatalogueFault(where, f"{keyword} is not supported; use $ref")
+            raise CatalogueFault(value_path, f"{keyword} is not supported; use $ref")
         if keyword == "$ref" and isinstance(value, str):
-            made[keyword] = moved(value, where)
-        elif keyword in _MAP and isinstance(value, dict):
-            made[keyword] = {key: _inner(item, pointer(where, key), moved, budget) for key, item in value.items()}
-        elif keyword in _LIST and isinstance(value, list):
-            made[keyword] = [_inner(item, pointer(where, number), moved, budget) for number, item in enumerate(value)]
+            copy[keyword] = new_reference(value, value_path)
+        elif keyword in _MAP_KEYWORDS and isinstance(value, dict):
+            copy[keyword] = {key: inner(each, json_pointer.pointer(value_path, key)) for key, each in value.items()}
+        elif keyword in _LIST_KEYWORDS and isinstance(value, list):
+            items = enumerate(value)
+            copy[keyword] = [inner(each, json_pointer.pointer(value_path, number)) for number, each in items]
         else:
-            made[keyword] = _inner(value, where, moved, budget) if keyword in _ONE else value
-    return made
+            copy[keyword] = inner(value, value_path) if keyword in _SCHEMA_KEYWORDS else value
+    return copy
 
 
-def _inner(schema: Json, path: str, moved: _Moved, budget: _Budget) -> Json:
+def _inner(schema: Json, path: str, new_reference: _NewReference, budget: _Budget) -> Json:
+    """Return a copy of a schema that is in another one, as _rewritten does."""
     if isinstance(schema, dict) and "$id" in schema:
-        raise CatalogueFault(pointer(path, "$id"), "is allowed at the top of a schema only")
-    return _rewritten(schema, path, moved, budget)
+        raise CatalogueFault(json_pointer.pointer(path, "$id"), "is allowed at the top of a schema only")
+    return _rewritten(schema, path, new_reference, budget)
 
 
 def require_shallow(document: Json, path: str = "") -> None:
-    """Raises CatalogueFault."""
+    """Raise CatalogueFault for a document that is nested too deeply, before anything reads it by recursion."""
     level = [document]
     for _ in range(MAX_DEPTH):
         level = [
@@ -290,7 +286,7 @@ def _same_value(schema: JsonObject | bool, path: str) -> Iterator[str]:
     if isinstance(schema, bool):
         return
     yield from (_below(path, keyword, key) for keyword, key, _ in _children(schema) if keyword in _IN_PLACE)
-    if isinstance(reference := schema.get("$ref"), str) and (target := pointer_of(reference)) is not None:
+    if isinstance(reference := schema.get("$ref"), str) and (target := json_pointer.pointer_of(reference)) is not None:
         yield target
 
 
@@ -322,7 +318,7 @@ def _require_schema(schema: JsonObject, path: str, checked: set[bytes]) -> None:
     definitions = schema.get("$defs")
     if isinstance(definitions, dict):
         for name, each in definitions.items():
-            _require_part(each, path, pointer("/$defs", name), checked)
+            _require_part(each, path, json_pointer.pointer("/$defs", name), checked)
         schema_alone = {key: value for key, value in schema.items() if key != "$defs"}
         _require_part(schema_alone, path, "", checked)
     else:
@@ -339,6 +335,6 @@ def _require_part(schema: Json, path: str, inner_path: str, checked: set[bytes])
     try:
         Draft202012Validator.check_schema(schema)  # type: ignore[arg-type] # any value, which it checks
     except SchemaError as error:
-        where = pointer(inner_path, *error.absolute_path) or "its top"
+        where = json_pointer.pointer(inner_path, *error.absolute_path) or "its top"
         raise CatalogueFault(path, f"is not a JSON Schema 2020-12: {where}: {error.message[:200]}") from error
     checked.add(digest)

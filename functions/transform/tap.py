@@ -1,50 +1,34 @@
-"""Copies of requests for the developers who listen with `hookchain listen`. They hold up no event."""
+"""Copies of requests for the developers who listen with `hookchain listen`.
+
+A developer who listens to a source has a lease, which the listener stores and renews. An event of the source is
+transformed first. A copy of its request is then published for each lease, so a copy that fails harms no event.
+"""
 
 import asyncio
-import hashlib
-import os
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, zip_longest
 from typing import Final
-from urllib.parse import urlencode
 
-from functions.transform.step import Noted, StepContext
+from functions.transform.redacted_request import redacted_request
 from functions.transform.steps.redact import Redact
 from shared import claim_check, errors, jsontext, logs, ports, push, store_ports, tap, time_bound, times
-from shared.base64_text import base64_text
-from shared.credential_masks import without_escapes
 from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.formats import form_body
-from shared.formats.media_type import MediaType, media_type, structured_format
-from shared.limits import DEFAULT
 
 COPY_SECONDS: Final = 1.0
-"""The longest that the copies of an event may take. After a failure, a lease gets none until the leases are read again:
-a queue that hangs delays one event in REMEMBERED_SECONDS."""
+"""The time that the copies of an event may take. After a failure, a lease gets none until the leases are read again. So
+a queue that hangs delays one event in each REMEMBERED_SECONDS."""
 MAX_LEASES: Final = 500
-MAX_MASKED_BYTES: Final = 256 * 1_024
-"""A larger body is not masked, and so not copied: nothing else runs meanwhile, for up to 0.7 s for each MB."""
-MIN_FOUND_CHARACTERS: Final = 6
-"""A shorter value is found only where it is the whole of a header: any header may have `12` in it."""
-MAX_COMPARED_CHARACTERS: Final = 10_000_000
-"""Of the headers, for all masked values together. A request with more is not copied, for the same reason."""
-_OF_BODY: Final = re.compile("checksum|content-length|crc|digest|etag|hash|hmac|md5|sha[0-9]|signature")
-"""The names of headers whose values let somebody who knows the rest of the body guess what was masked in it."""
-_HASHES: Final = ("md5", "sha1", "sha256", "sha512")
-_NUMBER: Final = re.compile("[0-9]+(?:[.][0-9]+)?(?:e[+-]?[0-9]+)?")
-_FORM: Final = MediaType("application/x-www-form-urlencoded", {}, None, "form")
+"""The most leases that are read."""
 
 
 @dataclass(slots=True)
 class Tap:
-    """The copies of requests, and the leases that ask for them.
+    """Publishes copies of requests, and reads the leases that ask for them.
 
-    sources    those whose requests may be copied
+    sources    the sources whose requests may be copied
     redact     masks what no developer may see; None if the configuration masks nothing
-    documents  is called at first use
+    documents  returns the store of the leases; it is called at first use
     topic_of   returns the topic of a lease by its name
     """
 
@@ -60,27 +44,29 @@ class Tap:
     _ignored: frozenset[str] = frozenset()
     """The names of the leases that get no copies, each of which was logged once."""
     _read_at: float | None = None
+    """The time at which the leases were read; None if they were never read."""
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _failed: set[str] = field(default_factory=set)
-    """The leases that get no copies until the leases are read again."""
+    """The names of the leases whose last copy failed. They get none until the leases are read again."""
     _missed: Counter[str] = field(default_factory=Counter)
-    """How many requests were not copied for each lease since its last copy."""
+    """The number of requests that were not copied for each lease since its last copy."""
 
     def may_copy(self, event: Event) -> bool:
         """Return whether somebody may listen to the event's source."""
         return event.source_name in self.sources and bool(self._leases or not self._is_current(self.clock.now()))
 
     def _is_current(self, now: float) -> bool:
-        """Return whether the leases were read lately. The clock may have been set back meanwhile.
+        """Return whether the leases were read lately.
 
-        Not by a monotonic clock: it may stand still while a process is frozen.
+        A monotonic clock is not used, because it may stand still while a process is frozen. This clock may have been
+        set back since, which gives a negative difference.
         """
         return self._read_at is not None and 0 <= now - self._read_at < tap.REMEMBERED_SECONDS
 
     async def copy(self, message: push.Push, event: Event) -> None:
-        """Publish a copy of the request for everybody who listens to its source.
+        """Publish a copy of the request for each lease of its source.
 
-        `message` is as the bus brought it. A failure is logged and counted, and raises nothing.
+        `message` is the message as the bus brought it. A failure is logged and counted. Raises nothing.
         """
         now = self.clock.now()
         deadline = asyncio.get_running_loop().time() + COPY_SECONDS
@@ -89,11 +75,12 @@ class Tap:
         leases = [each for each in self._leases if each.source == event.source_name and each.is_open(now)]
         if not leases:
             return
-        waiting = [each for each in leases if each.name in self._failed]
-        self._missed.update(each.name for each in waiting)
+        self._missed.update(each.name for each in leases if each.name in self._failed)
         due = [each for each in leases if each.name not in self._failed]
+        if not due:
+            return
         try:
-            content = await self.deadlines.wait(self._content(message), deadline) if due else b""
+            content = await self.deadlines.wait(self._content(message), deadline)
         except Exception as error:  # a copy must not harm its event, whose own work is done
             if isinstance(error, errors.Temporary | OSError):  # the store's fault, and not this event's
                 self._failed.update(each.name for each in due)
@@ -102,31 +89,32 @@ class Tap:
         await asyncio.gather(*(self._send(each, event, content, deadline) for each in due))
 
     async def _read_leases(self, now: float, deadline: float) -> None:
-        """Read all leases, once for all events that come meanwhile. After a failure, the last ones are used."""
+        """Read all leases. After a failure, those that were read before stay in use."""
         try:
             await self.deadlines.wait(self._read_unless_read(now), deadline)
-        except Exception as error:  # as in `copy`
+        except Exception as error:  # a copy must not harm its event
             self._read_at = now
             logs.log("WARNING", "leases not read", function="transform", detail=_detail(error))
 
     async def _read_unless_read(self, now: float) -> None:
+        """Read the leases, unless another event that came at the same time has read them."""
         async with self._reading:
             if self._is_current(now):
                 return
-            found = await self.documents().page(tap.PARTITION, MAX_LEASES)
-            known = {each.name for each in self._leases}
-            read = {each.id: tap.read_lease(each.id, each.text) for each in found}
-            leases = [each for each in read.values() if each is not None]
+            documents = await self.documents().page(tap.PARTITION, MAX_LEASES)
+            stored = {each.id: tap.read_lease(each.id, each.text) for each in documents}
+            leases = [each for each in stored.values() if each is not None]
+            known_names = {each.name for each in self._leases}
             self._leases = tap.served_leases(leases, now)
-            ignored = {name: "is no lease" for name, lease in read.items() if lease is None}
+            for each in self._leases:
+                if each.name not in known_names:
+                    detail = f"lease {each.name} of {each.holder} until {times.rfc3339(each.until)}"
+                    logs.log("INFO", "tapped", function="transform", source=each.source, detail=detail)
+            ignored = {name: "is no lease" for name, lease in stored.items() if lease is None}
             ignored |= {each.name: reason for each in leases if (reason := self._why_ignored(each, now))}
             for name in sorted(ignored.keys() - self._ignored):
                 logs.log("WARNING", "lease ignored", function="transform", detail=f"{name!a} {ignored[name]}")
             self._ignored = frozenset(ignored)
-            for each in self._leases:
-                if each.name not in known:
-                    detail = f"lease {each.name} of {each.holder} until {times.rfc3339(each.until)}"
-                    logs.log("INFO", "tapped", function="transform", source=each.source, detail=detail)
             self._failed.clear()
             self._read_at = now
 
@@ -139,9 +127,9 @@ class Tap:
         return ""
 
     async def _content(self, message: push.Push) -> bytes:
-        """Return the copy as the bus carries it, without the body if that cannot be redacted, or is too large then.
+        """Return the JSON of the copy. It has no body if the body cannot be redacted, or is then too large to travel.
 
-        Raises Temporary, and Permanent if the event's blob is gone meanwhile.
+        Raises Temporary, and Permanent if the event's blob was deleted.
         """
         event = await claim_check.checked_out(from_cloudevent(message.document()), self.blobs)
         request = tap.request_of(event)
@@ -153,16 +141,18 @@ class Tap:
             # In a blob, it would have a random name too, by which `hookchain forget` could not find it.
             return jsontext.texts_json(to_cloudevent(replace(request, rawbody=None)))
         content = jsontext.texts_json(to_cloudevent(request))
-        return (await claim_check.checked_in(request, self.blobs, tap.blob_of_copy(request.id), content))[1]
+        _, content = await claim_check.checked_in(request, self.blobs, tap.blob_of_copy(request.id), content)
+        return content
 
     async def _send(self, lease: tap.Lease, event: Event, content: bytes, deadline: float) -> None:
+        """Publish the copy for a lease, with the number of requests that it missed. Raises nothing."""
         attributes = {tap.LISTENER: lease.name}
         if missed := self._missed.pop(lease.name, 0):
             attributes[tap.MISSED] = str(missed)
         message = ports.BusMessage(content, attributes)
         try:
             await self.deadlines.wait(self.bus.publish(self.topic_of(lease.name), [message]), deadline)
-        except Exception as error:  # as in `copy`
+        except Exception as error:  # a copy must not harm its event
             self._missed[lease.name] += missed
             self._failed.add(lease.name)
             self._note_failure(event, [lease], error)
@@ -184,143 +174,6 @@ def _detail(error: Exception) -> str:
     if isinstance(error, errors.HookchainError):
         return error.detail
     return f"not done within {COPY_SECONDS:g} s" if isinstance(error, TimeoutError) else type(error).__name__
-
-
-def redacted_request(event: Event, request: Event, redact: Redact) -> Event:
-    """Return the request with the body written from the masked data, and without what tells something about the values
-    that were masked.
-
-    It has neither body nor headers if the body is neither JSON nor a form with the event's data, as after `unpack`: it
-    may hold elsewhere what is masked in the data. Also if masking takes too long.
-
-    The event's id can be a hash of the body, and is in `traceparent` too. So the copy has a random id of its own. The
-    sender's id can be one of the values.
-    """
-    copy = replace(
-        request,
-        id=os.urandom(16).hex(),
-        traceparent=None,
-        deliveryid=None,
-        rawbody=None,
-        rawbase64=None,
-        rawtype=None,
-        rawheaders=None,
-    )
-    body = tap.body_of(event)
-    write = _writer(body, event) if len(body) <= MAX_MASKED_BYTES else None
-    if write is None:
-        return copy
-    try:
-        masked = redact.apply(event, StepContext(event))
-    except errors.Permanent:  # a path leads through a value that holds no others
-        return copy
-    data = masked.event.data if isinstance(masked, Noted) else masked.data
-    values = {*_masked_values(event.data, data)}
-    if len(values) * len(event.rawheaders or "") > MAX_COMPARED_CHARACTERS:
-        return copy
-    headers = _kept_headers(event, values, {*_traces_of(body)}, copy.id)
-    return replace(copy, rawbody=write(data), rawheaders=headers)
-
-
-def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
-    """Return what writes data in the body's format; None if the body is of another format, or not declared as it is.
-
-    A source whose formats are fixed reads any other body as a form, in which XML is the name of a field.
-    """
-    media = media_type(event.rawtype or "")
-    if media.format not in (None, "json", "form") or media.charset not in (None, "utf-8"):
-        return None
-    try:
-        if jsontext.from_json(body) == event.data:
-            return jsontext.to_json
-    except (ValueError, RecursionError):
-        pass
-    fields = [each for each in body.split(b"&") if each]
-    if media.format != "form" or structured_format(body) or not all(b"=" in each for each in fields):
-        return None
-    try:
-        form = form_body.parse(body, _FORM, DEFAULT)
-    except errors.Rejected:
-        return None
-    return _form if isinstance(event.data, dict) and form == event.data else None
-
-
-def _masked_values(data: jsontext.Json, masked: jsontext.Json) -> Iterator[str | float]:
-    """Yield the texts, in small letters, and the numbers that are in the data and not in the masked data."""
-    if data is masked:
-        return
-    if isinstance(data, dict):
-        rest = masked if isinstance(masked, dict) else {}
-        for name, value in data.items():
-            yield from _masked_values(value, rest.get(name))
-    elif isinstance(data, list):
-        for value, other in zip_longest(data, masked if isinstance(masked, list) else []):
-            yield from _masked_values(value, other)
-    elif isinstance(data, str) and data != masked:
-        yield data.strip().lower()
-    elif isinstance(data, int | float) and not isinstance(data, bool) and data != masked:
-        text = jsontext.to_json(data)
-        yield from (text, abs(float(text)))
-
-
-def _traces_of(body: bytes) -> Iterator[str]:
-    """Yield texts with which somebody who knows the rest of the body can guess what was masked in it."""
-    yield str(len(body))
-    for name in _HASHES:
-        digest = hashlib.new(name, body, usedforsecurity=False).digest()
-        yield from (digest.hex(), base64_text(digest).lower())
-
-
-def _kept_headers(event: Event, values: Collection[str | float], traces: Collection[str], copy_id: str) -> str | None:
-    """Return the event's headers without those whose values tell something about the masked `values`.
-
-    A header with the sender's id, such as `webhook-id`, gets the id of the copy. `traces` are those of the body.
-    """
-    if event.rawheaders is None:
-        return None
-    pairs = jsontext.from_json(event.rawheaders.encode())
-    assert isinstance(pairs, list)
-    names_and_texts = [(str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list)]
-    readings = [_readings(text) for _, text in names_and_texts]
-    all_texts = "\n".join(chain.from_iterable(readings))
-    texts = {value for value in values if isinstance(value, str)}
-    texts |= {_plain(text.encode("utf-8", "replace")) for text in texts}  # it may have `%20` itself
-    texts.update(traces)
-    found = [text for text in texts if len(text) >= MIN_FOUND_CHARACTERS and text in all_texts]
-    kept: list[jsontext.Json] = []
-    for (name, text), read in zip(names_and_texts, readings, strict=True):
-        if event.deliveryid and text == event.deliveryid:
-            kept.append([name, copy_id])
-        elif not (
-            _OF_BODY.search(name.lower())
-            or any(each in texts or any(value in each for value in found) for each in read)
-            or any(number in values for each in read for number in _numbers_in(each))
-        ):
-            kept.append([name, text])
-    return jsontext.to_json(kept)
-
-
-def _readings(text: str) -> set[str]:
-    """Return the header's text in small letters: as it is, in UTF-8, and without the escapes of URLs, JSON and HTML."""
-    content = text.encode("latin-1", "replace")
-    spellings = (text, content.decode("utf-8", "replace"), _plain(content), _plain(content.replace(b"+", b" ")))
-    return {each.strip().lower() for each in spellings}
-
-
-def _plain(content: bytes) -> str:
-    return without_escapes(content.lower()).decode("utf-8", "replace").lower()
-
-
-def _numbers_in(text: str) -> Iterator[float]:
-    """Yield the number that the text is, and those in it of MIN_FOUND_CHARACTERS: `199.90` is 199.9 in the data."""
-    for match in _NUMBER.finditer(text):
-        if len(match[0]) >= MIN_FOUND_CHARACTERS or match[0] == text.lstrip("+-"):
-            yield float(match[0])
-
-
-def _form(fields: jsontext.Json) -> str:
-    assert isinstance(fields, dict)
-    return urlencode(fields, doseq=True)
 
 
 def read_redact(slice_: jsontext.JsonObject) -> Redact | None:

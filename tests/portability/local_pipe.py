@@ -20,7 +20,7 @@ from deploy.dev.pubsub.topology import Resource, topology
 from shared.cloud import platform
 from shared.cloud.gcp.pubsub import PubSubBus
 from shared.cloud.gcp.serving import Answer as Answering
-from shared.cloud.local import ledger
+from shared.cloud.local import ledger, ledger_rows
 from shared.cloud.local.blobs import MARK
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.ledger import LocalLedger
@@ -115,7 +115,7 @@ class LocalState:
 
     def rows(self) -> list[LedgerRow]:
         with closing(open_ledger(self.folder / ledger.FILE_NAME)) as database:
-            return list(ledger.read_rows_by_id(database, "ORDER BY key", ()).values())
+            return list(ledger_rows.read_rows_by_id(database, "ORDER BY key", ()).values())
 
 
 class LocalPipe(FunctionsFramework):

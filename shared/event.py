@@ -1,4 +1,8 @@
-"""The event: one fact that a sender reported, as a CloudEvent 1.0.
+"""The event: one fact that a sender reported, as a CloudEvent 1.0, and the forms in which it is written and read.
+
+to_cloudevent, event_json     write an event as CloudEvents' JSON; from_cloudevent reads it
+without_raw, without_request  leave out parts of the request that an event keeps
+view_of                       makes the object that expressions and templates see
 
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 """
@@ -19,6 +23,7 @@ NO_TYPE: Final = "received"
 """The type of an event in which its source finds none."""
 MAX_ATTRIBUTE_CHARACTERS: Final = 255
 MAX_HOPS: Final = 8
+"""The most deployments that an event may go through, one after another. More are a loop."""
 TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """The trace's id is its group. There is no version ff (https://www.w3.org/TR/trace-context/)."""
 
@@ -53,16 +58,18 @@ _OPTIONAL_TEXTS: Final = (
 )
 _ALL_TEXTS: Final = (*_REQUIRED_TEXTS, *_OPTIONAL_TEXTS)
 _TEXT_OR_NONE: Final = frozenset((str, NoneType))
-_DATA: Final = b',"data":'
-# In the order in which they are written.
-_RAW: Final = (b',"rawbody":', b',"rawbase64":', b',"rawtype":', b',"rawheaders":')
 RECOVERED: Final = "recovered"
-"""An attribute, and what the ledger stores in place of the hash of a payload that differs from the original's."""
-_END_OF_LIST: Final = b']"'
-"""The end of `rawheaders`, which is the text of a JSON list."""
+"""An attribute, and what the ledger stores in place of the hash of a recovered event's payload."""
 _RAW_DATA: Final = "rawdata"
 """An attribute of stored events only. It says that `rawbody` is left out, because it is the text of `data`, byte for
 byte."""
+
+# How members begin in an event's JSON, in which `without_raw` and `from_stored` search for them.
+_DATA_MEMBER: Final = b',"data":'
+_RAW_MEMBERS: Final = (b',"rawbody":', b',"rawbase64":', b',"rawtype":', b',"rawheaders":')
+"""In the order in which they are written."""
+_END_OF_LIST: Final = b']"'
+"""The end of `rawheaders`, which is the text of a JSON list."""
 
 
 # Not frozen, because a frozen dataclass takes 1.2 µs longer to create. Nothing changes it.
@@ -223,7 +230,8 @@ def event_json(event: Event, data: bytes | None = None, *, is_stored: bool = Fal
     if is_stored and event.rawbody is not None and event.rawbody.encode() == data:
         del document["rawbody"]
         document[_RAW_DATA] = True
-    return b"%b%b%b}" % (texts_json(document)[:-1], _DATA, data)
+    attributes_without_brace = texts_json(document)[:-1]
+    return b"%b%b%b}" % (attributes_without_brace, _DATA_MEMBER, data)
 
 
 def without_raw(content: bytes, *, keeps_body: bool) -> bytes:
@@ -232,16 +240,15 @@ def without_raw(content: bytes, *, keeps_body: bool) -> bytes:
     With `keeps_body`, only `rawheaders` is removed. An event without `rawheaders` is returned as it is. Nothing is
     parsed: a search cannot find a member's name inside a text, because quotation marks are escaped there.
     """
-    data_at = content.find(_DATA)
-    begin = headers_at = content.rfind(_RAW[-1], 0, data_at)
+    data_at = content.find(_DATA_MEMBER)
+    headers_at = content.rfind(_RAW_MEMBERS[-1], 0, data_at)
     end = content.find(_END_OF_LIST, headers_at, data_at)
     if data_at < 0 or headers_at < 0 or end < 0:
         return content
+    begin = headers_at
     if not keeps_body:
-        for name in _RAW:
-            begin = content.find(name, 0, data_at)
-            if begin >= 0:
-                break
+        positions = [content.find(member, 0, data_at) for member in _RAW_MEMBERS]
+        begin = min(position for position in positions if position >= 0)
     return content[:begin] + content[end + len(_END_OF_LIST) :]
 
 
@@ -272,8 +279,8 @@ def from_stored(content: bytes) -> Event:
     event = from_cloudevent(document)
     if isinstance(document, dict) and document.get(_RAW_DATA) is True:
         # The first match is the member itself: in the texts before it, quotation marks are escaped.
-        begin = content.index(_DATA) + len(_DATA)
-        event.rawbody = str(memoryview(content)[begin:-1], "utf-8")
+        begin = content.index(_DATA_MEMBER) + len(_DATA_MEMBER)
+        event.rawbody = str(memoryview(content)[begin:-1], "utf-8")  # without a copy of the data's bytes
     return event
 
 

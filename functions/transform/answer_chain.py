@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from functions.transform import chain, paths, step
+from functions.transform import chain, documents, step
 from shared import errors, limits, times
 from shared.base64_text import base64_text
 from shared.event import MAX_HOPS, NO_TYPE, Event, event_id, from_cloudevent
@@ -123,7 +123,7 @@ def event_from(content: bytes, content_type: str | None, format_name: str | None
         payloadhash=digest,
         data=parsed.data,
         rawtype=content_type,
-        datatype=paths.JSON_TYPE if isinstance(parsed.data, str) and parsed.format != "text" else None,
+        datatype=documents.JSON_TYPE if isinstance(parsed.data, str) and parsed.format != "text" else None,
     )
     try:
         return replace(event, rawbody=content.decode("utf-8"))
@@ -135,11 +135,11 @@ def document_from(events: Sequence[Event]) -> Document:
     """Return the data of an event as a document: text or bytes under their own type, any other data as JSON. Several
     events become a list in JSON."""
     if len(events) != 1:
-        return Document(to_json([event.data for event in events]).encode(), paths.JSON_TYPE)
+        return Document(to_json([event.data for event in events]).encode(), documents.JSON_TYPE)
     [event] = events
-    if isinstance(event.data, str) and event.datatype != paths.JSON_TYPE:
+    if isinstance(event.data, str) and event.datatype != documents.JSON_TYPE:
         return Document(event.data.encode("utf-8", "replace"), event.datatype or TEXT_TYPE)
-    content = paths.bytes_of(event.data)
+    content = documents.bytes_of(event.data)
     if content is not None:
-        return Document(content, paths.type_of(event.data) or "application/octet-stream")
-    return Document(to_json(event.data).encode(), paths.JSON_TYPE)
+        return Document(content, documents.type_of(event.data) or "application/octet-stream")
+    return Document(to_json(event.data).encode(), documents.JSON_TYPE)

@@ -6,21 +6,18 @@ path. An argument `place` is the text of the place for messages. None of them ch
 objects and lists along the path, and share the others. So in a new value only what changed is new:
 
     with_value({"a": {"b": 1}, "c": 2}, ("a", "b"), 5)   {"a": {"b": 5}, "c": 2}
-
-A document in an event is text, any other JSON, or bytes, which are written as `{"type": …, "size": …, "base64": …}`.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
-from functions.transform.step import Noted, Settings
-from shared import base64_text, did_you_mean, errors, expressions
+from functions.transform.step import Settings
+from shared import did_you_mean, errors, expressions
 from shared.config.rules import verified_by
 from shared.event import Event, attribute_text
-from shared.formats.text_body import binary
 from shared.jsontext import Json, kind_of, to_json
 from shared.writers.writing import SHOWN_CHARACTERS, is_field_name
 
@@ -28,11 +25,9 @@ if TYPE_CHECKING:
     from jmespath.visitor import _TreeNode
 
 ATTRIBUTES: Final = ("type", "subject", "actor")
+"""The attributes of an event that a path can name."""
 MAX_CHARACTERS: Final = 1_000
-MAX_SHAPES: Final = 64
-"""The most notes about missing paths that a step remembers."""
-JSON_TYPE: Final = "application/json"
-_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
+"""The most characters of a path."""
 
 _PART: Final = re.compile(
     r"""\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*)
@@ -207,71 +202,6 @@ def is_there(value: Json, parts: tuple[Part, ...]) -> bool:
     return True
 
 
-class MissingPaths:
-    """The notes of one step about paths that an event lacks: `'data.user' is not in this event; did you mean …?`.
-
-    To find the most similar path takes 2 ms, and for an event with 2,000 long names 100 ms. So a note is made once for
-    all events with the same top-level fields, and at most `max_shapes` notes are remembered. Instead of the fields,
-    their hash is remembered, because an event can have very many.
-    """
-
-    def __init__(self, max_shapes: int = MAX_SHAPES) -> None:
-        self._notes: dict[tuple[tuple[Part, ...], int], str] = {}
-        self._max_shapes = max_shapes
-
-    def updated(self, event: Event, changes: Iterable[tuple[Path, Path, MaybeChange]], act: str) -> Event | Noted:
-        """Return the event with each change, and with a note about the paths that lead to nothing.
-
-        A change is the path that the settings name, for the note, the path that is written, and the function that makes
-        the new value. `act` says what the step does about a missing path, such as `nothing is rewritten there`.
-        """
-        before = event
-        untouched: list[Path] = []
-        for path, place, change in changes:
-            changed = update(event, place, change)
-            if changed is event:
-                untouched.append(path)
-            event = changed
-        return self.noted(event, before, untouched, act) if untouched else event
-
-    def noted(self, event: Event, before: Event, untouched: Iterable[Path], act: str) -> Event | Noted:
-        """Return the event, with a note about those of the `untouched` paths that were missing before the step.
-
-        `act` says what the step does about a missing path.
-        """
-        note = self.note(before.data, untouched, act)
-        return Noted(event, note) if note else event
-
-    def note(self, data: Json, paths: Iterable[Path], act: str = "") -> str:
-        """Return the note about those of the paths that are missing in the data; empty if none is missing."""
-        missing = [path for path in paths if not is_there(data, path.parts)]
-        if not missing:
-            return ""
-        shape = hash(frozenset(data)) if isinstance(data, dict) else 0
-        return "; ".join([self._note(path, data, shape, act) for path in missing])
-
-    def _note(self, path: Path, data: Json, shape: int, act: str) -> str:
-        note = self._notes.get((path.parts, shape))
-        if note is None and len(self._notes) < self._max_shapes:
-            note = _missing_note(path, data, act)
-            self._notes[path.parts, shape] = note
-        return note or f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
-
-
-def _missing_note(path: Path, data: Json, act: str) -> str:
-    """Return the note about one missing path, with the path that is probably meant."""
-    names = [part for part in path.parts if isinstance(part, str) and is_field_name(part)]
-    if len(names) < len(path.parts):  # an item of a list is missing, or a field in it, or a name has a full stop
-        return f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
-    for position in range(1, len(names)):
-        if isinstance(find_value(data, path.parts[:position]), list):
-            list_text = ".".join(["data", *names[:position]])
-            item_path = f"{list_text}[*].{'.'.join(names[position:])}"
-            advice = f"{list_text!r} is a list; write {item_path!r} for each item"
-            return f"{path.text!r}{did_you_mean.IS_MISSING}: {advice}"
-    return did_you_mean.missing_path(".".join(["data", *names]), {"data": data}, act)
-
-
 def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") -> Iterator[tuple[str, Json]]:
     """Yield each place that the path names, and its value. Raises Permanent (`path_conflict`) if there is nothing."""
     if not parts:
@@ -372,39 +302,6 @@ def same_or(before: list[Json], after: list[Json]) -> list[Json]:
     """Return `before` if `after` has the very same items. So a change that changes nothing makes no new event."""
     unchanged = len(before) == len(after) and all(a is b for a, b in zip(before, after, strict=True))
     return before if unchanged else after
-
-
-def bytes_of(value: Json) -> bytes | None:
-    """Return the content of bytes in an event, which may have a `name` too; None for any other value."""
-    if not isinstance(value, dict) or not value.keys() >= _BYTES_KEYS or not isinstance(value["base64"], str):
-        return None
-    try:
-        return base64_text.decode_base64(value["base64"])
-    except ValueError:
-        return None
-
-
-def content_of(value: Json) -> bytes | None:
-    """Return the content of text (in UTF-8) or bytes; None for any other value."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace")
-    return bytes_of(value)
-
-
-def type_of(value: Json) -> str | None:
-    """Return the content type in bytes of an event; None if they do not state one."""
-    stated = value.get("type") if isinstance(value, dict) else None
-    return stated if isinstance(stated, str) else None
-
-
-def text_or_bytes(content: bytes) -> Json:
-    """Return text if the content is UTF-8 without NUL, else bytes."""
-    if b"\0" not in content:
-        try:
-            return content.decode("utf-8")
-        except UnicodeDecodeError:
-            pass
-    return binary(content, "")
 
 
 def update(event: Event, path: Path, change: MaybeChange) -> Event:

@@ -8,7 +8,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform import paths, step
+from functions.transform import documents, paths, step
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
@@ -70,13 +70,13 @@ def format_of_type(type_name: str | None) -> Format | None:
 
 def read_document(document: Json, format_name: Format, message: "MessageKind | None") -> Json:
     """Return the value of a document that is a text or bytes. `message` is needed for Protobuf. Raises Unwritable."""
-    content = paths.content_of(document)
+    content = documents.content_of(document)
     assert content is not None
     if format_name == "protobuf":
         assert message is not None
         return message.read(content)
     # A text was decoded when it was received, so its content is UTF-8 now, whatever charset the document states.
-    content_type = _CHARSET_ALONE if isinstance(document, str) else paths.type_of(document)
+    content_type = _CHARSET_ALONE if isinstance(document, str) else documents.type_of(document)
     parser_name = "plist" if format_name == "binary-plist" else format_name
     try:
         return parse.parse_as(parser_name, content, content_type or "").data
@@ -232,7 +232,7 @@ class Convert(paths.PathSettings, step.Step):
         is_all_of_data = target.root == "data" and not target.parts
         if self.to == "json" and is_all_of_data and isinstance(converted.data, str):
             # This text is a JSON value. Its type tells later steps and destinations not to parse it again.
-            return converted.with_data(converted.data, paths.JSON_TYPE)
+            return converted.with_data(converted.data, documents.JSON_TYPE)
         if converted is event and self.from_ is not None:
             return step.Noted(event, f"{self.path} is not a text to read as {self.from_}, and stays as it is")
         return converted
@@ -247,16 +247,16 @@ class Convert(paths.PathSettings, step.Step):
 
     def _is_parsed(self, document: Json, datatype: str | None) -> bool:
         """Return whether the document is the value to write, and not a text or bytes from which to read the value."""
-        if paths.content_of(document) is None:
+        if documents.content_of(document) is None:
             return True
         if not isinstance(document, str):
             return False
         # A text that is to become text needs no parsing, whatever its format is.
-        return self.to == "text" or datatype == paths.JSON_TYPE
+        return self.to == "text" or datatype == documents.JSON_TYPE
 
     def _read(self, document: Json, datatype: str | None) -> Json:
         """Return the value of a document that is a text or bytes. Raises Unwritable."""
-        format_name = self.from_ or format_of_type(paths.type_of(document) or datatype)
+        format_name = self.from_ or format_of_type(documents.type_of(document) or datatype)
         if format_name is None:
             kind = "text" if isinstance(document, str) else "bytes whose type names no format"
             raise Unwritable(None, f"is {kind}: state its format, such as `from: yaml` or `from: text`")

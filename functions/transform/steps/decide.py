@@ -5,7 +5,7 @@ import re
 import sys
 from typing import Annotated, ClassVar, Final, NotRequired
 
-from functions.transform import comparisons, paths
+from functions.transform import comparisons, missing_paths, paths
 from functions.transform.step import (
     AskingStep,
     Example,
@@ -240,7 +240,7 @@ class Deduplicate(Settings, AskingStep):
         tree = self._key.tree
         values = tree["children"] if tree["type"] == "multi_select_list" else [tree]
         self._paths = [path for value in values if (path := paths.path_of(value))]
-        self._missing = paths.MissingPaths()
+        self._missing = missing_paths.MissingPaths()
 
     async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Noted | Stopped:
         value = self._key.search(view_of(event))

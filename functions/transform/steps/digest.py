@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform import paths, step
+from functions.transform import documents, paths, step
 from shared import base64_text, errors, jsontext
 from shared.config.rules import LISTED, SecretName, limits, verified_by
 from shared.event import Event
@@ -89,7 +89,7 @@ class Digest(step.Settings, step.AskingStep):
         values = [value for path in self._paths for _, value in paths.iterate_values(event.data, path.parts)]
         names_several = len(self._paths) > 1 or self._paths[0].names_several
         value: jsontext.Json = values if names_several else values[0]
-        content = paths.content_of(value)
+        content = documents.content_of(value)
         return jsontext.canonical(value) if content is None else content
 
 
@@ -110,7 +110,7 @@ def _body(original: Event) -> bytes:
         return original.rawbody.encode()
     if original.rawbase64 is not None:
         return base64_text.decode_base64(original.rawbase64, strict=False)
-    content = paths.content_of(original.data)
+    content = documents.content_of(original.data)
     if content is None or hashlib.sha256(content).hexdigest() != original.payloadhash:
         how = "set `body: text`, `body: bytes` or `keep_raw: true` on the source"
         raise errors.Permanent("digest_failed", f"the received body is not kept: {how}")

@@ -15,7 +15,7 @@ from html.entities import html5
 from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import quote_from_bytes
 
-from functions.transform import paths, step
+from functions.transform import documents, paths, step
 from shared import did_you_mean, errors, limits
 from shared.base64_text import base64_bytes, base64_text, decode_base64
 from shared.config.rules import verified_by
@@ -199,7 +199,7 @@ class Encode(paths.PathSettings, step.Step):
     def _encode(self, value: Json, place: str) -> Json:
         if self.to == "json":
             return to_json(value)
-        content = paths.content_of(value)
+        content = documents.content_of(value)
         if content is None:
             content = to_json(value).encode()
         encoder = ENCODERS.get(self.to)
@@ -243,7 +243,7 @@ class Decode(paths.PathSettings, step.Step):
         return self.change(event, self._decode)
 
     def _decode(self, value: Json, place: str) -> Json:
-        content = paths.content_of(value)
+        content = documents.content_of(value)
         try:
             if content is None:
                 raise CodingError(f"is {kind_of(value)}; only text and bytes can be decoded")
@@ -264,7 +264,7 @@ class Decode(paths.PathSettings, step.Step):
             return binary(decoded, "")
         if self.as_ == "text":
             return _from_charset(decoded, "utf-8")
-        return paths.text_or_bytes(decoded)
+        return documents.text_or_bytes(decoded)
 
 
 def _from_json(content: bytes) -> Json:

@@ -4,20 +4,12 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
+from functions.transform.documents import text_or_bytes
 from functions.transform.encryption.jwe import ALGORITHMS, Algorithm, Decrypted, decrypt_jwe, encrypt_jwe
 from functions.transform.encryption.keys import parse_jwe_keys, parse_keys
 from functions.transform.encryption.sealed_text import NONCE_BYTES, Binding, seal, unseal
-from functions.transform.paths import (
-    Change,
-    DataPath,
-    MaybeJson,
-    Missing,
-    MissingPaths,
-    Path,
-    parse_path,
-    text_or_bytes,
-    update_value,
-)
+from functions.transform.missing_paths import MissingPaths
+from functions.transform.paths import Change, DataPath, MaybeJson, Missing, Path, parse_path, update_value
 from functions.transform.step import AskingStep, Example, Noted, Services, Settings, StepContext
 from shared.config.rules import LISTED, SecretName, limits
 from shared.errors import Permanent, Rejected

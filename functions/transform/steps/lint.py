@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
-from functions.transform.paths import DataPath, Path, SinglePath, content_of, iterate_values, parse_path, put
+from functions.transform.documents import content_of
+from functions.transform.paths import DataPath, Path, SinglePath, iterate_values, parse_path, put
 from functions.transform.step import Example, JsonSetting, Noted, Settings, Step, StepContext, StepResult, Switch
 from shared import errors, times
 from shared.config.rules import limits

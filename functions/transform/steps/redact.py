@@ -8,17 +8,8 @@ from functools import partial
 from typing import Annotated, ClassVar, Final
 
 from functions.transform.card_numbers import find_cards, may_hold_card
-from functions.transform.paths import (
-    DataPath,
-    Every,
-    MaybeJson,
-    Missing,
-    MissingPaths,
-    Path,
-    parse_path,
-    update,
-    with_attribute,
-)
+from functions.transform.missing_paths import MissingPaths
+from functions.transform.paths import DataPath, Every, MaybeJson, Missing, Path, parse_path, update, with_attribute
 from functions.transform.step import Example, Noted, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event

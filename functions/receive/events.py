@@ -1,24 +1,27 @@
 """The events that an authenticated request makes: one, or one for each item of a batch.
 
-What an event is made of is elsewhere: its facts in facts.py, its id in identity.py, and the parts of the request that
-it keeps as they were sent in kept_parts.py.
+An event has the data of the request or of the item, its facts (facts.py), an id (identity.py) and, with `keep_raw`,
+parts of the request as they were sent.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
-from functions.receive import admission, kept_parts
+from functions.receive import admission
 from functions.receive.facts import Item, default_type, facts_of
 from functions.receive.identity import Content, Identity, SignedRequest, identifier_of
 from functions.receive.source import Source
 from shared import errors, http, limits, times
+from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text
-from shared.jsontext import Json, canonical
+from shared.jsontext import Json, canonical, texts_json
 from shared.signatures.locations import first_value_at
 
+RawParts: TypeAlias = dict[str, str | None]
+"""Event's `rawbody`, `rawbase64`, `rawtype` and `rawheaders`, those of them that the source keeps."""
 NO_SECRETS: Final[admission.SecretValues] = MappingProxyType({})
 
 MAX_ITEMS: Final = 5_000
@@ -54,11 +57,11 @@ def build_events(
     if items is None:
         item = Item(request, data, data)
         content = Content(item, facts_of(source.fact_locations, item), _payload_hash(request, data, signed))
-        raw = kept_parts.parts_of(source, request, secrets) if source.keep_raw != "no" else {}
+        raw = _raw_parts(source, request, secrets) if source.keep_raw != "no" else {}
         return (_event(source, content, identifier.event(content), now, raw, is_recovered),)
 
     # An item keeps the raw headers, but not the raw body, which belongs to all items.
-    headers = kept_parts.headers_of(source, request, secrets)
+    headers = _raw_headers(source, request, secrets)
     header_characters = sum(len(text or "") for text in headers.values())
     if header_characters * len(items) > MAX_KEPT_CHARACTERS:
         raise errors.Rejected(
@@ -151,7 +154,7 @@ def _event(
     content: Content,
     identity: Identity,
     now: float,
-    raw: kept_parts.RawParts,
+    raw: RawParts,
     is_recovered: bool,
 ) -> Event:
     """Return the event. `now` is the Unix time at which the request came."""
@@ -197,3 +200,52 @@ def _time(text: str) -> str | None:
         return times.rfc3339(times.unix_seconds(zoned))
     except (ValueError, OverflowError):
         return None
+
+
+def _raw_parts(source: Source, request: http.Request, secrets: admission.SecretValues) -> RawParts:
+    """Return what the source keeps of the request as it was sent, without credentials.
+
+    The body is left out if the tokens in it cannot be removed.
+    """
+    headers = _raw_headers(source, request, secrets)
+    body: bytes | None = request.body
+    if source.body_tokens:
+        from functions.receive.body_tokens import body_without_tokens
+
+        body = body_without_tokens(request, source.body_tokens)
+    if body is None:
+        return headers
+    raw: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
+    kept_body = _without_credentials(body, _credentials(source, request, secrets))
+    try:
+        raw["rawbody"] = kept_body.decode("utf-8")
+    except UnicodeDecodeError:
+        raw["rawbase64"] = base64_text(kept_body)
+    return {**raw, **headers}
+
+
+def _raw_headers(source: Source, request: http.Request, secrets: admission.SecretValues) -> RawParts:
+    """Return the headers as Event's `rawheaders`, without credentials, if the source keeps them."""
+    if source.keep_raw != "all":
+        return {}
+    pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
+    return {"rawheaders": _without_credentials(texts_json(pairs), _credentials(source, request, secrets)).decode()}
+
+
+def _credentials(source: Source, request: http.Request, secrets: admission.SecretValues) -> Sequence[str]:
+    """Return the passwords and tokens that the kept parts may have, because proxies copy them into other headers."""
+    if source.keep_raw == "no" or not source.password_headers:
+        return ()
+    secret_values = [value for auth in source.auth if not auth.signs_content for value in secrets.get(auth.secret, ())]
+    # Without what stands before the credential, such as `Bearer `.
+    sent_values = [value.rpartition(" ")[2] for name, value in request.headers if name in source.password_headers]
+    return (*secret_values, *sent_values)
+
+
+def _without_credentials(kept: bytes, credentials: Sequence[str]) -> bytes:
+    if not credentials:
+        return kept
+    # Imported here, because only sources that have a password and keep the body as it was sent need it.
+    from shared.credential_masks import without_credentials
+
+    return without_credentials(kept, credentials)

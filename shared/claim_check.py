@@ -1,4 +1,7 @@
-"""Events too large for a bus or a store rest in Blobs and travel by reference (CloudEvents' claim check, `dataref`)."""
+"""Events that are too large for the bus. They are stored as blobs, and their messages have a reference (`dataref`).
+
+CloudEvents calls this a claim check: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/dataref.md
+"""
 
 from dataclasses import replace
 from typing import Final
@@ -7,17 +10,18 @@ from shared import errors, freed_memory, jsontext, ports
 from shared.event import Event, from_stored, to_cloudevent
 
 MAX_INLINE_BYTES: Final = 200 * 1024
+"""The largest JSON of an event that travels in a message."""
 
 
 async def checked_in(
     event: Event, blobs: ports.Blobs | None, name: str, content: bytes | None = None, *, is_new: bool = False
 ) -> tuple[Event, bytes]:
-    """Return the event as it may travel, and its JSON. Over 200 KiB it is put under `name` first. Raises Temporary.
+    """Return the event as it may travel, and its JSON. An event that is too large is first stored as the blob `name`.
 
-    `content` is the JSON of the whole event, if the caller has it at hand.
-    `is_new`: no blob has the name yet. Receive may create blobs, and not replace any.
+    `content` is the JSON of the whole event, if the caller has it. With `is_new`, no blob has the name yet: receive may
+    create blobs, and may not replace any. Without `blobs`, each event travels whole, and Pub/Sub accepts up to 10 MB.
 
-    Where the platform has no Blobs it travels whole, which Pub/Sub takes to 10 MB.
+    Raises Temporary if the blob cannot be stored.
     """
     if content is None:
         content = jsontext.to_json(to_cloudevent(event)).encode()
@@ -30,7 +34,7 @@ async def checked_in(
 
 
 async def checked_out(event: Event, blobs: ports.Blobs | None) -> Event:
-    """Return the whole event. Raises Temporary, and Permanent (`missing_body`) where the blob is gone."""
+    """Return the whole event. Raises Temporary, and Permanent (`missing_body`) if its blob is gone."""
     return event if event.dataref is None else (await stored_event(event.dataref, blobs))[0]
 
 

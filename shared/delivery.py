@@ -13,20 +13,21 @@ from shared.subscribers.names import SEPARATOR
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
 ROUTE_ITSELF: Final = "(route)"
-"""In place of a destination: the route as a whole, which waits to run again (waiting_route.py). No destination is
-named so."""
+"""The destination of a message that runs a waiting route again (waiting_route.py). No destination has this name."""
 REMEMBERED_SECONDS: Final = 45 * 86_400.0
-"""How long a duplicate is recognised: of a request, since it was accepted; of a delivery, since it was final."""
+"""The time for which a duplicate is recognised: of a request from when it was accepted, of a delivery from when it was
+final."""
 
 
 @dataclass(slots=True)
 class Delivery:
     """One event, as the route's steps returned it, for one destination.
 
-    `id` is the idempotency key. It holds the names, so a renamed route or destination starts new history. `destination`
-    is the name of a configured destination, or the name of a subscriber's endpoint (shared/subscribers/names.py).
-    `merged` is the number of deliveries that this one stands for; 0 where it was not made of others. `after` is the
-    tenant and endpoint (`acme:ep_…`) after which this page of a fan-out to subscribers begins; empty for the first.
+    id           the idempotency key. It depends on the names, so a renamed route or destination begins a new history
+    destination  the name of a configured destination, or of a subscriber's endpoint (shared/subscribers/names.py)
+    merged       the number of deliveries that a digest or a burst stands for; 0 for any other delivery
+    after        in a fan-out to subscribers, the tenant and endpoint (`acme:ep_…`) after which this page of endpoints
+                 begins; empty for the first page
     """
 
     event: Event
@@ -50,8 +51,8 @@ def delivery_id(event_id: str, route: str, destination: str, after: str = "") ->
 class _NameTexts(NamedTuple):
     """The parts of a message that depend only on the names of the route and the destination.
 
-    names   both as items of the JSON array that the idempotency key is computed from
-    source  the CloudEvent's attribute
+    names   the items of both in the JSON array that the idempotency key is computed from
+    source  the CloudEvent's attribute `source`
     fields  the CloudEvent's JSON from `source` up to the names in its data
     """
 
@@ -101,9 +102,10 @@ def delivery_messages(
 ) -> list[ports.BusMessage]:
     """Return the messages that carry an event to these destinations, each of them a CloudEvent.
 
-    `event` is its JSON as it travels, `time` the RFC 3339 time of the messages; `attributes` are added to the
-    attributes of the CloudEvent. `merged` and `after` are as in Delivery; `waiting` is the JSON of a waiting route.
-    What the messages have in common is made once.
+    event       the event's JSON as it travels
+    time        the time of the messages, in RFC 3339
+    attributes  attributes of the messages, besides those of the CloudEvent
+    waiting     the JSON of a waiting route; empty for a delivery
     """
     key_begin = b"[%b," % texts_json(event_id)
     key_end = b",%b]" % texts_json(after) if after else b"]"
@@ -124,7 +126,7 @@ def delivery_messages(
 
 
 def delivery_from(document: Json) -> Delivery:
-    """Return the delivery in a message. Raises Permanent (`malformed_event`) for anything else."""
+    """Return the delivery in a message. Raises Permanent (`malformed_event`) if there is none."""
     data = document.get("data") if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE else None
     if not isinstance(data, dict):
         raise errors.Permanent(
@@ -153,9 +155,11 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """The attempt failed; a later one may succeed. `after_seconds` is the least wait, where the destination named one.
+    """The attempt failed, and a later one may succeed.
 
-    `pause_destination_seconds`: the fault affects all of the destination's deliveries; none is attempted sooner.
+    after_seconds              the shortest wait, as the destination asked for; None if it did not ask
+    pause_destination_seconds  the time for which no delivery to the destination is attempted, because the fault affects
+                               all of them; None if it may not affect others
     """
 
     reason: str
@@ -166,9 +170,9 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A request that was sent and got no answer: the destination may have accepted it or not.
+    """The request was sent and got no answer, so the destination may have accepted it or not.
 
-    It is neither delivered nor failed. See functions/notify/waiting/schedule.py for what follows.
+    functions/notify/waiting/schedule.py decides whether it is sent again.
     """
 
     reason: str
@@ -186,9 +190,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """It accepts nothing until an operator acts: its deliveries are held, not retried.
+    """The destination accepts nothing until an operator acts, so its deliveries are held and not retried.
 
-    `reason` names the action. `names_resume`: it also names the command `hookchain resume`, to run after that.
+    reason        the action that is needed
+    names_resume  whether `reason` also names the command `hookchain resume`, which follows the action
     """
 
     reason: str

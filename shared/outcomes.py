@@ -1,4 +1,4 @@
-"""The words for what became of a request, an event, an attempt and a delivery.
+"""The outcomes of requests, events, attempts and deliveries.
 
 The log, the page, the commands and the code use the same words. deploy/codes.md lists each with its meaning.
 """

@@ -1,6 +1,6 @@
 """The body in which Pub/Sub pushes a message, directly or through Eventarc.
 
-Parsed here, because functions-framework's own conversion for asynchronous functions answers it with a 400.
+It is parsed here, because functions-framework's own conversion for asynchronous functions rejects it with a 400.
 https://cloud.google.com/pubsub/docs/push#receive_push
 """
 
@@ -24,9 +24,10 @@ VerifyPush = Callable[[Request], Awaitable[None]]
 
 @dataclass(slots=True)
 class Push:
-    """The message of a push. What the body says about its subscription and attempts is not read.
+    """The message of a push. The subscription and the number of attempts in the body are not read.
 
-    sent  when the bus had the message, as the bus writes it: RFC 3339, or milliseconds; empty if it does not say it
+    sent  the time at which the bus got the message, as the bus writes it: in RFC 3339, or in milliseconds; empty if the
+          bus does not state it
     """
 
     data: bytes
@@ -48,7 +49,7 @@ class Push:
         return self._document
 
     def number(self, name: str) -> int | None:
-        """Return the whole number in an attribute of the message; None where there is none."""
+        """Return the whole number in an attribute of the message; None if there is none."""
         text = self.attributes.get(name)
         if text is None:
             return None
@@ -56,9 +57,10 @@ class Push:
 
 
 def refuse_pages(head: Request) -> None:
-    """Reject a browser's page, which can post to a function on the same machine, and cannot hide that it is one.
+    """Raise Rejected (`origin_not_allowed`) for a request of a browser's page.
 
-    Raises Rejected (`origin_not_allowed`).
+    Such a page could post to a function on the same machine. A browser adds the header `Origin`, which a page cannot
+    leave out.
     """
     if head.header("origin") is not None:
         raise Rejected("origin_not_allowed", "this function is for programs: a browser's page has no business here")

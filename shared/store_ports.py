@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 Slots: TypeAlias = tuple[float, float, int]
-"""Moments of a bucket: the first, the seconds from one to the next, and how many are reserved; 0 for none."""
+"""Slots of a bucket: the time of the first, the seconds from one to the next, and the number of reserved slots, which
+can be 0."""
 
 
 class Lease(NamedTuple):
-    """Places of a bucket.
+    """Places of a bucket that were leased.
 
-    is_contended  others have fewer than they want
-    is_queued     slots are reserved ahead, so that nothing was leased, and what the holder has stays as it was
+    is_contended  other holders have fewer places than they want
+    is_queued     slots are reserved ahead. So nothing was leased, and the holder's lease stays as it was
     """
 
     places: int
@@ -20,17 +21,16 @@ class Lease(NamedTuple):
 
 
 class Grants(Protocol):
-    """Shares of what all instances may use together. A bucket has slots or places.
+    """Shares of what all instances may use together. A bucket has slots, which are times, or places.
 
-    Slots can be leased too, as the places of a limit: then they are not reserved by their time, but paced by the
-    holder.
+    Slots can also be leased as the places of a limit. The holder then spreads its work over the time itself.
     """
 
     async def reserve(self, bucket: str, most: int, interval: float, now: float, ahead: float, limit: int = 0) -> Slots:
         """Reserve up to `most` slots, `interval` seconds apart, and return them.
 
         If the first free slot is more than `ahead` seconds away, none is reserved. `limit` is the limit of the bucket's
-        leases: while leases last, they leave fewer slots, which are further apart.
+        leases. While there are leases, fewer slots are left, and they are further apart.
         """
 
     async def lease(
@@ -38,7 +38,7 @@ class Grants(Protocol):
     ) -> Lease:
         """Lease up to `wanted` of the bucket's `limit` places for `seconds`, in place of those that the holder has.
 
-        The holder keeps at least the `used` ones. `wanted` 0 gives all of them back.
+        The holder keeps at least `used` places. If `wanted` is 0, it gives all of them back.
         """
 
 

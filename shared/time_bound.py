@@ -1,9 +1,10 @@
 """Time limits for computations (`bounded`) and for waits (`Deadlines`), and the wait before a call is repeated.
 
-An operator's template, expression or pattern has seconds of the processor for an event: a hostile event can make one
-run for days. SIGVTALRM counts only the time in which this process computes, so a machine that stalls fails no event. A
-signal reaches Python between two of its own instructions (and in the middle of a long search by `re`), in the main
-thread, which is where the functions serve; elsewhere, and where the platform has no such signal, there is no bound.
+An operator's template, expression or pattern may compute for MAX_COMPUTING_SECONDS, because a hostile event can make
+one run for days. The signal SIGVTALRM ends it. It counts only the time in which this process computes, so an event does
+not fail because the machine stalls. Python handles a signal in the main thread, in which the functions serve, between
+two of its instructions or in the middle of a long search by `re`. In another thread, and on a platform without this
+signal, there is no limit.
 """
 
 import asyncio
@@ -20,14 +21,15 @@ from typing import Final, Generic, TypeVar
 
 Answer = TypeVar("Answer")
 MAX_COMPUTING_SECONDS: Final = 2.0
-_AGAIN_SECONDS: Final = 0.2  # for code that catches whatever is raised, and goes on
+_AGAIN_SECONDS: Final = 0.2
+"""The time until OutOfTime is raised again, for code that catches all exceptions and goes on."""
 LATE_SECONDS: Final = 0.1
 """A turn of the event loop that takes longer than this is too long. If shorter, the usual work of a busy process counts
 as such; if longer, computations give way later."""
 
 
 class OutOfTime(BaseException):
-    """The time is used up. It is no Exception, so that no template engine or operator's own step catches it."""
+    """The time is used up. It is not an Exception, so that no template engine or operator's own step catches it."""
 
 
 class bounded:  # noqa: N801 a context manager, written as one for its speed
@@ -102,19 +104,19 @@ _COMPUTING: Final[ContextVar[Computing | None]] = ContextVar("computing", defaul
 
 
 def measure_computing() -> Computing:
-    """Return the time of the bounded computations of this task from now on, but not those of others beside it."""
+    """Return a counter of the time of the bounded computations of this task from now on."""
     computing = Computing()
     _COMPUTING.set(computing)
     return computing
 
 
 REST_SECONDS: Final = 0.1
-"""How long a task lets others go on after it has computed for LATE_SECONDS. If longer, an event with many long routes
-takes longer; if shorter, the events beside it need more of its rests."""
+"""The time for which a task lets others go on after it has computed for LATE_SECONDS. If longer, an event with many long
+routes takes longer. If shorter, other events wait longer beside it."""
 
 
 async def rest_after(computing: Computing) -> None:
-    """Let the tasks of others go on, if the measured computations took too long together since the last rest."""
+    """Let other tasks go on, if the measured computations took too long together since the last rest."""
     if computing.seconds >= LATE_SECONDS:
         await asyncio.sleep(REST_SECONDS)
         computing.seconds = 0.0
@@ -122,7 +124,10 @@ async def rest_after(computing: Computing) -> None:
 
 @cache
 def _handles_signal() -> bool:
-    """Handle the signal from now on, and return True; False where the platform has none. Called in the main thread."""
+    """Handle the signal from now on, and return True; return False if the platform has no such signal.
+
+    Must be called in the main thread.
+    """
     if not hasattr(signal, "SIGVTALRM"):
         return False
     signal.signal(signal.SIGVTALRM, _out_of_time)
@@ -144,10 +149,11 @@ class TooLate(TimeoutError):
 
 
 class Deadlines:
-    """Tasks that wait, each with a deadline of its own. One timer watches all of them: asyncio.timeout, with one for
-    each, took 7 of the 100 µs of a request to receive, and 9 of transform's 210.
+    """Tasks that wait, each until a deadline of its own. One timer watches all of them.
 
-    A deadline that passes while the loop does not turn ends no task before the loop has read what came meanwhile.
+    asyncio.timeout, which has a timer for each task, took 7 of the 100 µs of a request to receive, and 9 of transform's
+    210. If a deadline passes while the event loop does not turn, the loop first reads what came meanwhile, so that a
+    task whose answer is there is not cancelled.
     """
 
     def __init__(self) -> None:
@@ -158,7 +164,7 @@ class Deadlines:
         self._was_late = False
 
     async def wait(self, awaited: Awaitable[Answer], deadline: float) -> Answer:
-        """Await it in the current task, until a time of the event loop. Raises TooLate where it is cancelled then."""
+        """Await it in the current task until the deadline, a time of the event loop. Raises TooLate at the deadline."""
         task = asyncio.current_task()
         assert task
         self._deadlines[task] = deadline
@@ -202,5 +208,5 @@ class Deadlines:
 
 
 async def back_off(seconds: float) -> None:
-    """Sleep for about that long, so that those who failed together do not come back together."""
+    """Sleep for half to one and a half times as long, so that callers that failed together do not try again together."""
     await asyncio.sleep(random.uniform(0.5, 1.5) * seconds)  # noqa: S311 no secret

@@ -111,8 +111,8 @@ def measure_computing() -> Computing:
 
 
 REST_SECONDS: Final = 0.1
-"""The time for which a task lets others go on after it has computed for LATE_SECONDS. If longer, an event with many long
-routes takes longer. If shorter, other events wait longer beside it."""
+"""The time for which a task lets others go on after it has computed for LATE_SECONDS. If longer, an event with many
+long routes takes longer. If shorter, other events wait longer beside it."""
 
 
 async def rest_after(computing: Computing) -> None:
@@ -208,5 +208,5 @@ class Deadlines:
 
 
 async def back_off(seconds: float) -> None:
-    """Sleep for half to one and a half times as long, so that callers that failed together do not try again together."""
+    """Sleep for 0.5 to 1.5 times as long, so that callers that failed together do not try again together."""
     await asyncio.sleep(random.uniform(0.5, 1.5) * seconds)  # noqa: S311 no secret

@@ -61,12 +61,12 @@ class Batch(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class SignedRequest:
-    """A request that a signature authenticated. `by_body` is that of ReadData: the body alone decided its format."""
+    """A request that a signature authenticated. `body_decides_format` is that of ReadData."""
 
     source: Source
     auth: AuthScheme
     fields: RequestFields
-    by_body: bool
+    body_decides_format: bool
 
     @cached_property
     def locations(self) -> SignedFacts:
@@ -224,7 +224,7 @@ class IdentifierBySignature:
         So they can if the signature does not cover all facts. They can also if there is no signed id, since the event
         id is then a hash without the signed time. `number` is that of an item, or 0 if the body is no batch.
         """
-        is_all_signed = self.signed.by_body and self.signed.locations.is_complete
+        is_all_signed = self.signed.body_decides_format and self.signed.locations.is_complete
         if is_all_signed and (has_signed_id or not self.signed.time):
             return Identity(own_id, delivery_id)
         if number and self.signed.signs_items:

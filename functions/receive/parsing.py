@@ -20,7 +20,7 @@ _CONTENT_TYPES: Final = MappingProxyType(
         "form": "application/x-www-form-urlencoded",
     }
 )
-_WHOLE: Final = frozenset({"json", "xml"})
+_CLOSED_FORMATS: Final = frozenset({"json", "xml"})
 """The formats that allow nothing after their document."""
 
 _SNIFFED_BYTES: Final = 1_024
@@ -44,12 +44,12 @@ _GZIP: Final = b"\x1f\x8b"
 class ReadData(NamedTuple):
     """The parsed body.
 
-    by_body  the body alone decided how it was parsed, so that no header could have it parsed otherwise
-    text     the data as JSON text, exactly as it was sent; None for any other body
+    body_decides_format  the body alone decided how it was parsed, so that no header could have it parsed otherwise
+    text                 the data as JSON text, exactly as it was sent; None if the data was changed or is not JSON
     """
 
     data: jsontext.Json
-    by_body: bool
+    body_decides_format: bool
     text: bytes | None = None
 
 
@@ -91,7 +91,7 @@ def verify_not_extended(source: Source, request: http.Request) -> None:
     """
     if not source.formats:
         return  # the source has no provider whose content types are known
-    accepted = {_CONTENT_TYPES[name] for name in source.formats if name in _WHOLE}
+    accepted = {_CONTENT_TYPES[name] for name in source.formats if name in _CLOSED_FORMATS}
     sent = media_type(request.header("content-type") or "").name
     if sent not in accepted:
         rule = "its digest could be that of a longer body, so only the provider's own content type is accepted"
@@ -103,12 +103,12 @@ def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthS
 
     `auth` authenticated the request; None if its head did, or a bus brought it.
     """
-    if source.max_body_bytes > limits.max_decoded_bytes:
+    if source.max_body_bytes > limits.max_decoded_bytes:  # the operator allows this source more
         limits = limits._replace(max_decoded_bytes=source.max_body_bytes)
     # A GET's body is made of its query, to which no header applies.
     body = request.body if request.method == "GET" else _decoded_body(request, limits)
     try:
-        parsed, by_body = _parse(source, request, body, limits, auth)
+        parsed, body_decides_format = _parse(source, request, body, limits, auth)
     except errors.Rejected as error:
         raise _explained(error, source, request, body) from None  # a cause could carry the body into a traceback
     if auth is not None and auth.signs_fields and not source.body and parsed.format != "json":
@@ -119,7 +119,7 @@ def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthS
         data = step(data, limits)
     is_as_sent = parsed.format == "json" and data is parsed.data
     text = parse.quotable_json(body, media_type(request.header("content-type") or "")) if is_as_sent else None
-    return ReadData(data, by_body, text)
+    return ReadData(data, body_decides_format, text)
 
 
 def _parse(
@@ -132,7 +132,7 @@ def _parse(
     3. the signed bytes, if they are a document: JSON, XML or a property list
     4. the content type
 
-    Return the parsed body, and `by_body` as in ReadData.
+    Return the parsed body, and `body_decides_format` as in ReadData.
     """
     content_type = request.header("content-type")
     if request.method == "GET":

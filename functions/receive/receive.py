@@ -261,7 +261,7 @@ def signed_request(
     """Return the request as its signature covers it; None if none of its content is signed."""
     if auth is None or not auth.signs_content:
         return None
-    return SignedRequest(source, auth, fields, parsed.by_body)
+    return SignedRequest(source, auth, fields, parsed.body_decides_format)
 
 
 def checked_data(source: Source, data: jsontext.Json) -> jsontext.Json:

@@ -1,4 +1,4 @@
-"""Noting when a source was last seen, for those with `silence`. It holds up no event."""
+"""Noting when a source last sent an event, for sources with `silence`. A failure harms no event."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -11,22 +11,26 @@ from shared.seen_record import KEPT_SECONDS, SEEN_AT, seen_record
 
 WRITE_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 5.0
-"""After a failure, the next event after this time is noted instead."""
+"""The time after a failure until an event of the source is noted again."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """`intervals`: for each source, how long after a note the next one is made. `records` is called at first use."""
+    """Notes when sources were last seen.
+
+    intervals  for each source with `silence`, the seconds from one note to the next
+    records    returns the store of the notes; it is called at first use
+    """
 
     intervals: Mapping[str, float]
     records: Callable[[], store_ports.Records]
     clock: ports.Clock
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
     _noted: dict[str, float] = field(default_factory=dict)
-    """Until when each source needs no note, by the time at which its events were received."""
+    """For each source, the time up to which its events need no note, by the time at which they were received."""
 
     async def note(self, event: Event) -> None:
-        """Note an event that receive accepted, whatever becomes of it. A failure is logged, and raises nothing."""
+        """Note that receive has accepted an event, whether or not a route takes it. A failure is only logged."""
         source = event.source_name
         interval = self.intervals.get(source)
         if interval is None:
@@ -35,7 +39,7 @@ class Seen:
         at = min(_received_at(event, now), now)
         if at < self._noted.get(source, 0.0):
             return
-        self._noted[source] = at + interval  # of the events that come together, one makes the note
+        self._noted[source] = at + interval  # first, so that of events that come together only one makes the note
         try:
             deadline = asyncio.get_running_loop().time() + WRITE_SECONDS
             last = await self.deadlines.wait(self._write(source, at, interval, now), deadline)
@@ -46,11 +50,13 @@ class Seen:
             logs.log("WARNING", "not noted as seen", function="transform", source=source, detail=detail)
 
     async def _write(self, source: str, at: float, interval: float, now: float) -> float:
+        """Write the note, unless another instance wrote one in the interval. Return the time of the stored note."""
+
         def decide(text: str | None) -> tuple[float, store_ports.Kept | None]:
             stored = jsontext.from_json(text.encode()) if text else {}
             record = stored if isinstance(stored, dict) else {}
             last = record.get(SEEN_AT)
-            if isinstance(last, int | float) and at < last + interval:  # another instance was faster
+            if isinstance(last, int | float) and at < last + interval:
                 return float(last), None
             return at, store_ports.Kept(jsontext.texts_json({**record, SEEN_AT: at}).decode(), now + KEPT_SECONDS)
 

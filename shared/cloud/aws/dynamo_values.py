@@ -42,7 +42,9 @@ def encoded(value: str | int | float | bytes | tuple[str, ...]) -> JsonObject:
 
 def decoded(value: Json) -> Value:
     """Return the value of DynamoDB's JSON; None for a type that `encoded` does not write. 1.0 comes back as 1."""
-    [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("NULL", None)]
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    [(kind, content)] = value.items()
     match kind, content:
         case "S", str():
             return content
@@ -80,7 +82,8 @@ def index_query(index: Index, partition: str, low: float, high: float) -> JsonOb
     """Return a query for the items between the bounds; None if `low` is above `high`, which DynamoDB would reject."""
     if low > high:
         return None
-    expression, values = f"#{index.partition} = :partition", dict[str, Value](partition=partition)
+    expression = f"#{index.partition} = :partition"
+    values: dict[str, Value] = {"partition": partition}
     if high < inf:
         expression += f" AND #{index.sort} BETWEEN :low AND :high"
         values |= {"low": low, "high": high}

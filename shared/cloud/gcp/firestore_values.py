@@ -98,8 +98,10 @@ def encoded(value: Value | Sequence[Value]) -> JsonObject:
 
 
 def decoded(value: Json) -> Value:
-    """Return the value of Firestore's JSON. Return None for a type that `encoded` does not write."""
-    [(kind, content)] = value.items() if isinstance(value, dict) and len(value) == 1 else [("nullValue", None)]
+    """Return the value of Firestore's JSON; None for null, and for a type that `encoded` does not write."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    [(kind, content)] = value.items()
     match kind, content:
         case "integerValue", str() | int():
             return int(content)

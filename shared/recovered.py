@@ -1,4 +1,4 @@
-"""The message of a recovered event: the request that its provider sent in vain, or would have sent.
+"""The message of a recovered event: the request that its provider could not deliver, or would have sent.
 
 It is a JSON object `{"source": …, "headers": [[name, value], …], "body": …}`. It is compressed by zlib, because a
 source accepts larger bodies than a bus does. receive gets it from the topic RECOVERED.

@@ -1,4 +1,4 @@
-"""The retention of stored events and dead letters, and the clock by which they are purged."""
+"""The time for which events and dead letters are stored, and the clock by which they are purged."""
 
 import time
 from collections.abc import Callable
@@ -9,14 +9,15 @@ from shared.jsontext import JsonObject
 
 DAY_SECONDS: Final = 86_400.0
 JUMP_SECONDS: Final = 365 * DAY_SECONDS
+"""A jump of the system's clock by this time or more is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """`bodies`: after this time, the path of an event can still be seen, but not its content, and it cannot be
-    replayed.
+    """The times for which records are stored.
 
-    In a cloud, bodies that go before their events cost a document more for each event.
+    After `bodies_seconds`, the path of an event can still be seen, but its content is deleted, and it cannot be
+    replayed. In a cloud, a shorter time for bodies than for events costs one more document for each event.
     """
 
     events_seconds: float = 30 * DAY_SECONDS
@@ -25,7 +26,7 @@ class Retention:
 
     @property
     def messages_seconds(self) -> float:
-        """Return how long a tenant's messages are kept, which have the events' data."""
+        """Return the time for which a tenant's messages are stored, which contain the data of events."""
         return min(self.events_seconds, self.bodies_seconds)
 
 
@@ -38,10 +39,10 @@ def retention_of(compiled: JsonObject) -> Retention:
 
 
 class PurgeClock:
-    """A clock to purge by, which a jump of the system's clock by a year or more does not carry along.
+    """A clock to purge by. It does not follow a jump of the system's clock by a year or more, which would purge all.
 
-    `newest_at` is when the newest row was written, None without rows: a start that is a year later is not believed
-    either. It is believed again after a restart, once there is a newer row.
+    `newest_at` is the time at which the newest row was written; None if there are no rows. If the process starts a year
+    after it, the system's clock is not believed either, until a restart after a newer row was written.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Secrets by name, from a mounted file, the environment or the platform's secret manager; and the values in a secret.
+"""Secrets by name, from a mounted file, the environment or the platform's secret manager, and the values in a secret.
 
-A secret's text holds one value a line, newest first. A value that is empty or a placeholder is never used.
+The text of a secret has one value in each line, the newest first. A value that is empty or a placeholder is never used.
 """
 
 import asyncio
@@ -21,37 +21,39 @@ _SETTINGS_WITH_USERS_KEYS: Final = frozenset({
     "substitutions", "values", "variables",
 })
 # fmt: on
-"""The user chooses the keys of these: a key `secret` in them names no secret."""
+"""Settings whose keys the user chooses. A key `secret` in them does not name a secret."""
 CACHE_SECONDS: Final = 300.0
 READ_SECONDS: Final = 2.0
 STALE_SECONDS: Final = 86_400.0
-"""For how long the last value that was read serves while the store cannot be reached."""
+"""The time for which the values that were read last are used while the store cannot be reached."""
 RETRY_SECONDS: Final = 15.0
-"""Between two attempts to reach the store: one request in that time waits up to READ_SECONDS for it."""
+"""The time between two attempts to reach the store. Each time, one request waits up to READ_SECONDS for it."""
 WARN_SECONDS: Final = 300.0
+"""The time between two warnings that the store cannot be reached."""
 MIN_STRONG_CHARACTERS: Final = 16
 """A shorter value is used, with a warning."""
 _PLACEHOLDERS: Final = frozenset(
     {"changeme", "change-me", "change_me", "secret", "password", "passwd", "test", "example", "todo", "xxx", "none"}
 )
 _PREFIXES: Final = ("whsec_", "whpk_", "whsk_")
-"""Of Standard Webhooks: the value is what follows."""
+"""Prefixes of Standard Webhooks. The value itself follows them."""
 
 Reader = Callable[[str], str | None]
-"""Returns the secret's text, or None if this place does not have it. May block; may raise OSError or Temporary."""
+"""Returns the secret's text; None if this place does not have it. May block. May raise OSError and Temporary."""
 AsyncReader = Callable[[str], Awaitable[str | None]]
-"""The same on the event loop, for a secret manager that answers over the network."""
+"""Does the same on the event loop, for a secret manager that answers over the network."""
 
 
 def from_folder(folder: Path) -> Reader:
-    """Read `<folder>/<name>/value`, else `<folder>/<name>`: a mounted secret shadows its folder.
+    """Return a reader of `<folder>/<name>/value`, or else of `<folder>/<name>`.
 
-    Raises Temporary for a folder without `value`: another place may have an older value.
+    The reader raises Temporary for a folder without `value`. It does not return None, because another place could then
+    be asked, which may have an older value.
     """
 
     def read(name: str) -> str | None:
         for path in (folder / name / "value", folder / name):
-            # Not `is_file`, which answers False where the disk or mount fails: only a file that is gone is gone.
+            # Not `is_file`, which also returns False if the disk or the mount fails.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 try:
                     return path.read_text(encoding="utf-8")
@@ -124,7 +126,7 @@ class SecretStore:
         self._cache: dict[str, _Cached] = {}
 
     async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-        """Return the values, newest first, never none; `fresh` ones are read now. Raises Temporary."""
+        """Return the values, the newest first, and at least one. With `fresh`, they are read now. Raises Temporary."""
         now = self._clock.now()
         cached = self._cache.get(name)
         # Values that were read later than now are read again: somebody has set the clock back.
@@ -148,7 +150,8 @@ class SecretStore:
         return values
 
     async def _text(self, name: str) -> str | None:
-        """Read the secret within READ_SECONDS. Raises Temporary; SecretStoreUnreachable without an answer."""
+        """Return the secret's text; None if no place has it. Raises Temporary, and SecretStoreUnreachable if no answer
+        comes within READ_SECONDS."""
         try:
             async with asyncio.timeout(READ_SECONDS):
                 text = await asyncio.to_thread(self._read, name)
@@ -160,7 +163,7 @@ class SecretStore:
             raise SecretStoreUnreachable("secret_unavailable", detail) from error
 
     def _last_values(self, name: str, error: SecretStoreUnreachable) -> tuple[str, ...]:
-        """Return the cached values, with a warning now and then; raise the error where they are missing or too old."""
+        """Return the cached values, and log a warning at times. Raises the error if they are missing or too old."""
         now = self._clock.now()
         cached = self._cache.get(name)
         if cached is None or not cached.read_at <= now < cached.stale_until:
@@ -185,7 +188,7 @@ def _unreadable(error: PermissionError | UnicodeDecodeError) -> str:
 
 
 def usable_values(name: str, text: str | None) -> tuple[str, ...]:
-    """Return the secret's values. Raises Temporary if it is missing or weak: the operator can still fix that."""
+    """Return the secret's values. Raises Temporary if it is missing or weak, because an operator can correct that."""
     if text is None:
         where = f"set {variable_name(name)}, or create it in this platform's secret store"
         raise SecretMissing("secret_unavailable", f"secret {name!r} does not exist: {where}")
@@ -199,9 +202,10 @@ def usable_values(name: str, text: str | None) -> tuple[str, ...]:
 
 
 def split_values(text: str) -> tuple[str, ...]:
-    """Return the values, newest first: one a line; a PEM block is one, and an object of JSON over several lines.
+    """Return the values, the newest first. Each line is a value, and so are a PEM block and a JSON object of several
+    lines.
 
-    One trailing newline is dropped, and a byte order mark that an editor wrote at the beginning.
+    One line break at the end is dropped, and a byte order mark that an editor wrote at the beginning.
     """
     values: list[str] = []
     block: list[str] = []
@@ -221,7 +225,7 @@ def split_values(text: str) -> tuple[str, ...]:
 
 
 def weakness(value: str) -> str | None:
-    """Return why the value protects nothing, in words; None if it may be used."""
+    """Return why the value must not be used, for a message; None if it may be used."""
     bare = value.strip()
     for prefix in _PREFIXES:
         bare = bare.removeprefix(prefix)

@@ -33,33 +33,36 @@ TELEMETRY: Final = "telemetry"
 
 
 class Settings(NamedTuple):
-    """
-    project            GOOGLE_CLOUD_PROJECT: whose topics and secrets
-    emulator_host      PUBSUB_EMULATOR_HOST: `host:port` of an emulated Pub/Sub; set, nothing asks Google for anything
-    topic_prefix       HOOKCHAIN_PREFIX: before a topic's and a secret's name: two bundles can live in one project
+    """The settings of a process, each with the variable that it comes from.
+
+    project            GOOGLE_CLOUD_PROJECT: the project with the topics and secrets
+    emulator_host      PUBSUB_EMULATOR_HOST: `host:port` of an emulated Pub/Sub. If it is set, Google gets no requests
+    topic_prefix       HOOKCHAIN_PREFIX: the beginning of the names of topics and secrets, so that two bundles can be in
+                       one project
     firestore          HOOKCHAIN_FIRESTORE: the Firestore database of the ledger and the journal
     firestore_host     FIRESTORE_EMULATOR_HOST: `host:port` of an emulated Firestore
-    bucket             HOOKCHAIN_BUCKET: the Cloud Storage bucket of what is too large for a bus or a database
+    bucket             HOOKCHAIN_BUCKET: the Cloud Storage bucket for what is too large for a bus or a database
     storage_host       STORAGE_EMULATOR_HOST: `host:port` of an emulated Cloud Storage, or its URL
-    aws_region         AWS_REGION where Lambda runs the function, which sets AWS_LAMBDA_FUNCTION_NAME; elsewhere None
+    aws_region         AWS_REGION on Lambda, which sets AWS_LAMBDA_FUNCTION_NAME; None elsewhere
     aws_endpoint       AWS_ENDPOINT_URL: the URL of a local AWS
     queues             HOOKCHAIN_EVENTS_QUEUE, HOOKCHAIN_DELIVERIES_QUEUE, HOOKCHAIN_DEAD_LETTERS_QUEUE,
                        HOOKCHAIN_RECOVERED_QUEUE: the URL of the queue of each topic, on AWS
-    table_prefix       HOOKCHAIN_TABLES: before the name of each DynamoDB table, on AWS
-    metadata_host      GCE_METADATA_HOST: where Cloud Run, which sets K_SERVICE, gives access tokens; elsewhere None
+    table_prefix       HOOKCHAIN_TABLES: the beginning of the names of DynamoDB tables, on AWS
+    metadata_host      GCE_METADATA_HOST: the host that gives access tokens on Cloud Run, which sets K_SERVICE; None
+                       elsewhere
     push_account       HOOKCHAIN_PUSH_ACCOUNT: the e-mail address of the account that may push to transform and notify
-    push_audience      HOOKCHAIN_PUSH_AUDIENCE: to whom its tokens are made out, which is the function's URL
-    is_invoker_checked HOOKCHAIN_INVOKER_CHECK: `cloud-run`, set by a deployment that has Cloud Run verify each token's
-                       signature, which it then removes; counts on Cloud Run only
-    state_folder       HOOKCHAIN_STATE: where the local ledger, journal and blobs are
-    secrets_folder     SECRETS_DIR: where mounted secrets are
+    push_audience      HOOKCHAIN_PUSH_AUDIENCE: the audience of that account's tokens, which is the function's URL
+    is_invoker_checked HOOKCHAIN_INVOKER_CHECK: `cloud-run` if the deployment lets Cloud Run verify each token's
+                       signature, which it then removes. It has no effect elsewhere
+    state_folder       HOOKCHAIN_STATE: the folder of the local ledger, journal and blobs
+    secrets_folder     SECRETS_DIR: the folder of mounted secrets
     slice_file         HOOKCHAIN_SLICE: the function's compiled configuration (a bundle has its own beside main.py)
-    email_from         EMAIL_FROM: the sender's address where a destination names none
+    email_from         EMAIL_FROM: the sender's address for destinations that name none
     smtp_url           SMTP_URL: `smtp://user@host:587` (STARTTLS) or `smtps://user@host:465`; its password is the
                        secret `smtp-password`
-    sendgrid_url       SENDGRID_API_URL: another place that speaks SendGrid's API
-    sheets_url         SHEETS_API_URL: another place that speaks Google Sheets' API; it gets the rows of destinations
-                       without a `secret`, and no token
+    sendgrid_url       SENDGRID_API_URL: the URL of another server with SendGrid's API
+    sheets_url         SHEETS_API_URL: the URL of another server with Google Sheets' API. It gets the rows of
+                       destinations without a `secret`, and no token
     """
 
     project: str

@@ -19,14 +19,14 @@ PARTITION: Final = "tap"
 """The partition of the leases among the documents."""
 MAX_LEASE_SECONDS: Final = 8 * 3_600.0
 MAX_SKEW_SECONDS: Final = 300.0
-"""How far the clock of a developer may differ. A lease that ends later than this allows is ignored, and none is shorter
-than twice this time."""
+"""How far the clock of a developer may differ. A lease that ends later than this allows is ignored, and no lease is
+shorter than twice this time."""
 MAX_LISTENERS: Final = 20
-"""Of one source. Each costs a message for every request."""
+"""The most leases of a source that get copies. Each costs a message for every request."""
 REMEMBERED_SECONDS: Final = 30.0
-"""How long each process of transform remembers the leases: copies begin that much after the lease."""
+"""The time for which each process of transform remembers the leases. Copies may begin this long after the lease."""
 KEPT_SECONDS: Final = 7 * 86_400.0
-"""How long a copy waits for its developer, and how long a lease is kept after its end."""
+"""The time for which a copy waits for its developer, and for which a lease is stored after its end."""
 BLOB_PREFIX: Final = "tap-"
 """The beginning of the names of the copies that are too large for the bus: a developer may read no other."""
 LISTENER: Final = "listener"
@@ -34,13 +34,14 @@ LISTENER: Final = "listener"
 MISSED: Final = "missed"
 """The attribute of a copy with the number of requests before it that one process could not copy."""
 MAX_HOLDER: Final = 200
+"""The most characters of a lease's holder."""
 _LATEST: Final = 1e11
 """Unix seconds that no lease reaches. An integer in JSON may be too large for a float or a date."""
 DEVELOPER: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9]){0,19}")
 LEASE_NAME: Final = re.compile(rf"(?!bus-){DEVELOPER.pattern}-[0-9a-f]{{8}}")
 """The name of a lease. Queues of buses have such names too, and theirs begin with `bus-`."""
 _NO_HASH: Final = "none"
-"""A copy has no hash of the body: of a body that was redacted, it would let its reader guess what was masked."""
+"""The hash of a copy's body. The real one would let the reader of a redacted body guess what was masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Lease:
 
 
 def served_leases(leases: Iterable[Lease], now: float) -> list[Lease]:
-    """Return the open leases that get copies: of each source, those that began first, at most MAX_LISTENERS."""
+    """Return the open leases that get copies: for each source the MAX_LISTENERS that began first."""
     counts: Counter[str] = Counter()
     served: list[Lease] = []
     for lease in sorted(leases, key=lambda each: (each.since, each.name)):
@@ -90,7 +91,7 @@ def blob_of_copy(event_id: str) -> str:
 
 
 def read_lease(name: str, text: str) -> Lease | None:
-    """Return the lease of a document; None if it is no lease, or has the name of another."""
+    """Return the lease of a document; None if it is not a lease, or if it has the name of another lease."""
     try:
         document = from_json(text.encode())
         lease = Lease(**document) if isinstance(document, dict) else None  # type: ignore[arg-type] # verified below
@@ -100,7 +101,7 @@ def read_lease(name: str, text: str) -> Lease | None:
 
 
 def _is_valid(lease: Lease) -> bool:
-    """Raises TypeError if a time is no number."""
+    """Return whether the lease's fields have their types and limits. Raises TypeError if a time is not a number."""
     if not all(isinstance(each, str) for each in (lease.source, lease.developer, lease.holder)):
         return False
     if not DEVELOPER.fullmatch(lease.developer):
@@ -111,19 +112,19 @@ def _is_valid(lease: Lease) -> bool:
 
 
 def read_tapped(transform: JsonObject) -> list[str]:
-    """Return the sources that have a tap. `transform` is its slice."""
+    """Return the sources whose requests may be copied. `transform` is the slice of transform."""
     return texts_at(transform, "develop", "sources")
 
 
 def body_of(event: Event) -> bytes:
-    """Return the body as it came; no bytes if the event does not have it."""
+    """Return the body as it was received; no bytes if the event does not have it."""
     return decode_base64(event.rawbase64) if event.rawbase64 is not None else (event.rawbody or "").encode()
 
 
 def request_of(event: Event) -> Event:
-    """Return the event with its request only: without the data, and without what was read in it.
+    """Return the event with its request only, without the data and the facts that were read from it.
 
-    The type and the delivery id stay, because `listen` shows the type, and signs by the id.
+    The type and the delivery id stay, because `listen` shows the type, and signs a copy by the id.
     """
     return replace(
         event,

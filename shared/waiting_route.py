@@ -1,11 +1,12 @@
-"""A waiting route: a step of it asked a system that did not answer, and the route runs again later, by itself.
+"""A route that waits: a step of it asked a system that did not answer, and this route alone runs again later.
 
-transform publishes the wait to `deliveries`. notify keeps it as a row of the ledger, and when it is due publishes the
-event to `events` with the attributes ROUTE, RUN, TRIES and SINCE: transform then runs this route alone.
+transform publishes a message about the wait to `deliveries`. notify stores the wait as a row of the ledger. Once it is
+due, notify publishes the event to `events` with the attributes ROUTE, RUN, TRIES and SINCE. transform then runs this
+route alone.
 
-The message has the form of a delivery, to ROUTE_ITSELF in place of a destination, so its key differs from those of
-deliveries. A notify of an earlier version does not know this destination, and keeps a dead letter of the message: its
-replay runs the route.
+The message has the form of a delivery with the destination ROUTE_ITSELF, so its key differs from those of deliveries. A
+notify of an earlier version does not know this destination, and makes a dead letter of the message. A replay of that
+dead letter runs the route.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,14 +31,17 @@ PROBE_SECONDS: Final = 5.0
 class WaitingRoute:
     """The wait of a route for an event.
 
-    reason         names the route and its step
-    run            the number of the run that ended so, from 1
-    tries          how often the system was asked in vain
-    since          when its first run began, in whole Unix seconds
-    began_at       when that run began and ended, in Unix seconds
-    retry_seconds  the waits between tries that the step sets; None: the default
-    until          the run ended without asking: the route waits until then, and no try is counted
-    attributes     those of KEPT_ATTRIBUTES that the event's message had
+    Times are Unix seconds.
+
+    reason              why it waits, with the names of the route and its step
+    run                 the number of the run that ended so, from 1
+    tries               the number of times that the system was asked without success
+    since               the time at which the first run began, in whole seconds
+    began_at, ended_at  the times of this run
+    retry_seconds       the waits between tries, as the step sets them; None for the default
+    until               if the system was not asked, so that no try is counted, the time until which the route waits;
+                        None if the system was asked
+    attributes          those of KEPT_ATTRIBUTES that the event's message had
     """
 
     reason: str
@@ -59,7 +63,7 @@ def waiting_message(event_id: str, event: bytes, route: str, waiting: WaitingRou
 
 
 def waiting_from(message: jsontext.Json) -> WaitingRoute:
-    """Return the wait in a delivery to ROUTE_ITSELF. Raises Permanent (`malformed_event`)."""
+    """Return the wait that a delivery to ROUTE_ITSELF has. Raises Permanent (`malformed_event`)."""
     document = jsontext.mapping_at(message, "data", "waiting")
     retry, until = document.get("retry_seconds"), document.get("until")
     waits = [float(each) for each in retry if isinstance(each, int | float)] if isinstance(retry, list) else None
@@ -86,7 +90,7 @@ def _positive(document: jsontext.JsonObject, name: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RouteRun:
-    """A run of one route alone. `run` is its number; `tries` and `since` are as in WaitingRoute, 0 if they begin."""
+    """A run of one route alone. The fields are those of WaitingRoute; 0 if the message does not have them."""
 
     route: str
     run: int

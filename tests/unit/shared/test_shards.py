@@ -25,9 +25,8 @@ class Reader(firestore.Firestore):
             }
             for number, moment in enumerate(moments)
         ]
-        self.memory.write(
-            [firestore_values.write_document(firestore_values.Write("c", str(n), each), f"d/c/{n}") for n, each in enumerate(fields)]
-        )
+        writes = [firestore_values.Write("c", str(number), each) for number, each in enumerate(fields)]
+        self.memory.write([firestore_values.write_document(each, f"d/c/{each.id}") for each in writes])
 
     async def query(self, query: JsonObject) -> list[firestore.Document]:
         found = self.memory.query("d", query)

@@ -24,9 +24,9 @@ from shared.did_you_mean import did_you_mean
 from shared.fetch import Fetch
 
 MAX_PRINTED: Final = 20
-MAX_ANSWERS: Final = 10_000
-"""A listing ends after so many answers of the provider, which may have a million events: one that never ends its list
-would keep the command busy for ever."""
+MAX_ANSWERS: Final = 200_000
+"""A listing ends after so many answers: a provider that never ends its list would keep the command busy for ever.
+GitHub has one answer for each event."""
 
 
 def main(arguments: list[str]) -> int:
@@ -118,10 +118,11 @@ def _listing(
     )
 
 
-async def _answers(listing: listings.Listing) -> AsyncIterator[listings.ReadAnswer]:
+async def _answers(listing: listings.Listing, *, waits: bool = False) -> AsyncIterator[listings.ReadAnswer]:
     """Yield the answer to each request until none is left, and show how many there were.
 
-    Print which request failed, and go on. Raises CommandError if the provider answers no request.
+    Print which request failed, and go on. Raises CommandError if the provider answers no request, and unless it
+    `waits`, if the provider wants a pause.
     """
     line = PassingLine(sys.stderr)
     for count in range(MAX_ANSWERS):
@@ -132,6 +133,12 @@ async def _answers(listing: listings.Listing) -> AsyncIterator[listings.ReadAnsw
             answer = await listing.read_next(time.time())
         except listings.ProviderFault as fault:
             line.clear()
+            if waits and fault.pause_seconds:  # another run would begin again at the newest event
+                wait = f"Waiting {fault.pause_seconds:.0f} s. What was recovered stays if you press Ctrl-C"
+                print(f"{listing.settings.source}: {fault}. {wait}", file=sys.stderr)
+                await _pause(fault.pause_seconds)
+                listing.is_stopped = False
+                continue
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
             text = f"{listing.settings.source}: {fault}{again}"
             if listing.is_stopped or not (listing.has_next or listing.answered):
@@ -141,6 +148,10 @@ async def _answers(listing: listings.Listing) -> AsyncIterator[listings.ReadAnsw
         yield answer
         listing.finish(answer)
     line.clear()
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 def _is_incomplete(listing: listings.Listing) -> bool:
@@ -185,7 +196,7 @@ async def _publish(listing: listings.Listing, has_event: recovery.HasEvent, bus:
     """Publish the listed events, print the result and return the exit code."""
     recovered_count = 0
     too_large: list[MissedEvent] = []
-    async for answer in _answers(listing):
+    async for answer in _answers(listing, waits=True):
         publication = await recovery.publish(answer.missed_events, listing.settings, has_event, bus)
         recovered_count += len(publication.recovered)
         too_large += publication.too_large

@@ -53,8 +53,10 @@ OVERLAP_SECONDS: Final = 3_600.0
 """Each listing begins so long before the end of the last one, because a provider may show an event late."""
 MAX_HANDLED: Final = 4_000
 """The ids that a record has room for. An event whose id is left out may be published again, which changes nothing."""
-MAX_LISTING_SECONDS: Final = 6 * 3_600.0
-"""After this time, a new listing begins and the requests that are left are dropped."""
+MAX_LISTING_SECONDS: Final = 36 * 3_600.0
+"""After this time, a new listing begins and the requests that are left are dropped. GitHub, which keeps deliveries for
+twice as long, allows 180,000 requests in it. A new listing begins at the newest event, so a shorter time would never
+reach the older ones of a long outage."""
 KEPT_SECONDS: Final = 400 * 86_400.0
 
 

@@ -203,6 +203,23 @@ def test_the_plan_of_a_deployment_names_the_least_rights_of_each_token(tmp_path:
     assert "It needs the permission Webhooks: read, or" in deployment_command.token_lines(file, {})[0]
 
 
+def test_a_recovery_goes_on_after_the_pause_that_the_provider_wants(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github = deployment.world.github
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        github.limits = None
+
+    monkeypatch.setattr(recover, "_pause", pause)
+    github.limits = len(github.calls) + 5  # the list twice, and one event
+    assert "github: 2 events recovered" in deployment("github", "--yes")
+    assert pauses == [900.0]
+    assert "Waiting 900 s" in deployment.error
+
+
 def test_a_provider_that_asks_to_wait_is_an_error_with_the_time(deployment: Deployment) -> None:
     deployment.world.github.limits = len(deployment.world.github.calls) + 1
     deployment("github", "--yes", code=1)

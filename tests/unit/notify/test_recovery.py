@@ -353,6 +353,17 @@ async def test_a_long_list_is_read_in_several_sweeps() -> None:
     assert len(set(world.delivered)) == len(world.delivered) == MAX_REQUESTS + 50
 
 
+async def test_what_is_listed_over_a_day_is_recovered_to_its_oldest_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "MAX_REQUESTS", 4)
+    monkeypatch.setattr(recovery, "MAX_HANDLED", 10)
+    world = await started()
+    for number in range(80):
+        await world.github.send(issue(number), is_lost=True)
+    for _ in range(30):
+        await world.run(3_600)
+    assert len(set(world.delivered)) == 80
+
+
 async def test_a_payload_that_cannot_be_written_as_it_was_signed_is_a_dead_letter_that_says_what_to_do() -> None:
     world = await started()
     await world.github.send(issue(1), is_lost=True, text='{"action": "opened", "issue": {"number": 1}}')

@@ -100,12 +100,11 @@ def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, reten
 def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> Iterator[Row]:
     """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
+    queue_requests = usage["queue_requests"] / 2 * deliveries
     writes = MESSAGE_UNITS * messages + ENDPOINT_DELIVERY_UNITS * deliveries
     stored = subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
     yield Row("subscribers, calls of notify", deliveries, "", "million_requests", MILLION)
-    yield Row(
-        "subscribers, queue requests", usage["queue_requests"] / 2 * deliveries, "", "million_queue_requests", MILLION
-    )
+    yield Row("subscribers, queue requests", queue_requests, "", "million_queue_requests", MILLION)
     yield Row("subscribers, writes", writes, "units", "million_write_units", MILLION)
     yield Row("subscribers, reads at most", subscriber_reads(traffic), "units", "million_read_units", MILLION)
     yield Row("subscribers, stored", stored, "bytes", "table_gib_month", GIB)

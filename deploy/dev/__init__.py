@@ -1,4 +1,4 @@
-"""Everything that `hookchain dev` and `hookchain serve` run on this machine. Start with supervisor/supervisor.py.
+"""Everything that `hookchain dev` and `hookchain serve` run on this machine. Start with supervisor/start.py.
 
     supervisor/       settles the configuration, starts the processes, restarts and replaces them, prints what they say
     cloud_apis.py     the process of the emulated cloud: pubsub/, sendgrid.py, sheets.py; faults.py disturbs them

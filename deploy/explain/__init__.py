@@ -5,6 +5,9 @@ offline                the ports that stand for a platform
 receive_stage          receive's checks of a request
 transform_stage        the routes of an event, and each step's changes
 deliveries             what a delivery would send, to whom, and when
+rendering              a delivery's recipient, and the mail, request or row that it would be
+fan_out                the subscribers and the endpoints that would get an event
+map/                   the configuration as one picture
 report                 the result as text and as JSON
 config_tests           the tests of a configuration, run the same way; events for subscribers and their types
 differences            the differences of two values, as lines

@@ -87,6 +87,8 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
     requests = usage["requests"] * events + sweeps
     # Documents beside those that were measured: of signed bytes, and of bodies that go before their events.
     added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
+    documents_written = usage["documents_written"] * events + added
+    documents_kept = usage["documents_kept"] * events + added
     states = min(events, MONTH_SECONDS / CACHE_SECONDS)  # an instance reads a destination's state so often
     return [
         Row("requests to the functions", requests, "", "million_requests", MILLION),
@@ -95,21 +97,9 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
         Row("CPU of idle minimum instances", _times(idle, services, _cpus), "s", "idle_cpu_second"),
         Row("memory of idle minimum instances", _times(idle, services, _gib), "GiB s", "idle_memory_gib_second"),
         Row("bus, published and delivered", usage["bus_bytes"] * events, "bytes", "bus_tib", TIB),
-        Row(
-            "ledger and journal, writes",
-            usage["documents_written"] * events + added,
-            "",
-            "million_document_writes",
-            MILLION,
-        ),
+        Row("ledger and journal, writes", documents_written, "", "million_document_writes", MILLION),
         Row("ledger and journal, reads", states + SHARDS * sweeps, "", "million_document_reads", MILLION),
-        Row(
-            "documents deleted in the end",
-            usage["documents_kept"] * events + added,
-            "",
-            "million_document_deletes",
-            MILLION,
-        ),
+        Row("documents deleted in the end", documents_kept, "", "million_document_deletes", MILLION),
         Row("ledger and journal, stored", stored_bytes(usage, events, retention), "bytes", "database_gib_month", GIB),
         Row("logs", LOG_BYTES * requests, "bytes", "log_gib", GIB),
         Row("scheduler jobs", _count(plan, JOB), "", "scheduler_job_month"),

@@ -79,13 +79,11 @@ def _field(entry: JsonObject) -> tuple[str, str]:
 
 def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
     """Read a service. One that is not ready, or that gets no requests, has no digest: its deployment did not finish."""
-    metadata, is_serving = (
-        entry.get("metadata"),
-        _is_ready(entry.get("status")) and _serves_newest_revision(entry.get("spec")),
-    )
+    metadata = entry.get("metadata")
     if not isinstance(metadata, dict):
         return None
     found = _labelled(metadata, target)
+    is_serving = _is_ready(entry.get("status")) and _serves_newest_revision(entry.get("spec"))
     return str(metadata.get("name")), found if is_serving else replace(found, digest="")
 
 
@@ -265,9 +263,8 @@ def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
     """Return all resources of the kinds that a deployment uses, by key, with enabled APIs. Raises GcloudFault."""
     existing = dict(_enabled(runner, target))
     with ThreadPoolExecutor(WORKERS) as pool:
-        for found in pool.map(
-            lambda each: dict(listed(runner, target, each)), _answerable_listings(LISTINGS, existing)
-        ):
+        answerable = [each for each in LISTINGS if key_of(project.API, each.api) in existing]
+        for found in pool.map(lambda each: dict(listed(runner, target, each)), answerable):
             existing.update(found)
         if key_of(stores.DATABASE, gcp_names.database(target)) in existing:
             for found in pool.map(lambda each: dict(listed(runner, target, each)), DATABASE_LISTINGS):
@@ -287,10 +284,6 @@ def read_grants(
         found = pool.map(lambda each: list(_grants(runner, target, *each)), with_policy)
         found_there = pool.map(lambda each: _grants_of_other(runner, target, *each), others)
         return frozenset(grant for grants in (*found, *found_there) for grant in grants)
-
-
-def _answerable_listings(listings: Iterable[Listing], existing: Mapping[str, Existing]) -> list[Listing]:
-    return [each for each in listings if key_of(project.API, each.api) in existing]
 
 
 def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[str, Existing]]:

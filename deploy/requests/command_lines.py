@@ -224,15 +224,11 @@ def closing_lines(
         yield "The settings for each sender:"
         yield f"  .venv/bin/hookchain sources {where}"
     if portal:
-        url = _public_url(slices) or portal
-        yield f"Your users manage their endpoints at {url}/portal. To link to it for a tenant:"
+        portal_url = value_at(slices["subscribe"], "subscribers", "public_url") or portal
+        yield f"Your users manage their endpoints at {portal_url}/portal. To link to it for a tenant:"
         yield f"  .venv/bin/hookchain portal-link TENANT {where}"
     yield "Send a test event and follow its delivery:"
     yield f"  .venv/bin/hookchain smoke {where}"
-
-
-def _public_url(slices: Mapping[str, JsonObject]) -> str:
-    return str(value_at(slices["subscribe"], "subscribers", "public_url") or "")
 
 
 def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObject, read: Callable[[str], str]) -> str:

@@ -234,12 +234,10 @@ def compiled_people(
     if isinstance(config, PeopleUrl):
         compiled |= config.model_dump(exclude_none=True)
     else:
-        compiled["rows"] = [_without_empty_fields(entry) for entry in people_list.entries]
+        compiled["rows"] = [
+            {key: value for key, value in entry.items() if value not in (None, "", [])} for entry in people_list.entries
+        ]
     return {"people": compiled}
-
-
-def _without_empty_fields(entry: JsonObject) -> JsonObject:
-    return {key: value for key, value in entry.items() if value not in (None, "", [])}
 
 
 def recipient_faults(file: ConfigFile, settings: Mapping[str, BaseModel], people_list: PeopleList) -> Iterator[Fault]:

@@ -122,15 +122,15 @@ def plan_children(
     if production and production.listen:
         receive = next(each for each in functions if each.name == "receive")
         functions.append(_with_tls(receive, folders, production))
-    apis = _module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev")
-    page_environ = {**environ, **{name: inherited[name] for name in page_password}}
-    page = _module(folders, "inspector", PAGE, ports.inspector, page_environ, "deploy/dev/inspector")
-    bus_options = [*(["--bus-only"] if production else []), *(["--paused"] if is_paused else [])]
+    bus_options = ["--bus-only"] if production else []
+    if is_paused:
+        bus_options.append("--paused")
     page_options = ["--production"] if production else []
+    page_environ = {**environ, **{name: inherited[name] for name in page_password}}
     return (
-        replace(apis, command=(*apis.command, *bus_options)),
+        _module(folders, "apis", "deploy.dev.cloud_apis", ports.apis, environ, "deploy/dev", bus_options),
         *functions,
-        replace(page, command=(*page.command, *page_options)),
+        _module(folders, "inspector", PAGE, ports.inspector, page_environ, "deploy/dev/inspector", page_options),
     )
 
 
@@ -172,11 +172,11 @@ def plan_aws_children(
         )
         for name, values in secrets.items()
     ]
-    page = _module(folders, "inspector", PAGE, ports.inspector, {**environ, **aws}, "deploy/dev/inspector")
+    page_environ = {**environ, **aws}
     return (
         _module(folders, "apis", "deploy.dev.aws.local_aws", ports.apis, environ, "deploy/dev"),
         *functions,
-        replace(page, command=(*page.command, "--aws")),
+        _module(folders, "inspector", PAGE, ports.inspector, page_environ, "deploy/dev/inspector", ["--aws"]),
     )
 
 
@@ -209,8 +209,17 @@ def _function(folders: Folders, name: str, port: int, environ: Mapping[str, str]
     )
 
 
-def _module(folders: Folders, name: str, module: str, port: int, environ: Mapping[str, str], folder: str) -> Child:
-    command = (sys.executable, "-m", module, "--port", str(port), "--state", str(folders.state))
+def _module(
+    folders: Folders,
+    name: str,
+    module: str,
+    port: int,
+    environ: Mapping[str, str],
+    folder: str,
+    options: Sequence[str] = (),
+) -> Child:
+    """Return a process that is a module of this program. A change in the folder restarts it."""
+    command = (sys.executable, "-m", module, "--port", str(port), "--state", str(folders.state), *options)
     return Child(name, command, environ, port, "/favicon.ico", code_folders(folders, folder))
 
 

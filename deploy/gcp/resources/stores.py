@@ -113,9 +113,8 @@ def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
     settings = ("--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0")
     url, lifecycle = f"gs://{gcp_names.bucket(target)}", f"--lifecycle-file={file.path}"
     digest = digest_of("bucket", settings, rules)
-    brought = gcloud(
-        "storage buckets update", url, settings, lifecycle, f"--update-labels={label_text(target, digest)}"
-    )
+    update_labels = f"--update-labels={label_text(target, digest)}"
+    brought = gcloud("storage buckets update", url, settings, lifecycle, update_labels)
     return Resource(
         BUCKET,
         gcp_names.bucket(target),
@@ -147,12 +146,7 @@ def image_repository(target: Target) -> Resource:
         REPOSITORY,
         IMAGES,
         "what was built; shared by all that is deployed from source in this region",
-        gcloud(
-            "artifacts repositories create",
-            IMAGES,
-            "--repository-format=docker",
-            f"--location={target.region}",
-        ),
+        gcloud("artifacts repositories create", IMAGES, "--repository-format=docker", f"--location={target.region}"),
         needs=(key_of(API, "artifactregistry.googleapis.com"),),
     )
 

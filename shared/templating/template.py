@@ -21,6 +21,11 @@ KNOWN: Final = frozenset({*event.NAMES, "route", "destination", "count", "person
 _FILE: Final = "<template>"
 """The name of a template's code in a traceback, as Jinja sets it for a template without a file."""
 
+_DOTS: Final = frozenset({"", ".", ".."})
+"""The segments of a path that would lead to another folder."""
+_MARK: Final = "\0"
+"""Stands behind a value of _DOTS. Quoted values do not contain it."""
+
 MAX_PLAIN_KEYS: Final = 50
 """The most keys of one path in a template that is rendered without Jinja."""
 MAX_ALL_PLAIN_KEYS: Final = 1_000
@@ -78,6 +83,7 @@ class Template:
         self.name = name
         self._source = source
         self._own_text = own_text
+        self._is_url = encode is url_segment
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise TemplateFault(f"a template has at most {MAX_TEMPLATE_CHARACTERS} characters")
         finalize = _encoder(encode) if encode else sandbox.as_shown
@@ -150,7 +156,8 @@ class Template:
             is_too_large = isinstance(error, OverflowError | MemoryError)
             code: errors.PermanentCode = "output_too_large" if is_too_large else "template_failed"
             raise errors.Permanent(code, f"{self._place(error)}: {diagnostics.kind_of(error)}") from error
-        return "".join(pieces)
+        text = "".join(pieces)
+        return _verified_url(text) if self._is_url else text
 
     def _place(self, error: Exception) -> str:
         """Return the template's name, and the line that failed if the traceback shows it."""
@@ -245,11 +252,18 @@ def one_line_template(name: str, source: str) -> Template:
 
 
 def url_segment(text: str) -> str:
-    """Quote a value as one segment of a URL, for `encode`. Raises Permanent for an empty text, `.` and `..`."""
+    """Quote a value as a part of a URL, for `encode`. An empty text, `.` and `..` get a mark for `_verified_url`."""
     quoted = quote(text, safe="")
-    if quoted in {"", ".", ".."}:
-        raise errors.Permanent("invalid_url", "a value in the URL must not be empty, '.' or '..'")
-    return quoted
+    return f"{quoted}{_MARK}" if quoted in _DOTS else quoted
+
+
+def _verified_url(url: str) -> str:
+    """Return the URL without marks. Raises Permanent if a value makes a segment of its path empty, `.` or `..`."""
+    path = url.partition("?")[0]
+    for segment in path.split("/") if _MARK in path else ():
+        if _MARK in segment and segment.replace(_MARK, "") in _DOTS:
+            raise errors.Permanent("invalid_url", "a value in the URL's path must not be empty, '.' or '..'")
+    return url.replace(_MARK, "")
 
 
 def is_template(text: Json) -> bool:

@@ -113,6 +113,15 @@ def test_a_method_without_a_body_sends_none_and_no_type(method: str) -> None:
     assert made(method="DELETE", body="{}").body == b"{}"
 
 
+@pytest.mark.parametrize("value", ["", ".", ".."])
+def test_a_value_without_a_name_may_be_in_a_query_but_be_no_segment_of_a_path(value: str) -> None:
+    url = "https://crm.example.com/in{{ data.id }}x?a={{ data.id }}"
+    assert made({"id": value}, url=url).url == f"https://crm.example.com/in{value}x?a={value}"
+    for path in ("{{ data.id }}", "{{ data.id }}{{ data.none | default('') }}", "{{ data.dot }}{{ data.id[1:] }}"):
+        with pytest.raises(Permanent, match="path must not be empty"):
+            made({"id": value, "dot": "."}, url=f"https://crm.example.com/in/{path}/x?a=b")
+
+
 @given(st.text(min_size=1))
 def test_a_value_of_the_event_stays_one_segment_of_the_url(text: str) -> None:
     try:

@@ -20,9 +20,10 @@ from shared.jsontext import JsonObject, mapping_at
 from tests.fakes.configurations import compile_text
 
 QUEUE: Final = "arn:aws:sqs:eu-central-1:123456789012:jobs"
+MAIL = "email: {to: a@example.com}"
 
 
-def file_text(source: str, destination: str = "email: {to: a@example.com}") -> str:
+def file_text(source: str, destination: str = MAIL) -> str:
     return f"""
 sources: {{uploads: {source}}}
 routes: [{{name: all, from: all, to: there}}]
@@ -30,11 +31,11 @@ destinations: {{there: {{{destination}}}}}
 """
 
 
-def file_of(source: str, destination: str = "email: {to: a@example.com}") -> ConfigFile:
+def file_of(source: str, destination: str = MAIL) -> ConfigFile:
     return parse_config(file_text(source, destination), "test.yaml", Path())
 
 
-def compiled(source: str, destination: str = "email: {to: a@example.com}") -> dict[str, JsonObject]:
+def compiled(source: str, destination: str = MAIL) -> dict[str, JsonObject]:
     return compile_config(file_of(source, destination))
 
 
@@ -93,26 +94,11 @@ def test_only_receive_that_verifies_pushes_needs_cryptography() -> None:
 @pytest.mark.parametrize(
     ("source", "destination", "on_google", "on_aws"),
     [
-        ("{auth: none}", "email: {to: a@example.com}", None, None),
-        ("{bus: {pubsub: orders}}", "email: {to: a@example.com}", "grants all rights", "gets no messages on AWS"),
-        (
-            "{bus: {pubsub: projects/my-project-2/topics/orders}}",
-            "email: {to: a@example.com}",
-            "in another project",
-            "gets no messages on AWS",
-        ),
-        (
-            "{bus: {pubsub: projects/my-project/topics/orders}}",
-            "email: {to: a@example.com}",
-            "grants all rights",
-            "gets no messages on AWS",
-        ),
-        (
-            f"{{bus: {{sqs: '{QUEUE}'}}}}",
-            "email: {to: a@example.com}",
-            "gets no messages on Google",
-            "grants all rights",
-        ),
+        ("{auth: none}", MAIL, None, None),
+        ("{bus: {pubsub: orders}}", MAIL, "grants all rights", "gets no messages on AWS"),
+        ("{bus: {pubsub: projects/my-project-2/topics/orders}}", MAIL, "in another project", "gets no messages on AWS"),
+        ("{bus: {pubsub: projects/my-project/topics/orders}}", MAIL, "grants all rights", "gets no messages on AWS"),
+        (f"{{bus: {{sqs: '{QUEUE}'}}}}", MAIL, "gets no messages on Google", "grants all rights"),
         (
             "{auth: none}",
             "bus: {pubsub: projects/other-one/topics/out}",
@@ -120,7 +106,7 @@ def test_only_receive_that_verifies_pushes_needs_cryptography() -> None:
             "have no Google account",
         ),
         ("{auth: none}", f"bus: {{sqs: '{QUEUE}'}}", "have no AWS role", "grants all rights"),
-        ("{bus: {bucket: files}}", "email: {to: a@example.com}", "grants all rights", "EventBridge is on"),
+        ("{bus: {bucket: files}}", MAIL, "grants all rights", "EventBridge is on"),
     ],
 )
 def test_doctor_says_what_has_no_effect_and_which_rights_are_anothers_to_give(

@@ -13,7 +13,9 @@ from deploy.history.journal_view import EventQuery, EventSummary, JournalView
 from deploy.history.local_requests import HEADERS, RequestEntry
 from deploy.terminal.output import duration_text
 from functions.notify.hook_expiry import SOON_SECONDS
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at
+from functions.notify.recovery import airtable
+from shared.event import RECOVERED
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
 from shared.retention import DAY_SECONDS
 from shared.times import rfc3339, time_text
 
@@ -103,6 +105,7 @@ class SourceFacts:
     overdue_seconds  the time without an event after which it is overdue; None if that is not known
     rejected         its last request that was rejected
     sampled_at       the times at which its newest events were received, at most SAMPLED_EVENTS
+    is_last_missed   the provider could not deliver its last event, which was recovered
     """
 
     source: str
@@ -113,6 +116,7 @@ class SourceFacts:
     overdue_seconds: float | None = None
     rejected: RequestEntry | None = None
     sampled_at: tuple[float, ...] = ()
+    is_last_missed: bool = False
 
     def is_overdue(self, now: float) -> bool:
         if self.last_at is None or self.overdue_seconds is None:
@@ -130,7 +134,7 @@ class Health(NamedTuple):
 
 def judge(facts: SourceFacts, now: float, where: str = "") -> Health:
     """Return the health by the first rule that applies. `where` is the options of the deployment, after a space."""
-    rules = (_unregistered, _broken, _expiring, _reported, _rejected, _overdue, _without_events)
+    rules = (_unregistered, _broken, _expiring, _reported, _rejected, _missed, _overdue, _without_events)
     applicable = (health for rule in rules if (health := rule(facts, now)))
     health = next(applicable, None) or _healthy(facts, now)
     return health._replace(command=f"{health.command}{where}") if health.command else health
@@ -180,6 +184,14 @@ def _rejected(facts: SourceFacts, now: float) -> Health | None:
         return Health("failing", reason, "hookchain logs --function receive --since 1d")
     is_known = facts.registration is not None and not facts.registration.unknown
     return Health("failing", reason, _hooks(facts, "plan") if is_known else f"hookchain sources {facts.source}")
+
+
+def _missed(facts: SourceFacts, now: float) -> Health | None:
+    """Apply if the last event had to be recovered. Without this rule, recovered events would hide a broken URL."""
+    if not facts.is_last_missed or facts.last_at is None:
+        return None
+    reason = f"the provider could not deliver its last event, which was recovered {_ago(facts.last_at, now)}"
+    return Health("failing", reason, "hookchain logs --function receive --since 1d")
 
 
 def _overdue(facts: SourceFacts, now: float) -> Health | None:
@@ -268,7 +280,15 @@ def read_facts(
             overdue_seconds=silences.get(name, overdue),
             rejected=rejected,
             sampled_at=tuple(each.received_at for each in events),
+            is_last_missed=bool(value_at(source, "recover") and events and _was_missed(reader, events[0])),
         )
+
+
+def _was_missed(reader: JournalView, event: EventSummary) -> bool:
+    if event.type == airtable.TYPE:  # no request of Airtable has such an event, so none was missed
+        return False
+    record = reader.event(event.id)
+    return record is not None and value_at(record.document, RECOVERED) is True
 
 
 def intervals(events: Sequence[EventSummary]) -> tuple[float | None, float | None]:

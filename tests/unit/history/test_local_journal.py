@@ -20,6 +20,7 @@ from deploy.history.local_retention import purge_journal
 from deploy.history.local_search import match_expression
 from deploy.history.source_health import Outside, read_facts
 from deploy.history.state import StateFault
+from functions.notify.recovery import airtable
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal, update_status, write_entries
 from shared.event import Event, to_cloudevent
@@ -133,6 +134,15 @@ def test_the_last_rejection_of_a_source_is_found_behind_any_number_of_others(jou
     [facts] = read_facts(journal.reader, {"sources": {"web": {}}}, {}, Outside())
     assert facts.rejected is not None
     assert facts.rejected.code == "password_mismatch"
+
+
+@pytest.mark.parametrize(("event_type", "is_missed"), [("push", True), (airtable.TYPE, False)])
+def test_a_source_whose_last_event_was_recovered_missed_it(journal: Journal, event_type: str, is_missed: bool) -> None:
+    receive: JsonObject = {"sources": {"web": {"recover": "listed"}}}
+    sent, recovered = entry("e1", at=NOW - 60), entry("e2", type=event_type)
+    journal.record(sent, replace(recovered, event=replace(recovered.event, recovered=True)))
+    [facts] = read_facts(journal.reader, receive, {}, Outside())
+    assert facts.is_last_missed is is_missed
 
 
 def test_a_log_line_of_receive_is_a_request() -> None:

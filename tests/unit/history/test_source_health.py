@@ -129,6 +129,12 @@ def reported(at: float | None) -> Registration:
             f"hookchain doctor{WHERE}",
         ),
         (replace(LIVELY, rejected=rejected(401, "a", ago=600.0)), "healthy", RECENT, ""),
+        (
+            replace(LIVELY, is_last_missed=True),
+            "failing",
+            "the provider could not deliver its last event, which was recovered 3 min ago",
+            LOGS,
+        ),
     ],
 )
 def test_the_first_rule_that_applies_decides(facts: SourceFacts, word: str, reason: str, command: str) -> None:

@@ -44,7 +44,7 @@ _FAULTS_OF_THE_SHEET: Final = {
 """Texts in a 400 that every row would get, with the advice for each."""
 _JSON: Final = (("content-type", "application/json"),)
 _FIRST_ROW: Final = re.compile(r"![A-Z]+([0-9]+)")
-
+"""The number of the first row in a range, such as `'Orders'!A7:D9`."""
 
 MAX_COLUMNS: Final = 200
 MAX_CHARACTERS: Final = 50_000
@@ -247,7 +247,10 @@ def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
 
 
 class SheetTable:
-    """`now` returns Unix seconds. `api_url` is Google's, or that of another server with the same API."""
+    """The sheet, by Google's API. Each call has a deadline, a time of the event loop, and the values of the secrets.
+
+    `now` returns Unix seconds. `api_url` is Google's, or that of another server with the same API.
+    """
 
     def __init__(self, settings: Settings, calls: GoogleCalls, now: Callable[[], float], api_url: str) -> None:
         self._settings = settings
@@ -267,7 +270,7 @@ class SheetTable:
         if self._settings.header == "none" or (self._now() < self._header_until and not is_fresh):
             return
         titles = self._settings.titles
-        name = self._range(f"A1:{column_letters(len(titles) - 1)}1")
+        name = range_in(self._settings.sheet, f"A1:{column_letters(len(titles) - 1)}1")
         header = await self._read(f"{self._values}/{quote(name, safe='')}", deadline, secrets)
         first_row = list_at(header, "values", 0)
         if not first_row and self._settings.header == "make":
@@ -287,7 +290,7 @@ class SheetTable:
         end = await self._row_count(deadline, secrets)
         while end > 0 and len(present_keys) < len(keys):
             begin = max(1, end - PAGE_ROWS + 1)
-            name = quote(self._range(f"{letters}{begin}:{letters}{end}"), safe="")
+            name = quote(range_in(self._settings.sheet, f"{letters}{begin}:{letters}{end}"), safe="")
             url = f"{self._values}/{name}?majorDimension=COLUMNS&prettyPrint=false"
             values = list_at(await self._read(url, deadline, secrets), "values", 0)
             present_keys |= {each for each in values if isinstance(each, str) and each in keys}
@@ -337,9 +340,6 @@ class SheetTable:
             if text in response.body:
                 return CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {advice}", response.excerpt), response)
         return failed
-
-    def _range(self, cells: str) -> str:
-        return range_in(self._settings.sheet, cells)
 
 
 def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> tuple[str, str] | None:

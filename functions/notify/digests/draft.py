@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from time import process_time
-from typing import Final
+from typing import Final, NamedTuple
 
 from functions.notify import bounded_texts, http_kind, message_text
 from functions.notify.alerts.alert import ALERT_SOURCE, about_of, alert_line
@@ -62,34 +62,36 @@ class LineTime:
 
 @dataclass(slots=True)
 class Newest:
-    """The newest items that fit, each with its JSON text. Items are ordered by their time, then by their key."""
+    """The newest items that fit, each with its place in the order and its JSON text."""
 
     max_items: int
     max_bytes: int
-    _heap: list[tuple[str, str, bytes]] = field(default_factory=list)
+    _heap: list[tuple[tuple[str, str], bytes]] = field(default_factory=list)
     _bytes: int = 0
 
-    def is_wanted(self, at: str, key: str) -> bool:
+    def is_wanted(self, order: tuple[str, str]) -> bool:
         """Return whether the item is newer than one that is kept now, or there is room for one more."""
-        return len(self._heap) < self.max_items or (at, key) > self._heap[0][:2]
+        return len(self._heap) < self.max_items or order > self._heap[0][0]
 
-    def add(self, at: str, key: str, text: bytes) -> None:
+    def add(self, order: tuple[str, str], text: bytes) -> None:
         """Add an item, and remove the oldest ones until all fit. An item that would not fit alone is left out."""
         if len(text) > self.max_bytes:
             return
-        heapq.heappush(self._heap, (at, key, text))
+        heapq.heappush(self._heap, (order, text))
         self._bytes += len(text)
         while self._heap and (len(self._heap) > self.max_items or self._bytes > self.max_bytes):
-            self._bytes -= len(heapq.heappop(self._heap)[2])
+            _, oldest_text = heapq.heappop(self._heap)
+            self._bytes -= len(oldest_text)
 
     def oldest_first(self) -> list[Json]:
-        return [from_json(text) for _, _, text in sorted(self._heap)]
+        return [from_json(text) for _, text in sorted(self._heap)]
 
 
-def merged_bytes(settings: GatherSettings) -> int:
-    """Return the most bytes of the message of the delivery that the members become."""
-    max_content_bytes = {"": MAX_DIGEST_BYTES, ALL: MAX_COALESCED_BYTES}
-    return max_content_bytes.get(settings.keep, MAX_MESSAGE_BYTES) + ROOM_BYTES
+class _Member(NamedTuple):
+    """An event, and its place in the order of the members: the time when it was received, and its delivery's key."""
+
+    order: tuple[str, str]
+    event: Event
 
 
 class Draft:
@@ -118,7 +120,8 @@ class Draft:
         self.created_at = float("inf")
         self.sample: Delivery | None = None
         self._seen: set[str] = set()
-        self._max_members = max_members(merged_bytes(settings))
+        content_bytes = {"": MAX_DIGEST_BYTES, ALL: MAX_COALESCED_BYTES}.get(settings.keep, MAX_MESSAGE_BYTES)
+        self._max_members = max_members(content_bytes + ROOM_BYTES)
         self._keep = settings.keep
         if self._keep == ALL:
             self._newest = Newest(MAX_COALESCED_EVENTS, MAX_COALESCED_BYTES)
@@ -126,8 +129,8 @@ class Draft:
             self._newest = Newest(settings.max_events, MAX_DIGEST_BYTES)
         self._kinds: Counter[tuple[str, str]] = Counter()
         self._routes: set[str] = set()
-        self._first: tuple[str, str, Event] | None = None
-        self._last: tuple[str, str, Event] | None = None
+        self._first: _Member | None = None
+        self._last: _Member | None = None
         self._hops = 0
         self._line_times = (LineTime(), line_time)
 
@@ -176,9 +179,9 @@ class Draft:
         if self._keep == ALL:
             event = self._coalesced(event_id, person)
         elif self._keep == FIRST:
-            event = replace(self._first[2], id=event_id)
+            event = replace(self._first.event, id=event_id)
         elif self._keep or is_single_event:
-            event = replace(self._last[2], id=event_id)
+            event = replace(self._last.event, id=event_id)
         else:
             event = self._digest(event_id, person)
         [route] = self._routes if len(self._routes) == 1 else [MANY_ROUTES]
@@ -186,19 +189,19 @@ class Draft:
 
     def _add(self, key: str, delivery: Delivery) -> None:
         event = delivery.event
-        at = event.receivedat
+        order = (event.receivedat, key)
         self._routes.add(delivery.route)
         self._kinds[self._source(event), event.type] += 1
         self._hops = max(self._hops, event.hops)
-        if self._first is None or (at, key) < self._first[:2]:
-            self._first = at, key, event
-        if self._last is None or (at, key) > self._last[:2]:
-            self._last = at, key, event
+        if self._first is None or order < self._first.order:
+            self._first = _Member(order, event)
+        if self._last is None or order > self._last.order:
+            self._last = _Member(order, event)
         if self._keep == ALL:
             if event.dataref is None:  # data in the object store is counted as omitted
-                self._newest.add(at, key, to_json(event.data).encode("utf-8", "replace"))
-        elif not self._keep and self._newest.is_wanted(at, key):
-            self._newest.add(at, key, texts_json(self._listed(delivery)))
+                self._newest.add(order, to_json(event.data).encode("utf-8", "replace"))
+        elif not self._keep and self._newest.is_wanted(order):
+            self._newest.add(order, texts_json(self._listed(delivery)))
 
     def _source(self, event: Event) -> str:
         """Return the source that the digest shows for the event. For an alert, it is what the alert is about."""
@@ -247,8 +250,8 @@ class Draft:
         assert self._first is not None
         assert self._last is not None
         kinds = [Kind(source, type_, count) for (source, type_), count in self._kinds.most_common(MAX_KINDS)]
-        first_at = self._first[0]
-        last_at = self._last[0]
+        first_at = self._first.event.receivedat
+        last_at = self._last.event.receivedat
         data = digest_json(DigestData(len(self.members), first_at, last_at, self._key(), person, kinds, ()))
         data["events"] = self._newest.oldest_first()[::-1]
         return self._own_event(event_id, DIGEST_TYPE, data)
@@ -266,12 +269,11 @@ class Draft:
 
     def _own_event(self, event_id: str, event_type: str, data: Json) -> Event:
         assert self._last is not None
-        last = self._last[2]
         return Event(
             id=event_id,
             source=ALERT_SOURCE if self.settings.is_alerts else f"{DIGESTS}{self.destination}",
             type=event_type,
-            receivedat=last.receivedat,
+            receivedat=self._last.event.receivedat,
             payloadhash=hashlib.sha256(to_json(data).encode("utf-8", "replace")).hexdigest(),
             data=data,
             hops=self._hops,

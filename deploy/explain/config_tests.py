@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config import compiler, configuration
-from deploy.config.config_file import ConfigFile, Fault
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault
 from deploy.config.configuration import Configuration
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
@@ -313,7 +313,7 @@ def event_type_findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> E
 async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
     config = Configuration.model_validate(file.document)
     program = read_program(slices["transform"])
-    lines = {route.name: file.line(("routes", number)) for number, route in enumerate(config.routes)}
+    numbers = {route.name: number for number, route in enumerate(config.routes)}
     types = mapping_at(slices["subscribe"], "event_types")
     faults: dict[Fault, None] = {}
     warnings: dict[Fault, None] = dict.fromkeys(_undeclared_patterns(config, file, types))
@@ -321,10 +321,10 @@ async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Event
         for delivery in await _example_deliveries(example, program):
             settings = config.destinations[delivery.destination].kinds.get(registry.SUBSCRIBERS)
             if isinstance(settings, dict):
-                place = Fault(lines[delivery.route], f"route {delivery.route!r}", "")
+                route: DocumentPath = ("routes", numbers[delivery.route])
                 misfits, rules = _delivery_rules(delivery, settings, types, example)
-                faults |= dict.fromkeys(replace(place, rule=rule) for rule in misfits)
-                warnings |= dict.fromkeys(replace(place, rule=rule) for rule in rules)
+                faults |= dict.fromkeys(fault_at(file, route, rule) for rule in misfits)
+                warnings |= dict.fromkeys(fault_at(file, route, rule) for rule in rules)
     return EventTypeFindings(tuple(faults), tuple(warnings))
 
 

@@ -191,31 +191,29 @@ def sender_settings(
 ) -> Iterator[SenderSettings]:
     """Yield the settings of each source. `providers` has the provider of each source that names one."""
     for name, source in compiled_sources(slices["receive"]).items():
-        routes = routes_from(slices["transform"], name)
         auth = auth_entries(source)
+        schemes = dict.fromkeys(tuple(_setting_lines(entry)) for entry in auth)
         provider = providers.get(name)
-        event_types = provider.event_types if provider else None
+        known_types = provider.event_types if provider else None
         setup = provider.setup if provider else ""
-        public_url = source.get("public_url")
-        bus = source.get("bus")
-        if isinstance(bus, dict):
+        if bus := mapping_at(source, "bus"):
+            schemes = {("its bus alone: a request of anybody else is rejected",): None}
             setup = bus_setup(bus)
+        routes = routes_from(slices["transform"], name)
         is_every_type = not all(texts_at(route, "types") for route in routes)
         patterns = [] if is_every_type else list(dict.fromkeys(route_types(routes)))
         yield SenderSettings(
-            name,
-            provider.name if provider else None,
-            _url_with_placeholder(public_url if isinstance(public_url, str) else f"{base_url}/{name}", auth),
-            tuple(texts_at(source, "methods")) or ("POST",),
-            (("its bus alone: a request of anybody else is rejected",),)
-            if bus
-            else tuple(dict.fromkeys(tuple(_setting_lines(entry)) for entry in auth)),
-            tuple(dict.fromkeys(str(entry["secret"]) for entry in auth if "secret" in entry)),
-            tuple(str(route["name"]) for route in routes),
-            tuple(event_types.selected(patterns) if event_types else patterns),
-            setup,
-            tuple(each for each in patterns if event_types and not event_types.has(each)),
-            provider.key if provider and event_types else "",
+            name=name,
+            provider=provider.name if provider else None,
+            url=_url_with_placeholder(str(source.get("public_url") or f"{base_url}/{name}"), auth),
+            methods=tuple(texts_at(source, "methods")) or ("POST",),
+            schemes=tuple(schemes),
+            secrets=tuple(dict.fromkeys(str(entry["secret"]) for entry in auth if "secret" in entry)),
+            routes=tuple(str(route["name"]) for route in routes),
+            events=tuple(known_types.selected(patterns) if known_types else patterns),
+            setup=setup,
+            unknown=tuple(each for each in patterns if known_types and not known_types.has(each)),
+            listed=provider.key if provider and known_types else "",
         )
 
 

@@ -56,7 +56,9 @@ def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
     try:
         document = push.document()
         letter = dead_letter_from(document) if given_up is None else undeliverable(push, document, now, given_up)
-        _verify_writable(letter)
+        # Raise UnicodeEncodeError now. The journal's error would be retried until the bus drops the message.
+        texts = letter.id, letter.code, letter.reason, letter.topic, letter.event_id, letter.route, letter.destination
+        "".join(texts).encode()
         return letter
     except Permanent as error:
         fault = error
@@ -67,12 +69,6 @@ def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
     # Two messages of another system may have the same text, and each of them is kept.
     whole = Permanent(fault.code, f"{given_up}, and it is not a message of Hookchain: {fault.detail}")
     return unreadable_letter(push.data, whole, DEAD_LETTERS, now, push.message_id)
-
-
-def _verify_writable(letter: DeadLetter) -> None:
-    """Raise UnicodeEncodeError now. The journal's error would be retried until the bus drops the message."""
-    names = letter.id, letter.code, letter.reason, letter.topic, letter.event_id, letter.route, letter.destination
-    "".join(names).encode()
 
 
 def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLetter:

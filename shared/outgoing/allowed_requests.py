@@ -174,7 +174,8 @@ def read_target(url: str, allow_private: bool = False, allow_http: bool = False)
         raise Permanent("invalid_url", "a URL to send to is written https://host/path")
     scheme = found["scheme"].lower()
     if scheme != "https" and not (scheme == "http" and (allow_private or allow_http)):
-        raise Permanent("invalid_url", f"only https URLs are sent to{_http_hint(scheme)}")
+        hint = "; http is for a system of your own, with `allow_private: true`" if scheme == "http" else ""
+        raise Permanent("invalid_url", f"only https URLs are sent to{hint}")
     if fault := re.search(r"[\\\s\x00-\x20\x7f]", url):
         raise Permanent("invalid_url", f"the URL has {_named(fault[0])} in it; percent-encode what belongs there")
     host, port = _host_and_port(found["authority"], scheme)
@@ -183,10 +184,6 @@ def read_target(url: str, allow_private: bool = False, allow_http: bool = False)
     if not path.isascii():
         raise Permanent("invalid_url", "the URL's path or query has characters that are not ASCII: percent-encode them")
     return Target(scheme == "https", str(address) if address else host, port, path, address)
-
-
-def _http_hint(scheme: str) -> str:
-    return "; http is for a system of your own, with `allow_private: true`" if scheme == "http" else ""
 
 
 def _named(character: str) -> str:

@@ -143,15 +143,14 @@ class HttpClient:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + CONNECT_SECONDS)):
-                _, connection = await loop.create_connection(self._new_connection, self._host, self._port)
+                _, connection = await loop.create_connection(
+                    lambda: Connection(may_cut=self._may_cut, takes_interim=self._takes_interim), self._host, self._port
+                )
                 if self._is_secure:
                     await connection.encrypt(_tls(), self._host)
         except OSError as error:  # errors of TLS and a timeout are OSErrors
             raise NotConnected(type(error).__name__) from error
         return connection
-
-    def _new_connection(self) -> Connection:
-        return Connection(may_cut=self._may_cut, takes_interim=self._takes_interim)
 
 
 @cache

@@ -26,6 +26,8 @@ MAX_CHARACTERS: Final = 1_600
 NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 PREFIX: Final = r"^\+[1-9][0-9]{0,14}$"
 SENDER: Final = r"^(\+[1-9][0-9]{6,14}|[0-9]{3,8}|MG[0-9a-fA-F]{32}|[A-Za-z0-9 _+&-]{1,11})$"
+SID_CHARACTERS: Final = 34
+"""The length of a messaging service's SID. No other form of a sender is as long."""
 
 _ERRORS: Final[Mapping[str, Mapping[str, str]]] = json.loads(Path(__file__).with_name("sms.json").read_bytes())
 FAILED: Final = _ERRORS["failed"]
@@ -92,7 +94,7 @@ def request(
     text = digest[1] if digest else http_kind.rendered("text", settings.text, view).strip()
     form = {
         "To": number,
-        "MessagingServiceSid" if _is_service(settings.from_) else "From": settings.from_,
+        "MessagingServiceSid" if len(settings.from_) == SID_CHARACTERS else "From": settings.from_,
         "Body": bounded_texts.cut(text, settings.max_characters, "utf-16"),
     }
     if settings.status_callback:
@@ -117,10 +119,6 @@ def _number(settings: Settings, view: jsontext.JsonObject, attempt: destination.
             "recipient_not_allowed", "sms.to: must result in a number that `allow_recipients` allows"
         )
     return number
-
-
-def _is_service(sender: str) -> bool:
-    return len(sender) == 34  # no other form of a sender is as long as a SID
 
 
 def outcome(response: Response) -> Outcome:

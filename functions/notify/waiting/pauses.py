@@ -153,7 +153,8 @@ class Breakers:
         if circuit.open_until > now:
             return Wait(now + spread(PROBE_WAIT_SECONDS, delivery.id, 0), pause_text(configured, _HANGS.reason))
         is_closed = circuit.pause_seconds == 0.0
-        if is_closed or self._begin_probe(name, delivery):
+        # After a pause, the first delivery that comes here tries the destination, and the others wait for it.
+        if is_closed or self._probes.setdefault(name, delivery.id) == delivery.id:
             return None
         wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
         return Wait(now + wait, "the pause is over, and another delivery is tried first")
@@ -179,10 +180,6 @@ class Breakers:
         elif self.gate.is_known_to_hang(name, delivery.id):
             return  # it was counted as a failure while it was hanging
         await self._note(configured, settings, outcome)
-
-    def _begin_probe(self, name: str, delivery: Delivery) -> bool:
-        """Return whether this is the one delivery that tries the destination after its pause."""
-        return self._probes.setdefault(name, delivery.id) == delivery.id
 
     async def _note(self, configured: Configured, settings: BreakerSettings, outcome: Outcome) -> None:
         """Note the outcome of an attempt, and write the pause if it opens the breaker. Raises Temporary."""

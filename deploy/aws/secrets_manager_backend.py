@@ -43,6 +43,16 @@ class SecretsManagerBackend:
         except aws.AwsFault as fault:
             raise BackendError(str(fault)) from fault
 
+    def reject_others(self, names: Sequence[str]) -> None:
+        """Raise BackendError if one of these secrets belongs to another stack."""
+        secrets = [aws_names.secret_id(self._target.prefix, name) for name in names]
+        try:
+            found = run_in_parallel(self._described, secrets)
+        except aws.AwsFault as fault:
+            raise BackendError(str(fault)) from fault
+        for secret, described in zip(secrets, found, strict=True):
+            self._reject_others(secret, described or {})
+
     def how_to_read(self, name: str) -> str:
         secret = aws_names.secret_id(self._target.prefix, name)
         command = ["aws", "secretsmanager", "get-secret-value", f"--secret-id={secret}"]

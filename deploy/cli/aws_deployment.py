@@ -213,6 +213,7 @@ def _store_secrets(
     place = secrets_manager_backend.SecretsManagerBackend(deployed.target, deployed.api)
     needed = needs(prepared.slices, memory.environ, has_ses=True)
     stored = place.find([need.name for need in needed])
+    place.reject_others([name for name, each in stored.items() if not each.trouble])
     for each in stored.values():
         if each.trouble:  # its value may be one that this operator may not read
             print(f"warning: {each.where} {each.trouble}", file=sys.stderr)

@@ -203,6 +203,19 @@ def test_a_missing_secret_stops_before_anything_is_changed(
     assert stored["SecretList"] == []
 
 
+def test_a_secret_of_another_deployment_is_not_used(
+    stack: Stack, deploy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = sam_that(0, tmp_path, monkeypatch)
+    tags: list[Json] = [{"Key": "hookchain", "Value": "other-"}]
+    name = f"{stack.prefix}shop-password"
+    stack.call("secretsmanager", "create_secret", Name=name, SecretString="a-key-to-sign-with-1", Tags=tags)
+    monkeypatch.setenv("PAY_KEY", "a-key-to-sign-with-1")
+    deploy(code=1)
+    assert f"nothing was changed: secret {name} has the tag of the deployment 'other-'" in deploy.error
+    assert not asked.exists()
+
+
 def test_missing_tools_are_named_with_advice(deploy: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sam, "TOOLS", tmp_path / "nowhere")
     deploy(code=1)

@@ -16,8 +16,7 @@ from deploy.history.state import State
 from deploy.platforms.choice import audited_action
 from deploy.terminal.output import DIM, Column, Screen, count_of, cut, print_json, printable, table
 from deploy.terminal.progress import with_progress
-from shared import errors, journal, ports
-from shared.jsontext import Json, JsonObject
+from shared import errors, journal, jsontext, ports
 
 PAGE: Final = 100
 ALL: Final = "all"
@@ -153,7 +152,7 @@ def replay_letters(context: records.Context) -> int:
     delivered = frozenset[str]() if context.options.force else asyncio.run(_delivered_since(context, letters))
     good = [letter for letter in letters if replay.is_replayable(letter) and letter.id not in delivered]
     left_out = [letter.id for letter in letters if letter not in good and letter.id not in delivered]
-    done: JsonObject = {}
+    done: jsontext.JsonObject = {}
     if (good or delivered) and context.options.yes:
         replay_id = secrets.token_hex(8)
         published: set[str] = set()
@@ -222,14 +221,14 @@ def _print_result(
     done: str,
     letters: Sequence[DeadLetterRow],
     ids_by_reason: Mapping[str, Sequence[str]],
-    more: JsonObject,
+    more: jsontext.JsonObject,
 ) -> None:
     is_done = context.options.yes
     line = records.confirmed_line(f"dead-letters {action}", context.options, FILTERS, context.now)
     if context.options.json:
-        document: JsonObject = {"dry_run": not is_done, "count": len(letters), **more}
+        document: jsontext.JsonObject = {"dry_run": not is_done, "count": len(letters), **more}
         if not is_done:
-            listed: list[Json] = [documents.dead_letter_document(letter) for letter in letters]
+            listed: list[jsontext.Json] = [documents.dead_letter_document(letter) for letter in letters]
             document |= {"dead_letters": listed, "command": line}
         left_out = [letter_id for ids in ids_by_reason.values() for letter_id in ids]
         print_json({**document, "left_out": records.id_list(left_out)})

@@ -11,31 +11,20 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import USAGE, number_option, parser, run_command, time_option
-from deploy.config.checkout import state_folder
-from deploy.config.compiler import secrets_needed
+from deploy.config import checkout, compiler, dotenv, running_dev
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.config.dotenv import dotenv_warnings
-from deploy.config.running_dev import outdated
-from deploy.explain.deliveries import Situation
-from deploy.explain.fan_out import ReadEndpoints, known_endpoints
-from deploy.explain.offline import without_authentication
-from deploy.explain.receive_stage import auth_schemes, explain_receive, secret_names
+from deploy.explain import deliveries, fan_out, offline, receive_stage, request_options, transform_stage
 from deploy.explain.report import Check, Report, report_document, report_text
-from deploy.explain.request_options import add_request_options, request_from_options
-from deploy.explain.transform_stage import transform_stages
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
 from deploy.secrets.values import generated_secrets, secret_doubts
 from deploy.terminal.output import print_json, stdout_screen
 from functions.receive.diagnosis.passwords import leaves_secret_open
+from shared import errors, http, jsontext, secrets
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
-from shared.errors import Temporary
-from shared.http import Request
-from shared.jsontext import JsonObject, mapping_at
 from shared.ledger import DestinationState
-from shared.secrets import variable_name
 from shared.subscribers.model import Endpoint
 
 SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
@@ -51,7 +40,7 @@ _ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide
 def main(arguments: list[str]) -> int:
     command = parser("explain")
     add_configuration(command)
-    add_request_options(command)
+    request_options.add_request_options(command)
     command.add_argument("--unsigned", action="store_true", help="assume valid authentication and show the rest")
     command.add_argument("--now", metavar="TIME", type=_time, help="set the time of arrival, RFC 3339 or Unix [now]")
     command.add_argument("--json", action="store_true", help="print one JSON object: status, code, checks, events …")
@@ -66,7 +55,7 @@ def _time(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if note := outdated(state_folder()):
+    if note := running_dev.outdated(checkout.state_folder()):
         print(f"note: {note}", file=sys.stderr)
     report = explained(options)
     if options.json:
@@ -78,10 +67,14 @@ def _run(options: argparse.Namespace) -> int:
 
 def explained(options: argparse.Namespace) -> Report:
     """Return the report on the options' request. Raises ValueError, OSError, and the faults of a configuration."""
-    return explained_request(request_from_options(options), options, configured(options), state_folder())
+    return explained_request(
+        request_options.request_from_options(options), options, configured(options), checkout.state_folder()
+    )
 
 
-def explained_request(request: Request, options: argparse.Namespace, found: Configured, state: Path | None) -> Report:
+def explained_request(
+    request: http.Request, options: argparse.Namespace, found: Configured, state: Path | None
+) -> Report:
     """Return the report on a request by the configuration `found`. The options that are read are `unsigned`, `now` and
     `env_file`.
 
@@ -90,10 +83,12 @@ def explained_request(request: Request, options: argparse.Namespace, found: Conf
     now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
     if options.unsigned:
-        report = explain_receive(request, without_authentication(receive, keeps_requests=True), found.environ, now)
+        report = receive_stage.explain_receive(
+            request, offline.without_authentication(receive, keeps_requests=True), found.environ, now
+        )
         report = _mark_skipped(report, receive)
     else:
-        report = explain_receive(request, receive, found.environ, now)
+        report = receive_stage.explain_receive(request, receive, found.environ, now)
     if report.code in SECRET_CODES and report.source is not None:
         secret_advice = _secret_causes(options, found, report.source)
         is_open = any(map(leaves_secret_open, report.advice))
@@ -103,11 +98,11 @@ def explained_request(request: Request, options: argparse.Namespace, found: Conf
             report = replace(report, advice=(*kept, *secret_advice))
     seen = None if state is None else KnownOwners(state / "owners.db")
     states = asyncio.run(_states(state, found.slices["notify"])) if state is not None and report.events else {}
-    situation = Situation(now, states, None if state is None else _local_endpoints(state))
+    situation = deliveries.Situation(now, states, None if state is None else _local_endpoints(state))
     later = tuple(
         stage
         for event in report.events
-        for stage in transform_stages(event, found.slices, found.environ, situation, seen)
+        for stage in transform_stage.transform_stages(event, found.slices, found.environ, situation, seen)
     )
     return replace(report, stages=(*report.stages, *later))
 
@@ -115,40 +110,40 @@ def explained_request(request: Request, options: argparse.Namespace, found: Conf
 def _secret_causes(options: argparse.Namespace, found: Configured, source: str) -> tuple[str, ...]:
     """Return a sentence for each secret of the source that was generated, is faulty in `.env`, or may not be the one
     that was meant."""
-    names = secret_names(compiled_sources(found.slices["receive"])[source])
+    names = receive_stage.secret_names(compiled_sources(found.slices["receive"])[source])
     causes = generated_secrets(options.env_file, names)
-    causes |= secret_doubts(options.env_file, secrets_needed(found.slices), found.environ)
-    variables = {variable_name(name): name for name in names}
-    for warning in dotenv_warnings(options.env_file, os.environ, set(variables)):
+    causes |= secret_doubts(options.env_file, compiler.secrets_needed(found.slices), found.environ)
+    variables = {secrets.variable_name(name): name for name in names}
+    for warning in dotenv.dotenv_warnings(options.env_file, os.environ, set(variables)):
         if warning.variable in variables:
             causes[variables[warning.variable]] = warning.text
     return tuple(causes[name] for name in names if name in causes)
 
 
-async def _states(folder: Path, notify: JsonObject) -> dict[str, DestinationState]:
+async def _states(folder: Path, notify: jsontext.JsonObject) -> dict[str, DestinationState]:
     """Return the states of the destinations on this machine; none if the state folder has no ledger to read."""
     if not (folder / LEDGER_FILE).is_file():
         return {}
     try:
         async with open_local_ledger(folder) as ledger:
             return {name: await ledger.destination_state(name) for name in configured_destinations(notify)}
-    except Temporary:
+    except errors.Temporary:
         return {}
 
 
-def _local_endpoints(folder: Path) -> ReadEndpoints | None:
+def _local_endpoints(folder: Path) -> fan_out.ReadEndpoints | None:
     """Return a function that reads the endpoints of a tenant on this machine; None if no tenants are stored."""
     if not (folder / DOCUMENTS_FILE).is_file() and running_aws(folder) is None:
         return None
 
     async def read(tenant: str) -> Sequence[Endpoint] | None:
         async with open_local_documents(folder) as documents:
-            return await known_endpoints(documents, tenant)
+            return await fan_out.known_endpoints(documents, tenant)
 
     return lambda tenant: asyncio.run(read(tenant))
 
 
-def _mark_skipped(report: Report, receive: JsonObject) -> Report:
+def _mark_skipped(report: Report, receive: jsontext.JsonObject) -> Report:
     """Mark the checks that were skipped: receive ran as if the source had `auth: none`. `receive` is its slice."""
     skipped = {**_SKIPPED, **_ID_OF_SIGNED} if _signs_content(receive, report.source) else _SKIPPED
     stages = [
@@ -158,9 +153,9 @@ def _mark_skipped(report: Report, receive: JsonObject) -> Report:
     return replace(report, stages=tuple(stages))
 
 
-def _signs_content(receive: JsonObject, source: str | None) -> bool:
-    settings = mapping_at(receive, "sources", source or "")
-    return bool(settings) and any(auth.signs_content for auth in auth_schemes(settings))
+def _signs_content(receive: jsontext.JsonObject, source: str | None) -> bool:
+    settings = jsontext.mapping_at(receive, "sources", source or "")
+    return bool(settings) and any(auth.signs_content for auth in receive_stage.auth_schemes(settings))
 
 
 def _mark_skipped_check(check: Check, skipped: Mapping[str, str]) -> Check:

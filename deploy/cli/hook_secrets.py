@@ -14,8 +14,7 @@ from deploy.hooks.registration import Registration
 from deploy.hooks.row import NamedHook, Row, UnreadableRow, read_rows
 from deploy.requests.wanted_hooks import HookedSource
 from deploy.terminal.command_line import CommandError
-from shared.errors import HookchainError
-from shared.jsontext import value_at
+from shared import errors, jsontext
 
 
 class Rotation(NamedTuple):
@@ -94,7 +93,7 @@ async def _verify_can_rotate(registrations: Mapping[str, Registration]) -> None:
     for registration in registrations.values():
         try:
             await registration.rotation_plan()
-        except (CommandError, HookchainError) as fault:
+        except (CommandError, errors.HookchainError) as fault:
             raise CommandError(f"{error_text(fault)}. The secret was not changed") from fault
 
 
@@ -111,7 +110,7 @@ async def _rotate_each(
             async with registration.locked():
                 is_begun = bool(rotated) or await _is_rotation_begun(registrations, name)
                 await registration.rotate(None if is_begun else store_new_value)
-        except (CommandError, HookchainError) as fault:
+        except (CommandError, errors.HookchainError) as fault:
             if len(registrations) == 1:
                 raise
             uncertain = [each for each in registrations if each not in rotated]
@@ -144,7 +143,7 @@ async def reasons_to_keep(registrar: Registrar, secret: str, values: Sequence[st
         return {}
     try:
         hooks_by_value = await _signing_hooks(registrar, secret, values)
-    except (CommandError, HookchainError) as fault:
+    except (CommandError, errors.HookchainError) as fault:
         return dict.fromkeys(values, f"It is not known whether a hook signs with it: {error_text(fault)}")
     signing = [value for value in values if value in hooks_by_value]
     return {value: _reason_to_keep(registrar, secret, hooks_by_value[value][0]) for value in signing}
@@ -214,7 +213,7 @@ def _may_be_secret_of(registrar: Registrar, row: Row, secret: str) -> bool:
 
 def _current_secret(registrar: Registrar, name: str) -> str | None:
     """Return the source's secret in the configuration, also if the source has no `hook` any more."""
-    secret = value_at(registrar.configuration.document, "sources", name, "secret")
+    secret = jsontext.value_at(registrar.configuration.document, "sources", name, "secret")
     return secret if isinstance(secret, str) else None
 
 
@@ -228,7 +227,7 @@ async def _rows_of_hooks(registrar: Registrar, secret: str) -> dict[str, Row]:
         rows = await registrar.read_rows()
     except UnreadableRow:
         raise
-    except (CommandError, HookchainError):
+    except (CommandError, errors.HookchainError):
         if not registrar.configuration.slices or _sources_with(registrar, secret):
             raise
         return {}

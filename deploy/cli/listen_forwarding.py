@@ -14,8 +14,7 @@ from typing import Final
 
 from deploy.client.hookchain.http import NoResponse
 from deploy.cloud_access.inboxes import HOLD_SECONDS, Inboxes, NoInbox, Received
-from deploy.requests import posting
-from deploy.requests.signed_samples import CannotSign, Keys, Sender, signed_request
+from deploy.requests import posting, signed_samples
 from deploy.terminal.output import count_of, printable
 from functions.receive.admission import requested_url
 from functions.receive.source import Source
@@ -51,7 +50,7 @@ class Target:
     source: Source
     url: str
     signed_url: str | None
-    keys: Keys
+    keys: signed_samples.Keys
     is_signed: bool = True
 
     def signed(self, request: http.Request, delivery_id: str) -> http.Request:
@@ -59,8 +58,8 @@ class Target:
         aimed = posting.aim_request(request, self.url)
         if not self.is_signed:
             return aimed
-        sender = Sender(self.keys, self._url_of, time.time(), delivery_id)
-        return signed_request(aimed, self.source.auth, sender)
+        sender = signed_samples.Sender(self.keys, self._url_of, time.time(), delivery_id)
+        return signed_samples.signed_request(aimed, self.source.auth, sender)
 
     def _url_of(self, request: http.Request) -> str:
         return self.signed_url or requested_url(request, self.source)
@@ -144,7 +143,7 @@ class Courier:
                     return False
         except errors.Temporary as error:  # the blob or a secret cannot be read
             raise CannotForward(f"{copy.type} {copy.id[:8]} cannot be forwarded ({error.detail})", copy.id) from error
-        except (errors.HookchainError, CannotSign, ValueError, RecursionError) as error:
+        except (errors.HookchainError, signed_samples.CannotSign, ValueError, RecursionError) as error:
             detail = error.detail if isinstance(error, errors.HookchainError) else error
             say(f"not forwarded: {detail}")
         return True

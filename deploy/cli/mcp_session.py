@@ -12,22 +12,15 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
-from deploy.cli import dead_letters, events
-from deploy.cli.command import moment
-from deploy.config.checkout import environ_with, own_env_file
-from deploy.config.config_file import ConfigFaults
+from deploy.cli import command, dead_letters, events
+from deploy.config import checkout, config_file, dotenv
 from deploy.config.configured import configured
-from deploy.config.dotenv import read_dotenv
 from deploy.history.journal_view import EventSummary, search_words
 from deploy.platforms.choice import open_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets.needs import needs, token_needs
 from deploy.secrets.values import secret_text
-from shared.credential_masks import without_credentials
-from shared.jsontext import Json, JsonObject
-from shared.mcp import ToolFault
-from shared.secrets import SECRET_NAME, split_values
-from shared.settings import read_settings
+from shared import credential_masks, jsontext, mcp, secrets, settings
 
 LISTED: Final = 20
 """The most entries of a list, unless the assistant asks for another number."""
@@ -57,7 +50,7 @@ class Session:
     plans: dict[str, Plan] = field(default_factory=dict)
 
     def platform(self) -> Platform:
-        return open_platform(self.options, environ_with(own_env_file()))
+        return open_platform(self.options, checkout.environ_with(checkout.own_env_file()))
 
     def credentials(self) -> list[str]:
         """Return the credentials that no result may contain.
@@ -65,40 +58,40 @@ class Session:
         If the configuration has faults, and the names of its secrets are not known, every variable in the env file and
         every mounted file counts as a secret.
         """
-        environ = environ_with(self.options.env_file)
+        environ = checkout.environ_with(self.options.env_file)
         literals: list[str] = []
         try:
             configuration = configured(self.options)
-        except ConfigFaults:
-            folder = read_settings(environ).secrets_folder
+        except config_file.ConfigFaults:
+            folder = settings.read_settings(environ).secrets_folder
             mounted = [each.name for each in folder.iterdir()] if folder.is_dir() else []
-            names = [name for name in mounted if SECRET_NAME.fullmatch(name)]
-            names += [name.lower() for name in read_dotenv(self.options.env_file)]
+            names = [name for name in mounted if secrets.SECRET_NAME.fullmatch(name)]
+            names += [name.lower() for name in dotenv.read_dotenv(self.options.env_file)]
         else:
             slices = configuration.slices
             names = [each.name for each in (*needs(slices, environ), *token_needs(configuration.document))]
             literals = [text for slice_ in slices.values() for text in literal_credentials(slice_)]
         texts = [secret_text(name, environ) for name in names]
-        return literals + [value for text in texts if text for value in split_values(text)]
+        return literals + [value for text in texts if text for value in secrets.split_values(text)]
 
-    def filters(self, arguments: JsonObject) -> argparse.Namespace:
+    def filters(self, arguments: jsontext.JsonObject) -> argparse.Namespace:
         """Return the arguments as the options of a command, with its times as Unix seconds. Raises ToolFault."""
         unset: dict[str, object] = dict.fromkeys((*events.FILTERS, *dead_letters.FILTERS))
         chosen = argparse.Namespace(**{**unset, "limit": LISTED, **arguments})
         if chosen.text is not None and not search_words(chosen.text):
-            raise ToolFault("text: must have a letter or a digit; it would match everything")
+            raise mcp.ToolFault("text: must have a letter or a digit; it would match everything")
         try:
             for name in ("since", "until"):
                 if (text := getattr(chosen, name)) is not None:
-                    setattr(chosen, name, moment(text, time.time()))
+                    setattr(chosen, name, command.moment(text, time.time()))
         except ValueError as error:
-            raise ToolFault(str(error)) from error
+            raise mcp.ToolFault(str(error)) from error
         if chosen.since is not None and chosen.until is not None and chosen.since >= chosen.until:
-            raise ToolFault("until: must be a time after `since`")
+            raise mcp.ToolFault("until: must be a time after `since`")
         return chosen
 
 
-def literal_credentials(setting: Json) -> Iterator[str]:
+def literal_credentials(setting: jsontext.Json) -> Iterator[str]:
     """Yield the credentials that headers and URLs of the configuration have in place of named secrets."""
     if isinstance(setting, list):
         for item in setting:
@@ -118,4 +111,5 @@ def literal_credentials(setting: Json) -> Iterator[str]:
 
 def masked(text: str, credentials: Sequence[str]) -> str:
     """Return the text without the credentials. Mask a whole text: a part of a credential is not found."""
-    return without_credentials(text.encode("utf-8", "surrogatepass"), credentials).decode("utf-8", "surrogatepass")
+    content = text.encode("utf-8", "surrogatepass")
+    return credential_masks.without_credentials(content, credentials).decode("utf-8", "surrogatepass")

@@ -9,9 +9,8 @@ from typing import Final
 from deploy.history import digests, documents, stored_messages
 from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
 from deploy.terminal.output import BOLD, DIM, GREEN, RED, YELLOW, Screen, count_of, printable
-from shared import delivery, times
+from shared import delivery, jsontext, times
 from shared.journal import AttemptEntry, RouteDecision
-from shared.jsontext import Json, JsonObject
 from shared.ledger import LedgerRow
 from shared.subscribers.names import endpoint_name
 
@@ -71,7 +70,7 @@ class RecordText:
     def event(
         self,
         record: EventRecord,
-        document: JsonObject | None,
+        document: jsontext.JsonObject | None,
         rows: Sequence[LedgerRow],
         *,
         troubles: Iterable[str] = (),
@@ -124,7 +123,7 @@ class RecordText:
             }
         )
 
-    def letter(self, letter: DeadLetterRow, message: Json) -> Iterator[str]:
+    def letter(self, letter: DeadLetterRow, message: jsontext.Json) -> Iterator[str]:
         yield self._coloured(f"Dead letter {printable(letter.id)}", BOLD)
         yield from (f"{_INDENT}{line}" for line in self._letters([letter]))
         if count := stored_messages.merged_count(letter.message):
@@ -268,7 +267,7 @@ def _member_lines(digest: digests.DigestRecord) -> Iterator[str]:
         yield f"{count_of(missing, 'event')} not found: either not merged yet, or not among {where}"
 
 
-def _document_lines(event: EventSummary, document: JsonObject | None) -> list[str]:
+def _document_lines(event: EventSummary, document: jsontext.JsonObject | None) -> list[str]:
     if document is not None:
         return _json_lines(document)
     if event.routed_at is None:
@@ -276,7 +275,7 @@ def _document_lines(event: EventSummary, document: JsonObject | None) -> list[st
     return ["removed: its body was forgotten, or is past retention"]
 
 
-def _json_lines(value: Json) -> list[str]:
+def _json_lines(value: jsontext.Json) -> list[str]:
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
     return [printable(line) for line in text.split("\n")]
 

@@ -13,9 +13,8 @@ from deploy.cli.registrar import provider_token
 from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
-from deploy.terminal.command_line import CommandError, CommandParser, UsageError, is_confirmed
+from deploy.terminal import command_line, progress
 from deploy.terminal.output import count_of, printable
-from deploy.terminal.progress import PassingLine
 from functions.notify.recovery import listing as listings, recovery
 from functions.notify.recovery.kind import MissedEvent
 from shared import jsontext, ports, times
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> int:
     return run_command("recover", lambda: _run(options))
 
 
-def _command() -> CommandParser:
+def _command() -> command_line.CommandParser:
     command = parser("recover")
     command.add_argument("source", metavar="SOURCE", help="the source to recover events of")
     add_since(command, "3d")
@@ -63,11 +62,11 @@ def _settings(document: jsontext.Json, notify: jsontext.JsonObject, name: str) -
     """Return the source's settings. Raises UsageError if the source is unknown, and CommandError."""
     sources = jsontext.mappings_at(document, "sources")
     if name not in sources:
-        raise UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
+        raise command_line.UsageError(f"there is no source {name!r}{did_you_mean(name, sources)}")
     settings_by_source = {each.source: each for each in listings.read_recovery_settings(notify)}
     if name not in settings_by_source:
         missing = "no route takes its events" if sources[name].get("recover") else "it has no `recover`"
-        raise CommandError(f"{name}: {missing}, so nothing of it can be recovered")
+        raise command_line.CommandError(f"{name}: {missing}, so nothing of it can be recovered")
     return settings_by_source[name]
 
 
@@ -124,7 +123,7 @@ async def _answers(listing: listings.Listing, *, waits: bool = False) -> AsyncIt
     Print which request failed, and go on. Raises CommandError if the provider answers no request, and unless it
     `waits`, if the provider wants a pause.
     """
-    line = PassingLine(sys.stderr)
+    line = progress.PassingLine(sys.stderr)
     for count in range(MAX_ANSWERS):
         if not listing.has_next:
             break
@@ -142,7 +141,7 @@ async def _answers(listing: listings.Listing, *, waits: bool = False) -> AsyncIt
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
             text = f"{listing.settings.source}: {fault}{again}"
             if listing.is_stopped or not (listing.has_next or listing.answered):
-                raise CommandError(text) from fault
+                raise command_line.CommandError(text) from fault
             print(f"{text}. Its events are left out", file=sys.stderr)
             continue
         yield answer
@@ -189,7 +188,7 @@ def _print_rest(listing: listings.Listing) -> None:
 
 def _is_confirmed(options: argparse.Namespace, count: int) -> bool:
     question = f"Recover {count_of(count, 'event')}? [y/N]"
-    return options.yes or is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
+    return options.yes or command_line.is_confirmed(question, "Nothing was recovered.", "To do it, add --yes.")
 
 
 async def _publish(listing: listings.Listing, has_event: recovery.HasEvent, bus: ports.Bus) -> int:

@@ -13,10 +13,8 @@ from typing import Final
 from deploy.cli import hook_secrets
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.cli.registrar import Registrar
-from deploy.config.checkout import state_folder
-from deploy.config.config_file import ConfigFaults
+from deploy.config import checkout, config_file, running_dev
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
-from deploy.config.running_dev import is_production
 from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -226,7 +224,7 @@ def _listed_secrets(options: argparse.Namespace, platform: Platform, backend: Se
         names = {need.name for need in found}
         found += [token for token in token_needs(configuration.document) if token.name not in names]
     stored_by_name = backend.find([need.name for need in found])
-    is_dev = is_local(options) and not is_production(state_folder())
+    is_dev = is_local(options) and not running_dev.is_production(checkout.state_folder())
     return [ListedSecret(need, stored_by_name.get(need.name), is_dev) for need in found]
 
 
@@ -316,7 +314,7 @@ def _registrar(options: argparse.Namespace, platform: Platform) -> Registrar:
     """Return the registrar with which the hooks that sign with the secret are found."""
     try:
         configuration = configured(options)
-    except ConfigFaults:
+    except config_file.ConfigFaults:
         # A secret can be set before the configuration is correct. Without slices, the hooks are found in their rows.
         configuration = Configured(environ_of(options), None, None, {})
     return Registrar(configuration, platform, same_platform(options))
@@ -368,7 +366,7 @@ def _need(options: argparse.Namespace) -> Need:
     try:
         configuration = configured(options)
         function_needs = needs(configuration.slices, configuration.environ)
-    except ConfigFaults as faults:
+    except config_file.ConfigFaults as faults:
         print(f"warning: the configuration has faults, see `hookchain lint`: {faults.file}", file=sys.stderr)
         return Need(name, (), ())
     need_by_name = {need.name: need for need in (*token_needs(configuration.document), *function_needs)}

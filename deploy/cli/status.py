@@ -13,8 +13,7 @@ from deploy.cli.record_text import clock
 from deploy.cli.secrets import age_text
 from deploy.config import checkout, config_file, running_dev
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
-from deploy.history import destinations, local, source_access, status as history_status
-from deploy.history.source_health import Registration, judge, usual_text
+from deploy.history import destinations, local, source_access, source_health, status as history_status
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.terminal.command_line import CommandError
@@ -199,13 +198,13 @@ class StatusText:
         set_at = each.facts.secret_set_at
         usual = each.facts.usual_seconds
         return (
-            judge(each.facts, self.now).word,
+            source_health.judge(each.facts, self.now).word,
             self._registered(registration) if registration else "",
             "" if set_at is None else age_text(self.now - set_at),
-            "" if usual is None else usual_text(usual),
+            "" if usual is None else source_health.usual_text(usual),
         )
 
-    def _registered(self, registration: Registration) -> str:
+    def _registered(self, registration: source_health.Registration) -> str:
         if registration.expires_at is None:
             return registration.word
         if registration.expires_at <= self.now:
@@ -215,7 +214,7 @@ class StatusText:
     def _advice(self, sources: Sequence[history_status.SourceActivity]) -> Iterator[str]:
         """Yield the reason of each health that an operator should know, with the command."""
         for each in sources:
-            health = judge(each.facts, self.now, self.where) if each.facts else None
+            health = source_health.judge(each.facts, self.now, self.where) if each.facts else None
             if health and (health.word != "healthy" or health.command):
                 line = f"{health.word}: {each.source}: {printable(health.reason)}"
                 yield self.screen.coloured(line, _HEALTH_COLOURS.get(health.word, "")) + f"  ({health.command})"

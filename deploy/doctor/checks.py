@@ -22,9 +22,8 @@ from deploy.config import config_file, configured, mail_settings
 from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.slices import blobs_seconds, sql_destinations
 from deploy.doctor import places, senders
-from deploy.history import source_access, status
+from deploy.history import source_access, source_health, status
 from deploy.history.local import open_local_state
-from deploy.history.source_health import Health, judge, read_facts
 from deploy.history.state import State, StateFault, configured_destinations
 from deploy.secrets import forms
 from deploy.secrets.backend import SecretBackend, StoredSecret
@@ -33,9 +32,8 @@ from deploy.secrets.values import InvalidValue, count_short, is_generated, valid
 from deploy.terminal import command_line, output
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.destinations.email.transports import API_KEY
-from shared import errors, retention
+from shared import errors, jsontext, retention
 from shared.cloud import platform as cloud_platform
-from shared.jsontext import JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.settings import read_settings
 
@@ -65,12 +63,12 @@ class Subject:
     where: str
 
     @property
-    def slices(self) -> Mapping[str, JsonObject]:
+    def slices(self) -> Mapping[str, jsontext.JsonObject]:
         """The compiled configuration by function; empty if it has faults."""
         return {} if isinstance(self.compiled, config_file.ConfigFaults) else self.compiled.slices
 
     @property
-    def notify(self) -> JsonObject:
+    def notify(self) -> jsontext.JsonObject:
         """The slice of notify; empty if the configuration has faults."""
         return self.slices.get("notify", {})
 
@@ -209,7 +207,7 @@ def held_finding(state: Path, names: Iterable[str]) -> Finding:
     return problem(f"held: {'; '.join(texts)}", f"correct it, then run: {'; '.join(commands)}")
 
 
-async def _held(state: State, names: Iterable[str]) -> list[JsonObject]:
+async def _held(state: State, names: Iterable[str]) -> list[jsontext.JsonObject]:
     """Return the destinations whose deliveries are held, except those that the operator paused."""
     async with state.ledger() as ledger:
         found = await status.held_destinations(ledger, names, time.time())
@@ -226,15 +224,15 @@ def sources_finding(
     outside = asyncio.run(source_access.read_outside(subject.compiled, access, cloud_platform.fetch(keeps=False), now))
     try:
         with open_state() as state:
-            facts = list(read_facts(state.reader, subject.slices["receive"], silences, outside))
+            facts = list(source_health.read_facts(state.reader, subject.slices["receive"], silences, outside))
     except StateFault:
         return ok("no event yet")
     except errors.HookchainError as error:
         return unknown(f"the events cannot be read: {error.detail}")
-    return health_finding({each.source: judge(each, now, subject.where) for each in facts})
+    return health_finding({each.source: source_health.judge(each, now, subject.where) for each in facts})
 
 
-def health_finding(healths: Mapping[str, Health]) -> Finding:
+def health_finding(healths: Mapping[str, source_health.Health]) -> Finding:
     """Report the first source that needs an operator, else count the sources."""
     faulty = {name: each for name, each in healths.items() if each.word in ("unregistered", "failing")}
     if faulty:
@@ -246,7 +244,7 @@ def health_finding(healths: Mapping[str, Health]) -> Finding:
     return ok(", ".join(f"{count} {word}" for word, count in counts.items()) or "the configuration has none")
 
 
-def _first_health(healths: Mapping[str, Health]) -> tuple[str, str]:
+def _first_health(healths: Mapping[str, source_health.Health]) -> tuple[str, str]:
     [(name, health), *others] = healths.items()
     more = ", ".join(f"{other} is {each.word}" for other, each in others)
     return f"{name} is {health.word}: {health.reason}{f'; {more}' if more else ''}", health.command
@@ -282,13 +280,13 @@ def sharing_checks(
     return [Check("shared files", lambda: places.sharing(notify, own_account, place))]
 
 
-def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> list[Check]:
+def place_checks(subject: Subject, check: Callable[[jsontext.JsonObject], Finding]) -> list[Check]:
     if not subject.slices or not places.has_places(subject.notify):
         return []
     return [Check("tables and buckets", partial(check, subject.notify))]
 
 
-def bus_checks(subject: Subject, check: Callable[[Mapping[str, JsonObject]], Finding | None]) -> list[Check]:
+def bus_checks(subject: Subject, check: Callable[[Mapping[str, jsontext.JsonObject]], Finding | None]) -> list[Check]:
     finding = check(subject.slices) if subject.slices else None
     return [Check("buses", lambda: finding)] if finding else []
 

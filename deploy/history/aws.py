@@ -24,10 +24,8 @@ from deploy.history.state import State, open_cloud_state
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
 from deploy.topology.monitoring import ATTEMPTS, DELIVERIES, CountKind, MetricCount, MetricWindow
-from shared.batching import batches
+from shared import batching, logs, ports
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
-from shared.logs import SEVERITIES
-from shared.ports import RECOVERED, TOPIC_NAMES
 
 BEYOND_REACH: Final = (
     "messages in SQS: an event that is being processed is stored again. SQS keeps a message for 14 days at most: run "
@@ -49,9 +47,9 @@ def open_aws_state(deployed: DeployedStack, environ: Mapping[str, str]) -> Abstr
 
 def _queue_urls(deployed: DeployedStack) -> dict[str, str]:
     """Return the URL of each topic's queue. Only some stacks have the queue of recovered events. Raises AwsFault."""
-    urls = {topic: deployed.queue_url(topic) for topic in TOPIC_NAMES}
+    urls = {topic: deployed.queue_url(topic) for topic in ports.TOPIC_NAMES}
     with suppress(AwsFault):
-        urls[RECOVERED] = deployed.queue_url(RECOVERED)
+        urls[ports.RECOVERED] = deployed.queue_url(ports.RECOVERED)
     return urls
 
 
@@ -99,8 +97,8 @@ def _disabled(mappings: JsonObject) -> Iterator[str]:
 def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], list[str]]:
     """Return the backlog of each queue, and notes about what could not be read."""
     prefix = deployed.target.prefix
-    queues = [aws_names.queue(prefix, topic) for topic in TOPIC_NAMES]
-    queues += [aws_names.undelivered_queue(prefix, topic) for topic in TOPIC_NAMES]
+    queues = [aws_names.queue(prefix, topic) for topic in ports.TOPIC_NAMES]
+    queues += [aws_names.undelivered_queue(prefix, topic) for topic in ports.TOPIC_NAMES]
     notes: list[str] = []
     try:
         queues += _queues_of_sources(deployed)
@@ -181,7 +179,7 @@ def read_counts(deployed: DeployedStack, window: MetricWindow) -> list[MetricCou
     end = math.floor(window.now / window.bucket_seconds) + 1
     start = (end - window.buckets) * window.bucket_seconds
     counts: list[MetricCount] = []
-    for some in batches(list(_counted_metrics(deployed.target.prefix, window.destinations)), _QUERIES):
+    for some in batching.batches(list(_counted_metrics(deployed.target.prefix, window.destinations)), _QUERIES):
         queries: list[Json] = [metric.query(f"m{i}", window.bucket_seconds) for i, (_, _, metric) in enumerate(some)]
         arguments: JsonObject = {"MetricDataQueries": queries, "StartTime": start, "EndTime": window.now}
         for page in deployed.api.pages("cloudwatch", "get_metric_data", "NextToken", **arguments):
@@ -288,9 +286,9 @@ def filter_patterns(query: LogQuery) -> Sequence[str]:
     """
     if query.event is not None and _ID.fullmatch(query.event):
         return (f'{{ $.event_id = "{query.event}*" }}',)
-    if query.severity is None or SEVERITIES.index(query.severity) < SEVERITIES.index("WARNING"):
+    if query.severity is None or logs.SEVERITIES.index(query.severity) < logs.SEVERITIES.index("WARNING"):
         return ("",)
-    severities = SEVERITIES[SEVERITIES.index(query.severity) :]
+    severities = logs.SEVERITIES[logs.SEVERITIES.index(query.severity) :]
     own = " || ".join(f'$.severity = "{each}" || $.level = "{each}"' for each in severities)
     failed = '($.type = "platform.report" && $.record.status != "success")'
     return f"{{ {own} || {failed} }}", " ".join(f'?"{text}"' for text in _PLATFORM_TEXTS)
@@ -336,7 +334,7 @@ def _from_text(text: str) -> tuple[str, JsonObject] | None:
 
 def _severity(text: str) -> str:
     known = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG"}.get(text, text)
-    return known if known in SEVERITIES else "INFO"
+    return known if known in logs.SEVERITIES else "INFO"
 
 
 def _ms(seconds: float) -> int:

@@ -7,11 +7,10 @@ from typing import Final, Self
 
 from deploy.cloud_access.inboxes import AwsInboxes
 from deploy.history import dynamo_journal, journal_view, local_journal, status
+from shared import jsontext, ports
 from shared.cloud.aws import client, documents, dynamo, ledger, s3
 from shared.cloud.aws.sqs import SqsBus
 from shared.cloud.kept_by_key import DocumentRecords
-from shared.jsontext import JsonObject, from_json, texts_json, value_at
-from shared.ports import TOPIC_NAMES
 from shared.settings import read_settings
 from shared.signatures.aws_v4 import Credentials
 
@@ -103,7 +102,7 @@ class LocalAws(AwsPorts):
     async def backlogs(self) -> Sequence[status.Backlog]:
         """Return the messages of each queue, those that a function has at the moment included. Raises OSError."""
         with closing(client.AwsClient(self.place, "sqs")) as sqs:
-            queues = [url for topic, url in self.queue_urls().items() if topic in TOPIC_NAMES]
+            queues = [url for topic, url in self.queue_urls().items() if topic in ports.TOPIC_NAMES]
             urls = [f"{url}{suffix}" for suffix in ("", UNDELIVERED) for url in queues]
             counts = [await _count(sqs, url) for url in urls]
         return [
@@ -112,7 +111,7 @@ class LocalAws(AwsPorts):
         ]
 
 
-def counts_of(attributes: JsonObject) -> tuple[int, int]:
+def counts_of(attributes: jsontext.JsonObject) -> tuple[int, int]:
     """Return the number of messages that are due or that a function has, and of those that SQS keeps back."""
     numbers = {name: int(str(attributes.get(name, "0"))) for name in COUNTS}
     delayed = numbers.pop(_DELAYED)
@@ -120,7 +119,7 @@ def counts_of(attributes: JsonObject) -> tuple[int, int]:
 
 
 async def _count(sqs: client.AwsClient, url: str) -> tuple[int | None, int]:
-    body = texts_json({"QueueUrl": url, "AttributeNames": list(COUNTS)})
+    body = jsontext.texts_json({"QueueUrl": url, "AttributeNames": list(COUNTS)})
     answer = await sqs.action("AmazonSQS.GetQueueAttributes", body, CALL_SECONDS, may_repeat=True)
-    attributes = value_at(from_json(answer.body), "Attributes") if answer.status == 200 else None
+    attributes = jsontext.value_at(jsontext.from_json(answer.body), "Attributes") if answer.status == 200 else None
     return counts_of(attributes) if isinstance(attributes, dict) else (None, 0)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.history import documents, journal_view
-from shared import delivery, errors, ledger_rules
+from shared import delivery, errors, jsontext, ledger_rules
 from shared.event import Event, to_cloudevent
-from shared.jsontext import Json, JsonObject, from_json
 from shared.ledger import Ledger, LedgerRow
 
 MAX_DELIVERIES: Final = 20
@@ -62,7 +61,7 @@ class DigestRecord:
         return journal_view.EventRecord(summary, self.document, (), 0, (), attempts, self.dead_letters)
 
     @property
-    def document(self) -> JsonObject | None:
+    def document(self) -> jsontext.JsonObject | None:
         return to_cloudevent(self.event) if self.event else None
 
 
@@ -95,9 +94,9 @@ async def digest_members(ledger: Ledger, rows: Sequence[LedgerRow]) -> list[Ledg
     return [row for row in merged if row.group == rows[0].event_id]
 
 
-def digest_document(digest: DigestRecord) -> JsonObject:
+def digest_document(digest: DigestRecord) -> jsontext.JsonObject:
     """Return the document of an event, with the deliveries that the digest replaces in `digest`."""
-    members: list[Json] = [
+    members: list[jsontext.Json] = [
         {"delivery_id": row.key, "event_id": row.event_id, "route": row.route} for row in digest.members
     ]
     return documents.record_document(digest.record, digest.document, list(digest.rows)) | {
@@ -107,6 +106,6 @@ def digest_document(digest: DigestRecord) -> JsonObject:
 
 def _event_in(message: bytes) -> Event | None:
     try:
-        return delivery.delivery_from(from_json(message)).event if message else None
+        return delivery.delivery_from(jsontext.from_json(message)).event if message else None
     except (errors.Permanent, ValueError, RecursionError):
         return None

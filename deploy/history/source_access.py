@@ -14,9 +14,8 @@ from deploy.history.source_health import HookState, Outside, Registration, State
 from deploy.hooks import kind, placed_hook
 from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
 from deploy.hooks.row import Row
-from deploy.requests.send_options import read_secret
+from deploy.requests import send_options, wanted_hooks
 from deploy.requests.sources import compiled_sources
-from deploy.requests.wanted_hooks import HookedSource, default_url, hooked_sources, wanted_hook
 from deploy.secrets.backend import SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import SOON_SECONDS
@@ -53,7 +52,7 @@ class SourceAccess:
 def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Mapping[str, str]) -> SourceAccess:
     def token(name: str) -> str:
         try:
-            return read_secret(name, environ)
+            return send_options.read_secret(name, environ)
         except ValueError as error:
             raise CommandError(f"it needs the token {name!r}, which does not exist") from error
 
@@ -83,7 +82,7 @@ async def read_outside(configuration: configured.Configured, access: SourceAcces
     """Read the facts. A fact that cannot be read is left out; a registration then has the reason."""
     sources = compiled_sources(configuration.slices["receive"])
     names = sorted({name for source in sources.values() for name in secret_names(source)})
-    hooked = [each for each in hooked_sources(configuration.document).values() if each.name in sources]
+    hooked = [each for each in wanted_hooks.hooked_sources(configuration.document).values() if each.name in sources]
     secrets = await asyncio.to_thread(_secrets, access, names)
     providers = _Providers(configuration, access, fetch, secrets, now)
     answers = await asyncio.gather(*map(providers.registration, hooked))
@@ -132,7 +131,7 @@ class _Providers:
     secrets: Mapping[str, StoredSecret]
     now: float
 
-    async def registration(self, source: HookedSource) -> Registration:
+    async def registration(self, source: wanted_hooks.HookedSource) -> Registration:
         """Return what the provider of a source says, or why it could not be asked."""
         remembered: Mapping[str, Remembered] = {}
         try:
@@ -147,16 +146,16 @@ class _Providers:
         ends = [each.expires_at for each in remembered.values() if each.expires_at]
         return Registration(unknown=unknown, remembered_expiry=min(ends, default=None))
 
-    async def _ask(self, source: HookedSource, remembered: Mapping[str, Remembered]) -> Registration:
+    async def _ask(self, source: wanted_hooks.HookedSource, remembered: Mapping[str, Remembered]) -> Registration:
         """Compare the hooks at each place of the source. Raises the errors in FAULTS."""
         name = source.name
         remembered_url = next((each.registered_url for each in remembered.values() if each.registered_url), "")
-        default = "" if self.access.is_dev else default_url(self.configuration.document, name)
+        default = "" if self.access.is_dev else wanted_hooks.default_url(self.configuration.document, name)
         public_url = source.config.public_url or default
         url = public_url or await self._own_url(name) or remembered_url
         if not url:
             raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
-        wanted = wanted_hook(self.configuration.slices["transform"], source, url)
+        wanted = wanted_hooks.wanted_hook(self.configuration.slices["transform"], source, url)
         token = await asyncio.to_thread(self.access.token, source.hook.token)
         stored = self.secrets.get(source.secret)
         values = stored.values if stored else ()

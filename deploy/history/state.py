@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from deploy.cloud_access.inboxes import Inboxes
-from deploy.config.checkout import EXAMPLE_CONFIG, ROOT, choose_config
-from deploy.config.running_dev import OTHER_FOLDER
+from deploy.config import checkout, running_dev
 from deploy.history import cloud_journal, digests, journal_view
 from deploy.terminal.command_line import CommandError
 from shared import claim_check, errors, store_ports
@@ -109,7 +108,7 @@ class State:
     def missing_note(self, kind: str) -> str:
         """Return why an event that was accepted may not be found. On this machine, each is listed at once."""
         if self.lists_accepted:
-            return f". {OTHER_FOLDER}"
+            return f". {running_dev.OTHER_FOLDER}"
         if kind != "events":
             return ""
         return ". An event is listed once transform has processed it: `hookchain logs --event ID` shows it before that"
@@ -221,8 +220,8 @@ def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | 
     from deploy.config.compiler import compile_config, read_config
     from deploy.config.config_file import ConfigFaults
 
-    path = choose_config(environ, ROOT)
-    if path == ROOT / EXAMPLE_CONFIG:
+    path = checkout.choose_config(environ, checkout.ROOT)
+    if path == checkout.ROOT / checkout.EXAMPLE_CONFIG:
         return None
     try:
         return compile_config(read_config(path, environ)).get(function)

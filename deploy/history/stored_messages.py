@@ -2,20 +2,19 @@
 
 import json
 
-from shared import delivery, errors
-from shared.jsontext import Json, JsonObject, from_json
+from shared import delivery, errors, jsontext
 
 
-def message_json(message: bytes) -> Json:
+def message_json(message: bytes) -> jsontext.Json:
     """Return the message as JSON; as text if it is not JSON, as the message of a dead letter may be."""
     try:
-        document: Json = json.loads(message)
+        document: jsontext.Json = json.loads(message)
     except (ValueError, RecursionError):
         return message.decode("utf-8", errors="replace")
     return document
 
 
-def event_in(message: Json) -> JsonObject | None:
+def event_in(message: jsontext.Json) -> jsontext.JsonObject | None:
     """Return the event in a delivery, or the message itself if it is an event; None if it is not an object."""
     if not isinstance(message, dict):
         return None
@@ -41,6 +40,6 @@ def merged_count(message: bytes) -> int:
     if b'"merged"' not in message:
         return 0
     try:
-        return delivery.delivery_from(from_json(message)).merged
+        return delivery.delivery_from(jsontext.from_json(message)).merged
     except (errors.Permanent, ValueError, RecursionError):
         return 0

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from deploy.history.journal_view import EventRecord
-from shared import delivery, journal, times
-from shared.jsontext import Json, JsonObject
+from shared import delivery, journal, jsontext, times
 
 MAX_ATTEMPTS: Final = 100
 """The oldest attempts are shown: an event may have gone to thousands of endpoints."""
@@ -51,13 +50,13 @@ class Piece(NamedTuple):
         return self.left + (self.width * (at - self.started_at) / seconds if seconds else 0.0)
 
 
-def waterfall_document(record: EventRecord) -> JsonObject:
+def waterfall_document(record: EventRecord) -> jsontext.JsonObject:
     """Return the bars of an event, oldest first, with their places on the time line in percent of its width."""
     attempts = sorted(record.attempts, key=lambda each: each.started_at)
     bars = [*_functions_bars(record), *map(_attempt_bar, attempts[:MAX_ATTEMPTS])]
     pieces = time_line(bars)
     began_at = pieces[0].started_at
-    documents: list[Json] = [
+    documents: list[jsontext.Json] = [
         {
             "name": bar.name,
             "function": bar.function,
@@ -71,7 +70,7 @@ def waterfall_document(record: EventRecord) -> JsonObject:
         }
         for bar in bars
     ]
-    pauses: list[Json] = [
+    pauses: list[jsontext.Json] = [
         {
             "left": round(piece.left, 3),
             "width": round(piece.width, 3),
@@ -109,7 +108,7 @@ def _functions_bars(record: EventRecord) -> list[Bar]:
     return [received, Bar("wait on the bus, then transform", "transform", 0, answered_at, routed_at)]
 
 
-def _kept_bars(spans: Sequence[JsonObject]) -> list[Bar]:
+def _kept_bars(spans: Sequence[jsontext.JsonObject]) -> list[Bar]:
     """Return a bar for each span, oldest first, and those in a span after it."""
     parents = {str(span["id"]): str(span["parent"]) for span in spans}
     bars: list[Bar] = []

@@ -3,8 +3,7 @@
 from typing import Final
 
 from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted
-from shared.jsontext import Json, JsonObject, value_at
-from shared.times import unix_seconds
+from shared import jsontext, times
 
 DATA_TYPE: Final = "tableData"
 """Changes of records, but none of fields and tables."""
@@ -13,23 +12,23 @@ DATA_TYPE: Final = "tableData"
 def body(operation: Operation, wanted: Wanted) -> Body | None:
     if operation == "create":
         kept = wanted.existing.kept if wanted.existing else {}
-        filters: Json = {"dataTypes": [DATA_TYPE]}
+        filters: jsontext.Json = {"dataTypes": [DATA_TYPE]}
         return {"notificationUrl": wanted.url, "specification": {"options": {"filters": filters}}, **kept}
     return {"enable": wanted.is_enabled} if operation == "change" else None
 
 
-def hook(each: JsonObject) -> Hook:
+def hook(each: jsontext.JsonObject) -> Hook:
     """Return the hook. The answer to `create`, which has the secret, does not repeat the URL."""
     is_created = "macSecretBase64" in each
     is_active = is_created or (each["isHookEnabled"] is True and each["areNotificationsEnabled"] is True)
     expires_at = each.get("expirationTime")
-    error = value_at(each, "lastNotificationResult", "error", "message")
+    error = jsontext.value_at(each, "lastNotificationResult", "error", "message")
     return Hook(
         id=str(each["id"]),
         url=str(each.get("notificationUrl") or ""),
         events=None,
         inactive="" if is_active else "its notifications are disabled",
-        expires_at=unix_seconds(str(expires_at)) if expires_at else None,
+        expires_at=times.unix_seconds(str(expires_at)) if expires_at else None,
         note=f"its last delivery failed: {error}" if error else "",
         kept={"specification": each["specification"]} if each.get("specification") else {},
     )
@@ -51,7 +50,7 @@ KIND: Final = HookKind(
     hook=hook,
     listed=("webhooks",),
     event=lambda _: None,
-    secret=lambda answer: str(value_at(answer, "macSecretBase64") or ""),
+    secret=lambda answer: str(jsontext.value_at(answer, "macSecretBase64") or ""),
     is_fixed=True,
     can_disable=True,
     expiry="expirationTime",

@@ -10,9 +10,8 @@ from typing import Final, NamedTuple
 from deploy.hooks.comparison import Remembered, fingerprint
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import PARTITION
-from shared.errors import Temporary
+from shared import errors, store_ports
 from shared.jsontext import JsonObject, from_json, list_at, mapping_at, mappings_at
-from shared.store_ports import NO_VERSION, Document, Documents
 
 MAX_SOURCES: Final = 1_000
 """The most rows that are read."""
@@ -48,14 +47,14 @@ class Row:
     secrets   the names of the source's secret, former ones too, with a value of which a hook may sign
     """
 
-    def __init__(self, documents: Documents, source: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, documents: store_ports.Documents, source: str, now: Callable[[], float] = time.time) -> None:
         self.source = source
         self.hooks: dict[str, Remembered] = {}
         self.settings: JsonObject = {}
         self.secrets: list[str] = []
         self._documents = documents
         self._now = now
-        self._version = NO_VERSION
+        self._version = store_ports.NO_VERSION
 
     @property
     def named_hooks(self) -> list[NamedHook]:
@@ -79,7 +78,7 @@ class Row:
             rule = f"another command is changing the hooks of {self.source}"
             raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left_seconds:.0f} s")
 
-    def load(self, document: Document | None) -> float:
+    def load(self, document: store_ports.Document | None) -> float:
         """Take over the document's fields, and return the end of its lock in Unix seconds. Raises UnreadableRow."""
         try:
             fields = from_json(document.text.encode()) if document else None
@@ -88,7 +87,7 @@ class Row:
         except (ValueError, RecursionError) as error:
             rule = f"the document {PARTITION}/{self.source} is not as this version stores hooks: {error}"
             raise UnreadableRow(f"{rule}. Correct or delete it. `hookchain hooks apply` adopts a hook again") from error
-        self._version = document.version if document else NO_VERSION
+        self._version = document.version if document else store_ports.NO_VERSION
         self.settings = mapping_at(fields, "settings")
         # Earlier versions stored only the former name.
         self.secrets = [*map(str, list_at(fields, "secrets") or [self.settings.get("secret", "")])]
@@ -127,7 +126,7 @@ class Row:
 
     async def unlock(self) -> None:
         """Release the lock, and delete a row without hooks. If this fails, the lock ends after LOCK_SECONDS."""
-        with suppress(CommandError, Temporary):
+        with suppress(CommandError, errors.Temporary):
             if self.hooks:
                 await self._write({})
             else:
@@ -145,7 +144,7 @@ class Row:
         return CommandError(f"another command has changed the hooks of {self.source}; run this one again")
 
 
-async def read_rows(documents: Documents) -> dict[str, Row]:
+async def read_rows(documents: store_ports.Documents) -> dict[str, Row]:
     """Return the rows of all sources that have remembered hooks. Raises Temporary and UnreadableRow."""
     rows: dict[str, Row] = {}
     for document in await documents.page(PARTITION, MAX_SOURCES):

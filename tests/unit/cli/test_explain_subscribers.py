@@ -58,7 +58,7 @@ def test_each_endpoint_of_this_machine_is_named_with_the_reason_against_it(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("deploy.cli.explain.state_folder", lambda: tmp_path)
+    monkeypatch.setattr("deploy.cli.explain.checkout.state_folder", lambda: tmp_path)
     asyncio.run(keep(tmp_path))
     event: JsonObject = {"type": "order.paid", "account": ["acme", "bolt"], "total": 120, "name": "x"}
     text = explained(command, event, "challenge")

@@ -149,28 +149,28 @@ def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None)
 
 def replay_letters(context: records.Context) -> int:
     letters = _chosen_letters(context)
-    delivered = frozenset[str]() if context.options.force else asyncio.run(_delivered_since(context, letters))
-    good = [letter for letter in letters if replay.is_replayable(letter) and letter.id not in delivered]
-    left_out = [letter.id for letter in letters if letter not in good and letter.id not in delivered]
-    done: jsontext.JsonObject = {}
-    if (good or delivered) and context.options.yes:
+    delivered_ids = frozenset[str]() if context.options.force else asyncio.run(_delivered_since(context, letters))
+    others = [letter for letter in letters if letter.id not in delivered_ids]
+    replayed = [letter for letter in others if replay.is_replayable(letter)]
+    facts: jsontext.JsonObject = {}
+    if context.options.yes and (replayed or delivered_ids):
         replay_id = secrets.token_hex(8)
-        published: set[str] = set()
+        published_ids: set[str] = set()
         what = f"replay dead letters {replay_id}"
-        with audited_action(context.options, "hookchain dead-letters replay", what, len(good)) as action:
+        with audited_action(context.options, "hookchain dead-letters replay", what, len(replayed)) as action:
             try:
-                if good:
-                    done["replay"] = replay_id
-                    asyncio.run(_publish(context, good, replay_id, published))
+                if replayed:
+                    facts["replay"] = replay_id
+                    asyncio.run(_publish(context, replayed, replay_id, published_ids))
             finally:
-                action.count = len(published)
-            context.state.reader.mark_dead_letters(sorted(delivered), REPLAYED)
-        left_out += [letter.id for letter in good if letter.id not in published]
-        good = [letter for letter in good if letter.id in published]
-    ids_by_reason = {NOT_PUBLISHED: left_out, DELIVERED_SINCE: sorted(delivered)}
-    _print_result(context, "replay", "replayed", good, ids_by_reason, done)
-    is_complete = not (left_out or delivered)
-    return DONE if good and (is_complete or not context.options.ids) else NOT_DONE
+                action.count = len(published_ids)
+            context.state.reader.mark_dead_letters(sorted(delivered_ids), REPLAYED)
+        replayed = [letter for letter in replayed if letter.id in published_ids]
+    left_out = [letter.id for letter in others if letter not in replayed]
+    ids_by_reason = {NOT_PUBLISHED: left_out, DELIVERED_SINCE: sorted(delivered_ids)}
+    _print_result(context, "replay", "replayed", replayed, ids_by_reason, facts)
+    is_complete = not (left_out or delivered_ids)
+    return DONE if replayed and (is_complete or not context.options.ids) else NOT_DONE
 
 
 async def _delivered_since(context: records.Context, letters: Sequence[DeadLetterRow]) -> frozenset[str]:
@@ -190,9 +190,9 @@ def drop_letters(context: records.Context) -> int:
 
 
 async def _publish(
-    context: records.Context, letters: Sequence[DeadLetterRow], replay_id: str, published: set[str]
+    context: records.Context, letters: Sequence[DeadLetterRow], replay_id: str, published_ids: set[str]
 ) -> None:
-    """Mark each letter first, so that one that fails again at once is kept again. Add the id of each to `published`.
+    """Mark each letter first, so that one that fails again at once is kept again. Add its id to `published_ids`.
 
     A letter that somebody else has replayed or dropped meanwhile is left out: it would be delivered twice.
     """
@@ -209,7 +209,7 @@ async def _publish(
             except (errors.Temporary, asyncio.CancelledError):  # after Ctrl-C too, it may not have been sent
                 reader.mark_dead_letters([letter.id], journal.KEPT)
                 raise
-            published.add(letter.id)
+            published_ids.add(letter.id)
 
     async with context.state.blobs() as blobs:
         await records.publish_at_rate(context, letters, send)
@@ -218,15 +218,16 @@ async def _publish(
 def _print_result(
     context: records.Context,
     action: str,
-    done: str,
+    past_tense: str,
     letters: Sequence[DeadLetterRow],
     ids_by_reason: Mapping[str, Sequence[str]],
-    more: jsontext.JsonObject,
+    facts: jsontext.JsonObject,
 ) -> None:
+    """Print which letters the action has, or would have, replayed or dropped. Only --json prints `facts`."""
     is_done = context.options.yes
     line = records.confirmed_line(f"dead-letters {action}", context.options, FILTERS, context.now)
     if context.options.json:
-        document: jsontext.JsonObject = {"dry_run": not is_done, "count": len(letters), **more}
+        document: jsontext.JsonObject = {"dry_run": not is_done, "count": len(letters), **facts}
         if not is_done:
             listed: list[jsontext.Json] = [documents.dead_letter_document(letter) for letter in letters]
             document |= {"dead_letters": listed, "command": line}
@@ -234,9 +235,9 @@ def _print_result(
         print_json({**document, "left_out": records.id_list(left_out)})
         return
     if letters and is_done:
-        print(f"{count_of(len(letters), 'dead letter')} {done}")
+        print(f"{count_of(len(letters), 'dead letter')} {past_tense}")
     elif letters:
-        print(f"{count_of(len(letters), 'dead letter')} would be {done}{records.sample_note(len(letters))}\n")
+        print(f"{count_of(len(letters), 'dead letter')} would be {past_tense}{records.sample_note(len(letters))}\n")
         print(letters_table(letters[: records.SAMPLE], context.screen))
         print(f"\nNothing was done. To do it:\n  {line}")
     for reason, ids in ids_by_reason.items():

@@ -134,26 +134,55 @@ def compare(
     missing = missing_hook(kind, remembered, hooks) if remembered and not is_expired else ""
     missing_url = remembered.url if remembered and missing else ""
     if remembered and remembered.stage:  # a creation that was interrupted must be finished before anything else
-        interruption = f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
         new, is_ours = lost_creation(hooks, remembered, wanted)
-        if new is None or is_ours:
-            return Difference(at, "finish", (interruption, *filter(None, [missing])), new or hook, missing_url)
-        uncertain = f"it is not certain that Hookchain made the hook {new.id}"
-        # A provider that makes the secret has shown it only once, so the hook has to be replaced.
-        replaced_url = new.url if kind.secret else ""
-        return Difference(at, "finish", (interruption, uncertain), new, replaced_url, is_foreign=True)
-    if hook and hook.step:
-        steps = (*steps, hook.step)
-    unchanged = Difference(at, "none", hook=hook, steps=steps, notes=notes)
+        if new and not is_ours:
+            return _uncertain_creation(kind, at, remembered, new)
+        reasons = (_interruption(remembered), *filter(None, [missing]))
+        return Difference(at, "finish", reasons, new or hook, missing_url)
     if hook is None:
         reason = "the hook has expired" if is_expired else missing or "there is no hook"
-        return unchanged._replace(action="create", reasons=(reason,), overwrites=missing_url)
+        return Difference(at, "create", (reason,), overwrites=missing_url, steps=steps, notes=notes)
+    if hook.step:
+        steps = (*steps, hook.step)
+    unchanged = Difference(at, "none", hook=hook, steps=steps, notes=notes)
+    difference = _compare_listed(kind, wanted, hook, remembered, missing, fingerprints, unchanged)
+    if difference.action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
+        expiry = f"it expires at {rfc3339(hook.expires_at)}"
+        return difference._replace(action="extend", reasons=(expiry,))
+    return difference
+
+
+def _interruption(remembered: Remembered) -> str:
+    return f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
+
+
+def _uncertain_creation(kind: HookKind, at: str, remembered: Remembered, new: Hook) -> Difference:
+    """Return that the creation has to be finished with a new hook that somebody else may have made."""
+    uncertain = f"it is not certain that Hookchain made the hook {new.id}"
+    # A provider that makes the secret has shown it only once, so the hook has to be replaced.
+    replaced_url = new.url if kind.secret else ""
+    return Difference(at, "finish", (_interruption(remembered), uncertain), new, replaced_url, is_foreign=True)
+
+
+def _compare_listed(
+    kind: HookKind,
+    wanted: Wanted,
+    hook: Hook,
+    remembered: Remembered | None,
+    missing: str,
+    fingerprints: Sequence[str],
+    unchanged: Difference,
+) -> Difference:
+    """Compare a hook that the provider lists. `missing` is as `missing_hook` returns it.
+
+    `unchanged` is the difference of a hook that needs no change.
+    """
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     former_urls = remembered.urls if remembered else []
     is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)
     if own and own.url and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
         note = f"it has the wanted URL already; `apply` stores it in place of {own.url}"
-        unchanged = unchanged._replace(notes=(*notes, note))
+        unchanged = unchanged._replace(notes=(*unchanged.notes, note))
     if is_url_of_others and kind.is_single:
         owner = f"it belongs to {hook.url}"
         return unchanged._replace(action="change", reasons=(owner,), overwrites=hook.url, is_foreign=True)
@@ -177,14 +206,13 @@ def compare(
     unknown = ""
     if is_secret_unknown and action != "renew":
         unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
-    if action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
-        expiry = f"it expires at {rfc3339(hook.expires_at)}"
-        return unchanged._replace(action="extend", reasons=(expiry,), unknown=unknown)
     needs_consent = bool(missing) or is_url_of_others or is_secret_lost or (own is None and action == "renew")
-    overwritten_url = hook.url if needs_consent else ""
-    reasons = (*setting_reasons, *secret_reasons)
     return unchanged._replace(
-        action=action, reasons=reasons, overwrites=overwritten_url, is_foreign=own is None, unknown=unknown
+        action=action,
+        reasons=(*setting_reasons, *secret_reasons),
+        overwrites=hook.url if needs_consent else "",
+        is_foreign=own is None,
+        unknown=unknown,
     )
 
 

@@ -62,17 +62,17 @@ def _run_plan(options: argparse.Namespace) -> int:
     everything = f"Everything that is created by the stack {target.stack}"
     print(f"# {everything}: {prepared.summary}", file=sys.stderr)
     print(f"# It {reserved_instances.offline_line(prepared.topology, prepared.defaults)}", file=sys.stderr, flush=True)
-    before = prepared.write_template()
-    last, now = before, prepared.template
+    previous = prepared.write_template()
+    template = prepared.template
     if options.translated:
-        now = translated(now)
-        last = translated(before) if before is not None else None
-    if last is None or options.all:
-        print(now, end="")
-    elif last == now:
+        previous = None if previous is None else translated(previous)
+        template = translated(template)
+    if previous is None or options.all:
+        print(template, end="")
+    elif previous == template:
         print(f"Nothing has changed since the last plan, in {prepared.path}. To print it all, add --all.")
     else:
-        print("\n".join(changed_lines(last, now)))
+        print("\n".join(changed_lines(previous, template)))
     return DONE
 
 

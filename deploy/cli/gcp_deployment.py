@@ -168,7 +168,7 @@ def _report_failure(failure: apply.Failure) -> None:
 
 ONE_DEPLOYMENT_SECONDS: Final = 1_800.0
 """Revisions that were created within this time of each other belong to one deployment."""
-MEETS: Final = """\
+NOTE: Final = """\
 The previous revision reads what the newer one stored. A delivery that it cannot read becomes a dead letter: `hookchain
 dead-letters list --platform gcp` shows it. Replay it after the next deployment. See deploy/CHANGELOG.md."""
 
@@ -195,11 +195,10 @@ def _run_rollback(options: argparse.Namespace) -> int:
     runner = Gcloud(target.project)
     found = [read_rollback(runner, target, each) for each in options.function or _deployed(runner, target)]
     chosen = found if options.function else last_deployment(found)
-    code, is_rolled_back = DONE, False
+    is_rolled_back = False
     for each in chosen:
         if each.previous is None:
             print(f"{each.function}: {each.serving} stays, because there is no earlier revision")
-            code = NOT_DONE
             continue
         arguments = _traffic(target, each.function, each.previous)
         if options.dry_run:
@@ -211,8 +210,8 @@ def _run_rollback(options: argparse.Namespace) -> int:
         print(f"{each.function}: {each.previous} serves now, instead of {each.serving}")
         is_rolled_back = True
     if is_rolled_back:
-        print(MEETS)
-    return code
+        print(NOTE)
+    return NOT_DONE if any(each.previous is None for each in chosen) else DONE
 
 
 def _deployed(runner: Runner, target: Target) -> list[str]:
@@ -245,8 +244,7 @@ def read_rollback(runner: Runner, target: Target, function: str) -> Rollback:
 
 def _traffic(target: Target, function: str, revision: str) -> list[str]:
     service = gcp_names.service(target, function)
-    region, to = f"--region={target.region}", f"--to-revisions={revision}=100"
-    return ["run", "services", "update-traffic", service, to, region]
+    return ["run", "services", "update-traffic", service, f"--to-revisions={revision}=100", f"--region={target.region}"]
 
 
 def _serving(described: Json) -> str:

@@ -20,7 +20,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from deploy.history import journal_view, stored_messages
@@ -145,12 +144,11 @@ class Forgetter:
         messages = [row.message for row in rows] + [letter.message for letter in letters]
         keys = tuple(dict.fromkeys([*(row.key for row in rows), *(each.delivery_id for each in attempts)]))
         digests = await self._digests(event_id, rows)
+        destinations = {attempt.delivery_id: attempt.destination for attempt in attempts}
+        for row in [*rows, *(row for digest in digests for row in digest.rows)]:
+            destinations[row.key] = row.destination
         # An endpoint of a subscriber gets no mail.
-        keys_and_destinations = [
-            *((row.key, row.destination) for row in chain(rows, *(each.rows for each in digests))),
-            *((attempt.delivery_id, attempt.destination) for attempt in attempts),
-        ]
-        mailed = {key for key, destination in keys_and_destinations if endpoint_name(destination) is None}
+        mailed = {key for key, destination in destinations.items() if endpoint_name(destination) is None}
         names = await self._blob_names(event_id, record, messages, mailed)
         copies = await find_copies(self.documents, event_id, rows)
         with_content = {row.key for row in rows if has_content(row)} | _answered(attempts)

@@ -118,6 +118,10 @@ class SourceFacts:
     sampled_at: tuple[float, ...] = ()
     is_last_missed: bool = False
 
+    @property
+    def hooks(self) -> tuple[HookState, ...]:
+        return self.registration.hooks if self.registration else ()
+
     def is_overdue(self, now: float) -> bool:
         if self.last_at is None or self.overdue_seconds is None:
             return False
@@ -141,14 +145,12 @@ def judge(facts: SourceFacts, now: float, where: str = "") -> Health:
 
 
 def _unregistered(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
-    hooks = facts.registration.hooks if facts.registration else ()
-    missing = [each for each in hooks if each.state == "unregistered"]
+    missing = [each for each in facts.hooks if each.state == "unregistered"]
     return Health("unregistered", _listed(missing), _hooks(facts, "apply")) if missing else None
 
 
 def _broken(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
-    hooks = facts.registration.hooks if facts.registration else ()
-    broken = [each for each in hooks if each.state == "broken"]
+    broken = [each for each in facts.hooks if each.state == "broken"]
     return Health("failing", _listed(broken), _hooks(facts, "apply")) if broken else None
 
 
@@ -164,9 +166,8 @@ def _expiring(facts: SourceFacts, now: float) -> Health | None:
 
 def _reported(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
     """Apply to a failure that the provider reports, unless an event was accepted after it."""
-    hooks = facts.registration.hooks if facts.registration else ()
     last_at = facts.last_at or 0.0
-    failed = [each for each in hooks if each.report and (each.reported_at is None or each.reported_at > last_at)]
+    failed = [each for each in facts.hooks if each.report and (each.reported_at is None or each.reported_at > last_at)]
     if not failed:
         return None
     reports = "; ".join(_at(each, each.report) for each in failed)
@@ -222,7 +223,7 @@ def _healthy(facts: SourceFacts, now: float) -> Health:
         return Health("healthy", reason)
     if facts.registration.unknown:
         return Health("healthy", _with_unknown(reason, facts))
-    different = [each for each in facts.registration.hooks if each.differences]
+    different = [each for each in facts.hooks if each.differences]
     if different:
         return Health("healthy", f"{reason}; {_listed(different)}", _hooks(facts, "apply"))
     return Health("healthy", f"{reason}; it is registered" if facts.last_at is None else reason)
@@ -317,7 +318,7 @@ def health_document(facts: SourceFacts, now: float, where: str = "") -> JsonObje
     health = judge(facts, now, where)
     rejected = facts.rejected
     registration = facts.registration
-    hooks: list[Json] = [_hook_document(each) for each in registration.hooks] if registration else []
+    hooks: list[Json] = [_hook_document(each) for each in facts.hooks]
     return {
         "source": facts.source,
         "health": health.word,

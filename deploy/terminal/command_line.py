@@ -106,7 +106,7 @@ def summary_lines(summaries: Mapping[str, str], name_width: int = 0, columns: in
 
     `name_width` aligns several lists: it is the length of the longest name in all of them.
     """
-    text_start = max(name_width, *map(len, summaries)) + 4
+    text_start = max([name_width, *map(len, summaries)]) + 4
     line_columns = shutil.get_terminal_size().columns - 2 if columns is None else columns
     width = max(line_columns, text_start + _LEAST_TEXT_COLUMNS)
     lines: list[str] = []

@@ -2,11 +2,13 @@
 
 import base64
 import contextlib
+import http.client
 import json
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
@@ -105,14 +107,28 @@ def is_sent(line: str) -> bool:
     return done.returncode == 0
 
 
+def call_sqs(dev: Dev, action: str, **request: str | int) -> None:
+    headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"AmazonSQS.{action}"}
+    call = urllib.request.Request(f"http://127.0.0.1:{dev.base + 5}/", json.dumps(request).encode(), headers)
+    with contextlib.suppress(OSError, http.client.HTTPException):  # the local AWS ends meanwhile
+        urllib.request.urlopen(call, timeout=PATIENCE_SECONDS).close()
+
+
 def test_ctrl_c_leaves_nothing_behind_and_what_was_accepted_is_kept(dev: Dev, tmp_path: Path) -> None:
-    post(dev, "Ann")
+    queue = {"QueueUrl": f"http://127.0.0.1:{dev.base + 5}/000000000000/empty", "WaitTimeSeconds": 20}
+    call_sqs(dev, "CreateQueue", QueueName="empty")
+    event_id = post(dev, "Ann")
+    poll = threading.Thread(target=call_sqs, args=(dev, "ReceiveMessage"), kwargs=queue)
+    poll.start()  # as `hookchain listen` does
     stop(dev)
+    poll.join()
     dev.until(lambda: not pids_of(str(tmp_path / "state")))
     assert dev.ports_open() == []
     again = Dev(tmp_path, "--platform", "aws")
     try:
         again.until(lambda: subjects(again) == ["New: Ann"])
+        listed = ("events", "list", "--status", "delivered", "--json")
+        again.until(lambda: event_id in hookchain(again, *listed))
     finally:
         stop(again)
 

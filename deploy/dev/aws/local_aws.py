@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +34,10 @@ from shared.cloud.aws.tables import TABLES, create_request
 FOLDER: Final = "aws"
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 START_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 2.5
+STOP_SECONDS: Final = 7.0
+"""Before ministack writes its state, it waits for the calls that are under way."""
+RECEIVE_MESSAGE: Final = "AmazonSQS.ReceiveMessage"
+_WAIT: Final = re.compile(rb'("WaitTimeSeconds"\s*:\s*)[0-9]+')
 POLL_SECONDS: Final = 0.05
 HEALTH: Final = "/_ministack/health"
 SERVICES: Final = "dynamodb,s3,secretsmanager,sqs,sts"
@@ -56,9 +60,12 @@ class Proxy:
     async def forward(self, request: web.Request) -> web.Response:
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OF_A_CONNECTION]
         url = URL(self._base + request.raw_path, encoded=True)
+        body = await request.read()
+        if request.headers.get("X-Amz-Target") == RECEIVE_MESSAGE:
+            body = _WAIT.sub(rb"\g<1>1", body)  # a long poll would delay the end of ministack for up to 20 s
         try:
             async with self._session.request(
-                request.method, url, headers=headers, data=await request.read(), allow_redirects=False
+                request.method, url, headers=headers, data=body, allow_redirects=False
             ) as answer:
                 kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in _OF_A_CONNECTION]
                 return web.Response(status=answer.status, body=await answer.read(), headers=CIMultiDict(kept))

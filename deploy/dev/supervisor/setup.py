@@ -107,7 +107,9 @@ class Setup:
     @property
     def stop_seconds(self) -> float:
         """Return how long a process may take to finish what is under way when it is stopped."""
-        return stop_seconds(self.configuration.slices) if self.options.production else GRACE_SECONDS
+        if self.options.production:
+            return stop_seconds(self.configuration.slices)
+        return AWS_STOP_SECONDS if self.is_aws else GRACE_SECONDS
 
     @property
     def secret_texts(self) -> dict[str, str]:
@@ -273,6 +275,8 @@ TIMEOUTS: Final = ("timeout_seconds", "timeout")
 """The longest wait for another system, as the slices of destinations and of steps name it."""
 BODY_SECONDS: Final = 10.0
 """How long receive waits for a body: the number in shared/cloud/gcp/serving.py, which is slow to import."""
+AWS_STOP_SECONDS: Final = 8.0
+"""How long a process of the local AWS may take to end: more than STOP_SECONDS of deploy/dev/aws/local_aws.py."""
 STOP_MARGIN_SECONDS: Final = 5.0
 """For what a function does before and after its longest call to another system."""
 

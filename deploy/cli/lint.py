@@ -12,14 +12,7 @@ from deploy.cli.command import parser, run_command
 from deploy.config import checkout, compiler, configured, dotenv, mail_settings, warnings
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
-from deploy.config.slices import (
-    aws_only,
-    google_only,
-    local_only,
-    texts_as_versions,
-    unreachable_databases,
-    untyped_columns,
-)
+from deploy.config.slices import aws_only, database_warnings, google_only, local_only
 from deploy.doctor.senders import senders
 from deploy.explain.config_tests import event_type_findings
 from deploy.gcp.costs import resources
@@ -90,9 +83,7 @@ def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | Non
 
 
 def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:
-    """Yield the databases that no cloud can use, which a deployment rejects, and those that convert values or compare
-    them as texts."""
-    for name, rule in (*unreachable_databases(notify, "gcp"), *untyped_columns(notify), *texts_as_versions(notify)):
+    for name, rule in database_warnings(notify):
         yield Fault(file.line(("destinations", name)), f"destination {name!r}", rule)
 
 

@@ -60,6 +60,16 @@ def unreachable_databases(notify: JsonObject, platform: str) -> Iterator[tuple[s
             yield name, "cloud_sql: only Cloud Run has its socket; name the `host`, or deploy to Google Cloud"
 
 
+def database_warnings(notify: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the destinations whose databases no cloud can use, convert values or compare them as texts, and the rules.
+
+    A deployment rejects the first ones.
+    """
+    yield from unreachable_databases(notify, "gcp")
+    yield from untyped_columns(notify)
+    yield from texts_as_versions(notify)
+
+
 def is_caught(destination: Json) -> bool:
     """Return whether the destination, as notify's slice has it, is caught: mails, and rows of sheets without a key."""
     kind = value_at(destination, "kind")

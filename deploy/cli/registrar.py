@@ -257,7 +257,10 @@ def _wait_display(name: str, line: progress.PassingLine) -> Callable[[float], No
         if not is_waiting:
             is_waiting = True
             again = "You can press Ctrl-C and run the command again"
-            print(f"{name}: waiting {left:.0f} s until every instance has the new secret. {again}.", file=sys.stderr)
+            print(
+                f"{name}: waiting at most {left:.0f} s until every instance has the new secret. {again}.",
+                file=sys.stderr,
+            )
         line.show(f"{left:.0f} s left")
 
     return show_wait

@@ -14,7 +14,7 @@ from deploy.history import documents, replay, stored_messages
 from deploy.history.journal_view import DROPPED, REPLAYED, DeadLetterRow
 from deploy.history.state import State
 from deploy.platforms.choice import audited_action
-from deploy.terminal.output import DIM, Column, Screen, count_of, cut, print_json, printable, table
+from deploy.terminal.output import DIM, Column, Screen, clock, count_of, cut, print_json, printable, table
 from deploy.terminal.progress import with_progress
 from shared import errors, journal, jsontext, ports
 
@@ -64,7 +64,7 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
     ids = records.short_ids([letter.id for letter in letters])
     rows = [
         (
-            record_text.clock(letter.at),
+            clock(letter.at),
             shown,
             letter.code,
             letter.reason if screen.width is None else "",

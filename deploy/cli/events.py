@@ -11,13 +11,13 @@ from typing import Final
 
 from deploy.cli import records
 from deploy.cli.command import DONE, NOT_DONE
-from deploy.cli.record_text import RecordText, UnlistedRoutes, clock, colour_of
+from deploy.cli.record_text import RecordText, UnlistedRoutes, colour_of
 from deploy.history import digests, documents, replay
 from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, EventSummary
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import audited_action, same_state
 from deploy.terminal import command_line, progress
-from deploy.terminal.output import Column, Screen, count_of, print_json, table
+from deploy.terminal.output import Column, Screen, clock, count_of, print_json, table
 from shared import journal, jsontext, outcomes, ports
 from shared.did_you_mean import did_you_mean
 

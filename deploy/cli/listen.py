@@ -36,7 +36,7 @@ from deploy.requests import send_options, signed_samples, signing
 from deploy.requests.sources import compiled_sources, standard_webhooks_secrets
 from deploy.secrets.values import COMMENT, as_variables, random_values, secret_text
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
-from deploy.terminal.output import printable
+from deploy.terminal.output import clock, printable
 from functions.receive.source import Source
 from functions.receive.sources import read_sources
 from shared import errors, store_ports, tap, times
@@ -240,7 +240,7 @@ class LeaseKeeper:
         found = await self.leases.get(tap.PARTITION, self.lease.name)
         earlier = tap.read_lease(found.id, found.text) if found else None
         if earlier and earlier.holder != self.lease.holder and not self.takes_over:
-            until = f"until {utc_time(earlier.until)}, and what was copied for it waits for 7 days"
+            until = f"until {clock(earlier.until)}, and what was copied for it waits for 7 days"
             advice = "Choose another name with --as, or add --take-over if it is yours"
             raise CommandError(f"{earlier.holder} has the lease {earlier.developer!r} {until}. {advice}")
         self.version = found.version if found else store_ports.NO_VERSION
@@ -339,13 +339,8 @@ async def remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> None:
 
 
 def _print_gap(ended_at: float, now: float) -> None:
-    until = f"about {utc_time(now + tap.REMEMBERED_SECONDS)}"
-    say(f"Nothing was copied from {utc_time(ended_at)} to {until}: the lease had ended")
-
-
-def utc_time(at: float) -> str:
-    """Return the time to the second, such as 2026-03-01T12:00:00Z."""
-    return f"{times.rfc3339(at)[:19]}Z"
+    until = f"about {clock(now + tap.REMEMBERED_SECONDS)}"
+    say(f"Nothing was copied from {clock(ended_at)} to {until}: the lease had ended")
 
 
 # The session
@@ -382,7 +377,7 @@ async def _begin(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
 
 async def _end(keeper: LeaseKeeper) -> None:
     """End the lease. Raises CommandError, which says how long the lease lasts, if the store does not answer."""
-    lasts = f"The lease was not ended, and lasts until {utc_time(keeper.ends_at)}"
+    lasts = f"The lease was not ended, and lasts until {clock(keeper.ends_at)}"
     try:
         await keeper.end()
     except LeaseLost:
@@ -420,7 +415,7 @@ async def _renew_forever(keeper: LeaseKeeper) -> None:
         try:
             await keeper.renew()
         except errors.Temporary as error:
-            say(f"The lease was not renewed, and ends at {utc_time(keeper.lease.until)}: {error.detail}")
+            say(f"The lease was not renewed, and ends at {clock(keeper.lease.until)}: {error.detail}")
 
 
 async def _stop(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:

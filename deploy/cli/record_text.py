@@ -8,7 +8,7 @@ from typing import Final
 
 from deploy.history import digests, documents, stored_messages
 from deploy.history.journal_view import DeadLetterRow, EventRecord, EventSummary, RequestRow
-from deploy.terminal.output import BOLD, DIM, GREEN, RED, YELLOW, Screen, count_of, printable
+from deploy.terminal.output import BOLD, DIM, GREEN, RED, YELLOW, Screen, clock, count_of, printable
 from shared import delivery, jsontext, times
 from shared.journal import AttemptEntry, RouteDecision
 from shared.ledger import LedgerRow
@@ -43,11 +43,6 @@ MAX_MEMBERS: Final = 50
 
 def colour_of(status: str) -> str:
     return COLOURS.get(status, "")
-
-
-def clock(seconds: float) -> str:
-    """Return a time such as `2026-03-01T12:00:00Z`, which `--since` accepts."""
-    return times.rfc3339(seconds)[:19] + "Z"
 
 
 @dataclass(frozen=True, slots=True)

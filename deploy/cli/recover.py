@@ -14,10 +14,10 @@ from deploy.config.configured import add_configuration, configured
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.terminal import command_line, progress
-from deploy.terminal.output import count_of, printable
+from deploy.terminal.output import clock, count_of, printable
 from functions.notify.recovery import listing as listings, recovery
 from functions.notify.recovery.kind import MissedEvent
-from shared import jsontext, ports, times
+from shared import jsontext, ports
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
 from shared.fetch import Fetch
@@ -164,7 +164,7 @@ def _print(listing: listings.Listing, count: int, newest: Sequence[MissedEvent])
     print(f"{settings.source}: {count_of(count, 'event')} {which}")
     for event in newest:
         rejection = f"  rejected with {event.rejected_status}" if event.rejected_status else ""
-        print(printable(f"  {times.rfc3339(event.happened_at)[:19]}Z  {event.type}  {event.id}{rejection}"))
+        print(printable(f"  {clock(event.happened_at)}  {event.type}  {event.id}{rejection}"))
     if count > len(newest):
         print(f"  and {count - len(newest):,} older ones")
     if kind.lists_unsettled:

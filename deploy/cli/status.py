@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.cli.command import DONE, error_text, parser, run_command
-from deploy.cli.record_text import clock
 from deploy.cli.secrets import age_text
 from deploy.config import checkout, config_file, running_dev
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
@@ -24,6 +23,7 @@ from deploy.terminal.output import (
     YELLOW,
     Column,
     Screen,
+    clock,
     count_of,
     duration_text,
     print_json,

@@ -16,8 +16,8 @@ from deploy.history import journal_view, local_requests
 from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import State, StateFault
 from deploy.requests import breaking, samples, trigger_target
-from deploy.terminal.output import count_of, printable
-from shared import jsontext, ledger, outcomes, times
+from deploy.terminal.output import clock, count_of, printable
+from shared import jsontext, ledger, outcomes
 
 WAIT_SECONDS: Final = 5.0
 """The longest time that the command waits for the result of the sample, on this machine."""
@@ -178,7 +178,7 @@ def _event(event_id: str, local: State) -> Iterator[str]:
 
 def _state_text(row: ledger.LedgerRow) -> str:
     if row.group and row.retry_at is not None:
-        return f"waits until {times.rfc3339(row.retry_at)[:19]}Z: {row.reason}"
+        return f"waits until {clock(row.retry_at)}: {row.reason}"
     reason = f": {row.reason}" if row.reason and row.state != "delivered" else ""
     return f"{row.state}{reason}"
 

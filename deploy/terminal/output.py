@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.terminal.command_line import summary_lines
-from shared.jsontext import JsonObject
+from shared import jsontext, times
 
 GAP: Final = "  "
 PIPE_COLUMNS: Final = 100
@@ -25,13 +25,18 @@ BOLD: Final = "1"
 DIM: Final = "2"
 
 
-def print_json(document: JsonObject) -> None:
+def print_json(document: jsontext.JsonObject) -> None:
     """Print ASCII only: what a sender wrote must not move a terminal's cursor."""
     print(json.dumps(document, indent=2))
 
 
 def count_of(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def clock(seconds: float) -> str:
+    """Return a time such as `2026-03-01T12:00:00Z`, which `--since` accepts."""
+    return times.rfc3339(seconds)[:19] + "Z"
 
 
 def duration_text(seconds: float) -> str:

@@ -8,7 +8,6 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.record_text import clock
 from deploy.cli.status import MAX_GROUPS, StatusText
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import Hint, Ports, write_dev_file
@@ -25,7 +24,7 @@ from deploy.history.status import (
     count_retrying,
     count_waiting_routes,
 )
-from deploy.terminal.output import Screen
+from deploy.terminal.output import Screen, clock
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import ROUTE_ITSELF, Delivery

@@ -94,7 +94,8 @@ def _cards(text: str, run: Span) -> Iterator[Span]:
     """
     window: deque[_Group] = deque()
     before = _NO_DIGITS
-    for group in _GROUP.finditer(text, *run):
+    start, end = run
+    for group in _GROUP.finditer(text, start, end):
         digits = group[0]
         if len(digits) > _MOST_DIGITS:  # no card goes over this group, so the search restarts after it
             yield from _remaining_cards(window)

@@ -1,7 +1,8 @@
-"""The hosts that steps ask: a host that fails or hangs gets few of this process's places, and is not asked for a while.
+"""The hosts that steps ask: a host that fails or hangs gets few places of this process, and is not asked for a while.
 
-Each step has a circuit breaker for its host: one API may fail on a host whose others answer. What finds the way closed
-is not asked, and its route waits without a try that counts. Each instance counts what it sees itself.
+Each step has a circuit breaker for its host, because one API of a host may fail while others answer. While the breaker
+is open, the host is not asked, and the route waits. This is not counted as a try. Each instance counts what it sees
+itself.
 """
 
 from collections import OrderedDict
@@ -27,7 +28,7 @@ HANGS: Final = "it takes far longer than usual and has not answered yet"
 
 
 class Asker(NamedTuple):
-    """A step and the host that it asks. `step` is the identity of its settings in this process."""
+    """A step and the host that it asks. `step` is the id of the object with its settings, in this process."""
 
     step: int
     host: str
@@ -42,13 +43,16 @@ class Closed(NamedTuple):
 
 @dataclass(slots=True)
 class StepHosts:
-    """The circuits by step and host, and the way to the places of this process. `instances` is None except on AWS.
+    """Decides when a step may ask its host. A question is one request of a step.
 
-    _circuits   of the steps whose last request to a host failed; any other circuit is closed
-    _reasons    why each circuit is open
-    _under_way  who asks, by the key of the question
-    _probes     the question that tries first once a pause is over, by asker
-    _turns      how often each event found no place, by the event's id
+    gate       the places of this process
+    instances  leases that limit how many instances one host can hold; None except on AWS
+
+    _circuits   the circuits of the steps whose last request to a host failed; any other circuit is closed
+    _reasons    the reason why each circuit is open
+    _under_way  the asker of each question, by the question's key
+    _probes     for each asker, the key of the question that tries first once a pause is over
+    _turns      for each event, by its id, the number of times that it found no place
     """
 
     gate: ProcessGate
@@ -62,9 +66,9 @@ class StepHosts:
     _numbers: "count[int]" = field(default_factory=count)
 
     async def enter(self, step: int, host: str, event: Event) -> str | Closed:
-        """Return the key with which to `leave`, once the event's question has a place; or why it is not asked now.
+        """Wait for a place. Return the key to call `leave` with, or Closed if the host is not asked now.
 
-        The questions of one source share places at the host. Raises Temporary: a lease cannot be read.
+        The questions of one source share places at the host. Raises Temporary if a lease cannot be read.
         """
         asker = Asker(step, host)
         for key in self.gate.report_hanging(host):
@@ -96,13 +100,14 @@ class StepHosts:
         return key
 
     def _turned_away(self, event: Event, turns: int, seconds: float, reason: str) -> Closed:
+        """Count that the event found no place, and return when it may try again."""
         self._turns[event.id] = turns + 1
         if len(self._turns) > MAX_KNOWN:
             del self._turns[next(iter(self._turns))]
         return Closed(self.clock.now() + seconds, reason)
 
     async def give_back(self, host: str) -> None:
-        """Let all instances ask the host, if it answers."""
+        """Let all instances ask the host again. Call it after the host has answered."""
         if self.instances:
             await self.instances.leave(host)
 
@@ -117,6 +122,7 @@ class StepHosts:
             self._note(asker, has_failed, reason)
 
     def _closed(self, asker: Asker) -> Closed | None:
+        """Return why the asker may not ask its host now; None if it may."""
         now, circuit = self.clock.now(), self._circuits.get(asker, CLOSED)
         if circuit.open_until > now:
             return Closed(circuit.open_until, f"{asker.host} is not asked for a while: {self._reasons[asker]}")
@@ -125,6 +131,7 @@ class StepHosts:
         return None
 
     def _note(self, asker: Asker, has_failed: bool, reason: str) -> None:
+        """Count an outcome in the asker's circuit, and log a pause that begins or ends."""
         before, now = self._circuits.get(asker, CLOSED), self.clock.now()
         circuit = after_attempt(before, BREAKER, now, has_failed=has_failed)
         if not circuit.failures and not circuit.pause_seconds:

@@ -32,7 +32,7 @@ class Program:
     """The content of transform's slice.
 
     own         the operator's own steps
-    type_words  for each configured source, how many words of its events' types a log may hold
+    type_words  for each configured source, the most words that a log may show of an event's type
     """
 
     routes: Routes

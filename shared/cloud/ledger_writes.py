@@ -155,8 +155,8 @@ def attempts_text(row: LedgerRow) -> str:
 
 def with_attempts(row: LedgerRow, text: str) -> LedgerRow:
     """Return the row with the attempts that `attempts_text` wrote."""
-    names = row.key, row.event_id, row.route, row.destination
-    return row._replace(attempts=tuple(journal.AttemptEntry(*names, *values) for values in json.loads(text)))
+    names = [row.key, row.event_id, row.route, row.destination]
+    return row._replace(attempts=tuple(journal.AttemptEntry._make([*names, *values]) for values in json.loads(text)))
 
 
 def newest_of(
@@ -181,7 +181,7 @@ def newest_of(
 
 
 def place_of(row: LedgerRow) -> Place:
-    """Return the row's place in the order of rows: by the time at which they were created, then by their keys."""
+    """Return the row's place in the order of rows: by the time of their creation, then by their keys."""
     return row.created_at, row.key
 
 

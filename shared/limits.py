@@ -13,19 +13,20 @@ MIB: Final = 1024 * 1024
 
 
 class Limits(NamedTuple):
-    """
-    max_body_bytes           as it came over the wire
-    max_decoded_bytes        after gzip or deflate
-    max_depth                objects and lists (or XML elements) inside one another
-    max_nodes                values, in all; XML's attributes and YAML's keys are among them, and an alias in YAML
-                             counts as all that it stands for
-    max_keys                 of one object
-    max_key_characters       of one key
-    max_number_digits        of one integer; Python's own default limit, past which it converts no text to an integer
-    max_fields               of one form
-    max_parts                of one multipart body
-    max_expanded_characters  of `data` where a format lets a few bytes stand for many: YAML's aliases, CSV's header,
-                             references in a binary plist
+    """The limits of a body.
+
+    max_body_bytes           the size of the body as it was sent
+    max_decoded_bytes        its size after gzip or deflate
+    max_depth                the levels of objects and lists, or of XML elements
+    max_nodes                the number of values, with XML's attributes and YAML's keys. An alias in YAML counts as all
+                             that it stands for
+    max_keys                 the keys of an object
+    max_key_characters       the length of a key
+    max_number_digits        the digits of an integer. It is Python's own default limit
+    max_fields               the fields of a form
+    max_parts                the parts of a multipart body
+    max_expanded_characters  the characters of `data` in a format in which a few bytes can stand for many: YAML's
+                             aliases, CSV's header, references in a binary property list
     """
 
     max_body_bytes: int = MIB
@@ -44,8 +45,11 @@ DEFAULT: Final = Limits()
 
 
 def put(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
-    """Add an entry. Raises Rejected: `duplicate_key` for a key that is there, `too_many_values` for a key too long or
-    one too many."""
+    """Add a member to an object that is being built.
+
+    Raises Rejected: `duplicate_key` if the object has the key, `too_many_values` for a key that is too long, or one key
+    too many.
+    """
     if key in made:
         raise Rejected("duplicate_key", "an object has the same key twice")
     _verify_key(made, key, limits)
@@ -53,7 +57,10 @@ def put(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
 
 
 def gather(made: JsonObject, key: str, value: Json, limits: Limits) -> None:
-    """Add a value; a key's second value makes a list of both. `value` is no list. Raises Rejected."""
+    """Add a value to an object that is being built. A further value of a key makes a list of its values.
+
+    `value` must not be a list. Raises Rejected (`too_many_values`).
+    """
     if key not in made:
         _verify_key(made, key, limits)
         made[key] = value
@@ -73,7 +80,7 @@ def _verify_key(made: JsonObject, key: str, limits: Limits) -> None:
 
 
 def finite(text: str) -> float:
-    """Convert a decimal number. Raises Rejected (`number_out_of_range`) where it is too large."""
+    """Convert a decimal number. Raises Rejected (`number_out_of_range`) if it is too large."""
     number = float(text)
     if not math.isfinite(number):
         raise Rejected("number_out_of_range", "a number is too large for a 64-bit float")
@@ -81,10 +88,8 @@ def finite(text: str) -> float:
 
 
 def integer(digits: str, base: int, limits: Limits) -> int:
-    """Convert digits of the base, perhaps signed. Raises Rejected (`number_out_of_range`) where there are too many.
-
-    A hexadecimal digit is worth 1.2 decimal ones, and JSON is written in decimal.
-    """
+    """Convert digits of the base, with or without a sign. Raises Rejected (`number_out_of_range`) for too many."""
+    # JSON is written in decimal, and a hexadecimal digit is worth 1.2 decimal ones.
     longest = limits.max_number_digits if base == 10 else limits.max_number_digits * 4 // 5
     if len(digits) > longest and len(digits.lstrip("+-")) > longest:
         raise Rejected("number_out_of_range", f"an integer has more than {longest} digits in base {base}")

@@ -118,7 +118,7 @@ else:
 
 
 MAX_STEPS: Final = 32
-"""Of a chain, and of the way of an event through several chains."""
+"""The most steps of a chain, and the most steps that one event takes through several chains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +161,10 @@ class StepContext:
 
 @dataclass(eq=False, repr=False)
 class Services:
-    """The services of an AskingStep. `fetch` and `cloud` are called, and what they need imported, at a first request.
+    """The services that an AskingStep may use.
 
-    fetch   returns the way to other systems
+    fetch   returns the port of requests to other systems. It is called at the first request, because few processes need
+            what it imports
     blobs   None on a platform without blobs
     cloud   returns this function's identity on its platform; None if it has none
     now     returns the time in Unix seconds
@@ -187,10 +188,10 @@ class Services:
 
 
 class SystemUnavailable(Temporary):
-    """The system that a step asks is unavailable. The route waits and runs again; the event does not come again.
+    """The system that a step asks is unavailable, so the route waits and runs again. The other routes are not affected.
 
-    `retry_seconds` are the waits between tries, None for the default. `until`: the system was not asked, because the
-    way to it is closed up to that time in Unix seconds.
+    retry_seconds  the waits between tries; None for the default
+    until          the time, in Unix seconds, before which the system is not asked; None if it was asked
     """
 
     def __init__(
@@ -206,7 +207,7 @@ class SystemUnavailable(Temporary):
 
 
 UNAVAILABLE_CODES: Final[frozenset[TemporaryCode]] = frozenset({"host_unavailable", "host_unreachable", "step_timeout"})
-"""Of failures that are another system's, not those of a part of ours."""
+"""The codes of failures of another system, and not of a part of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,12 +317,13 @@ class AskingStep(Step):
 class NamedStep:
     """A step at its place in a chain.
 
-    number  counts from 1
-    chain   the name of the chain; None for the steps of a route
-    is_own  true for an operator's own step
-    asks    true for an AskingStep
-    asks_others  true for `call`, `fetch` and an operator's own AskingStep
-    label   names it in messages
+    number        its number in the chain, from 1
+    chain         the name of the chain; None for the steps of a route
+    is_own        true for an operator's own step
+    asks          true for an AskingStep
+    asks_others   true for `call`, `fetch` and an operator's own AskingStep
+    only_removes  as in Step; false for an operator's own step, which is always measured
+    label         its name in messages
     """
 
     number: int

@@ -15,17 +15,20 @@ from shared.http import Headers, ReadBody, Reply, Request, body_too_large, probl
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, value_at
 
 AnswerRequest = Callable[[Request, ReadBody], Awaitable[Reply]]
-"""A function: the request without its body, and what reads that, in; the reply out."""
+"""Answers a request. Its arguments are the request without its body, and a function that reads the body."""
 
 OWN_HEADERS: Final = frozenset({"connection", "content-length"})
-"""Headers of a reply that are the platform's to write: it keeps the connection, and closes it."""
+"""Headers of a reply that the platform writes itself."""
 _REJECTED: Final[outcomes.RequestOutcome] = "rejected"
 _UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
 _LATE: Final = problem(503, "unavailable", "The event is not confirmed. Send it again later.", ("retry-after", "5"))
 
 
 async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, deadline: float) -> JsonObject:
-    """Answer the request in the event by a time of the loop. Raises ValueError for an event of another kind."""
+    """Answer the request in the event by `deadline`, a time of the event loop. After it, the answer is a 503.
+
+    Raises ValueError for an event of another kind.
+    """
     try:
         head, body = request_of(event)
     except errors.Rejected as error:
@@ -72,7 +75,7 @@ def _headers(event: JsonObject) -> Headers:
 
 
 def body_of(event: JsonObject) -> bytes:
-    """Raises Rejected: not every event was written by the platform."""
+    """Return the body. Raises Rejected, because not every event was written by the platform."""
     body = _text(event.get("body"))
     try:
         return decode_base64(body, strict=False) if event.get("isBase64Encoded") else body.encode()
@@ -86,7 +89,7 @@ def _text(value: Json) -> str:
 
 
 def _latin_1(text: str) -> str:
-    """Return the bytes of the text as the other platforms hand them over: one character a byte."""
+    """Return the text as servers on the other platforms pass it on: with one character for each byte of it."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
@@ -100,7 +103,7 @@ def reader_of(body: bytes) -> ReadBody:
 
 
 def response_of(reply: Reply) -> JsonObject:
-    """Return the response. A body that is no text in UTF-8 goes in base64."""
+    """Return the response for Lambda. A body that is not UTF-8 is encoded in base64."""
     headers: dict[str, str] = {}
     for name, value in reply.headers:
         if name not in OWN_HEADERS:

@@ -1,7 +1,7 @@
-"""Invocations on AWS Lambda: one event loop for the process, and an end of the work before Lambda ends the process.
+"""Invocations on AWS Lambda: all run on one event loop, and each ends before Lambda would end the process.
 
-Between two invocations Lambda freezes the process, and the loop stands still: its clients keep their connections, and
-what was due meanwhile is done first in the next invocation.
+Lambda freezes the process between two invocations, so the loop does not turn. Its clients keep their connections.
+Timers that were due meanwhile run at the beginning of the next invocation.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ def run(
 
 
 async def in_time(work: Awaitable[Answer], deadline: float) -> Answer:
-    """Await it until a time of the loop. Raises Temporary (`invocation_timeout`) then."""
+    """Await the work until `deadline`, a time of the event loop. Raises Temporary (`invocation_timeout`) at it."""
     try:
         return await _deadlines(asyncio.get_running_loop()).wait(work, deadline)
     except time_bound.TooLate as error:
@@ -72,7 +72,7 @@ async def in_time(work: Awaitable[Answer], deadline: float) -> Answer:
 
 @lru_cache(maxsize=1)
 def _deadlines(_: asyncio.AbstractEventLoop) -> time_bound.Deadlines:
-    """Return those of the loop. Their one timer outlives an invocation, which a timer for each would cost 7 µs."""
+    """Return the deadlines of the loop. They keep one timer over all invocations: a timer for each would take 7 µs."""
     return time_bound.Deadlines()
 
 

@@ -43,7 +43,7 @@ def dead_letter_message(letter: journal.DeadLetter) -> ports.BusMessage:
 
 
 def dead_letter_from(document: Json) -> journal.DeadLetter:
-    """Raises Permanent (`malformed_event`) for a message that is not a dead letter of ours."""
+    """Return the dead letter in a message. Raises Permanent (`malformed_event`) for any other message."""
     data = document.get("data") if isinstance(document, dict) and document.get("type") == DEAD_LETTER_TYPE else None
     if not isinstance(document, dict) or not isinstance(data, dict):
         raise errors.Permanent(

@@ -6,16 +6,16 @@ The log, the page, the commands and the code use the same words. deploy/codes.md
 from typing import Literal, TypeAlias
 
 RequestOutcome: TypeAlias = Literal["accepted", "answered", "rejected", "unavailable"]
-"""Of a request to any of the functions. `answered`: it makes no event. `unavailable`: a 503, so that it comes again."""
+"""The outcome of a request to a function. `answered` makes no event. `unavailable` is a 503, so that it comes again."""
 
 EventOutcome: TypeAlias = Literal["routed", "filtered", "no_route", "duplicate", "waiting", "dead_lettered"]
-"""Of an event in transform. `waiting`: nothing is owed yet, because each route that took it waits or failed."""
+"""The outcome of an event in transform. `waiting`: nothing is owed yet, as each route that took it waits or failed."""
 
 RouteOutcome: TypeAlias = Literal["matched", "not_matched", "filtered", "duplicate", "waiting", "dead_lettered"]
-"""Of an event at one route. `waiting`: a step's system did not answer, and the route runs again later."""
+"""The outcome of an event at a route. `waiting`: a step's system did not answer, and the route runs again later."""
 
 AttemptOutcome: TypeAlias = Literal["delivered", "retry_scheduled", "unknown", "held", "failed"]
-"""Of one attempt. `failed`: the destination will never accept the delivery."""
+"""The outcome of an attempt. `failed`: the destination will never accept the delivery."""
 
 DeliveryOutcome: TypeAlias = Literal[
     "delivered",
@@ -32,13 +32,17 @@ DeliveryOutcome: TypeAlias = Literal[
     "busy",
     "lease_expired",
 ]
-"""Of a delivery that the bus pushed to notify. `deferred`: no attempt was made, and it is scheduled for later.
-`gathered`: it waits in a group. `rerun`: a waiting route runs again."""
+"""The outcome of a delivery that the bus brought to notify.
+
+deferred  no attempt was made, and it is scheduled for later
+gathered  it waits in a group
+rerun     a waiting route runs again
+"""
 
 DeliveryState: TypeAlias = Literal[
     "claimed", "attempted", "delivered", "retry_scheduled", "held", "dead_lettered", "merged"
 ]
-"""Of a delivery in the ledger."""
+"""The state of a delivery in the ledger."""
 
 EventStatus: TypeAlias = Literal[
     "received",
@@ -53,5 +57,7 @@ EventStatus: TypeAlias = Literal[
     "merged",
     "dead_lettered",
 ]
-"""Of an event in the lists of the page and of `hookchain events`: where it is now. `waiting`: a delivery waits for a
-digest, for the end of quiet hours or for its turn, and nothing was tried yet."""
+"""The status of an event in the lists of the page and of `hookchain events`.
+
+waiting  no attempt was made yet, because a delivery waits for a digest, for the end of quiet hours or for its turn
+"""

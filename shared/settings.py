@@ -175,7 +175,7 @@ def exit_at_fault(function: str) -> Iterator[None]:
 
 
 def parse_slice(content: bytes, function: str) -> JsonObject:
-    """Raises SliceFault for a slice that was not compiled for this function."""
+    """Return the slice. Raises SliceFault if it was not compiled for this function."""
     try:
         document: Json = json.loads(content)
     except ValueError as error:

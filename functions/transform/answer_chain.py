@@ -49,7 +49,7 @@ async def answer_chain(
 
 
 def _event(name: str, head: Request, body: bytes, now: float) -> Event:
-    """Raises Rejected and Permanent."""
+    """Return the event that a request brings. Raises Rejected and Permanent."""
     content_type = head.header("content-type")
     if (content_type or "").partition(";")[0].strip().lower() == CLOUDEVENT:
         event = from_cloudevent(_json(body))

@@ -28,7 +28,7 @@ from shared.subscribers.standalone_schema import (
 MAX_TYPES: Final = 1_000
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 TYPE_KEY: Final = "x-event-type"
-"""Keys of an exported schema with facts about its event type."""
+"""The key of an exported schema that has the facts about its event type, such as its name."""
 
 _SCHEMA_KEYS: Final = frozenset({"$schema", "$id", "$defs", "type", "properties", "allOf", "anyOf", "oneOf", "$ref"})
 _Make: TypeAlias = Callable[[], EventType]
@@ -83,7 +83,10 @@ class _Made:
         self._faults: list[CatalogueFault] = []
 
     def add(self, path: str, name: str, make: _Make) -> None:
-        """Raises CatalogueFault once there are too many event types or faults to continue."""
+        """Add an event type, or the fault with which `make` fails.
+
+        Raises CatalogueFault and CatalogueFaults once there are too many event types or faults.
+        """
         if len(self._types) >= MAX_TYPES:
             raise CatalogueFault("", f"must have at most {MAX_TYPES:,} event types")
         try:
@@ -96,7 +99,7 @@ class _Made:
                 raise CatalogueFaults(self._faults) from fault
 
     def event_types(self) -> tuple[EventType, ...]:
-        """Raises CatalogueFaults."""
+        """Return the event types in the order of the document. Raises CatalogueFaults if any of them has a fault."""
         if self._faults:
             raise CatalogueFaults(self._faults)
         return tuple(self._types.values())

@@ -22,7 +22,7 @@ from shared.subscribers.schema_example import example_of, resolved
 MAX_FIELDS: Final = 300
 MAX_LEVELS: Final = 6
 MAX_LINK_BYTES: Final = 500
-"""Of the link to an event type, and the title of its group."""
+"""The most bytes of the link to an event type, with the title of its group."""
 STYLE: Final = Path(__file__).with_name("catalogue.css").read_text(encoding="utf-8")
 STYLE_HASH: Final = "sha256-" + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 """The source of the page's style in a Content-Security-Policy, without the quotes that it has there."""

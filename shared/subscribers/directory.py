@@ -22,9 +22,9 @@ TRIES: Final = 8
 CONTENTION_SECONDS: Final = 0.02
 """The wait before the second try; it grows with each."""
 FORMER_SECONDS: Final = 365 * 86_400.0
-"""How long the id of a deleted endpoint is kept: longer than the ledger keeps its deliveries."""
+"""The time for which the id of a deleted endpoint is stored. The ledger stores its deliveries for a shorter time."""
 COUNT_SECONDS: Final = 86_400.0
-"""How long a count of endpoints is believed. An earlier version of the program makes endpoints without counting."""
+"""The time for which a count of endpoints is used. An earlier version of the program creates endpoints uncounted."""
 QUIET_SECONDS: Final = 60.0
 """Longer than a request takes. If the count has not changed for this time, every endpoint that was counted has been
 created."""
@@ -101,9 +101,9 @@ class Directory:
         id: str,
         decide: Callable[[Found | None], Found | None],
     ) -> Found | None:
-        """Write what `decide` makes of the document, with no other change between, and return it as it then is.
+        """Write the document that `decide` returns for the stored one, and return the document that is then stored.
 
-        Where `decide` returns None, nothing is written. Where another was faster, it is called again.
+        If `decide` returns None, nothing is written. If another change was faster, `decide` is called again.
         """
         for number in range(TRIES):
             if number:
@@ -131,10 +131,12 @@ class Directory:
         return found
 
     async def count_new_endpoint(self, tenant: str, most: int, now: float) -> bool | None:
-        """Count an endpoint that is about to be made. Return False where the tenant has `most`, None where it is gone.
+        """Count an endpoint that is about to be created.
 
-        Reads and writes the tenant's document, however many endpoints there are. All are read where none were counted
-        yet, once a day, and, at most once a minute, where there seem to be `most`.
+        Return True if it may be created, False if the tenant has `most` endpoints, and None if the tenant was deleted.
+
+        Only the tenant's document is read and written. The endpoints themselves are counted if they never were, once a
+        day, and, at most once a minute, if there seem to be `most`.
         """
         for number in range(TRIES):
             if number:
@@ -158,7 +160,7 @@ class Directory:
         raise _contention(tenant)
 
     async def uncount_endpoint(self, tenant: str, now: float) -> None:
-        """Count one endpoint less: one that was counted is gone, or was not made."""
+        """Lower the count by one, for an endpoint that was counted and then deleted, or was not created."""
 
         def decide(before: Tenant | None) -> Tenant | None:
             if before is None or before.endpoints is None:
@@ -171,7 +173,7 @@ class Directory:
     async def delete_endpoint(
         self, tenant: str, id: str, now: float, expected: str | None = None, *, is_counted: bool = True
     ) -> bool:
-        """Delete the endpoint, and keep its id. Return False where it is at another version than `expected`.
+        """Delete the endpoint, and store its id. Return False if its version is not `expected`.
 
         If several callers delete it at the same moment, only the caller that keeps its id lowers the count.
         """
@@ -184,22 +186,22 @@ class Directory:
         return is_gone
 
     async def mark_endpoints_changed(self, tenant: str) -> None:
-        """Write the tenant's document as it is. By its version notify knows whether it has read the latest endpoints.
+        """Write the tenant's document unchanged. By its new version, notify knows that its endpoints have changed.
 
-        Where somebody else was faster, their write comes after the change too, and is as good.
+        If another write was faster, that write came after the change too, and has the same effect.
         """
         if found := await self.documents.get(TENANTS, tenant):
             await self.documents.write(TENANTS, tenant, found.text, found.version)
 
     async def announce_change(self, tenant: str, function: str) -> None:
-        """Mark the endpoints as changed. A failure is logged: the change is done, and counts some seconds later."""
+        """Mark the endpoints as changed. A failure is only logged: notify then reads the change some seconds later."""
         try:
             await self.mark_endpoints_changed(tenant)
         except Temporary as error:
             log("WARNING", "change not marked", function=function, code=error.code, detail=f"{tenant}: {error.detail}")
 
     async def keep_message(self, tenant: str, message: Message, expires_at: float) -> None:
-        """Keep the message, and its entry first: the same ones again change nothing."""
+        """Store the entry of the message and then the message. The same message again changes nothing."""
         entry = MessageEntry(id=message.id, type=message.type, is_test=message.is_test)
         id_ = entry_id(message.event_id, message.route, message.destination)
         await self.documents.write(message_entries_of(tenant), id_, entry.text(), None, expires_at)

@@ -1,8 +1,8 @@
 """The choice of endpoints for an event: globs over its type, and a filter over its content. Pure.
 
-Tenants write both, so both are hostile: neither a glob nor a filter can take longer than its bound, whatever the event
-has. A filter is a JMESPath condition over `{id, type, timestamp, data}`, with a part of the language that never makes
-more of an event than it has.
+Tenants write globs and filters, so they may be hostile, and the time that each takes for an event is limited. A filter
+is a JMESPath condition over `{id, type, timestamp, data}`. It can use only the part of the language that makes no
+larger values than the event has.
 """
 
 from collections.abc import Iterable, Sequence
@@ -62,13 +62,13 @@ class FilterFailed(Exception):
 
 
 def type_matches(globs: Sequence[str], type_: str) -> bool:
-    """Return whether one of the globs matches the type; True where there are none."""
+    """Return whether one of the globs matches the type; True if there are no globs."""
     return not globs or any(_glob_matches(glob, type_) for glob in globs)
 
 
 def _glob_matches(glob: str, type_: str) -> bool:
-    """`*` stands for any characters, full stops too. Each piece is taken where it is found first: no search is tried
-    again."""
+    """Return whether the glob matches the type. A `*` stands for any characters, also full stops."""
+    # Each piece between two stars is taken where it is found first, so no search is repeated.
     first, *rest = glob.split("*")
     if not rest:
         return glob == type_
@@ -104,7 +104,7 @@ class Filter:
     """A tenant's condition, compiled."""
 
     def __init__(self, text: str, max_characters: int = MAX_FILTER_CHARACTERS) -> None:
-        """Raises ExpressionFault, a ValueError that states the rule."""
+        """Compile the condition. Raises ExpressionFault, a ValueError that states the rule."""
         if len(text) > max_characters:
             raise ExpressionFault(f"a filter has at most {max_characters} characters; this one has {len(text)}")
         try:
@@ -129,7 +129,7 @@ _compiled: Final = lru_cache(maxsize=2_000)(Filter)
 
 
 def _verify(root: "_TreeNode") -> None:
-    """Raises ExpressionFault."""
+    """Raise ExpressionFault for a filter that is nested too deeply, or that has what a filter cannot have."""
     level: list[_TreeNode] = [root]
     for _ in range(MAX_DEPTH):
         for node in level:
@@ -171,7 +171,7 @@ class _BoundedFunctions(Functions):
 
 
 class _BoundedInterpreter(TreeInterpreter):
-    """It counts its steps, and raises Permanent where there are too many."""
+    """An interpreter that counts its steps, and raises Permanent for too many."""
 
     def __init__(self) -> None:
         super().__init__(Options(custom_functions=_BoundedFunctions(self)))

@@ -101,7 +101,7 @@ def auth_header_names(auth: EndpointAuth) -> tuple[str, ...]:
 
 
 def verify_auth(auth: EndpointAuth) -> None:
-    """Raises ValueError, which states the rule."""
+    """Raise ValueError, which states the rule, for settings that a request cannot have."""
     if auth.kind == "hmac":
         if fault := _name_fault(auth.header.lower()):
             raise ValueError(f"`header` {fault}")
@@ -164,7 +164,7 @@ def _headers(
 def _auth_headers(
     auth: EndpointAuth, secrets: Sequence[str], body: bytes, webhook_id: str, timestamp: int
 ) -> Mapping[str, str]:
-    """Raises ValueError for a secret that is no key."""
+    """Return the headers that authenticate a request. Raises ValueError for a secret that is not a key."""
     newest = secrets[0]
     match auth.kind:
         case "standard":

@@ -23,14 +23,14 @@ from shared.telemetry.spans import Span, spans_json
 
 TRACES: Final = "/v1/traces"
 WAIT_SECONDS: Final = 0.05
-"""How long a request waits for a flush."""
+"""The time for which a request waits for a flush."""
 FLUSH_SECONDS: Final = 1.0
-"""From the beginning of a flush to that of the next."""
+"""The time from the beginning of a flush to the beginning of the next one."""
 MAX_PAUSE_SECONDS: Final = 60.0
 """The longest wait after flushes that failed."""
 SEND_SECONDS: Final = 5.0
 MAX_SPANS: Final = 512
-"""Of those that wait. The newest stay."""
+"""The most spans that wait. If there are more, the oldest are dropped."""
 _PASSING: Final = frozenset({408, 429, 502, 503, 504})
 """The statuses after which the same request may succeed. OTLP says to drop the data after any other failure."""
 _NOT_SERVED: Final = frozenset({404, 405, 501})
@@ -95,7 +95,7 @@ class Exporter:
     """The exporter of a process, on one event loop. All signals go out in the same flush."""
 
     def __init__(self, post: Post, spans: Spans, metrics: Metrics | None = None) -> None:
-        """`metrics`: None where the collector takes none."""
+        """Make an exporter. `metrics` is None if the collector does not accept metrics."""
         self._post = post
         self._spans = spans
         self.metrics = metrics

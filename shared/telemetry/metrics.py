@@ -18,7 +18,7 @@ from shared.telemetry.spans import Span, attributes_json, nanoseconds
 
 METRICS: Final = "/v1/metrics"
 MAX_SERIES: Final = 2_000
-"""Of counts that wait. Further combinations of names and outcomes are not counted."""
+"""The most counts that wait. Further combinations of names and outcomes are not counted."""
 _DELTA: Final = 1
 _CUMULATIVE: Final = 2
 

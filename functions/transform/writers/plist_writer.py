@@ -30,7 +30,7 @@ class _NegativeZero(float):
 
 
 def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
-    """Raises Unwritable."""
+    """Return the value as a binary property list. Raises Unwritable."""
     # Imported here, because it imports an XML parser, which is seldom needed.
     import plistlib
 
@@ -38,7 +38,7 @@ def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
 
 
 def write_xml_plist(value: Json, *, dates: bool, omit_nulls: bool) -> str:
-    """Raises Unwritable."""
+    """Return the value as a property list in XML. Raises Unwritable."""
     lines = [_HEAD]
     _write(_plist(value, None, dates, omit_nulls), "", None, lines)
     return "".join([*lines, "</plist>\n"])

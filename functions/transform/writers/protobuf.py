@@ -28,7 +28,7 @@ class MessageKind:
     """One message type. With `keeps_names`, fields in JSON have their names in the .proto file, not camelCase."""
 
     def __init__(self, descriptors: bytes | None, name: str | None, *, keeps_names: bool) -> None:
-        """Raises DescriptorFault."""
+        """Find the message type. Raises DescriptorFault if there is none of this name."""
         self.name = name or STRUCT
         self._keeps_names = keeps_names
         self._pool, self._descriptor, self._type = _message_type(descriptors, self.name)

@@ -32,7 +32,7 @@ FOUND: Final[frozenset[str]] = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rul
 """The states that `by_state` finds."""
 PROMPT_SECONDS: Final = 10.0
 MAX_ATTEMPTS_BYTES: Final = 150_000
-"""Of the newest attempts: beside a message of 200 KiB, they fit into an item."""
+"""The most bytes of a row's newest attempts, so that they fit into an item beside a message of 200 KiB."""
 
 _DEFAULTS: Final[Mapping[str, object]] = {
     **LedgerRow._field_defaults,

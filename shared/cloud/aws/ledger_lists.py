@@ -14,15 +14,15 @@ from shared.ledger import LedgerRow, Place
 from shared.subscribers.names import endpoint_name
 
 ROWS_AT_ONCE: Final = 18
-"""What one answer can hold: 200 KiB of a message, which base64 makes a third longer on the way, and MAX_ATTEMPTS_BYTES,
-which JSON's escapes double at most."""
+"""The number of rows for which one answer has room. A row has a message of 200 KiB, which base64 makes a third longer,
+and MAX_ATTEMPTS_BYTES, which JSON's escapes at most double."""
 CHUNK: Final = 100
-"""Rows that are read at a time where no index finds the state that is asked for."""
+"""The number of rows that are read at once if no index finds the state."""
 MANY: Final = 1_000
-"""Entries of an index that are read at a time where the destination is looked for among them."""
+"""The number of entries of an index that are read at once to find those of a destination."""
 MAX_CHUNKS: Final = 10
 MAX_DELIVERIES: Final = 100_000
-"""Of an event that are looked through: one a route and destination, and one an endpoint."""
+"""The most deliveries of an event that are read: one for each route and destination, and one for each endpoint."""
 
 
 class LedgerLists:

@@ -45,7 +45,7 @@ WHOLE: Final = ("row", "attempts")
 FOUND: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
 """The states that `by_state` and `by_destination_state` find."""
 OLD_RETRY_AT: Final = "retry_at"
-"""Where earlier versions kept the time of a retry, as a number."""
+"""The field in which earlier versions stored the time of a retry, as a number."""
 OLD_HELD: Final = "disabled"
 
 DELIVERIES_AT_ONCE: Final = 1_000
@@ -61,7 +61,7 @@ _ADDED: Final[JsonObject] = {
     "undelivered_since": 0,
     "needs_release": False,
 }
-"""What a document may lack: it is of an earlier version, or of a delivery that has the default."""
+"""The fields that a document may lack, because an earlier version wrote it, or because they have these values."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 
 

@@ -28,13 +28,13 @@ ASK_SECONDS: Final = 2.0
 MARGIN_SECONDS: Final = 225.0
 """The metadata server gives a new token once the old has five minutes left."""
 LAST_SECONDS: Final = 10.0
-"""A token that ends sooner may end on its way."""
+"""A token that is valid for a shorter time could expire before it arrives."""
 PAUSE_SECONDS: Final = 15.0
 """The time between two tries while the old token is valid: each try can make a caller wait ASK_SECONDS."""
 IDENTITY_SECONDS: Final = 1_800.0
-"""How long an identity token is used, of the hour that it is good for."""
+"""The time for which an identity token is used. It is valid for an hour."""
 LAST_IDENTITY_SECONDS: Final = 3_300.0
-"""How long it is used where the metadata server gives no new one."""
+"""The time for which it is used if the metadata server gives no new one."""
 MAX_AUDIENCES: Final = 100
 
 Authorization = Callable[[], Awaitable[str | None]]
@@ -173,7 +173,10 @@ class MetadataIdentity:
 
 
 async def _ask_metadata(host: str, path: str, code: errors.TemporaryCode, what: str) -> bytes:
-    """Raises Temporary with that code. The connection is not kept: the next token is half an hour away."""
+    """Return the answer of the metadata server. Raises Temporary with the code.
+
+    The connection is not kept, because the next token is needed half an hour later.
+    """
     client = HttpClient(f"http://{host}")
     headers = {"Metadata-Flavor": "Google"}
     try:

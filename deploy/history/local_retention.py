@@ -11,7 +11,7 @@ from deploy.history.stored_messages import dataref_of
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
-from shared.cloud.local.ledger_tables import open_ledger
+from shared.cloud.local.ledger_rows import open_ledger
 from shared.retention import Retention
 
 CHUNK: Final = 500

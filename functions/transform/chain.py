@@ -7,11 +7,11 @@ named chain. The fault of a step is an outcome of the chain, and says which rout
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.transform import event_copies, output
+from functions.transform import output
 from functions.transform.step import (
     MAX_STEPS,
     UNAVAILABLE_CODES,
@@ -33,6 +33,7 @@ from shared import own_modules, time_bound
 from shared.did_you_mean import IS_NOT_THERE, likely_path, removal_hint
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
+from shared.jsontext import Json, to_json
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]
@@ -259,11 +260,11 @@ class _Run:
 
     async def _apply_to_copy(self, step: NamedStep, event: Event) -> StepResult:
         """Return the verified result of an operator's own step, which gets a copy of the event."""
-        copy = event_copies.copy_event(event)
+        copy = _copy_event(event)
         original = self.context.original
-        context = replace(self.context, original=copy if original is event else event_copies.copy_event(original))
+        context = replace(self.context, original=copy if original is event else _copy_event(original))
         result = self.verifier.verify(await self._apply(step, copy, context), event, step)
-        return event_copies.without_copy(result, copy, event)
+        return _without_copy(result, copy, event)
 
     async def _apply(self, step: NamedStep, event: Event, context: StepContext) -> StepResult:
         if step.asks:
@@ -320,3 +321,45 @@ def step_fault(error: BaseException) -> Permanent:
     if isinstance(error, time_bound.OutOfTime):
         return Permanent("time_limit_exceeded", f"it computed for more than {time_bound.MAX_COMPUTING_SECONDS:g} s")
     return Permanent("step_failed", own_modules.place_in_own_module(error))
+
+
+def _copy_event(event: Event) -> Event:
+    """Return the event with a deep copy of its data."""
+    return replace(event, data=_copy_data(event.data))
+
+
+def _copy_data(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _copy_data(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy_data(item) for item in value]
+    return value
+
+
+def _without_copy(result: StepResult, copy: Event, original: Event) -> StepResult:
+    """Return the result of a step that was given `copy` in place of `original`.
+
+    An event with the data of the copy gets the data of the original again, so that it counts as unchanged. If the step
+    wrote into the copy, it keeps the data of the copy.
+    """
+
+    def restored(event: Event) -> Event:
+        if event.data is not copy.data:
+            return event
+        unchanged = replace(event, data=original.data)
+        if to_json(copy.data) == to_json(original.data):
+            return unchanged
+        # The received body does not have what the step wrote. `with_data` leaves it out.
+        return unchanged.with_data(copy.data, event.datatype)
+
+    return _with_each_event(result, restored)
+
+
+def _with_each_event(result: StepResult, change: Callable[[Event], Event]) -> StepResult:
+    if isinstance(result, Event):
+        return change(result)
+    if isinstance(result, Many):
+        return replace(result, events=tuple(change(event) for event in result.events))
+    if isinstance(result, Noted | Switch | Through):
+        return replace(result, event=change(result.event))
+    return result

@@ -24,7 +24,7 @@ from shared.cloud.local import ledger, ledger_rows
 from shared.cloud.local.blobs import MARK
 from shared.cloud.local.journal import LocalJournal
 from shared.cloud.local.ledger import LocalLedger
-from shared.cloud.local.ledger_tables import open_ledger
+from shared.cloud.local.ledger_rows import open_ledger
 from shared.http import ReadBody, Reply, Request
 from shared.journal import AttemptEntry, Journal, JournalEntry
 from shared.jsontext import JsonObject

@@ -1,7 +1,6 @@
 """The Ledger port on SQLite, in `ledger.db`.
 
-shared/ledger_rules.py has the rules, ledger_rows.py the statements that read and write rows, and ledger_tables.py the
-tables.
+shared/ledger_rules.py has the rules, and ledger_rows.py the tables and the statements that read and write their rows.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ from typing import Final
 
 from shared import ledger_rules as rules
 from shared.cloud.ledger_writes import DecideClaim, LedgerWrites
-from shared.cloud.local import database, ledger_rows, ledger_tables
+from shared.cloud.local import database, ledger_rows
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place, Settlement
 
 FILE_NAME: Final = "ledger.db"
@@ -38,7 +37,7 @@ class LocalLedger(LedgerWrites):
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = database.Transactions(path, "ledger_unavailable", ledger_tables.open_ledger)
+        self._file = database.Transactions(path, "ledger_unavailable", ledger_rows.open_ledger)
         self._row_ids: dict[str, int] = {}
 
     def _insert_or_change(

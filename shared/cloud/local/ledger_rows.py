@@ -1,16 +1,23 @@
-"""The rows of `ledger.db`: the statements that read and write them. Each function needs a transaction of its caller."""
+"""The tables of `ledger.db`, and the statements that read and write their rows in a transaction of the caller."""
 
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from shared import jsontext, ledger_rules as rules
+from shared.cloud.earlier_words import current_reason
 from shared.cloud.ledger_writes import attempts_text, with_attempts
-from shared.cloud.local import ledger_tables
+from shared.cloud.local.database import open_database, read_statements, sync_commits
 from shared.ledger import LedgerRow, Place
 
+_SCHEMA: Final = Path(__file__).with_name("ledger.sql")
+_UPGRADES: Final = Path(__file__).with_name("ledger_upgrades")
+"""A file for each version of the tables, with what changes the version before to it."""
+_INDEXED_STATES: Final = ("held", "dead_lettered", "retry_scheduled")
+"""The states that have partial indexes, which hold only the rows in that state, and cost the others nothing."""
 MAX_ID: Final = 2**63 - 1
 """The greatest id that SQLite gives a row."""
 Value: TypeAlias = str | float | bytes | None
@@ -45,6 +52,25 @@ _SETTLED_FIELDS: Final = (
 """The fields that settling a claim changes, besides `attempts`."""
 _CHANGEABLE_FIELDS: Final = (*_SETTLED_FIELDS, "fence", "generation", "lease_until", "undelivered_since")
 """The fields that all other writes change, besides `attempts` and `replays`."""
+
+
+def open_ledger(path: Path) -> sqlite3.Connection:
+    """Open the ledger, and create its file where it is missing. Raises sqlite3.Error and OSError."""
+    connection = open_database(path, upgrade=_upgrade)
+    # The bus forgets a message once its outcome is in this file, so a power cut must not lose the outcome.
+    sync_commits(connection, True)
+    return connection
+
+
+def _upgrade(connection: sqlite3.Connection, file_version: int) -> None:
+    """Bring the tables from `file_version` to today's. Version 0 is a new file, which has no tables."""
+    files = [_SCHEMA]
+    if file_version:
+        files = [file for file in sorted(_UPGRADES.glob("*.sql")) if int(file.stem) > file_version]
+    connection.create_function("current_reason", 2, current_reason)
+    for file in files:
+        for statement in read_statements(file):
+            connection.execute(statement)
 
 
 def _columns(fields: Sequence[str]) -> str:
@@ -136,7 +162,7 @@ def conditions(filters: Mapping[str, str], before: Place | None = None) -> tuple
     The rows of a destination are in the order of their index: by creation time, then by key. Other rows are in the
     order of their ids, which rise with the time too.
     """
-    has_partial_index = filters.get("state") in ledger_tables.INDEXED_STATES
+    has_partial_index = filters.get("state") in _INDEXED_STATES
     clauses: list[str] = []
     values: list[Value] = []
     for column, value in filters.items():

@@ -36,7 +36,7 @@ from deploy.dev.supervisor.output import JsonView
 from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
 from deploy.secrets.values import WeakSecret
 from shared.cloud.gcp import http_server, serving
-from shared.cloud.local.ledger_tables import open_ledger
+from shared.cloud.local.ledger_rows import open_ledger
 from shared.settings import read_settings
 from tests.unit.shared.outgoing_worlds import issue
 

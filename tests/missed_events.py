@@ -19,8 +19,7 @@ from functions.notify.recovery.listing import read_recovery_settings
 from functions.notify.recovery.recovery import Recovery
 from functions.receive import entry, messages
 from functions.receive.receive import Receiver
-from functions.receive.source import RECOVERED_NAME
-from functions.receive.sources import read_sources
+from functions.receive.source import RECOVERED_NAME, read_sources
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared import ports

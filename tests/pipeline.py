@@ -9,8 +9,7 @@ from deploy.explain.offline import case_services
 from functions.notify.destinations.email.email import MailSettings, MailWriter
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.receive.receive import Accepted, Receiver
-from functions.receive.source import Source
-from functions.receive.sources import read_sources
+from functions.receive.source import Source, read_sources
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.delivery import Delivery, delivery_from

@@ -8,7 +8,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from functions.receive.entry import answer
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from shared.event import Event, from_cloudevent
 from shared.http import Reply, Request
 from shared.jsontext import Json, mapping_at

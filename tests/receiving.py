@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
 from functions.receive.receive import Accepted, Answered, DeadLettered, Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from shared.errors import HookchainError
 from shared.event import Event
 from shared.fetch import Fetched

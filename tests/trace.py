@@ -31,7 +31,7 @@ from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
 from functions.receive import entry as receive_entry
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from functions.transform import entry as transform_entry
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer

@@ -37,8 +37,7 @@ from deploy.requests.sources import compiled_sources, standard_webhooks_secrets
 from deploy.secrets.values import COMMENT, as_variables, random_values, secret_text
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
 from deploy.terminal.output import clock, printable
-from functions.receive.source import Source
-from functions.receive.sources import read_sources
+from functions.receive.source import Source, read_sources
 from shared import errors, store_ports, tap, times
 from shared.did_you_mean import did_you_mean
 from shared.secrets import variable_name

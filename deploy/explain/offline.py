@@ -18,7 +18,7 @@ from deploy.config.sections.cases import CaseAnswer, CaseConfig
 from functions.receive import admission, messages, receive
 from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from functions.transform.step import Services
 from shared import errors, http, ports, push, times
 from shared.cloud.platform import SystemClock, fetch

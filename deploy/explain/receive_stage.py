@@ -20,8 +20,7 @@ from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rej
 from functions.receive.diagnosis.signing_times import time_description
 from functions.receive.events import packed_field, packed_note
 from functions.receive.sender_address import sender_address
-from functions.receive.source import Source
-from functions.receive.sources import read_sources
+from functions.receive.source import Source, read_sources
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import NO_TYPE, Event, event_id

@@ -15,7 +15,7 @@ from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.requests import signing, sources
 from deploy.terminal.command_line import CommandError
 from functions.receive.admission import requested_url
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from shared import errors, http
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at
 from shared.signatures import auth_scheme, content_signing

@@ -10,8 +10,7 @@ from deploy.config.sections.provider_settings import provider_part
 from deploy.config.sections.source import SourceConfig
 from deploy.requests.sources import compiled_sources
 from functions.receive.admission import requested_url
-from functions.receive.source import Source
-from functions.receive.sources import read_sources
+from functions.receive.source import Source, read_sources
 from shared.did_you_mean import did_you_mean
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, mapping_at, value_at

@@ -9,7 +9,7 @@ from typing import Final
 import yaml
 
 from deploy.terminal.command_line import CommandError
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from shared import delivery, jsontext
 from shared.retention import DAY_SECONDS, Retention
 

@@ -4,8 +4,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from functions.receive import admission, facts, receive
-from functions.receive.source import Source
-from functions.receive.sources import source_of
+from functions.receive.source import Source, source_of
 from shared import logs, outcomes
 from shared.errors import HookchainError, ProblemCode, Rejected, fault_of, place_of
 from shared.event import Event

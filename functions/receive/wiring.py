@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from functions.receive import receive
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from shared import logs
 from shared.cloud import platform
 from shared.settings import TELEMETRY, settings, slice_or_exit

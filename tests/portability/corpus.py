@@ -19,8 +19,7 @@ from deploy.requests.breaking import BREAKS
 from deploy.requests.samples import sample_names
 from deploy.requests.signed_samples import CannotSign
 from deploy.requests.signing import Signer, sign_request
-from functions.receive.source import Source
-from functions.receive.sources import read_sources
+from functions.receive.source import Source, read_sources
 from shared.http import Request
 from shared.jsontext import Json
 from shared.secrets import variable_name

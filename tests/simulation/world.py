@@ -20,7 +20,7 @@ from functions.notify.settle import MAX_UNKNOWN
 from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
 from functions.receive.receive import Accepted, Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.delivery import Delivery

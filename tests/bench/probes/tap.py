@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from functions.receive.events import build_events
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from functions.transform.program import read_program
 from functions.transform.tap import Tap
 from functions.transform.transform import Transformer

@@ -19,7 +19,7 @@ from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
 from deploy.requests.signed_samples import CannotSign, Keys
 from functions.receive.receive import Receiver
-from functions.receive.sources import read_sources
+from functions.receive.source import read_sources
 from shared.base64_text import base64_text
 from shared.errors import Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent

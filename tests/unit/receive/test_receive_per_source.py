@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from functions.receive.admission import requested_url
-from functions.receive.source import Source
-from functions.receive.sources import Sources
+from functions.receive.source import Source, Sources
 from shared.event import event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json

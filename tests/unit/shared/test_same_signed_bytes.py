@@ -15,8 +15,7 @@ from deploy.config.config_file import ConfigFile
 from deploy.config.sections.catalogue import OfferedScheme, load_catalogue
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.signing import BY_CERTIFICATE, Signer, generate_key_pair, is_asymmetric, sign_request
-from functions.receive.source import Source
-from functions.receive.sources import read_sources
+from functions.receive.source import Source, read_sources
 from functions.transform.transform import first_with_signed_bytes
 from shared.errors import Rejected
 from shared.event import Event

@@ -15,7 +15,7 @@ LEAST_CUT: Final = 3
 """The characters of a name that is cut short, such as `int` for `integer`."""
 
 IS_MISSING: Final = " is not in this event"
-"""In each message about a path that an event lacks."""
+"""The part that each message about a path that an event lacks has."""
 IS_NOT_THERE: Final = " is not there"
 """The end of the detail of a fault about a place where there is nothing."""
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -48,7 +48,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 _BODY_ELSEWHERE: Final = frozenset({"body", "payload", "event", "json", "request", "trigger", "inputs"})
-"""What other products call the body."""
+"""The names of the body in other products."""
 _NOT_IN_EVENTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("header", "headers"), "a source's `type`, `id`, `subject` and `actor` can read a header"),
     **dict.fromkeys(("env", "secret", "secrets", "vars"), "templates and conditions cannot read secrets or variables"),

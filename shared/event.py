@@ -67,7 +67,7 @@ byte."""
 # How members begin in an event's JSON, in which `without_raw` and `from_stored` search for them.
 _DATA_MEMBER: Final = b',"data":'
 _RAW_MEMBERS: Final = (b',"rawbody":', b',"rawbase64":', b',"rawtype":', b',"rawheaders":')
-"""In the order in which they are written."""
+"""The beginnings of raw members, in the order in which they are written."""
 _END_OF_LIST: Final = b']"'
 """The end of `rawheaders`, which is the text of a JSON list."""
 

@@ -16,11 +16,11 @@ from shared.ports import Clock
 from shared.signatures.auth_scheme import NeededKey
 
 KEEP_SECONDS: Final = 600.0
-"""How long a key is cached."""
+"""The time for which a key is cached."""
 MISSING_SECONDS: Final = 60.0
-"""How long it is cached that a URL has no key."""
+"""The time for which it is cached that a URL has no key."""
 FAILED_SECONDS: Final = 10.0
-"""How long it is cached that a fetch failed."""
+"""The time for which it is cached that a fetch failed."""
 MAX_KEPT: Final = 64
 """The most outcomes in the cache."""
 MAX_BYTES: Final = 262_144

@@ -18,7 +18,7 @@ from shared.subscribers.model import Capability, Stored
 PORTAL: Final = "portal"
 """The purpose of the keys that sign portal tokens."""
 OVERLAP_SECONDS: Final = 86_400.0
-"""How long a key or a secret is used after a new one has taken its place."""
+"""The time for which a key or a secret is still used after a new one has taken its place."""
 API_KEY: Final = re.compile(r"hck_([0-9a-z]{12})_([A-Za-z0-9_-]{43})")
 TOKEN_PREFIX: Final = "hpt_"  # noqa: S105 what every token begins with
 MAX_TOKEN_CHARACTERS: Final = 2_000

@@ -20,7 +20,7 @@ set back."""
 QUEUED_SECONDS: Final = 1.0
 """A bucket is queued if slots are reserved for more than this time ahead."""
 KEEP_SECONDS: Final = 3_600.0
-"""How long a bucket is kept after its last slot and its last lease. Without them, it is the same as a new bucket."""
+"""The time for which a bucket is kept after its last slot and lease. Without them, it is the same as a new bucket."""
 
 Answer = TypeVar("Answer")
 

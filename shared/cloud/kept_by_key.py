@@ -23,7 +23,7 @@ UNAVAILABLE: Final[dict[DocumentStore, errors.TemporaryCode]] = {
 """The codes of the Temporary that a failure of each store raises."""
 ONE_PARTITION: Final = ""
 TRIES: Final = 8
-"""How often a change is tried while other changes are faster. Then it raises Temporary."""
+"""The number of tries of a change while other changes are faster. After the last, it raises Temporary."""
 CONTENTION_SECONDS: Final = 0.05
 """The wait before the second try. Each further wait is longer by this."""
 

@@ -8,7 +8,7 @@ from shared import times
 from shared.errors import Rejected
 
 TOLERANCE_SECONDS: Final = 300
-"""By default, how far a signed time may be in the past or in the future."""
+"""The default of how far a signed time may be in the past or in the future."""
 
 # Patterns that are compiled at their first use, since few sources need more than one.
 _TIMESTAMP: Final = r"[0-9]{1,12}"

@@ -18,7 +18,7 @@ EVENT_TYPES: Final = "event-types"
 API_KEYS: Final = "api-keys"
 IDEMPOTENCY: Final = "idempotency"
 TRIES: Final = 8
-"""How often a change is tried while others change the same document."""
+"""The number of tries of a change while others change the same document."""
 CONTENTION_SECONDS: Final = 0.02
 """The wait before the second try; it grows with each."""
 FORMER_SECONDS: Final = 365 * 86_400.0

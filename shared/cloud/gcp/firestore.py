@@ -23,7 +23,7 @@ from shared.outgoing.http_client import MAX_ANSWER_BYTES, HttpClient
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
-"""How often a transaction is tried while other transactions are faster."""
+"""The number of tries of a transaction while other transactions are faster."""
 CONTENTION_SECONDS: Final = 0.05
 """The wait before the second try is twice as long. It doubles with each further try."""
 MAX_IDS_IN_QUERY: Final = 30

@@ -22,7 +22,7 @@ EMULATED_KEYS_PATH: Final = "/emulator/push-keys"
 ALGORITHM: Final = "RS256"
 
 KEYS_SECONDS: Final = 3_600.0
-"""How long fetched keys are used."""
+"""The time for which fetched keys are used."""
 ASK_AGAIN_SECONDS: Final = 10.0
 """If a token's key is unknown, the keys are fetched again, but not within this time after the last fetch."""
 FETCH_SECONDS: Final = 2.0

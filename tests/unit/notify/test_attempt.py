@@ -14,11 +14,10 @@ from functions.notify.waiting.pauses import Breakers
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
-from shared.loop_time import LoopTime
 from shared.outgoing.gate import ALONE_SECONDS, ComeBack, ProcessGate
 from shared.ports import DELIVERIES
 from shared.push import Push
-from shared.time_bound import bounded
+from shared.time_bound import LoopTime, bounded
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger

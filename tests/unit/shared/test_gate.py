@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, strategies as st
 
-from shared.loop_time import BEAT_SECONDS, LoopTime
 from shared.outgoing import gate as gate_module
 from shared.outgoing.gate import (
     GIVE_WAY_SECONDS,
@@ -18,6 +17,7 @@ from shared.outgoing.gate import (
     ComeBack,
     ProcessGate,
 )
+from shared.time_bound import BEAT_SECONDS, LoopTime
 from tests.fakes.clock import FakeClock
 
 PLACES = 40

@@ -267,7 +267,8 @@ class Connection(asyncio.BufferedProtocol):
         try:
             return await self._answer
         finally:
-            self._answer = None  # a connection that waits for its next use keeps no answer's body
+            # A connection that waits for its next use keeps no answer.
+            self._answer = self._reader.result = None
 
     def _watch_deadline(self) -> None:
         """End an exchange whose deadline is over, or set the alarm for it.

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import socket
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -80,6 +81,23 @@ async def test_an_answer_leaves_nothing_for_the_next_one_over_its_connection() -
     async with serving(server.handle) as client:
         assert [await call(client) for _ in sent] == [kinds[each] for each in sent]
     assert server.connections == 1
+
+
+async def test_an_idle_connection_keeps_no_answer_in_memory() -> None:
+    large = b"HTTP/1.1 200 OK\r\ncontent-length: 5000000\r\n\r\n" + b"x" * 5_000_000
+    server = KeptAlive(iter([OK, large]))
+
+    async with serving(server.handle) as client:
+        await call(client)
+        tracemalloc.start()
+        try:
+            assert len((await call(client)).body) == 5_000_000
+            await asyncio.sleep(0)  # the event loop lets go of the call
+            kept_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert server.connections == 1
+    assert kept_bytes < 1_000_000
 
 
 async def test_a_connection_that_was_idle_for_long_is_not_trusted() -> None:

@@ -23,30 +23,33 @@ if TYPE_CHECKING:
     from functions.notify.waiting.side_tasks import SideTasks
 
 PURGE_EVERY_SECONDS: Final = 3_600.0
-"""How often a sweep purges. Such a sweep also looks for all due rows, however old they are."""
+"""How often a sweep purges, also after a purge that failed. Such a sweep also looks for all due rows, however old they
+are."""
 CLOSE_SECONDS: Final = 20.0
 """The part of a sweep in which groups are closed. The rest is for deliveries outside groups."""
 CLOSE_AGAIN_SECONDS: Final = 5.0
 """The time for closing groups again at the end of a sweep, if there is time left."""
-END_SECONDS: Final = 57.0
-"""A sweep begins nothing after this time, because the scheduler waits a minute for its answer."""
 BATCH_ROWS: Final = 200
 """The rows of a page."""
 PAGES_AT_ONCE: Final = 3
 """The pages that are moved and published while the next one is read. A row has up to 200 KiB, so these pages take up to
 120 MB of an instance's 512."""
-SWEEP_SECONDS: Final = 45.0
-"""The time in which pages are begun. The last ones need the rest of the scheduler's minute."""
-STAY_SECONDS: Final = 53.0
-"""The same on a bus without delays. There, a sweep stays as long as it can, because rows that become due between two
-sweeps are published late."""
-NEXT_SWEEP_SECONDS: Final = 61.0
-"""The next sweep has begun so long after the beginning of this one."""
 TURN_SECONDS: Final = 0.5
 """The wait between two searches while deliveries wait for their turn at a destination's pace."""
 LOOK_SECONDS: Final = 5.0
 """The longest wait between two searches for rows that are due before the next sweep: a new row may become due in the
 meantime."""
+
+# The minute of a sweep, in seconds after its beginning:
+SWEEP_SECONDS: Final = 45.0
+"""No page is read after this. The last pages need the rest of the scheduler's minute."""
+STAY_SECONDS: Final = 53.0
+"""The same if the sweep stays: on a bus without delays, it stays as long as it can, because rows that become due
+between two sweeps are published late."""
+END_SECONDS: Final = 57.0
+"""Nothing is begun after this, because the scheduler waits a minute for the sweep's answer."""
+NEXT_SWEEP_SECONDS: Final = 61.0
+"""By then, the next sweep has begun."""
 
 
 FindDue: TypeAlias = Callable[[float, int, float], Awaitable[Sequence[LedgerRow]]]
@@ -89,13 +92,12 @@ class Sweeper:
         self._purge_at = 0.0
         self._complete_at: float | None = None
         self._purge_clock: retention.PurgeClock | None = None
-        self._faults: list[errors.Temporary] = []
 
     async def sweep(self) -> int:
         """Purge, look for alerts, close groups, publish what is due, and close groups again if the sweep looks ahead.
 
-        Return how many deliveries were published. Raises Temporary at the end if something failed: rows that were not
-        moved or published stay due.
+        Return how many deliveries were published. A part that fails does not keep the others from running. At the end,
+        the sweep raises the first fault, a Temporary. Rows that were not moved or published stay due.
         """
         if self._side_tasks is None:
             return await self._sweep()
@@ -108,12 +110,15 @@ class Sweeper:
 
     async def _sweep(self) -> int:
         start = self._clock.now()
-        await self._purge()
-        self._faults = []
-        await self._check()
-        closed = await self._close_groups(CLOSE_SECONDS)
+        faults: list[errors.Temporary] = []
+        await _run_part(self._purge(), faults)
+        if self._monitor:
+            await _run_part(self._monitor.check(), faults)
+        closed = await self._close_groups(CLOSE_SECONDS, faults)
         self._pace.begin(self._clock.now())
-        publisher = DuePublisher(self._ledger, self._bus, self._clock, self._pauses, self._pace, self._backlog)
+        publisher = DuePublisher(
+            self._ledger, self._bus, self._clock, self._pauses, self._pace, self._backlog, faults=faults
+        )
         run = SweepRun(
             publisher,
             self._groups.due_alone if self._groups else self._ledger.due,
@@ -127,27 +132,15 @@ class Sweeper:
         await run.drain()
         if self._looks_ahead:  # it took most of a minute
             left = start + END_SECONDS - self._clock.now()
-            closed += await self._close_groups(min(CLOSE_AGAIN_SECONDS, left)) if left > 0 else 0
-        if faults := [*self._faults, *publisher.faults]:
+            closed += await self._close_groups(min(CLOSE_AGAIN_SECONDS, left), faults) if left > 0 else 0
+        if faults:
             raise faults[0]
         self._complete_at = run.complete_at or self._complete_at
         return publisher.count + closed
 
-    async def _check(self) -> None:
-        """Look for reasons for alerts. Note a fault, so that the sweep goes on."""
-        try:
-            if self._monitor:
-                await self._monitor.check()
-        except errors.Temporary as error:
-            self._faults.append(error)
-
-    async def _close_groups(self, seconds: float) -> int:
-        """Close groups, and return how many deliveries were published. Note a fault, so that the sweep goes on."""
-        try:
-            return await self._groups.close(seconds) if self._groups else 0
-        except errors.Temporary as error:
-            self._faults.append(error)
-            return 0
+    async def _close_groups(self, seconds: float, faults: list[errors.Temporary]) -> int:
+        """Close groups, and return how many deliveries were published."""
+        return await _run_part(self._groups.close(seconds), faults) if self._groups else 0
 
     def backlog(self) -> Mapping[str, DueCount]:
         """Return what the sweeps found due since the last report, as `Backlog.report` does."""
@@ -164,6 +157,15 @@ class Sweeper:
                 newest_at = next((row.created_at for row in await self._ledger.rows(1)), None)
                 self._purge_clock = retention.PurgeClock(newest_at, self._clock.now)
             await self._ledger.purge(self._purge_clock.now() - delivery.REMEMBERED_SECONDS)
+
+
+async def _run_part(part: Awaitable[int | None], faults: list[errors.Temporary]) -> int:
+    """Return what the part of the sweep counts. Note its fault, so that the sweep goes on."""
+    try:
+        return await part or 0
+    except errors.Temporary as error:
+        faults.append(error)
+        return 0
 
 
 @dataclass(slots=True)
@@ -244,9 +246,10 @@ class SweepRun:
 
         The last search of a sweep that stays also returns the rows whose slot comes before the next sweep.
         """
-        # The page may begin with rows that are being moved now.
-        under_way = sum(row.retry_at == self.since for rows in self._pages.values() for row in rows)
-        limit = BATCH_ROWS + under_way
+        # `since` is the time of the last row that was found. Rows of that time whose page is still being published may
+        # be read again, so the limit has room for them.
+        read_again = sum(row.retry_at == self.since for rows in self._pages.values() for row in rows)
+        limit = BATCH_ROWS + read_again
         if not self._stays:
             return await self.find_due(now, limit, self.since)
         is_last_search = now >= self._end - TURN_SECONDS

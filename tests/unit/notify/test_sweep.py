@@ -79,6 +79,19 @@ async def test_a_row_that_cannot_be_moved_holds_up_no_other() -> None:
     assert published == {a_delivery(0).id, a_delivery(2).id}
 
 
+async def test_a_purge_that_fails_holds_up_no_delivery() -> None:
+    class Unpurged(FakeLedger):
+        async def purge(self, before: float) -> int:
+            raise Temporary("ledger_unavailable", "there is no such index")
+
+    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")), ledger=Unpurged())
+    await notifier.take()
+    notifier.clock.advance(6)
+    with pytest.raises(Temporary, match="no such index"):
+        await notifier.sweep()
+    assert len(notifier.bus.on(DELIVERIES)) == 1
+
+
 async def test_a_message_that_arrived_without_being_confirmed_starts_no_second_retry() -> None:
     class Unconfirmed(FakeBus):
         async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:

@@ -1,15 +1,17 @@
 """Caps: how often attempts at a destination may begin, and how many may be under way, over all instances.
 
-`rate` and `in_flight` count the deliveries of a whole destination, or with `per` the deliveries of each key. The
-deliveries that are counted together are called a bucket.
+bucket  the deliveries that are counted together: those of a destination, or with `per` those of each key
+slot    a time at which an attempt may begin by the `rate` of a bucket (rate.py)
+place   the right to have one attempt under way, of which a bucket has as many as its `in_flight` says
+lease   an instance's claim to places of a bucket, or to slots of a fast rate, until a time
+queue   the times of a bucket's waiting deliveries, one after another; its slots if the bucket has a rate
 
 If a delivery would have to wait for longer than PATIENCE_SECONDS, the queue of its bucket gives it a time. It goes back
-to the ledger until then, without an attempt. So waiting deliveries come back one after another, and hold up no delivery
-of another key or another destination. In a bucket with a rate, that time is a slot of the rate: a delivery that comes
-back at its slot is attempted without asking again.
+to the ledger until then, without an attempt. So waiting deliveries hold up no delivery of another key or another
+destination. A delivery that comes back at its slot is attempted without asking for another slot.
 
-For `in_flight`, an instance leases places: one at first, and up to twice the number in use when all of them are in use.
-An attempt begins only if the lease outlasts it. So the places of an instance that died are free when its lease ends.
+An instance leases one place at first, and up to twice as many as are in use when all of them are in use. An attempt
+begins only if the lease outlasts it. So the places of an instance that died are free when its lease ends.
 """
 
 import asyncio
@@ -28,8 +30,8 @@ from shared import errors, event, ports, store_ports, time_bound, times
 from shared.delivery import Delivery
 
 MAX_BUCKETS: Final = 10_000
-"""The number of buckets that are remembered. If a bucket is forgotten, the slots that this instance leased of it stay
-unused until the lease ends."""
+"""The number of buckets that are remembered. If a bucket is forgotten, the slots and places that this instance leased
+stay unused until the lease ends."""
 LEASE_SECONDS: Final = 15.0
 """How long places are leased, besides the time that an attempt may take."""
 COVER_SECONDS: Final = 5.0
@@ -120,7 +122,12 @@ def bucket_name(configured: registry.Configured, delivery: Delivery) -> str:
 
 
 class Places:
-    """The places of a bucket's `in_flight` that this instance leases. `holder` is the id of the instance."""
+    """The places of a bucket that this instance leases. `holder` is the id of the instance.
+
+    The instance asks for places if it has no free one (`_try_to_enter`). If it got all or fewer than it asked for, it
+    does not ask again before `_ask_at`. If other instances need places (`_is_contended`), it ends a lease that it does
+    not use (`leave`).
+    """
 
     def __init__(
         self,
@@ -196,8 +203,7 @@ class Places:
             # After a clock was set back, more than ASK_AGAIN_SECONDS would be left.
             if 0 < seconds_left <= ASK_AGAIN_SECONDS:
                 return False
-            wanted = max(self.in_use + 1, 2 * self.in_use)
-            await self._lease(min(wanted, self._limit))
+            await self._lease(min(max(1, 2 * self.in_use), self._limit))
             return self._take()
 
     def _take(self) -> bool:
@@ -220,7 +226,7 @@ class Places:
 
 
 class _Bucket:
-    """The deliveries that are counted together: those of a destination, or those of one key of it."""
+    """One bucket, as this instance sees it."""
 
     def __init__(
         self, name: str, configured: registry.Configured, grants: store_ports.Grants, holder: str, clock: ports.Clock
@@ -249,6 +255,8 @@ class _Bucket:
         has_slot = await self._wait_for_slot(slot_at)
         if self.places and not await self.places.enter():
             return await self._wait_for_place(self.places)
+        # The delivery has its place now, and keeps it until `Caps.leave` unless it has to wait. It asks for a new slot
+        # only now, because a place can be given back, but a slot that nobody uses is lost.
         wait: Wait | None = None
         may_begin = False
         try:

@@ -38,7 +38,7 @@ NO_VALUES: Final[Fields] = MappingProxyType({})
 
 
 class Condition(NamedTuple):
-    """A condition in DynamoDB's own words. `#name` stands for an attribute, and `:name` for a value."""
+    """A condition expression of DynamoDB. `#name` stands for an attribute, and `:name` for a value."""
 
     expression: str
     values: Fields = NO_VALUES
@@ -152,9 +152,9 @@ class Dynamo:
     async def query_newest(
         self, table: Table, index: Index, partition: str, limit: int, before: str = "", condition: str = ""
     ) -> list[Fields]:
-        """Return the last items of a partition of an index over text: before `before`, if it is given, last first.
+        """Return the last items of a partition of an index over text, before `before` if it is given, last first.
 
-        `condition`, in DynamoDB's own words: those that it does not hold for are read too, and left out.
+        `condition` is a filter expression of DynamoDB. The items that do not fulfil it are read too, but not returned.
         """
         bound = f" AND #{index.sort} < :before" if before else ""
         request: JsonObject = {"IndexName": index.name, "ScanIndexForward": False}
@@ -170,12 +170,15 @@ class Dynamo:
         )
 
     async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
-        """Return the first items of a key whose second key is after `after`, and before `until` if it is given."""
+        """Return the first items of a partition whose sort key is after `after`, and before `until` if it is given.
+
+        `key` is the partition's key. No item needs to have the sort key `after`.
+        """
         if until and until <= after:
             return []
         condition = f"#{table.key} = :key" + (f" AND #{table.sort} < :until" if until else "")
         request: JsonObject = {"KeyConditionExpression": condition, "ConsistentRead": True}
-        if after:  # it need not exist
+        if after:
             request["ExclusiveStartKey"] = _key(table, key, after)
         values = dynamo_values.placeholders({"key": key, "until": until or None})
         return await self._read(table, dynamo_values.with_placeholders(request, values), limit)
@@ -219,20 +222,22 @@ class Dynamo:
             request["ConditionExpression"] = condition.expression
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
             values = {**(values or {}), **dynamo_values.placeholders(condition.values)}
-        answer = await self._call(action, table, dynamo_values.with_placeholders(request, values or {}))
+        answer = await self._send(action, table, dynamo_values.with_placeholders(request, values or {}))
         if condition is not None and answer.status != 200 and error_name(answer) == CONDITION_FAILED:
-            return from_item(self._parsed(answer, action, table).get("Item"))
-        self._answered(answer, action, table)
+            return from_item(self._document(answer, action, table).get("Item"))
+        self._document_if_done(answer, action, table)
         return None
 
     async def _ask(self, action: str, table: Table, request: JsonObject) -> JsonObject:
-        answer = await self._call(action, table, request)
-        return self._answered(answer, action, table)
+        """Send the request, and return the document of its answer."""
+        answer = await self._send(action, table, request)
+        return self._document_if_done(answer, action, table)
 
-    async def _call(self, action: str, table: Table, request: JsonObject) -> Answer:
-        """Send the request, with retries for failures that pass. Raises Temporary if there was no answer.
+    async def _send(self, action: str, table: Table, request: JsonObject) -> Answer:
+        """Send the request, with retries for failures that pass, and return the last answer, also an error.
 
-        A rejection that came slowly is not retried, so that the call ends before the lease of its caller.
+        Raises Temporary if there was none. A rejection that came slowly is not retried, so that the call ends before
+        the lease of its caller.
         """
         if action != "BatchGetItem":  # which names its table itself
             request = {"TableName": f"{self._prefix}{table.name}", **request}
@@ -248,25 +253,23 @@ class Dynamo:
         except OSError as error:
             raise Temporary(self._code, f"DynamoDB did not answer: {type(error).__name__}") from error
 
-    def _answered(self, answer: Answer, action: str, table: Table) -> JsonObject:
+    def _document_if_done(self, answer: Answer, action: str, table: Table) -> JsonObject:
+        """Return the answer's document. Raises Temporary if the answer is an error."""
         if answer.status == 200:
-            return self._parsed(answer, action, table)
+            return self._document(answer, action, table)
         name = error_name(answer) or str(answer.status)
-        raise Temporary(
-            self._code, f"DynamoDB answered {name} to {action} of {self._named(table)}{CAUSES.get(name, '')}"
-        )
+        what = f"{action} of table {self._prefix}{table.name}"
+        raise Temporary(self._code, f"DynamoDB answered {name} to {what}{CAUSES.get(name, '')}")
 
-    def _parsed(self, answer: Answer, action: str, table: Table) -> JsonObject:
+    def _document(self, answer: Answer, action: str, table: Table) -> JsonObject:
         try:
             document = from_json(answer.body)
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            raise Temporary(self._code, f"DynamoDB's answer to {action} of {self._named(table)} is not a JSON object")
+            what = f"{action} of table {self._prefix}{table.name}"
+            raise Temporary(self._code, f"DynamoDB's answer to {what} is not a JSON object")
         return document
-
-    def _named(self, table: Table) -> str:
-        return f"table {self._prefix}{table.name}"
 
 
 def is_expired(fields: Fields, now: float) -> bool:

@@ -3,6 +3,9 @@
 The fates are those of `letters.Fate`: `accepted`, `rejected`, `later` (the server has certainly not accepted the mail)
 and `unknown` (it may have accepted the mail, but no reply came).
 
+If the server accepts no mail from us, CannotSend is raised. With `held`, the delivery waits until an operator has acted
+as the message says, and otherwise it is retried.
+
 Everything but the content of a mail is sent by aiosmtplib, whose import takes 50 ms, so this module is imported for the
 first mail over SMTP. The content is sent here, because the library does not report whether the end of the content was
 sent. A server must not accept a mail before its end (RFC 5321, section 4.1.1.4), so until then the fate is `later`.
@@ -34,9 +37,9 @@ START_INPUT: Final = 354
 AUTHENTICATION_REQUIRED: Final = 530
 
 _DOT_AT_LINE_START: Final = re.compile(rb"(?m)^\.")
-_SMTP_ERRORS: Final = (aiosmtplib.SMTPException, OSError, ValueError)
-"""The errors of a broken connection, of a timeout (an OSError), of an unusual reply and of a value that cannot be
-sent."""
+_SESSION_ERRORS: Final = (aiosmtplib.SMTPException, OSError, ValueError)
+"""The errors of a session: of the library, of the connection (OSError, of which TimeoutError is a kind), and of a value
+that cannot be sent (ValueError)."""
 _CAUSES: Final[Mapping[type[Exception], str]] = {
     socket.gaierror: "DNS knows no address of that name",
     ConnectionRefusedError: "it refused the connection",
@@ -53,7 +56,8 @@ async def send_letters(
     """Send the letters in their order, and return the fate of every recipient.
 
     `deadline` is a time of the event loop's clock. `now` is the date of the mails. Raises CannotSend if the server
-    accepts no mail from us before any letter has a fate; a letter that it stops at after that has the fate `later`.
+    accepts no mail from us and no recipient has a fate yet. Afterwards, only the letter for which the server says so
+    gets the fate `later`, and the next letter is sent.
     """
     fates: list[RecipientFate] = []
     async with _session(server, login, tls, letters[0].mail.sender.domain, deadline) as smtp:
@@ -87,7 +91,7 @@ async def _session(
             await _start_tls(smtp, server.host, deadline)
         await _log_in(smtp, login, deadline)
         yield smtp
-        with suppress(*_SMTP_ERRORS):
+        with suppress(*_SESSION_ERRORS):
             async with asyncio.timeout_at(deadline):
                 await smtp.quit()
     finally:
@@ -98,7 +102,7 @@ async def _connect(smtp: aiosmtplib.SMTP, server: SmtpServer, deadline: float) -
     try:
         async with asyncio.timeout_at(deadline):
             await smtp.connect()
-    except _SMTP_ERRORS as error:
+    except _SESSION_ERRORS as error:
         reason = _reason(error)
         if isinstance(error, TimeoutError) and not smtp.use_tls:
             reason += ", or it waits for TLS from the start: write smtps:// then"
@@ -114,7 +118,7 @@ async def _start_tls(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
             if smtp.supports_extension("starttls"):
                 await smtp.starttls()
                 return
-    except _SMTP_ERRORS as error:
+    except _SESSION_ERRORS as error:
         raise CannotSend(f"{host} does not encrypt: {_reason(error)}", held=False) from error
     raise CannotSend(f"{host} offers no STARTTLS: name a server that encrypts, or use smtps://", held=True)
 
@@ -138,7 +142,7 @@ async def _log_in(smtp: aiosmtplib.SMTP, login: Login | None, deadline: float) -
         advice = "correct the user in SMTP_URL, or the secret smtp-password"
         text = f"the SMTP server rejects the user or the password ({error.code}): {advice}"
         raise CannotSend(text, held=error.code >= 500) from error
-    except _SMTP_ERRORS as error:
+    except _SESSION_ERRORS as error:
         raise CannotSend(f"the SMTP server broke off: {_reason(error)}", held=False) from error
 
 
@@ -161,7 +165,7 @@ async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: flo
     try:
         async with asyncio.timeout_at(deadline):
             fates, accepted = await _send_envelope(smtp, letter, needs_utf8)
-    except _SMTP_ERRORS as error:
+    except _SESSION_ERRORS as error:
         smtp.close()
         return _same_fate(letter.recipients, "later", _reason(error))
     if accepted:
@@ -232,7 +236,7 @@ async def _send_content(
                 protocol.write(END_OF_CONTENT)
                 is_end_sent = True
             reply = await reading
-    except _SMTP_ERRORS as error:
+    except _SESSION_ERRORS as error:
         smtp.close()
         return _same_fate(accepted, "unknown" if is_end_sent else "later", _reason(error))
     finally:
@@ -245,7 +249,7 @@ async def _content_rejected(
     smtp: aiosmtplib.SMTP, reply: aiosmtplib.SMTPResponse, accepted: Sequence[Address]
 ) -> list[RecipientFate]:
     """Reset the session after the server has rejected DATA, so that the next mail can be sent."""
-    with suppress(*_SMTP_ERRORS):
+    with suppress(*_SESSION_ERRORS):
         await smtp.execute_command(b"RSET")
     return _same_fate(accepted, _rejection_fate(reply.code), _reply_text(*reply))
 

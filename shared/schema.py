@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker, SchemaError, ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 from referencing import Registry, Resource
@@ -81,6 +81,19 @@ def bounded_validator(schema: Json, format_checker: FormatChecker | None = None)
     kind = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # it has no types
     made: Validator = kind(schema, registry=Registry(), format_checker=format_checker)
     return made
+
+
+def verify_schema(document: Json) -> None:
+    """Raise ValueError with the broken rule unless the document is a JSON Schema that needs no other document."""
+    if not isinstance(document, dict):
+        raise ValueError("must be a JSON Schema, which is an object")
+    try:
+        Draft202012Validator.check_schema(document)
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path)) or "the schema"
+        raise ValueError(f"must be a JSON Schema: {place}: {error.message[:200]}") from error
+    if (reference := reference_outside(document)) is not None:
+        raise ValueError(f"{reference!r} must refer to a part of this schema. Copy the other one into `$defs`")
 
 
 def reference_outside(document: Json) -> str | None:

@@ -18,7 +18,6 @@ from shared.writers.writing import place_of_senders_key
 
 if TYPE_CHECKING:
     from jsonschema import FormatChecker, ValidationError
-    from jsonschema.protocols import Validator
 
 
 MAX_FAULTS: Final = 10
@@ -30,16 +29,18 @@ _MAX_SHOWN_CHARACTERS: Final = 80
 """The longest part of the operator's schema that a fault shows."""
 
 
-class SchemaFault(ValueError):
-    """A schema that cannot be used: an error of the configuration."""
-
-
 class Schema:
     """A JSON Schema that is ready to check values. Only a step that has one imports jsonschema, which is slow."""
 
     def __init__(self, document: Json) -> None:
-        """Compile the schema. Raises SchemaFault."""
-        self._validator = _validator(document)
+        """Compile the schema. Raises ValueError if it cannot be used."""
+        from shared.schema import bounded_validator, verify_schema
+
+        try:
+            verify_schema(document)
+        except ValueError as error:
+            raise ValueError(f"schema: {error}") from error
+        self._validator = bounded_validator(document, _format_checker())
 
     def find_faults(self, value: Json, place: str) -> list[str]:
         """Return at most MAX_FAULTS faults. `place` is the path to the value, for their texts."""
@@ -52,24 +53,6 @@ class Schema:
             # (`format: regex`) may fail to compile in other ways than jsonschema expects.
             faults.append(f"{place} cannot be checked against the schema")
         return faults[:MAX_FAULTS]
-
-
-def _validator(document: Json) -> "Validator":
-    """Return the validator of a schema. Raises SchemaFault."""
-    from jsonschema import Draft202012Validator, SchemaError
-
-    from shared.schema import bounded_validator, reference_outside
-
-    if not isinstance(document, dict):
-        raise SchemaFault("a JSON Schema is an object")
-    try:
-        Draft202012Validator.check_schema(document)
-    except SchemaError as error:
-        path = ".".join(map(str, error.absolute_path))
-        raise SchemaFault(f"it is not a JSON Schema: {path or 'its top level'}: {error.message[:200]}") from error
-    if (reference := reference_outside(document)) is not None:
-        raise SchemaFault(f"{reference!r} leads to nothing in the schema, and nothing is fetched")
-    return bounded_validator(document, _format_checker())
 
 
 def _format_checker() -> "FormatChecker":

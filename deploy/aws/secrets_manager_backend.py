@@ -37,7 +37,7 @@ class SecretsManagerBackend:
                 return [f"created: secret {secret}"]
             if "DeletedDate" in before:
                 raise BackendError(f"nothing was changed: {secret} {_DELETED.format(secret=secret)}")
-            self._reject_others(secret, before)
+            self._require_own(secret, before)
             self._api.call(SERVICE, "put_secret_value", SecretId=secret, SecretString=text)
             return [f"stored as the current version of {secret}", *self._retire(secret, forget)]
         except aws.AwsFault as fault:
@@ -51,7 +51,7 @@ class SecretsManagerBackend:
         except aws.AwsFault as fault:
             raise BackendError(str(fault)) from fault
         for secret, described in zip(secrets, found, strict=True):
-            self._reject_others(secret, described or {})
+            self._require_own(secret, described or {})
 
     def how_to_read(self, name: str) -> str:
         secret = aws_names.secret_id(self._target.prefix, name)
@@ -80,7 +80,7 @@ class SecretsManagerBackend:
     def _described(self, secret: str) -> JsonObject | None:
         return self._api.find(SERVICE, "describe_secret", SecretId=secret)
 
-    def _reject_others(self, secret: str, found: JsonObject) -> None:
+    def _require_own(self, secret: str, found: JsonObject) -> None:
         """Raise BackendError for another stack's secret: `eu-key` of `shop` is also `key` of `shop-eu`."""
         tags = objects_at(found, "Tags")
         owner = next((str(each.get("Value")) for each in tags if each.get("Key") == aws_names.STACK_TAG), None)

@@ -61,10 +61,7 @@ def unreachable_databases(notify: JsonObject, platform: str) -> Iterator[tuple[s
 
 
 def database_warnings(notify: JsonObject) -> Iterator[tuple[str, str]]:
-    """Yield the destinations whose databases no cloud can use, convert values or compare them as texts, and the rules.
-
-    A deployment rejects the first ones.
-    """
+    """Yield the warnings about databases and their columns, each after the name of its destination."""
     yield from unreachable_databases(notify, "gcp")
     yield from untyped_columns(notify)
     yield from texts_as_versions(notify)

@@ -79,7 +79,7 @@ def _source_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> 
 
 
 def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
-    """Yield what the source leaves open to others, may take twice, or does not get."""
+    """Yield the warnings about who may send to the source, and about repeated or missing events."""
     if source.bus:
         yield from bus_warnings(source.bus)
         return

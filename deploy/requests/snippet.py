@@ -82,8 +82,8 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
     if entry is None:
         schemes = " or ".join(dict.fromkeys(str(each["scheme"]) for each in entries))
         raise ValueError(
-            f"the source {source!r} needs {schemes} as its own sender signs. Send a test event with `hookchain smoke "
-            f"--source {source}`, or give your application a source of its own."
+            f"no snippet can sign for the source {source!r}, which needs {schemes}. Send a test event with `hookchain "
+            f"smoke --source {source}`, or give your application a source of its own."
         )
     event_type = events.routed_type(transform, source)
     location = events.first_location(settings.get("type")) or "data.event"

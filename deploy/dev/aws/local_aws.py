@@ -37,7 +37,7 @@ START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 7.0
 """Before ministack writes its state, it waits for the calls that are under way."""
 RECEIVE_MESSAGE: Final = "AmazonSQS.ReceiveMessage"
-_WAIT: Final = re.compile(rb'("WaitTimeSeconds"\s*:\s*)[0-9]+')
+_WAIT: Final = re.compile(rb'("WaitTimeSeconds"\s*:\s*)[1-9][0-9]*')
 POLL_SECONDS: Final = 0.05
 HEALTH: Final = "/_ministack/health"
 SERVICES: Final = "dynamodb,s3,secretsmanager,sqs,sts"

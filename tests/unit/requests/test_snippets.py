@@ -49,7 +49,7 @@ def test_the_outbox_writes_the_type_where_the_source_looks_for_it(sources: Comma
 @pytest.mark.parametrize(
     ("source", "code", "message"),
     [
-        (["stripe"], 1, "needs hmac as its own sender signs. Send a test event with `hookchain smoke --source stripe`"),
+        (["stripe"], 1, "which needs hmac. Send a test event with `hookchain smoke --source stripe`"),
         (["door"], 1, "accepts no POST. Make a link with `hookchain link door`"),
         ([], 2, "--snippet needs the NAME of a source"),
     ],

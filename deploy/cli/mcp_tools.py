@@ -1,10 +1,11 @@
-"""The table of the tools that `hookchain mcp` offers, and the tools about the configuration.
+"""The table of the tools that `hookchain mcp` offers. The tools that read events are in mcp_events.py, all others here.
 
-The tools about events are in mcp_events.py, those that change something in mcp_changes.py. Every result is masked here.
+Every result is masked here.
 """
 
 import argparse
 import json
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from deploy.cli import command, config_text, explain, look_up, mcp_changes, mcp_events, status
+from deploy.cli import command, config_text, events, explain, look_up, mcp_events, pause, records, status
 from deploy.cli.mcp_events import optional_text, without_request
-from deploy.cli.mcp_session import Session, masked
+from deploy.cli.mcp_session import Plan, Session, masked
 from deploy.config.checkout import OWN_CONFIG, ROOT, environ_with, own_env_file
 from deploy.config.config_file import load_data
 from deploy.config.configured import config_path, configured
@@ -23,7 +24,10 @@ from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.explain import deliveries, offline, request_options
 from deploy.explain.report import NOTIFY, report_document
+from deploy.history import documents
 from deploy.platforms.choice import is_local, open_platform, same_platform
+from deploy.terminal.command_line import CommandError
+from deploy.terminal.output import stdout_screen
 from shared import http, settings
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at, to_json
@@ -32,6 +36,11 @@ from shared.mcp import Tool, ToolFault
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
 MAX_LINE_CHARACTERS: Final = 1_000
 """Of each line of the details of an explanation."""
+TOOL: Final = "mcp"
+"""The tool in audit records."""
+MAX_PLANNED: Final = 500
+"""The events of a replay, which are sent within the time that clients wait for a tool."""
+PLAN_SECONDS: Final = 900
 
 
 def list_destinations(session: Session, _: JsonObject) -> Json:
@@ -83,11 +92,13 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
     state = session.options.state if is_local(session.options) else None
     report = explain.explained_request(request, options, configuration, state)
     shown = {name: value for name, value in report_document(report).items() if name != "reply"}
+    credentials = session.credentials()
     details: JsonObject = {}
     for name in mapping_at(shown, "details"):
         lines = texts_at(shown, "details", name)
         kept = _without_headers(lines) if name == NOTIFY else lines
-        details[name] = [line[:MAX_LINE_CHARACTERS] for line in kept]
+        # A credential is masked before the line is cut: a part of it would not be found.
+        details[name] = [masked(line, credentials)[:MAX_LINE_CHARACTERS] for line in kept]
     events: list[Json] = [_without_large_data(without_request(each)) for each in objects_at(shown, "events")]
     return {**shown, "events": events, "details": details}
 
@@ -131,6 +142,104 @@ def _check(action: str, session: Session, arguments: JsonObject) -> Json:
     return config_text.check_text(action, str(arguments["text"]), path.absolute().parent, excluded, environ)
 
 
+# Changes, each with an audit record
+
+
+def plan_replay(session: Session, arguments: JsonObject) -> Json:
+    """Choose the events now, so that run_replay sends exactly the events that the plan counts."""
+    options = _replay_options(session, arguments)
+    with session.platform().state() as state:
+        events.require_destination(state, options.only)
+        if options.ids:
+            found = events.chosen_events(state, options)
+        else:
+            newest_first = mcp_events.find_shown_events(session, state, options, options.limit)
+            found = newest_first[::-1]
+        stored = state.reader.with_document([each.id for each in found])
+    if len(found) > MAX_PLANNED:
+        raise ToolFault(f"these are more than {MAX_PLANNED} events: use narrower filters")
+    replayable = [each for each in found if each.id in stored]
+    if not replayable:
+        raise ToolFault("no event matches whose body is stored")
+    plan_id = secrets.token_hex(8)
+    now = time.time()
+    session.plans = {name: plan for name, plan in session.plans.items() if plan.until > now}
+    session.plans[plan_id] = Plan(replayable, options, now + PLAN_SECONDS)
+    sample: list[Json] = [documents.summary_document(each) for each in replayable[: records.SAMPLE]]
+    return {
+        "plan": plan_id,
+        "valid_seconds": PLAN_SECONDS,
+        "count": len(replayable),
+        "without_body": len(found) - len(replayable),
+        "only": options.only,
+        "repeats_finished_deliveries": options.force,
+        "first_events": sample,
+    }
+
+
+def _replay_options(session: Session, arguments: JsonObject) -> argparse.Namespace:
+    """Return the options of `events replay`, which has either the id of an event or filters. Raises ToolFault."""
+    if not arguments.keys() - {"only", "force"}:
+        raise ToolFault("choose the events, by `event` or by filters")
+    filters = {name: value for name, value in arguments.items() if name != "event"}
+    options = session.filters(
+        {"only": None, "force": False, **filters, "limit": MAX_PLANNED + 1, "rate": records.DEFAULT_RATE}
+    )
+    options.ids = []
+    if "event" in arguments:
+        options.ids = [arguments["event"]]
+        options.limit = None  # with an id, it would be rejected as a filter
+    return options
+
+
+def run_replay(session: Session, arguments: JsonObject) -> Json:
+    plan_id = str(arguments["plan"])
+    plan = session.plans.get(plan_id)
+    if plan is None or plan.until < time.time():
+        raise ToolFault("there is no such plan (any more): a plan is run once. Make a new one with plan_replay")
+    options = argparse.Namespace(**{**vars(session.options), **vars(plan.options)})
+    with session.platform().state() as state:
+        del session.plans[plan_id]  # only now: a plan whose events could not be read can be run again
+        replay = events.Replay(records.Context(options, state, stdout_screen(), time.time()), plan.events, TOOL)
+        try:
+            replay.run()
+        except (*command.EXPECTED, sqlite3.Error) as error:
+            session.plans[plan_id] = replace(plan, events=replay.unsent)
+            if not replay.sent:
+                raise
+            done = f"{len(replay.sent)} of {len(plan.events)} events were sent as replay {replay.id}"
+            advice = "and perhaps a few more. The plan has the other events: run it again to send them"
+            raise CommandError(f"{command.error_text(error)}. {done}, {advice}") from error
+    result: JsonObject = {"replay": replay.id, "count": len(replay.sent)}
+    if replay.unsent:
+        result["not_sent"] = [each.id for each in replay.unsent]
+        result["why"] = "the bodies of these events were removed after the plan, by `forget` or after their retention"
+    return result
+
+
+def pause_destination(session: Session, arguments: JsonObject) -> Json:
+    try:
+        seconds = pause.PAUSE_TIME(str(arguments["for"])) if "for" in arguments else None
+    except argparse.ArgumentTypeError as error:
+        raise ToolFault(f"for: {error}") from error
+    return _act("pause", pause.pause_destination, session, arguments, seconds)
+
+
+def resume_destination(session: Session, arguments: JsonObject) -> Json:
+    return _act("resume", pause.resume_destination, session, arguments)
+
+
+def release_destination(session: Session, arguments: JsonObject) -> Json:
+    return _act("release", pause.release_destination, session, arguments)
+
+
+def _act(name: str, act: pause.Act, session: Session, arguments: JsonObject, seconds: float | None = None) -> Json:
+    destination = str(arguments["destination"])
+    options = argparse.Namespace(**{**vars(session.options), "destination": destination, "seconds": seconds})
+    result = pause.act_on_destination(name, options, act, TOOL)
+    return {"destination": destination, "done": result.text, "deliveries": result.deliveries}
+
+
 # The tools
 
 
@@ -149,11 +258,11 @@ RUNS: Final[Mapping[str, Run]] = {
         explain_request,
         lint_configuration,
         test_configuration,
-        mcp_changes.plan_replay,
-        mcp_changes.run_replay,
-        mcp_changes.pause_destination,
-        mcp_changes.resume_destination,
-        mcp_changes.release_destination,
+        plan_replay,
+        run_replay,
+        pause_destination,
+        resume_destination,
+        release_destination,
     )
 }
 """The function of each tool in mcp_tools.yaml."""

@@ -13,10 +13,9 @@ import pytest
 
 from deploy.cli import dead_letters
 from deploy.cli.mcp import INSTRUCTIONS, MAX_MESSAGE_BYTES, serve
-from deploy.cli.mcp_changes import PLAN_SECONDS, plan_replay
 from deploy.cli.mcp_events import MAX_BODY_BYTES, MAX_OF_EVENT
 from deploy.cli.mcp_session import LISTED, Session
-from deploy.cli.mcp_tools import RUNS, tools_of
+from deploy.cli.mcp_tools import MAX_LINE_CHARACTERS, PLAN_SECONDS, RUNS, plan_replay, tools_of
 from deploy.cli.pause import act_on_destination, pause_destination
 from deploy.config.compiler import compile_file
 from deploy.history.journal_view import STATUSES
@@ -321,6 +320,15 @@ def test_an_explanation_shows_no_credential_of_the_configuration(assistant: Assi
     assert "any-be" not in shown
 
 
+def test_a_credential_at_the_cut_of_a_line_is_masked(assistant: Assistant, tmp_path: Path) -> None:
+    own = "{url: 'https://list.example/in?x={{ data.x }}&token=a-token-of-20-letters'}"
+    text = CONFIG.replace("{url: https://list.example/in, secret: shop-key}", own)
+    (config_folder(tmp_path) / "hookchain.yaml").write_text(text, encoding="utf-8")
+    for length in range(MAX_LINE_CHARACTERS - 90, MAX_LINE_CHARACTERS, 10):
+        body = json.dumps({"event": "signup.created", "id": "1", "x": "y" * length})
+        assert "a-token" not in assistant.text("explain_request", source="shop", body=body)
+
+
 def test_an_explanation_is_no_way_to_have_a_text_signed(assistant: Assistant) -> None:
     """Zoom's handshake is answered with a signature of a text that the sender chooses."""
     body = json.dumps({"event": "endpoint.url_validation", "payload": {"plainToken": "v0:1790000000:forged"}})
@@ -486,6 +494,18 @@ def test_a_replay_that_stops_midway_says_how_many_events_were_sent_and_the_plan_
     assert writer("run_replay", plan=plan)["count"] == 1
     assert [message.attributes["ce-id"][:2] for _, message in bus.sent] == ["e0", "e1", "e2", "e3", "e4"]
     assert [(count, outcome) for _, count, outcome in audit_of(tmp_path)] == [(4, "failed"), (1, "done")]
+
+
+def test_a_plan_can_be_run_again_after_the_state_could_not_be_opened(
+    writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
+) -> None:
+    kept.event("e1e1e1e1")
+    plan = writer("plan_replay", source="web")["plan"]
+    writer.session.options.state = tmp_path / "none"
+    assert "has no events" in writer.fault("run_replay", plan=plan)
+    writer.session.options.state = tmp_path
+    assert writer("run_replay", plan=plan)["count"] == 1
+    assert len(bus.sent) == 1
 
 
 def test_a_replay_for_a_destination_that_is_gone_sends_nothing(

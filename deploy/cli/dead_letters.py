@@ -166,7 +166,8 @@ def replay_letters(context: records.Context) -> int:
                 action.count = len(published_ids)
             context.state.reader.mark_dead_letters(sorted(delivered_ids), REPLAYED)
         replayed = [letter for letter in replayed if letter.id in published_ids]
-    left_out = [letter.id for letter in others if letter not in replayed]
+    replayed_ids = {letter.id for letter in replayed}
+    left_out = [letter.id for letter in others if letter.id not in replayed_ids]
     ids_by_reason = {NOT_PUBLISHED: left_out, DELIVERED_SINCE: sorted(delivered_ids)}
     _print_result(context, "replay", "replayed", replayed, ids_by_reason, facts)
     is_complete = not (left_out or delivered_ids)

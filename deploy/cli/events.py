@@ -164,7 +164,8 @@ def replay_events(context: records.Context) -> int:
     if options.yes and replay_now.events:
         replay_now.run()
     replayed = replay_now.sent if options.yes else replay_now.events
-    left_out = [event.id for event in events if event not in replayed]
+    replayed_ids = {event.id for event in replayed}
+    left_out = [event.id for event in events if event.id not in replayed_ids]
     if options.yes:
         _print_replay(context, replayed, left_out, replay_now.id)
     else:

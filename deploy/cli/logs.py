@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.cli.command import DONE, add_limit, add_since, parser, run_command
 from deploy.config.configured import add_env_file, environ_of
-from deploy.history.logs import ALL_FUNCTIONS, PAGE, LogQuery, Record, clock
+from deploy.history.logs import ALL_FUNCTIONS, PAGE, LogQuery, Record, log_time
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.terminal import log_view, output
 from shared.logs import SEVERITIES
@@ -83,5 +83,5 @@ def _is_wanted(record: Record, options: argparse.Namespace) -> bool:
 
 
 def _json_line(record: Record) -> str:
-    fields = {"time": clock(record.at), "process": record.process, "severity": record.severity}
+    fields = {"time": log_time(record.at), "process": record.process, "severity": record.severity}
     return json.dumps({**record.document, **fields})

@@ -82,7 +82,7 @@ class RecordText:
         yield from (f"{_INDENT}{''.ljust(11)}  {self._coloured(printable(each), RED)}" for each in troubles)
         waiting = [row for row in rows if row.destination == delivery.ROUTE_ITSELF]
         to_endpoints = [row for row in rows if endpoint_name(row.destination)]
-        others = [row for row in rows if row not in waiting and row not in to_endpoints]
+        others = [row for row in rows if row not in waiting and endpoint_name(row.destination) is None]
         passes = f" (the last of {record.passes} passes through transform)" if record.passes > 1 else ""
         yield from self._sections(
             {

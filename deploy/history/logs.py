@@ -40,14 +40,14 @@ class Record:
     id: str = ""
 
     def text(self, view: LogView) -> str:
-        shown = view.line(self.process, to_json(self.document), clock(self.at))
+        shown = view.line(self.process, to_json(self.document), log_time(self.at))
         return shown or ""
 
     def is_at_least(self, severity: str) -> bool:
         return logs.SEVERITIES.index(self.severity) >= logs.SEVERITIES.index(severity)
 
 
-def clock(seconds: float) -> str:
+def log_time(seconds: float) -> str:
     """Return a time such as `2026-03-01T12:00:00.123Z`, which `--since` accepts."""
     return times.rfc3339(seconds)[:23].ljust(23, "0") + "Z"
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, PlaceForm, Wanted
 from shared import jsontext, times
 
 DATA_TYPE: Final = "tableData"
@@ -38,7 +38,7 @@ KIND: Final = HookKind(
     title="Airtable",
     api="https://api.airtable.com/v0",
     rights="a personal access token with the scope webhook:manage",
-    places=(Place(r"(?P<base>app\w{14})", "/bases/{base}/webhooks", "appAbCdEfGhIjKlMn"),),
+    places=(PlaceForm(r"(?P<base>app\w{14})", "/bases/{base}/webhooks", "appAbCdEfGhIjKlMn"),),
     operations={
         "list": "GET {at}",
         "create": "POST {at}",

@@ -5,7 +5,7 @@ A GitHub App has one webhook of its own: https://docs.github.com/rest/apps/webho
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, creation_time, event_name
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, PlaceForm, Wanted, creation_time, event_name
 from functions.notify.recovery.github import HEADERS
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, value_at
 from shared.outgoing.access_tokens import signed_jwt
@@ -87,10 +87,10 @@ KIND: Final = HookKind(
     rights="the permission Webhooks: read and write, or the classic scope admin:repo_hook or admin:org_hook",
     headers=HEADERS,
     places=(
-        Place(
+        PlaceForm(
             rf"(?!apps/)(?P<owner>{_OWNER})/(?P<repository>{_REPOSITORY})", "/repos/{owner}/{repository}", "acme/shop"
         ),
-        Place(rf"(?P<organization>{_OWNER})", "/orgs/{organization}", "acme"),
+        PlaceForm(rf"(?P<organization>{_OWNER})", "/orgs/{organization}", "acme"),
     ),
     operations={
         "list": "GET {at}/hooks",
@@ -108,7 +108,7 @@ APP_KIND: Final = HookKind(
     api="https://api.github.com",
     rights="to be the private key of the App, in PEM",
     headers=HEADERS,
-    places=(Place(_APP, "/app", "apps/Iv23liAbCdEf"),),
+    places=(PlaceForm(_APP, "/app", "apps/Iv23liAbCdEf"),),
     operations={
         "list": "GET {at}/hook/config",
         "events": "GET {at}",

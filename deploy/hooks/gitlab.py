@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted, creation_time, event_name
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, PlaceForm, Wanted, creation_time, event_name
 from shared.jsontext import JsonObject
 
 EVENTS: Final = {
@@ -59,8 +59,8 @@ KIND: Final = HookKind(
     rights="the scope `api` and the role Maintainer of the project or Owner of the group",
     headers={"PRIVATE-TOKEN": "{token}"},
     places=(
-        Place(r"projects/(?P<project>[\w./-]+)", "/projects/{project}", "projects/acme/shop"),
-        Place(r"groups/(?P<group>[\w./-]+)", "/groups/{group}", "groups/acme"),
+        PlaceForm(r"projects/(?P<project>[\w./-]+)", "/projects/{project}", "projects/acme/shop"),
+        PlaceForm(r"groups/(?P<group>[\w./-]+)", "/groups/{group}", "groups/acme"),
     ),
     operations={
         "list": "GET {at}/hooks",

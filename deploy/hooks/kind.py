@@ -66,7 +66,7 @@ class Hook(NamedTuple):
     kept: Body = MappingProxyType({})
 
 
-class Place(NamedTuple):
+class PlaceForm(NamedTuple):
     """A form that `at` in the configuration can have.
 
     pattern  a regular expression that matches the whole text
@@ -126,7 +126,7 @@ class HookKind:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
     listed: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
-    places: tuple[Place, ...] = ()
+    places: tuple[PlaceForm, ...] = ()
     event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
     secret: Callable[[Json], str] | None = None
     selected: Callable[[Json], tuple[str, ...]] = lambda _: ()

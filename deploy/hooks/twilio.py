@@ -4,7 +4,7 @@ https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Place, Wanted
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, PlaceForm, Wanted
 from shared.jsontext import JsonObject
 
 _SID: Final = "[0-9a-f]{32}"
@@ -35,7 +35,7 @@ KIND: Final = HookKind(
     rights="the SID and the secret of an API key, joined by a colon",
     headers={"Authorization": "Basic {basic}"},
     places=(
-        Place(
+        PlaceForm(
             rf"(?P<account>AC{_SID})/(?P<number>PN{_SID})",
             "/Accounts/{account}/IncomingPhoneNumbers/{number}.json",
             f"AC{'0' * 32}/PN{'0' * 32}",

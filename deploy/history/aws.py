@@ -290,6 +290,8 @@ def filter_patterns(query: LogQuery) -> Sequence[str]:
         return ("",)
     severities = logs.SEVERITIES[logs.SEVERITIES.index(query.severity) :]
     own = " || ".join(f'$.severity = "{each}" || $.level = "{each}"' for each in severities)
+    if query.is_of_source:
+        return (f'{{ ({own}) && $.source = "*" }}',)
     failed = '($.type = "platform.report" && $.record.status != "success")'
     return f"{{ {own} || {failed} }}", " ".join(f'?"{text}"' for text in _PLATFORM_TEXTS)
 

@@ -273,6 +273,8 @@ def log_filter(target: Target, query: LogQuery, since: float) -> str:
     clauses = ['resource.type="cloud_run_revision"', f"resource.labels.service_name=({services})", _OWN_REQUESTS]
     if query.severity is not None:
         clauses.append(f"severity>={query.severity}")
+    if query.is_of_source:
+        clauses.append("jsonPayload.source:*")
     if query.event is not None and _ID.fullmatch(query.event):
         clauses.append(f'jsonPayload.event_id=~"^{query.event}"')
     return " AND ".join([*clauses, f'timestamp>="{times.rfc3339(since)}"'])

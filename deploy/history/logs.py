@@ -101,11 +101,15 @@ def _status_message(proto: JsonObject) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """The records to read. `severity` is the lowest, `event` an event's id or its beginning."""
+    """The records to read. `severity` is the lowest, `event` an event's id or its beginning.
+
+    With `is_of_source`, a record must name a source, as one of a request to an unknown path does not.
+    """
 
     functions: Sequence[str] = ALL_FUNCTIONS
     severity: str | None = None
     event: str | None = None
+    is_of_source: bool = False
 
 
 class CloudLog(Protocol):

@@ -25,7 +25,7 @@ from shared.fetch import Fetch
 
 ASK_SECONDS: Final = 10.0
 """The longest time that the request to one provider may take."""
-REJECTIONS: Final = logs.LogQuery(functions=("receive",), severity="WARNING")
+REJECTIONS: Final = logs.LogQuery(functions=("receive",), severity="WARNING", is_of_source=True)
 FAULTS: Final = (CommandError, errors.HookchainError, ApiError, OSError)
 """The errors of a store, a log or a provider that cannot be read."""
 

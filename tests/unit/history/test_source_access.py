@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from deploy.config.configured import Configured, configured_at
-from deploy.history import source_access
+from deploy.cloud_access.gcp_names import Target
+from deploy.history import aws, gcp, source_access
 from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import Record
 from deploy.history.source_access import SourceAccess, local_access, read_outside
@@ -80,6 +81,12 @@ def access(tmp_path: Path) -> SourceAccess:
 
     secrets = Secrets()
     return SourceAccess(documents, lambda: secrets, lambda _: TOKEN, lambda: "https://hooks.example.com", rejected)  # type: ignore[arg-type,return-value]
+
+
+def test_requests_to_unknown_paths_are_no_rejections_of_a_source_in_a_clouds_log() -> None:
+    [pattern] = aws.filter_patterns(source_access.REJECTIONS)
+    assert pattern.endswith(') && $.source = "*" }')
+    assert "jsonPayload.source:*" in gcp.log_filter(Target("acme"), source_access.REJECTIONS, NOW)
 
 
 async def test_in_a_cloud_the_url_is_known_and_the_log_has_the_rejected_requests(

@@ -215,11 +215,16 @@ class Sample(Settings, Step):
         return Stopped(f"not among the {self.whole} that continue")
 
 
+def _is_without_value(key: jsontext.Json) -> bool:
+    """Return whether the key is null, empty, or a list of such keys only."""
+    return key is None or (isinstance(key, list) and all(map(_is_without_value, key)))
+
+
 class Deduplicate(Settings, AskingStep):
     """A key, or `{key, window}`. Of the events with one key within the window, only the first continues.
 
-    If the first event is repeated or replayed, it continues again. An event whose key is null, an empty list, or a
-    list of nulls only, always continues.
+    If the first event is repeated or replayed, it continues again. An event whose key is null, or a list without any
+    value, always continues.
 
     key     JMESPath over the event: a value, or a list such as `[data.shop, data.order]`
     window  begins with the first event (default: 1d)
@@ -244,7 +249,7 @@ class Deduplicate(Settings, AskingStep):
 
     async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Noted | Stopped:
         value = self._key.search(view_of(event))
-        if value is None or (isinstance(value, list) and all(item is None for item in value)):
+        if _is_without_value(value):
             note = self._missing.note(event.data, self._paths, "the event continues without a key")
             return Noted(event, note) if note else event
         key = hashlib.sha256(jsontext.canonical([context.route, self.key, value])).hexdigest()

@@ -261,12 +261,13 @@ def test_each_driver_gets_times_and_booleans_as_its_database_reads_them() -> Non
     assert value_of(True, "boolean", "sqlite") == 1
 
 
-def test_an_event_without_a_value_for_the_key_fails() -> None:
+@pytest.mark.parametrize("data", [{}, {"a": []}])
+def test_an_event_without_a_value_for_the_key_fails(data: Json) -> None:
     settings = Settings.model_validate(
         {"url_secret": "u", "table": "t", "columns": {"a": "data.a", "b": "type"}, "key": "a"}
     )
     with pytest.raises(Permanent) as raised:
-        RowMaker(settings, "postgresql").row({"data": {}, "type": "x"}, "d1")
+        RowMaker(settings, "postgresql").row({"data": data, "type": "x"}, "d1")
     assert raised.value.detail == "column 'a' is part of the key, and the event has no value for it"
 
 

@@ -382,8 +382,9 @@ async def test_the_first_event_of_a_key_goes_on_and_goes_on_again() -> None:
     assert (await deduplicating.run(replace(event, id="e4", data={}), services)).events
 
 
-async def test_a_list_without_items_is_no_key() -> None:
-    deduplicating, services = chain([{"deduplicate": "data.items[*].oder"}]), asking(FakeOwners())
+@pytest.mark.parametrize("key", ["data.items[*].oder", "[data.items[*].oder, data.shop]"])
+async def test_a_list_without_items_is_no_key(key: str) -> None:
+    deduplicating, services = chain([{"deduplicate": key}]), asking(FakeOwners())
     for event_id in ("e1", "e2"):
         event = replace(WRITTEN_EVENT, id=event_id, data={"items": [{"order": 7}]})
         assert (await deduplicating.run(event, services)).events

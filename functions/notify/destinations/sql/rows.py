@@ -49,11 +49,12 @@ class RowMaker:
     def row(self, view: jsontext.JsonObject, delivery_id: str, is_retry: bool = False) -> Row:
         """Return the row of an event. Raises Permanent: `expression_failed`, or `conversion_failed` for a value."""
         with self._bound():
-            values = [self._value(name, expression.search(view), type_) for name, expression, type_ in self._columns]
+            found = [expression.search(view) for _, expression, _ in self._columns]
+            values = [self._value(name, each, type_) for each, (name, _, type_) in zip(found, self._columns, strict=True)]
         if not self._key:
             return Row((*values, delivery_id), (delivery_id,), is_retry)
         for index in self._key:
-            if values[index] is None:
+            if found[index] in (None, []):
                 raise _unfit(self._columns[index][0], "is part of the key, and the event has no value for it")
         return Row(tuple(values), tuple(values[index] for index in self._key), is_retry)
 

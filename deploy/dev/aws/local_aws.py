@@ -50,6 +50,11 @@ class NotStarted(Exception):
     """The local AWS does not start."""
 
 
+def shortened(receive_request: bytes) -> bytes:
+    """Return the request with a wait of 1 s at most. A long poll would delay the end of ministack for up to 20 s."""
+    return _WAIT.sub(rb"\g<1>1", receive_request)
+
+
 class Proxy:
     """A proxy that forwards requests to ministack."""
 
@@ -62,7 +67,7 @@ class Proxy:
         url = URL(self._base + request.raw_path, encoded=True)
         body = await request.read()
         if request.headers.get("X-Amz-Target") == RECEIVE_MESSAGE:
-            body = _WAIT.sub(rb"\g<1>1", body)  # a long poll would delay the end of ministack for up to 20 s
+            body = shortened(body)
         try:
             async with self._session.request(
                 request.method, url, headers=headers, data=body, allow_redirects=False

@@ -11,6 +11,7 @@ from aiohttp import web
 from hypothesis import given, strategies as st
 
 from deploy.dev.aws.function import event_of, listen, response_of
+from deploy.dev.aws.local_aws import shortened
 from deploy.dev.aws.poller import backoff_seconds, failed_items, record_of
 from deploy.dev.aws.ses import mail_document
 from deploy.dev.aws.stack import SourceQueue, sending_line, source_queues
@@ -85,6 +86,12 @@ async def test_what_is_not_http_is_answered_with_its_code_and_logged_without_its
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["code"] == "malformed_http"
     assert "canary" not in line + caplog.text
+
+
+@pytest.mark.parametrize(("wait", "shortened_wait"), [("0", "0"), ("1", "1"), ("20", "1")])
+def test_a_long_poll_is_short_and_one_without_a_wait_has_none(wait: str, shortened_wait: str) -> None:
+    body = '{{"MaxNumberOfMessages":10,"WaitTimeSeconds": {}}}'
+    assert shortened(body.format(wait).encode()) == body.format(shortened_wait).encode()
 
 
 # Pollers

@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
-from deploy.config.configured import Configured, configured_at
 from deploy.cloud_access.gcp_names import Target
+from deploy.config.configured import Configured, configured_at
 from deploy.history import aws, gcp, source_access
 from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import Record

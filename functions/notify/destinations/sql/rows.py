@@ -50,7 +50,8 @@ class RowMaker:
         """Return the row of an event. Raises Permanent: `expression_failed`, or `conversion_failed` for a value."""
         with self._bound():
             found = [expression.search(view) for _, expression, _ in self._columns]
-            values = [self._value(name, each, type_) for each, (name, _, type_) in zip(found, self._columns, strict=True)]
+            pairs = zip(self._columns, found, strict=True)
+            values = [self._value(name, each, type_) for (name, _, type_), each in pairs]
         if not self._key:
             return Row((*values, delivery_id), (delivery_id,), is_retry)
         for index in self._key:

@@ -191,7 +191,7 @@ class Closer:
         await progress.for_each(list(filled), lambda name: self._close(filled[name], texts[name], progress))
 
     async def _fill(self, drafts: dict[str, Draft], progress: Pass) -> dict[str, Draft]:
-        """Add the deliveries that wait in the groups to the drafts. Return the drafts that could read theirs.
+        """Add the deliveries that wait in the groups to the drafts. Return the drafts without those that failed.
 
         For a burst, deliveries that are not due yet are read as well. Deliveries for which there is no time stay due.
         Raises Temporary.

@@ -1,4 +1,4 @@
-"""Deliveries that are due: the message that starts the next attempt, and the timer of a short wait.
+"""Due deliveries: the search for them, the message that starts the next attempt, and the timer of a short wait.
 
 The time in the ledger, `retry_at`, is the one that counts. A sweep finds the rows whose time has come, moves them ahead
 and publishes them. It runs each minute. If the bus can delay a message, a short wait also has a delayed message, its

@@ -44,7 +44,7 @@ async def test_each_minute_has_the_backlog_of_each_destination_and_the_number_in
     swept.clock.advance(60)
     found = await swept.note()
     assert found["hookchain.backlog", "crm"] == 0, "a backlog that is gone does not stay"
-    assert found["hookchain.backlog", "removed"] == 0, "nor does that of what is no configured destination"
+    assert found["hookchain.backlog", "removed"] == 0, "nor does that of a destination that is not configured any more"
 
 
 async def test_sweeps_that_come_each_second_are_reported_once_a_minute() -> None:

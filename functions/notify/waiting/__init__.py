@@ -1,7 +1,7 @@
 """The causes for which a delivery waits, and the sweep that brings it back. Start with schedule.py.
 
     schedule.py   the time of the next attempt
-    due.py        the message that starts a retry when it is due
+    due.py        the rows that are due, and the message that starts a retry
     pauses.py     a destination's circuit breaker, and an operator's pause
     caps.py       `rate` and `in_flight` of a destination, over all instances; rate.py has the times of a rate
     routes.py     a route whose step asked a system that did not respond

@@ -1,4 +1,7 @@
-"""`hookchain events`: list and show events, and send stored events through the pipeline again."""
+"""`hookchain events`: list and show events, and send stored events through the pipeline again.
+
+records.py has what `hookchain dead-letters` needs too: the options, the choice of records, the lists and the dry run.
+"""
 
 import argparse
 import asyncio
@@ -51,18 +54,15 @@ def list_events(context: records.Context) -> int:
 def show_event(context: records.Context) -> int:
     state = context.state
     options = context.options
-    try:
-        event_id = state.find_id("events", options.id)
-    except StateFault:
-        if (digest := state.digest(options.id)) is None:
-            raise
-        _print_digest(context, digest)
+    found = _event_id_or_digest(state, options.id)
+    if isinstance(found, digests.DigestRecord):
+        _print_digest(context, found)
         return DONE
-    record = state.reader.event(event_id)
+    record = state.reader.event(found)
     if record is None:  # removed since its id was looked up
         return NOT_DONE
     document = state.event_with_data(record.document)
-    rows = state.deliveries(event_id)
+    rows = state.deliveries(found)
     unlisted = _unlisted_routes(state, record, document, is_asked=options.routes)
     troubles = [] if record.summary.status in SETTLED else list(state.troubles())
     if not options.json:
@@ -74,6 +74,16 @@ def show_event(context: records.Context) -> int:
         printed["unlisted_routes"] = journal.route_documents(unlisted.decisions if unlisted else ())
     print_json(printed)
     return DONE
+
+
+def _event_id_or_digest(state: State, prefix: str) -> str | digests.DigestRecord:
+    """Return the id of the one event whose id begins so, or the digest that has exactly this id. Raises StateFault."""
+    try:
+        return state.find_id("events", prefix)
+    except StateFault:
+        if digest := state.digest(prefix):
+            return digest
+        raise
 
 
 def _print_digest(context: records.Context, digest: digests.DigestRecord) -> None:
@@ -126,7 +136,7 @@ def find_events(
     names = {name: getattr(options, name) for name in ("source", "type", "status", "since", "until")}
     query = EventQuery(**names, text=options.text or "")
     while query.text and state.reader.index():
-        pass
+        pass  # the call has indexed the next events, and there may be more
     yield from progress.with_progress(event_pages(state, query, limit, page), sys.stderr)
 
 
@@ -144,7 +154,10 @@ def event_pages(
 
 
 def chosen_events(state: State, options: argparse.Namespace) -> list[EventSummary]:
-    """Return them oldest first, in the order in which they arrived. Raises UsageError and StateFault."""
+    """Return the events that the options choose, in the order in which they arrived.
+
+    Raises UsageError, and StateFault also for the id of a digest.
+    """
     records.require_choice(options, FILTERS)
     if not options.ids:
         return list(find_events(state, options, options.limit))[::-1]
@@ -156,16 +169,17 @@ def chosen_events(state: State, options: argparse.Namespace) -> list[EventSummar
 def replay_events(context: records.Context) -> int:
     options = context.options
     require_destination(context.state, options.only)
-    events = chosen_events(context.state, options)
-    stored = context.state.reader.with_document([event.id for event in events])
-    replay_now = Replay(context, [event for event in events if event.id in stored], "hookchain events replay")
-    if not events:
+    chosen = chosen_events(context.state, options)
+    if not chosen:
         print("no event matches", file=sys.stderr)
-    if options.yes and replay_now.events:
+    stored = context.state.reader.with_document([event.id for event in chosen])
+    replayable = [event for event in chosen if event.id in stored]
+    replay_now = Replay(context, replayable, "hookchain events replay")
+    if options.yes and replayable:
         replay_now.run()
-    replayed = replay_now.sent if options.yes else replay_now.events
-    replayed_ids = {event.id for event in replayed}
-    left_out = [event.id for event in events if event.id not in replayed_ids]
+    replayed_ids = replay_now.published_ids if options.yes else stored
+    replayed = [event for event in chosen if event.id in replayed_ids]
+    left_out = [event.id for event in chosen if event.id not in replayed_ids]
     if options.yes:
         _print_replay(context, replayed, left_out, replay_now.id)
     else:
@@ -177,14 +191,12 @@ def replay_events(context: records.Context) -> int:
 
 
 def _replayable_id(state: State, prefix: str) -> str:
-    """Return the id of the one event that begins so. Raises StateFault, also for a digest."""
-    try:
-        return state.find_id("events", prefix)
-    except StateFault as fault:
-        if state.digest(prefix) is None:
-            raise
-        rule = f"{prefix} is a digest, not an event of a source. Replay the events in it"
-        raise StateFault(f"{rule} (`hookchain events show {prefix}` lists them), or its dead letter.") from fault
+    """Return the id of the one event whose id begins so. Raises StateFault, also for a digest."""
+    found = _event_id_or_digest(state, prefix)
+    if isinstance(found, str):
+        return found
+    rule = f"{prefix} is a digest, not an event of a source. Replay the events in it"
+    raise StateFault(f"{rule} (`hookchain events show {prefix}` lists them), or its dead letter.")
 
 
 def require_destination(state: State, only: str | None) -> None:
@@ -193,11 +205,12 @@ def require_destination(state: State, only: str | None) -> None:
         raise command_line.UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Replay:
-    """A replay of events with the options of `events replay`. `tool` is the operator's tool, for the audit records.
+    """A replay of events with the options of `events replay`.
 
-    `published_ids` grows while it runs. It is also right if `run` raises an error.
+    tool           the operator's tool, for the audit records
+    published_ids  the events that were published so far, also if `run` raises an error
     """
 
     context: records.Context

@@ -217,7 +217,7 @@ class LeaseKeeper:
     takes_over: bool = False
     version: str = store_ports.NO_VERSION
     _unconfirmed: tap.Lease | None = None
-    """The lease of a write whose outcome is unknown; None if the outcome of each write is known."""
+    """The lease of a write that may have succeeded or not, if it ends later than the lease before; otherwise None."""
 
     @property
     def ends_at(self) -> float:
@@ -274,11 +274,12 @@ class LeaseKeeper:
         found = await self.leases.get(tap.PARTITION, self.lease.name)
         if found and found.text == self._unconfirmed.text:
             self.lease, self.version = self._unconfirmed, found.version
+        # `_unconfirmed` stays until the next write: the last one may still reach the store.
 
     async def _write(self, until: float) -> None:
         lease = replace(self.lease, until=until)
         expires_at = until + tap.KEPT_SECONDS
-        if until > self.ends_at:
+        if until > self.ends_at:  # a write that shortens the lease does not change when it ends at the latest
             self._unconfirmed = lease
         version = await self.leases.write(tap.PARTITION, lease.name, lease.text, self.version, expires_at)
         self._unconfirmed = None
@@ -319,8 +320,8 @@ async def verify_free_place(own: tap.Lease, leases: store_ports.Documents, now: 
 async def remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> None:
     """Remove the leases of all developers whose copies are gone, and the inboxes without a lease.
 
-    A lease that ends far too late is removed too: it gets nothing now, and would get copies in its last hours. Two
-    clocks that differ never make a lease so long.
+    A lease that ends too far ahead is removed, too. It gets no copies now, but in its last hours it would. No `listen`
+    writes such a lease, even if the clocks differ as far as `_verify_clock` allows.
     """
     now = time.time()
     earliest_end = now - tap.KEPT_SECONDS
@@ -371,7 +372,8 @@ async def _begin(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
         await inboxes.create(lease.name)  # before the lease, so that no copy is lost
         await keeper.begin()
     await remove_old(keeper.leases, inboxes)  # after the clock was verified: it decides what is old
-    await inboxes.create(lease.name)  # another `listen` removes an inbox without a lease
+    # Once more: before the lease was written, the `remove_old` of another `listen` may have removed the inbox.
+    await inboxes.create(lease.name)
 
 
 async def _end(keeper: LeaseKeeper) -> None:

@@ -25,7 +25,6 @@ from shared.ledger import Ledger
 
 RELOAD_SECONDS: Final = 30.0
 """`hookchain dev` reads a changed .env within a few seconds."""
-AGAIN: Final = "run the command again: it continues"
 TRAITS: Final = Traits(is_local=True, sweep_seconds=10.0, smoke_seconds=30.0, poll_seconds=0.1)
 
 
@@ -77,11 +76,12 @@ class LocalPlatform:
         if changed_at is None:
             return 0.0
         left = changed_at + RELOAD_SECONDS - now
-        is_served_for_good = running_dev.is_production(self.folder)
-        if left <= 0 or is_served_for_good:
+        is_server = running_dev.is_production(self.folder)
+        if left <= 0 or is_server:
             rule = f"`{running_dev.command_of(self.folder)}` has not read {self.env_file} since it was changed"
-            advice = "Send it SIGHUP" if is_served_for_good else "Correct the configuration, or start it again"
-            raise CommandError(f"{rule}, and would reject what is signed with a new value. {advice}, then {AGAIN}")
+            advice = "Send it SIGHUP" if is_server else "Correct the configuration, or start it again"
+            again = "then run the command again: it continues"
+            raise CommandError(f"{rule}, and would reject what is signed with a new value. {advice}, {again}")
         return left
 
     def secret_value(self, name: str) -> str:

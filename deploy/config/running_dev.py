@@ -155,7 +155,7 @@ def write_dev_file(
     by_name     `hookchain dev` was started with the name of its configuration
     faults      the reason why an older version of the files is served; empty if it is the newest
     aws         the environment of a function if the functions run on the local AWS, otherwise None
-    env_version that of the env file when it was read
+    env_version the version of the env file when it was read
     reloads     a configuration that changes is served at once
     """
     document: Json = {
@@ -230,7 +230,7 @@ def env_version(env_file: Path) -> int | None:
 
 
 def unread_since(state: Path, env_file: Path) -> float | None:
-    """Return when the env file was changed, in Unix seconds; None if what runs with the state folder has read it."""
+    """Return when the env file was changed, in Unix seconds; None if nothing runs that has to read it again."""
     document = read_dev_file(state)
     version = env_version(env_file)
     if document is None or document.get("env_version") == version:

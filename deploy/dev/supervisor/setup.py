@@ -58,7 +58,7 @@ class Setup:
     env_warnings     the warnings about .env
     is_env_file_new  .env did not exist
     is_paused        the state was restored from a backup: the bus delivers nothing until `hookchain resume --all`
-    env_version      that of .env when it was read: see running_dev
+    env_version      the version of .env when it was read: see running_dev
     """
 
     options: Options

@@ -27,6 +27,10 @@ LONGEST_GAPS: Final = 3
 """A source without `silence` is overdue after this many times its longest interval, but not within a day."""
 MAX_REJECTED: Final = 500
 """The number of newest rejected requests in a cloud's log that are searched for the last one of each source."""
+RECOVERY_SECONDS: Final = 300.0
+"""How long after a failed delivery an event is usually recovered: EVERY_SECONDS of functions/notify/recovery."""
+MAX_READ: Final = 10
+"""The newest events that are read whole, if the newest of them was recovered."""
 _MAX_DETAIL_CHARACTERS: Final = 300
 
 Word: TypeAlias = Literal["healthy", "quiet", "failing", "unregistered", "unknown"]
@@ -105,7 +109,8 @@ class SourceFacts:
     overdue_seconds  the time without an event after which it is overdue; None if that is not known
     rejected         its last request that was rejected
     sampled_at       the times at which its newest events were received, at most SAMPLED_EVENTS
-    is_last_missed   the provider could not deliver its last event, which was recovered
+    is_last_missed   the provider could not deliver its last event, which was recovered, and none came by itself
+                     shortly before
     """
 
     source: str
@@ -281,8 +286,14 @@ def read_facts(
             overdue_seconds=silences.get(name, overdue),
             rejected=rejected,
             sampled_at=tuple(each.received_at for each in events),
-            is_last_missed=bool(value_at(source, "recover") and events and _was_missed(reader, events[0])),
+            is_last_missed=bool(value_at(source, "recover") and events) and _are_newest_missed(reader, events),
         )
+
+
+def _are_newest_missed(reader: JournalView, events: Sequence[EventSummary]) -> bool:
+    """Return whether the newest events were missed. One that came by itself shortly before may be newer than those."""
+    since = events[0].received_at - RECOVERY_SECONDS
+    return all(_was_missed(reader, each) for each in events[:MAX_READ] if each.received_at >= since)
 
 
 def _was_missed(reader: JournalView, event: EventSummary) -> bool:

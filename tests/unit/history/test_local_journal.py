@@ -136,10 +136,15 @@ def test_the_last_rejection_of_a_source_is_found_behind_any_number_of_others(jou
     assert facts.rejected.code == "password_mismatch"
 
 
-@pytest.mark.parametrize(("event_type", "is_missed"), [("push", True), (airtable.TYPE, False)])
-def test_a_source_whose_last_event_was_recovered_missed_it(journal: Journal, event_type: str, is_missed: bool) -> None:
+@pytest.mark.parametrize(
+    ("event_type", "sent_at", "is_missed"),
+    [("push", NOW - 600, True), ("push", NOW - 60, False), (airtable.TYPE, NOW - 600, False)],
+)
+def test_a_source_missed_its_last_event_if_it_was_recovered_and_none_came_by_itself_shortly_before(
+    journal: Journal, event_type: str, sent_at: float, is_missed: bool
+) -> None:
     receive: JsonObject = {"sources": {"web": {"recover": "listed"}}}
-    sent, recovered = entry("e1", at=NOW - 60), entry("e2", type=event_type)
+    sent, recovered = entry("e1", at=sent_at), entry("e2", type=event_type)
     journal.record(sent, replace(recovered, event=replace(recovered.event, recovered=True)))
     [facts] = read_facts(journal.reader, receive, {}, Outside())
     assert facts.is_last_missed is is_missed

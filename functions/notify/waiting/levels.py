@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from functions.notify.waiting.publication import DueCount
 from shared import batching, errors, logs, ports
+from shared.delivery import ROUTE_ITSELF
 from shared.ledger import DestinationState, Ledger
 from shared.telemetry.metrics import STATE, Metrics
 from shared.telemetry.spans import DESTINATION
@@ -40,8 +41,8 @@ class SweepLevels:
         self._ledger = ledger
         self._clock = clock
         self._backlogs: dict[str, DueCount] = {}
-        self._names = {*destinations}
-        """The destinations, and what else had a backlog: routes that wait."""
+        self._names = {*destinations, ROUTE_ITSELF}
+        """The destinations, the routes that wait, and what else had a backlog here: destinations that were removed."""
         self._next_at = 0.0
 
     async def note(self, backlogs: Mapping[str, DueCount]) -> None:

@@ -215,7 +215,7 @@ def group_of(settings: GatherSettings, delivery: Delivery, person: str | None = 
 
 
 def key_of(expression: str | None, event: Event) -> str | None:
-    """Return the value that the expression finds, as text; None if it is no text, number or boolean."""
+    """Return the value that the expression finds, as text; None if it is empty, or no text, number or boolean."""
     if expression is None:
         return None
     try:
@@ -224,7 +224,7 @@ def key_of(expression: str | None, event: Event) -> str | None:
         return None
     if isinstance(found, bool):
         return str(found).lower()
-    return _surrogates_replaced(str(found)) if isinstance(found, str | int | float) else None
+    return _surrogates_replaced(str(found)) or None if isinstance(found, str | int | float) else None
 
 
 def _surrogates_replaced(text: str) -> str:

@@ -216,15 +216,15 @@ class Sample(Settings, Step):
 
 
 def _is_without_value(key: jsontext.Json) -> bool:
-    """Return whether the key is null, empty, or a list of such keys only."""
-    return key is None or (isinstance(key, list) and all(map(_is_without_value, key)))
+    """Return whether the key is null, an empty text as a form has it, or a list of such keys only."""
+    return key in (None, "") or (isinstance(key, list) and all(map(_is_without_value, key)))
 
 
 class Deduplicate(Settings, AskingStep):
     """A key, or `{key, window}`. Of the events with one key within the window, only the first continues.
 
-    If the first event is repeated or replayed, it continues again. An event whose key is null, or a list without any
-    value, always continues.
+    If the first event is repeated or replayed, it continues again. An event whose key is null, empty, or a list without
+    any value, always continues.
 
     key     JMESPath over the event: a value, or a list such as `[data.shop, data.order]`
     window  begins with the first event (default: 1d)

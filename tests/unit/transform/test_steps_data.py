@@ -382,11 +382,11 @@ async def test_the_first_event_of_a_key_goes_on_and_goes_on_again() -> None:
     assert (await deduplicating.run(replace(event, id="e4", data={}), services)).events
 
 
-@pytest.mark.parametrize("key", ["data.items[*].oder", "[data.items[*].oder, data.shop]"])
-async def test_a_list_without_items_is_no_key(key: str) -> None:
+@pytest.mark.parametrize("key", ["data.items[*].oder", "[data.items[*].oder, data.shop]", "data.name"])
+async def test_what_is_empty_is_no_key(key: str) -> None:
     deduplicating, services = chain([{"deduplicate": key}]), asking(FakeOwners())
     for event_id in ("e1", "e2"):
-        event = replace(WRITTEN_EVENT, id=event_id, data={"items": [{"order": 7}]})
+        event = replace(WRITTEN_EVENT, id=event_id, data={"items": [{"order": 7}], "name": ""})
         assert (await deduplicating.run(event, services)).events
 
 

@@ -173,7 +173,7 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
         source = read_sources(slice_)[name]
         secrets = asyncio.run(_values(store, secret_names(sources[name])))
         url = admission.requested_url(request, source)
-        sent = parsing.as_sent_by_provider(source, request)
+        sent = parsing.with_content_type_of_body(source, request)
         found = SourceRequest(sent, source, sources[name], secrets, url, now)
         checks = receive_checks(name, found, outcome, sources)
         advice = found.advice(code, asyncio.run(_others(store, sources, name)))

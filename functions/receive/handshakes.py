@@ -25,11 +25,11 @@ _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _FUNCTION_CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _SIGNED_WORD: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
-"""The only content that the MAC of a reply may cover.
+"""The only content that the MAC of a reply may cover: a single word.
 
-A reply's MAC has the same key as the signatures of events, and anyone can ask for the MAC of any such word. So the body
-of an event must not be such a word. It must not be empty either: some providers sign a word, such as a timestamp,
-before the body, and then the signed content would be this word alone.
+A reply's MAC has the same key as the signatures of events. So anyone who asks for the MAC of a word has the signature
+of an event whose body is this word. `answer_unsigned` rejects such a body. It also rejects an empty body, because some
+providers sign a word, such as a timestamp, before the body: the signed content would be this word alone.
 """
 _SIGNED_WORD_OR_EMPTY: Final = re.compile(f"(?:{_SIGNED_WORD.pattern})?".encode())
 
@@ -62,7 +62,7 @@ class Handshake:
     signed   whether the sender is authenticated first, as it is for events
     checks   pairs of a location and the name of the secret that the request must have there
     secret   the name of the secret whose newest value is the key of the reply's MACs; empty for a reply without MACs
-    fetch    the location of the URL that confirms an SNS subscription, for a handshake that confirms one
+    confirm  the location of the URL that confirms an SNS subscription; None for any other handshake
     status   the reply's status; `headers` are its headers
     text     the reply's body as text; `json` is its body as a JSON object
     """
@@ -73,7 +73,7 @@ class Handshake:
     signed: bool
     checks: tuple[tuple[Location, str], ...]
     secret: str
-    fetch: Location | None
+    confirm: Location | None
     status: int
     headers: tuple[tuple[str, Template], ...]
     text: Template | None
@@ -175,7 +175,7 @@ class Handshakes:
         secrets = {name: await self.secrets.values(name) for name in handshake.secret_names}
         for location, secret_name in handshake.checks:
             verify_password(fields.text(location), secrets[secret_name])
-        confirmation_url = _confirmation_url(fields.text(handshake.fetch)) if handshake.fetch else None
+        confirmation_url = _confirmation_url(fields.text(handshake.confirm)) if handshake.confirm else None
         key = b""
         if handshake.secret:
             newest_value = secrets[handshake.secret][0]
@@ -272,7 +272,7 @@ def read_handshake(entry: Json) -> Handshake:
     reply = mapping_at(entry, "reply")
     status = reply.get("status", 200)
     assert isinstance(status, int)
-    fetch = entry.get("fetch")
+    confirm = entry.get("fetch")
     text = reply.get("text")
     document = reply.get("json")
     return Handshake(
@@ -282,7 +282,7 @@ def read_handshake(entry: Json) -> Handshake:
         signed=entry.get("signed") is True,
         checks=tuple(_read_check(check) for check in list_at(entry, "check")),
         secret=str(entry.get("secret", "")),
-        fetch=parse_location(fetch) if isinstance(fetch, str) else None,
+        confirm=parse_location(confirm) if isinstance(confirm, str) else None,
         status=status,
         headers=tuple((name, _parse_template(str(value))) for name, value in mapping_at(reply, "headers").items()),
         text=_parse_template(text) if isinstance(text, str) else None,
@@ -320,7 +320,10 @@ def _parse_placeholder(text: str) -> Placeholder:
 
 
 def _parse_part(part: str) -> Location | str:
-    """Parse a location or `endpoint`. Anything else is a literal text that the compiler has inserted."""
+    """Parse a location or `endpoint`. Anything else is the value of a param, which the compiler has inserted.
+
+    The catalogue's model has rejected every other part (deploy/config/sections/catalogue.py).
+    """
     if part == "endpoint":
         return ENDPOINT
     kind = part.partition(".")[0]

@@ -59,7 +59,7 @@ async def take(receiver: receive.Receiver, source: Source, push: Push) -> receiv
         else:
             content = _read_message(receiver, source, push, now)
     except errors.Rejected as error:
-        named_source, shown_push = _shown_recovered(receiver, source, push) if is_recovered else (source, push)
+        named_source, shown_push = _readable(receiver, source, push) if is_recovered else (source, push)
         letter = rejected_letter(named_source.name, shown_push, error, now)
         await receiver.confirm(named_source, receiver.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
         return receive.DeadLettered(named_source, error)
@@ -81,9 +81,10 @@ def _read_message(receiver: receive.Receiver, source: Source, push: Push, now: f
 async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) -> _Content:
     """Return the content of a recovered event, with the source that it names. Raises Rejected and Temporary.
 
-    All checks apply except those of a sender: its address, and the method and the headers that it uses.
+    What `admission.admit` checks of a sender does not apply: its address, and the method and the headers that it uses.
+    The signature, the body and the data are checked as for any request.
     """
-    from functions.receive import recovered
+    from functions.receive import recovered_bodies
     from shared.recovered import read_recovered
 
     sent = read_recovered(push.data)
@@ -92,40 +93,43 @@ async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) ->
         raise errors.Rejected("unknown_source", "the source of this recovered event has no `recover`")
     secrets = await receiver.secrets_of(source)
     signed: SignedRequest | None = None
-    if source.recover == recovered.SIGNATURE:
-        request, auth = await _signed_as_before(receiver, source, sent, secrets, now)
+    if source.recover == recovered_bodies.SIGNATURE:
+        request, auth = await _verified_request(receiver, source, sent, secrets, now)
         parsed = parsing.read_data(source, request, receiver.limits, auth)
         fields = locations.RequestFields(request, admission.requested_url(request, source))
         signed = receive.signed_request(source, auth, fields, parsed)
     else:
-        request = recovered.request_with_body(sent, source, sent.body)
+        request = recovered_bodies.request_with_body(sent, source, sent.body)
         parsed = parsing.read_data(source, request, receiver.limits)
     data = receive.checked_data(source, parsed.data)
     events = build_events(source, request, data, now, receiver.random_id, signed, secrets, is_recovered=True)
     if signed is None:
-        recovered.verify_identified(events)
+        recovered_bodies.verify_identified(events)
     return _Content(source, parsed, data, events)
 
 
-async def _signed_as_before(
+async def _verified_request(
     receiver: receive.Receiver, source: Source, sent: "RecoveredRequest", secrets: admission.SecretValues, now: float
 ) -> tuple[Request, auth_scheme.AuthScheme]:
     """Return the request with the bytes that its signature verifies. Raises Rejected and Temporary."""
-    from functions.receive import recovered
+    from functions.receive import recovered_bodies
 
-    for body in recovered.possible_bodies(sent.body):
-        request = parsing.as_sent_by_provider(source, recovered.request_with_body(sent, source, body))
+    for body in recovered_bodies.possible_bodies(sent.body):
+        request = parsing.with_content_type_of_body(source, recovered_bodies.request_with_body(sent, source, body))
         fields = locations.RequestFields(request, admission.requested_url(request, source))
         try:
             return request, await receiver.verify_signature(source, request, fields, secrets, now)
         except errors.Rejected as error:
             if error.code != "signature_mismatch":
                 raise
-    raise errors.Rejected("signature_mismatch", recovered.NOT_WRITTEN)
+    raise errors.Rejected("signature_mismatch", recovered_bodies.NOT_WRITTEN)
 
 
-def _shown_recovered(receiver: receive.Receiver, source: Source, push: Push) -> tuple[Source, Push]:
-    """Return the source that the message names, and the message as its dead letter shows it to a person."""
+def _readable(receiver: receive.Receiver, source: Source, push: Push) -> tuple[Source, Push]:
+    """Return the source of a recovered event, and its message as a dead letter shows it to a person.
+
+    The source is read from the message's attributes, because its data may be unreadable.
+    """
     from shared.recovered import readable
 
     named_source = receiver.sources.get(push.attributes.get("source", ""), source)

@@ -1,4 +1,10 @@
-"""The data of a request in any format, changed as the source's settings say."""
+"""The data of a request in any format, changed as the source's settings say.
+
+A signature seldom covers the content type. So anyone who has a signed body could send it with another content type, to
+have it parsed otherwise. Against this, receive first replaces the content type by the one that fits the body
+(`with_content_type_of_body`). Once the signature is verified, it rejects a body that may have been extended
+(`verify_not_extended`). Then it reads the data, and notes whether the body alone decided the format (`read_data`).
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +34,7 @@ _SNIFFED_BYTES: Final = 1_024
 _BEFORE_CONTENT: Final = b"\xef\xbb\xbf \t\r\n"
 """The bytes of a byte order mark, and white space."""
 
+# `json` and `ndjson` begin alike: the first one among the provider's formats is chosen.
 _BEGINS_LIKE: Final = MappingProxyType[str, Callable[[bytes], bool]](
     {
         "json": lambda start: start.startswith((b"{", b"[")),
@@ -53,10 +60,11 @@ class ReadData(NamedTuple):
     text: bytes | None = None
 
 
-def as_sent_by_provider(source: Source, request: http.Request) -> http.Request:
-    """Return the request with the content type that its body has, among those that the source's provider sends.
+def with_content_type_of_body(source: Source, request: http.Request) -> http.Request:
+    """Return the request with the content type that fits its body best, of those that the source's provider sends.
 
-    Signatures and data are read by this content type, because the header is not signed.
+    Signatures and data are read by this content type, because the header is not signed. Without a provider whose
+    formats are known, and if the source sets the format, the request stays as it is.
     """
     if not source.formats or source.body or request.method == "GET":
         return request
@@ -111,9 +119,11 @@ def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthS
         parsed, body_decides_format = _parse(source, request, body, limits, auth)
     except errors.Rejected as error:
         raise _explained(error, source, request, body) from None  # a cause could carry the body into a traceback
-    if auth is not None and auth.signs_fields and not source.body and parsed.format != "json":
-        raise errors.Rejected("unsupported_content_type", f"fields of JSON are signed, but the body is {parsed.format}")
-
+    if auth is not None and auth.signs_fields and not source.body:
+        if parsed.format != "json":
+            rule = f"fields of JSON are signed, but the body is {parsed.format}"
+            raise errors.Rejected("unsupported_content_type", rule)
+        body_decides_format = True  # any other format is rejected, so no header can have the body parsed otherwise
     data = _unwrapped(parsed.data) if source.unwrap and parsed.format == "xml" else parsed.data
     for step in source.data_steps:
         data = step(data, limits)
@@ -132,7 +142,7 @@ def _parse(
     3. the signed bytes, if they are a document: JSON, XML or a property list
     4. the content type
 
-    Return the parsed body, and `body_decides_format` as in ReadData.
+    Return the parsed body, and whether the sent content type had no part in this.
     """
     content_type = request.header("content-type")
     if request.method == "GET":
@@ -141,16 +151,14 @@ def _parse(
     if source.body:
         return parse.parse_as(source.body, body, content_type, limits), True
     if source.formats:
-        # as_sent_by_provider chose the content type by the body's first bytes.
+        # with_content_type_of_body chose the content type by the body's first bytes.
         return parse.parse_body(body, content_type, limits), True
-    signs_fields = auth is not None and auth.signs_fields
-    if auth is not None and auth.signs_content and not signs_fields:
+    if auth is not None and auth.signs_content and not auth.signs_fields:
         # The content type is not signed, so anybody may have changed it.
         signed_format = structured_format(body)
         if signed_format and (document := parse.parse_if(signed_format, body, None, limits)):
             return document, True
-    # Where fields are signed, read_data rejects every format but JSON: no header can have the body parsed otherwise.
-    return parse.parse_body(body, content_type, limits), signs_fields
+    return parse.parse_body(body, content_type, limits), False
 
 
 def _query_format(source: Source, request: http.Request) -> str:

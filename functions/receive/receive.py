@@ -133,7 +133,7 @@ class Receiver:
         # The time in which the body arrives does not count, so that a slow sender leaves the bus its whole time.
         deadline = checks_began_at + reading_seconds + CONFIRM_SECONDS
         self.unconfirmed.verify_place(source.name)  # before the work of verifying and parsing
-        typed_request = parsing.as_sent_by_provider(source, request)
+        typed_request = parsing.with_content_type_of_body(source, request)
         if handshakes and (handshake := await handshakes.answer_unsigned(typed_request)):
             return Answered(source, handshake.reply, handshake.reason)
 

@@ -45,8 +45,8 @@ class RouteResult(NamedTuple):
 
     owed        the events for its destinations
     failed      the failure of its chain
-    unfinished  why the event has to be delivered again
-    waiting     why this route alone has to run again later
+    unfinished  the error after which the bus must deliver the event again, to all its routes
+    waiting     the error after which this route alone runs again later
     records     the steps that ran, if they were recorded
     reasons     why it owes nothing, without any text of the event
     """
@@ -69,8 +69,9 @@ class Decision(NamedTuple):
 
     routes      the decisions of the routes that took it, and of others of its source
     others      the number of the other routes, none of which took it
-    unfinished  why the event has to be delivered again; what other routes owe is published all the same
-    waiting     the routes that run again later, and why
+    unfinished  the first error after which the bus must deliver the event again. The caller raises it, once what other
+                routes owe is published
+    waiting     the routes that run again later, each with its error
     reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
     """
 
@@ -84,7 +85,10 @@ class Decision(NamedTuple):
 
     @property
     def outcome(self) -> outcomes.EventOutcome:
-        """Return the outcome for the log; `filtered` means that a step ended the event on purpose."""
+        """Return the outcome for the log of an event that is not `unfinished`.
+
+        `filtered` means that a step ended the event on purpose.
+        """
         if self.owed:
             return "routed"
         if self.waiting:
@@ -158,8 +162,8 @@ async def run_routes(
     each of the others. Then the routes that ask run at the same time, and `publish` gets each result as soon as its
     route has ended. Between long computations, other events of this process get their turn.
 
-    Raises Permanent (`too_many_hops`) before anything is published, and what `publish` raises once every route has
-    ended.
+    Raises Permanent (`too_many_hops`) before anything is published. Raises what `publish` raises: the first time at
+    once, so that no route asks, and afterwards once every route has ended.
     """
     if event.hops > MAX_HOPS:
         raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
@@ -177,10 +181,10 @@ async def run_routes(
         route_match = matches[position]
         if not route_match.matched:
             reasons = (route_match.logged,) if route_match.logged else ()
-            result = RouteResult(RouteDecision(route.name, False, route_match.reason), reasons=reasons)
+            result = RouteResult(RouteDecision(route.name, matched=False, reason=route_match.reason), reasons=reasons)
         elif route.chain.asks_others:
             asking.append(position)
-            result = RouteResult(RouteDecision(route.name, True, route_match.reason))
+            result = RouteResult(RouteDecision(route.name, matched=True, reason=route_match.reason))
         else:
             result = await _run_route(route, event, route_match, services, options)
         results.append(result)
@@ -227,7 +231,7 @@ async def _run_route(
         destinations = tuple(name for name in route.destinations if name == options.only)
     if not destinations:
         reason = f"{route_match.reason}; but this replay is for {options.only!r} only"
-        return RouteResult(RouteDecision(route.name, False, reason))
+        return RouteResult(RouteDecision(route.name, matched=False, reason=reason))
     records: list[StepRecord] | None = [] if options.is_recorded else None
     try:
         result = await route.chain.run(event, services, records, options.characters)
@@ -246,7 +250,12 @@ async def _run_route(
     if result.notes or result.skipped_faults or result.stops or result.faults:
         failed, reason = _explain_result(route, route_match, result)
     decision = RouteDecision(
-        route.name, True, reason, destinations if owed else (), failed.code if failed else None, max(1, len(owed))
+        route.name,
+        matched=True,
+        reason=reason,
+        destinations=destinations if owed else (),
+        code=failed.code if failed else None,
+        events=max(1, len(owed)),
     )
     return RouteResult(decision, owed, failed, records=tuple(records or ()), reasons=stops)
 

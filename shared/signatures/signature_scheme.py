@@ -63,6 +63,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
     each: Location | None = None
     body_digest: Location | None = None
 
+    # Facts that follow from the settings, besides `signs_fields` and `signs_body_alone` of AuthScheme.
     signs_content: bool = field(init=False, default=True)
     signs_url: bool = field(init=False)
     signs_time_in_body: bool = field(init=False)
@@ -74,7 +75,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
         depends_on_more = self.signs_time_in_body or self.each is not None or self.body_digest is not None
         self.signs_fields = any(isinstance(part, Location) and part.kind == "data" for part in self.content)
         self.signs_url = "url" in self.content
-        self.signs_body_alone = self.content is BODY and not depends_on_more
+        self.signs_body_alone = self.content is BODY and not depends_on_more  # parse_content returns BODY itself
 
     @classmethod
     def read(cls, entry: auth_scheme.SchemeEntry) -> Self:
@@ -98,7 +99,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
     @property
     def locations(self) -> tuple[Location, ...]:
         maybe_locations = (self.timestamp, self.id, self.each, self.body_digest, *self.content)
-        locations = [each for each in maybe_locations if isinstance(each, Location)]
+        locations = [maybe for maybe in maybe_locations if isinstance(maybe, Location)]
         if "form" in self.content:
             locations.append(Location("form", ("",)))  # stands for all fields of the form
         return (*super().locations, *locations)
@@ -137,8 +138,11 @@ class SignatureScheme(auth_scheme.TimedScheme):
         raise NotImplementedError
 
     def signed_items(self, fields: RequestFields) -> list[RequestFields]:
-        """Return the items that carry a signature of their own. Raises NotAttempted and Rejected
-        (`signature_mismatch`)."""
+        """Return the items that carry a signature of their own.
+
+        Raises NotAttempted if the body holds none, and Rejected (`signature_mismatch`) if it also holds other items, or
+        too many.
+        """
         assert self.each
         items = values_at(self.each.path, fields.data)
         if not any(isinstance(item, dict) for item in items):

@@ -1,25 +1,16 @@
-"""Decisions: choose whether an event continues, and through which chain."""
+"""Decisions: choose whether an event continues, and through which chain.
+
+Each class here is a step, as step.py describes: `prepare` runs once, and `apply` or `ask` for each event. A setting
+named `whole` is the only one, and `short_form` is the one that a text sets. The results `step.Stop` and `step.Switch`
+have the names of the steps that return them.
+"""
 
 import hashlib
 import re
 import sys
 from typing import Annotated, ClassVar, Final, NotRequired
 
-from functions.transform import comparisons, missing_paths, paths
-from functions.transform.step import (
-    AskingStep,
-    Example,
-    Noted,
-    Services,
-    Settings,
-    Step,
-    StepContext,
-    StepResult,
-    Stop as Stopped,  # the results, whose names the steps Stop and Switch have here
-    Switch as Switched,
-    Through,
-    closed,
-)
+from functions.transform import comparisons, missing_paths, paths, step
 from shared import errors, expressions, jsontext, times
 from shared.config.rules import LISTED, Name, Seconds, limits, read_by
 from shared.event import Event, view_of
@@ -54,7 +45,7 @@ def _compute(condition: expressions.Expression, event: Event) -> jsontext.Json:
         raise errors.Permanent(error.code, f"{error.detail}{hint}") from error
 
 
-class Filter(Settings, Step):
+class Filter(step.Settings, step.Step):
     """A JMESPath condition, or `{keep, reason}`. An event for which it is false, null or empty ends here.
 
     keep    a JMESPath condition over the event
@@ -62,7 +53,7 @@ class Filter(Settings, Step):
     """
 
     summary: ClassVar[str] = "Continue only with events for which a condition is true, and say why the others end."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"keep": "data.plan != 'free'", "reason": "a free plan"},
         before={"plan": "free"},
         after=None,
@@ -77,22 +68,21 @@ class Filter(Settings, Step):
     def prepare(self) -> None:
         self._keep = expressions.Expression(self.keep)
 
-    def apply(self, event: Event, _: StepContext) -> Event | Noted | Stopped:
+    def apply(self, event: Event, _: step.StepContext) -> Event | step.Noted | step.Stop:
         value = _compute(self._keep, event)
         if expressions.is_true(value):
             # A text such as "false" counts as true. That is seldom what the operator means.
             hint = comparisons.truth_hint(self._keep, value)
-            return Noted(event, hint) if hint else event
+            return step.Noted(event, hint) if hint else event
         view = view_of(event)
         hint = comparisons.false_hint(self._keep, view)
         rule = f"{self._keep.text} is not true{hint}"
         reason = f"{self.reason}: {rule}" if self.reason else rule
-        # This names fields of the sender, so it is for the journal and not for the log.
-        missing_fields = comparisons.missing_text(self._keep, view=view)
-        return Stopped(reason, missing_fields)
+        # `missing` is not logged, because it names fields of the sender.
+        return step.Stop(reason, missing=comparisons.missing_text(self._keep, view=view))
 
 
-class Stop(Settings, Step):
+class Stop(step.Settings, step.Step):
     """A reason, or `{reason, when}`. The event ends here.
 
     reason  why the event ends here, for the journal and the log
@@ -100,7 +90,7 @@ class Stop(Settings, Step):
     """
 
     summary: ClassVar[str] = "End the event here on purpose, always or if a condition is true."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"reason": "a test event", "when": "data.test"},
         before={"test": True},
         after=None,
@@ -115,13 +105,13 @@ class Stop(Settings, Step):
     def prepare(self) -> None:
         self._when = _expression(self.when)
 
-    def apply(self, event: Event, _: StepContext) -> Event | Stopped:
+    def apply(self, event: Event, _: step.StepContext) -> Event | step.Stop:
         if self._when is None or _is_true(self._when, event):
-            return Stopped(self.reason)
+            return step.Stop(self.reason)
         return event
 
 
-@closed
+@step.closed
 class Case(TypedDict):
     """
     to    the name of a chain
@@ -136,14 +126,14 @@ def _expression(text: str | None) -> expressions.Expression | None:
     return None if text is None else expressions.Expression(text)
 
 
-class Switch(Settings, Step):
+class Switch(step.Settings, step.Step):
     """`{to: chain, when: JMESPath condition}`, or a list of them. The first whose condition is true counts.
 
     The event continues in that chain instead of the rest of this one. If none is true, it continues here.
     """
 
     summary: ClassVar[str] = "Continue in another chain if a condition is true."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings=[{"to": "vip", "when": "data.plan == 'gold'"}, {"to": "trial", "when": "data.plan == 'trial'"}],
         before={"plan": "trial"},
         after={"plan": "trial"},
@@ -158,31 +148,31 @@ class Switch(Settings, Step):
     def chains(self) -> tuple[str, ...]:
         return tuple(case["to"] for case in self.whole)
 
-    def apply(self, event: Event, _: StepContext) -> Noted | Switched:
+    def apply(self, event: Event, _: step.StepContext) -> step.Noted | step.Switch:
         for when, chain in self._cases:
             if when is None or _is_true(when, event):
-                return Switched(event, chain)
+                return step.Switch(event, chain)
         view = view_of(event)
         conditions = [when for when, _ in self._cases if when]
         hints = (comparisons.false_hint(condition, view) for condition in conditions)
         first_hint = next(filter(None, hints), "")
         missing_fields = comparisons.missing_text(*conditions, view=view)
-        return Noted(event, f"no case is true, so the event continues here{first_hint}{missing_fields}")
+        return step.Noted(event, f"no case is true, so the event continues here{first_hint}{missing_fields}")
 
 
-class Chain(Settings, Step):
+class Chain(step.Settings, step.Step):
     """The name of a chain. `steps: name` is short for `steps: [chain: name]`."""
 
     summary: ClassVar[str] = "Go through a named chain, then through the rest of this one."
-    example: ClassVar[Example] = Example(settings="clean", before={"a": 1}, after={"a": 1}, leads_to="clean")
+    example: ClassVar[step.Example] = step.Example(settings="clean", before={"a": 1}, after={"a": 1}, leads_to="clean")
 
     whole: Name
 
     def chains(self) -> tuple[str, ...]:
         return (self.whole,)
 
-    def apply(self, event: Event, _: StepContext) -> StepResult:
-        return Through(event, self.whole)
+    def apply(self, event: Event, _: step.StepContext) -> step.StepResult:
+        return step.Through(event, self.whole)
 
 
 def _percentage(value: object) -> object:
@@ -193,26 +183,26 @@ def _percentage(value: object) -> object:
     return value
 
 
-class Sample(Settings, Step):
+class Sample(step.Settings, step.Step):
     """A percentage, such as `10%`. The event's id decides whether it continues.
 
     So the choice is the same when the event is repeated or replayed, and for all events that `split` made of it.
     """
 
     summary: ClassVar[str] = "Continue with a share of the events, chosen by their ids."
-    example: ClassVar[Example] = Example(settings="99.9%", before={"a": 1}, after={"a": 1})
+    example: ClassVar[step.Example] = step.Example(settings="99.9%", before={"a": 1}, after={"a": 1})
 
     whole: Annotated[str, read_by(_percentage)]
 
     def prepare(self) -> None:
         self._below = float(self.whole.removesuffix("%")) / 100 * 256**_HASH_BYTES
 
-    def apply(self, event: Event, context: StepContext) -> Event | Stopped:
+    def apply(self, event: Event, context: step.StepContext) -> Event | step.Stop:
         digest = hashlib.sha256(f"sample {context.original.id}".encode()).digest()
         event_number = int.from_bytes(digest[:_HASH_BYTES], "big")
         if event_number < self._below:
             return event
-        return Stopped(f"not among the {self.whole} that continue")
+        return step.Stop(f"not among the {self.whole} that continue")
 
 
 def _is_without_value(key: jsontext.Json) -> bool:
@@ -220,7 +210,7 @@ def _is_without_value(key: jsontext.Json) -> bool:
     return key in (None, "") or (isinstance(key, list) and all(map(_is_without_value, key)))
 
 
-class Deduplicate(Settings, AskingStep):
+class Deduplicate(step.Settings, step.AskingStep):
     """A key, or `{key, window}`. Of the events with one key within the window, only the first continues.
 
     If the first event is repeated or replayed, it continues again. An event whose key is null, empty, or a list without
@@ -231,7 +221,7 @@ class Deduplicate(Settings, AskingStep):
     """
 
     summary: ClassVar[str] = "Continue only with the first event of a key within a time window."
-    example: ClassVar[Example] = Example(
+    example: ClassVar[step.Example] = step.Example(
         settings={"key": "data.order.id", "window": "1h"}, before={"order": {"id": 7}}, after={"order": {"id": 7}}
     )
 
@@ -247,14 +237,16 @@ class Deduplicate(Settings, AskingStep):
         self._paths = [path for value in values if (path := paths.path_of(value))]
         self._missing = missing_paths.MissingPaths()
 
-    async def ask(self, event: Event, context: StepContext, services: Services) -> Event | Noted | Stopped:
+    async def ask(
+        self, event: Event, context: step.StepContext, services: step.Services
+    ) -> Event | step.Noted | step.Stop:
         value = self._key.search(view_of(event))
         if _is_without_value(value):
             note = self._missing.note(event.data, self._paths, "the event continues without a key")
-            return Noted(event, note) if note else event
+            return step.Noted(event, note) if note else event
         key = hashlib.sha256(jsontext.canonical([context.route, self.key, value])).hexdigest()
         received_at = times.unix_seconds(context.original.receivedat)
         owner = await services.owners.owner(key, event.id, received_at, self.window)
         if owner == event.id:
             return event
-        return Stopped(f"the event {owner} came first with this {self.key}")
+        return step.Stop(f"the event {owner} came first with this {self.key}")

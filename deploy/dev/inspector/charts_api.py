@@ -128,6 +128,7 @@ class JournalCharts(Charts):
         super().__init__()
         self._reader = reader
         self._clock = clock
+        self._counted_at = 0.0
         self._last_request, self._last_request_at = 0, 0.0
         self._last_attempt, self._last_attempt_at = 0, 0.0
 
@@ -137,8 +138,9 @@ class JournalCharts(Charts):
     def update(self, now: float) -> bool:
         """Count the next rows for LOOK_SECONDS. Return whether all of them are counted."""
         ends_at = self._clock() + LOOK_SECONDS
-        if not self._has_last_rows():
-            self._begin_again()
+        if now < self._counted_at - SPANS["hour"].bucket_seconds or not self._has_last_rows():
+            self._begin_again()  # a clock that was ahead has let counts be forgotten that belong to the spans now
+        self._counted_at = now
         is_done = False
         while not is_done and self._clock() < ends_at:
             requests = self._reader.requests_after(self._last_request, BATCH)

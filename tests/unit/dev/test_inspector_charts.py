@@ -156,6 +156,16 @@ async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Ins
     assert await accepted("hour", now + 31 * DAY) == 1
 
 
+async def test_counts_are_there_again_after_a_clock_that_was_ahead_is_corrected(inspector: Inspector) -> None:
+    now = time.time()
+    keep_requests(inspector, request(now - 30, 200, "shop"))
+    charts = charts_api.JournalCharts(inspector.parts.reader)
+    for at in (now, now + 40 * DAY, now + 1, now):
+        assert await inspector.parts.read(partial(charts.update, at))
+    for name in charts_api.SPANS:
+        assert sum(each.accepted for each in charts.series(name, now).buckets) == 1
+
+
 @pytest.mark.parametrize("arriving", [0, 1, 2])
 async def test_nothing_is_counted_twice_after_newest_rows_are_deleted(inspector: Inspector, arriving: int) -> None:
     now = time.time()

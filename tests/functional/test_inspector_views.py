@@ -360,6 +360,9 @@ async def look_around(page: Page, url: str) -> None:
     await page.open(f"{url}#/events")
     await page.until_shown("Waiting", ".rows")
     await page.until_shown("The first one since", "#banners")
+    banners = "document.getElementById('banners')"
+    await page.run(f"for (let n = 0; n < 50; n++) {banners}.append({banners}.lastChild.cloneNode(true))")
+    assert await page.run(f"{banners}.clientHeight < innerHeight / 2 && {banners}.scrollHeight > innerHeight")
     await page.until_shown("5 min", ".plots")
     rights = "[...document.querySelectorAll('#tabs a:not([hidden])')].map((tab) => tab.getBoundingClientRect().right)"
     tools = "document.querySelector('.tools').getBoundingClientRect()"

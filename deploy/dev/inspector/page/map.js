@@ -17,7 +17,7 @@ const isNarrow = window.matchMedia("(max-width: 1000px)");
 export function mapView(main, navigate) {
   const search = h("input", { type: "search", "aria-label": "Search the map", placeholder: "Search sources, routes, steps and destinations", autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "/" });
   const buttons = h("div", { class: "buttons" });
-  const troubles = h("section", { class: "troubles", "aria-label": "Needs attention", "aria-live": "polite" });
+  const troubles = h("section", { class: "troubles", hidden: true, "aria-label": "Needs attention", "aria-live": "polite" });
   const picture = h("div", { class: "map-frame" });
   const foot = h("div", { class: "foot" });
   const table = h("div", { class: "scroll", tabindex: "0" });

@@ -131,7 +131,7 @@ class Tap:
             stored = {each.id: tap.read_lease(each.id, each.text) for each in documents}
             leases = [each for each in stored.values() if each is not None]
             known_names = {each.name for each in self._leases}
-            self._leases = tap.served_leases(leases, now)
+            self._leases = tap.served_leases([each for each in leases if each.source in self.sources], now)
             for each in self._leases:
                 if each.name not in known_names:
                     detail = f"lease {each.name} of {each.holder} until {times.rfc3339(each.until)}"
@@ -148,6 +148,8 @@ class Tap:
         """Return why a lease that has not ended gets no copies; empty if it gets them."""
         if lease.ends_too_late(now):
             return f"of {lease.holder} ends more than {tap.MAX_LEASE_SECONDS / 3_600:g} h from now: a clock is wrong"
+        if lease.is_open(now) and lease.source not in self.sources:
+            return f"of {lease.holder} is for {lease.source!r}, which is not under `develop` in this deployment"
         if lease.is_open(now) and lease not in self._leases:
             return f"of {lease.holder} is not among the first {tap.MAX_LISTENERS} leases of {lease.source!r}"
         return ""

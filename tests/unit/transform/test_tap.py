@@ -325,7 +325,8 @@ async def test_the_first_listeners_keep_their_copies_and_a_lease_that_gets_none_
     first = [tap.Lease("github", f"dev{number}", "x@y", NOW - 1, NOW + 60) for number in range(tap.MAX_LISTENERS)]
     newcomer = tap.Lease("github", "aaa", "new@desk", NOW, NOW + 60)
     ahead = tap.Lease("github", "bob", "bob@desk", NOW + 360, NOW + 360 + tap.MAX_LEASE_SECONDS)
-    for lease in (*first, newcomer, ahead):
+    elsewhere = tap.Lease("shop", "eve", "eve@desk", NOW, NOW + 60)
+    for lease in (*first, newcomer, ahead, elsewhere):
         await bench.lease(lease)
     await bench.take()
     bench.clock.advance(tap.REMEMBERED_SECONDS)
@@ -336,6 +337,7 @@ async def test_the_first_listeners_keep_their_copies_and_a_lease_that_gets_none_
     assert [each["detail"] for each in lines if each["message"] == "lease ignored"] == [
         f"{newcomer.name!r} of new@desk is not among the first 20 leases of 'github'",
         f"{ahead.name!r} of bob@desk ends more than 8 h from now: a clock is wrong",
+        f"{elsewhere.name!r} of eve@desk is for 'shop', which is not under `develop` in this deployment",
     ]
 
 

@@ -86,10 +86,10 @@ def get_event(session: Session, arguments: JsonObject) -> Json:
         attributes: JsonObject = {name: value for name, value in stored.items() if name in _SHOWN_ATTRIBUTES}
         document = documents.record_document(record, attributes or None, state.deliveries(event_id))
         troubles: list[Json] = list(state.troubles())
-    return {**_shortened(_without_responses(document)), "troubles": troubles}
+    return {**shortened(_without_responses(document)), "troubles": troubles}
 
 
-def _shortened(document: JsonObject) -> JsonObject:
+def shortened(document: JsonObject) -> JsonObject:
     """Return the document with the first MAX_OF_EVENT entries of each list, and with how many are left out."""
     lists = {name: value for name, value in document.items() if isinstance(value, list)}
     left_out: JsonObject = {name: len(each) - MAX_OF_EVENT for name, each in lists.items() if len(each) > MAX_OF_EVENT}

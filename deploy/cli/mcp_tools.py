@@ -8,7 +8,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,8 @@ from shared.mcp import Tool, ToolFault
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
 MAX_LINE_CHARACTERS: Final = 1_000
 """Of each line of the details of an explanation."""
+MAX_LISTED_CHARACTERS: Final = 90_000
+"""Of the sources or destinations in a result, which has a limit of its own: MAX_RESULT_CHARACTERS."""
 TOOL: Final = "mcp"
 """The tool in audit records."""
 MAX_PLANNED: Final = 500
@@ -45,12 +47,34 @@ PLAN_SECONDS: Final = 900
 
 def list_destinations(session: Session, _: JsonObject) -> Json:
     status_document = _status(session)
-    shown = ("destinations", "held", "retry_scheduled", "waiting_routes", "dead_letters", "notes")
-    return {name: status_document[name] for name in shown}
+    lists = {name: objects_at(status_document, name) for name in ("destinations", "held", "retry_scheduled")}
+    urgent_first = sorted(lists["destinations"], key=lambda each: each["state"] == "delivering" and not each["reason"])
+    lists |= {"destinations": urgent_first, "waiting_routes": objects_at(status_document, "waiting_routes")}
+    whole = {name: status_document[name] for name in ("dead_letters", "notes")}
+    return {**_as_many_as_fit(lists), **whole}
 
 
-def list_sources(session: Session, _: JsonObject) -> Json:
-    return {"sources": _status(session)["sources"]}
+def list_sources(session: Session, arguments: JsonObject) -> Json:
+    sources = {str(each["source"]): each for each in objects_at(_status(session), "sources")}
+    if name := optional_text(arguments, "source"):
+        if name not in sources:
+            raise ToolFault(f"there is no source {name!r}{did_you_mean(name, sources)}")
+        return {"sources": [sources[name]]}
+    urgent_first = sorted(sources.values(), key=lambda each: each.get("health") in {"healthy", "unknown"})
+    return _as_many_as_fit({"sources": urgent_first})
+
+
+def _as_many_as_fit(lists: Mapping[str, Sequence[JsonObject]]) -> JsonObject:
+    """Return the first entries of each list, and how many of each are left out. A long entry is left out alone."""
+    characters = MAX_LISTED_CHARACTERS
+    shown: dict[str, list[Json]] = {name: [] for name in lists}
+    for name, entries in lists.items():
+        for each in map(mcp_events.shortened, entries):
+            if (size := len(json.dumps(each))) <= characters:
+                characters -= size
+                shown[name].append(each)
+    left_out: JsonObject = {name: count for name in lists if (count := len(lists[name]) - len(shown[name]))}
+    return {**shown, **({"left_out": left_out} if left_out else {})}
 
 
 def _status(session: Session) -> JsonObject:

@@ -70,6 +70,12 @@ class Kept:
             write_requests(connection, [entry])
         connection.close()
 
+    def rejected(self, source: str, at: float = NOW) -> None:
+        connection = open_journal(self.folder / FILE_NAME)
+        with transaction(connection):
+            write_requests(connection, [RequestEntry(at, "POST", 401, source, "bad_signature")])
+        connection.close()
+
     def delivered(self, event: Event, answer: str = "202 accepted") -> Delivery:
         """In the ledger, and in the journal after one attempt."""
         delivery = Delivery(event, "tell", "list")

@@ -11,7 +11,7 @@ from typing import Final, get_args
 
 import pytest
 
-from deploy.cli import dead_letters
+from deploy.cli import dead_letters, mcp_tools
 from deploy.cli.mcp import INSTRUCTIONS, MAX_MESSAGE_BYTES, serve
 from deploy.cli.mcp_events import MAX_BODY_BYTES, MAX_OF_EVENT
 from deploy.cli.mcp_session import LISTED, Session
@@ -262,6 +262,36 @@ def test_sources_destinations_and_providers_are_listed(assistant: Assistant, kep
     assert found["github"] == "GitHub"
     assert len(found) < 10
     assert "there is no provider 'gihub'; did you mean 'github'?" in assistant.fault("list_providers", name="gihub")
+
+
+def test_more_sources_than_a_result_holds_are_counted_and_each_can_be_shown(assistant: Assistant, kept: Kept) -> None:
+    more = "".join(f"\n  shop-{number}: {{auth: none}}" for number in range(400))
+    config = config_folder(kept.folder) / "hookchain.yaml"
+    config.write_text(CONFIG.replace("sources:", f"sources:{more}"), encoding="utf-8")
+    kept.rejected("zoom")
+    listed = assistant("list_sources")
+    sources = as_objects(listed["sources"])
+    assert (sources[0]["source"], sources[0]["health"]) == ("zoom", "failing")
+    assert listed["left_out"] == {"sources": 403 - len(sources)}
+    [last] = as_objects(assistant("list_sources", source="shop-399")["sources"])
+    assert last["source"] == "shop-399"
+    assert "there is no source 'shpo-1'; did you mean" in assistant.fault("list_sources", source="shpo-1")
+
+
+def test_destinations_that_need_attention_come_first_and_those_that_do_not_fit_are_counted(
+    assistant: Assistant, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = "".join(f"\n  spare-{number}: {{log: {{fields: {{id: id}}}}}}" for number in range(3))
+    text = CONFIG.replace("destinations: {list: ", f"destinations:{more}\n  list: ").rstrip("}\n") + "}}\n"
+    config = config_folder(kept.folder) / "hookchain.yaml"
+    config.write_text(text, encoding="utf-8")
+    (kept.folder / "slices" / "notify.json").write_text(json.dumps(compile_file(config, {})["notify"]))
+    kept.with_ledger(lambda ledger: ledger.disable("list", "the receiver is gone", NOW))
+    monkeypatch.setattr(mcp_tools, "MAX_LISTED_CHARACTERS", 1_200)
+    listed = assistant("list_destinations")
+    names = [each["destination"] for each in as_objects(listed["destinations"])]
+    assert names == ["list", "spare-0"]
+    assert mapping_at(listed["left_out"])["destinations"] == 2
 
 
 def test_an_explanation_shows_the_deliveries_or_the_rejection(assistant: Assistant) -> None:

@@ -240,7 +240,8 @@ def _outcome(tool: Tool, arguments: JsonObject) -> tuple[str, bool]:
         print(f"tool failed: {errors.place_of(error)}", file=sys.stderr)
         return "The tool failed. The server's standard error says where.", True
     if len(text) > MAX_RESULT_CHARACTERS:
-        return f"The result has {len(text):,} characters, which is too much. Use a filter or a smaller limit.", True
+        advice = "Use a filter, a smaller limit or a smaller text."
+        return f"The result has {len(text):,} characters, which is too much. {advice}", True
     return text, False
 
 

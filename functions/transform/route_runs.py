@@ -237,11 +237,11 @@ async def _run_route(
         result = await route.chain.run(event, services, records, options.characters)
     except SystemUnavailable as error:
         reason = f"{route_match.reason}; waiting: {error.detail.removeprefix(f'route {route.name!r}: ')}"
-        decision = RouteDecision(route.name, True, reason, destinations, is_waiting=True)
+        decision = RouteDecision(route.name, matched=True, reason=reason, destinations=destinations, is_waiting=True)
         return RouteResult(decision, waiting=error, records=tuple(records or ()))
     except Temporary as error:
         reason = f"{route_match.reason}; to come again: {error.detail}"
-        decision = RouteDecision(route.name, True, reason, destinations)
+        decision = RouteDecision(route.name, matched=True, reason=reason, destinations=destinations)
         return RouteResult(decision, unfinished=error, records=tuple(records or ()))
     owed = tuple([OwedEvent(route.name, each, destinations) for each in result.events])
     failed: FailedRoute | None = None

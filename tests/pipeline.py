@@ -13,7 +13,7 @@ from functions.receive.source import Source, read_sources
 from functions.transform.program import read_program
 from functions.transform.transform import Transformer
 from shared.delivery import Delivery, delivery_from
-from shared.event import Event
+from shared.event import Event, read_kept_parts
 from shared.http import Request
 from shared.jsontext import JsonObject, mapping_at
 from shared.ports import DELIVERIES, EVENTS, BusMessage
@@ -64,6 +64,7 @@ class Pipeline:
             None,
             FakeClock(),
             case_services({}),
+            kept_parts=read_kept_parts(self._slices["transform"]),
         )
         await transformer.take(Push(message.data, message.attributes))
         return [delivery_from(json.loads(message.data)) for message in bus.on(DELIVERIES)]

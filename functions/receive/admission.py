@@ -206,7 +206,9 @@ def verify_body(
         except Rejected as error:
             rejection = rejection or error
         except UnusableSecret as error:
-            rejection = rejection or _rejection_of_shared_secret(source, auth, error)
+            # First, because it may raise, whatever another scheme says.
+            shared_secret_rejection = _rejection_of_shared_secret(source, auth, error)
+            rejection = rejection or shared_secret_rejection
         else:
             return auth
     raise rejection or _no_credentials(source)

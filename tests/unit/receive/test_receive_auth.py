@@ -79,6 +79,14 @@ async def test_a_secret_that_is_no_such_key_is_a_503_and_never_a_yes(key: str, s
     assert await where.code([JSON_TYPE, ("X-Sig", mac(BODY))], BODY) == "secret_unusable"
 
 
+async def test_a_wrong_signature_of_another_scheme_does_not_hide_a_secret_that_is_no_key() -> None:
+    first: Json = {"scheme": "hmac", "header": "X-Sig", "secret": "good"}
+    second: Json = {"scheme": "hmac", "header": "X-New-Sig", "secret": "bad", "key": "hex"}
+    where = Receiving({"auth": [first, second]}, {"good": SECRET, "bad": "not such a key!!"}, NOW)
+    headers = [JSON_TYPE, ("X-Sig", mac(b"another")), ("X-New-Sig", mac(BODY))]
+    assert await where.code(headers, BODY) == "secret_unusable"
+
+
 @pytest.mark.parametrize(
     ("auth", "headers", "fault"),
     [

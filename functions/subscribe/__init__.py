@@ -4,7 +4,7 @@ main.py, lambda_handler.py   the entry points of the platforms; wiring.py builds
 api.py                       answers and logs a request: route, caller, access, body
 pages.py                     the portal, the catalogue and the OpenAPI document
 routes.py, route.py          the table of routes; a route, a call and its access
-handlers/                    one file a subject; models.py has what they take and give
+handlers/                    one file for each subject; models/ has their requests and responses
 endpoint.py                  an endpoint's rules, secrets and views; verification.py proves that it wants events
 idempotency.py               requests with an Idempotency-Key
 service.py                   settings, keys and ports; credentials.py: API keys and portal tokens

@@ -101,8 +101,8 @@ class Decision(NamedTuple):
 class RunOptions(NamedTuple):
     """Options of a run of routes.
 
-    only        the only destination to deliver to, for a replay; None for all
-    characters  an upper bound of the characters in the event's data; None if no bound is known
+    only         the only destination to deliver to, for a replay; None for all
+    characters   an upper bound of the characters in the event's data; None if no bound is known
     is_recorded  whether the results have a record of each step
     """
 

@@ -175,7 +175,7 @@ def _v1a_signatures(signature_texts: Sequence[str]) -> Iterator[bytes]:
 
 @contextmanager
 def _unusable_on_value_error() -> Iterator[None]:
-    """Raise `unusable` for the ValueError of a secret that is no key: an operator can replace it."""
+    """Raise UnusableSecret for the ValueError of a secret that is not a key."""
     try:
         yield
     except ValueError as error:

@@ -78,11 +78,7 @@ class FirestoreDocuments:
         collection = self._place.collection
         end = self._place.name(partition, until) if until else f"{partition}{END}"
         bounds = [
-            Where(
-                NAME,
-                "GREATER_THAN",
-                self._firestore.name(collection, self._place.name(partition, after)),
-            ),
+            Where(NAME, "GREATER_THAN", self._firestore.name(collection, self._place.name(partition, after))),
             Where(NAME, "LESS_THAN", self._firestore.name(collection, end)),
         ]
         query = query_document(collection, bounds, order_by=NAME, limit=limit, select=self._place.fields)

@@ -121,9 +121,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     async def _move_group(
         self, moves: Sequence[tuple[str, int]], move: MoveRow
     ) -> Sequence[LedgerRow | Temporary | None]:
-        def decide(
-            found: Mapping[str, Fields],
-        ) -> tuple[list[LedgerRow | None], list[Write]]:
+        def decide(found: Mapping[str, Fields]) -> tuple[list[LedgerRow | None], list[Write]]:
             before = {key: stored.row_of(fields) for key, fields in found.items()}
             rows = [move(before[key], fence) if key in before else None for key, fence in moves]
             writes = [stored.changed_document(row) for row in rows if row is not None and row is not before[row.key]]

@@ -194,10 +194,7 @@ def held_query(destination: str, limit: int, state: str = rules.HELD, start: str
 
 def event_query(event_id: str, after: Name | None = None) -> JsonObject:
     """Return the query for an event's deliveries by their names, beginning after the given name if there is one."""
-    where = [
-        Where("event_id", "EQUAL", event_id),
-        *([Where(NAME, "GREATER_THAN", after)] if after else []),
-    ]
+    where = [Where("event_id", "EQUAL", event_id), *([Where(NAME, "GREATER_THAN", after)] if after else [])]
     return query_document(LEDGER, where, order_by=NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
 
 

@@ -418,7 +418,7 @@ def _urlencoded(value: object) -> float:
 def _linked(value: object, *args: object, **kwargs: object) -> float:
     """Bound `urlize`. Each word may be an address, which it writes twice: in a link, and as the link's text."""
     # 40 is enough for `<a href="mailto:" rel="" target=""></a>`, to which the escaped arguments are added.
-    attributes = 40 + (_ESCAPE - 1) * sum(text_size(each) for each in (*args, *kwargs.values()) if each is not None)
+    attributes = 40 + _ESCAPE * sum(text_size(each) for each in (*args, *kwargs.values()) if each is not None)
     links = _count(".@:", value) if isinstance(value, str) else text_size(value)
     return 2 * escaped_size(value) + (links + 1) * attributes
 

@@ -237,7 +237,7 @@ class Subscribers(Calls):
         cursor: str = "",
         idempotency_key: str | None = None,
     ) -> api_types.Replayed:
-        """Send again what was received in a time: of these types, in this state; without them all of it."""
+        """Send again what was received in a period: all of it, or only of these types and in this state."""
         path = "tenants", tenant, "endpoints", endpoint, "replay"
         body = {"since": since, "until": until, "types": [*types], "state": state, "dry_run": dry_run, "cursor": cursor}
         return cast(api_types.Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))

@@ -47,7 +47,7 @@ async def recover_endpoint(call: Call, body: models.RecoverInput) -> models.Repl
 
 
 async def replay_endpoint(call: Call, body: models.ReplayInput) -> models.Replayed:
-    """Send again what was received in a time."""
+    """Send again what was received in a period."""
     return await _send_again(call, body, body.types, _force(body.state))
 
 

@@ -120,7 +120,7 @@ class TestSent(Output):
 
 
 class RecoverInput(Input):
-    """Send again the messages since a time that failed or were never sent.
+    """Send again the messages of a period, if they failed or were never sent.
 
     dry_run  only count them
     cursor   the `next` of the previous response, to continue where that one ended
@@ -133,7 +133,7 @@ class RecoverInput(Input):
 
 
 class ReplayInput(RecoverInput):
-    """Send again all messages of a time. `types` and `state` limit which."""
+    """Send again all messages of a period, or only those of some types or of one state."""
 
     types: Annotated[list[Glob], Field(max_length=100)] = []
     state: State | None = None

@@ -213,8 +213,8 @@ def _is_without_value(key: jsontext.Json) -> bool:
 class Deduplicate(step.Settings, step.AskingStep):
     """A key, or `{key, window}`. Of the events with one key within the window, only the first continues.
 
-    If the first event is repeated or replayed, it continues again. An event whose key is null, empty, or a list without
-    any value, always continues.
+    If the first event is repeated or replayed, it continues again. An event whose key is null, an empty text, or a
+    list with nothing else in it always continues.
 
     key     JMESPath over the event: a value, or a list such as `[data.shop, data.order]`
     window  begins with the first event (default: 1d)

@@ -18,7 +18,7 @@ from deploy.hooks.kind import Wanted
 from deploy.hooks.registration import Registration
 from deploy.hooks.row import NamedHook, Row, read_rows
 from deploy.hooks.session import HookSession
-from deploy.platforms.platform import Platform
+from deploy.platforms.platform import INSTANCE_SECONDS, Platform
 from deploy.requests import send_options, wanted_hooks
 from deploy.requests.wanted_hooks import HookedSource
 from deploy.secrets.backend import StoredSecret
@@ -226,16 +226,22 @@ class StoredSourceSecret:
     def verify_writable(self) -> None:
         stored = self._find()
         if stored and stored.overridden is not None:
-            rule = f"secret {self.name}: {stored.where} overrides .env, where the provider's secret is to be stored"
+            rule = f"secret {self.name}: {stored.where} overrides .env, where a new value is to be stored"
             raise CommandError(f"{rule}. Remove it there, and run the command again")
 
     def set_at(self) -> float | None:
         """Return when the values were stored; None for `.env`, which has only the day."""
-        stored = None if self.platform.traits.is_local else self._find()
-        return stored.set_at if stored else None
+        stored = self._find()
+        if stored is None:
+            return None
+        return stored.written_at if self.platform.traits.is_local else stored.set_at
 
     def seconds_until_read(self, stored_at: float, now: float) -> float:
-        return self.platform.seconds_until_read(stored_at, now)
+        left = self.platform.seconds_until_read(stored_at, now)
+        stored = self._find() if self.platform.traits.is_local else None
+        if stored is None or stored.written_at is None:
+            return left
+        return max(left, stored.written_at + INSTANCE_SECONDS - now)
 
     def _find(self) -> StoredSecret | None:
         return self.platform.secrets().find([self.name]).get(self.name)

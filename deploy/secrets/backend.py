@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,6 +26,7 @@ class StoredSecret:
     trouble  the reason why it cannot be read; empty if it can
     shadow   another place that overrides this one; empty if none does
     overridden  the values of .env that this place overrides; None if it is .env or a cloud
+    written_at  the time at which the file of a mounted secret was written, in Unix seconds; None for all others
     """
 
     text: str | None
@@ -33,6 +35,7 @@ class StoredSecret:
     trouble: str = ""
     shadow: str = ""
     overridden: tuple[str, ...] | None = None
+    written_at: float | None = None
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -122,7 +125,7 @@ class DotenvBackend:
         except (OSError, UnicodeDecodeError) as error:
             return StoredSecret(None, f"{self._folder / name}", trouble=f"cannot be read: {_reason(error)}")
         if in_folder is not None:
-            return StoredSecret(in_folder, f"{self._folder / name}")
+            return StoredSecret(in_folder, f"{self._folder / name}", written_at=_written_at(self._folder / name))
         in_shell = from_environment(self._shell)(name)
         return None if in_shell is None else StoredSecret(in_shell, f"the shell's {variable_name(name)}")
 
@@ -152,6 +155,14 @@ def replaced(text: str, variable: str, line: str, file: str) -> str:
     removed = {number for span in spans for number in span}
     remaining = {number: each for number, each in enumerate(text.split("\n")) if number not in removed}
     return "\n".join(each for _, each in sorted({**remaining, spans[-1].start: line}.items()))
+
+
+def _written_at(mounted: Path) -> float | None:
+    """Return when the file of a mounted secret was written or put there, in Unix seconds."""
+    for path in (mounted / "value", mounted):
+        with suppress(OSError):
+            return path.stat().st_ctime  # the time of the last change that a copy or `mv` cannot set
+    return None
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

@@ -2419,6 +2419,25 @@ def test_a_running_dev_that_cannot_read_the_env_file_is_not_waited_for_for_ever(
     assert not world.github.hooks
 
 
+def test_no_provider_signs_with_a_mounted_value_that_an_instance_may_not_have_read(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = tmp_path / "github-secret"
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setattr(registrar, "INSTANCE_SECONDS", 0.0)
+    mounted.write_text(SECRET)
+    world("apply", "github", "--yes")
+    world.command("secrets", "rotate", "github-secret", "--random", code=1)
+    assert f"{mounted} overrides .env, where a new value is to be stored" in world.error
+    assert world.values("GITHUB_SECRET") == [SECRET]
+    mounted.write_text(f"a newer value, long and random\n{SECRET}")
+    monkeypatch.setattr(registrar, "INSTANCE_SECONDS", 1.0)
+    world.command("secrets", "rotate", "github-secret")
+    assert "waiting at most 1 s until every instance has the new secret" in world.error
+    id, _ = world.only_hook(world.github)
+    assert world.github.secret(id) == "a newer value, long and random"
+
+
 def test_an_adopted_hook_gets_the_secret_once_all_instances_do(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.github.add(OWN, "push")
     let_instances_lag(monkeypatch, 1.1)

@@ -99,7 +99,8 @@ class PlacedHook:
             self.verify_listed(remembered)
             raise api.Gone(f"{self.name}: {fault}")
         new, is_ours = comparison.lost_creation(hooks, remembered, self.session.wanted)
-        if new is None and remembered.stage == "creating":
+        is_unlisted = bool(remembered.new_id) and all(hook.id != remembered.new_id for hook in hooks)
+        if is_unlisted or (new is None and remembered.stage == "creating"):
             self.verify_listed(remembered)
         made_ids = {remembered.new_id}
         if remembered.is_made and self.kind.is_single:

@@ -968,6 +968,26 @@ def test_a_registered_hook_that_is_listed_late_is_not_taken_for_gone(
     assert not provider.hooks
 
 
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].secret])
+def test_a_second_hook_that_is_listed_late_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    provider = world.provider(source)
+    world("apply", source, "--yes")
+    with monkeypatch.context() as patched:
+        patched.setattr(DotenvBackend, "write", _fail_to_write)
+        world.command("secrets", "rotate", f"{source}-secret", "--random", code=1)
+    _, second = provider.hooks
+    unlisted = provider.hooks.pop(second)
+    monkeypatch.setattr(placed_hook, "LIST_SECONDS", 60.0)
+    for more in ((), ("--forget",)):
+        world("remove", source, "--yes", *more, code=1)
+        assert "does not list it yet. Run the command again in" in world.error
+    provider.hooks[second] = unlisted
+    world("remove", source, "--yes")
+    assert not provider.hooks
+
+
 def test_two_new_hooks_after_a_lost_answer_are_both_named_and_left_alone(world: World) -> None:
     world.gitlab.loses = ["POST"]
     world("apply", "gitlab", "--yes", code=1)

@@ -22,6 +22,7 @@ from deploy.platforms.platform import INSTANCE_SECONDS, Platform
 from deploy.requests import send_options, wanted_hooks
 from deploy.requests.wanted_hooks import HookedSource
 from deploy.secrets.backend import StoredSecret
+from deploy.secrets.needs import needs
 from deploy.secrets.values import joined
 from deploy.terminal import output, progress
 from deploy.terminal.command_line import CommandError, UsageError
@@ -106,7 +107,12 @@ class Registrar:
         return replace(self, base_url=urls[0].removesuffix(f"/{source.name}")) if is_tunnel else self
 
     def wanted_hook(self, source: HookedSource, url: str, row: Row) -> Wanted:
-        """Return the hook by the routes. Raises CommandError, which says how to remove one that no route needs."""
+        """Return the hook by the routes.
+
+        Raises CommandError, which says how to remove one that no route needs, also if something else has the secret
+        that the provider makes.
+        """
+        self._verify_own_secret(source)
         try:
             return wanted_hooks.wanted_hook(self.configuration.slices["transform"], source, url)
         except wanted_hooks.Unneeded as fault:
@@ -118,13 +124,12 @@ class Registrar:
     def registration(self, source: HookedSource, row: Row, wanted: Wanted, rows: Mapping[str, Row]) -> Registration:
         """Return the hooks of a source. `rows` are those of all sources.
 
-        Raises CommandError, also if the source has a former place or a secret that its provider must not share.
+        Raises CommandError, also if the source has a former place.
         """
         if places := former_places(source, row):
             where = ", ".join(each or str(row.settings.get("provider")) for each in places)
             rule = f"{source.name}: the hook of its former settings is still registered at {where}"
             raise CommandError(f"{rule}. Remove it first: {self.command_line('remove', source.name)}")
-        self._verify_own_secret(source)
         line = progress.PassingLine(sys.stderr)
 
         def show(text: str) -> None:
@@ -151,12 +156,14 @@ class Registrar:
         return Registration(session, source.hook.places)
 
     def _verify_own_secret(self, source: HookedSource) -> None:
-        """Raise CommandError if the provider makes the secret, and another source has the same one."""
-        sources = jsontext.mappings_at(self.configuration.document, "sources")
-        sharing = [name for name, each in sources.items() if each.get("secret") == source.secret]
-        if source.kind.secret and source.name in sharing and len(sharing) > 1:
-            rule = f"{source.kind.title} makes the secret, so that sources cannot share one; name another `secret`"
-            raise CommandError(f"{', '.join(sharing)}: {rule}")
+        """Raise CommandError if the provider makes the secret, and something else has the same one."""
+        if source.kind.secret is None:
+            return
+        all_needs = needs(self.configuration.slices, self.configuration.environ)
+        uses = [use for need in all_needs if need.name == source.secret for use in need.uses]
+        if others := [use for use in uses if use != f"source {source.name}"]:
+            rule = f"{source.kind.title} makes the secret of {source.name}, which is also that of {', '.join(others)}"
+            raise CommandError(f"{rule}; name another `secret` in one of them")
 
 
 def stored_source(row: Row) -> HookedSource | None:

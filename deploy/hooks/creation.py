@@ -123,7 +123,8 @@ async def _enable(place: PlacedHook) -> None:
     await session.wait_for_instances(stored.stored_at)
     if stored.new_secret not in session.fingerprints():
         raise place.secret_has_changed()
-    if await place.url_of(stored.new_id) not in (None, wanted.url):
+    new = next((hook for hook in await place.hooks() if hook.id == stored.new_id), None)
+    if new and new.url != wanted.url:
         raise place.has_changed()
     if place.kind.can_disable:
         await session.api.change(place.at, wanted, Hook(stored.new_id, wanted.url, wanted.events))
@@ -133,7 +134,8 @@ async def _enable(place: PlacedHook) -> None:
         stored.new_secret,
         is_made=True,
         stored_at=stored.stored_at,
-        expires_at=stored.expires_at,
+        # The stored expiry may be that of the replaced hook, which notify has renewed meanwhile.
+        expires_at=(new.expires_at if new else None) or stored.expires_at,
     )
     await _finish_enabled(place, made, stored.id, stored.url)
 

@@ -1221,6 +1221,19 @@ def test_a_hook_that_was_deleted_because_it_expired_is_made_again(world: World) 
     assert len(world.airtable.hooks) == 1
 
 
+def test_a_creation_that_is_finished_days_later_has_the_expiry_of_its_hook(world: World) -> None:
+    """Meanwhile, `renew` has stored the expiry of the hook that is being replaced."""
+    world("apply", "airtable", "--yes")
+    fault = Fault(world.airtable, "interrupted", 8)
+    exit_code("secrets", "rotate", "airtable-secret", "--random")
+    assert fault.end()
+    _, new = world.airtable.hooks.values()
+    new["expirationTime"] = "2126-11-01T00:00:00.000Z"
+    world("apply", "airtable", "--yes")
+    assert "nothing differs" in world("plan", "airtable")
+    assert remembered_expiry(world) == unix_seconds("2126-11-01T00:00:00Z")
+
+
 def test_the_messages_of_a_number_are_taken_over_only_with_consent_even_from_an_application(world: World) -> None:
     application = f"application:AP{'1' * 32}"
     theirs: JsonObject = {"sms_url": "", "sms_method": "GET", "sms_application_sid": application.partition(":")[2]}
@@ -1451,15 +1464,28 @@ def test_a_secret_that_a_provider_made_is_masked_before_it_is_stored(world: Worl
     assert world.error.rstrip().endswith("answered 400 to `change`: no, ***")
 
 
-def test_sources_cannot_share_a_secret_that_the_provider_makes(world: World) -> None:
-    world.configure(CONFIG.replace("secret: square-secret", "secret: stripe-secret"))
+@pytest.mark.parametrize(
+    ("old", "new", "use"),
+    [
+        ("secret: square-secret", "secret: stripe-secret", "source square"),
+        ("other: {auth: none}", "other: {provider: stripe, secret: stripe-secret}", "source other"),
+        (
+            "{email: {to: ann@example.com}}",
+            "{webhook: {url: https://crm.example.com, secret: stripe-secret}}",
+            "destination people",
+        ),
+    ],
+)
+def test_nothing_else_can_have_a_secret_that_the_provider_makes(world: World, old: str, new: str, use: str) -> None:
+    world.configure(CONFIG.replace(old, new))
     world("apply", "stripe", "--yes", code=1)
-    assert "stripe, square: Stripe makes the secret, so that sources cannot share one" in world.error
-    by_hand = CONFIG.replace("other: {auth: none}", "other: {provider: stripe, secret: stripe-secret}")
-    world.configure(by_hand)
-    world("apply", "stripe", "--yes", code=1)
-    assert "stripe, other: Stripe makes the secret" in world.error
+    assert f"Stripe makes the secret of stripe, which is also that of {use}; name another `secret`" in world.error
     assert not world.stripe.calls
+    world.configure(CONFIG)
+    world("apply", "stripe", "--yes")
+    world.configure(CONFIG.replace(old, new))
+    world("remove", "stripe", "--yes")
+    assert not world.stripe.hooks
 
 
 @pytest.mark.parametrize("is_by_hand", [False, True])

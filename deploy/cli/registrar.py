@@ -233,8 +233,8 @@ class StoredSourceSecret:
     def verify_writable(self) -> None:
         stored = self._find()
         if stored and stored.overridden is not None:
-            rule = f"secret {self.name}: {stored.where} overrides .env, where a new value is to be stored"
-            raise CommandError(f"{rule}. Remove it there, and run the command again")
+            rule = f"secret {self.name}: {stored.where} overrides .env, where the command stores values"
+            raise CommandError(f"{rule}. Change the secret there, or remove it there and run the command again")
 
     def set_at(self) -> float | None:
         """Return when the values were stored; None for `.env`, which has only the day."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from deploy.cli import hook_secrets
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
-from deploy.cli.registrar import Registrar
+from deploy.cli.registrar import Registrar, StoredSourceSecret
 from deploy.config import checkout, config_file, running_dev
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
 from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
@@ -268,11 +268,14 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     backend = platform.secrets()
     before = _stored_values(options, need, backend)
     registrar = _registrar(options, platform)
+    secret = StoredSourceSecret(need.name, platform)
     if options.drop_old:
+        secret.verify_writable()
         return _drop_old(registrar, backend, need, before)
 
     async def add_value() -> tuple[str, ...]:
         """Store a new value beside those from before, and return all. Raises CommandError."""
+        secret.verify_writable()
         text = _new_text(options.random, need)
         new = secret_values.validated_values(text, need.schemes, need.least_characters)
         if len(new) > 1:

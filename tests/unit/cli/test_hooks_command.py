@@ -2474,7 +2474,7 @@ def test_no_provider_signs_with_a_mounted_value_that_an_instance_may_not_have_re
     mounted.write_text(SECRET)
     world("apply", "github", "--yes")
     world.command("secrets", "rotate", "github-secret", "--random", code=1)
-    assert f"{mounted} overrides .env, where a new value is to be stored" in world.error
+    assert f"{mounted} overrides .env, where the command stores values" in world.error
     assert world.values("GITHUB_SECRET") == [SECRET]
     mounted.write_text(f"a newer value, long and random\n{SECRET}")
     monkeypatch.setattr(registrar, "INSTANCE_SECONDS", 1.0)

@@ -188,6 +188,16 @@ def test_a_mounted_file_that_cannot_be_read_is_reported_with_the_reason(secrets:
     assert not env_file.exists()
 
 
+@pytest.mark.parametrize("option", ["--drop-old", "--random"])
+def test_a_mounted_secret_is_not_called_rotated(secrets: Command, env_file: Path, option: str) -> None:
+    mounted = env_file.parent / "mounted" / "shop-password"
+    mounted.parent.mkdir()
+    mounted.write_text(f"{STRONG}\nan-older-one-that-is-long")
+    secrets("rotate", "shop-password", option, code=1)
+    assert f"{mounted} overrides .env, where the command stores values. Change the secret there" in secrets.error
+    assert not env_file.exists()
+
+
 def test_the_list_says_what_is_needed_and_never_a_value(secrets: Command, env_file: Path) -> None:
     env_file.write_text(f"SHOP_PASSWORD='{STRONG}\nan-older-one-that-is-long' # set 2026-01-01\nPAY_KEY=changeme\n")
     listed = secrets.json("list", code=1)

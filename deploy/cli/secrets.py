@@ -21,7 +21,6 @@ from deploy.platforms.platform import Platform
 from deploy.secrets import values as secret_values
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, missing_effect, needs, token_needs
-from deploy.secrets.values import secret_doubts
 from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared import jsontext, secrets, times
@@ -232,7 +231,7 @@ def _lines_below(options: argparse.Namespace, listed: Sequence[ListedSecret], ba
     """Return a line for each value that may not be the one that was meant, and the advice about each secret."""
     lines: list[str] = []
     if is_local(options):
-        doubts = secret_doubts(options.env_file, [each.need.name for each in listed], environ_of(options))
+        doubts = secret_values.secret_doubts(options.env_file, [each.need.name for each in listed], environ_of(options))
         lines += [f"warning: {text}" for text in doubts.values()]
     for each in listed:
         lines += each.advice(f"hookchain secrets set {each.need.name}{same_platform(options)}", backend)

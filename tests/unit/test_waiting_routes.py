@@ -275,6 +275,19 @@ async def test_what_a_replay_asked_for_holds_for_every_run() -> None:
     assert run.items() >= {waiting_route.ROUTE: "asks", "replay": "r1", "force": "true", "only": "crm"}.items()
 
 
+async def test_an_event_that_was_forgotten_while_its_route_ran_does_not_run_again() -> None:
+    world = down(ASKING)
+    await world.send(EVENT)
+    await world.run(20)
+    row = await route_row(world)
+    await world.notifier.ledger.forget(row.key, world.clock.now())
+    [*_, wait] = (each for each in world.bus.on(DELIVERIES) if "due" not in each.attributes)
+    waiting = waiting_from(json.loads(wait.data))
+    event = json.dumps(to_cloudevent(EVENT)).encode()
+    later = waiting_message("e1", event, "asks", replace(waiting, run=waiting.run + 1))
+    assert (await world.notifier.take_message(later)).outcome == "finished"
+
+
 @pytest.mark.parametrize("copies", [2, 3])
 async def test_messages_that_come_several_times_have_one_effect(copies: int) -> None:
     world = down(ASKING, copies=copies)

@@ -518,6 +518,15 @@ def test_a_hook_of_a_lost_place_can_be_forgotten(world: World, monkeypatch: pyte
     assert world.only_hook(world.github)[0] == id
 
 
+def test_each_url_that_a_forgotten_hook_may_have_is_printed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world("apply", "github", "--yes")
+    world.github.loses = ["PATCH"]
+    world("apply", "github", "--url", MOVED, "--yes", code=1)
+    monkeypatch.setattr(world.github, "act", lambda *_: (404, {"message": "Not Found"}))
+    output = world.command("hooks", "remove", "github", "--forget", "--yes")
+    assert f"forget {OWN} or {MOVED}/github, which may still be registered there" in output
+
+
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 def test_a_hook_whose_place_could_not_be_listed_is_not_forgotten(world: World, status: int) -> None:
     world("apply", "github", "--yes")
@@ -986,6 +995,15 @@ def test_a_second_hook_that_is_listed_late_is_not_forgotten(
     provider.hooks[second] = unlisted
     world("remove", source, "--yes")
     assert not provider.hooks
+
+
+def test_a_hook_that_is_listed_twice_after_a_lost_answer_is_ours(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = world.github._get
+    monkeypatch.setattr(world.github, "_get", lambda id, body: (200, fetched(id, body)[1] * 2))  # type: ignore[operator]
+    world.github.loses = ["POST"]
+    world("apply", "github", "--yes", code=1)
+    world("remove", "github", "--yes")
+    assert not world.github.hooks
 
 
 def test_two_new_hooks_after_a_lost_answer_are_both_named_and_left_alone(world: World) -> None:
@@ -2313,6 +2331,7 @@ def test_a_secret_that_cannot_be_stored_leaves_a_disabled_hook_that_the_next_com
         world("apply", "stripe", "--yes", code=1)
         assert "cannot be read back; the hook stays disabled" in world.error
         assert world.only_hook(world.stripe)[1]["status"] == "disabled"
+    assert "finish: the last command ended before it was stored which secret" in world("plan", "stripe", code=3)
     world("apply", "stripe", "--yes")
     _, hook = world.only_hook(world.stripe)
     assert world.values("STRIPE_SECRET")[0] == hook["secret"]
@@ -2347,6 +2366,18 @@ def test_a_lost_stripe_secret_is_replaced_by_a_second_hook_and_the_first_is_dele
     second, hook = world.only_hook(world.stripe)
     assert second != first
     assert world.values("STRIPE_SECRET") == [hook["secret"]]
+
+
+def test_a_stripe_hook_that_a_person_made_is_replaced_only_with_consent(world: World) -> None:
+    world("apply", "stripe", "--yes")
+    id, hook = world.only_hook(world.stripe)
+    world("remove", "stripe", "--yes")
+    world.stripe.hooks[id] = hook
+    world.env_file.write_text("", encoding="utf-8")
+    world("apply", "stripe", "--yes", code=1)
+    assert world.only_hook(world.stripe) == (id, hook)
+    world("apply", "stripe", "--yes", "--replace", f"{URL}/stripe")
+    assert world.only_hook(world.stripe)[0] != id
 
 
 @pytest.mark.parametrize("source", ["airtable", "square", "stripe"])

@@ -5,6 +5,7 @@ import base64
 import json
 import random
 import re
+import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
-from functions.notify.recovery import listing, recovery
+from functions.notify.recovery import github, listing, recovery
 from functions.notify.recovery.kind import UnknownHook, Window, own_hooks
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry, messages
@@ -33,6 +34,7 @@ from shared.recovered import RecoveredRequest, read_recovered
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.configurations import compile_text
 from tests.hook_providers import TOKEN
 from tests.missed_events import CONFIGURATION, GitHub, GitLab, Square, Stripe, World
 
@@ -111,6 +113,18 @@ async def test_a_page_that_airtable_cuts_is_read_to_its_end(capsys: pytest.Captu
         await world.recover(EVERY_SECONDS)
     assert sorted(world.delivered) == sorted(ids)
     assert lines(capsys, "recovery failed") == []
+
+
+async def test_changes_at_airtable_from_before_the_window_are_not_listed() -> None:
+    world = World(AIRTABLE)
+    for _ in range(200):
+        world.airtable.change()
+    world.clock.advance(OVERLAP_SECONDS + 60)
+    await world.recovery.run()
+    newest = world.airtable.change()
+    await world.run(EVERY_SECONDS)
+    assert world.delivered == [newest]
+    assert len(world.airtable.calls) == 2  # one page of payloads
 
 
 async def test_each_change_at_airtable_is_an_event_once_under_kills() -> None:
@@ -404,6 +418,25 @@ async def test_an_event_that_is_too_large_for_the_bus_is_named(capsys: pytest.Ca
     assert "guid-0 is too large for the bus" in str(line["detail"])
 
 
+async def test_large_answers_are_read_and_compressed_beside_the_thread_of_the_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await started()
+    threads: list[threading.Thread] = []
+
+    def note_thread_of(owner: object, name: str) -> None:
+        function = getattr(owner, name)
+        noting = lambda *values: (threads.append(threading.current_thread()), function(*values))[1]  # noqa: E731
+        monkeypatch.setattr(owner, name, noting)
+
+    note_thread_of(github, "_webhook_request")
+    note_thread_of(RecoveredRequest, "message")
+    await world.github.send(issue(1), is_lost=True)
+    await world.recover(EVERY_SECONDS)
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+
+
 async def test_a_recovered_event_is_marked_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
     world = await started(alerts=None)
     alerts = AlertPublisher(AlertSettings(("crm",), {}, {"crm": frozenset()}), world.bus)
@@ -544,6 +577,17 @@ async def test_events_are_recovered_after_the_clock_was_set_back(is_same_process
     assert sorted(world.delivered) == ["guid-0", "square-0"]
 
 
+async def test_requests_that_are_left_for_another_provider_are_not_sent() -> None:
+    world = await started()
+    world.github.is_down = True
+    await world.run(EVERY_SECONDS)
+    source = GITLAB.replace("lab: {", "github: {public_url: https://hooks.example.com/lab, ")
+    world.slices = compile_text(source.replace("from: lab", "from: github"))
+    world.recovery = world.new_recovery()
+    await world.run(EVERY_SECONDS)
+    assert world.gitlab.calls == [world.gitlab.base, f"{world.gitlab.base}/7/events"]
+
+
 async def test_a_provider_that_repeats_a_page_is_not_asked_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
     world = await started()
     asked: list[str] = []
@@ -558,7 +602,8 @@ async def test_a_provider_that_repeats_a_page_is_not_asked_for_ever(capsys: pyte
     world.alter = alter
     await world.run(EVERY_SECONDS)
     assert len(asked) == 2
-    assert [line["detail"] for line in lines(capsys, "recovery failed")] == ["Stripe lists the same page again"]
+    [line] = lines(capsys, "recovery failed")
+    assert (line["severity"], line["detail"]) == ("WARNING", "Stripe lists the same page again")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Which ports the settings lead to; and that an emulated bus means that Google's own services are asked for nothing."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,7 @@ def test_the_ports_of_aws_share_one_place_whose_keys_are_read_each_time(monkeypa
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(Temporary, match="AWS_ACCESS_KEY_ID is not set"):
         place.credentials()
+
+
+def test_the_gate_of_a_process_counts_its_waits_on_a_clock_that_nobody_sets() -> None:
+    assert platform.process_gate(read_settings(DEPLOYED))._now is time.monotonic

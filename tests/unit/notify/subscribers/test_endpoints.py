@@ -1,8 +1,11 @@
 """Endpoints of subscribers as destinations: their requests, their rates and their pauses."""
 
+import time
+from base64 import b64encode
 from typing import Final
 
 import pytest
+from standardwebhooks import Webhook
 
 from functions.notify.registry import Target
 from functions.notify.subscribers import endpoints, subscribers
@@ -14,7 +17,7 @@ from shared.ledger import PAUSED_BY_OPERATOR, DestinationState
 from shared.ports import DEAD_LETTERS
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.sealing import KEY_SECRET
-from tests.fakes.fan_out import OK, PAID, FakeWorld, endpoint_id, paid
+from tests.fakes.fan_out import OK, PAID, SIGNING, FakeWorld, endpoint_id, paid, sealed
 
 URL: Final = "https://acme-1.example.com/in"
 NAME: Final = f"customers:acme:{endpoint_id(1)}"
@@ -213,6 +216,21 @@ async def test_a_pause_of_the_operator_goes_on() -> None:
     now = world.clock.now()
     await world.ledger.pause(NAME, now + HOUR, now, PAUSED_BY_OPERATOR)
     assert await send_again(world, attempt="now") == "deferred"
+
+
+async def test_what_an_endpoint_gets_is_signed_with_both_secrets_of_a_rotation_until_the_older_one_ends() -> None:
+    world = FakeWorld({"settings": {"tenant": "data.accountId", "payload": "data"}})
+    world.clock.advance(time.time() - world.clock.now())
+    await world.tenant()
+    older, place = f"whsec_{b64encode(b'o' * 24).decode()}", f"acme/{endpoint_id(1)}"
+    ending = sealed(older, place, 2).model_copy(update={"valid_until": world.clock.now() + 60})
+    await world.endpoint(1, secrets=[sealed(SIGNING, place), ending])
+    await world.deliver()
+    for secret in (SIGNING, older):
+        assert Webhook(secret).verify(world.fetch.asked[0].body, headers(world)) == PAID.data
+    world.clock.advance(61)
+    await world.deliver(paid(2))
+    assert headers(world)["webhook-signature"].count("v1,") == 1
 
 
 @pytest.mark.parametrize(

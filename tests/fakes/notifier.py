@@ -74,7 +74,7 @@ class FakeNotifier:
         made = FakeDestinations({"crm": self.crm, **self.others}, options={"crm": self.options})
         states = DestinationStates(self.ledger, self.clock)
         endpoints = self.make_endpoints() if self.make_endpoints else None
-        gate = ProcessGate(self.clock.monotonic, self.places, self.places)
+        gate = ProcessGate(self.clock.now, self.places, self.places)
         self.parts = Notifier(
             destinations=self.destinations or made,
             states=states,

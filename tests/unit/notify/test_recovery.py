@@ -426,7 +426,11 @@ async def test_large_answers_are_read_and_compressed_beside_the_thread_of_the_sw
 
     def note_thread_of(owner: object, name: str) -> None:
         function = getattr(owner, name)
-        noting = lambda *values: (threads.append(threading.current_thread()), function(*values))[1]  # noqa: E731
+
+        def noting(*values: object) -> object:
+            threads.append(threading.current_thread())
+            return function(*values)
+
         monkeypatch.setattr(owner, name, noting)
 
     note_thread_of(github, "_webhook_request")

@@ -87,7 +87,7 @@ SHARED: Final = frozenset({"config", "env_file", "state", "platform", "project",
 EARLY: Final = re.compile(
     "no `hookchain dev` runs|has no log|no endpoints|.endpoints.: .]|Nothing was imported|CloudEvent has no 'id'|"
     "is not overwritten|no event matches|no dead letters?( matches|$)|must be one of json|must name a column|"
-    "is already paused or disabled|no API key|no tenant|no source has `hook`"
+    "is already paused or disabled|no API key|no tenant|no source has `hook`|overrides .env"
 )
 """Why a command ends before it reads every option, because this world lacks something."""
 PYTHON: Final = re.compile(r"Traceback|\b(?:float|int|str|PosixPath|NoneType|[A-Z]\w+(?:Error|Exception))\b|\bObject\b")

@@ -29,7 +29,7 @@ from shared.formats import form_body
 from shared.formats.media_type import MediaType, media_type, structured_format
 from shared.limits import DEFAULT
 
-COPY_SECONDS: Final = 1.0
+COPY_SECONDS: Final = 2.0
 """The time that the copies of an event may take. After a failure, a lease gets none until the leases are read again. So
 a queue that hangs delays one event in each REMEMBERED_SECONDS."""
 MAX_LEASES: Final = 500

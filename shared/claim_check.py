@@ -7,10 +7,31 @@ from dataclasses import replace
 from typing import Final
 
 from shared import errors, freed_memory, jsontext, ports
-from shared.event import Event, from_stored, to_cloudevent
+from shared.event import Event, data_text, event_json, from_cloudevent, to_cloudevent
 
 MAX_INLINE_BYTES: Final = 200 * 1024
 """The largest JSON of an event that travels in a message."""
+_HAS_BODY_IN_DATA: Final = "rawdata"
+"""An attribute of stored events only. It says that `rawbody` is left out, because it is the text of `data`, byte for
+byte."""
+
+
+def stored_json(event: Event, data: bytes) -> bytes:
+    """Return the JSON of an event for a blob. `data` is the JSON text of its data.
+
+    A `rawbody` that equals this text is left out, and `read_stored` restores it.
+    """
+    if event.rawbody is None or event.rawbody.encode() != data:
+        return event_json(event, data)
+    return b'{"%b":true,%b' % (_HAS_BODY_IN_DATA.encode(), event_json(replace(event, rawbody=None), data)[1:])
+
+
+def read_stored(content: bytes) -> Event:
+    """Return the event of a blob. Raises as from_json and from_cloudevent do."""
+    document = jsontext.from_json(content)
+    event = from_cloudevent(document)
+    has_body_in_data = isinstance(document, dict) and document.get(_HAS_BODY_IN_DATA) is True
+    return replace(event, rawbody=data_text(content)) if has_body_in_data else event
 
 
 async def checked_in(
@@ -48,4 +69,4 @@ async def stored_event(dataref: str, blobs: ports.Blobs | None) -> tuple[Event, 
     content = await blobs.get(dataref)
     if content is None:
         raise errors.Permanent("missing_body", f"the blob {dataref!r} that holds the event's data is gone")
-    return from_stored(content), len(content)
+    return read_stored(content), len(content)

@@ -1,6 +1,7 @@
 """The event: one fact that a sender reported, as a CloudEvent 1.0, and the forms in which it is written and read.
 
-to_cloudevent, event_json     write an event as CloudEvents' JSON; from_cloudevent reads it
+to_cloudevent, event_json     write an event as CloudEvents' JSON; from_cloudevent reads it. shared/claim_check.py
+                              adds the form of an event that is too large for a message
 without_raw, without_request  leave out parts of the request that an event keeps
 view_of                       makes the object that expressions and templates see
 
@@ -17,7 +18,7 @@ from types import NoneType
 from typing import Final, cast
 
 from shared.errors import Permanent
-from shared.jsontext import Json, JsonObject, from_json, kind_of, mapping_at, texts_json, to_json
+from shared.jsontext import Json, JsonObject, kind_of, mapping_at, texts_json, to_json
 
 NO_TYPE: Final = "received"
 """The type of an event in which its source finds none."""
@@ -60,11 +61,8 @@ _ALL_TEXTS: Final = (*_REQUIRED_TEXTS, *_OPTIONAL_TEXTS)
 _TEXT_OR_NONE: Final = frozenset((str, NoneType))
 RECOVERED: Final = "recovered"
 """An attribute, and what the ledger stores in place of the hash of a recovered event's payload."""
-_RAW_DATA: Final = "rawdata"
-"""An attribute of stored events only. It says that `rawbody` is left out, because it is the text of `data`, byte for
-byte."""
 
-# How members begin in an event's JSON, in which `without_raw` and `from_stored` search for them.
+# How members begin in an event's JSON, in which `without_raw` and `data_text` search for them.
 _DATA_MEMBER: Final = b',"data":'
 _RAW_MEMBERS: Final = (b',"rawbody":', b',"rawbase64":', b',"rawtype":', b',"rawheaders":')
 """The beginnings of raw members, in the order in which they are written."""
@@ -72,7 +70,7 @@ _END_OF_LIST: Final = b']"'
 """The end of `rawheaders`, which is the text of a JSON list."""
 
 
-# Not frozen, because a frozen dataclass takes 1.2 µs longer to create. Nothing changes it.
+# Nothing changes an event. It is not frozen, because a frozen dataclass takes 1.2 µs longer to create.
 @dataclass(slots=True)
 class Event:
     """One event. Its `id` stays the same through every retry and replay.
@@ -142,20 +140,20 @@ class Event:
         """Return the event with other data, and without the received body, which may contain what a step removed."""
         if data is self.data and datatype in (None, self.datatype):  # equal is not the same: 1 equals true
             return self
-        return Event(  # half the time of dataclasses.replace
-            self.id,
-            self.source,
-            self.type,
-            self.receivedat,
-            self.payloadhash,
-            data,
-            self.subject,
-            self.actor,
-            self.time,
-            self.traceparent,
-            self.deliveryid,
-            self.hops,
-            self.dataref,
+        return Event(  # 2 µs, and dataclasses.replace takes 5 µs
+            id=self.id,
+            source=self.source,
+            type=self.type,
+            receivedat=self.receivedat,
+            payloadhash=self.payloadhash,
+            data=data,
+            subject=self.subject,
+            actor=self.actor,
+            time=self.time,
+            traceparent=self.traceparent,
+            deliveryid=self.deliveryid,
+            hops=self.hops,
+            dataref=self.dataref,
             rawtype=self.rawtype,
             datatype=datatype,
             signedas=self.signedas,
@@ -216,29 +214,33 @@ def to_cloudevent(event: Event) -> JsonObject:
     return document
 
 
-def event_json(event: Event, data: bytes | None = None, *, is_stored: bool = False) -> bytes:
-    """Return the event as bytes in CloudEvents' JSON format.
+def event_json(event: Event, data: bytes | None = None) -> bytes:
+    """Return the event as bytes in CloudEvents' JSON format, in which `data` is the last member.
 
-    `data` may be the JSON text of the event's data, so that it is not written again. With `is_stored`, the bytes are
-    for a blob: a `rawbody` that equals `data` is left out, and `from_stored` restores it. Half a surrogate pair is
-    written as an escape. Raises ValueError for infinity, which JSON lacks.
+    `data` may be the JSON text of the event's data, so that it is not written again; such an event has no `dataref`.
+    Half a surrogate pair is written as an escape. Raises ValueError for infinity, which JSON lacks.
     """
     document = to_cloudevent(event)
     if data is None:
         return to_json(document).encode("utf-8", "backslashreplace")
     del document["data"]
-    if is_stored and event.rawbody is not None and event.rawbody.encode() == data:
-        del document["rawbody"]
-        document[_RAW_DATA] = True
     attributes_without_brace = texts_json(document)[:-1]
     return b"%b%b%b}" % (attributes_without_brace, _DATA_MEMBER, data)
+
+
+def data_text(content: bytes) -> str:
+    """Return the text of the data in the bytes of an event, which event_json wrote."""
+    # The first match is the member itself: in the texts before it, quotation marks are escaped.
+    begin = content.index(_DATA_MEMBER) + len(_DATA_MEMBER)
+    return str(memoryview(content)[begin:-1], "utf-8")  # without a copy of the data's bytes
 
 
 def without_raw(content: bytes, *, keeps_body: bool) -> bytes:
     """Return the bytes of an event, which event_json wrote, without the parts of its request.
 
-    With `keeps_body`, only `rawheaders` is removed. An event without `rawheaders` is returned as it is. Nothing is
-    parsed: a search cannot find a member's name inside a text, because quotation marks are escaped there.
+    With `keeps_body`, only `rawheaders` is removed. Where receive keeps a request that the routes did not ask for, it
+    keeps all of its parts, so an event without `rawheaders` is returned as it is. Nothing is parsed: a search cannot
+    find a member's name inside a text, because quotation marks are escaped there.
     """
     data_at = content.find(_DATA_MEMBER)
     headers_at = content.rfind(_RAW_MEMBERS[-1], 0, data_at)
@@ -273,17 +275,6 @@ def without_request(event: Event, kept_parts: Mapping[str, str]) -> Event:
     return event
 
 
-def from_stored(content: bytes) -> Event:
-    """Return the event of a blob, which event_json wrote. Raises as from_json and from_cloudevent do."""
-    document = from_json(content)
-    event = from_cloudevent(document)
-    if isinstance(document, dict) and document.get(_RAW_DATA) is True:
-        # The first match is the member itself: in the texts before it, quotation marks are escaped.
-        begin = content.index(_DATA_MEMBER) + len(_DATA_MEMBER)
-        event.rawbody = str(memoryview(content)[begin:-1], "utf-8")  # without a copy of the data's bytes
-    return event
-
-
 def from_cloudevent(document: Json) -> Event:
     """Return the event of a document that to_cloudevent made. Raises Permanent (`malformed_event`) for any other."""
     if not isinstance(document, dict):
@@ -300,28 +291,28 @@ def from_cloudevent(document: Json) -> Event:
         raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {kind_of(hops)}")
     # The members in _ALL_TEXTS are texts, as was just verified.
     texts = cast("dict[str, str]", document)
-    return Event(  # half the time of named arguments
-        texts["id"],
-        texts["source"],
-        texts["type"],
-        texts["receivedat"],
-        texts["payloadhash"],
-        document.get("data"),
-        texts.get("subject"),
-        texts.get("actor"),
-        texts.get("time"),
-        texts.get("traceparent"),
-        texts.get("deliveryid"),
-        hops,
-        texts.get("dataref"),
-        texts.get("rawbody"),
-        texts.get("rawbase64"),
-        texts.get("rawtype"),
-        texts.get("rawheaders"),
-        texts.get("datatype"),
-        texts.get("signedas"),
-        texts.get("action"),
-        document.get(RECOVERED) is True,
+    return Event(
+        id=texts["id"],
+        source=texts["source"],
+        type=texts["type"],
+        receivedat=texts["receivedat"],
+        payloadhash=texts["payloadhash"],
+        data=document.get("data"),
+        subject=texts.get("subject"),
+        actor=texts.get("actor"),
+        time=texts.get("time"),
+        traceparent=texts.get("traceparent"),
+        deliveryid=texts.get("deliveryid"),
+        hops=hops,
+        dataref=texts.get("dataref"),
+        rawbody=texts.get("rawbody"),
+        rawbase64=texts.get("rawbase64"),
+        rawtype=texts.get("rawtype"),
+        rawheaders=texts.get("rawheaders"),
+        datatype=texts.get("datatype"),
+        signedas=texts.get("signedas"),
+        action=texts.get("action"),
+        recovered=document.get(RECOVERED) is True,
     )
 
 

@@ -243,8 +243,10 @@ class Receiver:
         for event in events:
             # If the data is the whole body, unchanged, the message has it as the sender wrote it.
             text = parsed.text if event.data is parsed.data else None
-            is_stored = text is not None and len(text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None
-            content = event_json(event, text, is_stored=is_stored)
+            if text is not None and len(text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None:
+                content = claim_check.stored_json(event, text)
+            else:
+                content = event_json(event, text)
             if len(content) > claim_check.MAX_INLINE_BYTES:
                 # Each request has its own blob, because another request with the same id and body can have other
                 # headers, another time or other settings of the source.

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given, strategies as st
 
+from shared.claim_check import read_stored, stored_json
 from shared.errors import Permanent
-from shared.event import Event, attribute_text, event_json, from_cloudevent, from_stored, to_cloudevent
+from shared.event import Event, attribute_text, event_json, from_cloudevent, to_cloudevent
 from shared.formats import parse
 from shared.formats.media_type import media_type
 from shared.jsontext import Json, JsonObject, canonical, has_long_number, may_hold_string, outline, texts_json, to_json
@@ -47,8 +48,8 @@ def test_a_stored_event_reads_as_it_was_written_and_holds_a_body_as_received_onc
     assume(text is not None)
     assert text is not None
     event = replace(event, subject=subject, rawtype="application/json", rawbody=text.decode() + " " * is_changed)
-    stored = event_json(event, text, is_stored=True)
-    assert from_stored(stored) == event
+    stored = stored_json(event, text)
+    assert read_stored(stored) == event
     assert json.loads(stored)["data"] == event.data
     assert ("rawbody" in json.loads(stored)) is is_changed
 

@@ -1,27 +1,29 @@
 """The events that an authenticated request makes: one, or one for each item of a batch.
 
-An event has the data of the request or of the item, its facts (facts.py), an id (identity.py) and, with `keep_raw`,
-parts of the request as they were sent.
+An event is made of
+
+    an Item         the request and the data of the event: the whole body, or an item of a batch (facts.py)
+    its Facts       the texts that the source's settings find there: type, subject, actor, time and action
+    its Content     the item, its facts, and the hash of the body or of the item (identity.py)
+    its Identity    the event id, which the identifier of its request gives (identity.py)
+    raw parts       with `keep_raw`, parts of the request as they were sent (kept_request.py)
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from functions.receive import admission
 from functions.receive.facts import Item, default_type, facts_of
 from functions.receive.identity import Content, Identity, SignedRequest, identifier_of
 from functions.receive.source import Source
 from shared import errors, http, limits, times
-from shared.base64_text import base64_text
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text
-from shared.jsontext import Json, canonical, texts_json
+from shared.jsontext import Json, canonical
 from shared.signatures.locations import first_value_at
 
-RawParts: TypeAlias = dict[str, str | None]
-"""Event's `rawbody`, `rawbase64`, `rawtype` and `rawheaders`, those of them that the source keeps."""
 NO_SECRETS: Final[admission.SecretValues] = MappingProxyType({})
 
 MAX_ITEMS: Final = 5_000
@@ -57,11 +59,11 @@ def build_events(
     if items is None:
         item = Item(request, data, data)
         content = Content(item, facts_of(source.fact_locations, item), _payload_hash(request, data, signed))
-        raw = _raw_parts(source, request, secrets) if source.keep_raw != "no" else {}
+        raw = _raw_parts(source, request, secrets)
         return (_event(source, content, identifier.event(content), now, raw, is_recovered),)
 
     # An item keeps the raw headers, but not the raw body, which belongs to all items.
-    headers = _raw_headers(source, request, secrets)
+    headers = _raw_parts(source, request, secrets, with_body=False)
     header_characters = sum(len(text or "") for text in headers.values())
     if header_characters * len(items) > MAX_KEPT_CHARACTERS:
         raise errors.Rejected(
@@ -99,7 +101,7 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
 def note_on(source: Source, data: Json, events: Sequence[Event]) -> str | None:
     """Return a hint for the log about an accepted request, if its settings seem to miss a batch or packed JSON."""
     if source.batch:
-        return _no_batch(source.batch, data)
+        return _note_on_batch(source.batch, data)
     field = packed_field(data) if events[0].type == NO_TYPE else None
     if field is None:
         return None
@@ -117,8 +119,8 @@ def packed_note(field: str) -> str:
     return f"no type was found, and the field {field!r} holds JSON: set `unpack: data.{field}`"
 
 
-def _no_batch(path: tuple[str, ...], body: Json) -> str | None:
-    """Return a hint that the body has no list at the path, so that it is one event; None if it has one."""
+def _note_on_batch(path: tuple[str, ...], body: Json) -> str | None:
+    """Return a hint that the body has no list at the path of `batch`; None if it has one."""
     before_star = path[: path.index("*")]
     if isinstance(first_value_at(before_star, body), list):
         return None
@@ -142,7 +144,7 @@ def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
 
 
 def _payload_hash(request: http.Request, data: Json, signed: SignedRequest | None) -> str:
-    """Return the hash of the body."""
+    """Return the hash of the body, or of the query of a GET request."""
     if request.method == "GET":
         # A link that is opened again may have another encoding of the same query, so the hash is of the parsed query.
         return hashlib.sha256(canonical(data)).hexdigest()
@@ -154,29 +156,29 @@ def _event(
     content: Content,
     identity: Identity,
     now: float,
-    raw: RawParts,
+    raw: Mapping[str, str | None],
     is_recovered: bool,
 ) -> Event:
     """Return the event. `now` is the Unix time at which the request came."""
     item, facts, payload_hash = content
     traceparent = item.request.header("traceparent")
-    hops = item.request.header("hookchain-hops")
-    return Event(  # arguments by position take half the time of named ones, and every event is made here
-        identity.id,
-        f"/sources/{source.name}",
-        facts.type or default_type(item.data),
-        times.rfc3339(now),
-        payload_hash,
-        item.data,
-        facts.subject,
-        facts.actor,
-        _time(facts.time) if facts.time else None,
+    if not traceparent or not TRACEPARENT.fullmatch(traceparent):
         # The sender's trace goes on. Without one, the event's id begins a trace.
-        traceparent
-        if traceparent and TRACEPARENT.fullmatch(traceparent)
-        else f"00-{identity.id}-{identity.id[:16]}-01",
-        attribute_text(identity.delivery_id or "") or None,
-        int(hops) if hops and _HOPS.fullmatch(hops) else 0,
+        traceparent = f"00-{identity.id}-{identity.id[:16]}-01"
+    hops = item.request.header("hookchain-hops")
+    return Event(
+        id=identity.id,
+        source=f"/sources/{source.name}",
+        type=facts.type or default_type(item.data),
+        receivedat=times.rfc3339(now),
+        payloadhash=payload_hash,
+        data=item.data,
+        subject=facts.subject,
+        actor=facts.actor,
+        time=_time(facts.time) if facts.time else None,
+        traceparent=traceparent,
+        deliveryid=attribute_text(identity.delivery_id or "") or None,
+        hops=int(hops) if hops and _HOPS.fullmatch(hops) else 0,
         signedas=identity.signedas,
         action=facts.action,
         recovered=is_recovered,
@@ -202,50 +204,13 @@ def _time(text: str) -> str | None:
         return None
 
 
-def _raw_parts(source: Source, request: http.Request, secrets: admission.SecretValues) -> RawParts:
-    """Return what the source keeps of the request as it was sent, without credentials.
-
-    The body is left out if the tokens in it cannot be removed.
-    """
-    headers = _raw_headers(source, request, secrets)
-    body: bytes | None = request.body
-    if source.body_tokens:
-        from functions.receive.body_tokens import body_without_tokens
-
-        body = body_without_tokens(request, source.body_tokens)
-    if body is None:
-        return headers
-    raw: RawParts = {"rawtype": attribute_text(request.header("content-type") or "") or None}
-    kept_body = _without_credentials(body, _credentials(source, request, secrets))
-    try:
-        raw["rawbody"] = kept_body.decode("utf-8")
-    except UnicodeDecodeError:
-        raw["rawbase64"] = base64_text(kept_body)
-    return {**raw, **headers}
-
-
-def _raw_headers(source: Source, request: http.Request, secrets: admission.SecretValues) -> RawParts:
-    """Return the headers as Event's `rawheaders`, without credentials, if the source keeps them."""
-    if source.keep_raw != "all":
+def _raw_parts(
+    source: Source, request: http.Request, secrets: admission.SecretValues, *, with_body: bool = True
+) -> Mapping[str, str | None]:
+    """Return the parts of the request that the source keeps, as attributes of Event."""
+    if source.keep_raw == "no":
         return {}
-    pairs: list[Json] = [[name, value] for name, value in request.headers if name not in source.secret_headers]
-    return {"rawheaders": _without_credentials(texts_json(pairs), _credentials(source, request, secrets)).decode()}
+    # Imported here, because few sources keep them.
+    from functions.receive import kept_request
 
-
-def _credentials(source: Source, request: http.Request, secrets: admission.SecretValues) -> Sequence[str]:
-    """Return the passwords and tokens that the kept parts may have, because proxies copy them into other headers."""
-    if source.keep_raw == "no" or not source.password_headers:
-        return ()
-    secret_values = [value for auth in source.auth if not auth.signs_content for value in secrets.get(auth.secret, ())]
-    # Without what stands before the credential, such as `Bearer `.
-    sent_values = [value.rpartition(" ")[2] for name, value in request.headers if name in source.password_headers]
-    return (*secret_values, *sent_values)
-
-
-def _without_credentials(kept: bytes, credentials: Sequence[str]) -> bytes:
-    if not credentials:
-        return kept
-    # Imported here, because only sources that have a password and keep the body as it was sent need it.
-    from shared.credential_masks import without_credentials
-
-    return without_credentials(kept, credentials)
+    return kept_request.raw_parts(source, request, secrets, with_body=with_body)

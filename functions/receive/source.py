@@ -353,9 +353,14 @@ def _data_checks(form: "BrowserForm | None", settings: JsonObject, schemes: tupl
 
         checks.append(SchemaCheck(settings["schema"]).verify)
     if tokens := body_tokens(schemes):
-        from functions.receive.body_tokens import data_without_tokens
+        from shared.signatures.locations import without
 
-        checks.append(lambda data: data_without_tokens(data, tokens))
+        def without_tokens(data: Json) -> Json:
+            for place in tokens:
+                data = without(data, place.path)
+            return data
+
+        checks.append(without_tokens)
     return checks
 
 

@@ -1,5 +1,4 @@
-"""Time limits for computations (`bounded`) and for waits (`Deadlines`), the wait before a call is repeated, and the
-time in which the event loop turned (`LoopTime`).
+"""Time limits for computations (`bounded`) and for waits (`Deadlines`), and the wait before a call is repeated.
 
 An operator's template, expression or pattern may compute for MAX_COMPUTING_SECONDS, because a hostile event can make
 one run for days. The signal SIGVTALRM ends it. It counts only the time in which this process computes, so an event does
@@ -12,7 +11,7 @@ import asyncio
 import random
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -27,12 +26,9 @@ _AGAIN_SECONDS: Final = 0.2
 LATE_SECONDS: Final = 0.1
 """A turn of the event loop that takes longer than this is too long. If shorter, the usual work of a busy process counts
 as such; if longer, computations give way later."""
-BEAT_SECONDS: Final = 0.05
-"""How often a timer shows that the event loop turns. If shorter, the timer costs more; if longer, computations give
-way later."""
-MOST_REST_SECONDS: Final = 1.0
-"""The longest rest after a turn that took too long. If longer, long computations use less of the process while nobody
-else needs it; if shorter, the work of others takes more turns beside them."""
+REST_SECONDS: Final = 0.1
+"""The time for which a task lets others go on after it has computed for LATE_SECONDS. If longer, an event with many
+long routes takes longer. If shorter, other events wait longer beside it."""
 
 
 class OutOfTime(BaseException):
@@ -117,11 +113,6 @@ def measure_computing() -> Computing:
     return computing
 
 
-REST_SECONDS: Final = 0.1
-"""The time for which a task lets others go on after it has computed for LATE_SECONDS. If longer, an event with many
-long routes takes longer. If shorter, other events wait longer beside it."""
-
-
 async def rest_after(computing: Computing) -> None:
     """Let other tasks go on, if the measured computations took too long together since the last rest."""
     if computing.seconds >= LATE_SECONDS:
@@ -171,7 +162,10 @@ class Deadlines:
         self._was_late = False
 
     async def wait(self, awaited: Awaitable[Answer], deadline: float) -> Answer:
-        """Await it in the current task until the deadline, a time of the event loop. Raises TooLate at the deadline."""
+        """Await it in the current task until the deadline, a time of the event loop. Raises TooLate at the deadline.
+
+        A task makes one such wait at a time.
+        """
         task = asyncio.current_task()
         assert task
         self._deadlines[task] = deadline
@@ -188,6 +182,7 @@ class Deadlines:
                 raise
             raise TooLate from error
         finally:
+            # `_watch` removes a task before it cancels it. That cancellation ends here, as TooLate.
             if self._deadlines.pop(task, None) is None:
                 task.uncancel()
 
@@ -217,76 +212,3 @@ class Deadlines:
 async def back_off(seconds: float) -> None:
     """Sleep for 0.5 to 1.5 times as long, so that callers that failed together do not try again together."""
     await asyncio.sleep(random.uniform(0.5, 1.5) * seconds)  # noqa: S311 no secret
-
-
-class LoopTime:
-    """A clock that stands still while the event loop does not turn: the process computes, or it is paused.
-
-    No answer of a receiver is read then, so that time must not count as time that the receiver took. Of a long turn,
-    the first LATE_SECONDS count, and the rest does not. While work is under way, from `enter` to `leave`, a timer shows
-    that the loop turns.
-    """
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._work_count = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._started_at = 0.0
-        self._lost_seconds = 0.0
-        self._rests_until = 0.0
-
-    def now(self) -> float:
-        """Return the time of the clock that the constructor was given, less the time that did not count."""
-        now = self._now()
-        # Without a call, because each look at a receiver's health asks for the time.
-        if self._work_count and now > self._started_at + LATE_SECONDS:
-            now = self._started_at + LATE_SECONDS
-        return now - self._lost_seconds
-
-    def enter(self) -> None:
-        if self._work_count == 0:
-            # The timer may be late, or that of a loop that has ended: nobody waited for it meanwhile.
-            self._start_timer()
-        self._work_count += 1
-
-    def leave(self) -> None:
-        self._work_count -= 1
-
-    async def give_way(self, limit_seconds: float) -> bool:
-        """Wait until a long computation may begin. Return False if that takes longer than the limit.
-
-        One may begin in each turn, because all tasks that can go on run in the same turn, and the answers to all others
-        would wait for all of them. After each, the loop has as much time for the work of others.
-        """
-        began_at = self._now()
-        while True:
-            now = self._now()
-            if now - began_at >= limit_seconds:
-                return False
-            if self._late_seconds() > 0:
-                await asyncio.sleep(0)
-            elif now < self._rests_until:
-                await asyncio.sleep(self._rests_until - now)
-            else:
-                return True
-
-    def _late_seconds(self) -> float:
-        if self._work_count == 0:
-            return 0.0
-        return max(0.0, self._now() - self._started_at - LATE_SECONDS)
-
-    def _on_beat(self) -> None:
-        if late_seconds := self._late_seconds():
-            self._lost_seconds += late_seconds
-            now = self._now()
-            self._rests_until = now + min(now - self._started_at, MOST_REST_SECONDS)
-        if self._work_count:
-            self._start_timer()
-        else:
-            self._timer = None
-
-    def _start_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._started_at = self._now()
-        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._on_beat)

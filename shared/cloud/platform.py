@@ -90,7 +90,7 @@ def endpoint(emulated_host: str | None, google: str) -> str:
 def process_gate(settings: Settings, now: Callable[[], float] = time.monotonic) -> "ProcessGate":
     """Return the gate of this process. It has as many places as the bus gives this process messages at once."""
     from shared.outgoing.gate import ProcessGate
-    from shared.time_bound import LoopTime
+    from shared.outgoing.loop_time import LoopTime
 
     if settings.is_aws:
         return ProcessGate(now, LAMBDA_PLACES, LAMBDA_PLACES, LoopTime(now))

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from math import exp, inf
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
-from shared.time_bound import LoopTime
+from shared.outgoing.loop_time import LoopTime
 
 Health: TypeAlias = Literal["healthy", "new", "troubled"]
 

@@ -15,9 +15,10 @@ from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Temporary, Unanswered
 from shared.outgoing.gate import ALONE_SECONDS, ComeBack, ProcessGate
+from shared.outgoing.loop_time import LoopTime
 from shared.ports import DELIVERIES
 from shared.push import Push
-from shared.time_bound import LoopTime, bounded
+from shared.time_bound import bounded
 from tests.fakes.clock import FakeClock
 from tests.fakes.destinations import FakeDestination, FakeDestinations, Options
 from tests.fakes.ledger import FakeLedger

@@ -17,7 +17,7 @@ from shared.outgoing.gate import (
     ComeBack,
     ProcessGate,
 )
-from shared.time_bound import BEAT_SECONDS, LoopTime
+from shared.outgoing.loop_time import BEAT_SECONDS, LoopTime
 from tests.fakes.clock import FakeClock
 
 PLACES = 40

@@ -10,7 +10,8 @@ import uvloop
 
 from shared import time_bound
 from shared.cloud.retries import PATIENT, with_retries
-from shared.time_bound import BEAT_SECONDS, LATE_SECONDS, Deadlines, LoopTime, TooLate, bounded, measure_computing
+from shared.outgoing.loop_time import BEAT_SECONDS, LoopTime
+from shared.time_bound import LATE_SECONDS, Deadlines, TooLate, bounded, measure_computing
 from tests.fakes.clock import FakeClock
 from tests.fakes.virtual_time import run
 

@@ -15,10 +15,9 @@ from deploy.config.sections.kinds import settings_model
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import GOOGLE_KINDS
-from functions.notify.registry import load_own_kinds
+from functions.notify.own_kinds import own_kinds_of
 from functions.transform.program import read_program
 from shared.jsontext import Json, JsonObject, list_at, mappings_at, value_at, values_in
-from shared.own_modules import own_sources
 
 _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==\S+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
@@ -140,7 +139,7 @@ def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
     `extras_with_secret` are the extras of a destination that names a `secret`.
     """
     destinations = mappings_at(compiled, "destinations")
-    own = load_own_kinds(own_sources(compiled.get("own_kinds")))
+    own = own_kinds_of(compiled)
     for kind, has_secret in {(str(each["kind"]), _has_secret(each)) for each in destinations.values()}:
         model = settings_model(kind, own)
         extras: tuple[str, ...] = getattr(model, "extras", ())

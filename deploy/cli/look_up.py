@@ -11,11 +11,10 @@ from deploy.config.sections.catalogue import Catalogue, load_catalogue
 from deploy.explain import reference
 from deploy.history.state import configured_destinations, kind_of
 from deploy.terminal.output import Screen, print_json, stdout_screen
-from functions.notify.registry import load_own_kinds
+from functions.notify.own_kinds import own_kinds_of
 from functions.transform.program import read_program
 from functions.transform.step_classes import StepClasses, step_classes
 from shared.did_you_mean import did_you_mean, nearest
-from shared.own_modules import own_sources
 
 
 def providers(arguments: list[str]) -> int:
@@ -115,7 +114,7 @@ def destinations(arguments: list[str]) -> int:
 
 def _run_destinations(options: argparse.Namespace) -> int:
     notify = optional_slices(options).get("notify", {})
-    own = load_own_kinds(own_sources(notify.get("own_kinds")))
+    own = own_kinds_of(notify)
     known = reference.known_kinds(own)
     if options.name is not None and options.name not in known:
         if kind := kind_of(configured_destinations(notify).get(options.name)):
@@ -145,6 +144,6 @@ def schema(arguments: list[str]) -> int:
 
 def _run_schema(options: argparse.Namespace) -> int:
     slices = optional_slices(options)
-    own_kinds = load_own_kinds(own_sources(slices["notify"].get("own_kinds"))) if slices else {}
+    own_kinds = own_kinds_of(slices["notify"]) if slices else {}
     print_json(config_schema(read_program(slices["transform"]).own if slices else {}, own_kinds))
     return DONE

@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 from deploy.config.configuration import Configuration
 from deploy.config.sections.kinds import destination_kinds, settings_model
 from deploy.config.sections.provider_event_types import known_event_types
-from functions.notify.registry import NO_OWN_KINDS, OwnKinds
+from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
 from functions.transform import step_classes, verifying
 from functions.transform.step import MAX_STEPS
 from shared.jsontext import Json, JsonObject

@@ -20,7 +20,7 @@ from deploy.config.sections import destination, route
 from deploy.config.sections.kinds import destination_kinds, kind_summary, settings_model
 from deploy.explain.rendering import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
-from functions.notify import http_kind, registry
+from functions.notify import http_kind, own_kinds
 from functions.transform import chain, program, step_classes, verifying
 from functions.transform.step import AskingStep, Example, Settings, Step
 from shared import errors, time_bound
@@ -173,11 +173,11 @@ PAGE: Final = "functions/notify/README.md"
 EXAMPLES_FOLDER: Final = Path(__file__).parent / "destination_examples"
 
 
-def known_kinds(own: registry.OwnKinds) -> list[str]:
+def known_kinds(own: own_kinds.OwnKinds) -> list[str]:
     return [*destination_kinds(), *own]
 
 
-def kind_listing(own: registry.OwnKinds, screen: Screen) -> Iterator[str]:
+def kind_listing(own: own_kinds.OwnKinds, screen: Screen) -> Iterator[str]:
     """Yield one line for each kind. Raises KindFault."""
     groups = [("Kinds of destinations.", destination_kinds()), ("Your own kinds.", list(own))]
     summaries = [(heading, {kind: kind_summary(kind, own) for kind in kinds}) for heading, kinds in groups if kinds]
@@ -185,7 +185,7 @@ def kind_listing(own: registry.OwnKinds, screen: Screen) -> Iterator[str]:
     yield "`hookchain destinations NAME` shows a kind's settings and examples."
 
 
-def kind_page(kind: str, own: registry.OwnKinds, screen: Screen) -> Iterator[str]:
+def kind_page(kind: str, own: own_kinds.OwnKinds, screen: Screen) -> Iterator[str]:
     """Yield the settings and the examples of one kind. Raises KindFault."""
     model = settings_model(kind, own)
     yield screen.coloured(kind, BOLD) + f": {kind_summary(kind, own)}"
@@ -207,7 +207,7 @@ def kind_page(kind: str, own: registry.OwnKinds, screen: Screen) -> Iterator[str
         yield from ("", screen.coloured("Example", DIM), *_destination(kind, settings))
 
 
-def kind_document(kind: str, own: registry.OwnKinds) -> JsonObject:
+def kind_document(kind: str, own: own_kinds.OwnKinds) -> JsonObject:
     """Return the same as one JSON document. Raises KindFault."""
     model = settings_model(kind, own)
     examples: list[Json] = [
@@ -247,7 +247,7 @@ def example_faults(kind: ModuleType, example: http_kind.HttpExample) -> list[str
     ]
 
 
-def kind_examples(kind: str, own: registry.OwnKinds) -> Sequence[http_kind.HttpExample]:
+def kind_examples(kind: str, own: own_kinds.OwnKinds) -> Sequence[http_kind.HttpExample]:
     """Return the examples of a kind that speaks HTTP: an own kind has them in its module, any other in a file here."""
     if kind in own:
         examples: Sequence[http_kind.HttpExample] = own[kind].EXAMPLES

@@ -1,23 +1,25 @@
 """The configured destinations, and the connections to them.
 
-The compiler validates the settings and writes them into notify's slice of the configuration, so they are not validated
-again here. The module of a kind is imported when the first of its destinations is used.
+Each destination has a kind, such as `email`, which is a module that delivers. The compiler validates the destinations'
+settings and writes them into notify's slice: the part of the configuration that this function gets. So they are not
+validated again here. The module of a kind is imported when the first of its destinations is used.
 """
 
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import PurePosixPath
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from functions.notify.alerts.alert import ALERT_SOURCE
 from functions.notify.destination import KINDS, Context, Destination, kind_module, read_settings
-from shared import errors, jsontext, own_modules, secrets, times
+from functions.notify.own_kinds import OwnKinds, own_kinds_of
+from shared import errors, jsontext, secrets, times
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.outgoing.circuit import BreakerSettings
+from shared.own_modules import OwnModuleFault
 from shared.settings import SliceFault
 
 if TYPE_CHECKING:
@@ -29,9 +31,6 @@ ACTOR: Final = "actor"
 SUBSCRIBERS: Final = "subscribers"
 FAN_OUT_SECONDS: Final = 60.0
 """The longest duration of a fan-out. The `timeout` of its destination applies to each request to an endpoint."""
-
-OwnKinds: TypeAlias = Mapping[str, ModuleType]
-NO_OWN_KINDS: Final[OwnKinds] = {}
 
 
 class Recipient(NamedTuple):
@@ -134,17 +133,11 @@ def read_destinations(slice_: jsontext.JsonObject) -> Mapping[str, Configured]:
     written = slice_.get("destinations")
     if not isinstance(written, dict):
         raise SliceFault("invalid_slice", "notify's slice has no 'destinations'; compile it again")
-    own = _own_kinds(slice_.get("own_kinds"))
-    return {name: _configured(name, destination, own) for name, destination in written.items()}
-
-
-def _own_kinds(written: jsontext.Json) -> OwnKinds:
-    if not written:
-        return {}
     try:
-        return load_own_kinds(own_modules.own_sources(written))
-    except own_modules.OwnModuleFault as fault:
+        own = own_kinds_of(slice_)
+    except OwnModuleFault as fault:
         raise SliceFault("invalid_slice", str(fault)) from fault
+    return {name: _configured(name, destination, own) for name, destination in written.items()}
 
 
 def _configured(name: str, written: jsontext.Json, own: OwnKinds) -> Configured:
@@ -155,14 +148,14 @@ def _configured(name: str, written: jsontext.Json, own: OwnKinds) -> Configured:
         if kind not in own and not _is_built_in(str(kind)):
             raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
         options = {field: _read(field, fields) for field in fields if field != "alerts"}
-        # The compiler wrote these fields with these types.
+        # The compiler wrote these fields, and no others, with these types.
         configured = Configured(name=name, own=own.get(str(kind)), **options)  # type: ignore[arg-type]
         if kind == SUBSCRIBERS:
             return _fan_out(configured)
         if "alerts" in fields:
             return replace(configured, alerts=_for_alerts(configured, fields["alerts"]))
         return configured
-    except (AttributeError, KeyError, TypeError) as fault:
+    except (AttributeError, KeyError, TypeError) as fault:  # a member is missing, or has another type
         detail = f"destination {name!r} is not as the compiler writes it; compile the slice again"
         raise SliceFault("invalid_slice", detail) from fault
 
@@ -241,7 +234,10 @@ class Destinations:
         return Target(options, self.connected(options))
 
     def connected(self, configured: Configured) -> Destination:
-        """Return the connected destination. Raises Temporary if it cannot start: its deliveries wait for a fix."""
+        """Return the connected destination. Raises Temporary if it cannot start: its deliveries wait for a fix.
+
+        Its options for alerts use the same connection, because they have the same settings.
+        """
         destination = self._connected.get(configured.name)
         if destination is None:
             destination = _connect(configured, self._context)
@@ -250,7 +246,10 @@ class Destinations:
 
 
 def dedupes_repeats(destination: Destination) -> bool:
-    """Return whether the receiver recognises a repeated delivery. A kind declares it by `DEDUPES_REPEATS`."""
+    """Return whether the receiver recognises a repeated delivery.
+
+    A destination says so by this attribute, which a kind of HTTP requests takes from its `DEDUPES_REPEATS`.
+    """
     return getattr(destination, "dedupes_repeats", False) is True
 
 
@@ -277,30 +276,3 @@ def _connect(configured: Configured, context: Context) -> Destination:
         raise errors.Temporary(
             "destination_not_loaded", f"{where} cannot start: {type(error).__name__}; bundle it again"
         ) from error
-
-
-_PARTS_OF_KIND: Final = {
-    "Settings": "class Settings(BaseModel)",
-    "EXAMPLES": "EXAMPLES",
-    "request": "def request(delivery, settings, secrets, attempt)",
-    "outcome": "def outcome(response)",
-}
-"""The names that the module of an operator's own kind must define, and how a message shows them."""
-
-
-def load_own_kinds(sources: Mapping[str, str]) -> OwnKinds:
-    """Return the kinds in the files; `sources` maps each file's name to its text. Raises OwnModuleFault."""
-    kinds: dict[str, ModuleType] = {}
-    for file, source in sources.items():
-        kind = PurePosixPath(file).stem
-        if not kind.isidentifier():
-            raise own_modules.OwnModuleFault(
-                f"{file}: the file's name is the kind's: letters, digits and '_' before .py"
-            )
-        if kind in kinds or find_spec(f"{KINDS}.{kind}"):
-            raise own_modules.OwnModuleFault(f"{file}: there is another kind {kind!r}; give the file another name")
-        module = own_modules.own_module(file, source)
-        if missing := [shown for name, shown in _PARTS_OF_KIND.items() if not hasattr(module, name)]:
-            raise own_modules.OwnModuleFault(f"{file}: the kind {kind!r} has no `{missing[0]}`")
-        kinds[kind] = module
-    return kinds

@@ -18,8 +18,9 @@ from deploy.config.sections.own_files import KINDS_SECTION, own_kinds
 from deploy.config.sections.route import RouteConfig
 from functions.notify.digests.settings import DEFAULT_MAX_EVENTS
 from functions.notify.kind_settings import LineTemplate
+from functions.notify.own_kinds import OwnKinds
 from functions.notify.recipients.to_person import is_person_path
-from functions.notify.registry import ACTOR, OwnKinds
+from functions.notify.registry import ACTOR
 from functions.notify.success_when import SuccessCondition
 from functions.notify.waiting.schedule import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS
 from shared.config.rules import Name, Seconds, rate_of

@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import BaseModel
 
 import functions.notify.destinations as kinds_package
-from functions.notify import destination, registry
+from functions.notify import destination, own_kinds
 from shared.did_you_mean import did_you_mean, nearest
 
 _loaded: Final[dict[str, int]] = {}
@@ -38,7 +38,7 @@ def _kinds_in(folders: tuple[tuple[str, int], ...]) -> list[str]:
     return [module.name for module in pkgutil.iter_modules([folder for folder, _ in folders])]
 
 
-def settings_model(kind: str, own: registry.OwnKinds = registry.NO_OWN_KINDS) -> type[BaseModel]:
+def settings_model(kind: str, own: own_kinds.OwnKinds = own_kinds.NO_OWN_KINDS) -> type[BaseModel]:
     """Return the model of the kind's settings. `own` are the operator's kinds. Raises KindFault."""
     if kind in own:
         model: type[BaseModel] = own[kind].Settings
@@ -51,7 +51,7 @@ def speaks_http(kind: str) -> bool:
     return not hasattr(_loaded_kind(kind)[1], "connect")
 
 
-def kind_summary(kind: str, own: registry.OwnKinds = registry.NO_OWN_KINDS) -> str:
+def kind_summary(kind: str, own: own_kinds.OwnKinds = own_kinds.NO_OWN_KINDS) -> str:
     """Return the first line about the kind. Raises KindFault."""
     return (settings_model(kind, own).__doc__ or "").strip().partition("\n")[0]
 

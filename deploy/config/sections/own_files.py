@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.config.config_file import ConfigFile, Fault, unreadable
-from functions.notify.registry import OwnKinds, load_own_kinds
+from functions.notify.own_kinds import OwnKinds, load_own_kinds
 from functions.transform.step_classes import StepClasses, load_own_steps
 from shared import jsontext, own_modules
 

@@ -14,7 +14,8 @@ from deploy.config.sections.own_files import own_kind_warnings
 from deploy.explain.config_tests import run_config_tests
 from functions.notify.call import call_destination
 from functions.notify.http_kind import ATTEMPT, KEY, example_delivery
-from functions.notify.registry import Destinations, dedupes_repeats, load_own_kinds, read_destinations
+from functions.notify.own_kinds import load_own_kinds
+from functions.notify.registry import Destinations, dedupes_repeats, read_destinations
 from shared.delivery import Delivered, Failed, Outcome
 from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject

@@ -21,7 +21,8 @@ from typing import IO, ClassVar, Final
 from deploy.cli import lint, test
 from deploy.config import checkout, compiler, config_file, warnings
 from deploy.config.sections.own_files import KINDS_SECTION, STEPS_SECTION
-from deploy.explain.config_tests import event_type_findings, run_config_tests
+from deploy.explain.config_tests import run_config_tests
+from deploy.explain.event_types import event_type_findings
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import print_json
 from shared.errors import Rejected

@@ -14,7 +14,7 @@ from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
 from deploy.config.slices import aws_only, database_warnings, google_only, local_only
 from deploy.doctor.senders import senders
-from deploy.explain.config_tests import event_type_findings
+from deploy.explain.event_types import event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
 from deploy.secrets import forms, needs, values

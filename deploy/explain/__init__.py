@@ -9,7 +9,8 @@ rendering              a delivery's recipient, and the mail, request or row that
 fan_out                the subscribers and the endpoints that would get an event
 map/                   the configuration as one picture
 report                 the result as text and as JSON
-config_tests           the tests of a configuration, run the same way; events for subscribers and their types
+config_tests           the tests of a configuration, run the same way
+event_types            the events that go to subscribers, compared with their event types
 differences            the differences of two values, as lines
 reference              the steps and kinds that commands list
 """

@@ -6,7 +6,8 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.explain.config_tests import EventTypeFindings, event_type_findings, require_passing_tests
+from deploy.explain.config_tests import require_passing_tests
+from deploy.explain.event_types import EventTypeFindings, event_type_findings
 from deploy.terminal.command_line import CommandError
 
 MAIL_CONFIG = """\

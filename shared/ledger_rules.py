@@ -2,7 +2,8 @@
 
     (new) → attempted → delivered | retry_scheduled | held | dead_lettered
     (new) → retry_scheduled               by `gather`: the delivery waits in a group
-    attempted → claimed                   once the lease is over: the delivery is then a suspect
+    attempted → claimed                   by `give_back`, because nothing was sent; or once the lease is over: the
+                                          delivery is then a suspect
     claimed → attempted                   by `begin`; by the next claim if this one was given back
     retry_scheduled → attempted           by the sweep's own message only
     retry_scheduled → merged              when its group is closed
@@ -66,13 +67,25 @@ def new_row(
 ) -> LedgerRow:
     """Return the first row of a delivery. It is not claimed, unless the arguments after `now` say otherwise."""
     event = delivery.event
-    generation = 0
-    retry_at, reason, answer, message = None, "", "", b""
-    # In the order of the fields: by their names, it takes almost twice as long, for each event.
     return LedgerRow(
-        key, event.origin, delivery.route, delivery.destination, state, fence, generation, attempt_number, retry_at,
-        reason, answer, now, now, message, event.claimed_hash, now + lease_seconds, merged=delivery.merged,
-    )  # fmt: skip
+        key=key,
+        event_id=event.origin,
+        route=delivery.route,
+        destination=delivery.destination,
+        state=state,
+        fence=fence,
+        generation=0,
+        attempt_number=attempt_number,
+        retry_at=None,
+        reason="",
+        answer="",
+        created_at=now,
+        updated_at=now,
+        message=b"",
+        payload_hash=event.claimed_hash,
+        lease_until=now + lease_seconds,
+        merged=delivery.merged,
+    )
 
 
 def first_claim(delivery: Delivery, key: str, message: bytes, now: float, lease_seconds: float, fence: int) -> Claimed:
@@ -225,14 +238,22 @@ def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow 
         unknown_count = row.unknown_count + 1 if attempt.outcome == "unknown" else 0
         attempts = (*row.attempts, attempt)[-MAX_ATTEMPTS:]
     message = b"" if state in FINAL else claim.message
-    slot_at = settlement.retry_at or 0.0 if settlement.has_slot else 0.0
-    # In the order of the fields: by their names, or by `_replace`, it takes almost twice as long, for each event.
-    return LedgerRow(
-        row.key, row.event_id, row.route, row.destination, state, row.fence, row.generation, number,
-        settlement.retry_at, settlement.reason, answer, row.created_at, settlement.now, message, row.payload_hash,
-        row.lease_until, crashes, unknown_count, settlement.group, row.merged, row.replays, slot_at,
-        row.undelivered_since, settlement.needs_release, attempts,
-    )  # fmt: skip
+    slot_at = settlement.retry_at if settlement.has_slot and settlement.retry_at is not None else 0.0
+    return row._replace(
+        state=state,
+        attempt_number=number,
+        retry_at=settlement.retry_at,
+        reason=settlement.reason,
+        answer=answer,
+        updated_at=settlement.now,
+        message=message,
+        crashes=crashes,
+        unknown_count=unknown_count,
+        group=settlement.group,
+        slot_at=slot_at,
+        needs_release=settlement.needs_release,
+        attempts=attempts,
+    )
 
 
 def is_due(row: LedgerRow, now: float) -> bool:

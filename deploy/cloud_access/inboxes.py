@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 from shared.base64_text import decode_base64
-from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.cloud.aws.sqs_messages import message_of
 from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Permanent, Temporary
@@ -124,7 +124,7 @@ class GoogleInboxes:
             return mapping_at(_json(answer))
         message = str(value_at(_json(answer), "error", "message") or "")
         detail = f"Pub/Sub answered {answer.status} to {method} {path}: {message}"
-        if is_passing_answer(answer):
+        if is_temporary_answer(answer):
             raise Temporary("bus_unavailable", detail)
         raise (NoInbox if answer.status == 404 else InboxFault)(detail)
 
@@ -197,7 +197,7 @@ class AwsInboxes:
         error = error_name(answer)
         is_recent = error.endswith("QueueDeletedRecently")
         detail = f"SQS answered {answer.status} {error} to {action}"
-        if is_recent or is_passing_answer(answer):
+        if is_recent or is_temporary_answer(answer):
             raise Temporary(
                 "bus_unavailable", detail + (": it was removed less than a minute ago" if is_recent else "")
             )

@@ -57,5 +57,5 @@ async def with_retries(
     return result
 
 
-def is_passing_answer(answer: Answer) -> bool:
+def is_temporary_answer(answer: Answer) -> bool:
     return answer.status in PASSING_STATUSES

@@ -10,7 +10,7 @@ from shared.jsontext import Json, from_json, value_at
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
 from shared.signatures.aws_v4 import Credentials, Scope, authorization, signed_headers, timestamp
 
-PASSING_ERRORS: Final = frozenset(
+TEMPORARY_ERRORS: Final = frozenset(
     {
         "InternalFailure",
         "InternalServerError",
@@ -125,7 +125,7 @@ def error_name(answer: Answer) -> str:
     return named.partition(":")[0].rpartition("#")[2] if isinstance(named, str) else ""
 
 
-def is_passing_answer(answer: Answer) -> bool:
+def is_temporary_answer(answer: Answer) -> bool:
     """Return whether the same request may be answered otherwise a moment later."""
     status = answer.status
-    return status != 200 and (status in {408, 429} or status >= 500 or error_name(answer) in PASSING_ERRORS)
+    return status != 200 and (status in {408, 429} or status >= 500 or error_name(answer) in TEMPORARY_ERRORS)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from shared.batching import batches
 from shared.cloud.aws import dynamo_values
-from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.cloud.aws.dynamo_values import Fields, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
@@ -247,7 +247,7 @@ class Dynamo:
                 # A write can safely be sent twice: a conditional write finds its condition gone, and any other writes
                 # the same.
                 lambda: self._client.action(target, content, CALL_SECONDS, may_repeat=True),
-                is_passing_answer,
+                is_temporary_answer,
                 PATIENT,
             )
         except OSError as error:

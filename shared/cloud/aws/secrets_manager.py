@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValu
 
 import base64
 
-from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.errors import Temporary
 from shared.jsontext import from_json, mapping_at, texts_json
 from shared.secrets import READ_SECONDS, AsyncReader, SecretDenied, SecretStoreUnreachable
@@ -28,7 +28,7 @@ def from_secrets_manager(place: AwsPlace, prefix: str = "") -> AsyncReader:
             detail = f"Secrets Manager lets this role read no secret {prefix + name!r}, or there is none"
             raise SecretDenied("secret_unavailable", detail)
         detail = f"Secrets Manager answered {answer.status} {error} for {prefix + name!r}"
-        raise (SecretStoreUnreachable if is_passing_answer(answer) else Temporary)("secret_unavailable", detail)
+        raise (SecretStoreUnreachable if is_temporary_answer(answer) else Temporary)("secret_unavailable", detail)
 
     return read
 

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Final
 
 from shared import batching, errors, ports, settings
-from shared.cloud.aws.client import PASSING_ERRORS, AwsClient, AwsPlace, error_name, is_passing_answer
+from shared.cloud.aws.client import TEMPORARY_ERRORS, AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.cloud.aws.sqs_messages import MAX_DELAY_SECONDS, MAX_MESSAGE_BYTES, Entry, entry_of
 from shared.cloud.retries import with_retries
 from shared.jsontext import JsonObject, from_json, objects_at, texts_json
@@ -136,7 +136,7 @@ class SqsBus:
         except OSError as error:
             return dict.fromkeys(entries, f"SQS did not confirm: {type(error).__name__}"), False
         if answer.status != 200:
-            return dict.fromkeys(entries, _fault(topic, answer.status, error_name(answer))), is_passing_answer(answer)
+            return dict.fromkeys(entries, _fault(topic, answer.status, error_name(answer))), is_temporary_answer(answer)
         return _faults_in(topic, answer, entries)
 
 
@@ -160,7 +160,7 @@ def _faults_in(topic: str, answer: Answer, entries: Mapping[int, Entry]) -> tupl
         failure = failed.get(str(number), {})
         code = str(failure.get("Code", "no confirmation"))
         faults[number] = _fault(topic, answer.status, code)
-        is_passing = is_passing or not failure.get("SenderFault") or code in PASSING_ERRORS
+        is_passing = is_passing or not failure.get("SenderFault") or code in TEMPORARY_ERRORS
     return faults, is_passing
 
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from shared.base64_text import base64_encoder
 from shared.batching import Batcher
 from shared.cloud.gcp.tokens import Authorization
-from shared.cloud.retries import is_passing_answer, with_retries
+from shared.cloud.retries import is_temporary_answer, with_retries
 from shared.errors import Temporary
 from shared.jsontext import texts_json
 from shared.outgoing.http_client import Answer, HttpClient
@@ -91,7 +91,7 @@ class PubSubBus:
         return batcher
 
     async def _post(self, topic: str, body: bytes) -> None:
-        answer = await with_retries(lambda: self._post_once(topic, body), is_passing_answer)
+        answer = await with_retries(lambda: self._post_once(topic, body), is_temporary_answer)
         if answer.status != 200:
             why = CAUSES.get(answer.status, "")
             raise Temporary("bus_unavailable", f"Pub/Sub answered {answer.status} to a publish on topic {topic!r}{why}")

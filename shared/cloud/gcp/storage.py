@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.object_names import object_name
-from shared.cloud.retries import is_passing_answer, with_retries
+from shared.cloud.retries import is_temporary_answer, with_retries
 from shared.errors import Temporary
 from shared.jsontext import from_json, objects_at, value_at
 from shared.outgoing.http_client import Answer, HttpClient
@@ -76,7 +76,7 @@ class BucketBlobs:
         return f"/storage/v1/b/{self._bucket}/o/{quote(object_name(name), safe='')}"
 
     async def _call(self, method: str, path: str, body: bytes = b"") -> Answer:
-        return await with_retries(lambda: self._call_once(method, path, body), is_passing_answer)
+        return await with_retries(lambda: self._call_once(method, path, body), is_temporary_answer)
 
     async def _call_once(self, method: str, path: str, body: bytes) -> Answer:
         headers = {"Content-Type": "application/octet-stream"} if body else {}

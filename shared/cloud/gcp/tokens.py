@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from shared import errors, jsontext
-from shared.cloud.retries import is_passing_answer, with_retries
+from shared.cloud.retries import is_temporary_answer, with_retries
 from shared.outgoing.http_client import HttpClient
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ async def _ask_metadata(host: str, path: str, code: errors.TemporaryCode, what: 
     try:
         answer = await with_retries(
             lambda: client.call("GET", f"{ACCOUNT_PATH}/{path}", headers, b"", ASK_SECONDS, may_repeat=True),
-            is_passing_answer,
+            is_temporary_answer,
         )
     except OSError as error:
         raise errors.Temporary(code, f"the metadata server did not answer: {type(error).__name__}") from error

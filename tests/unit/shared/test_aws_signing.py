@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 from hypothesis import given, strategies as st
 
-from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_passing_answer
+from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.outgoing.http_client import Answer, HttpClient
 from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
 
@@ -79,8 +79,8 @@ async def test_each_call_of_an_action_is_signed_for_its_body_its_time_and_the_ke
 def test_a_throttled_request_passes_and_a_failed_condition_does_not() -> None:
     throttled = Answer(400, b'{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow"}')
     failed = Answer(400, b'{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"}')
-    assert is_passing_answer(throttled)
-    assert not is_passing_answer(failed)
+    assert is_temporary_answer(throttled)
+    assert not is_temporary_answer(failed)
     assert error_name(failed) == "ConditionalCheckFailedException"
     assert error_name(Answer(400, b"not JSON")) == ""
     assert error_name(Answer(400, b"", {"x-amzn-errortype": "AccessDenied:http://x/"})) == "AccessDenied"

@@ -20,7 +20,7 @@ from deploy.terminal.command_line import CommandError
 TOOLS: Final = Path(sys.prefix) / "aws" / "bin"
 """The environment is inside that of this interpreter."""
 TRANSLATE: Final = Path(__file__).resolve().parent / "translate.py"
-INSTALL_TIMEOUT_SECONDS: Final = 120
+TRANSLATE_TIMEOUT_SECONDS: Final = 120
 
 
 def tool(name: str) -> Path:
@@ -41,7 +41,7 @@ def translated(template: str) -> str:
     """Return the template as CloudFormation's JSON. Raises CommandError."""
     command = [str(tool("python")), str(TRANSLATE)]
     done = subprocess.run(
-        command, input=template, env=tool_environ(), capture_output=True, text=True, timeout=INSTALL_TIMEOUT_SECONDS
+        command, input=template, env=tool_environ(), capture_output=True, text=True, timeout=TRANSLATE_TIMEOUT_SECONDS
     )
     if done.returncode:
         sys.stderr.write(done.stderr)

@@ -290,6 +290,9 @@ _template = lru_cache(maxsize=1_000)(Template)
 _line_template = lru_cache(maxsize=1_000)(one_line_template)
 
 
+# The examples of a kind, which are its documentation and its tests. They have the same values each time.
+
+
 KEY: Final = "5f0c" * 16
 NOW: Final = 1_772_366_405.0
 ATTEMPT: Final = Attempt(KEY, attempt_number=1, generation=0, now=NOW, timeout_seconds=15)

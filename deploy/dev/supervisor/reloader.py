@@ -81,13 +81,14 @@ class Reloader:
         more = " …" if len(changed) > 3 else ""
         cause = f"{', '.join(path.name for path in changed[:3])}{more} changed"
         restarted_names = self._supervisor.affected(changed)
-        setup: Setup | None = self._supervisor.setup
+        setup = self._supervisor.setup
         # If the configuration was rejected, any file may fix it, such as the module of a destination.
-        if self._rejected_files or set(changed) & set(self._supervisor.setup.settings_files):
-            setup = await self._new_setup(cause)
-            if setup is None and not restarted_names:
+        if self._rejected_files or set(changed) & set(setup.settings_files):
+            new_setup = await self._new_setup(cause)
+            if new_setup is None and not restarted_names:
                 return
-        await self._change(setup or self._supervisor.setup, restarted_names, cause)
+            setup = new_setup or setup
+        await self._change(setup, restarted_names, cause)
 
     async def _new_setup(self, cause: str) -> Setup | None:
         """Return the setup of the configuration as it is on disk now. If it has faults, report them and return None."""
@@ -104,11 +105,11 @@ class Reloader:
         supervisor.publish_faults("")
         return new
 
-    async def _change(self, setup: Setup, changed_code: Sequence[str], cause: str) -> None:
-        """Use the setup, and say what changed. `changed_code` are the processes to restart in any case."""
+    async def _change(self, setup: Setup, restarted_names: Sequence[str], cause: str) -> None:
+        """Use the setup, and say what changed. `restarted_names` are processes to restart in any case."""
         supervisor = self._supervisor
         old_setup = supervisor.setup
-        restarted = await supervisor.change(setup, changed_code)
+        restarted = await supervisor.change(setup, restarted_names)
         effect = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
         supervisor.output.say("NOTICE", f"{cause}: {effect}")
         if setup is not old_setup:

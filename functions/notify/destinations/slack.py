@@ -76,31 +76,31 @@ def request(
     message = settings.message(delivery, attempt.person)
     person_id = attempt.person.address(settings.person_address) if attempt.person is not None else None
     channel = settings.channel
-    mentioned_ids = list(settings.mentions(attempt))
+    mentioned_ids = settings.mentions(attempt)
     if channel is None and person_id is not None:
         # Slack takes the id of a user as a channel and opens a direct message, in which the user needs no mention.
         channel = person_id
-        mentioned_ids.remove(person_id)
+        mentioned_ids = tuple(each for each in mentioned_ids if each != person_id)
 
     mention_text = "".join([f"{_mention(each)} " for each in mentioned_ids])
     message_text = _escaped(bounded_texts.cut(message.text, MAX_CHARACTERS, "utf-16"))
     link = f"\n<{_escaped(message.link)}|{_escaped(message.link_label)}>" if message.link else ""
     text = mention_text + message_text + link
 
+    secret = secrets[settings.secret][0].strip()
     if channel is None:
-        if secrets[settings.secret][0].strip().startswith("xox"):
+        if secret.startswith("xox"):
             raise http_kind.unusable_secret(
                 settings.secret, "is a token, which needs the destination's `channel`; or use an incoming webhook's URL"
             )
         url = chat_messages.secret_url(settings, secrets, "Slack")
         return http_kind.json_request(url, {"text": text, "unfurl_links": False}, allow_private=settings.allow_private)
-    token = secrets[settings.secret][0]
-    if token.startswith("https://"):
+    if secret.startswith("https://"):
         raise http_kind.unusable_secret(
             settings.secret, "must be the bot's token (xoxb-…), because an incoming webhook has one channel"
         )
     body: JsonObject = {"channel": channel, "text": text, "unfurl_links": False}
-    return http_kind.json_request(API_URL, body, http_kind.bearer(token), allow_private=settings.allow_private)
+    return http_kind.json_request(API_URL, body, http_kind.bearer(secret), allow_private=settings.allow_private)
 
 
 def outcome(response: http_kind.Response) -> Outcome:

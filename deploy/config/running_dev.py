@@ -24,7 +24,9 @@ HIGHEST_BASE: Final = 65_535 - 10
 """The highest port is 65535, and the inspector has the base port plus 10."""
 LSOF_SECONDS: Final = 2
 """lsof is slow on some machines, and its answer only makes a message more helpful."""
-OTHER_FOLDER: Final = "If Hookchain was started with another HOOKCHAIN_STATE, set the same here, or give --state."
+OTHER_FOLDER: Final = (
+    "If Hookchain was started with another HOOKCHAIN_STATE, set the same here. Most commands also have --state."
+)
 """The advice if a state folder does not have the data that a command looks for."""
 
 

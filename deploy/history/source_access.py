@@ -1,7 +1,7 @@
 """The facts about sources that the journal does not have: hooks at the providers, and the age of secrets. Read-only."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from deploy.config import checkout, config_file, configured, dotenv, running_dev
 from deploy.history import local, local_requests, logs
 from deploy.history.source_health import HookState, Outside, Registration, State, secret_names
 from deploy.hooks import kind, placed_hook
+from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
 from deploy.hooks.row import Row
 from deploy.requests import send_options, wanted_hooks
@@ -132,22 +133,29 @@ class _Providers:
     now: float
 
     async def registration(self, source: wanted_hooks.HookedSource) -> Registration:
-        """Return what the provider of a source says, or why it could not be asked."""
+        """Return what the provider of a source says, or why it could not be asked. The places are asked at once."""
         remembered: Mapping[str, Remembered] = {}
+        states: list[HookState] = []
+        unknown = url = ""
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 remembered = await self._remembered(source.name)
-                return await self._ask(source, remembered)
-        except TimeoutError:
-            unknown = f"its provider did not answer within {ASK_SECONDS:.0f} s"
-        except FAULTS as fault:
-            text = fault.detail if isinstance(fault, errors.HookchainError) else str(fault).partition("\n")[0]
-            unknown = text.removeprefix(f"{source.name}: ")
+                url, wanted, api = await self._api(source, remembered)
+            asked = (self._state(source, wanted, api, remembered, at) for at in source.hook.places)
+            for answer in await asyncio.gather(*asked):
+                if isinstance(answer, HookState):
+                    states.append(answer)
+                else:
+                    unknown = unknown or answer
+        except FAULTS as fault:  # a timeout is an OSError
+            unknown = _reason(source, fault)
         ends = [each.expires_at for each in remembered.values() if each.expires_at]
-        return Registration(unknown=unknown, remembered_expiry=min(ends, default=None))
+        return Registration(tuple(states), unknown, url, remembered_expiry=min(ends, default=None))
 
-    async def _ask(self, source: wanted_hooks.HookedSource, remembered: Mapping[str, Remembered]) -> Registration:
-        """Compare the hooks at each place of the source. Raises the errors in FAULTS."""
+    async def _api(
+        self, source: wanted_hooks.HookedSource, remembered: Mapping[str, Remembered]
+    ) -> tuple[str, kind.Wanted, HookApi]:
+        """Return the URL that the commands need as --url, the wanted hook, and the API. Raises the errors in FAULTS."""
         name = source.name
         remembered_url = next((each.registered_url for each in remembered.values() if each.registered_url), "")
         default = "" if self.access.is_dev else wanted_hooks.default_url(self.configuration.document, name)
@@ -157,18 +165,32 @@ class _Providers:
             raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
         wanted = wanted_hooks.wanted_hook(self.configuration.slices["transform"], source, url)
         token = await asyncio.to_thread(self.access.token, source.hook.token)
-        stored = self.secrets.get(source.secret)
-        values = stored.values if stored else ()
-        api = source.api(self.fetch, token, {*values})
-        fingerprints = [fingerprint(name, value) for value in values]
-        states = []
-        for at in source.hook.places:
-            hooks = await api.hooks(at, placed_hook.own_urls(wanted, remembered.values()))
-            row = remembered.get(at)
-            difference = compare(source.kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
-            states.append(hook_state(wanted, difference, self.now))
         is_tunnel = not public_url and self.access.receive_url is None
-        return Registration(tuple(states), url=url.removesuffix(f"/{name}") if is_tunnel else "")
+        api = source.api(self.fetch, token, {*self._values(source)})
+        return url.removesuffix(f"/{name}") if is_tunnel else "", wanted, api
+
+    def _values(self, source: wanted_hooks.HookedSource) -> Sequence[str]:
+        stored = self.secrets.get(source.secret)
+        return stored.values if stored else ()
+
+    async def _state(
+        self,
+        source: wanted_hooks.HookedSource,
+        wanted: kind.Wanted,
+        api: HookApi,
+        remembered: Mapping[str, Remembered],
+        at: str,
+    ) -> HookState | str:
+        """Return the hook at one place, or why it is not known."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                hooks = await api.hooks(at, placed_hook.own_urls(wanted, remembered.values()))
+        except FAULTS as fault:  # a timeout is an OSError
+            return _reason(source, fault)
+        fingerprints = [fingerprint(source.name, value) for value in self._values(source)]
+        row = remembered.get(at)
+        difference = compare(source.kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
+        return hook_state(wanted, difference, self.now)
 
     async def _remembered(self, name: str) -> Mapping[str, Remembered]:
         """Return the hooks that were registered for a source, by place."""
@@ -184,6 +206,14 @@ class _Providers:
         if self.access.receive_url is None:
             return ""
         return f"{await asyncio.to_thread(self.access.receive_url)}/{name}"
+
+
+def _reason(source: wanted_hooks.HookedSource, fault: Exception) -> str:
+    """Return why the provider could not be asked."""
+    if isinstance(fault, TimeoutError):
+        return f"its provider did not answer within {ASK_SECONDS:.0f} s"
+    text = fault.detail if isinstance(fault, errors.HookchainError) else str(fault).partition("\n")[0]
+    return text.removeprefix(f"{source.name}: ")
 
 
 def hook_state(wanted: kind.Wanted, difference: Difference, now: float) -> HookState:

@@ -58,7 +58,7 @@ class HookState(NamedTuple):
 class Registration(NamedTuple):
     """The hooks of a source that has `hook` in the configuration.
 
-    unknown  the reason why the provider could not be asked; empty if it could
+    unknown  the reason why the provider could not be asked about one of the places; empty if it could
     url      the public URL that the commands need as --url; empty if they find it
     remembered_expiry  the time at which the first hook expires, as it is stored; None if that is not known
     """
@@ -70,13 +70,12 @@ class Registration(NamedTuple):
 
     @property
     def word(self) -> str:
-        if self.unknown:
-            return "unknown"
         states = {each.state for each in self.hooks}
         if "unregistered" in states:
             return "no"
-        is_different = "broken" in states or any(each.differences for each in self.hooks)
-        return "differs" if is_different else "yes"
+        if "broken" in states or any(each.differences for each in self.hooks):
+            return "differs"
+        return "unknown" if self.unknown else "yes"
 
     @property
     def expires_at(self) -> float | None:

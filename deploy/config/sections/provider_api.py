@@ -199,8 +199,9 @@ def compiled_recover(
         recover = source.recover
         if recover is None or name not in routed_types:
             continue
-        kind = hook_kinds.KINDS[str(source.provider)]
-        places: list[Json] = [kind.path_of(each) for written in recover.places.values() for each in written]
+        written = [each for places in recover.places.values() for each in places]
+        hook_kind = hook_kinds.KINDS.get(str(source.provider))  # only a kind with places needs it
+        places: list[Json] = [hook_kind.path_of(each) for each in written] if hook_kind else []
         settings: JsonObject = {
             "provider": source.provider,
             "secret": recover.secret,

@@ -152,7 +152,8 @@ class RecoveryKind:
     lists_all       the provider also lists events that have arrived or are on their way
     headers         `{token}` in a value stands for the token
     is_only_way     the provider sends no events, so that none of them was missed: each is in this list only
-    places_key      the setting of `recover` that says where the webhooks are; empty if none does
+    places_key      the setting of `recover` that says where the webhooks are, in the forms of the provider's hook kind
+                    (deploy/hooks/kinds.py); empty if none does
     """
 
     title: str

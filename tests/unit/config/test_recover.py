@@ -4,6 +4,7 @@ import pytest
 
 from deploy.bundle.requirements import features
 from deploy.config.sections.bus_source import resource_name
+from deploy.hooks import kinds as hook_kinds
 from deploy.secrets.needs import missing_effect, needs
 from functions.notify.recovery.listing import read_recovery_settings
 from functions.receive.source import RECOVERED_NAME
@@ -66,6 +67,15 @@ def test_recover_compiles_to_what_notify_asks_and_to_what_receive_takes() -> Non
 def test_a_route_without_types_wants_all_of_them() -> None:
     [settings] = read_recovery_settings(compile_text(text_of(GITHUB))["notify"])
     assert settings.window(0, 1).wants("anything")
+
+
+def test_events_are_recovered_from_a_provider_at_which_no_hook_can_be_registered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hook_kinds, "KINDS", {})
+    stripe = text_of("provider: stripe, secret: k, recover: {secret: token}")
+    [settings] = read_recovery_settings(compile_text(stripe)["notify"])
+    assert (settings.secret, settings.places) == ("token", ())
 
 
 def test_the_topic_has_a_name_that_the_bus_of_no_source_has() -> None:

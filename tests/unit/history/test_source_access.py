@@ -16,7 +16,7 @@ from deploy.history import aws, gcp, source_access
 from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import Record
 from deploy.history.source_access import SourceAccess, local_access, read_outside
-from deploy.history.source_health import Outside
+from deploy.history.source_health import Outside, SourceFacts, judge
 from deploy.hooks.comparison import Remembered
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.command_line import CommandError
@@ -50,6 +50,19 @@ class Silent:
     async def fetch(self, request: Outgoing) -> Fetched:
         await asyncio.sleep(60)
         raise Unanswered("host_unreachable", request.url)
+
+
+class AskedAtOnce(GitHub):
+    """A GitHub that answers about two places once it is asked about both. Only acme/shop exists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._both = asyncio.Barrier(2)
+
+    async def fetch(self, request: Outgoing) -> Fetched:
+        async with asyncio.timeout(5):
+            await self._both.wait()
+        return await super().fetch(request)
 
 
 class Echoing:
@@ -126,6 +139,19 @@ async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
     refused = await read_outside(configuration, closed, GitHub(), NOW)
     assert refused.registrations["github"].unknown == "no permission"
     assert replace(refused, registrations={}) == Outside({}, {}, [])
+
+
+async def test_a_place_that_cannot_be_listed_hides_no_fault_of_another(tmp_path: Path, access: SourceAccess) -> None:
+    path = tmp_path / "hookchain.yaml"
+    path.write_text(CONFIG.replace("at: acme/shop", "at: [acme/gone, acme/shop]"), encoding="utf-8")
+    github = AskedAtOnce()
+    github.add("https://hooks.example.com/github", "push")
+    [hook_id] = github.hooks
+    github.hooks[hook_id]["active"] = False
+    registration = (await read_outside(configured_at(path, {}), access, github, NOW)).registrations["github"]
+    assert [(each.at, each.state) for each in registration.hooks] == [("acme/shop", "broken")]
+    assert "acme/gone answered 404" in registration.unknown
+    assert judge(SourceFacts("github", registration, last_at=NOW), NOW).word == "failing"
 
 
 async def test_a_providers_fault_is_shown_without_secrets(configuration: Configured, access: SourceAccess) -> None:

@@ -387,7 +387,10 @@ class Square:
 
 
 class Airtable:
-    """The payloads of a webhook, with the fields of the library. A request only says that there are more."""
+    """The payloads of a webhook, with the fields of the library. A request only says that there are more.
+
+    is_replaced  another webhook, without payloads yet, replaces this one, which still exists
+    """
 
     host = "https://api.airtable.com"
     base = "/v0/bases/appAbCdEfGhIjKlMn/webhooks"
@@ -397,6 +400,7 @@ class Airtable:
         self.world = world
         self.payloads: list[JsonObject] = []
         self.deleted_count = 0
+        self.is_replaced = False
         self.calls: list[str] = []
 
     def change(self) -> str:
@@ -434,7 +438,12 @@ class Airtable:
                 "notificationUrl": "https://hooks.example.com/base",
             }
             assert {*hook} <= {*list_at(described, "Webhook")}
-            return Fetched(200, (), json.dumps({"webhooks": [hook, {**hook, "notificationUrl": None}]}).encode())
+            hooks = [hook, {**hook, "notificationUrl": None}]
+            if self.is_replaced:
+                hooks.append({**hook, "id": "ach00000000000002", "cursorForNextPayload": 1})
+            return Fetched(200, (), json.dumps({"webhooks": hooks}).encode())
+        if url.path == f"{self.base}/ach00000000000002/payloads":
+            return Fetched(200, (), b'{"payloads": [], "cursor": 1, "mightHaveMore": false}')
         assert url.path == f"{self.base}/{self.hook_id}/payloads"
         query = {name: int(values[0]) for name, values in parse_qs(url.query, strict_parsing=True).items()}
         assert query.keys() == {"cursor", "limit"}

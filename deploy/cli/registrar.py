@@ -11,6 +11,7 @@ registration   the hooks of one source at all of its places, with what is needed
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from deploy.config.configured import Configured
 from deploy.config.sections.catalogue import load_catalogue, signs_url
@@ -26,9 +27,13 @@ from deploy.secrets.needs import needs
 from deploy.secrets.values import joined
 from deploy.terminal import output, progress
 from deploy.terminal.command_line import CommandError, UsageError
+from functions.notify.recovery import kinds as recovery_kinds
 from shared import jsontext, secrets
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
+
+RECOVERY_SECONDS: Final = 420.0
+"""The longest time until the next sweep has listed the events of a source: each five minutes, and up to two more."""
 
 
 class UnknownSignedUrl(CommandError):
@@ -143,7 +148,9 @@ class Registrar:
             secret=StoredSourceSecret(source.secret, self.platform),
             row=row,
             show=show,
-            show_wait=_wait_display(source.name, line),
+            show_wait=_wait_display(source.name, "every instance has the new secret", line),
+            show_recovery=_wait_display(source.name, "the sweep has read the changes of the replaced hook", line),
+            recovery_seconds=_recovery_seconds(source),
             # The row gets them, so `remove` works after the configuration has lost the source.
             settings={
                 "provider": source.provider,
@@ -257,7 +264,12 @@ class StoredSourceSecret:
         self.platform.secrets().write(self.name, joined(values), forget=False)
 
 
-def _wait_display(name: str, line: progress.PassingLine) -> Callable[[float], None]:
+def _recovery_seconds(source: HookedSource) -> float:
+    kind = recovery_kinds.KINDS.get(source.provider)
+    return RECOVERY_SECONDS if source.config.recover and kind and kind.is_only_way else 0.0
+
+
+def _wait_display(name: str, until: str, line: progress.PassingLine) -> Callable[[float], None]:
     """Return a function that shows how many seconds of a wait are left. Its first call in a wait prints a sentence."""
     is_waiting = False
 
@@ -271,7 +283,7 @@ def _wait_display(name: str, line: progress.PassingLine) -> Callable[[float], No
             is_waiting = True
             again = "You can press Ctrl-C and run the command again"
             print(
-                f"{name}: waiting at most {left:.0f} s until every instance has the new secret. {again}.",
+                f"{name}: waiting at most {left:.0f} s until {until}. {again}.",
                 file=sys.stderr,
             )
         line.show(f"{left:.0f} s left")

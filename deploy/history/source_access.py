@@ -141,15 +141,15 @@ class _Providers:
             async with asyncio.timeout(ASK_SECONDS):
                 remembered = await self._remembered(source.name)
                 url, wanted, api = await self._api(source, remembered)
-            asked = (self._state(source, wanted, api, remembered, at) for at in source.hook.places)
-            for answer in await asyncio.gather(*asked):
+            answers = (self._state(source, wanted, api, remembered, at) for at in source.hook.places)
+            for answer in await asyncio.gather(*answers):
                 if isinstance(answer, HookState):
                     states.append(answer)
                 else:
                     unknown = unknown or answer
         except FAULTS as fault:  # a timeout is an OSError
             unknown = _reason(source, fault)
-        ends = [each.expires_at for each in remembered.values() if each.expires_at]
+        ends = [each.expires_at for each in remembered.values() if unknown and each.expires_at]
         return Registration(tuple(states), unknown, url, remembered_expiry=min(ends, default=None))
 
     async def _api(

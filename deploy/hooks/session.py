@@ -49,7 +49,9 @@ class HookSession:
 
     wanted        the hook that the configuration needs, without its secret
     show          prints a line
-    show_wait     shows how many seconds of a wait are left; 0 ends the wait
+    show_wait     shows how many seconds of a wait for the instances are left; 0 ends the wait
+    show_recovery  the same of a wait for the recovery
+    recovery_seconds  how long a replaced hook stays, so that its events are recovered; 0 if they need not be
     settings      those of the source that the row stores with its hooks; empty to keep the stored ones
     apply_command the command that makes the hooks as the configuration wants them
     others        the remembered hooks of other sources at the same API
@@ -61,6 +63,8 @@ class HookSession:
     row: Row
     show: Callable[[str], None]
     show_wait: Callable[[float], None] = lambda _: None
+    show_recovery: Callable[[float], None] = lambda _: None
+    recovery_seconds: float = 0.0
     settings: JsonObject = field(default_factory=dict)
     apply_command: str = "hookchain hooks apply"
     others: Sequence[NamedHook] = ()
@@ -112,8 +116,18 @@ class HookSession:
 
         The row stays locked. Raises CommandError and Temporary.
         """
-        while (left := self.secret.seconds_until_read(stored_at, self.now())) > 0:
-            self.show_wait(left)
+        await self._wait(self.show_wait, lambda: self.secret.seconds_until_read(stored_at, self.now()))
+
+    async def wait_for_recovery(self, created_at: float) -> None:
+        """Wait until the sweep has read the events of a hook that one created at this time replaces. Raises Temporary.
+
+        Only if the provider's API alone has these events: they are gone once the replaced hook is deleted.
+        """
+        await self._wait(self.show_recovery, lambda: created_at + self.recovery_seconds - self.now())
+
+    async def _wait(self, show: Callable[[float], None], seconds_left: Callable[[], float]) -> None:
+        while (left := seconds_left()) > 0:
+            show(left)
             await self.row.save()
             await self.sleep(min(left, TICK_SECONDS))
-        self.show_wait(0.0)
+        show(0.0)

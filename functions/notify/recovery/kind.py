@@ -73,7 +73,7 @@ class UnknownHook(Exception):
 
 def own_hooks(window: Window, place: str, urls_and_hooks: Sequence[tuple[str, Listed]]) -> list[Listed]:
     """Return those webhooks of a place that are the source's. Raises UnknownHook."""
-    found = [hook for url, hook in urls_and_hooks if window.is_url_of_source(url)]
+    found = [(url, hook) for url, hook in urls_and_hooks if window.is_url_of_source(url)]
     if not found and len(urls_and_hooks) >= HOOKS_PER_PAGE:
         raise UnknownHook(f"the first {HOOKS_PER_PAGE} webhooks of {place} are others. Delete those that nobody uses")
     if not found:
@@ -81,11 +81,11 @@ def own_hooks(window: Window, place: str, urls_and_hooks: Sequence[tuple[str, Li
             f"has the URL {window.public_url}" if window.public_url else f"has a URL that ends with /{window.source}"
         )
         raise UnknownHook(f"no webhook of {place} {has_url}. Correct `recover` or `public_url`")
-    if len(found) > 1 and not window.public_url:
+    if len({_normal_url(url) for url, _ in found}) > 1:
         # The events of another deployment's webhook would become dead letters, because it has another secret.
         rule = f"{len(found)} webhooks of {place} have URLs that end with /{window.source}. Set `public_url`"
         raise UnknownHook(rule)
-    return found
+    return [hook for _, hook in found]
 
 
 class ApiRequest(NamedTuple):

@@ -1306,6 +1306,21 @@ def test_a_hook_that_cannot_be_changed_is_replaced(world: World) -> None:
     assert world.values("AIRTABLE_SECRET")[0] == hook["secret"]
 
 
+def test_a_hook_whose_changes_are_recovered_is_deleted_after_a_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registrar, "RECOVERY_SECONDS", 0.3)
+    place = "at: appAbCdEfGhIjKlMn"
+    world.configure(CONFIG.replace(f"{place}}}", f"{place}}}, recover: {{secret: read-token, {place}}}"))
+    world("apply", "airtable", "--yes")
+    requested_at: dict[str, float] = {}
+    world.airtable.on_request = lambda method: requested_at.update({method: time.time()})
+    world.command("secrets", "rotate", "airtable-secret", code=0)
+    assert "until the sweep has read the changes of the replaced hook" in world.error
+    world.only_hook(world.airtable)
+    assert requested_at["DELETE"] - requested_at["POST"] > 0.2
+
+
 def test_a_changed_url_at_gitlab_keeps_the_token(world: World) -> None:
     """GitLab removes the token of a hook whose URL changes."""
     world("apply", "gitlab", "--yes")

@@ -115,6 +115,15 @@ async def test_a_page_that_airtable_cuts_is_read_to_its_end(capsys: pytest.Captu
     assert lines(capsys, "recovery failed") == []
 
 
+async def test_the_changes_of_a_webhook_that_is_being_replaced_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    world = await started(AIRTABLE)
+    change = world.airtable.change()
+    world.airtable.is_replaced = True
+    await world.recover(EVERY_SECONDS)
+    assert world.delivered == [change]
+    assert lines(capsys, "recovery failed") == []
+
+
 async def test_changes_at_airtable_from_before_the_window_are_not_listed() -> None:
     world = World(AIRTABLE)
     for _ in range(200):
@@ -472,7 +481,11 @@ OTHERS = [f"https://ci.example.com/{number}" for number in range(100)]
         ("https://Hooks.example.com:443/github/", HOOKS, ""),
         ("https://a.example/github", HOOKS, "no webhook of acme has the URL https://a.example/github. Correct"),
         ("", [HOOKS[1]], "no webhook of acme has a URL that ends with /github. Correct"),
-        ("", [HOOKS[0]] * 2, "2 webhooks of acme have URLs that end with /github. Set `public_url`"),
+        (
+            "",
+            [HOOKS[0], "https://staging.example.com/github"],
+            "2 webhooks of acme have URLs that end with /github. Set `public_url`",
+        ),
         ("", OTHERS, "the first 100 webhooks of acme are others. Delete those that nobody uses"),
     ],
 )

@@ -85,20 +85,20 @@ def test_under_load_what_waited_is_delivered_and_what_the_backup_knew_is_not(tmp
     state, kept, file = tmp_path / "state", tmp_path / "kept", tmp_path / "monday.backup"
     crm.failing = "/later"
     with running(tmp_path, config, ENVIRON, serves=True) as stack:
-        send_some(stack, range(100))
-        sending = threading.Thread(target=send_some, args=(stack, range(100, 400)))
+        send_some(stack, range(60))
+        sending = threading.Thread(target=send_some, args=(stack, range(60, 240)))
         sending.start()
-        wait_for(lambda: len({*crm.taken}) > 200)
+        wait_for(lambda: len({*crm.taken}) > 120)
         assert "It has no secret. A restore needs these: shop-key" in hookchain(state, "backup", str(file))
         sending.join()
         crm.failing = ""
-        send_some(stack, range(400, 900))
+        send_some(stack, range(240, 480))
         hookchain(state, "resume", "later")
-        wait_for(lambda: len({*crm.taken}) == 2 * 900)
+        wait_for(lambda: len({*crm.taken}) == 2 * 480)
         stop(stack, tmp_path)
     before = list(crm.taken)
     known = delivered_in(file, tmp_path / "unpacked")
-    assert len(known) > 100
+    assert len(known) > 60
     shutil.copytree(state, kept)
     shutil.rmtree(state)
 
@@ -128,7 +128,7 @@ def test_under_load_what_waited_is_delivered_and_what_the_backup_knew_is_not(tmp
     print(said)
     [repeated] = numbers_in(said, r"Of these, ([\d,]+) were made after the backup")
     assert repeated == len(made & {*before})
-    assert re.search(r"[5-7]\d\d events arrived after the backup", said)
+    assert re.search(r"[23]\d\d events arrived after the backup", said)
 
 
 def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, crm: Receiver) -> None:

@@ -45,15 +45,6 @@ def test_what_was_accepted_arrives_though_runtimes_are_killed_and_messages_come_
     assert outcome.is_good, outcome
 
 
-def test_the_kill_test_on_lambda_fails_where_nothing_prevents_duplicates(tmp_path: Path) -> None:
-    require_tools()
-    outcome = lambda_kill_test(tmp_path, Storm(events=60, rate=10.0, seed=3, removed="deduplication"))
-    print(outcome)
-    assert not outcome.outcome.verdicts["mail"].lost
-    assert outcome.outcome.verdicts["mail"].unexplained
-    assert outcome.unrecorded
-
-
 def send(stack: Stack, name: str) -> None:
     body = json.dumps({"event": "peer", "id": name}).encode()
     post_until_confirmed(stack.base, Request("/shop", body, {"Content-Type": "application/json"}))

@@ -27,7 +27,7 @@ from tests.kill.kill import HANGING, LONG_WAITS, SECRET, Outcome, Storm, ledger_
 from tests.kill.senders import Sent, send_all
 from tests.local_lambda import runtimes
 from tests.outside_receiver import receiving
-from tests.processes import PATIENCE_SECONDS, ROOT
+from tests.processes import PATIENCE_SECONDS, ROOT, wait_for
 from tests.stack import Stack, running
 
 CONFIG: Final = """\
@@ -137,6 +137,7 @@ async def _storm(stack: Stack, killer: Killer, storm: Storm) -> Sent:
 
 def _unrecorded(stack: Stack, arrivals: list[Arrival]) -> Mapping[str, int]:
     attempts = {row.event_id: row.attempt_number for row in ledger_rows(stack) if row.destination == "inbox"}
+    wait_for(lambda: attempts.keys() <= _subjects(stack.state).keys())  # the journal is written after the event's work
     subjects = _subjects(stack.state)
     known = {subjects[event_id]: count for event_id, count in attempts.items()}
     mails = Counter(each.id for each in arrivals)

@@ -9,9 +9,11 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import Annotated, Final, Self, TypedDict
 
-from deploy.dev.pubsub.resources import Fields, invalid, parse_object
+from pydantic import AfterValidator, Field, model_validator
+
+from deploy.dev.pubsub.resources import Members, invalid, parse_object, read_members
 from shared import jsontext, times
 from shared.cloud.gcp.pubsub import DELAY
 
@@ -68,17 +70,57 @@ def content_of(text: str) -> Content:
     return content
 
 
+def _base64(text: str) -> str:
+    """Return standard base64 with padding; protobuf's JSON mapping accepts the URL-safe kind and no padding too.
+
+    Raises ValueError.
+    """
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        text = text.replace("-", "+").replace("_", "/")
+        text += "=" * (-len(text) % 4)
+        binascii.a2b_base64(text, strict_mode=True)
+    return text
+
+
+def _allowed_attributes(attributes: dict[str, str]) -> dict[str, str]:
+    """Return the attributes. Raises ValueError."""
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise ValueError(f"must have at most {MAX_ATTRIBUTES} attributes")
+    for key, value in attributes.items():
+        if not key or _is_longer(key, MAX_KEY_BYTES) or key.startswith("goog"):
+            raise ValueError(f"must have no key that is empty, over {MAX_KEY_BYTES} bytes or begins with 'goog'")
+        if _is_longer(value, MAX_VALUE_BYTES):
+            raise ValueError(f"must have no value over {MAX_VALUE_BYTES} bytes")
+    return attributes
+
+
+def _is_longer(text: str, most_bytes: int) -> bool:
+    """Return whether the text has more bytes; a character has at most four."""
+    return len(text) * 4 > most_bytes and len(text.encode()) > most_bytes
+
+
+class _PublishedMessage(Members):
+    data: Annotated[str, AfterValidator(_base64)] = ""
+    attributes: Annotated[dict[str, str], AfterValidator(_allowed_attributes)] = Field(default_factory=dict)
+    ordering_key: Annotated[str, Field(alias="orderingKey")] = ""
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        if not self.data and not self.attributes:
+            raise ValueError("must have data or at least one attribute")
+        return self
+
+
+class _Publish(Members):
+    messages: Annotated[list[_PublishedMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+
+
 def drafts_from(body: bytes) -> list[Draft]:
     """Parse the body of a publish request. Raises ApiError."""
-    messages = Fields(parse_object(body)).messages("messages")
-    if not messages:
-        raise invalid("The request contained an empty list of messages.")
-    if len(messages) > MAX_MESSAGES:
-        raise invalid(
-            f"The value for message_count is too large. You passed {len(messages)} in the request, but the maximum "
-            f"value is {MAX_MESSAGES}."
-        )
-    drafts = [_draft(message, f"messages[{n}]") for n, message in enumerate(messages)]
+    published = read_members(_Publish, parse_object(body)).messages
+    drafts = [draft_of(each.data, each.attributes, each.ordering_key) for each in published]
     if sum(len(draft.content) for draft in drafts) > MAX_BYTES * 4 // 3:
         raise invalid(f"Request payload size exceeds the limit: {MAX_BYTES} bytes.")
     return drafts
@@ -94,45 +136,6 @@ def draft_of(data: str, attributes: Mapping[str, str], ordering_key: str = "") -
     if ordering_key:
         members.append(f'"orderingKey":{jsontext.to_json(ordering_key)}')
     return Draft(",".join(members), attributes)
-
-
-def _draft(message: jsontext.Json, path: str) -> Draft:
-    fields = Fields(message, path)
-    data = _base64(fields.text("data"), fields.path("data"))
-    attributes = fields.texts("attributes")
-    _verify_attributes(attributes)
-    if not data and not attributes:
-        raise invalid("One or more messages in the publish request is empty. Each has data or at least one attribute.")
-    return draft_of(data, attributes, fields.text("orderingKey"))
-
-
-def _base64(text: str, path: str) -> str:
-    """Return standard base64 with padding; protobuf's JSON mapping accepts the URL-safe kind and no padding too."""
-    try:
-        binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        text = text.replace("-", "+").replace("_", "/")
-        text += "=" * (-len(text) % 4)
-        try:
-            binascii.a2b_base64(text, strict_mode=True)
-        except ValueError as error:
-            raise invalid(f"Invalid value at '{path}': base64 is expected.") from error
-    return text
-
-
-def _verify_attributes(attributes: Mapping[str, str]) -> None:
-    if len(attributes) > MAX_ATTRIBUTES:
-        raise invalid(f"A message has more than {MAX_ATTRIBUTES} attributes.")
-    for key, value in attributes.items():
-        if not key or _is_longer(key, MAX_KEY_BYTES) or key.startswith("goog"):
-            raise invalid(f"An attribute key is empty, over {MAX_KEY_BYTES} bytes or begins with 'goog'.")
-        if _is_longer(value, MAX_VALUE_BYTES):
-            raise invalid(f"An attribute value is over {MAX_VALUE_BYTES} bytes.")
-
-
-def _is_longer(text: str, most_bytes: int) -> bool:
-    """Return whether the text has more bytes; a character has at most four."""
-    return len(text) * 4 > most_bytes and len(text.encode()) > most_bytes
 
 
 def push_body(message: Message, subscription: str, attempt: int | None) -> bytes:

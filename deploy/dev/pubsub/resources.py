@@ -8,12 +8,15 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+import pydantic
+from pydantic import AfterValidator, AliasPath, BeforeValidator, Field
+
 from deploy.config.slices import is_loopback
-from shared.jsontext import Json, JsonObject, to_json
+from shared.config.values import fault_text
+from shared.jsontext import Json, JsonObject, mapping_at, to_json, value_at
 
 MINUTE_SECONDS: Final = 60
 DAY_SECONDS: Final = 86_400
@@ -81,42 +84,91 @@ def not_emulated(feature: str) -> ApiError:
     return ApiError("UNIMPLEMENTED", f"UNIMPLEMENTED: this emulator does not have {feature}; Google Cloud has it.")
 
 
-@dataclass(frozen=True, slots=True)
-class PushTarget:
-    """The endpoint of pushes. Each carries a token of `account`, made out to `audience`; none if they are empty."""
+class Members(pydantic.BaseModel):
+    """The members of an object in Google's JSON. Null, false and empty values count as absent."""
 
-    endpoint: str
-    account: str = ""
-    audience: str = ""
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _without_unset(cls, value: object) -> object:
+        return {name: each for name, each in value.items() if _is_set(each)} if isinstance(value, dict) else value
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+Model = TypeVar("Model", bound=Members)
+
+
+def read_members(model: type[Model], value: Mapping[str, object]) -> Model:
+    """Raises ApiError."""
+    try:
+        return model.model_validate(value)
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise invalid(f"Invalid value at '{place}': it {fault_text(fault, shows_value=False)}.") from error
+
+
+def _is_set(value: object) -> bool:
+    """Return whether a client wants the setting: it sends false and empty values for what it does not want."""
+    return value not in (None, False, "", [], {})
+
+
+def _seconds(duration: object) -> float:
+    """Return the seconds of a duration such as `3.5s`. Raises ValueError."""
+    found = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
+    if found is None:
+        raise ValueError('must be a duration such as "3.5s"')
+    return float(found[1])
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+TopicName = Annotated[str, AfterValidator(lambda name: checked_name(name, "topics"))]
+
+
+def _local_endpoint(endpoint: str) -> str:
+    """Return the endpoint. Raises ValueError for one that is not on this machine."""
+    parts = urlsplit(endpoint)
+    is_one_line = endpoint.isascii() and endpoint.isprintable() and " " not in endpoint
+    if not (is_one_line and parts.scheme == "http" and parts.port != 0 and is_loopback(parts.hostname or "")):
+        raise ValueError("must be an http:// URL on this machine (localhost, 127.0.0.1 or [::1])")
+    return endpoint
+
+
+class PushTarget(Members):
+    """The endpoint of pushes. Each carries a token of `account`, if there is one, made out to `audience`."""
+
+    endpoint: Annotated[str, AfterValidator(_local_endpoint), Field(alias="pushEndpoint")]
+    account: Annotated[str, Field(validation_alias=AliasPath("oidcToken", "serviceAccountEmail"))] = ""
+    audience: Annotated[str, Field(validation_alias=AliasPath("oidcToken", "audience"))] = ""
+
+
+class RetryPolicy(Members):
     """Google's defaults: https://cloud.google.com/pubsub/docs/handling-failures#exponential_backoff."""
 
-    minimum_seconds: float = 10.0
-    maximum_seconds: float = 600.0
+    minimum_seconds: Annotated[Seconds, Field(alias="minimumBackoff", le=600)] = 10.0
+    maximum_seconds: Annotated[Seconds, Field(alias="maximumBackoff", le=600)] = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterPolicy:
-    topic: str
-    max_attempts: int
+class DeadLetterPolicy(Members):
+    topic: Annotated[TopicName, Field(alias="deadLetterTopic")]
+    max_attempts: Annotated[int, Field(alias="maxDeliveryAttempts", ge=5, le=100)] = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Members):
     """A subscription's settings. `push` is None for pull; `resource` is its JSON, as a GET returns it."""
 
     name: str
-    topic: str
-    ack_deadline_seconds: int
-    retention_seconds: float
-    filter: Filter
-    push: PushTarget | None
-    retry: RetryPolicy | None
-    dead_letter: DeadLetterPolicy | None
-    resource: JsonObject
+    resource: dict[str, pydantic.JsonValue]
+    topic: TopicName
+    ack_deadline_seconds: Annotated[int, Field(alias="ackDeadlineSeconds", ge=10, le=MAX_ACK_DEADLINE_SECONDS)] = 10
+    retention_seconds: Annotated[
+        Seconds, Field(alias="messageRetentionDuration", ge=10 * MINUTE_SECONDS, le=31 * DAY_SECONDS)
+    ] = 7.0 * DAY_SECONDS
+    filter: Annotated[Filter, BeforeValidator(lambda text: parse_filter(str(text)))] = ()
+    push: Annotated[PushTarget | None, Field(alias="pushConfig")] = None
+    retry: Annotated[RetryPolicy | None, Field(alias="retryPolicy")] = None
+    dead_letter: Annotated[DeadLetterPolicy | None, Field(alias="deadLetterPolicy")] = None
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 def parse_object(body: bytes) -> JsonObject:
@@ -145,71 +197,6 @@ def _finite(text: str) -> float:
     return number
 
 
-class Fields:
-    """The members of one JSON object. Reading a member as another type than it has raises ApiError.
-
-    `path` is the object's place in the request, for the error's text. A null counts as absent.
-    """
-
-    def __init__(self, value: Json, path: str = "") -> None:
-        if not isinstance(value, dict):
-            raise invalid(f"Invalid value at '{path}': an object is expected.")
-        self._members = {name: member for name, member in value.items() if member is not None}
-        self._path = path
-
-    def path(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
-
-    def text(self, name: str, default: str = "") -> str:
-        value = self._members.get(name, default)
-        if not isinstance(value, str):
-            raise self._wrong(name, "a string")
-        return value
-
-    def flag(self, name: str) -> bool:
-        return self._members.get(name) is True
-
-    def whole(self, name: str, default: int = 0) -> int:
-        """Return an integer; protobuf's JSON mapping accepts it as a string too."""
-        value = self._members.get(name, default)
-        if isinstance(value, str) and value.isdecimal() and len(value) <= 18:
-            return int(value)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._wrong(name, "a whole number")
-        return value
-
-    def seconds(self, name: str, default: float, least: float, most: float) -> float:
-        """Return the seconds of a duration such as `3.5s`."""
-        if name not in self._members:
-            return default
-        found = _DURATION.fullmatch(self.text(name))
-        if found is None or not least <= float(found[1]) <= most:
-            raise self._wrong(name, f'a duration such as "3.5s" from {least:.0f} to {most:.0f} seconds')
-        return float(found[1])
-
-    def message(self, name: str) -> JsonObject | None:
-        value = self._members.get(name)
-        if value is not None and not isinstance(value, dict):
-            raise self._wrong(name, "an object")
-        return value
-
-    def messages(self, name: str) -> list[Json]:
-        value = self._members.get(name, [])
-        if not isinstance(value, list):
-            raise self._wrong(name, "an array")
-        return value
-
-    def texts(self, name: str) -> dict[str, str]:
-        members = self.message(name) or {}
-        texts = {key: text for key, text in members.items() if isinstance(text, str)}
-        if len(texts) != len(members):
-            raise self._wrong(name, "an object of strings")
-        return texts
-
-    def _wrong(self, name: str, expected: str) -> ApiError:
-        return invalid(f"Invalid value at '{self.path(name)}': {expected} is expected.")
-
-
 def checked_name(name: str, collection: str) -> str:
     """Return the name if it is valid in `collection`: `topics` or `subscriptions`. Raises ApiError."""
     found = _NAME.fullmatch(name)
@@ -221,11 +208,15 @@ def checked_name(name: str, collection: str) -> str:
     return name
 
 
+class _Topic(Members):
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
 def topic_from(name: str, body: JsonObject) -> JsonObject:
     """Return a topic as a GET returns it. Raises ApiError."""
     checked_name(name, "topics")
     _reject_unemulated(body, TOPIC_SETTINGS, "topic")
-    labels = Fields(body, "topic").texts("labels")
+    labels = read_members(_Topic, body).labels
     return {"name": name, **({"labels": dict(labels)} if labels else {})}
 
 
@@ -233,22 +224,13 @@ def subscription_from(name: str, body: JsonObject) -> Subscription:
     """Raises ApiError."""
     checked_name(name, "subscriptions")
     _reject_unemulated(body, SUBSCRIPTION_SETTINGS, "subscription")
-    fields = Fields(body, "subscription")
-    fields.texts("labels")  # raises for labels that are no texts
+    if value_at(body, "pushConfig", "noWrapper") is not None:
+        raise not_emulated("a push without its wrapper (noWrapper)")
     settings = {setting: body[setting] for setting in SUBSCRIPTION_SETTINGS & body.keys() if _is_set(body[setting])}
-    return Subscription(
-        name=name,
-        topic=checked_name(fields.text("topic"), "topics"),
-        ack_deadline_seconds=_ack_deadline(fields),
-        retention_seconds=fields.seconds(
-            "messageRetentionDuration", 7 * DAY_SECONDS, 10 * MINUTE_SECONDS, 31 * DAY_SECONDS
-        ),
-        filter=parse_filter(fields.text("filter")),
-        push=_push_target(fields.message("pushConfig")),
-        retry=_retry_policy(fields.message("retryPolicy")),
-        dead_letter=_dead_letter_policy(fields.message("deadLetterPolicy")),
-        resource={"name": name, **settings, "state": "ACTIVE"},
-    )
+    if not value_at(settings, "pushConfig", "pushEndpoint"):  # its messages are pulled
+        settings.pop("pushConfig", None)
+    resource: JsonObject = {"name": name, **settings, "state": "ACTIVE"}
+    return read_members(Subscription, {**settings, "name": name, "resource": resource})
 
 
 def changed_resource(resource: JsonObject, body: JsonObject) -> JsonObject:
@@ -256,13 +238,12 @@ def changed_resource(resource: JsonObject, body: JsonObject) -> JsonObject:
 
     `body` is the patch's: `{"subscription": {…}, "updateMask": "pushConfig,labels"}`. Raises ApiError.
     """
-    fields = Fields(body)
-    names = {name.strip() for name in fields.text("updateMask").split(",") if name.strip()}
+    names = {name.strip() for name in str(body.get("updateMask", "")).split(",") if name.strip()}
     if not names:
         raise invalid("The updateMask in the request is empty; it names the fields to update.")
     if unchangeable := names - (SUBSCRIPTION_SETTINGS - FIXED_SETTINGS):
         raise not_emulated(f"a change of a subscription's {min(unchangeable)}")
-    changes = fields.message("subscription") or {}
+    changes = mapping_at(body, "subscription")
     kept = {name: value for name, value in resource.items() if name not in names}
     return {**kept, **{name: changes[name] for name in names if name in changes}}
 
@@ -272,18 +253,6 @@ def _reject_unemulated(body: JsonObject, settings: frozenset[str], kind: str) ->
     for name in body.keys() - settings - _OUTPUT:
         if _is_set(body[name]):
             raise not_emulated(f"a {kind}'s {name}")
-
-
-def _is_set(value: Json) -> bool:
-    """Return whether a client wants the setting: it sends false and empty values for what it does not want."""
-    return value not in (None, False, "", [], {})
-
-
-def _ack_deadline(fields: Fields) -> int:
-    seconds = fields.whole("ackDeadlineSeconds") or 10
-    if not 10 <= seconds <= MAX_ACK_DEADLINE_SECONDS:
-        raise invalid(f"Invalid value at '{fields.path('ackDeadlineSeconds')}': from 10 to 600 seconds, or 0 for 10.")
-    return seconds
 
 
 def parse_filter(text: str) -> Filter:
@@ -313,53 +282,3 @@ def lets_through(required: Filter, attributes: Mapping[str, str]) -> bool:
 
 def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
-
-
-def _push_target(config: JsonObject | None) -> PushTarget | None:
-    fields = Fields(config or {}, "subscription.pushConfig")
-    endpoint = fields.text("pushEndpoint")
-    if not endpoint:
-        return None
-    if fields.message("noWrapper") is not None:
-        raise not_emulated("a push without its wrapper (noWrapper)")
-    if not _is_local_endpoint(endpoint):
-        raise invalid(
-            "Invalid push endpoint given. This emulation pushes to http:// URLs on this machine only "
-            "(localhost, 127.0.0.1 or [::1])."
-        )
-    token = Fields(fields.message("oidcToken") or {}, fields.path("oidcToken"))
-    account = token.text("serviceAccountEmail")
-    audience = token.text("audience") or endpoint
-    return PushTarget(endpoint, account, audience if account else "")
-
-
-def _is_local_endpoint(endpoint: str) -> bool:
-    try:
-        parts = urlsplit(endpoint)
-        is_http = parts.scheme == "http" and parts.port != 0
-    except ValueError:
-        return False
-    is_one_line = endpoint.isascii() and endpoint.isprintable() and " " not in endpoint
-    return is_one_line and is_http and is_loopback(parts.hostname or "")
-
-
-def _retry_policy(policy: JsonObject | None) -> RetryPolicy | None:
-    if policy is None:
-        return None
-    fields = Fields(policy, "subscription.retryPolicy")
-    defaults = RetryPolicy()
-    minimum = fields.seconds("minimumBackoff", defaults.minimum_seconds, 0, 600)
-    maximum = fields.seconds("maximumBackoff", defaults.maximum_seconds, 0, 600)
-    if minimum > maximum:
-        raise invalid("The retry policy's minimumBackoff is over its maximumBackoff.")
-    return RetryPolicy(minimum, maximum)
-
-
-def _dead_letter_policy(policy: JsonObject | None) -> DeadLetterPolicy | None:
-    if policy is None:
-        return None
-    fields = Fields(policy, "subscription.deadLetterPolicy")
-    attempts = fields.whole("maxDeliveryAttempts") or 5
-    if not 5 <= attempts <= 100:
-        raise invalid(f"Invalid value at '{fields.path('maxDeliveryAttempts')}': from 5 to 100.")
-    return DeadLetterPolicy(checked_name(fields.text("deadLetterTopic"), "topics"), attempts)

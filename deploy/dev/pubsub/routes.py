@@ -5,14 +5,14 @@ It has what `hookchain dev` and a local client use: topics and subscriptions, pu
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from pydantic import Field
 
-from deploy.dev.pubsub import broker, messages
-from deploy.dev.pubsub.resources import MAX_ACK_DEADLINE_SECONDS, ApiError, Fields, invalid, not_emulated, parse_object
-from deploy.dev.pubsub.subscriber import checked_ack_ids
+from deploy.dev.pubsub import broker, messages, resources
+from deploy.dev.pubsub.resources import ApiError, invalid, not_emulated, parse_object, read_members
 from shared import errors, logs
 from shared.jsontext import Json, JsonObject, to_json
 
@@ -43,6 +43,21 @@ async def google_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         fault = not_emulated(f"{request.method} {request.path}")
     return _json_answer(fault.document, fault.http_code)
+
+
+class _Pull(resources.Members):
+    most: Annotated[int, Field(alias="maxMessages", ge=1)]
+    is_immediate: Annotated[bool, Field(alias="returnImmediately")] = False
+
+
+class _Acknowledge(resources.Members):
+    """The ids are those that a pull returned. One whose lease has ended is valid, as at Google."""
+
+    ids: Annotated[list[Annotated[str, Field(pattern=r"^\d{1,20}-\d{1,20}$")]], Field(alias="ackIds", min_length=1)]
+
+
+class _ModifyAckDeadline(_Acknowledge):
+    seconds: Annotated[int, Field(alias="ackDeadlineSeconds", ge=0, le=resources.MAX_ACK_DEADLINE_SECONDS)] = 0
 
 
 class PubSubApi:
@@ -87,28 +102,21 @@ class PubSubApi:
         subscriber = self._registry.subscriber(_subscription_name(request))
         if subscriber.config.push:
             raise ApiError("FAILED_PRECONDITION", "The subscription has a push endpoint; its messages are not pulled.")
-        fields = Fields(parse_object(await request.read()))
-        most = fields.whole("maxMessages")
-        if most < 1:
-            raise invalid("maxMessages must be a positive number.")
-        wait_seconds = 0.0 if fields.flag("returnImmediately") else PULL_WAIT_SECONDS
-        received = await subscriber.puller.pull(min(most, 1000), wait_seconds)
+        wanted = read_members(_Pull, parse_object(await request.read()))
+        wait_seconds = 0.0 if wanted.is_immediate else PULL_WAIT_SECONDS
+        received = await subscriber.puller.pull(min(wanted.most, 1000), wait_seconds)
         text = f'{{"receivedMessages":[{",".join(received)}]}}' if received else "{}"
         return web.Response(body=text.encode(), content_type="application/json")
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         subscriber = self._registry.subscriber(_subscription_name(request))
-        fields = Fields(parse_object(await request.read()))
-        subscriber.puller.acknowledge(checked_ack_ids(fields.messages("ackIds")))
+        subscriber.puller.acknowledge(read_members(_Acknowledge, parse_object(await request.read())).ids)
         return _json_answer({})
 
     async def modify_ack_deadline(self, request: web.Request) -> web.Response:
         subscriber = self._registry.subscriber(_subscription_name(request))
-        fields = Fields(parse_object(await request.read()))
-        seconds = fields.whole("ackDeadlineSeconds")
-        if not 0 <= seconds <= MAX_ACK_DEADLINE_SECONDS:
-            raise invalid("Invalid value at 'ackDeadlineSeconds': from 0 to 600 seconds.")
-        subscriber.puller.modify_deadline(checked_ack_ids(fields.messages("ackIds")), seconds)
+        wanted = read_members(_ModifyAckDeadline, parse_object(await request.read()))
+        subscriber.puller.modify_deadline(wanted.ids, wanted.seconds)
         return _json_answer({})
 
     async def create_topic(self, request: web.Request) -> web.Response:

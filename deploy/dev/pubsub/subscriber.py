@@ -8,10 +8,9 @@ import asyncio
 import contextlib
 import heapq
 import math
-import re
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -21,7 +20,7 @@ from urllib.parse import urlsplit
 from deploy.dev.faults import FaultPlan
 from deploy.dev.pubsub.messages import Message, kept_back_seconds, push_body, received_message
 from deploy.dev.pubsub.push_tokens import PushTokens
-from deploy.dev.pubsub.resources import PushTarget, RetryPolicy, Subscription, invalid
+from deploy.dev.pubsub.resources import PushTarget, RetryPolicy, Subscription
 from shared import logs
 from shared.cloud.platform import EMULATED_FIRST_PLACES, EMULATED_PLACES
 from shared.outgoing.http_client import HttpClient
@@ -40,7 +39,6 @@ _HEADERS: Final = {
     "Content-Type": "application/json",
     "User-Agent": "CloudPubSub-Google",
 }
-_ACK_ID: Final = re.compile(r"\d{1,20}-\d{1,20}")
 
 
 class Recorder(Protocol):
@@ -365,7 +363,8 @@ class PushClient:
         """Return the headers, with the account's token if the subscription names an account. Raises OSError."""
         if not target.account or self._tokens is None:
             return _HEADERS
-        return {**_HEADERS, "Authorization": f"Bearer {self._tokens.token(target.account, target.audience)}"}
+        token = self._tokens.token(target.account, target.audience or target.endpoint)
+        return {**_HEADERS, "Authorization": f"Bearer {token}"}
 
 
 class Puller:
@@ -471,11 +470,3 @@ class Leases:
 
     def next_time(self) -> float | None:
         return self._ends[0][0] if self._ends else None
-
-
-def checked_ack_ids(ack_ids: Sequence[object]) -> list[str]:
-    """Return the ack ids. Raises ApiError for what cannot be one; an ended one is valid, as at Google."""
-    checked = [each for each in ack_ids if isinstance(each, str) and _ACK_ID.fullmatch(each)]
-    if not ack_ids or len(checked) != len(ack_ids):
-        raise invalid("The ackIds must be a list of those that a pull returned, and must not be empty.")
-    return checked

@@ -32,7 +32,8 @@ TOPIC = "projects/p1/topics/events"
 
 @pytest.mark.parametrize(("failures", "seconds"), [(1, 0.5), (7, 32.0), (8, 60.0), (10_000, 60.0)])
 def test_the_wait_doubles_from_the_minimum_to_the_maximum(failures: int, seconds: float) -> None:
-    assert retry_delay(resources.RetryPolicy(0.5, 60.0), failures) == seconds
+    policy = resources.RetryPolicy.model_validate({"minimumBackoff": "0.500s", "maximumBackoff": "60s"})
+    assert retry_delay(policy, failures) == seconds
 
 
 def test_the_sources_take_turns_so_that_a_flood_of_one_delays_no_other() -> None:

@@ -21,7 +21,7 @@ MAX_COUNTED: Final = 500
 MAX_RETRYING: Final = 100
 """The number of newest waiting deliveries that are counted, of all destinations together."""
 MAX_HELD: Final = 1_000
-"""The most held deliveries that are counted of each destination."""
+"""The most held deliveries that are read at once: of all destinations, or of each if there are more."""
 MAX_SEARCHED: Final = 100
 """The number of newest held deliveries that are searched for destinations that the configuration no longer has."""
 
@@ -325,11 +325,14 @@ def _activity(reader: JournalView, facts: SourceFacts, now: float, after: float 
 
 async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[JsonObject]:
     """Return the destinations that are held or paused, as documents; `count` deliveries wait, at most MAX_HELD."""
+    newest = await ledger.rows(MAX_HELD, state="held")
+    all_names = [*dict.fromkeys([*names, *(row.destination for row in newest)])]
+    states = await asyncio.gather(*map(ledger.destination_state, all_names))
     held: list[JsonObject] = []
-    newest = await ledger.rows(MAX_SEARCHED, state="held")
-    for name in dict.fromkeys([*names, *(row.destination for row in newest)]):
-        state = await ledger.destination_state(name)
-        waiting = await ledger.rows(MAX_HELD, destination=name, state="held")
+    for name, state in zip(all_names, states, strict=True):
+        waiting = [row for row in newest if row.destination == name]
+        if len(newest) >= MAX_HELD:  # it may have others
+            waiting = [*await ledger.rows(MAX_HELD, destination=name, state="held")]
         if state.disabled_reason is not None or waiting:
             reason = state.disabled_reason or waiting[0].reason
             oldest = min((row.updated_at for row in waiting), default=None)

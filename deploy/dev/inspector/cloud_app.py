@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Final
 
 from aiohttp import web
 
@@ -18,24 +18,13 @@ from deploy.config.page_token import new_page_token, page_url
 from deploy.dev.inspector import api, charts_api, map_api, server, sources_api
 from deploy.history import cloud_journal, status
 from deploy.history.state import State
-from shared.jsontext import Json, JsonObject
-from shared.ledger import DestinationState, Ledger
-from shared.subscribers.names import endpoint_name
+from shared.jsontext import JsonObject
 
 TICK_SECONDS: Final = 3.0
 OVERVIEW_SECONDS: Final = 10.0
 PLOTS_SECONDS: Final = 30.0
 MAP_SECONDS: Final = 60.0
 """How long a map is shown: to read one costs four reads of the ledger for each destination."""
-
-
-class OperatorLedger(Ledger, Protocol):
-    """A ledger that can be asked about all destinations at once."""
-
-    async def destination_states(self) -> dict[str, DestinationState]: ...
-
-    async def held(self, destination: str, limit: int) -> int:
-        """Return the number of held deliveries, at most `limit`."""
 
 
 async def serve_cloud(
@@ -110,7 +99,9 @@ class _Overviews:
         version = await self._backend.read(self._backend.reader.version)
         if version != self._version:
             self._last, self._version = await self._overview(), version
-        return {**self._last, "held": await self._held(time.time())}
+        destinations = await asyncio.to_thread(self._backend.destinations)
+        held = await status.held_destinations(self._backend.ledger, destinations, time.time())
+        return {**self._last, "held": [*held]}
 
     async def _overview(self) -> JsonObject:
         """Return the counts. Rejected requests are in receive's log and mails in inboxes, so those counts are None."""
@@ -123,19 +114,3 @@ class _Overviews:
             "dead_letters": totals.dead_letters,
             "mail": None,
         }
-
-    async def _held(self, now: float) -> list[Json]:
-        ledger = cast(OperatorLedger, self._backend.ledger)
-        states = await ledger.destination_states()
-        held: list[Json] = []
-        configured = await asyncio.to_thread(self._backend.destinations)
-        # There can be so many states of endpoints that the states of some destinations are not among them.
-        for name in dict.fromkeys((*(each for each in states if endpoint_name(each) is None), *configured)):
-            state = states.get(name) or await ledger.destination_state(name)
-            count = await ledger.held(name, status.MAX_HELD)
-            if state.disabled_reason is not None or count:
-                reason = state.disabled_reason or (await ledger.rows(1, destination=name, state="held"))[0].reason
-                held.append(status.held_document(name, state, reason, count))
-            elif state.paused_until is not None and state.paused_until > now:
-                held.append(status.held_document(name, state, None, 0))
-        return held

@@ -204,11 +204,6 @@ class Dynamo:
                 return count
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    async def scan(self, table: Table, limit: int) -> list[Fields]:
-        """Return items of a small table, in any order."""
-        answer = await self._ask("Scan", table, {"Limit": limit, "ConsistentRead": True})
-        return [from_item(each) for each in list_at(answer, "Items")]
-
     async def _write(
         self,
         action: str,

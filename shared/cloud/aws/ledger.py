@@ -29,7 +29,6 @@ AT_ONCE: Final = 25
 """The number of writes at the same time. Each needs its own connection."""
 MAX_PURGED: Final = 1_000
 ABSENT_OR_EXPIRED: Final = f"attribute_not_exists(#{tables.KEY}) OR #{tables.EXPIRES_AT} <= :now"
-MAX_DESTINATIONS: Final = 500
 
 Answer = TypeVar("Answer")
 
@@ -131,20 +130,6 @@ class DynamoLedger(ledger_writes.LedgerWrites):
 
     async def destination_state(self, destination: str) -> DestinationState:
         return ledger_writes.destination_state_of(await self._store.get(tables.DESTINATIONS, destination) or {})
-
-    async def destination_states(self) -> dict[str, DestinationState]:
-        """Return the states of the destinations that were disabled or paused, and not released since."""
-        found = await self._store.scan(tables.DESTINATIONS, MAX_DESTINATIONS)
-        return {str(each[tables.KEY]): ledger_writes.destination_state_of(each) for each in found}
-
-    async def held(self, destination: str, limit: int) -> int:
-        """Count the deliveries that are held for the destination, up to the limit, without reading them."""
-        count = 0
-        async for keys in self._lists.keys(rules.HELD, destination):
-            count += len(keys)
-            if count >= limit:
-                break
-        return min(count, limit)
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         """Return the delivery's row with its message and attempts; None if the event has no such delivery."""

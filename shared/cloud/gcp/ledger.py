@@ -13,7 +13,7 @@ from shared import batching, ledger_rules as rules
 from shared.cloud import ledger_writes
 from shared.cloud.gcp import firestore, ledger_documents as stored
 from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
-from shared.cloud.gcp.firestore_values import Fields, Write, query_document
+from shared.cloud.gcp.firestore_values import Fields, Write
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Place, Settlement
@@ -225,15 +225,6 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
             looked_through += chunk
             high = stored.microseconds(rows[-1].created_at)
         return found
-
-    async def held(self, destination: str, limit: int) -> int:
-        """Count the deliveries that are held for the destination, up to the limit, without reading them."""
-        return await self._store.count(stored.held_query(destination, limit))
-
-    async def destination_states(self) -> dict[str, DestinationState]:
-        """Return the states of the destinations that were disabled or paused, and not released since."""
-        found = await self._store.query(query_document(DESTINATIONS, limit=firestore.MAX_WRITES))
-        return {document.id: ledger_writes.destination_state_of(document.fields) for document in found}
 
     async def purge(self, before: float) -> int:
         """Delete final rows that were last written before that time, MAX_PURGED in a call. Return how many.

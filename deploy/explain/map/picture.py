@@ -103,6 +103,10 @@ class Line:
     description: str = ""
     level: Level = ""
 
+    @property
+    def urgency(self) -> int:
+        return LEVELS.index(self.level)
+
 
 @dataclass(frozen=True, slots=True)
 class Labels:

@@ -1,6 +1,6 @@
 """Faults on demand of the emulated bus and mail service: GET, POST and DELETE /emulator/faults.
 
-They are chosen by seeded generators, so that a run can be repeated. The document of a POST:
+Those of the bus are chosen by a seeded generator, so that a run can be repeated. The document of a POST:
 
     {"seed": 7, "bus": {"duplicate": 0.05, "nack": 0.05}, "mail": {"unplugged": true}}
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, TypeAlias
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.config.values import fault_text
 from shared.jsontext import Json, JsonObject, to_json
@@ -106,36 +106,26 @@ class MailSettings(_Part):
     """The faults of the mail service.
 
     unplugged   every request is answered 503, as by a mail service that is down: nothing is accepted
-    shares      share (0 to 1) of the requests with each kind: a response of that status (403 is SendGrid's for an
-                unverified sender), or `hang`: no response for `hang_seconds`
-    next        kinds for the next requests, in order, before any share counts
+    next        kinds for the next requests, in order: a response of that status (403 is SendGrid's for an unverified
+                sender), or `hang`: no response for `hang_seconds`
     """
 
     unplugged: bool = False
-    shares: dict[Kind, Share] = {}
     next: list[NextFaults] = []
     hang_seconds: Seconds = 30.0
-
-    @field_validator("shares")
-    @classmethod
-    def _are_shares_of_one(cls, shares: dict[Kind, float]) -> dict[Kind, float]:
-        if sum(shares.values()) > 1:
-            raise ValueError("must not be over 1 together")
-        return shares
 
 
 @dataclass(slots=True)
 class MailFaults:
-    """The mail service's faults, and the generator that chooses what they hit. `coming`: what `next` has left."""
+    """The mail service's faults. `coming`: what `next` has left."""
 
     settings: MailSettings = field(default_factory=MailSettings)
     coming: deque[Kind] = field(default_factory=deque)
-    generator: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 -- dice for faults
 
     def change(self, changes: Mapping[str, object]) -> None:
-        """Apply changes: `{"unplugged": true, "shares": {"503": 0.1}, "next": [{"kind": "429", "count": 3}]}`.
+        """Apply changes: `{"unplugged": true, "next": [{"kind": "429", "count": 3}]}`.
 
-        `shares` and `next` replace what was there. Raises ValidationError, and changes nothing then.
+        `next` replaces what was there. Raises ValidationError, and changes nothing then.
         """
         self.settings = MailSettings.model_validate({**self.settings.model_dump(), **changes})
         if "next" in changes:
@@ -144,20 +134,11 @@ class MailFaults:
     def document(self) -> JsonObject:
         return {**self.settings.model_dump(), "next": [*self.coming]}
 
-    def choose(self) -> str | None:
-        """Return the fault of this request: a kind, `unplugged`, or None."""
+    def choose(self) -> Kind | None:
+        """Return the fault of this request; None if it has none."""
         if self.settings.unplugged:
-            return "unplugged"
-        if self.coming:
-            return self.coming.popleft()
-        if not self.settings.shares:
-            return None
-        drawn = self.generator.random()
-        for kind, share in self.settings.shares.items():
-            if drawn < share:
-                return kind
-            drawn -= share
-        return None
+            return "503"
+        return self.coming.popleft() if self.coming else None
 
 
 class _Changes(_Part):
@@ -213,7 +194,5 @@ class FaultRoutes:
             raise ValueError("; ".join(faults)) from error
         if self._bus and bus_faults:
             self._bus.faults = bus_faults
-        if changes.seed is not None:
-            for each in (self._bus, self._mail):
-                if each:
-                    each.generator.seed(changes.seed)
+            if changes.seed is not None:
+                self._bus.generator.seed(changes.seed)

@@ -80,8 +80,6 @@ class Personalization(BaseModel):
     sender: Annotated[Address | None, Field(alias="from")] = None
     subject: str | None = None
     headers: Headers = {}
-    custom_args: Texts = {}
-    substitutions: Texts = {}
 
     @model_validator(mode="after")
     def _names_each_address_once(self) -> Self:
@@ -89,14 +87,6 @@ class Personalization(BaseModel):
         if len({*emails}) < len(emails):
             raise ValueError("must have each address once in to, cc and bcc")
         return self
-
-
-class SandboxMode(BaseModel):
-    enable: bool = False
-
-
-class MailSettings(BaseModel):
-    sandbox_mode: SandboxMode = SandboxMode()
 
 
 class StoredRequest(BaseModel):
@@ -113,14 +103,6 @@ class StoredRequest(BaseModel):
     template_id: str | None = None
     attachments: tuple[Attachment, ...] = ()
     headers: Headers = {}
-    custom_args: Texts = {}
-    categories: tuple[str, ...] = ()
-    mail_settings: MailSettings = MailSettings()
-
-    @property
-    def is_sandboxed(self) -> bool:
-        """Return whether it is only validated, answered 200, and not sent."""
-        return self.mail_settings.sandbox_mode.enable
 
     def text_of(self, content_type: str) -> str:
         return next((part.value for part in self.content if part.type == content_type), "")
@@ -200,28 +182,15 @@ class Mail:
 
     @property
     def subject(self) -> str:
-        return self._substituted(self.personalization.subject or self.request.subject or "")
+        return self.personalization.subject or self.request.subject or ""
 
     @property
     def text(self) -> str:
-        return self._substituted(self.request.text_of("text/plain"))
+        return self.request.text_of("text/plain")
 
     @property
     def html(self) -> str:
-        return self._substituted(self.request.text_of("text/html"))
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self.request.headers | self.personalization.headers
-
-    @property
-    def custom_args(self) -> Mapping[str, str]:
-        return self.request.custom_args | self.personalization.custom_args
-
-    def _substituted(self, text: str) -> str:
-        for tag, value in self.personalization.substitutions.items():
-            text = text.replace(tag, value)
-        return text
+        return self.request.text_of("text/html")
 
 
 def mail_of(mail_id: int, message_id: str, received_at: float, text: str, personalization_number: int) -> Mail:

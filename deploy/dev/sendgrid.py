@@ -43,7 +43,6 @@ NO_CREDENTIALS: Final = Answer(401, [(None, "authorization: must be a bearer tok
 TOO_LARGE: Final = Answer(413, [(None, "the body must be at most 30 MB")])
 UNAVAILABLE: Final = Answer(503, [(None, "service unavailable")])
 ANSWERS_OF_FAULTS: Final = {
-    "unplugged": UNAVAILABLE,
     "403": Answer(403, [("from", "is not a verified Sender Identity")]),
     "429": Answer(429, [(None, "too many requests")]),
     "500": Answer(500, [(None, "internal server error")]),
@@ -83,10 +82,10 @@ class SendGrid:
             if transport:
                 transport.abort()
             return UNAVAILABLE  # the connection is closed already
-        if fault != "unplugged" and not has_token:
-            return NO_CREDENTIALS
         if fault:
             return ANSWERS_OF_FAULTS[fault]
+        if not has_token:
+            return NO_CREDENTIALS
         try:
             text = body.decode()
             request = SentRequest.model_validate_json(text)
@@ -94,7 +93,7 @@ class SendGrid:
             return Answer(400, _faults_of(error))
         except UnicodeDecodeError:
             return Answer(400, [(None, "the body must be JSON")])
-        return Answer(200) if request.is_sandboxed else await self._store(text, request, transport)
+        return await self._store(text, request, transport)
 
     async def _store(self, text: str, request: SentRequest, transport: asyncio.Transport | None) -> Answer:
         message_id = secrets.token_urlsafe(16)

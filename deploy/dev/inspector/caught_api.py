@@ -157,9 +157,6 @@ def _whole_document(mail: Mail) -> JsonObject:
         "reply_to": [_address(each) for each in mail.reply_to],
         "text": mail.text,
         "has_html": bool(mail.html),
-        "headers": dict(mail.headers),
-        "categories": list(mail.request.categories),
-        "custom_args": dict(mail.custom_args),
         "attachments": [
             {
                 "filename": each.filename,

@@ -129,8 +129,7 @@ class JournalCharts(Charts):
         self._reader = reader
         self._clock = clock
         self._counted_at = 0.0
-        self._last_request, self._last_request_at = 0, 0.0
-        self._last_attempt, self._last_attempt_at = 0, 0.0
+        self._last_request = self._last_attempt = 0
 
     async def refresh(self, backend: Backend, now: float, name: str) -> bool:  # noqa: ARG002 it counts for all spans
         return await backend.read(partial(self.update, now))
@@ -146,12 +145,12 @@ class JournalCharts(Charts):
             requests = self._reader.requests_after(self._last_request, BATCH)
             attempts = self._reader.attempts_after(self._last_attempt, BATCH)
             for seq, at, status, source in requests:
-                self._last_request, self._last_request_at = seq, at
+                self._last_request = seq
                 for bucket in self._at(at, Names(source), now):
                     bucket.accepted += status < 400
                     bucket.rejected += status >= 400
             for attempt in attempts:
-                self._last_attempt, self._last_attempt_at = attempt.seq, attempt.ended_at
+                self._last_attempt = attempt.seq
                 self._count_attempt(attempt, now)
             is_done = len(requests) < BATCH and len(attempts) < BATCH
         self._forget_old(now)
@@ -163,15 +162,7 @@ class JournalCharts(Charts):
         If retention deletes the newest rows, the next rows get their numbers.
         """
         newest_request, newest_attempt = self._reader.newest_numbers()
-        if newest_request < self._last_request or newest_attempt < self._last_attempt:
-            return False
-        requests = self._reader.requests_after(self._last_request - 1, 1)
-        attempts = self._reader.attempts_after(self._last_attempt - 1, 1)
-        is_other_request = any(seq == self._last_request and at != self._last_request_at for seq, at, *_ in requests)
-        is_other_attempt = any(
-            each.seq == self._last_attempt and each.ended_at != self._last_attempt_at for each in attempts
-        )
-        return not (is_other_request or is_other_attempt)
+        return newest_request >= self._last_request and newest_attempt >= self._last_attempt
 
     def _begin_again(self) -> None:
         """Forget the counts, so that no row is counted twice."""

@@ -158,7 +158,7 @@ def test_a_mail_is_shown_as_one_of_sendgrid_is() -> None:
     assert [each.email for each in mail.personalization.bcc] == ["b@example.com"]
     assert [each.email for each in mail.reply_to] == ["answers@example.com"]
     assert (mail.subject, mail.text, mail.html) == ("Grüße", "Hallo\n", "<p>Hallo</p>\n")
-    assert mail.headers == {"X-Event": "e1"}
+    assert mail.request.headers == {"X-Event": "e1"}
     assert [(each.filename, each.type, each.size_bytes) for each in mail.attachments] == [
         ("a.pdf", "application/pdf", 2)
     ]

@@ -161,13 +161,17 @@ async def speaking(speak: Speak) -> AsyncIterator[str]:
             await each.wait()
 
 
+def target(url: str) -> PushTarget:
+    return PushTarget.model_validate({"pushEndpoint": url})
+
+
 async def test_an_endpoint_that_does_not_answer_in_time_has_not_acknowledged() -> None:
     async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
     client = PushClient()
     async with speaking(say_nothing) as url:
-        assert await client.push(PushTarget(url), b"{}", timeout_seconds=0.05) is False
+        assert await client.push(target(url), b"{}", timeout_seconds=0.05) is False
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,7 @@ async def test_an_answer_counts_when_it_is_whole(answer: bytes, acknowledged: bo
 
     client = PushClient()
     async with speaking(speak) as url:
-        assert await client.push(PushTarget(url), b"{}", timeout_seconds=5) is acknowledged
+        assert await client.push(target(url), b"{}", timeout_seconds=5) is acknowledged
         client.close()
 
 
@@ -208,7 +212,7 @@ async def test_a_kept_connection_that_closes_as_it_is_used_costs_no_attempt() ->
 
     client = PushClient()
     async with speaking(answer_the_first) as url:
-        assert [await client.push(PushTarget(url), b"{}", 5), await client.push(PushTarget(url), b"{}", 5)] == [
+        assert [await client.push(target(url), b"{}", 5), await client.push(target(url), b"{}", 5)] == [
             True,
             True,
         ]

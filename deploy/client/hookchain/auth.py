@@ -9,6 +9,8 @@ from .signing import ALGORITHMS, ENCODINGS, hmac_signature, standard_content, st
 
 Headers: TypeAlias = list[tuple[str, str]]
 
+SIGNING_KEYS: Final = ("whsec_", "whsk_", "v1,whsec_")
+"""The beginnings of the keys of Standard Webhooks."""
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _WEBHOOK_ID: Final = re.compile(r"[!-\-/-~]{1,128}")
 
@@ -48,7 +50,7 @@ class Hmac:
 
 @dataclass(frozen=True, slots=True)
 class StandardWebhooks:
-    """A signature over id, time and body; the secret is `whsec_` and base64. https://www.standardwebhooks.com"""
+    """A signature over id, time and body; the secret is `whsec_` or `whsk_` and base64. https://www.standardwebhooks.com"""
 
 
 Auth: TypeAlias = Password | Basic | Bearer | Hmac | StandardWebhooks
@@ -56,7 +58,7 @@ Auth: TypeAlias = Password | Basic | Bearer | Hmac | StandardWebhooks
 
 def default_auth(secret: str) -> Auth:
     """Return the scheme for a secret given alone: a signing key is never sent, any other secret is a password."""
-    return StandardWebhooks() if secret.startswith("whsec_") else Password()
+    return StandardWebhooks() if secret.startswith(SIGNING_KEYS) else Password()
 
 
 def auth_headers(auth: Auth, secret: str, body: bytes, delivery_id: str, now: float) -> Headers:

@@ -132,6 +132,9 @@ def _converse(
         response.fp = io.BufferedReader(_UntilDeadline(connection.sock, deadline))
         with response:
             response.begin()
+            while response.status < 200:  # such as 103 of a proxy, which says nothing of the request
+                response.headers = None  # type: ignore[assignment] # then `begin` reads the next head
+                response.begin()
             got = tuple((name.lower(), value) for name, value in response.getheaders())
             return Response(response.status, _body(response, max_bytes), got)
     except TimeoutError:
@@ -155,7 +158,7 @@ def _body(response: HTTPResponse, max_bytes: int) -> bytes:
     """Return what arrived: the status decides, so a body that breaks off changes nothing."""
     try:
         return response.read(max_bytes)
-    except (OSError, HTTPException):
+    except (OSError, HTTPException, ValueError):  # ValueError: the length of a chunk is negative
         return b""
 
 

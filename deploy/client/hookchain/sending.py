@@ -34,8 +34,8 @@ def send(
 
     data          mappings, sequences, texts, numbers, truth values and None; or bytes, sent as they are, with the
                   format's content type
-    secret        authenticates the sender as `auth` says. Without `auth`, a `whsec_` secret signs (Standard Webhooks)
-                  and any other is sent as a password in the header X-Webhook-Password
+    secret        authenticates the sender as `auth` says. Without `auth`, a key of Standard Webhooks (`whsec_` or
+                  `whsk_`) signs, and any other secret is sent as a password in the header X-Webhook-Password
     format        json, xml (root element `event`; `@name` and `#text` are attributes and text), yaml or form
     extra         fields put into the data's top level; they win over the data's own
     headers       additional headers; one with the name of a header that `send` makes replaces it

@@ -1,3 +1,4 @@
+import base64
 import json
 import socket
 import ssl
@@ -20,6 +21,7 @@ from tests.unit.shared.hmac_verification import verify_hmac
 
 ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+WHSK = f"whsk_{base64.b64encode(bytes(32)).decode()}"
 NOW = 1_790_000_000.0
 
 
@@ -37,9 +39,10 @@ def test_a_secret_alone_is_a_password_but_a_signing_key_never_leaves() -> None:
     with receiver(ACCEPTED) as hook:
         send(hook.url, {}, secret="correct horse battery")
         assert hook.header("x-webhook-password") == "correct horse battery"
-        send(hook.url, {}, secret=WHSEC, now=NOW)
-    assert hook.header("webhook-signature") is not None
-    assert WHSEC.removeprefix("whsec_") not in hook.heads[1]
+        for number, key in enumerate((WHSEC, f"v1,{WHSEC}", WHSK), 1):
+            send(hook.url, {}, secret=key, now=NOW)
+            assert "webhook-signature" in hook.heads[number].lower()
+            assert key.partition("_")[2] not in hook.heads[number]
 
 
 def test_each_way_to_authenticate_writes_its_header() -> None:
@@ -112,6 +115,19 @@ def test_without_a_response_nobody_knows(answer: bytes, message: str, code: str)
     with receiver(answer) as hook:
         outcome = send(hook.url, {})
     assert (outcome.ok, outcome.message, outcome.code) == (False, message, code)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + http_answer(200, b"{}"),
+    ],
+)
+def test_the_final_status_decides_whatever_is_before_and_after_it(answer: bytes) -> None:
+    with receiver(answer) as hook:
+        outcome = send(hook.url, {})
+    assert (outcome.ok, outcome.status) == (True, 200)
 
 
 def test_the_time_limit_holds_for_an_answer_that_drips() -> None:

@@ -72,6 +72,7 @@ def _restore(options: argparse.Namespace) -> int:
         with locked(state, "hookchain restore FILE"):
             print(f"The state of {times.rfc3339(manifest.created_at)}")
             _forget_again(restored, backups.forgotten_since(state, manifest.created_at))
+            _end_access(state, restored)
             _print_repeats(state, restored)  # without what is forgotten
             if not (state / LEDGER).is_file():
                 print("The old state is gone: repeat each `hookchain forget` since then.")
@@ -81,6 +82,15 @@ def _restore(options: argparse.Namespace) -> int:
     print(f"Secrets that it needs: {', '.join(manifest.secrets) or 'none'}")
     print("Start `hookchain serve`, and look at `hookchain status`. To start the deliveries: hookchain resume --all")
     return DONE
+
+
+def _end_access(old: Path, restored: Path) -> None:
+    """End the access to the API for subscribers that ended after the backup, and print which."""
+    deleted = backups.end_access(old, restored)
+    if deleted is None:
+        print("API keys that were deleted since then are valid again: look at `hookchain api-keys list`.")
+    elif deleted:
+        print(f"Deleted again: {count_of(deleted, 'API key')}")
 
 
 def _print_repeats(old: Path, restored: Path) -> None:

@@ -106,7 +106,11 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     add("--bearer", action="store_true", help="send Authorization: Bearer, with the secret as token")
     hmac_form = "HEADER[:ALGORITHM[:ENCODING[:PREFIX]]]"
     add("--hmac", metavar=hmac_form, help="sign the body with HMAC [sha256, hex, no prefix]")
-    add("--standard-webhooks", action="store_true", help="sign as Standard Webhooks [if the secret begins with whsec_ or whsk_]")
+    add(
+        "--standard-webhooks",
+        action="store_true",
+        help="sign as Standard Webhooks [if the secret is such a key]",
+    )
     add("--source", metavar="NAME", help="sign as this source of the configuration requires")
 
     secret = command.add_argument_group("secret").add_mutually_exclusive_group()

@@ -34,10 +34,12 @@ from deploy.secrets.needs import needs
 from deploy.terminal.command_line import CommandError
 from shared import ledger_rules
 from shared.cloud.local.database import BUSY_SECONDS, PRIVATE_FILE, PRIVATE_FOLDER, VERSIONS, require_known_version
+from shared.cloud.local.documents import FILE_NAME as DOCUMENTS
 from shared.cloud.local.journal import FILE_NAME as JOURNAL
 from shared.cloud.local.ledger import FILE_NAME as LEDGER
 from shared.jsontext import JsonObject, mapping_at, to_json, value_at
 from shared.ports import DELIVERIES, EVENTS
+from shared.subscribers.directory import API_KEYS
 
 VERSION: Final = 1
 MANIFEST: Final = "backup.json"
@@ -260,6 +262,39 @@ def drop_messages(state: Path, events: Sequence[str]) -> None:
         with closing(sqlite3.connect(state / BUS)) as bus, bus:
             bus.executemany("DELETE FROM owed WHERE message = ?", found)
             bus.executemany("DELETE FROM message WHERE id = ?", found)
+
+
+def end_access(old: Path, restored: Path) -> int | None:
+    """End all portal sessions, and the access of API keys that were deleted or rotated after the backup.
+
+    Return how many keys were deleted; None if the old state does not say.
+    """
+    if not (restored / DOCUMENTS).is_file():
+        return 0
+    with closing(sqlite3.connect(restored / DOCUMENTS)) as documents:
+        with documents:
+            documents.execute("DELETE FROM documents WHERE partition GLOB 'sessions.*'")
+        keys = documents.execute("SELECT count(*) FROM documents WHERE partition = ?", (API_KEYS,)).fetchone()
+        if not any(keys):
+            return 0
+        if not (old / DOCUMENTS).is_file():
+            return None
+        try:
+            documents.execute("ATTACH ? AS old", (str(old / DOCUMENTS),))
+            with documents:
+                statement = (
+                    "DELETE FROM main.documents WHERE partition = ?1"
+                    " AND id NOT IN (SELECT id FROM old.documents WHERE partition = ?1)"
+                )
+                deleted = documents.execute(statement, (API_KEYS,)).rowcount
+                statement = (
+                    "UPDATE main.documents SET text = now.text FROM old.documents AS now"
+                    " WHERE main.documents.partition = ?1 AND now.partition = ?1 AND now.id = main.documents.id"
+                )
+                documents.execute(statement, (API_KEYS,))
+        except sqlite3.Error:
+            return None
+    return deleted
 
 
 def put_in_place(restored: Path, state: Path, aside: Path) -> None:

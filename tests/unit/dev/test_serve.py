@@ -26,6 +26,7 @@ from deploy.cli import serve
 from deploy.config import checkout
 from deploy.config.config_file import Fault
 from deploy.config.running_dev import PAUSE_FILE, env_version, ports_from
+from deploy.dev import backup
 from deploy.dev.inspector import server
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.local_status import local_version
@@ -36,8 +37,10 @@ from deploy.dev.supervisor.output import JsonView
 from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
 from deploy.secrets.values import WeakSecret
 from shared.cloud.gcp import http_server, serving
+from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.ledger_rows import open_ledger
 from shared.settings import read_settings
+from shared.subscribers import directory
 from tests.unit.shared.outgoing_worlds import issue
 
 CONFIG: Final = """
@@ -198,6 +201,28 @@ def test_after_a_restore_the_bus_pushes_nothing(tmp_path: Path) -> None:
     (tmp_path / "state" / PAUSE_FILE).touch()
     assert set_up(tmp_path, SECRETS).is_paused
     assert "--paused" in plan(Production(), {}, is_paused=True)["apis"].command
+
+
+async def test_a_restore_gives_nobody_back_the_access_that_ended_after_the_backup(tmp_path: Path) -> None:
+    partitions = {directory.API_KEYS: ("kept", "rotated", "deleted"), directory.sessions_of("acme"): ("portal",)}
+    folders = [tmp_path / name for name in ("old", "restored")]
+    for folder in folders:
+        folder.mkdir()
+        documents = LocalDocuments(folder / "documents.db")
+        for partition, ids in partitions.items():
+            for id_ in ids:
+                await documents.write(partition, id_, '"before"')
+        if folder.name == "old":
+            await documents.write(directory.API_KEYS, "rotated", '"after"')
+            await documents.delete(directory.API_KEYS, "deleted")
+        documents.close()
+    old, restored = folders
+    assert (backup.end_access(tmp_path, restored), backup.end_access(old, restored)) == (None, 1)
+    documents = LocalDocuments(restored / "documents.db")
+    keys = [(each.id, each.text) for each in await documents.page(directory.API_KEYS, 9)]
+    assert keys == [("kept", '"before"'), ("rotated", '"after"')]
+    assert not await documents.page(directory.sessions_of("acme"), 9)
+    documents.close()
 
 
 def test_a_stop_lasts_as_long_as_the_longest_timeout_and_systemd_waits_longer(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ INSTALLED: Final = {
     "env_file": "/etc/hookchain/hookchain.env",
     "state": "/var/lib/hookchain/state",
 }
-"""The places in a unit, unless the options name others. The service may write below /var/lib/hookchain only."""
+"""The places in a unit, unless the options name others. The service may write only below /var/lib/hookchain, and in the
+state folder."""
 
 
 PATHS: Final = (*INSTALLED, "tls_certificate", "tls_key")
@@ -125,12 +126,13 @@ def systemd_unit(chosen: argparse.Namespace, given: Collection[str]) -> str:
     if chosen.listen:
         host, port = chosen.listen
         named["listen"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    # systemd replaces no variable in the path of the program, so `$` stands there for itself.
+    # systemd replaces no variable in the path of the program or in `ReadWritePaths`, so `$` stands there for itself.
     program = _unit_word(str(Path(sys.executable).parent / "hookchain")).replace("$$", "$")
     command = [program, "serve"]
     for name, value in {**INSTALLED, **named}.items():
         is_path = name in PATHS and value != "none"
         command += [_option(name), _unit_word(str(Path(value).absolute()) if is_path else value)]
+    state = str(Path(named.get("state", INSTALLED["state"])).absolute())
     needs_low_port = chosen.listen is not None and chosen.listen[1] < 1024
     return UNIT_TEMPLATE.read_text(encoding="utf-8").format(
         root=_without_specifiers(str(checkout.ROOT)),
@@ -139,6 +141,7 @@ def systemd_unit(chosen: argparse.Namespace, given: Collection[str]) -> str:
         command=" ".join(command),
         stop_seconds=STOP_SECONDS,
         timeout_stop_seconds=TIMEOUT_STOP_SECONDS,
+        state=_unit_word(f"-{state}").replace("$$", "$"),
         capabilities="CAP_NET_BIND_SERVICE" if needs_low_port else "",
     )
 

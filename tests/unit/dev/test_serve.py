@@ -358,6 +358,7 @@ def test_the_unit_has_the_stop_the_places_and_no_right_that_it_does_not_need() -
     tls = unit("--listen", "[::]:443", "--tls-certificate", "pem", "--tls-key", "/key", "--state=/srv/state")
     more = f'--state /srv/state --tls-certificate {Path.cwd()}/pem --tls-key /key --listen "[::]:443"\n'
     assert more in tls
+    assert "ReadWritePaths=-/srv/state\n" in tls  # all else is read-only
     assert "--port-base 9000 --log-level WARNING\n" in unit("--port-base=9000", "--log-level", "warn")
     assert "serve --config /srv/x.yaml --env-file" in unit("--conf", "/srv/x.yaml")
     assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in tls
@@ -372,6 +373,7 @@ def test_a_unit_has_the_paths_as_they_are(monkeypatch: pytest.MonkeyPatch, capsy
     text = unit("--state", ODD)
     assert r'--state "/srv/100%%n of $$HOME' in text
     assert r's \"state\\x"' in text
+    assert 'ReadWritePaths="-/srv/100%%n of $HOME' in text
     assert 'ExecStart="/opt/50%% $a b/hookchain" serve --config' in text
     assert "WorkingDirectory=/opt/50%% $a b\n" in text
     assert "Documentation=file:///opt/50%%25%%20%%24a%%20b/deploy/serve/README.md\n" in text

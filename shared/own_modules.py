@@ -44,6 +44,11 @@ def own_sources(written: object) -> dict[str, str]:
     return {str(file): str(text) for file, text in written.items()} if isinstance(written, dict) else {}
 
 
+def is_own(function: object) -> bool:
+    """Return whether the function is in an operator's own file."""
+    return str(getattr(function, "__module__", "")).startswith(f"{PACKAGE}.")
+
+
 def place_in_own_module(error: BaseException) -> str:
     """Return the error's type and line, as `place_of` does; a line in an operator's own file comes first."""
     place = ""

@@ -32,7 +32,7 @@ from functions.notify.http_kind import (
     Response,
     SecretValues,
 )
-from shared import claim_check, credential_masks, errors, fetch, limits, logs, time_bound
+from shared import claim_check, credential_masks, errors, fetch, limits, logs, own_modules, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.outgoing import allowed_requests, authenticator
 
@@ -56,6 +56,16 @@ class HttpKind(Protocol):
     ) -> OutgoingRequest: ...
 
     def outcome(self, response: Response) -> Outcome: ...
+
+
+def _bounded(outcome: Callable[[Response], Outcome]) -> Callable[[Response], Outcome]:
+    """Bound the time that an operator's own function computes. A receiver's answer may make a pattern run for days."""
+
+    def bounded_outcome(response: Response) -> Outcome:
+        with bounded_texts.bounded_templates():
+            return outcome(response)
+
+    return bounded_outcome
 
 
 class HttpDestination:
@@ -87,6 +97,7 @@ class HttpDestination:
         self._bound: type[AbstractContextManager[None]] = bounded_texts.bounded_templates if is_bounded else nullcontext
         own_secrets = destination_secrets.DestinationSecrets(context.secrets, secret_names)
         self._attempts = TimedAttempts(context, secrets or own_secrets)
+        self._outcome_of = _bounded(kind.outcome) if own_modules.is_own(kind.outcome) else kind.outcome
         self._sender = HttpSender(context)
         self._failure_in = _failure_in(success_when)
         self._name = name
@@ -147,7 +158,7 @@ class HttpDestination:
             )
         if 200 <= response.status < 300 and (reason := self._failure_in(response)):
             return RetryLater(reason, response.retry_after_seconds)
-        outcome = self._kind.outcome(response)
+        outcome = self._outcome_of(response)
         if self._doubt_of is not None and isinstance(outcome, Delivered) and (doubt := self._doubt_of(response)):
             self._warn_once(response)
             return Delivered(doubt)

@@ -89,6 +89,17 @@ async def test_its_exception_is_a_dead_letter_that_names_the_line(config: Config
     assert re.search(r"ZeroDivisionError at my_kinds/ticket.py:\d+", outcome.reason)
 
 
+async def test_it_computes_for_a_limited_time_whatever_the_receiver_answers(
+    config: ConfigFile, folder: Path, kind: str
+) -> None:
+    slow = 're.match("(a+)+$", "a" * 40 + "b")\n    return outcome_by'
+    (folder / FILE).write_text(f"import re\n{kind.replace('return outcome_by', slow)}", encoding="utf-8")
+
+    outcome = await attempt(compile_config(config)["notify"], FakeFetch({URL: Fetched(201, (), b"")}), {"order": "A"})
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "time_limit_exceeded"
+
+
 def test_its_text_travels_in_the_slice_so_that_the_bundle_holds_it(config: ConfigFile, root: Path, kind: str) -> None:
     slices = compile_config(config)
 

@@ -33,7 +33,7 @@ class bounded_templates(time_bound.bounded):  # noqa: N801 as the class below it
         except time_bound.OutOfTime as late:  # the time was over at the last moment
             error = late
         if isinstance(error, time_bound.OutOfTime):
-            reason = f"its templates or code compute for more than {time_bound.MAX_COMPUTING_SECONDS:g} s with this event"
+            reason = f"its templates or code compute for over {time_bound.MAX_COMPUTING_SECONDS:g} s with this event"
             raise errors.Permanent("time_limit_exceeded", reason) from None
 
 

@@ -110,7 +110,8 @@ def provider_key(have: configured.Configured, name: str) -> str:
 
 
 def routes_from(transform: JsonObject, source: str) -> list[JsonObject]:
-    routes = objects_at(transform, "routes")
+    """Return the enabled routes that take the events of the source."""
+    routes = [each for each in objects_at(transform, "routes") if each.get("enabled") is not False]
     return [each for each in routes if each.get("from") is None or source in texts_at(each, "from")]
 
 

@@ -732,9 +732,11 @@ def test_the_hooks_of_removed_sources_are_removed_without_them(world: World, sou
         ("stripe", "[x.*]", "all"),
     ],
 )
-def test_event_types_are_the_ones_that_the_routes_need(world: World, source: str, types: str, events: str) -> None:
+def test_event_types_are_the_ones_that_the_enabled_routes_need(
+    world: World, source: str, types: str, events: str
+) -> None:
     text = CONFIG.replace("[push, issues.opened, issues.closed]", types).replace("[invoice.paid]", types)
-    world.configure(text)
+    world.configure(text.replace("routes:\n", "routes:\n  - {name: later, enabled: false, from: all, to: people}\n"))
     assert f"event types: {events}" in world("plan", source, code=3)
 
 

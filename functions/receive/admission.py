@@ -5,6 +5,7 @@ will do. A password or token in the head is verified before the body is read, a 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
@@ -193,7 +194,8 @@ def verify_body(
     """Return the scheme that authenticates the request.
 
     `keys` has, by its URL, each key that needed_keys returned. Every scheme whose `when` the request meets is tried.
-    If none accepts it, raises the Rejected of the first one that found credentials, or UnusableSecret at once.
+    If none accepts it, raises the Rejected of the first one that found credentials, or UnusableSecret at once. A value
+    of a secret that is no key, as after a rotation, does not hide another value that is right.
     """
     rejection: Rejected | None = None
     for auth in source.body_schemes:
@@ -206,12 +208,25 @@ def verify_body(
         except Rejected as error:
             rejection = rejection or error
         except UnusableSecret as error:
+            if _matches_one_value(auth, fields, secrets.get(auth.secret, ()), keys, now):
+                return auth
             # First, because it may raise, whatever another scheme says.
             shared_secret_rejection = _rejection_of_shared_secret(source, auth, error)
             rejection = rejection or shared_secret_rejection
         else:
             return auth
     raise rejection or _no_credentials(source)
+
+
+def _matches_one_value(
+    auth: AuthScheme, fields: RequestFields, values: Sequence[str], keys: Mapping[str, bytes], now: float
+) -> bool:
+    is_match = False
+    for value in values:  # all of them, so that the time taken does not reveal which one matches
+        with suppress(Rejected, UnusableSecret):
+            auth.verify(fields, (value,), keys, now)
+            is_match = True
+    return is_match
 
 
 def _rejection_of_shared_secret(source: Source, auth: AuthScheme, error: UnusableSecret) -> Rejected:

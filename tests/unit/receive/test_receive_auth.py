@@ -18,7 +18,7 @@ from shared.errors import Temporary
 from shared.jsontext import Json
 from tests.posting import JSON, Posting
 from tests.receiving import URL, Receiving
-from tests.unit.receive.sender_keys import b64, code, receiving
+from tests.unit.receive.sender_keys import ED, b64, code, receiving
 
 NOW: Final = 1_790_000_000
 SECRET: Final = "a-secret-that-we-both-know"
@@ -77,6 +77,23 @@ async def test_a_secret_that_is_no_such_key_is_a_503_and_never_a_yes(key: str, s
     where = written_out(auth, secret=secret)
     where.weak_allowed = True
     assert await where.code([JSON_TYPE, ("X-Sig", mac(BODY))], BODY) == "secret_unusable"
+
+
+@pytest.mark.parametrize(
+    ("auth", "signed"),
+    [
+        ({"scheme": "hmac", "header": "X-Sig", "key": "hex"}, mac(BODY)),
+        ({"scheme": "ed25519", "header": "X-Sig"}, ED.sign(BODY).hex()),
+    ],
+)
+async def test_a_value_of_a_secret_that_is_no_key_does_not_hide_another_that_is_right(
+    auth: dict[str, Json], signed: str
+) -> None:
+    right = SECRET.encode().hex() if auth["scheme"] == "hmac" else ED.public_key().public_bytes_raw().hex()
+    for values in (f"this is no key at all\n{right}", f"{right}\nthis is no key at all"):
+        headers = [JSON_TYPE, ("X-Sig", signed)]
+        assert await written_out(auth, secret=values).code(headers, BODY) == ""
+        assert await written_out(auth, secret=values).code(headers, BODY + b" ") == "secret_unusable"
 
 
 async def test_a_wrong_signature_of_another_scheme_does_not_hide_a_secret_that_is_no_key() -> None:

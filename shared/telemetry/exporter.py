@@ -9,15 +9,17 @@ flush.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from shared import errors, logs, ports
 from shared.jsontext import JsonObject
-from shared.outgoing.http_client import HttpClient
+from shared.outgoing.http_client import Answer, HttpClient
 from shared.telemetry.metrics import METRICS, Metrics
 from shared.telemetry.spans import Span, spans_json
 
@@ -35,9 +37,11 @@ _PASSING: Final = frozenset({408, 429, 502, 503, 504})
 """The statuses after which the same request may succeed. OTLP says to drop the data after any other failure."""
 _NOT_SERVED: Final = frozenset({404, 405, 501})
 """The statuses of a path that a server does not have."""
+_REJECTED: Final = re.compile(rb'"rejected(?:Spans|DataPoints)"\s*:\s*"?([1-9][0-9]{0,9})')
+"""How much of a request was rejected, in the answer of a collector that accepted the rest."""
 MAX_ANSWER_BYTES: Final = 65_536
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Post(Protocol):
@@ -46,8 +50,8 @@ class Post(Protocol):
     async def connect(self) -> None:
         """Open the connection of the next call, unless there is one."""
 
-    async def __call__(self, path: str, body: bytes) -> int:
-        """Send a body to the path of a signal, and return the status of the answer."""
+    async def __call__(self, path: str, body: bytes) -> Answer:
+        """Send a body to the path of a signal, and return the answer, whose body may be cut."""
 
 
 class Signal(Protocol):
@@ -91,21 +95,33 @@ class Spans:
         self._waiting = deque([*self._taken, *self._waiting], maxlen=MAX_SPANS)
 
 
+@dataclass(slots=True, eq=False)
+class _Progress:
+    """The export of a signal. One that fails or hangs delays no other.
+
+    fault     what failed last; empty after a success
+    failures  how many flushes in a row failed
+    """
+
+    signal: Signal
+    sending: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+    next_at: float = 0.0
+    fault: str = ""
+    failures: int = 0
+
+
 class Exporter:
-    """The exporter of a process, on one event loop. All signals go out in the same flush."""
+    """The exporter of a process, on one event loop."""
 
     def __init__(self, post: Post, spans: Spans, metrics: Metrics | None = None) -> None:
         """Make an exporter. `metrics` is None if the collector does not accept metrics."""
         self._post = post
         self._spans = spans
         self.metrics = metrics
-        self._signals: tuple[Signal, ...] = (spans,) if metrics is None else (spans, metrics)
+        self._exports = [_Progress(signal) for signal in (spans, metrics) if signal is not None]
         self._under_way = 0
         self._connecting: asyncio.Task[None] | None = None
-        self._sending: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._next_at = 0.0
-        self._failures = 0
 
     def add(self, span: Span) -> None:
         """Add a span that has ended, and count it."""
@@ -113,22 +129,23 @@ class Exporter:
         if self.metrics is not None:
             self.metrics.count_span(span)
 
-    async def around(self, work: Awaitable[Answer]) -> Answer:
+    async def around(self, work: Awaitable[Result]) -> Result:
         """Return the result of a request, or of a batch of messages, and flush if nothing else is under way."""
         self._under_way += 1
         self._connect_ahead()
         try:
-            answer = await work
+            result = await work
         finally:
             self._under_way -= 1
         await self._flush_soon()
-        return answer
+        return result
 
     def _connect_ahead(self) -> None:
         """Connect while the request is served. Otherwise, a handshake would use up the time that the flush has."""
         loop = asyncio.get_running_loop()
         is_connecting = self._connecting is not None and not self._connecting.done()
-        if not is_connecting and self._sending is None and loop.time() >= self._next_at:
+        spans = self._exports[0]
+        if not is_connecting and spans.sending is None and loop.time() >= spans.next_at:
             self._connecting = loop.create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -137,88 +154,104 @@ class Exporter:
 
     async def _flush_soon(self) -> None:
         """Flush now and wait for that, or let a timer flush. Never fails."""
-        if self._sending is not None or not any(signal.is_waiting for signal in self._signals):
-            return
         loop = asyncio.get_running_loop()
-        wait_seconds = self._next_at - loop.time()
-        if self._under_way or wait_seconds > 0:
-            self._start_timer(max(wait_seconds, FLUSH_SECONDS if self._under_way else 0.0))
-            return
-        self._begin()
-        if self._sending is not None:
-            await asyncio.wait({self._sending}, timeout=WAIT_SECONDS)
+        begun: list[asyncio.Task[None]] = []
+        for export in self._exports:
+            if export.sending is not None or not export.signal.is_waiting:
+                continue
+            wait_seconds = export.next_at - loop.time()
+            if self._under_way or wait_seconds > 0:
+                self._start_timer(export, max(wait_seconds, FLUSH_SECONDS if self._under_way else 0.0))
+            else:
+                begun.append(self._begin(export))
+        if begun:
+            await asyncio.wait(begun, timeout=WAIT_SECONDS)
 
-    def _start_timer(self, seconds: float) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._begin)
+    def _start_timer(self, export: _Progress, seconds: float) -> None:
+        if export.timer is None:
+            export.timer = asyncio.get_running_loop().call_later(seconds, self._begin_if_waiting, export)
 
-    def _begin(self) -> None:
-        """Begin a flush in the background, unless one is under way or nothing waits."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._sending is None and any(signal.is_waiting for signal in self._signals):
-            loop = asyncio.get_running_loop()
-            self._next_at = loop.time() + FLUSH_SECONDS
-            self._sending = loop.create_task(self._send())
+    def _begin_if_waiting(self, export: _Progress) -> None:
+        export.timer = None
+        if export.sending is None and export.signal.is_waiting:
+            self._begin(export)
 
-    async def _send(self) -> None:
+    def _begin(self, export: _Progress) -> asyncio.Task[None]:
+        """Begin to send the signal in the background."""
+        if export.timer is not None:
+            export.timer.cancel()
+            export.timer = None
+        loop = asyncio.get_running_loop()
+        export.next_at = loop.time() + FLUSH_SECONDS
+        export.sending = loop.create_task(self._send(export))
+        return export.sending
+
+    async def _send(self, export: _Progress) -> None:
         try:
             if self._connecting is not None:
                 await self._connecting
-            waiting = [signal for signal in self._signals if signal.is_waiting]
-            faults = await asyncio.gather(*map(self._fault, waiting))
-            self._note(next(filter(None, faults), ""))
+            await self._post_waiting(export)
         finally:
-            self._sending = None
-        if any(signal.is_waiting for signal in self._signals):
-            self._start_timer(max(0.0, self._next_at - asyncio.get_running_loop().time()))
+            export.sending = None
+        if export.signal.is_waiting and export in self._exports:
+            self._start_timer(export, max(0.0, export.next_at - asyncio.get_running_loop().time()))
 
-    async def _fault(self, signal: Signal) -> str:
-        """Send what waits. Return what failed, without any text of the collector; empty if nothing did."""
+    async def _post_waiting(self, export: _Progress) -> None:
+        """Send what waits, and note what failed, without any text of the collector."""
+        signal = export.signal
         try:
-            status = await self._post(signal.path, signal.take())
+            answer = await self._post(signal.path, signal.take())
         except OSError as error:
             signal.put_back()
-            return f"the collector did not answer: {type(error).__name__}"
+            self._fail(export, f"the collector did not answer: {type(error).__name__}")
         except errors.Temporary as error:
             signal.put_back()
-            return error.detail
+            self._fail(export, error.detail)
         except Exception as error:  # a fault of ours must cost no request anything
-            return errors.place_of(error)
+            self._fail(export, errors.place_of(error))
+        else:
+            self._note_answer(export, answer)
+
+    def _note_answer(self, export: _Progress, answer: Answer) -> None:
+        signal, status = export.signal, answer.status
         if 200 <= status < 300:
-            return ""
+            export.failures = 0
+            rejected = _REJECTED.search(answer.body)
+            self._warn(export, f"the collector rejected {int(rejected[1]):,} at {signal.path}" if rejected else "")
+            return
         if status in _PASSING:
             signal.put_back()
         if status in _NOT_SERVED and signal is self.metrics:
             self._leave_out_metrics(status)
-            return ""
-        return f"the collector answered {status} at {signal.path}"
+        else:
+            self._fail(export, f"the collector answered {status} at {signal.path}")
 
     def _leave_out_metrics(self, status: int) -> None:
-        """Send no more metrics: the collector takes spans alone, and its answer must not hold these up."""
+        """Send no more metrics: the collector takes spans alone."""
         detail = f"the collector answered {status} at {METRICS}: set `metrics: false`"
         logs.log("WARNING", "metrics not sent", detail=detail)
         self.metrics = None
-        self._signals = (self._spans,)
+        del self._exports[1:]
 
-    def _note(self, fault: str) -> None:
-        """Wait longer after each failure, and warn once until a flush succeeds."""
-        if not fault:
-            self._failures = 0
-            return
-        if not self._failures:
+    def _fail(self, export: _Progress, fault: str) -> None:
+        """Wait longer after each failure."""
+        self._warn(export, fault)
+        export.failures += 1
+        pause_seconds = min(MAX_PAUSE_SECONDS, FLUSH_SECONDS * 2 ** min(export.failures, 10))
+        export.next_at = asyncio.get_running_loop().time() + pause_seconds
+
+    def _warn(self, export: _Progress, fault: str) -> None:
+        """Warn once until a flush succeeds. Both signals often fail for the same reason, which is logged once too."""
+        if fault and not export.fault and all(each.fault != fault for each in self._exports):
             logs.log("WARNING", "telemetry not sent", detail=fault)
-        self._failures += 1
-        pause_seconds = min(MAX_PAUSE_SECONDS, FLUSH_SECONDS * 2 ** min(self._failures, 10))
-        self._next_at = asyncio.get_running_loop().time() + pause_seconds
+        export.fault = fault
 
 
 class OtlpPost:
     """Posts to a collector, below the URL `base`. The secret has the headers of each request."""
 
     def __init__(self, base: str, secrets: ports.Secrets, headers_secret: str | None) -> None:
-        self._client = HttpClient(base, MAX_ANSWER_BYTES, may_cut=True)  # only the status is used
+        self._client = HttpClient(base, MAX_ANSWER_BYTES, may_cut=True)
         self._path = urlsplit(base).path.rstrip("/")
         self._secrets = secrets
         self._headers_secret = headers_secret
@@ -226,11 +259,10 @@ class OtlpPost:
     async def connect(self) -> None:
         await self._client.connect(SEND_SECONDS)
 
-    async def __call__(self, path: str, body: bytes) -> int:
+    async def __call__(self, path: str, body: bytes) -> Answer:
         own_headers = {} if self._headers_secret is None else await self._read_secret(self._headers_secret)
         headers = {"user-agent": "hookchain", **own_headers, "content-type": "application/json"}
-        answer = await self._client.call("POST", f"{self._path}{path}", headers, body, SEND_SECONDS, may_repeat=True)
-        return answer.status
+        return await self._client.call("POST", f"{self._path}{path}", headers, body, SEND_SECONDS, may_repeat=True)
 
     async def _read_secret(self, name: str) -> dict[str, str]:
         """Return the headers in the secret. Raises Temporary, also if a request cannot have them, or if the secret has

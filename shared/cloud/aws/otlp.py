@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEn
 from typing import Final
 
 from shared.cloud.aws.client import AwsClient, AwsPlace
+from shared.outgoing.http_client import Answer
 
 SERVICE: Final = "xray"
 MAX_ANSWER_BYTES: Final = 65_536
@@ -22,10 +23,9 @@ class AwsPost:
     async def connect(self) -> None:
         await self._client.connect(self._timeout_seconds)
 
-    async def __call__(self, path: str, body: bytes) -> int:
-        """Return the status of the answer. Raises OSError."""
-        answer = await self._client.call("POST", path, _HEADERS, body, self._timeout_seconds, may_repeat=True)
-        return answer.status
+    async def __call__(self, path: str, body: bytes) -> Answer:
+        """Return the answer. Raises OSError."""
+        return await self._client.call("POST", path, _HEADERS, body, self._timeout_seconds, may_repeat=True)
 
     def close(self) -> None:
         self._client.close()

@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.cloud.gcp.tokens import Authorization
-from shared.outgoing.http_client import HttpClient
+from shared.outgoing.http_client import Answer, HttpClient
 
 ENDPOINT: Final = "https://telemetry.googleapis.com"
 MAX_ANSWER_BYTES: Final = 65_536
@@ -23,12 +23,11 @@ class GooglePost:
         await self._authorization()
         await self._client.connect(self._timeout_seconds)
 
-    async def __call__(self, path: str, body: bytes) -> int:
-        """Return the status of the answer. Raises OSError, and Temporary if there is no token."""
+    async def __call__(self, path: str, body: bytes) -> Answer:
+        """Return the answer. Raises OSError, and Temporary if there is no token."""
         token = await self._authorization()
         headers = {**self._headers, "Authorization": token} if token else self._headers
-        answer = await self._client.call("POST", path, headers, body, self._timeout_seconds, may_repeat=True)
-        return answer.status
+        return await self._client.call("POST", path, headers, body, self._timeout_seconds, may_repeat=True)
 
     def close(self) -> None:
         self._client.close()

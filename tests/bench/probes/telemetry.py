@@ -66,7 +66,7 @@ async def costs(url: str) -> JsonObject:
                 waiting.add(span)
                 counts.count_span(span)
         posts = post(TRACES, waiting.take()), post(metrics.METRICS, counts.take())
-        assert [*await asyncio.gather(*posts)] == [200, 200]
+        assert [answer.status for answer in await asyncio.gather(*posts)] == [200, 200]
 
     await flush(0, 1)
     of_spans: list[float] = []

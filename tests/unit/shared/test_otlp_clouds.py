@@ -31,7 +31,7 @@ async def test_google_gets_the_functions_token_and_the_project_that_pays() -> No
     with otlp_receiver() as receiver:
         async with closing(GooglePost(receiver.url, "a-project", authorization, 5)) as post:
             await post.connect()
-            assert await post("/v1/traces", BODY) == 200
+            assert (await post("/v1/traces", BODY)).status == 200
         [request] = receiver.requests
     assert request.headers["authorization"] == "Bearer ya29.token"
     assert request.headers["x-goog-user-project"] == "a-project"
@@ -51,7 +51,7 @@ async def test_without_a_token_google_is_asked_for_nothing() -> None:
 async def test_aws_gets_a_request_that_is_signed_for_x_ray() -> None:
     with otlp_receiver() as receiver:
         async with closing(AwsPost(AwsPlace("eu-central-1", lambda: KEYS, receiver.url), 5)) as post:
-            assert await post("/v1/traces", BODY) == 200
+            assert (await post("/v1/traces", BODY)).status == 200
         [request] = receiver.requests
     date = request.headers["x-amz-date"]
     now = unix_seconds(f"{date[:4]}-{date[4:6]}-{date[6:11]}:{date[11:13]}:{date[13:]}")

@@ -6,10 +6,12 @@ from typing import Final
 import pytest
 
 from shared.jsontext import JsonObject
+from shared.outgoing.http_client import Answer
 from shared.subscribers.names import EndpointName
 from shared.telemetry import exporter, metrics, spans
 from shared.telemetry.spans import Span
 from tests.fakes.clock import FakeClock
+from tests.fakes.virtual_time import run
 from tests.otlp_receiver import SeenPoint, points_of
 
 AT: Final = 1_790_000_000.0
@@ -102,17 +104,20 @@ def test_levels_are_cumulative_or_gauges_and_the_newest_is_sent(measured: metric
 
 
 class TracesOnly:
-    """A collector that takes no metrics. `paths` are those of the requests."""
+    """A collector that takes no metrics, and answers them after `seconds`. `paths` are those of the requests."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, seconds: float = 0.0) -> None:
         self.status = status
+        self.seconds = seconds
         self.paths: list[str] = []
 
     async def connect(self) -> None: ...
 
-    async def __call__(self, path: str, body: bytes) -> int:
+    async def __call__(self, path: str, body: bytes) -> Answer:
         self.paths.append(path)
-        return 200 if path == exporter.TRACES else self.status
+        if path != exporter.TRACES:
+            await asyncio.sleep(self.seconds)
+        return Answer(200 if path == exporter.TRACES else self.status, b"{}")
 
 
 @pytest.mark.parametrize("status", [404, 501])
@@ -131,6 +136,24 @@ async def test_a_collector_without_metrics_gets_spans_alone_and_one_line_says_so
         await asyncio.sleep(0.03)
     assert post.paths == ["/v1/traces", "/v1/metrics", "/v1/traces", "/v1/traces"]
     assert capsys.readouterr().out.count(f"the collector answered {status} at /v1/metrics") == 1
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(400, 0.0), (429, 0.0), (200, 5.0)])
+def test_metrics_that_a_collector_rejects_or_does_not_answer_hold_back_no_spans(
+    status: int, seconds: float, measured: metrics.Metrics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> None:
+        for _ in range(600):
+            exporting.add(attempted("crm", "delivered"))
+            await exporting.around(asyncio.sleep(0.1))
+        await asyncio.sleep(5)
+
+    post = TracesOnly(status, seconds)
+    exporting = exporter.Exporter(post, exporter.Spans({"notify": RESOURCE}), measured)
+    run(main())
+    assert post.paths.count("/v1/traces") >= 58
+    assert post.paths.count("/v1/metrics") <= 15
+    assert capsys.readouterr().out.count("/v1/metrics") == (status != 200)
 
 
 def test_the_number_of_series_is_bounded(measured: metrics.Metrics) -> None:

@@ -14,6 +14,7 @@ from opentelemetry.semconv.schemas import Schemas
 from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import JsonObject
+from shared.outgoing.http_client import Answer
 from shared.telemetry import exporter, spans
 from shared.telemetry.exporter import Exporter, OtlpPost, Spans, read_headers
 from shared.telemetry.spans import Place, Span
@@ -182,6 +183,7 @@ class FakeCollector:
     def __init__(self, seconds: float = 0.0, *statuses: int | Exception) -> None:
         self.seconds = seconds
         self.statuses = [*statuses] or [200]
+        self.answer = b"{}"
         self.bodies: list[bytes] = []
         self.tried_at: list[float] = []
         self.connected_at: list[float] = []
@@ -189,7 +191,7 @@ class FakeCollector:
     async def connect(self) -> None:
         self.connected_at.append(asyncio.get_running_loop().time())
 
-    async def __call__(self, path: str, body: bytes) -> int:
+    async def __call__(self, path: str, body: bytes) -> Answer:
         assert path == "/v1/traces"
         self.tried_at.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self.seconds)
@@ -197,7 +199,7 @@ class FakeCollector:
         if isinstance(status, Exception):
             raise status
         self.bodies.append(body)
-        return status
+        return Answer(status, self.answer)
 
     @property
     def names(self) -> list[list[str]]:
@@ -331,6 +333,19 @@ def test_a_collector_that_rejects_the_spans_does_not_get_them_again() -> None:
     assert exporting.collector.names == [["a"], ["b"]]
 
 
+def test_spans_that_the_collector_rejected_are_told_once_and_hold_back_no_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    collector = FakeCollector()
+    collector.answer = b'{"partialSuccess": {"rejectedSpans": "3", "errorMessage": "a text of the collector"}}'
+    exporting = Exporting(collector)
+    run(exporting.one_after_another(300, 0.01))
+    assert len(collector.tried_at) >= 3
+    output = capsys.readouterr().out
+    assert output.count("the collector rejected 3 at /v1/traces") == 1
+    assert "a text of the collector" not in output
+
+
 def test_what_cannot_be_written_costs_the_spans_and_no_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(Exporting(FakeCollector(), {}).request("of a service without a resource")) == 0
     assert "telemetry not sent" in capsys.readouterr().out
@@ -366,9 +381,9 @@ async def test_a_collector_gets_the_headers_of_the_secret_below_the_path_of_its_
     secrets = FakeSecrets({"headers": "authorization=Bearer%20abc, x-team = ops,Content-Type=text/plain"})
     with otlp_receiver() as collector:
         post = OtlpPost(collector.url, secrets, "headers")
-        assert await post("/v1/traces", b"{}") == 200
+        assert (await post("/v1/traces", b"{}")).status == 200
         below = OtlpPost(f"{collector.url}/otlp/", secrets, None)
-        assert await below("/v1/traces", b"{}") == 404
+        assert (await below("/v1/traces", b"{}")).status == 404
         post.close()
         below.close()
     [request] = collector.requests

@@ -30,8 +30,8 @@ from shared.formats.media_type import MediaType, media_type, structured_format
 from shared.limits import DEFAULT
 
 COPY_SECONDS: Final = 2.0
-"""The time that the copies of an event may take. After a failure, a lease gets none until the leases are read again. So
-a queue that hangs delays one event in each REMEMBERED_SECONDS."""
+"""The time that the copies of an event may take. After a failure, a lease gets none for REMEMBERED_SECONDS. So a queue
+that hangs delays one event in this time."""
 MAX_LEASES: Final = 500
 """The most leases that are read."""
 MAX_MASKED_BYTES: Final = 256 * 1_024
@@ -66,20 +66,24 @@ class Tap:
     blobs: ports.Blobs | None
     clock: ports.Clock
     deadlines: time_bound.Deadlines = field(default_factory=time_bound.Deadlines)
-    _leases: Sequence[tap.Lease] = ()
+    _leases: Sequence[tap.Lease] | None = None
+    """None if they were never read."""
     _ignored: frozenset[str] = frozenset()
     """The names of the leases that get no copies, each of which was logged once."""
     _read_at: float | None = None
-    """The time at which the leases were read; None if they were never read."""
+    """The time at which the leases were read, or could not be read; None before that."""
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _failed: set[str] = field(default_factory=set)
-    """The names of the leases whose last copy failed. They get none until the leases are read again."""
+    """The names of the leases whose last copy failed. They get none for REMEMBERED_SECONDS."""
     _missed: Counter[str] = field(default_factory=Counter)
     """The number of requests that were not copied for each lease since its last copy."""
+    _unknown: Counter[str] = field(default_factory=Counter)
+    """The number of requests to each source that came before the leases were read: perhaps somebody missed them."""
 
     def may_copy(self, event: Event) -> bool:
         """Return whether somebody may listen to the event's source."""
-        return event.source_name in self.sources and bool(self._leases or not self._is_current(self.clock.now()))
+        may_listen = self._leases != [] or not self._is_current(self.clock.now())
+        return event.source_name in self.sources and may_listen
 
     def _is_current(self, now: float) -> bool:
         """Return whether the leases were read lately.
@@ -95,9 +99,13 @@ class Tap:
         `message` is the message as the bus brought it. A failure is logged and counted. Raises nothing.
         """
         now = self.clock.now()
-        deadline = asyncio.get_running_loop().time() + COPY_SECONDS
+        began_at = asyncio.get_running_loop().time()
+        deadline = began_at + COPY_SECONDS
         if not self._is_current(now):
-            await self._read_leases(now, deadline)
+            await self._read_leases(now, began_at + COPY_SECONDS / 2)  # the copies need the rest
+        if self._leases is None:
+            self._unknown[event.source_name] += 1
+            return
         leases = [each for each in self._leases if each.source == event.source_name and each.is_open(now)]
         if not leases:
             return
@@ -119,6 +127,7 @@ class Tap:
         try:
             await self.deadlines.wait(self._read_unless_read(now), deadline)
         except Exception as error:  # a copy must not harm its event
+            self._failed.clear()
             self._read_at = now
             logs.log("WARNING", "leases not read", function="transform", detail=_detail(error))
 
@@ -130,8 +139,10 @@ class Tap:
             documents = await self.documents().page(tap.PARTITION, MAX_LEASES)
             stored = {each.id: tap.read_lease(each.id, each.text) for each in documents}
             leases = [each for each in stored.values() if each is not None]
-            known_names = {each.name for each in self._leases}
+            known_names = {each.name for each in self._leases or ()}
             self._leases = tap.served_leases([each for each in leases if each.source in self.sources], now)
+            self._missed.update({each.name: self._unknown[each.source] for each in self._leases})
+            self._unknown.clear()
             for each in self._leases:
                 if each.name not in known_names:
                     detail = f"lease {each.name} of {each.holder} until {times.rfc3339(each.until)}"
@@ -150,7 +161,7 @@ class Tap:
             return f"of {lease.holder} ends more than {tap.MAX_LEASE_SECONDS / 3_600:g} h from now: a clock is wrong"
         if lease.is_open(now) and lease.source not in self.sources:
             return f"of {lease.holder} is for {lease.source!r}, which is not under `develop` in this deployment"
-        if lease.is_open(now) and lease not in self._leases:
+        if lease.is_open(now) and lease not in (self._leases or ()):
             return f"of {lease.holder} is not among the first {tap.MAX_LISTENERS} leases of {lease.source!r}"
         return ""
 
@@ -201,7 +212,7 @@ class Tap:
 def _detail(error: Exception) -> str:
     if isinstance(error, errors.HookchainError):
         return error.detail
-    return f"not done within {COPY_SECONDS:g} s" if isinstance(error, TimeoutError) else type(error).__name__
+    return "not done in time" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 def read_redact(slice_: jsontext.JsonObject) -> Redact | None:

@@ -25,6 +25,7 @@ from shared.journal import EventEntry
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import DELIVERIES, TAP, BusMessage
 from shared.push import Push
+from shared.store_ports import Document
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -299,6 +300,31 @@ async def test_a_bus_and_a_store_that_hang_delay_one_event_each_by_a_moment(monk
     await bench.take()
     await bench.take()
     assert len(bench.bus.on(DELIVERIES)) == 22
+
+
+async def test_leases_that_cannot_be_read_stop_no_copies_and_what_came_before_the_first_reading_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hang(*_: object) -> Sequence[Document]:
+        await asyncio.sleep(60)
+        return ()
+
+    async def take_without_leases(count: int) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(bench.documents, "page", hang)
+            for _ in range(count):
+                await bench.take()
+        bench.clock.advance(tap.REMEMBERED_SECONDS)
+
+    monkeypatch.setattr(transform_tap, "COPY_SECONDS", 0.1)
+    bench = Bench()
+    await bench.lease()
+    await take_without_leases(3)
+    assert bench.copies() == []
+    await bench.take()
+    bench.clock.advance(tap.REMEMBERED_SECONDS)
+    await take_without_leases(2)
+    assert [copy.attributes.get("missed") for copy in bench.copies()] == ["3", None, None]
 
 
 async def test_a_blob_store_that_hangs_delays_one_event_by_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,8 @@ class Exporter:
             if self._under_way or wait_seconds > 0:
                 self._start_timer(export, max(wait_seconds, FLUSH_SECONDS if self._under_way else 0.0))
             else:
-                begun.append(self._begin(export))
+                export.sending = self._flush(export)
+                begun.append(export.sending)
         if begun:
             await asyncio.wait(begun, timeout=WAIT_SECONDS)
 
@@ -174,17 +175,16 @@ class Exporter:
     def _begin_if_waiting(self, export: _Progress) -> None:
         export.timer = None
         if export.sending is None and export.signal.is_waiting:
-            self._begin(export)
+            export.sending = self._flush(export)
 
-    def _begin(self, export: _Progress) -> asyncio.Task[None]:
-        """Begin to send the signal in the background."""
+    def _flush(self, export: _Progress) -> asyncio.Task[None]:
+        """Return a new task that sends the signal in the background."""
         if export.timer is not None:
             export.timer.cancel()
             export.timer = None
         loop = asyncio.get_running_loop()
         export.next_at = loop.time() + FLUSH_SECONDS
-        export.sending = loop.create_task(self._send(export))
-        return export.sending
+        return loop.create_task(self._send(export))
 
     async def _send(self, export: _Progress) -> None:
         try:
@@ -245,6 +245,15 @@ class Exporter:
         if fault and not export.fault and all(each.fault != fault for each in self._exports):
             logs.log("WARNING", "telemetry not sent", detail=fault)
         export.fault = fault
+
+
+class NoPost:
+    """Drops what is posted."""
+
+    async def connect(self) -> None: ...
+
+    async def __call__(self, path: str, body: bytes) -> Answer:  # noqa: ARG002 the interface
+        return Answer(200, b"")
 
 
 class OtlpPost:

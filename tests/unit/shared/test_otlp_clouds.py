@@ -73,11 +73,11 @@ async def test_aws_gets_a_request_that_is_signed_for_x_ray() -> None:
     [
         (DEPLOYED, "google_cloud", "GooglePost"),
         (ON_LAMBDA, "aws", "AwsPost"),
-        (DEPLOYED, "aws", "_NoPost"),
-        (ON_LAMBDA, "google_cloud", "_NoPost"),
-        ({**ON_LAMBDA, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, "aws", "_NoPost"),
-        (EMULATED_BUS, "google_cloud", "_NoPost"),
-        (EMULATED_BUS, "aws", "_NoPost"),
+        (DEPLOYED, "aws", "NoPost"),
+        (ON_LAMBDA, "google_cloud", "NoPost"),
+        ({**ON_LAMBDA, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}, "aws", "NoPost"),
+        (EMULATED_BUS, "google_cloud", "NoPost"),
+        (EMULATED_BUS, "aws", "NoPost"),
     ],
 )
 def test_a_clouds_endpoint_gets_spans_of_its_functions_only(environ: dict[str, str], cloud: str, post: str) -> None:

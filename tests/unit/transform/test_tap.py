@@ -1,7 +1,6 @@
 """The tap: copies for developers with a lease, and for nobody else; and what it costs the event: nothing."""
 
 import asyncio
-import base64
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -419,39 +418,18 @@ async def test_what_is_redacted_leaves_in_no_form(declared: str, body: str, data
     assert bench.delivered().data == data
 
 
-async def test_a_header_with_a_masked_value_is_not_copied_and_one_with_the_senders_id_has_that_of_the_copy() -> None:
-    bench = Bench(redact=Redact(paths=["data.card", "data.user"]))
+async def test_a_redacted_copy_has_only_the_headers_that_cannot_tell_a_masked_value() -> None:
+    bench = Bench(redact=Redact(paths=["data.card"]))
     await bench.lease()
-    data: Json = {"card": 411111111, "user": {"name": "Ada Lovelace", "age": 36, "vip": True}, "n": 1}
-    leaks = ("x-note", "paid with 411111111"), ("x-user", "ada lovelace"), ("x-age", " 36")
-    kept = ("x-vip", "true"), ("x-max-age", "360"), ("x-n", "1")
-    headers: list[Json] = [[*each] for each in (*leaks, ("webhook-id", "msg_1"), *kept)]
-    await bench.take(replace(EVENT, data=data, rawbody=to_json(data), rawheaders=to_json(headers), deliveryid="msg_1"))
+    leaks = ("x-note", "paid with 4111"), ("content-length", "13"), ("x-other", "anything")
+    kept = ("x-github-event", "push"), ("content-type", "application/vnd.4111+json; card=4111"), ("webhook-id", "msg_1")
+    headers = to_json([[*each] for each in (*leaks, *kept)])
+    await bench.take(
+        replace(EVENT, data={"card": 4111}, rawbody='{"card":4111}', rawheaders=headers, deliveryid="msg_1")
+    )
     [copy] = map(event_of, bench.copies())
-    assert json.loads(copy.rawheaders or "") == [["webhook-id", copy.id], *([*each] for each in kept)]
-
-
-@pytest.mark.parametrize(
-    ("value", "leaks"),
-    [
-        ("199.90", ["199.90", "199.9", "to pay: 199.90 EUR"]),
-        ("-1.0E+3", ["-1.0E+3", "-1000"]),
-        ('" M\u00fcller-Lüd "', ["Müller-Lüd".encode().decode("latin-1"), r'{"n":"M\u00fcller-L\u00fcd"}']),
-        ('"ada + b@example.com"', ["https://shop.example/?mail=ada+%2B+b%40example.com", "ada + b&#64;example.com"]),
-        (r'"5%20\u20ac off"', [r"5%20\u20ac off"]),
-    ],
-)
-async def test_no_header_with_a_masked_value_is_copied_however_it_is_spelled(value: str, leaks: Sequence[str]) -> None:
-    bench = Bench(redact=Redact(paths=["data.v"]))
-    await bench.lease()
-    body = f'{{"v": {value}}}'
-    hashed = hashlib.sha256(body.encode())
-    of_body = [str(len(body.encode())), f"sha256={hashed.hexdigest()}", base64.b64encode(hashed.digest()).decode()]
-    headers: list[Json] = [["x-b", text] for text in (*leaks, *of_body)]
-    sent = to_json([["x-a", "199"], *headers])
-    await bench.take(replace(EVENT, data=json.loads(body), rawbody=body, rawheaders=sent))
-    [copy] = map(event_of, bench.copies())
-    assert (copy.rawbody, copy.rawheaders) == ('{"v":"***"}', '[["x-a","199"]]')
+    expected = [["x-github-event", "push"], ["content-type", "application/json"], ["webhook-id", copy.id]]
+    assert json.loads(copy.rawheaders or "") == expected
 
 
 async def test_a_masked_body_that_needs_a_blob_is_not_copied_because_forget_would_not_find_it() -> None:
@@ -468,12 +446,10 @@ async def test_a_masked_body_that_needs_a_blob_is_not_copied_because_forget_woul
 async def test_a_body_that_takes_long_to_mask_is_not_copied_and_holds_up_nothing() -> None:
     bench = Bench(redact=Redact(paths=["data.a[*].b"]))
     await bench.lease()
-    long: Json = {"a": [{"b": 1}] * 100_000}
-    many: Json = {"a": [{"b": f"{number}"} for number in range(10_000)]}
-    headers = to_json([["x-long", "1" * 10_000]])
-    for data in (long, many):
-        await bench.take(replace(EVENT, rawbody=to_json(data), data=data, rawheaders=headers))
-    assert [(event_of(copy).rawbody, event_of(copy).rawheaders) for copy in bench.copies()] == [(None, None)] * 2
+    data: Json = {"a": [{"b": 1}] * 100_000}
+    await bench.take(replace(EVENT, rawbody=to_json(data), data=data))
+    [copy] = map(event_of, bench.copies())
+    assert (copy.rawbody, copy.rawheaders) == (None, None)
 
 
 HOSTILE: Final = '","data":1,"rawheaders":"x","datatype":"y" \\",\\"hops\\":3'

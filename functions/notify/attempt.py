@@ -23,13 +23,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from functions.notify import call, dead_letters, destination, settle
+from functions.notify import dead_letters, settle
+from functions.notify.destination import REPAIR, Attempt, Destination
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
 from functions.notify.registry import DeadLetterReason, Target
 from functions.notify.waiting import due, pauses
-from functions.notify.waiting.schedule import Wait, spread
-from shared import did_you_mean, errors, journal, ledger, ledger_rules, outcomes, time_bound
-from shared.delivery import Delivery, Failed, Outcome, RetryLater
+from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, spread
+from shared import did_you_mean, errors, event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
+from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.push import Push
 
 LEASE_MARGIN_SECONDS: Final = 30.0
@@ -55,6 +56,24 @@ COMPUTING_WAIT_SECONDS: Final = 5.0
 """How long a delivery waits in the ledger if the templates of other deliveries leave it no time to compute."""
 MAX_CRASHES: Final = 3
 """After so many attempts in a row without a record, the delivery is given up. It probably ends the worker each time."""
+
+
+GRACE_SECONDS: Final = 1.0
+"""How long after its timeout a destination is cancelled. It should end by itself at its timeout, because it knows then
+whether it sent anything. After it is cancelled, nobody knows."""
+MAX_CHARACTERS: Final = 500
+"""The length of a reason and of an answer in the record of an attempt. A row keeps a hundred records."""
+MAX_TEXT_CHARACTERS: Final = 1_000
+"""The length of a row's last reason."""
+OUTCOME_NAMES: Final[Mapping[type[Outcome], outcomes.AttemptOutcome]] = MappingProxyType(
+    {
+        Delivered: "delivered",
+        RetryLater: "retry_scheduled",
+        Unknown: "unknown",
+        Failed: "failed",
+        Disabled: "held",
+    }
+)
 
 
 class CompletedAttempt(NamedTuple):
@@ -192,7 +211,7 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
         # Nothing was sent, so this attempt does not count.
         await settle.give_back(notifier, work.claim)
         raise
-    entry = call.attempt_entry(claim.row, work.attempt_number, outcome, started_at, notifier.clock.now())
+    entry = attempt_entry(claim.row, work.attempt_number, outcome, started_at, notifier.clock.now())
     if notifier.spans is not None:
         notifier.spans.note_attempt(work, configured.kind, entry, outcome)
     return CompletedAttempt(outcome, entry)
@@ -207,7 +226,7 @@ async def _claim_for_attempt(
     """
     if claim.row.crashes:
         return await notifier.ledger.begin(claim, started_at)
-    latest_end = started_at + timeout_seconds + call.GRACE_SECONDS
+    latest_end = started_at + timeout_seconds + GRACE_SECONDS
     return claim if latest_end <= claim.row.lease_until else None
 
 
@@ -217,7 +236,7 @@ async def _call(notifier: Notifier, work: Work, target: Target, started_at: floa
     Raises Temporary only if nothing was sent.
     """
     row = work.claim.row
-    attempt = destination.Attempt(
+    attempt = Attempt(
         idempotency_key=f"{row.key}-r{row.generation}" if row.generation else row.key,
         attempt_number=work.attempt_number,
         generation=row.generation,
@@ -230,7 +249,7 @@ async def _call(notifier: Notifier, work: Work, target: Target, started_at: floa
     notifier.gate.begin(work.delivery.id)
     computing = time_bound.measure_computing()
     try:
-        outcome = await call.call_destination(target.destination, work.delivery, attempt, notifier.deadlines)
+        outcome = await call_destination(target.destination, work.delivery, attempt, notifier.deadlines)
     except errors.Temporary as error:
         if error.code not in BUSY_CODES:
             raise
@@ -329,7 +348,7 @@ def is_repair(row: ledger.LedgerRow, attempt_number: int) -> bool:
 
     `attempt_number` is the number of the next attempt, counted from when the row was reopened.
     """
-    if row.replays and row.replays[-1].endswith(destination.REPAIR):
+    if row.replays and row.replays[-1].endswith(REPAIR):
         return True
     if attempt_number > len(row.attempts):  # the row keeps no attempt from before it was reopened
         return True
@@ -345,3 +364,83 @@ def undelivered_since(row: ledger.LedgerRow) -> int:
     if row.undelivered_since:
         return row.undelivered_since
     return row.generation if any(each.outcome == "delivered" for each in row.attempts) else 0
+
+
+# The call. A destination may be the operator's own code, and a receiver may answer with anything. So whatever a call
+# does, at most its own delivery is affected.
+
+
+async def call_destination(
+    destination: Destination, delivery: Delivery, attempt: Attempt, deadlines: time_bound.Deadlines
+) -> Outcome:
+    """Call the destination and return its outcome. Raises Temporary only if nothing was sent."""
+    try:
+        deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds + GRACE_SECONDS
+        outcome = await deadlines.wait(destination.attempt(delivery, attempt), deadline)
+    except time_bound.TooLate:
+        return Unknown(f"no answer within {attempt.timeout_seconds:g} s")
+    except TimeoutError:
+        return Unknown("no answer came")
+    except errors.Permanent as error:
+        return Failed(error.code, error.detail)
+    except errors.Unanswered as error:
+        return Unknown(error.detail)
+    except errors.Temporary:
+        raise
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and time_bound.is_cancelled():
+            raise
+        # A destination may be the operator's own code, or call a library with a fault. Only this delivery fails: it
+        # becomes a dead letter and can be replayed. The worker and its other deliveries are not affected.
+        return Failed("destination_fault", f"the destination's code failed: {own_modules.place_in_own_module(error)}")
+    if type(outcome) not in OUTCOME_NAMES:
+        return Failed("destination_fault", f"the destination answered {type(outcome).__name__}, not an outcome")
+    return recordable(outcome)
+
+
+def recordable(outcome: Outcome) -> Outcome:
+    """Return the outcome as the ledger can store it: with short lines of valid Unicode, and with finite waits.
+
+    The texts may come from a receiver's answer, and an operator's own kind may return values of any type. If an outcome
+    could not be recorded, its request would be sent again.
+    """
+    answer = _recordable_text(outcome.answer)
+    if isinstance(outcome, Delivered):
+        return Delivered(answer)
+    reason = _recordable_text(outcome.reason)
+    if isinstance(outcome, RetryLater):
+        after_seconds = _recordable_wait(outcome.after_seconds)
+        return RetryLater(reason, after_seconds, answer, _recordable_wait(outcome.pause_destination_seconds))
+    return replace(outcome, reason=reason, answer=answer)
+
+
+def _recordable_text(text: object) -> str:
+    if not isinstance(text, str):
+        return type(text).__name__
+    if text.isprintable() and len(text) <= MAX_TEXT_CHARACTERS:
+        return text
+    return event.oneline(text[:MAX_TEXT_CHARACTERS])
+
+
+def _recordable_wait(seconds: object) -> float | None:
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0:  # NaN is not
+        return float(min(seconds, MAX_ASKED_SECONDS))
+    return None
+
+
+def attempt_entry(
+    row: ledger.LedgerRow, attempt_number: int, outcome: Outcome, started: float, ended: float
+) -> journal.AttemptEntry:
+    reason = "" if isinstance(outcome, Delivered) else outcome.reason
+    return journal.AttemptEntry(
+        row.key,
+        row.event_id,
+        row.route,
+        row.destination,
+        attempt_number,
+        started,
+        ended,
+        OUTCOME_NAMES[type(outcome)],
+        reason[:MAX_CHARACTERS],
+        outcome.answer[:MAX_CHARACTERS],
+    )

@@ -2,7 +2,7 @@
 
     read the message           a delivery, or a dead letter about what cannot be read
     find its target            a configured destination (registry.py), or a subscriber's endpoint (subscribers/)
-    wait for its other copy    where another message of it is under way (copies.py)
+    wait for its other copy    where another message of it is under way
     let it wait for others     where the destination gathers deliveries (digests/)
     give it a place            in this process, or put it back on the bus
     claim and attempt it once  unless something makes it wait (attempt.py, which asks waiting/ and recipients/)
@@ -17,13 +17,14 @@ After that, or if its destination is in trouble, it waits in the ledger, where a
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from functions.notify import attempt, copies, dead_letters, settle
-from functions.notify.notifier import Acknowledged, Notifier, Result
+from functions.notify import attempt, dead_letters, settle
+from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
 from functions.notify.registry import Configured, DeadLetterReason, Target
 from functions.notify.waiting import caps, due, schedule
-from shared import errors, journal, jsontext, ports, times
+from shared import errors, journal, jsontext, ledger_rules, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
 from shared.outgoing.gate import ADMITTED, Admitted, ComeBack, ProcessGate
 from shared.push import Push, parse_push
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 PUT_BACK: Final = "put-back"
 """The attribute that counts how often a message was put back on the bus."""
 MAX_PUT_BACKS: Final = 3
+BUSY: Final[outcomes.DeliveryOutcome] = "busy"
+BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
+"""The waits, give or take half, between two tries to deliver what another message has under way."""
+LAST_TRY_SECONDS: Final = 18.0
+"""How long after its arrival the last of these tries may begin. An attempt may still follow it, and must end before the
+bus's call of this function does: see `attempt_margin` in deploy/topology/functions.py."""
 
 
 async def notify(pushed: bytes | Push, notifier: Notifier) -> Result:
@@ -65,10 +72,10 @@ async def _take(pushed: bytes | Push, notifier: Notifier) -> Result:
     if not was_delayed and not is_copy:  # only a new message shows how long messages wait in the bus
         notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
     arrived_at = asyncio.get_running_loop().time()
-    result = await copies.deliver_alone(notifier, push, delivery, _deliver)
-    if result.outcome != copies.BUSY:
+    result = await _deliver_alone(notifier, push, delivery)
+    if result.outcome != BUSY:
         return result
-    return await copies.deliver_later(notifier, push, delivery, _deliver, result, arrived_at)
+    return await _deliver_later(notifier, push, delivery, result, arrived_at)
 
 
 def _read(pushed: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | journal.DeadLetter:
@@ -89,6 +96,93 @@ def _waited_seconds(document: jsontext.Json, now: float) -> float:
         return now - times.unix_seconds(time) if isinstance(time, str) else 0.0
     except ValueError:
         return 0.0
+
+
+# The copies of a delivery: messages of it that the bus brings while another one is under way, either here, where
+# `Notifier.under_way` has it, or elsewhere, where the ledger rejects the claim. A sender that repeats its requests, or
+# their ids, causes copies, and the bus may bring one message twice. If each copy were nacked, Pub/Sub would slow down
+# the whole subscription. So a copy that is not needed is acknowledged, and any other waits until the message that is
+# under way has ended.
+
+
+async def _deliver_alone(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
+    """Deliver, unless another message of the delivery is under way here. Raises Temporary."""
+    # The lease in the ledger is not enough: it ends early if the clock is set ahead or the process was paused.
+    if first := notifier.under_way.get(delivery.id):
+        return await _result_beside(notifier, push, delivery, first)
+    notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
+    try:
+        return await _deliver(notifier, push, delivery)
+    finally:
+        del notifier.under_way[delivery.id]
+
+
+async def _deliver_later(notifier: Notifier, push: Push, delivery: Delivery, busy: Result, arrived_at: float) -> Result:
+    """Wait until the other message of the delivery has ended, then deliver. Most often, nothing is left to do then.
+
+    `busy` is the result of the first try. `arrived_at` is the time of the event loop at which the message arrived.
+    Raises Temporary.
+    """
+    # On AWS, a nack delays only its own message, but a message that waits delays its whole batch.
+    if notifier.instances is not None or not notifier.gate.hold_copy():
+        return busy
+    last_try_at = arrived_at + LAST_TRY_SECONDS
+    try:
+        if delivery.id in notifier.under_way:
+            return await _repeat_while_busy(
+                notifier, lambda: _deliver_alone(notifier, push, delivery), busy, last_try_at
+            )
+        # It is under way elsewhere. From now on, this copy counts as under way here, so that no further copy waits.
+        notifier.under_way[delivery.id] = FirstMessage(push.message_id, delivery.event.claimed_hash)
+        try:
+            return await _repeat_while_busy(notifier, lambda: _deliver(notifier, push, delivery), busy, last_try_at)
+        finally:
+            del notifier.under_way[delivery.id]
+    finally:
+        notifier.gate.end_copy()
+
+
+async def _repeat_while_busy(
+    notifier: Notifier, try_once: Callable[[], Awaitable[Result]], busy: Result, last_try_at: float
+) -> Result:
+    """Return the first result that is not busy. If there is none in time, return the last one."""
+    clock = asyncio.get_running_loop().time
+    result = busy
+    for wait_seconds in BUSY_WAITS_SECONDS:
+        seconds_left = last_try_at - clock()
+        if seconds_left <= 0:
+            break
+        await notifier.sleep(min(wait_seconds, seconds_left))
+        result = await try_once()
+        if result.outcome != BUSY:
+            break
+    return result
+
+
+async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, first: FirstMessage) -> Result:
+    """Return the result for a copy of `first`, the message of the delivery that is under way here. Raises Temporary.
+
+    It is nacked only if it may still be needed: if it is the first message, which the bus brought twice, or if it has
+    other attributes, such as a replay's.
+    """
+    busy = Nacked(BUSY, delivery, reason="this worker has it")
+    has_only_event_attributes = all(name.startswith("ce-") for name in push.attributes)
+    is_plain = has_only_event_attributes and delivery.destination != ROUTE_ITSELF
+    have_ids = bool(push.message_id and first.message_id)
+    is_other_message = have_ids and push.message_id != first.message_id
+    if not is_plain or not is_other_message:
+        return busy
+    if not ledger_rules.is_conflict(delivery.event.claimed_hash, first.claimed_hash):
+        # The bus keeps the first message until its work has ended, so this one can be forgotten.
+        return Acknowledged("duplicate", delivery, reason="this worker has another message of the same delivery")
+    work = await attempt.claim_delivery(notifier, push, delivery)
+    if isinstance(work, Result):  # most often a dead letter, because another event has this delivery's id
+        return work
+    await settle.give_back(notifier, work.claim)
+    return busy
+
+
+# A delivery that no other message has under way here
 
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:

@@ -72,8 +72,8 @@ def test_it_would_see_copies_of_messages_that_are_nacked_at_once(monkeypatch: py
     async def nack(_: Notifier, __: Push, delivery: Delivery, ___: FirstMessage) -> Result:
         return Nacked("busy", delivery)
 
-    monkeypatch.setattr("functions.notify.copies.BUSY_WAITS_SECONDS", ())
-    monkeypatch.setattr("functions.notify.copies._result_beside", nack)
+    monkeypatch.setattr("functions.notify.notify.BUSY_WAITS_SECONDS", ())
+    monkeypatch.setattr("functions.notify.notify._result_beside", nack)
     assert faults(*simulate_neighbours(8, "gcp", "hostile"))
 
 

@@ -47,7 +47,7 @@ def test_it_would_see_a_worker_that_takes_no_answer_for_a_failure(monkeypatch: p
         except TimeoutError:
             return RetryLater("no answer")
 
-    monkeypatch.setattr("functions.notify.call.call_destination", call_destination)
+    monkeypatch.setattr("functions.notify.attempt.call_destination", call_destination)
     assert simulate(5, FEWER_EVENTS, SILENT, SILENT_IN_THE_END, gathers=False).repeated
 
 

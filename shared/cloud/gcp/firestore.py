@@ -18,8 +18,7 @@ from shared.cloud.gcp.firestore_values import Fields, Name, Where, Write, from_f
 from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Temporary, TemporaryCode
 from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_json
-from shared.outgoing.connection import AnswerTooLarge
-from shared.outgoing.http_client import MAX_ANSWER_BYTES, HttpClient
+from shared.outgoing.http_client import MAX_ANSWER_BYTES, AnswerTooLarge, HttpClient
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5

@@ -29,8 +29,7 @@ if path := os.environ.get("DISTURBED_CLOCK"):
     vars(time)["time"] = disturbed_time
 
 if text := os.environ.get("DISTURBED_PORTS"):
-    from shared.outgoing.connection import Connection
-    from shared.outgoing.http_client import HttpClient
+    from shared.outgoing.http_client import Connection, HttpClient
 
     PORTS: dict[int, int] = {int(port): proxy for port, proxy in json.loads(text).items()}
     CONNECT = HttpClient._connect

@@ -20,7 +20,7 @@ from deploy.history.digests import digest_document, find_digest
 from deploy.history.documents import delivery_document
 from deploy.history.replay import delivered_since, make_dead_letter_replay
 from deploy.history.stored_messages import merged_count
-from functions.notify.call import attempt_entry
+from functions.notify.attempt import attempt_entry
 from functions.notify.digests.settings import Digest, GatherSettings
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivery, Failed, Unknown

@@ -12,8 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.outgoing.connection import IDLE_SECONDS, ConnectionLost
-from shared.outgoing.http_client import Answer, HttpClient, NotSent
+from shared.outgoing.http_client import IDLE_SECONDS, Answer, ConnectionLost, HttpClient, NotSent
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

@@ -5,9 +5,8 @@ import asyncio
 import pytest
 
 from shared.errors import Temporary, Unanswered
-from shared.outgoing.connection import IDLE_SECONDS
-from shared.outgoing.guarded_fetch import GuardedFetch
-from shared.outgoing.idle_connections import AGE_SECONDS, MAX_IDLE_OF_HOST, UNREPEATABLE_SECONDS
+from shared.outgoing.guarded_fetch import AGE_SECONDS, MAX_IDLE_OF_HOST, UNREPEATABLE_SECONDS, GuardedFetch
+from shared.outgoing.http_client import IDLE_SECONDS
 from tests.unit.shared.outgoing_worlds import OK, Exchange, serving
 
 

@@ -8,13 +8,12 @@ from deploy.config.sections.own_files import imported_modules
 
 _NETWORK: Final = re.compile(
     r"(socket|http\.client|urllib\.request|urllib3|requests|httpx|aiohttp|smtplib|aiosmtplib|ftplib|apprise|"
-    r"shared\.outgoing\.(connection|http_client)|boto3|botocore|sqlalchemy)(\.|$)"
+    r"shared\.outgoing\.http_client|boto3|botocore|sqlalchemy)(\.|$)"
 )
 _DIALS: Final = re.compile(r"create_connection|open_connection|sock_connect|create_unix_connection")
 OWN_WAYS_OUT: Final = {
-    # The guard itself, and what its connections are made of.
+    # The guard itself.
     "shared/outgoing/guarded_fetch.py": "the guard",
-    "shared/outgoing/idle_connections.py": "the connections that the guard keeps",
     # To hosts that the platform or the operator's environment names, and no event can change.
     "shared/outgoing/http_client.py": "the client of the platform's APIs",
     "shared/telemetry/exporter.py": "the operator's collector",

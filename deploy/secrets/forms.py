@@ -118,7 +118,7 @@ def _unusable_keys(step: JsonObject, values: Values) -> Iterator[tuple[str, str]
         keys = tuple(values(name)) if isinstance(name, str) else ()
         if not isinstance(name, str) or not keys:
             continue
-        from functions.transform.encryption.keys import parse_jwe_keys, parse_keys  # slow to import, and seldom needed
+        from functions.transform.encryption import parse_jwe_keys, parse_keys  # slow to import, and seldom needed
 
         parse = parse_jwe_keys if settings.get("format") == "jwe" else parse_keys
         try:

@@ -4,6 +4,8 @@ A request to the API passes these checks in this order: its path, its method, wh
 tenant in the path, the rate of requests, and the body or query. Then the route's handler runs.
 """
 
+import asyncio
+import hmac
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -11,8 +13,8 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
-from functions.subscribe import access, authentication, pages, problems, routing
-from functions.subscribe.route import Call, Route
+from functions.subscribe import access, credentials, pages, problems
+from functions.subscribe.route import Call, Route, router
 from functions.subscribe.service import Service
 from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
@@ -20,8 +22,8 @@ from shared.errors import Rejected, fault_of
 from shared.formats.media_type import media_type
 from shared.formats.parse import parse_json
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
-from shared.subscribers.directory import TENANTS
-from shared.subscribers.model import Tenant
+from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
+from shared.subscribers.model import ApiKey, Session, Tenant
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -68,12 +70,12 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
             raise Rejected("headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes")
         reply = await pages.answer_page(service, head)
         if reply is None:
-            matched = routing.router().find(head.path)
+            matched = router().find(head.path)
             if head.method == "OPTIONS":
                 reply = Reply(204, headers=(("allow", matched.allowed), NO_STORE))
             else:
                 route = matched.route_for(head.method)
-                caller, own_tenant = await authentication.authenticate(service, head)
+                caller, own_tenant = await _authenticate(service, head)
                 reply = await _call_handler(service, head, read_body, route, matched.params, caller, own_tenant)
     except problems.ApiProblem as error:
         reply = problems.problem_reply(error.status, error.code, error.detail, error.errors, _headers_of(error))
@@ -124,7 +126,7 @@ async def answer_known(service: Service, request: Request, read: ReadBody, calle
 
     Raises ApiProblem, Rejected and Temporary.
     """
-    matched = routing.router().find(request.path)
+    matched = router().find(request.path)
     return await _call_handler(
         service, request, read, matched.route_for(request.method), matched.params, caller, own_tenant=None
     )
@@ -237,3 +239,62 @@ def _fault(detail: "ErrorDetails", prefix: str) -> problems.FaultAt:
     else:
         path = "".join([f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts])
     return path[:_MAX_PATH_CHARACTERS], fault_text(detail, shows_value=False)[:_MAX_RULE_CHARACTERS]
+
+
+# The authentication of a caller by an API key or a portal token
+
+_SCHEME: Final = "bearer "
+
+_MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
+_UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
+
+
+async def _authenticate(service: Service, request: Request) -> tuple[access.Caller, Tenant | None]:
+    """Return the caller, and the tenant if the caller has a portal token. Raises ApiProblem (`not_authenticated`)."""
+    authorization = request.header("authorization") or ""
+    if not authorization.lower().startswith(_SCHEME):
+        raise problems.ApiProblem("not_authenticated", _MISSING)
+    text = authorization[len(_SCHEME) :].strip()
+    if text.startswith(credentials.TOKEN_PREFIX):
+        return await _portal_caller(service, text)
+    return await _key_caller(service, text), None
+
+
+async def _key_caller(service: Service, text: str) -> access.KeyCaller:
+    presented = credentials.read_api_key(text)
+    found = await service.directory.read(ApiKey, API_KEYS, presented.id) if presented else None
+    if presented is None or found is None:
+        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
+    now = service.clock.now()
+    key, _ = found
+    # All digests are compared, so that the time of the reply does not tell which of them matches.
+    matches = [
+        hmac.compare_digest(digest, presented.digest) and (until is None or now < until)
+        for digest, until in key.digests
+    ]
+    if not any(matches):
+        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
+    return access.KeyCaller(key.id, frozenset(key.scopes))
+
+
+async def _portal_caller(service: Service, text: str) -> tuple[access.PortalCaller, Tenant]:
+    token = credentials.read_portal_token(text, await service.keyring.portal_keys())
+    now = service.clock.now()
+    if token is None or now >= token.expires_at:
+        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
+    session, tenant = await asyncio.gather(
+        service.directory.read(Session, sessions_of(token.tenant), token.session),
+        service.directory.read(Tenant, TENANTS, token.tenant),
+    )
+    if session is None or tenant is None or _is_revoked(token, session[0], tenant[0]):
+        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
+    caller = access.PortalCaller(token.tenant, token.session, frozenset(token.capabilities), token.expires_at)
+    return caller, tenant[0]
+
+
+def _is_revoked(token: credentials.PortalToken, session: Session, tenant: Tenant) -> bool:
+    """Return whether the token, its session or all tokens of the tenant are revoked."""
+    is_revoked_with_all = token.issued_at <= tenant.tokens_valid_from
+    # A token that is older than its tenant was issued for a deleted tenant, which had the same id.
+    is_of_former_tenant = token.issued_at < tenant.created_at
+    return session.is_revoked or is_revoked_with_all or is_of_former_tenant

@@ -3,7 +3,7 @@
 from typing import Final
 
 from functions.subscribe.access import REVEAL, Access
-from functions.subscribe.handlers import deliveries, endpoint_secrets, endpoints, event_types, sending_again, tenants
+from functions.subscribe.handlers import deliveries, endpoints, event_types, sending_again, tenants
 from functions.subscribe.route import MAX_IMPORT_BYTES, Route
 
 OPERATOR_READS: Final = Access("read", None)
@@ -41,8 +41,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", f"{ENDPOINT}/disable", MANAGE, endpoints.disable_endpoint, has_etag=True),
     Route("POST", f"{ENDPOINT}/verify", MANAGE, endpoints.verify_endpoint, is_limited=True, has_etag=True),
     Route("POST", f"{ENDPOINT}/test", MANAGE, sending_again.send_test, status=202, is_limited=True),
-    Route("GET", f"{ENDPOINT}/secret", REVEAL, endpoint_secrets.reveal_secret),
-    Route("POST", f"{ENDPOINT}/secret/rotate", MANAGE, endpoint_secrets.rotate_secret),
+    Route("GET", f"{ENDPOINT}/secret", REVEAL, endpoints.reveal_secret),
+    Route("POST", f"{ENDPOINT}/secret/rotate", MANAGE, endpoints.rotate_secret),
     Route("GET", f"{ENDPOINT}/deliveries", VIEW, deliveries.list_endpoint_deliveries),
     Route("POST", f"{ENDPOINT}/recover", RESEND, sending_again.recover_endpoint, is_limited=True),
     Route("POST", f"{ENDPOINT}/replay", RESEND, sending_again.replay_endpoint, is_limited=True),

@@ -16,9 +16,8 @@ from shared.errors import Rejected, RejectedCode
 from shared.formats import text_body
 from shared.formats.media_type import MediaType, media_type
 from shared.formats.parse import parse_json
-from shared.formats.yaml_scalars import CORE_TAG, plain_scalar, tag_not_allowed, tagged_scalar
 from shared.jsontext import Json, JsonObject
-from shared.limits import Limits, put
+from shared.limits import Limits, finite, integer, put
 
 _MERGE_KEY: Final = "<<"
 _TAG_DIRECTIVE: Final = re.compile("^%TAG|[\n\r\x85\u2028\u2029]%TAG")
@@ -36,6 +35,67 @@ _CAUSES: Final = {
     "block sequence entries are not allowed": ": no list can begin here",
 }
 """The cause for the beginning of libyaml's texts, which may quote the document in their further words."""
+
+
+CORE_TAG: Final = "tag:yaml.org,2002:"
+"""The beginning of the core schema's tags, which YAML writes `!!`."""
+
+_WORDS: Final[dict[str, bool | None]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_FIRST_OF_NUMBER: Final = frozenset("+-.0123456789")
+_NUMBER: Final = re.compile(
+    r"(?P<decimal>[-+]?[0-9]++)"
+    r"|0o(?P<octal>[0-7]++)"
+    r"|0x(?P<hexadecimal>[0-9a-fA-F]++)"
+    r"|(?P<real>[-+]?(?:\.[0-9]++|[0-9]++(?:\.[0-9]*+)?)(?:[eE][-+]?[0-9]++)?)"
+    r"|(?P<not_finite>[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))"
+)
+_BASES: Final = {"decimal": 10, "octal": 8, "hexadecimal": 16}
+
+_TYPES: Final = {"null": type(None), "bool": bool, "int": int, "float": float}
+
+
+def plain_scalar(text: str, limits: Limits) -> Json:
+    """Return the value of a scalar that has neither quotes nor a tag. Raises Rejected (`number_out_of_range`)."""
+    if text in _WORDS:
+        return _WORDS[text]
+    may_be_number = text[0] in _FIRST_OF_NUMBER  # an empty text is a word
+    return _number(text, limits) if may_be_number else text
+
+
+def tagged_scalar(tag: str, text: str, limits: Limits) -> Json:
+    """Return the value of a scalar with a tag, quoted or not. Raises Rejected (`tag_not_allowed`,
+    `number_out_of_range`)."""
+    kind = tag.removeprefix(CORE_TAG)
+    if kind in {"!", "str"}:
+        return text
+    value = plain_scalar(text, limits)
+    is_decimal_integer = type(value) is int and text.lstrip("+-").isdecimal()
+    if kind == "float" and is_decimal_integer:  # `!!float 1` is a float; `!!float 0x1F` is not
+        value = finite(text)
+    if kind not in _TYPES or type(value) is not _TYPES[kind]:
+        raise tag_not_allowed()
+    return value
+
+
+def tag_not_allowed() -> Rejected:
+    return Rejected("tag_not_allowed", "YAML tags are those of the core schema, on values that fit them")
+
+
+def _number(text: str, limits: Limits) -> Json:
+    """Return the number that the text is, or the text if it is none. Raises Rejected (`number_out_of_range`)."""
+    number = _NUMBER.fullmatch(text)
+    if number is None or number.lastgroup is None:
+        return text
+    kind = number.lastgroup
+    if kind in _BASES:
+        return integer(number[kind], _BASES[kind], limits)
+    if kind == "not_finite":
+        raise Rejected("number_out_of_range", "JSON has neither infinity nor NaN")
+    return finite(text)
 
 
 class _Anchored(NamedTuple):

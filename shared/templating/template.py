@@ -3,16 +3,18 @@
 https://jinja.palletsprojects.com/en/stable/sandbox/
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
+from jinja2.exceptions import SecurityError
 
 from shared import did_you_mean, errors, event
 from shared.jsontext import Json, JsonObject
-from shared.templating import budget, diagnostics, sandbox
+from shared.templating import budget, costs, sandbox
 
 MAX_TEMPLATE_CHARACTERS: Final = 256 * 1024
 """The longest template, before it is filled."""
@@ -98,13 +100,13 @@ class Template:
             self._plain_pieces = None if needs_jinja else pieces
             self._compiled = environment.from_string(tree) if self._plain_pieces is None else None
         except TemplateSyntaxError as error:
-            raise TemplateFault(f"line {error.lineno}: {diagnostics.syntax_message(error, environment)}") from error
+            raise TemplateFault(f"line {error.lineno}: {_syntax_message(error, environment)}") from error
         except TemplateFault:
             raise
         except RecursionError as error:
             raise TemplateFault("it is nested too deeply") from error
         except Exception as error:  # a constant expression can fail in any way
-            raise TemplateFault(f"it can never be rendered: {diagnostics.kind_of(error)}") from error
+            raise TemplateFault(f"it can never be rendered: {_kind_of(error)}") from error
 
     @property
     def is_plain(self) -> bool:
@@ -147,7 +149,7 @@ class Template:
                 pieces.append(piece)
         except UndefinedError as error:
             paths = paths_in(sandbox.environment_of(False, sandbox.as_shown).parse(self._source))
-            detail = diagnostics.missing_field_message(error, self._source, paths, view)
+            detail = _missing_field_message(error, self._source, paths, view)
             raise errors.Permanent("undefined_field", f"{self._place(error)}: {detail}") from error
         except errors.Permanent:
             raise
@@ -155,7 +157,7 @@ class Template:
             # A template can fail in any way on a sender's data, such as adding a number to text or a range too large.
             is_too_large = isinstance(error, OverflowError | MemoryError)
             code: errors.PermanentCode = "output_too_large" if is_too_large else "template_failed"
-            raise errors.Permanent(code, f"{self._place(error)}: {diagnostics.kind_of(error)}") from error
+            raise errors.Permanent(code, f"{self._place(error)}: {_kind_of(error)}") from error
         text = "".join(pieces)
         return _verified_url(text) if self._is_url else text
 
@@ -304,3 +306,88 @@ def plain_pieces(tree: nodes.Template) -> Pieces | None:
     if max(lengths, default=0) > MAX_PLAIN_KEYS or sum(lengths) > MAX_ALL_PLAIN_KEYS:
         return None
     return tuple(piece for piece in pieces if piece is not None)
+
+
+# Messages about the fault of a template: a missing field, wrong syntax, or an error while it is rendered. None has a
+# value of the event.
+
+
+def _missing_field_message(error: UndefinedError, source: str, paths: Iterable[str], view: JsonObject) -> str:
+    """Name the path that the event lacks, and the path of the event that is most similar to it.
+
+    `paths` are those in the template's source. For `{{ data.customer.nme }}`, the message is one of these:
+
+    'data.customer.nme' is not in this event; did you mean 'data.customer.name'? Write {{ … | default('') }} where …
+    'data.customer.nme' is not in this event, where 'data.customer' is text; write {{ … | default('') }} where …
+
+    Jinja's error names only the last key, `nme`. The source may not spell out that key: in `{{ data[data.key] }}`, the
+    template computes it. It may then be a part of the event, so the message does not have it.
+    """
+    hint = "write {{ … | default('') }} where it may be missing"
+    quoted_names = re.findall(r"'([^']*)'", str(error))
+    key = quoted_names[-1] if quoted_names and quoted_names[-1] in source else ""
+    missing_paths = [path for path in paths if did_you_mean.is_missing(path, view)]
+    # A missing path begins with a field that the event has, so the key that the event lacks is never the first.
+    candidates = [path for path in missing_paths if not key or f".{key}." in f"{path}."]
+    path = max(candidates, key=len, default=key)
+    if not path:
+        return f"a field that it names is not in this event; {hint}"
+    if path in view:  # the field of another value, such as a list's item
+        return f"a value that it reads has no {path!r}; {hint}"
+    if "-" in (did_you_mean.likely_path(path, view) or ""):
+        hint = f"{hint}; a name with a hyphen is written as in data['first-name']"
+    return did_you_mean.missing_path(path, view, hint)
+
+
+def _syntax_message(error: TemplateSyntaxError, environment: sandbox.Sandbox) -> str:
+    """Return Jinja's message, and what to write instead of a name or a sign of another language."""
+    text = (error.message or "it does not parse").rstrip(".")
+    if unknown := re.fullmatch(r"No (filter|test|method) named '(.+)'", text):
+        kind, name = unknown.groups()
+        near = _FILTERS_ELSEWHERE.get(name) or did_you_mean.nearest(name, environment.names_of(kind))
+        return f"{text}; did you mean {near!r}?" if near else text
+    message = re.sub(r" at \d+$", "", text)
+    hint = next((hint for token, hint in _TOKENS_ELSEWHERE.items() if message.endswith(token)), "")
+    return f"{text}; {hint}" if hint else text
+
+
+_FILTERS_ELSEWHERE: Final[Mapping[str, str]] = {
+    "upcase": "upper",
+    "downcase": "lower",
+    "size": "length",
+    "json": "tojson",
+    "to_json": "tojson",
+    "strip": "trim",
+}
+"""Jinja's name of a filter of Liquid, Twig or Python."""
+_LOOP: Final = "Jinja has {% for item in data.list %}…{% endfor %} and {% if … %}…{% endif %}"
+_TOKENS_ELSEWHERE: Final[Mapping[str, str]] = {
+    "'*'": f"[*] is JMESPath; {_LOOP}",
+    "']'": f"[] is JMESPath; {_LOOP}",
+    "'#'": _LOOP,
+    "'/'": _LOOP,
+    "'$'": "a path begins without $, as in {{ data.number }}",
+    "'`'": "write a number, true or a text in quotes, without backticks",
+    "'&'": "write `and`",
+    "'!'": "write `not`",
+    "'?'": "write {{ a if condition else b }}",
+    "got '|'": "write `or`",
+    "got ':'": "write a filter's arguments in parentheses, as in default('')",
+    "got '='": "`==` compares",
+}
+"""What to write instead of a sign of another language, by the end of Jinja's message."""
+
+
+def _kind_of(error: Exception) -> str:
+    """Describe the kind of error. Its own message may hold a part of the event; this text does not."""
+    name = type(error).__name__
+    return next((f"{name}: {text}" for kind, text in _CAUSES.items() if isinstance(error, kind)), name)
+
+
+_CAUSES: Final[Mapping[type[Exception], str]] = {
+    costs.NotAValue: "the value is not text, a number, a list or an object: call it, or write `| list`",
+    TypeError: "a value has the wrong type here; convert it with `| int`, `| float` or `| string`",
+    SecurityError: "it uses an attribute that templates must not use",
+    ZeroDivisionError: "it divides by zero",
+    OverflowError: "the resulting text, list or number is too large",
+}

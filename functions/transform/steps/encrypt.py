@@ -1,13 +1,11 @@
-"""Encryption: encrypt data and decrypt it, as sealed text or as JWE (functions/transform/encryption)."""
+"""Encryption: encrypt data and decrypt it, as sealed text or as JWE (functions/transform/encryption.py)."""
 
 import os
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
+from functions.transform import encryption
 from functions.transform.documents import text_or_bytes
-from functions.transform.encryption.jwe import ALGORITHMS, Algorithm, Decrypted, decrypt_jwe, encrypt_jwe
-from functions.transform.encryption.keys import parse_jwe_keys, parse_keys
-from functions.transform.encryption.sealed_text import NONCE_BYTES, Binding, seal, unseal
 from functions.transform.missing_paths import MissingPaths
 from functions.transform.paths import Change, DataPath, MaybeJson, Missing, Path, parse_path, update_value
 from functions.transform.step import AskingStep, Example, Noted, Services, Settings, StepContext
@@ -88,7 +86,7 @@ class Encrypt(EncryptionSettings, AskingStep):
     )
     extras: ClassVar[tuple[str, ...]] = ("crypto", "jwe")
 
-    algorithm: Algorithm | None = None
+    algorithm: encryption.Algorithm | None = None
 
     def prepare(self) -> None:
         super().prepare()
@@ -101,14 +99,18 @@ class Encrypt(EncryptionSettings, AskingStep):
     async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
         values = await services.secrets.values(self.secret)
         if self.format == "jwe":
-            newest_jwe_key = parse_jwe_keys(self.secret, values)[0]
+            newest_jwe_key = encryption.parse_jwe_keys(self.secret, values)[0]
             return self.change_each(
-                event, lambda value, _: encrypt_jwe(to_json(value).encode(), newest_jwe_key, self.algorithm), JWE_TYPE
+                event,
+                lambda value, _: encryption.encrypt_jwe(to_json(value).encode(), newest_jwe_key, self.algorithm),
+                JWE_TYPE,
             )
-        newest_key = parse_keys(self.secret, values)[0]
+        newest_key = encryption.parse_keys(self.secret, values)[0]
 
         def encrypt(value: Json, place: str) -> Json:
-            return seal(to_json(value).encode(), newest_key, Binding(self.context, place), new_nonce())
+            return encryption.seal(
+                to_json(value).encode(), newest_key, encryption.Binding(self.context, place), new_nonce()
+            )
 
         return self.change_each(event, encrypt)
 
@@ -120,7 +122,7 @@ def new_nonce() -> bytes:
     nonces, which are more than a key should ever have, two are equal with a probability of 2^-33, as NIST SP 800-38D,
     8.3, allows.
     """
-    return os.urandom(NONCE_BYTES)
+    return os.urandom(encryption.NONCE_BYTES)
 
 
 class Decrypt(EncryptionSettings, AskingStep):
@@ -135,7 +137,7 @@ class Decrypt(EncryptionSettings, AskingStep):
     )
     extras: ClassVar[tuple[str, ...]] = ("crypto", "jwe")
 
-    algorithms: Annotated[list[Algorithm], LISTED, limits(min_length=1)] | None = None
+    algorithms: Annotated[list[encryption.Algorithm], LISTED, limits(min_length=1)] | None = None
 
     def prepare(self) -> None:
         super().prepare()
@@ -145,18 +147,18 @@ class Decrypt(EncryptionSettings, AskingStep):
     async def ask(self, event: Event, _: StepContext, services: Services) -> Event | Noted:
         values = await services.secrets.values(self.secret)
         if self.format == "jwe":
-            jwe_keys = parse_jwe_keys(self.secret, values)
-            accepted = self.algorithms or ALGORITHMS
+            jwe_keys = encryption.parse_jwe_keys(self.secret, values)
+            accepted = self.algorithms or encryption.ALGORITHMS
 
             def decrypt_from_jwe(value: Json, place: str) -> Json:
-                return _value(decrypt_jwe(_text(value, place), jwe_keys, place, accepted), place)
+                return _value(encryption.decrypt_jwe(_text(value, place), jwe_keys, place, accepted), place)
 
             return self.change_each(event, decrypt_from_jwe)
-        keys = parse_keys(self.secret, values)
+        keys = encryption.parse_keys(self.secret, values)
 
         def decrypt(value: Json, place: str) -> Json:
-            plaintext = unseal(_text(value, place), keys, Binding(self.context, place))
-            return _value(Decrypted(plaintext, is_json=True), place)
+            plaintext = encryption.unseal(_text(value, place), keys, encryption.Binding(self.context, place))
+            return _value(encryption.Decrypted(plaintext, is_json=True), place)
 
         return self.change_each(event, decrypt)
 
@@ -168,7 +170,7 @@ def _text(value: Json, place: str) -> str:
     return value
 
 
-def _value(decrypted: Decrypted, place: str) -> Json:
+def _value(decrypted: encryption.Decrypted, place: str) -> Json:
     """Return the decrypted value; a text or bytes if it is not JSON. Raises Permanent (`cryptography_failed`)."""
     if not decrypted.is_json:
         return text_or_bytes(decrypted.plaintext)

@@ -9,8 +9,7 @@ from typing import Final
 import pytest
 
 from functions.transform.chain import Chain
-from functions.transform.encryption.keys import parse_keys
-from functions.transform.encryption.sealed_text import Binding, seal
+from functions.transform.encryption import Binding, parse_keys, seal
 from functions.transform.program import read_chain
 from functions.transform.step import Services
 from shared.formats.text_body import binary

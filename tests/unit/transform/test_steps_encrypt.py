@@ -11,8 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings, strategies as st
 
 from deploy.secrets.values import random_value
-from functions.transform.encryption.keys import parse_keys
-from functions.transform.encryption.sealed_text import Binding, seal
+from functions.transform.encryption import Binding, parse_keys, seal
 from functions.transform.steps.encrypt import Decrypt, Encrypt, new_nonce
 from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, mapping_at

@@ -3,13 +3,16 @@
 `MailWriter` writes the mail as the destination's settings say, and a transport sends it (transports.py).
 """
 
+import html
+import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from functions.notify import bounded_texts, destination
-from functions.notify.destinations.email import attached_files, default_mail, mail_html, transports
+from functions.notify.destinations.email import default_mail, mail, transports
 from functions.notify.destinations.email.mail import (
     Address,
     AddressFault,
@@ -21,7 +24,7 @@ from functions.notify.destinations.email.mail import (
     subject_line,
     without_duplicates,
 )
-from shared import claim_check, errors, jsontext
+from shared import base64_text, claim_check, did_you_mean, errors, event, jsontext
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
 from shared.event import Event, view_of
 from shared.templating.template import Template, is_template, one_line_template
@@ -33,6 +36,73 @@ EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
 """SendGrid rejects an empty body and an empty subject."""
 _UNBOUNDED: Final = nullcontext()
+
+MAX_FILENAME_CHARACTERS: Final = 100
+DEFAULT_TYPE: Final = "application/octet-stream"
+
+# Path separators, what Windows rejects in a name, and characters that change the direction of the text around them.
+_UNSAFE_CHARACTERS: Final = re.compile(r"[/\\:*?\"<>|\u202a-\u202e\u2066-\u2069]")
+_TYPE_OF_EXTENSION: Final = {
+    ".csv": "text/csv",
+    ".gz": "application/gzip",
+    ".html": "text/html",
+    ".ics": "text/calendar",
+    ".json": "application/json",
+    ".pdf": "application/pdf",
+    ".plist": "application/x-plist",
+    ".txt": "text/plain",
+    ".xml": "application/xml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
+
+
+class AttachmentEntry(TypedDict):
+    """An entry of `attach`, as the slice holds it: AttachmentSettings in settings.py validated it."""
+
+    filename: str
+    content: str
+    type: str | None
+
+
+class AttachedFile:
+    """One entry of `attach`, its template compiled once."""
+
+    def __init__(self, number: int, entry: AttachmentEntry) -> None:
+        self._name = f"attach[{number}]"
+        self._filename: Template = one_line_template(f"{self._name}.filename", entry["filename"])
+        self._extension = entry["filename"][entry["filename"].rfind(".") :]
+        self._content = entry["content"]
+        self._type = entry["type"] or _TYPE_OF_EXTENSION.get(self._extension.lower(), DEFAULT_TYPE)
+
+    def attachment(self, view: jsontext.JsonObject) -> mail.Attachment:
+        """Raises Permanent: `undefined_field` for a value that the event lacks, or as Template.render does."""
+        value: jsontext.Json = view
+        for part in self._content.split("."):
+            if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            rule = did_you_mean.missing_path(self._content, view, "set it in a step, or correct the path")
+            raise errors.Permanent("undefined_field", f"{self._name}.content: {rule}")
+        return mail.Attachment(self._safe_filename(view), self._type, _content_bytes(value))
+
+    def _safe_filename(self, view: jsontext.JsonObject) -> str:
+        stem = self._filename.render(view).removesuffix(self._extension)
+        stem = _UNSAFE_CHARACTERS.sub("_", re.sub(event.UNFIT, "_", stem)).strip(" ._") or "attachment"
+        return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
+
+
+def _content_bytes(value: jsontext.Json) -> bytes:
+    if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
+        try:
+            return base64_text.decode_base64(encoded)
+        except ValueError:  # an object of the sender that happens to have this key
+            pass
+    text = value if isinstance(value, str) else default_mail.indented(value)
+    return text.encode("utf-8", "replace")
+
 
 MailSettings = TypedDict(  # a class could not have the key `from`
     "MailSettings",
@@ -47,7 +117,7 @@ MailSettings = TypedDict(  # a class could not have the key `from`
         "html": str | None,
         "via": transports.Via,
         "separate": bool,
-        "attach": list[attached_files.AttachmentEntry],
+        "attach": list[AttachmentEntry],
         "allow_recipients": list[str],
     },
 )
@@ -121,7 +191,7 @@ class MailWriter:
         self._subject = one_line_template("subject", settings["subject"])
         self._text = Template("text", text) if text is not None else None
         self._html = Template("html", html, html=True) if html is not None else None
-        self._attached = [attached_files.AttachedFile(number, each) for number, each in enumerate(settings["attach"])]
+        self._attached = [AttachedFile(number, each) for number, each in enumerate(settings["attach"])]
         self._separate = settings["separate"]
         self._allowed = tuple(settings["allow_recipients"])
         is_fixed = bool(settings["to"]) and not any(
@@ -200,8 +270,8 @@ class MailWriter:
             return None
 
     def _own_body(self, view: jsontext.JsonObject) -> MailBody:
-        document = mail_html.without_unsafe_links(self._html.render(view)) if self._html else None
-        text = self._text.render(view) if self._text else mail_html.text_of(document or "")
+        document = without_unsafe_links(self._html.render(view)) if self._html else None
+        text = self._text.render(view) if self._text else text_of(document or "")
         return MailBody(text or EMPTY, document or (EMPTY if self._html else None))
 
 
@@ -230,3 +300,65 @@ class _Recipient:
             rule = "its template gave an address that `allow_recipients` does not hold"
             raise errors.Permanent("recipient_not_allowed", f"`{self._field}`: {rule}")
         return address
+
+
+# HTML in a mail: links that a sender wrote, and the text of a document for readers of plain text. Of links, only those
+# stay that a mail program opens without running anything.
+
+_LINK_ATTRIBUTES: Final = "href|src|srcset|action|formaction|background|poster|cite|data|xlink:href"
+_ATTRIBUTE: Final = re.compile(
+    rf"""(?<=[\s"'/])(?:{_LINK_ATTRIBUTES})\s{{0,20}}=\s{{0,20}}(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'>]+))""",
+    re.IGNORECASE,
+)
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_IGNORED_CHARACTERS: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\ufeff]")
+"""What mail programs skip when they read a URL."""
+_SAFE_SCHEMES: Final = frozenset({"http", "https", "mailto", "tel", "cid"})
+_SAFE_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,", re.IGNORECASE)
+
+
+def without_unsafe_links(document: str) -> str:
+    """Remove attributes that lead to `javascript:`, `data:` and the like; pictures in `data:` stay."""
+    return _ATTRIBUTE.sub(lambda found: found[0] if _is_safe(found) else "", document)
+
+
+def _is_safe(attribute: re.Match[str]) -> bool:
+    value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
+    target = _IGNORED_CHARACTERS.sub("", html.unescape(value))
+    scheme = _SCHEME.match(target)
+    return scheme is None or scheme[1].lower() in _SAFE_SCHEMES or _SAFE_IMAGE.match(target) is not None
+
+
+class _TextParser(HTMLParser):
+    BREAKS: Final = frozenset({"p", "br", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "ul", "ol", "hr"})
+    SILENT: Final = frozenset({"style", "script", "head", "title"})
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._silent += tag in self.SILENT
+        if tag in self.BREAKS:
+            self.pieces.append("\n")
+        elif tag in {"td", "th"}:
+            self.pieces.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = max(0, self._silent - (tag in self.SILENT))
+        if tag in self.BREAKS:
+            self.pieces.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.pieces.append(re.sub(r"\s+", " ", data))
+
+
+def text_of(document: str) -> str:
+    """Return the text of an HTML document, for readers of plain text."""
+    parser = _TextParser()
+    parser.feed(document)
+    parser.close()
+    lines = [" ".join(line.split()) for line in "".join(parser.pieces).split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() or " "

@@ -39,7 +39,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.destination import Attempt, read_settings
-from shared import base64_text, errors, fetch
+from shared import errors, fetch
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.event import Event, oneline, to_cloudevent, view_of
 from shared.jsontext import Json, JsonObject, json_or_none, to_json, value_at
@@ -54,7 +54,6 @@ MAX_RESPONSE_BYTES: Final = 65_536
 MAX_EXCERPT_CHARACTERS: Final = 500
 MAX_STATED_SECONDS: Final = 1e12
 """A wait in a response that is longer than this is not believed."""
-_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 _RETRY_AFTER_STATUSES: Final = frozenset({408, 425, 429})
 """The 4xx statuses whose `Retry-After` is respected."""
 
@@ -244,16 +243,6 @@ def public_cloudevent(event: Event) -> JsonObject:
     """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
     shown = replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None)
     return to_cloudevent(shown)
-
-
-def bytes_in(data: Json) -> tuple[bytes, str] | None:
-    """Return the bytes that came as `{"type": …, "size": …, "base64": …}`, and their type; None for other data."""
-    if not isinstance(data, dict) or not data.keys() >= _BYTES_KEYS or not isinstance(encoded := data["base64"], str):
-        return None
-    try:
-        return base64_text.decode_base64(encoded), str(data["type"])
-    except ValueError:  # an object of the sender's that happens to have these keys
-        return None
 
 
 def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:

@@ -2,22 +2,16 @@
 
 from typing import Final
 
-from shared import base64_text
-from shared.formats.text_body import binary
+from shared.formats.text_body import binary, bytes_in
 from shared.jsontext import Json
 
 JSON_TYPE: Final = "application/json"
-_BYTES_KEYS: Final = frozenset({"type", "size", "base64"})
 
 
 def bytes_of(value: Json) -> bytes | None:
     """Return the content of bytes in an event, which may have a `name` too; None for any other value."""
-    if not isinstance(value, dict) or not value.keys() >= _BYTES_KEYS or not isinstance(value["base64"], str):
-        return None
-    try:
-        return base64_text.decode_base64(value["base64"])
-    except ValueError:
-        return None
+    found = bytes_in(value)
+    return found[0] if found else None
 
 
 def content_of(value: Json) -> bytes | None:

@@ -7,7 +7,7 @@ import codecs
 from typing import Final
 
 from shared import errors, jsontext, limits
-from shared.base64_text import base64_text
+from shared.base64_text import base64_text, decode_base64
 from shared.formats.media_type import MediaType
 
 # The only names that Python is asked for. Its registry also has codecs that are no charsets, and for any name that it
@@ -62,6 +62,7 @@ def decoded(encoded: bytes, codec: str) -> str:
 
 
 _UNKNOWN_TYPE = "application/octet-stream"
+_BINARY_KEYS: Final = frozenset({"type", "size", "base64"})
 
 
 def parse_bytes(body: bytes, media: MediaType, _: limits.Limits) -> jsontext.Json:
@@ -79,3 +80,13 @@ def binary(content: bytes, type_name: str) -> jsontext.JsonObject:
         "size": len(content),
         "base64": base64_text(content),
     }
+
+
+def bytes_in(value: jsontext.Json) -> tuple[bytes, str] | None:
+    """Return the bytes that `binary` wrote, which may have a `name` too, and their type; None for any other value."""
+    if not isinstance(value, dict) or not value.keys() >= _BINARY_KEYS or not isinstance(value["base64"], str):
+        return None
+    try:
+        return decode_base64(value["base64"]), str(value["type"])
+    except ValueError:  # an object of the sender's that happens to have these keys
+        return None

@@ -27,6 +27,7 @@ from shared import base64_text, errors, expressions, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.event import UNFIT, Event, view_of
+from shared.formats.text_body import bytes_in
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
 from shared.templating.template import KNOWN, Template
 from shared.writers import text_writers, writing
@@ -468,7 +469,7 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
         if settings.value is None
         else bounded_texts.compiled_expression(settings.value).search(view_of(event))
     )
-    if content := http_kind.bytes_in(data):
+    if content := bytes_in(data):
         return content[0], _safe_type(content[1])
     noted_type = event.datatype if isinstance(data, str) and settings.value is None else None
     usual = "text/plain; charset=utf-8" if isinstance(data, str) else CONTENT_TYPES["json"]

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from functions.notify import http_kind
 from shared.errors import Permanent
 from shared.event import Event
+from shared.formats.text_body import bytes_in
 from shared.jsontext import Json, JsonObject, kind_of, to_json
 from shared.templating.template import is_template
 from shared.writers import text_writers, writing
@@ -80,7 +81,7 @@ def _data_body(event: Event, settings: BodySettings, view: JsonObject) -> tuple[
 def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
     """Return text and bytes unchanged, with the type that a step noted for them; anything else as JSON."""
     data = event.data
-    if typed_bytes := http_kind.bytes_in(data):
+    if typed_bytes := bytes_in(data):
         content, bytes_type = typed_bytes
         return content, {"content-type": bytes_type}
     text_type = event.datatype if isinstance(data, str) else None

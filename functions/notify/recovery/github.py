@@ -22,11 +22,6 @@ PAGE_SIZE: Final = 100
 _NEXT_CURSOR: Final = re.compile(r'<[^>]*[?&]cursor=([^&>]+)[^>]*>; *rel="next"')
 
 
-def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
-    for place in window.places:
-        yield kind.ApiRequest(f"{place}/hooks?per_page={kind.HOOKS_PER_PAGE}", "hooks", {"place": place})
-
-
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     match request.answer_kind:
         case "hooks":
@@ -169,7 +164,7 @@ KIND: Final = kind.RecoveryKind(
     write_rights="the permission Webhooks: read and write, or the classic scope write:repo_hook or admin:org_hook",
     authentication="signature",
     kept_seconds=3 * 86_400.0,
-    first_requests=first_requests,
+    first_requests=kind.hook_requests,
     read_answer=read_answer,
     headers=HEADERS,
     places_key="repositories",

@@ -18,11 +18,6 @@ FAILED: Final = "server_failure,client_failure"
 _CREDENTIALS: Final = frozenset({"x-gitlab-token", "webhook-signature"})
 
 
-def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
-    for place in window.places:
-        yield kind.ApiRequest(f"{place}/hooks?per_page={kind.HOOKS_PER_PAGE}", "hooks", {"place": place})
-
-
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     document = from_json(answer.body)
     if request.answer_kind == "events":
@@ -85,7 +80,7 @@ KIND: Final = kind.RecoveryKind(
     rights="the scope `read_api` and the role Maintainer of the project or Owner of the group",
     authentication="listed",
     kept_seconds=7 * 86_400.0,
-    first_requests=first_requests,
+    first_requests=kind.hook_requests,
     read_answer=read_answer,
     headers={"PRIVATE-TOKEN": "{token}"},
     places_key="at",

@@ -109,6 +109,12 @@ class ApiRequest(NamedTuple):
         return f"{self.path} {to_json(self.body)}"
 
 
+def hook_requests(window: Window) -> Iterator[ApiRequest]:
+    """Yield the request for the webhooks of each place, as GitHub and GitLab list them."""
+    for place in window.places:
+        yield ApiRequest(f"{place}/hooks?per_page={HOOKS_PER_PAGE}", "hooks", {"place": place})
+
+
 class MissedEvent(NamedTuple):
     """An event that the provider could not deliver.
 

@@ -431,6 +431,8 @@ async def look_at_map(page: Page, url: str) -> None:
     await page.click("summary", "The same as a table")
     await page.until_shown("disabled", ".routes-table")
     assert await page.run("document.querySelectorAll('.routes-table tbody tr').length") == 3
+    chip = "document.querySelector('.routes-table .chip')"
+    assert await page.run(f"{chip}.getBoundingClientRect().right <= innerWidth"), "its state needs no scrolling"
 
     # By keyboard: through the boxes, into the search, and out of it.
     await page.run("document.activeElement.blur()")

@@ -9,6 +9,8 @@ from deploy.explain.map.picture import Picture
 
 FOLDER: Final = Path(__file__).parent
 STYLE_FILE: Final = FOLDER / "map.css"
+END_CHARACTERS: Final = 3
+"""The end of a name that is kept if the name is cut."""
 _NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -26,9 +28,18 @@ def draw(picture: Picture, *, is_standalone: bool = True) -> str:
         keep_trailing_newline=True,
         finalize=_valid_in_xml,
     )
-    environment.filters |= {"fitted": fitted, "px": "{:.1f}".format}
+    environment.filters |= {"fitted": fitted, "fitted_name": fitted_name, "px": "{:.1f}".format}
     style = STYLE_FILE.read_text(encoding="utf-8")
     return environment.get_template("map.svg.j2").render(picture=picture, style=style, is_standalone=is_standalone)
+
+
+def fitted_name(name: str, room: float) -> str:
+    """Return the name, cut before its end, because names often differ there only: `system-1` and `system-2`."""
+    end = name[-END_CHARACTERS:]
+    other_room = room - sum(map(_average_widths, end))
+    if fitted(name, room) == name or other_room < room / 2:
+        return fitted(name, room)
+    return fitted(name.removesuffix(end), other_room) + end
 
 
 def fitted(text: str, room: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.explain.map.picture import NARROW, WIDE, Box, Columns, Picture, arrange
 from deploy.explain.map.routing import Live, RouteInfo, Routing, State, Traffic, matching, read_routing, rows_of
-from deploy.explain.map.svg import draw, fitted
+from deploy.explain.map.svg import draw, fitted, fitted_name
 from tests.fakes.command import Command
 from tests.fakes.configurations import compile_text
 
@@ -213,3 +213,11 @@ def test_the_command_prints_the_svg_in_ascii(command: Command, tmp_path: Path) -
 )
 def test_a_name_is_cut_by_the_widths_of_its_characters(text: str, shown: str) -> None:
     assert fitted(text, 20) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("system-1", "system-1"), ("customer-117", "cust…117"), ("WWWWWWWWWWWW", "WWWW…"), ("日本語日本語", "日本語…")],
+)
+def test_a_name_that_is_cut_keeps_its_end(name: str, shown: str) -> None:
+    assert fitted_name(name, 9) == shown

@@ -131,13 +131,14 @@ function fillKeepingFocus(element, ...children) {
 }
 
 function routesTable(routes) {
-  const names = ["Route", "Sources", "Steps", "Destination", "Last hour, and what waits", "State"];
+  const names = ["Route", "Destination", "State", "Last hour, and what waits", "Sources", "Steps"]; // on a telephone, only the first ones are in sight
   const rows = routes.flatMap((route) => (route.destinations.length ? route.destinations : [{ name: "", count: "", word: "" }]).map((destination, at) => h("tr", {},
     at === 0 && h("th", { scope: "rowgroup", rowspan: String(route.destinations.length || 1) }, h("a", { href: `#/deliveries?route=${encodeURIComponent(route.name)}` }, route.name), h("div", { class: "faint" }, route.selects), state(route)),
-    at === 0 && h("td", { rowspan: String(route.destinations.length || 1) }, route.sources.length ? h("ul", {}, route.sources.map((each) => h("li", {}, h("a", { href: `#/events?source=${encodeURIComponent(each.name)}` }, each.name), ` ${each.count} `, state(each)))) : "every source"),
-    at === 0 && h("td", { rowspan: String(route.destinations.length || 1), class: "answer" }, route.steps.join(" → ") || "none"),
     h("td", {}, h("a", { href: `#/deliveries?route=${encodeURIComponent(route.name)}&destination=${encodeURIComponent(destination.name)}` }, destination.name)),
-    h("td", {}, destination.count), h("td", { class: "answer" }, state(destination) ?? (destination.has_delivered ? "works" : destination.name && "nothing delivered yet"), destination.reason && h("div", { class: "faint" }, withLinks(destination.reason))))));
+    h("td", { class: "answer" }, state(destination) ?? (destination.has_delivered ? "works" : destination.name && "nothing delivered yet"), destination.reason && h("div", { class: "faint" }, withLinks(destination.reason))),
+    h("td", {}, destination.count),
+    at === 0 && h("td", { rowspan: String(route.destinations.length || 1) }, route.sources.length ? h("ul", {}, route.sources.map((each) => h("li", {}, h("a", { href: `#/events?source=${encodeURIComponent(each.name)}` }, each.name), ` ${each.count} `, state(each)))) : "every source"),
+    at === 0 && h("td", { rowspan: String(route.destinations.length || 1), class: "answer" }, route.steps.join(" → ") || "none"))));
   return h("table", { class: "routes-table" },
     h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows));
 }

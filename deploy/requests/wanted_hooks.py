@@ -91,7 +91,9 @@ def wanted_hook(transform: JsonObject, source: HookedSource, url: str) -> Wanted
         raise Unneeded(f"{source.name}: no route names an event type of {kind.title}, so no hook is needed")
     events = None if is_every_type else selectable
     if events is None and not kind.selects_all:
-        rule = "the source must not have a `type` of its own" if has_own_type else "each route must name its `types`"
+        rule = "each route must name its `types`, without a `*` that may match any"
+        if has_own_type:
+            rule = "the source must not have a `type` of its own"
         raise CommandError(f"{source.name}: {kind.title} cannot select all event types, so {rule}")
     return Wanted(source.name, url, events)
 

@@ -150,6 +150,7 @@ class Registrar:
             show=show,
             show_wait=_wait_display(source.name, "every instance has the new secret", line),
             show_recovery=_wait_display(source.name, "the sweep has read the changes of the replaced hook", line),
+            is_recovered=source.config.recover is not None,
             recovery_seconds=_recovery_seconds(source),
             # The row gets them, so `remove` works after the configuration has lost the source.
             settings={

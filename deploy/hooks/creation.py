@@ -28,6 +28,9 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
     session = place.session
     if place.kind.secret:
         session.secret.verify_writable()
+    if replaced and not session.is_recovered:
+        rule = f"{place.kind.title} may not send again what it could not deliver to the former hook"
+        session.show(f"{place.name}: note: {rule}")
     wanted = session.wanted_with_secret()
     if wanted.secret:
         await place.wait_with(wanted, session.secret.set_at() or 0.0)

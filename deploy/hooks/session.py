@@ -51,6 +51,7 @@ class HookSession:
     show          prints a line
     show_wait     shows how many seconds of a wait for the instances are left; 0 ends the wait
     show_recovery  the same of a wait for the recovery
+    is_recovered  the source has `recover`, which reads the events that the provider could not deliver
     recovery_seconds  how long a replaced hook stays, so that its events are recovered; 0 if they need not be
     settings      those of the source that the row stores with its hooks; empty to keep the stored ones
     apply_command the command that makes the hooks as the configuration wants them
@@ -64,6 +65,7 @@ class HookSession:
     show: Callable[[str], None]
     show_wait: Callable[[float], None] = lambda _: None
     show_recovery: Callable[[float], None] = lambda _: None
+    is_recovered: bool = False
     recovery_seconds: float = 0.0
     settings: JsonObject = field(default_factory=dict)
     apply_command: str = "hookchain hooks apply"

@@ -1308,6 +1308,16 @@ def test_a_hook_that_cannot_be_changed_is_replaced(world: World) -> None:
     assert world.values("AIRTABLE_SECRET")[0] == hook["secret"]
 
 
+@pytest.mark.parametrize("is_recovered", [False, True])
+def test_a_rotation_says_that_events_at_the_former_hook_are_not_sent_again(world: World, is_recovered: bool) -> None:
+    token = "hook: {token: stripe-token}"
+    if is_recovered:
+        world.configure(CONFIG.replace(token, f"{token}, recover: {{secret: read-token}}"))
+    assert "may not send again" not in world("apply", "stripe", "--yes")
+    output = world.command("secrets", "rotate", "stripe-secret", code=0)
+    assert ("Stripe may not send again what it could not deliver to the former hook" in output) is not is_recovered
+
+
 def test_a_hook_whose_changes_are_recovered_is_deleted_after_a_sweep(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,14 +196,26 @@ def add_to_dotenv(path: Path, values: Mapping[str, str], comment: str) -> None:
     with locked_dotenv(path):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, PRIVATE_MODE)
+            with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+                os.fchmod(descriptor, PRIVATE_MODE)
+                text = file.read()
+                start = "" if not text or text.endswith("\n") else "\n"
+                lines = [f"# {comment}", *(f"{name}={quoted(value)}" for name, value in values.items())]
+                _append(descriptor, (start + "\n".join(lines) + "\n").encode())
         except OSError as error:
             raise DotenvFault(f"{path} cannot be written: {error.strerror}") from error
-        with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), PRIVATE_MODE)
-            text = file.read()
-            start = "" if not text or text.endswith("\n") else "\n"
-            lines = [f"# {comment}", *(f"{name}={quoted(value)}" for name, value in values.items())]
-            file.write(start + "\n".join(lines) + "\n")
+
+
+def _append(descriptor: int, content: bytes) -> None:
+    """Append the content to a file. Raises OSError, after which nothing is appended: half a secret would be read."""
+    size = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, content)
+        if written < len(content):
+            os.write(descriptor, content[written:])  # raises the reason
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def remember(path: Path, known: Mapping[str, str], wanted: Mapping[str, str], comment: str) -> list[str]:

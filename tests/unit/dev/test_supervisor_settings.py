@@ -1,5 +1,6 @@
 """The settings of the supervisor: options, ports, .env, secrets."""
 
+import resource
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -171,6 +172,19 @@ def test_what_is_added_keeps_what_stands_there_and_is_readable_by_the_owner_alon
     dotenv.add_to_dotenv(path, {"NEW": "value"}, "made up")
     assert path.read_text() == "OLD='as it was'\n# made up\nNEW=value\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_secret_that_a_full_disk_cuts_is_not_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("OLD=1\n", encoding="utf-8")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, limits[1]))
+    try:
+        with pytest.raises(dotenv.DotenvFault, match=r"\.env cannot be written: "):
+            dotenv.add_to_dotenv(path, {"NEW": "a-secret-that-is-cut"}, "made up")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text(encoding="utf-8") == "OLD=1\n"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.just("-----BEGIN\nline\n-----END\n"))

@@ -3,12 +3,11 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from shared import errors, ports
 from shared.event import Event, from_cloudevent
-from shared.jsontext import Json, texts_json, to_json
+from shared.jsontext import Json, JsonObject, texts_json, to_json
 from shared.subscribers.names import SEPARATOR
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
@@ -43,34 +42,11 @@ class Delivery:
 
 def delivery_id(event_id: str, route: str, destination: str, after: str = "") -> str:
     """Return the idempotency key: SHA-256 over the JSON array of the event's id and the names."""
-    names = _name_texts(route, destination).names
-    page = b",%b" % texts_json(after) if after else b""
-    return hashlib.sha256(b"[%b,%b%b]" % (texts_json(event_id), names, page)).hexdigest()
-
-
-class _NameTexts(NamedTuple):
-    """The parts of a message that depend only on the names of the route and the destination.
-
-    names   the items of both in the JSON array that the idempotency key is computed from
-    source  the CloudEvent's attribute `source`
-    fields  the CloudEvent's JSON from `source` up to the names in its data
-    """
-
-    names: bytes
-    source: str
-    fields: str
-
-
-@lru_cache(maxsize=4_096)
-def _name_texts(route: str, destination: str) -> _NameTexts:
-    source = f"/routes/{route}"
-    fields = (
-        f'"source":{to_json(source)},"type":"{DELIVERY_TYPE}","datacontenttype":"application/json",'
-        f'"data":{{"route":{to_json(route)},"destination":{to_json(destination)},'
-    )
     # An endpoint's name has three parts: [event id, route, destination, tenant, endpoint].
-    names = [route, *destination.split(SEPARATOR)]
-    return _NameTexts(",".join(map(to_json, names)).encode(), source, fields)
+    parts: list[Json] = [event_id, route, *destination.split(SEPARATOR)]
+    if after:
+        parts.append(after)
+    return hashlib.sha256(texts_json(parts)).hexdigest()
 
 
 def delivery_message(delivery: Delivery, event: bytes, time: str, attributes: Mapping[str, str]) -> ports.BusMessage:
@@ -98,30 +74,39 @@ def delivery_messages(
     *,
     merged: int = 0,
     after: str = "",
-    waiting: str = "",
+    waiting: JsonObject | None = None,
 ) -> list[ports.BusMessage]:
-    """Return the messages that carry an event to these destinations, each of them a CloudEvent.
+    """Return the messages that carry an event to these destinations, each of them a CloudEvent:
 
-    event       the event's JSON as it travels
+        {"specversion": "1.0", "id": "<the idempotency key>", "time": …, "source": "/routes/<route>",
+         "type": "hookchain.delivery", "datacontenttype": "application/json",
+         "data": {"route": …, "destination": …, "merged": …, "waiting": …, "after": …, "event": {…}}}
+
+    event       the event's JSON as it travels. It is not parsed and written again, because it may have 200 KB
     time        the time of the messages, in RFC 3339
     attributes  attributes of the messages, besides those of the CloudEvent
-    waiting     the JSON of a waiting route; empty for a delivery
+    waiting     a waiting route, as JSON; None for a delivery
     """
-    key_begin = b"[%b," % texts_json(event_id)
-    key_end = b",%b]" % texts_json(after) if after else b"]"
-    optional = f'"merged":{merged},' if merged else ""
-    if waiting:
-        optional += f'"waiting":{waiting},'
-    if after:
-        optional += f'"after":{to_json(after)},'
-    rest = b'%b"event":%b}}' % (optional.encode(), event)
+    options: JsonObject = {"merged": merged, "waiting": waiting, "after": after}
+    written_options = {name: value for name, value in options.items() if value}
+    source = f"/routes/{route}"
     messages = []
     for destination in destinations:
-        names, source, fields = _name_texts(route, destination)
-        key = hashlib.sha256(key_begin + names + key_end).hexdigest()
-        head = f'{{"specversion":"1.0","id":"{key}","time":"{time}",{fields}'
+        key = delivery_id(event_id, route, destination, after)
+        head: JsonObject = {
+            "specversion": "1.0",
+            "id": key,
+            "time": time,
+            "source": source,
+            "type": DELIVERY_TYPE,
+            "datacontenttype": "application/json",
+        }
+        data: JsonObject = {"route": route, "destination": destination, **written_options}
+        head_without_brace = texts_json(head)[:-1]
+        data_without_brace = to_json(data).encode()[:-1]
+        content = b'%b,"data":%b,"event":%b}}' % (head_without_brace, data_without_brace, event)
         own = {"ce-id": key, "ce-type": DELIVERY_TYPE, "ce-source": source}
-        messages.append(ports.BusMessage(head.encode() + rest, {**own, **attributes}))
+        messages.append(ports.BusMessage(content, {**own, **attributes}))
     return messages
 
 

@@ -57,7 +57,7 @@ class WaitingRoute:
 
 def waiting_message(event_id: str, event: bytes, route: str, waiting: WaitingRoute) -> ports.BusMessage:
     """Return the message that lets the route wait. `event` is the JSON of the event as it travels."""
-    time, document = times.rfc3339(waiting.ended_at), jsontext.to_json(asdict(waiting))
+    time, document = times.rfc3339(waiting.ended_at), asdict(waiting)
     [message] = delivery.delivery_messages(event_id, event, route, (delivery.ROUTE_ITSELF,), time, {}, waiting=document)
     return message
 

@@ -1,4 +1,5 @@
-"""JSON Schema 2020-12 for bodies from anywhere: bounded rules, and the check that a schema stands alone.
+"""JSON Schema 2020-12 for bodies from anywhere: bounded rules, the texts of faults, and the check that a schema stands
+alone.
 
 With jsonschema's own rules a sender could take hours of computing or all memory. Import this module only where a
 schema is checked: jsonschema is slow to import.
@@ -7,7 +8,7 @@ schema is checked: jsonschema is slow to import.
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, cast
 
 from jsonschema import Draft202012Validator, FormatChecker, SchemaError, ValidationError
 from jsonschema.protocols import Validator
@@ -16,8 +17,17 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from shared.jsontext import Json, JsonObject, canonical
+from shared import times
+from shared.jsontext import Json, JsonObject, canonical, to_json
+from shared.writers.writing import place_of_senders_key
 
+FORMATS: Final = ("date", "email", "idn-email", "ipv4", "ipv6", "regex", "uuid")
+"""The values of a schema's `format` that are checked, besides date-time. Any other `format` is an annotation, as the
+specification allows."""
+MAX_FAULTS: Final = 10
+"""The most faults of a value that are found and shown."""
+_MAX_SHOWN_CHARACTERS: Final = 80
+"""The longest part of the schema that a fault shows."""
 MAX_MATCHED_CHARACTERS: Final = 32_768
 TOO_LONG: Final = (
     f"is too long to be matched against a pattern, which is done with {MAX_MATCHED_CHARACTERS:,} characters"
@@ -74,6 +84,70 @@ def _as_compared(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _as_compared(item) for key, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Schema:
+    """A JSON Schema that is ready to check values."""
+
+    def __init__(self, document: Json) -> None:
+        """Compile the schema. Raises ValueError if it cannot be used."""
+        verify_schema(document)
+        self._validator = bounded_validator(document, _format_checker())
+
+    def find_faults(self, value: Json, place: str) -> list[str]:
+        """Return at most MAX_FAULTS faults. `place` is the path to the value, for their texts."""
+        faults: list[str] = []
+        try:
+            for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
+                faults.append(f"{_place_of(error, place)} {broken_rule(error)}")
+        except (RecursionError, ArithmeticError, ValueError):
+            # A schema may refer to itself, a number may be too long to compute with, and a text that is to be a regex
+            # (`format: regex`) may fail to compile in other ways than jsonschema expects.
+            faults.append(f"{place} cannot be checked against the schema")
+        return faults
+
+
+def _format_checker() -> FormatChecker:
+    checker = FormatChecker(FORMATS)
+    checker.checks("date-time", raises=ValueError)(_is_time)
+    return checker
+
+
+def _is_time(value: object) -> bool:
+    """Return True for a time, and for what is not text: `format` applies to texts only. Raises ValueError."""
+    if isinstance(value, str):
+        times.unix_seconds(value)
+    return True
+
+
+def _place_of(error: ValidationError, place: str) -> str:
+    """Return the path to the value that breaks a rule. `place` is the path to the whole value."""
+    for part in error.absolute_path:
+        place = f"{place}[{part}]" if isinstance(part, int) else place_of_senders_key(place, str(part))
+    return place
+
+
+def broken_rule(error: ValidationError) -> str:
+    """Describe the broken rule in the words of the operator's schema.
+
+    jsonschema's own message also quotes the value. That is the sender's, and must not reach a log.
+    """
+    rule = str(error.validator)
+    rule_value = cast("Json", error.validator_value)
+    if error.message == TOO_LONG:  # the rule `pattern` of this module, which did not match the text
+        return TOO_LONG
+    if rule == "required":
+        return f"lacks {error.message.removesuffix(' is a required property')}"
+    if rule == "type":
+        types = " or ".join(map(str, rule_value)) if isinstance(rule_value, list) else rule_value
+        return f"is not of type {types}"
+    if rule in ("additionalProperties", "unevaluatedProperties"):
+        return "has a field that the schema does not name"
+    if rule == "uniqueItems":
+        return "holds an item twice"
+    if rule in ("const", "enum") or isinstance(rule_value, str | int | float):
+        return f"breaks {rule}: {to_json(rule_value)[:_MAX_SHOWN_CHARACTERS]}"
+    return f"breaks {rule}" if error.validator else "is not allowed"
 
 
 def bounded_validator(schema: Json, format_checker: FormatChecker | None = None) -> Validator:

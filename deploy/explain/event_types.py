@@ -22,7 +22,6 @@ from functions.notify import registry
 from functions.notify.http_kind import rendered_line, template_view
 from functions.transform.program import Program, read_program
 from functions.transform.route_runs import decide
-from functions.transform.steps.lint import Schema
 from shared import errors, expressions
 from shared.delivery import Delivery
 from shared.did_you_mean import did_you_mean, nearest
@@ -106,6 +105,9 @@ def _check_delivery(
         event_type = rendered_line("type", str(settings.get("type", "{{ type }}")), template_view(delivery))
     except errors.Permanent:
         return [], [f"sends {to}, in {run.origin}, an event whose type cannot be made"]
+    # Imported here, because jsonschema is slow to import.
+    from shared.schema import Schema
+
     schema = mapping_at(types, event_type, "schema")
     misfits = list(Schema(schema).find_faults(delivery.event.data, "data")) if schema else []
     rule = f"must send {to} what fits the schema of {event_type!r}; {run.origin}"

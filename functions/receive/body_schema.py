@@ -8,12 +8,10 @@ from typing import Final
 from jsonschema import ValidationError
 
 from shared import errors, schema, time_bound
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json
 
 MAX_SECONDS: Final = 0.5
 """The CPU time for one body. A pattern, or a schema with many branches, could otherwise take years for some bodies."""
-_MAX_SHOWN_CHARACTERS: Final = 60
-"""The longest part of the schema that a rejection shows."""
 
 
 class SchemaCheck:
@@ -34,7 +32,7 @@ class SchemaCheck:
                 "schema_mismatch", "the body takes more checking against the source's schema than it is given"
             ) from None
         if error:
-            raise errors.Rejected("schema_mismatch", f"{_place(error)} {_rule(error)}")
+            raise errors.Rejected("schema_mismatch", f"{_place(error)} {schema.broken_rule(error)}")
         return data
 
 
@@ -43,19 +41,3 @@ def _place(error: ValidationError) -> str:
     names_in_schema = set(error.absolute_schema_path)
     parts = [str(part) if isinstance(part, int) or part in names_in_schema else "*" for part in error.absolute_path]
     return ".".join(["data", *parts])
-
-
-def _rule(error: ValidationError) -> str:
-    """Describe the broken rule in the words of the schema. jsonschema's own message also quotes the body."""
-    rule = str(error.validator)
-    rule_value = error.validator_value
-    if error.message == schema.TOO_LONG:
-        return schema.TOO_LONG
-    if rule == "required" and isinstance(rule_value, list) and isinstance(error.instance, dict):
-        missing = [str(name) for name in rule_value if name not in error.instance]
-        return f"lacks {', '.join(missing)} (rule required)"
-    if isinstance(rule_value, str | int | float | list):
-        rule_text = rule_value if isinstance(rule_value, str) else to_json(rule_value)
-        if len(rule_text) <= _MAX_SHOWN_CHARACTERS:
-            return f"breaks the rule {rule}: {rule_text}"
-    return f"breaks the rule {rule}"

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from functions.receive.source import Source
 from shared import errors, http, jsontext
-from shared.formats import parse
+from shared.formats import json_body, parse
 from shared.formats.media_type import media_type, structured_format
 from shared.limits import DEFAULT, Limits
 from shared.signatures.auth_scheme import AuthScheme
@@ -128,7 +128,7 @@ def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthS
     for step in source.data_steps:
         data = step(data, limits)
     is_as_sent = parsed.format == "json" and data is parsed.data
-    text = parse.quotable_json(body, media_type(request.header("content-type") or "")) if is_as_sent else None
+    text = json_body.quotable_json(body, media_type(request.header("content-type") or "")) if is_as_sent else None
     return ReadData(data, body_decides_format, text)
 
 

@@ -19,8 +19,8 @@ from functions.subscribe.service import Service
 from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
 from shared.errors import Rejected, fault_of
+from shared.formats import json_body
 from shared.formats.media_type import media_type
-from shared.formats.parse import parse_json
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
 from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
 from shared.subscribers.model import ApiKey, Session, Tenant
@@ -208,7 +208,7 @@ def _is_json(content_type: str) -> bool:
 
 
 def _body_value(body: bytes) -> jsontext.Json:
-    return parse_json(body, _JSON_FORMAT, LIMITS) if body.strip() else {}
+    return json_body.parse(body, _JSON_FORMAT, LIMITS) if body.strip() else {}
 
 
 def _query_value(query: str) -> dict[str, str]:

@@ -13,9 +13,8 @@ import yaml
 from yaml._yaml import CParser
 
 from shared.errors import Rejected, RejectedCode
-from shared.formats import text_body
+from shared.formats import json_body, text_body
 from shared.formats.media_type import MediaType, media_type
-from shared.formats.parse import parse_json
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, finite, integer, put
 
@@ -320,7 +319,7 @@ def _parse_as_json(text: str, limits: Limits, rejection: Rejected) -> Json:
     Raises the rejection if the text is not JSON either.
     """
     try:
-        return parse_json(text.encode(), _JSON, limits)
+        return json_body.parse(text.encode(), _JSON, limits)
     except Rejected:
         raise rejection from None
 

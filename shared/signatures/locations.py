@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from shared import errors, http, limits
-from shared.formats import content_encoding, parse
+from shared.formats import content_encoding, json_body
 from shared.formats.media_type import MediaType, media_type
 from shared.jsontext import Json, JsonObject
 
@@ -177,7 +177,7 @@ class RequestFields:
         if self.item is not None:
             return self.item
         try:
-            return parse.parse_json(_content(self.request), _media(self.request), limits.DEFAULT)
+            return json_body.parse(_content(self.request), _media(self.request), limits.DEFAULT)
         except (errors.Rejected, RecursionError, MemoryError):
             return None
 

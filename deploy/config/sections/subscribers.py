@@ -371,7 +371,7 @@ def _example_rules(examples: list[Json], schema: Json) -> Iterator[tuple[str, st
     if not examples or not schema:
         return
     # Imported here, because jsonschema is slow to import.
-    from functions.transform.steps.lint import Schema
+    from shared.schema import Schema
 
     checked = Schema(schema)
     for number, example in enumerate(examples):

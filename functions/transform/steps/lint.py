@@ -1,4 +1,4 @@
-"""Checks: verify that a document is well-formed and has the expected fields."""
+"""The step `lint`: check that a document is well-formed, fits a JSON Schema, and has fields of the expected kinds."""
 
 from base64 import b64decode
 from collections.abc import Iterator
@@ -9,99 +9,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from functions.transform.documents import content_of
 from functions.transform.paths import DataPath, Path, SinglePath, iterate_values, parse_path, put
 from functions.transform.step import Example, JsonSetting, Noted, Settings, Step, StepContext, StepResult, Switch
-from shared import errors, times
+from shared import errors
 from shared.config.rules import limits
 from shared.event import Event
 from shared.formats.parse import parse_as
-from shared.jsontext import Json, kind_of, to_json
-from shared.writers.writing import place_of_senders_key
+from shared.jsontext import Json, kind_of
 
 if TYPE_CHECKING:
-    from jsonschema import FormatChecker, ValidationError
+    from shared.schema import Schema
 
 
 MAX_FAULTS: Final = 10
 """The most faults of a document that are found and shown."""
-FORMATS: Final = ("date", "email", "idn-email", "ipv4", "ipv6", "regex", "uuid")
-"""The values of a schema's `format` that are checked, besides date-time. Any other `format` is an annotation, as the
-specification allows."""
-_MAX_SHOWN_CHARACTERS: Final = 80
-"""The longest part of the operator's schema that a fault shows."""
-
-
-class Schema:
-    """A JSON Schema that is ready to check values. Only a step that has one imports jsonschema, which is slow."""
-
-    def __init__(self, document: Json) -> None:
-        """Compile the schema. Raises ValueError if it cannot be used."""
-        from shared.schema import bounded_validator, verify_schema
-
-        try:
-            verify_schema(document)
-        except ValueError as error:
-            raise ValueError(f"schema: {error}") from error
-        self._validator = bounded_validator(document, _format_checker())
-
-    def find_faults(self, value: Json, place: str) -> list[str]:
-        """Return at most MAX_FAULTS faults. `place` is the path to the value, for their texts."""
-        faults: list[str] = []
-        try:
-            for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
-                faults.append(_describe(error, place))
-        except (RecursionError, ArithmeticError, ValueError):
-            # A schema may refer to itself, a number may be too long to compute with, and a text that is to be a regex
-            # (`format: regex`) may fail to compile in other ways than jsonschema expects.
-            faults.append(f"{place} cannot be checked against the schema")
-        return faults[:MAX_FAULTS]
-
-
-def _format_checker() -> "FormatChecker":
-    from jsonschema import FormatChecker
-
-    checker = FormatChecker(FORMATS)
-    checker.checks("date-time", raises=ValueError)(_is_time)
-    return checker
-
-
-def _is_time(value: object) -> bool:
-    """Return True for a time, and for what is not text: `format` applies to texts only. Raises ValueError."""
-    if isinstance(value, str):
-        times.unix_seconds(value)
-    return True
-
-
-def _describe(error: "ValidationError", place: str) -> str:
-    """Return the path to the value, and the rule that it breaks."""
-    for part in error.absolute_path:
-        place = f"{place}[{part}]" if isinstance(part, int) else place_of_senders_key(place, str(part))
-    return f"{place} {_rule(error)}"
-
-
-def _rule(error: "ValidationError") -> str:
-    """Describe the broken rule in the words of the operator's schema.
-
-    jsonschema's own message also quotes the value. That is the sender's, and must not reach a log.
-    """
-    from shared.schema import TOO_LONG
-
-    rule = str(error.validator)
-    rule_value = error.validator_value
-    if error.message == TOO_LONG:
-        return TOO_LONG
-    if rule == "required":
-        return f"lacks {error.message.removesuffix(' is a required property')}"
-    if rule == "type":
-        types = " or ".join(rule_value) if isinstance(rule_value, list) else rule_value
-        return f"is not of type {types}"
-    if rule in ("additionalProperties", "unevaluatedProperties"):
-        return "has a field that the schema does not name"
-    if rule == "uniqueItems":
-        return "holds an item twice"
-    if isinstance(rule_value, str | int | float):
-        return f"breaks {rule}: {to_json(rule_value)[:_MAX_SHOWN_CHARACTERS]}"
-    return f"breaks {rule}" if error.validator else "is not allowed"
-
-
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "text": (str,),
     "number": (int, float),
@@ -185,7 +104,7 @@ class Lint(Settings, Step):
     file_keys: ClassVar[tuple[str, ...]] = ("schema",)
     path: DataPath = "data"
     format: Literal["json", "xml", "yaml", "plist"] | None = None
-    schema_: JsonSetting = None
+    schema_: JsonSetting = None  # `schema` in the configuration: pydantic's models have a method of that name
     types: Annotated[dict[DataPath, str], limits(min_length=1)] | None = None
     on_fault: Literal["refuse", "warn", "switch"] = "refuse"
     into: SinglePath | None = None
@@ -207,7 +126,7 @@ class Lint(Settings, Step):
             raise ValueError("`into` requires `on_fault: warn`")
         self._path = parse_path(self.path)
         self._into = None if self.into is None else parse_path(self.into)
-        self._schema = None if self.schema_ is None else Schema(self.schema_document)
+        self._schema = None if self.schema_ is None else _ready_schema(self.schema_document)
         self._kinds = [(parse_path(path), _parse_kind(kind)) for path, kind in (self.types or {}).items()]
 
     def needs(self) -> tuple[str, ...]:
@@ -221,7 +140,8 @@ class Lint(Settings, Step):
         faults = list(islice(self._find_faults(event.data), MAX_FAULTS))
         if not faults:
             return event
-        if self.chain is not None:
+        if self.on_fault == "switch":
+            assert self.chain is not None  # `prepare` verifies it
             return Switch(event, self.chain)
         if self.on_fault == "warn":
             warned = event if self._into is None else put(event, self._into, list(faults))
@@ -254,6 +174,16 @@ class Lint(Settings, Step):
         # A text was decoded when it was received, so its content is UTF-8 now, whatever charset the document states.
         content_type = "; charset=utf-8" if isinstance(value, str) else None
         return parse_as(self.format, content, content_type).data
+
+
+def _ready_schema(document: Json) -> "Schema":
+    # Imported here, because jsonschema is slow to import, and few steps have a schema.
+    from shared.schema import Schema
+
+    try:
+        return Schema(document)
+    except ValueError as error:
+        raise ValueError(f"schema: {error}") from error
 
 
 def _document(setting: Json) -> Json:

@@ -18,7 +18,7 @@ from functions.receive.diagnosis.bodies import is_broken
 from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
 from functions.receive.receive import MAX_TOKENS, SECONDS_A_TOKEN, TokenBucket
-from shared.formats import parse
+from shared.formats import json_body
 from shared.formats.media_type import MediaType
 from shared.http import Request
 from shared.jsontext import Json, mapping_at
@@ -431,13 +431,13 @@ async def test_a_large_body_that_is_looked_into_is_not_parsed_for_each_guess(
     items: int, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parsed: list[int] = []
-    really = parse.parse_json
+    really = json_body.parse
 
-    def parse_json(body: bytes, media: MediaType, limits: Limits) -> Json:
+    def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
         parsed.append(len(body))
         return really(body, media, limits)
 
-    monkeypatch.setattr(parse, "parse_json", parse_json)
+    monkeypatch.setattr(json_body, "parse", parse)
     signature: Json = {"signature": "00", "timestamp": str(int(FakeClock().now())), "token": "t"}
     body = json.dumps({"signature": signature, "items": [{}] * items}).encode()
     assert (await diagnosing().send("/mail", body)).status == 401

@@ -9,7 +9,7 @@ from hypothesis import assume, given, strategies as st
 from shared.claim_check import read_stored, stored_json
 from shared.errors import Permanent
 from shared.event import Event, attribute_text, event_json, from_cloudevent, to_cloudevent
-from shared.formats import parse
+from shared.formats import json_body
 from shared.formats.media_type import media_type
 from shared.jsontext import Json, JsonObject, canonical, has_long_number, may_hold_string, outline, texts_json, to_json
 from shared.limits import DEFAULT
@@ -21,8 +21,8 @@ EVENT = Event("0" * 32, "/sources/shop", "order", "2026-03-01T12:00:00.000Z", "f
 def received(body: bytes, content_type: str = "application/json") -> tuple[Event, bytes | None]:
     """Return the event of a body, and the body where its text can stand in the event's JSON."""
     media = media_type(content_type)
-    data = parse.parse_json(body, media, DEFAULT)
-    return replace(EVENT, data=data), parse.quotable_json(body, media)
+    data = json_body.parse(body, media, DEFAULT)
+    return replace(EVENT, data=data), json_body.quotable_json(body, media)
 
 
 some_text = st.none() | texts

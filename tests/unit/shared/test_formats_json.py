@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from shared.errors import REJECTION_STATUS, Rejected
-from shared.formats import parse
+from shared.formats import json_body
 from shared.jsontext import Json, to_json
 from shared.limits import DEFAULT, Limits
 from tests.unit.shared import format_outcomes
@@ -136,7 +136,7 @@ def test_a_long_key_is_found_wherever_it_stands(pairs: list[tuple[str, str]], cu
     text = ("{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}")[: -cut or None].encode()
     found = outcome(text, "application/json", SMALL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parse, "may_hold_string", lambda *_: True)
+        patch.setattr(json_body, "may_hold_string", lambda *_: True)
         assert repr(found) == repr(outcome(text, "application/json", SMALL))
 
 

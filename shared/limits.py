@@ -26,7 +26,7 @@ class Limits(NamedTuple):
     max_fields               the fields of a form
     max_parts                the parts of a multipart body
     max_expanded_characters  the characters of `data` in a format in which a few bytes can stand for many: YAML's
-                             aliases, CSV's header
+                             aliases, CSV's header, references in a binary property list
     """
 
     max_body_bytes: int = MIB

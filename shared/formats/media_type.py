@@ -30,7 +30,9 @@ _TYPES: Final = {
     "csv": ("text/csv", "application/csv", "text/tab-separated-values"),
     "plist": (
         "application/x-plist",
+        "application/x-bplist",
         "application/x-apple-plist",
+        "application/x-apple-binary-plist",
         "application/x-apple-aspen-mdm",
         "application/x-apple-aspen-mdm-checkin",
     ),
@@ -45,8 +47,9 @@ _BY_FAMILY: Final = (
     ("video/", "bytes"),
     ("font/", "bytes"),
 )
-_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?+[ \t\r\n]*+([{\[<])")
-"""The beginning of a body that is JSON (`{` or `[`) or XML (`<`), after a byte order mark and white space."""
+_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?+[ \t\r\n]*+(bplist00|[{\[<])")
+"""The beginning of a body that is a binary property list, JSON (`{` or `[`) or XML (`<`). A byte order mark and white
+space may come before it."""
 _PLIST: Final = re.compile(rb"<(?:!DOCTYPE\s+)?plist[\s>]")
 _HTML: Final = re.compile(rb"[\s\xef\xbb\xbf]*+<!doctype\s+html", re.IGNORECASE)
 _SNIFFED_BYTES: Final = 1_024
@@ -111,7 +114,7 @@ def structured_format(body: bytes) -> str | None:
     if start is None:
         return None
     if start[1] != b"<":
-        return "json"
+        return "plist" if start[1] == b"bplist00" else "json"
     if _HTML.match(body):
         return None
     return "plist" if _PLIST.search(body, 0, _SNIFFED_BYTES) else "xml"

@@ -1,4 +1,4 @@
-"""Apple's property lists in XML (`man 5 plist`). Those in binary, which hardly any sender posts, are not read.
+"""Apple's property lists: those in XML (`man 5 plist`) here, those in binary in binary_plist.py.
 
 Times become RFC 3339 in UTC, and data becomes base64. Apple's DOCTYPE is skipped, never read or fetched.
 
@@ -19,6 +19,9 @@ from shared.formats.xml_body import PROLOG, SPACE, decode_xml, read_xml
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, finite, integer, put
 
+_BINARY: Final = b"bplist00"
+"""The beginning of a binary property list."""
+
 # The only DOCTYPE that is accepted, and only if it declares nothing. Any other is rejected, as in all XML.
 _APPLES_DOCTYPE: Final = re.compile(PROLOG + r"""<!DOCTYPE\s+plist(?:\s+(?:PUBLIC|SYSTEM|"[^"<]*+"))*+\s*>""")
 _INTEGER: Final = re.compile(r"([-+]?)(0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]++)")
@@ -28,9 +31,12 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
-    """Return the property list as JSON. Raises Rejected, as `decode_xml` and `read_xml` do."""
-    if body.startswith(b"bplist00"):
-        raise Rejected("malformed_body", "it is a binary property list, and only those in XML are read")
+    """Return the property list as JSON. Raises Rejected, as `read_binary_plist`, `decode_xml` and `read_xml` do."""
+    if body.startswith(_BINARY):
+        # Imported here, because few senders write binary lists.
+        from shared.formats.binary_plist import read_binary_plist
+
+        return read_binary_plist(body, limits)
     text = decode_xml(body, media)
     if doctype := _APPLES_DOCTYPE.match(text):
         text = text[doctype.end() :]
@@ -155,7 +161,7 @@ def _real(text: str) -> float:
 
 
 def _date(text: str) -> str:
-    """Return the date with milliseconds, as shared.times writes it."""
+    """Return the date with milliseconds, as shared.times writes it, so as in a binary list."""
     if not _DATE.fullmatch(text):
         raise _fault()
     try:

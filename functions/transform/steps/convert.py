@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from functions.transform.writers.protobuf import MessageKind
 
 
-Format = Literal["json", "xml", "yaml", "plist", "csv", "ndjson", "form", "text", "protobuf"]
+Format = Literal["json", "xml", "yaml", "plist", "binary-plist", "csv", "ndjson", "form", "text", "protobuf"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 CONTENT_TYPES: Final[dict[Format, str | None]] = {
@@ -29,6 +29,7 @@ CONTENT_TYPES: Final[dict[Format, str | None]] = {
     "xml": "application/xml",
     "yaml": "application/yaml",
     "plist": "application/x-plist",
+    "binary-plist": "application/x-bplist",
     "csv": "text/csv",
     "ndjson": "application/x-ndjson",
     "form": "application/x-www-form-urlencoded",
@@ -76,8 +77,9 @@ def read_document(document: Json, format_name: Format, message: "MessageKind | N
         return message.read(content)
     # A text was decoded when it was received, so its content is UTF-8 now, whatever charset the document states.
     content_type = _CHARSET_ALONE if isinstance(document, str) else documents.type_of(document)
+    parser_name = "plist" if format_name == "binary-plist" else format_name
     try:
-        return parse.parse_as(format_name, content, content_type or "").data
+        return parse.parse_as(parser_name, content, content_type or "").data
     except Rejected as error:
         raise Unwritable(None, f"cannot be read as {format_name}: {error.detail}") from None
 
@@ -109,6 +111,10 @@ def _written(value: Json, format_name: Format, options: WriteOptions) -> "Json |
             from functions.transform.writers.plist_writer import write_xml_plist
 
             return write_xml_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
+        case "binary-plist":
+            from functions.transform.writers.plist_writer import write_binary_plist
+
+            return write_binary_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
         case "protobuf":
             assert options.message is not None
             return options.message.write(value)
@@ -137,7 +143,7 @@ _FORMAT_OF_START: Final = {"{": ("json", "JSON"), "[": ("json", "JSON"), "<": ("
 class Convert(paths.PathSettings, step.Step):
     """Write a document in another format. The document is text, bytes, or data that was parsed when it was received.
 
-    to           json, xml, yaml, plist, csv, ndjson, form, text or protobuf; `json` is the value itself
+    to           json, xml, yaml, plist, binary-plist, csv, ndjson, form, text or protobuf; `json` is the value itself
     from         the format of text or bytes (default: the format that an earlier step wrote, or the type of the bytes)
     exact        reject a document that would not convert back to an equal value: XML, CSV and forms have only text
     root         XML: the name of the outermost element (default: the only key of the value)

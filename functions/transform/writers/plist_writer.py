@@ -1,4 +1,7 @@
-"""Apple's property lists in XML (`man 5 plist`). plistlib would turn every carriage return into a line feed."""
+"""Apple's property lists (`man 5 plist`).
+
+plistlib writes the binary format. Its XML writer turns every carriage return into a line feed, so XML is written here.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -20,6 +23,18 @@ _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _TO_ESCAPE: Final = re.compile("[&<>\r]")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _INTEGERS: Final = range(-(1 << 63), 1 << 64)
+
+
+class _NegativeZero(float):
+    """-0.0 with a type of its own. plistlib writes equal values of one type only once, and 0.0 equals -0.0."""
+
+
+def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
+    """Return the value as a binary property list. Raises Unwritable."""
+    # Imported here, because it imports an XML parser, which is seldom needed.
+    import plistlib
+
+    return plistlib.dumps(_plist(value, None, dates, omit_nulls), fmt=plistlib.FMT_BINARY, sort_keys=False)
 
 
 def write_xml_plist(value: Json, *, dates: bool, omit_nulls: bool) -> str:
@@ -44,7 +59,7 @@ def _plist(value: Json, location: Location, dates: bool, omit_nulls: bool) -> Pl
         return _date(value, location)
     if isinstance(value, int) and value not in _INTEGERS:
         raise Unwritable(location, "is an integer of more than 64 bits, which a property list lacks")
-    return value
+    return _NegativeZero(value) if value == 0 and str(value) == "-0.0" else value
 
 
 def _date(text: str, location: Location) -> datetime:
@@ -81,12 +96,16 @@ def _scalar(value: Plist, location: Location) -> str:
         return f"<real>{value!r}</real>"
     if isinstance(value, datetime):
         if value.microsecond:
-            raise Unwritable(location, "is a time with a part of a second, which a property list lacks")
+            raise Unwritable(
+                location, "is a time with a part of a second, which XML property lists lack; binary ones have it"
+            )
         return f"<date>{value.isoformat()}Z</date>"
     return "<dict/>" if isinstance(value, dict) else "<array/>"
 
 
 def _escaped(text: str, location: Location) -> str:
     if _NOT_XML.search(text):
-        raise Unwritable(location, "holds a control character, which a property list cannot hold")
+        raise Unwritable(
+            location, "holds a control character, which an XML property list cannot hold; a binary one can"
+        )
     return _TO_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text)

@@ -1,5 +1,5 @@
 import plistlib
-from base64 import b64decode
+import struct
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 from hypothesis import given, strategies as st
 
-from shared.errors import Rejected
 from shared.jsontext import Json
 from shared.limits import DEFAULT
 from tests.unit.shared import format_outcomes
@@ -19,6 +18,7 @@ HEAD: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" '
     '"http://www.apple.com/DTDs/PropertyList-1.0.dtd">\n'
 )
+REPEATED: Final = 1  # of the objects in a hand-made list, the one that the first refers to
 
 
 parsed = partial(format_outcomes.parsed, content_type=PLIST)
@@ -29,7 +29,25 @@ def xml(inner: str) -> str:
     return f'{HEAD}<plist version="1.0">{inner}</plist>'
 
 
-def test_what_apple_can_say_becomes_json() -> None:
+def binary(*objects: bytes, top: int = 0, offset_bytes: int = 4, reference_bytes: int = 1) -> bytes:
+    """A binary property list of objects as they stand in the file."""
+    body, offsets = b"bplist00", b""
+    for written in objects:
+        offsets += len(body).to_bytes(4, "big")
+        body += written
+    return body + offsets + struct.pack(">6xBBQQQ", offset_bytes, reference_bytes, len(objects), top, len(body))
+
+
+def array_of(count: int, reference: int) -> bytes:
+    return b"\xaf\x12" + count.to_bytes(4, "big") + bytes([reference]) * count
+
+
+def date(seconds: float) -> bytes:
+    return b"\x33" + struct.pack(">d", seconds)
+
+
+@pytest.mark.parametrize("form", [plistlib.FMT_XML, plistlib.FMT_BINARY])
+def test_what_apple_can_say_becomes_json(form: plistlib.PlistFormat) -> None:
     sent = {
         "Status": "Acknowledged",
         "true": True,
@@ -44,7 +62,7 @@ def test_what_apple_can_say_becomes_json() -> None:
         "deep": {"a": {"b": [1]}},
     }
     expected = {**sent, "when": "2026-03-01T12:00:05.000Z", "data": "AAH/"}
-    assert parsed(plistlib.dumps(sent)) == expected
+    assert parsed(plistlib.dumps(sent, fmt=form)) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,15 +122,49 @@ def test_xml_past_a_limit_is_rejected(inner: str, code: str) -> None:
     assert rejection(xml(inner)) == code
 
 
-def test_a_binary_list_is_refused_if_its_type_is_stated_and_else_kept_as_bytes() -> None:
-    body = plistlib.dumps({"a": True}, fmt=plistlib.FMT_BINARY)
-    with pytest.raises(Rejected, match="a binary property list, and only those in XML are read") as refused:
-        parsed(body)
-    assert refused.value.code == "malformed_body"
-    for stated in ("application/x-apple-binary-plist", ""):
-        kept = parsed(body, content_type=stated)
-        assert isinstance(kept, dict)
-        assert b64decode(str(kept["base64"])) == body
+@pytest.mark.parametrize(
+    ("objects", "value"),
+    [
+        ((b"\x13" + b"\xff" * 8,), -1),
+        ((b"\x14" + b"\x00" * 8 + b"\xff" * 8,), 2**64 - 1),
+        ((b"\x22" + struct.pack(">f", 1.5),), 1.5),
+        ((b"\x81\x01\x00",), {"CF$UID": 256}),
+        ((b"\x62\xd8\x3d\xde\x00",), "😀"),
+        ((b"\xc1\x01", b"\x51a"), ["a"]),
+        ((date(-978_307_200.5),), "1969-12-31T23:59:59.500Z"),
+        ((b"\xa2\x01\x01", b"\xd1\x02\x02", b"\x51a"), [{"a": "a"}, {"a": "a"}]),
+    ],
+)
+def test_each_kind_of_binary_object_is_read(objects: tuple[bytes, ...], value: Json) -> None:
+    assert parsed(binary(*objects)) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"bplist00", "malformed_body"),
+        (b"bplist00" + bytes(32), "malformed_body"),
+        (binary(b"\x09", top=1), "malformed_body"),
+        (binary(b"\x09", reference_bytes=0), "malformed_body"),
+        (binary(b"\xf0"), "malformed_body"),
+        (binary(b"\x5f\x13" + b"\xff" * 8), "malformed_body"),
+        (binary(b"\x61\xd8\x3d"), "malformed_body"),
+        (binary(b"\x5f\x14" + b"\x7f" * 16), "malformed_body"),
+        (binary(b"\xa1\x07"), "malformed_body"),
+        (binary(b"\xd1\x01\x01", b"\x09"), "invalid_key"),
+        (binary(b"\xd2\x01\x01\x01\x01", b"\x51a"), "duplicate_key"),
+        (binary(b"\x23" + struct.pack(">d", float("nan"))), "number_out_of_range"),
+        (binary(date(1e300)), "number_out_of_range"),
+        (binary(date(1e12)), "number_out_of_range"),
+        (binary(b"\xa1\x00"), "nested_too_deeply"),
+        (binary(*(bytes([0xA1, level + 1]) for level in range(65)), b"\x09"), "nested_too_deeply"),
+        (binary(array_of(250_000, REPEATED), b"\x09"), "expanded_too_large"),
+        (binary(*(b"\xa9" + bytes([level + 1]) * 9 for level in range(20)), b"\x09"), "expanded_too_large"),
+        (binary(array_of(1_000, REPEATED), b"\x5f\x12\x00\x0f\x42\x40" + b"x" * 1_000_000), "expanded_too_large"),
+    ],
+)
+def test_a_binary_list_that_is_broken_or_past_a_limit_is_rejected(body: bytes, code: str) -> None:
+    assert rejection(body) == code
 
 
 PLISTS = st.recursive(
@@ -126,11 +178,17 @@ PLISTS = st.recursive(
 
 @given(PLISTS)
 def test_what_an_independent_writer_writes_comes_out_as_it_was(value: Json) -> None:
-    assert parsed(plistlib.dumps({"value": value})) == {"value": value}
+    assert parsed(plistlib.dumps({"value": value}, fmt=plistlib.FMT_BINARY)) == {"value": value}
+    assert parsed(plistlib.dumps({"value": value}, fmt=plistlib.FMT_XML)) == {"value": value}
 
 
-@given(st.binary(max_size=100))
-def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes) -> None:
+@given(st.binary(max_size=100), st.lists(st.integers(0, 255), min_size=26, max_size=26))
+def test_any_bytes_are_parsed_within_limits_or_rejected(body: bytes, trailer: list[int]) -> None:
     assert_taken_or_refused(body, PLIST, SMALL)
-    assert_taken_or_refused(b"bplist00" + body, PLIST, SMALL)
+    assert_taken_or_refused(b"bplist00" + body + bytes(6) + bytes(trailer), PLIST, SMALL)
     assert_taken_or_refused(b"<plist>" + body + b"</plist>", PLIST, SMALL)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=8))
+def test_any_binary_objects_are_parsed_within_limits_or_rejected(objects: list[bytes]) -> None:
+    assert_taken_or_refused(binary(*objects), PLIST, SMALL)

@@ -2,7 +2,7 @@
 
 import json
 import plistlib
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,10 +36,13 @@ def test_yaml_is_written_for_people() -> None:
     )
 
 
-def test_apples_own_reader_reads_a_property_list() -> None:
+def test_apples_own_reader_reads_both_kinds_of_property_list() -> None:
     value: Json = {"a\r\nb": ["x\r", -1, 2**64 - 1, 1.5, True, {}, []], "<&>": "é😀"}
 
-    assert plistlib.loads(str(there({"to": "plist"}, value)).encode()) == value
+    for name in ("plist", "binary-plist"):
+        written = there({"to": name}, value)
+        content = written.encode() if isinstance(written, str) else b64decode(str(an_object(written)["base64"]))
+        assert plistlib.loads(content) == value
 
 
 def test_dates_are_made_where_they_are_wanted_and_come_back_as_text() -> None:
@@ -48,6 +51,7 @@ def test_dates_are_made_where_they_are_wanted_and_come_back_as_text() -> None:
     assert "<string>2026-03-01T13:00:00+01:00</string>" in str(there({"to": "plist"}, value))
     assert "<date>2026-03-01T12:00:00Z</date>" in str(there({"to": "plist", "dates": True}, value))
     exact: Json = {"at": "2026-03-01T12:00:00.250Z"}
+    assert there_and_back({"to": "binary-plist", "dates": True}, {"to": "json"}, exact) == exact
     assert "a part of a second" in rejection({"to": "plist", "dates": True}, exact)
     not_a_day: Json = {"at": "2026-02-30T12:00:00Z"}
     assert "looks like a time but is not one" in rejection({"to": "plist", "dates": True}, not_a_day)
@@ -108,7 +112,7 @@ def test_text_stays_and_anything_else_becomes_json() -> None:
     ("settings", "data", "message"),
     [
         ({"to": "plist"}, {"a": [1, None]}, "data.a[1] is null, which a property list lacks"),
-        ({"to": "plist"}, {"n": 2**64}, "data.n is an integer of more than 64 bits"),
+        ({"to": "binary-plist"}, {"n": 2**64}, "data.n is an integer of more than 64 bits"),
         ({"to": "xml"}, {"a": 1, "b": 2}, "data is an object with 2 keys, and XML has one element around all: name it"),
         ({"to": "xml"}, {"a><script>": 1}, "data.* is not a name for an XML element"),
         ({"to": "xml"}, {"a": {"b": {"@xmlns:c": "urn:c"}, "c:d": 1}}, 'data.a["c:d"] has the prefix `c`'),
@@ -166,6 +170,7 @@ LOSSLESS: dict[str, st.SearchStrategy[Json]] = {
     "yaml": json_values,
     "ndjson": st.lists(json_values),
     "plist": values_of(st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | texts),
+    "binary-plist": values_of(st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | texts),
     "protobuf": st.dictionaries(
         texts, values_of(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | floats | texts)
     ),
@@ -235,11 +240,12 @@ def test_everything_github_sends_survives_every_lossless_conversion(node_package
 
 @pytest.mark.slow
 def test_a_property_list_holds_all_that_github_sends_but_null(node_package: Callable[[str], Path]) -> None:
-    for example in examples_of_github(node_package):
-        without = _without_nulls(example)
-        if without != example:
-            assert "is null, which a property list lacks" in rejection({"to": "plist"}, example)
-        assert there_and_back({"to": "plist", "nulls": "omit"}, {"to": "json"}, example) == without
+    for name in ("plist", "binary-plist"):
+        for example in examples_of_github(node_package):
+            without = _without_nulls(example)
+            if without != example:
+                assert "is null, which a property list lacks" in rejection({"to": name}, example)
+            assert there_and_back({"to": name, "nulls": "omit"}, {"to": "json"}, example) == without
 
 
 def _without_nulls(value: Json) -> Json:

@@ -17,6 +17,7 @@ from shared.jsontext import Json, JsonObject
 from shared.subscribers import model, standalone_schema
 from shared.subscribers.catalogue_document import (
     catalogue_document,
+    json_schema_document,
     openapi_document,
     read_catalogue,
 )
@@ -29,7 +30,7 @@ COLUMNS: Final = (
     Column("FROM"),
     Column("DESCRIPTION", 20, max_width=80, is_whole_in_pipe=True),
 )
-FORMATS: Final = ("openapi", "configuration")
+FORMATS: Final = ("openapi", "json-schema", "configuration")
 PAGE: Final = "index.html"
 AT_ONCE: Final = 100
 """The most event types in one request of an import, which the API limits by its size."""
@@ -147,6 +148,8 @@ def _export(call: subscribers.Call) -> int:
     settings = call.settings
     if call.options.format == "openapi":
         document = openapi_document(types, settings.portal_name, payload=settings.payload)
+    elif call.options.format == "json-schema":
+        document = json_schema_document(types)
     else:
         document = catalogue_document(types)
     if call.options.out is None:

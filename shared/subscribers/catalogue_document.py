@@ -1,11 +1,10 @@
-"""The catalogue of event types as documents: read from, and written as, OpenAPI webhooks or our own form.
+"""The catalogue of event types as documents: read from, and written as, OpenAPI webhooks, JSON Schema or our own form.
 
-OpenAPI 3.1    `webhooks`: the body of each is what an endpoint gets, with `payload: standard` the envelope
-               `{type, timestamp, data}`. The schema of an event type is that of `data`: it is put into the envelope
-               and taken out of it
+OpenAPI 3.1    `webhooks` (or `x-webhooks` of 3.0): the body of each is what an endpoint gets, with `payload: standard`
+               the envelope `{type, timestamp, data}`. The schema of an event type is that of `data`: it is put into
+               the envelope and taken out of it
+JSON Schema    one schema, or one for each event type under `$defs`
 our own        {order.paid: {description, group, schema, examples, deprecated}}
-
-A JSON Schema is read, too: it is the schema of one event type.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,56 +26,107 @@ from shared.subscribers.standalone_schema import (
 )
 
 MAX_TYPES: Final = 1_000
+SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+TYPE_KEY: Final = "x-event-type"
+"""The key of an exported schema that has the facts about its event type, such as its name."""
+
 _SCHEMA_KEYS: Final = frozenset({"$schema", "$id", "$defs", "type", "properties", "allOf", "anyOf", "oneOf", "$ref"})
+_Make: TypeAlias = Callable[[], EventType]
 
 
 def read_catalogue(document: Json, name: str = "") -> tuple[EventType, ...]:
-    """Return the event types of a document, in its order. Raises CatalogueFaults with the first MAX_FAULTS faults.
+    """Return the event types of a document in one of the three forms, in the order of the document.
 
-    `name` is the event type of a JSON Schema, which does not say it: the file's name, for example.
+    `name` is the event type of a file that is a single JSON Schema, which does not say it: the file's name, for
+    example. Raises CatalogueFaults.
     """
-    event_types: list[EventType] = []
-    faults: list[CatalogueFault] = []
     try:
         require_shallow(document)
         if not isinstance(document, dict):
             raise CatalogueFault("", "must be an object: an OpenAPI document, a JSON Schema, or event types by name")
-        for make in _makers(document, name):
-            if len(event_types) >= MAX_TYPES:
-                raise CatalogueFault("", f"must have at most {MAX_TYPES:,} event types")
-            try:
-                event_types.append(make())
-            except CatalogueFault as fault:
-                faults.append(fault)
-                if len(faults) >= MAX_FAULTS:
-                    break
+        made = _Made()
+        for path, each, make in _entries(document, name):
+            made.add(path, each, make)
     except CatalogueFault as fault:
         raise CatalogueFaults([fault]) from fault
-    if faults:
-        raise CatalogueFaults(faults)
-    return tuple(event_types)
+    return made.event_types()
 
 
 def catalogue_document(event_types: Iterable[EventType]) -> JsonObject:
     """Return the event types in the form of the configuration's `event_types`."""
-    ordered = sorted(event_types, key=lambda each: each.name)
-    return {each.name: event_type_fields(each) for each in ordered}
+    return {each.name: event_type_fields(each) for each in _ordered(event_types)}
 
 
-def _makers(document: JsonObject, name: str) -> Iterator[Callable[[], EventType]]:
-    """Yield a function for each event type that makes it, or raises CatalogueFault. Raises CatalogueFault."""
+def json_schema_document(event_types: Iterable[EventType]) -> JsonObject:
+    """Return one JSON Schema 2020-12 document with each event type's schema under `$defs`."""
+    return {
+        "$schema": SCHEMA_DIALECT,
+        "$defs": {each.name: _schema_with_facts(each, pointer("/$defs", each.name)) for each in _ordered(event_types)},
+    }
+
+
+def _ordered(event_types: Iterable[EventType]) -> Sequence[EventType]:
+    return sorted(event_types, key=lambda each: each.name)
+
+
+def _schema_with_facts(event_type: EventType, base: str) -> JsonObject:
+    schema = rebased(event_type.schema_, base)
+    facts = {key: value for key, value in event_type_fields(event_type).items() if key != "schema"}
+    return {TYPE_KEY: {"name": event_type.name, **facts}, **(schema if isinstance(schema, dict) else {})}
+
+
+class _Made:
+    """The event types that were read and the faults of the others."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, EventType] = {}
+        self._faults: list[CatalogueFault] = []
+
+    def add(self, path: str, name: str, make: _Make) -> None:
+        """Add an event type, or the fault with which `make` fails.
+
+        Raises CatalogueFault and CatalogueFaults once there are too many event types or faults.
+        """
+        if len(self._types) >= MAX_TYPES:
+            raise CatalogueFault("", f"must have at most {MAX_TYPES:,} event types")
+        try:
+            if name in self._types:
+                raise CatalogueFault(path, f"the event type {name!r} is there twice")
+            self._types[name] = make()
+        except CatalogueFault as fault:
+            self._faults.append(fault)
+            if len(self._faults) >= MAX_FAULTS:
+                raise CatalogueFaults(self._faults) from fault
+
+    def event_types(self) -> tuple[EventType, ...]:
+        """Return the event types in the order of the document. Raises CatalogueFaults if any of them has a fault."""
+        if self._faults:
+            raise CatalogueFaults(self._faults)
+        return tuple(self._types.values())
+
+
+def _entries(document: JsonObject, name: str) -> Iterator[tuple[str, str, _Make]]:
+    """Yield each event type's pointer, name and maker. Raises CatalogueFault."""
     checked: set[bytes] = set()
     if is_openapi(document):
-        for path, each, item in webhooks_of(document):
-            yield partial(event_type_of_webhook, document, path, each, item, checked)
+        modern = modernized(document)
+        for path, each, item in webhooks_of(modern):
+            yield path, each, partial(event_type_of_webhook, modern, path, each, item, checked)
     elif not _is_schema(document):
         for each, fields in document.items():
-            yield partial(event_type_from, each, fields, pointer("", each))
-    elif name:
-        yield partial(_type_of_schema, document, name)
+            path = pointer("", each)
+            yield path, each, partial(event_type_from, each, fields, path)
+    elif _is_collection(document):
+        definitions = document["$defs"]
+        for each, schema in definitions.items() if isinstance(definitions, dict) else ():
+            path = pointer("/$defs", each)
+            yield path, each, partial(_type_of_schema, document, path, each, schema, checked)
     else:
-        rule = "a JSON Schema does not say which event type it is of: write it as {order.paid: {schema: …}}"
-        raise CatalogueFault("", rule)
+        own = _name_of(document) or name
+        if not own:
+            rule = f"the schema does not say which event type it is of: add {TYPE_KEY}: {{name: order.paid}}"
+            raise CatalogueFault("", rule)
+        yield "", own, partial(_type_of_schema, document, "", own, document, checked)
 
 
 def is_own_form(document: Json) -> bool:
@@ -86,7 +136,7 @@ def is_own_form(document: Json) -> bool:
 
 def _is_schema(document: JsonObject) -> bool:
     """Tell a JSON Schema from our own form, in which each value is an object with an event type's fields."""
-    if "$schema" in document:
+    if TYPE_KEY in document or "$schema" in document:
         return True
     return any(key in _SCHEMA_KEYS and not _is_event_type(value) for key, value in document.items())
 
@@ -97,15 +147,37 @@ def _is_event_type(value: Json) -> bool:
     }  # fmt: skip
 
 
-def _type_of_schema(schema: JsonObject, name: str) -> EventType:
-    """Return the event type of a schema, whose annotations describe it."""
+def _is_collection(document: JsonObject) -> bool:
+    """Return whether the document is nothing but a place for the schemas under `$defs`."""
+    return "$defs" in document and document.keys() <= {"$schema", "$id", "$defs", "title", "description", "$comment"}
+
+
+def _name_of(schema: Json) -> str:
+    facts = schema.get(TYPE_KEY) if isinstance(schema, dict) else None
+    name = facts.get("name") if isinstance(facts, dict) else facts
+    return name if isinstance(name, str) else ""
+
+
+def _type_of_schema(document: JsonObject, path: str, name: str, schema: Json, checked: set[bytes]) -> EventType:
+    """Return the event type of a schema. If there are no facts of our own beside it, its annotations are used."""
+    if not isinstance(schema, dict):
+        raise CatalogueFault(path, "must be a JSON Schema, an object")
+    facts = schema.get(TYPE_KEY)
+    bare = {key: value for key, value in schema.items() if key != TYPE_KEY}
+    if not isinstance(facts, dict):
+        facts = {
+            "description": schema.get("description") or schema.get("title"),
+            "examples": schema.get("examples"),
+            "deprecated": schema.get("deprecated", False),
+        }
     return make_event_type(
-        "",
+        path,
         name,
-        schema.get("description") or schema.get("title"),
-        schema=standalone_schema(schema),
-        examples=schema.get("examples"),
-        deprecated=schema.get("deprecated", False),
+        facts.get("description"),
+        facts.get("group"),
+        standalone_schema(bare, path, document, checked=checked),
+        facts.get("examples"),
+        facts.get("deprecated", False),
     )
 
 
@@ -115,6 +187,7 @@ PAYLOAD_KEY: Final = "x-hookchain-payload"
 """The key by which an exported document names its payload, so that it can be imported again without guessing."""
 EXAMPLE_TIME: Final = "2026-01-01T00:00:00Z"
 METHODS: Final = ("post", "put", "patch", "delete", "get")
+_DATA_KEYS: Final = frozenset({"example", "examples", "enum", "default", "const"})
 _ENVELOPE: Final = frozenset({"type", "timestamp", "data"})
 
 
@@ -169,18 +242,21 @@ def _example(name: str, data: Json) -> JsonObject:
 
 
 def is_openapi(document: JsonObject) -> bool:
-    return "openapi" in document or "webhooks" in document
+    return "openapi" in document or "webhooks" in document or "x-webhooks" in document
 
 
 def webhooks_of(document: JsonObject) -> Iterator[tuple[str, str, Json]]:
     """Yield each webhook's pointer, name and path item. Raises CatalogueFault."""
     version = document.get("openapi")
-    if not isinstance(version, str) or not version.startswith("3.") or version.startswith("3.0"):
-        raise CatalogueFault("/openapi", "must be the version of OpenAPI, 3.1 or later")
-    webhooks = document.get("webhooks")
-    if not isinstance(webhooks, dict):
-        raise CatalogueFault("/webhooks", "must be an object: each webhook's name and its path item")
-    yield from ((pointer("/webhooks", name), name, item) for name, item in webhooks.items())
+    if not isinstance(version, str) or not version.startswith("3."):
+        raise CatalogueFault("/openapi", "must be the version of OpenAPI, 3.0 or later")
+    if "webhooks" not in document and "x-webhooks" not in document:
+        raise CatalogueFault("/webhooks", "must have an entry for each event type; there is none")
+    for key in ("webhooks", "x-webhooks"):
+        webhooks = document.get(key, {})
+        if not isinstance(webhooks, dict):
+            raise CatalogueFault(f"/{key}", "must be an object: each webhook's name and its path item")
+        yield from ((pointer("", key, name), name, item) for name, item in webhooks.items())
 
 
 def event_type_of_webhook(document: JsonObject, path: str, name: str, item: Json, checked: set[bytes]) -> EventType:
@@ -260,3 +336,25 @@ def _resolved(document: JsonObject, value: Json, path: str) -> tuple[JsonObject,
         except LookupError:
             raise CatalogueFault(path, f"the reference {reference[:200]!r} leads to nothing in the document") from None
     raise CatalogueFault(path, "its references lead in a circle")
+
+
+def modernized(document: JsonObject) -> JsonObject:
+    """Return an OpenAPI 3.0 document with its schemas as JSON Schema 2020-12 writes them; any other as it is."""
+    if not str(document.get("openapi")).startswith("3.0"):
+        return document
+    return {key: _modern(value) for key, value in document.items()}
+
+
+def _modern(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_modern(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: item if key in _DATA_KEYS else _modern(item) for key, item in value.items()}
+    if made.get("nullable") is True and isinstance(made.get("type"), str):
+        made["type"] = [made["type"], "null"]
+        del made["nullable"]
+    for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(made.get(exclusive), bool) and made.pop(exclusive) and bound in made:
+            made[exclusive] = made.pop(bound)
+    return made

@@ -9,6 +9,7 @@ from shared.subscribers.catalogue_document import (
     MAX_TYPES,
     Payload,
     catalogue_document,
+    json_schema_document,
     openapi_document,
     read_catalogue,
 )
@@ -98,7 +99,7 @@ def as_file(document: JsonObject) -> Json:
 def test_what_is_exported_in_any_form_is_imported_as_it_was(types: tuple[EventType, ...]) -> None:
     payloads: tuple[Payload, ...] = ("standard", "data")
     openapi = [openapi_document(types, payload=payload) for payload in payloads]
-    for document in (*openapi, catalogue_document(types)):
+    for document in (*openapi, json_schema_document(types), catalogue_document(types)):
         assert read_catalogue(as_file(document)) == types
 
 
@@ -139,6 +140,13 @@ def test_the_envelope_of_standard_webhooks_is_taken_off_and_another_body_is_not(
     )
     assert (paid.schema_, paid.examples) == ({"type": "integer"}, (7,))
     assert sent.schema_ == envelope
+
+
+def test_schemas_of_openapi_3_0_are_modernized() -> None:
+    schema: JsonObject = {"type": "number", "nullable": True, "minimum": 1, "exclusiveMinimum": True}
+    operation: JsonObject = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    (found,) = read_catalogue({"openapi": "3.0.3", "x-webhooks": {"a": {"post": operation}}})
+    assert found.schema_ == {"type": ["number", "null"], "exclusiveMinimum": 1}
 
 
 def test_a_foreign_json_schema_tells_its_event_type_in_annotations_and_its_name_in_the_files() -> None:
@@ -199,7 +207,7 @@ def test_references_that_multiply_are_rejected_before_they_are_followed() -> Non
         ({"a": {"desc": "x"}}, "/a/desc", "not an event type's field"),
         ({"a": {"description": 1}}, "/a/description", "must be a text"),
         ({"a": {"examples": [0] * 21}}, "/a/examples", "at most 20"),
-        ({"openapi": "3.0.3", "webhooks": {}}, "/openapi", "3.1 or later"),
+        ({"openapi": "2.0", "webhooks": {}}, "/openapi", "3.0 or later"),
         ([], "", "must be an object"),
         ({f"t{n}": {} for n in range(MAX_TYPES + 1)}, "", "at most 1,000 event types"),
     ],

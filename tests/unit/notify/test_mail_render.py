@@ -124,7 +124,11 @@ def test_a_mail_to_nobody_is_not_made() -> None:
 
 @pytest.mark.parametrize(
     ("email", "reply_to"),
-    [("ada@example.com", Address("ada@example.com")), ("not one", None), ("a@b\r\nBcc: c@d", None), ("", None)],
+    [
+        ("ada@example.com", Address("ada@example.com")),
+        *((bad, None) for bad in ("not one", "a@b\r\nBcc: c@d", "", f"{' ' * 50_000}x")),
+    ],
+    ids=["good", "not one", "two lines", "empty", "many spaces"],
 )
 def test_a_reply_address_that_the_event_names_badly_costs_nobody_the_mail(email: str, reply_to: Address | None) -> None:
     assert written(with_data(email=email), reply_to="{{ data.email }}").reply_to == reply_to

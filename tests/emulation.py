@@ -8,12 +8,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from deploy.dev.pubsub.topology import Resource
 from shared.jsontext import Json, JsonObject, mapping_at
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, ROOT
@@ -56,6 +57,11 @@ class Emulation:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, _json(error.read())
+
+    def lay(self, resources: Iterable[Resource]) -> None:
+        """Create topics and subscriptions."""
+        for each in resources:
+            assert self.ask("PUT", f"/v1/{each.name}", each.settings)[0] == 200
 
     def _end(self, number: int) -> int:
         assert self._process is not None

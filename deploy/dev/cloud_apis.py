@@ -8,20 +8,22 @@ import asyncio
 import errno
 import sqlite3
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from deploy.config.running_dev import HOST
+from deploy.config.running_dev import HOST, ports_from
 from deploy.dev import caught, local_server
 from deploy.dev.faults import FaultRoutes
+from deploy.dev.pubsub import topology
 from deploy.dev.pubsub.broker import PubSub
 from deploy.dev.pubsub.routes import PubSubApi
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sheets import EmulatedSheets
+from deploy.history.local import read_slice
 from shared import logs, settings
 from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
 
@@ -33,21 +35,23 @@ class CannotStart(Exception):
     """The process cannot start; the text says why and what to do."""
 
 
-async def serve(port: int, state: Path, stopped: asyncio.Event, *, is_bus_only: bool, is_paused: bool) -> None:
-    """Serve until `stopped` is set. With `is_bus_only`, serve Pub/Sub alone, without faults on demand.
-
-    With `is_paused`, messages are accepted and none is pushed. Raises CannotStart.
-    """
+async def serve(options: argparse.Namespace, stopped: asyncio.Event) -> None:
+    """Serve until `stopped` is set. Raises CannotStart."""
+    state: Path = options.state
+    resources: Sequence[topology.Resource] = ()
+    if options.port_base is not None:
+        receive = read_slice(state, "receive") or {}
+        resources = topology.local_topology(ports_from(options.port_base), receive)
     with ExitStack() as stack:
         try:
-            pubsub = PubSub(state)
+            pubsub = PubSub(state, resources)
             app = _app(pubsub)
-            if not is_bus_only:
+            if not options.bus_only:
                 _add_catching_services(app, pubsub, state, stack)
         except (sqlite3.Error, OSError) as error:
             raise CannotStart(f"the state in {state} cannot be used: {error}") from error
-        what = "the bus answers" if is_bus_only else "the emulated Pub/Sub, SendGrid and Google Sheets answer"
-        await _serve_app(app, pubsub, port, stopped, is_paused, what)
+        what = "the bus answers" if options.bus_only else "the emulated Pub/Sub, SendGrid and Google Sheets answer"
+        await _serve_app(app, pubsub, options.port, stopped, options.paused, what)
 
 
 def _add_catching_services(app: web.Application, pubsub: PubSub, state: Path, stack: ExitStack) -> None:
@@ -118,14 +122,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--state", type=Path, default=Path(settings.DEFAULT_STATE), help="the folder of bus.db, mail.db and sheets.db"
     )
+    parser.add_argument("--port-base", type=int, help="create the topics and subscriptions of functions from this port")
     parser.add_argument("--bus-only", action="store_true", help="serve Pub/Sub only, without faults on demand")
     parser.add_argument("--paused", action="store_true", help="accept messages and push none")
     return parser
 
 
 async def _run(options: argparse.Namespace) -> None:
-    stopped = local_server.stopped_by_signal()
-    await serve(options.port, options.state, stopped, is_bus_only=options.bus_only, is_paused=options.paused)
+    await serve(options, local_server.stopped_by_signal())
 
 
 def _runner() -> Callable[[Coroutine[None, None, None]], None]:

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.dev.pubsub.topology import bus_topology, ensure, remove_others, topology
+from deploy.dev.pubsub.topology import bus_topology, topology
 from functions.notify.http_kind import example_delivery
 from shared.delivery import Delivered
 from shared.jsontext import JsonObject, mapping_at, objects_at, to_json, value_at
@@ -42,7 +42,7 @@ def bus(tmp_path: Path) -> Iterator[tuple[Emulation, int]]:
     slice_file.write_text(to_json(receive_slice()))
     with Emulation(tmp_path / "state").running() as emulation:
         brought = bus_topology(LOCAL_PROJECT, port, receive_slice())
-        asyncio.run(ensure(emulation.url, topology(LOCAL_PROJECT, "", 1, 1) + brought))
+        emulation.lay(topology(LOCAL_PROJECT, "", 1, 1) + brought)
         for topic in (EVENTS, DEAD_LETTERS):
             emulation.ask("PUT", f"{PLACE}/subscriptions/test-{topic}", {"topic": f"{PLACE[4:]}/topics/{topic}"})
         environ = {
@@ -106,12 +106,3 @@ def test_what_others_publish_becomes_events_and_nobody_can_post_them(bus: tuple[
     [letter] = letters
     data = mapping_at(letter, "data")
     assert (data["code"], data["message"]) == ("message_rejected", "[1]")
-
-
-def test_a_source_that_is_gone_gets_no_pushes_any_more(tmp_path: Path) -> None:
-    with Emulation(tmp_path).running() as emulation:
-        own = topology(LOCAL_PROJECT, "", 1, 1)
-        asyncio.run(ensure(emulation.url, own + bus_topology(LOCAL_PROJECT, 1, receive_slice())))
-        asyncio.run(remove_others(emulation.url, LOCAL_PROJECT, own))
-        _, answer = emulation.ask("GET", f"{PLACE}/subscriptions")
-    assert len(objects_at(answer, "subscriptions")) == 3

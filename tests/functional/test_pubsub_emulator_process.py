@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.pubsub.topology import ensure, topology
-from shared.jsontext import Json, JsonObject, mapping_at
+from shared.jsontext import Json, JsonObject
 from tests.emulation import Emulation, Endpoint, attributes_of
 from tests.processes import PATIENCE_SECONDS, ROOT
 
@@ -195,13 +194,3 @@ def test_another_user_of_this_machine_is_answered_403(emulation: Emulation) -> N
         for user in (65_534, os.geteuid())
     ]
     assert statuses == ["403", "200"]
-
-
-async def test_a_bundles_topology_is_laid_once_and_brought_up_to_date(tmp_path: Path) -> None:
-    with Emulation(tmp_path).running() as emulation:
-        await ensure(emulation.url, topology("p1", "", 8081, 8082))
-        moved = topology("p1", "", 9081, 9082)
-        await ensure(emulation.url, moved)
-        for resource in moved:
-            _, shown = await ask(emulation, "GET", f"/v1/{resource.name}")
-            assert resource.settings.items() <= mapping_at(shown).items()

@@ -1,6 +1,5 @@
 """The three functions wired to Google Cloud's ports, all of it emulated on this machine."""
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ from deploy.client.hookchain.auth import Bearer
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import read_config_file
 from deploy.dev.caught import Mailbox
-from deploy.dev.pubsub.topology import Resource, ensure, topology
+from deploy.dev.pubsub.topology import Resource, topology
 from shared.jsontext import Json, JsonObject
 from shared.ports import TAP
 from tests.emulation import Emulation
@@ -96,7 +95,7 @@ def deploy(
         stack.enter_context(emulation.running())
         tap = Resource(f"projects/{PROJECT}/topics/hookchain-{TAP}", {})
         resources = topology(PROJECT, "hookchain-", ports["transform"], ports["notify"])
-        asyncio.run(ensure(emulation.url, (*resources, tap)))
+        emulation.lay((*resources, tap))
         cloud = {
             "PUBSUB_EMULATOR_HOST": emulation.url.removeprefix("http://"),
             "FIRESTORE_EMULATOR_HOST": stack.enter_context(served(firestore.app())),

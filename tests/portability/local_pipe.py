@@ -189,7 +189,7 @@ def _resources(ports: Mapping[str, int]) -> Iterator[Resource]:
     on, each with a subscription that keeps what nobody pulls."""
     for resource in topology(LOCAL_PROJECT, TAKEN, ports["transform"], ports["notify"]):
         is_pushed = "pushConfig" in resource.settings
-        yield replace(resource, settings={**resource.settings, "retryPolicy": NEVER}) if is_pushed else resource
+        yield resource._replace(settings={**resource.settings, "retryPolicy": NEVER}) if is_pushed else resource
     for topic in TOPIC_NAMES:
         name = f"projects/{LOCAL_PROJECT}/topics/{topic}"
         yield Resource(name, {})

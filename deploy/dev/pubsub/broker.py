@@ -13,11 +13,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from deploy.config.sections.bus_source import PREFIX
 from deploy.dev.faults import FaultPlan
 from deploy.dev.pubsub import push_tokens, resources
 from deploy.dev.pubsub.messages import Draft, Message, dead_letter
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.pubsub.subscriber import Alarm, PendingDelivery, PushClient, Subscriber
+from deploy.dev.pubsub.topology import Resource
 from shared import batching, logs, retention
 from shared.jsontext import JsonObject, to_json
 from shared.ports import TOPIC_NAMES
@@ -35,12 +37,15 @@ _Publish: TypeAlias = tuple[str, Sequence[Draft]]
 class PubSub:
     """The emulation over one state folder. Create it within the running event loop; `start` begins delivery.
 
+    It has the resources, beside those that clients create. Other subscriptions of sources are deleted.
+
     Methods that change a topic or a subscription store the change before they return. They raise ApiError for what
     Google rejects, and sqlite3.Error.
     """
 
-    def __init__(self, state_folder: Path) -> None:
+    def __init__(self, state_folder: Path, resources: Sequence[Resource] = ()) -> None:
         self.plan = FaultPlan()
+        self._resources = resources
         self.registry = Registry()
         self.tokens = push_tokens.PushTokens(state_folder)
         self._store = Store(state_folder)
@@ -53,9 +58,12 @@ class PubSub:
         """Load what is stored and begin delivery; return how many deliveries are owed from before."""
         for name, resource in self._store.topics():
             self.registry.topics[name] = resources.topic_from(name, _supported(resource, resources.TOPIC_SETTINGS))
+        self._delete_other_sources()
         loaded: dict[int, Message] = {}  # a message is in memory once, however many subscriptions are owed it
         stored = self._store.subscriptions()
         pending_count = sum(self._load_subscription(id, name, resource, loaded) for id, name, resource in stored)
+        for name, settings in self._resources:
+            self._create_or_update(name, settings)
         self._expire()
         for subscriber in self.registry.subscribers.values():
             subscriber.wake()
@@ -102,6 +110,22 @@ class PubSub:
         self._store.delete_subscription(subscriber.id)
         self._store.forget_unowed()
         await subscriber.stop(grace_seconds=0)
+
+    def _delete_other_sources(self) -> None:
+        kept = {name for name, _ in self._resources}
+        for subscriber_id, name, _ in self._store.subscriptions() if kept else ():
+            if name.rpartition("/")[2].startswith(PREFIX) and name not in kept:
+                self._store.delete_subscription(subscriber_id)
+        self._store.forget_unowed()
+
+    def _create_or_update(self, name: str, settings: JsonObject) -> None:
+        if name in self.registry.subscribers:
+            mask = ",".join(settings.keys() - {"topic"})
+            self.patch_subscription(name, {"subscription": settings, "updateMask": mask})
+        elif "/subscriptions/" in name:
+            self.create_subscription(name, settings)
+        elif name not in self.registry.topics:
+            self.create_topic(name, settings)
 
     def _load_subscription(self, subscriber_id: int, name: str, resource: str, loaded: dict[int, Message]) -> int:
         """Return how many deliveries it is owed."""
@@ -186,10 +210,7 @@ class Broker:
         return await self._batcher.submit((topic, drafts))
 
     def _require_subscriber(self, topic: str) -> None:
-        """Reject a message of Hookchain's own that nobody would get. Google accepts it, and loses it.
-
-        At the first start, the functions serve before the subscriptions are there.
-        """
+        """Reject a message of Hookchain's own that nobody would get. Google accepts it, and loses it."""
         is_own = topic.rpartition("/")[2] in TOPIC_NAMES
         if is_own and not self._registry.subscribers_of(topic):
             raise resources.ApiError("UNAVAILABLE", "the topic has no subscription yet: the message would be lost")

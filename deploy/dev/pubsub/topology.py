@@ -1,4 +1,4 @@
-"""The topics and subscriptions of `hookchain dev`, created or updated over Pub/Sub's REST API.
+"""The topics and subscriptions of `hookchain dev`.
 
 They are those of a cloud account, with three differences. The functions are on this machine. A message that a function
 does not acknowledge is delivered again after 0.5 s to 60 s instead of Google's 10 s to 600 s, so that a person who
@@ -7,21 +7,16 @@ week, or a restored backup may wait for `hookchain resume --all`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-import aiohttp
-
-from deploy.config.running_dev import function_url
-from deploy.config.sections.bus_source import PREFIX
+from deploy.config.running_dev import Ports, function_url
 from deploy.dev.pubsub.resources import DAY_SECONDS
 from deploy.requests.sources import dev_topic
 from deploy.topology.buses import bus_sources
 from deploy.topology.topology import MOST_TRIES
-from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES
-from shared.settings import LOCAL_PUSH_ACCOUNT
+from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
 LABELS: Final[Mapping[str, str]] = {"managed-by": "hookchain"}
 ACK_DEADLINE_SECONDS: Final = 60
@@ -29,15 +24,19 @@ MINIMUM_BACKOFF: Final = "0.500s"
 MAXIMUM_BACKOFF: Final = "60s"
 RETENTION: Final = f"{31 * DAY_SECONDS}s"
 """The longest that Pub/Sub accepts."""
-TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """A topic or subscription. `name` is `projects/P/topics/T` or the like; `settings` are its other JSON members."""
 
     name: str
     settings: JsonObject
+
+
+def local_topology(ports: Ports, receive: JsonObject) -> tuple[Resource, ...]:
+    """Return the resources of `hookchain dev`, also those of the sources of receive's slice."""
+    own = topology(LOCAL_PROJECT, "", ports.transform, ports.notify)
+    return (*own, *bus_topology(LOCAL_PROJECT, ports.receive, receive))
 
 
 def topology(project: str, prefix: str, transform_port: int, notify_port: int) -> tuple[Resource, ...]:
@@ -81,48 +80,3 @@ def _pushed(topic: str, url: str, path: str) -> JsonObject:
         "retryPolicy": {"minimumBackoff": MINIMUM_BACKOFF, "maximumBackoff": MAXIMUM_BACKOFF},
         "labels": dict(LABELS),
     }
-
-
-async def ensure(api_url: str, resources: tuple[Resource, ...]) -> None:
-    """Create what is missing and update the rest. `api_url` is `http://host:port`. Raises Temporary."""
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        for resource in resources:
-            url = f"{api_url}/v1/{resource.name}"
-            status = await _send(session, "PUT", url, resource.settings)
-            if status == 409 and "/subscriptions/" in resource.name:  # a topic has nothing that changes
-                await _send(session, "PATCH", url, _patch(resource))
-
-
-async def remove_others(api_url: str, project: str, resources: tuple[Resource, ...]) -> None:
-    """Delete the subscriptions of sources that are not among the resources any more. Raises Temporary."""
-    place, kept = f"projects/{project}/subscriptions", {each.name for each in resources}
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        for name in await _listed(session, f"{api_url}/v1/{place}"):
-            if name.startswith(f"{place}/{PREFIX}") and name not in kept:
-                await _send(session, "DELETE", f"{api_url}/v1/{name}", {})
-
-
-async def _listed(session: aiohttp.ClientSession, url: str) -> list[str]:
-    try:
-        async with session.get(url) as answer:
-            document = await answer.json() if answer.status == 200 else {}
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise Temporary("bus_unavailable", f"GET {url} was answered {type(error).__name__}") from error
-    return [str(each["name"]) for each in document.get("subscriptions", [])]
-
-
-def _patch(resource: Resource) -> JsonObject:
-    """Return the body of a PATCH. A subscription's topic is fixed by its name, so it never changes."""
-    changes: JsonObject = {name: value for name, value in resource.settings.items() if name != "topic"}
-    return {"subscription": changes, "updateMask": ",".join(changes)}
-
-
-async def _send(session: aiohttp.ClientSession, method: str, url: str, body: JsonObject) -> int:
-    try:
-        async with session.request(method, url, json=body) as answer:
-            if answer.status in (200, 409):
-                return answer.status
-            fault = f"{answer.status}: {(await answer.text())[:500]}"
-    except (aiohttp.ClientError, TimeoutError) as error:
-        fault = type(error).__name__
-    raise Temporary("bus_unavailable", f"{method} {url} was answered {fault}")

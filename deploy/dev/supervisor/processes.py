@@ -122,7 +122,9 @@ def plan_children(
     if production and production.listen:
         receive = next(each for each in functions if each.name == "receive")
         functions.append(_with_tls(receive, folders, production))
-    bus_options = ["--bus-only"] if production else []
+    bus_options = ["--port-base", str(ports.receive)]
+    if production:
+        bus_options.append("--bus-only")
     if is_paused:
         bus_options.append("--paused")
     page_options = ["--production"] if production else []

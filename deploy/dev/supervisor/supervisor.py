@@ -23,14 +23,13 @@ from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.log_view import LogView
-from shared import errors, jsontext, settings
+from shared import jsontext
 
 START_FAILURES: Final = 3
 """A process that ends this often in a row cannot start, so the whole start fails."""
 START_SECONDS: Final = 60.0
 """Within this time, every process must answer."""
 POLL_SECONDS: Final = 0.05
-TOPOLOGY_SECONDS: Final = 0.2
 
 FindWarnings: TypeAlias = Callable[[config_file.ConfigFile, Mapping[str, str], Path], Sequence[config_file.Fault]]
 """Takes the operator's file, the environment and the env file; returns the warnings that `hookchain lint` prints."""
@@ -120,6 +119,8 @@ class Supervisor:
         self._generated = generated_values(self._generated, setup)
         self.output.notes = secret_notes(setup, self._generated)
         changed_names = {*write_slices(setup.configuration.slices, setup.folders), *changed_code}
+        if has_other_buses and not setup.is_aws:  # where receive creates its queues
+            changed_names.add("apis")
         children = {child.name: child for child in setup.children(self._sendgrid_key)}
         removed = [self._runners.pop(name) for name in self._runners.keys() - children.keys()]
         kept = [child for child in children.values() if child.name in self._runners]
@@ -132,8 +133,6 @@ class Supervisor:
             self._runners[child.name] = self._runner(child)
             self._keep_running(self._runners[child.name].run())
         self._write_dev_file()
-        if has_other_buses:
-            await ensure_topology(setup)
         return tuple(child.name for child in [*replaced, *added])
 
     async def _replace(self, child: Child) -> None:
@@ -229,9 +228,6 @@ class Supervisor:
         )
 
     async def _wait_until_up(self) -> None:
-        apis = self._runners["apis"].child
-        await wait_until_answering(apis.port, apis.ready_path)
-        await ensure_topology(self.setup)
         for runner in self._runners.values():
             if runner.child.ready_path:
                 await wait_until_answering(runner.child.port, runner.child.ready_path)
@@ -273,25 +269,3 @@ def buses_of(setup: Setup) -> list[jsontext.Json]:
     """Return the `bus` of each source that has one, with the source's name."""
     sources = compiled_sources(setup.configuration.slices["receive"])
     return [[name, each["bus"]] for name, each in sources.items() if "bus" in each]
-
-
-async def ensure_topology(setup: Setup) -> None:
-    """Create the topics and subscriptions that a deployment would have. Retries until the emulated Pub/Sub answers."""
-    if setup.is_aws:  # the local AWS creates its queues before it answers
-        return
-    # Imported here: an HTTP client takes 0.25 s to import, and the children use that time to start.
-    from deploy.dev.pubsub.topology import bus_topology, ensure, remove_others, topology
-
-    ports = setup.ports
-    url = f"http://{running_dev.HOST}:{ports.apis}"
-    own_resources = topology(settings.LOCAL_PROJECT, "", ports.transform, ports.notify)
-    source_resources = bus_topology(settings.LOCAL_PROJECT, ports.receive, setup.configuration.slices["receive"])
-    resources = own_resources + source_resources
-    while True:
-        try:
-            await ensure(url, resources)
-            await remove_others(url, settings.LOCAL_PROJECT, resources)
-        except errors.Temporary:  # the emulated APIs are restarting; the start has its own time limit
-            await asyncio.sleep(TOPOLOGY_SECONDS)
-        else:
-            return

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
+from deploy.config.running_dev import ports_from
 from deploy.dev.faults import FaultPlan
 from deploy.dev.local_server import is_local, owner_in
 from deploy.dev.pubsub import resources
@@ -21,7 +22,7 @@ from deploy.dev.pubsub.broker import PubSub
 from deploy.dev.pubsub.messages import Message, dead_letter, draft_of, drafts_from, kept_back_seconds, push_body
 from deploy.dev.pubsub.store import Changes, Store, read_waiting
 from deploy.dev.pubsub.subscriber import Backlog, PendingDelivery, PushClient, Subscriber, retry_delay
-from deploy.dev.pubsub.topology import topology
+from deploy.dev.pubsub.topology import local_topology, topology
 from shared.cloud.gcp.pubsub import DELAY
 from shared.jsontext import Json, JsonObject
 from shared.push import parse_push
@@ -256,6 +257,20 @@ def test_a_message_that_is_kept_back_does_not_count_as_waiting(
     publish(store, message(1, 990.0), kept_back, to=(number,))
     store.close()
     assert read_waiting(tmp_path, now) == [("reader", *waiting)]
+
+
+async def test_the_topology_is_laid_once_and_brought_up_to_date_without_sources_that_are_gone(tmp_path: Path) -> None:
+    bus: JsonObject = {"kind": "pubsub", "pubsub": "orders", "name": "bus-orders"}
+    before = local_topology(ports_from(8080), {"sources": {"orders": {"bus": bus}}})
+    for wanted in (before, local_topology(ports_from(9080), {})):
+        pubsub = PubSub(tmp_path, wanted)
+        pubsub.plan.is_paused = True
+        pubsub.start()
+        subscribers = pubsub.registry.subscribers
+        found = {**pubsub.registry.topics, **{name: each.config.resource for name, each in subscribers.items()}}
+        assert all(settings.items() <= found[name].items() for name, settings in wanted)
+        assert {*subscribers} == {name for name, _ in wanted if "/subscriptions/" in name}
+        await pubsub.stop()
 
 
 @pytest.mark.parametrize(("days", "count"), [(30, 1), (32, 0)])

@@ -1,18 +1,16 @@
 """The tokens of emulated pushes: signed as Google signs them, with a key that is the state folder's own."""
 
-import base64
-import json
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from deploy.config.page_token import create_private
 from shared.cloud.gcp.push_identity import ALGORITHM, EMULATED_ISSUER
 from shared.jsontext import JsonObject
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from shared.outgoing.access_tokens import signed_jwt
+from shared.signatures.signing import encode_bytes
 
 FILE_NAME: Final = "push-key.pem"
 TOKEN_SECONDS: Final = 3_600
@@ -29,7 +27,7 @@ class PushTokens:
     def __init__(self, state_folder: Path, now: Callable[[], float] = time.time) -> None:
         self._path = state_folder / FILE_NAME
         self._now = now
-        self._key: RSAPrivateKey | None = None
+        self._pem = ""
         self._tokens: dict[tuple[str, str], tuple[int, str]] = {}
 
     def token(self, account: str, audience: str) -> str:
@@ -48,38 +46,31 @@ class PushTokens:
                 "iat": issued_at,
                 "exp": issued_at + TOKEN_SECONDS,
             }
-            token = self._signed(claims)
+            token = signed_jwt({"alg": ALGORITHM, "kid": self._key_id(), "typ": "JWT"}, claims, self._private_key())
             self._tokens[account, audience] = issued_at, token
         return token
 
     def keys(self) -> JsonObject:
-        """Return the public key, as a JSON Web Key Set."""
-        numbers = self._private_key().public_key().public_numbers()
-        e, n = (_base64url(each.to_bytes((each.bit_length() + 7) // 8, "big")) for each in (numbers.e, numbers.n))
-        return {"keys": [{"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": self._kid(), "e": e, "n": n}]}
+        """Return the public key, as a JSON Web Key Set. Raises OSError."""
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    def _signed(self, claims: JsonObject) -> str:
-        from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-        from cryptography.hazmat.primitives.hashes import SHA256
+        key = load_pem_private_key(self._private_key().encode(), None)
+        assert isinstance(key, RSAPrivateKey)
+        numbers = key.public_key().public_numbers()
+        e, n = (_base64url(number) for number in (numbers.e, numbers.n))
+        return {"keys": [{"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": self._key_id(), "e": e, "n": n}]}
 
-        header: JsonObject = {"alg": ALGORITHM, "kid": self._kid(), "typ": "JWT"}
-        signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
-        return f"{signed}.{_base64url(self._private_key().sign(signed.encode(), PKCS1v15(), SHA256()))}"
+    def _key_id(self) -> str:
+        return hashlib.sha256(self._private_key().encode()).hexdigest()[:16]
 
-    def _kid(self) -> str:
-        return f"{self._private_key().public_key().public_numbers().n:x}"[:16]
-
-    def _private_key(self) -> "RSAPrivateKey":
-        if self._key is None:
-            from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-            from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+    def _private_key(self) -> str:
+        """Return the key as PEM. Raises OSError."""
+        if not self._pem:
             if not self._path.exists():
                 _make_key(self._path)
-            key = load_pem_private_key(self._path.read_bytes(), None)
-            assert isinstance(key, RSAPrivateKey)
-            self._key = key
-        return self._key
+            self._pem = self._path.read_text(encoding="ascii")
+        return self._pem
 
 
 def _make_key(path: Path) -> None:
@@ -91,5 +82,5 @@ def _make_key(path: Path) -> None:
     create_private(path, pem)
 
 
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+def _base64url(number: int) -> str:
+    return encode_bytes(number.to_bytes((number.bit_length() + 7) // 8, "big"), "base64url")

@@ -1,25 +1,29 @@
 """The common part of the page's JSON interface: queries and bodies parsed, answers and errors written."""
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
+import pydantic
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from pydantic import BeforeValidator, Field
 
 from deploy.dev.caught import Caught, Mailbox
 from deploy.history import journal_view, local_journal
 from deploy.history.state import ConfiguredDestinations, configured_destinations
-from shared import errors, ports, store_ports, times
+from shared import errors, outcomes, ports, store_ports, times
 from shared.cloud.local.journal import LocalJournal
-from shared.jsontext import Json, JsonObject, to_json
+from shared.config.values import fault_text
+from shared.jsontext import JsonObject, to_json
 from shared.ledger import Ledger
 
 Answer = TypeVar("Answer")
+Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,61 +105,43 @@ async def errors_as_text(request: web.Request, handler: Handler) -> web.StreamRe
         raise web.HTTPConflict(text=error.detail + "\n") from error
 
 
-async def json_body(request: web.Request) -> JsonObject:
-    """Raises HTTPBadRequest, as all that parse a request do."""
+class Paging(pydantic.BaseModel):
+    """A part of a list: at most `limit` rows, which are older than `before`."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    before: Annotated[int, Field(ge=0, lt=10**18)] | None = None
+
+
+class EventFilters(Paging):
+    source: str | None = None
+    type: str | None = None
+    status: outcomes.EventStatus | None = None
+    text: str = ""
+    since: Annotated[float, BeforeValidator(times.unix_seconds)] | None = None
+    until: Annotated[float, BeforeValidator(times.unix_seconds)] | None = None
+
+
+def read_query(model: type[Model], query: Mapping[str, str]) -> Model:
+    """Return the parameters that are not empty. Raises HTTPBadRequest, as all that parse a request do."""
+    with _faults_as_bad_request():
+        return model.model_validate({name: text for name, text in query.items() if text})
+
+
+async def read_body(model: type[Model], request: web.Request) -> Model:
+    body = await request.read()
+    with _faults_as_bad_request():
+        return model.model_validate_json(body or b"{}", strict=True)
+
+
+@contextmanager
+def _faults_as_bad_request() -> Iterator[None]:
     try:
-        document: Json = json.loads(await request.read() or b"{}")
-        to_json(document).encode()  # a lone surrogate is in no file of the state folder, and cannot be looked up
-    except (ValueError, RecursionError) as error:
-        raise bad_request("The body must be JSON.") from error
-    if not isinstance(document, dict):
-        raise bad_request("The body must be a JSON object.")
-    return document
-
-
-def limit_of(query: Mapping[str, str]) -> int:
-    limit = _integer(query, "limit")
-    if limit is None:
-        return DEFAULT_LIMIT
-    if not 1 <= limit <= MAX_LIMIT:
-        raise bad_request(f"limit: must be a whole number from 1 to {MAX_LIMIT}; got {limit}.")
-    return limit
-
-
-def before_of(query: Mapping[str, str]) -> int | None:
-    return _integer(query, "before")
+        yield
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"])) or "the body"
+        raise bad_request(f"{place}: {fault_text(fault, shows_value=False)}.") from error
 
 
 def event_query(query: Mapping[str, str]) -> journal_view.EventQuery:
-    status = query.get("status") or None
-    if status is not None and status not in journal_view.STATUSES:
-        raise bad_request(f"status: must be one of {', '.join(journal_view.STATUSES)}; got {status!r}.")
-    return journal_view.EventQuery(
-        source=query.get("source") or None,
-        type=query.get("type") or None,
-        status=status,
-        text=query.get("text", ""),
-        since=_time(query, "since"),
-        until=_time(query, "until"),
-        limit=limit_of(query),
-        before=before_of(query),
-    )
-
-
-def _time(query: Mapping[str, str], name: str) -> float | None:
-    text = query.get(name)
-    if not text:
-        return None
-    try:
-        return times.unix_seconds(text)
-    except ValueError as error:
-        raise bad_request(f"{name}: must be a time such as 2026-03-01T12:00:00Z; got {text!r}.") from error
-
-
-def _integer(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise bad_request(f"{name}: must be a whole number; got {text!r}.")
-    return int(text)
+    return journal_view.EventQuery(**read_query(EventFilters, query).model_dump())

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import quote
 
 import aiohttp
+import pydantic
 from aiohttp import web
 
 from deploy.config.slices import caught_sheets
@@ -39,8 +40,8 @@ _ID: Final = r"/api/mail/{id:\d{1,15}}"
 
 
 async def list_mail(request: web.Request) -> web.Response:
-    backend, query = request.app[api.LOCAL], request.query
-    mails = await backend.read(partial(backend.mailbox.list_mail, api.limit_of(query), api.before_of(query)))
+    backend, page = request.app[api.LOCAL], api.read_query(api.Paging, request.query)
+    mails = await backend.read(partial(backend.mailbox.list_mail, page.limit, page.before))
     return api.json_answer({"mail": [_summary(mail) for mail in mails]})
 
 
@@ -82,11 +83,13 @@ async def download(request: web.Request) -> web.Response:
     return web.Response(body=content, content_type="application/octet-stream", headers=headers)
 
 
+class _Sink(pydantic.BaseModel):
+    plugged: bool
+
+
 async def plug_sink(request: web.Request) -> web.Response:
     """Take `{"plugged": false}` to simulate a mail service that is down."""
-    plugged = (await api.json_body(request)).get("plugged")
-    if not isinstance(plugged, bool):
-        raise api.bad_request("plugged: must be true or false.")
+    plugged = (await api.read_body(_Sink, request)).plugged
     await _request_faults(request.app[api.LOCAL].apis_url, "POST", {"mail": {"unplugged": not plugged}})
     return api.json_answer({"plugged": plugged})
 
@@ -191,13 +194,15 @@ async def list_sheets(request: web.Request) -> web.Response:
     return api.json_answer({"sheets": found})
 
 
+class _ChosenSheet(pydantic.BaseModel):
+    spreadsheet: str
+    sheet: str
+
+
 async def empty_sheet(request: web.Request) -> web.Response:
     """Take `{"spreadsheet": …, "sheet": …}`, and delete its rows and its header."""
-    body, backend = await api.json_body(request), request.app[api.LOCAL]
-    spreadsheet, title = body.get("spreadsheet"), body.get("sheet")
-    if not isinstance(spreadsheet, str) or not isinstance(title, str):
-        raise api.bad_request("spreadsheet, sheet: must be texts.")
-    await backend.read(partial(backend.caught.sheets.empty, Sheet(spreadsheet, title)))
+    chosen, backend = await api.read_body(_ChosenSheet, request), request.app[api.LOCAL]
+    await backend.read(partial(backend.caught.sheets.empty, Sheet(chosen.spreadsheet, chosen.sheet)))
     return api.json_answer({})
 
 

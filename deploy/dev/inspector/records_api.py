@@ -6,8 +6,9 @@ import secrets
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Annotated, Final, Literal
 
+import pydantic
 from aiohttp import web
 
 from deploy.dev.caught import Mailbox
@@ -24,7 +25,6 @@ MAX_DELIVERIES: Final = 100
 SENT: Final = ("200 ", "202 ")
 """The beginnings of the responses of SES and SendGrid that a mail was accepted."""
 NEWEST_MAILS: Final = 200
-STATES: Final = (journal.KEPT, journal_view.REPLAYED, journal_view.DROPPED)
 _TENANT: Final = re.compile(TENANT_PATTERN)
 
 
@@ -87,7 +87,7 @@ async def _whole_event(backend: api.Backend, record: journal_view.EventRecord) -
 async def list_deliveries(request: web.Request) -> web.Response:
     """List the newest deliveries; with `route`, those among the newest MAX_LIMIT."""
     destination, state, route = (request.query.get(name) or None for name in ("destination", "state", "route"))
-    limit = api.limit_of(request.query)
+    limit = api.read_query(api.Paging, request.query).limit
     searched = api.MAX_LIMIT if route else limit
     rows = await request.app[api.BACKEND].ledger.rows(searched, destination=destination, state=state)
     if route:
@@ -96,36 +96,41 @@ async def list_deliveries(request: web.Request) -> web.Response:
 
 
 async def list_rejected(request: web.Request) -> web.Response:
-    backend, query = request.app[api.BACKEND], request.query
-    requests = await backend.read(partial(backend.reader.rejected, api.limit_of(query), api.before_of(query)))
+    backend, page = request.app[api.BACKEND], api.read_query(api.Paging, request.query)
+    requests = await backend.read(partial(backend.reader.rejected, page.limit, page.before))
     return api.json_answer({"rejected": [documents.request_document(each) for each in requests]})
 
 
+class _Replay(pydantic.BaseModel):
+    """An event to replay. `only` is a destination; `force` also repeats what was delivered."""
+
+    id: str
+    only: str | None = None
+    force: bool = False
+
+
 async def replay_event(request: web.Request) -> web.Response:
-    """Replay `{"id": …, "only": <destination>, "force": true}`."""
-    backend, wanted = request.app[api.BACKEND], await api.json_body(request)
-    event_id, only, force = wanted.get("id"), wanted.get("only"), wanted.get("force", False)
-    if not isinstance(event_id, str) or not isinstance(only, str | None) or not isinstance(force, bool):
-        raise api.bad_request("id: must be an event's id; only: a destination's name; force: true or false.")
-    record = await backend.read(partial(backend.reader.event, event_id))
+    backend, wanted = request.app[api.BACKEND], await api.read_body(_Replay, request)
+    record = await backend.read(partial(backend.reader.event, wanted.id))
     if record is None or record.document is None:
         raise api.not_found(
             "There is nothing to replay: transform has not processed the event, or its body was deleted."
         )
     replay_id = secrets.token_hex(8)
-    message = replay.make_event_replay(record.document, replay_id, only, force)
+    message = replay.make_event_replay(record.document, replay_id, wanted.only, wanted.force)
     await replay.restart_blob_expiry([message.data], backend.blobs)
     await backend.bus.publish(ports.EVENTS, [message])
     return api.json_answer({"replay": replay_id})
 
 
+class _DeadLetters(api.Paging):
+    state: Literal["kept", "replayed", "dropped", "all"] = "kept"
+
+
 async def list_dead_letters(request: web.Request) -> web.Response:
-    backend, query = request.app[api.BACKEND], request.query
-    state = query.get("state") or journal.KEPT
-    if state not in (*STATES, "all"):
-        raise api.bad_request(f"state: must be one of {', '.join(STATES)}, all; got {state!r}.")
-    wanted = None if state == "all" else state
-    call = partial(backend.reader.dead_letters, api.limit_of(query), state=wanted, before=api.before_of(query))
+    backend, query = request.app[api.BACKEND], api.read_query(_DeadLetters, request.query)
+    wanted = None if query.state == "all" else query.state
+    call = partial(backend.reader.dead_letters, query.limit, state=wanted, before=query.before)
     return api.json_answer(
         {"dead_letters": [documents.dead_letter_document(letter) for letter in await backend.read(call)]}
     )
@@ -136,10 +141,14 @@ async def show_dead_letter(request: web.Request) -> web.Response:
     return api.json_answer(documents.dead_letter_document(letter, whole=True))
 
 
+class _ChosenDeadLetters(pydantic.BaseModel):
+    ids: Annotated[list[str], pydantic.Field(min_length=1)]
+
+
 async def replay_dead_letters(request: web.Request) -> web.Response:
     """Replay `{"ids": […]}`, the ids that /api/dead-letters lists."""
     backend = request.app[api.BACKEND]
-    ids = await _ids(request)
+    ids = (await api.read_body(_ChosenDeadLetters, request)).ids
     letters = [await _dead_letter(backend, each) for each in ids]
     messages = [(letter, replay.make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
     delivered = await replay.delivered_since(backend.ledger, letters)
@@ -166,16 +175,8 @@ async def _replay(backend: api.Backend, letter: journal.DeadLetter, message: por
 
 
 async def drop_dead_letters(request: web.Request) -> web.Response:
-    return api.json_answer(
-        {"dropped": await _mark(request.app[api.BACKEND], await _ids(request), journal_view.DROPPED)}
-    )
-
-
-async def _ids(request: web.Request) -> Sequence[str]:
-    ids = (await api.json_body(request)).get("ids")
-    if not isinstance(ids, list) or not ids or not all(isinstance(each, str) for each in ids):
-        raise api.bad_request("ids: must be a list of dead letters' ids.")
-    return [str(each) for each in ids]
+    ids = (await api.read_body(_ChosenDeadLetters, request)).ids
+    return api.json_answer({"dropped": await _mark(request.app[api.BACKEND], ids, journal_view.DROPPED)})
 
 
 async def _dead_letter(backend: api.Backend, dead_letter_id: str) -> journal_view.DeadLetterRow:
@@ -228,7 +229,8 @@ async def list_tenants(request: web.Request) -> web.Response:
     after = request.query.get("after", "")
     if after and not _TENANT.fullmatch(after):
         raise api.bad_request("after: must be the id of a tenant.")
-    page = await documents.read_tenants(request.app[api.BACKEND].documents, api.limit_of(request.query), after)
+    limit = api.read_query(api.Paging, request.query).limit
+    page = await documents.read_tenants(request.app[api.BACKEND].documents, limit, after)
     return api.json_answer(page.document())
 
 

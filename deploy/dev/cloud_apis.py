@@ -8,11 +8,12 @@ import asyncio
 import errno
 import sqlite3
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
+import uvloop
 from aiohttp import web
 
 from deploy.config.running_dev import HOST, ports_from
@@ -132,19 +133,10 @@ async def _run(options: argparse.Namespace) -> None:
     await serve(options, local_server.stopped_by_signal())
 
 
-def _runner() -> Callable[[Coroutine[None, None, None]], None]:
-    """Return uvloop's runner if it is installed: it halves the CPU time of a request."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run
-    return uvloop.run
-
-
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
-        _runner()(_run(options))
+        uvloop.run(_run(options))  # measured, a request takes half the CPU time of one on asyncio's own loop
     except CannotStart as fault:
         sys.stderr.write(f"cloud_apis: {fault}\n")
         return 1

@@ -2,22 +2,16 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from deploy.config import running_dev
 from deploy.config.page_token import page_token, page_url
-from deploy.dev.probe import request_status
+from deploy.config.probe import silent_processes
 from deploy.dev.pubsub.store import FILE_NAME as BUS, read_waiting
 from deploy.history.local import running_aws, running_ports
 from deploy.history.status import Backlog, Version
 from deploy.terminal.command_line import CommandError
 from shared.cloud.local.database import reason_of
-
-ANSWER_SECONDS: Final = 2.0
-READY_PATH: Final = "/robots.txt"
-"""A path of the functions framework itself. Any answer counts."""
 
 
 def local_version(folder: Path) -> Version:
@@ -33,12 +27,6 @@ def local_version(folder: Path) -> Version:
         return Version("hookchain serve", f"http://{running_dev.HOST}:{ports.inspector}/", since, trouble)
     name = "hookchain dev" if running_dev.read_aws_environ(folder) is None else "hookchain dev, local AWS"
     return Version(name, page_url(ports.inspector, page_token(folder)), since, trouble)
-
-
-async def silent_processes(ports: Mapping[str, int]) -> list[str]:
-    """Return the names of the processes that do not answer: they cannot start, hang, or were stopped."""
-    answers = (request_status(port, "GET", READY_PATH, ANSWER_SECONDS) for port in ports.values())
-    return [name for name, status in zip(ports, await asyncio.gather(*answers), strict=True) if status is None]
 
 
 def local_backlogs(folder: Path, now: float) -> list[Backlog]:

@@ -2,10 +2,10 @@
 
 import importlib.metadata
 import importlib.util
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from http.client import HTTPException
 from typing import Final
 
@@ -66,16 +66,14 @@ def concurrency(deployed: aws.DeployedStack, topology: Topology) -> Finding:
 
 
 class StackChecks:
-    """The checks of a stack, which is described once. Without a stack there is nothing to check yet."""
+    """The checks of a stack. Without a stack there is nothing to check yet."""
 
     def __init__(self, deployed: aws.DeployedStack) -> None:
         self._deployed = deployed
-        self._lock = threading.Lock()
-        self._found: list[jsontext.JsonObject | None] = []
 
     def stack(self) -> Finding:
         target = self._deployed.target
-        found = self._description()
+        found = self._description
         if found is None:
             return ok(f"{target.stack} {NOT_YET}")
         status = str(found.get("StackStatus"))
@@ -87,7 +85,7 @@ class StackChecks:
         return ok(f"{target.stack} ({status})")
 
     def receive(self) -> Finding:
-        found = self._description()
+        found = self._description
         if found is None:
             return ok(NOT_YET)
         url = aws.outputs(found).get(aws_names.URL_OUTPUT)
@@ -114,18 +112,16 @@ class StackChecks:
     def _all_exist(
         self, word: str, needed: Sequence[str], describe: Callable[[str], jsontext.JsonObject | None]
     ) -> Finding:
-        if self._description() is None:
+        if self._description is None:
             return ok(NOT_YET)
         missing = [name for name in needed if describe(name) is None]
         if missing:
             return problem(f"there is no {word} {', '.join(missing)}", DEPLOY)
         return ok(f"{len(needed)} {word}s")
 
+    @cached_property
     def _description(self) -> jsontext.JsonObject | None:
-        with self._lock:
-            if not self._found:
-                self._found.append(self._deployed.description())
-            return self._found[0]
+        return self._deployed.description()
 
 
 def status_of(url: str) -> int | None:

@@ -7,11 +7,11 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from functools import partial
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.config import running_dev
+from deploy.config.probe import silent_processes
 from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
 from deploy.history import journal_view, local_journal
 from deploy.history.cloud_journal import closing as closing_port
@@ -71,13 +71,9 @@ def _troubles(folder: Path) -> Iterator[str]:
     if ports is None:
         yield f"nothing is processed until `{running_dev.start_command(folder)}` runs with this state folder"
         return
-    for name in ("transform", "notify") if read_aws_environ(folder) is None else ():
-        connection = HTTPConnection(HOST, ports.named()[name], timeout=ANSWER_SECONDS)
-        try:
-            with closing(connection):
-                connection.request("GET", "/robots.txt")  # as `status` does: the framework answers it, and logs nothing
-                connection.getresponse()
-        except (OSError, HTTPException):
+    if read_aws_environ(folder) is None:
+        named = {"transform": ports.transform, "notify": ports.notify}
+        for name in asyncio.run(silent_processes(named)):
             yield f"{name} does not answer: `hookchain logs --function {name}` may show why"
     yield from ledger_faults(folder)
 

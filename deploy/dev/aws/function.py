@@ -24,8 +24,8 @@ from urllib.parse import parse_qsl, urlsplit
 from aiohttp import web
 from multidict import CIMultiDict
 
-from deploy.config.checkout import ROOT
-from deploy.dev import local_server, probe
+from deploy.config import checkout, probe
+from deploy.dev import local_server
 from deploy.dev.aws import stack
 from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool, ToolsMissing, find_tools
 from deploy.dev.aws.poller import Poller
@@ -136,7 +136,7 @@ async def serve(options: argparse.Namespace, environ: Mapping[str, str], stopped
     place = stack.place_at(environ["AWS_ENDPOINT_URL"])
     secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
     seen = {variable: value for variable, value in environ.items() if variable not in map(variable_name, secrets)}
-    handler = Handler(name, f"functions.{name}.lambda_handler.handler", ROOT, seen, options.timeout)
+    handler = Handler(name, f"functions.{name}.lambda_handler.handler", checkout.ROOT, seen, options.timeout)
     pool = Pool(handler, find_tools(), CONCURRENCY)
     slice_file = settings.read_settings(environ).slice_file
     queues = stack.source_queues(settings.load_slice(name, slice_file)) if name == "receive" else ()

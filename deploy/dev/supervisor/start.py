@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config import checkout, running_dev, slices
+from deploy.config.probe import request_status
 from deploy.dev.aws import environments
-from deploy.dev.probe import request_status
 from deploy.dev.supervisor import state_folder
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
 from deploy.dev.supervisor.reloader import Reloader

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from deploy.config import config_file, running_dev
+from deploy.config.probe import wait_until_answering
 from deploy.dev.aws import stack
-from deploy.dev.probe import wait_until_answering
 from deploy.dev.supervisor import output
 from deploy.dev.supervisor.banner import banner, farewell, make_hint, production_banner
 from deploy.dev.supervisor.configuration import write_slices

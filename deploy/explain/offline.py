@@ -93,20 +93,14 @@ def body_reader(request: http.Request) -> http.ReadBody:
     return read
 
 
-class FirstOwners:
-    """A memory in which every event is the first of its key."""
-
-    async def owner(self, _: str, event_id: str, __: float, ___: float) -> str:
-        return event_id
-
-
 def local_services(environ: Mapping[str, str]) -> Services:
     """Return the services of steps on this machine."""
-    return Services(local_secrets(environ), lambda: fetch(keeps=False), FirstOwners(), None)
+    return Services(local_secrets(environ), lambda: fetch(keeps=False), Owners(), None)
 
 
 NO_SECRETS: Final = {"SECRETS_DIR": os.devnull}
 """An environment in which no secret is read."""
+NOT_READ: Final = "is not read here"
 
 
 def local_secrets(environ: Mapping[str, str], clock: ports.Clock | None = None) -> SecretStore:
@@ -118,7 +112,7 @@ def local_secrets(environ: Mapping[str, str], clock: ports.Clock | None = None) 
 
 def _unread_secret(name: str) -> str | None:
     """Raises Temporary."""
-    rule = f"this needs the secret {name!r}, which is not read here. `hookchain explain` reads it"
+    rule = f"this needs the secret {name!r}, which {NOT_READ}. `hookchain explain` reads it"
     raise errors.Temporary("secret_unavailable", rule)
 
 
@@ -229,7 +223,7 @@ class FakeSecrets:
 
 
 class Owners:
-    """The first event of each key, within one test case."""
+    """The first event of each key, in memory."""
 
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.explain.differences import differences, line_of
-from deploy.explain.offline import FirstOwners, local_secrets
+from deploy.explain.offline import Owners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.output import count_of
 from functions.transform import chain, comparisons, program
@@ -188,7 +188,7 @@ def transform_stages(
     first = asyncio.run(first_with_signed_bytes(event, seen)) if seen else None
     if first is not None:
         return (Stage(TRANSFORM, (Check("duplicate", "failed", duplicate_reason(first)),)),)
-    services = Services(local_secrets(environ), lambda: OfflineFetch(), FirstOwners(), None)
+    services = Services(local_secrets(environ), lambda: OfflineFetch(), Owners(), None)
     try:
         routes = asyncio.run(trace_routes(event, slices["transform"], services))
     except errors.Permanent as error:

@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.dev.inspector.api import LOCAL, DevBackend, json_answer, not_found
-from deploy.explain import fan_out
+from deploy.explain import fan_out, offline
 from deploy.explain.deliveries import MAX_LINES
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.notify.registry import SUBSCRIBERS
@@ -22,25 +22,19 @@ from functions.transform.step import Services
 from shared.claim_check import checked_out
 from shared.cloud.local.documents import KnownOwners
 from shared.delivery import Delivery
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, JsonObject, mapping_at
 
-NO_SECRETS: Final = "not computed here: the page has no secrets"
 OFFLINE: Final = "offline: "
-
-
-class NoSecrets:
-    """No secrets: the page's process has none, because it shows what it computes."""
-
-    async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:  # noqa: ARG002 the interface
-        raise Temporary("secret_unavailable", f"{NO_SECRETS}; `hookchain explain` can use {name!r}")
 
 
 async def show_steps(request: web.Request) -> web.Response:
     backend, event_id = request.app[LOCAL], request.match_info["id"]
     event = await _event(backend, event_id)
-    services = Services(NoSecrets(), lambda: OfflineFetch(), KnownOwners(backend.state / "owners.db"), backend.blobs)
+    # The page's process has no secrets, because it shows what it computes.
+    secrets = offline.local_secrets(offline.NO_SECRETS)
+    services = Services(secrets, lambda: OfflineFetch(), KnownOwners(backend.state / "owners.db"), backend.blobs)
     routes = await trace_routes(event, _slice(backend.state), services)
     notify = backend.read_slice("notify") or {}
     documents: list[Json] = [_route(route) | {"fan_outs": await _fan_outs(backend, route, notify)} for route in routes]
@@ -101,7 +95,7 @@ def _route(route: RouteTrace) -> JsonObject:
 
 
 def _step(step: StepTrace) -> JsonObject:
-    is_uncomputed = step.outcome == "failed" and (NO_SECRETS in step.text or OFFLINE in step.text)
+    is_uncomputed = step.outcome == "failed" and (offline.NOT_READ in step.text or OFFLINE in step.text)
     return {
         "label": step.label,
         "event_id": step.event_id,

@@ -5,10 +5,8 @@ the current configuration; answers of other systems come from where the function
 again.
 """
 
-import json
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -35,7 +33,10 @@ async def show_steps(request: web.Request) -> web.Response:
     # The page's process has no secrets, because it shows what it computes.
     secrets = offline.local_secrets(offline.NO_SECRETS)
     services = Services(secrets, lambda: OfflineFetch(), KnownOwners(backend.state / "owners.db"), backend.blobs)
-    routes = await trace_routes(event, _slice(backend.state), services)
+    transform = backend.read_slice("transform")
+    if transform is None:
+        raise not_found("There is no compiled configuration here: `hookchain dev` writes it.")
+    routes = await trace_routes(event, transform, services)
     notify = backend.read_slice("notify") or {}
     documents: list[Json] = [_route(route) | {"fan_outs": await _fan_outs(backend, route, notify)} for route in routes]
     return json_answer({"routes": documents})
@@ -71,16 +72,6 @@ async def _event(backend: DevBackend, event_id: str) -> Event:
     if record is None or record.document is None:
         raise not_found(f"The journal does not have the event {event_id!r} with its data.")
     return await checked_out(from_cloudevent(record.document), backend.blobs)
-
-
-def _slice(state: Path) -> JsonObject:
-    """Return transform's slice as `hookchain dev` last wrote it."""
-    try:
-        document: Json = json.loads((state / "slices" / "transform.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise not_found("There is no compiled configuration here: `hookchain dev` writes it.") from error
-    assert isinstance(document, dict)
-    return document
 
 
 def _route(route: RouteTrace) -> JsonObject:

@@ -19,8 +19,7 @@ from functions.receive.diagnosis.cases import Case, as_signed, holds
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
 from functions.receive.diagnosis.signatures import time_description
 from functions.receive.events import packed_field, packed_note
-from functions.receive.sender_address import sender_address
-from functions.receive.source import Source, read_sources
+from functions.receive.source import Source, read_sources, sender_address
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import NO_TYPE, Event, event_id

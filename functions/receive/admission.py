@@ -10,8 +10,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 
-from functions.receive.sender_address import sender_address
-from functions.receive.source import Source
+from functions.receive.source import Source, sender_address
 from shared.errors import Rejected
 from shared.http import MAX_HEADER_BYTES, Request
 from shared.signatures.auth_scheme import AuthScheme, NeededKey, NotAttempted, UnusableSecret, verify_request

@@ -1,12 +1,20 @@
 """Receive a message that the platform brought: one of a source's own bus, or a recovered event.
 
-A recovered event is a request that its sender could not deliver. notify has fetched it from the provider and published
-it, as shared/recovered.py describes.
+A recovered event is a request that its sender could not deliver. notify's sweep or `hookchain recover` has fetched it
+from the provider and published it, as shared/recovered.py describes. There are two ways to authenticate it. The
+provider's entry in functions/notify/recovery/ says which is used:
+
+    signature  The message has the headers of the original request. The body is written in several forms until the
+               signature verifies one of them. So the event has the bytes of the original.
+    listed     The message has the event as the provider's API lists it, over TLS, to the holder of a token. The body
+               has the id of the original, but other parts may differ.
 """
 
 import asyncio
+import re
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing, receive
 from functions.receive.bus import read_push, rejected_letter
@@ -15,12 +23,17 @@ from functions.receive.identity import SignedRequest
 from functions.receive.source import RECOVERED_KIND, Source
 from shared import errors, jsontext, ports
 from shared.event import Event
-from shared.http import ReadBody, Request
+from shared.http import ReadBody, Request, body_too_large
 from shared.push import Push, VerifyPush
 from shared.signatures import auth_scheme, locations
 
 if TYPE_CHECKING:
     from shared.recovered import RecoveredRequest
+
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-f]{4})|.)")
+"""A JSON escape. The group is the number of a character in lower case, if the escape has one."""
+_ESCAPED_FOR_HTML: Final = re.compile("[<>&\u2028\u2029]")
 
 
 class _Content(NamedTuple):
@@ -84,7 +97,6 @@ async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) ->
     What `admission.admit` checks of a sender does not apply: its address, and the method and the headers that it uses.
     The signature, the body and the data are checked as for any request.
     """
-    from functions.receive import recovered_bodies
     from shared.recovered import read_recovered
 
     sent = read_recovered(push.data)
@@ -93,18 +105,19 @@ async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) ->
         raise errors.Rejected("unknown_source", "the source of this recovered event has no `recover`")
     secrets = await receiver.secrets_of(source)
     signed: SignedRequest | None = None
-    if source.recover == recovered_bodies.SIGNATURE:
+    if source.recover == "signature":
         request, auth = await _verified_request(receiver, source, sent, secrets, now)
         parsed = parsing.read_data(source, request, receiver.limits, auth)
         fields = locations.RequestFields(request, admission.requested_url(request, source))
         signed = receive.signed_request(source, auth, fields, parsed)
     else:
-        request = recovered_bodies.request_with_body(sent, source, sent.body)
+        request = _request_with_body(sent, source, sent.body)
         parsed = parsing.read_data(source, request, receiver.limits)
     data = receive.checked_data(source, parsed.data)
     events = build_events(source, request, data, now, receiver.random_id, signed, secrets, is_recovered=True)
-    if signed is None:
-        recovered_bodies.verify_identified(events)
+    if signed is None and any(event.deliveryid is None for event in events):
+        # It could not be recognized as the original.
+        raise errors.Rejected("invalid_delivery_id", "the event that the provider's API lists has no id")
     return _Content(source, parsed, data, events)
 
 
@@ -112,17 +125,19 @@ async def _verified_request(
     receiver: receive.Receiver, source: Source, sent: "RecoveredRequest", secrets: admission.SecretValues, now: float
 ) -> tuple[Request, auth_scheme.AuthScheme]:
     """Return the request with the bytes that its signature verifies. Raises Rejected and Temporary."""
-    from functions.receive import recovered_bodies
-
-    for body in recovered_bodies.possible_bodies(sent.body):
-        request = parsing.with_content_type_of_body(source, recovered_bodies.request_with_body(sent, source, body))
+    for body in possible_bodies(sent.body):
+        request = parsing.with_content_type_of_body(source, _request_with_body(sent, source, body))
         fields = locations.RequestFields(request, admission.requested_url(request, source))
         try:
             return request, await receiver.verify_signature(source, request, fields, secrets, now)
         except errors.Rejected as error:
             if error.code != "signature_mismatch":
                 raise
-    raise errors.Rejected("signature_mismatch", recovered_bodies.NOT_WRITTEN)
+    raise errors.Rejected(
+        "signature_mismatch",
+        "the event that the provider's API lists cannot be written so that its recorded signature verifies it. Deliver "
+        "it again in the provider's own settings",
+    )
 
 
 def _readable(receiver: receive.Receiver, source: Source, push: Push) -> tuple[Source, Push]:
@@ -134,3 +149,40 @@ def _readable(receiver: receive.Receiver, source: Source, push: Push) -> tuple[S
 
     named_source = receiver.sources.get(push.attributes.get("source", ""), source)
     return named_source, replace(push, data=readable(push.data))
+
+
+def _request_with_body(recovered: "RecoveredRequest", source: Source, text: str) -> Request:
+    """Return the recovered request with this text as its body. Raises Rejected."""
+    body = text.encode("utf-8", "surrogatepass")
+    if len(body) > source.max_body_bytes:
+        raise body_too_large(source.max_body_bytes)
+    return Request("POST", f"/{source.name}", "", recovered.headers, body)
+
+
+def possible_bodies(text: str) -> Iterator[str]:
+    """Yield the forms in which senders write this JSON, which has no white space between its values.
+
+    The first form is GitHub's, with escapes in upper case, as @octokit/webhooks 9.26 verifies a parsed payload.
+
+    >>> [*possible_bodies('["é"]')]
+    ['["é"]', '["\\\\u00E9"]', '["\\\\u00e9"]']
+    """
+    yielded: set[str] = set()
+    html_safe = _ESCAPED_FOR_HTML.sub(_escape, text)
+    with_escaped_slashes = text.replace("/", "\\/")
+    for form in (text, html_safe, with_escaped_slashes):
+        for variant in (form, _NOT_ASCII.sub(_escape, form)):
+            for body in (_ESCAPE.sub(_in_upper_case, variant), variant):
+                if body not in yielded:
+                    yielded.add(body)
+                    yield body
+
+
+def _in_upper_case(escape: re.Match[str]) -> str:
+    return f"\\u{escape[1].upper()}" if escape[1] else escape[0]
+
+
+def _escape(character: re.Match[str]) -> str:
+    """Return the character as JSON escapes of its UTF-16 code units."""
+    units = character[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

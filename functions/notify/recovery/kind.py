@@ -150,7 +150,7 @@ class RecoveryKind:
     api             the base URL of the API
     rights          the least rights that the token needs to list events
     write_rights    the least rights that it needs to have events delivered again; empty where the provider cannot do so
-    authentication  how receive authenticates a recovered event: see functions/receive/recovered_bodies.py
+    authentication  how receive authenticates a recovered event: see functions/receive/messages.py
     kept_seconds    how long the provider keeps its events
     first_requests  returns the requests with which a listing begins
     read_answer     returns the events of an answer, newest first, and the requests that follow from it. Raises

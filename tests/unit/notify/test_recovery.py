@@ -19,7 +19,7 @@ from functions.notify.recovery import github, listing, recovery
 from functions.notify.recovery.kind import UnknownHook, Window, own_hooks
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry, messages
-from functions.receive.recovered_bodies import possible_bodies
+from functions.receive.messages import possible_bodies
 from functions.receive.source import RECOVERED_NAME
 from shared.dead_letter_message import dead_letter_from
 from shared.errors import Rejected, Temporary

@@ -12,32 +12,30 @@ from typing import Final
 
 from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offline_receiver, receive_request
 from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
-from deploy.requests.sources import auth_entries
+from deploy.explain.source_request import Secrets, SourceRequest, secret_names
 from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
-from functions.receive.diagnosis.cases import Case, as_signed, holds
-from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
-from functions.receive.diagnosis.signatures import time_description
 from functions.receive.events import packed_field, packed_note
-from functions.receive.source import Source, read_sources, sender_address
+from functions.receive.source import read_sources, sender_address
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import NO_TYPE, Event, event_id
 from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, mappings_at, texts_at
 from shared.secrets import SecretStore
-from shared.signatures import key_schemes, links, signature_scheme
-from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify_request
-from shared.times import rfc3339
+from shared.signatures.auth_scheme import read_scheme
 
 NAME: Final = "receive"
-FROM_THE_BUS: Final = "the platform brings the message, and nobody else can; assumed here"
 CODES_BY_CHECK: Final[Mapping[str, tuple[ProblemCode, ...]]] = {
     "path": ("unknown_source",),
     "method": ("method_not_allowed",),
     "size": (
-        *("invalid_content_length", "body_too_large", "headers_too_large", "query_too_large"),
-        *("request_timeout", "disconnected"),
+        "invalid_content_length",
+        "body_too_large",
+        "headers_too_large",
+        "query_too_large",
+        "request_timeout",
+        "disconnected",
     ),
     "encoding": ("unsupported_encoding",),
     "content type": ("unsupported_content_type",),
@@ -46,8 +44,10 @@ CODES_BY_CHECK: Final[Mapping[str, tuple[ProblemCode, ...]]] = {
     "secret": ("secret_unavailable", "secret_weak", "secret_unusable"),
     "key": ("key_unavailable",),
     "signature": (
-        *("signature_mismatch", "password_mismatch"),
-        *("certificate_url_not_allowed", "subscribe_url_not_allowed"),
+        "signature_mismatch",
+        "password_mismatch",
+        "certificate_url_not_allowed",
+        "subscribe_url_not_allowed",
     ),
     "id": ("invalid_delivery_id",),
     "time": ("timestamp_out_of_range",),
@@ -57,9 +57,6 @@ CODES_BY_CHECK: Final[Mapping[str, tuple[ProblemCode, ...]]] = {
     "event": (),
 }
 """The checks in receive's order, and the codes of a rejection by each. Any other code belongs to `limits`."""
-_AUTHENTICATION_CODES: Final[frozenset[ProblemCode]] = frozenset(
-    {"signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "password_mismatch"}
-)
 _BEFORE_SIGNATURE: Final = frozenset({"id", "time"})
 _EVENT_CHECKS: Final = frozenset({"id", "time", "parse", "limits", "schema", "event"})
 _SKIPPED: Final = {
@@ -68,16 +65,6 @@ _SKIPPED: Final = {
     "schema": "the source has none",
     "time": "this auth scheme signs no time",
 }
-
-Secrets = Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A successful verification, in words. `time` is empty if the scheme signs no time."""
-
-    signature: str
-    time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,70 +81,6 @@ class Outcome:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRequest:
-    """A request to a configured source, with all that its checks compare it with.
-
-    request   the request as the provider sent it
-    settings  the source's settings, as the slice has them
-    secrets   the values of the source's secrets that can be read, by name
-    url       the URL that the sender called, as receive reconstructs it
-    """
-
-    request: Request
-    source: Source
-    settings: JsonObject
-    secrets: Secrets
-    url: str
-    now: float
-
-    def verified(self) -> Verified | None:
-        """Return the first scheme that verifies the request; None if none does without a key from the network."""
-        if "bus" in self.settings:
-            return Verified(FROM_THE_BUS)
-        for auth in auth_schemes(self.settings):
-            values = self.secrets.get(auth.secret, ())
-            for number, value in enumerate(values or [""], 1):
-                if self._passes(auth, [value] if values else [], self.now):
-                    time = _time_description(Case(self.request, auth, [value], self.url), self.now)
-                    return Verified(_description(auth, number, len(values)), time)
-        return None
-
-    def is_valid_except_time(self) -> bool:
-        for auth in auth_schemes(self.settings):
-            case = as_signed(Case(self.request, auth, self.secrets.get(auth.secret, ()), self.url))
-            if holds(case) or self._passes(case.auth, case.secrets, 0):
-                return True
-        return False
-
-    def _passes(self, auth: AuthScheme, secrets: Sequence[str], now: float) -> bool:
-        try:
-            verify_request(self.request, auth, secrets, {}, now, self.url)
-        except HookchainError:
-            return False
-        return True
-
-    def advice(self, code: ProblemCode | None, others: Secrets) -> list[str]:
-        """Return the likely causes of a rejection with the code. `others` are the secrets of the other sources."""
-        if code not in {*_AUTHENTICATION_CODES, "method_not_allowed"}:
-            return []
-        if cause := handshake_cause(self.request, self.source):
-            return [cause]
-        return self._rejection_causes(others) if code in _AUTHENTICATION_CODES else []
-
-    def _rejection_causes(self, others: Secrets) -> list[str]:
-        """Return one line for each scheme that the request carries credentials for, or for all if it has none."""
-        schemes = attempted(self.request, auth_schemes(self.settings))
-        is_of_provider = "formats" in self.settings
-        causes: list[str] = []
-        for auth in schemes:
-            secrets = self.secrets.get(auth.secret, ())
-            cause = rejection_cause(self.request, auth, secrets, self.now, self.url, others, is_of_provider)
-            if cause:
-                causes.append(cause if len(schemes) == 1 else f"{scheme_label(auth)}: {cause}")
-        return causes
-
-
 def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
     """Return what receive would do. `slice_` is receive's."""
     store = local_secrets(environ, FixedClock(now))
@@ -172,10 +95,10 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
         source = read_sources(slice_)[name]
         secrets = asyncio.run(_values(store, secret_names(sources[name])))
         url = admission.requested_url(request, source)
-        sent = parsing.with_content_type_of_body(source, request)
-        found = SourceRequest(sent, source, sources[name], secrets, url, now)
-        checks = receive_checks(name, found, outcome, sources)
-        advice = found.advice(code, asyncio.run(_others(store, sources, name)))
+        request_as_sent = parsing.with_content_type_of_body(source, request)
+        sent = SourceRequest(request_as_sent, source, sources[name], secrets, url, now)
+        checks = receive_checks(name, sent, outcome, sources)
+        advice = sent.advice(code, asyncio.run(_others(store, sources, name)))
     return Report(
         status=outcome.reply.status,
         code=code,
@@ -200,43 +123,46 @@ async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: fl
 
 async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:
     """Return the values of the secrets that can be read. Receive has reported the others."""
-    found: dict[str, Sequence[str]] = {}
+    readable: dict[str, Sequence[str]] = {}
     for name in names:
         try:
-            found[name] = await store.values(name)
+            readable[name] = await store.values(name)
         except Temporary:
             continue
-    return found
+    return readable
 
 
 async def _others(store: SecretStore, sources: Mapping[str, JsonObject], name: str) -> Secrets:
     """Return the values of the other sources' secrets, by source."""
-    found: dict[str, Sequence[str]] = {}
+    readable: dict[str, Sequence[str]] = {}
     for other, settings in sources.items():
         values = await _values(store, secret_names(settings)) if other != name else {}
         if values:
-            found[other] = [value for each in values.values() for value in each]
-    return found
+            readable[other] = [value for each in values.values() for value in each]
+    return readable
 
 
-def receive_checks(name: str, found: SourceRequest | None, outcome: Outcome, sources: Collection[str]) -> list[Check]:
-    """Return the checks in receive's order. `found` is None if no source has the name."""
+def receive_checks(name: str, sent: SourceRequest | None, outcome: Outcome, sources: Collection[str]) -> list[Check]:
+    """Return the checks in receive's order. `sent` is None if no source has the name."""
     error, handshake = outcome.error, outcome.handshake
     failed = _failed_check(error) if error else None
-    passed = _passed_texts(name, found, outcome) if found else {}
+    passed = _passed_texts(name, sent, outcome) if sent else {}
     checks: list[Check] = []
     is_after_failure = False
     for check in CODES_BY_CHECK:
         if check == failed and error:
-            checks.append(Check(check, "failed", _failed_text(error, name, found, sources)))
+            checks.append(Check(check, "failed", _failed_text(error, name, sent, sources)))
             is_after_failure = True
         elif is_after_failure:
             checks.append(Check(check, "skipped", NOT_REACHED))
-        elif check == "signature" and found and failed in _BEFORE_SIGNATURE:
-            checks.append(_signature_check(failed, found))
+        elif check == "signature" and sent and failed in _BEFORE_SIGNATURE:
+            checks.append(_signature_check(failed, sent))
         elif text := passed.get(check):
             checks.append(Check(check, "passed", text))
-        elif check != "key" and not (handshake and check in _EVENT_CHECKS):
+        elif check == "key" or (handshake and check in _EVENT_CHECKS):
+            # Few sources fetch a key, so it is shown only if that failed. A handshake makes no event.
+            continue
+        else:
             checks.append(Check(check, "skipped", _SKIPPED.get(check, "nothing to check")))
     if handshake:
         checks.append(Check(HANDSHAKE, "passed", f"{handshake}: answered; no event is created"))
@@ -247,37 +173,37 @@ def _failed_check(error: HookchainError) -> str:
     return next((check for check, codes in CODES_BY_CHECK.items() if error.code in codes), "limits")
 
 
-def _signature_check(failed: str, found: SourceRequest) -> Check:
+def _signature_check(failed: str, sent: SourceRequest) -> Check:
     """Return the signature's own result for a request whose id or time failed, because receive checks these first."""
-    if found.is_valid_except_time():
+    if sent.is_valid_except_time():
         return Check("signature", "passed", f"correct, except for its {failed}")
     return Check("signature", "failed" if failed == "time" else "skipped", f"cannot be correct with this {failed}")
 
 
-def _failed_text(error: HookchainError, name: str, found: SourceRequest | None, sources: Collection[str]) -> str:
-    if error.code == "address_not_allowed" and found:
-        return _address_text(found, "is not within")
+def _failed_text(error: HookchainError, name: str, sent: SourceRequest | None, sources: Collection[str]) -> str:
+    if error.code == "address_not_allowed" and sent:
+        return _address_text(sent, "is not within")
     is_unknown = error.code == "unknown_source" and name not in sources
     hint = did_you_mean(name, sources) if is_unknown else ""
     kind = "" if isinstance(error, Rejected) else "not confirmed: "
     return f"{kind}{error.detail}{hint}"
 
 
-def _passed_texts(name: str, found: SourceRequest, outcome: Outcome) -> dict[str, str | None]:
+def _passed_texts(name: str, sent: SourceRequest, outcome: Outcome) -> dict[str, str | None]:
     """Return what each check found; None for a check that had nothing to do."""
-    request, settings = found.request, found.settings
-    events, verified = outcome.events, found.verified()
+    request, settings = sent.request, sent.settings
+    events, verified = outcome.events, sent.verified()
     encoding = request.header("content-encoding") or "none"
     content_type = "present" if request.header("content-type") else "absent, so the body decides"
     accepted_types = ", ".join(texts_at(settings, "content_types")) or "any"
     secrets = ", ".join(map(repr, secret_names(settings)))
     return {
         "path": _source_text(name, settings),
-        "method": f"{request.method}; this source accepts {', '.join(found.source.answered_methods)}",
+        "method": f"{request.method}; this source accepts {', '.join(sent.source.answered_methods)}",
         "size": f"{count_of(len(request.body), 'byte')} of at most {settings.get('max_body_bytes'):,}",
         "encoding": f"content encoding {encoding}",
         "content type": f"{content_type}; this source accepts {accepted_types}",
-        "address": _address_text(found),
+        "address": _address_text(sent),
         "origin": "the page's origin is allowed" if "form" in settings else None,
         "secret": f"{secrets}: available" if secrets else None,
         "signature": verified.signature if verified else "verified",
@@ -298,11 +224,11 @@ def _source_text(name: str, settings: JsonObject) -> str:
     return f"the source {name!r}, with {count_of(count, 'auth scheme')}"
 
 
-def _address_text(found: SourceRequest, verb: str = "is within") -> str:
-    blocks = texts_at(found.settings, "allow")
+def _address_text(sent: SourceRequest, verb: str = "is within") -> str:
+    blocks = texts_at(sent.settings, "allow")
     if not blocks:
         return "any address may send"
-    address, by = _sender_address(found.request, found.source.trusted_proxies)
+    address, by = _sender_address(sent.request, sent.source.trusted_proxies)
     return f"{address}, {by}, {verb} {', '.join(blocks)}"
 
 
@@ -347,45 +273,10 @@ def _event_text(events: tuple[Event, ...], settings: JsonObject, note: str | Non
         return f"a batch of {count_of(len(events), 'event')}"
     [event] = events
     names = ("type", "action", "subject", "actor", "time")
-    found = ", ".join(f"{name} {value}" for name in names if (value := getattr(event, name)))
+    facts = ", ".join(f"{name} {value}" for name in names if (value := getattr(event, name)))
     if event.type == NO_TYPE and not settings.get("batch") and (field := packed_field(event.data)):
         note = packed_note(field)
     if note:
-        return f"{found}; {note}"
+        return f"{facts}; {note}"
     is_missing = event.type == NO_TYPE and "type" in settings
-    return f"{found} (nothing was found for the source's `type`)" if is_missing else found
-
-
-def auth_schemes(settings: JsonObject) -> list[AuthScheme]:
-    return [read_scheme(entry) for entry in auth_entries(settings)]
-
-
-def secret_names(settings: Json) -> list[str]:
-    return list(dict.fromkeys(str(entry["secret"]) for entry in auth_entries(settings) if entry.get("secret")))
-
-
-def _time_description(case: Case, now: float) -> str:
-    if case.auth.scheme != "link":
-        return time_description(as_signed(case), now)
-    expires = next((value for name, value in links.parameters(case.request.query) if name == links.EXPIRES), None)
-    return f"valid until {rfc3339(int(expires))}" if expires else "valid without a time limit"
-
-
-def _description(auth: AuthScheme, number: int, count: int) -> str:
-    if auth.scheme == "none":
-        return "the source requires no authentication: anyone who finds its URL may send"
-    which = f", value {number} of {count}" if count > 1 else ""
-    secret = f" with the secret {auth.secret!r}{which}" if auth.secret else ""
-    return f"{scheme_label(auth)}{secret}"
-
-
-def scheme_label(auth: AuthScheme) -> str:
-    algorithm = ""
-    if isinstance(
-        auth,
-        signature_scheme.HmacScheme | signature_scheme.DigestScheme | key_schemes.EcdsaScheme | key_schemes.RsaScheme,
-    ):
-        algorithm = f" {auth.algorithm}"
-    where = "".join(f" in {each.name}" for each in auth.credentials if each.kind == "header")
-    variant = f" ({auth.variant})" if auth.variant else ""
-    return f"{auth.scheme}{algorithm}{where}{variant}"
+    return f"{facts} (nothing was found for the source's `type`)" if is_missing else facts

@@ -146,18 +146,20 @@ class SheetDestination:
         calls = GoogleCalls(context, None if local_url else auth_of(settings), "Google Sheets", SHARE)
         self._table = SheetTable(settings, calls, context.clock.now, local_url or GOOGLE)
         self._waiting: batching.Batcher[_Waiting, Outcome] = batching.Batcher(
-            self._write,
+            self._write_batch,
             max_batch=MAX_ROWS,
             max_waiting=MAX_WAITING,
             weigh=lambda waiting: len(waiting.row.content),
             max_weight=MAX_BATCH_BYTES,
         )
+        # The keys of rows in a request to Google that has no answer yet: at their deadline, nobody knows their outcome.
         self._in_flight: set[str] = set()
         self._next_at = 0.0
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
-        def prepare(whole: Delivery, _: SecretValues) -> Row:
-            return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
+        # Its data may have been in a blob, so this is the delivery with its data.
+        def prepare(loaded: Delivery, _: SecretValues) -> Row:
+            return self._maker.row(loaded.event, attempt.row_key, attempt.may_be_there)
 
         return await self._attempts.make(delivery, attempt, prepare, self._submit)
 
@@ -170,13 +172,18 @@ class SheetDestination:
                 return Unknown("Google Sheets did not answer in time")
             return RetryLater(NOT_SENT)
 
-    async def _write(self, batch: Sequence[_Waiting]) -> list[Outcome]:
-        """Write the rows of the batch, but for retries that are there already. Raises Temporary and Permanent."""
+    async def _write_batch(self, batch: Sequence[_Waiting]) -> list[Outcome]:
+        """Write the rows of the batch, but for retries that are there already. Raises Temporary and Permanent.
+
+        It waits for its turn, verifies the header, looks for retries, leaves out rows whose time is over, and appends
+        all others in one request.
+        """
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(self._next_at - loop.time())
+        await asyncio.sleep(max(0.0, self._next_at - loop.time()))
         self._next_at = loop.time() + INTERVAL_SECONDS
+        # `_submit` ends each row at its own deadline. The requests go on for those that have more time.
         deadline = max(waiting.deadline for waiting in batch)
-        secrets = batch[0].secrets
+        secrets = batch[0].secrets  # all rows have the secret of this destination
         retries = [waiting.row for waiting in batch if waiting.row.is_retry]
         try:
             await self._table.verify_header(deadline, secrets, is_fresh=bool(retries))
@@ -196,7 +203,10 @@ class SheetDestination:
     async def _outcomes_of_retries(
         self, rows: Sequence[Row], deadline: float, secrets: SecretValues
     ) -> dict[str, Outcome]:
-        """Return the outcomes of rows that are there, or of all where that cannot be known now."""
+        """Return the outcomes of retries that are not to be written: those whose rows are there.
+
+        If it cannot be known now which ones are there, these are all retries.
+        """
         keys = {row.key for row in rows}
         try:
             present = await self._table.present(keys, deadline, secrets) if keys else set()

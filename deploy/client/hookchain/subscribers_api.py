@@ -14,7 +14,6 @@ from .http import NoResponse, Response, make_request, parse_url
 
 MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
 LONGEST_WAIT_SECONDS: Final = 60.0
-_AGAIN: Final = frozenset({429, 503})
 _IN_PROGRESS: Final = "request_in_progress"
 """Another request with the same idempotency key is not answered yet."""
 _NOT_SENT: Final = frozenset({"unreachable"})
@@ -214,21 +213,29 @@ class Calls:
         self, method: str, path: str, headers: Headers, body: bytes, is_repeatable: bool
     ) -> Response | NoResponse:
         wait = self._attempts.first_wait_seconds
-        for _ in range(max(1, self._attempts.most) - 1):
+        last = max(1, self._attempts.most) - 1
+        for number in range(last + 1):
             response = self._transport(method, path, headers, body)
             if isinstance(response, NoResponse):
-                if response.code not in (_AFTER_ANY_END if is_repeatable else _NOT_SENT):
-                    return response
+                is_tried_again = response.code in (_AFTER_ANY_END if is_repeatable else _NOT_SENT)
                 retry_after = None
-            elif response.status in _AGAIN or (response.status == 409 and _problem(response).code == _IN_PROGRESS):
-                retry_after = response.retry_after_seconds
+            elif method == "DELETE" and number and response.status == 404:
+                return Response(204, b"")  # an earlier attempt deleted it
             else:
-                return response
-            if retry_after is not None and retry_after > LONGEST_WAIT_SECONDS:
-                return response
+                is_tried_again = _is_tried_again(response, is_repeatable)
+                retry_after = response.retry_after_seconds
+            if not is_tried_again or number == last or (retry_after or 0.0) > LONGEST_WAIT_SECONDS:
+                break
             self._attempts.sleep(wait if retry_after is None else retry_after)
             wait *= 2
-        return self._transport(method, path, headers, body)
+        return response
+
+
+def _is_tried_again(response: Response, is_repeatable: bool) -> bool:
+    """Return whether to make the request again. After a 503, it may have been done: then its `If-Match` fails."""
+    if response.status == 503:
+        return is_repeatable
+    return response.status == 429 or (response.status == 409 and _problem(response).code == _IN_PROGRESS)
 
 
 def with_etag(answer: Answer) -> Json:

@@ -165,14 +165,20 @@ def test_a_request_ends_with_the_last_problem() -> None:
 def test_an_answer_that_is_lost_is_asked_for_again_unless_that_could_hide_a_change() -> None:
     world = World(NoResponse("timeout"), NoResponse("cut"), TENANT)
     assert world.client().get_tenant("acme")["id"] == "acme"
-    world = World(NoResponse("cut"), TENANT)
-    with pytest.raises(SubscribersError) as raised:
-        world.client().change_endpoint("acme", "ep_1", url="https://x.example", if_match='"1"')
-    assert (raised.value.status, raised.value.code) == (None, "cut")
+    for lost, status, code in ((NoResponse("cut"), None, "cut"), (problem(503, "unavailable"), 503, "unavailable")):
+        with pytest.raises(SubscribersError) as raised:
+            World(lost, TENANT).client().change_endpoint("acme", "ep_1", url="https://x.example", if_match='"1"')
+        assert (raised.value.status, raised.value.code) == (status, code)
     untrusted = World(NoResponse("untrusted", "self-signed"))
     with pytest.raises(SubscribersError, match="self-signed"):
         untrusted.client().get_tenant("acme")
     assert len(untrusted.requests) == 1
+
+
+def test_what_an_attempt_without_an_answer_deleted_is_deleted() -> None:
+    World(NoResponse("cut"), problem(404, "not_found")).client().delete_tenant("acme")
+    with pytest.raises(SubscribersError, match="not_found"):
+        World(problem(404, "not_found")).client().delete_tenant("acme")
 
 
 @pytest.mark.parametrize("id_", ["", ".", ".."])

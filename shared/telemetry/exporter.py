@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared import errors, logs, ports
 from shared.jsontext import JsonObject
-from shared.outgoing.http_client import Answer, HttpClient
+from shared.outgoing.http_client import Answer, HttpClient, NotSent
 from shared.telemetry.metrics import METRICS, Metrics
 from shared.telemetry.spans import Span, spans_json
 
@@ -203,7 +203,9 @@ class Exporter:
             answer = await self._post(signal.path, signal.take())
         except OSError as error:
             signal.put_back()
-            self._fail(export, f"the collector did not answer: {type(error).__name__}")
+            # NotSent has the class of its cause as text, such as SSLCertVerificationError.
+            cause = str(error) if isinstance(error, NotSent) else type(error).__name__
+            self._fail(export, f"the collector did not answer: {cause}")
         except errors.Temporary as error:
             signal.put_back()
             self._fail(export, error.detail)

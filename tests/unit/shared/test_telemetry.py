@@ -14,7 +14,7 @@ from opentelemetry.semconv.schemas import Schemas
 from shared.errors import Temporary
 from shared.event import Event
 from shared.jsontext import JsonObject
-from shared.outgoing.http_client import Answer
+from shared.outgoing.http_client import Answer, NotSent
 from shared.telemetry import exporter, spans
 from shared.telemetry.exporter import Exporter, OtlpPost, Spans, read_headers
 from shared.telemetry.spans import Place, Span
@@ -302,6 +302,7 @@ def test_a_dead_collector_costs_requests_50_ms_and_is_tried_once_a_minute(capsys
     ("failure", "detail"),
     [
         (ConnectionRefusedError(), "the collector did not answer: ConnectionRefusedError"),
+        (NotSent("SSLCertVerificationError"), "the collector did not answer: SSLCertVerificationError"),
         (Temporary("secret_unavailable", "no such secret"), "no such secret"),
         (503, "the collector answered 503 at /v1/traces"),
     ],

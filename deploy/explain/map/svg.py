@@ -10,7 +10,7 @@ from deploy.explain.map.picture import Picture
 FOLDER: Final = Path(__file__).parent
 STYLE_FILE: Final = FOLDER / "map.css"
 END_CHARACTERS: Final = 3
-"""The end of a name that is kept if the name is cut."""
+"""The end of a name that is kept if it has a number and the name is cut."""
 _NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -34,10 +34,11 @@ def draw(picture: Picture, *, is_standalone: bool = True) -> str:
 
 
 def fitted_name(name: str, room: float) -> str:
-    """Return the name, cut before its end, because names often differ there only: `system-1` and `system-2`."""
+    """Return the name, cut before the number at its end if it has one: `system-1` and `system-2` differ only there."""
     end = name[-END_CHARACTERS:]
     other_room = room - sum(map(_average_widths, end))
-    if fitted(name, room) == name or other_room < room / 2:
+    has_number = end[-1:].isdigit()
+    if fitted(name, room) == name or not has_number or other_room < room / 2:
         return fitted(name, room)
     return fitted(name.removesuffix(end), other_room) + end
 

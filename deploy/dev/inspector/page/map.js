@@ -9,7 +9,7 @@ import { plural } from "/page/words.js";
 const LEAST_PAUSE_MS = 3000;
 const CLOUD_PAUSE_MS = 60000; // in a cloud, each load costs as many reads as the tabs Sources and Destinations
 const REST_FACTOR = 20; // after a load, wait so many times as long as it took
-const SHOWN_TROUBLES = 12;
+const SHOWN_TROUBLES = 6; // more would push the picture out of the window
 const LEVELS = { bad: "dead_lettered", warn: "retry_scheduled", off: "" }; // the colours of chips
 const SECTIONS = { source: "#/sources", destination: "#/destinations" };
 const isNarrow = window.matchMedia("(max-width: 1000px)");

@@ -1,14 +1,14 @@
 """`hookchain smoke`: send one test event, signed as its source requires, and follow it to its destinations.
 
-The command chooses a source and an event, posts the event, and then reads its state repeatedly until every delivery has
-a result. The state comes from the journal and the ledger, or from the logs if the journal cannot be read.
+The command chooses a source and an event, posts the event, and then reads its state repeatedly from the journal and the
+ledger, until every delivery has a result.
 """
 
 import argparse
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, USAGE, parser, run_command
 from deploy.config.configured import Configured, add_configuration, configured
 from deploy.history.journal_view import EventQuery, EventRecord
-from deploy.history.logs import PAGE, LogQuery, Record
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -32,8 +31,8 @@ from shared.signatures.auth_scheme import AuthScheme
 
 NEWEST_EVENT_TRIES: Final = 20
 NEWEST_EVENT_PAUSE_SECONDS: Final = 0.5
-MAX_CLOCK_DIFFERENCE_SECONDS: Final = 120.0
-"""The difference that is allowed for between this machine's clock and the one that the logs are written by."""
+READ_RIGHTS: Final = "with roles/datastore.viewer, or dynamodb:GetItem and dynamodb:Query"
+"""What the operator needs to read the stores of a cloud."""
 
 
 def main(arguments: list[str]) -> int:
@@ -66,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         if not _confirm_recipients(options, recipients, platform, url):
             return USAGE
         posting = Posting(url, source, settings, auth, platform.secret_value)
-        return _post_and_follow(options, platform, SmokeEvent(state, platform), posting, request, mark)
+        return _post_and_follow(options, platform, state, posting, request, mark)
 
 
 def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tuple[str, JsonObject, AuthScheme]:
@@ -170,7 +169,7 @@ class EventState:
     """The state of an event.
 
     expected    the number of its deliveries; None before transform has processed it
-    routes      the decisions of the routes; empty if only the logs can be read
+    routes      the decisions of the routes
     broken      the faults of chains, as texts to print
     deliveries  the deliveries that are known so far
     """
@@ -215,46 +214,6 @@ def _state_from_row(row: ledger.LedgerRow, journal_answer: str) -> DeliveryState
     answer = journal_answer or row.answer
     detail = answer if state == DELIVERED else row.reason
     return DeliveryState(row.destination, row.route, state, row.attempt_number, detail)
-
-
-def state_from_logs(records: Iterable[Record], event_id: str) -> EventState:
-    """Return the state by the log. `records` are oldest first, and the last record of each delivery counts."""
-    expected: int | None = None
-    broken: dict[str, str] = {}
-    deliveries: dict[str, DeliveryState] = {}
-    for record in records:
-        fields = record.document
-        # A step can split an event: the events that it makes have the ids `<id>-<n>`.
-        if str(fields.get("event_id")).partition("-")[0] != event_id:
-            continue
-        count = fields.get("count")
-        if record.process == "transform" and isinstance(count, int):
-            expected = count
-        elif record.process == "transform" and "code" in fields:
-            route = str(fields.get("route", ""))
-            broken[route] = f"route {route!r}: {fields.get('reason', fields['code'])}"
-        elif record.process == "notify" and "delivery_id" in fields:
-            delivery = _state_from_log(fields)
-            if delivery is not None:
-                deliveries[str(fields["delivery_id"])] = delivery
-    return EventState(expected, (), tuple(broken.values()), tuple(deliveries.values()))
-
-
-def _state_from_log(fields: JsonObject) -> DeliveryState | None:
-    """Return the delivery's state by a log line of notify; None if the line reports no result."""
-    outcome = str(fields.get("outcome"))
-    # An attempt with an unknown outcome is repeated.
-    state = RETRY_SCHEDULED if outcome == "unknown" else outcome
-    if state not in RESULTS:
-        return None
-    number = fields.get("attempt_number")
-    return DeliveryState(
-        str(fields.get("destination")),
-        str(fields.get("route")),
-        state,
-        number if isinstance(number, int) else 0,
-        str(fields.get("reason") or ""),
-    )
 
 
 # The stages
@@ -392,103 +351,73 @@ def follow(
         pause()
 
 
-class WaitingLine:
-    """The last line of the terminal, which shows the waiting time. Other lines are printed above it."""
-
-    def __init__(self, *, is_silent: bool = False) -> None:
-        self._line = progress.PassingLine(sys.stdout)
-        self._is_silent = is_silent
-
-    def print_above(self, text: str) -> None:
-        if self._is_silent:
-            return
-        self._line.clear()
-        print(text, flush=True)
-
-    def wait(self, seconds: float, waited_seconds: float) -> None:
-        if waited_seconds > 1 and not self._is_silent:
-            self._line.show(f"  waiting … {waited_seconds:.0f} s")
-        time.sleep(seconds)
-
-    def clear(self) -> None:
-        self._line.clear()
-
-
 # From the request to the end
 
 
-class SmokeEvent:
-    """The event that was sent.
+def _read_state(state: State, event_id: str) -> EventState:
+    record = state.reader.event(event_id)
+    return state_from_records(record, state.deliveries(event_id) if record else ())
 
-    Its state is read from the journal and the ledger, or from the logs if the journal cannot be read. The logs are some
-    seconds behind.
+
+def _newest_id(state: State, source: str, since: float) -> str | None:
+    """Return the id of the source's newest event since a time; None if there is none after some seconds.
+
+    It is needed for providers that expect a reply without an event id.
     """
-
-    def __init__(self, state: State, platform: Platform) -> None:
-        self._state = state
-        self._platform = platform
-        self._is_journal_readable = True
-
-    def newest_id(self, source: str, since: float) -> str | None:
-        """Return the id of the source's newest event since a time; None if there is none after some seconds.
-
-        It is needed for providers that expect a reply without an event id.
-        """
-        query = EventQuery(source=source, since=since, limit=1)
-        for _ in range(NEWEST_EVENT_TRIES):
-            if events := self._state.reader.events(query).events:
-                return events[0].id
-            time.sleep(NEWEST_EVENT_PAUSE_SECONDS)
-        return None
-
-    def read_state(self, event_id: str, posted_at: float) -> EventState:
-        if self._is_journal_readable:
-            try:
-                record = self._state.reader.event(event_id)
-                return state_from_records(record, self._state.deliveries(event_id) if record else ())
-            except errors.HookchainError as fault:
-                self._is_journal_readable = False
-                print(f"the journal cannot be read; reading the logs instead: {fault.detail}", file=sys.stderr)
-        since = posted_at - MAX_CLOCK_DIFFERENCE_SECONDS
-        records = self._platform.records(LogQuery(event=event_id), since, PAGE, is_followed=False)
-        return state_from_logs([record for record in records if record is not None], event_id)
+    query = EventQuery(source=source, since=since, limit=1)
+    for _ in range(NEWEST_EVENT_TRIES):
+        if events := state.reader.events(query).events:
+            return events[0].id
+        time.sleep(NEWEST_EVENT_PAUSE_SECONDS)
+    return None
 
 
 def _post_and_follow(
     options: argparse.Namespace,
     platform: Platform,
-    event: SmokeEvent,
+    state: State,
     posting: Posting,
     request: http.Request,
     mark: str,
 ) -> int:
     started = time.monotonic()
     posted_at = time.time()
-    waiting_line = WaitingLine(is_silent=options.json)
-    stages = StagePrinter(
-        stdout_screen(), lambda: time.monotonic() - started, waiting_line.print_above, same_platform(options)
-    )
-    event_id = _post(event, posting, request, mark, posted_at, stages)
-    state = EventState()
+    line = progress.PassingLine(sys.stderr)
+
+    def say(text: str) -> None:
+        line.clear()
+        if not options.json:
+            print(text, flush=True)
+
+    stages = StagePrinter(stdout_screen(), lambda: time.monotonic() - started, say, same_platform(options))
+
+    def pause() -> None:
+        if stages.clock() > 1:
+            line.show(f"  waiting … {stages.clock():.0f} s")
+        time.sleep(platform.traits.poll_seconds)
+
+    event_id = _post(state, posting, request, mark, posted_at, stages)
+    event_state = EventState()
     if event_id is not None:
         longest_seconds = options.timeout or platform.traits.smoke_seconds
-        state = follow(
-            lambda: event.read_state(event_id, posted_at),
-            stages,
-            longest_seconds,
-            lambda: waiting_line.wait(platform.traits.poll_seconds, stages.clock()),
-        )
-        waiting_line.clear()
-        stages.print_end(state, event_id, longest_seconds)
+        try:
+            event_state = follow(lambda: _read_state(state, event_id), stages, longest_seconds, pause)
+        except errors.HookchainError as fault:
+            rule = f"whether it was delivered is not known: {fault.detail}"
+            stages.print_fault(
+                RED, "stopped", rule, f"{READ_RIGHTS}: hookchain events show {event_id[:12]}{stages.where}"
+            )
+        else:
+            stages.print_end(event_state, event_id, longest_seconds)
     if options.json:
-        deliveries: list[Json] = [asdict(each) for each in state.deliveries]
+        deliveries: list[Json] = [asdict(each) for each in event_state.deliveries]
         report: JsonObject = {"source": posting.source, "url": posting.url, "event": event_id, "deliveries": deliveries}
-        print_json({"ok": state.is_good, **report, "stages": [*stages.documents]})
-    return DONE if state.is_good else NOT_DONE
+        print_json({"ok": event_state.is_good, **report, "stages": [*stages.documents]})
+    return DONE if event_state.is_good else NOT_DONE
 
 
 def _post(
-    event: SmokeEvent, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
+    state: State, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
 ) -> str | None:
     """Post the request and return the event's id; None if it was rejected, or if the event is not found."""
     outcome = post(posting, request, mark, posted_at)
@@ -496,7 +425,7 @@ def _post(
         advice = f"hookchain logs --function receive{stages.where}"
         stages.print_fault(RED, "accepted", outcome.message, advice)
         return None
-    event_id = outcome.event_id or event.newest_id(posting.source, posted_at - 1)
+    event_id = outcome.event_id or _newest_id(state, posting.source, posted_at - 1)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
         stages.print_fault(RED, "stopped", rule, f"hookchain status{stages.where}")

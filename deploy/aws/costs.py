@@ -14,11 +14,10 @@ from deploy.aws.resources.functions import memory_mib
 from deploy.aws.resources.monitoring import SERIES
 from deploy.aws.resources.queues import brought_queues
 from deploy.aws.template_names import consumed_queues
-from deploy.config.compiler import compile_file
 from deploy.topology.estimate import (
-    ANSWER_SECONDS,
     GIB,
     MILLION,
+    MONTH_MINUTES,
     MONTH_SECONDS,
     CostModel,
     Row,
@@ -129,7 +128,7 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
             streams.append((traffic.events, seconds))
             if needed.name == "notify" and traffic.endpoints:
                 streams.append((traffic.endpoint_deliveries, seconds))
-        streams += [(MONTH_SECONDS / 60 / each.every_minutes, DATABASE_SECONDS) for each in needed.function.schedules]
+        streams += [(MONTH_MINUTES, DATABASE_SECONDS) for _ in needed.function.schedules]
         starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / MONTH_SECONDS)
         seconds = sum(calls * (billed(each) + starts * START_SECONDS) for calls, each in streams)
         total += seconds * memory / 1024
@@ -142,8 +141,7 @@ def billed(seconds: float) -> float:
 
 
 def sweeps_a_month(topology: Topology) -> float:
-    schedules = [schedule for needed in topology.functions for schedule in needed.function.schedules]
-    return sum(MONTH_SECONDS / 60 / each.every_minutes for each in schedules)
+    return sum(len(needed.function.schedules) for needed in topology.functions) * MONTH_MINUTES
 
 
 def polled_queues(topology: Topology) -> int:
@@ -170,10 +168,4 @@ def _rows(slices: Mapping[str, JsonObject], environ: Mapping[str, str], traffic:
     return rows(find_topology(slices, environ), read_usage(), traffic, retention_of(slices["notify"]))
 
 
-def price_rows() -> list[Row]:
-    """Return the lines of the default configuration: one source, one route, one mail."""
-    environ = {"EMAIL_ADDRESS": "you@example.com"}
-    return _rows(compile_file(None, environ), environ, Traffic(MILLION, ANSWER_SECONDS))
-
-
-COSTS: Final = CostModel(PRICES_FILE, lambda: {row.price for row in price_rows()}, _rows)
+COSTS: Final = CostModel(PRICES_FILE, _rows)

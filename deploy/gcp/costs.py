@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.compiler import FUNCTIONS, compile_file
+from deploy.config.compiler import FUNCTIONS
 from deploy.gcp.drift import planned_flags
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.resource import Resource
@@ -23,6 +23,7 @@ from deploy.gcp.resources.stores import SECRET
 from deploy.topology.estimate import (
     GIB,
     MILLION,
+    MONTH_MINUTES,
     MONTH_SECONDS,
     WRITES_A_MESSAGE,
     WRITES_AN_ENDPOINT_DELIVERY,
@@ -79,7 +80,7 @@ class Stream:
 
 def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
     """Return the estimate. `usage` is what one event was measured to use."""
-    sweeps, events = sweeps_a_month(plan), traffic.events
+    events, sweeps = traffic.events, _count(plan, JOB) * MONTH_MINUTES
     services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
     streams = _streams(usage, traffic, sweeps)
     busy = {name: instance_seconds(streams.get(name, ()), flags) for name, flags in services.items()}
@@ -148,16 +149,8 @@ def metric_bytes(traffic: Traffic, sweeps: float) -> float:
     """Return the bytes of the metrics: each minute a count of the sweeps; of each destination with deliveries, a count
     of the usual outcome and a distribution of the attempts' durations.
     """
-    minutes = MONTH_SECONDS / 60 * traffic.busy_share(60)
+    minutes = MONTH_MINUTES * traffic.busy_share(60)
     return POINT_BYTES * sweeps + (POINT_BYTES + DISTRIBUTION_BYTES) * traffic.destinations * minutes
-
-
-def sweeps_a_month(plan: Iterable[Resource]) -> float:
-    """Return the number of sweeps, from the job's schedule: `* * * * *`, or every N minutes."""
-    [schedule] = [planned_flags(each)["schedule"] for each in plan if each.kind == JOB]
-    found = re.fullmatch(r"\*(?:/(\d+))? \* \* \* \*", schedule)
-    assert found, f"a sweep runs each so many minutes, not {schedule!r}"
-    return MONTH_SECONDS / 60 / int(found[1] or 1)
 
 
 def _streams(usage: Mapping[str, float], traffic: Traffic, sweeps: float) -> dict[str, list[Stream]]:
@@ -210,7 +203,6 @@ def _conditions(plan: Iterable[Resource]) -> int:
 FOLDER: Final = Path(__file__).resolve().parent
 USAGE_FILE: Final = FOLDER / "usage.json"
 PRICES_FILE: Final = FOLDER / "prices.yaml"
-STEADY: Final = Traffic(1_000_000)
 
 
 def resources(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Resource, ...]:
@@ -219,23 +211,13 @@ def resources(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> t
     return graph(Deployment(Target("my-project"), "0", slices, bundles, environ, Path()))
 
 
-def default_plan() -> tuple[Resource, ...]:
-    """Return the plan without a configuration file: one source, one route, one mail."""
-    environ = {"EMAIL_ADDRESS": "you@example.com"}
-    return resources(compile_file(None, environ), environ)
-
-
 def read_usage() -> dict[str, float]:
     usage: dict[str, float] = json.loads(USAGE_FILE.read_text(encoding="utf-8"))
     return usage
-
-
-def price_rows() -> Sequence[Row]:
-    return rows(default_plan(), read_usage(), STEADY, Retention())
 
 
 def _rows(slices: Mapping[str, JsonObject], environ: Mapping[str, str], traffic: Traffic) -> list[Row]:
     return rows(resources(slices, environ), read_usage(), traffic, retention_of(slices["notify"]))
 
 
-COSTS: Final = CostModel(PRICES_FILE, lambda: {row.price for row in price_rows()}, _rows)
+COSTS: Final = CostModel(PRICES_FILE, _rows)

@@ -16,6 +16,7 @@ from shared.retention import DAY_SECONDS, Retention
 MILLION: Final = 1_000_000
 GIB: Final = 2**30
 MONTH_SECONDS: Final = 30 * DAY_SECONDS
+MONTH_MINUTES: Final = MONTH_SECONDS / 60
 WRITES_A_MESSAGE: Final = 2
 """The message of a tenant, and the entry that finds it. Each is deleted in the end."""
 WRITES_AN_ENDPOINT_DELIVERY: Final = 2
@@ -69,13 +70,11 @@ class Traffic:
 class CostModel:
     """The estimate of one platform.
 
-    prices        its price file
-    known_prices  returns the keys that the file may have
-    rows          returns the lines for compiled slices, the environment of the deployment, and the traffic
+    prices  its price file
+    rows    returns the lines for compiled slices, the environment of the deployment, and the traffic
     """
 
     prices: Path
-    known_prices: Callable[[], Collection[str]]
     rows: Callable[[Mapping[str, jsontext.JsonObject], Mapping[str, str], Traffic], list[Row]]
 
 

@@ -24,13 +24,12 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A call every so many minutes. `does` is its purpose; `answer_seconds` is how long the scheduler waits."""
+    """A call every minute. `does` is its purpose; `answer_seconds` is how long the scheduler waits."""
 
     name: str
     path: str
     does: str
     why: str
-    every_minutes: int = 1
     answer_seconds: int = 60
 
 

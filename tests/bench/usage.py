@@ -18,10 +18,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from deploy.config.compiler import compile_file
 from deploy.dev.caught import Mailbox
 from deploy.dev.pubsub.messages import Content, content_of
 from deploy.dev.pubsub.store import FILE_NAME
-from deploy.gcp.costs import STEADY, USAGE_FILE, default_plan, rows
+from deploy.gcp.costs import USAGE_FILE, resources, rows
+from deploy.gcp.resource import Resource
 from deploy.topology.estimate import Traffic, amount_text, rows_in_use
 from shared.cloud.gcp.collections import EVENTS, LEDGER, UNINDEXED
 from shared.jsontext import Json, JsonObject, mapping_at
@@ -34,6 +36,7 @@ README: Final = Path(__file__).resolve().parents[2] / "deploy" / "gcp" / "README
 BEGIN: Final = "<!-- usage: written by `python -m tests.bench.usage --write` -->"
 END: Final = "<!-- end of usage -->"
 SPARSE: Final = Traffic(1_000)
+STEADY: Final = Traffic(1_000_000)
 WARM_UP: Final = 100
 SENDERS: Final = 4
 TOPICS: Final = ("events", "deliveries")
@@ -41,6 +44,12 @@ COLLECTIONS: Final = (LEDGER, EVENTS)
 CALLS: Final = ("batchGet", "commit", "runQuery", "runAggregationQuery")
 ID_AND_TIME_BYTES: Final = 40
 """Of a message, beside its data and attributes: https://cloud.google.com/pubsub/pricing"""
+
+
+def default_plan() -> tuple[Resource, ...]:
+    """Return the plan without a configuration file: one source, one route, one mail."""
+    environ = {"EMAIL_ADDRESS": "you@example.com"}
+    return resources(compile_file(None, environ), environ)
 
 
 def usage_table(usage: Mapping[str, float]) -> str:

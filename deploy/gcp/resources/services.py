@@ -146,10 +146,10 @@ _DESCRIPTION: Final = re.compile(r"Hookchain: .*\. Plan ([0-9a-f]+)")
 def job(target: Target, schedule: Schedule, url: str, needs: tuple[str, ...]) -> Resource:
     """Return the job that calls the function at `url`. Jobs have no labels, so the last word of its description is the
     digest."""
-    name, minutes = gcp_names.job(target, schedule.name), schedule.every_minutes
+    name = gcp_names.job(target, schedule.name)
     settings = (
         f"--location={target.region}",
-        f"--schedule={'*' if minutes == 1 else f'*/{minutes}'} * * * *",
+        "--schedule=* * * * *",
         f"--uri={url}{schedule.path}",
         "--http-method=POST",
         f"--oidc-service-account-email={gcp_names.account_email(target, 'push')}",

@@ -17,7 +17,7 @@ FURTHER = Function(
     is_public=True,
     url="The portal",
     subscriptions=(Subscription(EVENTS, "tells auditors of events", "/events"),),
-    schedules=(Schedule("digest", "/digest", does="sends digests", why="digests, each hour", every_minutes=30),),
+    schedules=(Schedule("digest", "/digest", does="sends digests", why="digests, each minute"),),
     publishes=(DEAD_LETTERS,),
     stores=("owners",),
     variables=("PORTAL_NAME",),

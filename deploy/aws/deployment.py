@@ -102,16 +102,11 @@ class Memory:
     environ: Mapping[str, str]
     settings: Sequence[str]
 
-    def keep(self) -> Iterator[str]:
-        """Add missing variables to .env, and yield a line for each one that has another value. Raises DotenvFault."""
-        known = dotenv.read_dotenv(self.path)
-        wanted = {"AWS_REGION": self.target.region}
-        wanted |= {name: self.environ[name] for name in self.settings if self.environ.get(name)}
-        if "AWS_REGION" in known:
-            known = {"HOOKCHAIN_STACK": aws_names.DEFAULT_STACK, **known}
-        if self.target.stack != known.get("HOOKCHAIN_STACK", aws_names.DEFAULT_STACK):
-            wanted["HOOKCHAIN_STACK"] = self.target.stack
-        yield from dotenv.remember(self.path, known, wanted, COMMENT)
+    def keep(self) -> list[str]:
+        """Add missing variables to .env, and return a line for each one that has another value. Raises DotenvFault."""
+        target = {"AWS_REGION": self.target.region, "HOOKCHAIN_STACK": self.target.stack}
+        settings = {name: self.environ[name] for name in self.settings if self.environ.get(name)}
+        return dotenv.remember(self.path, target, {"HOOKCHAIN_STACK": aws_names.DEFAULT_STACK}, settings, COMMENT)
 
     def missing_target_options(self) -> str:
         """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""

@@ -103,7 +103,7 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     for line in changed_settings(actions):
         print(line, flush=True)
     settings = functions.MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *functions.MAIL_VARIABLES)
-    code = _deploy(deployment, actions, runner, ask, Memory(options.env_file, deployment, settings))
+    code = _deploy(deployment, actions, runner, ask, Memory(options.env_file, target, environ, settings))
     if code == DONE:
         configuration = configured_at(config, environ)
         deployed_hooks.print_unregistered_hooks(configuration, _platform_options(target))
@@ -120,7 +120,8 @@ def _deploy(
     target = deployment.target
     is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
     if is_certain:
-        memory.keep()
+        for line in memory.keep():
+            print(line)
     missing = missing_needs(actions, deployment)
     receive = deployment.slices["receive"]
     where = f"--platform gcp{memory.missing_target_options()}"
@@ -132,7 +133,8 @@ def _deploy(
         _report_failure(failure)
         return NOT_DONE
     if not is_certain:
-        memory.keep()
+        for line in memory.keep():
+            print(line)
     done = f"Done in {time.monotonic() - began:.0f} s: {count_of(len(actions), 'change')}."
     print(done if actions else deployment_command.UP_TO_DATE)
     print("\n".join(["", *closing(deployment, made, memory.missing_target_options())]))

@@ -109,7 +109,7 @@ def read_json(runner: Runner, arguments: Sequence[str], project: str | None) -> 
 def configured_project(runner: Runner) -> str | None:
     """Return the project of gcloud's own configuration; None if it has none, or if there is no gcloud."""
     try:
-        answer = runner.run(["config", "get-value", "project"], timeout_seconds=20)
+        answer = runner.run(["config", "get-value", "project"], timeout_seconds=10)
     except GcloudMissing:
         return None
     found = answer.stdout.strip()

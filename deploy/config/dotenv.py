@@ -218,8 +218,19 @@ def _append(descriptor: int, content: bytes) -> None:
         raise
 
 
-def remember(path: Path, known: Mapping[str, str], wanted: Mapping[str, str], comment: str) -> list[str]:
-    """Add the variables that are not known yet; return a line for each that is known with another value."""
+def remember(
+    path: Path, target: Mapping[str, str], defaults: Mapping[str, str], settings: Mapping[str, str], comment: str
+) -> list[str]:
+    """Add the variables of a deployment's target, and its settings; return a line for each that has another value.
+
+    Of the target, those with their defaults are left out. The first target stays: a second deployment with a name of
+    its own must not change what a command without options means. Raises DotenvFault.
+    """
+    known = read_dotenv(path)
+    if known.keys() & (target.keys() - defaults.keys()):
+        known = {**defaults, **known}
+    unusual = {name: value for name, value in target.items() if value != known.get(name, defaults.get(name))}
+    wanted = {**unusual, **settings}
     new = {name: value for name, value in wanted.items() if name not in known}
     if new:
         add_to_dotenv(path, new, comment)

@@ -19,7 +19,7 @@ from deploy.gcp import drift, graph, iam_bindings, plan, resource
 from deploy.gcp.resources import services, topics
 from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import Need, needs
-from deploy.terminal import command_line, output
+from deploy.terminal import command_line, output, progress
 from deploy.topology.buses import brings_on_google, own_bus_fault, silent_sources
 from deploy.topology.topology import Measured, Topology
 from shared.jsontext import JsonObject
@@ -107,43 +107,30 @@ class Memory:
     """The settings that are kept in .env, at `path`: the target, and the variables named by `settings`."""
 
     path: Path
-    deployment: graph.Deployment
+    target: gcp_names.Target
+    environ: Mapping[str, str]
     settings: Sequence[str]
 
-    def keep(self) -> None:
-        """Write to .env, and print which of its variables have other values. Raises DotenvFault."""
-        environ = self.deployment.environ
-        settings = {name: environ[name] for name in self.settings if environ.get(name)}
-        for line in remember_settings(self.path, self.deployment.target, settings):
-            print(line)
+    def keep(self) -> list[str]:
+        """Add missing variables to .env, and return a line for each one that has another value. Raises DotenvFault."""
+        target = {
+            "GOOGLE_CLOUD_PROJECT": self.target.project,
+            "HOOKCHAIN_REGION": self.target.region,
+            "HOOKCHAIN_PREFIX": self.target.prefix,
+        }
+        defaults = {"HOOKCHAIN_REGION": gcp_names.DEFAULT_REGION, "HOOKCHAIN_PREFIX": gcp_names.DEFAULT_PREFIX}
+        settings = {name: self.environ[name] for name in self.settings if self.environ.get(name)}
+        return dotenv.remember(self.path, target, defaults, settings, COMMENT)
 
     def missing_target_options(self) -> str:
         """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
-        target = self.deployment.target
+        target = self.target
         try:
             if gcp_names.find_target(_NOTHING_SAID, checkout.environ_with(self.path), lambda: None) == target:
                 return ""
         except gcp_names.TargetFault:
             pass
         return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
-
-
-def remember_settings(path: Path, target: gcp_names.Target, settings: Mapping[str, str]) -> Iterator[str]:
-    """Add missing variables to the file, and yield a line for each one that has another value. Raises DotenvFault.
-
-    The first target stays: a second deployment with its own prefix must not change what `make deploy-gcp` means.
-    """
-    known = dotenv.read_dotenv(path)
-    wanted = {"GOOGLE_CLOUD_PROJECT": target.project, **settings}
-    if "GOOGLE_CLOUD_PROJECT" in known:
-        known = {"HOOKCHAIN_REGION": gcp_names.DEFAULT_REGION, "HOOKCHAIN_PREFIX": gcp_names.DEFAULT_PREFIX, **known}
-    for name, value, default in (
-        ("HOOKCHAIN_REGION", target.region, gcp_names.DEFAULT_REGION),
-        ("HOOKCHAIN_PREFIX", target.prefix, gcp_names.DEFAULT_PREFIX),
-    ):
-        if value != known.get(name, default):
-            wanted[name] = value
-    yield from dotenv.remember(path, known, wanted, COMMENT)
 
 
 def closing(deployment: graph.Deployment, made: Sequence[str], options: str) -> Iterator[str]:
@@ -172,6 +159,7 @@ class Lines:
     def __init__(self, total: int, screen: output.Screen) -> None:
         self._total = total
         self._screen = screen
+        self._passing = progress.PassingLine(sys.stdout)
         self._count = 0
         self._running: list[str] = []
         self._lock = threading.Lock()
@@ -199,15 +187,12 @@ class Lines:
             self._show_running()
 
     def _line(self, text: str) -> None:
-        erased = "\r\x1b[K" if self._screen.width else ""
-        sys.stdout.write(f"{erased}{text}\n")
-        sys.stdout.flush()
+        self._passing.clear()
+        print(text, flush=True)
 
     def _show_running(self) -> None:
-        if self._screen.width:
-            text = output.cut(", ".join(self._running), self._screen.width - 1)
-            sys.stdout.write(f"\r\x1b[K{self._screen.coloured(text, output.DIM)}")
-            sys.stdout.flush()
+        text = output.cut(", ".join(self._running), self._screen.line_columns - 1)
+        self._passing.show(self._screen.coloured(text, output.DIM))
 
 
 def _named(action: plan.Action) -> str:

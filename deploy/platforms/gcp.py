@@ -1,7 +1,7 @@
 """A deployment on Google Cloud, read and changed with gcloud's sign-in."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
@@ -20,13 +20,11 @@ from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Check, problem
 from deploy.topology.monitoring import MetricCount, MetricWindow
 
-_HURRIED_SECONDS: Final = 10.0
-
 
 def gcp_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
     try:
-        target = find_target(options, subject.environ, lambda: gcp.configured_project(_HurriedGcloud()))
+        target = find_target(options, subject.environ, lambda: gcp.configured_project(gcp.Gcloud()))
     except TargetFault as fault:
         if options.project or options.region or options.prefix:
             raise
@@ -72,15 +70,6 @@ def _gcloud_checks(runner: gcp.Gcloud, token: gcp.Token) -> list[Check]:
         Check("gcloud run", partial(google.gcloud_flags, runner)),
         Check("signed in", partial(google.signed_in, runner, token)),
     ]
-
-
-class _HurriedGcloud:
-    """gcloud with a short time limit, because every other check waits for the project's name."""
-
-    def run(
-        self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = _HURRIED_SECONDS
-    ) -> gcp.Answer:
-        return gcp.Gcloud().run(arguments, stdin, min(timeout_seconds, _HURRIED_SECONDS))
 
 
 class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):

@@ -112,7 +112,7 @@ def test_what_was_deployed_is_remembered_and_env_is_left(tmp_path: Path, monkeyp
     env = tmp_path / ".env"
     first = Memory(env, TARGET, {"EMAIL_FROM": "a@example.com"}, ("EMAIL_FROM", "SMTP_URL"))
     assert first.missing_target_options() == " --stack shop --region eu-central-1"
-    assert list(first.keep()) == []
+    assert first.keep() == []
     kept = {"AWS_REGION": "eu-central-1", "EMAIL_FROM": "a@example.com", "HOOKCHAIN_STACK": "shop"}
     assert read_dotenv(env) == kept
     assert first.missing_target_options() == ""

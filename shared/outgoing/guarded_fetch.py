@@ -21,8 +21,8 @@ from shared.outgoing.http_client import IDLE_SECONDS, Connection, ConnectionLost
 from shared.outgoing.tls_contexts import TlsContexts
 
 UNREPEATABLE_SECONDS: Final = 4.0
-"""How long a connection may be idle before a request that must not be sent twice. Many servers close an idle connection
-after 5 s. If a request is sent at that moment, nobody knows whether the server accepted it."""
+"""The longest time for which a connection was idle, for a request that must not be sent twice. Many servers close an
+idle connection after 5 s. If a request is sent at that moment, nobody knows whether the server accepted it."""
 AGE_SECONDS: Final = 300.0
 """The time for which a connection is used. A new connection looks up and checks the addresses of the host again."""
 MAX_IDLE: Final = 128
@@ -63,7 +63,7 @@ class HostConnection(Connection):
     def is_good(self, now: float, may_repeat: bool) -> bool:
         """Return whether a request may be sent on it. `may_repeat`: the request may be sent twice."""
         idle_seconds = self.idle_seconds if may_repeat else min(self.idle_seconds, UNREPEATABLE_SECONDS)
-        # Neither time may be after `now`: the clock was set back then.
+        # If the connection was opened or used after `now`, the clock was set back, and nobody knows how old it is.
         is_young = self.opened_at <= now <= self.opened_at + AGE_SECONDS
         return is_young and self.idle_since <= now and self.is_reusable(now, idle_seconds)
 

@@ -161,7 +161,7 @@ ReadPeople: TypeAlias = Callable[[], Awaitable[Directory]]
 def folded(name: str) -> str:
     """Return the form of a name that is compared: with A to Z in lower case, and without ASCII white space around it.
 
-    Other letters are not changed, because the lower case of some of them is one of a to z.
+    Other letters are not changed: the lower case of the Kelvin sign, for example, is the letter k.
     """
     return name.strip(string.whitespace).translate(_LOWER)
 
@@ -241,10 +241,10 @@ def parse_rows(content: bytes) -> list[jsontext.JsonObject]:
 
     Raises UnreadableList.
     """
-    first_byte = content.lstrip(_BYTE_ORDER_MARK + b" \t\r\n")[:1]
-    if first_byte in (b"{", b"["):
+    text = content.removeprefix(_BYTE_ORDER_MARK)
+    if text.lstrip()[:1] in (b"{", b"["):
         try:
-            parsed = jsontext.from_json(content.lstrip(_BYTE_ORDER_MARK))
+            parsed = jsontext.from_json(text)
         except (ValueError, RecursionError):
             raise UnreadableList("is not valid JSON") from None
     else:
@@ -308,6 +308,7 @@ def read_entry(row: jsontext.JsonObject) -> tuple[Listed | None, list[EntryFault
     chats = {chat: fields.pop(chat) for chat in CHATS if chat in fields}
     # The events of a provider such as `slack` identify the person by the id in that chat, too.
     scoped |= {chat: (id_, *scoped.get(chat, ())) for chat, id_ in chats.items()}
+    # Each key of FIELDS that is no chat is also a field of Person.
     return Listed(Person(name, chats=chats, **fields), aliases, scoped), faults
 
 

@@ -1,8 +1,8 @@
 """Due deliveries: the search for them, the message that starts the next attempt, and the timer of a short wait.
 
-The time in the ledger, `retry_at`, is the one that counts. A sweep finds the rows whose time has come, moves them ahead
-and publishes them. It runs each minute. If the bus can delay a message, a short wait also has a delayed message, its
-timer, so that the next attempt does not have to wait for the sweep (`start_timer`).
+The time in the ledger, `retry_at`, is the one that counts. A sweep finds the rows whose time has come, gives them a
+later time and publishes them. It runs each minute. If the bus can delay a message, a short wait also has a delayed
+message, its timer, so that the next attempt does not have to wait for the sweep (`start_timer`).
 
 Each message has the fence of its row, a number that changes when the row is claimed or moved. If a message is lost, a
 sweep publishes another one. If it comes twice, the second one has an old fence and does nothing.
@@ -86,8 +86,8 @@ async def due_pages(
 ) -> AsyncIterator[list[LedgerRow]]:
     """Yield all rows that are due between `since` and `until`, oldest first, page by page. Raises Temporary.
 
-    A page is read from the time of the last row before it, so it begins with rows that were seen. If thousands of rows
-    are due at the same time, each page is twice as long as the one before.
+    A page is read from the time of the last row before it, so it begins with rows that were seen. If all rows of a page
+    are due at one time, the next page is twice as long, to get past that time.
     """
     seen: set[str] = set()
     limit = page_rows

@@ -66,11 +66,11 @@ class Target:
 
 
 class CannotForward(Exception):
-    """The copy `copy_id` cannot be forwarded now."""
+    """A copy cannot be forwarded now, because of `cause`: the copy, by its id, or the application, by its URL."""
 
-    def __init__(self, reason: str, copy_id: str) -> None:
+    def __init__(self, reason: str, cause: str) -> None:
         super().__init__(reason)
-        self.copy_id = copy_id
+        self.cause = cause
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class Courier:
     _is_waiting: bool = False
     """The application does not accept connections, which was printed."""
     _delayed: set[str] = field(default_factory=set)
-    """The ids of the copies that could not be forwarded yet, each of which was printed once."""
+    """Why copies could not be forwarded yet, by the causes of CannotForward. Each was printed once."""
 
     async def run(self) -> None:
         """Forward copies until cancelled. Raises InboxFault if the cloud rejects a call."""
@@ -114,17 +114,17 @@ class Courier:
     async def _forward_batch(self, batch: Sequence[Received], until: float) -> None:
         """Forward the copies. Each that is not acknowledged is handed out again some time after `until`."""
         for received in batch:
-            missed = received.message.attributes.get(tap.MISSED, "")
-            if _COUNT.fullmatch(missed):
-                say(f"{count_of(int(missed), 'request')} before this one could not be copied")
             try:
                 is_done = await self._forward(received, until)
             except CannotForward as error:  # the other copies need not wait for this one
-                if error.copy_id not in self._delayed:
-                    self._delayed.add(error.copy_id)
+                if error.cause not in self._delayed:
+                    self._delayed.add(error.cause)
                     say(f"{error}: trying again")
                 continue
             if is_done:
+                missed = received.message.attributes.get(tap.MISSED, "")
+                if _COUNT.fullmatch(missed):
+                    say(f"{count_of(int(missed), 'request')} before this one could not be copied")
                 await self.inboxes.acknowledge(self.name, received)
             if time.time() > until:
                 return
@@ -161,7 +161,8 @@ class Courier:
     async def _post(self, event: Event) -> bool:
         """Sign and post the request, and print the response. Return False if no connection is accepted.
 
-        Raises ValueError for a header that HTTP does not allow, and what `Target.signed` raises.
+        Raises CannotForward if the connection ends without a response, ValueError for a header that HTTP does not
+        allow, and what `Target.signed` raises.
         """
         request = self.target.signed(copied_request(event), event.deliveryid or f"msg_{event.id}")
         began = time.perf_counter()
@@ -172,6 +173,12 @@ class Courier:
             self._is_waiting = True
             return False
         self._is_waiting = False
+        if isinstance(response, NoResponse) and response.code == "cut":
+            # Docker accepts connections to an application that is down. One that restarts may not have the request.
+            await asyncio.sleep(RETRY_SECONDS)
+            url = self.target.url
+            raise CannotForward(f"{url} closed the connection without a response", url)
+        self._delayed.discard(self.target.url)
         status = response.code if isinstance(response, NoResponse) else str(response.status)
         milliseconds = (time.perf_counter() - began) * 1_000
         say(f"{event.receivedat[:19]}Z  {event.type}  {event.id[:8]}  {status}  {milliseconds:.0f} ms")

@@ -399,12 +399,42 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
         running.cancel()
     lines = capsys.readouterr().out.splitlines()
     said = ["Copies cannot be fetched (OSError)", "The inbox was removed", "Connected again"]
-    said += ["3 requests before this one", "  500  "]
+    said += ["  500  ", "3 requests before this one"]
     said += ["not forwarded: "] * 4 + ["the blob 'e2-00' is no copy"]
     said += ["cannot be forwarded (403): trying again", "  500  ", "  500  ", "not forwarded: "]
     said += ["not forwarded: the blob 'tap-e3-request'"]
     assert [text for text, line in zip(said, lines, strict=True) if text not in line] == [], lines
     assert "\x1b" not in "".join(lines)
+
+
+async def test_an_application_that_closes_the_connection_gets_the_copy_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(listen_forwarding, "RETRY_SECONDS", 0.01)
+    connections: list[int] = []
+
+    async def cut_twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(len(connections))
+        await reader.readuntil(b"\r\n\r\n")
+        if len(connections) > 2:
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    settings: Json = {"auth": [{"scheme": "none"}], "methods": ["POST"], "max_body_bytes": 9}
+    [source] = read_sources({"sources": {"shop": settings}}).values()
+    inboxes = FakeInboxes()
+    event = Event("e1", "/sources/shop", "order", "2026-03-01T12:00:00.000Z", "00", rawbody="{}")
+    inboxes.kept["ada"] = [Received(push_of(event, missed="3"), "1")]
+    async with await asyncio.start_server(cut_twice, "127.0.0.1", 0) as server, asyncio.timeout(30):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
+        target = Target(source, url, url, Keys({}, tmp_path))
+        running = asyncio.create_task(Courier(inboxes, FakeBlobs(), "ada", target).run())
+        while inboxes.kept["ada"]:
+            await asyncio.sleep(0.01)
+        running.cancel()
+    lines = capsys.readouterr().out.splitlines()
+    said = ["closed the connection without a response: trying again", "  204  ", "3 requests before this one"]
+    assert [text for text, line in zip(said, lines, strict=True) if text not in line] == [], lines
 
 
 def test_a_compressed_request_is_forwarded_as_it_was_sent() -> None:

@@ -40,8 +40,7 @@ class LogFile:
         self._write("".join(with_process(name, line, time.time()) for line in lines if line.strip()))
 
     def append_own(self, severity: str, text: str) -> None:
-        document: jsontext.JsonObject = {"severity": severity, "message": text, "time": times.rfc3339(time.time())}
-        self._write(with_process("dev", jsontext.to_json(document), 0.0))
+        self._write(own_line("dev", severity, text))
 
     def close(self) -> None:
         if self._file is not None:
@@ -79,6 +78,13 @@ class LogFile:
         self._file = os.fdopen(descriptor, "a", encoding="utf-8")
         self._characters = os.fstat(descriptor).st_size
         return self._file
+
+
+def own_line(name: str, severity: str, text: str) -> str:
+    """Return a message of the process that runs the others, as a line."""
+    now = time.time()
+    document: jsontext.JsonObject = {"severity": severity, "message": text, "time": times.rfc3339(now)}
+    return with_process(name, jsontext.to_json(document), now)
 
 
 def with_process(name: str, line: str, now: float) -> str:

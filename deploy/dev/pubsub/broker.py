@@ -90,7 +90,7 @@ class PubSub:
         self.registry.topic(config.topic)
         self._verify_dead_letter_topic(config)
         subscriber_id = self._store.add_subscription(name, to_json(config.resource))
-        self.registry.put_subscriber(self._subscriber(subscriber_id, config))
+        self.registry.subscribers[name] = self._subscriber(subscriber_id, config)
         return config.resource
 
     def patch_subscription(self, name: str, body: JsonObject) -> JsonObject:
@@ -106,7 +106,7 @@ class PubSub:
         subscriber = self.registry.subscriber(name)
         self.broker.flush()
         subscriber.drop()
-        self.registry.remove_subscriber(name)
+        del self.registry.subscribers[name]
         self._store.delete_subscription(subscriber.id)
         self._store.forget_unowed()
         await subscriber.stop(grace_seconds=0)
@@ -134,7 +134,7 @@ class PubSub:
             self._store.delete_subscription(subscriber_id)
             return 0
         subscriber = self._subscriber(subscriber_id, resources.subscription_from(name, settings))
-        self.registry.put_subscriber(subscriber)
+        self.registry.subscribers[name] = subscriber
         backlog = list(self._store.backlog(subscriber_id))
         for message, failures in backlog:
             subscriber.restore(loaded.setdefault(message.id, message), failures)
@@ -161,7 +161,6 @@ class Registry:
     def __init__(self) -> None:
         self.topics: dict[str, JsonObject] = {}
         self.subscribers: dict[str, Subscriber] = {}
-        self._by_topic: dict[str, list[Subscriber]] = {}
 
     def topic(self, name: str) -> JsonObject:
         """Raises ApiError if there is none, as `subscriber` does."""
@@ -175,18 +174,7 @@ class Registry:
         return self.subscribers[name]
 
     def subscribers_of(self, topic: str) -> list[Subscriber]:
-        """Return the subscribers of a topic; cached, because each publish asks."""
-        if topic not in self._by_topic:
-            self._by_topic[topic] = [each for each in self.subscribers.values() if each.config.topic == topic]
-        return self._by_topic[topic]
-
-    def put_subscriber(self, subscriber: Subscriber) -> None:
-        self.subscribers[subscriber.config.name] = subscriber
-        self._by_topic.clear()
-
-    def remove_subscriber(self, name: str) -> None:
-        del self.subscribers[name]
-        self._by_topic.clear()
+        return [each for each in self.subscribers.values() if each.config.topic == topic]
 
 
 class Broker:

@@ -14,7 +14,7 @@ from deploy.dev.supervisor.processes import TLS_RECEIVE
 from deploy.history import local_log, local_requests
 from deploy.terminal import log_view, output
 from functions.receive.diagnosis.passwords import leaves_secret_open
-from shared import jsontext, times
+from shared import jsontext
 from shared.cloud.local import database, journal
 from shared.jsontext import JsonObject
 
@@ -31,8 +31,7 @@ class JsonView(log_view.LogView):
     """The same lines as JSON, for what collects the logs of a server."""
 
     def own(self, severity: str, text: str, clock: str) -> str:  # noqa: ARG002 LogView's
-        document: JsonObject = {"severity": severity, "message": text, "time": times.rfc3339(time.time())}
-        return local_log.with_process("serve", jsontext.to_json(document), 0.0).rstrip("\n")
+        return local_log.own_line("serve", severity, text).rstrip("\n")
 
     def line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:  # noqa: ARG002
         severity = log_view.leading_severity(line)

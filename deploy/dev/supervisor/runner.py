@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -43,7 +42,7 @@ Say = Callable[[str, str], None]
 
 
 class Runner:
-    """A child process. `failures`: how often in a row it died soon after its start.
+    """A child process. `failures`: how often in a row it died within SETTLED_SECONDS of its start.
 
     `stop_seconds`: how long it may take to end before it is killed.
     """
@@ -63,15 +62,11 @@ class Runner:
         self._link = link
         self._append_lines = append_lines
         self._say = say
-        self._backoff = Backoff()
+        self.failures = 0
         self._process: asyncio.subprocess.Process | None = None
         self._listener: socket.socket | None = None
         self._replaced = asyncio.Event()
         self._stopping = False
-
-    @property
-    def failures(self) -> int:
-        return self._backoff.failures
 
     async def run(self) -> None:
         """Run until `stop`. A fault in `append_lines` ends the child, which would block unread, and is raised."""
@@ -92,7 +87,7 @@ class Runner:
     async def replace(self, child: Child) -> None:
         """End the process that runs; `run` starts the new one."""
         self.child = child
-        self._backoff = Backoff()
+        self.failures = 0
         self._replaced.set()
         await self._end()
 
@@ -163,8 +158,8 @@ class Runner:
             self._append_lines(self.child.name, [rest.decode(errors="replace")])
 
     async def _wait_after(self, code: int, ran_seconds: float) -> None:
-        self._backoff = self._backoff.after(ran_seconds)
-        wait_seconds = self._backoff.wait_seconds
+        self.failures = 1 if ran_seconds >= SETTLED_SECONDS else self.failures + 1
+        wait_seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** (self.failures - 1))
         self._say("ERROR", f"{self.child.name} {exit_description(code)}; restarting in {wait_seconds:g} s")
         if self.failures > 1:
             self.close_port()  # so that clients hear at once that nothing serves
@@ -194,20 +189,6 @@ class Runner:
             await asyncio.wait_for(asyncio.shield(process.wait()), self.stop_seconds)
         except TimeoutError:
             signal_group(process.pid, signal.SIGKILL)
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """The wait before a restart, after `failures` in a row, each before the process had run for SETTLED_SECONDS."""
-
-    failures: int = 0
-
-    def after(self, ran_seconds: float) -> "Backoff":
-        return Backoff(1 if ran_seconds >= SETTLED_SECONDS else self.failures + 1)
-
-    @property
-    def wait_seconds(self) -> float:
-        return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** (self.failures - 1)) if self.failures else 0.0
 
 
 class ReaperLink:

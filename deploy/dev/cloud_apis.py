@@ -36,8 +36,9 @@ class CannotStart(Exception):
     """The process cannot start; the text says why and what to do."""
 
 
-async def serve(options: argparse.Namespace, stopped: asyncio.Event) -> None:
-    """Serve until `stopped` is set. Raises CannotStart."""
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until a signal arrives. Raises CannotStart."""
+    stopped = local_server.stopped_by_signal()
     state: Path = options.state
     resources: Sequence[topology.Resource] = ()
     if options.port_base is not None:
@@ -129,14 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _run(options: argparse.Namespace) -> None:
-    await serve(options, local_server.stopped_by_signal())
-
-
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
-        uvloop.run(_run(options))  # measured, a request takes half the CPU time of one on asyncio's own loop
+        uvloop.run(serve(options))  # measured, a request takes half the CPU time of one on asyncio's own loop
     except CannotStart as fault:
         sys.stderr.write(f"cloud_apis: {fault}\n")
         return 1

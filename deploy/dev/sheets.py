@@ -4,7 +4,6 @@ Every spreadsheet exists, and every sheet that the configuration names. No token
 https://developers.google.com/workspace/sheets/api/reference/rest
 """
 
-import json
 import re
 import sqlite3
 import time
@@ -17,7 +16,7 @@ from aiohttp.typedefs import Handler
 from deploy.config.slices import caught_sheets
 from deploy.dev.caught import Sheet, SheetStore
 from deploy.history.local import read_slice
-from shared.jsontext import Json, to_json, value_at
+from shared.jsontext import Json, json_or_none, to_json, value_at
 from shared.logs import log
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
@@ -96,11 +95,7 @@ def _range(request: web.Request) -> "tuple[Sheet, re.Match[str]]":
 
 
 async def _rows(request: web.Request) -> list[Json]:
-    try:
-        document: Json = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        document = None
-    values = value_at(document, "values")
+    values = value_at(json_or_none(await request.read()), "values")
     if not isinstance(values, list) or not all(isinstance(row, list) for row in values):
         raise _fault("Invalid JSON payload received: values must be a list of rows.")
     return values

@@ -1,13 +1,12 @@
 """The checks of Google Cloud: gcloud and its user, the project, its billing, region, APIs and permissions."""
 
-import json
 from typing import Final
 
 from deploy.cloud_access.gcp import ApiError, GcloudMissing, GoogleApi, NotSignedIn, Runner, Token
 from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resources.project import APIS
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from shared.jsontext import Json, objects_at, value_at
+from shared.jsontext import json_or_none, objects_at, value_at
 
 NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")
 """Flags of `gcloud run deploy` that an old gcloud lacks, or has in a beta only."""
@@ -70,11 +69,7 @@ def signed_in(runner: Runner, token: Token) -> Finding:
 
 
 def version_of(text: str) -> str:
-    try:
-        document: Json = json.loads(text)
-    except ValueError:
-        return "there"
-    version = value_at(document, "Google Cloud SDK")
+    version = value_at(json_or_none(text.encode()), "Google Cloud SDK")
     return f"version {version}" if isinstance(version, str) else "there"
 
 

@@ -4,7 +4,6 @@ Tables and buckets must exist, fit the mapping and allow writing; files must be 
 owner can grant. Databases have a module of their own, because SQLAlchemy is slow to import.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -19,7 +18,7 @@ from deploy.topology import buses
 from functions.notify.destinations.bigquery import FITTING, Settings as BigQuerySettings
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from functions.notify.destinations.object import Settings as ObjectSettings
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
+from shared.jsontext import JsonObject, json_or_none, list_at, mapping_at, objects_at, value_at
 
 TABLE_ROLES: Final = frozenset({"OWNER", "WRITER", "roles/bigquery.dataEditor", "roles/bigquery.dataOwner"})
 OBJECT_ROLES: Final = frozenset(
@@ -225,10 +224,7 @@ def sharing(notify: JsonObject, own_account: str | None, place: SecretBackend) -
 def _account_of(secret: str, place: SecretBackend) -> str:
     """Return the address in the account's key."""
     stored = place.find([secret]).get(secret)
-    try:
-        key: Json = json.loads((stored and stored.text) or "")
-    except ValueError:
-        key = None
+    key = json_or_none(((stored and stored.text) or "").encode())
     email = value_at(key, "client_email")
     return email if isinstance(email, str) else f"the account of the secret {secret!r}"
 

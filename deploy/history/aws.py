@@ -4,7 +4,6 @@ Functions are read from Lambda, the messages of the queues from SQS and CloudWat
 one log group a function.
 """
 
-import json
 import math
 import re
 import time
@@ -25,7 +24,7 @@ from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
 from deploy.topology.monitoring import ATTEMPTS, DELIVERIES, CountKind, MetricCount, MetricWindow
 from shared import batching, logs, ports
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
+from shared.jsontext import Json, JsonObject, json_or_none, list_at, mapping_at, objects_at
 
 BEYOND_REACH: Final = (
     "messages in SQS: an event that is being processed is stored again. SQS keeps a message for 14 days at most: run "
@@ -309,10 +308,7 @@ def parse_log_event(event: JsonObject, function: str) -> Record | None:
 
 def _from_json(text: str) -> tuple[str, JsonObject] | None:
     """Read a line of ours, of Lambda in its JSON format, or of Python's logging in that format."""
-    try:
-        document: Json = json.loads(text)
-    except (ValueError, RecursionError):
-        return _from_text(text)
+    document = json_or_none(text.encode())
     if not isinstance(document, dict):
         return _from_text(text)
     kind, record = document.get("type"), document.get("record")

@@ -7,13 +7,14 @@ from itertools import groupby, islice
 from typing import Final, Literal
 
 from deploy.history.state import ConfiguredDestinations, kind_of
+from deploy.history.stored_messages import delivery_in
 from functions.notify.digests.settings import key_of
 from functions.notify.recipients import people, recipient
 from functions.notify.registry import Configured, read_destinations as compiled_destinations
 from functions.notify.waiting.due import waits_for_slot
 from shared import errors, ledger_rules
-from shared.delivery import Delivery, delivery_from
-from shared.jsontext import Json, JsonObject, from_json, mapping_at, value_at
+from shared.delivery import Delivery
+from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow, Place
 from shared.settings import SliceFault
 from shared.times import duration_text, rfc3339, time_text
@@ -316,12 +317,8 @@ class Gathering:
 
     async def _names(self, row: LedgerRow) -> tuple[str | None, str | None]:
         """Return the group's key and the recipient's name; None for what the configuration and the event do not say."""
-        configured = self._configured.get(row.destination)
-        if configured is None:
-            return None, None
-        try:
-            delivery = delivery_from(from_json(row.message))
-        except (errors.Permanent, ValueError, RecursionError):
+        configured, delivery = self._configured.get(row.destination), delivery_in(row.message)
+        if configured is None or delivery is None:
             return None, None
         settings = configured.for_delivery(delivery).gather
         if settings is None:

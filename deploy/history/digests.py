@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history import documents, journal_view
-from shared import delivery, errors, jsontext, ledger_rules
+from deploy.history import documents, journal_view, stored_messages
+from shared import jsontext, ledger_rules
 from shared.event import Event, to_cloudevent
 from shared.ledger import Ledger, LedgerRow
 
@@ -76,7 +76,7 @@ async def find_digest(
     if not rows:
         return None
     messages = [*(row.message for row in rows), *(letter.message for letter in letters)]
-    event = next((found for message in messages if (found := _event_in(message))), None)
+    event = next((found.event for message in messages if (found := stored_messages.delivery_in(message))), None)
     return DigestRecord(rows, await digest_members(ledger, rows), letters, event)
 
 
@@ -102,10 +102,3 @@ def digest_document(digest: DigestRecord) -> jsontext.JsonObject:
     return documents.record_document(digest.record, digest.document, list(digest.rows)) | {
         "digest": {"destination": digest.destination, "count": digest.count, "members": members}
     }
-
-
-def _event_in(message: bytes) -> Event | None:
-    try:
-        return delivery.delivery_from(jsontext.from_json(message)).event if message else None
-    except (errors.Permanent, ValueError, RecursionError):
-        return None

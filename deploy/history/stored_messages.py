@@ -39,7 +39,13 @@ def merged_count(message: bytes) -> int:
     """Return the number of deliveries that a digest or a burst replaces; 0 for any other message."""
     if b'"merged"' not in message:
         return 0
+    found = delivery_in(message)
+    return found.merged if found else 0
+
+
+def delivery_in(message: bytes) -> delivery.Delivery | None:
+    """Return the delivery of a stored message; None if the message is empty or something else."""
     try:
-        return delivery.delivery_from(jsontext.from_json(message)).merged
+        return delivery.delivery_from(jsontext.from_json(message))
     except (errors.Permanent, ValueError, RecursionError):
-        return 0
+        return None

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from deploy.config.running_dev import HOST
 from deploy.dev.aws import runtime
-from shared.jsontext import Json, from_json, mapping_at
+from shared.jsontext import json_or_none, mapping_at
 from shared.outgoing.http_client import Answer, HttpClient
 
 FOLDER: Final = Path(sys.prefix) / "aws"
@@ -216,11 +216,8 @@ def failure_in(answer: Answer) -> InvocationFailed | None:
     """Return the failure that the emulator's answer stands for; it marks none of them."""
     if answer.body.startswith(_TIMED_OUT):
         return InvocationFailed("Sandbox.Timedout", answer.body.decode("utf-8", "replace"))
-    document: Json = None
-    if answer.status != 200 or b'"errorType"' in answer.body[-MAX_ERROR_BYTES:]:
-        with contextlib.suppress(ValueError, RecursionError):
-            document = from_json(answer.body)
-    named = mapping_at(document)
+    may_be_failure = answer.status != 200 or b'"errorType"' in answer.body[-MAX_ERROR_BYTES:]
+    named = mapping_at(json_or_none(answer.body) if may_be_failure else None)
     if answer.status == 200 and not {"errorType", "errorMessage"} <= named.keys():
         return None
     return InvocationFailed(str(named.get("errorType", "Unknown")), str(named.get("errorMessage", "")))

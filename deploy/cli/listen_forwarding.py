@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from deploy.client.hookchain.http import NoResponse
+from deploy.client.hookchain.http import NoResponse, Response
 from deploy.cloud_access.inboxes import HOLD_SECONDS, Inboxes, NoInbox, Received
 from deploy.requests import posting, signed_samples
 from deploy.terminal.output import count_of, printable
@@ -173,16 +173,22 @@ class Courier:
             self._is_waiting = True
             return False
         self._is_waiting = False
-        if isinstance(response, NoResponse) and response.code == "cut":
-            # Docker accepts connections to an application that is down. One that restarts may not have the request.
+        if fault := self._fault_of(response):
             await asyncio.sleep(RETRY_SECONDS)
-            url = self.target.url
-            raise CannotForward(f"{url} closed the connection without a response", url)
+            raise CannotForward(f"{self.target.url} {fault}", self.target.url)
         self._delayed.discard(self.target.url)
         status = response.code if isinstance(response, NoResponse) else str(response.status)
         milliseconds = (time.perf_counter() - began) * 1_000
         say(f"{event.receivedat[:19]}Z  {event.type}  {event.id[:8]}  {status}  {milliseconds:.0f} ms")
         return True
+
+    def _fault_of(self, response: Response | NoResponse) -> str:
+        """Return why the request must be sent again; empty if it must not."""
+        if isinstance(response, NoResponse):
+            # Docker accepts connections to an application that is down. One that restarts may not have the request.
+            return "closed the connection without a response" if response.code == "cut" else ""
+        is_dev = self.target.signed_url is None
+        return "did not confirm the event" if is_dev and response.status == 503 else ""
 
 
 def copied_request(event: Event) -> http.Request:

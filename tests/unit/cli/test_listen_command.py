@@ -407,8 +407,20 @@ async def test_a_connection_that_is_lost_and_an_inbox_that_is_gone_are_said_and_
     assert "\x1b" not in "".join(lines)
 
 
-async def test_an_application_that_closes_the_connection_gets_the_copy_again(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("answer", "is_dev", "fault"),
+    [
+        (b"", False, "closed the connection without a response: trying again"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", True, "did not confirm the event: trying again"),
+    ],
+)
+async def test_a_copy_comes_again_if_the_connection_is_closed_or_make_dev_does_not_confirm_it(
+    answer: bytes,
+    is_dev: bool,
+    fault: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(listen_forwarding, "RETRY_SECONDS", 0.01)
     connections: list[int] = []
@@ -416,8 +428,7 @@ async def test_an_application_that_closes_the_connection_gets_the_copy_again(
     async def cut_twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(len(connections))
         await reader.readuntil(b"\r\n\r\n")
-        if len(connections) > 2:
-            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n" if len(connections) > 2 else answer)
         writer.close()
 
     settings: Json = {"auth": [{"scheme": "none"}], "methods": ["POST"], "max_body_bytes": 9}
@@ -427,13 +438,13 @@ async def test_an_application_that_closes_the_connection_gets_the_copy_again(
     inboxes.kept["ada"] = [Received(push_of(event, missed="3"), "1")]
     async with await asyncio.start_server(cut_twice, "127.0.0.1", 0) as server, asyncio.timeout(30):
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
-        target = Target(source, url, url, Keys({}, tmp_path))
+        target = Target(source, url, None if is_dev else url, Keys({}, tmp_path))
         running = asyncio.create_task(Courier(inboxes, FakeBlobs(), "ada", target).run())
         while inboxes.kept["ada"]:
             await asyncio.sleep(0.01)
         running.cancel()
     lines = capsys.readouterr().out.splitlines()
-    said = ["closed the connection without a response: trying again", "  204  ", "3 requests before this one"]
+    said = [fault, "  204  ", "3 requests before this one"]
     assert [text for text, line in zip(said, lines, strict=True) if text not in line] == [], lines
 
 

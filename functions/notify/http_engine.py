@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain
+from types import UnionType
 from typing import Final, Protocol, TypeVar
 
 from functions.notify import bounded_texts, destination, destination_secrets, http_kind
@@ -63,9 +64,19 @@ def _bounded(outcome: Callable[[Response], Outcome]) -> Callable[[Response], Out
 
     def bounded_outcome(response: Response) -> Outcome:
         with bounded_texts.bounded_templates():
-            return outcome(response)
+            returned = outcome(response)
+        _verify_returned("outcome", returned, Outcome)
+        return returned
 
     return bounded_outcome
+
+
+def _verify_returned(function: str, returned: object, kind: type | UnionType) -> None:
+    """Raise Permanent (`destination_fault`) if an operator's own function, such as one without `return`, returned
+    another kind of object."""
+    if not isinstance(returned, kind):
+        reason = f"the destination's code failed: `{function}` returned {type(returned).__name__}"
+        raise errors.Permanent("destination_fault", reason)
 
 
 class HttpDestination:
@@ -97,7 +108,8 @@ class HttpDestination:
         self._bound: type[AbstractContextManager[None]] = bounded_texts.bounded_templates if is_bounded else nullcontext
         own_secrets = destination_secrets.DestinationSecrets(context.secrets, secret_names)
         self._attempts = TimedAttempts(context, secrets or own_secrets)
-        self._outcome_of = _bounded(kind.outcome) if own_modules.is_own(kind.outcome) else kind.outcome
+        self._is_own = own_modules.is_own(kind.outcome)
+        self._outcome_of = _bounded(kind.outcome) if self._is_own else kind.outcome
         self._sender = HttpSender(context)
         self._failure_in = _failure_in(success_when)
         self._name = name
@@ -110,6 +122,8 @@ class HttpDestination:
         def prepare(whole: Delivery, secrets: SecretValues) -> OutgoingRequest:
             with self._bound():
                 request = self._kind.request(whole, self._settings, secrets, attempt)
+            if self._is_own:
+                _verify_returned("request", request, OutgoingRequest)
             verify_size(request)
             return request
 

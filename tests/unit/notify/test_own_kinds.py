@@ -89,6 +89,18 @@ async def test_its_exception_is_a_dead_letter_that_names_the_line(config: Config
     assert re.search(r"ZeroDivisionError at my_kinds/ticket.py:\d+", outcome.reason)
 
 
+@pytest.mark.parametrize("function", ["request", "outcome"])
+async def test_a_function_without_a_return_is_named(config: ConfigFile, folder: Path, kind: str, function: str) -> None:
+    without = {
+        "request": kind.replace("return json_request", "json_request"),
+        "outcome": kind.replace("return outcome_by", "outcome_by"),
+    }
+    (folder / FILE).write_text(without[function], encoding="utf-8")
+
+    outcome = await attempt(compile_config(config)["notify"], FakeFetch({URL: Fetched(201, (), b"")}), {"order": "A"})
+    assert outcome == Failed("destination_fault", f"the destination's code failed: `{function}` returned NoneType")
+
+
 async def test_it_computes_for_a_limited_time_whatever_the_receiver_answers(
     config: ConfigFile, folder: Path, kind: str
 ) -> None:

@@ -4,7 +4,6 @@ Lambda bills each call for its whole time, one event after another, and the star
 stack is not free: Lambda polls the queues all the time, and secrets and alarms have a price a month.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,9 +31,6 @@ from shared.cloud.shards import SHARDS
 from shared.jsontext import JsonObject
 from shared.retention import Retention, retention_of
 
-FOLDER: Final = Path(__file__).resolve().parent
-USAGE_FILE: Final = FOLDER / "usage.json"
-PRICES_FILE: Final = FOLDER / "prices.yaml"
 MIB_OF_ONE_CPU: Final = 1769
 """The memory at which a function has one whole CPU. https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
 SECRET_SECONDS: Final = 300.0
@@ -159,13 +155,10 @@ def alarm_metrics(topology: Topology) -> int:
     return sum(len(series.metrics) for each in topology.alarms for series in SERIES[each.measure](topology, each))
 
 
-def read_usage() -> dict[str, float]:
-    usage: dict[str, float] = json.loads(USAGE_FILE.read_text(encoding="utf-8"))
-    return usage
+def _rows(
+    slices: Mapping[str, JsonObject], environ: Mapping[str, str], usage: Mapping[str, float], traffic: Traffic
+) -> list[Row]:
+    return rows(find_topology(slices, environ), usage, traffic, retention_of(slices["notify"]))
 
 
-def _rows(slices: Mapping[str, JsonObject], environ: Mapping[str, str], traffic: Traffic) -> list[Row]:
-    return rows(find_topology(slices, environ), read_usage(), traffic, retention_of(slices["notify"]))
-
-
-COSTS: Final = CostModel(PRICES_FILE, _rows)
+COSTS: Final = CostModel(Path(__file__).resolve().parent, _rows)

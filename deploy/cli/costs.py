@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     cost_model = _cost_model(options.platform)
     price_file = options.prices or cost_model.prices
     region = _region(options, environ)
-    all_rows = cost_model.rows(slices, environ, _traffic(options, slices))
+    all_rows = cost_model.rows(slices, environ, cost_model.read_usage(), _traffic(options, slices))
     prices = estimate.read_prices(price_file, {row.price for row in all_rows}, region)
     rows = estimate.rows_in_use(all_rows)
     if options.json:

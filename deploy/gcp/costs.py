@@ -200,24 +200,16 @@ def _conditions(plan: Iterable[Resource]) -> int:
     )
 
 
-FOLDER: Final = Path(__file__).resolve().parent
-USAGE_FILE: Final = FOLDER / "usage.json"
-PRICES_FILE: Final = FOLDER / "prices.yaml"
-
-
 def resources(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> tuple[Resource, ...]:
     """Return the resources of a deployment. Names and builds do not affect its usage."""
     bundles = {name: Bundle(Path(name), "") for name in slices}
     return graph(Deployment(Target("my-project"), "0", slices, bundles, environ, Path()))
 
 
-def read_usage() -> dict[str, float]:
-    usage: dict[str, float] = json.loads(USAGE_FILE.read_text(encoding="utf-8"))
-    return usage
+def _rows(
+    slices: Mapping[str, JsonObject], environ: Mapping[str, str], usage: Mapping[str, float], traffic: Traffic
+) -> list[Row]:
+    return rows(resources(slices, environ), usage, traffic, retention_of(slices["notify"]))
 
 
-def _rows(slices: Mapping[str, JsonObject], environ: Mapping[str, str], traffic: Traffic) -> list[Row]:
-    return rows(resources(slices, environ), read_usage(), traffic, retention_of(slices["notify"]))
-
-
-COSTS: Final = CostModel(PRICES_FILE, _rows)
+COSTS: Final = CostModel(Path(__file__).resolve().parent, _rows)

@@ -54,7 +54,7 @@ def graph(deployment: Deployment) -> tuple[Resource, ...]:
             *(topics.topic(target, each) for each in topology.topics),
             *stores.database(target, topology.stores),
             *((topics.topic(target, topics.TAP_TOPIC), stores.tap_database(target)) if topology.has_tap else ()),
-            stores.bucket(target, topology.blobs_seconds, deployment.folder),
+            stores.bucket(target, topology.blobs_days, deployment.folder),
             stores.image_repository(target),
             stores.sources_bucket(target, {each.key: each.name for each in services}, deployment.folder),
             *(

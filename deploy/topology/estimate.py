@@ -1,5 +1,6 @@
 """An estimate of a month: the traffic that it is made for, its lines, and the price file that it is multiplied with."""
 
+import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -70,12 +71,24 @@ class Traffic:
 class CostModel:
     """The estimate of one platform.
 
-    prices  its price file
-    rows    returns the lines for compiled slices, the environment of the deployment, and the traffic
+    folder  has its price file, and what one event was measured to use
+    rows    returns the lines for compiled slices, the environment of the deployment, the usage, and the traffic
     """
 
-    prices: Path
-    rows: Callable[[Mapping[str, jsontext.JsonObject], Mapping[str, str], Traffic], list[Row]]
+    folder: Path
+    rows: Callable[[Mapping[str, jsontext.JsonObject], Mapping[str, str], Mapping[str, float], Traffic], list[Row]]
+
+    @property
+    def prices(self) -> Path:
+        return self.folder / "prices.yaml"
+
+    @property
+    def usage_file(self) -> Path:
+        return self.folder / "usage.json"
+
+    def read_usage(self) -> dict[str, float]:
+        usage: dict[str, float] = json.loads(self.usage_file.read_text(encoding="utf-8"))
+        return usage
 
 
 def stored_bytes(usage: Mapping[str, float], events: float, retention: Retention) -> float:

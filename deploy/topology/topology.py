@@ -146,6 +146,11 @@ class Topology:
     has_tap: bool = False
 
     @property
+    def blobs_days(self) -> int:
+        """Return the days that a bucket keeps a body, as long as a replay, a retry or a dead letter may need it."""
+        return max(1, math.ceil(self.blobs_seconds / retention.DAY_SECONDS))
+
+    @property
     def stores(self) -> frozenset[Store]:
         return frozenset(store for needed in self.functions for store in needed.function.stores)
 

@@ -22,7 +22,7 @@ from deploy.config.compiler import compile_file
 from deploy.dev.caught import Mailbox
 from deploy.dev.pubsub.messages import Content, content_of
 from deploy.dev.pubsub.store import FILE_NAME
-from deploy.gcp.costs import USAGE_FILE, resources, rows
+from deploy.gcp.costs import COSTS, resources, rows
 from deploy.gcp.resource import Resource
 from deploy.topology.estimate import Traffic, amount_text, rows_in_use
 from shared.cloud.gcp.collections import EVENTS, LEDGER, UNINDEXED
@@ -179,7 +179,7 @@ def main() -> int:
     found = {name: float(f"{value:.3g}") for name, value in measure(options.events).items()}
     print(usage_table(found))
     if options.write:
-        USAGE_FILE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        COSTS.usage_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         README.write_text(in_readme(README.read_text(encoding="utf-8"), found), encoding="utf-8")
     return 0
 

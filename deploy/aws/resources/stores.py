@@ -4,7 +4,6 @@ A deployment has all tables, also that of subscribers' documents where its confi
 nothing. One that came and went with the configuration would outlive its stack, which could not create it again.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -24,9 +23,3 @@ CREATE_REQUESTS: Final[Mapping[str, JsonObject]] = {
     each.name: tables.create_request(each, names.PREFIX) for each in tables.TABLES
 }
 """By the table's name."""
-DAY_SECONDS: Final = 86_400
-
-
-def kept_days(kept_seconds: float) -> int:
-    """Return the days that the bucket keeps a body, as long as a replay, a retry or a dead letter may need it."""
-    return max(1, math.ceil(kept_seconds / DAY_SECONDS))

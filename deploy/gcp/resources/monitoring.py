@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -110,15 +110,8 @@ def tile(
     place: int, title: str, selected: str, aggregation: tuple[str, str], by: Sequence[str], plot: str = "LINE"
 ) -> JsonObject:
     """Return a chart of the series that a filter selects, aligned and reduced, at a place of the dashboard."""
-    query: JsonObject = {
-        "filter": selected,
-        "aggregation": {
-            "alignmentPeriod": "60s",
-            "perSeriesAligner": aggregation[0],
-            "crossSeriesReducer": aggregation[1],
-            "groupByFields": [*by],
-        },
-    }
+    aligner, reducer = aggregation
+    query: JsonObject = {"filter": selected, "aggregation": _aggregation(60, aligner, reducer, by)}
     data: list[Json] = [{"plotType": plot, "timeSeriesQuery": {"timeSeriesFilter": query}}]
     return {
         "xPos": place % COLUMNS * WIDTH,
@@ -126,6 +119,15 @@ def tile(
         "width": WIDTH,
         "height": HEIGHT,
         "widget": {"title": title, "xyChart": {"dataSets": data}},
+    }
+
+
+def _aggregation(seconds: int, aligner: str, reducer: str, by: Sequence[str]) -> JsonObject:
+    return {
+        "alignmentPeriod": f"{seconds}s",
+        "perSeriesAligner": aligner,
+        "crossSeriesReducer": reducer,
+        "groupByFields": [*by],
     }
 
 
@@ -144,22 +146,17 @@ class Series:
     by: tuple[str, ...] = ()
 
 
+_OLDEST: Final = Series(
+    "pubsub.googleapis.com/subscription/oldest_unacked_message_age",
+    "{subscriptions}",
+    aligner="ALIGN_MAX",
+    reducer="REDUCE_MAX",
+    by=("resource.label.subscription_id",),
+)
 SERIES: Final[Mapping[Measure, Series]] = {
     "dead_letters": Series("pubsub.googleapis.com/subscription/push_request_count", "{dead_letters}"),
-    "oldest_message": Series(
-        "pubsub.googleapis.com/subscription/oldest_unacked_message_age",
-        "{subscriptions}",
-        aligner="ALIGN_MAX",
-        reducer="REDUCE_MAX",
-        by=("resource.label.subscription_id",),
-    ),
-    "oldest_brought": Series(
-        "pubsub.googleapis.com/subscription/oldest_unacked_message_age",
-        "{brought}",
-        aligner="ALIGN_MAX",
-        reducer="REDUCE_MAX",
-        by=("resource.label.subscription_id",),
-    ),
+    "oldest_message": _OLDEST,
+    "oldest_brought": replace(_OLDEST, selected="{brought}"),
     "errors": Series(
         "run.googleapis.com/request_count",
         "{functions}",
@@ -236,14 +233,7 @@ def _threshold(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
     absent: JsonObject = {"evaluationMissingData": "EVALUATION_MISSING_DATA_ACTIVE"} if alarm.is_least else {}
     return {
         "filter": " AND ".join(filter(None, (metric, series.labels, selected))),
-        "aggregations": [
-            {
-                "alignmentPeriod": f"{alarm.window_seconds}s",
-                "perSeriesAligner": series.aligner,
-                "crossSeriesReducer": series.reducer,
-                "groupByFields": list(series.by),
-            }
-        ],
+        "aggregations": [_aggregation(alarm.window_seconds, series.aligner, series.reducer, series.by)],
         "comparison": "COMPARISON_LT" if alarm.is_least else "COMPARISON_GT",
         "thresholdValue": alarm.bound,
         "duration": f"{alarm.holds_seconds}s",

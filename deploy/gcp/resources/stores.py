@@ -1,7 +1,6 @@
 """Stores: the database of ledger and journal, the bucket of large bodies, the image repository, the secrets."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,6 @@ REPOSITORY: Final = "repository"
 
 IMAGES: Final = "cloud-run-source-deploy"
 """The repository that `gcloud run deploy --source` uses. It would create it for each function at the same time."""
-DAY_SECONDS: Final = 86_400
 SOURCES_DAYS: Final = 30
 
 
@@ -103,11 +101,9 @@ def _field(target: Target, collection: str, field: str) -> tuple[str, ...]:
     return (field, f"--collection-group={collection}", f"--database={gcp_names.database(target)}")
 
 
-def bucket(target: Target, kept_seconds: float, folder: Path) -> Resource:
+def bucket(target: Target, kept_days: int, folder: Path) -> Resource:
     """Return the bucket. The file with its lifecycle rules goes into `folder`."""
-    rules: JsonObject = {
-        "rule": [{"action": {"type": "Delete"}, "condition": {"age": max(1, math.ceil(kept_seconds / DAY_SECONDS))}}]
-    }
+    rules: JsonObject = {"rule": [{"action": {"type": "Delete"}, "condition": {"age": kept_days}}]}
     file = File(folder / "lifecycle.json", json.dumps(rules, indent=2) + "\n")
     # Deleted bodies cannot be restored: the operator decides how long the senders' data is kept.
     settings = ("--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.aws.costs import PRICES_FILE, alarm_metrics, read_usage, rows, sweeps_a_month
+from deploy.aws.costs import COSTS, alarm_metrics, rows, sweeps_a_month
 from deploy.cli.main import main
 from deploy.config.compiler import compile_file
 from deploy.topology.estimate import Traffic, read_prices
@@ -32,7 +32,7 @@ def default_topology() -> Topology:
 
 
 def amounts(topology: Topology, traffic: Traffic, kept: Retention | None = None) -> dict[str, float]:
-    return {row.what: row.amount for row in rows(topology, read_usage(), traffic, kept or Retention())}
+    return {row.what: row.amount for row in rows(topology, COSTS.read_usage(), traffic, kept or Retention())}
 
 
 def test_a_stack_without_events_costs_its_polls_sweeps_secrets_and_alarms() -> None:
@@ -60,8 +60,8 @@ def test_the_prices_are_those_of_the_plans_region_or_said_to_be_of_another(
 
 
 def test_every_price_is_listed_with_its_region_and_date() -> None:
-    used = {row.price for row in rows(default_topology(), read_usage(), Traffic(), Retention())}
-    prices = read_prices(PRICES_FILE, used)
+    used = {row.price for row in rows(default_topology(), COSTS.read_usage(), Traffic(), Retention())}
+    prices = read_prices(COSTS.prices, used)
     assert prices.currency == "USD"
     assert re.search(r"us-east-1 as of 20\d\d-\d\d.*without the free tier", prices.origin)
     assert set(prices.by_name) == used
@@ -123,7 +123,7 @@ async def test_one_event_uses_what_the_estimate_says(stack: Stack) -> None:
     writes = (
         sum(map(units, claimed.values())) + units(max(claimed[""], settled[""])) + sum(map(units, recorded.values()))
     )
-    usage = read_usage()
+    usage = COSTS.read_usage()
     assert usage["write_units"] == writes
     overhead = 100  # of each item, and of each entry of an index
     assert usage["bytes_ledger"] == pytest.approx(sum(settled.values()) + overhead * len(settled), rel=0.25)

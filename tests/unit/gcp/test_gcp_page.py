@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import costs as costs_command
-from deploy.gcp.costs import PRICES_FILE, read_usage, rows
+from deploy.gcp.costs import COSTS, rows
 from deploy.gcp.resource import Command, Resource
 from deploy.topology.estimate import MONTH_SECONDS, PricesFault, Traffic, read_prices
 from shared.retention import Retention
@@ -39,19 +39,19 @@ def test_the_pages_gcloud_commands_are_ones(page: str, inputs_folder: Path) -> N
 
 
 def test_the_table_is_what_was_measured(page: str) -> None:
-    assert in_readme(page, read_usage()) == page
+    assert in_readme(page, COSTS.read_usage()) == page
 
 
 def test_an_event_uses_three_requests_and_some_writes() -> None:
     """One request a function, and no more writes than the ledger's and the journal's few."""
-    used = read_usage()
+    used = COSTS.read_usage()
     assert used["requests"] == pytest.approx(3, abs=0.1)
     assert used["documents_written"] == 3
 
 
 def test_every_price_has_googles_list_price_with_its_region_and_date() -> None:
     used = amounts(default_plan(), Traffic())
-    prices = read_prices(PRICES_FILE, used)
+    prices = read_prices(COSTS.prices, used)
     assert prices.currency == "USD"
     assert re.search(r"us-central1 as of 20\d\d, without the free tier", prices.origin)
     assert set(prices.by_name) == set(used)
@@ -64,7 +64,8 @@ def test_costs_are_use_times_price(tmp_path: Path, capsys: pytest.CaptureFixture
     arguments = ["--events", "2e6", "--prices", str(prices), "--config", "none", "--env-file", os.devnull]
     assert costs_command.main(arguments) == 0
     output = capsys.readouterr().out
-    requests, writes = (2 * read_usage()["requests"] + 0.0432) * 0.5, 2 * read_usage()["documents_written"] * 2
+    usage = COSTS.read_usage()
+    requests, writes = (2 * usage["requests"] + 0.0432) * 0.5, 2 * usage["documents_written"] * 2
     assert f"Total: {requests + writes + 0.1:,.2f} CHF a month, without the rows that have no price" in output
     assert "bus_tib" in output.split("No price")[1]
 
@@ -97,7 +98,7 @@ def made(root: Path, *targets: str) -> str:
 
 
 def amounts(plan: Sequence[Resource], traffic: Traffic, kept: Retention | None = None) -> dict[str, float]:
-    return {row.price: row.amount for row in rows(plan, read_usage(), traffic, kept or Retention())}
+    return {row.price: row.amount for row in rows(plan, COSTS.read_usage(), traffic, kept or Retention())}
 
 
 def with_flag(plan: Sequence[Resource], key: str, flag: str) -> list[Resource]:

@@ -50,7 +50,7 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
         begun["planned"] = planned
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _append(state / FILE_NAME, {**begun, "outcome": "begun"})
+        append_line(state / FILE_NAME, {**begun, "outcome": "begun"})
     except OSError as error:
         rule = f"{state / FILE_NAME} cannot be written ({error.strerror})"
         raise NotRecorded(f"{rule}, so nothing was changed") from error
@@ -61,10 +61,10 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
     finally:
         with suppress(OSError):  # an error would say that the action has failed
             count: jsontext.JsonObject = {} if action.count is None else {"count": action.count}
-            _append(state / FILE_NAME, {**begun, **count, "outcome": outcome})
+            append_line(state / FILE_NAME, {**begun, **count, "outcome": outcome})
 
 
-def _append(path: Path, record: jsontext.JsonObject) -> None:
+def append_line(path: Path, record: jsontext.JsonObject) -> None:
     """Write a line to the disk, after a line feed if the last line has none. Raises OSError."""
     line = json.dumps(record).encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)

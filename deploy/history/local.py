@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.config import running_dev
 from deploy.config.probe import silent_processes
 from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
-from deploy.history import journal_view, local_journal
+from deploy.history import audit, journal_view, local_journal
 from deploy.history.cloud_journal import closing as closing_port
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores
 from shared import jsontext, store_ports
@@ -149,12 +149,7 @@ FORGOTTEN_FILE: Final = "forgotten.jsonl"
 
 def add_forgotten(folder: Path, entry: jsontext.JsonObject) -> None:
     """Add a note about an erasure: `at` in Unix seconds, and the `events` or the `tenant`. Raises OSError."""
-    descriptor = os.open(folder / FORGOTTEN_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, database.PRIVATE_FILE)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        # It begins on a line of its own: a full disk may have cut the note before it.
-        file.write(f"\n{json.dumps(entry)}\n")
-        file.flush()
-        os.fsync(descriptor)
+    audit.append_line(folder / FORGOTTEN_FILE, entry)
 
 
 def read_forgotten(folder: Path) -> list[jsontext.JsonObject]:

@@ -18,6 +18,7 @@ from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from shared import errors, logs, ports
+from shared.fetch import retry_after_seconds
 from shared.jsontext import JsonObject
 from shared.outgoing.http_client import Answer, HttpClient, NotSent
 from shared.telemetry.metrics import METRICS, Metrics
@@ -226,7 +227,9 @@ class Exporter:
         if status in _NOT_SERVED and signal is self.metrics:
             self._leave_out_metrics(status)
         else:
-            self._fail(export, f"the collector answered {status} at {signal.path}")
+            # A date, which is rare, counts as the longest pause: this has no clock.
+            asked_seconds = retry_after_seconds(answer.headers.get("retry-after"), now=0.0)
+            self._fail(export, f"the collector answered {status} at {signal.path}", asked_seconds)
 
     def _leave_out_metrics(self, status: int) -> None:
         """Send no more metrics: the collector takes spans alone."""
@@ -235,12 +238,13 @@ class Exporter:
         self.metrics = None
         del self._exports[1:]
 
-    def _fail(self, export: _Progress, fault: str) -> None:
-        """Wait longer after each failure."""
+    def _fail(self, export: _Progress, fault: str, asked_seconds: float | None = None) -> None:
+        """Wait as long as the collector asks for, or else longer after each failure."""
         self._warn(export, fault)
         export.failures += 1
-        pause_seconds = min(MAX_PAUSE_SECONDS, FLUSH_SECONDS * 2 ** min(export.failures, 10))
-        export.next_at = asyncio.get_running_loop().time() + pause_seconds
+        pause_seconds = FLUSH_SECONDS * 2 ** min(export.failures, 10) if asked_seconds is None else asked_seconds
+        bounded_seconds = min(max(pause_seconds, FLUSH_SECONDS), MAX_PAUSE_SECONDS)
+        export.next_at = asyncio.get_running_loop().time() + bounded_seconds
 
     def _warn(self, export: _Progress, fault: str) -> None:
         """Warn once until a flush succeeds. Both signals often fail for the same reason, which is logged once too."""

@@ -2,10 +2,14 @@
 
 import re
 import unicodedata
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deploy.explain.map.picture import Picture
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 FOLDER: Final = Path(__file__).parent
 STYLE_FILE: Final = FOLDER / "map.css"
@@ -14,8 +18,8 @@ END_CHARACTERS: Final = 3
 _NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def draw(picture: Picture, *, is_standalone: bool = True) -> str:
-    """Return the picture as SVG. One that is not standalone has links, and the page that shows it has the style."""
+@cache
+def _template() -> "Template":
     # Imported here, because it is slow to import and seldom needed.
     import jinja2
 
@@ -29,8 +33,13 @@ def draw(picture: Picture, *, is_standalone: bool = True) -> str:
         finalize=_valid_in_xml,
     )
     environment.filters |= {"fitted": fitted, "fitted_name": fitted_name, "px": "{:.1f}".format}
+    return environment.get_template("map.svg.j2")
+
+
+def draw(picture: Picture, *, is_standalone: bool = True) -> str:
+    """Return the picture as SVG. One that is not standalone has links, and the page that shows it has the style."""
     style = STYLE_FILE.read_text(encoding="utf-8")
-    return environment.get_template("map.svg.j2").render(picture=picture, style=style, is_standalone=is_standalone)
+    return _template().render(picture=picture, style=style, is_standalone=is_standalone)
 
 
 def fitted_name(name: str, room: float) -> str:

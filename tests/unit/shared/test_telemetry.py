@@ -184,6 +184,7 @@ class FakeCollector:
         self.seconds = seconds
         self.statuses = [*statuses] or [200]
         self.answer = b"{}"
+        self.headers: dict[str, str] = {}
         self.bodies: list[bytes] = []
         self.tried_at: list[float] = []
         self.connected_at: list[float] = []
@@ -199,7 +200,7 @@ class FakeCollector:
         if isinstance(status, Exception):
             raise status
         self.bodies.append(body)
-        return Answer(status, self.answer)
+        return Answer(status, self.answer, self.headers)
 
     @property
     def names(self) -> list[list[str]]:
@@ -321,6 +322,18 @@ def test_what_was_not_sent_goes_with_the_next_flush_and_one_line_warns(
     output = capsys.readouterr().out
     assert output.count("telemetry not sent") == 1
     assert detail in output
+
+
+def test_a_collector_that_asks_for_a_pause_gets_it() -> None:
+    async def main() -> None:
+        await exporting.request("a")
+        await asyncio.sleep(31)
+
+    exporting = Exporting(FakeCollector(0.0, 429, 200))
+    exporting.collector.headers["retry-after"] = "30"
+    run(main())
+    first, second = exporting.collector.tried_at
+    assert second - first == pytest.approx(30, abs=0.1)
 
 
 def test_a_collector_that_rejects_the_spans_does_not_get_them_again() -> None:

@@ -69,7 +69,8 @@ function pausedBanner(each) {
   return h("div", { class: "banner warn", role: "status" },
     h("div", {},
       h("strong", {}, `${destinationText(each.destination)} is paused until `, time(each.paused_until, false, true)),
-      h("p", {}, withLinks(each.pause_reason || "It failed several times, or an operator paused it."))),
+      h("p", {}, withLinks(each.pause_reason || "It failed several times, or an operator paused it.")),
+      h("p", {}, "Deliveries wait, and go on by themselves then.")),
     releaseButton(each.destination, "resume"));
 }
 

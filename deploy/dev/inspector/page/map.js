@@ -15,7 +15,7 @@ const SECTIONS = { source: "#/sources", destination: "#/destinations" };
 const isNarrow = window.matchMedia("(max-width: 1000px)");
 
 export function mapView(main, navigate) {
-  const search = h("input", { type: "search", "aria-label": "Search the map", placeholder: "Search sources, routes, steps and destinations", autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "/" });
+  const search = h("input", { type: "search", "aria-label": "Search the map", placeholder: "Search the map", autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "/" });
   const buttons = h("div", { class: "buttons" });
   const troubles = h("section", { class: "troubles", hidden: true, "aria-label": "Needs attention", "aria-live": "polite" });
   const picture = h("div", { class: "map-frame" });

@@ -125,8 +125,10 @@ PYDANTICS: Final = re.compile(
 
 
 def our_models(model: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    """Yield the models that are imported, without those of emulators, which have the words of the cloud."""
     for each in model.__subclasses__():
-        if each.__module__.startswith(("deploy.", "functions.", "shared.")):
+        is_ours = each.__module__.startswith(("deploy.", "functions.", "shared."))
+        if is_ours and not each.__module__.startswith("deploy.dev."):
             yield each
         yield from our_models(each)
 

@@ -116,9 +116,12 @@ class HookApi:
         """Extend a hook that expires, and return its new expiry. Raises LostAnswer and CommandError."""
         answer = await self._send("extend", at, Wanted(self.name, hook.url, existing=hook))
         try:
-            return times.unix_seconds(str(value_at(answer, self.kind.expiry)))
+            expires_at = times.unix_seconds(str(value_at(answer, self.kind.expiry)))
         except ValueError as error:
             raise LostAnswer(f"{self.kind.title} answered without the new expiry") from error
+        if expires_at <= (hook.expires_at or 0.0):
+            raise CommandError(f"{self.name} {at}: {self.kind.title} answered, but did not extend the hook {hook.id}")
+        return expires_at
 
     async def delete(self, at: str, hook: Hook) -> None:
         """Delete the hook, if it still exists. Raises LostAnswer and CommandError."""

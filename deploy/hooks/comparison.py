@@ -193,6 +193,11 @@ def _compare_listed(
     setting_reasons += _setting_reasons(kind, wanted, hook, former_urls)
     secret_reasons = [f"{kind.title} shows its secret only once, and it is not stored"] if is_secret_lost else []
     secret_reasons += _secret_reasons(kind, hook, own, fingerprints)
+    if own is None and fingerprints and hook.has_secret and not (kind.secret or kind.is_account_signed):
+        note = (
+            "`apply` gives it the secret that is stored here, so another deployment with this URL rejects its requests"
+        )
+        unchanged = unchanged._replace(notes=(*unchanged.notes, note))
     needs_new_secret = kind.secret is not None and bool(secret_reasons)
     # `change` can enable a hook, also where it can change nothing else.
     needs_new_settings = any(reason != hook.inactive for reason in setting_reasons)

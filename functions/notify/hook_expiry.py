@@ -111,13 +111,19 @@ class HookExpiry:
         due = [place for place, hook in hooks.items() if 0 < _expires_at(hook) < now + RENEW_SECONDS]
         # A hook without an id is being created. One that is being replaced has its id until the new hook is enabled.
         ids = {place: str(id) for place in due if (id := hooks[place].get("id"))}
-        expiries = await asyncio.gather(*(self._renew(source, renewal, place, id) for place, id in ids.items()))
+        renewed = (self._renew(source, renewal, place, id, _expires_at(hooks[place])) for place, id in ids.items())
+        expiries = await asyncio.gather(*renewed)
         return {place: expiry for place, expiry in zip(ids, expiries, strict=True) if expiry is not None}
 
-    async def _renew(self, source: str, renewal: JsonObject, place: str, hook_id: str) -> float | None:
+    async def _renew(
+        self, source: str, renewal: JsonObject, place: str, hook_id: str, former_expiry: float
+    ) -> float | None:
         """Renew a hook and log the result. Return the new expiry; None if the renewal failed."""
         try:
             expires_at = await self._send_renewal(renewal, place, hook_id)
+            if expires_at <= former_expiry:
+                text = f"the provider answered, but it still expires at {times.rfc3339(expires_at)}"
+                raise Permanent("malformed_response", text)
         except (HookchainError, ValueError, RecursionError) as error:
             fault = error if isinstance(error, HookchainError) else Permanent("malformed_response", "it has no expiry")
             detail = f"{place}: {fault.detail}"

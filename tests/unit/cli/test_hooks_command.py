@@ -356,7 +356,9 @@ def test_hooks_of_others_are_left_alone(world: World) -> None:
 
 def test_a_hook_that_a_person_made_is_adopted_and_not_deleted(world: World) -> None:
     world.github.add(OWN, "push")
-    assert "change: Hookchain did not make it; event types are missing: issues" in world("plan", "github", code=3)
+    plan = world("plan", "github", code=3)
+    assert "change: Hookchain did not make it; event types are missing: issues" in plan
+    assert "another deployment with this URL rejects its requests" in plan
     world("apply", "github", "--yes")
     id, _ = world.only_hook(world.github)
     assert world.github.secret(id) == SECRET
@@ -1225,8 +1227,12 @@ def test_a_hook_that_expires_is_extended_days_before(world: World) -> None:
     world("apply", "airtable", "--yes")
     _, hook = world.only_hook(world.airtable)
     assert "nothing differs" in world("plan", "airtable")
-    hook["expirationTime"] = rfc3339(time.time() + 4 * 86_400)
-    assert f"extend: it expires at {hook['expirationTime']}" in world("plan", "airtable", code=3)
+    soon = hook["expirationTime"] = rfc3339(time.time() + 4 * 86_400)
+    assert f"extend: it expires at {soon}" in world("plan", "airtable", code=3)
+    later, world.airtable.ends_at = world.airtable.ends_at, soon
+    world("apply", "airtable", "--yes", code=1)
+    assert "Airtable answered, but did not extend the hook" in world.error
+    world.airtable.ends_at = later
     world("apply", "airtable", "--yes")
     assert hook["expirationTime"] == world.airtable.ends_at
     assert remembered_expiry(world) == unix_seconds(world.airtable.ends_at)

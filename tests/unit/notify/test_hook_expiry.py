@@ -142,6 +142,10 @@ async def test_a_command_that_changed_the_row_meanwhile_wins() -> None:
         (Fetched(200, (), b"{"), f"{BASE}: it has no expiry"),
         (Fetched(200, (), b"[" * 100_000), f"{BASE}: it has no expiry"),
         (Fetched(200, (), b'{"expirationTime": "0001-01-01T00:00:00+23:59"}'), f"{BASE}: it has no expiry"),
+        (
+            Fetched(200, (), b'{"expirationTime": "2001-01-01T00:00:00Z"}'),
+            f"{BASE}: the provider answered, but it still",
+        ),
         (None, f"{BASE}: api.airtable.com refused the connection"),
     ],
 )

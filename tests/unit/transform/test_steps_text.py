@@ -17,6 +17,7 @@ from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.formats.text_body import binary
 from shared.jsontext import Json, mapping_at
+from shared.limits import MIB
 from tests.fakes.steps import EVENT, data_after, event_after, finished, memory_below
 from tests.unit.transform.written_steps import WRITTEN_EVENT, chain, run, written_data_after
 
@@ -275,8 +276,8 @@ def test_mail_addresses_are_searched_in_the_time_of_a_chain(text: str) -> None:
 
 
 @pytest.mark.parametrize("digits", ["1 ", "4111 "])
-def test_many_digits_are_looked_through_in_the_time_of_a_chain_and_little_memory(digits: str) -> None:
-    assert run({"redact": {"cards": True}}, digits * 50_000).faults == ()
+def test_a_body_of_digits_is_looked_through_in_the_time_of_a_chain_and_little_memory(digits: str) -> None:
+    assert run({"redact": {"cards": True}}, digits * (MIB // len(digits))).faults == ()
     with memory_below(2):
         run({"redact": {"cards": True}}, digits * 5_000)
 

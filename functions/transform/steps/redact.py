@@ -1,7 +1,6 @@
 """Redaction: mask fields, card numbers and mail addresses."""
 
 import itertools
-import operator
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -272,28 +271,30 @@ def _cards(text: str, run: Span) -> Iterator[Span]:
     Digits are added up once for the whole run, because a digit may be in many sequences: `1 1 1 …` of a megabyte has
     3.5 million of them.
     """
-    places = array("I", itertools.chain.from_iterable(group.span() for group in _GROUP.finditer(text, *run)))
-    starts, ends = places[::2], places[1::2]
-    counts = array("I", itertools.accumulate(map(operator.sub, ends, starts), initial=0))
-    digits = text[slice(*run)].encode("ascii", "replace").translate(_VALUES, _ALL_BUT_DIGITS)
+    begin, end = run
+    digits = text[begin:end].encode("ascii", "replace").translate(_VALUES, _ALL_BUT_DIGITS)
     sums = _luhn_sums(digits, 0), _luhn_sums(digits, 1)
-    reach = 0  # of as many groups, each with those before it, at most _MOST_DIGITS come after `before`
-    for first, start in enumerate(starts):
-        before = counts[first]
-        while reach < len(ends) and counts[reach + 1] - before <= _MOST_DIGITS:
+    # The number of digits in no group, in the first one, in the first two, …. Between two groups, there is one sign.
+    counts = array("I", itertools.accumulate((len(group[0]) for group in _GROUP.finditer(text, *run)), initial=0))
+    last = len(counts) - 1
+    reach = 0  # the number of groups that end within _MOST_DIGITS
+    for first, before in enumerate(counts):
+        while reach < last and counts[reach + 1] - before <= _MOST_DIGITS:
             reach += 1
         for groups in range(reach, first, -1):
             count = counts[groups]
             if count - before < _FEWEST_DIGITS:
                 break
             sums_of_card = sums[count % 2]  # the last digit but one is doubled
-            if (sums_of_card[count] - sums_of_card[before]) % 10 == 0:
-                yield start, ends[groups - 1]
+            if sums_of_card[count] == sums_of_card[before]:
+                yield begin + before + first, begin + count + groups - 1
                 break
 
 
-def _luhn_sums(digits: bytes, first: int) -> "array[int]":
-    """Return the sums of no digits, of the first one, of two, …, with every second digit from `first` on doubled."""
+def _luhn_sums(digits: bytes, first: int) -> bytes:
+    """Return the last digits of the sums of no digits, of the first one, of two, …, with every second one from `first`
+    on doubled."""
     values = bytearray(digits)
     values[first::2] = digits[first::2].translate(_DOUBLED)
-    return array("I", itertools.accumulate(values, initial=0))
+    sums: Iterator[int] = itertools.accumulate(values, lambda total, value: (total + value) % 10, initial=0)
+    return bytes(sums)

@@ -57,6 +57,11 @@ def restore(arguments: list[str]) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
+    """Make the restored state in a folder of its own, then put it in the place of the old one.
+
+    What was forgotten since the backup is forgotten first: the deliveries that will be made again are counted without
+    it. Until the last step, the old state is unchanged, so a restore that fails can be repeated.
+    """
     state: Path = options.state.resolve()  # a link to a folder on another disk stays
     now = time.time()
     if not options.file.is_file():
@@ -73,7 +78,7 @@ def _restore(options: argparse.Namespace) -> int:
             print(f"The state of {times.rfc3339(manifest.created_at)}")
             _forget_again(restored, backups.forgotten_since(state, manifest.created_at))
             _end_access(state, restored)
-            _print_repeats(state, restored)  # without what is forgotten
+            _print_repeats(state, restored)
             if not (state / LEDGER).is_file():
                 print("The old state is gone: repeat each `hookchain forget` since then.")
             backups.put_in_place(restored, state, aside)

@@ -15,7 +15,10 @@ from shared.signatures.auth_scheme import Coverage
 from shared.signatures.locations import Choices, Location, first_value_at, parse_choices, query_fields, text_of
 
 _IN_ITEM: Final = frozenset({"data", "beside"})
-"""The kinds of locations that are looked up in an item of a batch. All others are looked up in the whole request."""
+"""The kinds of locations that are looked up in an item of a batch. All others are looked up in the whole request.
+
+`beside` is the name of the one key beside another: `order` of `{"order": {…}, "timestamp": 1}`, beside `timestamp`.
+"""
 _FILE: Final = frozenset({"type", "size", "base64"})
 """The fields of an object that stands for a file or for other bytes."""
 
@@ -26,8 +29,8 @@ class SignedFacts(NamedTuple):
     id             the signed choices of the id. They end before the first choice that is not signed, even if that has
                    no text. Otherwise somebody who repeats a request could write a text into the unsigned location, or
                    remove it, and the repeated event would get another id
-    id_in_item     those of them that look into an item of a batch
-    id_of_batch    the others: they look elsewhere in the request, so that they name the batch itself
+    id_in_item     the same of the choices that look into an item of a batch
+    id_of_batch    the same of all others: they look elsewhere in the request, so that they name the batch itself
     is_complete    the signature covers all facts and the whole body
     """
 

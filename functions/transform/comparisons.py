@@ -1,7 +1,8 @@
 """Explain why a condition is false for an event, by the values that it reads there.
 
-If `data.total` is the number 250, false_hint explains `data.total == '250'`: `data.total is not a text, so it never
-equals one; write numbers, true and false in backticks instead of quotes, such as `250``.
+If `data.total` is the number 250, false_hint explains the condition `data.total == '250'`:
+
+    data.total is not a text, so it never equals one; write numbers, true and false in backticks instead of quotes
 """
 
 import re
@@ -86,7 +87,8 @@ def compared_paths(expression: expressions.Expression) -> list[str]:
 def false_hint(condition: expressions.Expression, view: JsonObject) -> str:
     """Return why the condition is false and what to write instead, if it looks like a mistake; else an empty text.
 
-    `view` is the event as expressions see it. The hint contains no value of the event, so that it can be logged.
+    `view` is the event as expressions see it. The hint contains no value of the event but the name
+    of its source, so that it can be logged.
     """
     return _comparison_hint(condition, view) or _contains_hint(condition, view) or _conversion_hint(condition, view)
 

@@ -120,7 +120,8 @@ class Exporter:
         self._post = post
         self._spans = spans
         self.metrics = metrics
-        self._exports = [_Progress(signal) for signal in (spans, metrics) if signal is not None]
+        self._spans_export = _Progress(spans)
+        self._exports = [self._spans_export] if metrics is None else [self._spans_export, _Progress(metrics)]
         self._under_way = 0
         self._connecting: asyncio.Task[None] | None = None
 
@@ -145,8 +146,8 @@ class Exporter:
         """Connect while the request is served. Otherwise, a handshake would use up the time that the flush has."""
         loop = asyncio.get_running_loop()
         is_connecting = self._connecting is not None and not self._connecting.done()
-        spans = self._exports[0]
-        if not is_connecting and spans.sending is None and loop.time() >= spans.next_at:
+        export = self._spans_export
+        if not is_connecting and export.sending is None and loop.time() >= export.next_at:
             self._connecting = loop.create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -220,7 +221,9 @@ class Exporter:
         if 200 <= status < 300:
             export.failures = 0
             rejected = _REJECTED.search(answer.body)
-            self._warn(export, f"the collector rejected {int(rejected[1]):,} at {signal.path}" if rejected else "")
+            self._note_fault(
+                export, f"the collector rejected {int(rejected[1]):,} at {signal.path}" if rejected else ""
+            )
             return
         if status in _PASSING:
             signal.put_back()
@@ -236,18 +239,21 @@ class Exporter:
         detail = f"the collector answered {status} at {METRICS}: set `metrics: false`"
         logs.log("WARNING", "metrics not sent", detail=detail)
         self.metrics = None
-        del self._exports[1:]
+        self._exports = [self._spans_export]
 
     def _fail(self, export: _Progress, fault: str, asked_seconds: float | None = None) -> None:
-        """Wait as long as the collector asks for, or else longer after each failure."""
-        self._warn(export, fault)
+        """Wait as long as the collector asks for, or else longer after each failure; at most MAX_PAUSE_SECONDS."""
+        self._note_fault(export, fault)
         export.failures += 1
         pause_seconds = FLUSH_SECONDS * 2 ** min(export.failures, 10) if asked_seconds is None else asked_seconds
         bounded_seconds = min(max(pause_seconds, FLUSH_SECONDS), MAX_PAUSE_SECONDS)
         export.next_at = asyncio.get_running_loop().time() + bounded_seconds
 
-    def _warn(self, export: _Progress, fault: str) -> None:
-        """Warn once until a flush succeeds. Both signals often fail for the same reason, which is logged once too."""
+    def _note_fault(self, export: _Progress, fault: str) -> None:
+        """Keep the fault, which is empty after a success, and warn once until then.
+
+        Both signals often fail for the same reason, which is logged once too.
+        """
         if fault and not export.fault and all(each.fault != fault for each in self._exports):
             logs.log("WARNING", "telemetry not sent", detail=fault)
         export.fault = fault

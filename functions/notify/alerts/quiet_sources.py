@@ -19,7 +19,9 @@ from shared import seen_record, store_ports, times
 from shared.jsontext import JsonObject, texts_json
 
 NOTED_SECONDS: Final = 3_600.0
+"""How often a sweep notes in the record that it watches."""
 UNWATCHED_SECONDS: Final = 3 * NOTED_SECONDS
+"""A source with no such note for this time was not watched."""
 WATCHED_FROM: Final = "watched_from"
 WATCHED_AT: Final = "watched_at"
 QUIET: Final = "quiet"
@@ -28,7 +30,12 @@ SINCE: Final = "since"
 
 
 class Pending(NamedTuple):
-    """`is_back`: the source sends again; else it has gone quiet. `at`: since when it is so, as far as that is known."""
+    """An alert that is decided.
+
+    is_back  the source sends again; otherwise it has gone quiet
+    since    when its last event before the silence was received, or when it was first watched
+    at       when it came back, or when its silence was noticed
+    """
 
     is_back: bool
     since: float
@@ -40,12 +47,13 @@ def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | N
     record = read_record(text)
     if (pending := _pending(record)) is not None:
         return pending, None
-    changed = _detect_silence(_with_watch(record, now), settings, now)
+    changed = _with_change(_with_watch(record, now), settings, now)
     return _pending(changed), None if changed == record else _record_text(changed, now)
 
 
 def mark_published(text: str | None, pending: Pending, now: float) -> tuple[None, store_ports.Kept | None]:
-    """Return the record's new text once that is published."""
+    """Return the record's new text once that is published. The first value is the answer to the caller of a change of a
+    record, who needs none."""
     record = read_record(text)
     if _pending(record) != pending:
         return None, None
@@ -80,7 +88,7 @@ def _with_watch(record: JsonObject, now: float) -> JsonObject:
     return {**record, WATCHED_AT: now} if now - noted > NOTED_SECONDS else record
 
 
-def _detect_silence(record: JsonObject, settings: Silence, now: float) -> JsonObject:
+def _with_change(record: JsonObject, settings: Silence, now: float) -> JsonObject:
     seen_at = time_in(record, seen_record.SEEN_AT)
     quiet = record.get(QUIET)
     if isinstance(quiet, dict):
@@ -89,14 +97,14 @@ def _detect_silence(record: JsonObject, settings: Silence, now: float) -> JsonOb
         if seen_at is None or (seen_before is not None and seen_at <= seen_before):
             return record
         kept = {name: value for name, value in record.items() if name != QUIET}
-        return {**kept, PENDING: Pending(True, since, max(since, seen_at))._asdict()}
+        return {**kept, PENDING: Pending(is_back=True, since=since, at=max(since, seen_at))._asdict()}
     since = max(seen_at or 0.0, time_in(record, WATCHED_FROM) or 0.0)
     if now - since <= settings.after_seconds + settings.lag_seconds:
         return record
     return {
         **record,
         QUIET: {SINCE: since, seen_record.SEEN_AT: seen_at},
-        PENDING: Pending(False, since, now)._asdict(),
+        PENDING: Pending(is_back=False, since=since, at=now)._asdict(),
     }
 
 

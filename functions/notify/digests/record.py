@@ -20,6 +20,8 @@ FORGOTTEN_SECONDS: Final = REMEMBERED_SECONDS - 5 * retention.DAY_SECONDS
 KEY_BYTES: Final = 32
 """The bytes of a delivery's id, which is a SHA-256 hash."""
 FENCE_BYTES: Final = 8
+HASH_CHARACTERS: Final = 16
+"""The end of the id of a digest's event, which tells it from the group's other digests."""
 HEAD_BYTES: Final = 1_000
 """The most bytes of a record's first line without the members."""
 
@@ -83,13 +85,13 @@ def record_name(group: str) -> str:
     return f"group:{group}"
 
 
-def digest_event_id(group: str, digest: bytes) -> str:
-    """Return the id of a digest's event, which leads back to the record of its group."""
-    return f"{group}{digest.hex()[:16]}"
+def digest_event_id(group: str, hash_of_members: bytes) -> str:
+    """Return the id of a digest's event: the group's, and a hash. `group_of_digest` finds the group in it."""
+    return f"{group}{hash_of_members.hex()[:HASH_CHARACTERS]}"
 
 
 def group_of_digest(event_id: str) -> str:
-    return event_id[:-16]
+    return event_id[:-HASH_CHARACTERS]
 
 
 def max_members(message_bytes: int) -> int:
@@ -100,7 +102,10 @@ def max_members(message_bytes: int) -> int:
 
 
 def read_record(text: str | None) -> GroupRecord:
-    """Read a record's text. Raises ValueError for a text that is not such a record."""
+    """Read a record's text. Raises ValueError for a text that is not such a record.
+
+    A record has no digest if it has no `published_at`.
+    """
     if text is None:
         return GroupRecord()
     head_text, _, message = text.partition("\n")

@@ -96,15 +96,15 @@ class Schema:
 
     def find_faults(self, value: Json, place: str) -> list[str]:
         """Return at most MAX_FAULTS faults. `place` is the path to the value, for their texts."""
-        faults: list[str] = []
+        faults: dict[str, None] = {}
         try:
             for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
-                faults.append(f"{_place_of(error, place)} {broken_rule(error)}")
+                faults[f"{_place_of(error, place)} {broken_rule(error)}"] = None
         except (RecursionError, ArithmeticError, ValueError):
             # A schema may refer to itself, a number may be too long to compute with, and a text that is to be a regex
             # (`format: regex`) may fail to compile in other ways than jsonschema expects.
-            faults.append(f"{place} cannot be checked against the schema")
-        return faults
+            faults[f"{place} cannot be checked against the schema"] = None
+        return [*faults]
 
 
 def _format_checker() -> FormatChecker:
@@ -136,8 +136,9 @@ def broken_rule(error: ValidationError) -> str:
     rule_value = cast("Json", error.validator_value)
     if error.message == TOO_LONG:  # the rule `pattern` of this module, which did not match the text
         return TOO_LONG
-    if rule == "required":
-        return f"lacks {error.message.removesuffix(' is a required property')}"
+    if rule == "required":  # one error for each missing name, of which each describes all
+        fields = cast("JsonObject", error.instance)
+        return f"lacks {', '.join(repr(name) for name in cast('list[str]', rule_value) if name not in fields)}"
     if rule == "type":
         types = " or ".join(map(str, rule_value)) if isinstance(rule_value, list) else rule_value
         return f"is not of type {types}"

@@ -6,6 +6,9 @@ one mail.
 """
 
 import json
+import re
+import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -16,6 +19,8 @@ from deploy.dev.mail import Mail, MailRequest, mail_of
 from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
 from shared.jsontext import Json, to_json
 
+_ID: Final = re.compile(r"(?=([0-9a-f]{64}|ep_[0-9a-z]{20}))")
+"""An id of a delivery or of an endpoint, wherever it begins: an escape such as `\\b` may stand before it."""
 MAIL_FILE: Final = "mail.db"
 _MAIL_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS request (
@@ -46,11 +51,34 @@ class Sheet(NamedTuple):
     title: str
 
 
+class DeliveryIndex:
+    """The rows whose text has the id of a delivery or an endpoint.
+
+    Each row is read once, so that to look for many ids takes no longer than to look for one. `select` yields the
+    id and the text of the rows after an id, in their order; ids are never used again.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, select: str) -> None:
+        self._db = connection
+        self._select = select
+        self._last_id = 0
+        self._rows: defaultdict[str, dict[int, None]] = defaultdict(dict)
+
+    def row_ids(self, id: str) -> list[int]:
+        """Return the ids of the rows that have this id, some of which may have been deleted since."""
+        for row_id, text in self._db.execute(self._select, (self._last_id,)):
+            self._last_id = row_id
+            for found in _ID.findall(text):
+                self._rows[found][row_id] = None
+        return list(self._rows.get(id, ()))
+
+
 class Mailbox:
     """One connection to the file, for one thread at a time. Several processes may have the file open."""
 
     def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self._db = open_database(state_folder / MAIL_FILE, _MAIL_SCHEMA, busy_seconds)
+        self._deliveries = DeliveryIndex(self._db, "SELECT id, text FROM request WHERE id > ? ORDER BY id")
 
     def close(self) -> None:
         self._db.close()
@@ -68,15 +96,12 @@ class Mailbox:
 
     def count_of_delivery(self, delivery_id: str) -> int:
         """Return the number of requests that carry the delivery's id: as an argument or a header, or in the text."""
-        return len(self._requests_with(delivery_id))
+        ids = self._deliveries.row_ids(delivery_id)
+        return sum(self._db.execute("SELECT 1 FROM request WHERE id = ?", (id,)).fetchone() is not None for id in ids)
 
     def erase_delivery(self, delivery_id: str) -> None:
         """Delete the mails of those requests."""
-        self._delete(self._requests_with(delivery_id))
-
-    def _requests_with(self, delivery_id: str) -> list[int]:
-        found = self._db.execute("SELECT id FROM request WHERE instr(text, ?)", (delivery_id,)).fetchall()
-        return [request for (request,) in found]
+        self._delete(self._deliveries.row_ids(delivery_id))
 
     def _delete(self, requests: Sequence[int]) -> None:
         ids = [(request,) for request in requests]
@@ -132,6 +157,7 @@ class SheetStore:
 
     def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self._db = open_database(state_folder / SHEETS_FILE, _SHEETS_SCHEMA, busy_seconds)
+        self._deliveries = DeliveryIndex(self._db, "SELECT id, cells FROM sheet_row WHERE id > ? ORDER BY id")
 
     def close(self) -> None:
         self._db.close()
@@ -180,11 +206,13 @@ class SheetStore:
         self._db.execute("DELETE FROM sheet_row WHERE NOT is_header AND written_at < ?", (written_before,))
 
     def count_of_delivery(self, delivery_id: str) -> int:
-        return self._number("SELECT count(*) FROM sheet_row WHERE instr(cells, ?)", delivery_id)
+        ids = self._deliveries.row_ids(delivery_id)
+        return sum(self._number("SELECT count(*) FROM sheet_row WHERE id = ?", id) for id in ids)
 
     def erase_delivery(self, delivery_id: str) -> None:
         """Delete the delivery's row."""
-        self._db.execute("DELETE FROM sheet_row WHERE instr(cells, ?)", (delivery_id,))
+        ids = [(id,) for id in self._deliveries.row_ids(delivery_id)]
+        self._db.executemany("DELETE FROM sheet_row WHERE id = ?", ids)
 
     def _insert(self, sheet: Sheet, cells: Json, now: float, *, is_header: bool) -> None:
         self._db.execute(

@@ -25,3 +25,13 @@ def test_what_was_caught_of_a_delivery_is_counted_and_erased_while_more_comes(tm
             assert file.execute("SELECT count(*) FROM attachment").fetchone() == (1,)
         caught.purge(2.0)
         assert [caught.count_of_delivery(each) for each in IDS[:2]] == [0, 0]
+
+
+def test_to_look_for_many_deliveries_reads_what_was_caught_once(tmp_path: Path) -> None:
+    ids = [f"{number:064x}" for number in range(300)]
+    steps: list[None] = []
+    with open_caught(tmp_path) as caught:
+        caught.mailbox.keep([MailRequest(each, 1.0, f'{{"x": "{each}"}}', 1) for each in ids])
+        caught.mailbox._db.set_progress_handler(lambda: steps.append(None), 1_000)
+        assert sum(map(caught.count_of_delivery, ids)) == 300
+        assert len(steps) < 100  # thousand steps of SQLite; to read all for each delivery takes four times as many

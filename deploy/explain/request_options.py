@@ -3,7 +3,6 @@
 import argparse
 import base64
 import hashlib
-import mimetypes
 import re
 import shlex
 import sys
@@ -93,6 +92,19 @@ _ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # The content of -F: a sign, the text or the file, which may be in quotes, and the parameters.
 _FORM_CONTENT: Final = re.compile(r'([@<]?)(?:"((?:[^"\\]|\\.)*)"\s*|([^;]*))(?:;(.*))?', re.DOTALL)
 _FORM_ESCAPES: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+_FILE_TYPES: Final = {
+    ".gif": "image/gif",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".xml": "application/xml",
+}
+"""The content types that curl knows of files in a form. Any other file is application/octet-stream."""
 
 _FOREIGN_SIGNS: Final = (
     (re.compile(r"\^$"), "it is written for the command prompt of Windows: copy it as cURL for bash"),
@@ -260,7 +272,7 @@ def _form_part(text: str, kind: str) -> bytes:
         return _part_bytes(name, value.encode(), media, file_name)
     if sign == "@":
         file_name = Path(value).name if file_name is None else file_name
-        media = media or mimetypes.guess_type(value)[0] or "application/octet-stream"
+        media = media or _FILE_TYPES.get(Path(value).suffix.lower(), "application/octet-stream")
     return _part_bytes(name, _body(value), media, file_name)
 
 

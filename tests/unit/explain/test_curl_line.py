@@ -20,7 +20,7 @@ LINES = [
     "curl URL/a -o /dev/null -w '' -m 5 --data-urlencode '=a=b' --data-urlencode 'n@body' --data-urlencode 'é ~'",
     'curl URL/a --data-raw $\'{\\n  "name": "O\\\'Neill\\u0021 Jos\\u00e9 \\\\n"}\'',
     r"""curl URL/a -F a=1 --form 'b="x; \"y\"";type=text/x' -F 'c"d= e ' --form-string 'f=@body;type=x' -F 'g=<body'""",
-    """curl -isk -L URL/a -F 'file=@body' -F 'image=@a.PNG;filename="b.png"' -F 'page=@a.PNG;type=text/html'""",
+    """curl -isk -L URL/a -F 'file=@body' -F 'image=@a.PNG;filename="b.png"' -F 'page=@a.PNG;type=text/html' -F b=@b.json""",
     "curl URL/a -H 'Content-Type: multipart/form-data' -F a=1",
     "curl URL/a -H 'X-A;' -H 'X-B:' -H 'Referer:' -e http://b.example/ -u me:secret-word -H 'Content-Type:' -d a=1",
     "curl -u me:secret-word \\\n  URL/a \\\n  --data-raw '@body'",
@@ -48,6 +48,7 @@ def test_a_curl_line_is_read_as_curl_reads_it(
     monkeypatch.chdir(tmp_path)
     Path("body").write_bytes(b"one\ntwo&\xff\r\n")
     Path("a.PNG").write_bytes(b"")
+    Path("b.json").write_bytes(b"{}")
     url, got = seen
     line = line.replace("URL", url)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")

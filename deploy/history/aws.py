@@ -308,7 +308,7 @@ def parse_log_event(event: JsonObject, function: str) -> Record | None:
 
 def _from_json(text: str) -> tuple[str, JsonObject] | None:
     """Read a line of ours, of Lambda in its JSON format, or of Python's logging in that format."""
-    document = json_or_none(text.encode())
+    document = json_or_none(text.encode(errors="surrogatepass"))
     if not isinstance(document, dict):
         return _from_text(text)
     kind, record = document.get("type"), document.get("record")

@@ -45,6 +45,7 @@ def test_lambdas_lines_about_a_call_that_ended_well_are_left_out(message: str) -
         ("a line of a library", "INFO"),
         ('{"level":"WARN","message":"from logging"}', "WARNING"),
         ("{not json", "INFO"),
+        ('{"level":"WARN","message":"cut within a character: \ud83d"}', "WARNING"),
         ('{"type":"platform.report","record":{"requestId":"8f5f","status":"timeout"}}', "ERROR"),
     ],
 )

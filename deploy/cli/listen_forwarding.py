@@ -120,7 +120,7 @@ class Courier:
                 if error.cause not in self._delayed:
                     self._delayed.add(error.cause)
                     say(f"{error}: trying again")
-                continue
+                is_done = False
             if is_done:
                 missed = received.message.attributes.get(tap.MISSED, "")
                 if _COUNT.fullmatch(missed):

@@ -448,6 +448,27 @@ async def test_a_copy_comes_again_if_the_connection_is_closed_or_make_dev_does_n
     assert [text for text, line in zip(said, lines, strict=True) if text not in line] == [], lines
 
 
+async def test_a_copy_that_may_be_handed_out_again_is_not_posted_after_one_that_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(listen_forwarding, "RETRY_SECONDS", 0.01)
+    posted: list[bytes] = []
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        posted.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    settings: Json = {"auth": [{"scheme": "none"}], "methods": ["POST"], "max_body_bytes": 9}
+    [source] = read_sources({"sources": {"shop": settings}}).values()
+    events = [Event(each, "/sources/shop", "order", "2026-03-01T12:00:00.000Z", "00", rawbody="{}") for each in "ab"]
+    batch = [Received(push_of(each), each.id) for each in events]
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server, asyncio.timeout(30):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
+        courier = Courier(FakeInboxes(), FakeBlobs(), "ada", Target(source, url, url, Keys({}, tmp_path)))
+        await courier._forward_batch(batch, until=0.0)
+    assert len(posted) == 1
+
+
 def test_a_compressed_request_is_forwarded_as_it_was_sent() -> None:
     body = gzip.compress(b"{}")
     headers = to_json([["content-encoding", "gzip"], ["content-length", "22"]])

@@ -20,8 +20,8 @@ LINES = [
     "curl URL/a -o /dev/null -w '' -m 5 --data-urlencode '=a=b' --data-urlencode 'n@body' --data-urlencode 'é ~'",
     'curl URL/a --data-raw $\'{\\n  "name": "O\\\'Neill\\u0021 Jos\\u00e9 \\\\n"}\'',
     r"""curl URL/a -F a=1 --form 'b="x; \"y\"";type=text/x' -F 'c"d= e ' --form-string 'f=@body;type=x' -F 'g=<body'""",
-    """curl -isk -L URL/a -F 'file=@body' -F 'image=@a.PNG;filename="b.png"' -F 'page=@a.PNG;type=text/html' -F b=@b.json""",
-    "curl URL/a -H 'Content-Type: multipart/form-data' -F a=1",
+    """curl -isk -L URL/a -F 'file=@body' -F 'image=@a.PNG;filename="b.png"' -F 'page=@a.PNG;type=text/html'""",
+    "curl URL/a -H 'Content-Type: multipart/form-data' -F a=1 -F b=@b.json",
     "curl URL/a -H 'X-A;' -H 'X-B:' -H 'Referer:' -e http://b.example/ -u me:secret-word -H 'Content-Type:' -d a=1",
     "curl -u me:secret-word \\\n  URL/a \\\n  --data-raw '@body'",
 ]

@@ -6,7 +6,7 @@ https://cloud.google.com/pubsub/docs/reference/rest
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final, TypeAlias, TypeVar
+from typing import Annotated, Final, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import pydantic
@@ -146,6 +146,12 @@ class RetryPolicy(Members):
 
     minimum_seconds: Annotated[Seconds, Field(alias="minimumBackoff", le=600)] = 10.0
     maximum_seconds: Annotated[Seconds, Field(alias="maximumBackoff", le=600)] = 600.0
+
+    @pydantic.model_validator(mode="after")
+    def _is_ordered(self) -> Self:
+        if self.minimum_seconds > self.maximum_seconds:
+            raise ValueError("must have a minimumBackoff that is not over its maximumBackoff")
+        return self
 
 
 class DeadLetterPolicy(Members):

@@ -166,6 +166,7 @@ def rejection(**settings: Json) -> str:
         {"ackDeadlineSeconds": 601},
         {"messageRetentionDuration": "599s"},
         {"retryPolicy": {"minimumBackoff": "601s"}},
+        {"retryPolicy": {"minimumBackoff": "60s", "maximumBackoff": "1s"}},
         {"deadLetterPolicy": {"deadLetterTopic": "projects/p1/topics/dead", "maxDeliveryAttempts": 101}},
         {"deadLetterPolicy": {"maxDeliveryAttempts": 5}},
         {"filter": 'hasPrefix(attributes.a, "b")'},

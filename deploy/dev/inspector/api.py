@@ -112,13 +112,24 @@ class Paging(pydantic.BaseModel):
     before: Annotated[int, Field(ge=0, lt=10**18)] | None = None
 
 
+def _time(text: str) -> float:
+    """Return the Unix seconds. Raises ValueError."""
+    try:
+        return times.unix_seconds(text)
+    except ValueError as error:
+        raise ValueError("must be a time such as 2026-03-01T12:00:00Z") from error
+
+
+Time = Annotated[float, BeforeValidator(_time)]
+
+
 class EventFilters(Paging):
     source: str | None = None
     type: str | None = None
     status: outcomes.EventStatus | None = None
     text: str = ""
-    since: Annotated[float, BeforeValidator(times.unix_seconds)] | None = None
-    until: Annotated[float, BeforeValidator(times.unix_seconds)] | None = None
+    since: Time | None = None
+    until: Time | None = None
 
 
 def read_query(model: type[Model], query: Mapping[str, str]) -> Model:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, CookieJar, StreamReader
+from aiohttp.web import HTTPBadRequest
 
 from deploy.config.page_token import page_token
 from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
+from deploy.dev.inspector.api import event_query
 from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, REPAIR_EVENTS, repair_some
 from deploy.dev.local_status import local_version
 from deploy.dev.mail import SentRequest, mail_request
@@ -210,6 +212,12 @@ async def test_every_answer_has_the_security_headers(inspector: Inspector) -> No
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_a_time_that_cannot_be_read_is_rejected_with_an_example() -> None:
+    with pytest.raises(HTTPBadRequest) as caught:
+        event_query({"since": "yesterday"})
+    assert caught.value.text == "since: must be a time such as 2026-03-01T12:00:00Z.\n"
 
 
 async def test_only_the_pages_own_files_are_served(inspector: Inspector) -> None:

@@ -1,6 +1,7 @@
 """Parse a body of any format. The parser of a format is imported with the first body of that format."""
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Final, NamedTuple
 
@@ -49,11 +50,16 @@ def parse_as(format_name: str, body: bytes, content_type: str | None, limits: Li
     """Parse a body in the format that the configuration names, whatever the content type. Raises Rejected."""
     media = media_type(content_type or "")
     try:
-        module, function = _ELSEWHERE.get(format_name, (f"{format_name}_body", "parse"))
-        parser: Parser = getattr(import_module(f"shared.formats.{module}"), function)
-        return Parsed(parser(body, media, limits), format_name)
+        return Parsed(_parser_of(format_name)(body, media, limits), format_name)
     except (RecursionError, MemoryError):  # within the limits, only on a machine whose memory is full
         raise errors.Rejected("too_many_values", f"the {format_name} body needs more memory than there is") from None
+
+
+@cache
+def _parser_of(format_name: str) -> Parser:
+    module, function = _ELSEWHERE.get(format_name, (f"{format_name}_body", "parse"))
+    parser: Parser = getattr(import_module(f"shared.formats.{module}"), function)
+    return parser
 
 
 def parse_if(format_name: str, body: bytes, content_type: str | None, limits: Limits) -> Parsed | None:

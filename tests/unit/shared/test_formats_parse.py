@@ -158,7 +158,7 @@ def test_a_parser_that_runs_out_of_stack_or_memory_rejects(monkeypatch: pytest.M
         def fail(*_: object, error: type[Exception] = error) -> Json:
             raise error
 
-        monkeypatch.setattr("shared.formats.json_body.parse", fail)
+        monkeypatch.setattr("shared.formats.json_body.outline", fail)
         assert outcome(b"{}", "application/json") == "too_many_values"
 
 

@@ -26,6 +26,7 @@ from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
+from deploy.secrets.needs import token_names
 from deploy.secrets.values import generated_secrets, secret_doubts
 from deploy.terminal.output import print_json, stdout_screen
 from functions.receive.diagnosis.passwords import leaves_secret_open
@@ -120,7 +121,8 @@ def _secret_causes(options: argparse.Namespace, found: Configured, source: str) 
     that was meant."""
     names = source_request.secret_names(compiled_sources(found.slices["receive"])[source])
     causes = generated_secrets(options.env_file, names)
-    causes |= secret_doubts(options.env_file, compiler.secrets_needed(found.slices), found.environ)
+    needed = compiler.secrets_needed(found.slices)
+    causes |= secret_doubts(options.env_file, needed, found.environ, tokens=token_names(found.document))
     variables = {secrets.variable_name(name): name for name in names}
     for warning in dotenv.dotenv_warnings(options.env_file, os.environ, set(variables)):
         if warning.variable in variables:

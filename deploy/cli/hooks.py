@@ -56,7 +56,11 @@ def _command() -> CommandParser:
         "--url", metavar="URL", help="set the public URL to which a source's name is added [public_url, or the cloud's]"
     )
     command.add_argument(
-        "--replace", metavar="URL", help="overwrite a hook that has this URL, or replace one that is gone (apply)"
+        "--replace",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="overwrite a hook that has this URL, or replace one that is gone; may be repeated (apply)",
     )
     command.add_argument(
         "--forget", action="store_true", help="only forget the hooks that are not listed any more (remove)"
@@ -191,7 +195,7 @@ def _is_allowed(options: argparse.Namespace, difference: Difference) -> bool:
 
     A change that overwrites a hook needs --replace with its URL. For one of ours, a question at a terminal is enough.
     """
-    if not difference.overwrites or options.replace == difference.overwrites:
+    if not difference.overwrites or difference.overwrites in options.replace:
         return True
     return not difference.is_foreign and not options.yes and sys.stdin.isatty()
 
@@ -293,7 +297,7 @@ ACTIONS: Final = {
 
 
 def _is_confirmed(registrar: Registrar, options: argparse.Namespace, name: str, question: str) -> bool:
-    replace = _replace_option(options.replace) if options.replace else ""
+    replace = "".join(map(_replace_option, options.replace))
     forget = " --forget" if options.forget else ""
     command = f"{registrar.command_line(options.action, name)}{replace}{forget} --yes"
     return options.yes or is_confirmed(f"{question} [y/N]", "Nothing was changed.", f"To do it:\n  {command}")

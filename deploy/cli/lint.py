@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     except ConfigFaults as error:
         _print(error.file, error.faults, [], [], options.json)
         return 1
-    found = {*all_warnings(file, environ, options.env_file), *secret_warnings(options, slices, environ)}
+    found = {*all_warnings(file, environ, options.env_file), *secret_warnings(options, file, slices, environ)}
     variables = set(map(variable_name, compiler.secrets_needed(slices)))
     found |= {Fault(0, "", warning.text) for warning in dotenv.dotenv_warnings(options.env_file, os.environ, variables)}
     notes = warnings.configuration_notes(file)
@@ -70,7 +70,8 @@ def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -
     found |= {*_database_warnings(file, slices["notify"]), *_local_only_warnings(file, slices)}
     found |= {*_limit_warnings(slices, environ)}
     found |= {Fault(0, "", text) for text in mail_settings.mail_settings_warnings(environ)}
-    for name, text in values.secret_doubts(env_file, compiler.secrets_needed(slices), environ).items():
+    tokens = needs.token_names(file.document)
+    for name, text in values.secret_doubts(env_file, compiler.secrets_needed(slices), environ, tokens=tokens).items():
         found.add(Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} ")))
     return sorted(found)
 
@@ -104,15 +105,14 @@ def _limit_warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]
 
 
 def secret_warnings(
-    options: argparse.Namespace, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
+    options: argparse.Namespace, file: ConfigFile, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
 ) -> Iterator[Fault]:
-    """Yield the warnings that `--secrets` adds."""
+    """Yield the warnings that `--secrets` adds. `slices` are those of the file."""
     if options.secrets:
         yield from short_secrets(slices, environ)
         yield from unusable_secrets(slices, environ)
-        yield from unused_secrets(
-            str(options.env_file), dotenv.read_dotenv(options.env_file), compiler.secrets_needed(slices)
-        )
+        used = [*compiler.secrets_needed(slices), *needs.token_names(file.document)]
+        yield from unused_secrets(str(options.env_file), dotenv.read_dotenv(options.env_file), used)
 
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:
@@ -147,7 +147,7 @@ def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) 
 def unused_secrets(env_file: str, variables: Collection[str], secrets: Collection[str]) -> Iterator[Fault]:
     """Yield a warning for each variable in .env that nothing reads, such as a mistyped secret.
 
-    `variables` are those of the file, `secrets` the names of the needed secrets.
+    `variables` are those of the file, `secrets` the names of the secrets that are read.
     """
     for variable in values.unused_variables(variables, secrets):
         hint = did_you_mean(variable, map(variable_name, secrets))

@@ -125,6 +125,11 @@ def token_needs(document: Json) -> list[Need]:
     ]
 
 
+def token_names(document: Json) -> list[str]:
+    """Return the names of the secrets that `token_needs` returns."""
+    return [need.name for need in token_needs(document)]
+
+
 def missing_effect(credentials: Sequence[Need]) -> str:
     """Return the effects of these secrets as long as they are missing, joined to one sentence."""
     uses = dict.fromkeys(use for need in credentials for use in need.uses)

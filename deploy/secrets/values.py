@@ -102,19 +102,23 @@ def unused_variables(variables: Iterable[str], names: Iterable[str]) -> list[str
 
 
 def secret_doubts(
-    file: Path, names: Sequence[str], environ: Mapping[str, str], generated_now: Collection[str] = ()
+    file: Path,
+    names: Sequence[str],
+    environ: Mapping[str, str],
+    generated_now: Collection[str] = (),
+    tokens: Collection[str] = (),
 ) -> dict[str, str]:
     """Return a sentence for each secret that may not be the one that was meant. Raises DotenvFault.
 
     A mounted file, which comes first, may override a variable that has another value. Or a name may be misspelt: the
     secret is missing or was generated, and .env has a variable of nearly the same name that nothing reads.
-    `generated_now` are the secrets that this start generated.
+    `generated_now` are the secrets that this start generated, `tokens` those that only commands read.
     """
     folder = read_settings(environ).secrets_folder
     text_in_folder = from_folder(folder)
     text_of_variable = from_environment(environ)
     variables = _variables(file)
-    unused = unused_variables(variables, names)
+    unused = unused_variables(variables, (*names, *tokens))
     doubts: dict[str, str] = {}
     for name in names:
         variable = variable_name(name)

@@ -9,6 +9,7 @@ from deploy.config import checkout, compiler
 from deploy.config.config_file import ConfigFaults, ConfigFile, texts_in
 from deploy.config.sections.subscribers import event_type_files
 from deploy.dev.supervisor.processes import Folders
+from deploy.secrets.needs import token_names
 from shared.jsontext import JsonObject, mappings_at, to_json
 
 SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
@@ -24,6 +25,7 @@ class Configuration:
     path       None in the mode without a file
     files      the files to watch: the file, all that it names, and the operator's own, which may still be written
     providers  the catalogue's, by source
+    tokens     the names of the secrets that only `hookchain hooks` reads
     own_file   the file if it is the operator's own: its warnings are reported
     """
 
@@ -31,6 +33,7 @@ class Configuration:
     slices: Mapping[str, JsonObject]
     files: tuple[Path, ...]
     providers: Mapping[str, str]
+    tokens: tuple[str, ...] = ()
     own_file: ConfigFile | None = None
 
     @property
@@ -51,7 +54,9 @@ def load_configuration(environ: Mapping[str, str], root: Path, *, is_production:
     is_own = path is not None and path != root / checkout.EXAMPLE_CONFIG
     sources = mappings_at(file.document, "sources")
     providers = {name: str(source["provider"]) for name, source in sources.items() if "provider" in source}
-    return Configuration(path, slices, _files_of(path, file, environ, root), providers, file if is_own else None)
+    files = _files_of(path, file, environ, root)
+    tokens = tuple(token_names(file.document))
+    return Configuration(path, slices, files, providers, tokens, file if is_own else None)
 
 
 def _allow_this_machine(slices: Mapping[str, JsonObject]) -> None:

@@ -175,7 +175,7 @@ def _set_up_development(
         configuration=configuration,
         environ=new_environ,
         short_secrets=found.short,
-        doubts=values.secret_doubts(options.env_file, names, new_environ, generated),
+        doubts=values.secret_doubts(options.env_file, names, new_environ, generated, configuration.tokens),
         generated=tuple(generated),
         unset=tuple(need for need in missing if need.is_credential),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
@@ -217,7 +217,7 @@ def _set_up_production(
     has_page = values.secret_text(processes.PAGE_PASSWORD, environ) is not None
     found = values.find_missing([*names, processes.PAGE_PASSWORD] if has_page else names, environ)
     unset = [need for need in needed if need.name in found.missing]
-    doubts = values.secret_doubts(options.env_file, names, environ)
+    doubts = values.secret_doubts(options.env_file, names, environ, tokens=configuration.tokens)
     if faults := [*_production_faults(options, configuration.slices, environ, doubts, unset)]:
         raise NotReady("\n".join(faults))
     if processes.PAGE_PASSWORD in found.short:

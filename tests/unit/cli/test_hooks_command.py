@@ -332,6 +332,21 @@ def test_somebody_elses_url_is_overwritten_only_with_consent(world: World, answe
     assert world.github.secret(id) == SECRET
 
 
+def test_the_hooks_of_two_urls_are_overwritten_by_one_command(world: World) -> None:
+    shops = {"acme/shop": world.github, "acme/old": world.add_github("/repos/acme/old")}
+    world.configure(CONFIG.replace("at: acme/shop}", "at: [acme/shop, acme/old]}"))
+    world("apply", "github", "--yes")
+    options: list[str] = []
+    for number, provider in enumerate(shops.values()):
+        _, hook = world.only_hook(provider)
+        hook["config"] = {"url": f"{FOREIGN}/{number}", "content_type": "json", "insecure_ssl": "0", "secret": "theirs"}
+        options += ["--replace", f"{FOREIGN}/{number}"]
+    assert world("apply", "github", *options, code=1).rstrip().endswith(f"{shlex.join(options)} --yes")
+    world("apply", "github", "--yes", *options)
+    for provider in shops.values():
+        assert provider.secret(world.only_hook(provider)[0]) == SECRET
+
+
 def test_the_printed_command_overwrites_a_url_with_characters_of_the_shell(world: World) -> None:
     world("apply", "github", "--yes")
     id, hook = world.only_hook(world.github)

@@ -277,6 +277,18 @@ def test_warnings_stand_beside_missing_secrets_because_one_may_be_the_cause(lint
     assert "nothing reads FORMKEY in .env: one of the two names may be misspelt" in printed
 
 
+def test_the_token_of_a_hook_is_no_misspelt_name_of_another_secret(lint: Lint) -> None:
+    config = """\
+sources:
+  github: {provider: github, secret: github-key, hook: {token: github-keys, at: acme/shop}}
+routes: [{name: mail, to: people}]
+destinations: {people: {email: {to: ann@example.com}}}
+"""
+    printed = lint.secrets("GITHUB_KEYS=a-long-and-random-token\n", config, code=1)
+    assert "secret 'github-key': is missing" in printed
+    assert "GITHUB_KEYS" not in printed
+
+
 def test_a_missing_env_file_is_named_beside_missing_secrets(lint: Lint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(lint.file.parent / "prd.env"))
     printed = lint(GOOD, "--secrets", code=1)

@@ -88,7 +88,7 @@ async def _recover(
             newest = nlargest(MAX_PRINTED, [*newest, *missed_events], key=lambda event: event.happened_at)
         _print(listing, count, newest)
         if options.dry_run:
-            return NOT_DONE if listing.is_partial or listing.failed else DONE
+            return NOT_DONE if listing.is_partial or listing.failures.in_this_run else DONE
         if not count:
             return NOT_DONE if _is_incomplete(listing) else DONE
         if not _is_confirmed(options, count):
@@ -136,11 +136,11 @@ async def _answers(listing: listings.Listing, *, waits: bool = False) -> AsyncIt
                 wait = f"Waiting {fault.pause_seconds:.0f} s. What was recovered stays if you press Ctrl-C"
                 print(f"{listing.settings.source}: {fault}. {wait}", file=sys.stderr)
                 await _pause(fault.pause_seconds)
-                listing.is_stopped = False
+                listing.failures.is_stopped = False
                 continue
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
             text = f"{listing.settings.source}: {fault}{again}"
-            if listing.is_stopped or not (listing.has_next or listing.answered):
+            if listing.failures.is_stopped or not (listing.has_next or listing.answered):
                 raise command_line.CommandError(text) from fault
             print(f"{text}. Its events are left out", file=sys.stderr)
             continue

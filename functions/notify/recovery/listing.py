@@ -94,13 +94,86 @@ class ProviderFault(Exception):
     """The provider did not list its events.
 
     pause_seconds  how long the provider wants no further request; 0 if it says nothing about it
-    is_of_place    the request cannot succeed until somebody corrects its place
+    is_of_place    the request cannot succeed until somebody corrects its place, such as a repository that was renamed
     """
 
     def __init__(self, text: str, pause_seconds: float = 0.0, *, is_of_place: bool = False) -> None:
         super().__init__(text)
         self.pause_seconds = pause_seconds
         self.is_of_place = is_of_place
+
+
+class ProviderApi:
+    """The API of a source's provider, read with the source's token."""
+
+    def __init__(self, settings: RecoverySettings, fetch: Fetch, token: str) -> None:
+        self._settings = settings
+        self._fetch = fetch
+        self._token = token
+
+    async def items(self, request: ApiRequest, window: Window, now: float) -> list[ListItem]:
+        """Send the request and return what its answer lists. Raises ProviderFault.
+
+        It lists nothing if the request is for a single event that the provider has deleted.
+        """
+        kind = self._settings.kind
+        answer = await self._send(request, now)
+        if answer is None:
+            return []
+        try:
+            # In a thread, because a large answer takes seconds, and the sweep must publish what is due meanwhile.
+            return await asyncio.to_thread(lambda: [*kind.read_answer(request, answer, window)])
+        except UnknownHook as error:
+            raise ProviderFault(str(error), is_of_place=True) from error
+        except UNKNOWN_FORM as error:
+            if request.is_for_event:  # it would fail in each run, and there are other events
+                return [UnreadableEvent()]
+            raise ProviderFault(f"{kind.title} answered {request.answer_kind} in an unknown form") from error
+
+    async def _send(self, request: ApiRequest, now: float) -> Fetched | None:
+        """Return the answer; None if the provider has deleted the event. Raises ProviderFault."""
+        kind = self._settings.kind
+        headers = [(name, value.format(token=self._token)) for name, value in kind.headers.items()]
+        if request.body is not None:
+            headers.append(("Content-Type", "application/json"))
+        outgoing = Outgoing(
+            "GET" if request.body is None else "POST",
+            self._settings.api_url + request.path,
+            tuple(headers),
+            b"" if request.body is None else jsontext.texts_json(request.body),
+            timeout_seconds=ANSWER_SECONDS,
+            max_bytes=MAX_EVENT_BYTES if request.is_for_event else MAX_LIST_BYTES,
+            allow_private=self._settings.allow_private,
+            may_repeat=request.body is None,
+        )
+        try:
+            answer = await self._fetch.fetch(outgoing)
+        except errors.HookchainError as error:
+            raise ProviderFault(f"{kind.title}: {credential_masks.masked(error.detail, [self._token])}") from error
+        if answer.status in (404, 410, 422) and request.is_for_event:
+            return None
+        if not 200 <= answer.status < 300:
+            raise _status_fault(self._settings, request, answer, now)
+        return answer
+
+
+def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetched, now: float) -> ProviderFault:
+    """Return the fault that an answer with an error status reports."""
+    status = answer.status
+    text = f"{settings.kind.title} answered {status} to {request.path.partition('?')[0]}"
+    pause_seconds = retry_after_seconds(answer.header("retry-after"), now) or 0.0
+    if answer.header("x-ratelimit-remaining") == "0":
+        pause_seconds = max(pause_seconds, reset_seconds(answer.header("x-ratelimit-reset"), now) or 0.0)
+    if status == 429:
+        pause_seconds = max(pause_seconds, LIMITED_SECONDS)
+    is_of_place = False
+    if not pause_seconds:
+        is_of_place = bool(settings.kind.places_key) and 300 <= status < 500 and status not in (401, 408)
+        if status in (401, 403, 404):
+            text += f". The token {settings.secret} needs {settings.rights}"
+        elif 300 <= status < 400 and is_of_place:
+            text += f". It was moved or renamed: correct `{settings.kind.places_key}`"
+    return ProviderFault(text, min(pause_seconds, MAX_PAUSE_SECONDS), is_of_place=is_of_place)
 
 
 class ReadAnswer(NamedTuple):
@@ -111,25 +184,41 @@ class ReadAnswer(NamedTuple):
 
 
 @dataclass(slots=True)
-class Listing:
-    """The events that a provider lists in a window, read request by request.
+class Failures:
+    """The requests that failed, by their identity.
 
-    requests           the requests that are left, the next one last. Those that failed are first, so the others go on
+    in_run_before  those that failed in the run before, and are left
+    in_this_run    those that failed in this run, and are left
+    in_row         how many requests failed since one succeeded
+    is_stopped     nothing more is sent in this run: the provider wants a pause, or MAX_FAULTS requests failed in a row
+    """
+
+    in_run_before: Collection[str] = ()
+    in_this_run: set[str] = field(default_factory=set)
+    in_row: int = 0
+    is_stopped: bool = False
+
+
+@dataclass(slots=True)
+class Listing:
+    """The events that a provider lists in a window, read request by request, in one run or several.
+
+    A run reads one answer after the other: `read_next` sends the next request, the caller publishes the events of its
+    answer, and `finish` goes on to the requests that follow. At the end of the run, the caller stores what is left for
+    `resume`.
+
+    requests           the requests that are left, the next one last
     includes_rejected  events that receive had rejected are missed events too
     reads_each_event   further requests read the webhook request of each event, where the list does not have it
-    handled            by the id of an event that is passed over: when it happened
+    handled            by the id of an event that is passed over from now on: when it happened
     rejected_count     how many events were passed over because receive had rejected them
     unreadable_count   how many events were passed over because they are in an unknown form
     is_partial         a request was skipped, so the next listing has to cover this window again
     answered           the identity of each request that was answered in this run
-    failed             of each request that failed in this run and is left
-    failed_before      of each request that failed in the run before
-    is_stopped         the provider wants a pause, or MAX_FAULTS requests failed in a row
     """
 
     settings: RecoverySettings
-    fetch: Fetch
-    token: str
+    api: ProviderApi
     window: Window
     requests: list[ApiRequest]
     includes_rejected: bool = False
@@ -139,15 +228,14 @@ class Listing:
     unreadable_count: int = 0
     is_partial: bool = False
     answered: set[str] = field(default_factory=set)
-    failed: set[str] = field(default_factory=set)
-    failed_before: Collection[str] = ()
-    is_stopped: bool = False
-    _faults_in_row: int = 0
+    failures: Failures = field(default_factory=Failures)
 
     @property
     def has_next(self) -> bool:
         """Return whether a request is left that can be sent in this run."""
-        return bool(self.requests) and not self.is_stopped and self.requests[-1].identity not in self.failed
+        if not self.requests or self.failures.is_stopped:
+            return False
+        return self.requests[-1].identity not in self.failures.in_this_run
 
     def resume(
         self, window: Window, requests: list[ApiRequest], failed_before: Collection[str], *, is_partial: bool
@@ -155,41 +243,26 @@ class Listing:
         """Continue the listing that an earlier run left unfinished, instead of this one."""
         self.window = window
         self.requests = requests
-        self.failed_before = failed_before
+        self.failures = Failures(in_run_before=failed_before)
         self.is_partial = is_partial
 
     async def read_next(self, now: float) -> ReadAnswer:
         """Send the next request and read its answer. The request is left until `finish`, so a failure loses no event.
 
-        Raises ProviderFault. Then `requests` begins with the request, or the request is skipped.
+        Raises ProviderFault. Then another request is next, or none can be sent in this run.
         """
         request = self.requests[-1]
         if request.identity in self.answered and not request.is_for_event:
             self._skip()
             raise ProviderFault(f"{self.settings.kind.title} lists the same page again")
         try:
-            answer = await self._send(request, now)
-            items = await self._read(request, answer) if answer else []
+            items = await self.api.items(request, self.window, now)
         except ProviderFault as fault:
             self._set_aside(request, fault)
             raise
         self.answered.add(request.identity)
-        self._faults_in_row = 0
+        self.failures.in_row = 0
         return self._select(items)
-
-    def _set_aside(self, request: ApiRequest, fault: ProviderFault) -> None:
-        """Let the other requests go on. One that failed in two runs is skipped, so that a new listing can begin."""
-        if fault.pause_seconds:
-            self.is_stopped = True
-            return
-        if not fault.is_of_place:
-            self._faults_in_row += 1
-            self.is_stopped = self._faults_in_row == MAX_FAULTS
-        if fault.is_of_place or request.identity in self.failed_before:
-            self._skip()
-        else:
-            self.failed.add(request.identity)
-            self.requests.insert(0, self.requests.pop())
 
     def finish(self, answer: ReadAnswer) -> None:
         """Continue with the requests that follow from the answer. Its events are handled."""
@@ -197,24 +270,29 @@ class Listing:
         self.requests += reversed(answer.further_requests)
         self.handled |= {event.id: event.happened_at for event in answer.missed_events}
 
-    async def _read(self, request: ApiRequest, answer: Fetched) -> list[ListItem]:
-        """Raises ProviderFault."""
-        kind = self.settings.kind
-        try:
-            # In a thread, because a large answer takes seconds, and the sweep must publish what is due meanwhile.
-            return await asyncio.to_thread(lambda: [*kind.read_answer(request, answer, self.window)])
-        except UnknownHook as error:
-            raise ProviderFault(str(error), is_of_place=True) from error
-        except UNKNOWN_FORM as error:
-            if request.is_for_event:
-                self.unreadable_count += 1
-                return []
-            raise ProviderFault(f"{kind.title} answered {request.answer_kind} in an unknown form") from error
-
     def is_repeat(self, event: MissedEvent) -> bool:
         """Return whether the provider was asked before to deliver the event again."""
-        provider_id, _, redelivery_id = event.id.partition(" ")
+        provider_id, _, redelivery_id = event.id.partition(" ")  # MissedEvent says what the id is made of
         return bool(redelivery_id) and provider_id in self.handled
+
+    def _set_aside(self, request: ApiRequest, fault: ProviderFault) -> None:
+        """Let the other requests go on. One that failed in two runs is skipped, so that a new listing can begin."""
+        failures = self.failures
+        if fault.pause_seconds:
+            failures.is_stopped = True
+            return
+        if not fault.is_of_place:  # a fault of one place says nothing about the others
+            failures.in_row += 1
+            failures.is_stopped = failures.in_row == MAX_FAULTS
+        if fault.is_of_place or request.identity in failures.in_run_before:
+            self._skip()
+        else:
+            failures.in_this_run.add(request.identity)
+            self.requests.insert(0, self.requests.pop())  # the first one of the list is sent last
+
+    def _skip(self) -> None:
+        self.requests.pop()
+        self.is_partial = True
 
     def _select(self, items: Sequence[ListItem]) -> ReadAnswer:
         """Return the events that are not handled yet, and the requests."""
@@ -241,55 +319,6 @@ class Listing:
                 missed_events.append(item)
         return ReadAnswer(missed_events, further_requests)
 
-    def _skip(self) -> None:
-        self.requests.pop()
-        self.is_partial = True
-
-    async def _send(self, request: ApiRequest, now: float) -> Fetched | None:
-        """Return the answer; None if the provider has deleted the event. Raises ProviderFault."""
-        kind = self.settings.kind
-        headers = [(name, value.format(token=self.token)) for name, value in kind.headers.items()]
-        if request.body is not None:
-            headers.append(("Content-Type", "application/json"))
-        outgoing = Outgoing(
-            "GET" if request.body is None else "POST",
-            self.settings.api_url + request.path,
-            tuple(headers),
-            b"" if request.body is None else jsontext.texts_json(request.body),
-            timeout_seconds=ANSWER_SECONDS,
-            max_bytes=MAX_EVENT_BYTES if request.is_for_event else MAX_LIST_BYTES,
-            allow_private=self.settings.allow_private,
-            may_repeat=request.body is None,
-        )
-        try:
-            answer = await self.fetch.fetch(outgoing)
-        except errors.HookchainError as error:
-            raise ProviderFault(f"{kind.title}: {credential_masks.masked(error.detail, [self.token])}") from error
-        if answer.status in (404, 410, 422) and request.is_for_event:
-            return None
-        if not 200 <= answer.status < 300:
-            raise _status_fault(self.settings, request, answer, now)
-        return answer
-
-
-def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetched, now: float) -> ProviderFault:
-    """Return the fault that an answer with an error status reports."""
-    status = answer.status
-    text = f"{settings.kind.title} answered {status} to {request.path.partition('?')[0]}"
-    pause_seconds = retry_after_seconds(answer.header("retry-after"), now) or 0.0
-    if answer.header("x-ratelimit-remaining") == "0":
-        pause_seconds = max(pause_seconds, reset_seconds(answer.header("x-ratelimit-reset"), now) or 0.0)
-    if status == 429:
-        pause_seconds = max(pause_seconds, LIMITED_SECONDS)
-    is_of_place = False
-    if not pause_seconds:
-        is_of_place = bool(settings.kind.places_key) and 300 <= status < 500 and status not in (401, 408)
-        if status in (401, 403, 404):
-            text += f". The token {settings.secret} needs {settings.rights}"
-        elif 300 <= status < 400 and is_of_place:
-            text += f". It was moved or renamed: correct `{settings.kind.places_key}`"
-    return ProviderFault(text, min(pause_seconds, MAX_PAUSE_SECONDS), is_of_place=is_of_place)
-
 
 def begin_listing(
     settings: RecoverySettings,
@@ -305,5 +334,13 @@ def begin_listing(
     kept_since = now - settings.kind.kept_seconds
     until = now - SETTLED_SECONDS if settings.kind.lists_unsettled else now
     window = settings.window(max(since, kept_since), until)
-    requests = [*settings.kind.first_requests(window)][::-1]
-    return Listing(settings, fetch, token, window, requests, includes_rejected, reads_each_event)
+    requests = [*settings.kind.first_requests(window)]
+    requests.reverse()  # the first one is sent first
+    return Listing(
+        settings,
+        ProviderApi(settings, fetch, token),
+        window,
+        requests,
+        includes_rejected=includes_rejected,
+        reads_each_event=reads_each_event,
+    )

@@ -287,7 +287,7 @@ def _record_after_run(record: JsonObject, listing: Listing, faults: Sequence[Fau
         requests: list[Json] = [list(each) for each in listing.requests]
         window: Json = [listing.window.since, listing.window.until]
         after |= {"requests": requests, "window": window, "is_partial": listing.is_partial}
-        after |= {"failed": [*sorted(listing.failed)], "api": listing.settings.api_url}
+        after |= {"failed": [*sorted(listing.failures.in_this_run)], "api": listing.settings.api_url}
     pauses = [each.pause_seconds for each in faults if isinstance(each, ProviderFault)]
     if any(pauses):
         after["not_before"] = now + max(pauses)

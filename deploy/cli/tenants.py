@@ -25,10 +25,12 @@ def _add_list(command: argparse.ArgumentParser) -> None:
 
 
 def _list(call: subscribers.Call) -> int:
+    """Print the first `--limit` tenants, and say so if there are more."""
     limit: int = call.options.limit
     with call.api() as api:
         found: list[JsonObject] = []
-        for each in api.client().list_tenants(limit=min(limit + 1, 100)):
+        page_size = min(limit + 1, 100)  # the API's largest page; the one tenant more tells whether any are left
+        for each in api.client().list_tenants(limit=page_size):
             if len(found) == limit:
                 print(f"These are the first {limit}. Use --limit to see more.", file=sys.stderr)
                 break
@@ -45,6 +47,7 @@ def _add_tenant(command: argparse.ArgumentParser) -> None:
 
 
 def _show(call: subscribers.Call) -> int:
+    """Print a tenant and how many endpoints it has, or with `--json` their ids."""
     with call.api() as api:
         hooks = api.client()
         tenant = hooks.get_tenant(call.options.tenant)
@@ -85,6 +88,7 @@ def _add_set(command: argparse.ArgumentParser) -> None:
 
 
 def _set(call: subscribers.Call) -> int:
+    """Create the tenant, or change what the options name of it, and print which of both. Raises UsageError."""
     options = call.options
     metadata = {}
     for text in options.metadata:
@@ -104,7 +108,9 @@ def _add_delete(command: argparse.ArgumentParser) -> None:
 
 
 def _delete(call: subscribers.Call) -> int:
+    """Delete the tenant and its endpoints with `--yes`; else print what would be deleted. Raises CommandError."""
     options = call.options
+    is_left = False
     with call.api() as api:
         hooks = api.client()
         if find_tenant(hooks, options.tenant) is None:
@@ -112,7 +118,7 @@ def _delete(call: subscribers.Call) -> int:
         count = len(list(hooks.list_endpoints(options.tenant)))
         if options.yes:
             hooks.delete_tenant(options.tenant)
-        is_left = options.yes and find_tenant(hooks, options.tenant) is not None
+            is_left = find_tenant(hooks, options.tenant) is not None
     document: JsonObject = {"dry_run": not options.yes, "tenant": options.tenant, "endpoints": count}
     text = subscribers.deletion_text(call, printable(options.tenant), f", with {count_of(count, 'endpoint')}")
     subscribers.print_result(call, document, text)
@@ -120,6 +126,7 @@ def _delete(call: subscribers.Call) -> int:
 
 
 def _import(call: subscribers.Call) -> int:
+    """Create or change the tenants of a CSV file with `--yes`; else print what would change."""
     return subscribers.run_import(call, "tenant", tenant_rows, lambda _: import_tenant)
 
 
@@ -137,6 +144,7 @@ DEFAULT_CAPABILITIES: Final = ("view", "manage", "resend")
 
 
 def portal_link(arguments: list[str]) -> int:
+    """Run `hookchain portal-link`."""
     action = subscribers.Action(_add_link_arguments, _print_link, {"--revoke": ("--capabilities", "--expires")})
     return subscribers.run_call("portal-link", action, arguments)
 
@@ -169,6 +177,7 @@ def _capabilities(text: str) -> tuple[str, ...]:
 
 
 def _print_link(call: subscribers.Call) -> int:
+    """Print the URL of a new link; with `--revoke`, end all links of the tenant instead."""
     options = call.options
     base_url = "" if call.settings.public_url or options.revoke else call.platform.subscribe_url()
     with call.api(base_url=base_url) as api:

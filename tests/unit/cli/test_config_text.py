@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from deploy.cli import config_text
-from deploy.cli.config_text import NAME, NotAllowed, check_text, checked
+from deploy.cli.config_text import NAME, check_text, checked
+from deploy.cli.fenced_folder import FencedFolder, NotAllowed
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject
 from tests.fakes.command import as_objects
@@ -75,7 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     monkeypatch.setattr(Path, "open", watched)
     yield folder
-    config_text.FencedFolder.excluded = ()
+    FencedFolder.excluded = ()
 
 
 @pytest.mark.parametrize("place", PLACES)

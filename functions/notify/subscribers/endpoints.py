@@ -18,7 +18,6 @@ from functions.notify.subscribers.subscribers import (
     EndpointHealth,
     Subscribers,
     SubscriberSettings,
-    TimedCache,
 )
 from shared import errors, jsontext, logs
 from shared.config.rules import rate_of
@@ -26,6 +25,7 @@ from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.subscribers import names, sealing
 from shared.subscribers.model import Endpoint, SealedText
 from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
+from shared.timed_cache import TimedCache
 
 KEEP_SECONDS: Final = 600.0
 """The time for which a prepared endpoint is reused while its document stays the same."""
@@ -47,7 +47,7 @@ class Endpoints:
         self._configured = configured
         self._subscribers = subscribers
         self._context = context
-        self._made: TimedCache[tuple[Endpoint, Target]] = TimedCache(context.clock, MAX_ENDPOINTS, KEEP_SECONDS)
+        self._made: TimedCache[tuple[Endpoint, Target]] = TimedCache(MAX_ENDPOINTS)
 
     async def resolve(self, delivery: Delivery) -> Target | DeadLetterReason:
         """Return the endpoint that the delivery is for, or why there is none.
@@ -74,10 +74,10 @@ class Endpoints:
                 return self._make(name, endpoint, replace(base.endpoints, retry_seconds=()))
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
             return DeadLetterReason("endpoint_disabled", f"the endpoint is disabled{why}")
-        made = self._made.get(name)
+        made = self._made.get(name, self._context.clock.now())
         if made is None or made[0] is not endpoint:
             made = endpoint, self._make(name, endpoint, base.endpoints)
-            self._made.put(name, made)
+            self._made.put(name, made, self._context.clock.now(), KEEP_SECONDS)
         return made[1]
 
     def _make(self, name: str, endpoint: Endpoint, options: Configured) -> Target:

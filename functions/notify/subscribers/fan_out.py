@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import Final
 
 from functions.notify import bounded_texts, destination, http_kind
-from functions.notify.subscribers.subscribers import LATE_SECONDS, MAX_ENDPOINTS, Subscribers, TimedCache
+from functions.notify.subscribers.subscribers import LATE_SECONDS, MAX_ENDPOINTS, Subscribers
 from shared import batching, claim_check, did_you_mean, errors, expressions, jsontext, logs, ports, store_ports, times
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message, delivery_messages
 from shared.event import Event, event_json, view_of
 from shared.subscribers import directory, matching, model, payload
 from shared.subscribers.names import SEPARATOR, TENANT_PATTERN, TYPE_PATTERN, EndpointName
+from shared.timed_cache import TimedCache
 
 MAX_TENANTS: Final = 100
 MAX_PAGE: Final = 500
@@ -262,14 +263,15 @@ def _received_at(event: Event) -> float:
 class FilterFaults:
     def __init__(self, subscribers: Subscribers) -> None:
         self._subscribers = subscribers
-        self._noted: TimedCache[str] = TimedCache(subscribers.clock, MAX_ENDPOINTS, EVERY_SECONDS)
+        self._noted: TimedCache[str] = TimedCache(MAX_ENDPOINTS)
 
     async def note(self, endpoint: model.Endpoint, fault: str) -> None:
         """Note the fault; an empty one where the filter worked. What cannot be written is logged, and noted later."""
         fault, name = fault[:MAX_CHARACTERS], endpoint.full_name
-        if endpoint.filter_fault == fault or self._noted.get(name) is not None:
+        now = self._subscribers.clock.now()
+        if endpoint.filter_fault == fault or self._noted.get(name, now) is not None:
             return
-        self._noted.put(name, fault)
+        self._noted.put(name, fault, now, EVERY_SECONDS)
 
         def decide(before: model.Endpoint | None) -> model.Endpoint | None:
             if before is None or before.filter != endpoint.filter:  # the tenant has corrected it

@@ -11,10 +11,9 @@ An attempt changes the endpoint's document only if the endpoint's health changes
 written is logged: a later attempt finds the same.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from shared import errors, logs, store_ports, times
 from shared.delivery import Delivered, Failed, Outcome, RetryLater
@@ -24,6 +23,7 @@ from shared.retention import DAY_SECONDS, Retention
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import DisabledBy, Endpoint, Tenant
 from shared.subscribers.operational_events import operational_event, operational_message
+from shared.timed_cache import TimedCache
 
 MAX_REMEMBERED_ENDPOINTS: Final = 1_000
 """Of one tenant; of a tenant with more, they are read for each event."""
@@ -39,15 +39,12 @@ STEADY_SECONDS: Final = 60.0
 endpoint that fails now and then would change all the time."""
 LATE_SECONDS: Final = 60.0
 """A notice that is older was left by a process that ended."""
-SLACK_SECONDS: Final = 1.0
-"""A value that lasts longer than it may, by more than this, was put there before the clock was set back."""
 FAILS_FROM: Final = 2
 """An endpoint counts as failing from this attempt at a delivery on: the first one may fail by chance."""
 MAX_REASON_CHARACTERS: Final = 500
 DISABLED: Final = "disabled"
 FAILING: Final = "failing"
 RECOVERED: Final = "recovered"
-Value = TypeVar("Value")
 Notice: TypeAlias = tuple[str, float, str]
 """A change of the endpoint's health, with its time and the reason."""
 
@@ -85,48 +82,6 @@ def read_subscriber_settings(written: Json, retention: Retention) -> SubscriberS
         secret=str(fields.get("secret") or "subscribers-key"),
         keep_seconds=retention.messages_seconds,
     )
-
-
-class TimedCache(Generic[Value]):
-    """`most` bounds the weight of all values together; a value weighs at least 1, and expires after `seconds`."""
-
-    def __init__(self, clock: Clock, most: int, seconds: float, weight: Callable[[Value], int] = lambda _: 1) -> None:
-        self._clock = clock
-        self._most = most
-        self._seconds = seconds
-        self._weight = weight
-        self._total = 0
-        self._kept: OrderedDict[str, tuple[Value, float]] = OrderedDict()
-
-    def get(self, name: str) -> Value | None:
-        """Return the value; None if there is none, or it is too old."""
-        found = self._kept.get(name)
-        if found is None or not 0 < found[1] - self._clock.now() <= self._seconds + SLACK_SECONDS:
-            return None
-        self._kept.move_to_end(name)
-        return found[0]
-
-    def last(self, name: str) -> Value | None:
-        """Return the value however old it is; None if there is none."""
-        found = self._kept.get(name)
-        return found[0] if found else None
-
-    def put(self, name: str, value: Value) -> None:
-        self.drop(name)
-        self._kept[name] = value, self._clock.now() + self._seconds
-        self._total += self._weighed(value)
-        while self._total > self._most:
-            self.drop(next(iter(self._kept)))
-
-    def drop(self, name: str) -> None:
-        if (found := self._kept.pop(name, None)) is not None:
-            self._total -= self._weighed(found[0])
-
-    def _weighed(self, value: Value) -> int:
-        return max(1, self._weight(value))
-
-    def __len__(self) -> int:
-        return len(self._kept)
 
 
 class Notices:
@@ -181,10 +136,10 @@ class Subscribers:
         self.settings = settings
         self.notices = Notices(self.directory, bus, settings)
         self._lists: TimedCache[tuple[str, Sequence[Endpoint]]] = TimedCache(
-            clock, MAX_LISTED_ENDPOINTS, LIST_SECONDS, weight=lambda known: len(known[1])
+            MAX_LISTED_ENDPOINTS, weight=lambda known: len(known[1])
         )
-        self._endpoints: TimedCache[Endpoint] = TimedCache(clock, MAX_ENDPOINTS, ENDPOINT_SECONDS)
-        self.recovered: TimedCache[float] = TimedCache(clock, MAX_ENDPOINTS, STEADY_SECONDS)
+        self._endpoints: TimedCache[Endpoint] = TimedCache(MAX_ENDPOINTS)
+        self.recovered: TimedCache[float] = TimedCache(MAX_ENDPOINTS)
 
     async def version(self, tenant: str) -> str | None:
         """Return the version of the tenant's document; None if there is none. Raises Temporary."""
@@ -196,12 +151,12 @@ class Subscribers:
 
         Raises Temporary.
         """
-        known = self._lists.get(tenant)
+        known = self._lists.get(tenant, self.clock.now())
         if known is not None and known[0] == version:
             return known[1]
         found = await self.directory.endpoints(tenant)
         if len(found) <= MAX_REMEMBERED_ENDPOINTS:
-            self._lists.put(tenant, (version, found))
+            self._lists.put(tenant, (version, found), self.clock.now(), LIST_SECONDS)
         return found
 
     def is_ready(self, endpoint: Endpoint) -> bool:
@@ -210,7 +165,7 @@ class Subscribers:
     async def endpoint(self, tenant: str, id_: str, *, is_fresh: bool = False) -> Endpoint | None:
         """Return the endpoint; None if it was deleted. With `is_fresh` it is read now. Raises Temporary."""
         key = f"{tenant}/{id_}"
-        if (known := self._endpoints.get(key)) and not is_fresh:
+        if (known := self._endpoints.get(key, self.clock.now())) and not is_fresh:
             return known
         found = await self.directory.read(Endpoint, endpoints_of(tenant), id_)
         if found is None:
@@ -219,12 +174,12 @@ class Subscribers:
         # If nothing has changed, this returns the same object, so what was prepared from it is reused.
         last = self._endpoints.last(key)
         endpoint = last if last == found[0] else found[0]
-        self._endpoints.put(key, endpoint)
+        self._endpoints.put(key, endpoint, self.clock.now(), ENDPOINT_SECONDS)
         return endpoint
 
     def remember(self, endpoint: Endpoint) -> None:
         """Remember an endpoint that was changed."""
-        self._endpoints.put(f"{endpoint.tenant}/{endpoint.id}", endpoint)
+        self._endpoints.put(f"{endpoint.tenant}/{endpoint.id}", endpoint, self.clock.now(), ENDPOINT_SECONDS)
 
 
 class HealthChange(NamedTuple):
@@ -273,7 +228,7 @@ class EndpointHealth:
                 return None
             days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else times.duration_text(limit)
             return HealthChange(DISABLED, f"all deliveries failed for {days}, the last: {outcome.reason}", "failures")
-        has_just_recovered = self._subscribers.recovered.get(self._name) is not None
+        has_just_recovered = self._subscribers.recovered.get(self._name, now) is not None
         if attempt_number < FAILS_FROM or has_just_recovered:
             return None
         return HealthChange(FAILING, outcome.reason)
@@ -304,7 +259,7 @@ class EndpointHealth:
         if not has_changed:
             return
         if change.kind == RECOVERED:
-            self._subscribers.recovered.put(self._name, now)
+            self._subscribers.recovered.put(self._name, now, now, STEADY_SECONDS)
         if change.kind == DISABLED:
             await self._subscribers.directory.announce_change(endpoint.tenant, "notify")
         severity = "WARNING" if change.kind == DISABLED else "INFO"

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, canonical, to_json
 from shared.outgoing.allowed_requests import read_target
+from shared.timed_cache import TimedCache
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -223,42 +223,10 @@ def _redirect_hint(answer: fetch.Fetched, question: Question) -> str:
     return f"; redirects are not followed: {advice}"
 
 
-class AnswerCache:
-    """Answers that this process keeps, up to a number of bytes. The least recently used one is removed first.
-
-    Times are Unix seconds.
-    """
-
-    def __init__(self, max_bytes: int = MAX_CACHED_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._answers: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
-
-    def get(self, key: str, now: float) -> bytes | None:
-        until, content = self._answers.get(key, (0.0, b""))
-        if now >= until:
-            self._remove(key)
-            return None
-        self._answers.move_to_end(key)
-        return content
-
-    def put(self, key: str, content: bytes, until: float) -> None:
-        self._remove(key)
-        self._answers[key] = until, content
-        self._bytes += len(content)
-        while self._bytes > self._max_bytes:
-            self._remove(next(iter(self._answers)))
-
-    def _remove(self, key: str) -> None:
-        if key in self._answers:
-            _, content = self._answers.pop(key)
-            self._bytes -= len(content)
-
-
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
 """The scheme and host of a URL, which have no placeholder of a template."""
 _HTML: Final = re.compile(r"\s*<(?:!doctype html|html)\b", re.IGNORECASE)
-_CACHE: Final = AnswerCache()
+_CACHE: Final[TimedCache[bytes]] = TimedCache(MAX_CACHED_BYTES, weight=len)
 
 
 def _verify_host(url: str) -> str:
@@ -386,6 +354,6 @@ class Fetch(AskingSettings, step.AskingStep):
         content = _CACHE.get(key, services.now())
         if content is None:
             content = to_json(await ask(self, question, event, services)).encode()
-            _CACHE.put(key, content, services.now() + self.cached)
+            _CACHE.put(key, content, services.now(), self.cached)
         answer: Json = json.loads(content)
         return answer

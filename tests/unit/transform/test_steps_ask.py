@@ -14,7 +14,6 @@ from functions.transform.hosts import BREAKER, Closed, StepHosts
 from functions.transform.program import read_chain
 from functions.transform.step import Services, removals_of
 from functions.transform.steps import ask
-from functions.transform.steps.ask import AnswerCache
 from shared.errors import Temporary
 from shared.event import Event, to_cloudevent
 from shared.fetch import Fetched
@@ -22,6 +21,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.gate import ADMITTED, HANGING_ANSWERS, ProcessGate
 from shared.outgoing.instance_leases import MOST_INSTANCES, InstanceLeases
+from shared.timed_cache import TimedCache
 from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
@@ -80,7 +80,7 @@ class World:
 
 @pytest.fixture(autouse=True)
 def _nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "_CACHE", AnswerCache())
+    monkeypatch.setattr(ask, "_CACHE", TimedCache(ask.MAX_CACHED_BYTES, weight=len))
 
 
 def call(**settings: Json) -> JsonObject:
@@ -209,15 +209,6 @@ async def test_a_cached_answer_serves_other_events_until_its_time_is_over() -> N
     world.now += 300
     await world.run(fetch(cached="5m"), replace(EVENT, id="c9"))
     assert len(world.fetch.asked) == 2
-
-
-def test_what_was_asked_for_last_stays_longest_in_a_cache() -> None:
-    cache = AnswerCache(max_bytes=100)
-    for name in ("a", "b", "c"):
-        cache.put(name, b"x" * 30, NOW + 60)
-    assert cache.get("a", NOW)
-    cache.put("d", b"x" * 30, NOW + 60)
-    assert [name for name in "abcd" if cache.get(name, NOW)] == ["a", "c", "d"]
 
 
 async def test_a_name_with_a_private_address_is_not_asked() -> None:

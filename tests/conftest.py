@@ -25,8 +25,8 @@ import pytest
 import uvloop
 
 from shared.cloud.aws.client import AwsPlace
-from tests import ports
 from tests.aws.local_aws import local_aws
+from tests.running import ports
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 REQUIRE_ALL: Final = os.environ.get("HOOKCHAIN_REQUIRE_ALL") == "1"

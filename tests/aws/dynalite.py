@@ -15,7 +15,7 @@ import pytest
 from shared.cloud.aws.client import AwsPlace
 from tests.aws.dynamo_front import dynamo_front
 from tests.aws.local_aws import KEYS, REGION
-from tests.ports import free_port
+from tests.running.ports import free_port
 
 SCRIPT: Final = """
 const server = require(process.argv[1])({ createTableMs: 0 });

@@ -18,7 +18,7 @@ from shared.cloud.aws.dynamo_values import Fields, from_item
 from shared.cloud.aws.tables import TABLES, Table, create_request
 from shared.jsontext import Json, JsonObject
 from shared.signatures.aws_v4 import Scope, signed_headers
-from tests.processes import PATIENCE_SECONDS
+from tests.running.processes import PATIENCE_SECONDS
 
 _PREFIXES: Final = count(1)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from shared.jsontext import JsonObject
-from tests.http_stand_in import Said, Seen, http_stand_in
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 _ERROR = (
     "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"

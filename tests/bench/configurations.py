@@ -12,7 +12,7 @@ import yaml
 
 from shared.jsontext import Json, JsonObject, mapping_at
 from tests.bench.tree import Tree
-from tests.processes import Request
+from tests.running.processes import Request
 
 SECRET: Final = "a-secret-of-the-benchmark"
 PASSWORD: Final = "a-password-of-the-benchmark"

@@ -19,7 +19,7 @@ from tests.bench.load import drive, http_post
 from tests.bench.pipe import bare
 from tests.bench.run import Run
 from tests.bench.tree import Tree
-from tests.stack import Stack, running
+from tests.running.stack import Stack, running
 
 EVENTS: Final = 1_000
 IDLE_POSTS: Final = 15

@@ -20,9 +20,9 @@ from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
 from tests.bench.tree import Tree
 from tests.bench.turns import REPEATS, Job, costs, stages
-from tests.ports import free_port
-from tests.processes import Running, started
-from tests.standins import command
+from tests.running.ports import free_port
+from tests.running.processes import Running, started
+from tests.stand_ins.bus import command
 
 GOOGLE_EVENTS: Final = 80
 BARE_REQUESTS: Final = 1_500

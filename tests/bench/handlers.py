@@ -28,7 +28,7 @@ from tests.aws.sqs_stand_in import lambda_record
 from tests.bench.configurations import ENVIRON
 from tests.bench.pipe import NOTHING
 from tests.bench.tree import PROBES, TreeFault
-from tests.processes import Request, Running, started
+from tests.running.processes import Request, Running, started
 
 HOST: Final = "127.0.0.1"
 ANSWER_SECONDS: Final = 60.0

@@ -13,9 +13,9 @@ from tests.bench.load import Load, drive_beside
 from tests.bench.pipe import NOTHING, Pipe, pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
-from tests.ports import free_port
-from tests.processes import started
-from tests.standins import command
+from tests.running.ports import free_port
+from tests.running.processes import started
+from tests.stand_ins.bus import command
 
 DESTINATIONS: Final = 20
 EVENTS: Final = 100

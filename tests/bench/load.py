@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
-from tests.processes import Request
+from tests.running.processes import Request
 
 CONNECTIONS = 16
 ANSWER_SECONDS = 60.0

@@ -35,10 +35,10 @@ from tests.bench.rows import TROUBLES
 from tests.bench.run import Run
 from tests.bench.subscribers import KEY, verified_endpoint
 from tests.bench.tree import Tree
-from tests.databases import has_postgresql, postgresql
-from tests.ports import free_port
-from tests.processes import Request, started
-from tests.stack import Stack, running
+from tests.running.databases import has_postgresql, postgresql
+from tests.running.ports import free_port
+from tests.running.processes import Request, started
+from tests.running.stack import Stack, running
 
 Result = TypeVar("Result")
 QUIET_PER_SECOND: Final = 16.0

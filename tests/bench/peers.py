@@ -22,8 +22,8 @@ from tests.bench.load import drive, http_post
 from tests.bench.pipe import NOTHING, SAMPLES, WARM_UP, Cost, cost, function, pipe
 from tests.bench.run import Run
 from tests.bench.stats import median
-from tests.ports import free_port
-from tests.processes import Running, started
+from tests.running.ports import free_port
+from tests.running.processes import Running, started
 
 REQUESTS: Final = 200
 INSTALL_SECONDS: Final = 600

@@ -22,8 +22,8 @@ from tests.fakes.pushes import cloud_run_environment, cloud_run_headers, push_en
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_server import FirestoreServer
 from tests.gcp.serving import served
-from tests.ports import free_port
-from tests.processes import BIN, ROOT, Request, Running, started
+from tests.running.ports import free_port
+from tests.running.processes import BIN, ROOT, Request, Running, started
 
 Platform = Literal["local", "google"]
 Fed = Literal["transform", "notify"]

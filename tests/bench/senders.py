@@ -18,8 +18,8 @@ from tests.bench.pipe import NOTHING
 from tests.bench.run import Run
 from tests.bench.stats import median
 from tests.bench.subscribers import SECRET, World, endpoint_world
-from tests.ports import free_port
-from tests.processes import started
+from tests.running.ports import free_port
+from tests.running.processes import started
 
 ENDPOINTS: Final = 20
 EVENTS: Final = 10

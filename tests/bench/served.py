@@ -12,9 +12,9 @@ from typing import Final
 
 from tests.bench.cpu import resident_mib
 from tests.bench.load import drive, http_post
-from tests.outside_receiver import receiving
-from tests.processes import Request
-from tests.stack import running
+from tests.running.processes import Request
+from tests.running.stack import running
+from tests.stand_ins.outside_receiver import receiving
 
 KEY: Final = "a-long-key-of-the-shop"
 CONFIG: Final = """\

@@ -12,7 +12,7 @@ from tests.bench.pipe import pipe, stand_in
 from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
 from tests.bench.turns import REPEATS, stages
-from tests.databases import has_postgresql, postgresql
+from tests.running.databases import has_postgresql, postgresql
 
 EVENTS = 250
 

@@ -15,7 +15,7 @@ from tests.bench.run import Run
 from tests.bench.stand_in import HOOK_PATH
 from tests.bench.tree import Tree
 from tests.fakes.pushes import cloud_run_headers
-from tests.processes import Request
+from tests.running.processes import Request
 
 MOST_ROUNDS: Final = 9
 TIMES: Final = 8

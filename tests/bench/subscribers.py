@@ -30,8 +30,8 @@ from tests.bench.pipe import NOTHING, Pipe, pipe
 from tests.bench.receivers import counts
 from tests.bench.run import Run
 from tests.bench.tree import Tree
-from tests.ports import free_port
-from tests.processes import Request, started
+from tests.running.ports import free_port
+from tests.running.processes import Request, started
 
 ENDPOINTS: Final = 1_000
 EVENTS: Final = 12

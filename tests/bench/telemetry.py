@@ -7,10 +7,10 @@ from tests.bench.events import BARE_REQUEST, BARE_REQUESTS
 from tests.bench.pipe import bare, cost
 from tests.bench.run import Run
 from tests.bench.tree import Tree
-from tests.ports import free_port
+from tests.running.ports import free_port
 
 if TYPE_CHECKING:
-    from tests.otlp_receiver import OtlpReceiver
+    from tests.stand_ins.otlp_receiver import OtlpReceiver
 
 MOST_ROUNDS: Final = 5
 STEADY_ROUNDS: Final = 1
@@ -23,7 +23,7 @@ FAR_SECONDS: Final = 0.12
 
 def measure_telemetry(run: Run) -> None:
     # Imported here, because the other groups must not need opentelemetry-proto.
-    from tests.otlp_receiver import otlp_receiver
+    from tests.stand_ins.otlp_receiver import otlp_receiver
 
     with bare() as reference, otlp_receiver() as collector:
         for _, tree in run.rounds_of("telemetry", min(run.rounds, MOST_ROUNDS)):

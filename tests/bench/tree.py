@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.jsontext import Json
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 PROBES: Final = Path(__file__).resolve().parent / "probes"
 

@@ -16,7 +16,7 @@ import uvloop
 from tests.bench.cpu import cpu_seconds_of, tree_of
 from tests.bench.load import CONNECTIONS, Connections, Load
 from tests.bench.pipe import FED_BY, Cost, Pipe, checked
-from tests.processes import Running
+from tests.running.processes import Running
 
 TURNS: Final = 2
 REPEATS: Final = 3

@@ -13,7 +13,7 @@ from shared.cloud.gcp.tokens import no_authorization
 from shared.errors import Temporary
 from shared.secrets import Reader, SecretDenied, SecretStoreUnreachable
 from tests.gcp.storage_server import BUCKET, StorageServer
-from tests.google_stand_in import StandIn, standing_in
+from tests.stand_ins.google_apis import StandIn, standing_in
 
 if TYPE_CHECKING:
     from google.cloud.secretmanager import SecretManagerServiceClient

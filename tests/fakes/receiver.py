@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from tests.processes import PATIENCE_SECONDS
+from tests.running.processes import PATIENCE_SECONDS
 
 Answerer = Callable[[socket.socket], None]
 

@@ -20,8 +20,8 @@ from typing import Final
 import pytest
 
 from tests.functional.test_serve import CONFIG, ENVIRON, Receiver, crm, send, wait_for_message
-from tests.processes import ROOT, wait_for
-from tests.stack import Stack, running
+from tests.running.processes import ROOT, wait_for
+from tests.running.stack import Stack, running
 
 pytestmark = pytest.mark.slow
 

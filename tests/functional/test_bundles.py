@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 
 from deploy.cli import bundle
-from tests.processes import PATIENCE_SECONDS, ROOT
+from tests.running.processes import PATIENCE_SECONDS, ROOT
 
 pytestmark = pytest.mark.slow
 

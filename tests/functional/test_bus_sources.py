@@ -17,11 +17,11 @@ from shared.delivery import Delivered
 from shared.jsontext import JsonObject, mapping_at, objects_at, to_json, value_at
 from shared.ports import DEAD_LETTERS, EVENTS
 from shared.settings import LOCAL_PROJECT
-from tests.emulation import Emulation
 from tests.fakes.pushes import push_environment
 from tests.functional.test_bus import attempted
-from tests.ports import free_port
-from tests.processes import Request, functions_framework, post, started, wait_for
+from tests.running.emulation import Emulation
+from tests.running.ports import free_port
+from tests.running.processes import Request, functions_framework, post, started, wait_for
 
 CONFIG: Final = """
 sources:

@@ -27,8 +27,8 @@ from shared.cloud.local.journal import FILE_NAME
 from shared.dead_letter_message import dead_letter_message
 from shared.journal import DeadLetter
 from shared.jsontext import JsonObject
-from tests.processes import PATIENCE_SECONDS
-from tests.stack import Stack, running
+from tests.running.processes import PATIENCE_SECONDS
+from tests.running.stack import Stack, running
 
 CANARY: Final = "kanarienvogel"
 SECRETS: Final = {

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from tests.fakes.receiver import http_answer, receiver
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 pytestmark = pytest.mark.slow
 

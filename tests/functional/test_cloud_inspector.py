@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 
 from shared.jsontext import Json, JsonObject, objects_at
-from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.functional.test_inspector_views import choose
+from tests.gcloud.stub import install
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
-from tests.google_stand_in import standing_in
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, Request, started, wait_for
-from tests.stub_gcloud import install
+from tests.running.chromium import Page, chromium_or_skip, chromium_page
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, Request, started, wait_for
+from tests.stand_ins.google_apis import standing_in
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 

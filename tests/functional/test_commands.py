@@ -8,9 +8,9 @@ import pytest
 
 from shared.jsontext import Json, JsonObject, objects_at
 from tests.fakes.command import Command
-from tests.processes import Request, wait_for
-from tests.sending import post_until_confirmed
-from tests.stack import Stack, running
+from tests.running.processes import Request, wait_for
+from tests.running.sending import post_until_confirmed
+from tests.running.stack import Stack, running
 
 pytestmark = pytest.mark.slow
 

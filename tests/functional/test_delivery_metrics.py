@@ -25,9 +25,9 @@ from shared.jsontext import Json, JsonObject, mapping_at
 from shared.settings import read_settings
 from tests.fakes.destinations import a_context
 from tests.fakes.secrets import FakeSecrets
-from tests.pipeline import Pipeline
-from tests.processes import ROOT
-from tests.sql_server import Server, sql_server
+from tests.in_process.pipeline import Pipeline
+from tests.running.processes import ROOT
+from tests.running.sql_server import Server, sql_server
 
 pytestmark = pytest.mark.slow
 

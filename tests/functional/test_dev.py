@@ -24,8 +24,8 @@ import pytest
 from deploy.config.dotenv import read_dotenv
 from deploy.config.running_dev import config_faults
 from deploy.dev.caught import Mailbox
-from tests.ports import free_base
-from tests.processes import PATIENCE_SECONDS, ROOT, is_open
+from tests.running.ports import free_base
+from tests.running.processes import PATIENCE_SECONDS, ROOT, is_open
 
 GAP_SECONDS: Final = 0.02
 

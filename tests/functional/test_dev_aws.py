@@ -20,8 +20,8 @@ import pytest
 from deploy.config.dotenv import read_dotenv
 from deploy.dev.caught import Mailbox
 from tests.functional.test_dev import CONFIG, Dev, reload_under_load
-from tests.local_lambda import pids_of, require_tools
-from tests.processes import PATIENCE_SECONDS, ROOT
+from tests.running.local_lambda import pids_of, require_tools
+from tests.running.processes import PATIENCE_SECONDS, ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -11,11 +11,11 @@ from functions.notify.digests.digest import read_digest
 from functions.notify.digests.settings import Digest, GatherSettings
 from shared.delivery import Delivery
 from shared.event import Event
-from tests.chromium import chromium_or_skip, chromium_page
 from tests.fakes.destinations import Options
 from tests.fakes.mail_settings import mail_settings
 from tests.fakes.notifier import FakeNotifier
 from tests.functional.test_octokit import examples
+from tests.running.chromium import chromium_or_skip, chromium_page
 
 PHONE_PIXELS: Final = 360
 GATHER: Final = GatherSettings(digest=Digest(900.0, "data.repository.full_name"), max_events=200)

@@ -10,7 +10,7 @@ from deploy.client.hookchain.formats import encode_body
 from deploy.config.compiler import compile_file, secrets_needed
 from functions.notify.destinations.email.mail import Mail
 from shared.jsontext import JsonObject
-from tests.pipeline import Pipeline
+from tests.in_process.pipeline import Pipeline
 
 EVENT: JsonObject = {
     "event": "password_created",

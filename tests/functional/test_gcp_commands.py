@@ -17,10 +17,10 @@ import pytest
 from aiohttp import web
 
 from tests.fakes.command import exit_code
-from tests.gcloud_world import World
+from tests.gcloud.stub import WorldGcloud, install_world
+from tests.gcloud.world import World
 from tests.gcp.serving import served
-from tests.processes import PATIENCE_SECONDS, wait_for
-from tests.stub_gcloud import WorldGcloud, install_world
+from tests.running.processes import PATIENCE_SECONDS, wait_for
 
 PROJECT = "my-project"
 NOBODY = "http://127.0.0.1:9"

@@ -8,7 +8,7 @@ from shared.jsontext import JsonObject, objects_at, value_at
 from tests.fakes.command import Command
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
-from tests.processes import wait_for
+from tests.running.processes import wait_for
 
 
 @pytest.fixture(scope="module")

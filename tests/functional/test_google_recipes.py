@@ -9,9 +9,9 @@ from deploy.config.compiler import compile_file, secrets_needed
 from functions.notify.destination import kind_module
 from functions.notify.registry import read_destinations
 from shared.delivery import Delivered, Outcome
-from tests.google_documents import Document
-from tests.google_workspace import Workspace
-from tests.pipeline import Pipeline
+from tests.in_process.pipeline import Pipeline
+from tests.stand_ins.google_documents import Document
+from tests.stand_ins.google_workspace import Workspace
 from tests.unit.notify.google_kinds import attempted, connected
 
 RECIPES = Path("deploy/recipes")

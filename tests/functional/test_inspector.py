@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 
 from shared.jsontext import JsonObject
-from tests.chromium import Page, chromium_or_skip, chromium_page
-from tests.processes import PATIENCE_SECONDS
-from tests.stack import Stack, running
+from tests.running.chromium import Page, chromium_or_skip, chromium_page
+from tests.running.processes import PATIENCE_SECONDS
+from tests.running.stack import Stack, running
 
 PASSWORD = "a-password-of-this-test"
 CONFIG = """

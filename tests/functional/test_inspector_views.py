@@ -31,9 +31,9 @@ from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import EndpointName
 from shared.times import rfc3339
-from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.bus import FakeBus
 from tests.fakes.deliveries import message_of, settled
+from tests.running.chromium import Page, chromium_or_skip, chromium_page
 from tests.unit.dev.inspected import TOKEN
 
 pytestmark = pytest.mark.slow

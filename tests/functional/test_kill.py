@@ -18,8 +18,8 @@ from tests.gcp.serving import served
 from tests.kill.kill import DESTINATIONS, ENDPOINTS, HANGING, TROUBLES, Storm, kill_test
 from tests.kill.sql_kill import SqlStorm, sql_kill_test
 from tests.kill.throttling import DYNAMODB, FIRESTORE, Throttle, deliver_all, throttle
-from tests.processes import ROOT
-from tests.sql_server import sql_server
+from tests.running.processes import ROOT
+from tests.running.sql_server import sql_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -16,10 +16,10 @@ from deploy.dev.aws.stack import ensure, place_at
 from deploy.history.local import open_local_state
 from tests.kill.kill import Storm
 from tests.kill.lambda_kill import lambda_kill_test
-from tests.local_lambda import require_tools
-from tests.processes import ROOT, Request, wait_for
-from tests.sending import post_until_confirmed
-from tests.stack import Stack, running
+from tests.running.local_lambda import require_tools
+from tests.running.processes import ROOT, Request, wait_for
+from tests.running.sending import post_until_confirmed
+from tests.running.stack import Stack, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

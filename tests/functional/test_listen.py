@@ -26,9 +26,9 @@ from tests.fakes.command import audit_records
 from tests.functional.test_dev import Dev
 from tests.gcp.deployment import PROJECT, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
-from tests.http_stand_in import Said, Seen, http_stand_in
-from tests.local_lambda import require_tools
-from tests.processes import PATIENCE_SECONDS, ROOT
+from tests.running.local_lambda import require_tools
+from tests.running.processes import PATIENCE_SECONDS, ROOT
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 pytestmark = pytest.mark.slow
 

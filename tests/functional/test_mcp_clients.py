@@ -14,7 +14,7 @@ import pytest
 
 from tests.fakes.command import audit_records
 from tests.fakes.kept import NOW, Kept
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -22,8 +22,8 @@ from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject
 from tests.fakes.notifier import DELIVERY
 from tests.gcp.description import Description
-from tests.kind_services import RUN, Asked, notifier, services
-from tests.pipeline import Pipeline
+from tests.in_process.pipeline import Pipeline
+from tests.stand_ins.kind_services import RUN, Asked, notifier, services
 
 RECIPES: Final = Path("deploy/recipes")
 WEBHOOK: Final = "https://hooks.slack.com/services/T1/B1/example-of-a-webhook"

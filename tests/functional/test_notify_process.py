@@ -14,9 +14,9 @@ from shared.ledger import LedgerRow
 from tests.fakes.mail_settings import mail_settings
 from tests.fakes.notifier import a_delivery, message_of, push_of
 from tests.fakes.pushes import cloud_run_environment, cloud_run_headers
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, Request, functions_framework, post, started
-from tests.standins import command
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, ROOT, Request, functions_framework, post, started
+from tests.stand_ins.bus import command
 
 DESTINATION = {
     "kind": "email",

@@ -18,8 +18,8 @@ from shared.outgoing.guarded_fetch import GuardedFetch
 from shared.ports import DELIVERIES
 from tests.aws.local_aws import KEYS, boto_client, local_aws
 from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
-from tests.kind_services import notifier_over
-from tests.object_stores import CloudStorage, Losing, StoredObject, google_token
+from tests.stand_ins.kind_services import notifier_over
+from tests.stand_ins.object_stores import CloudStorage, Losing, StoredObject, google_token
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

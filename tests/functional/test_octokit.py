@@ -18,7 +18,7 @@ from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.secrets import FakeSecrets
-from tests.receiving import NAME, Receiving
+from tests.in_process.receiving import NAME, Receiving
 
 SECRET: Final = "a-github-secret-of-some-length"
 

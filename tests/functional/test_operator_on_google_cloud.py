@@ -14,10 +14,10 @@ from deploy.platforms.choice import TARGET_OPTIONS
 from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at, value_at
 from shared.mcp import ToolServer
 from tests.fakes.command import Command, as_objects, audit_records
+from tests.gcloud.stub import install
 from tests.gcp.deployment import PROJECT, SECRET, Deployed, deploy
 from tests.gcp.firestore_memory import MemoryStore
-from tests.google_stand_in import StandIn, standing_in
-from tests.stub_gcloud import install
+from tests.stand_ins.google_apis import StandIn, standing_in
 
 SERVICES = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-"
 

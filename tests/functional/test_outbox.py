@@ -12,9 +12,9 @@ import pytest
 from deploy.config.compiler import compile_file
 from deploy.requests.snippet import find_sender, make_snippet
 from deploy.requests.sources import compiled_sources
-from tests.databases import postgresql
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver
-from tests.processes import PATIENCE_SECONDS, ROOT, wait_for
+from tests.running.databases import postgresql
+from tests.running.processes import PATIENCE_SECONDS, ROOT, wait_for
 from tests.unit.shared.hmac_verification import verify_hmac
 
 pytestmark = pytest.mark.slow

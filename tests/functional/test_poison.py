@@ -13,9 +13,9 @@ from typing import Final
 import pytest
 
 from tests.kill.kill import ledger_rows
-from tests.processes import PATIENCE_SECONDS, ROOT, Request
-from tests.sending import post_until_confirmed
-from tests.stack import Stack, running
+from tests.running.processes import PATIENCE_SECONDS, ROOT, Request
+from tests.running.sending import post_until_confirmed
+from tests.running.stack import Stack, running
 
 SPEED: Final = 20.0
 PEERS: Final = 60

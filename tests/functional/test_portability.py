@@ -18,12 +18,12 @@ from shared.http import Request
 from shared.jsontext import JsonObject
 from shared.ledger import LedgerRow
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, TOPIC_NAMES, BusMessage
+from tests.in_process.signed_samples import NOW
 from tests.portability.corpus import Case, Corpus, corpus, on_the_wire, schemes_of, vectors
 from tests.portability.local_pipe import LocalPipe, local_pipe
 from tests.portability.parts import Faked, Kept, Parts
 from tests.portability.platforms import Lambda, Platform, functions_framework
 from tests.portability.sending import DESTINATIONS, NAMES, FetchFromReceivers, Received, Receivers, receivers
-from tests.signed_samples import NOW
 
 ROUTES: Final = """
 sources: {web: {auth: none}}

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 
 from shared.jsontext import JsonObject, list_at
 from shared.subscribers.matching import type_matches
-from tests.processes import PATIENCE_SECONDS, ROOT
+from tests.running.processes import PATIENCE_SECONDS, ROOT
 
 PAGE: Final = ROOT / "functions/subscribe/page"
 LIBRARIES: Final = ROOT / "tests/vendors/node_modules"

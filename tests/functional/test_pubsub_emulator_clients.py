@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulation import Emulation
+from tests.running.emulation import Emulation
 
 PROJECT = "projects/p1"
 

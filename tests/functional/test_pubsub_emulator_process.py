@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from shared.jsontext import Json, JsonObject
-from tests.emulation import Emulation, Endpoint, attributes_of
-from tests.processes import PATIENCE_SECONDS, ROOT
+from tests.running.emulation import Emulation, Endpoint, attributes_of
+from tests.running.processes import PATIENCE_SECONDS, ROOT
 
 PROJECT = "projects/p1"
 TOPIC = f"{PROJECT}/topics/events"

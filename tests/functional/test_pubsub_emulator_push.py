@@ -13,7 +13,7 @@ from deploy.dev.pubsub.resources import PushTarget
 from deploy.dev.pubsub.subscriber import PushClient
 from shared.cloud.gcp.pubsub import DELAY
 from shared.jsontext import Json, JsonObject, objects_at
-from tests.emulation import Emulation, Endpoint, attributes_of, message_of
+from tests.running.emulation import Emulation, Endpoint, attributes_of, message_of
 
 Speak: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

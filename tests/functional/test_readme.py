@@ -34,8 +34,8 @@ from deploy.config.compiler import check_config, compile_file, secrets_needed
 from deploy.config.config_file import parse_config
 from deploy.config.page_token import page_token
 from shared.secrets import variable_name
-from tests.ports import free_base, is_free
-from tests.processes import PATIENCE_SECONDS
+from tests.running.ports import free_base, is_free
+from tests.running.processes import PATIENCE_SECONDS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLE: Final = ROOT / "deploy" / "hookchain.example.yaml"

@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, Request, Running, functions_framework, post, started
-from tests.standins import command
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, Request, Running, functions_framework, post, started
+from tests.stand_ins.bus import command
 
 CANARY = "canary-7f3a9c51e0"
 PASSWORD = f"password-{CANARY}"

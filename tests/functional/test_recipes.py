@@ -9,7 +9,7 @@ from deploy.config.compiler import compile_config, compile_file, secrets_needed
 from deploy.config.config_file import read_config_file
 from deploy.explain.config_tests import run_config_tests
 from functions.notify.destinations.email.mail import Mail
-from tests.pipeline import Pipeline
+from tests.in_process.pipeline import Pipeline
 
 RECIPES = Path("deploy/recipes")
 CONTENT_TYPES = {

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.aws.sam import tool_environ
 from deploy.cli import aws_deployment
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 from tests.unit.aws.rendered import tool_or_skip
 
 pytestmark = pytest.mark.slow

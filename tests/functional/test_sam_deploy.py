@@ -28,9 +28,9 @@ import boto3
 import pytest
 
 from shared.jsontext import JsonObject, mapping_at, objects_at
-from tests.http_stand_in import Said, Seen, http_stand_in
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, wait_for
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, wait_for
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 from tests.unit.aws.rendered import tool_or_skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

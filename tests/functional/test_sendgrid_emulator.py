@@ -11,7 +11,7 @@ import pytest
 from deploy.dev.caught import MAIL_FILE, Mailbox
 from deploy.dev.mail import Address
 from shared.jsontext import Json, JsonObject, objects_at
-from tests.emulation import Emulation
+from tests.running.emulation import Emulation
 
 GOOD: JsonObject = {
     "personalizations": [{"to": [{"email": "list@example.com"}]}],

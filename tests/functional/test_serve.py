@@ -17,10 +17,10 @@ from typing import Final
 
 import pytest
 
-from tests.http_stand_in import Said, Seen, http_stand_in
-from tests.ports import free_port
-from tests.processes import ROOT, is_open, wait_for
-from tests.stack import Stack, running
+from tests.running.ports import free_port
+from tests.running.processes import ROOT, is_open, wait_for
+from tests.running.stack import Stack, running
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 pytestmark = pytest.mark.slow
 

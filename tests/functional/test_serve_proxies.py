@@ -18,9 +18,9 @@ from typing import Final
 import pytest
 
 from tests.functional.test_serve import ENVIRON, KEY, Receiver, crm, write_certificate
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, is_open, wait_for
-from tests.stack import Stack, running
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, ROOT, is_open, wait_for
+from tests.running.stack import Stack, running
 
 __all__ = ["crm"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -17,9 +17,9 @@ from deploy.config.config_file import parse_config
 from deploy.requests.snippet import find_sender, make_snippet
 from deploy.requests.sources import compiled_sources
 from shared.jsontext import JsonObject, mapping_at
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, Request, functions_framework, started
-from tests.standins import command
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, ROOT, Request, functions_framework, started
+from tests.stand_ins.bus import command
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from functions.notify.destinations.sql.place import Place, database_place
 from functions.notify.destinations.sql.rows import RowMaker
 from functions.notify.destinations.sql.settings import Settings
 from shared.delivery import Delivered, Outcome, RetryLater
-from tests.databases import postgresql
+from tests.running.databases import postgresql
 from tests.unit.shared.outgoing_worlds import Issued, issue
 
 pytestmark = [

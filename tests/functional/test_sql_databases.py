@@ -12,7 +12,7 @@ from functions.notify.destinations.sql.place import database_place
 from functions.notify.destinations.sql.settings import Settings
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.jsontext import Json
-from tests.sql_server import COLUMNS, TIMEOUT, Server, answers, rows_of, settings_of, sql_server, written
+from tests.running.sql_server import COLUMNS, TIMEOUT, Server, answers, rows_of, settings_of, sql_server, written
 
 pytestmark = [
     pytest.mark.slow,

@@ -16,8 +16,8 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import JsonObject
 from shared.subscribers.directory import messages_of
 from shared.subscribers.model import Message
-from tests.processes import BIN, PATIENCE_SECONDS
-from tests.subscribe_process import KEY_ID, SubscribeProcess, keep_key, serving
+from tests.running.processes import BIN, PATIENCE_SECONDS
+from tests.running.subscribe_process import KEY_ID, SubscribeProcess, keep_key, serving
 from tests.unit.subscribe.ledgers import attempted
 
 CHECKS: Final = (

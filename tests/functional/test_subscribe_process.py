@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from shared.jsontext import JsonObject
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, functions_framework
-from tests.subscribe_process import SubscribeProcess, environment, keep_key, serving
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, ROOT, functions_framework
+from tests.running.subscribe_process import SubscribeProcess, environment, keep_key, serving
 
 
 class Answer(NamedTuple):

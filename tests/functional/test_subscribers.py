@@ -13,10 +13,10 @@ from deploy.cli.main import main
 from deploy.client.hookchain.subscribers import Subscribers, SubscribersError
 from shared.jsontext import JsonObject
 from shared.times import rfc3339
-from tests.http_stand_in import Said, Seen, http_stand_in
-from tests.processes import PATIENCE_SECONDS, wait_for
-from tests.sending import send_until_confirmed
-from tests.stack import Stack, running
+from tests.running.processes import PATIENCE_SECONDS, wait_for
+from tests.running.sending import send_until_confirmed
+from tests.running.stack import Stack, running
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 CONFIG: Final = """\
 sources: {app: {auth: none, type: data.event, id: data.id, dedupe: delivery_id}}

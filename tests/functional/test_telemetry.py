@@ -9,10 +9,10 @@ from typing import Final
 import pytest
 
 from shared.telemetry import spans
-from tests.local_lambda import require_tools
-from tests.otlp_receiver import OtlpReceiver, otlp_receiver
-from tests.processes import PATIENCE_SECONDS, wait_for
-from tests.stack import running
+from tests.running.local_lambda import require_tools
+from tests.running.processes import PATIENCE_SECONDS, wait_for
+from tests.running.stack import running
+from tests.stand_ins.otlp_receiver import OtlpReceiver, otlp_receiver
 
 pytestmark = pytest.mark.slow
 

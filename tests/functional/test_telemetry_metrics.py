@@ -8,11 +8,11 @@ from typing import Final
 
 import pytest
 
-from tests.local_lambda import require_tools
-from tests.otlp_receiver import OtlpReceiver, SeenPoint, otlp_receiver
-from tests.outside_receiver import receiving
-from tests.processes import PATIENCE_SECONDS
-from tests.stack import Stack, running
+from tests.running.local_lambda import require_tools
+from tests.running.processes import PATIENCE_SECONDS
+from tests.running.stack import Stack, running
+from tests.stand_ins.otlp_receiver import OtlpReceiver, SeenPoint, otlp_receiver
+from tests.stand_ins.outside_receiver import receiving
 
 pytestmark = pytest.mark.slow
 

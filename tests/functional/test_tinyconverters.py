@@ -17,9 +17,9 @@ import yaml
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from tests.ports import free_port
-from tests.processes import BIN, PATIENCE_SECONDS, ROOT, Request, functions_framework, started
-from tests.standins import command
+from tests.running.ports import free_port
+from tests.running.processes import BIN, PATIENCE_SECONDS, ROOT, Request, functions_framework, started
+from tests.stand_ins.bus import command
 
 pytestmark = pytest.mark.slow
 

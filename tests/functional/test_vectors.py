@@ -10,8 +10,8 @@ import pytest
 from deploy.config.sections.catalogue import load_catalogue
 from shared.jsontext import Json, JsonObject, mapping_at
 from shared.signatures.signed_times import verify_timestamp
-from tests.processes import ROOT
-from tests.receiving import URL, Receiving
+from tests.in_process.receiving import URL, Receiving
+from tests.running.processes import ROOT
 
 FOLDER = ROOT.parent / "shared" / "vectors"
 FILES = sorted(path.stem for path in FOLDER.glob("*.json"))

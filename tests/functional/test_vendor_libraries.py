@@ -28,7 +28,7 @@ from deploy.requests.breaking import Break
 from deploy.requests.samples import Fresh, sample_names
 from shared.http import Request
 from shared.secrets import variable_name
-from tests.signed_samples import FRESH, SECRET, Range, on_range
+from tests.in_process.signed_samples import FRESH, SECRET, Range, on_range
 
 pytestmark = pytest.mark.slow
 

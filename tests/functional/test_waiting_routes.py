@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from shared.jsontext import JsonObject, list_at
-from tests.http_stand_in import Said, Seen, http_stand_in
 from tests.kill.disturbances import HOUR, Clock
-from tests.processes import ROOT, wait_for
-from tests.sending import send_until_confirmed
-from tests.stack import Stack, running
+from tests.running.processes import ROOT, wait_for
+from tests.running.sending import send_until_confirmed
+from tests.running.stack import Stack, running
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 EVENTS = 60
 CONFIG = """

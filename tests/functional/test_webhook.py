@@ -13,7 +13,7 @@ from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.guarded_fetch import GuardedFetch
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.receiver import Answerer, http_answer, receiver
-from tests.kind_services import notifier_over
+from tests.stand_ins.kind_services import notifier_over
 
 SECRET = {"crm-signing": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
 

@@ -20,9 +20,9 @@ from shared.jsontext import JsonObject
 from tests.fakes.notifier import push_of
 from tests.fakes.pushes import push_headers
 from tests.kill.senders import send_all
-from tests.processes import PATIENCE_SECONDS, is_open, wait_for
-from tests.sending import send_until_confirmed
-from tests.stack import Stack, running
+from tests.running.processes import PATIENCE_SECONDS, is_open, wait_for
+from tests.running.sending import send_until_confirmed
+from tests.running.stack import Stack, running
 
 SECRET = "a-secret-of-this-test"
 CONFIG = """\

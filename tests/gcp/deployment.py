@@ -16,14 +16,14 @@ from deploy.dev.caught import Mailbox
 from deploy.dev.pubsub.topology import Resource, topology
 from shared.jsontext import Json, JsonObject
 from shared.ports import TAP
-from tests.emulation import Emulation
 from tests.fakes.pushes import push_environment, push_headers
 from tests.gcp.firestore_server import FirestoreServer, Store
 from tests.gcp.serving import served
 from tests.gcp.storage_server import StorageServer
-from tests.ports import free_port
-from tests.processes import Request, functions_framework, post, started
-from tests.sending import send_until_confirmed
+from tests.running.emulation import Emulation
+from tests.running.ports import free_port
+from tests.running.processes import Request, functions_framework, post, started
+from tests.running.sending import send_until_confirmed
 
 SECRET: Final = "a-secret-of-this-test"
 PROJECT: Final = "a-project"

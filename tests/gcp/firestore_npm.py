@@ -13,7 +13,7 @@ import pytest
 from shared.jsontext import JsonObject
 from tests.gcp.firestore_memory import found_by
 from tests.gcp.firestore_server import Rejection
-from tests.ports import free_port
+from tests.running.ports import free_port
 
 if TYPE_CHECKING:
     import grpc

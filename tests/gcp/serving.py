@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from tests.processes import PATIENCE_SECONDS
+from tests.running.processes import PATIENCE_SECONDS
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from shared.jsontext import JsonObject
-from tests.checker import Disturbance
+from tests.kill.checker import Disturbance
 from tests.kill.proxy import Network
-from tests.stack import Stack
+from tests.running.stack import Stack
 
 FAULTS: Final[JsonObject] = {"bus": {"duplicate": 0.05, "nack": 0.05}}
 BACK_SECONDS: Final = 30.0

@@ -1,8 +1,8 @@
 """The kill test: events are posted while the processes behind them are disturbed; then every delivery is accounted for.
 
-The verdicts are tests/checker.py's, one for each receiver. It sees what the senders posted and were answered, what that
-receiver outside the pipe received, and when the test disturbed notify; the pipe's own records only tell when the test
-may end.
+The verdicts are those of checker.py, one for each receiver. It sees what the senders posted and were answered, what
+that receiver outside the pipe received, and when the test disturbed notify; the pipe's own records only tell when the
+test may end.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from shared.ledger import LedgerRow
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, Tenant
 from shared.subscribers.sealing import NONCE_BYTES, sealer_of
-from tests.checker import Verdict, check
+from tests.kill.checker import Verdict, check
 from tests.kill.disturbances import FAULTS, HOUR, Clock, Disturber, disk_of
 from tests.kill.proxy import network
 from tests.kill.senders import Sent, send_all
-from tests.outside_receiver import OutsideReceiver, receiving
-from tests.ports import free_base
-from tests.processes import ROOT
-from tests.stack import OFFSETS, Stack, running
+from tests.running.ports import free_base
+from tests.running.processes import ROOT
+from tests.running.stack import OFFSETS, Stack, running
+from tests.stand_ins.outside_receiver import OutsideReceiver, receiving
 
 SECRET: Final = "a-secret-of-the-kill-test"
 SIGNING_KEY: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -54,7 +54,7 @@ DESTINATIONS: Final[Mapping[str, str]] = {
     "chat": 'slack: {secret: chat-url, text: "{{ data.id }}", allow_private: true}',
     "customers": "subscribers: {tenant: \"'acme'\", type: kill.test, payload: data}",
 }
-"""Each of a name that tests/outside_receiver.py knows, whose URL it gets; `customers` has receivers of its own."""
+"""Each of a name that stand_ins/outside_receiver.py knows, whose URL it gets; `customers` has receivers of its own."""
 HANGING: Final = ("hanging", "asked")
 """The receivers of the variant in which some hang while parts are killed: `hanging` is a destination, and the API of
 the step that the deliveries to `asked` wait for. Both take what a webhook takes."""

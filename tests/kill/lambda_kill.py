@@ -1,6 +1,6 @@
 """The kill test on the local Lambda: runtimes are killed, and the queues deliver messages twice, late and again.
 
-The verdict is tests/checker.py's, as for the other platform. Besides, no event may have more mails than its delivery
+The verdict is that of checker.py, as for the other platform. Besides, no event may have more mails than its delivery
 has attempts in the ledger.
 """
 
@@ -21,14 +21,14 @@ from typing import Final
 from deploy.history.journal_view import EventQuery
 from deploy.history.local import open_local_state
 from shared.jsontext import JsonObject
-from tests.checker import Arrival, Disturbance, Grace, check
-from tests.emulation import JSON_TYPE
+from tests.kill.checker import Arrival, Disturbance, Grace, check
 from tests.kill.kill import HANGING, LONG_WAITS, SECRET, Outcome, Storm, ledger_rows, settle, with_hanging
 from tests.kill.senders import Sent, send_all
-from tests.local_lambda import runtimes
-from tests.outside_receiver import receiving
-from tests.processes import PATIENCE_SECONDS, ROOT, wait_for
-from tests.stack import Stack, running
+from tests.running.emulation import JSON_TYPE
+from tests.running.local_lambda import runtimes
+from tests.running.processes import PATIENCE_SECONDS, ROOT, wait_for
+from tests.running.stack import Stack, running
+from tests.stand_ins.outside_receiver import receiving
 
 CONFIG: Final = """\
 sources:

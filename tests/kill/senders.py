@@ -8,7 +8,7 @@ from typing import Final
 
 import aiohttp
 
-from tests.checker import Post
+from tests.kill.checker import Post
 
 PATIENCE_SECONDS: Final = 180.0
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.checker import Disturbance
+from tests.kill.checker import Disturbance
 from tests.kill.disturbances import FAULTS, HOUR, Clock, Disturber
 from tests.kill.kill import SECRET, ledger_rows
 from tests.kill.senders import Sent, send_all
-from tests.processes import ROOT
-from tests.stack import Stack, running
+from tests.running.processes import ROOT
+from tests.running.stack import Stack, running
 
 CONFIG: Final = """\
 sources:

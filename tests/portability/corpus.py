@@ -25,9 +25,9 @@ from shared.jsontext import Json
 from shared.secrets import variable_name
 from shared.signatures.links import SIGNATURE, link_signature
 from tests.functional import test_vectors as genuine
+from tests.in_process.receiving import URL
+from tests.in_process.signed_samples import NOW, on_range
 from tests.portability.odd_requests import HEADERS, PATHS, QUERIES, TYPED_BODIES
-from tests.receiving import URL
-from tests.signed_samples import NOW, on_range
 from tests.unit.receive import bad_inputs
 
 PASSWORD: Final = "a password of some length 0123"

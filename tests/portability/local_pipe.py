@@ -31,12 +31,12 @@ from shared.jsontext import JsonObject
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import TOPIC_NAMES, Bus, BusMessage
 from shared.settings import LOCAL_PROJECT, read_settings
-from tests.emulation import JSON_TYPE, Emulation
 from tests.fakes.pushes import push_environment, push_headers
 from tests.portability.parts import FUNCTIONS, Parts, Ports
 from tests.portability.platforms import Answer, FunctionsFramework, answers_of, serving
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS
+from tests.running.emulation import JSON_TYPE, Emulation
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS
 
 TAKEN: Final = "taken-"
 """Before the names of the topics from which messages are pushed: what the functions publish is kept and not pushed."""

@@ -38,8 +38,8 @@ from tests.fakes.ledger import FakeLedger
 from tests.fakes.owners import FakeOwners
 from tests.fakes.pushes import from_anybody
 from tests.fakes.secrets import FakeSecrets
+from tests.in_process.receiving import PublishedSecrets
 from tests.portability.sending import SECRETS
-from tests.receiving import PublishedSecrets
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
 

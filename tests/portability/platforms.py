@@ -25,7 +25,7 @@ from shared.jsontext import Json, JsonObject
 from shared.ports import DEAD_LETTERS, EVENTS, BusMessage
 from tests.aws.invoked import Context, FakeQueues, as_handed_over, failures, record, url_event
 from tests.portability.parts import Parts
-from tests.processes import PATIENCE_SECONDS
+from tests.running.processes import PATIENCE_SECONDS
 
 BATCH: Final = 10
 PLATFORMS_OWN: Final = frozenset({"connection", "content-length"})

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from shared.fetch import Fetched, Outgoing
 from shared.outgoing.guarded_fetch import GuardedFetch
-from tests.http_stand_in import Said, Seen, http_stand_in
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 DESTINATIONS: Final = """
   signed:

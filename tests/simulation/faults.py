@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from shared.errors import Temporary, TemporaryCode
-from tests.checker import Disturbance
+from tests.kill.checker import Disturbance
 
 
 class Crash(BaseException):

@@ -10,8 +10,8 @@ from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, mapping_at
 from shared.store_ports import Answer, DecideRecord
-from tests.checker import Arrival
 from tests.fakes.records import FakeRecords
+from tests.kill.checker import Arrival
 from tests.simulation.faults import Weather
 
 ROUTE: Final = "news"

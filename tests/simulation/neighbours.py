@@ -45,13 +45,13 @@ from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, BusMessage
 from shared.push import Push, parse_push
 from shared.settings import read_settings
 from shared.times import rfc3339
-from tests.checker import Arrival, Disturbance, Post, Verdict, check
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.destinations import a_context
 from tests.fakes.grants import FakeGrants
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import START, VirtualLoop
+from tests.kill.checker import Arrival, Disturbance, Post, Verdict, check
 from tests.simulation.buses import INSTANCES, CloudBus, PushBus, QueueBus
 from tests.simulation.faults import CALM, RUN, Crash, Rates, Run, Weather
 from tests.simulation.ports import WeatheredLedger

@@ -10,8 +10,8 @@ from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.journal import AttemptEntry, DeadLetter, JournalEntry
 from shared.ledger import Claim, DestinationState, LedgerRow, Place
 from shared.ledger_rules import Rule
-from tests.checker import Arrival
 from tests.fakes.ledger import FakeLedger
+from tests.kill.checker import Arrival
 from tests.simulation.faults import RUN, Crash, Weather
 from tests.simulation.gathering import Taken
 

@@ -28,12 +28,12 @@ from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import EndpointName
 from shared.subscribers.sealing import KEY_SECRET
-from tests.checker import Arrival, Post, Verdict, check
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.fan_out import KEY, OPTIONS, PAID, SIGNING, endpoint_id, sealed
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
+from tests.kill.checker import Arrival, Post, Verdict, check
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, RUN, Crash, Rates, SkewedClock, Weather
 from tests.simulation.ports import WeatheredLedger

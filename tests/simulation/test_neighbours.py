@@ -16,7 +16,7 @@ from shared.delivery import Delivery
 from shared.outgoing.gate import ProcessGate
 from shared.outgoing.instance_leases import InstanceLeases
 from shared.push import Push
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 from tests.simulation.neighbours import QUIET_EVENTS, Cloud, faults, simulate_cloud, simulate_neighbours
 
 CASES: Final[tuple[tuple[str, Cloud], ...]] = (

@@ -32,11 +32,11 @@ from shared.ledger_rules import FINAL
 from shared.outgoing.gate import ProcessGate
 from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
 from shared.push import parse_push
-from tests.checker import Grace, Post, Verdict, check
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
+from tests.kill.checker import Grace, Post, Verdict, check
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, Crash, Rates, SkewedClock, Weather
 from tests.simulation.gathering import (

@@ -11,10 +11,10 @@ from deploy.history import local
 from tests.fakes.bus import FakeBus
 from tests.fakes.command import Command
 from tests.fakes.kept import NOW, Kept
+from tests.gcloud.stub import StubGcloud, install
 from tests.gcp.metadata_server import MetadataServer
 from tests.gcp.serving import served
-from tests.google_stand_in import StandIn, standing_in
-from tests.stub_gcloud import StubGcloud, install
+from tests.stand_ins.google_apis import StandIn, standing_in
 
 
 @pytest.fixture

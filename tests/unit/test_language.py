@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 _OPENINGS: Final = re.compile(r"(What|Which|Whether|Where|Whom?|How|Those|That|The one|Of|As)\b")
 _UNUSUAL_WORDS: Final = re.compile(

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 PAGE = (ROOT / "functions" / "README.md").read_text(encoding="utf-8")
 

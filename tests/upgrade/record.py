@@ -20,7 +20,7 @@ from tests.aws.dynamo import create_table, raw_items
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_server import FirestoreServer
 from tests.gcp.serving import served
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 STATES: Final = ROOT / "tests" / "upgrade" / "states"
 FILES: Final = ("ledger.db", "journal.db")

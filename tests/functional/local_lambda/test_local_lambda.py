@@ -27,9 +27,9 @@ from shared.cloud.aws.tables import DELIVERIES, DELIVERIES_BY_ENDPOINT, TABLES, 
 from shared.ledger import Claimed
 from shared.ports import BusMessage
 from tests.contract.claims import LEASE, MESSAGE, T, delivery
-from tests.lambda_handlers import make_handler
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS
+from tests.running.lambda_handlers import make_handler
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 

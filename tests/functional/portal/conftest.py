@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.chromium import Page, chromium_or_skip, chromium_page
 from tests.fakes.portal import PREFIX, FakePortal, serving
 from tests.functional.portal.portal import Portal
+from tests.running.chromium import Page, chromium_or_skip, chromium_page
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

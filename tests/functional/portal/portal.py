@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.chromium import Page
 from tests.fakes.portal import FakePortal
+from tests.running.chromium import Page
 
 ALL: Final = ("view", "manage", "reveal_secret", "resend")
 USUAL: Final = ("view", "manage", "resend")

@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 
 from shared.jsontext import JsonObject
-from tests.chromium import Page
 from tests.fakes.portal import portal_settings, serving
 from tests.functional.portal.portal import USUAL, Portal
-from tests.processes import PATIENCE_SECONDS
+from tests.running.chromium import Page
+from tests.running.processes import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 

@@ -29,8 +29,8 @@ from tests.aws.operator import Stack
 from tests.fakes.command import Command
 from tests.fakes.deliveries import settled
 from tests.fakes.receiver import http_answer, receiver
-from tests.ports import free_port
-from tests.processes import Request, started, wait_for
+from tests.running.ports import free_port
+from tests.running.processes import Request, started, wait_for
 
 EVENT_ID = "4f2a" * 8
 DESTINATION = "people"

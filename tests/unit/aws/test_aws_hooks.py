@@ -6,7 +6,7 @@ import pytest
 
 from shared.cloud import platform
 from tests.aws.operator import Stack
-from tests.hook_providers import TOKEN, Stripe
+from tests.stand_ins.hook_providers import TOKEN, Stripe
 
 CONFIG = """
 sources: {stripe: {provider: stripe, secret: stripe-secret, hook: {token: stripe-token}}}

@@ -18,7 +18,7 @@ from tests.bench.run import Run, Sample
 from tests.bench.stats import verdict
 from tests.bench.tree import Tree, trees
 from tests.gcp.serving import served
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 HERE, THERE = Tree("this tree", ROOT), Tree("main", Path())
 BUSY = "import time\nwhile time.process_time() < 0.2: pass\n"

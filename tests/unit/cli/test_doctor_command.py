@@ -28,8 +28,8 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.jsontext import Json, JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
 from tests.fakes.command import Command, as_objects
-from tests.google_stand_in import StandIn
-from tests.stub_gcloud import StubGcloud, install
+from tests.gcloud.stub import StubGcloud, install
+from tests.stand_ins.google_apis import StandIn
 
 PROJECT: Final = "acme-hooks"
 SECRET: Final = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-{{}}/versions/latest"

@@ -17,8 +17,8 @@ from deploy.topology.topology import find_topology
 from shared.jsontext import Json, JsonObject
 from tests.aws.local_aws import KEYS, REGION, boto_client, local_aws
 from tests.fakes.configurations import compile_text
-from tests.google_stand_in import StandIn, standing_in
-from tests.processes import ROOT
+from tests.running.processes import ROOT
+from tests.stand_ins.google_apis import StandIn, standing_in
 
 TARGET: Final = Target("my-project")
 MEMBER: Final = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"

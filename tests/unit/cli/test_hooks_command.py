@@ -39,7 +39,7 @@ from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, mapping_at, texts_at, value_at
 from shared.times import rfc3339, unix_seconds
 from tests.fakes.command import Command, as_objects, exit_code
-from tests.hook_providers import (
+from tests.stand_ins.hook_providers import (
     TOKEN,
     Airtable,
     GitHub,

@@ -7,7 +7,7 @@ import pytest
 
 from shared.jsontext import Json
 from tests.fakes.command import Command
-from tests.posting import Posting
+from tests.in_process.posting import Posting
 
 KEY = "a key for links, long enough"
 SOURCES = """

@@ -36,8 +36,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.command import Command, audit_records
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.secrets import FakeSecrets
-from tests.http_stand_in import Said, http_stand_in
-from tests.signed_samples import FRESH, NOW, on_range
+from tests.in_process.signed_samples import FRESH, NOW, on_range
+from tests.stand_ins.http_server import Said, http_stand_in
 
 CONFIG: Final = """\
 sources:

@@ -18,7 +18,7 @@ from deploy.history.logs import LogQuery, cloud_records, parse_cloud_entry, pars
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 from tests.fakes.command import Command
-from tests.stub_gcloud import StubGcloud
+from tests.gcloud.stub import StubGcloud
 
 TARGET = Target("acme-hooks")
 NOW = 1_772_366_400.0  # 2026-03-01T12:00:00Z

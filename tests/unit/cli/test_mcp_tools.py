@@ -32,7 +32,7 @@ from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
 from tests.fakes.command import as_objects, audit_records
 from tests.fakes.kept import NOW, OTHER, TELL, Kept
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 SECRET: Final = "whsec-of-the-shop-0123456789"
 CANARY: Final = "canary-of-the-body"

@@ -16,8 +16,8 @@ from shared.journal import EventEntry
 from shared.ports import RECOVERED, Bus
 from tests.fakes.clock import FakeClock
 from tests.fakes.command import Command
-from tests.hook_providers import TOKEN
-from tests.missed_events import CONFIGURATION, World
+from tests.stand_ins.hook_providers import TOKEN
+from tests.stand_ins.missed_events import CONFIGURATION, World
 
 SOURCES = """\
   unrouted: {provider: stripe, secret: signing, recover: {secret: token}}

@@ -10,7 +10,7 @@ import pytest
 from deploy.cloud_access.gcp import Answer
 from shared.jsontext import Json, mapping_at
 from tests.fakes.command import Command
-from tests.gcloud_flags import faults, known_commands
+from tests.gcloud.flags import faults, known_commands
 
 
 def revision(name: str, at: str, ready: str = "True") -> Json:

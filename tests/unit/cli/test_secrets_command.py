@@ -15,9 +15,9 @@ from deploy.secrets.backend import DotenvBackend
 from shared.jsontext import JsonObject
 from shared.secrets import split_values
 from tests.fakes.command import Command, as_objects
-from tests.gcloud_flags import faults, known_commands
-from tests.google_stand_in import StandIn
-from tests.stub_gcloud import StubGcloud
+from tests.gcloud.flags import faults, known_commands
+from tests.gcloud.stub import StubGcloud
+from tests.stand_ins.google_apis import StandIn
 
 CONFIG = """
 sources:

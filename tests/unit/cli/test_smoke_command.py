@@ -14,8 +14,8 @@ from deploy.terminal.output import Screen
 from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
 from tests.fakes.command import Command, as_objects
-from tests.google_stand_in import StandIn
-from tests.stub_gcloud import StubGcloud
+from tests.gcloud.stub import StubGcloud
+from tests.stand_ins.google_apis import StandIn
 
 EVENT_ID: Final = "4f2a9c0000000000000000000000abcd"
 CONFIG: Final = """

@@ -10,8 +10,8 @@ from deploy.requests.command_lines import example_line
 from deploy.requests.events import make_example_event
 from shared.jsontext import JsonObject
 from tests.fakes.command import Command, as_objects
-from tests.google_stand_in import StandIn
-from tests.stub_gcloud import StubGcloud
+from tests.gcloud.stub import StubGcloud
+from tests.stand_ins.google_apis import StandIn
 
 CONFIG = """
 sources:

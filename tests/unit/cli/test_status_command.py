@@ -36,8 +36,8 @@ from tests.fakes.command import Command, as_objects
 from tests.fakes.configurations import compile_text
 from tests.fakes.deliveries import settled
 from tests.fakes.notifier import EVENT, a_delivery
-from tests.google_stand_in import StandIn
-from tests.stub_gcloud import StubGcloud
+from tests.gcloud.stub import StubGcloud
+from tests.stand_ins.google_apis import StandIn
 
 NOW: Final = 1_772_366_400.0  # 2026-03-01T12:00:00Z
 PROJECT: Final = "acme-hooks"

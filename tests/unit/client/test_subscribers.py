@@ -12,7 +12,7 @@ from deploy.client.hookchain.subscribers import Attempts, Subscribers, Subscribe
 from deploy.client.hookchain.subscribers_api import Headers
 from shared.jsontext import Json, JsonObject, list_at
 from tests.fakes.receiver import http_answer, receiver
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 API: Final = json.loads((ROOT / "functions" / "subscribe" / "openapi.json").read_text(encoding="utf-8"))
 SCHEMAS: Final = API["components"]["schemas"]

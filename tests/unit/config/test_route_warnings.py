@@ -14,7 +14,7 @@ from deploy.config.sections.provider_event_types import LIST, MAX_SELECTED, know
 from deploy.config.warnings import SHORTEST_SECONDS
 from shared.jsontext import list_at, value_at
 from tests.fakes.configurations import warnings_of_text
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 CONFIG = """\
 sources:

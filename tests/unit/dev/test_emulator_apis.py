@@ -27,7 +27,7 @@ from shared.jsontext import Json, JsonObject, to_json
 from shared.settings import read_settings
 from tests.fakes.configurations import compile_text
 from tests.fakes.destinations import a_context
-from tests.google_workspace import description
+from tests.stand_ins.google_workspace import description
 from tests.unit.notify.google_kinds import attempted, delivery_with
 
 

@@ -23,7 +23,7 @@ from shared.cloud.aws.sqs_messages import entry_of, message_of
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ports import BusMessage
 from shared.push import Push
-from tests.ports import free_port
+from tests.running.ports import free_port
 
 
 def event(body: bytes = b"", *headers: tuple[str, str], target: str = "/") -> JsonObject:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from deploy.dev import local_server
 from deploy.dev.local_server import LocalSite
-from tests.ports import free_port
+from tests.running.ports import free_port
 
 
 async def _echo(request: web.Request) -> web.Response:

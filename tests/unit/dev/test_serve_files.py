@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from deploy.cli import serve
-from tests.processes import BIN, ROOT
+from tests.running.processes import BIN, ROOT
 
 FOLDER: Final = ROOT / "deploy" / "serve"
 CONTAINERFILE: Final = (FOLDER / "Containerfile").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from deploy.requests.events import sample_beside
 from deploy.requests.sources import source_lines
 from deploy.terminal.log_view import LogView
 from shared.jsontext import JsonObject, to_json
-from tests.processes import PATIENCE_SECONDS
+from tests.running.processes import PATIENCE_SECONDS
 
 REQUEST: JsonObject = {
     "message": "accepted",

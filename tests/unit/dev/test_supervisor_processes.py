@@ -15,8 +15,8 @@ from deploy.config.running_dev import HOST
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.processes import Child
 from deploy.dev.supervisor.runner import ReaperLink, Runner
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, is_open
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, ROOT, is_open
 
 FOREVER = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.explain.request_options import curl_request
-from tests.http_stand_in import Said, Seen, http_stand_in
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 LINES = [
     "curl URL/a -XPUT -H'X-A: 1' --data-binary @body",

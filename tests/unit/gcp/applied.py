@@ -12,8 +12,8 @@ from deploy.gcp.live import read_grants, read_resources, topics_of_others
 from deploy.gcp.plan import Action, Removal, changes, deployment_resources, removal, staying
 from deploy.gcp.resources.services import Bundle
 from tests.fakes.configurations import compile_text
-from tests.gcloud_shown import NUMBER
-from tests.gcloud_world import World
+from tests.gcloud.shown import NUMBER
+from tests.gcloud.world import World
 
 TARGET = Target("my-project")
 CONFIG = """

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 
-from tests.gcloud_world import World
+from tests.gcloud.world import World
 from tests.unit.gcp.applied import deploy, deployment
 
 

@@ -15,8 +15,8 @@ from deploy.gcp.live import project_number
 from deploy.gcp.plan import Action, changes
 from deploy.gcp.resource import Command
 from deploy.terminal.command_line import CommandError
-from tests.gcloud_flags import faults, known_commands
-from tests.gcloud_world import World
+from tests.gcloud.flags import faults, known_commands
+from tests.gcloud.world import World
 from tests.unit.gcp.applied import CONFIG, TARGET, VALUES, Asked, Noted, deploy, deployment, removed
 
 

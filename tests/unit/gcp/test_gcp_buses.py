@@ -10,8 +10,8 @@ from deploy.cloud_access.gcp import GcloudFault
 from deploy.gcp.apply import Applying
 from deploy.gcp.graph import graph
 from deploy.gcp.resource import Resource
-from tests.gcloud_shown import Thing
-from tests.gcloud_world import CommandLine, Refused, World
+from tests.gcloud.shown import Thing
+from tests.gcloud.world import CommandLine, Refused, World
 from tests.unit.gcp.applied import TARGET, VALUES, Asked, Noted, deploy, deployment as applied, removed
 from tests.unit.gcp.planned import BUSES, by_key, deployment, flag
 

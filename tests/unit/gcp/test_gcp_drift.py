@@ -14,8 +14,8 @@ from deploy.gcp.plan import Action, changes, script
 from deploy.gcp.resources.monitoring import ALERT, METRIC
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json
-from tests.gcloud_shown import SHOWN, Thing
-from tests.gcloud_world import World
+from tests.gcloud.shown import SHOWN, Thing
+from tests.gcloud.world import World
 from tests.gcp.description import Description
 from tests.unit.gcp.applied import TARGET, Asked, deploy, deployment
 

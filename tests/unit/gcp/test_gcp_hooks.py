@@ -8,12 +8,12 @@ import pytest
 from deploy.history.gcp import EMULATED
 from shared.cloud import platform
 from tests.fakes.command import Command
+from tests.gcloud.stub import StubGcloud
 from tests.gcp.firestore_memory import MemoryStore
 from tests.gcp.firestore_server import FirestoreServer
 from tests.gcp.serving import served
-from tests.google_stand_in import StandIn
-from tests.hook_providers import TOKEN, GitHub
-from tests.stub_gcloud import StubGcloud
+from tests.stand_ins.google_apis import StandIn
+from tests.stand_ins.hook_providers import TOKEN, GitHub
 
 PROJECT = "acme-hooks"
 CONFIG = """

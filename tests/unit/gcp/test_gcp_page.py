@@ -15,7 +15,7 @@ from deploy.gcp.resource import Command, Resource
 from deploy.topology.estimate import MONTH_SECONDS, PricesFault, Traffic, read_prices
 from shared.retention import Retention
 from tests.bench.usage import default_plan, in_readme
-from tests.gcloud_flags import command_lines, faults, known_commands
+from tests.gcloud.flags import command_lines, faults, known_commands
 
 
 @pytest.fixture(scope="module")

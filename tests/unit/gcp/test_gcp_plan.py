@@ -15,7 +15,7 @@ from deploy.gcp.iam_bindings import Grant
 from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, plan, script, superfluous_resources
 from deploy.gcp.resource import Existing, Resource
 from deploy.gcp.resources.services import joined
-from tests.gcloud_flags import faults, known_commands
+from tests.gcloud.flags import faults, known_commands
 from tests.gcp.description import Description
 from tests.unit.gcp.planned import ASKING, BUSES, CONFIG, DEVELOP, SUBSCRIBERS, TARGET, by_key, deployment, flag
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deploy.gcp.apply import Applying
 from deploy.gcp.graph import graph
-from tests.gcloud_world import World
+from tests.gcloud.world import World
 from tests.unit.gcp.applied import CONFIG, TARGET, VALUES, Asked, Noted, deploy, deployment as applied, removed
 from tests.unit.gcp.planned import DEVELOP, by_key, deployment
 

@@ -26,7 +26,7 @@ from deploy.cloud_access.gcp_names import Target, TargetFault, checked_target, f
 from deploy.history.gcp import EMULATED, cloud_place, operator_authorization
 from deploy.history.state import StateFault
 from shared.jsontext import JsonObject
-from tests.stub_gcloud import StubGcloud, install
+from tests.gcloud.stub import StubGcloud, install
 
 NOBODY = argparse.Namespace(project=None, region=None, prefix=None)
 

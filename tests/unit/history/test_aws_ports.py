@@ -15,7 +15,7 @@ from deploy.terminal.command_line import CommandError
 from shared.cloud.aws.ledger import DynamoLedger
 from shared.cloud.local.ledger import LocalLedger
 from tests.aws.canned import canned
-from tests.ports import free_port
+from tests.running.ports import free_port
 
 
 def begin(folder: Path, apis_port: int | None) -> None:

@@ -24,7 +24,7 @@ from functions.notify.hook_expiry import PARTITION
 from shared.cloud.local.documents import LocalDocuments
 from shared.errors import Unanswered
 from shared.fetch import Fetched, Outgoing
-from tests.hook_providers import TOKEN, GitHub
+from tests.stand_ins.hook_providers import TOKEN, GitHub
 
 NOW: Final = 1_772_366_400.0
 CONFIG: Final = """

@@ -10,7 +10,7 @@ from shared.jsontext import Json, JsonObject
 from shared.outgoing.authenticator import CloudIdentity
 from tests.fakes.destinations import a_context
 from tests.fakes.notifier import DELIVERY, FakeNotifier
-from tests.google_workspace import Workspace
+from tests.stand_ins.google_workspace import Workspace
 
 
 async def google_token(_: str) -> str:

@@ -12,10 +12,10 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, U
 from shared.jsontext import Json, JsonObject, mapping_at, to_json
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.outgoing.authenticator import CloudIdentity
-from tests.bigquery_tables import COLUMNS, FIELDS, TABLE, BigQuery, Table, error, google_token
 from tests.fakes.notifier import FakeNotifier, a_delivery
-from tests.kind_services import notifier_over
-from tests.object_stores import Losing
+from tests.stand_ins.bigquery_tables import COLUMNS, FIELDS, TABLE, BigQuery, Table, error, google_token
+from tests.stand_ins.kind_services import notifier_over
+from tests.stand_ins.object_stores import Losing
 from tests.unit.notify.http_kinds import json_of, outcome_of, request_of
 
 

@@ -13,8 +13,8 @@ from functions.notify.destinations.document.markdown import encoded, link_of, pa
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, objects_at
-from tests.google_documents import Document, error
-from tests.google_workspace import Fault, Workspace
+from tests.stand_ins.google_documents import Document, error
+from tests.stand_ins.google_workspace import Fault, Workspace
 from tests.unit.notify.google_kinds import attempted, connected, delivery_with
 from tests.unit.notify.http_kinds import HOSTILE, delivery_of, json_of, request_of
 

@@ -8,7 +8,7 @@ from shared.delivery import ROUTE_ITSELF
 from shared.telemetry.metrics import Metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger import FakeLedger
-from tests.otlp_receiver import points_of
+from tests.stand_ins.otlp_receiver import points_of
 
 NAMES = ("crm", "mail", "audit")
 

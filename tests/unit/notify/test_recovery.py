@@ -35,8 +35,8 @@ from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.configurations import compile_text
-from tests.hook_providers import TOKEN
-from tests.missed_events import CONFIGURATION, GitHub, GitLab, Square, Stripe, World
+from tests.stand_ins.hook_providers import TOKEN
+from tests.stand_ins.missed_events import CONFIGURATION, GitHub, GitLab, Square, Stripe, World
 
 Lines = list[JsonObject]
 

@@ -11,8 +11,8 @@ from shared.errors import Permanent
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, value_at
 from tests.fakes.destinations import a_context
-from tests.google_documents import error
-from tests.google_workspace import Fault, Workspace
+from tests.stand_ins.google_documents import error
+from tests.stand_ins.google_workspace import Fault, Workspace
 from tests.unit.notify.google_kinds import attempted, connected, delivery_with, notifier
 from tests.unit.notify.http_kinds import HOSTILE, json_of, request_of
 

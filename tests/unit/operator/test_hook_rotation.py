@@ -17,7 +17,7 @@ from shared.jsontext import Json
 from shared.secrets import CACHE_SECONDS, READ_SECONDS, SecretStore, SecretStoreUnreachable
 from tests.fakes.clock import FakeClock
 from tests.fakes.documents import FakeDocuments
-from tests.hook_providers import TOKEN, GitHub, HookProvider, Stripe
+from tests.stand_ins.hook_providers import TOKEN, GitHub, HookProvider, Stripe
 
 START: Final = 1_000_000.0
 URL: Final = "https://hooks.example.com/in"

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.jsontext import Json
-from tests.receiving import Receiving
+from tests.in_process.receiving import Receiving
 
 NOW: Final = 1_790_000_000
 BODY: Final = b'{"a": 1}'

@@ -16,7 +16,7 @@ from shared.http import Reply
 from shared.jsontext import Json
 from shared.ports import BusMessage
 from tests.fakes.bus import FakeBus
-from tests.posting import Posting, code, header
+from tests.in_process.posting import Posting, code, header
 from tests.unit.receive.bad_inputs import (
     BODY,
     CASES_OF_SNS,

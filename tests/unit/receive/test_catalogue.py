@@ -21,7 +21,7 @@ from deploy.config.warnings import provider_warnings
 from deploy.requests.samples import Fresh, load_sample
 from shared.event import Event
 from shared.jsontext import Json, JsonObject, mapping_at
-from tests.receiving import Receiving
+from tests.in_process.receiving import Receiving
 
 NOW = 1_790_000_000
 SECRET = "an-independent-secret-of-some-length"

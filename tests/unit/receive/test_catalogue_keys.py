@@ -23,7 +23,7 @@ from functions.transform.transform import first_with_signed_bytes
 from shared.errors import Temporary
 from shared.jsontext import Json
 from tests.fakes.owners import FakeOwners
-from tests.receiving import URL, Receiving
+from tests.in_process.receiving import URL, Receiving
 from tests.unit.receive.sender_keys import BODY, EC, ED, JSON, NOW, RSA, b64, code, pem_of, raw_ed25519, receiving
 
 JWKS_URL: Final = "https://www.googleapis.com/oauth2/v3/certs"

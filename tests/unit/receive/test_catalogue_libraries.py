@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from shared.jsontext import Json
 from shared.signatures.signing import hmac_text
-from tests.receiving import URL, Receiving
+from tests.in_process.receiving import URL, Receiving
 
 NOW: Final = 1_790_000_000
 BODY: Final = '{"type": "invoice.paid", "id": "evt_1", "text": "é"}'

@@ -26,7 +26,7 @@ from shared.limits import Limits
 from shared.signatures.locations import parse_location
 from shared.signatures.signing import hmac_signature, hmac_text
 from tests.fakes.clock import FakeClock
-from tests.posting import FORM, JSON, Posting
+from tests.in_process.posting import FORM, JSON, Posting
 
 NOW: Final = int(FakeClock().now())
 KEY: Final = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

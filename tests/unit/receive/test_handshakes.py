@@ -15,7 +15,7 @@ from hypothesis import given, strategies as st
 from shared.errors import Rejected
 from shared.http import Reply
 from shared.jsontext import Json
-from tests.receiving import URL, Receiving
+from tests.in_process.receiving import URL, Receiving
 
 NOW: Final = 1_790_000_000
 SECRET: Final = "a-secret-of-the-provider-s-own"

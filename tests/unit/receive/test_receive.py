@@ -30,7 +30,7 @@ from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
-from tests.posting import FORM, JSON, Posting, code, header
+from tests.in_process.posting import FORM, JSON, Posting, code, header
 from tests.unit.shared.json_values import json_values
 
 PASSWORD = "correct horse battery"

@@ -16,8 +16,8 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFaults, ConfigFile
 from shared.errors import Temporary
 from shared.jsontext import Json
-from tests.posting import JSON, Posting
-from tests.receiving import URL, Receiving
+from tests.in_process.posting import JSON, Posting
+from tests.in_process.receiving import URL, Receiving
 from tests.unit.receive.sender_keys import ED, b64, code, receiving
 
 NOW: Final = 1_790_000_000

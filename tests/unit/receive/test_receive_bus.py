@@ -24,7 +24,7 @@ from shared.push import VerifyPush
 from tests.aws.invoked import Context, FakeQueues, failures, url_event
 from tests.aws.sqs_stand_in import lambda_record
 from tests.fakes.bus import FakeBus
-from tests.posting import JSON, Posting, code
+from tests.in_process.posting import JSON, Posting, code
 from tests.unit.notify.http_kinds import delivery_of, request_of
 
 SOURCES: Final = """

@@ -15,7 +15,7 @@ from shared.signatures.auth_scheme import NeededKey
 from tests.aws.invoked import Context, url_event
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
-from tests.posting import JSON, Posting
+from tests.in_process.posting import JSON, Posting
 
 URL = "https://sns.eu-west-1.amazonaws.com/a.pem"
 

@@ -10,7 +10,7 @@ from shared.errors import Rejected
 from shared.jsontext import Json
 from shared.signatures.links import EXPIRES, ONCE, SIGNATURE, link_signature, verify_link
 from tests.fakes.clock import FakeClock
-from tests.posting import Posting, code, header
+from tests.in_process.posting import Posting, code, header
 
 SECRETS = {"link-key": "a key for links, long enough", "two": "newest key of the two\na key for links, long enough"}
 LINK = "go: {methods: [GET], auth: {scheme: link, secret: link-key}}"

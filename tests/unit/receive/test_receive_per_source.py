@@ -14,7 +14,7 @@ from functions.receive.source import Source, Sources
 from shared.event import event_id
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, to_json
-from tests.posting import FORM, JSON, Posting, code, header
+from tests.in_process.posting import FORM, JSON, Posting, code, header
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from deploy.requests.signed_samples import CannotSign, chosen_sample
 from functions.receive.receive import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME
-from tests.signed_samples import FRESH, on_range
+from tests.in_process.signed_samples import FRESH, on_range
 
 # Their keys and certificates are fetched: only the provider can sign, and nobody is asked here.
 NEEDS_A_KEY_FROM_ELSEWHERE = frozenset({"google_pubsub", "aws_sns", "paypal"})

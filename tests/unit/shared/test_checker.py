@@ -1,6 +1,6 @@
 """The checker of duplicates and losses can fail: each fault that it is there for is one that it sees."""
 
-from tests.checker import Arrival, Disturbance, Grace, Post, Verdict, check
+from tests.kill.checker import Arrival, Disturbance, Grace, Post, Verdict, check
 
 GRACE = Grace(before_seconds=0.1, after_seconds=0.5)
 ACCEPTED = [Post("a", None), Post("a", 503), Post("a", 200)]

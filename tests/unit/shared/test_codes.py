@@ -8,7 +8,7 @@ import pytest
 from functions.subscribe.problems import API_STATUS, ApiCode
 from shared import errors, outcomes
 from shared.errors import REJECTION_STATUS, PermanentCode, RejectedCode, ReplyCode, ServerCode, StartCode, TemporaryCode
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 LIST: Final = (ROOT / "deploy/codes.md").read_text(encoding="utf-8")
 PAGE_WORDS: Final = (ROOT / "deploy/dev/inspector/page/words.js").read_text(encoding="utf-8")

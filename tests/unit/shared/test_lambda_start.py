@@ -12,7 +12,7 @@ import pytest
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from shared.settings import SliceFault, load_slice
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 FUNCTIONS: Final = ("receive", "transform", "notify")
 CONFIG: Final = """

@@ -8,7 +8,7 @@ import pytest
 from deploy.config.warnings import auth_warnings
 from shared.config.signed import DigestAuth, HmacAuth
 from shared.jsontext import Json
-from tests.receiving import Receiving
+from tests.in_process.receiving import Receiving
 
 NOW: Final = 1_790_000_000.0
 SECRET: Final = "a client secret, long enough"

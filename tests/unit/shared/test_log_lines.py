@@ -7,7 +7,7 @@ import pytest
 
 from shared.jsontext import JsonObject, mapping_at, to_json
 from shared.logs import is_loggable_name, loggable_type
-from tests.posting import JSON, Posting, code
+from tests.in_process.posting import JSON, Posting, code
 
 SOURCES = """
 open: {auth: none}

@@ -16,7 +16,7 @@ from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
 from shared.telemetry import spans
 from shared.times import unix_seconds
 from tests.fakes.secrets import FakeSecrets
-from tests.otlp_receiver import otlp_receiver
+from tests.stand_ins.otlp_receiver import otlp_receiver
 from tests.unit.shared.test_platform import DEPLOYED, EMULATED_BUS, ON_LAMBDA
 from tests.unit.shared.test_telemetry import RESOURCES, a_span
 

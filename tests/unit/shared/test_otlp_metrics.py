@@ -12,7 +12,7 @@ from shared.telemetry import exporter, metrics, spans
 from shared.telemetry.spans import Span
 from tests.fakes.clock import FakeClock
 from tests.fakes.virtual_time import run
-from tests.otlp_receiver import SeenPoint, points_of
+from tests.stand_ins.otlp_receiver import SeenPoint, points_of
 
 AT: Final = 1_790_000_000.0
 RESOURCE: Final[JsonObject] = {"service.name": "hookchain-notify", "service.instance.id": "ab12"}

@@ -25,8 +25,8 @@ from shared.signatures.auth_scheme import read_scheme
 from shared.signatures.locations import RequestFields
 from shared.signatures.signature_scheme import SignatureScheme
 from tests.fakes.owners import FakeOwners
-from tests.posting import Posting
-from tests.receiving import NAME, URL, Receiving
+from tests.in_process.posting import Posting
+from tests.in_process.receiving import NAME, URL, Receiving
 
 NOW: Final = 1_790_000_000.0
 LATER: Final = NOW + 3

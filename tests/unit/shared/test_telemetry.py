@@ -21,7 +21,7 @@ from shared.telemetry.spans import Place, Span
 from shared.times import unix_seconds
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
-from tests.otlp_receiver import otlp_receiver, spans_of
+from tests.stand_ins.otlp_receiver import otlp_receiver, spans_of
 
 EVENT_ID: Final = "5d03509d68ce534406a308d4b4ddf7f7"
 RECEIVED_AT: Final = "2026-09-21T14:13:20.000Z"

@@ -19,7 +19,7 @@ from functions.subscribe.route import MAX_BODY_BYTES, MAX_IMPORT_BYTES
 from functions.subscribe.routes import ROUTES
 from functions.subscribe.service import TenantLimits, read_settings
 from tests.fakes.subscribe_api import SLICE, Subscribers
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 
 async def test_the_portal_is_its_page_and_each_file_of_its_folder_is_found_by_name(api: Subscribers) -> None:

@@ -10,7 +10,7 @@ from shared.http import Request
 from shared.jsontext import JsonObject
 from tests.aws.invoked import Context, url_event
 from tests.fakes.subscribe_api import Subscribers
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 
 
 def invoke(api: Subscribers, request: Request) -> JsonObject:

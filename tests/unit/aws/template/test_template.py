@@ -17,7 +17,7 @@ from shared.cloud.aws import batches
 from shared.jsontext import Json, mapping_at, mappings_at
 from shared.ports import TOPIC_NAMES
 from shared.settings import read_settings
-from tests.processes import ROOT
+from tests.running.processes import ROOT
 from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack_of, template, text, walk, whole
 from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
 from tests.unit.gcp.planned import ASKING, CONFIG, DEVELOP, SUBSCRIBERS

@@ -40,7 +40,7 @@ from tests.fakes.journal import FakeJournal
 from tests.fakes.notifier import FakeNotifier
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
-from tests.hook_providers import TOKEN, descriptions, verify
+from tests.stand_ins.hook_providers import TOKEN, descriptions, verify
 
 SECRET: Final = "the signing secret, long and random"
 AIRTABLE_SECRET: Final = base64.b64encode(SECRET.encode()).decode()

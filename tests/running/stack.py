@@ -20,9 +20,9 @@ from deploy.history.journal_view import DeadLetterRow
 from deploy.history.local_journal import JournalReader
 from shared.cloud.local.journal import FILE_NAME
 from shared.jsontext import JsonObject
-from tests.emulation import JSON_TYPE
-from tests.ports import free_base
-from tests.processes import PATIENCE_SECONDS, ROOT
+from tests.running.emulation import JSON_TYPE
+from tests.running.ports import free_base
+from tests.running.processes import PATIENCE_SECONDS, ROOT
 
 OFFSETS: Final = {"receive": 0, "transform": 1, "notify": 2, "apis": 5}
 """The killed processes' ports, from the first of the stack's."""

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from shared.jsontext import Json, JsonObject
-from tests.http_stand_in import Said, Seen, http_stand_in
+from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 APIS: Final = {
     "bigquery": "v2",

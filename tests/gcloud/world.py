@@ -1,7 +1,7 @@
 """A small Google Cloud behind gcloud's command lines: it keeps what was made, and refuses what Google would refuse.
 
 Things can be made only where their API is enabled, once, and after what they name; roles given only to accounts that
-are there. `python -m tests.gcloud_world STATE ARGUMENT…` is one call against the world in a file.
+are there. `python -m tests.gcloud.world STATE ARGUMENT…` is one call against the world in a file.
 """
 
 import fcntl
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from tests.gcloud_shown import NUMBER, SHOWN, Thing, named
+from tests.gcloud.shown import NUMBER, SHOWN, Thing, named
 
 
 @dataclass(frozen=True)

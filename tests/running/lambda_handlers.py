@@ -8,14 +8,14 @@ from typing import Final
 from deploy.dev.aws.environments import Handler
 from shared.jsontext import Json, JsonObject, list_at, mapping_at
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS: Final = 2
 
 
 def make_handler(entry: str, timeout_seconds: int = TIMEOUT_SECONDS, **environ: str) -> Handler:
     """Return the handler of this module that has the name `entry`."""
     environ = {"PATH": os.environ["PATH"], "AWS_REGION": "us-east-1", **environ}
-    return Handler("tried", f"tests.lambda_handlers.{entry}", ROOT, environ, timeout_seconds)
+    return Handler("tried", f"tests.running.lambda_handlers.{entry}", ROOT, environ, timeout_seconds)
 
 
 def obey(event: JsonObject, _: object) -> Json:

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from deploy.dev.pubsub.topology import Resource
 from shared.jsontext import Json, JsonObject, mapping_at
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, ROOT
 
 JSON_TYPE: Final = {"Content-Type": "application/json"}
 

@@ -14,7 +14,7 @@ from functions.notify.destinations.sql.rows import Row, RowMaker
 from functions.notify.destinations.sql.settings import Settings
 from shared.delivery import Delivered, Outcome
 from shared.jsontext import Json
-from tests.databases import mariadb, postgresql
+from tests.running.databases import mariadb, postgresql
 
 TIMEOUT: Final = 1.0
 COLUMNS: Final[Mapping[str, Json]] = {"number": {"value": "data.n", "type": "integer"}, "name": "data.name"}

@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, wait_for
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, wait_for
 
 DATABASE: Final = "app"
 NO_FILES: Final[Mapping[str, str]] = {}

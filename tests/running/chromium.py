@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from shared.jsontext import Json, JsonObject, mapping_at
-from tests.processes import PATIENCE_SECONDS
+from tests.running.processes import PATIENCE_SECONDS
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "Chromium", "Google Chrome")
 # What it answers about a script whose page was left or loaded again meanwhile.

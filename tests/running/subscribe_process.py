@@ -13,9 +13,9 @@ from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.jsontext import JsonObject
 from shared.subscribers.directory import API_KEYS
 from shared.subscribers.model import ApiKey
-from tests.ports import free_port
-from tests.processes import Request, functions_framework, started
-from tests.standins import command
+from tests.running.ports import free_port
+from tests.running.processes import Request, functions_framework, started
+from tests.stand_ins.bus import command
 
 KEY_ID: Final = "operator0000"
 SLICE: Final[JsonObject] = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 GLOBAL: Final = frozenset({"project", "quiet", "format", "account", "verbosity"})
-LOOKED_UP: Final = Path(__file__).parent / "gcloud_commands.txt"
+LOOKED_UP: Final = Path(__file__).with_name("commands.txt")
 MANY: Final = {"services enable": 20}
 
 _DURATION: Final = r"\d+[smhdw]?"

@@ -1,12 +1,12 @@
-"""Write tests/hook_descriptions.json from what providers publish about their APIs for hooks and their deliveries.
+"""Write hook_descriptions.json from what providers publish about their APIs for hooks and their deliveries.
 
   npm pack @octokit/openapi@23.0.2 && tar xzf octokit-openapi-23.0.2.tgz
   npm pack @linear/sdk@98.0.0 && tar xzf linear-sdk-98.0.0.tgz --one-top-level=linear
   pip install --no-deps --target pip python-gitlab==8.6.0 python-telegram-bot==22.8 squareup==46.0.0.20260916 \\
       pyairtable==3.5.1 twilio==9.13.0
-  python -m tests.describe_hooks package pip linear/package
+  python -m tests.stand_ins.describe_hooks package pip linear/package
 
-The stand-ins of tests/hook_providers.py check each request and each answer against it.
+The stand-ins of hook_providers.py check each request and each answer against it.
 """
 
 import ast

@@ -1,6 +1,6 @@
 """A bus that confirms at once and keeps nothing, over REST and over gRPC; and one that takes all and never answers.
 
-`python -m tests.standins rest|grpc|silent PORT`
+`python -m tests.stand_ins.bus rest|grpc|silent PORT`
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from concurrent import futures
 
 
 def command(kind: str, port: int) -> list[str]:
-    return [sys.executable, "-m", "tests.standins", kind, str(port)]
+    return [sys.executable, "-m", "tests.stand_ins.bus", kind, str(port)]
 
 
 class ConstantAnswer(asyncio.Protocol):

@@ -6,7 +6,7 @@ from typing import Final
 from deploy.client.hookchain.auth import Auth
 from deploy.client.hookchain.outcome import Outcome
 from deploy.client.hookchain.sending import send
-from tests.processes import PATIENCE_SECONDS, Request, post
+from tests.running.processes import PATIENCE_SECONDS, Request, post
 
 UNCONFIRMED: Final = frozenset({"unavailable", "timeout"})
 

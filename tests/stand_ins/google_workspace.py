@@ -16,7 +16,7 @@ from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.guarded_fetch import verified_target
 from tests.gcp.description import Description
-from tests.google_documents import Documents, error
+from tests.stand_ins.google_documents import Documents, error
 
 Fault: TypeAlias = "Literal['lost', 'unreachable', 'cut'] | tuple[int, Json] | tuple[int, Json, str]"
 """Of one request: its answer is lost after it had its effect; no connection; or an answer without an effect."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.gcloud_world import World
+from tests.gcloud.world import World
 
 PROGRAM = """\
 #!{python} -SE
@@ -83,13 +83,13 @@ def install(folder: Path) -> StubGcloud:
 
 WORLD_PROGRAM = """\
 #!/bin/sh
-PYTHONPATH={root} exec {python} -S -m tests.gcloud_world {state} "$@"
+PYTHONPATH={root} exec {python} -S -m tests.gcloud.world {state} "$@"
 """
 
 
 @dataclass(frozen=True, slots=True)
 class WorldGcloud:
-    """A gcloud that keeps what it makes: tests/gcloud_world.py behind a program on PATH."""
+    """A gcloud that keeps what it makes: tests/gcloud/world.py behind a program on PATH."""
 
     folder: Path
 
@@ -109,7 +109,7 @@ def install_world(folder: Path, world: World) -> WorldGcloud:
     """Makes `<folder>/gcloud`, which begins with this world."""
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "gcloud"
-    words = {"root": Path(__file__).parent.parent, "python": sys.executable, "state": folder / "state"}
+    words = {"root": Path(__file__).parents[2], "python": sys.executable, "state": folder / "state"}
     program.write_text(WORLD_PROGRAM.format(**{name: shlex.quote(str(word)) for name, word in words.items()}))
     program.chmod(0o755)
     stub = WorldGcloud(folder)

@@ -1,10 +1,10 @@
 """A receiver outside the pipe, which notes when each delivery was there and when its answer was written.
 
-`python -m tests.outside_receiver mail|webhook|chat PORT FILE` speaks SendGrid's /v3/mail/send, takes a webhook whose
-body has an `id`, or answers as Slack's incoming webhooks do. Each line of FILE is an arrival: its id is the mail's
-subject, the webhook's `id` or the message's text; its times are those of the monotonic clock, which all processes of a
-machine share. While it hangs, it takes requests and never answers them; these are no arrivals. A GET is answered with
-an empty object.
+`python -m tests.stand_ins.outside_receiver mail|webhook|chat PORT FILE` speaks SendGrid's /v3/mail/send, takes a
+webhook whose body has an `id`, or answers as Slack's incoming webhooks do. Each line of FILE is an arrival: its id is
+the mail's subject, the webhook's `id` or the message's text; its times are those of the monotonic clock, which all
+processes of a machine share. While it hangs, it takes requests and never answers them; these are no arrivals. A GET is
+answered with an empty object.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from typing import Final
 
 from aiohttp import web
 
-from tests.checker import Arrival
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, is_open, wait_for
+from tests.kill.checker import Arrival
+from tests.running.ports import free_port
+from tests.running.processes import PATIENCE_SECONDS, ROOT, is_open, wait_for
 
 SLOWEST_SECONDS: Final = 0.1
 """Some answers take this long, so that a disturbance has something to strike."""
@@ -69,7 +69,7 @@ class OutsideReceiver:
 def receiving(name: str, file: Path) -> Iterator[OutsideReceiver]:
     port = free_port()
     file.touch()
-    command = [sys.executable, "-m", "tests.outside_receiver", name, str(port), str(file)]
+    command = [sys.executable, "-m", "tests.stand_ins.outside_receiver", name, str(port), str(file)]
     process = subprocess.Popen(command, cwd=ROOT)
     try:
         wait_for(lambda: is_open(port))

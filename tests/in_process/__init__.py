@@ -1,0 +1,1 @@
+"""Hookchain's functions in the test's own process, over fakes."""

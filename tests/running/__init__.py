@@ -1,0 +1,1 @@
+"""What starts processes, servers and browsers for a test, and waits for them."""

@@ -24,15 +24,17 @@ _HELP: Final = Path(__file__).with_name("help.yaml")
 DONE: Final = 0
 NOT_DONE: Final = 1
 USAGE: Final = 2
+"""The exit code of argparse for a usage error too."""
 EXPECTED: Final = (CommandError, ConfigFaults, errors.HookchainError, OSError)
 """The errors that a command reports in one line."""
 _AGO: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
+"""A time before now, such as `1.5h`."""
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @cache
 def help_texts() -> Mapping[str, Mapping[str, str]]:
-    """Return the texts of help.yaml, by command or by command and action."""
+    """Return the texts of help.yaml, by command or by command and action, such as `events replay`."""
     return cast("Mapping[str, Mapping[str, str]]", load_data(_HELP))
 
 
@@ -48,11 +50,14 @@ def parser(name: str, details: str = "") -> CommandParser:
 
 
 def run_command(name: str, run: Callable[[], int], *also: type[Exception], error_code: int = NOT_DONE) -> int:
-    """Return the exit code of `run`. An expected error, or one of `also`, becomes a message and `error_code`."""
+    """Return the exit code of `run`. An expected error, or one of `also`, becomes a message and `error_code`.
+
+    A UsageError ends with USAGE instead. Other errors are faults of the command, so they are raised.
+    """
     expected: tuple[type[Exception], ...] = (*EXPECTED, *also)
     try:
         code = run()
-        sys.stdout.flush()
+        sys.stdout.flush()  # now, so that an output that cannot be written is reported like any other error
     except BrokenPipeError:
         raise  # an OSError, but no failure: deploy/cli/main.py ends every command whose reader has gone
     except expected as fault:
@@ -62,6 +67,7 @@ def run_command(name: str, run: Callable[[], int], *also: type[Exception], error
 
 
 def error_text(fault: Exception) -> str:
+    """Return the error's text for a person, without the name of the command. It may have several lines."""
     if isinstance(fault, OSError) and fault.filename:
         return f"{fault.filename} cannot be opened: {fault.strerror}"
     if isinstance(fault, sqlite3.Error):
@@ -77,6 +83,7 @@ def report(name: str, text: str) -> None:
 
 
 def add_limit(command: argparse.ArgumentParser, default: int | None) -> None:
+    """Add --limit. None as the default stands for no limit, or for one that the command chooses."""
     shown = f" [{default}]" if default else ""
     command.add_argument(
         "--limit",
@@ -88,6 +95,7 @@ def add_limit(command: argparse.ArgumentParser, default: int | None) -> None:
 
 
 def add_since(command: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add --since, which becomes Unix seconds. argparse reads the default, such as `1h`, like a given text."""
     shown = f" [{default} ago]" if default else ""
     command.add_argument(
         "--since",
@@ -117,6 +125,7 @@ def whole_number_option(least: int, most: int) -> Callable[[str], int]:
     """Return the type of an option that is a whole number. Its type raises ArgumentTypeError."""
 
     def read(text: str) -> int:
+        # Only ten digits are compared, as many as any `most` has: int() raises ValueError for thousands of digits.
         if not (text.isascii() and text.isdecimal() and least <= int(text[:10]) <= most):
             raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}; got {text!r}")
         return int(text)
@@ -145,15 +154,15 @@ TIMEOUT: Final = number_option(0.1, 3_600, " of seconds")
 
 
 def _past_time(text: str) -> float:
-    """Raises ArgumentTypeError."""
+    """Return Unix seconds before now. Raises ArgumentTypeError."""
     since = time_option(text)
-    if since > time.time() - 0.5:
+    if since > time.time() - 0.5:  # `0s` is rejected too, although the clock has gone on since it was read
         raise argparse.ArgumentTypeError(f"must be a time before now; got {text!r}")
     return since
 
 
 def time_option(text: str) -> float:
-    """Return Unix seconds. Raises ArgumentTypeError."""
+    """Return Unix seconds of a time before or after now, as `moment` reads it. Raises ArgumentTypeError."""
     try:
         return moment(text, time.time())
     except ValueError as error:

@@ -1,6 +1,7 @@
 """The lines of a deployment about hooks: those that are not registered, and those that stay after its removal.
 
-`target` is the deployment's options.
+`target` is the namespace of options, such as --platform and --project, that finds the deployment. A deployment does not
+fail because of its hooks, so an error becomes a warning.
 """
 
 import argparse
@@ -17,7 +18,10 @@ from deploy.requests.wanted_hooks import HookedSource, hooked_sources
 
 
 def print_unregistered_hooks(configuration: Configured, target: argparse.Namespace) -> None:
-    """Print which sources have no registered hook, and which hooks no source."""
+    """Print which sources have no registered hook, and which hooks no source.
+
+    If the hooks cannot be read, print a warning; nothing if the configuration has no `hook` either.
+    """
     sources = hooked_sources(configuration.document)
     try:
         registrar = Registrar(configuration, open_platform(target, configuration.environ), same_platform(target))
@@ -60,7 +64,7 @@ def lines_without_source(registrar: Registrar, rows: Mapping[str, Row]) -> list[
 
 
 def print_left_hooks(environ: Mapping[str, str], target: argparse.Namespace) -> None:
-    """Print which webhooks stay registered after the deployment is removed."""
+    """Print which webhooks stay registered after the deployment is removed: its rows are removed with its store."""
     nothing = Configured(environ, None, None, {})
     try:
         rows = asyncio.run(Registrar(nothing, open_platform(target, environ), "").read_rows())

@@ -27,7 +27,10 @@ def configuration_line(config: Path | None) -> str:
 
 
 def warn_about_address(config: Path | None) -> None:
-    """Warn if the caller sets EMAIL_ADDRESS and a file decides where mail goes. A value in .env may be an old one."""
+    """Warn if the caller sets EMAIL_ADDRESS and a file decides where mail goes.
+
+    Only the shell's environment counts: a value in .env may be left from an earlier deployment without a file.
+    """
     if config is not None and os.environ.get("EMAIL_ADDRESS"):
         how = "To mail every event to it instead, add --config none (make: ARGS='--config none')."
         print(f"warning: EMAIL_ADDRESS is ignored, because {config} names the destinations. {how}", file=sys.stderr)
@@ -39,9 +42,10 @@ def print_warnings(warnings: Iterable[str]) -> None:
 
 
 def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Questions) -> Path | None:
-    """Return the configuration to deploy, once its own tests pass; without one, ask for EMAIL_ADDRESS in `environ`.
+    """Return the configuration to deploy, once its own tests pass; None if there is no file.
 
-    Raises CommandError.
+    Without a file, EMAIL_ADDRESS is needed: if `environ` has none, it is asked for and added to `environ`. Raises
+    CommandError, and ConfigFaults for a faulty file.
     """
     config = checkout.deployed_config(options.config, environ)
     print(configuration_line(config), flush=True)
@@ -82,7 +86,10 @@ def removal_parser(name: str, kept: str) -> argparse.ArgumentParser:
 
 
 def kept_lines(verb: str, kept: Sequence[str]) -> list[str]:
-    """Return the line about what a removal without `--all` keeps, begun with `verb`; no line if it keeps nothing."""
+    """Return the line about what a removal without `--all` keeps, begun with `verb`; no line if it keeps nothing.
+
+    ALL=1 is the option `--all` of the `make` target.
+    """
     return [f"{verb} (ALL=1 removes them too): {', '.join(kept)}"] if kept else []
 
 
@@ -97,7 +104,10 @@ def rollback_parser(name: str, dry_run: str) -> argparse.ArgumentParser:
 
 
 def require_confirmed(confirmation: str | None, prefix: str) -> None:
-    """Raise CommandError unless the operator confirms a removal by typing the prefix."""
+    """Raise CommandError unless the operator confirms a removal with the prefix of the deployment.
+
+    `confirmation` is the value of --confirm. None stands for none: then the operator is asked to type the prefix.
+    """
     if confirmation is None:
         if not sys.stdin.isatty():
             raise CommandError(f"nothing was removed: there is no terminal to ask on; add ARGS='--confirm {prefix}'")

@@ -35,13 +35,15 @@ from shared.expressions import Expression, ExpressionFault, is_true, over_event,
 from shared.jsontext import Json, JsonObject, from_json, mapping_at
 
 PROGRESS_EVERY: Final = 500
+"""The number of searched events after which the progress line changes."""
 LETTERS_PAGE: Final = 100
+"""The number of dead letters that are read at once, with their messages."""
 MAX_PENDING: Final = 1_000
 """The most rows that are read of each of the two states, because a row may have a message of 200 KiB."""
 _LISTED_FIELDS: Final = frozenset({"id", "source", "type", "subject", "actor"})
 """The fields that a list of events has. All other fields are in the body."""
 ID_CHARACTERS: Final = 32
-
+"""The length of a whole event id. A shorter text is the beginning of one, for which the journal is searched."""
 
 EVENTS_BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
@@ -52,11 +54,15 @@ TENANT_BEYOND_REACH: Final = (
     "operational events about its endpoints, at the destinations that get them",
     "logs: they have ids, types and outcomes, and no body",
 )
+"""Content that no run can erase, as lines for the operator. `State.beyond_reach` adds those of the platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The options of one call, the state that it acts on, and the screen that it prints to."""
+    """The options of one call, the state that it acts on, and the screen that it prints to.
+
+    `mails` are those that this machine has caught; None on a platform that catches none.
+    """
 
     options: argparse.Namespace
     state: State
@@ -65,6 +71,10 @@ class Call:
 
 
 def main(arguments: list[str]) -> int:
+    """Erase what the options choose and return the exit code.
+
+    --dry-run, and an answer other than the word that is asked for, erase nothing, which alone is no failure.
+    """
     command = _parser()
     options = command.parse_args(arguments)
     if options.json and not (options.yes or options.dry_run):
@@ -105,8 +115,8 @@ def _parser() -> argparse.ArgumentParser:
 class Chosen:
     """The chosen events, in the order in which they were found.
 
-    failed       events for which the condition fails; it is not known whether they are meant
-    is_complete  False if there are more pending deliveries than were searched
+    failed       events on which the condition cannot be computed, so it is not known whether they are meant: they stay
+    is_complete  False if there may be more pending deliveries than were searched
     """
 
     ids: Sequence[str] = ()
@@ -115,6 +125,7 @@ class Chosen:
 
     @property
     def is_certain(self) -> bool:
+        """Return whether no event can be missing from the choice."""
         return self.is_complete and not self.failed
 
 
@@ -154,7 +165,11 @@ def _events_by_id(state: State, ids: Sequence[str]) -> Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition on an event as routes see it. `reads_body` is True if it needs more than a list of events has."""
+    """A condition on an event as routes see it.
+
+    holds       may raise Permanent for an event, as an expression does that cannot be computed on its data
+    reads_body  the condition needs more than _LISTED_FIELDS, so each event's document has to be read
+    """
 
     holds: Callable[[JsonObject], bool]
     reads_body: bool = False
@@ -194,14 +209,20 @@ def _expression_condition(text: str) -> Condition:
 
 @dataclass(slots=True)
 class _Search:
-    """A search for the events that meet a condition in the journal, the dead letters and what is pending."""
+    """A search for the events that meet a condition in the journal, the dead letters and what is pending.
+
+    It is run once. `_is_complete` becomes False during the run if a state has MAX_PENDING rows or more.
+    """
 
     state: State
     condition: Condition
     _is_complete: bool = field(default=True, init=False)
 
     def run(self) -> Chosen:
-        """Search each store, with progress on standard error."""
+        """Search each store, with progress on standard error.
+
+        An event is chosen if the condition holds in any of its places, and failed only if it holds in none of them.
+        """
         ids: dict[str, None] = {}
         failed: dict[str, None] = {}
         line = PassingLine(sys.stderr)
@@ -219,7 +240,10 @@ class _Search:
         return Chosen([*ids], [each for each in failed if each not in ids], self._is_complete)
 
     def _views(self) -> Iterator[tuple[str, JsonObject]]:
-        """Yield the id of each event, and the event as routes see it, once for each place that has it."""
+        """Yield the id of each event, and the event as routes see it, once for each place that has it.
+
+        For a condition that does not read the body, the events of the journal have only _LISTED_FIELDS.
+        """
         for event in chain.from_iterable(event_pages(self.state, journal_view.EventQuery())):
             if not self.condition.reads_body:
                 yield event.id, {name: getattr(event, name) for name in _LISTED_FIELDS}
@@ -229,7 +253,11 @@ class _Search:
             yield from self._view(event_id, stored_messages.event_in(stored_messages.message_json(message)))
 
     def _view(self, event_id: str, document: JsonObject | None) -> Iterator[tuple[str, JsonObject]]:
-        """Yield the event with its data from its blob; nothing for what is not one of ours."""
+        """Yield the event with its data from its blob.
+
+        Yields nothing for a document that is not an event, as in a dead letter whose message was no event of ours, and
+        for a message without an event's id.
+        """
         try:
             event = from_cloudevent(self.state.event_with_data(document))
         except errors.Permanent:
@@ -256,7 +284,10 @@ class _Search:
 
 
 def _forget_events(call: Call) -> int:
-    """Return the exit code. Raises UsageError, StateFault and HookchainError."""
+    """Erase the chosen events and return the exit code. Raises UsageError, StateFault and HookchainError.
+
+    It is NOT_DONE if no event was chosen, if the choice may lack events, and if content is left after an erasure.
+    """
     chosen = choose_events(call.state, call.options)
     print_doubts(chosen)
     found = asyncio.run(_search(call, chosen.ids))
@@ -302,6 +333,7 @@ def _noted(call: Call, entry: JsonObject) -> Iterator[None]:
 
 
 async def _search(call: Call, ids: Sequence[str]) -> list[Traces]:
+    """Return what the stores have of each event. Raises Temporary."""
     async with open_forgetter(call.state, call.mails) as forgetter:
         return [await forgetter.search(each) for each in ids]
 
@@ -314,7 +346,7 @@ async def _erase(call: Call, found: Sequence[Traces]) -> list[Traces]:
 
 
 def _choice_arguments(options: argparse.Namespace) -> list[str]:
-    """Return the options that choose the same events again."""
+    """Return the options that choose the same events again, for the command that is suggested without a terminal."""
     if options.event:
         return [word for each in options.event for word in ("--event", each)]
     names = ("where", "actor", "person")
@@ -322,6 +354,7 @@ def _choice_arguments(options: argparse.Namespace) -> list[str]:
 
 
 def _print_found(call: Call, found: Sequence[Traces]) -> None:
+    """Print what would be erased. Without --json, print nothing if nothing was found."""
     counts = total_counts(found)
     if call.options.json:
         print_json({"dry_run": True, **_document(found), "stores": {**counts}})
@@ -334,6 +367,7 @@ def _print_found(call: Call, found: Sequence[Traces]) -> None:
 
 
 def _print_erased(call: Call, found: Sequence[Traces], left: Sequence[Traces]) -> None:
+    """Rewrite the files of this machine, then print the result: `found` before the erasure, `left` after it."""
     before, after = total_counts(found), total_counts(left)
     beyond_reach = _beyond_reach(call, EVENTS_BEYOND_REACH)
     in_flight = sum(each.in_flight for each in found)
@@ -370,6 +404,7 @@ def _unsent_digests(found: Sequence[Traces]) -> list[DigestTraces]:
 
 
 def _document(found: Sequence[Traces]) -> JsonObject:
+    """Return the fields that the JSON document has before and after the erasure."""
     digests: list[Json] = [
         {"digest": each.event_id, "destination": each.destination, "others": id_list(each.others)}
         for each in _unsent_digests(found)
@@ -382,7 +417,10 @@ def _document(found: Sequence[Traces]) -> JsonObject:
 
 
 def _forget_tenant(call: Call) -> int:
-    """Return the exit code. Raises CommandError, StateFault and HookchainError."""
+    """Erase the tenant and return the exit code. Raises CommandError, also if nothing is stored, and HookchainError.
+
+    It is NOT_DONE only if content is left after an erasure.
+    """
     tenant: str = call.options.tenant
     found = asyncio.run(_search_tenant(call, tenant))
     if not any(found.counts):
@@ -398,6 +436,10 @@ def _forget_tenant(call: Call) -> int:
 
 
 async def _search_tenant(call: Call, tenant: str, known: Known | None = None) -> TenantTraces:
+    """Return what the stores have of the tenant.
+
+    `known` is that of the search before the erasure. It names what to search for again, once nothing else names it.
+    """
     async with open_tenant_forgetter(call.state, call.mails) as forgetter:
         return await forgetter.search(tenant, known)
 
@@ -419,6 +461,7 @@ def _print_found_tenant(call: Call, found: TenantTraces) -> None:
 
 
 def _print_erased_tenant(call: Call, found: TenantTraces, left: TenantTraces) -> None:
+    """Rewrite the files of this machine, then print the result and the commands that erase the tenant's events."""
     before, after = found.by_store(), left.by_store()
     beyond_reach = _beyond_reach(call, TENANT_BEYOND_REACH)
     event_commands = _event_commands(call, found.tenant)
@@ -436,7 +479,10 @@ def _print_erased_tenant(call: Call, found: TenantTraces, left: TenantTraces) ->
 
 
 def _event_commands(call: Call, tenant: str) -> list[str]:
-    """Return the commands that erase the tenant's events: a destination's expression says whose an event is."""
+    """Return the commands that erase the tenant's events: a destination's expression says whose an event is.
+
+    The expression may return one tenant or a list, so `[…][]` makes one list of both. A tenant's id has no quote.
+    """
     expressions = dict.fromkeys(each for each in subscriber_destinations(call.state).values() if each)
     where = same_state(call.options)
     conditions = [f"contains([{each}][], '{tenant}')" for each in expressions]
@@ -456,6 +502,7 @@ def _is_confirmed(call: Call, word: str, purpose: str, choice: Sequence[str]) ->
 
 
 def _print_counts(call: Call, counts: Mapping[str, int], unsent: int) -> None:
+    """Print the number of parts by store, and the deliveries that the erasure would end before they are sent."""
     rows = [(store, f"{count:,}") for store, count in counts.items()]
     print(table((Column("STORE"), Column("FOUND")), rows, call.screen) + "\n")
     if unsent:
@@ -473,13 +520,16 @@ def _print_left(call: Call, before: Mapping[str, int], after: Mapping[str, int],
 
 
 def _beyond_reach(call: Call, everywhere: Sequence[str]) -> list[Json]:
-    """Rewrite the files of this machine that still have deleted data, and return what the command cannot erase."""
+    """Rewrite the files of this machine that still have deleted data, and return what the command cannot erase.
+
+    `everywhere` are the lines that hold on every platform. A file that could not be rewritten is one more line.
+    """
     not_rewritten = _not_rewritten(call)
     return [*everywhere, *call.state.beyond_reach, *not_rewritten]
 
 
 def _not_rewritten(call: Call) -> list[str]:
-    """Rewrite the files of this machine that still have deleted data. Return those that could not be rewritten."""
+    """Rewrite the files of this machine that still have deleted data, and return a line for each failure."""
     return [f"deleted data in {each}" for each in call.state.rewrite_files()]
 
 

@@ -33,6 +33,9 @@ async def rotate(
 ) -> Rotation:
     """Rotate the secret in its store and at the provider, if a registered hook signs with it.
 
+    `uses` are all uses of the secret, as in `Need.uses`. `store_new_value` stores a new value beside the others; it is
+    called at most once, and never if the provider makes the value.
+
     Sources can share a secret. While a hook of one of them signs with a former value, no newer one is stored, and the
     rotation continues with the newest. Raises CommandError and Temporary.
     """
@@ -42,6 +45,7 @@ async def rotate(
         return Rotation()
     async with registrar.platform.subscriber_stores() as stores:
         registrations = _registrations(registrar, sources, await read_rows(stores.documents))
+        # As deploy/secrets/needs.py writes the uses of a source's secret and of its hook's token.
         hooked_uses = {use for name in registrations for use in (f"source {name}", f"hook of {name}")}
         other_uses = [use for use in uses if use not in hooked_uses]
         if registrations and other_uses:
@@ -121,7 +125,7 @@ async def _rotate_each(
 
 
 async def _is_rotation_begun(registrations: Mapping[str, Registration], locked: str) -> bool:
-    """Return whether a hook may sign with a former value.
+    """Return whether a hook may sign with a former value, so that an earlier command has begun the rotation.
 
     The other rows are read again. The row of the source `locked` was read when it was locked.
     """
@@ -138,7 +142,10 @@ async def _is_rotation_begun(registrations: Mapping[str, Registration], locked: 
 
 
 async def reasons_to_keep(registrar: Registrar, secret: str, values: Sequence[str]) -> dict[str, str]:
-    """Return, by value of the secret, why it must stay accepted: a registered hook may sign with it."""
+    """Return, by value of the secret, why it must stay accepted: a registered hook may sign with it.
+
+    A value that may go is left out. If the hooks cannot be read, each value stays.
+    """
     if not values:
         return {}
     try:
@@ -150,7 +157,7 @@ async def reasons_to_keep(registrar: Registrar, secret: str, values: Sequence[st
 
 
 def _reason_to_keep(registrar: Registrar, secret: str, hook: NamedHook) -> str:
-    """Return why a value of the secret is kept for the hook, and how the hook gets another one."""
+    """Return why a value of the secret is kept for the hook, and the command by which the hook gets another one."""
     rule = f"{hook.name}: its hook may still sign with {secret}, and the configuration has"
     if not registrar.configuration.slices:
         return f"{rule} faults. Correct them first: hookchain lint"
@@ -190,6 +197,7 @@ async def _signing_hooks(registrar: Registrar, secret: str, values: Sequence[str
     hooks_by_value: dict[str, list[NamedHook]] = {}
     for name, row in (await _rows_of_hooks(registrar, secret)).items():
         current_secret = _current_secret(registrar, name)
+        # After the source was given another secret, values that this one has too are accepted by it.
         accepted_anyway: Sequence[str] = ()
         if current_secret not in (None, secret):
             accepted_anyway = StoredSourceSecret(str(current_secret), registrar.platform).values()
@@ -235,5 +243,6 @@ async def _rows_of_hooks(registrar: Registrar, secret: str) -> dict[str, Row]:
 
 
 def _is_account_signed(row: Row) -> bool:
+    """Return whether the row's hooks have no secret of their own. A row that cannot be read may have one."""
     stored = stored_source(row)
     return stored is not None and stored.kind.is_account_signed

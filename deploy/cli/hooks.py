@@ -1,6 +1,7 @@
 """`hookchain hooks plan|apply|remove`: the webhooks of the sources, at their providers.
 
-deploy/cli/registrar.py explains the words. A `difference` is what has to be changed at one place.
+Each action first compares, asks, and then changes one source after the other. deploy/cli/registrar.py explains the
+words. A `difference` is what has to be changed at one place.
 """
 
 import argparse
@@ -72,6 +73,7 @@ def _command() -> CommandParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Return the exit code. Raises UsageError, CommandError and HookchainError."""
     if options.url and not options.url.startswith(("https://", "http://")):
         raise UsageError(f"--url: must begin with https://; got {options.url!r}")
     configuration = configured(options)
@@ -81,7 +83,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _run_all(registrar: Registrar, options: argparse.Namespace) -> int:
-    """Run the action for each source. The fault of one source is reported, and the other sources are still done."""
+    """Run the action for each source and return the exit code of all.
+
+    The fault of one source is reported, and the other sources are still done. Raises CommandError and HookchainError
+    if the rows cannot be read or the chosen source has no hooks.
+    """
     codes: list[int] = []
     async with registrar.platform.subscriber_stores() as stores:
         rows = await read_rows(stores.documents)
@@ -152,6 +158,7 @@ def _source_to_remove(registrar: Registrar, row: Row) -> HookedSource:
 
 
 async def _plan(registrar: Registrar, _: argparse.Namespace, registration: Registration) -> int:
+    """Print how the hooks differ. Return DIFFERENT if one does, and NOT_DONE if a place cannot be compared."""
     differences = await _print_plan(registrar, registration)
     if any(each.fault for each in differences):
         return NOT_DONE
@@ -159,6 +166,11 @@ async def _plan(registrar: Registrar, _: argparse.Namespace, registration: Regis
 
 
 async def _apply(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
+    """Print the plan, ask, and make the changes that are allowed. Return DONE only if no difference is left.
+
+    What is changed is exactly what was printed: after the answer, the hooks are compared again. Raises CommandError
+    and Temporary.
+    """
     name = registration.session.source
     differences = await _print_plan(registrar, registration)
     changes = [each for each in differences if each.action != "none"]
@@ -166,7 +178,7 @@ async def _apply(registrar: Registrar, options: argparse.Namespace, registration
     for each in changes:
         if each not in allowed:
             _print_blocked(registrar, name, each)
-    if registration.new_facts(differences) and not changes:
+    if registration.new_facts(differences) and not changes:  # they need no consent: nothing changes at the provider
         async with registration.locked():
             await registration.remember_facts(differences)
     is_complete = len(allowed) == len(changes) and not any(each.fault for each in differences)
@@ -201,6 +213,7 @@ def _is_allowed(options: argparse.Namespace, difference: Difference) -> bool:
 
 
 def _print_blocked(registrar: Registrar, name: str, difference: Difference) -> None:
+    """Print why the change needs --replace, and the command that makes it."""
     why = "not changed, because somebody else may use it. To overwrite it:"
     if difference.hook is None:
         why = "not created, because the former one may still exist. To create another one:"
@@ -224,6 +237,7 @@ def _print_overwritten(kind: HookKind, difference: Difference) -> None:
 
 
 def _event_types_text(all_events: str, events: Sequence[str] | None) -> str:
+    """Return the event types for a person. None stands for all of them, which `all_events` describes."""
     return all_events if events is None else ", ".join(events)
 
 
@@ -233,6 +247,10 @@ def _confirmed_parts(differences: Sequence[Difference]) -> list[tuple[object, ..
 
 
 async def _remove(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
+    """Ask, delete the hooks that Hookchain made, and forget the others. Return DONE if none is left.
+
+    The fault of one place is reported, and the other places are still done. Raises CommandError and Temporary.
+    """
     if options.forget:
         return await _forget(registrar, options, registration)
     name = registration.session.source
@@ -284,6 +302,7 @@ def _urls_text(remembered: Remembered) -> str:
 
 
 def _print_forget_advice(registrar: Registrar, name: str) -> None:
+    """Print the command for hooks that can neither be listed nor deleted."""
     command = f"{registrar.command_line('remove', name)} --forget"
     print(f"If the place or the hook does not exist any more: {command}", file=sys.stderr)
 
@@ -297,6 +316,7 @@ ACTIONS: Final = {
 
 
 def _is_confirmed(registrar: Registrar, options: argparse.Namespace, name: str, question: str) -> bool:
+    """Ask the question, unless --yes answers it. Without a terminal, print the command that needs no answer."""
     replace = "".join(map(_replace_option, options.replace))
     forget = " --forget" if options.forget else ""
     command = f"{registrar.command_line(options.action, name)}{replace}{forget} --yes"
@@ -309,6 +329,7 @@ def _replace_option(url: str) -> str:
 
 
 def _place_name(registration: Registration, at: str) -> str:
+    """Return the place for a person: the provider's name for the only place of an account, which is empty."""
     return at or registration.session.kind.title
 
 
@@ -344,6 +365,7 @@ def _reason_for_all_types(registrar: Registrar, source: str, *, has_own_type: bo
 
 
 def _print_difference(registrar: Registrar, registration: Registration, difference: Difference) -> None:
+    """Print the change, and what the operator has to know or to do besides; of a fault, only the fault."""
     place = _place_name(registration, difference.at)
     name = registration.session.source
     if difference.fault:
@@ -370,7 +392,10 @@ def _change_text(difference: Difference) -> str:
 
 
 def _renewal_commands(registrar: Registrar, name: str, difference: Difference) -> str:
-    """Return the commands that replace a hook with an unknown secret by one with a known secret."""
+    """Return the commands that replace a hook with an unknown secret by one with a known secret, a line each.
+
+    A hook that is not ours has to be adopted first: a rotation changes no other hook.
+    """
     secret = registrar.source(name).secret
     rotate = f"    hookchain secrets rotate {secret} --random{registrar.platform_options}"
     return f"    {registrar.command_line('apply', name)}\n{rotate}" if difference.is_foreign else rotate

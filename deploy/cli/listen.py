@@ -44,7 +44,9 @@ from shared.secrets import variable_name
 from shared.signatures import auth_scheme, signature_scheme
 
 MAX_LEASES: Final = 1_000
+"""The most leases that are read, of all developers and sources together."""
 RENEW_SECONDS: Final = 60.0
+"""The longest time between two renewals of the lease."""
 
 
 def main(arguments: list[str]) -> int:
@@ -87,7 +89,7 @@ def _command() -> CommandParser:
 
 
 def _user() -> str:
-    """Return the user's name as far as a lease can have it."""
+    """Return the user's name as far as a lease can have it: `tap.DEVELOPER`. If nothing is left, it is `developer`."""
     with contextlib.suppress(KeyError, OSError):
         plain = "".join(each if each.isascii() and each.isalnum() else " " for each in getpass.getuser().lower())
         return "-".join(plain.split())[:20].rstrip("-") or "developer"
@@ -95,6 +97,10 @@ def _user() -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Forward copies until Ctrl-C, or end the lease with --stop. Return DONE.
+
+    Raises CommandError, HookchainError, and InboxFault and ValueError as `main` expects them.
+    """
     if not tap.DEVELOPER.fullmatch(options.developer):
         rule = "must be 1 to 20 lower-case letters, digits and single dashes"
         raise UsageError(f"--as: {rule}; got {options.developer!r}")
@@ -128,7 +134,10 @@ def _source(configuration: Configured, name: str) -> Source:
 
 
 def _target(options: argparse.Namespace, configuration: Configured, source: Source) -> Target:
-    """Return the target, and print what its application has to know. Raises CommandError, UsageError and ValueError."""
+    """Return the target, and print how its application can verify the copies.
+
+    Missing secrets are generated. Raises CommandError, UsageError, and ValueError for a URL that cannot be used.
+    """
     url = _dev_url(source) if options.to_dev else str(options.forward)
     host = parse_url(url).host
     if not (slices.is_loopback(host) or host.endswith(".localhost") or options.allow_remote):
@@ -155,6 +164,7 @@ def _target(options: argparse.Namespace, configuration: Configured, source: Sour
 
 
 def _dev_url(source: Source) -> str:
+    """Return the source's URL in the running `make dev`. Raises CommandError if none runs."""
     ports = local.running_ports(state_folder())
     if ports is None:
         raise CommandError(f"--to-dev: `{running_dev.start_command(state_folder())}` does not run. Start it first")
@@ -163,7 +173,11 @@ def _dev_url(source: Source) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LocalSecrets:
-    """The secrets with which copies are signed. What is missing is generated into the env file, as for `make dev`."""
+    """The secrets with which copies are signed. What is missing is generated into the env file, as for `make dev`.
+
+    state      the folder with the private keys of this machine
+    generated  by variable, what was generated since the configuration was read
+    """
 
     configuration: Configured
     env_file: Path
@@ -209,7 +223,16 @@ class LeaseLost(CommandError):
 
 @dataclass(slots=True)
 class LeaseKeeper:
-    """The lease of this process in the store. `version` is that of its document."""
+    """The lease of this process, and its document in the store.
+
+    `begin`, then `renew` again and again, then `end`. Each of them writes the document if it still has `version`:
+    otherwise another process has taken the lease over, which raises LeaseLost.
+
+    lease       as it was last written; its `until` is 0 before the first write
+    seconds     how long each write extends it
+    takes_over  the lease of another machine or user with this name is taken over
+    version     that of the document; NO_VERSION before there is one
+    """
 
     leases: store_ports.Documents
     lease: tap.Lease
@@ -255,7 +278,8 @@ class LeaseKeeper:
         try:
             _verify_clock(self.version, time.time())
         except CommandError:
-            await self._write(times.unix_seconds(self.version))  # by this machine's clock, it might end hours later
+            # End it now by the cloud's clock, which is the version. By this machine's, it might end hours later.
+            await self._write(times.unix_seconds(self.version))
             raise
 
     async def end(self) -> None:
@@ -277,6 +301,7 @@ class LeaseKeeper:
         # `_unconfirmed` stays until the next write: the last one may still reach the store.
 
     async def _write(self, until: float) -> None:
+        """Write the lease with this end (Unix seconds). Raises LeaseLost and Temporary."""
         lease = replace(self.lease, until=until)
         expires_at = until + tap.KEPT_SECONDS
         if until > self.ends_at:  # a write that shortens the lease does not change when it ends at the latest
@@ -309,7 +334,7 @@ async def verify_free_place(own: tap.Lease, leases: store_ports.Documents, now: 
     stored = [lease for each in documents if (lease := tap.read_lease(each.id, each.text))]
     others = [each for each in stored if each.name != own.name and each.is_open(now)]
     continued = next((each for each in stored if each.name == own.name and each.is_open(now)), own)  # keeps its turn
-    mine = replace(continued, until=now + 1)
+    mine = replace(continued, until=now + 1)  # open, although it may not be written yet
     if mine in tap.served_leases([*others, mine], now):
         return
     names = ", ".join(each.developer for each in others if each.source == own.source)
@@ -347,7 +372,10 @@ def _print_gap(ended_at: float, now: float) -> None:
 
 
 async def _session(options: argparse.Namespace, ports: TapPorts, target: Target | None) -> None:
-    """Forward copies to the target until cancelled. Without a target, end the lease and remove its copies."""
+    """Forward copies to the target until cancelled. Without a target, end the lease and remove its copies.
+
+    Raises CommandError, Temporary and InboxFault.
+    """
     holder = f"{_user()}@{socket.gethostname()}"
     lease = tap.Lease(options.source, options.developer, holder, since=time.time(), until=0.0)
     async with cloud_journal.closing(ports.make_leases()) as leases, cloud_journal.closing(ports.make_blobs()) as blobs:
@@ -366,6 +394,7 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
 
 
 async def _begin(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
+    """Create the inbox, write the lease, and remove what old leases left. `where` is the platform in the audit log."""
     lease = keeper.lease
     what = f"copy requests to {lease.source} as {lease.developer} for {keeper.seconds / 3_600:g} h, renewed"
     with audit.audited(state_folder(), where, "hookchain listen", what):
@@ -377,7 +406,10 @@ async def _begin(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
 
 
 async def _end(keeper: LeaseKeeper) -> None:
-    """End the lease. Raises CommandError, which says how long the lease lasts, if the store does not answer."""
+    """End the lease, if this process still has it.
+
+    Raises CommandError, which says how long the lease lasts, if the store does not answer.
+    """
     lasts = f"The lease was not ended, and lasts until {clock(keeper.ends_at)}"
     try:
         await keeper.end()
@@ -411,6 +443,10 @@ async def _forward_all(keeper: LeaseKeeper, courier: Courier) -> None:
 
 
 async def _renew_forever(keeper: LeaseKeeper) -> None:
+    """Renew the lease until cancelled. Raises LeaseLost, and CommandError as `renew` does.
+
+    A third of a short lease leaves two more tries before its end.
+    """
     while True:
         await asyncio.sleep(min(RENEW_SECONDS, keeper.seconds / 3))
         try:
@@ -420,7 +456,7 @@ async def _renew_forever(keeper: LeaseKeeper) -> None:
 
 
 async def _stop(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
-    """End the lease, and remove its inbox."""
+    """Delete the lease of any process of this user on this machine, and remove its inbox. Raises CommandError."""
     lease = keeper.lease
     what = f"end the lease of {lease.source} as {lease.developer}, and remove its copies"
     with audit.audited(state_folder(), where, "hookchain listen", what):

@@ -22,7 +22,9 @@ from shared import claim_check, errors, http, jsontext, ports, tap
 from shared.event import Event, from_cloudevent
 
 RETRY_SECONDS: Final = 2.0
+"""The wait after a call of the cloud or of the application that failed."""
 FORWARD_SECONDS: Final = 30.0
+"""How long the application may take for its response."""
 MARGIN_SECONDS: Final = 10.0
 """A copy that is handed out again within this time is not forwarded before: it might come twice."""
 _NOT_FORWARDED: Final = frozenset(
@@ -84,10 +86,13 @@ class Courier:
     _is_waiting: bool = False
     """The application does not accept connections, which was printed."""
     _delayed: set[str] = field(default_factory=set)
-    """Why copies could not be forwarded yet, by the causes of CannotForward. Each was printed once."""
+    """The causes of CannotForward that were printed already, so that a copy's next tries do not print them again."""
 
     async def run(self) -> None:
-        """Forward copies until cancelled. Raises InboxFault if the cloud rejects a call."""
+        """Forward copies until cancelled. Raises InboxFault if the cloud rejects a call.
+
+        A failed connection is printed once, and once more when calls succeed again. A removed inbox is created again.
+        """
         is_connected = True
         has_inbox = True
         while True:
@@ -112,7 +117,10 @@ class Courier:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _forward_batch(self, batch: Sequence[Received], until: float) -> None:
-        """Forward the copies. Each that is not acknowledged is handed out again some time after `until`."""
+        """Forward the copies, one after the other, until `until` (Unix seconds).
+
+        A copy that is not acknowledged is handed out again some time later.
+        """
         for received in batch:
             try:
                 is_done = await self._forward(received, until)
@@ -201,4 +209,5 @@ def copied_request(event: Event) -> http.Request:
 
 
 def say(line: str) -> None:
+    """Print the line at once, also into a pipe: a developer waits for it."""
     print(printable(line), flush=True)

@@ -94,6 +94,10 @@ _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code. `arguments` are those after the program's name.
+
+    0 to 4 are the command's own codes; 130 is a Ctrl-C, and READER_GONE an output that is no longer read.
+    """
     code = READER_GONE
     try:
         try:
@@ -113,6 +117,10 @@ def _drop_output() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    """Find the command, import its module, and return the command's exit code.
+
+    What few calls need is imported here, so that a command starts fast.
+    """
     if arguments[:1] == ["help"] and len(arguments) > 1:
         arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
@@ -138,7 +146,7 @@ def _run(arguments: list[str]) -> int:
         return 130
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in {"deploy", "functions", "shared"}:
-            raise
+            raise  # a module of ours is missing: a fault that no installation corrects
         line = how_to_install(_CHECKOUT, error.name or "")
         print(f"hookchain: {error.name!r} is not installed. {line}", file=sys.stderr)
         return 1
@@ -166,6 +174,7 @@ def version() -> str:
 
 
 def usage() -> str:
+    """Return the text of `hookchain --help`: every command with its summary, by heading."""
     name_width = max(map(len, COMMANDS))
     lines = ["usage: hookchain COMMAND [options]"]
     for heading, group in GROUPS.items():

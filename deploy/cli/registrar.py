@@ -37,7 +37,7 @@ RECOVERY_SECONDS: Final = 420.0
 
 
 class UnknownSignedUrl(CommandError):
-    """The provider signs the URL, and the configuration does not have it."""
+    """An error: the provider signs the URL, and the configuration does not have it, so no request could be verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Registrar:
     base_url: str = ""
 
     def command_line(self, action: str, source: str = "") -> str:
-        """Return `hookchain hooks` with this action, for an advice."""
+        """Return `hookchain hooks` with this action for the source, or for all sources, as a command to suggest."""
         arguments = [action]
         if source:
             arguments.append(source)
@@ -81,7 +81,11 @@ class Registrar:
             return await read_rows(stores.documents)
 
     def hook_url(self, source: HookedSource) -> str:
-        """Return the URL that the provider is to call. Raises CommandError."""
+        """Return the URL that the provider is to call. Raises CommandError.
+
+        It is that of --url, else the source's `public_url`, else the whole file's (not for `hookchain dev`), else the
+        one of the deployment.
+        """
         public_url = source.config.public_url or wanted_hooks.default_url(self.configuration.document, source.name)
         url = self._reachable_url(source, public_url)
         is_signed = any(signs_url(each.scheme) for each in load_catalogue()[source.provider].auth)
@@ -91,6 +95,10 @@ class Registrar:
         return url
 
     def _reachable_url(self, source: HookedSource, public_url: str) -> str:
+        """Return a URL at which a provider can call the source. Raises CommandError for this machine without one.
+
+        `public_url` is the one in the configuration; empty if there is none.
+        """
         if self.base_url:
             return f"{self.base_url.rstrip('/')}/{source.name}"
         is_local = self.platform.traits.is_local
@@ -104,18 +112,19 @@ class Registrar:
         return f"{self.platform.receive_url()}/{source.name}"
 
     def with_tunnel_url(self, source: HookedSource, urls: Sequence[str]) -> "Registrar":
-        """Return the registrar with the tunnel's URL if the source's hooks have one.
+        """Return the registrar with the tunnel's URL if the source's hooks have one, else this registrar.
 
-        `urls` are those of the hooks. No configuration has the URL of a tunnel.
+        `urls` are those of the registered hooks. No configuration has the URL of a tunnel, so their URL is the only
+        place to find it.
         """
         is_tunnel = self.platform.traits.is_local and not source.config.public_url and urls
         return replace(self, base_url=urls[0].removesuffix(f"/{source.name}")) if is_tunnel else self
 
     def wanted_hook(self, source: HookedSource, url: str, row: Row) -> Wanted:
-        """Return the hook by the routes.
+        """Return the hook by the routes, with this URL.
 
-        Raises CommandError, which says how to remove one that no route needs, also if something else has the secret
-        that the provider makes.
+        Raises CommandError if no route needs a hook, and if the provider makes the secret and something else has the
+        same one. `row` decides only whether the first of these errors says how to remove the registered hook.
         """
         self._verify_own_secret(source)
         try:
@@ -127,9 +136,9 @@ class Registrar:
             raise CommandError(f"{fault}. It is still registered. To remove it: {remove}") from fault
 
     def registration(self, source: HookedSource, row: Row, wanted: Wanted, rows: Mapping[str, Row]) -> Registration:
-        """Return the hooks of a source. `rows` are those of all sources.
+        """Return the hooks of a source. `rows` are those of all sources that have remembered hooks.
 
-        Raises CommandError, also if the source has a former place.
+        Raises CommandError, also if the source has a former place or the token of the provider's API does not exist.
         """
         if places := former_places(source, row):
             where = ", ".join(each or str(row.settings.get("provider")) for each in places)
@@ -194,6 +203,7 @@ def former_places(source: HookedSource, row: Row) -> list[str]:
 
 
 def hook_names(rows: Mapping[str, Row]) -> str:
+    """Return the names of all hooks of the rows, for a person."""
     return ", ".join(hook.name for row in rows.values() for hook in row.named_hooks)
 
 
@@ -221,7 +231,10 @@ def provider_token(name: str, environ: Mapping[str, str], platform: Platform) ->
 
 @dataclass(frozen=True, slots=True)
 class StoredSourceSecret:
-    """The secret in `.env` or in the deployment's store."""
+    """The secret in `.env` or in the deployment's store: a SourceSecret, whose methods say what is promised.
+
+    Nothing is kept between two calls: another command may change the secret meanwhile.
+    """
 
     name: str
     platform: Platform
@@ -245,7 +258,10 @@ class StoredSourceSecret:
             raise CommandError(f"{rule}. Change the secret there, or remove it there and run the command again")
 
     def set_at(self) -> float | None:
-        """Return when the values were stored; None for `.env`, which has only the day."""
+        """Return when the values were stored.
+
+        None for `.env`, which has only the day, and for a secret that does not exist.
+        """
         stored = self._find()
         if stored is None:
             return None
@@ -253,6 +269,7 @@ class StoredSourceSecret:
 
     def seconds_until_read(self, stored_at: float, now: float) -> float:
         left = self.platform.seconds_until_read(stored_at, now)
+        # On this machine, a mounted file may have been written later than the caller knows.
         stored = self._find() if self.platform.traits.is_local else None
         if stored is None or stored.written_at is None:
             return left
@@ -266,12 +283,16 @@ class StoredSourceSecret:
 
 
 def _recovery_seconds(source: HookedSource) -> float:
+    """Return for how long a replaced hook stays: 0 unless its events can be recovered only while it exists."""
     kind = recovery_kinds.KINDS.get(source.provider)
     return RECOVERY_SECONDS if source.config.recover and kind and kind.is_only_way else 0.0
 
 
 def _wait_display(name: str, until: str, line: progress.PassingLine) -> Callable[[float], None]:
-    """Return a function that shows how many seconds of a wait are left. Its first call in a wait prints a sentence."""
+    """Return a function that shows how many seconds of a wait are left. Its first call in a wait prints a sentence.
+
+    A call with 0 ends the wait and clears the line. `until` ends the sentence: what is being waited for.
+    """
     is_waiting = False
 
     def show_wait(left: float) -> None:

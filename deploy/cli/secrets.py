@@ -53,6 +53,8 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Action:
+    """An action of the command. `run` returns the exit code, and raises CommandError and HookchainError."""
+
     summary: str
     run: Callable[[argparse.Namespace, Platform], int]
 
@@ -111,8 +113,9 @@ def _reject_values(command: argparse.ArgumentParser, arguments: Sequence[str], u
 
 @dataclass(frozen=True, slots=True)
 class ListedSecret:
-    """A secret that is listed. `stored` is None if it does not exist.
+    """A secret that is listed, as a row of the table and as a JSON object.
 
+    stored  None if it does not exist
     is_dev  this is neither a cloud nor a server: `hookchain dev` generates secrets and catches mails
     """
 
@@ -122,6 +125,7 @@ class ListedSecret:
 
     @property
     def state(self) -> str:
+        """Return NOT_NEEDED, or the state as `hookchain doctor` names it."""
         if self.stored is None and self.is_dev and self.need.is_unneeded_locally:
             return NOT_NEEDED
         state = state_of(self.need, self.stored)
@@ -144,9 +148,11 @@ class ListedSecret:
 
     @property
     def set_at(self) -> float | None:
+        """Return when the values were stored, in Unix seconds; None if it does not exist or that is not known."""
         return self.stored.set_at if self.stored else None
 
     def row(self, now: float) -> tuple[str, ...]:
+        """Return the cells of COLUMNS. What is not known is empty."""
         return (
             self.need.name,
             ", ".join(self.need.readers) or "hookchain hooks",
@@ -202,6 +208,10 @@ class ListedSecret:
 
 
 def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
+    """Print each needed secret, and below the table, to standard error, what to do about each.
+
+    Returns NOT_DONE if a needed secret is missing, too weak or cannot be read.
+    """
     backend = platform.secrets()
     listed = _listed_secrets(options, platform, backend)
     if options.json:
@@ -217,6 +227,7 @@ def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
 
 
 def _listed_secrets(options: argparse.Namespace, platform: Platform, backend: SecretBackend) -> list[ListedSecret]:
+    """Return what the functions need. On this machine, add the tokens that only `hookchain hooks` reads."""
     configuration = configured(options)
     found = needs(configuration.slices, configuration.environ, has_ses=platform.traits.has_ses)
     if is_local(options):
@@ -239,6 +250,7 @@ def _lines_below(options: argparse.Namespace, listed: Sequence[ListedSecret], ba
 
 
 def age_text(seconds: float) -> str:
+    """Return the age in whole days. A time in the future, by another clock, is today."""
     days = int(max(0.0, seconds) // _DAY_SECONDS)
     return "today" if days == 0 else "1 day" if days == 1 else f"{days} days"
 
@@ -247,6 +259,10 @@ def age_text(seconds: float) -> str:
 
 
 def set_secret(options: argparse.Namespace, platform: Platform) -> int:
+    """Replace all values of the secret and print what becomes of the old ones. Returns DONE.
+
+    An old value with which a registered hook may sign stays accepted. Raises CommandError.
+    """
     need = _need(options)
     backend = platform.secrets()
     values = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
@@ -263,6 +279,11 @@ def set_secret(options: argparse.Namespace, platform: Platform) -> int:
 
 
 def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
+    """Add a value to the secret, or with --drop-old keep only the newest one. Returns the exit code.
+
+    If registered hooks sign with the secret, they get the new value at their provider. Otherwise the operator is told
+    to give it to the sender. Raises CommandError and Temporary.
+    """
     need = _need(options)
     backend = platform.secrets()
     before = _stored_values(options, need, backend)
@@ -283,7 +304,7 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         return values
 
     rotation = asyncio.run(hook_secrets.rotate(registrar, need.name, need.uses, add_value))
-    if rotation.sources:
+    if rotation.sources:  # `add_value` was called if it was needed: only the provider makes some values
         is_old_accepted = len(_stored_values(options, need, backend)) > 1
         old = " Requests with the old one are still accepted." if is_old_accepted else ""
         print(f"{need.name}: the provider signs with the new value.{old}")
@@ -348,6 +369,7 @@ async def _replace_values(
 
 
 def _drop_old(registrar: Registrar, backend: SecretBackend, need: Need, before: tuple[str, ...]) -> int:
+    """Keep only the newest of the values `before`, and those that hooks need. Returns NOT_DONE if there is only one."""
     if len(before) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
@@ -379,7 +401,10 @@ def _need(options: argparse.Namespace) -> Need:
 
 
 def _new_text(is_random: bool, need: Need) -> str:
-    """Generate or read the text of the new value. Raises CommandError and InvalidValue."""
+    """Return a generated text, or the one that is typed twice or read from standard input: one or more values.
+
+    Raises CommandError and InvalidValue.
+    """
     if is_random and need.is_credential:
         rule = f"{need.name}: {', '.join(need.uses)} needs the value that the other system issued"
         raise CommandError(f"{rule}; leave --random out and you are asked for it")
@@ -398,10 +423,11 @@ def _new_text(is_random: bool, need: Need) -> str:
 
 
 def _print_notes(options: argparse.Namespace, backend: SecretBackend, need: Need, values: tuple[str, ...]) -> None:
+    """Print what may be left to do after `values` were stored: a longer value, held deliveries, the receiver."""
     if secret_values.count_short(values) and (need.readers or not need.uses):
         print("warning: it has fewer than 16 characters: a long random value cannot be guessed", file=sys.stderr)
     for use in need.uses:
-        kind, _, name = use.partition(" ")
+        kind, _, name = use.partition(" ")  # `Need.uses` are texts such as `destination crm`
         if kind == "destination" and need.is_credential:
             print(f"If deliveries to {name} are held, send them now: hookchain resume {name}{same_platform(options)}")
     if options.random:

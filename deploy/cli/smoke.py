@@ -30,7 +30,10 @@ from shared.jsontext import Json, JsonObject
 from shared.signatures.auth_scheme import AuthScheme
 
 NEWEST_EVENT_TRIES: Final = 20
+"""How often the journal is searched for an event whose id the response did not have."""
 NEWEST_EVENT_PAUSE_SECONDS: Final = 0.5
+CLOCK_MARGIN_SECONDS: Final = 1.0
+"""How much earlier than its request the event may be dated: the clock of the deployment may be behind this one."""
 READ_RIGHTS: Final = "with roles/datastore.viewer, or dynamodb:GetItem and dynamodb:Query"
 """What the operator needs to read the stores of a cloud."""
 
@@ -54,9 +57,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Return the exit code; USAGE if real recipients are not confirmed. Raises CommandError and HookchainError."""
     configuration = configured(options)
     source, settings, auth = _chosen_source(options, configuration)
-    mark = f"smoke-{secrets.token_hex(8)}"
+    mark = f"smoke-{secrets.token_hex(8)}"  # unique, so that no run repeats the event of an earlier one
     request, event_type = _chosen_event(options, configuration, source, settings, mark)
     platform = open_platform(options, configuration.environ)
     url = options.to or f"{platform.serving_url()}/{source}"
@@ -69,7 +73,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tuple[str, JsonObject, AuthScheme]:
-    """Return the source's name, its settings in receive's slice, and the scheme to sign with. Raises CommandError."""
+    """Return the source's name, its settings in receive's slice, and the scheme to sign with.
+
+    Without --source, it is the first source for which a request can be signed, and one with a route goes before one
+    without. Raises CommandError.
+    """
     known = compiled_sources(configuration.slices["receive"])
     if options.source is not None and options.source not in known:
         raise command_line.UsageError(f"there is no source {options.source!r}{did_you_mean(options.source, known)}")
@@ -90,7 +98,8 @@ def _chosen_event(
 ) -> tuple[http.Request, str | None]:
     """Return the request to post, and the event's type; None for the type if only the request contains it.
 
-    The body is the first of these that exists: a file, a sample of the source's provider, or a generated body.
+    The body is the first of these that exists: a file, a sample of the source's provider, or a generated body. `mark`
+    goes, whole or in part, into the id where the source reads one, so that receive takes no event for a repeat.
     """
     file = options.file or _sample_file(options, configuration)
     if file is not None:
@@ -118,6 +127,10 @@ def _sample_file(options: argparse.Namespace, configuration: Configured) -> Path
 def _confirm_recipients(
     options: argparse.Namespace, reached: Sequence[Recipient], platform: Platform, url: str
 ) -> bool:
+    """Return whether the event may be sent: it reaches nobody real, or the operator agrees to the printed list.
+
+    A mail reaches nobody where the platform catches it.
+    """
     real = [each for each in reached if each.kind != "email" or platform.sends_mail()]
     if options.yes or not real:
         return True
@@ -166,7 +179,7 @@ class DeliveryState:
 
 @dataclass(frozen=True, slots=True)
 class EventState:
-    """The state of an event.
+    """The state of an event, as far as the journal and the ledger have it at one moment.
 
     expected    the number of its deliveries; None before transform has processed it
     routes      the decisions of the routes
@@ -186,6 +199,7 @@ class EventState:
 
     @property
     def count_with_result(self) -> int:
+        """Return the number of deliveries that have a result, which need not be the last one: a retry may follow."""
         return sum(each.state != PENDING for each in self.deliveries)
 
     @property
@@ -197,7 +211,7 @@ class EventState:
 
 
 def state_from_records(record: EventRecord | None, rows: Sequence[ledger.LedgerRow]) -> EventState:
-    """Return the state by the event's record in the journal and its rows in the ledger."""
+    """Return the state by the event's record in the journal and its rows in the ledger. None: it is not listed yet."""
     if record is None:
         return EventState()
     answers = {attempt.delivery_id: attempt.answer for attempt in record.attempts}
@@ -208,6 +222,7 @@ def state_from_records(record: EventRecord | None, rows: Sequence[ledger.LedgerR
 
 
 def _state_from_row(row: ledger.LedgerRow, journal_answer: str) -> DeliveryState:
+    """Return the state of a delivery. `journal_answer` is that of its last attempt; empty if the journal has none."""
     state = row.state if row.state in RESULTS else PENDING
     if state == RETRY_SCHEDULED and row.group:
         state = GATHERED
@@ -222,28 +237,31 @@ def _state_from_row(row: ledger.LedgerRow, journal_answer: str) -> DeliveryState
 STAGE_WIDTH: Final = 11
 
 
-class Fault(NamedTuple):
-    """The look of a delivery without success. `advice` is what to do next."""
+class Advice(NamedTuple):
+    """The colour of a delivery without success, and the text that says what to do next.
+
+    In the text, `{destination}` is the delivery's destination and `{where}` is `StagePrinter.where`.
+    """
 
     colour: str
-    advice: str
+    text: str
 
 
-FAULTS: Final = {
-    RETRY_SCHEDULED: Fault(YELLOW, "it is retried automatically; `hookchain events list{where}` shows its status"),
-    HELD: Fault(YELLOW, "fix the reason, then: hookchain resume {destination}{where}"),
-    DEAD_LETTERED: Fault(RED, "to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again"),
+ADVICE: Final = {
+    RETRY_SCHEDULED: Advice(YELLOW, "it is retried automatically; `hookchain events list{where}` shows its status"),
+    HELD: Advice(YELLOW, "fix the reason, then: hookchain resume {destination}{where}"),
+    DEAD_LETTERED: Advice(RED, "to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again"),
 }
-"""By the state of the delivery."""
+"""By the state of the delivery: every result that is no success."""
 
 
 @dataclass(slots=True)
 class StagePrinter:
-    """A printer of the stages.
+    """A printer of the stages that one event reaches, each once. It remembers what it has printed.
 
     clock      returns the seconds since the event was sent
     say        prints a line
-    where      the options with which another command reads the same platform
+    where      the options with which another command reads the same platform, after a space; empty for this machine
     documents  the printed stages, for `--json`
     """
 
@@ -266,7 +284,10 @@ class StagePrinter:
         self.say(f"  {' ' * STAGE_WIDTH} {' ' * len(took)}  {arrow} {printable(todo)}")
 
     def _print(self, mark: str, colour: str, name: str, detail: str, todo: str = "") -> str:
-        """Print the stage, and return how long it took."""
+        """Print the stage, and return the column with its time, for the indentation of a line below it.
+
+        A stage with something `todo` is one without success.
+        """
         seconds = self.clock()
         is_ok = not todo
         self.documents.append(
@@ -277,7 +298,10 @@ class StagePrinter:
         return took
 
     def print_changes(self, state: EventState) -> None:
-        """Print the stages that the event has reached since the last call."""
+        """Print the stages that the event has reached since the last call.
+
+        A delivery is printed again when its state changes, as from a retry to success.
+        """
         if state.expected is not None and not self._is_routing_printed:
             self._is_routing_printed = True
             self._print_routing(state)
@@ -288,6 +312,7 @@ class StagePrinter:
                 self._print_delivery(each)
 
     def _print_routing(self, state: EventState) -> None:
+        """Print what transform has decided: the number of deliveries or why there are none, then each route."""
         if state.expected:
             self.print_success("transformed", count_of(state.expected, "delivery", "deliveries"))
         elif any(route.outcome == "filtered" for route in state.routes):
@@ -313,12 +338,12 @@ class StagePrinter:
         if delivery.is_success:
             self.print_success(delivery.state, detail)
             return
-        fault = FAULTS[delivery.state]
-        advice = fault.advice.format(destination=delivery.destination, where=self.where)
-        self.print_fault(fault.colour, delivery.state, detail, advice)
+        advice = ADVICE[delivery.state]
+        todo = advice.text.format(destination=delivery.destination, where=self.where)
+        self.print_fault(advice.colour, delivery.state, detail, todo)
 
     def print_end(self, state: EventState, event_id: str, longest_seconds: float) -> None:
-        """Print the result, and which stage was not reached in `longest_seconds`."""
+        """Print the result, and which stage was not reached in `longest_seconds`. `event_id` is the whole id."""
         if state.is_good:
             line = f"It works: {len(state.deliveries)} of {state.expected} delivered."
             self.say(self.screen.coloured(line, GREEN))
@@ -342,7 +367,10 @@ class StagePrinter:
 def follow(
     read_state: Callable[[], EventState], stages: StagePrinter, longest_seconds: float, pause: Callable[[], None]
 ) -> EventState:
-    """Print the stages until every delivery has had a result, or until the time is over. Return the last state."""
+    """Print the stages until every delivery has had a result, or until the time is over. Return the last state.
+
+    `pause` waits until the next reading. Raises what `read_state` raises.
+    """
     while True:
         state = read_state()
         stages.print_changes(state)
@@ -380,6 +408,10 @@ def _post_and_follow(
     request: http.Request,
     mark: str,
 ) -> int:
+    """Post the request, print the stages of its event, and return the exit code. Raises CommandError.
+
+    If the stores cannot be read after the request was accepted, that is printed as the last stage.
+    """
     started = time.monotonic()
     posted_at = time.time()
     line = progress.PassingLine(sys.stderr)
@@ -392,7 +424,7 @@ def _post_and_follow(
     stages = StagePrinter(stdout_screen(), lambda: time.monotonic() - started, say, same_platform(options))
 
     def pause() -> None:
-        if stages.clock() > 1:
+        if stages.clock() > 1:  # a line that appears at once would only flicker on this machine
             line.show(f"  waiting … {stages.clock():.0f} s")
         time.sleep(platform.traits.poll_seconds)
 
@@ -402,8 +434,8 @@ def _post_and_follow(
         longest_seconds = options.timeout or platform.traits.smoke_seconds
         try:
             event_state = follow(lambda: _read_state(state, event_id), stages, longest_seconds, pause)
-        except errors.HookchainError as fault:
-            rule = f"whether it was delivered is not known: {fault.detail}"
+        except errors.HookchainError as error:
+            rule = f"whether it was delivered is not known: {error.detail}"
             stages.print_fault(
                 RED, "stopped", rule, f"{READ_RIGHTS}: hookchain events show {event_id[:12]}{stages.where}"
             )
@@ -419,13 +451,16 @@ def _post_and_follow(
 def _post(
     state: State, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
 ) -> str | None:
-    """Post the request and return the event's id; None if it was rejected, or if the event is not found."""
+    """Post the request and return the event's id; None if it was rejected, or if the event is not found.
+
+    Prints the stage in each case. `posted_at` are Unix seconds. Raises CommandError.
+    """
     outcome = post(posting, request, mark, posted_at)
     if not outcome.ok:
         advice = f"hookchain logs --function receive{stages.where}"
         stages.print_fault(RED, "accepted", outcome.message, advice)
         return None
-    event_id = outcome.event_id or _newest_id(state, posting.source, posted_at - 1)
+    event_id = outcome.event_id or _newest_id(state, posting.source, posted_at - CLOCK_MARGIN_SECONDS)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
         stages.print_fault(RED, "stopped", rule, f"hookchain status{stages.where}")

@@ -22,7 +22,9 @@ from shared.tap import KEPT_SECONDS, LEASE_NAME, LISTENER
 HOLD_SECONDS: Final = 60
 """How long a copy that was received, and not acknowledged, is kept back from the next call."""
 AT_ONCE: Final = 10
+"""The most copies of one call: SQS allows no more."""
 WAIT_SECONDS: Final = 10
+"""How long SQS waits for a copy. Pub/Sub decides itself, or waits until CALL_SECONDS end the call."""
 CALL_SECONDS: Final = 20.0
 EXPIRY_SECONDS: Final = KEPT_SECONDS + 86_400
 """Google's expiry of a subscription must come after the time for which it keeps a message."""
@@ -37,14 +39,17 @@ class NoInbox(InboxFault):
 
 
 class Received(NamedTuple):
-    """A copy. With `handle` it is acknowledged."""
+    """A copy. `handle` is the cloud's name for this one hand-out of the copy, with which it is acknowledged."""
 
     message: Push
     handle: str
 
 
 class Inboxes(Protocol):
-    """Each method raises InboxFault, Temporary for a fault that passes, and OSError if the cloud does not answer."""
+    """The inboxes of one deployment. `name` is that of a lease.
+
+    Each method raises InboxFault, Temporary for a fault that passes, and OSError if the cloud does not answer.
+    """
 
     async def create(self, name: str) -> None:
         """Create the inbox of the lease `name`, unless it exists. Somebody else may remove it later."""
@@ -52,7 +57,8 @@ class Inboxes(Protocol):
     async def receive(self, name: str) -> Sequence[Received]:
         """Wait for some seconds, and return the copies that are there. Raises NoInbox too."""
 
-    async def acknowledge(self, name: str, received: Received) -> None: ...
+    async def acknowledge(self, name: str, received: Received) -> None:
+        """Remove the copy from its inbox, so that it is not handed out again."""
 
     async def remove(self, name: str) -> None:
         """Remove the inbox with its copies. Does nothing if there is none."""
@@ -64,7 +70,10 @@ class Inboxes(Protocol):
 
 
 class GoogleInboxes:
-    """`topic` is the full name of the topic of copies; `project` is that of the subscriptions."""
+    """Inboxes that are subscriptions to the topic of copies, each with a filter for the copies of its lease.
+
+    `topic` is the full name of the topic, `projects/…/topics/…`. `project` is the id of that of the subscriptions.
+    """
 
     def __init__(
         self, endpoint: str, topic: str, project: str, labels: Mapping[str, str], authorization: Authorization
@@ -85,7 +94,7 @@ class GoogleInboxes:
             "expirationPolicy": {"ttl": f"{EXPIRY_SECONDS:.0f}s"},
             "labels": labels,
         }
-        made = await self._call("PUT", name, "", settings, allowed=(409,))
+        made = await self._call("PUT", name, "", settings, allowed=(409,))  # 409: the subscription exists already
         found = made if "topic" in made else await self._call("GET", name, "")
         if found.get("topic") != self._topic:  # of another deployment of this prefix, or of a deleted one
             rule = f"is for the topic {found.get('topic')}, and not for {self._topic}"
@@ -106,7 +115,7 @@ class GoogleInboxes:
             await self._call("DELETE", name, "")
 
     async def names(self) -> Sequence[str]:
-        return ()
+        return ()  # all of them expire
 
     def close(self) -> None:
         self._client.close()
@@ -114,6 +123,10 @@ class GoogleInboxes:
     async def _call(
         self, method: str, name: str, action: str, body: JsonObject | None = None, allowed: Sequence[int] = ()
     ) -> JsonObject:
+        """Return the JSON of the answer, also for a status in `allowed`. `action` begins with a colon, or is empty.
+
+        Each call can be repeated: a pull that is lost hands out its copies again after HOLD_SECONDS.
+        """
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
@@ -137,7 +150,10 @@ def _pulled(received: JsonObject) -> Received:
 
 
 class AwsInboxes:
-    """`prefix` is that of the deployment's names."""
+    """Inboxes that are queues of their own. transform finds them by their names, which begin with `prefix`.
+
+    Each queue's URL is remembered once it is known, because every other call needs it.
+    """
 
     def __init__(self, place: AwsPlace, prefix: str) -> None:
         self._client = AwsClient(place, "sqs")
@@ -146,7 +162,7 @@ class AwsInboxes:
         self._urls: dict[str, str] = {}
 
     async def create(self, name: str) -> None:
-        self._urls.pop(name, None)
+        self._urls.pop(name, None)  # of a queue that may have been removed
         with suppress(NoInbox):
             await self._url(name)
             return

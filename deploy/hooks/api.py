@@ -16,7 +16,9 @@ from shared.fetch import Fetch, Fetched, Outgoing
 from shared.jsontext import Json, from_json, mapping_at, objects_at, texts_json, value_at, values_in
 
 PAGE_SIZE: Final = 100
+"""The most hooks on a page that the providers with pages allow."""
 MAX_PAGES: Final = 20
+"""The most pages that are read. A longer list is a fault, because a part of it cannot be compared."""
 _FORM_ERRORS: Final = (KeyError, TypeError, ValueError)
 """The errors that a kind raises while it reads an answer of another form than the documented one."""
 _MAX_MESSAGE_CHARACTERS: Final = 200
@@ -32,11 +34,11 @@ _MESSAGES: Final[tuple[tuple[str | int, ...], ...]] = (
 
 
 class Gone(CommandError):
-    """The provider answered that the place or the hook does not exist there any more."""
+    """An error: the place or the hook does not exist any more, or not for this token."""
 
 
 class LostAnswer(Exception):
-    """A request that changes a hook was sent, but it is unknown whether the provider made the change."""
+    """An error: a request that changes a hook was sent, but it is unknown whether the provider made the change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class HookApi:
     token_name     the name of the secret that has the token
     url            the base URL of the API; empty for the kind's
     allow_private  the API may have an address that is not public
-    hidden         secrets that are masked in the provider's texts, besides the token
+    hidden         secrets that are masked in the provider's texts, besides the token. Each value that becomes known
+                   during the calls is added
     """
 
     name: str
@@ -61,7 +64,7 @@ class HookApi:
     now: Callable[[], float] = time.time
 
     async def hooks(self, at: str, own_urls: Sequence[str] = ()) -> list[Hook]:
-        """Return all hooks at the place, each once, with our URLs in our own form. Raises CommandError."""
+        """Return all hooks at the place, each once, with our URLs in our own form. Raises CommandError, and Gone."""
         hook_by_id = {each.id: each for each in await self._all_hooks(at)}
         return [each._replace(url=self.own_form(each.url, own_urls)) for each in hook_by_id.values()]
 
@@ -73,6 +76,7 @@ class HookApi:
         return next((own for own in own_urls if self.kind.is_same_url(own, url)), url)
 
     async def _all_hooks(self, at: str) -> list[Hook]:
+        """Return the hooks of all pages. An id may come twice, if a hook was created between two pages."""
         hooks: list[Hook] = []
         for page in range(1, MAX_PAGES + 1):
             query = f"?per_page={PAGE_SIZE}&page={page}" if self.kind.is_paged else ""
@@ -99,7 +103,10 @@ class HookApi:
         return [each._replace(events=selected) for each in hooks]
 
     async def create(self, at: str, wanted: Wanted) -> tuple[Hook, str]:
-        """Return the hook, and its secret if the provider made it. Raises LostAnswer and CommandError."""
+        """Create a hook. Return it, and its secret if the provider made it, else an empty text.
+
+        Raises LostAnswer and CommandError.
+        """
         answer = await self._send("create", at, wanted)
         secret = self.kind.secret(answer) if self.kind.secret else ""
         self.hidden.add(secret)
@@ -113,7 +120,7 @@ class HookApi:
         await self._send("change", at, wanted._replace(existing=hook))
 
     async def extend(self, at: str, hook: Hook) -> float:
-        """Extend a hook that expires, and return its new expiry. Raises LostAnswer and CommandError."""
+        """Extend a hook that expires, and return its new expiry in Unix seconds. Raises LostAnswer and CommandError."""
         answer = await self._send("extend", at, Wanted(self.name, hook.url, existing=hook))
         try:
             expires_at = times.unix_seconds(str(value_at(answer, self.kind.expiry)))
@@ -154,7 +161,7 @@ class HookApi:
         return self._answer(operation, where, response)
 
     def _request(self, operation: Operation, at: str, wanted: Wanted, query: str) -> Outgoing:
-        """Raises CommandError if the API cannot have hooks at this place."""
+        """Return the request. Raises CommandError if the API cannot have hooks at this place."""
         place_path = self.kind.path_of(at)
         if place_path is None:
             raise CommandError(f"sources.{self.name}.hook.at: must be {self.kind.examples}; got {at!r}")
@@ -221,6 +228,7 @@ class HookApi:
         return CommandError(f"{self.name}: {text}") if operation in ("list", "events") else LostAnswer(text)
 
     def _advice(self, response: Fetched) -> str:
+        """Return what the operator can do about the status, as the end of a message; empty if nothing is known."""
         status = response.status
         after = response.header("retry-after")
         # GitHub answers 403 to requests above its rate limit, with one of these headers.

@@ -20,33 +20,40 @@ Action: TypeAlias = Literal["none", "create", "change", "extend", "renew", "fini
 class Remembered:
     """A hook that Hookchain made or adopted, as its document stores it.
 
+    Of a hook that is registered, all commands read these fields. An adopted hook has no `secret` at first:
+    id          empty if there is only a creation that was begun
     url         the hook's URL after our last change
-    new_url     the URL that a change or a creation sends; empty once the provider has answered
     secret      the fingerprint of its secret; empty if the secret is unknown, as while a new one is being sent
     is_made     Hookchain made the hook, so `remove` may delete it
-    stage       of a creation that was begun; empty if none was. `creating`: the answer may be lost. `created`: the
-                secret is not stored yet. `stored`: instances may not have read the secret yet. `enabled`: the replaced
-                hook still exists
+    expires_at  Unix seconds; 0 if the hook does not expire or its expiry is unknown
+
+    A change sets this field before its request, and clears it after the answer; so does a creation:
+    new_url     the URL that the request sends
+
+    A creation (deploy/hooks/creation.py) sets these fields, and clears them at its end, except `stored_at`. Before the
+    stage `enabled`, `id` and `secret` are those of the hook that it replaces, and empty if there is none:
+    stage       empty if no creation was begun. `creating`: the answer may be lost. `created`: the secret is not stored
+                yet. `stored`: instances may not have read the secret yet. `enabled`: the new hook has become this one,
+                and the replaced hook still exists
     known       the ids that the place had before the creation. At the stage `enabled`, the id and the URL of the
                 replaced hook
     new_id      the id of the hook that is being created, which becomes `id` at the end
     new_secret  the fingerprint of its secret
     stored_at   Unix seconds: when its creation was sent, or when the secret that its provider made was stored; 0 if
                 that is not known
-    expires_at  Unix seconds; 0 if the hook does not expire or its expiry is unknown
     """
 
     id: str = ""
     url: str = ""
     secret: str = ""
     is_made: bool = False
+    expires_at: float = 0.0
+    new_url: str = ""
     stage: str = ""
     known: tuple[str, ...] = ()
     new_id: str = ""
     new_secret: str = ""
     stored_at: float = 0.0
-    expires_at: float = 0.0
-    new_url: str = ""
 
     @property
     def urls(self) -> list[str]:
@@ -72,6 +79,9 @@ class Remembered:
 class Difference(NamedTuple):
     """The change that the hook at a place needs, and why.
 
+    at          the place; empty for the only one of an account
+    action      what `Registration.apply` does; `none` also if there is a fault
+    reasons     why, each a clause such as "it is not active"; none for the action `none`
     hook        the provider's hook; None if there is none
     overwrites  the URL of a hook that somebody else may use, or of a missing one that may still exist: the change needs
                 the operator's consent to this URL. Empty if it needs none
@@ -118,8 +128,9 @@ def compare(
 ) -> Difference:
     """Compare the hooks at a place with the wanted hook and the remembered one.
 
-    `fingerprints` are those of the secret's stored values, newest first. A hook that expires within `extend_seconds` of
-    `now` (Unix seconds) has to be extended.
+    `hooks` are all that the provider lists there. `remembered` is None if the row has none. `fingerprints` are those of
+    the secret's stored values, newest first. A hook that expires within `extend_seconds` of `now` (Unix seconds) has to
+    be extended.
     """
     steps = _steps(kind, wanted, hooks)
     if not kind.selects_events and not steps:
@@ -127,7 +138,7 @@ def compare(
         hooks = [each._replace(events=wanted.events) for each in hooks]
     hook = _find(kind, wanted, hooks, remembered)
     notes = _notes(wanted, hooks, hook)
-    if hook and hook.limit:
+    if hook and hook.limit:  # no change could correct it, so nothing else is compared
         advice = f"Delete it at {kind.title}, then run the command again"
         return Difference(at, "none", fault=f"{wanted.source}: the hook {hook.id} {hook.limit}. {advice}")
     is_expired = remembered is not None and 0.0 < remembered.expires_at < now
@@ -153,6 +164,7 @@ def compare(
 
 
 def _interruption(remembered: Remembered) -> str:
+    """Return the reason to finish a creation, by its stage."""
     return f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
 
 
@@ -224,6 +236,8 @@ def _compare_listed(
 def lost_creation(hooks: Sequence[Hook], remembered: Remembered, wanted: Wanted) -> tuple[Hook | None, bool]:
     """Return the hook that a creation with a lost answer may have made, and whether it is certain that it did.
 
+    Without such a hook, or at another stage than `creating`, return None and False.
+
     The hook has the URL that we sent, and was not there before. It is certainly ours if the provider shows that it was
     created when we sent the request, and that no other hook was. Otherwise a person may have made it.
     """
@@ -244,6 +258,7 @@ def _is_created_at(hook: Hook, when: float) -> bool:
 def missing_hook(kind: HookKind, remembered: Remembered, hooks: Sequence[Hook]) -> str:
     """Return why a registered hook may still exist although it is not listed; empty if it is listed."""
     ids = [each for each in (remembered.id, remembered.new_id) if each]
+    # A place with one hook at most always lists it. Without a URL, it is not registered.
     is_listed = any(each.url if kind.is_single else each.id in ids for each in hooks)
     was_registered = remembered.url if kind.is_single else ids
     if is_listed or not was_registered:
@@ -272,7 +287,7 @@ def _find(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: Rem
 
 
 def _steps(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook]) -> tuple[str, ...]:
-    """Return what a person has to do at the provider."""
+    """Return what a person has to do at the provider, because its API cannot select event types."""
     if kind.selects_events:
         return ()
     selected = {name for hook in hooks for name in hook.events or ()}

@@ -23,6 +23,8 @@ from deploy.terminal.output import printable
 async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
     """Create a hook, then delete the one that it replaces, which sends events until the new one does.
 
+    If we choose the secret, the new hook signs with an accepted value at once, so `creating` is the only stage.
+
     Raises LostAnswer, CommandError and Temporary.
     """
     session = place.session

@@ -22,9 +22,11 @@ Body: TypeAlias = Mapping[str, Json]
 class Wanted(NamedTuple):
     """A hook as the configuration needs it.
 
-    events   the provider's names, sorted; None for all
-    secret   the value to sign with; empty where the provider makes it, and for requests that do not set it
-    existing the hook that the request changes, extends or deletes, or that the new one replaces
+    source      the source's name, which some providers show as the hook's
+    events      the provider's names, sorted; None for all
+    secret      the value to sign with; empty where the provider makes it, and for requests that do not set it
+    is_enabled  False while the secret of a new hook is being stored, if the kind can disable a hook
+    existing    the hook that the request changes, extends or deletes, or that the new one replaces
     """
 
     source: str
@@ -38,7 +40,8 @@ class Wanted(NamedTuple):
 class Hook(NamedTuple):
     """A hook as its provider describes it.
 
-    events      None for all
+    url         empty for the hook of a place that has one at most, as long as it is not set
+    events      the provider's names, sorted; None for all
     inactive    why the provider sends nothing to it; empty if it does
     faults      further settings that a change corrects
     has_secret  False if requests are not signed
@@ -82,38 +85,46 @@ class PlaceForm(NamedTuple):
 class HookKind:
     """The hooks of one provider.
 
+    The provider, for messages and for the configuration:
+    title       its name
     api         the base URL of the API
     rights      the least rights that the token needs, as the end of the sentence "The token needs ..."
-    headers     `{token}` in a value stands for the token, and `{basic}` for the token in base64
+    all_events  which event types a hook for all of them gets, for people
+    variant     the variant of the provider's auth scheme that the hooks use; empty for any
+
+    A request:
     operations  method and path; `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
                 `extend` is for hooks that expire. `events` lists the event types, if only a person can select them.
                 Without `delete`, a hook is left alone when it is removed
     body        returns the body of a request whose method is neither GET nor DELETE; None for none
+    headers     `{token}` in a value stands for the token, and `{basic}` for the token in base64
+    places      empty if the account has hooks in one place only
+    is_form     bodies are forms
+    signed_token  returns what `{token}` stands for at a place, by the operator's secret and the time (Unix seconds), if
+                that is not the secret. Raises ValueError, with what is wrong with the secret
+
+    An answer:
     hook        reads an entry of the list, or the answer to `create`; None leaves the hook out
     listed      the path to the list in the answer to `list`, or to the one hook of a place
     created     the path to the hook in the answer to `create`
-    places      empty if the account has hooks in one place only
+    selected    returns the event types in the answer to `events`
+    secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
+    slot_id     returns the id of the only hook by the token, if the token decides whose hook that is
+    expiry      the field of the answer to `extend` that has the new expiry, for hooks that expire
+    fault       returns what is wrong according to an answer whose status is 200; empty for nothing
+    has_more    returns whether the answer to `list` leaves out hooks
+    is_paged    a list has pages of 100 hooks, by `page`
+    omits_empty an empty list is left out of the answer
+
+    A hook:
     event       returns the provider's name of an event type in a route's `types`; None if that may be all of them.
                 Raises ValueError if a hook cannot select it
-    secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
-    selected    returns the event types in the answer to `events`
     always_sent  the event types that nobody has to select
-    signed_token  returns what `{token}` stands for at a place, by the operator's secret and the time (Unix seconds), if
-                that is not the secret. Raises ValueError, with what is wrong with the secret
-    slot_id     returns the id of the only hook by the token, if the token decides whose hook that is
-    is_form     bodies are forms
+    selects_all a hook can have all event types; else the routes must name them
     is_single   a place has one hook at most, and `change` also creates it
     is_account_signed  requests are signed with a secret of the account: no hook has one of its own
     is_fixed    `change` only enables and disables a hook. A hook that differs is replaced by a new one
-    is_paged    a list has pages of 100 hooks, by `page`
-    omits_empty an empty list is left out of the answer
     can_disable a hook can be disabled while its secret is being stored
-    selects_all a hook can have all event types; else the routes must name them
-    all_events  which event types a hook for all of them gets, for people
-    variant     the variant of the provider's auth scheme that the hooks use; empty for any
-    fault       returns what is wrong according to an answer whose status is 200
-    has_more    returns whether the answer to `list` leaves out hooks
-    expiry      the field of the answer to `extend` that has the new expiry, for hooks that expire
     signs_url   the provider signs the URL, so that one in another form is another URL
     """
 
@@ -123,29 +134,32 @@ class HookKind:
     operations: Mapping[Operation, str]
     body: Callable[[Operation, Wanted], Body | None]
     hook: Callable[[JsonObject], Hook | None]
+    all_events: str = "all"
+    variant: str = ""
+
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
+    places: tuple[PlaceForm, ...] = ()
+    is_form: bool = False
+    signed_token: Callable[[str, str, float], str] | None = None
+
     listed: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
-    places: tuple[PlaceForm, ...] = ()
-    event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
-    secret: Callable[[Json], str] | None = None
     selected: Callable[[Json], tuple[str, ...]] = lambda _: ()
-    always_sent: tuple[str, ...] = ()
-    signed_token: Callable[[str, str, float], str] | None = None
+    secret: Callable[[Json], str] | None = None
     slot_id: Callable[[str], str] | None = None
-    is_form: bool = False
+    expiry: str = ""
+    fault: Callable[[Json], str] = lambda _: ""
+    has_more: Callable[[Json], bool] = lambda _: False
+    is_paged: bool = False
+    omits_empty: bool = False
+
+    event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
+    always_sent: tuple[str, ...] = ()
+    selects_all: bool = True
     is_single: bool = False
     is_account_signed: bool = False
     is_fixed: bool = False
-    is_paged: bool = False
-    omits_empty: bool = False
     can_disable: bool = False
-    selects_all: bool = True
-    all_events: str = "all"
-    variant: str = ""
-    fault: Callable[[Json], str] = lambda _: ""
-    has_more: Callable[[Json], bool] = lambda _: False
-    expiry: str = ""
     signs_url: bool = False
 
     def path_of(self, at: str) -> str | None:

@@ -17,7 +17,7 @@ from deploy.hooks.session import HookSession
 from deploy.terminal.command_line import CommandError
 
 LIST_SECONDS: Final = 60.0
-"""The time that a provider may take to list a new hook."""
+"""The time that a provider may take to list a new hook. Until then, no hook is declared missing."""
 
 
 class OwnHooks(NamedTuple):
@@ -32,7 +32,7 @@ class PlacedHook:
     """The hook at the place `at`, which is empty for the only place of an account.
 
     Except `compare…`, each method with a request raises CommandError and Temporary, and LostAnswer if it is not known
-    whether the provider made the change.
+    whether the provider made the change. Those that change something need the row locked.
     """
 
     session: HookSession
@@ -70,9 +70,13 @@ class PlacedHook:
     # Listing
 
     async def hooks(self) -> list[Hook]:
-        """Return all hooks at the place. Raises CommandError, also if the token is not that of the registered hook."""
+        """Return all hooks at the place, with our URLs in our own form.
+
+        Raises Gone if the token belongs to another bot than the registered hook, and CommandError.
+        """
         hooks = await self.session.api.hooks(self.at, self._own_urls())
         former_id = self.remembered.id if self.remembered else ""
+        # A place with such an id always lists exactly one hook.
         if self.kind.slot_id and _is_other_bot(former_id, hooks[0].id):
             rule = f"its hook is registered at the bot {former_id}, and the token belongs to the bot {hooks[0].id}"
             remove = self.session.apply_command.replace("hooks apply", "hooks remove", 1)
@@ -92,7 +96,10 @@ class PlacedHook:
         return next((hook.url for hook in await self.hooks() if hook.id == id), None)
 
     async def own_hooks(self) -> OwnHooks:
-        """Return our hooks at the place. Raises Gone if the remembered hook is gone, and CommandError."""
+        """Return our hooks at the place, which must have a remembered one.
+
+        Raises Gone if the remembered hook is gone, and CommandError, as while a new hook may not be listed yet.
+        """
         remembered = self.registered
         hooks = await self.hooks()
         if fault := comparison.missing_hook(self.kind, remembered, hooks):
@@ -114,6 +121,7 @@ class PlacedHook:
         return OwnHooks([hook for hook in hooks if hook.id in made_ids or self.has_our_url(hook)], made_ids)
 
     def has_our_url(self, hook: Hook) -> bool:
+        """Return whether the hook has the wanted URL, or one that a request of ours may have given to it."""
         return bool(hook.url) and hook.url in (*self.registered.urls, self.session.wanted.url)
 
     def same_hooks(self, hook: Hook) -> list[NamedHook]:
@@ -175,7 +183,11 @@ class PlacedHook:
     # Changing
 
     async def change(self, hook: Hook) -> None:
-        """Change the hook as wanted, and adopt it if it is not ours."""
+        """Change the hook as wanted, and adopt it if it is not ours. At a place with one hook, this also creates it.
+
+        The steps, each of which another command can continue: wait until instances accept the secret, store what the
+        request will set, send it, and store the result.
+        """
         remembered = self.remembered
         is_own = remembered is not None and (self.kind.is_single or remembered.id == hook.id)
         is_new = not hook.url  # a place that has one hook at most lists it without a URL until it is set
@@ -205,22 +217,30 @@ class PlacedHook:
         self.session.show(f"{self.name}: {'registered' if is_new else 'changed'}")
 
     def _adopted(self, hook: Hook, *, is_new: bool) -> Remembered:
+        """Return the hook as one of ours, with an unknown secret. `remove` may delete one that Hookchain made."""
         is_made_for_other = any(each.remembered.is_made for each in self.same_hooks(hook))
         return Remembered(hook.id, is_made=(is_new and self.kind.can_delete) or is_made_for_other)
 
     async def extend(self, hook: Hook) -> None:
-        """Extend the life of a hook that expires."""
+        """Extend the life of a hook that expires, and remember the new expiry."""
         expires_at = await self.session.api.extend(self.at, hook)
         await self.remember(replace(self.registered, expires_at=expires_at))
         self.session.show(f"{self.name}: extended")
 
     async def wait_with(self, wanted: Wanted, stored_at: float) -> None:
-        """Wait for the instances. Raises Temporary, and CommandError if the secret has changed during the wait."""
+        """Wait until every instance has read the secret that was stored at `stored_at` (Unix seconds).
+
+        Raises Temporary, and CommandError if the secret is not that of `wanted` any more.
+        """
         await self.session.wait_for_instances(stored_at)
         self.verify_secret(wanted)
 
     def verify_secret(self, wanted: Wanted) -> None:
-        """Raise CommandError if the secret has changed. Once the row is saved with an unknown one, none is dropped."""
+        """Raise CommandError if the newest value of the secret is not that of `wanted` any more.
+
+        It is called after the row was saved with an unknown secret: from then on, `hookchain secrets` drops no value
+        with which the hook may sign.
+        """
         if self.session.wanted_with_secret() != wanted:
             raise self.secret_has_changed()
 
@@ -273,7 +293,7 @@ class PlacedHook:
         return "" if self.has_our_url(hook) else "somebody else changed its URL"
 
     async def delete_unchanged(self, id: str, former_urls: Sequence[str]) -> None:
-        """Delete the hook, unless somebody else has changed its URL meanwhile."""
+        """Delete the hook, unless its URL is neither the wanted one nor one of ours, `former_urls`, any more."""
         wanted_url = self.session.wanted.url
         url = await self.url_of(id)
         if url in (None, *former_urls, wanted_url):  # one that is not listed yet is deleted too
@@ -296,7 +316,7 @@ class PlacedHook:
 
 
 def own_urls(wanted: Wanted, hooks: Collection[Remembered]) -> list[str]:
-    """Return the wanted URL and the URLs that our requests may have given to the hooks."""
+    """Return the wanted URL and the URLs that our requests may have given to the hooks, with repetitions."""
     return [wanted.url, *(url for remembered in hooks for url in remembered.urls)]
 
 

@@ -12,7 +12,10 @@ from deploy.terminal.command_line import CommandError
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """The hooks of a source. `places` are those in the configuration; the row may remember hooks at others."""
+    """The hooks of a source. `places` are those in the configuration; the row may remember hooks at others.
+
+    A command calls `plan`, and within `locked` it calls `apply` for each difference, or `rotate`.
+    """
 
     session: HookSession
     places: Sequence[str]
@@ -22,7 +25,10 @@ class Registration:
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """Lock the row, and unlock it at the end. Raises as `Row.lock` does."""
+        """Lock the row, and unlock it at the end. Raises as `Row.lock` does.
+
+        Without an error, the row then also forgets the names of former secrets with which no hook may sign any more.
+        """
         row = self.session.row
         await row.lock(self.session.settings)
         try:
@@ -43,7 +49,10 @@ class Registration:
         return any(each.is_secret_unknown or each.secret not in stored for each in self.session.row.hooks.values())
 
     async def plan(self) -> list[Difference]:
-        """Compare each place. Raises CommandError if no place can be listed, and Temporary."""
+        """Return the difference of each place, those in the configuration first.
+
+        A place that cannot be compared has a `fault`. Raises CommandError if this is so for all places, and Temporary.
+        """
         fingerprints = self.session.fingerprints()
         differences: list[Difference] = []
         for at in dict.fromkeys((*self.places, *self.session.row.hooks)):
@@ -61,12 +70,15 @@ class Registration:
         return differences
 
     async def apply(self, difference: Difference) -> None:
-        """Make the change at the provider, and remember the hook. Raises CommandError and Temporary."""
+        """Make the change at the provider, and remember the hook. Raises CommandError and Temporary.
+
+        An answer that is lost also raises CommandError: the next `hookchain hooks apply` finds out what became of it.
+        """
         place = self.place(difference.at)
         hook = difference.hook
         try:
             match difference.action:
-                case "create" if place.kind.is_single:
+                case "create" if place.kind.is_single:  # the only hook is always listed, without a URL if it is not set
                     [slot] = await place.hooks()
                     if slot.url:
                         raise place.has_changed()
@@ -107,14 +119,17 @@ class Registration:
         return facts
 
     async def remember_facts(self, differences: Sequence[Difference]) -> None:
-        """Store the new facts. Raises CommandError and Temporary."""
+        """Store the new facts, if there are any. Raises CommandError and Temporary."""
         if facts := self.new_facts(differences):
             row = self.session.row
             row.hooks = row.hooks | facts
             await row.save()
 
     async def unlisted(self) -> dict[str, CommandError]:
-        """Return the places whose remembered hooks are not listed, and why: they are Gone, or it is not known."""
+        """Return, by place, why its remembered hooks are not listed: they are Gone, or it is not known.
+
+        Raises Temporary.
+        """
         faults: dict[str, CommandError] = {}
         for at in self.session.row.hooks:
             try:
@@ -126,7 +141,10 @@ class Registration:
     # Rotation
 
     async def rotation_plan(self) -> list[Difference]:
-        """Compare each place. Raises CommandError if no rotation can begin or continue, and Temporary."""
+        """Return the difference of each place. Raises CommandError if no rotation can begin or continue, and Temporary.
+
+        The only differences that are allowed are those that a rotation makes and corrects itself.
+        """
         differences = await self.plan()
         if fault := next((each.fault for each in differences if each.fault), ""):
             raise CommandError(fault)

@@ -16,11 +16,11 @@ from shared.jsontext import JsonObject, from_json, list_at, mapping_at, mappings
 MAX_SOURCES: Final = 1_000
 """The most rows that are read."""
 LOCK_SECONDS: Final = 120.0
-"""Longer than a request takes. Each write of the row renews it."""
+"""How long a lock lasts after the last write of its row, each of which renews it. A single request takes less."""
 
 
 class UnreadableRow(CommandError):
-    """A stored row that this version cannot read."""
+    """An error: this version cannot read a stored row."""
 
 
 class NamedHook(NamedTuple):
@@ -43,6 +43,10 @@ def hook_name(source: str, at: str) -> str:
 class Row:
     """The remembered hooks of a source, by place. While the row is locked, no other command changes it.
 
+    A command reads the row, locks it, changes `hooks`, saves it after each step at the provider, and unlocks it. The
+    lock is a field of the stored document, which is written only at the version that was read last.
+
+    hooks     empty for a source without a stored document
     settings  the source's provider, secret and `hook`, to remove its hooks after the configuration has lost them
     secrets   the names of the source's secret, former ones too, with a value of which a hook may sign
     """
@@ -71,7 +75,10 @@ class Row:
         return [at for at, remembered in self.hooks.items() if any(map(remembered.may_sign_with, fingerprints))]
 
     async def read(self, *, may_be_locked: bool = True) -> None:
-        """Read the row. Raises Temporary, and CommandError if it is locked although `may_be_locked` is False."""
+        """Read the row. Raises Temporary and UnreadableRow.
+
+        With `may_be_locked` as False, raises CommandError if another command has locked it.
+        """
         document = await self._documents.get(PARTITION, self.source)
         left_seconds = self.load(document) - self._now()
         if left_seconds > 0 and not may_be_locked:
@@ -79,7 +86,10 @@ class Row:
             raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left_seconds:.0f} s")
 
     def load(self, document: store_ports.Document | None) -> float:
-        """Take over the document's fields, and return the end of its lock in Unix seconds. Raises UnreadableRow."""
+        """Take over the document's fields, and return the end of its lock in Unix seconds; 0 if it has no lock.
+
+        None stands for no document: the row becomes empty. Raises UnreadableRow, and then changes at most `hooks`.
+        """
         try:
             fields = from_json(document.text.encode()) if document else None
             self.hooks = {at: _remembered(each) for at, each in mappings_at(fields, "hooks").items()}
@@ -89,14 +99,14 @@ class Row:
             raise UnreadableRow(f"{rule}. Correct or delete it. `hookchain hooks apply` adopts a hook again") from error
         self._version = document.version if document else store_ports.NO_VERSION
         self.settings = mapping_at(fields, "settings")
-        # Earlier versions stored only the former name.
+        # Earlier versions stored only `secret` among the settings, the name at the last registration.
         self.secrets = [*map(str, list_at(fields, "secrets") or [self.settings.get("secret", "")])]
         return locked_until
 
     async def lock(self, settings: JsonObject | None = None) -> None:
         """Lock the row for LOCK_SECONDS, and store the settings if there are new ones.
 
-        Raises CommandError if another command has locked it, or has changed it since it was read, and Temporary.
+        Raises CommandError if another command has locked it, or has changed its hooks since it was read, and Temporary.
         """
         hooks_before = self.hooks
         await self.read(may_be_locked=False)
@@ -115,14 +125,14 @@ class Row:
         self.secrets = [self._current_secret]
 
     async def save(self) -> None:
-        """Write the row and renew the lock. Raises CommandError if another command has changed it."""
+        """Write the row and renew the lock. Raises Temporary, and CommandError if another command has changed it."""
         await self._write({"until": self._now() + LOCK_SECONDS})
 
     async def stored_ids(self) -> set[str]:
         """Return the ids of the hooks as they are stored now, by any command. Raises Temporary and UnreadableRow."""
         stored = Row(self._documents, self.source, self._now)
         await stored.read()
-        return {id for each in stored.hooks.values() for id in (each.id, each.new_id)}
+        return {id for each in stored.hooks.values() for id in (each.id, each.new_id)}  # `new_id` may be empty
 
     async def unlock(self) -> None:
         """Release the lock, and delete a row without hooks. If this fails, the lock ends after LOCK_SECONDS."""
@@ -156,7 +166,10 @@ async def read_rows(documents: store_ports.Documents) -> dict[str, Row]:
 
 
 def _remembered(document: JsonObject) -> Remembered:
-    """Return the hook. A field that a later version added is left out. Raises ValueError."""
+    """Return the hook. A field that a later version added is left out, and one that an earlier version lacks is empty.
+
+    Raises ValueError if one of the first fields, which all versions have, is missing.
+    """
     names = ("id", "url", "secret", "stage", "new_id", "new_secret")
     if missing := [name for name in names if name not in document]:
         raise ValueError(f"a hook has no {', '.join(missing)}")

@@ -20,7 +20,7 @@ KEPT_VALUES: Final = 9
 
 
 class SourceSecret(Protocol):
-    """The secret of the source in its store. Each method raises CommandError."""
+    """The secret of the source in its store, read anew by each call. Each method raises CommandError."""
 
     def values(self) -> Sequence[str]:
         """Return the values as they are stored now, newest first; none if it does not exist."""
@@ -47,6 +47,7 @@ class SourceSecret(Protocol):
 class HookSession:
     """The hooks of one source while a command reads or changes them.
 
+    api           the API of the provider, with the operator's token
     wanted        the hook that the configuration needs, without its secret
     show          prints a line
     show_wait     shows how many seconds of a wait for the instances are left; 0 ends the wait
@@ -56,6 +57,7 @@ class HookSession:
     settings      those of the source that the row stores with its hooks; empty to keep the stored ones
     apply_command the command that makes the hooks as the configuration wants them
     others        the remembered hooks of other sources at the same API
+    now, sleep    the clock (Unix seconds) and the wait, which tests replace
     """
 
     api: HookApi
@@ -92,6 +94,7 @@ class HookSession:
         return [self.fingerprint(value) for value in self.values()]
 
     def fingerprint(self, value: str) -> str:
+        """Return the fingerprint of a value of this source's secret: the same value has another one elsewhere."""
         return fingerprint(self.source, value)
 
     def has_newest(self, value_fingerprint: str) -> bool:
@@ -108,7 +111,10 @@ class HookSession:
         return self.wanted._replace(secret=values[0])
 
     def store_value(self, value: str) -> None:
-        """Store the value as the newest one. Keep KEPT_VALUES former ones, and those with which hooks may sign."""
+        """Store the value as the newest one. Keep KEPT_VALUES former ones, and those with which hooks may sign.
+
+        Raises CommandError.
+        """
         former = [each for each in self.values() if each != value]
         used = [each for each in former[KEPT_VALUES:] if self.row.places_signing_with([each])]
         self.secret.store([value, *former[:KEPT_VALUES], *used])
@@ -121,13 +127,15 @@ class HookSession:
         await self._wait(self.show_wait, lambda: self.secret.seconds_until_read(stored_at, self.now()))
 
     async def wait_for_recovery(self, created_at: float) -> None:
-        """Wait until the sweep has read the events of a hook that one created at this time replaces. Raises Temporary.
+        """Wait until the sweep has read the events of a hook that one created at this time replaces (Unix seconds).
 
-        Only if the provider's API alone has these events: they are gone once the replaced hook is deleted.
+        Does nothing unless the provider's API alone has these events: they are gone once the replaced hook is deleted.
+        Raises CommandError and Temporary.
         """
         await self._wait(self.show_recovery, lambda: created_at + self.recovery_seconds - self.now())
 
     async def _wait(self, show: Callable[[float], None], seconds_left: Callable[[], float]) -> None:
+        """Wait until no seconds are left, which is computed anew after each tick, and renew the lock meanwhile."""
         while (left := seconds_left()) > 0:
             show(left)
             await self.row.save()

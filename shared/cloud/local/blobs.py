@@ -18,12 +18,16 @@ _PRIVATE_FILE: Final = 0o600
 
 MAX_NAME_BYTES: Final = 200
 """The longest name of a file. File systems accept 255 bytes."""
+MARK: Final = "="
+"""The first character of a file that is named like its blob."""
 
 
 class LocalBlobs:
-    """A file is in the folder of its name's hash, and named like its blob, encoded so that no name leaves the folder.
+    """The blobs of a folder. Each method raises Temporary (`blobs_unavailable`) if the file system fails.
 
-    A name that is too long for a file, and every name of an earlier version, is the hash alone.
+    A blob's file is in a subfolder, which is named by the first two digits of the hash of the blob's name. The file is
+    named like its blob, with a MARK, and encoded so that no name leaves the folder. If that is too long, the file is
+    named by the hash alone. So were all files in earlier versions.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,20 +36,22 @@ class LocalBlobs:
         """The folders that this process has made and written to the disk: they outlive a loss of power."""
 
     async def put(self, name: str, content: bytes) -> None:
+        """Write or replace the blob. Once this returns, it outlives a loss of power."""
         with _temporary(name, "written"):
             await self._write(paths_of(self._folder, name)[0], content)
 
     async def create(self, name: str, content: bytes) -> None:
+        """Write the blob unless it exists: then its content stays. Once this returns, it outlives a loss of power."""
         with _temporary(name, "written"):
             paths = paths_of(self._folder, name)
-            found = next((path for path in paths if path.exists()), None)
-            if found is None:
+            existing_path = next((path for path in paths if path.exists()), None)
+            if existing_path is None:
                 await self._write(paths[0], content)
             else:  # another process may have made it just now, and its name might not outlive a loss of power yet
-                await asyncio.to_thread(_sync, found.parent)
+                await asyncio.to_thread(_sync, existing_path.parent)
 
     async def get(self, name: str) -> bytes | None:
-        """Return the blob. It is read on the event loop itself: to hand 1 MB over to a thread takes longer."""
+        """Return the content; None if there is no blob. To hand 1 MB over to a thread would take longer than this."""
         with _temporary(name, "read"):
             return _read_first(paths_of(self._folder, name))
 
@@ -56,7 +62,7 @@ class LocalBlobs:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def names(self, beginning: str) -> list[str]:
-        """Return the names of the blobs that begin so, but for those whose file is named by its hash alone."""
+        """Return the names of the blobs that begin so, sorted, except those whose file is named by a hash alone."""
         paths = await asyncio.to_thread(lambda: list(self._folder.glob("*/*")))
         names = (unquote(path.name.removeprefix(MARK)) for path in paths if path.name.startswith(MARK))
         return sorted(name for name in names if name.startswith(beginning))
@@ -67,7 +73,7 @@ class LocalBlobs:
             await asyncio.to_thread(_replace, path, content, is_folder_synced=folder in self._synced)
             self._synced.add(folder)
         except FileNotFoundError:
-            self._synced.discard(folder)  # somebody deleted it
+            self._synced.discard(folder)  # somebody deleted it: the next try makes it again
             raise
 
 
@@ -78,10 +84,6 @@ def _temporary(name: str, done: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise Temporary("blobs_unavailable", f"blob {name!r} cannot be {done}: {error.strerror}") from error
-
-
-MARK: Final = "="
-"""The first character of a file that is named like its blob."""
 
 
 def paths_of(folder: Path, name: str) -> tuple[Path, ...]:
@@ -96,6 +98,7 @@ def paths_of(folder: Path, name: str) -> tuple[Path, ...]:
 
 
 def _read_first(paths: tuple[Path, ...]) -> bytes | None:
+    """Return the content of the first of these files that exists; None if none does."""
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             return path.read_bytes()
@@ -108,10 +111,10 @@ def purge_blobs(folder: Path, before: float, needed: Collection[str] = ()) -> in
     Drafts that a killed process left are deleted too. The blobs with the `needed` names stay. Raises OSError.
     """
     count = 0
-    kept = {path for name in needed for path in paths_of(folder, name)}
+    needed_paths = {path for name in needed for path in paths_of(folder, name)}
     for path in folder.glob("*/*"):
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < before and path not in kept:
+        with contextlib.suppress(FileNotFoundError):  # another process has deleted it meanwhile
+            if path.stat().st_mtime < before and path not in needed_paths:
                 path.unlink()
                 count += 1
     return count
@@ -120,7 +123,8 @@ def purge_blobs(folder: Path, before: float, needed: Collection[str] = ()) -> in
 def _replace(path: Path, content: bytes, *, is_folder_synced: bool) -> None:
     """Replace the file as a whole: no reader sees half a blob, and a confirmed blob survives a power cut.
 
-    By the system's own calls, and as few as do it: after each, the thread waits for the interpreter's lock.
+    This runs in a thread. It makes as few calls of the system as possible, because after each one the thread waits for
+    the interpreter's lock.
     """
     folder = path.parent
     if not is_folder_synced:
@@ -137,6 +141,7 @@ def _replace(path: Path, content: bytes, *, is_folder_synced: bool) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
+    """Create the file, and return once its content is on the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_FILE)
     try:
         left = memoryview(content)
@@ -148,6 +153,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
+    """Return once the names of the folder's files are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -19,7 +19,9 @@ from shared.store_ports import NO_VERSION, Document
 
 FILE_NAME: Final = "documents.db"
 FORGOTTEN_AT_ONCE: Final = 100
+"""The most documents whose time is over that one write deletes, so that no write waits long."""
 UNSYNCED: Final[frozenset[DocumentStore]] = frozenset({"grants", "owners"})
+"""The stores whose writes are not synced to the disk: each event may cost such a write, and a sync takes far longer."""
 
 # A table with its own row ids: a text may be large, and a table without them would have it in every page of the key.
 _SCHEMA: Final = """
@@ -38,7 +40,11 @@ _EARLIER_TABLES: Final = ("buckets", "owners", "records")
 
 
 class LocalDocuments:
-    """Each write first forgets some documents whose time is over."""
+    """The documents of one store, in one file. Each method raises Temporary with the store's code (UNAVAILABLE).
+
+    A document whose time is over stays until a later write deletes it: each write first deletes FORGOTTEN_AT_ONCE of
+    these. A version is a random text.
+    """
 
     def __init__(self, path: Path, store: DocumentStore = "documents", now: Callable[[], float] = time.time) -> None:
         self._file = Transactions(path, UNAVAILABLE[store], partial(_open, store))
@@ -54,8 +60,8 @@ class LocalDocuments:
             " ORDER BY id LIMIT ?"
         )
         values = (partition, after, until, until, limit)
-        found = self._file.read(lambda connection: connection.execute(select, values).fetchall())
-        return [Document(*each) for each in found]
+        rows = self._file.read(lambda connection: connection.execute(select, values).fetchall())
+        return [Document(*row) for row in rows]
 
     async def write(
         self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
@@ -100,6 +106,7 @@ class KnownOwners:
         self._path = path
 
     async def owner(self, key: str, event_id: str, now: float, window_seconds: float) -> str:
+        """Return the id of the event that owns the key; `event_id` if none does. Raises Temporary."""
         if not self._path.is_file():
             return event_id
         with closing(LocalDocuments(self._path, "owners")) as documents:

@@ -62,12 +62,19 @@ difference."""
 
 
 class LocalJournal:
+    """The journal of one process. Other processes may have the file open too.
+
+    _noted    the attempts that wait for the next transaction
+    _writing  the task that writes them, or wrote the last ones
+    """
+
     def __init__(self, path: Path) -> None:
         self._file = Transactions(path, "journal_unavailable", open_journal)
         self._noted: list[AttemptEntry] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
+        """Write the entries in one transaction, and return once it is committed. Raises Temporary."""
         if not entries:
             return
         # A dead letter is stored nowhere else. For all other entries, the ledger or the bus has what matters.
@@ -75,10 +82,12 @@ class LocalJournal:
         await self._file.write(lambda connection: write_entries(connection, entries), is_synced=is_synced)
 
     async def has_event(self, event_id: str) -> bool:
-        found = self._file.read(lambda connection: connection.execute(_HAS_EVENT, (event_id,)).fetchone())
-        return found is not None
+        """Return whether the event is recorded. Raises Temporary."""
+        row = self._file.read(lambda connection: connection.execute(_HAS_EVENT, (event_id,)).fetchone())
+        return row is not None
 
     def note(self, attempt: AttemptEntry) -> None:
+        """Record the attempt within NOTE_SECONDS. If that fails, it is only logged: the ledger has the attempt too."""
         self._noted.append(attempt)
         if len(self._noted) == 1:
             self._writing = asyncio.create_task(self._write_noted())
@@ -92,6 +101,7 @@ class LocalJournal:
             logs.log("WARNING", "not journaled", function="notify", count=len(attempts), detail=error.detail)
 
     async def close(self) -> None:
+        """Write the noted attempts, and close the file. No call may be under way."""
         if self._writing is not None:
             await self._writing
         self._file.close()
@@ -125,10 +135,11 @@ def _update_event(connection: sqlite3.Connection, entry: EventEntry) -> bool:
     stored = connection.execute(_STORED, (entry.event.id,)).fetchone()
     if stored is None:
         return False
-    event_seq, expected, routes = stored
-    updated = updated_entry(entry, jsontext.from_json(routes.encode()), expected)
+    event_seq, expected, stored_routes = stored
+    updated = updated_entry(entry, jsontext.from_json(stored_routes.encode()), expected)
+    _, updated_routes = _body_values(updated)
     connection.execute(_UPDATED_EVENT, (updated.expected, updated.broken, event_seq))
-    connection.execute(_UPDATED_BODY, (_body_values(updated)[1], event_seq))
+    connection.execute(_UPDATED_BODY, (updated_routes, event_seq))
     return True
 
 
@@ -145,13 +156,14 @@ def _status_changed(connection: sqlite3.Connection, attempts: Sequence[AttemptEn
     delivered = [(event_id,) for event_id, outcome in outcomes.items() if outcome == "delivered"]
     changed: dict[str, None] = {event_id: None for event_id, outcome in outcomes.items() if outcome != "delivered"}
     if connection.executemany(_ONLY_DELIVERED, delivered).rowcount < len(delivered):
-        for names in delivered:
-            if connection.execute(_IS_DELIVERED, names).fetchone() is None:
-                changed[names[0]] = None
+        for (event_id,) in delivered:
+            if connection.execute(_IS_DELIVERED, (event_id,)).fetchone() is None:
+                changed[event_id] = None
     return changed
 
 
 def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
+    """Return the values of _EVENT, in its order. The status is that before any attempt."""
     event, expected, broken = entry.event, entry.expected, entry.broken
     return (
         event.id,
@@ -175,6 +187,7 @@ def _idle_status(entry: EventEntry) -> str:
 
 
 def _body_values(entry: EventEntry) -> tuple[str, str]:
+    """Return the event as a CloudEvent in JSON, and the decisions of its routes as JSON."""
     document = entry.document.decode() or jsontext.to_json(to_cloudevent(entry.event))
     return document, jsontext.texts_json(route_documents(entry.routes, entry.others, entry.spans)).decode()
 

@@ -91,7 +91,7 @@ class LocalLedger(LedgerWrites):
 
     async def due(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
         """Return the rows whose retry is due between `since` and `now`, oldest first, each with its message."""
-        # The literal is what lets SQLite use the partial index.
+        # SQLite uses the partial index only if the state is a literal.
         rest = "WHERE state = 'retry_scheduled' AND retry_at >= ? AND retry_at <= ? ORDER BY retry_at LIMIT ?"
         rows_by_id = self._file.read(
             lambda connection: ledger_rows.read_rows_by_id(connection, rest, (since, now, limit))
@@ -113,7 +113,7 @@ class LocalLedger(LedgerWrites):
             released = [ledger_rows.change_row(connection, row_id, rule) for (row_id,) in held_ids]
             return sum(row is not None for row in released)
 
-        return await self._file.write(operation, is_synced=True)
+        return await self._file.write(operation, is_synced=True)  # the number of deliveries that were released
 
     async def destination_state(self, destination: str) -> DestinationState:
         """Return whether the destination is disabled or paused, as the last commit of any process has it."""
@@ -146,8 +146,12 @@ class LocalLedger(LedgerWrites):
         return list(rows_by_id.values())
 
     async def purge(self, before: float) -> int:
-        """Delete the finished rows last written before that time, PURGE_ROWS a transaction. Return how many."""
+        """Delete the finished rows last written before that time, PURGE_ROWS a transaction. Return how many.
+
+        If a later transaction fails, the rows of the earlier ones stay deleted.
+        """
         count = 0
+        # A row that was last written before that time was also created before it, so its id is smaller.
         below_id = self._file.read(lambda connection: ledger_rows.first_id_since(connection, before))
         while deleted := await self._file.write(
             lambda connection: ledger_rows.delete_rows(connection, below_id, before, PURGE_ROWS), is_synced=True
@@ -184,12 +188,15 @@ class LocalLedger(LedgerWrites):
         await self._file.write(lambda connection: connection.execute(statement, values), is_synced=True)
 
     def _remember(self, rows_by_id: Mapping[int, LedgerRow]) -> None:
-        """Remember the ids of the newest rows that were read, because a row is always read before it is moved or
-        reopened."""
+        """Remember the ids of these rows, and forget those that were remembered first if there are too many.
+
+        A row is read before it is postponed, merged or reopened by its key, so `_change` usually finds its id here.
+        """
         self._row_ids |= {row.key: row_id for row_id, row in rows_by_id.items()}
         while len(self._row_ids) > MAX_REMEMBERED:
             del self._row_ids[next(iter(self._row_ids))]
 
 
 def _with_row_id(answer: Claim, row_id: int) -> Claim:
+    """Return the answer, with the row's id as the version if the delivery was claimed."""
     return Claimed(answer.row, answer.message, str(row_id)) if isinstance(answer, Claimed) else answer

@@ -14,11 +14,14 @@ UNMARKED: Final = "unmarked"
 """The version of an item of an earlier release, which has none."""
 
 
-class Place(NamedTuple):
-    """The table of a store, which has one partition if its items have no second key.
+class StoreTable(NamedTuple):
+    """The table of a store, and the form of its items.
 
-    fields  the attribute with the text; or those that the text has as a JSON object
-    prefix  what the keys of its items begin with, where a table has no second key
+    A table with a second key has partitions: its keys are the partition and the id. In any other table, the key is the
+    prefix and the id.
+
+    fields  the attribute with a document's text; or several, which the text has as a JSON object
+    prefix  keeps the ids of two stores in one table apart
     """
 
     table: tables.Table
@@ -26,67 +29,73 @@ class Place(NamedTuple):
     prefix: str = ""
 
     def keys(self, partition: str, id: str) -> tuple[str, str]:
+        """Return both keys of a document's item; the second is empty if the table has only one."""
         return (partition, id) if self.table.sort else (dynamo_values.item_key(self.prefix + id), "")
 
 
-PLACES: Final[Mapping[DocumentStore, Place]] = {
-    "documents": Place(tables.DOCUMENTS, (tables.DOCUMENT_TEXT,)),
-    "records": Place(
-        tables.GRANTS, (tables.RECORD_TEXT,), "record."
-    ),  # no name of a grant, which is a destination's, has a dot
-    "grants": Place(tables.GRANTS, (tables.RECORD_TEXT,)),
-    "owners": Place(tables.OWNERS, ("event_id", "since")),
+STORE_TABLES: Final[Mapping[DocumentStore, StoreTable]] = {
+    "documents": StoreTable(tables.DOCUMENTS, (tables.DOCUMENT_TEXT,)),
+    # No grant has such a key: its name is that of a destination, which has no dot.
+    "records": StoreTable(tables.GRANTS, (tables.RECORD_TEXT,), "record."),
+    "grants": StoreTable(tables.GRANTS, (tables.RECORD_TEXT,)),
+    "owners": StoreTable(tables.OWNERS, ("event_id", "since")),
 }
 
 
 class DynamoDocuments:
-    """A version is drawn at random, so that a write whose answer was lost finds its own."""
+    """The documents of one store. Each method raises Temporary with the store's code (UNAVAILABLE).
+
+    A version is random. So if the answer to a write was lost and the write is sent again, it recognises its own
+    version in the stored item.
+    """
 
     def __init__(self, place: client.AwsPlace, table_prefix: str, store: DocumentStore = "documents") -> None:
         self._dynamo = dynamo.Dynamo(place, table_prefix, UNAVAILABLE[store])
-        self._place = PLACES[store]
+        self._store = STORE_TABLES[store]
 
     async def get(self, partition: str, id: str) -> Document | None:
-        key, sort = self._place.keys(partition, id)
-        found = await self._dynamo.get(self._place.table, key, sort)
-        return self._document(id, found) if found else None
+        key, sort = self._store.keys(partition, id)
+        item = await self._dynamo.get(self._store.table, key, sort)
+        return self._document(id, item) if item else None
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
-        table = self._place.table
-        found = await self._dynamo.query_sorted(table, partition, limit, after, until)
-        return [self._document(str(each[table.sort]), each) for each in found]
+        """Return the documents as `Documents.page`. Only the store `documents` has pages."""
+        table = self._store.table
+        items = await self._dynamo.query_sorted(table, partition, limit, after, until)
+        return [self._document(str(item[table.sort]), item) for item in items]
 
     async def write(
         self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
     ) -> str | None:
-        table = self._place.table
-        key, sort = self._place.keys(partition, id)
+        table = self._store.table
+        key, sort = self._store.keys(partition, id)
         version = token_hex(8)
         item: dynamo_values.Fields = {
             table.key: key,
             **({table.sort: sort} if table.sort else {}),
-            **fields_of(text, self._place.fields),
+            **fields_of(text, self._store.fields),
             VERSION: version,
             tables.EXPIRES_AT: None if expires_at is None else ceil(expires_at),
         }
-        found = await self._dynamo.put(table, item, self._condition(expected))
-        return version if found is None or found.get(VERSION) == version else None
+        stored = await self._dynamo.put(table, item, self._condition(expected))
+        return version if stored is None or stored.get(VERSION) == version else None
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
-        key, sort = self._place.keys(partition, id)
-        found = await self._dynamo.delete(self._place.table, key, self._condition(expected), sort)
-        return not found  # empty where there is none any more
+        key, sort = self._store.keys(partition, id)
+        stored = await self._dynamo.delete(self._store.table, key, self._condition(expected), sort)
+        return not stored  # None: it is deleted now. Empty: the condition failed because there is none any more
 
     def close(self) -> None:
         self._dynamo.close()
 
     def _condition(self, expected: str | None) -> dynamo.Condition | None:
+        """Return the condition that the item has the version `expected`, as in `Documents.write`."""
         if expected is None:
             return None
         if expected in (NO_VERSION, UNMARKED):
-            missing = self._place.table.key if expected == NO_VERSION else VERSION
+            missing = self._store.table.key if expected == NO_VERSION else VERSION
             return dynamo.Condition(f"attribute_not_exists(#{missing})")
         return dynamo.Condition(f"#{VERSION} = :expected", {"expected": expected})
 
-    def _document(self, id: str, found: dynamo_values.Fields) -> Document:
-        return Document(id, text_of(found, self._place.fields), str(found.get(VERSION, UNMARKED)))
+    def _document(self, id: str, item: dynamo_values.Fields) -> Document:
+        return Document(id, text_of(item, self._store.fields), str(item.get(VERSION, UNMARKED)))

@@ -25,10 +25,13 @@ from shared.time_bound import back_off
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
-"""The most tries of a read of many items while DynamoDB returns none of them."""
+"""The most tries of a read of many items while DynamoDB returns none, and of a write while other writes are faster."""
 CONTENTION_SECONDS: Final = 0.05
+"""The wait before the next read of many items. It doubles with each answer without items."""
 KEYS_AT_ONCE: Final = 100
+"""The number of keys that DynamoDB accepts in one BatchGetItem."""
 LOOKED_THROUGH_AT_ONCE: Final = 1_000
+"""The number of items that a query with a filter reads in one call: most of them may be left out."""
 CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 CAUSES: Final[Mapping[str, str]] = {
     "AccessDeniedException": ": the function's role lacks a permission there",
@@ -93,20 +96,21 @@ class Dynamo:
         return await self._write("DeleteItem", table, {"Key": _key(table, key, sort)}, condition)
 
     async def get(self, table: Table, key: str, sort: str = "") -> Fields | None:
+        """Return the item with strong consistency; None if there is none."""
         answer = await self._ask("GetItem", table, {"Key": _key(table, key, sort), "ConsistentRead": True})
         return from_item(answer["Item"]) if "Item" in answer else None
 
     async def get_all(
         self, table: Table, keys: Sequence[str], fields: Sequence[str] = (), at_once: int = KEYS_AT_ONCE
     ) -> dict[str, Fields]:
-        """Return the items that exist, by key, with all attributes or only `fields`.
+        """Return the items that exist, by key, with all attributes or only `fields` and the key. Strongly consistent.
 
         `at_once` is the number of items for which one answer has room.
         """
-        found: dict[str, Fields] = {}
-        for some in batches([*dict.fromkeys(keys)], at_once):
-            found |= await self._get_some(table, some, fields)
-        return found
+        items: dict[str, Fields] = {}
+        for some_keys in batches([*dict.fromkeys(keys)], at_once):  # DynamoDB rejects a key that comes twice
+            items |= await self._get_some(table, some_keys, fields)
+        return items
 
     async def _get_some(self, table: Table, keys: Sequence[str], fields: Sequence[str]) -> dict[str, Fields]:
         """Ask until all are answered: DynamoDB leaves out what is throttled or too much for one answer."""
@@ -143,7 +147,10 @@ class Dynamo:
         high: float = inf,
         descending: bool = False,
     ) -> list[Fields]:
-        """Return the first items of a partition of an index, from `low` to `high`, as the index has them."""
+        """Return the first items of a partition of an index, from `low` to `high`, both included.
+
+        They have only the attributes that the index projects. The index may be a moment behind the table.
+        """
         request = dynamo_values.index_query(index, partition, low, high)
         if request is None:
             return []
@@ -157,6 +164,7 @@ class Dynamo:
         `condition` is a filter expression of DynamoDB. The items that do not fulfil it are read too, but not returned.
         """
         bound = f" AND #{index.sort} < :before" if before else ""
+        # A value that is None gets no placeholder, because DynamoDB rejects one that no expression uses.
         request: JsonObject = {"IndexName": index.name, "ScanIndexForward": False}
         request["KeyConditionExpression"] = f"#{index.partition} = :partition{bound}"
         if condition:
@@ -184,6 +192,7 @@ class Dynamo:
         return await self._read(table, dynamo_values.with_placeholders(request, values), limit)
 
     async def _read(self, table: Table, request: JsonObject, limit: int, at_once: int = 0) -> list[Fields]:
+        """Return the first `limit` items of a query, page by page. `at_once` is the least number that a page reads."""
         found: list[Fields] = []
         while True:
             answer = await self._ask("Query", table, {**request, "Limit": max(at_once, limit - len(found))})
@@ -193,7 +202,10 @@ class Dynamo:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     async def count(self, table: Table, index: Index, partition: str, limit: int) -> int:
-        """Count the items of a partition of an index, about as far as the limit, without reading them."""
+        """Count the items of a partition of an index, without returning them.
+
+        Once the count has reached `limit`, it stops. It may then be higher than `limit` by a page.
+        """
         request = dynamo_values.index_query(index, partition, 0.0, inf)
         assert request is not None
         count = 0
@@ -212,7 +224,7 @@ class Dynamo:
         condition: Condition | None,
         values: JsonObject | None = None,
     ) -> Fields | None:
-        """`values` stand for placeholders of the request's expressions, encoded."""
+        """Send a write. What it returns is as in `put`. `values`: the encoded values of the request's placeholders."""
         if condition is not None:
             request["ConditionExpression"] = condition.expression
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
@@ -257,6 +269,7 @@ class Dynamo:
         raise Temporary(self._code, f"DynamoDB answered {name} to {what}{CAUSES.get(name, '')}")
 
     def _document(self, answer: Answer, action: str, table: Table) -> JsonObject:
+        """Return the answer's document, also of an error. Raises Temporary if it is not a JSON object."""
         try:
             document = from_json(answer.body)
         except (ValueError, RecursionError):
@@ -275,6 +288,7 @@ def is_expired(fields: Fields, now: float) -> bool:
 
 
 def _key(table: Table, key: str, sort: str = "") -> JsonObject:
+    """Return the key of an item. `sort` is its second key, for a table that has one."""
     names: JsonObject = {table.key: {"S": key}}
     return names | {table.sort: {"S": sort}} if table.sort else names
 
@@ -304,7 +318,7 @@ async def read_shards(
         partition = state_shard(state, shard) if state else str(shard)
         return await store.query(table, index, partition, count, low=low, high=high, descending=descending)
 
-    return await merge_shards(read, lambda each: moment_of(each, index), limit, descending=descending)
+    return await merge_shards(read, lambda item: moment_of(item, index), limit, descending=descending)
 
 
 def moment_of(item: Fields, index: Index) -> float:

@@ -66,6 +66,7 @@ def _number(text: str) -> int | float:
 
 
 def to_item(fields: Fields) -> JsonObject:
+    """Return the item in DynamoDB's JSON, without the attributes that are None."""
     return {
         # Texts are encoded in place: most values are texts, and a call would take as long as the encoding.
         name: {"S": value} if isinstance(value, str) else encoded(value)
@@ -75,6 +76,7 @@ def to_item(fields: Fields) -> JsonObject:
 
 
 def from_item(item: Json) -> dict[str, Value]:
+    """Return the attributes of an item in DynamoDB's JSON; none for anything but an item."""
     return {name: decoded(value) for name, value in item.items()} if isinstance(item, dict) else {}
 
 
@@ -95,12 +97,13 @@ def index_query(index: Index, partition: str, low: float, high: float) -> JsonOb
 
 
 def placeholders(values: Fields) -> JsonObject:
+    """Return the encoded values by the names of their placeholders: `:name`. A value that is None is left out."""
     return {f":{name}": encoded(value) for name, value in values.items() if value is not None}
 
 
 def with_placeholders(request: JsonObject, values: JsonObject) -> JsonObject:
-    """Return the request with the names and values of its placeholders. All names are placeholders, because DynamoDB
-    reserves many words."""
+    """Add the names and values of its placeholders to the request, and return it. All names are placeholders, because
+    DynamoDB reserves many words."""
     expressions = [str(text) for name, text in request.items() if name.endswith("Expression")]
     if expressions:
         request["ExpressionAttributeNames"] = {**names_in(" ".join(expressions))}
@@ -111,14 +114,17 @@ def with_placeholders(request: JsonObject, values: JsonObject) -> JsonObject:
 
 @lru_cache(maxsize=64)
 def update_expression(sets: tuple[str, ...], removed: tuple[str, ...], increments: tuple[str, ...]) -> str:
+    """Return the expression that sets the first attributes to `:new_<name>`, removes the second, and adds `:by_<name>`
+    to the third. It is cached, because the same few updates are made all the time."""
     clauses = [
         ("SET", [f"#{name} = :new_{name}" for name in sets]),
         ("REMOVE", [f"#{name}" for name in removed]),
         ("ADD", [f"#{name} :by_{name}" for name in increments]),
     ]
-    return " ".join([f"{word} {', '.join(each)}" for word, each in clauses if each])
+    return " ".join([f"{keyword} {', '.join(actions)}" for keyword, actions in clauses if actions])
 
 
 @lru_cache(maxsize=64)
 def names_in(expression: str) -> Mapping[str, str]:
+    """Return the attributes by their placeholders in the expression: `#name`."""
     return {f"#{name}": name for name in re.findall(r"#(\w+)", expression)}

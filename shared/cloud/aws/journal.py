@@ -20,7 +20,11 @@ from shared.retention import Retention
 
 
 class DynamoJournal:
-    """`blobs` takes messages that are too large."""
+    """The journal of a deployment. Each method raises Temporary (`journal_unavailable`).
+
+    blobs      the store of dead letters' messages that are too large for an item; None if the settings name none
+    retention  how long each kind of entry is kept
+    """
 
     def __init__(
         self, place: client.AwsPlace, table_prefix: str, blobs: ports.Blobs | None, retention: Retention
@@ -30,7 +34,7 @@ class DynamoJournal:
         self._retention = retention
 
     async def record(self, entries: Sequence[journal.JournalEntry]) -> None:
-        if len(entries) == 1:  # as good as always, and in no task of its own
+        if len(entries) == 1:  # almost always: it needs no task of its own
             await self._record(entries[0])
         else:
             await asyncio.gather(*(self._record(entry) for entry in entries))
@@ -83,6 +87,7 @@ class DynamoJournal:
 
 
 def event_fields(entry: journal.EventEntry, body: bytes | None, retention: Retention) -> dynamo_values.Fields:
+    """Return the attributes of an event's item. `body` is its CloudEvent; None if the item is to have none."""
     event, seq = entry.event, journal_entries.event_seq(entry)
     document: jsontext.JsonObject = {**journal_entries.event_document(entry, seq), "has_document": body is not None}
     return {

@@ -28,13 +28,21 @@ from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 AT_ONCE: Final = 25
 """The number of writes at the same time. Each needs its own connection."""
 MAX_PURGED: Final = 1_000
+"""The most rows that one purge reads, so that the call ends soon. The next purge deletes the next ones."""
+VERSION_BYTES: Final = 4
+"""The size of a version. It need only differ from those of the other writes of the same moment to the same row."""
 ABSENT_OR_EXPIRED: Final = f"attribute_not_exists(#{tables.KEY}) OR #{tables.EXPIRES_AT} <= :now"
+"""The condition of a write that creates a row. DynamoDB may delete an expired row days later, so it counts as none."""
 
 Answer = TypeVar("Answer")
 
 
 class _Known(NamedTuple):
-    """The last known content of a row in the store. `row` is None if there was none."""
+    """The content of a row as far as the caller knows it: as it was read, or as its claim left it.
+
+    row      None if the store has no row
+    version  the version of the stored row; empty if there is none
+    """
 
     row: LedgerRow | None
     version: str = ""
@@ -72,14 +80,20 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         return answer._replace(version=version) if isinstance(answer, Claimed) else answer
 
     async def postpone(self, key: str, fence: int, now: float, at: float) -> int | None:
-        """Apply rules.postpone in one write. The fields that it compares and changes need not be read."""
-        version = token_hex(4)
+        """Apply rules.postpone in one write: its condition compares what the rule compares, so nothing is read first.
+
+        If the stored row has the version of this write, the write had been made, and its first answer was lost.
+        """
+        version = token_hex(VERSION_BYTES)
         changes: Fields = {"fence": fence + 1, "retry_at": at, "updated_at": now, VERSION: version}
         found = await self._store.update(tables.DELIVERIES, key, changes, _is_waiting(fence))
         return fence + 1 if found is None or found.get(VERSION) == version else None
 
     async def _merge(self, key: str, fence: int, now: float, digest_id: str) -> bool:
-        """Apply rules.merge in one write. The fields that it leaves unchanged need not be read."""
+        """Apply rules.merge in one write, with the rule's own condition. Return whether the row is part of the digest.
+
+        If it was part of it already, or this write was repeated, the condition fails and the stored row shows it.
+        """
         found = await self._store.update(
             tables.DELIVERIES, key, merged_fields(fence, now, digest_id), _waits_since(fence)
         )
@@ -89,6 +103,7 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         self, key: str, now: float, replay: str = "", only: frozenset[outcomes.DeliveryState] | None = None
     ) -> int | None:
         def rule(row: LedgerRow) -> LedgerRow | None:
+            # An expired row stays until DynamoDB deletes it, days later at times. It counts as gone at once.
             is_gone = row.state in rules.FINAL and row.updated_at + REMEMBERED_SECONDS <= now
             return None if is_gone else rules.reopen(row, now, replay, only)
 
@@ -101,8 +116,8 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         The index, which may be a moment behind, gives their keys. Then the rows are read with strong consistency. So a
         row that was moved or merged before the call is never returned in its old state.
         """
-        found = await read_shards(self._store, tables.DELIVERIES, tables.DUE, limit, low=since, high=now)
-        rows = await self._lists.read(keys_of(found))
+        entries = await read_shards(self._store, tables.DELIVERIES, tables.DUE, limit, low=since, high=now)
+        rows = await self._lists.read(keys_of(entries))
         return sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
 
     async def release(self, destination: str, now: float, *, releases_unknown: bool = False) -> int:
@@ -115,16 +130,20 @@ class DynamoLedger(ledger_writes.LedgerWrites):
 
         await self._store.delete(tables.DESTINATIONS, destination)
         count = 0
+        # Until a pass finds none: the index is a moment behind, so a pass can miss rows that were held just before.
         while released := await self._change_held(destination, rule):
             count += released
         return count
 
     async def _change_held(self, destination: str, rule: rules.Rule) -> int:
-        """Change each held delivery once: an index may still contain deliveries that were released a moment ago."""
+        """Change each delivery that the index lists as held. Return how many of them the rule has changed.
+
+        The index may still list deliveries that were released a moment ago, for which the rule returns None.
+        """
         count = 0
         async for keys in self._lists.keys(rules.HELD, destination):
-            for some in batching.batches(keys, AT_ONCE):
-                changed = await asyncio.gather(*(self._change(key, rule) for key in some))
+            for some_keys in batching.batches(keys, AT_ONCE):
+                changed = await asyncio.gather(*(self._change(key, rule) for key in some_keys))
                 count += sum(row is not None for row in changed)
         return count
 
@@ -153,17 +172,17 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         Most rows are deleted earlier, because they expire.
         """
         high = nextafter(before, -inf)  # a row that was last written before that time was also created before it
-        found = await read_shards(self._store, tables.DELIVERIES, tables.LISTED_DELIVERIES, MAX_PURGED, high=high)
-        known = await self._store.get_all(tables.DELIVERIES, keys_of(found), ("state", "updated_at", VERSION))
-        old = [
-            (key, str(each[VERSION]))
-            for key, each in known.items()
-            if each["state"] in rules.FINAL and float(str(each["updated_at"])) < before
+        entries = await read_shards(self._store, tables.DELIVERIES, tables.LISTED_DELIVERIES, MAX_PURGED, high=high)
+        fields_by_key = await self._store.get_all(tables.DELIVERIES, keys_of(entries), ("state", "updated_at", VERSION))
+        old_versions = [
+            (key, str(fields[VERSION]))
+            for key, fields in fields_by_key.items()
+            if fields["state"] in rules.FINAL and float(str(fields["updated_at"])) < before
         ]
         count = 0
-        for some in batching.batches(old, AT_ONCE):
+        for some in batching.batches(old_versions, AT_ONCE):
             deletions = (self._store.delete(tables.DELIVERIES, key, _is_still(version)) for key, version in some)
-            count += (await asyncio.gather(*deletions)).count(None)
+            count += (await asyncio.gather(*deletions)).count(None)  # None: deleted. A row that was reopened stays
         return count
 
     def close(self) -> None:
@@ -186,10 +205,11 @@ class DynamoLedger(ledger_writes.LedgerWrites):
     ) -> tuple[Answer, str]:
         """Decide by the row that is known, and write. Return the answer and the row's version. Raises Temporary.
 
-        If `known` is None, the stored row is read first. It is also read before it is decided that nothing is written.
-        For a call that can create the row, `now` is the time at which an expired row counts as none.
+        If `known` is None, the stored row is read first. It is also read before it is decided that nothing is written,
+        because what the caller knows may be old. For a call that can create the row, `now` is the time at which an
+        expired row counts as none; for any other call it is 0, so that no row counts as expired.
         """
-        is_stored = False
+        is_stored = False  # whether `known` is what the store has answered in this call
         for _ in range(TRIES):
             if known is None:
                 known = _known_of(await self._store.get(tables.DELIVERIES, key), now)
@@ -200,12 +220,12 @@ class DynamoLedger(ledger_writes.LedgerWrites):
             if row is None:
                 known = None
                 continue
-            version = token_hex(4)
+            version = token_hex(VERSION_BYTES)
             condition = _is_still(known.version) if known.row else Condition(ABSENT_OR_EXPIRED, {"now": now})
-            found = await self._store.put(tables.DELIVERIES, item_of(row, version), condition)
-            if found is None or found.get(VERSION) == version:
+            stored = await self._store.put(tables.DELIVERIES, item_of(row, version), condition)
+            if stored is None or stored.get(VERSION) == version:  # written now, or before its first answer was lost
                 return answer, version
-            known = _known_of(found, now)
+            known = _known_of(stored, now)
             is_stored = True
         raise errors.Temporary(
             "ledger_unavailable", f"DynamoDB: others kept writing delivery {key}, {TRIES} times in a row"
@@ -213,6 +233,8 @@ class DynamoLedger(ledger_writes.LedgerWrites):
 
 
 def _deciding(rule: rules.Rule) -> Decide[LedgerRow | None]:
+    """Return the rule in the form that `_write` takes. Its answer is the row that is stored then."""
+
     def decide(stored: LedgerRow | None) -> tuple[LedgerRow | None, LedgerRow | None]:
         changed = rule(stored) if stored else None
         return changed, None if changed is stored else changed
@@ -227,6 +249,7 @@ def _known_of(fields: Fields | None, now: float) -> _Known:
 
 
 def _is_waiting(fence: int) -> Condition:
+    """Return the condition that the row waits and has this fence (see rules.postpone)."""
     return Condition("#fence = :fence AND #state = :state", {"fence": fence, "state": rules.RETRY_SCHEDULED})
 
 

@@ -31,6 +31,7 @@ VERSION: Final = "version"
 FOUND: Final[frozenset[str]] = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
 """The states that `by_state` finds."""
 PROMPT_SECONDS: Final = 10.0
+"""A list by the end of the last attempt finds the deliveries that succeeded so soon by their creation instead."""
 MAX_ATTEMPTS_BYTES: Final = 150_000
 """The most bytes of a row's newest attempts, so that they fit into an item beside a message of 200 KiB."""
 
@@ -42,14 +43,18 @@ _DEFAULTS: Final[Mapping[str, object]] = {
     "answer": "",
     "message": b"",
 }
+"""The values that an item leaves out. Some fields have a usual value here, and no default in LedgerRow."""
 _NO_DEFAULT: Final = object()
 _DEFAULT_VALUES: Final = tuple([_DEFAULTS.get(name, _NO_DEFAULT) for name in LedgerRow._fields])
+"""The values of _DEFAULTS in the order of the fields; _NO_DEFAULT, which no value equals, for the other fields."""
 _TIMES: Final = frozenset({"retry_at", "created_at", "updated_at", "lease_until", "slot_at"})
+"""The fields that are floats. DynamoDB returns a whole number as an integer."""
 LISTED: Final = (*(name for name in LedgerRow._fields if name != "attempts"), VERSION)
 """The attributes of a row that was listed: all but its attempts."""
 
 
 def item_of(row: LedgerRow, version: str) -> Fields:
+    """Return the row's whole item. `version` is the mark of the write."""
     shard = shards.shard_of(row.key)
     values = zip(LedgerRow._fields, row, _DEFAULT_VALUES, strict=True)
     fields = cast("dict[str, Value]", {name: value for name, value, default in values if value != default})
@@ -71,22 +76,28 @@ def item_of(row: LedgerRow, version: str) -> Fields:
 
 
 def endpoint_at(place: Place) -> str:
-    """Return a text that sorts as the places of an endpoint's rows do, to the microsecond."""
+    """Return a text that sorts as the places of an endpoint's rows do, to the microsecond.
+
+    16 digits, because texts sort like numbers only if all have the same length. They suffice until the year 2286.
+    """
     at, key = place
     return f"{round(at * 1_000_000):016d}/{key}"
 
 
 def row_of(fields: Fields) -> LedgerRow:
     """Return the row, with its attempts where they were read."""
-    known = {name: fields[name] for name in LedgerRow._fields if name in fields and name != "attempts"}
-    known |= {name: float(value) for name in _TIMES if isinstance(value := known.get(name), int)}
-    row = LedgerRow(**{**_DEFAULTS, **known})  # type: ignore[arg-type] # ours
+    stored = {name: fields[name] for name in LedgerRow._fields if name in fields and name != "attempts"}
+    stored |= {name: float(value) for name in _TIMES if isinstance(value := stored.get(name), int)}
+    row = LedgerRow(**{**_DEFAULTS, **stored})  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
     return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
 
 
 def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
-    """Return the attributes that merging changes, None if the row has it no more, as `item_of` would have them."""
+    """Return the attributes that rules.merge changes, as `item_of` writes them; None for one that is removed.
+
+    The fence is higher than any that postponing gave the row, so that no late write to the waiting row succeeds.
+    """
     return {
         "state": rules.MERGED,
         "fence": fence + rules.MAX_POSTPONED + 1,
@@ -102,11 +113,14 @@ def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
 
 
 def _newest_attempts(row: LedgerRow) -> str:
+    """Return the newest attempts that fit, as JSON. It drops a quarter at a time, because each try writes all of them
+    again."""
     while len((text := ledger_writes.attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
         row = row._replace(attempts=row.attempts[len(row.attempts) // 4 + 1 :])
     return text
 
 
 def _is_prompt(row: LedgerRow) -> bool:
+    """Return whether the first attempt succeeded within PROMPT_SECONDS. The row has an attempt."""
     [last, *others] = row.attempts
     return not others and row.state == rules.DELIVERED and last.ended_at - row.created_at <= PROMPT_SECONDS

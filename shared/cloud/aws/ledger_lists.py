@@ -26,21 +26,33 @@ MAX_DELIVERIES: Final = 100_000
 
 
 class LedgerLists:
+    """The searches for rows. An index gives keys, and may be a moment behind. Then the rows are read as they are now.
+
+    Each method raises Temporary.
+    """
+
     def __init__(self, store: Dynamo) -> None:
         self._store = store
 
     async def rows(
         self, limit: int, event_id: str | None, destination: str | None, state: str | None, before: Place | None
     ) -> Sequence[LedgerRow]:
+        """Return the newest rows that match all arguments, as `Ledger.rows`. Only rows of an event have their attempts.
+
+        A search without an index ends after MAX_CHUNKS chunks, and may then return fewer rows than there are.
+        """
         if event_id is not None:
+            # A filter may leave out any of the event's rows, so all of them are read.
             most = limit if destination is None and state is None and before is None else MAX_DELIVERIES
-            found = await self._store.query(
+            entries = await self._store.query(
                 tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, most, descending=True
             )
-            return ledger_writes.newest_of(await self.read(keys_of(found)), limit, destination, state, before)
+            return ledger_writes.newest_of(await self.read(keys_of(entries)), limit, destination, state, before)
+        # An endpoint's rows that wait or are held are few among all that do, and many are in the endpoint's own index.
         if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
             return await self._endpoint_rows(limit, destination, state, before)
         is_indexed = state in FOUND
+        # Without an index of the state, whole rows are read to see it. The entries of an index name the destination.
         chunk = CHUNK if state and not is_indexed else MANY if destination else limit
         rows: list[LedgerRow] = []
         high = inf if before is None else before[0]
@@ -55,7 +67,10 @@ class LedgerLists:
     async def _endpoint_rows(
         self, limit: int, destination: str, state: str | None, before: Place | None
     ) -> list[LedgerRow]:
-        """Find the failed rows by the index, and of the others those in a state by reading them: most went well."""
+        """Return the newest rows of an endpoint. Its index shows only which rows are dead-lettered (`failed`).
+
+        For any other state, the rows that are not dead-lettered are read, MANY * MAX_CHUNKS at most.
+        """
         at = "" if before is None else endpoint_at(before)
         chunk = CHUNK if state else limit
         looked_through = 0
@@ -66,40 +81,45 @@ class LedgerLists:
             condition = f"attribute_not_exists(#{tables.FAILED})"
         rows: list[LedgerRow] = []
         while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
-            found = await self._store.query_newest(
+            entries = await self._store.query_newest(
                 tables.DELIVERIES, tables.DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
             )
             rows += ledger_writes.newest_of(
-                await self.read(keys_of(found), LISTED), limit - len(rows), destination, state
+                await self.read(keys_of(entries), LISTED), limit - len(rows), destination, state
             )
-            if len(found) < chunk:
+            if len(entries) < chunk:
                 break
-            at = str(found[-1][tables.ENDPOINT_AT])
+            at = str(entries[-1][tables.ENDPOINT_AT])
             looked_through += chunk
         return rows
 
     async def keys(
         self, state: str, destination: str | None = None, chunk: int = MANY, high: float = inf
     ) -> AsyncIterator[list[str]]:
-        """Yield the keys of rows, newest first; some may be in another state meanwhile.
+        """Yield the keys of rows that an index lists, `chunk` entries at a time, newest first.
 
-        With a state, all rows in this state are searched; without one, at most MAX_CHUNKS chunks of rows.
+        With a state, all rows in this state are searched; without one, at most MAX_CHUNKS chunks of rows. Only the keys
+        of the destination's rows are yielded, so a list may be shorter than a chunk, or empty. `high` is the latest
+        time of creation. Some rows may be in another state meanwhile.
         """
         index = tables.DELIVERIES_BY_STATE if state else tables.LISTED_DELIVERIES
         chunks = 0
         while state or chunks < MAX_CHUNKS:
-            found = await read_shards(
+            entries = await read_shards(
                 self._store, tables.DELIVERIES, index, chunk, state=state, high=high, descending=True
             )
-            yield keys_of([each for each in found if destination in (None, each["destination"])])
-            if len(found) < chunk:
+            yield keys_of([entry for entry in entries if destination in (None, entry["destination"])])
+            if len(entries) < chunk:
                 return
-            chunks, high = chunks + 1, nextafter(float(str(found[-1]["created_at"])), -inf)
+            chunks += 1
+            high = nextafter(float(str(entries[-1]["created_at"])), -inf)  # the next chunk begins just before it
 
     async def read(self, keys: Sequence[str], fields: Sequence[str] = ()) -> list[LedgerRow]:
-        found = await self._store.get_all(tables.DELIVERIES, keys, fields, ROWS_AT_ONCE)
-        return [row_of(each) for each in found.values()]
+        """Return the rows that exist, in no order, with strong consistency. `fields`: those to read; none for all."""
+        items = await self._store.get_all(tables.DELIVERIES, keys, fields, ROWS_AT_ONCE)
+        return [row_of(item) for item in items.values()]
 
 
 def keys_of(entries: Sequence[Fields]) -> list[str]:
-    return [str(each[tables.KEY]) for each in entries]
+    """Return the keys of the rows that these entries of an index stand for."""
+    return [str(entry[tables.KEY]) for entry in entries]

@@ -67,13 +67,17 @@ def reserve(
     first = max(now, bucket.next_at)
     if first > now + ahead:
         return (first, interval, 0), bucket
-    leases = [each for each in bucket.holdings if each.places and now < each.until <= now + 2 * SKEW_SECONDS]
-    for lease in sorted(leases if limit else (), key=lambda each: each.until):
-        leased = sum(each.places for each in leases if each.until > first)
+    # A lease is for a short time. One that ends later than this was written before the clock was set back.
+    leases = [
+        holding for holding in bucket.holdings if holding.places and now < holding.until <= now + 2 * SKEW_SECONDS
+    ]
+    # Only with a limit are leases leases of slots. They are looked at by their ends, the first end first.
+    for lease in sorted(leases if limit else (), key=lambda holding: holding.until):
+        leased = sum(holding.places for holding in leases if holding.until > first)
         if first >= lease.until:
             continue
         if leased < limit:
-            interval *= limit / (limit - leased)
+            interval *= limit / (limit - leased)  # the slots that are left keep the rate together with the leased ones
             count = min(count, ceil((lease.until - first) / interval))
             break
         first = lease.until  # all are leased until then
@@ -85,18 +89,18 @@ def lease(
 ) -> tuple[Lease, Bucket]:
     """Lease up to `wanted` places in place of those that the holder has.
 
-    While another holder has fewer places than it wants, a holder gets at most its fair share, but at least the `used`
-    places that it is using.
+    While another holder has fewer places than it wants, a holder gets at most its fair share, or the `used` places that
+    it is using if these are more. It never gets more places than are free.
     """
     if bucket.next_at > now + QUEUED_SECONDS:
         return Lease(0, is_queued=True), bucket
     latest = now + seconds + SKEW_SECONDS
-    others = [each for each in bucket.holdings if each.holder != holder and now < each.until <= latest]
-    free = limit - sum(each.places for each in others)
-    is_contended = any(each.places < each.wanted for each in others)
+    others = [holding for holding in bucket.holdings if holding.holder != holder and now < holding.until <= latest]
+    free = limit - sum(holding.places for holding in others)
+    is_contended = any(holding.places < holding.wanted for holding in others)
     allowed = wanted
     if is_contended:
-        fair = _fair_share(wanted, [each.wanted for each in others], limit)
+        fair = _fair_share(wanted, [holding.wanted for holding in others], limit)
         allowed = max(fair, used)
     places = max(0, min(allowed, free))
     holdings = [*others, Holding(holder, places, wanted, now + seconds)] if wanted else others
@@ -116,17 +120,21 @@ def _fair_share(wanted: int, others: Sequence[int], limit: int) -> int:
         if request >= wanted or request > share:
             return min(wanted, share)
         places_left -= request
-    return 0
+    return 0  # never reached: `wanted` is one of the requests
 
 
 def by_clock(bucket: Bucket, now: float) -> Bucket:
-    """Return the bucket for the present clock. If the clock was set back, the queue is moved back by as much."""
+    """Return the bucket for the present clock: if the clock was set back, the reserved slots move back by as much.
+
+    Otherwise, they would stay in what is now a distant future, and no new slot would be free until then. A lease is
+    not moved: `reserve` and `lease` ignore one that ends too late.
+    """
     ahead_seconds = bucket.written_at - now
     return bucket if ahead_seconds <= SKEW_SECONDS else bucket._replace(next_at=bucket.next_at - ahead_seconds)
 
 
 class RecordedGrants:
-    """The Grants port over records. Each bucket is a record with the bucket's name."""
+    """The Grants port over records. Each bucket is a record with the bucket's name. Raises what the records raise."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

@@ -33,7 +33,7 @@ class ClosableDocuments(Documents, Protocol):
 
 
 class DocumentRecords:
-    """The Records port over a store of documents."""
+    """The Records port over a store of documents. `code` is that of the Temporary after TRIES tries of a change."""
 
     def __init__(self, documents: ClosableDocuments, code: errors.TemporaryCode = "records_unavailable") -> None:
         self._documents = documents

@@ -23,13 +23,15 @@ DecideClaim: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
 
 
 class LedgerWrites(ABC):
-    """The base class of the ledgers. A subclass stores rows; this class decides what is stored.
+    """The base class of the ledgers: each write of the Ledger port, by a rule of shared/ledger_rules.py.
 
-    The methods without a docstring do what `Ledger` in shared/ledger.py says.
+    A subclass implements the four abstract methods, and the reads of the port. It may override a write for which its
+    store has a cheaper call. The methods without a docstring do what `Ledger` in shared/ledger.py says.
     """
 
     _moves_at_once = 1_000
-    """The number of rows that `postpone_all` and `merge_all` write at the same time."""
+    """The number of rows that `postpone_all` and `merge_all` write at the same time. A subclass whose writes each need
+    a connection has fewer."""
 
     async def claim(
         self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
@@ -61,7 +63,8 @@ class LedgerWrites(ABC):
     ) -> Awaitable[Claim]:
         """Insert `first_row` and return `first_answer`, if the delivery has no row yet.
 
-        If it has one, let `decide` change that row, and return the answer of `decide`. `is_new`: it probably has none.
+        If it has one, let `decide` change that row, and return the answer of `decide`, with no other write in between.
+        `is_new`: it probably has none, so a store may try to insert the row before it reads. Raises Temporary.
         """
 
     async def disable(self, destination: str, reason: str, now: float) -> None:
@@ -80,7 +83,8 @@ class LedgerWrites(ABC):
     async def _change(self, key: str, rule: rules.Rule) -> LedgerRow | None:
         """Change the row by the rule, and store it, with no other write in between. Return the stored row.
 
-        Return None if there is no row, or if the rule does not allow the change.
+        Return None if there is no row, or if the rule does not allow the change. The rule may be called several times,
+        each time with the row as it is then. Raises Temporary.
         """
 
     async def _change_claimed(self, claim: Claimed, rule: rules.Rule) -> Claimed | None:
@@ -135,6 +139,7 @@ class LedgerWrites(ABC):
 
 
 async def _answer_or_error(move: Awaitable[Answer]) -> Answer | errors.Temporary:
+    """Return the answer, or the error of this row: a row that cannot be moved must not keep the others from it."""
     try:
         return await move
     except errors.Temporary as error:
@@ -155,8 +160,9 @@ def attempts_text(row: LedgerRow) -> str:
 
 def with_attempts(row: LedgerRow, text: str) -> LedgerRow:
     """Return the row with the attempts that `attempts_text` wrote."""
-    names = [row.key, row.event_id, row.route, row.destination]
-    return row._replace(attempts=tuple(journal.AttemptEntry._make([*names, *values]) for values in json.loads(text)))
+    row_values = [row.key, row.event_id, row.route, row.destination]  # the first fields of AttemptEntry
+    attempts = [journal.AttemptEntry._make([*row_values, *values]) for values in json.loads(text)]
+    return row._replace(attempts=tuple(attempts))
 
 
 def newest_of(

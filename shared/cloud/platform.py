@@ -54,7 +54,7 @@ TAP_DATABASE: Final = "-tap"
 """The end of the name of the database with the leases of the tap, which begins with the name of the ledger's."""
 GOOGLE_PROJECT: Final = "gcp.project_id"
 """The attribute of a resource that names the project of its spans, for Google Cloud's endpoint."""
-NO_PLACE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
+NO_DATABASE: Final = "this platform's settings name no database: set HOOKCHAIN_FIRESTORE"
 
 
 class SystemClock:
@@ -126,7 +126,7 @@ def fetch(*, keeps: bool = True) -> "Fetch":
 
 
 def journal(settings: Settings, retention: "Retention | None" = None) -> "Journal | None":
-    """Return the journal; None if the platform has no place for one.
+    """Return the journal; None if the settings name no database for one.
 
     `retention` says how long entries are kept. The clouds store it with each entry.
     """
@@ -165,10 +165,11 @@ def ledger(settings: Settings) -> "Ledger":
 
 
 def owners(settings: Settings) -> ports.Owners:
+    """Return the owners. If the settings name no database, it is their `owner` that raises Temporary."""
     from shared.cloud.kept_by_key import DocumentOwners
 
-    has_place = settings.is_aws or settings.is_local or settings.firestore
-    return DocumentOwners(_open_documents(settings, "owners")) if has_place else _NoOwners()
+    has_database = settings.is_aws or settings.is_local or settings.firestore
+    return DocumentOwners(_open_documents(settings, "owners")) if has_database else _NoOwners()
 
 
 def grants(settings: Settings) -> "Grants":
@@ -221,7 +222,7 @@ def _open_documents(settings: Settings, store: "DocumentStore") -> "ClosableDocu
 
         return FirestoreDocuments(firestore, store)
     if not settings.is_local:
-        raise Temporary(UNAVAILABLE[store], NO_PLACE)
+        raise Temporary(UNAVAILABLE[store], NO_DATABASE)
     from shared.cloud.local.documents import LocalDocuments
 
     return LocalDocuments(settings.state_folder / f"{store}.db", store)
@@ -229,7 +230,7 @@ def _open_documents(settings: Settings, store: "DocumentStore") -> "ClosableDocu
 
 class _NoOwners:
     async def owner(self, *_: object) -> str:
-        raise Temporary("owners_unavailable", NO_PLACE)
+        raise Temporary("owners_unavailable", NO_DATABASE)
 
 
 def cloud_identity(settings: Settings) -> "CloudIdentity":
@@ -259,6 +260,7 @@ async def _reject_push(_: http.Request) -> None:
 
 
 def secrets(settings: Settings, environ: Mapping[str, str]) -> SecretStore:
+    """Return the secrets: of the folder, of `environ`, and of the cloud's secret manager, looked for in this order."""
     readers: list[Reader] = [from_folder(settings.secrets_folder), from_environment(environ)]
     if place := aws_place(settings):
         from shared.cloud.aws.secrets_manager import from_secrets_manager
@@ -297,15 +299,16 @@ def _telemetry_resources(settings: Settings, function: str, configured: JsonObje
     """Return the resources of spans and metrics by function: this one, and `receive`, whose spans transform records."""
     from shared.telemetry import spans
 
-    place: JsonObject = {}
+    cloud: JsonObject = {}
     if settings.is_aws:
-        place = {spans.CLOUD_PROVIDER: "aws", spans.CLOUD_REGION: settings.aws_region}
+        cloud = {spans.CLOUD_PROVIDER: "aws", spans.CLOUD_REGION: settings.aws_region}
     elif settings.metadata_host:
-        place = {spans.CLOUD_PROVIDER: "gcp", GOOGLE_PROJECT: settings.project}
+        cloud = {spans.CLOUD_PROVIDER: "gcp", GOOGLE_PROJECT: settings.project}
     prefix = settings.topic_prefix or "hookchain-"
     resources: dict[str, JsonObject] = {}
     for name in ("receive", function):
-        resources[name] = {spans.SERVICE_NAME: f"{prefix}{name}", **place, **configured}
+        resources[name] = {spans.SERVICE_NAME: f"{prefix}{name}", **cloud, **configured}
+    # Only this function sends metrics, and a collector tells the series of its instances apart by this id.
     resources[function][spans.SERVICE_INSTANCE_ID] = token_hex(16)
     return resources
 

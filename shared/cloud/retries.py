@@ -58,4 +58,5 @@ async def with_retries(
 
 
 def is_temporary_answer(answer: Answer) -> bool:
+    """Return whether a Google API's answer is a failure that may pass."""
     return answer.status in PASSING_STATUSES

@@ -12,11 +12,14 @@ from typing import Final, TypeVar
 from zlib import crc32
 
 SHARDS: Final = 8
+"""The number of shards. It cannot change, because each stored document has its shard's number. If larger, more writes a
+second fit, and each reading makes more calls."""
 
 Item = TypeVar("Item")
 
 
 def shard_of(identity: str) -> int:
+    """Return the shard of the document with this id, the same in every process and version."""
     return crc32(identity.encode()) % SHARDS
 
 

@@ -1,4 +1,4 @@
-"""The Documents port on Firestore: a document each, which a range of names finds in order.
+"""The Documents port on Firestore. Each document is one of Firestore's, and a range of names finds them in order.
 
 A document's version is the time of its last write. Firestore compares it, so that no write needs a transaction.
 """
@@ -14,17 +14,21 @@ from shared.cloud.kept_by_key import DocumentStore, fields_of, text_of
 from shared.store_ports import NO_VERSION, Document
 
 AT_ONCE: Final = 500
+"""The number of documents that one query returns at most."""
 END: Final = ";"
-"""The character after the `:` of a name: what all names of a partition come before."""
+"""The character that follows `:` in Unicode. All names `<partition>:<id>` of a partition come before
+`<partition>;`."""
 
 
-class Place(NamedTuple):
-    """The collection of a store, which has one partition if its names have a prefix.
+class StoreCollection(NamedTuple):
+    """The collection of a store, and the form of its documents.
 
-    fields  the one with the text; or those that the text has as a JSON object
-    prefix  what the names begin with, before an id that may be any text; None: names are `<partition>:<id>`
-    mark    the field by which a write knows its own document where an answer was lost; else the write seems to have
-            found another version, and whoever decides by the document decides again: a field more costs more
+    fields  the field with a document's text; or several, which the text has as a JSON object
+    prefix  what the names begin with, before an id that may be any text. Such a store has one partition. None: names
+            are `<partition>:<id>`
+    mark    the field with a random mark of the last write; empty if the store has none. If the answer to a write was
+            lost and the write is sent again, it recognises its own document by the mark. Without one, it seems that
+            another write was faster: the caller then decides again, which costs less than one field more in each write
     """
 
     collection: str
@@ -36,76 +40,83 @@ class Place(NamedTuple):
         return f"{partition}:{id}" if self.prefix is None else document_id(self.prefix + id)
 
 
-PLACES: Final[Mapping[DocumentStore, Place]] = {
-    "documents": Place(DOCUMENTS, (DOCUMENT_TEXT,), mark=DOCUMENT_MARK),
-    "records": Place(GRANTS, (RECORD_TEXT,), "record."),  # no name of a grant, which is a destination's, has a dot
-    "grants": Place(GRANTS, (RECORD_TEXT,), ""),
-    "owners": Place(OWNERS, ("event_id", "since"), ""),
+STORE_COLLECTIONS: Final[Mapping[DocumentStore, StoreCollection]] = {
+    "documents": StoreCollection(DOCUMENTS, (DOCUMENT_TEXT,), mark=DOCUMENT_MARK),
+    # No grant has such a name: it is that of a destination, which has no dot.
+    "records": StoreCollection(GRANTS, (RECORD_TEXT,), "record."),
+    "grants": StoreCollection(GRANTS, (RECORD_TEXT,), ""),
+    "owners": StoreCollection(OWNERS, ("event_id", "since"), ""),
 }
 
 
 class FirestoreDocuments:
+    """The documents of one store. Each method raises Temporary with the code that `client` was made with."""
+
     def __init__(self, client: firestore.Firestore, store: DocumentStore = "documents") -> None:
         self._firestore = client
-        self._place = PLACES[store]
+        self._store = STORE_COLLECTIONS[store]
 
     async def get(self, partition: str, id: str) -> Document | None:
-        found = await self._firestore.find(
-            self._place.collection, [self._place.name(partition, id)], self._place.fields
+        stored = await self._firestore.find(
+            self._store.collection, [self._store.name(partition, id)], self._store.fields
         )
-        return self._document(id, found[0]) if found else None
+        return self._document(id, stored[0]) if stored else None
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
-        """Ask for a quarter as many where they are more than an answer may hold."""
-        found: list[Document] = []
+        """Return the documents as `Documents.page`. Only the store `documents` has pages.
+
+        If an answer is too large, all further queries are for a quarter as many documents.
+        """
+        documents: list[Document] = []
         at_once = AT_ONCE
-        while len(found) < limit:
-            wanted = min(at_once, limit - len(found))
+        while len(documents) < limit:
+            wanted = min(at_once, limit - len(documents))
             try:
-                some = await self._some(partition, wanted, after, until)
+                next_documents = await self._query(partition, wanted, after, until)
             except firestore.TooLarge:
                 if wanted == 1:
                     raise
                 at_once = max(1, wanted // 4)
                 continue
-            found += some
-            if len(some) < wanted:
+            documents += next_documents
+            if len(next_documents) < wanted:
                 break
-            after = some[-1].id
-        return found
+            after = next_documents[-1].id
+        return documents
 
-    async def _some(self, partition: str, limit: int, after: str, until: str) -> list[Document]:
-        collection = self._place.collection
-        end = self._place.name(partition, until) if until else f"{partition}{END}"
+    async def _query(self, partition: str, limit: int, after: str, until: str) -> list[Document]:
+        collection = self._store.collection
+        end = self._store.name(partition, until) if until else f"{partition}{END}"
         bounds = [
-            Where(NAME, "GREATER_THAN", self._firestore.name(collection, self._place.name(partition, after))),
+            Where(NAME, "GREATER_THAN", self._firestore.name(collection, self._store.name(partition, after))),
             Where(NAME, "LESS_THAN", self._firestore.name(collection, end)),
         ]
-        query = query_document(collection, bounds, order_by=NAME, limit=limit, select=self._place.fields)
-        found = await self._firestore.query(query)
-        return [self._document(each.id.partition(":")[2], each) for each in found]
+        query = query_document(collection, bounds, order_by=NAME, limit=limit, select=self._store.fields)
+        stored = await self._firestore.query(query)
+        return [self._document(each.id.partition(":")[2], each) for each in stored]
 
     async def write(
         self, partition: str, id: str, text: str, expected: str | None = None, expires_at: float | None = None
     ) -> str | None:
-        name = self._place.name(partition, id)
-        mark_field = self._place.mark
+        name = self._store.name(partition, id)
+        mark_field = self._store.mark
         own_mark = token_hex(8)
-        fields: dict[str, Value] = {**fields_of(text, self._place.fields)}
+        fields: dict[str, Value] = {**fields_of(text, self._store.fields)}
         if mark_field:
             fields[mark_field] = own_mark
         if expires_at is not None:
             fields[EXPIRE_AT] = Moment(expires_at)
         is_new = expected == NO_VERSION
-        write = Write(self._place.collection, name, fields, is_new=is_new, version=expected or "")
+        write = Write(self._store.collection, name, fields, is_new=is_new, version=expected or "")
         version = await self._firestore.write_if(write)
         if version is not None or not mark_field:
             return version
-        found = await self._firestore.find(self._place.collection, [name], (mark_field,))
-        return found[0].version if found and found[0].fields.get(mark_field) == own_mark else None
+        # The document has another version. It may be that of this write, whose first answer was lost.
+        stored = await self._firestore.find(self._store.collection, [name], (mark_field,))
+        return stored[0].version if stored and stored[0].fields.get(mark_field) == own_mark else None
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
-        deletion = Write(self._place.collection, self._place.name(partition, id), None, version=expected or "")
+        deletion = Write(self._store.collection, self._store.name(partition, id), None, version=expected or "")
         if expected != NO_VERSION and await self._firestore.write_if(deletion) is not None:
             return True
         return await self.get(partition, id) is None
@@ -113,5 +124,5 @@ class FirestoreDocuments:
     def close(self) -> None:
         self._firestore.close()
 
-    def _document(self, id: str, found: firestore.Document) -> Document:
-        return Document(id, text_of(found.fields, self._place.fields), found.version)
+    def _document(self, id: str, stored: firestore.Document) -> Document:
+        return Document(id, text_of(stored.fields, self._store.fields), stored.version)

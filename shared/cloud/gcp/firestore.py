@@ -26,7 +26,13 @@ TRIES: Final = 5
 CONTENTION_SECONDS: Final = 0.05
 """The wait before the second try is twice as long. It doubles with each further try."""
 MAX_IDS_IN_QUERY: Final = 30
+"""The number of values that Firestore accepts in a condition with IN."""
 MAX_WRITES: Final = 500
+"""The most writes in one commit here. A larger number of rows is written in several commits."""
+DIGITS: Final = 16
+"""The length of a moment in the text of a sharded field. All have the same, so that texts sort as the moments do."""
+LAST: Final = 10**DIGITS - 1
+"""The greatest moment."""
 OVERTAKEN: Final = frozenset({"ABORTED", "ALREADY_EXISTS"})
 """Firestore's codes for a transaction if another one was faster. Both have the HTTP status 409."""
 ALREADY_THERE: Final = frozenset({"ALREADY_EXISTS"})
@@ -69,7 +75,11 @@ class _Rejection(Exception):
 
 
 class Firestore:
-    """A database in Firestore. `code` is the code of the Temporary that its methods raise."""
+    """A database in Firestore. `code` is the code of the Temporary that each of its methods raises.
+
+    A method raises Temporary if Firestore does not answer or rejects the request. A write may then have been made or
+    not, and it is safe to make it again. If an answer is larger than `max_answer_bytes`, it raises TooLarge.
+    """
 
     def __init__(
         self,
@@ -92,7 +102,8 @@ class Firestore:
     async def write_if(self, write: Write) -> str | None:
         """Write the document if its condition holds, and return the new version. Return None if it does not hold.
 
-        The condition is `is_new` or `version`. Raises Temporary, as all methods here do.
+        The condition is `is_new` or `version`. If the answer to the first try was lost, the second try finds the
+        condition gone: then this returns None, although the document was written.
 
         A version is the time of the last write that changed the document, and "increases monotonically with each change
         to the document":
@@ -115,7 +126,7 @@ class Firestore:
 
     async def get(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> dict[str, Fields]:
         """Return the fields of the documents that exist, by their ids. `mask`: the fields to read; none for all."""
-        return {found.id: found.fields for found in await self.find(collection, ids, mask)}
+        return {document.id: document.fields for document in await self.find(collection, ids, mask)}
 
     async def find(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> list[Document]:
         """Return the documents that exist, with their versions. `mask` is as in `get`."""
@@ -129,12 +140,13 @@ class Firestore:
         return Name(self._name(collection, doc_id))
 
     async def query(self, query: JsonObject) -> list[Document]:
+        """Return the documents that a query finds, in its order. `query_document` makes a query."""
         answers = await self._ask("runQuery", {"structuredQuery": query})
         return _documents(answers, "document")
 
     async def count(self, query: JsonObject) -> int:
         """Count the documents that the query finds, up to its limit. It costs far less than to read them."""
-        body: JsonObject = {"structuredQuery": query, "aggregations": [{"alias": "n", "count": {}}]}
+        body: JsonObject = {"structuredQuery": query, "aggregations": [{"alias": "n", "count": {}}]}  # any alias does
         [answer, *_] = _objects(await self._ask("runAggregationQuery", {"structuredAggregationQuery": body}))
         fields = mapping_at(answer, "result", "aggregateFields", "n")
         return int(str(fields["integerValue"]))
@@ -153,21 +165,21 @@ class Firestore:
     ) -> Answer:
         """Read the documents, let `decide` return the writes, and make them, with no other write in between.
 
-        If another transaction was faster, all of this is tried again, TRIES times at most. `mask` has the fields to
-        read. Raises Temporary.
+        If another transaction was faster, all of this is tried again, TRIES times at most, and `decide` is called with
+        what is stored then. `mask` has the fields to read. Raises Temporary, and what `decide` raises.
         """
-        last: str | None = None
+        transaction: str | None = None
         for number in range(TRIES):
             if number:
                 await time_bound.back_off(CONTENTION_SECONDS * 2**number)
             try:
-                found, last = await self._begin(collection, ids, mask, last)
-                answer, writes = decide(found)
+                fields_by_id, transaction = await self._begin(collection, ids, mask, transaction)
+                answer, writes = decide(fields_by_id)
                 if not writes:
-                    await self._roll_back(last)
+                    await self._roll_back(transaction)
                 else:
                     written: list[Json] = [self._written(write) for write in writes]
-                    await self._call("commit", {"writes": written, "transaction": last})
+                    await self._call("commit", {"writes": written, "transaction": transaction})
             except _Rejection as rejection:
                 if rejection.status not in OVERTAKEN:
                     raise self._temporary("commit", rejection) from rejection
@@ -176,10 +188,13 @@ class Firestore:
         raise Temporary(self._code, f"Firestore: others kept writing {collection}/{ids[0]}, {TRIES} times in a row")
 
     async def _begin(
-        self, collection: str, ids: Sequence[str], mask: Sequence[str], last: str | None
+        self, collection: str, ids: Sequence[str], mask: Sequence[str], previous: str | None
     ) -> tuple[Mapping[str, Fields], str]:
-        """Begin a transaction. `last` is the previous try, which gives this one its place in the queue."""
-        read_write: JsonObject = {"retryTransaction": last} if last else {}
+        """Begin a transaction, and read the documents in it. Return their fields by id, and the transaction's name.
+
+        `previous` is the transaction of the previous try, whose place in the queue Firestore gives to this one.
+        """
+        read_write: JsonObject = {"retryTransaction": previous} if previous else {}
         answers = await self._call(
             "batchGet",
             {
@@ -191,14 +206,15 @@ class Firestore:
         begun = [str(each["transaction"]) for each in _objects(answers) if each.get("transaction")]
         if not begun:
             raise Temporary(self._code, "Firestore began no transaction")
-        return {found.id: found.fields for found in _documents(answers, "found")}, begun[0]
+        return {document.id: document.fields for document in _documents(answers, "found")}, begun[0]
 
     async def _roll_back(self, transaction: str) -> None:
-        """Unlock the document before the transaction is found idle, which is all a failure means."""
+        """Unlock the documents now. If this fails, Firestore unlocks them once it finds the transaction idle."""
         with contextlib.suppress(Temporary, _Rejection):
             await self._call("rollback", {"transaction": transaction})
 
     async def _ask(self, method: str, body: JsonObject) -> Json:
+        """Send a request outside a transaction, and return the document of its answer. Raises Temporary."""
         try:
             return await self._call(method, body, REPEATED_CODES)
         except _Rejection as rejection:
@@ -219,6 +235,7 @@ class Firestore:
         return answer
 
     async def _call_once(self, method: str, body: JsonObject) -> "Json | _Rejection":
+        """Send the request once. A rejection is returned and not raised, so that `with_retries` can look at it."""
         headers = {"Content-Type": "application/json"}
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
@@ -258,29 +275,27 @@ def _parsed(body: bytes) -> Json:
 
 def _fault_in(document: Json) -> str | None:
     """Return the status of an error. A stream of answers is a JSON array, in which an error may come last."""
-    for each in _objects(document):
-        error = each.get("error")
+    for answer in _objects(document):
+        error = answer.get("error")
         if isinstance(error, dict):
             return str(error.get("status", "UNKNOWN"))
     return None
 
 
 def _objects(document: Json) -> list[JsonObject]:
-    listed = document if isinstance(document, list) else [document]
-    return [each for each in listed if isinstance(each, dict)]
+    """Return the objects of a stream of answers, or the only answer."""
+    answers = document if isinstance(document, list) else [document]
+    return [answer for answer in answers if isinstance(answer, dict)]
 
 
 def _documents(answers: Json, member: str) -> list[Document]:
-    found = [each[member] for each in _objects(answers) if member in each]
+    """Return the documents in this member of the answers. An answer about a missing document lacks the member."""
+    documents = [answer[member] for answer in _objects(answers) if member in answer]
     return [
-        Document(str(each["name"]).rpartition("/")[2], from_fields(each), str(each.get("updateTime", "")))
-        for each in found
-        if isinstance(each, dict)
+        Document(str(document["name"]).rpartition("/")[2], from_fields(document), str(document.get("updateTime", "")))
+        for document in documents
+        if isinstance(document, dict)
     ]
-
-
-DIGITS: Final = 16
-LAST: Final = 10**DIGITS - 1
 
 
 def sharded(prefix: str, shard: int, moment: int) -> str:

@@ -36,7 +36,9 @@ class Name:
 
 
 NAME: Final = "__name__"
+"""The field of a query that stands for a document's full name."""
 Value: TypeAlias = str | int | float | bytes | Moment | Name | None
+"""The value of a field. No type here is Firestore's boolean, map or array."""
 Fields: TypeAlias = Mapping[str, Value]
 
 
@@ -173,5 +175,8 @@ def query_document(
 
 
 def begins_with(field: str, prefix: str) -> list[Where]:
-    """Return conditions for a text field that begins with the prefix."""
+    """Return conditions for a text field that begins with the prefix.
+
+    The upper bound ends with U+F8FF, a character for private use, which comes after nearly every other character.
+    """
     return [Where(field, "GREATER_THAN_OR_EQUAL", prefix), Where(field, "LESS_THAN", prefix + "\uf8ff")]

@@ -23,12 +23,25 @@ from shared.cloud.gcp.firestore_values import MAX_DOCUMENT_BYTES, Fields, Moment
 from shared.retention import Retention
 
 MAX_BATCH: Final = 100
-MAX_BATCH_BYTES: Final = 4_000_000  # Firestore takes 10 MiB in one request, in which bytes are base64
+"""The most calls of `record` that share a commit. Each usually has one or two writes, and a commit takes 500."""
+MAX_BATCH_BYTES: Final = 4_000_000
+"""The size of a commit. Firestore accepts 10 MiB in one request, in which bytes are base64."""
 MAX_WAITING: Final = 2_000
+"""The most calls of `record` that may wait for a commit."""
+LEAST_WEIGHT: Final = 500
+"""About the size of the names and numbers of one call's writes, in bytes."""
+MAX_TEXT: Final = 500
+"""The most characters of a text in an index. Firestore indexes 1,500 bytes; nearly every character has 3 at most."""
 
 
 class FirestoreJournal:
-    """Entries that arrive while a commit is in flight go into the next. `blobs` takes messages that are too large."""
+    """The journal of a deployment. Entries that arrive while a commit is in flight share the next commit.
+
+    Each method raises Temporary: `journal_unavailable`, or `queue_full` if too many calls wait for a commit.
+
+    blobs      the store of dead letters' messages that are too large for a document; None if the settings name none
+    retention  how long each kind of entry is kept
+    """
 
     def __init__(self, store: Firestore, blobs: ports.Blobs | None, retention: Retention) -> None:
         self._store = store
@@ -83,14 +96,11 @@ class FirestoreJournal:
 
 def _weight(writes: Sequence[Write]) -> int:
     values = chain.from_iterable((write.fields or {}).values() for write in writes)
-    return 500 + sum(len(value) for value in values if isinstance(value, str | bytes))
-
-
-MAX_TEXT: Final = 500
-"""Characters of an attribute that is indexed; Firestore takes 1,500 bytes."""
+    return LEAST_WEIGHT + sum(len(value) for value in values if isinstance(value, str | bytes))
 
 
 def keyed(value: str, seq: int) -> str:
+    """Return a text that an index sorts by the value, then by `seq`: 16 digits have room for its 53 bits."""
     return f"{value[:MAX_TEXT]}/{seq:016d}"
 
 
@@ -136,9 +146,11 @@ def dead_letter_write(letter: journal.DeadLetter, blob: str | None, retention: R
 
 
 def marked_write(doc_id: str, seq: int, state: str) -> Write:
+    """Return the write that gives a stored dead letter another state."""
     fields: Mapping[str, Value] = {"state": state, "by_state": keyed(state, seq)}
     return Write(DEAD_LETTERS, doc_id, fields, mask=tuple(fields))
 
 
 def entry_of(fields: Fields) -> jsontext.JsonObject:
+    """Return the entry that a stored document has as JSON."""
     return journal_entries.parsed_entry(fields["entry"])

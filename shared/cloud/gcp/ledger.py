@@ -20,13 +20,16 @@ from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Move, Pla
 from shared.subscribers.names import endpoint_name
 
 AT_ONCE: Final = 25
+"""The number of held rows that are changed at the same time, each in a transaction of its own."""
 HELD_AT_ONCE: Final = 500
 """The number of held rows that one query returns."""
 MOVED_AT_ONCE: Final = 100
 """The number of rows that one transaction moves. They have some 500 bytes each, far below the 10 MB of a commit. More
 would have to be read again after each conflict."""
 TRANSACTIONS_AT_ONCE: Final = 10
+"""The number of transactions that move rows at the same time. Each needs its own connection."""
 MAX_PURGED: Final = 1_000
+"""The most rows that one purge reads, so that the call ends soon. The next purge deletes the next ones."""
 MESSAGES_AT_ONCE: Final = 30
 """The number of messages that one answer has room for, at 200 KiB each."""
 CHUNK: Final = 100
@@ -53,6 +56,8 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     async def _insert_or_change(
         self, first_row: LedgerRow, first_answer: Claim, decide: ledger_writes.DecideClaim, *, is_new: bool = True
     ) -> Claim:
+        # A transaction takes two calls. So a row that is probably new is created without one, and the transaction runs
+        # only if there is a row already.
         if is_new:
             version = await self._store.write_if(stored.new_document(first_row))
             if version is not None:
@@ -85,12 +90,12 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         With the lower bound, Firestore skips the index entries of rows that were moved a short time ago. The query sees
         every write that was confirmed before it, because it names no time to read at.
         """
-        low, high = stored.microseconds(since), stored.microseconds(now) + 1
-        found = await firestore.read_shards(
+        low, high = stored.microseconds(since), stored.microseconds(now) + 1  # `high` itself is not in the range
+        documents = await firestore.read_shards(
             self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due")
         )
-        rows = [stored.row_of(each.fields) for each in found]
-        if not since:
+        rows = [stored.row_of(document.fields) for document in documents]
+        if not since:  # a search of all that is due: only this one looks for rows of earlier versions, too
             rows += await self._rows(stored.old_due_query(now, limit))
         due = sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
         return await self._with_messages(due[:limit])
@@ -110,7 +115,10 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return [row if isinstance(row, Temporary) else row is not None for row in rows]
 
     async def _move_many(self, moves: Sequence[tuple[str, int]], move: MoveRow) -> list[LedgerRow | Temporary | None]:
-        """Move the rows in transactions of MOVED_AT_ONCE rows. Each takes two calls, as many as for a single row."""
+        """Move the rows in transactions of MOVED_AT_ONCE rows. Each takes two calls, as many as for a single row.
+
+        Return for each row, in the order of `moves`, the moved row, None if it may not be moved, or the error.
+        """
         moved: list[LedgerRow | Temporary | None] = []
         groups = [*batching.batches(moves, MOVED_AT_ONCE)]
         for some_groups in batching.batches(groups, TRANSACTIONS_AT_ONCE):
@@ -121,6 +129,8 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     async def _move_group(
         self, moves: Sequence[tuple[str, int]], move: MoveRow
     ) -> Sequence[LedgerRow | Temporary | None]:
+        """Move these rows in one transaction. If it fails, move each row in a transaction of its own."""
+
         def decide(found: Mapping[str, Fields]) -> tuple[list[LedgerRow | None], list[Write]]:
             before = {key: stored.row_of(fields) for key, fields in found.items()}
             rows = [move(before[key], fence) if key in before else None for key, fence in moves]
@@ -152,19 +162,20 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         page: list[str] = []
         while True:
             held = await self._rows(stored.held_query(destination, HELD_AT_ONCE, state, start))
-            # A page begins at the place where the one before ended, because two rows may have the same place.
+            # A page begins at the place where the previous one ended, because two rows may have the same place. So a
+            # page repeats the end of the previous one, and a page with nothing else is the last.
             previous, page = page, [row.key for row in held]
             keys = [key for key in page if key not in previous]
-            for some in batching.batches(keys, AT_ONCE):
-                changed = await asyncio.gather(*(self._change(key, rule) for key in some))
+            for some_keys in batching.batches(keys, AT_ONCE):
+                changed = await asyncio.gather(*(self._change(key, rule) for key in some_keys))
                 count += sum(row is not None for row in changed)
             if len(held) < HELD_AT_ONCE or not keys:
                 return count
             start = stored.place_in_index(f"{destination}/{state}", held[-1])
 
     async def destination_state(self, destination: str) -> DestinationState:
-        found = await self._store.get(DESTINATIONS, [destination])
-        return ledger_writes.destination_state_of(found.get(destination, {}))
+        fields_by_name = await self._store.get(DESTINATIONS, [destination])
+        return ledger_writes.destination_state_of(fields_by_name.get(destination, {}))
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         """Return the delivery's row with its message and attempts; None if the event has no such delivery."""
@@ -197,34 +208,38 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return await self._with_messages(rows)
 
     async def _event_rows(self, event_id: str) -> list[LedgerRow]:
+        """Return all rows of the event, with their attempts."""
         rows = await self._rows(stored.event_query(event_id))
+        # A full page, so there may be another one.
         while rows and len(rows) % stored.DELIVERIES_AT_ONCE == 0:
-            found = await self._rows(stored.event_query(event_id, self._store.name(LEDGER, rows[-1].key)))
-            if not found:
+            next_rows = await self._rows(stored.event_query(event_id, self._store.name(LEDGER, rows[-1].key)))
+            if not next_rows:
                 break
-            rows += found
+            rows += next_rows
         return rows
 
     async def _newest(
         self, limit: int, destination: str | None, state: str | None, before: Place | None
     ) -> list[LedgerRow]:
+        """Return the newest rows that match, as far as the search goes: see `rows`."""
         field, prefix = stored.index_of(destination, state)
         is_filtered = state is not None and field not in {"by_state", "by_destination_state"}
         chunk = CHUNK if is_filtered else limit
         looked_through = 0
+        # The next rows are older than this. So a row of the same microsecond is left out, as `Ledger.rows` says.
         high = firestore.LAST if before is None else stored.microseconds(before[0])
-        found: list[LedgerRow] = []
-        while len(found) < limit and looked_through < MAX_LOOKED_THROUGH:
+        newest: list[LedgerRow] = []
+        while len(newest) < limit and looked_through < MAX_LOOKED_THROUGH:
             documents = await firestore.read_shards(
                 self._store, LEDGER, field, chunk, prefix=prefix, high=high, descending=True, select=("row", field)
             )
-            rows = [stored.row_of(each.fields) for each in documents]
-            found += ledger_writes.newest_of(rows, limit - len(found), destination, state, before)
+            rows = [stored.row_of(document.fields) for document in documents]
+            newest += ledger_writes.newest_of(rows, limit - len(newest), destination, state, before)
             if len(documents) < chunk:
                 break
             looked_through += chunk
             high = stored.microseconds(rows[-1].created_at)
-        return found
+        return newest
 
     async def purge(self, before: float) -> int:
         """Delete final rows that were last written before that time, MAX_PURGED in a call. Return how many.
@@ -233,8 +248,8 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         """
         select = ("row", "created")
         high = stored.microseconds(before)  # a row that was last written before that time was also created before it
-        found = await firestore.read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
-        rows = [stored.row_of(each.fields) for each in found]
+        documents = await firestore.read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
+        rows = [stored.row_of(document.fields) for document in documents]
         old = [row for row in rows if row.state in rules.FINAL and row.updated_at < before]
         for some_rows in batching.batches(old, firestore.MAX_WRITES):
             await self._store.commit([stored.removed_document(row.key) for row in some_rows])
@@ -262,9 +277,12 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         """Return the rows with their messages. A row that is final or has no message is returned as it is."""
         keys = [row.key for row in rows if row.state not in rules.FINAL]
         answers = await asyncio.gather(
-            *(self._store.get(LEDGER, some, ("message",)) for some in batching.batches(keys, MESSAGES_AT_ONCE))
+            *(
+                self._store.get(LEDGER, some_keys, ("message",))
+                for some_keys in batching.batches(keys, MESSAGES_AT_ONCE)
+            )
         )
-        messages = {key: fields.get("message") for found in answers for key, fields in found.items()}
+        messages = {key: fields.get("message") for answer in answers for key, fields in answer.items()}
         return [
             row._replace(message=message) if isinstance(message := messages.get(row.key), bytes) else row
             for row in rows

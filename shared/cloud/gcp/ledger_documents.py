@@ -41,18 +41,24 @@ from shared.ledger import LedgerRow, Place
 from shared.subscribers.names import endpoint_name
 
 ROW: Final = ("row",)
+"""The fields that are read of a row whose attempts are not needed."""
 WHOLE: Final = ("row", "attempts")
+"""The fields that are read of a row before it is changed. The message is read only where it is needed: it is large."""
 FOUND: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
 """The states that `by_state` and `by_destination_state` find."""
 OLD_RETRY_AT: Final = "retry_at"
 """The field in which earlier versions stored the time of a retry, as a number."""
 OLD_HELD: Final = "disabled"
+"""The state that earlier versions stored for a held delivery."""
 
 DELIVERIES_AT_ONCE: Final = 1_000
-"""An event has one a route and destination, which are some, and one an endpoint, which may be many."""
+"""The number of an event's rows that one query returns. Most events have a few, one for each route and destination. An
+event for subscribers has one for each endpoint, which may be many."""
 
 _SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since", "needs_release")
+"""The fields that are written only if they have another value than in _ADDED."""
 _WRITTEN: Final = tuple(name for name in LedgerRow._fields if name not in {"message", "replays", "attempts", *_SELDOM})
+"""The fields that are always written as they are."""
 _ADDED: Final[JsonObject] = {
     "unknown_count": 0,
     "group": "",
@@ -63,9 +69,12 @@ _ADDED: Final[JsonObject] = {
 }
 """The fields that a document may lack, because an earlier version wrote it, or because they have these values."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
+"""The fields that each change of a row writes. A field that the new content lacks is removed, and so is its index
+entry."""
 
 
 def new_document(row: LedgerRow) -> Write:
+    """Return the write of a new delivery's document. It is a conflict if the delivery has one."""
     fields: dict[str, Value] = {
         "event_id": row.event_id,
         "created": firestore.sharded("", shards.shard_of(row.key), microseconds(row.created_at)),
@@ -77,9 +86,10 @@ def new_document(row: LedgerRow) -> Write:
 
 
 def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> Write:
-    """Return the write of what may change. `before` is None if only the row was read, and not its attempts.
+    """Return the write of what may change. `before` is the row as it was read with its attempts, or as a claim left it.
 
-    Its message is written where the row has another, or needs none any more.
+    `before` is None if only the field `row` was read. Attempts and the message are then left as they are, but a final
+    row loses its message in any case. With `version`, it is a conflict if the document has another version.
     """
     fields, mask = _fields(row), [*_CHANGING]
     if before is not None and row.attempts != before.attempts:
@@ -102,18 +112,19 @@ def upgraded_document(row: LedgerRow, version: str) -> Write:
 
 
 def removed_document(key: str) -> Write:
+    """Return the write that deletes the row's document."""
     return Write(LEDGER, key, None)
 
 
 def _fields(row: LedgerRow) -> dict[str, Value]:
-    """Return the changing fields. One that is left out has no index entries."""
-    shard, made = shards.shard_of(row.key), microseconds(row.created_at)
+    """Return the fields of _CHANGING that the row has now."""
+    shard, created_at = shards.shard_of(row.key), microseconds(row.created_at)
     # A float may be written in another way than json.dumps writes it: it reads the same.
     fields: dict[str, Value] = {"row": texts_json(_row_document(row)).decode()}
     if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
         fields["due"] = firestore.sharded("", shard, microseconds(row.retry_at))
     if row.state in FOUND:
-        fields["by_state"] = firestore.sharded(f"{row.state}/", shard, made)
+        fields["by_state"] = firestore.sharded(f"{row.state}/", shard, created_at)
     if row.state in FOUND or endpoint_name(row.destination):
         fields["by_destination_state"] = place_in_index(f"{row.destination}/{row.state}", row)
     if row.state in rules.FINAL:
@@ -122,15 +133,19 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
 
 
 def place_in_index(start: str, row: LedgerRow) -> str:
-    """Return the text by which an index lists the row. An endpoint's rows are few enough to need no shards."""
-    made = microseconds(row.created_at)
+    """Return the text by which `by_destination` or `by_destination_state` lists the row.
+
+    `start` is the destination, or `<destination>/<state>`. An endpoint's rows are few enough to need no shards.
+    """
+    created_at = microseconds(row.created_at)
     if endpoint_name(row.destination) is None:
-        return firestore.sharded(f"{start}/", shards.shard_of(row.key), made)
-    return _endpoint_place(start, made, row.key)
+        return firestore.sharded(f"{start}/", shards.shard_of(row.key), created_at)
+    return _endpoint_place(start, created_at, row.key)
 
 
-def _endpoint_place(start: str, made: int, key: str) -> str:
-    return f"{start}/{made:0{firestore.DIGITS}d}/{key}"
+def _endpoint_place(start: str, created_at: int, key: str) -> str:
+    """Return the text that sorts an endpoint's rows by their creation (in microseconds), then by their keys."""
+    return f"{start}/{created_at:0{firestore.DIGITS}d}/{key}"
 
 
 def endpoint_query(destination: str, state: str | None, limit: int, before: Place | None) -> JsonObject:
@@ -145,6 +160,7 @@ def endpoint_query(destination: str, state: str | None, limit: int, before: Plac
 
 
 def _row_document(row: LedgerRow) -> JsonObject:
+    """Return the content of the field `row`, which `row_of` reads."""
     document: JsonObject = {name: getattr(row, name) for name in _WRITTEN}
     document["replays"] = list(row.replays)
     return document | {name: value for name in _SELDOM if (value := getattr(row, name))}
@@ -157,19 +173,20 @@ def row_of(fields: Fields) -> LedgerRow:
     replays = document.pop("replays")
     assert isinstance(replays, list)
     document = _ADDED | document
-    known = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
-    stored = str(known["state"])
-    if stored in earlier_words.STATES:  # an earlier version wrote it
-        known |= {
-            "state": earlier_words.STATES[stored],
-            "reason": earlier_words.current_reason(stored, str(known["reason"])),
+    values = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
+    stored_state = str(values["state"])
+    if stored_state in earlier_words.STATES:  # an earlier version wrote it
+        values |= {
+            "state": earlier_words.STATES[stored_state],
+            "reason": earlier_words.current_reason(stored_state, str(values["reason"])),
         }
-    row = LedgerRow(**known, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
+    row = LedgerRow(**values, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
     return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
 
 
 def microseconds(seconds: float) -> int:
+    """Return a time in the unit of the indexes."""
     return round(seconds * 1_000_000)
 
 

@@ -213,7 +213,7 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
         raise
     entry = attempt_entry(claim.row, work.attempt_number, outcome, started_at, notifier.clock.now())
     if notifier.spans is not None:
-        notifier.spans.note_attempt(work, configured.kind, entry, outcome)
+        notifier.spans.note_attempt(work.delivery.event, configured.kind, entry, outcome)
     return CompletedAttempt(outcome, entry)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Final
 
-from functions.notify.notifier import Work
 from shared import journal, jsontext, ports
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_from
+from shared.event import Event
 from shared.push import Push
 from shared.subscribers.names import SEPARATOR
 from shared.telemetry import spans
@@ -45,11 +45,11 @@ class NotifySpans:
         parent = spans.ids_of(push.attributes.get(spans.TRACE_ATTRIBUTE))
         _current.set(_Scope(parent, parent or spans.ids_of_event(delivery.event)))
 
-    def note_attempt(self, work: Work, kind: str, entry: journal.AttemptEntry, outcome: Outcome) -> None:
-        """Record an attempt that has ended."""
+    def note_attempt(self, event: Event, kind: str, entry: journal.AttemptEntry, outcome: Outcome) -> None:
+        """Record an attempt that has ended, by a destination of this kind."""
         scope = _current.get()
         started_at, event_id = entry.started_at, entry.event_id
-        place = spans.place_of(work.delivery.event, started_at, scope.parent if scope else None)
+        place = spans.place_of(event, started_at, scope.parent if scope else None)
         status = None if kind in _NOT_HTTP else _STATUS.match(entry.answer)
         attributes: dict[str, Value | None] = {
             spans.EVENT_ID: event_id,

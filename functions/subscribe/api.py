@@ -8,13 +8,14 @@ import asyncio
 import hmac
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
 from functions.subscribe import access, credentials, pages, problems
-from functions.subscribe.route import Call, Route, router
+from functions.subscribe.route import Call, Route, Router
 from functions.subscribe.service import Service
 from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
@@ -70,7 +71,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
             raise Rejected("headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes")
         reply = await pages.answer_page(service, head)
         if reply is None:
-            matched = router().find(head.path)
+            matched = _router().find(head.path)
             if head.method == "OPTIONS":
                 reply = Reply(204, headers=(("allow", matched.allowed), NO_STORE))
             else:
@@ -92,6 +93,14 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         entry = LogEntry("ERROR", "unavailable", fault.code, fault.detail)
     _log(entry, head, route, reply, started)
     return reply._replace(headers=(*reply.headers, NOSNIFF))
+
+
+@cache
+def _router() -> Router:
+    """Return the router of the API, made at the first request, because its handlers are slow to import."""
+    from functions.subscribe.routes import ROUTES
+
+    return Router(ROUTES)
 
 
 def _headers_of(error: problems.ApiProblem) -> Headers:
@@ -126,7 +135,7 @@ async def answer_known(service: Service, request: Request, read: ReadBody, calle
 
     Raises ApiProblem, Rejected and Temporary.
     """
-    matched = router().find(request.path)
+    matched = _router().find(request.path)
     return await _call_handler(
         service, request, read, matched.route_for(request.method), matched.params, caller, own_tenant=None
     )

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Final, NamedTuple, Never, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -226,14 +225,6 @@ class Router:
                 return Matched(routes, params)
             rule = f": {invalid.rule}"
         raise not_found(f"path{rule}")
-
-
-@cache
-def router() -> Router:
-    """Return the router of the API, made at the first request."""
-    from functions.subscribe.routes import ROUTES
-
-    return Router(ROUTES)
 
 
 def _decoded(segment: str) -> str:

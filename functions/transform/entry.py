@@ -85,7 +85,9 @@ async def take_event(service: Service, push: Push, started: float) -> bool:
         _log_unavailable(error, started)
         is_acknowledged = False
     if spans is not None:
-        spans.end(transformed, fault)
+        decision = None if transformed is None else transformed.decision
+        is_duplicate = transformed is not None and transformed.duplicate_of is not None
+        spans.end(decision, is_duplicate=is_duplicate, error=fault)
     if service.services is not None and service.services.hosts is not None:
         service.services.hosts.gate.note_answer(is_acknowledged=is_acknowledged)
     return is_acknowledged

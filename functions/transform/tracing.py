@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from functions.transform.chain import StepRecord
-from functions.transform.route_runs import RouteResult
+from functions.transform.route_runs import Decision, RouteResult
 from functions.transform.step import Stop
-from functions.transform.transform import Transformed
 from shared import errors, logs, ports, times
 from shared.event import Event
 from shared.jsontext import JsonObject
@@ -99,17 +98,16 @@ class TransformSpans:
         processing.span.ended_at = self._clock.now()
         return tuple([spans.kept_document(span) for span in (*processing.ended, processing.span)])
 
-    def end(self, transformed: Transformed | None, error: Exception | None = None) -> None:
-        """Record the spans of the message. One that holds no event has none."""
+    def end(self, decision: Decision | None, *, is_duplicate: bool, error: Exception | None) -> None:
+        """Record the spans of the message. One that holds no event has none. `decision` is None after an error."""
         processing = _current.get()
         if processing is None or processing.span is None:
             return
         span = processing.span
         span.ended_at = self._clock.now()
         span.error = spans.code_of(error)
-        if transformed is not None:
-            decision = transformed.decision
-            outcome = decision.outcome if transformed.duplicate_of is None else "duplicate"
+        if decision is not None:
+            outcome = "duplicate" if is_duplicate else decision.outcome
             span.attributes = {**span.attributes, spans.OUTCOME: outcome}
             if decision.failed:
                 span.error = decision.failed[0].code

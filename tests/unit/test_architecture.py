@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
@@ -111,6 +112,12 @@ def test_only_the_entry_points_and_the_wiring_know_a_platform(root: Path, functi
     assert not forbidden_imports(root, iter(inner), "shared.cloud")
     readers = [str(path) for path in inner if re.search(r"os\.(environ|getenv)", (root / path).read_text())]
     assert not readers
+
+
+def test_no_module_imports_one_that_imports_it_even_for_types(root: Path) -> None:
+    paths = {module_name(path): path for path in python_files(root, "functions", "shared", "deploy")}
+    imported = {name: imports_of(root, path) & set(paths) - {name} for name, path in paths.items()}
+    assert [*TopologicalSorter(imported).static_order()], "CycleError names the modules of a circle"
 
 
 def test_each_room_of_deploy_imports_only_rooms_below_it(root: Path) -> None:

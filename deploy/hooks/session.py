@@ -20,7 +20,7 @@ KEPT_VALUES: Final = 9
 
 
 class SourceSecret(Protocol):
-    """The secret of the source in its store, read anew by each call. Each method raises CommandError."""
+    """The secret of the source in its store. Each call reads it again, and may raise CommandError."""
 
     def values(self) -> Sequence[str]:
         """Return the values as they are stored now, newest first; none if it does not exist."""
@@ -135,7 +135,7 @@ class HookSession:
         await self._wait(self.show_recovery, lambda: created_at + self.recovery_seconds - self.now())
 
     async def _wait(self, show: Callable[[float], None], seconds_left: Callable[[], float]) -> None:
-        """Wait until no seconds are left, which is computed anew after each tick, and renew the lock meanwhile."""
+        """Wait until no seconds are left, which is computed again after each tick, and renew the lock meanwhile."""
         while (left := seconds_left()) > 0:
             show(left)
             await self.row.save()

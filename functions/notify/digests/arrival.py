@@ -40,6 +40,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
     if wait is None:
         return None
     claim = await notifier.ledger.gather(delivery, push.data, wait.group, wait.reason, now, wait.until)
+    # A forced replay of a delivery that is final reopens it once. `attempt` does the same for all other destinations.
     if isinstance(claim, ledger.Finished) and push.attributes.get("force") == "true":
         replay = push.attributes.get("replay")
         if replay and await notifier.ledger.reopen(delivery.id, now, replay) is not None:

@@ -51,7 +51,8 @@ CLOSED_AT_ONCE: Final = 8
 SOON_SECONDS: Final = 60.0
 """Rows that have to wait for at most this time stay due: it costs less to read them again than to move them."""
 LONGEST_SECONDS: Final = 3_600.0
-"""The longest time for which the rows of a group are moved ahead. Then the group is checked again."""
+"""The longest time for which the rows of a group are moved ahead. Then the group is checked again: in the meantime, an
+operator may have changed the settings or resumed the destination."""
 HELD_SHARE: Final = 0.25
 """While a digest is held, later deliveries wait for this share of its age. Then the group is checked again."""
 LOOKING_SHARE: Final = 0.5
@@ -60,15 +61,25 @@ LINES_SECONDS: Final = 5.0
 """The time that the templates of lines may take in one pass. The events after that get a default line."""
 AT_ONE_TIME: Final = 100
 """The number of rows that are moved to the same time: less than a page, so that the next page begins later."""
+STEP_SECONDS: Final = 0.001
+"""The time between these rows and the next ones."""
+DIGEST_ROWS: Final = 20
+"""More rows than the event of a digest has: its own, and one for each `otherwise` that got it instead."""
 
 
 @dataclass(slots=True)
 class Pass:
-    """A pass over the groups.
+    """A pass over the groups: how far it is, and what the next pass has to know. Times are Unix seconds.
+
+    Fixed at its beginning:
+
+    now        when it began. A row is due if its time has come by then
+    end        nothing is begun after this time
+
+    Changed on the way:
 
     since      the time of the oldest row of the groups that are closed next
     left_at    the time of the oldest row that stays due; the time of the pass if none does
-    end        nothing is begun after this time
     count      the number of deliveries that it has published
     line_time  the time that the templates of lines may still take
     faults     the errors of single groups, which do not keep the other groups from being closed
@@ -106,12 +117,12 @@ class Pass:
             if start and self.is_over:
                 self.note_left_due(self.since)
                 break
-            some = names[start : start + CLOSED_AT_ONCE]
-            found = await asyncio.gather(*[act(name) for name in some], return_exceptions=True)
-            for name, answer in zip(some, found, strict=True):
+            some_names = names[start : start + CLOSED_AT_ONCE]
+            answers_or_errors = await asyncio.gather(*[act(name) for name in some_names], return_exceptions=True)
+            for name, answer in zip(some_names, answers_or_errors, strict=True):
                 if isinstance(answer, Exception):
                     self.note_fault(answer)
-                elif isinstance(answer, BaseException):
+                elif isinstance(answer, BaseException):  # the sweep was cancelled
                     raise answer
                 else:
                     answers[name] = answer
@@ -119,7 +130,11 @@ class Pass:
 
 
 class Closer:
-    """The groups of the destinations that gather. `records` opens the store when it is first called."""
+    """The groups of the destinations that gather. One process has one, for all its sweeps.
+
+    `records` returns the store of the groups' records. It is called only for a group that is due, because most sweeps
+    find none.
+    """
 
     def __init__(
         self,
@@ -138,15 +153,15 @@ class Closer:
         self._clock = clock
         self._recipients = recipients
         self._spans = spans
-        self._since = 0.0
-        self._look_back_at = 0.0
+        self._since = 0.0  # the next pass looks at the rows from this time on
+        self._look_back_at = 0.0  # the next pass after this time looks at all rows
 
     async def close(self, seconds: float) -> int:
         """Close the groups that are due, the one that has waited longest first. Return how many deliveries were
         published.
 
-        It tries groups for about `seconds`. Then it raises the first Temporary of a group, if there is one. A group
-        that was not closed stays due.
+        It tries groups for about `seconds`. Then it raises the first Temporary of a group, if there is one: the next
+        pass begins where this one did. A group that was not closed stays due.
         """
         now = self._clock.now()
         if now >= self._look_back_at:
@@ -158,7 +173,7 @@ class Closer:
         async for row in due_rows(self._ledger, now, self._since):
             settings = gather_settings(row, self._destinations)
             if settings is not None and row.group not in seen:
-                if not drafts:
+                if not drafts:  # rows come in the order of their times, so this one is the oldest of the next groups
                     progress.since = row.retry_at or 0.0
                 seen.add(row.group)
                 drafts[row.group] = Draft(row.group, row.destination, settings, progress.line_time)
@@ -223,7 +238,8 @@ class Closer:
             row = await self._row_of(record.digest)
             age = progress.now - record.digest.published_at
             if row is None and POSTPONE_SECONDS < age <= FORGOTTEN_SECONDS:
-                # Its message was lost, because notify would have written its row by now.
+                # Its message was lost, because notify would have written its row by now. Publish it again, and note the
+                # time, so that it is not published in each pass.
                 await self._publish(record.digest)
                 await self._change_record(draft.group, text, record.merged(progress.now).text())
             if not _is_final(row, age):
@@ -276,7 +292,7 @@ class Closer:
 
     async def _row_of(self, digest: Frozen) -> LedgerRow | None:
         """Return the digest's row in the ledger; None if it is not there yet, or no more. Raises Temporary."""
-        rows = await self._ledger.rows(20, event_id=digest.event_id)
+        rows = await self._ledger.rows(DIGEST_ROWS, event_id=digest.event_id)
         return next((row for row in rows if row.key == digest.delivery_id), None)
 
     async def _postpone(self, draft: Draft, until: float, progress: Pass) -> None:
@@ -286,8 +302,8 @@ class Closer:
         if until <= now + SOON_SECONDS:
             progress.note_left_due(draft.earliest_at)
             return
-        for number, some in enumerate(batching.batches(draft.due, AT_ONE_TIME)):
-            moves = [(key, fence, until + number / 1_000) for key, fence in some]
+        for number, some_rows in enumerate(batching.batches(draft.due, AT_ONE_TIME)):
+            moves = [(key, fence, until + number * STEP_SECONDS) for key, fence in some_rows]
             _raise_fault(await self._ledger.postpone_all(moves, now))
 
     async def _person(self, draft: Draft) -> str | None:
@@ -301,6 +317,7 @@ class Closer:
         return (await self._recipients.person(configured, draft.sample)).name
 
     async def _publish(self, digest: Frozen) -> None:
+        """Publish the digest as a delivery. If it was published before, notify recognises it. Raises Temporary."""
         attributes = {"ce-id": digest.delivery_id, "ce-type": DELIVERY_TYPE, "ce-source": "/routes/digest"}
         started_at = self._clock.now()
         await self._bus.publish(ports.DELIVERIES, [ports.BusMessage(digest.message, attributes)])
@@ -335,10 +352,10 @@ class Closer:
         """Write the record if its text is still `before`. Return whether it is `after` now. Raises Temporary."""
         now = self._clock.now()
 
-        def decide(found: str | None) -> tuple[bool, Kept | None]:
-            if found == after:  # an earlier try wrote it, although it seemed to fail
+        def decide(stored: str | None) -> tuple[bool, Kept | None]:
+            if stored == after:  # an earlier try wrote it, although it seemed to fail
                 return True, None
-            return (True, Kept(after, now + RECORD_SECONDS)) if found == before else (False, None)
+            return (True, Kept(after, now + RECORD_SECONDS)) if stored == before else (False, None)
 
         return await self._records().change(record_name(group), now, decide)
 
@@ -366,7 +383,7 @@ def _is_final(row: LedgerRow | None, age: float) -> bool:
 
 def _next_look_at(row: LedgerRow | None, age: float, now: float) -> float:
     """Return when to look again whether the digest is final."""
-    if row is None:
+    if row is None:  # notify has not written it yet, which takes a moment
         return now
     if row.state == ledger_rules.HELD:
         return now + age * HELD_SHARE

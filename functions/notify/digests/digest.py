@@ -21,7 +21,9 @@ COALESCED_TYPE: Final = "hookchain.coalesced"
 DIGESTS: Final = "/digests/"
 """The prefix of the source of a digest's event; the destination's name follows."""
 MAX_NAME_CHARACTERS: Final = 80
+"""The length of a name in a title or a message."""
 MAX_SOURCES: Final = 3
+"""The number of sources that a title names."""
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -125,12 +127,12 @@ def read_digest(event: Event) -> DigestData:
 def sections_of(digest: DigestData) -> list[Section]:
     """Return the kinds that have a listed event, in the order of their newest events, and then the other kinds."""
     counts = {(kind.source, kind.type): kind.count for kind in digest.kinds}
-    listed: dict[tuple[str, str], list[Listed]] = {}
+    events_by_kind: dict[tuple[str, str], list[Listed]] = {}
     for event in digest.events:
-        listed.setdefault((event.source, event.type), []).append(event)
+        events_by_kind.setdefault((event.source, event.type), []).append(event)
     sections: list[Section] = []
-    for (source, type_), events in listed.items():
-        count = max(counts.pop((source, type_), 0), len(events))
+    for (source, type_), events in events_by_kind.items():
+        count = max(counts.pop((source, type_), 0), len(events))  # 0: its kind was one of too many to be counted
         sections.append(Section(source, type_, count, events))
     return sections + [Section(source, type_, count, ()) for (source, type_), count in counts.items()]
 
@@ -142,15 +144,7 @@ def _kind(value: jsontext.JsonObject) -> Kind:
 
 def _listed(value: jsontext.JsonObject) -> Listed:
     texts = {name: _text(value.get(name)) or "" for name in ("id", "source", "type", "receivedat", "line")}
-    return Listed(
-        texts["id"],
-        texts["source"],
-        texts["type"],
-        _text(value.get("subject")),
-        _text(value.get("actor")),
-        texts["receivedat"],
-        texts["line"],
-    )
+    return Listed(subject=_text(value.get("subject")), actor=_text(value.get("actor")), **texts)
 
 
 def _text(value: jsontext.Json) -> str | None:
@@ -220,6 +214,7 @@ def section_title(section: Section, digest: DigestData) -> str:
 
 
 def section_name(source: str, event_type: str) -> str:
+    """Return the title of the type and the source, or one of the two if the other has no visible text."""
     title = _type_title(event_type)
     if not source:
         return title
@@ -235,6 +230,7 @@ def events_text(count: int) -> str:
 
 
 def unlisted_text(digest: DigestData) -> str:
+    """Return the sentence about the events that a digest counts and does not list."""
     count = digest.unlisted
     texts = counted("", count) if digest.is_alerts else events_text(count)
     return f"The newest are listed; {texts} {'is' if count == 1 else 'are'} counted and not shown."

@@ -36,9 +36,11 @@ MAX_DIGEST_BYTES: Final = 90_000
 MAX_COALESCED_BYTES: Final = 140_000
 """The most bytes of the events' data in the one event of a burst with `keep: all`."""
 MAX_COALESCED_EVENTS: Final = 1_000
+"""The most events whose data is in the one event of a burst with `keep: all`. Further ones are counted as omitted."""
 ROOM_BYTES: Final = 25_000
 """The bytes that a message may have besides: the names of kinds, the attributes of event and delivery, and commas."""
 MAX_KINDS: Final = 50
+"""The number of kinds that a digest counts: those with the most events."""
 MAX_LINE_CHARACTERS: Final = 300
 MAX_PART_CHARACTERS: Final = 120
 """The length of each part of a line that `event_line` makes."""
@@ -49,6 +51,7 @@ ACTIONS: Final = ("action", "state", "status", "conclusion")
 HEADLINES: Final = ("title", "headline", "summary", "subject", "message", "text", "description", "name", "body")
 """Fields that say what an event is about, in the order of preference. Of two equal ones, the less deep one is used."""
 MAX_DEPTH: Final = 3
+"""How many levels of the data a headline is looked for in: the data itself is the first."""
 MAX_FIELDS: Final = 300
 """The number of fields in which a headline is looked for."""
 
@@ -62,7 +65,11 @@ class LineTime:
 
 @dataclass(slots=True)
 class Newest:
-    """The newest items that fit, each with its place in the order and its JSON text."""
+    """The newest items that fit: at most `max_items`, whose JSON texts have at most `max_bytes` together.
+
+    An item is its position in the order of time and its JSON text. The heap has the oldest item first, so that it is
+    removed first.
+    """
 
     max_items: int
     max_bytes: int
@@ -84,6 +91,7 @@ class Newest:
             self._bytes -= len(oldest_text)
 
     def oldest_first(self) -> list[Json]:
+        """Return the items that are kept, as JSON values."""
         return [from_json(text) for _, text in sorted(self._heap)]
 
 
@@ -95,16 +103,26 @@ class _Member(NamedTuple):
 
 
 class Draft:
-    """The deliveries of one group, which are added one after another.
+    """The deliveries of one group, which are added one after another. Then it says whether the group is ripe, and makes
+    the one delivery that they become.
 
-    group        the name of the group
-    members      the fences of the deliveries that become part of the digest, by their keys
-    due          the keys and fences of all rows that are due, also of those for which this digest has no room
-    unreadable   rows whose message is no delivery
+    Of all rows that were added:
+
+    due          the keys and fences of those that are due, also of those for which this digest has no room
     earliest_at  the earliest `retry_at` of the rows that are due
-    latest_at    the latest `retry_at` of all rows
+    latest_at    the latest `retry_at`
     created_at   when the oldest row was created
-    sample       the first delivery, by which the key and the recipient of all of them can be found
+    unreadable   those whose message is no delivery
+
+    Of the members, the deliveries that become part of the digest:
+
+    members      their fences, by their keys
+    sample       the first one, by which the key and the recipient of all of them can be found
+    _newest      what the digest lists of them, or with `keep: all` their data
+    _kinds       how many of them have each source and type
+    _routes      the routes that they came by
+    _first       the one that was received first; `_last`, the one that was received last
+    _hops        the highest number of hops that one of them has made (see MAX_HOPS)
     """
 
     def __init__(self, group: str, destination: str, settings: GatherSettings, line_time: LineTime) -> None:
@@ -132,7 +150,7 @@ class Draft:
         self._first: _Member | None = None
         self._last: _Member | None = None
         self._hops = 0
-        self._line_times = (LineTime(), line_time)
+        self._line_times = (LineTime(), line_time)  # a template is used only while both of them have time left
 
     def add(self, row: ledger.LedgerRow, is_due: bool) -> None:
         """Add a row that waits in the group. A row that was added before is left out."""
@@ -188,6 +206,7 @@ class Draft:
         return Delivery(event, route, self.destination, merged=len(self.members))
 
     def _add(self, key: str, delivery: Delivery) -> None:
+        """Add a member."""
         event = delivery.event
         order = (event.receivedat, key)
         self._routes.add(delivery.route)
@@ -208,6 +227,7 @@ class Draft:
         return about_of(event) if self.settings.is_alerts else event.source_name
 
     def _listed(self, delivery: Delivery) -> Json:
+        """Return what a digest lists of a delivery: the fields of digest.Listed."""
         event = delivery.event
         texts = {
             "id": event.id,
@@ -231,7 +251,7 @@ class Draft:
             try:
                 with bounded_texts.bounded_templates():
                     line = http_kind.rendered_line("line", self.settings.line, http_kind.template_view(delivery))
-            except errors.Permanent:  # the template does not fit this event
+            except errors.Permanent:  # the template does not fit this event, which then gets the default line
                 pass
             finally:
                 for line_time in self._line_times:
@@ -239,24 +259,37 @@ class Draft:
         return bounded_texts.cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
 
     def _event_id(self, number: int) -> str:
+        """Return the id of the digest's event, which is the same whoever freezes the same members."""
         members = hashlib.sha256("".join(sorted(self.members)).encode()).hexdigest()
         return digest_event_id(self.group, hashlib.sha256(texts_json([self.group, number, members])).digest())
 
     def _key(self) -> str | None:
+        """Return the key that the members share, cut; None if they are not gathered by a key."""
         key = key_of(self.settings.by, self.sample.event) if self.sample else None
         return None if key is None else bounded_texts.cut(key, MAX_KEY_CHARACTERS)
 
     def _digest(self, event_id: str, person: str | None) -> Event:
+        """Return the event of a digest."""
         assert self._first is not None
         assert self._last is not None
         kinds = [Kind(source, type_, count) for (source, type_), count in self._kinds.most_common(MAX_KINDS)]
         first_at = self._first.event.receivedat
         last_at = self._last.event.receivedat
-        data = digest_json(DigestData(len(self.members), first_at, last_at, self._key(), person, kinds, ()))
-        data["events"] = self._newest.oldest_first()[::-1]
+        digest = DigestData(
+            count=len(self.members),
+            first_at=first_at,
+            last_at=last_at,
+            by=self._key(),
+            person=person,
+            kinds=kinds,
+            events=(),
+        )
+        data = digest_json(digest)
+        data["events"] = self._newest.oldest_first()[::-1]  # JSON already, the newest first
         return self._own_event(event_id, DIGEST_TYPE, data)
 
     def _coalesced(self, event_id: str, person: str | None) -> Event:
+        """Return the one event of a burst with `keep: all`."""
         events = self._newest.oldest_first()
         data: Json = {
             "count": len(self.members),
@@ -268,6 +301,7 @@ class Draft:
         return self._own_event(event_id, COALESCED_TYPE, data)
 
     def _own_event(self, event_id: str, event_type: str, data: Json) -> Event:
+        """Return an event of Hookchain with this data, as if it was received with the last member."""
         assert self._last is not None
         return Event(
             id=event_id,
@@ -308,6 +342,7 @@ def event_line(event: Event) -> str:
 
 
 def _action(data: Json) -> str:
+    """Return the text of the first field in ACTIONS; an empty text if the data has none of these fields."""
     for name in ACTIONS:
         if isinstance(data, dict) and isinstance(value := data.get(name), str) and value:
             return _part(value)

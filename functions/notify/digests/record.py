@@ -20,6 +20,7 @@ FORGOTTEN_SECONDS: Final = REMEMBERED_SECONDS - 5 * retention.DAY_SECONDS
 KEY_BYTES: Final = 32
 """The bytes of a delivery's id, which is a SHA-256 hash."""
 FENCE_BYTES: Final = 8
+"""The bytes of a fence in a record. A fence is a random number of 53 bits at first, and grows by 1 in each move."""
 HASH_CHARACTERS: Final = 16
 """The end of the id of a digest's event, which tells it from the group's other digests."""
 HEAD_BYTES: Final = 1_000
@@ -60,7 +61,7 @@ class GroupRecord:
         return GroupRecord(self.number + 1, frozen)
 
     def merged(self, published_at: float) -> "GroupRecord":
-        """Return the record after the members of its digest were merged."""
+        """Return the record after the members of its digest were merged. `published_at` is when it was published."""
         assert self.digest is not None
         return replace(self, digest=replace(self.digest, published_at=published_at, is_merged=True))
 
@@ -91,13 +92,14 @@ def digest_event_id(group: str, hash_of_members: bytes) -> str:
 
 
 def group_of_digest(event_id: str) -> str:
+    """Return the group of a digest's event, whose id `digest_event_id` made."""
     return event_id[:-HASH_CHARACTERS]
 
 
 def max_members(message_bytes: int) -> int:
     """Return how many members a record has room for beside a message of that size."""
     base64_bytes = store_ports.MAX_RECORD_BYTES - HEAD_BYTES - message_bytes
-    packed_bytes = base64_bytes * 3 // 4
+    packed_bytes = base64_bytes * 3 // 4  # base64 has four characters for three bytes
     return max(1, packed_bytes // (KEY_BYTES + FENCE_BYTES))
 
 

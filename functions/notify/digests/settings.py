@@ -100,6 +100,7 @@ class GatherSettings(NamedTuple):
 
     @property
     def by(self) -> str | None:
+        """Return the JMESPath expression for the key by which deliveries are grouped; None if there is none."""
         if self.coalesce is not None:
             return self.coalesce.by
         return self.digest.by if self.digest is not None else None
@@ -123,7 +124,7 @@ def gathered_until(settings: GatherSettings, now: float, timezone: str | None = 
     until: float | None = None
     if settings.digest is not None:
         every = settings.digest.every_seconds
-        until = (now // every + 1) * every
+        until = (now // every + 1) * every  # the next multiple: a delivery at a multiple waits for the next one
     elif settings.coalesce is not None:
         until = now + settings.coalesce.wait_seconds
     if settings.quiet_hours is not None:
@@ -142,7 +143,7 @@ def spread_seconds(settings: GatherSettings) -> float:
 
 def spread_of(settings: GatherSettings, key: str) -> float:
     """Return the part of the spread that one delivery waits. It depends on the delivery's key alone."""
-    share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+    share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64  # from 0 to 1
     return spread_seconds(settings) * share
 
 
@@ -170,7 +171,7 @@ def _clock_change(begin: float, end: float, zone: ZoneInfo) -> float | None:
     offset = datetime.fromtimestamp(begin, zone).utcoffset()
     if datetime.fromtimestamp(end, zone).utcoffset() == offset:
         return None
-    while end - begin > 0.5:
+    while end - begin > 0.5:  # a clock changes at a whole second
         middle = (begin + end) / 2
         is_changed = datetime.fromtimestamp(middle, zone).utcoffset() != offset
         begin, end = (begin, middle) if is_changed else (middle, end)
@@ -185,11 +186,13 @@ def _is_quiet(hours: QuietHours, now: float, zone: ZoneInfo) -> bool:
 
 
 def _local_minute(now: float, zone: ZoneInfo) -> int:
+    """Return the minutes since midnight that the clock of the zone shows."""
     local_time = datetime.fromtimestamp(now, zone)
     return local_time.hour * 60 + local_time.minute
 
 
 def _seconds_to_end(hours: QuietHours, now: float, zone: ZoneInfo) -> float:
+    """Return the time to the next end of the quiet hours, more than 0, if the clock of the zone does not change."""
     local_time = datetime.fromtimestamp(now, zone)
     minutes_left = (hours.end - local_time.hour * 60 - local_time.minute) % DAY_MINUTES or DAY_MINUTES
     return minutes_left * 60 - local_time.second - local_time.microsecond / 1e6
@@ -219,12 +222,12 @@ def key_of(expression: str | None, event: Event) -> str | None:
     if expression is None:
         return None
     try:
-        found = compiled_expression(expression).search(view_of(event))
+        value = compiled_expression(expression).search(view_of(event))
     except Permanent:
         return None
-    if isinstance(found, bool):
-        return str(found).lower()
-    return _surrogates_replaced(str(found)) or None if isinstance(found, str | int | float) else None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _surrogates_replaced(str(value)) or None if isinstance(value, str | int | float) else None
 
 
 def _surrogates_replaced(text: str) -> str:

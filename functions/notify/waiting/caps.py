@@ -59,6 +59,7 @@ class Caps:
         self._holder = token_hex(8)
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._under_way: dict[str, tuple[Places, float]] = {}
+        """By delivery: the places of which it has one, and since when."""
 
     async def enter(self, configured: registry.Configured, delivery: Delivery, slot_at: float) -> Wait | None:
         """Return None if the delivery may be attempted, or else its wait. Raises Temporary.
@@ -127,6 +128,22 @@ class Places:
     The instance asks for places if it has no free one (`_try_to_enter`). If it got all or fewer than it asked for, it
     does not ask again before `_ask_at`. If other instances need places (`_is_contended`), it ends a lease that it does
     not use (`leave`).
+
+    Changed by `enter` and `leave`:
+
+    in_use    the number of places that deliveries have now
+    _waiting  the deliveries that wait in the process for one, the longest first
+
+    Changed by `_lease`:
+
+    _leased_places  the number of places of the lease, until `_lease_end`
+    _ask_at         no other lease is asked for before this time, unless the lease is given back
+    _is_contended   at the last lease, other instances had fewer places than they wanted
+
+    Changed by `note_duration`:
+
+    _average_seconds  the moving average of the time that an attempt has its place
+    _attempt_count    the number of attempts in it
     """
 
     def __init__(
@@ -172,7 +189,7 @@ class Places:
         except TimeoutError:
             return False
         finally:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError):  # `leave` has taken it from there
                 self._waiting.remove(freed)
         return await self._try_to_enter()
 
@@ -194,6 +211,7 @@ class Places:
                 await self._lease(0)
 
     async def _try_to_enter(self) -> bool:
+        """Take a place, after leasing more of them if there is no free one. Return False without one."""
         if self._take():
             return True
         async with self._lock:
@@ -207,6 +225,7 @@ class Places:
             return self._take()
 
     def _take(self) -> bool:
+        """Take a free place of the lease. Return False if there is none, or if the lease may end before the attempt."""
         outlasts_attempt = self._clock.now() + self._cover_seconds <= self._lease_end
         if self.in_use >= self._leased_places or not outlasts_attempt:
             return False
@@ -226,7 +245,10 @@ class Places:
 
 
 class _Bucket:
-    """One bucket, as this instance sees it."""
+    """One bucket, as this instance sees it: a rate, places, or both.
+
+    With a rate, waiting deliveries queue for its slots; without one, for the times at which places become free.
+    """
 
     def __init__(
         self, name: str, configured: registry.Configured, grants: store_ports.Grants, holder: str, clock: ports.Clock

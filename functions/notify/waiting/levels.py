@@ -17,6 +17,7 @@ from shared.telemetry.spans import DESTINATION
 EVERY_SECONDS: Final = 50.0
 """How often the metrics are measured: in each sweep of the scheduler, which comes each minute, or a little earlier."""
 READS_AT_ONCE: Final = 16
+"""The number of states that are read from the ledger at the same time."""
 
 State = Literal["delivering", "paused", "disabled"]
 STATES: Final[tuple[State, ...]] = ("delivering", "paused", "disabled")
@@ -63,8 +64,9 @@ class SweepLevels:
         # A destination without a backlog is set to 0. Otherwise, its last number would stay.
         self._names |= backlogs.keys()
         due = {name: backlogs.get(name, DueCount(0, 0.0)) for name in self._names}
-        metrics.set_levels("hookchain.backlog", [({DESTINATION: name}, each.due) for name, each in due.items()])
-        ages = [({DESTINATION: name}, each.oldest_seconds) for name, each in due.items()]
+        counts_due = [({DESTINATION: name}, backlog.due) for name, backlog in due.items()]
+        metrics.set_levels("hookchain.backlog", counts_due)
+        ages = [({DESTINATION: name}, backlog.oldest_seconds) for name, backlog in due.items()]
         metrics.set_levels("hookchain.backlog.oldest", ages)
         try:
             counts = await self._states(now)
@@ -75,14 +77,14 @@ class SweepLevels:
 
     async def _states(self, now: float) -> dict[State, int]:
         """Return how many destinations are in each state. Raises Temporary."""
-        rows: list[DestinationState] = []
+        stored_states: list[DestinationState] = []
         for names in batching.batches(self._destinations, READS_AT_ONCE):
-            rows += await asyncio.gather(*(self._ledger.destination_state(name) for name in names))
-        states = [_state_of(row, now) for row in rows]
+            stored_states += await asyncio.gather(*(self._ledger.destination_state(name) for name in names))
+        states = [_state_of(stored, now) for stored in stored_states]
         return {name: states.count(name) for name in STATES}
 
 
-def _state_of(row: DestinationState, now: float) -> State:
-    if row.disabled_reason is not None:
+def _state_of(stored: DestinationState, now: float) -> State:
+    if stored.disabled_reason is not None:
         return "disabled"
-    return "paused" if (row.paused_until or 0.0) > now else "delivering"
+    return "paused" if (stored.paused_until or 0.0) > now else "delivering"

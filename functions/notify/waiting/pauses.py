@@ -40,7 +40,9 @@ _FAILURES: Final = frozenset({RetryLater, Unknown})
 PROBE_WAIT_SECONDS: Final = 5.0
 """The wait of a delivery while another one is the first that is tried after the pause."""
 _HANGS: Final = Unknown("it takes far longer than usual and has not ended yet")
+"""The outcome that counts for an attempt that hangs, before it has one."""
 READS_AT_ONCE: Final = 16
+"""The number of states that are read from the ledger at the same time."""
 RECHECK_SECONDS: Final = 61.0
 """The longest wait for a pause, because an operator may end the pause meanwhile. After it, the sweep reads the state
 again, and moves the delivery to the end of the pause. It is longer than any wait with a timer (due.TIMER_SECONDS)."""
@@ -51,6 +53,8 @@ class DestinationStates:
 
     A disabled destination is looked up each time. Otherwise a delivery could be held after an operator has released
     the destination, and nothing would ever release that delivery.
+
+    A write is remembered before it is made, so that the deliveries of the same moment see it and do not write it too.
     """
 
     def __init__(self, ledger: Ledger, clock: ports.Clock) -> None:
@@ -75,8 +79,8 @@ class DestinationStates:
 
     async def disable(self, name: str, reason: str) -> bool:
         """Disable the destination. Return whether the reason is new, so that it is logged once. Raises Temporary."""
-        known = self._known.get(name)
-        is_news = known is None or known[0].disabled_reason != reason
+        known_state, _ = self._known.get(name, (DestinationState(), 0.0))
+        is_news = known_state.disabled_reason != reason
         now = self._clock.now()
         self._known[name] = (DestinationState(disabled_reason=reason), now)
         try:
@@ -101,12 +105,12 @@ class DestinationStates:
         accepts only a few writes of one document in a second.
         """
         now = self._clock.now()
-        state, until = self._known.get(name, (DestinationState(), 0.0))
-        if state.paused_until is not None and now < until and now + seconds < state.paused_until + STEP_SECONDS:
+        state, known_until = self._known.get(name, (DestinationState(), 0.0))
+        if state.paused_until is not None and now < known_until and now + seconds < state.paused_until + STEP_SECONDS:
             return
         # Based on the known state, because the destination may be disabled.
-        known = replace(state, paused_until=now + seconds, pause_reason=reason)
-        self._known[name] = (known, now + CACHE_SECONDS)
+        paused_state = replace(state, paused_until=now + seconds, pause_reason=reason)
+        self._known[name] = (paused_state, now + CACHE_SECONDS)
         try:
             await self._ledger.pause(name, now + seconds, now, reason)
         except errors.Temporary:  # not recorded yet: the next rejected delivery records it
@@ -118,7 +122,9 @@ class DestinationStates:
 class Breakers:
     """The circuit breakers of all destinations. Deliveries to a destination whose `breaker` is off always pass.
 
-    `gate` has the attempts that are under way.
+    gate       has the attempts that are under way
+    _circuits  the circuit of each destination, by its name
+    _probes    by destination: the id of the one delivery that tries it after a pause
     """
 
     states: DestinationStates
@@ -139,7 +145,7 @@ class Breakers:
         now = self.clock.now()
         circuit = with_pause_of_ledger(self._circuits.get(name, CLOSED), settings, state.paused_until, now)
         self._circuits[name] = circuit
-        if len(self._circuits) > MAX_KNOWN:
+        if len(self._circuits) > MAX_KNOWN:  # a circuit that is forgotten is read from the ledger's pause again
             oldest = next(iter(self._circuits))
             del self._circuits[oldest]
         if circuit.open_until > now:
@@ -175,7 +181,7 @@ class Breakers:
         if not has_failed(outcome):
             circuit = self._circuits.get(name, CLOSED)
             is_counting = circuit.failures or circuit.pause_seconds
-            if not is_counting:
+            if not is_counting:  # a success changes nothing, which is the usual case
                 return
         elif self.gate.is_known_to_hang(name, delivery.id):
             return  # it was counted as a failure while it was hanging

@@ -36,6 +36,7 @@ class Backlog:
         self._reported_at = 0.0
 
     def note(self, rows: Iterable[LedgerRow]) -> None:
+        """Count these rows."""
         for row in rows:
             # The destination's name alone: no metric has a label for each endpoint.
             name = row.destination.partition(SEPARATOR)[0]
@@ -61,7 +62,12 @@ class _Second:
 
 @dataclass(slots=True)
 class Pace:
-    """The turns of the deliveries that a sweep publishes. `latest` is the time of the last turn."""
+    """The turns of the deliveries that sweeps publish.
+
+    latest    the time of the last turn that was given out
+    _seconds  by destination: how far its turns are given out
+    _turns    the keys and fences of the rows that were moved to their turns, and are published when they are due
+    """
 
     latest: float = 0.0
     _seconds: dict[str, _Second] = field(default_factory=dict)

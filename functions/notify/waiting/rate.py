@@ -51,7 +51,28 @@ SPAN_SECONDS: Final = 5.0
 
 
 class Rate:
-    """The rate as one instance keeps it: `count` attempts in `seconds`, together with all other instances."""
+    """The rate as one instance keeps it: `count` attempts in `seconds`, together with all other instances.
+
+    A fast rate (`_most_slots` is not 0) gives out the slots of its lease first, and then those of the queue. A slow one
+    gives out only those of the queue. Times are Unix seconds.
+
+    interval    the seconds from one slot of the whole rate to the next
+    _most_slots the slots of the whole rate in LEASE_SECONDS; 0 if it is too slow to be leased
+
+    Changed by `_lease_share`:
+
+    _leased_slots  the slots of this instance's share in LEASE_SECONDS, until `_lease_end`; 0 without a share
+    _next_lease_at no other lease is asked for before this time
+
+    Changed when a slot is given out:
+
+    _last_slot_at  the last slot of the share
+    _last_late_at  the last slot that was given to a delivery that came too late for its own
+
+    Changed by each delivery that asks:
+
+    _demand        the number of deliveries in about DEMAND_SECONDS, as of `_demand_noted_at`
+    """
 
     def __init__(
         self, bucket: str, count: int, seconds: float, grants: store_ports.Grants, holder: str, clock: ports.Clock
@@ -62,16 +83,16 @@ class Rate:
         self._holder = holder
         self._clock = clock
         self._lock = asyncio.Lock()
-        slots = int(LEASE_SECONDS / self.interval + 1e-6)
+        slots = int(LEASE_SECONDS / self.interval + 1e-6)  # a quotient such as 9.999999999 is a 10 that was rounded
         self._most_slots = slots if slots >= LEASED_SLOTS else 0
         self.queue = Queue(bucket, grants, clock, self._most_slots)
-        self._leased_slots = 0  # of each LEASE_SECONDS, until the end of the lease
+        self._leased_slots = 0
         self._lease_end = 0.0
+        self._next_lease_at = 0.0
+        self._last_slot_at = 0.0
+        self._last_late_at = 0.0
         self._demand = 0.0
         self._demand_noted_at = 0.0
-        self._last_slot_at = 0.0  # the last slot given out of the lease
-        self._next_lease_at = 0.0  # no other lease is asked for before
-        self._last_late_at = 0.0  # the last slot given to a delivery that came late
 
     def kept_slot(self, slot_at: float) -> float | None:
         """Return when a delivery that got this slot before may begin; None if it comes too late, or far too early.
@@ -130,7 +151,9 @@ class Rate:
             return self._next_own_slot(min(within, LEASE_SECONDS))
 
     async def _next_queued_slot(self, interval: float, begin: float, within: float) -> float | None:
+        """Return the next slot of the queue, as `Queue.next_time`. Raises Temporary."""
         at = await self.queue.next_time(interval, begin, within)
+        # While slots are reserved ahead, the store leases none.
         self._next_lease_at = max(self._next_lease_at, self.queue.end - PATIENCE_SECONDS)
         return at
 
@@ -197,6 +220,19 @@ class Queue:
     """The queue of a bucket, which all instances share. An instance reserves its next slot, or several, by one write.
 
     `limit` is the number of slots that can be leased in LEASE_SECONDS; 0 if the bucket's slots are not leased.
+
+    Changed by `_reserve`, which reserves a batch of slots:
+
+    _batch_size     the size of the last batch. It doubles while batches are used up at once
+    _reserved_at    when that was
+    _interval       the seconds from one of its slots to the next
+    end             the end of the whole queue, as far as this instance knows
+
+    Changed by each delivery that asks:
+
+    _reserved_left  the slots of the batch that are left, from `_next_at` on
+    _waiting_count  the deliveries that ask at this moment
+    _asked_at       when the last one asked. A time far before it shows that the clock was set back
     """
 
     def __init__(self, bucket: str, grants: store_ports.Grants, clock: ports.Clock, limit: int = 0) -> None:

@@ -24,6 +24,7 @@ from shared.push import Push
 from shared.waiting_route import PROBE_SECONDS, RETRY_SECONDS, ROUTE, RUN, SINCE, TRIES, WaitingRoute, waiting_from
 
 LEASE_SECONDS: Final = 60.0
+"""How long the row is claimed, to publish one message and write the row."""
 RUN_DELAY_SECONDS: Final = 1.0
 """The delay of a run, if the bus has delays. After it, the row is final, so the route's next wait can reopen it."""
 MAX_GATE_SECONDS: Final = 60.0
@@ -76,9 +77,10 @@ async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery)
 def _is_earlier(waiting: WaitingRoute, turns: Sequence[str]) -> bool:
     """Return whether this message is the wait of an earlier run, and the row was reopened for a later run since.
 
-    `turns` are the replays and waits that reopened the row. The message of the later run will come again, because the
-    process that had it died or failed. If this message used the row, the later run would begin once more, and its wait
-    could not reopen the row a second time.
+    `turns` are the replays and waits that reopened the row: a replay by its id, and a wait as `<replay>.<run>`, which
+    `_reopen` makes. The replay is that by which the event came to the route; empty if it came without one. The message
+    of the later run will come again, because the process that had it died or failed. If this message used the row, the
+    later run would begin once more, and its wait could not reopen the row a second time.
     """
     origin = waiting.attributes.get("replay", "")
     last_origin, dot, last_run = turns[-1].rpartition(".") if turns else ("", "", "")
@@ -134,6 +136,7 @@ def _is_asked_soon(waiting: WaitingRoute) -> bool:
 
 
 async def _give_up(notifier: Notifier, work: Work, reason: str, attempt: journal.AttemptEntry | None) -> Result:
+    """Publish a dead letter, which a replay can reopen, and end the row. Raises Temporary."""
     now = notifier.clock.now()
     code: errors.PermanentCode = "retries_exhausted"
     letter = dead_letters.delivery_letter(work.delivery, work.claim.message, code, reason, now)
@@ -171,6 +174,10 @@ async def _settle(
     code: errors.PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
+    """Record the settlement as settle.record does, and note in the journal what becomes of the route.
+
+    Raises Temporary.
+    """
     result = await settle.record(notifier, work, settlement, outcome, code, reason or settlement.reason or None)
     if notifier.journal is not None and isinstance(result, Acknowledged):
         if settlement.attempt is not None:
@@ -190,6 +197,7 @@ def _entry(
     outcome: outcomes.AttemptOutcome,
     reason: str,
 ) -> journal.AttemptEntry:
+    """Return the record of a run in which the step asked its system, or with NOT_ATTEMPTED that of the wait's end."""
     return journal.AttemptEntry(
         row.key, row.event_id, row.route, row.destination, attempt_number, started_at, ended_at, outcome, reason
     )

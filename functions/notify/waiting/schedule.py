@@ -54,7 +54,7 @@ def next_retry_at(
     """
     if attempt_number > len(retry_seconds):
         return None
-    wait = retry_seconds[attempt_number - 1]
+    wait = retry_seconds[attempt_number - 1]  # attempts are counted from 1
     if after_seconds is not None:
         wait = max(wait, min(after_seconds, MAX_ASKED_SECONDS))
     return now + spread(wait, delivery_id, attempt_number)
@@ -84,5 +84,5 @@ def unknown_wait_seconds(unknown_count: int) -> float:
 def spread(wait_seconds: float, delivery_id: str, attempt_number: int) -> float:
     """Return the wait and up to a fifth more, so that deliveries that failed together do not retry together."""
     digest = hashlib.sha256(f"{delivery_id}:{attempt_number}".encode()).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
+    share = int.from_bytes(digest[:8], "big") / 2**64  # from 0 to 1, the same in each process
     return wait_seconds * (1 + JITTER * share)

@@ -49,7 +49,7 @@ class SideTasks:
                 self._running[task.name] = asyncio.create_task(self._run(task))
 
     async def finish(self) -> None:
-        """Wait until no task runs, for `limit_seconds` at most."""
+        """Wait until no task runs. Each of them is cancelled `limit_seconds` after its start."""
         if self._running:
             await asyncio.wait(self._running.values())
 

@@ -57,7 +57,14 @@ FindDue: TypeAlias = Callable[[float, int, float], Awaitable[Sequence[LedgerRow]
 
 
 class Sweeper:
-    """Sweeps the ledger again and again."""
+    """Sweeps the ledger, with what one sweep has to know of the sweeps before it.
+
+    _complete_at  when no due row was left in the last sweep that found all of them; None if none has, and after each
+                  purge: then the next sweep looks for all due rows, however old they are
+    _purge_at     the time of the next purge
+    _pace         the turns of destinations, of which later ones come in the next sweep
+    _backlog      what was found due since the last report
+    """
 
     def __init__(
         self,
@@ -109,6 +116,7 @@ class Sweeper:
                 await self._side_tasks.finish()
 
     async def _sweep(self) -> int:
+        """Run the parts of the sweep one after another. As `sweep`, without the side tasks."""
         start = self._clock.now()
         faults: list[errors.Temporary] = []
         await _run_part(self._purge(), faults)
@@ -120,11 +128,11 @@ class Sweeper:
             self._ledger, self._bus, self._clock, self._pauses, self._pace, self._backlog, faults=faults
         )
         run = SweepRun(
-            publisher,
-            self._groups.due_alone if self._groups else self._ledger.due,
-            self._clock,
-            self._sleep,
-            self._looks_ahead,
+            publisher=publisher,
+            find_due=self._groups.due_alone if self._groups else self._ledger.due,
+            clock=self._clock,
+            sleep=self._sleep,
+            looks_ahead=self._looks_ahead,
             has_delays=self._bus.max_delay_seconds > 0,
             start=start,
             since=0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS),
@@ -147,6 +155,7 @@ class Sweeper:
         return self._backlog.report(self._clock.now())
 
     async def _purge(self) -> None:
+        """Delete the rows that need not be remembered any more, once in PURGE_EVERY_SECONDS. Raises Temporary."""
         now = self._clock.now()
         if now >= self._purge_at:
             self._purge_at = now + PURGE_EVERY_SECONDS
@@ -178,6 +187,8 @@ class SweepRun:
     start        the time at which the sweep began, which decides how much time is left
     since        the time of the last row that was found, at which the next page begins
     complete_at  the time at which no due row was left; None as long as some may be left
+    _seen        the keys and fences of the rows that were found: a row that was moved since has another fence
+    _pages       the tasks that publish a page each, with its rows
     """
 
     publisher: DuePublisher
@@ -217,7 +228,7 @@ class SweepRun:
                 self.since = min(now, unseen[-1].retry_at or self.since)
             elif not self._pages:
                 if rows:
-                    return  # they cannot be moved, or others move them: the next sweep looks again
+                    return  # all were found before: they cannot be moved, or others move them
                 wait_seconds = await self._seconds_to_next_row(now)
                 if wait_seconds is None:
                     self.complete_at = now

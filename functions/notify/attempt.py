@@ -34,7 +34,7 @@ from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, Retr
 from shared.push import Push
 
 LEASE_MARGIN_SECONDS: Final = 30.0
-"""How much longer the lease of a claim is than the attempt may take."""
+"""How much longer the lease of a claim is than the timeout: for the checks, a wait for a slot, and recording."""
 REOPENED_STATES: Final[Mapping[str, frozenset[outcomes.DeliveryState] | None]] = MappingProxyType(
     {"true": None, "failed": frozenset({ledger_rules.DEAD_LETTERED})}
 )
@@ -47,7 +47,8 @@ BUSY_SECONDS: Final = 5.0
 BUSY_SHARE_OF_AGE: Final = 0.1
 """A delivery whose destination was too slow waits for this share of its age, and for at least BUSY_SECONDS."""
 MAX_BUSY_AGE_SECONDS: Final = 3_600.0
-"""From this age of a delivery on, a destination that was too slow counts as a failed attempt."""
+"""From this age of a delivery on, a destination that was too slow counts as a failed attempt, so that a delivery to it
+ends some day."""
 SUSPECT_SECONDS: Final = 1.0
 """How long a suspect waits in the process for the previous suspect to end (see `_enter_suspects`)."""
 SUSPECT_WAIT_SECONDS: Final = 5.0
@@ -257,8 +258,7 @@ async def _call(notifier: Notifier, work: Work, target: Target, started_at: floa
         if age_seconds < MAX_BUSY_AGE_SECONDS:
             wait_seconds = max(BUSY_SECONDS, BUSY_SHARE_OF_AGE * age_seconds)
             return _spread_wait(notifier, work, wait_seconds, error.detail)
-        # This counts as an attempt, so that the delivery's schedule comes to an end.
-        return RetryLater(error.detail)
+        return RetryLater(error.detail)  # it counts as an attempt: see MAX_BUSY_AGE_SECONDS
     notifier.gate.note_computing(work.delivery.id, computing.seconds)
     if not isinstance(outcome, Failed):
         return outcome
@@ -300,6 +300,7 @@ async def _obstacle(notifier: Notifier, work: Work, target: Target, no_place: Wa
     if wait is None and notifier.caps is not None:
         wait = await notifier.caps.enter(configured, work.delivery, row.slot_at)
     if wait is not None and wait.is_over_rate:
+        # Imported here, because few destinations gather.
         from functions.notify.digests import arrival
 
         return arrival.wait_over_rate(configured, work, wait)
@@ -373,7 +374,10 @@ def undelivered_since(row: ledger.LedgerRow) -> int:
 async def call_destination(
     destination: Destination, delivery: Delivery, attempt: Attempt, deadlines: time_bound.Deadlines
 ) -> Outcome:
-    """Call the destination and return its outcome. Raises Temporary only if nothing was sent."""
+    """Call the destination and return its outcome. Raises Temporary only if nothing was sent.
+
+    A call that does not end by itself is cancelled GRACE_SECONDS after its timeout, and its outcome is Unknown.
+    """
     try:
         deadline = asyncio.get_running_loop().time() + attempt.timeout_seconds + GRACE_SECONDS
         outcome = await deadlines.wait(destination.attempt(delivery, attempt), deadline)
@@ -415,6 +419,7 @@ def recordable(outcome: Outcome) -> Outcome:
 
 
 def _recordable_text(text: object) -> str:
+    """Return the text on one line and cut; for anything but a text, the name of its type."""
     if not isinstance(text, str):
         return type(text).__name__
     if text.isprintable() and len(text) <= MAX_TEXT_CHARACTERS:
@@ -423,24 +428,26 @@ def _recordable_text(text: object) -> str:
 
 
 def _recordable_wait(seconds: object) -> float | None:
+    """Return the wait, at most MAX_ASKED_SECONDS; None for anything but a number of seconds from 0 on."""
     if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0:  # NaN is not
         return float(min(seconds, MAX_ASKED_SECONDS))
     return None
 
 
 def attempt_entry(
-    row: ledger.LedgerRow, attempt_number: int, outcome: Outcome, started: float, ended: float
+    row: ledger.LedgerRow, attempt_number: int, outcome: Outcome, started_at: float, ended_at: float
 ) -> journal.AttemptEntry:
+    """Return the record of an attempt, with its texts cut. Times are Unix seconds."""
     reason = "" if isinstance(outcome, Delivered) else outcome.reason
     return journal.AttemptEntry(
-        row.key,
-        row.event_id,
-        row.route,
-        row.destination,
-        attempt_number,
-        started,
-        ended,
-        OUTCOME_NAMES[type(outcome)],
-        reason[:MAX_CHARACTERS],
-        outcome.answer[:MAX_CHARACTERS],
+        delivery_id=row.key,
+        event_id=row.event_id,
+        route=row.route,
+        destination=row.destination,
+        attempt_number=attempt_number,
+        started_at=started_at,
+        ended_at=ended_at,
+        outcome=OUTCOME_NAMES[type(outcome)],
+        reason=reason[:MAX_CHARACTERS],
+        answer=outcome.answer[:MAX_CHARACTERS],
     )

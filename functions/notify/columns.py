@@ -63,6 +63,7 @@ def _text(value: jsontext.Json) -> str:
 
 
 def _integer(value: jsontext.Json) -> int:
+    """Return the integer in a number without a fraction, such as 3.0, or in a text of digits."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):

@@ -19,7 +19,9 @@ from shared.push import Push, parse_push
 
 SUBSCRIPTION: Final = "CloudPubSubDeadLetterSourceSubscription"
 DELIVERY_COUNT: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
+"""The attributes that Pub/Sub adds to a message on which a subscription gave up."""
 MAX_UNREADABLE_BYTES: Final = 256 * 1024
+"""The most bytes of a message that is not Hookchain's which are kept for people to look at."""
 
 
 async def publish_dead_letter(bus: Bus, letter: DeadLetter) -> None:
@@ -79,12 +81,23 @@ def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLe
     if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE:
         return delivery_letter(delivery_from(document), push.data, "undeliverable", reason, now)
     event = from_cloudevent(document)
+    # `<event id>:<route>`, without a route: the event did not get as far as one.
     return DeadLetter(f"{event.id}:", "undeliverable", reason, now, push.data, EVENTS, event.id)
 
 
 def delivery_letter(delivery: Delivery, message: bytes, code: PermanentCode, reason: str, now: float) -> DeadLetter:
-    event_id, route, destination = delivery.event.origin, delivery.route, delivery.destination
-    return DeadLetter(delivery.id, code, reason, now, message, DELIVERIES, event_id, route, destination)
+    """Return the dead letter of a delivery. Its id is the delivery's, so a delivery has one at most."""
+    return DeadLetter(
+        id=delivery.id,
+        code=code,
+        reason=reason,
+        at=now,
+        message=message,
+        topic=DELIVERIES,
+        event_id=delivery.event.origin,
+        route=delivery.route,
+        destination=delivery.destination,
+    )
 
 
 def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLetter:

@@ -52,6 +52,11 @@ MakeService = Callable[[], Service]
 
 
 async def answer(make_service: MakeService, head: http.Request, read_body: http.ReadBody) -> http.Reply:
+    """Answer a push: a delivery at `/`, a call of the scheduler at `/sweep`, a dead letter at `/dead-letters`.
+
+    The reply is 204 if the bus may forget the message, 200 after a sweep, a 4xx for a caller that may not push, and 503
+    in any other case: the push must be sent again.
+    """
     started = time.perf_counter()
     try:
         service = make_service()
@@ -106,7 +111,10 @@ async def take_dead_letter(make_service: MakeService, push: Push, started: float
 
 
 async def sweep(service: Service, started: float) -> int:
-    """Return how many deliveries were published. Raises Temporary."""
+    """Sweep the ledger once, and log and measure the backlogs. Return how many deliveries were published.
+
+    Raises Temporary.
+    """
     spans, sweeping = service.notifier.spans, service.sweeper.sweep()
     count = await (sweeping if spans is None else spans.sweep(sweeping))
     if count:
@@ -121,6 +129,7 @@ async def sweep(service: Service, started: float) -> int:
 
 
 async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
+    """Store the dead letter, log it, and publish the alert about it. Raises Temporary."""
     await keep_dead_letter(letter, service.journal)
     _log(
         "WARNING",
@@ -140,6 +149,7 @@ async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
 
 def _log_result(result: Result, started: float) -> None:
     delivery = result.delivery
+    # An endpoint's name is destination:tenant:endpoint. A log has the destination apart, to filter by it.
     destination, _, endpoint = delivery.destination.partition(SEPARATOR) if delivery else ("", "", "")
     logs.log(
         "WARNING" if result.outcome in _WARNINGS else "INFO",

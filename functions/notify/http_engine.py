@@ -47,6 +47,7 @@ _NETWORK_CODES: Final = frozenset({"host_unreachable", "host_unavailable"})
 
 
 Prepared = TypeVar("Prepared")
+"""What a destination has to send in an attempt, such as a request."""
 
 
 class HttpKind(Protocol):
@@ -119,6 +120,8 @@ class HttpDestination:
         self.dedupes_repeats = getattr(kind, "DEDUPES_REPEATS", False) is True
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
+        """Deliver once, and return the outcome by the table in the module's docstring. As `Destination.attempt`."""
+
         def prepare(whole: Delivery, secrets: SecretValues) -> OutgoingRequest:
             with self._bound():
                 request = self._kind.request(whole, self._settings, secrets, attempt)
@@ -288,16 +291,16 @@ class HttpSender:
         Credentials are masked before the response is cut for people. Otherwise the beginning of one could be left.
         """
         plain = fetch.Outgoing(
-            request.method,
-            request.url,
-            request.headers,
-            request.body,
-            _seconds_until(deadline),
-            max_bytes,
-            request.allow_private,
-            may_repeat,
-            request.tls,
-            request.allow_http,
+            method=request.method,
+            url=request.url,
+            headers=request.headers,
+            body=request.body,
+            timeout_seconds=_seconds_until(deadline),
+            max_bytes=max_bytes,
+            allow_private=request.allow_private,
+            may_repeat=may_repeat,
+            tls=request.tls,
+            allow_http=request.allow_http,
         )
         outgoing = await self._authenticated(request, plain, deadline) if request.auth else plain
         _verify_secrets(outgoing, secrets)
@@ -309,6 +312,7 @@ class HttpSender:
         return self._response(fetched, outgoing.url, credentials)
 
     def _response(self, fetched: fetch.Fetched, url: str, credentials: list[str]) -> Response:
+        """Return the response to a request to `url`, with the credentials masked in its body and in its `Location`."""
         body = credential_masks.without_credentials(fetched.body, credentials)
         location = fetched.header("location") if 300 <= fetched.status < 400 else None
         if location is None:
@@ -349,6 +353,7 @@ def verify_size(request: OutgoingRequest) -> None:
 
 
 def _seconds_until(deadline: float) -> float:
+    # After the deadline, this timeout ends the request at once.
     return max(0.001, deadline - asyncio.get_running_loop().time())
 
 

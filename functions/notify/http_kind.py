@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
 
 MAX_RESPONSE_BYTES: Final = 65_536
+"""The most bytes of a response's body that are read."""
 MAX_EXCERPT_CHARACTERS: Final = 500
+"""The length of the beginning of a response that is kept for people."""
 MAX_STATED_SECONDS: Final = 1e12
 """A wait in a response that is longer than this is not believed."""
 _RETRY_AFTER_STATUSES: Final = frozenset({408, 425, 429})
@@ -86,7 +88,7 @@ class OutgoingRequest:
 
 
 class Response(NamedTuple):
-    """A response.
+    """A response to a request of a kind, in which credentials are masked.
 
     headers      names are in lower case
     body         at most MAX_RESPONSE_BYTES
@@ -283,7 +285,9 @@ _line_template = lru_cache(maxsize=1_000)(one_line_template)
 
 
 KEY: Final = "5f0c" * 16
+"""An idempotency key, which has 64 hexadecimal digits."""
 NOW: Final = 1_772_366_405.0
+"""2026-03-01T12:00:05Z, when the event of `example_delivery` was received."""
 ATTEMPT: Final = Attempt(KEY, attempt_number=1, generation=0, now=NOW, timeout_seconds=15)
 
 

@@ -68,8 +68,9 @@ class FirstMessage(NamedTuple):
 
 @dataclass(slots=True)
 class Work:
-    """A claimed delivery.
+    """A claimed delivery. An attempt changes it on the way.
 
+    claim           the claim as the last write left it: a suspect's attempt begins with a write of its own
     attempt_number  the number of the next attempt
     person          the recipient, after it was found
     """
@@ -80,15 +81,17 @@ class Work:
     person: "Person | None" = None
 
 
-# Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Result:
     """The result of a delivery that the bus brought.
 
     outcome          the outcome, as the log shows it
     code, reason     the reason if it was not delivered
+
+    `attempt_seconds` and `has_failed` are added after an attempt (attempt.py):
+
     attempt_seconds  the duration of the attempt; None if none was made
-    has_failed       whether the destination failed; None if it was not called
+    has_failed       whether the destination failed; None if it was not called, or nothing was sent
     """
 
     outcome: outcomes.DeliveryOutcome

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 PUT_BACK: Final = "put-back"
 """The attribute that counts how often a message was put back on the bus."""
 MAX_PUT_BACKS: Final = 3
+"""How often. If larger, a delivery without a place is for longer in no list that an operator sees."""
 BUSY: Final[outcomes.DeliveryOutcome] = "busy"
 BUSY_WAITS_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0)
 """The waits, give or take half, between two tries to deliver what another message has under way."""

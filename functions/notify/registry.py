@@ -184,12 +184,12 @@ def _fan_out(configured: Configured) -> Configured:
     repeated.
     """
     return Configured(
-        configured.name,
-        configured.kind,
-        configured.settings,
-        configured.retry_seconds,
-        FAN_OUT_SECONDS,
-        "resend",
+        name=configured.name,
+        kind=configured.kind,
+        settings=configured.settings,
+        retry_seconds=configured.retry_seconds,
+        timeout_seconds=FAN_OUT_SECONDS,
+        on_unknown="resend",
         expires_after_seconds=configured.expires_after_seconds,
         otherwise=configured.otherwise,
         endpoints=replace(configured, otherwise=None, per=None, gather=None),
@@ -211,6 +211,7 @@ def _gather_settings(written: jsontext.Json, per: jsontext.Json) -> "GatherSetti
 
 
 def _is_built_in(kind: str) -> bool:
+    """Return whether Hookchain has the kind. It is only looked for, because an import would slow down the start."""
     return kind.isidentifier() and find_spec(f"{KINDS}.{kind}") is not None
 
 
@@ -259,6 +260,7 @@ def module_of(configured: Configured) -> ModuleType:
 
 
 def _connect(configured: Configured, context: Context) -> Destination:
+    """Return a new connection to the destination, by the module of its kind. Raises Temporary."""
     try:
         module = module_of(configured)
         settings = read_settings(module, configured.settings)

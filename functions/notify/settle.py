@@ -147,6 +147,7 @@ def expired_reason(last_reason: str, next_at: float | None = None) -> DeadLetter
 
 
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled) -> None:
+    """Disable the destination for every instance, and log it unless the reason is known. Raises Temporary."""
     name = work.delivery.destination
     if await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)):
         advice = outcome.reason if outcome.names_resume else f"{outcome.reason}; then `hookchain resume {name}`"
@@ -176,12 +177,19 @@ async def _wait(notifier: Notifier, work: Work, wait: Wait, attempt: AttemptEntr
     """Schedule the next attempt. Raises Temporary."""
     now = notifier.clock.now()
     settlement = Settlement(
-        ledger_rules.RETRY_SCHEDULED, now, wait.reason, attempt, wait.until, wait.group, wait.has_slot
+        state=ledger_rules.RETRY_SCHEDULED,
+        now=now,
+        reason=wait.reason,
+        attempt=attempt,
+        retry_at=wait.until,
+        group=wait.group,
+        has_slot=wait.has_slot,
     )
     return await record(notifier, work, settlement, _outcome_of_wait(wait, attempt), reason=wait.reason)
 
 
 def _outcome_of_wait(wait: Wait, attempt: AttemptEntry | None) -> outcomes.DeliveryOutcome:
+    """Return the log's word for the wait."""
     if wait.group:
         return "gathered"
     if attempt is None:
@@ -245,7 +253,11 @@ async def record(
     code: errors.PermanentCode | None = None,
     reason: str | None = None,
 ) -> Result:
-    """Write the settlement, which ends the claim. Start the timer if the wait is short. Raises Temporary."""
+    """Write the settlement, which ends the claim. Start the timer if the wait is short.
+
+    Return Acknowledged with `outcome`; Nacked if the lease had ended and another worker has the delivery. Raises
+    Temporary.
+    """
     if await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
         # The sweep publishes a delivery that waits in a group together with the group, so it needs no timer.
         if settlement.retry_at is not None and not settlement.group:

@@ -47,12 +47,18 @@ def _slice() -> jsontext.JsonObject:
 
 @cache
 def destinations_or_exit() -> Mapping[str, registry.Configured]:
+    """Return the configured destinations by name. End the process if the slice cannot be read."""
     with exit_at_fault("notify"):
         return read_destinations(slice_or_exit("notify"))
 
 
 @cache
 def service() -> entry.Service:
+    """Return the parts behind the paths of notify, made at the first call.
+
+    Raises Temporary if a part cannot be made, for example because the settings name no ledger. The next call tries
+    again. The process ends if the slice cannot be read.
+    """
     clock = platform.SystemClock()
     ledger = platform.ledger(settings())
     bus = platform.bus(settings())
@@ -136,7 +142,7 @@ def _spans(clock: ports.Clock) -> "NotifySpans | None":
 def _caps(clock: ports.Clock) -> caps.Caps | None:
     """Return the caps; None where no destination has one, and no subscriber's endpoint may."""
     destinations = destinations_or_exit().values()
-    all_options = [options for each in destinations for options in (each, each.alerts) if options]
+    all_options = [options for configured in destinations for options in (configured, configured.alerts) if options]
     has_caps = any(options.rate or options.in_flight for options in all_options)
     if not has_caps and "subscribers" not in _slice():
         return None
@@ -195,6 +201,7 @@ def _side_tasks(
 
 
 def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
+    """Return the task that renews webhooks at providers before they expire."""
     from functions.notify import hook_expiry
     from functions.notify.waiting.side_tasks import Task
 
@@ -211,12 +218,13 @@ def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
 
 
 def _recovery(context: Context, bus: ports.Bus, journal: "Journal | None", alerts: "AlertPublisher | None") -> "Task":
+    """Return the task that fetches the events that a provider could not deliver."""
     from functions.notify.recovery import listing, recovery
     from functions.notify.waiting.side_tasks import Task
 
-    settings = listing.read_recovery_settings(_slice())
+    recovery_settings = listing.read_recovery_settings(_slice())
     events = recovery.Recovery(
-        settings, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
+        recovery_settings, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
     )
     return Task("recovering events", recovery.CONTINUED_SECONDS, events.run)
 
@@ -260,6 +268,9 @@ def _recipients(context: Context) -> "Recipients | None":
 
     read_people = people_reader(_slice().get("people"), context.fetch, context.secrets, context.clock)
     return Recipients(read_people, context.blobs)
+
+
+# Each of these three is made once, at the first request that needs it, and shared by all destinations.
 
 
 @cache

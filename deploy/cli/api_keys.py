@@ -29,6 +29,7 @@ def _add_create(command: argparse.ArgumentParser) -> None:
 
 
 def _create(call: subscribers.Call) -> int:
+    """Print the new key, which cannot be read again. Return DONE."""
     with call.api() as api:
         made = api.client().create_key(scopes=call.options.scope, description=call.options.description)
     return subscribers.print_result(call, subscribers.document_of(made), made["key"])
@@ -39,6 +40,7 @@ def _no_arguments(_: argparse.ArgumentParser) -> None:
 
 
 def _list(call: subscribers.Call) -> int:
+    """Print the keys, without their secret parts. Return DONE."""
     with call.api() as api:
         found = [subscribers.document_of(each) for each in api.client().list_keys()]
     return subscribers.print_items(call, found, "API key", COLUMNS, _row)
@@ -55,6 +57,7 @@ def _add_id(command: argparse.ArgumentParser) -> None:
 
 
 def _rotate(call: subscribers.Call) -> int:
+    """Print the new value of the key, which cannot be read again. The previous one stays valid for a while."""
     with call.api() as api:
         made = api.client().rotate_key(call.options.id)
     return subscribers.print_result(call, subscribers.document_of(made), made["key"])
@@ -66,14 +69,15 @@ def _add_delete(command: argparse.ArgumentParser) -> None:
 
 
 def _delete(call: subscribers.Call) -> int:
+    """Delete the key. Without --yes, print what would be deleted. Raises CommandError if there is no such key."""
     options = call.options
     with call.api() as api:
-        hooks = api.client()
-        found = next((each for each in hooks.list_keys() if each["id"] == options.id), None)
+        client = api.client()
+        found = next((each for each in client.list_keys() if each["id"] == options.id), None)
         if found is None:
             raise command_line.CommandError(f"there is no API key {options.id!r}; `hookchain api-keys list` lists them")
         if options.yes:
-            hooks.delete_key(options.id)
+            client.delete_key(options.id)
     document = {"dry_run": not options.yes, **subscribers.document_of(found)}
     validity = " and no longer valid" if options.yes else ""
     purpose = f": {output.printable(found['description'])}" if found["description"] else ""

@@ -19,7 +19,9 @@ from deploy.terminal.progress import with_progress
 from shared import errors, journal, jsontext, ports
 
 PAGE: Final = 100
+"""The dead letters that are read at once, with their messages."""
 ALL: Final = "all"
+"""The value of --status that includes every status."""
 NOT_PUBLISHED: Final = "their messages cannot be published again, or somebody else replayed or dropped them meanwhile"
 DELIVERED_SINCE: Final = "they were delivered since, and only --force delivers them again"
 STATUSES: Final = (journal.KEPT, REPLAYED, DROPPED, ALL)
@@ -40,11 +42,16 @@ def main(arguments: list[str]) -> int:
 
 
 def list_letters(context: records.Context) -> int:
+    """Print the newest dead letters that match. One more than --limit is read, to tell whether there are more."""
     letters = list(find_letters(context.state, context.options, context.options.limit + 1))
     return records.print_records(context, letters, "dead letter", documents.dead_letter_document, letters_table)
 
 
 def show_letter(context: records.Context) -> int:
+    """Print a dead letter with its event, or with its message if that has no event.
+
+    Raises StateFault if no id begins so, or several do.
+    """
     state = context.state
     letter = state.reader.dead_letter(state.find_id("dead_letters", context.options.id))
     if letter is None:  # removed since its id was looked up
@@ -59,7 +66,10 @@ def show_letter(context: records.Context) -> int:
 
 
 def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
-    """Return a line for each dead letter. On a terminal, its reason follows on a line of its own."""
+    """Return a line for each dead letter. On a terminal, its reason follows on a line of its own.
+
+    There, the statuses are left out if all are `kept`, as without --status, so that more fits into a line.
+    """
     is_uniform = screen.width is not None and all(letter.state == journal.KEPT for letter in letters)
     ids = records.short_ids([letter.id for letter in letters])
     rows = [
@@ -85,11 +95,12 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
 
 
 def find_letters(state: State, options: argparse.Namespace, limit: int | None) -> Iterator[DeadLetterRow]:
-    """Yield dead letters, newest first."""
+    """Yield the dead letters that match, newest first, and `limit` of them; None for all."""
     return islice(with_progress(_pages(state, options), sys.stderr), limit)
 
 
 def _pages(state: State, options: argparse.Namespace) -> Iterator[list[DeadLetterRow]]:
+    """Yield what matches of each page that is read, newest first. The state knows only the status as a filter."""
     status, before = options.status or journal.KEPT, None
     while True:
         page = state.reader.dead_letters(PAGE, state=None if status == ALL else status, before=before)
@@ -100,7 +111,10 @@ def _pages(state: State, options: argparse.Namespace) -> Iterator[list[DeadLette
 
 
 def _chosen_letters(context: records.Context) -> list[DeadLetterRow]:
-    """Return them oldest first. Raises UsageError and StateFault."""
+    """Return the dead letters that the options choose, oldest first. If there are none, print this.
+
+    Raises UsageError, also for a filter with an unknown name, and StateFault.
+    """
     state, options = context.state, context.options
     records.require_choice(options, FILTERS)
     if options.ids:
@@ -128,11 +142,13 @@ def _matches(letter: DeadLetterRow, options: argparse.Namespace) -> bool:
 
 
 def has_words(text: str, wanted: str) -> bool:
+    """Return whether the text has each of the wanted words, in any order and case, also as a part of a word."""
     low = text.casefold()
     return all(word in low for word in wanted.casefold().split())
 
 
 def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None) -> bool:
+    """Return whether the event in the letter is of the source and the type. None stands for any."""
     if source is None and wanted_type is None:
         return True
     event = stored_messages.event_in(stored_messages.message_json(letter.message))
@@ -148,6 +164,11 @@ def _is_from(letter: DeadLetterRow, source: str | None, wanted_type: str | None)
 
 
 def replay_letters(context: records.Context) -> int:
+    """Publish the chosen dead letters again with --yes, else print which ones would be published.
+
+    Without --force, letters whose deliveries have succeeded since are only marked as replayed. Returns NOT_DONE if none
+    is replayed, or if one of the named ids is left out. Raises UsageError, StateFault and HookchainError.
+    """
     letters = _chosen_letters(context)
     delivered_ids = frozenset[str]() if context.options.force else asyncio.run(_delivered_since(context, letters))
     others = [letter for letter in letters if letter.id not in delivered_ids]
@@ -175,11 +196,16 @@ def replay_letters(context: records.Context) -> int:
 
 
 async def _delivered_since(context: records.Context, letters: Sequence[DeadLetterRow]) -> frozenset[str]:
+    """Return the ids of the letters whose deliveries have succeeded since. Raises Temporary."""
     async with context.state.ledger() as ledger:
         return await replay.delivered_since(ledger, letters)
 
 
 def drop_letters(context: records.Context) -> int:
+    """Mark the chosen dead letters as dropped with --yes, else print which ones would be.
+
+    Returns NOT_DONE if none is chosen. Raises UsageError, StateFault and HookchainError.
+    """
     letters = _chosen_letters(context)
     if letters and context.options.yes:
         ids = [letter.id for letter in letters]
@@ -193,8 +219,9 @@ def drop_letters(context: records.Context) -> int:
 async def _publish(
     context: records.Context, letters: Sequence[DeadLetterRow], replay_id: str, published_ids: set[str]
 ) -> None:
-    """Mark each letter first, so that one that fails again at once is kept again. Add its id to `published_ids`.
+    """Publish the letters, and add the id of each to `published_ids`, which the caller reads also after an error.
 
+    Each letter is marked as replayed first, so that one that fails again at once is kept again.
     A letter that somebody else has replayed or dropped meanwhile is left out: it would be delivered twice.
     """
     reader = context.state.reader
@@ -224,7 +251,10 @@ def _print_result(
     ids_by_reason: Mapping[str, Sequence[str]],
     facts: jsontext.JsonObject,
 ) -> None:
-    """Print which letters the action has, or would have, replayed or dropped. Only --json prints `facts`."""
+    """Print which letters the action has, or would have, replayed or dropped. Only --json prints `facts`.
+
+    `ids_by_reason` are the letters that are left out, by the reason.
+    """
     is_done = context.options.yes
     line = records.confirmed_line(f"dead-letters {action}", context.options, FILTERS, context.now)
     if context.options.json:

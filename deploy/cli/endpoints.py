@@ -21,6 +21,7 @@ COLUMNS: Final = (
     Column("URL", 20, is_whole_in_pipe=True),
     Column("TYPES", 8),
 )
+"""The columns of a list."""
 ENDPOINT_HELP: Final = "name the endpoint as TENANT:ID, or as logs name it, such as customers:acme:ep_…"
 
 
@@ -35,24 +36,27 @@ def _add_list(command: argparse.ArgumentParser) -> None:
 
 
 def _list(call: subscribers.Call) -> int:
+    """Print the endpoints of one tenant or of all, with --disabled and --failing only those in one of these states."""
     options = call.options
     with call.api() as api:
-        hooks = api.client()
+        client = api.client()
         found = [
             endpoint_document(tenant, each)
-            for tenant, each in _endpoints(hooks, options.tenant)
+            for tenant, each in _endpoints(client, options.tenant)
             if _is_wanted(call, each)
         ]
     return subscribers.print_items(call, found, "endpoint", COLUMNS, _row)
 
 
-def _endpoints(hooks: Subscribers, tenant: str | None) -> Iterator[tuple[str, Endpoint]]:
-    tenants = [tenant] if tenant else [each["id"] for each in hooks.list_tenants()]
+def _endpoints(client: Subscribers, tenant: str | None) -> Iterator[tuple[str, Endpoint]]:
+    """Yield each endpoint with the id of its tenant. None stands for all tenants."""
+    tenants = [tenant] if tenant else [each["id"] for each in client.list_tenants()]
     for name in tenants:
-        yield from ((name, each) for each in hooks.list_endpoints(name))
+        yield from ((name, each) for each in client.list_endpoints(name))
 
 
 def _is_wanted(call: subscribers.Call, endpoint: Endpoint) -> bool:
+    """Return whether the endpoint is listed. The options --disabled and --failing add up."""
     options = call.options
     if not (options.disabled or options.failing):
         return True
@@ -61,10 +65,12 @@ def _is_wanted(call: subscribers.Call, endpoint: Endpoint) -> bool:
 
 
 def endpoint_document(tenant: str, endpoint: Endpoint) -> JsonObject:
+    """Return the endpoint as --json prints it: with its tenant, and without the ETag, which only the API uses."""
     return {"tenant": tenant, **subscribers.document_of(endpoint, "etag")}
 
 
 def state_of(endpoint: JsonObject) -> str:
+    """Return the state for a person. It begins with one of _STATES; disabled goes before unverified and failing."""
     disabled = endpoint["disabled"]
     if isinstance(disabled, dict):
         return f"disabled by {disabled['by']}"
@@ -83,7 +89,7 @@ def _add_endpoint(command: argparse.ArgumentParser) -> None:
 
 
 def parse_endpoint(text: str) -> tuple[str, str]:
-    """Return the tenant and the endpoint. Raises UsageError."""
+    """Return the tenant and the endpoint of `TENANT:ID` or of `DESTINATION:TENANT:ID`. Raises UsageError."""
     parts = text.split(SEPARATOR)
     if len(parts) not in (2, 3) or not all(parts):
         raise UsageError(f"ENDPOINT: must be TENANT:ID, such as acme:ep_…; got {text!r}")
@@ -91,6 +97,7 @@ def parse_endpoint(text: str) -> tuple[str, str]:
 
 
 def _show(call: subscribers.Call) -> int:
+    """Print the settings and the state of the endpoint. Return DONE."""
     tenant, name = parse_endpoint(call.options.endpoint)
     with call.api() as api:
         endpoint = endpoint_document(tenant, api.client().get_endpoint(tenant, name))
@@ -102,6 +109,7 @@ def _show(call: subscribers.Call) -> int:
 
 
 def _facts(endpoint: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each fact. What is optional and not set is left out."""
     disabled, auth = endpoint["disabled"], endpoint["auth"]
     yield "url", str(endpoint["url"])
     yield "state", state_of(endpoint)
@@ -126,6 +134,11 @@ def _facts(endpoint: JsonObject) -> Iterator[tuple[str, str]]:
 def _change(
     change: Callable[[Subscribers], Callable[[str, str], Endpoint]], done: str
 ) -> Callable[[subscribers.Call], int]:
+    """Return an action that changes one endpoint, and prints that it is `done`.
+
+    `change` returns the client's method, which gets the tenant and the endpoint.
+    """
+
     def run(call: subscribers.Call) -> int:
         tenant, name = parse_endpoint(call.options.endpoint)
         with call.api() as api:
@@ -142,7 +155,7 @@ def _import(call: subscribers.Call) -> int:
 ACTIONS: Final = {
     "list": subscribers.Action(_add_list, _list),
     "show": subscribers.Action(_add_endpoint, _show),
-    "disable": subscribers.Action(_add_endpoint, _change(lambda hooks: hooks.disable_endpoint, "disabled")),
-    "enable": subscribers.Action(_add_endpoint, _change(lambda hooks: hooks.enable_endpoint, "enabled")),
+    "disable": subscribers.Action(_add_endpoint, _change(lambda client: client.disable_endpoint, "disabled")),
+    "enable": subscribers.Action(_add_endpoint, _change(lambda client: client.enable_endpoint, "enabled")),
     "import": subscribers.Action(subscribers.add_csv_file, _import),
 }

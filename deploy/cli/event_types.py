@@ -30,8 +30,11 @@ COLUMNS: Final = (
     Column("FROM"),
     Column("DESCRIPTION", 20, max_width=80, is_whole_in_pipe=True),
 )
+"""The columns of a list."""
 FORMATS: Final = ("openapi", "json-schema", "configuration")
+"""The formats of an export. The first is the default; the last one is a catalogue that `import` reads."""
 PAGE: Final = "index.html"
+"""The name of the page in the folder that `docs` writes."""
 AT_ONCE: Final = 100
 """The most event types in one request of an import, which the API limits by its size."""
 
@@ -45,6 +48,7 @@ def _add_list(command: argparse.ArgumentParser) -> None:
 
 
 def _list(call: subscribers.Call) -> int:
+    """Print the event types, of one group if --group names it. Return DONE."""
     with call.api() as api:
         found = [subscribers.document_of(each) for each in api.client().list_event_types(group=call.options.group)]
     return subscribers.print_items(call, found, "event type", COLUMNS, _row)
@@ -61,6 +65,7 @@ def _add_name(command: argparse.ArgumentParser) -> None:
 
 
 def _show(call: subscribers.Call) -> int:
+    """Print the event type with its description, its schema and its examples. Return DONE."""
     with call.api() as api:
         found = api.client().get_event_type(call.options.name)
     if call.options.json:
@@ -92,6 +97,11 @@ def _add_import(command: argparse.ArgumentParser) -> None:
 
 
 def _import(call: subscribers.Call) -> int:
+    """Import a catalogue. Without --yes, print what would be imported. Return NOT_DONE if the file has faults.
+
+    Even with --yes, all requests are verified before the first one that writes. Raises CommandError and
+    SubscribersError.
+    """
     path: Path = call.options.file
     try:
         types = read_catalogue(_parsed(path), path.stem)
@@ -115,6 +125,10 @@ def _import(call: subscribers.Call) -> int:
 
 
 def _parsed(path: Path) -> Json:
+    """Return the document in the file. What does not begin like JSON, and has no such extension, is read as YAML.
+
+    Raises CommandError and OSError.
+    """
     try:
         content = subscribers.read_file(path)
         format_name = "json" if path.suffix == ".json" or content.lstrip()[:1] in (b"{", b"[") else "yaml"
@@ -144,6 +158,7 @@ def _add_export(command: argparse.ArgumentParser) -> None:
 
 
 def _export(call: subscribers.Call) -> int:
+    """Write all event types in one format to --out, or print them. Return DONE. Raises OSError."""
     types = _all(call)
     settings = call.settings
     if call.options.format == "openapi":
@@ -165,6 +180,10 @@ def _add_docs(command: argparse.ArgumentParser) -> None:
 
 
 def _docs(call: subscribers.Call) -> int:
+    """Write a page about all event types, and their OpenAPI document, into the folder --out. Return DONE.
+
+    Existing files are overwritten. Raises OSError.
+    """
     types = _all(call)
     settings = call.settings
     page = catalogue_page(types, settings.portal_name, settings.payload, settings.portal_logo)
@@ -179,6 +198,7 @@ def _docs(call: subscribers.Call) -> int:
 
 
 def _all(call: subscribers.Call) -> Sequence[model.EventType]:
+    """Return all event types, as the documents about them need them."""
     with call.api() as api:
         listed = list(api.client().list_event_types())
     return [
@@ -195,6 +215,7 @@ def _all(call: subscribers.Call) -> Sequence[model.EventType]:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write the text. A lone surrogate, which UTF-8 cannot encode, is written as an escape."""
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

@@ -25,9 +25,12 @@ from shared import journal, jsontext, outcomes, ports
 from shared.did_you_mean import did_you_mean
 
 PAGE: Final = 500
+"""The most events that are read at once."""
 FILTERS: Final = ("source", "type", "status", "text", "since", "until", "limit")
 FINISHED: Final[frozenset[outcomes.EventStatus]] = frozenset({"delivered", "merged", "dead_lettered"})
+"""The statuses of events whose deliveries a replay does not repeat without --force."""
 SETTLED: Final = FINISHED | frozenset[outcomes.EventStatus](("no_route", "filtered", "duplicate", "held"))
+"""The statuses in which nothing is expected to happen, so that a function that does not run explains nothing."""
 SHOWN_ROUTES: Final = 10
 """The other routes that are shown of an event without --routes."""
 MAX_CELL: Final = 40
@@ -47,11 +50,16 @@ def main(arguments: list[str]) -> int:
 
 
 def list_events(context: records.Context) -> int:
+    """Print the newest events that match. One more than --limit is read, to tell whether there are more."""
     events = list(find_events(context.state, context.options, context.options.limit + 1))
     return records.print_records(context, events, "event", documents.summary_document, events_table)
 
 
 def show_event(context: records.Context) -> int:
+    """Print everything that is stored of an event or a digest. Raises StateFault if no id begins so, or several do.
+
+    An event that is not settled is printed with the troubles of what should process it.
+    """
     state = context.state
     options = context.options
     found = _event_id_or_digest(state, options.id)
@@ -121,6 +129,7 @@ def _unlisted_routes(
 
 
 def events_table(events: Sequence[EventSummary], screen: Screen) -> str:
+    """Return a row for each event, with the beginnings of ids, which every command accepts."""
     ids = records.short_ids([event.id for event in events])
     rows = [
         (clock(event.received_at), shown, event.source, event.type or "", event.subject or "", event.status)
@@ -136,13 +145,17 @@ def find_events(
     names = {name: getattr(options, name) for name in ("source", "type", "status", "since", "until")}
     query = EventQuery(**names, text=options.text or "")
     while query.text and state.reader.index():
-        pass  # the call has indexed the next events, and there may be more
+        pass  # each call indexes the next events, and returns 0 once there are no more
     yield from progress.with_progress(event_pages(state, query, limit, page), sys.stderr)
 
 
 def event_pages(
     state: State, query: EventQuery, limit: int | None = None, page: int = PAGE
 ) -> Iterator[list[EventSummary]]:
+    """Yield the events that match, newest first, in pages of at most `page`, and `limit` of them; None for all.
+
+    A page can be empty although more events follow. `query.limit` is ignored.
+    """
     count = 0
     while limit is None or count < limit:
         found = state.reader.events(replace(query, limit=page if limit is None else min(page, limit - count)))
@@ -167,6 +180,11 @@ def chosen_events(state: State, options: argparse.Namespace) -> list[EventSummar
 
 
 def replay_events(context: records.Context) -> int:
+    """Publish the chosen events again with --yes, else print which ones would be published.
+
+    Events without a stored body are left out. Returns NOT_DONE if none is replayed, or if one of the named ids is left
+    out. Raises UsageError, StateFault and HookchainError.
+    """
     options = context.options
     require_destination(context.state, options.only)
     chosen = chosen_events(context.state, options)
@@ -200,6 +218,7 @@ def _replayable_id(state: State, prefix: str) -> str:
 
 
 def require_destination(state: State, only: str | None) -> None:
+    """Raise UsageError if the destination of --only is unknown; if no configuration is known, accept each name."""
     names = state.destinations() if only is not None else ()
     if only is not None and names and only not in names:
         raise command_line.UsageError(f"--only: there is no destination {only!r}{did_you_mean(only, names)}")
@@ -207,9 +226,10 @@ def require_destination(state: State, only: str | None) -> None:
 
 @dataclass(slots=True)
 class Replay:
-    """A replay of events with the options of `events replay`.
+    """A replay of events, which is run once, with the options of `events replay`.
 
     tool           the operator's tool, for the audit records
+    id             the id of the replay, which each of its events carries
     published_ids  the events that were published so far, also if `run` raises an error
     """
 
@@ -228,7 +248,10 @@ class Replay:
         return [event for event in self.events if event.id not in self.published_ids]
 
     def run(self) -> None:
-        """Publish the events whose documents are still stored, and leave audit records."""
+        """Publish the events whose documents are still stored, and leave audit records.
+
+        Raises UsageError for an unknown destination, and HookchainError.
+        """
         options = self.context.options
         what = f"replay {self.id} only={options.only} force={options.force}"
         with audited_action(options, self.tool, what, len(self.events)) as action:
@@ -258,6 +281,7 @@ class Replay:
 def _print_replay(
     context: records.Context, events: Sequence[EventSummary], left_out: Sequence[str], replay_id: str
 ) -> None:
+    """Print which events were published. Without --json, print nothing if there are none."""
     count = len(events)
     if context.options.json:
         print_json({"dry_run": False, "count": count, "replay": replay_id, "left_out": records.id_list(left_out)})
@@ -268,6 +292,7 @@ def _print_replay(
 
 
 def _print_dry_run(context: records.Context, events: Sequence[EventSummary], left_out: Sequence[str]) -> None:
+    """Print what would be replayed, and the command that does it. Without --json, print nothing for no events."""
     options = context.options
     line = records.confirmed_line("events replay", options, FILTERS, context.now)
     if options.json:
@@ -285,6 +310,7 @@ def _print_dry_run(context: records.Context, events: Sequence[EventSummary], lef
 
 
 def _print_finished(options: argparse.Namespace, events: Sequence[EventSummary]) -> None:
+    """Print what the replay does with deliveries that are finished."""
     finished = sum(event.status in FINISHED and event.expected > 0 for event in events)
     if options.force:
         print("--force: deliveries that succeeded are sent again.")

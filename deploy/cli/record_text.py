@@ -25,11 +25,13 @@ COLOURS: Final = {
     "unknown": YELLOW,
     "held": YELLOW,
 }
+"""By the status of an event, or the state of a delivery, a dead letter or a waiting route."""
 _ROUTE_STATES: Final = {
     "waiting": "waiting",
     "rerun": "no longer waiting, because the event was published again for this route",
     "dead_lettered": "dead_lettered",
 }
+"""The texts by `documents.route_state`."""
 _INDENT: Final = "  "
 REPEATED: Final = (
     "These requests have the same id or the same signed bytes, so they count as one event. "
@@ -42,6 +44,7 @@ MAX_MEMBERS: Final = 50
 
 
 def colour_of(status: str) -> str:
+    """Return the colour of a status or state; empty for one that needs no attention."""
     return COLOURS.get(status, "")
 
 
@@ -73,8 +76,8 @@ class RecordText:
     ) -> Iterator[str]:
         """Yield the lines about an event.
 
-        document  the event with its data, which may come from a blob
-        rows      its deliveries
+        document  the event with its data, which may come from a blob; None if it is not stored
+        rows      its deliveries, to destinations and to endpoints, and its routes that wait
         troubles  why nothing happens to the event now
         unlisted  None if the decisions were not computed
         """
@@ -119,6 +122,7 @@ class RecordText:
         )
 
     def letter(self, letter: DeadLetterRow, message: jsontext.Json) -> Iterator[str]:
+        """Yield the lines about a dead letter. `message` is what is printed of it: the event, or the whole message."""
         yield self._coloured(f"Dead letter {printable(letter.id)}", BOLD)
         yield from (f"{_INDENT}{line}" for line in self._letters([letter]))
         if count := stored_messages.merged_count(letter.message):
@@ -171,6 +175,7 @@ class RecordText:
             )
 
     def _waiting_routes(self, rows: Iterable[LedgerRow], attempts: Iterable[AttemptEntry]) -> Iterator[str]:
+        """Yield the lines about routes that waited for a step's system. Their rows are like those of deliveries."""
         for row in rows:
             state = documents.route_state(row)
             own = _attempts_of(row, attempts)
@@ -188,7 +193,10 @@ class RecordText:
             yield f"{_INDENT}{self._coloured(f'delivery {row.key}', DIM)}"
 
     def _deliveries_to_endpoints(self, rows: Sequence[LedgerRow], attempts: Iterable[AttemptEntry]) -> Iterator[str]:
-        """Yield first those that are not delivered. If there are many, begin with how many are in which state."""
+        """Yield MAX_ENDPOINTS deliveries at most, first those that are not delivered.
+
+        If there are more, begin with the number of deliveries in each state.
+        """
         if len(rows) > MAX_ENDPOINTS:
             counts = Counter(row.state for row in rows)
             states = ", ".join(f"{count:,} {self._state(state)}" for state, count in counts.items())
@@ -199,6 +207,7 @@ class RecordText:
             yield f"and {len(rows) - len(shown):,} more: --json lists them"
 
     def _delivery_state(self, row: LedgerRow) -> str:
+        """Return the state, with the time of the next attempt, or of the end of the group in which it waits."""
         if row.state != "retry_scheduled" or row.retry_at is None:
             return self._state(row.state)
         if row.group:
@@ -254,6 +263,7 @@ def _route_line(route: RouteDecision) -> str:
 
 
 def _member_lines(digest: digests.DigestRecord) -> Iterator[str]:
+    """Yield MAX_MEMBERS events at most, the number of the others, and the number of those that were not found."""
     yield from (f"{row.event_id}  by route {printable(row.route)!r}" for row in digest.members[:MAX_MEMBERS])
     if (more := len(digest.members) - MAX_MEMBERS) > 0:
         yield f"and {more:,} more: --json lists them"
@@ -263,6 +273,7 @@ def _member_lines(digest: digests.DigestRecord) -> Iterator[str]:
 
 
 def _document_lines(event: EventSummary, document: jsontext.JsonObject | None) -> list[str]:
+    """Return the event as JSON; without a document, the reason why there is none."""
     if document is not None:
         return _json_lines(document)
     if event.routed_at is None:
@@ -271,9 +282,11 @@ def _document_lines(event: EventSummary, document: jsontext.JsonObject | None) -
 
 
 def _json_lines(value: jsontext.Json) -> list[str]:
+    """Return the value as JSON, or a text as it is: a message that is not JSON is stored as a text."""
     text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
     return [printable(line) for line in text.split("\n")]
 
 
 def _pairs(values: dict[str, str]) -> Iterator[str]:
+    """Yield a line for each name that has a value."""
     yield from (f"{_INDENT}{name.ljust(11)}  {printable(value)}" for name, value in values.items() if value)

@@ -1,4 +1,7 @@
-"""The commands over events and dead letters: actions, filters, and a dry run before anything is done."""
+"""The base of `hookchain events` and `hookchain dead-letters`: actions, filters, lists, and a dry run before a change.
+
+The parts follow each other as in a call: the action, the choice of records, printing them, acting on them.
+"""
 
 import argparse
 import asyncio
@@ -27,9 +30,11 @@ LISTED: Final = 50
 SAMPLE: Final = 5
 """The number of records that a dry run shows."""
 SHORT_ID: Final = 12
+"""The characters of an id that a list shows, if no other id in it begins with them."""
 DEFAULT_RATE: Final = 20.0
 """The number of records that are published again per second."""
 BATCH_SECONDS: Final = 0.1
+"""A batch has as many records as may be published in this time, but at least one."""
 CODES: Final = frozenset(
     code for kind in (errors.RejectedCode, errors.TemporaryCode, errors.PermanentCode) for code in get_args(kind)
 )
@@ -37,13 +42,14 @@ CODES: Final = frozenset(
 _TIMES: Final = frozenset({"since", "until"})
 _PLATFORM: Final = ("state", "platform", *TARGET_OPTIONS)
 _DEFAULTS: Final = {"rate": DEFAULT_RATE, "state": Path(DEFAULT_STATE), "platform": "local"}
+"""The values of options that a suggested command need not repeat."""
 
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The options of one call, the state that it acts on, and the screen that it prints to."""
+    """The options of one call, the state that it acts on, the screen that it prints to, and its time (Unix seconds)."""
 
     options: argparse.Namespace
     state: State
@@ -60,7 +66,10 @@ class Action:
 
 
 def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -> int:
-    """Run the action that the first argument names. The other arguments are those of the action."""
+    """Run the action of the command `name` that the first argument names, and return the exit code.
+
+    The other arguments are those of the action.
+    """
     action = action_name(name, actions, arguments[:1])
     command = _action_parser(f"{name} {action}", actions[action])
     options = command.parse_intermixed_args(arguments[1:])
@@ -78,7 +87,10 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
 
 
 def action_name(name: str, actions: Collection[str], arguments: list[str]) -> str:
-    """Return the action that the first argument names."""
+    """Return the action of the command `name` that `arguments` name, which are one at most.
+
+    Ends with a usage error, or with the command's help, if they name none.
+    """
     summaries = {action: help_texts()[f"{name} {action}"]["summary"] for action in actions}
     lines = ["actions:", *command_line.summary_lines(summaries)]
     details = "\n".join([*lines, "", f"Run `hookchain {name} ACTION --help` for an action's options."])
@@ -107,7 +119,7 @@ def _action_parser(name: str, action: Action) -> argparse.ArgumentParser:
 
 
 def add_selection(command: argparse.ArgumentParser, limit: int | None) -> None:
-    """Add the filters by time and number, which every kind of record has."""
+    """Add the filters by time and number, which every kind of record has. `limit` is the default; None for no limit."""
     add_since(command)
     command.add_argument("--until", metavar="TIME", type=time_option, help="end at this time")
     add_limit(command, limit)
@@ -149,7 +161,7 @@ def add_confirmation(command: argparse.ArgumentParser, *, has_rate: bool = True)
 
 def require_choice(options: argparse.Namespace, filters: Sequence[str]) -> None:
     """Raise UsageError unless the options choose records, so that no action is done on all of them by mistake."""
-    is_filtered = any(getattr(options, name) is not None for name in filters)
+    is_filtered = any(getattr(options, name) is not None for name in filters)  # --limit counts: the newest N
     if options.ids and is_filtered:
         raise command_line.UsageError("use ids or filters, not both")
     if not options.ids and not is_filtered:
@@ -187,7 +199,11 @@ def print_records(
     document: Callable[[Row], jsontext.JsonObject],
     table: Callable[[Sequence[Row], output.Screen], str],
 ) -> int:
-    """Print the first `--limit` rows, and whether there are more. Return the exit code."""
+    """Print the first `--limit` rows, and whether there are more. Return DONE, also for no rows.
+
+    `rows` has one row more than --limit if there are more. Raises UsageError if there are none because a filter has an
+    unknown name.
+    """
     limit: int = context.options.limit
     has_more = len(rows) > limit
     printed = rows[:limit]
@@ -213,20 +229,24 @@ def short_ids(ids: Sequence[str]) -> list[str]:
 
 
 def _unique_beginning(own: str, ids: Sequence[str]) -> str:
+    """Return the shortest beginning of the id that no other id has; the whole id if another one begins with it."""
     alike = [each for each in ids if each[:SHORT_ID] == own[:SHORT_ID]]
     beginnings = (own[:size] for size in range(SHORT_ID, len(own)))
     return next((short for short in beginnings if sum(each.startswith(short) for each in alike) == 1), own)
 
 
 def sample_note(count: int) -> str:
+    """Return the end of a sentence before the SAMPLE records that a dry run lists of `count`."""
     return f", oldest first; the first {SAMPLE}:" if count > SAMPLE else ":"
 
 
 def ids_note(ids: Sequence[str]) -> str:
+    """Return the first SAMPLE ids, and the number of the others, for a person."""
     return ", ".join(ids[:SAMPLE]) + (f" and {len(ids) - SAMPLE:,} more" if ids[SAMPLE:] else "")
 
 
 def id_list(ids: Sequence[str]) -> list[jsontext.Json]:
+    """Return the ids as a JSON array. To mypy, a list of texts is no list of JSON values."""
     return list(ids)
 
 
@@ -236,7 +256,10 @@ def id_list(ids: Sequence[str]) -> list[jsontext.Json]:
 async def publish_at_rate(
     context: Context, rows: Sequence[Row], send: Callable[[ports.Bus, Sequence[Row]], Awaitable[None]]
 ) -> None:
-    """Send `rows` in batches, at the rate of the options, with their progress on standard error."""
+    """Send `rows` in batches, at the rate of the options, with their progress on standard error.
+
+    `send` publishes one batch. Raises what it raises, and no batch follows then.
+    """
     progress = Progress(len(rows), "published", sys.stderr)
     async with context.state.bus() as bus:
         with progress:
@@ -246,7 +269,7 @@ async def publish_at_rate(
 async def send_at_rate(
     rows: Sequence[Row], rate: float, send: Callable[[Sequence[Row]], Awaitable[None]], report: Callable[[int], None]
 ) -> None:
-    """Send the rows in small batches, at most `rate` a second, and report how many are sent after each batch.
+    """Send the rows in small batches, at most `rate` a second, and report how many are sent in all after each batch.
 
     Raises what `send` raises. No batch follows a slow one sooner, so the rate is never exceeded.
     """
@@ -265,7 +288,8 @@ async def send_at_rate(
 def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:
     """Return the command line that does what a dry run printed: the same filters, with fixed times.
 
-    Without --until it ends at `now`, because records that arrive later were not part of the dry run.
+    `name` is the command and its action. Without --until it ends at `now`, because records that arrive later were not
+    part of the dry run.
     """
     settings = vars(options)
     line = ["hookchain", *name.split(), *settings.get("ids", [])]

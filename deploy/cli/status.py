@@ -39,6 +39,7 @@ MAX_GROUPS: Final = 10
 LATE_SECONDS: Final = 300.0
 """The age of a waiting message from which on it is marked, because its function is probably stuck."""
 _SERVES: Final = "serving"
+"""The state of a version that has no trouble."""
 _VERSIONS: Final = (
     Column("RUNS"),
     Column("VERSION"),  # never cut: the URL of a page ends with its token
@@ -47,6 +48,7 @@ _VERSIONS: Final = (
 )
 _SOURCES: Final[tuple[Column, ...]] = (Column("SOURCE", 8), Column("LAST EVENT", 11), Column("AGO"), Column("LAST DAY"))
 _HEALTH_COLOURS: Final = {"healthy": GREEN, "quiet": YELLOW, "failing": RED, "unregistered": RED}
+"""By `Health.word`. Other words have no colour."""
 _HEALTH: Final = (
     Column("HEALTH", colour=lambda text: _HEALTH_COLOURS.get(text, "")),
     Column("REGISTERED"),
@@ -60,6 +62,7 @@ _BACKLOGS: Final = (
     Column("OLDEST", colour=lambda text: YELLOW if text.endswith("!") else ""),
 )
 _STATES: Final = {"delivering": GREEN, "paused": YELLOW, "disabled": RED}
+"""The colours by the first word of a destination's state."""
 _DESTINATIONS: Final = (
     Column("DESTINATION", 12),
     Column("STATE", colour=lambda text: _STATES.get(text.partition(" ")[0], "")),
@@ -83,6 +86,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Print the status and return DONE, whatever the problems are. Raises CommandError and HookchainError."""
     configuration = served_configuration(options)
     now = time.time()
     where = same_platform(options)
@@ -133,7 +137,10 @@ def _status(platform: Platform, configuration: Configured, now: float, where: st
 
 
 def stored_status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
-    """Return the part of the status that does not depend on what runs. `where` is as in StatusText."""
+    """Return the part of the status that does not depend on what runs. `where` is as in StatusText.
+
+    It reads the stores, and asks the providers about the hooks of sources. Raises CommandError and HookchainError.
+    """
     silences = history_status.silences_of(configuration.slices["notify"])
     with platform.state() as state:
         fetch = cloud_platform.fetch(keeps=False)
@@ -146,7 +153,7 @@ def stored_status(platform: Platform, configuration: Configured, now: float, whe
 
 @dataclass(frozen=True, slots=True)
 class StatusText:
-    """The text for a screen.
+    """The text of a status for a screen: tables first, then a line for each thing that needs attention.
 
     now    Unix seconds
     where  the options that make another command act on the same platform
@@ -181,6 +188,7 @@ class StatusText:
         return table(columns, list(rows), self.screen)
 
     def _sources_table(self, sources: Sequence[history_status.SourceActivity]) -> str:
+        """Return the table, with the columns for health and silence only if a source has something in them."""
         columns = _SOURCES
         rows = [self._source_row(each) for each in sources]
         if any(each.facts for each in sources):
@@ -205,6 +213,7 @@ class StatusText:
         )
 
     def _registered(self, registration: source_health.Registration) -> str:
+        """Return whether the hook is registered, and for how long if it expires."""
         if registration.expires_at is None:
             return registration.word
         if registration.expires_at <= self.now:
@@ -241,6 +250,7 @@ class StatusText:
         return self.screen.coloured(f"dead letters: {count:,}", RED) + f"  (hookchain dead-letters list{self.where})"
 
     def _held(self, held: jsontext.JsonObject) -> str:
+        """Return the line about a destination that waits for the operator. Without a `reason`, it is only paused."""
         name = printable(str(held.get("destination")))
         if held.get("reason") is None:
             reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
@@ -266,6 +276,7 @@ class StatusText:
             yield f"last digest: {name}, {made}  (hookchain events show {last.event_id})"
 
     def _retrying(self, each: history_status.Retrying) -> str:
+        """Return the line about deliveries that are retried, or that all wait in groups as their options require."""
         count = _least_count(each.count, each.is_more)
         if each.grouped == each.count:
             return f"gathered: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
@@ -290,6 +301,7 @@ class StatusText:
 
 
 def _least_count(number: int, is_more: bool) -> str:
+    """Return the number. If more were not read, it is the least that there are."""
     return f"{number:,}{' or more' if is_more else ''}"
 
 
@@ -304,6 +316,7 @@ def _silence_cell(each: history_status.SourceActivity) -> str:
 
 
 def _backlog_row(each: history_status.Backlog) -> tuple[str, ...]:
+    """Return the row, with a mark if the oldest message has waited for longer than LATE_SECONDS."""
     delayed = f" + {each.delayed:,} delayed" if each.delayed else ""
     count = "?" if each.count is None else f"{each.count:,}{delayed}"
     if not each.oldest_seconds:

@@ -1,4 +1,8 @@
-"""The frame of the commands about subscribers: actions, the API in this process, and a dry run before a change."""
+"""The frame of the commands about subscribers: actions, the API in this process, and a dry run before a change.
+
+A command calls the API for subscribers as an application does, but without HTTP: the API's code runs in this process on
+the stores of the deployment. deploy/subscribers/operator_api.py does that.
+"""
 
 import argparse
 import sys
@@ -25,11 +29,15 @@ from shared.jsontext import Json, JsonObject
 SAMPLE: Final = 20
 """The number of rows of an import that are listed."""
 PROGRESS_EVERY: Final = 50
+"""The number of imported rows after which the progress line changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The options of one call, the deployment that it acts on, and the screen that it prints to."""
+    """The options of one call, the deployment that it acts on, and the screen that it prints to.
+
+    `settings` are those of the API, as the function `subscribe` has them on the platform.
+    """
 
     options: argparse.Namespace
     settings: SubscribeSettings
@@ -37,6 +45,10 @@ class Call:
     screen: Screen
 
     def api(self, *, is_dry: bool = False, base_url: str = "") -> OperatorApi:
+        """Return the API, to be used in `with`. If it is dry, what its requests write is kept in memory only.
+
+        `base_url` is that of portal links; empty for a request that makes none.
+        """
         stores = self.platform.subscriber_stores()
         secrets = self.platform.secrets()
         return OperatorApi(Deployment(self.settings, stores, secrets, base_url), is_dry)
@@ -67,6 +79,10 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
 
 
 def run_call(name: str, action: Action, arguments: list[str]) -> int:
+    """Run the action with its own arguments and return the exit code. `name` is the command, with its action if any.
+
+    An error of the API is printed, and its code is NOT_DONE.
+    """
     command = parser(name)
     action.add_arguments(command)
     add_configuration(command)
@@ -137,7 +153,7 @@ def print_facts(call: Call, title: str, facts: Mapping[str, str]) -> None:
 
 
 def print_items(call: Call, items: list[JsonObject], noun: str, columns: tuple[Column, ...], row: "RowOf") -> int:
-    """Print a table, or a JSON document with the items under the noun's plural."""
+    """Print a table, or a JSON document with the items under the noun's plural. Return DONE, also for no items."""
     if call.options.json:
         listed: list[Json] = [*items]
         print_json({f"{noun.replace(' ', '_').lower()}s": listed})
@@ -155,14 +171,16 @@ RowOf = Callable[[JsonObject], tuple[str, ...]]
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file, or standard input for `-`."""
+    """Return the content of a file, or of standard input for `-`. Raises OSError."""
     return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
 
 
 def run_import(call: Call, noun: str, read: Callable[[bytes], list[Row]], importer: Callable[[bool], Importer]) -> int:
-    """Import a CSV file. All rows are verified before the first is written, so a file with a fault changes nothing.
+    """Import a CSV file, and return NOT_DONE if it has faults. Without --yes, print what would be imported.
 
-    `importer` gets whether the import is dry.
+    All rows are verified before the first is written, so a file with a fault changes nothing. `noun` is what a row
+    describes. `importer` returns the function that imports one row, and gets whether the import is dry. Raises
+    CommandError for a file that is no such CSV.
     """
     path: Path = call.options.file
     try:
@@ -184,6 +202,7 @@ def run_import(call: Call, noun: str, read: Callable[[bytes], list[Row]], import
 
 
 def _imported(api: AbstractContextManager[OperatorApi], rows: list[Row], importer: Importer) -> ImportResult:
+    """Import the rows over the API, with progress on standard error."""
     line = PassingLine(sys.stderr)
 
     def tell(count: int) -> None:
@@ -198,6 +217,7 @@ def _imported(api: AbstractContextManager[OperatorApi], rows: list[Row], importe
 
 
 def _print_import(call: Call, noun: str, result: ImportResult) -> None:
+    """Print what was imported, or would be. Rows that change nothing are only counted, except with --json."""
     is_done: bool = call.options.yes
     counts = {outcome: result.count(outcome) for outcome in ("created", "updated", "unchanged")}
     if call.options.json:

@@ -13,6 +13,7 @@ from deploy.terminal.output import Column, count_of, print_json, printable
 from shared.jsontext import JsonObject
 
 LISTED: Final = 100
+"""The number of tenants that `list` prints without --limit."""
 COLUMNS: Final = (Column("TENANT"), Column("NAME", 12), Column("EMAIL", 12), Column("CREATED"))
 
 
@@ -47,11 +48,12 @@ def _add_tenant(command: argparse.ArgumentParser) -> None:
 
 
 def _show(call: subscribers.Call) -> int:
+    """Print the tenant, and how many endpoints it has in which states. Return DONE."""
     """Print a tenant and how many endpoints it has, or with `--json` their ids."""
     with call.api() as api:
-        hooks = api.client()
-        tenant = hooks.get_tenant(call.options.tenant)
-        endpoints = list(hooks.list_endpoints(call.options.tenant))
+        client = api.client()
+        tenant = client.get_tenant(call.options.tenant)
+        endpoints = list(client.list_endpoints(call.options.tenant))
     if call.options.json:
         print_json({**subscribers.document_of(tenant), "endpoints": [each["id"] for each in endpoints]})
         return DONE
@@ -88,6 +90,10 @@ def _add_set(command: argparse.ArgumentParser) -> None:
 
 
 def _set(call: subscribers.Call) -> int:
+    """Create the tenant or change what the options name, and print which of the two was done. Return DONE.
+
+    An option that is left out changes nothing. Raises UsageError and SubscribersError.
+    """
     """Create the tenant, or change what the options name of it, and print which of both. Raises UsageError."""
     options = call.options
     metadata = {}
@@ -108,17 +114,22 @@ def _add_delete(command: argparse.ArgumentParser) -> None:
 
 
 def _delete(call: subscribers.Call) -> int:
+    """Delete the tenant with its endpoints. Without --yes, print what would be deleted.
+
+    Return NOT_DONE if the tenant exists afterwards, as when somebody creates it again. Raises CommandError if it does
+    not exist before.
+    """
     """Delete the tenant and its endpoints with `--yes`; else print what would be deleted. Raises CommandError."""
     options = call.options
     is_left = False
     with call.api() as api:
-        hooks = api.client()
-        if find_tenant(hooks, options.tenant) is None:
+        client = api.client()
+        if find_tenant(client, options.tenant) is None:
             raise CommandError(f"there is no tenant {options.tenant!r}")
-        count = len(list(hooks.list_endpoints(options.tenant)))
+        count = len(list(client.list_endpoints(options.tenant)))
         if options.yes:
-            hooks.delete_tenant(options.tenant)
-            is_left = find_tenant(hooks, options.tenant) is not None
+            client.delete_tenant(options.tenant)
+            is_left = find_tenant(client, options.tenant) is not None
     document: JsonObject = {"dry_run": not options.yes, "tenant": options.tenant, "endpoints": count}
     text = subscribers.deletion_text(call, printable(options.tenant), f", with {count_of(count, 'endpoint')}")
     subscribers.print_result(call, document, text)
@@ -137,6 +148,9 @@ ACTIONS: Final = {
     "delete": subscribers.Action(_add_delete, _delete),
     "import": subscribers.Action(subscribers.add_csv_file, _import),
 }
+
+
+# Portal links
 
 
 CAPABILITIES: Final = get_args(Capability)
@@ -177,15 +191,16 @@ def _capabilities(text: str) -> tuple[str, ...]:
 
 
 def _print_link(call: subscribers.Call) -> int:
+    """Create a portal link and print it, or with --revoke make all links of the tenant invalid. Return DONE."""
     """Print the URL of a new link; with `--revoke`, end all links of the tenant instead."""
     options = call.options
     base_url = "" if call.settings.public_url or options.revoke else call.platform.subscribe_url()
     with call.api(base_url=base_url) as api:
-        hooks = api.client()
+        client = api.client()
         if options.revoke:
-            hooks.revoke_sessions(options.tenant)
+            client.revoke_sessions(options.tenant)
             text = f"{options.tenant}: all existing portal links are now invalid"
             return subscribers.print_result(call, {"tenant": options.tenant, "revoked": True}, text)
-        made = hooks.create_token(options.tenant, capabilities=options.capabilities, expires_in=int(options.expires))
+        made = client.create_token(options.tenant, capabilities=options.capabilities, expires_in=int(options.expires))
     document: JsonObject = {"url": made["url"], "session": made["session"], "expires_at": made["expires_at"]}
     return subscribers.print_result(call, document, made["url"])

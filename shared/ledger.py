@@ -293,6 +293,3 @@ class Ledger(Protocol):
         can be read page by page, and none is left out. On a cloud, a page may lack a row of a configured destination
         that was created in the same microsecond as another one.
         """
-
-    async def purge(self, before: float) -> int:
-        """Delete final rows that were last written before that time. Return their number."""

@@ -71,14 +71,15 @@ def needed_blobs(folder: Path) -> frozenset[str]:
     return frozenset(name for name in names if name is not None)
 
 
-def newest_at(path: Path) -> float | None:
-    """Return when the journal's newest row was written, or None without rows."""
+def newest_at(folder: Path) -> float | None:
+    """Return when the newest row of the journal or of the ledger was written, or None without rows."""
     columns = {"events": "received_at", "requests": "at", "dead_letters": "at"}
-    with closing(open_journal(path)) as connection:
+    with closing(open_journal(folder / FILE_NAME)) as journal, closing(open_ledger(folder / LEDGER_FILE)) as ledger:
         newest = [
-            connection.execute(f"SELECT {column} FROM {table} ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608 above
+            journal.execute(f"SELECT {column} FROM {table} ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608 above
             for table, column in columns.items()
         ]
+        newest.append(ledger.execute("SELECT created_at FROM deliveries ORDER BY id DESC LIMIT 1").fetchone())
     return max((row[0] for row in newest if row), default=None)
 
 

@@ -157,12 +157,13 @@ async def test_a_finished_delivery_takes_no_other_outcome(ledger: Ledger) -> Non
 
 async def test_a_delivery_that_is_not_there_takes_no_outcome(ledger: Ledger) -> None:
     claim = await claimed(ledger)
-    assert await ledger.settle(claim, done())
-    assert await ledger.purge(T + 1) == 1
-    assert not await ledger.settle(claim, done())
-    assert await ledger.begin(claim, T) is None
-    assert await ledger.postpone(KEY, claim.row.fence, T, T) is None
-    assert await ledger.reopen(KEY, T) is None
+    # On SQLite the version is the row's number, and on a cloud a mark of the last write.
+    version = "404" if claim.version.isdecimal() else claim.version
+    gone = claim._replace(row=claim.row._replace(key="gone"), version=version)
+    assert not await ledger.settle(gone, done())
+    assert await ledger.begin(gone, T) is None
+    assert await ledger.postpone("gone", claim.row.fence, T, T) is None
+    assert await ledger.reopen("gone", T) is None
 
 
 async def test_an_outcome_without_an_attempt_leaves_its_number_free(ledger: Ledger) -> None:

@@ -147,18 +147,6 @@ async def test_what_became_of_a_forgotten_delivery_stays_but_for_answers(ledger:
     assert (attempt.outcome, attempt.reason, attempt.answer) == ("failed", "", "")
 
 
-async def test_a_purge_forgets_old_finished_rows_and_no_others(ledger: Ledger) -> None:
-    await finished(ledger)
-    for number, settlement in ((2, None), (3, held()), (4, later(T + 60))):
-        claim = await ledger.claim(delivery(number), MESSAGE, T, LEASE)
-        assert isinstance(claim, Claimed)
-        assert settlement is None or await ledger.settle(claim, settlement)
-    assert await ledger.purge(T) == 0
-    assert await ledger.purge(T + 1) == 1
-    assert {row.event_id for row in await ledger.rows(10)} == {"e2", "e3", "e4"}
-    assert isinstance(await plain_claim(ledger, T + 1), Claimed)
-
-
 ONE, OTHER = f"customers:acme:ep_{'1' * 20}", f"customers:acme:ep_{'2' * 20}"
 ALIKE = ("customers", "customers:acme", f"customers:acme:ep_{'1' * 19}", f"customer:acme:ep_{'1' * 20}",
          f"customers:acm:ep_{'1' * 20}", f"customers:acme.eu:ep_{'1' * 20}")  # fmt: skip

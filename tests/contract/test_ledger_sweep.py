@@ -279,10 +279,3 @@ async def test_two_sweeps_at_once_merge_a_delivery_into_one_of_two_digests(ledge
     answers = await asyncio.gather(*(ledger.merge_all(moves, T + 61, digest) for digest in "abab"))
     [row] = await ledger.rows(10)
     assert answers == [[row.group == digest] for digest in "abab"]
-
-
-async def test_merged_deliveries_are_purged_as_delivered_ones_are(ledger: Ledger) -> None:
-    await ledger.merge_all(await waiting(ledger, 1), T + 61, DIGEST)
-    assert await ledger.purge(T + 61) == 0
-    assert await ledger.purge(T + 62) == 1
-    assert await ledger.rows(10) == []

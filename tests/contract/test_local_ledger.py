@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from shared.cloud.local.ledger import LocalLedger
+from shared.cloud.local.ledger import LocalLedger, purge_deliveries
 from shared.errors import Temporary
 from shared.ledger import Claimed, Finished
 from tests.contract import claims
@@ -96,12 +96,38 @@ async def test_a_delivery_that_another_process_knows_is_moved_and_reopened_by_it
     await asyncio.gather(one.close(), other.close())
 
 
+async def test_a_purge_forgets_old_final_rows_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    local = LocalLedger(path)
+    await claims.finished(local)
+    for number, settlement in ((2, None), (3, claims.held()), (4, claims.later(claims.T + 60))):
+        claim = await local.claim(claims.delivery(number), claims.MESSAGE, claims.T, claims.LEASE)
+        assert isinstance(claim, Claimed)
+        assert settlement is None or await local.settle(claim, settlement)
+    assert purge_deliveries(path, claims.T) == 0
+    assert purge_deliveries(path, claims.T + 1) == 1
+    assert {row.event_id for row in await local.rows(10)} == {"e2", "e3", "e4"}
+    assert isinstance(await claims.plain_claim(local, claims.T + 1), Claimed)
+    await local.close()
+
+
+async def test_merged_deliveries_are_purged_as_delivered_ones_are(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    local = LocalLedger(path)
+    row = (await claims.in_retry(local, at=claims.T + 5)).row
+    [waiting] = await local.rows(1)
+    assert await local.merge_all([(row.key, waiting.fence)], claims.T + 61, "digest") == [True]
+    assert purge_deliveries(path, claims.T + 61) == 0
+    assert purge_deliveries(path, claims.T + 62) == 1
+    await local.close()
+
+
 async def test_a_delivery_is_not_reopened_for_a_purged_one_whose_row_it_has(tmp_path: Path) -> None:
     """SQLite gives the last row's id again once that row is gone."""
     local = LocalLedger(tmp_path / "ledger.db")
     await claims.finished(local)
     assert await claims.plain_claim(local, claims.T) == Finished()
-    assert await local.purge(claims.T + 60) == 1
+    assert purge_deliveries(tmp_path / "ledger.db", claims.T + 60) == 1
     other = await local.claim(claims.delivery(2), claims.MESSAGE, claims.T, claims.LEASE)
     assert isinstance(other, Claimed)
     assert await local.settle(other, claims.done())
@@ -116,6 +142,6 @@ async def test_a_large_purge_is_whole(tmp_path: Path) -> None:
         await claims.settled(local, claims.delivery(number), claims.failed())
 
     await asyncio.gather(*(fail(number) for number in range(1_500)))
-    assert await local.purge(claims.T + 1) == 1_500
+    assert purge_deliveries(tmp_path / "ledger.db", claims.T + 1) == 1_500
     assert await local.rows(10) == []
     await local.close()

@@ -73,13 +73,6 @@ class FakeLedger(LedgerWrites):
         ]
         return newest_of(found, limit, before=before)
 
-    async def purge(self, before: float) -> int:
-        self._fail_if_faulty()
-        old = [key for key, row in self.table.items() if row.state in rules.FINAL and row.updated_at < before]
-        for key in old:
-            del self.table[key]
-        return len(old)
-
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         self._fail_if_faulty()
         row = self.table.get(key)

@@ -27,7 +27,8 @@ from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, make_folders, set_u
 from deploy.dev.supervisor.supervisor import FindWarnings, StartFailed, Supervisor, Work
 from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
 from shared import errors, jsontext, settings
-from shared.cloud.local import blobs, database, documents, journal
+from shared.cloud.local import blobs, database, documents, journal, ledger
+from shared.delivery import REMEMBERED_SECONDS
 from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 
 START_FAULTS: Final = (
@@ -147,7 +148,7 @@ async def purge_hourly(supervisor: Supervisor) -> None:
         state = supervisor.setup.folders.state
         notify = supervisor.setup.configuration.slices["notify"]
         try:
-            clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state / journal.FILE_NAME))
+            clock = clock or PurgeClock(await asyncio.to_thread(newest_at, state))
             if clock.ahead_seconds:
                 years = f"{clock.ahead_seconds / 365 / DAY_SECONDS:.1f} years"
                 supervisor.output.say("WARNING", f"The clock is {years} ahead; nothing is deleted because of its age")
@@ -171,6 +172,7 @@ def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
     with open_caught(state) as caught:
         caught.purge(now - retention.bodies_seconds)
     purge_journal(state / journal.FILE_NAME, now, retention)
+    ledger.purge_deliveries(state / ledger.FILE_NAME, now - REMEMBERED_SECONDS)
     if (document_file := state / documents.FILE_NAME).is_file():
         documents.purge_documents(document_file, now)
     kept_seconds = slices.blobs_seconds(retention, notify)

@@ -1,9 +1,9 @@
 """The sweep: find the rows of the ledger that are due, and publish them (publication.py).
 
-A sweep purges old rows, looks for reasons for alerts, closes groups of digests, and publishes the rows that are due. It
-handles several pages of rows at once. Each row is moved ten minutes ahead before it is published, so that it is due
-again if this process dies in between. Sweeps may overlap, because only one of them can move a row. Requests to other
-systems are sent by tasks beside the sweep (side_tasks.py).
+A sweep looks for reasons for alerts, closes groups of digests, and publishes the rows that are due. It handles several
+pages of rows at once. Each row is moved ten minutes ahead before it is published, so that it is due again if this
+process dies in between. Sweeps may overlap, because only one of them can move a row. Requests to other systems are sent
+by tasks beside the sweep (side_tasks.py).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from functions.notify.waiting.due import BACK_SECONDS, SLOTS_AHEAD_SECONDS, TIMER_SECONDS, waits_for_slot
 from functions.notify.waiting.pauses import Pauses
 from functions.notify.waiting.publication import Backlog, DueCount, DuePublisher, Pace
-from shared import delivery, errors, ports, retention
+from shared import errors, ports
 from shared.ledger import Ledger, LedgerRow
 
 if TYPE_CHECKING:
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from functions.notify.digests.closing import Closer
     from functions.notify.waiting.side_tasks import SideTasks
 
-PURGE_EVERY_SECONDS: Final = 3_600.0
-"""How often a sweep purges, also after a purge that failed. Such a sweep also looks for all due rows, however old they
-are."""
+ALL_EVERY_SECONDS: Final = 3_600.0
+"""The time between two sweeps that look for all due rows, however old they are."""
 CLOSE_SECONDS: Final = 20.0
 """The part of a sweep in which groups are closed. The rest is for deliveries outside groups."""
 CLOSE_AGAIN_SECONDS: Final = 5.0
@@ -59,9 +58,9 @@ FindDue: TypeAlias = Callable[[float, int, float], Awaitable[Sequence[LedgerRow]
 class Sweeper:
     """Sweeps the ledger, with what one sweep has to know of the sweeps before it.
 
-    _complete_at  when no due row was left in the last sweep that found all of them; None if none has, and after each
-                  purge: then the next sweep looks for all due rows, however old they are
-    _purge_at     the time of the next purge
+    _complete_at  when no due row was left in the last sweep that found all of them; None if the next sweep looks for
+                  all due rows, however old they are
+    _all_at       when a sweep looks for all of them again
     _pace         the turns of destinations, of which later ones come in the next sweep
     _backlog      what was found due since the last report
     """
@@ -96,12 +95,11 @@ class Sweeper:
         self._pauses = pauses
         self._pace = Pace()
         self._backlog = Backlog()
-        self._purge_at = 0.0
+        self._all_at = 0.0
         self._complete_at: float | None = None
-        self._purge_clock: retention.PurgeClock | None = None
 
     async def sweep(self) -> int:
-        """Purge, look for alerts, close groups, publish what is due, and close groups again if the sweep looks ahead.
+        """Look for alerts, close groups, publish what is due, and close groups again if the sweep looks ahead.
 
         Return how many deliveries were published. A part that fails does not keep the others from running. At the end,
         the sweep raises the first fault, a Temporary. Rows that were not moved or published stay due.
@@ -118,8 +116,10 @@ class Sweeper:
     async def _sweep(self) -> int:
         """Run the parts of the sweep one after another. As `sweep`, without the side tasks."""
         start = self._clock.now()
+        if start >= self._all_at:
+            self._all_at = start + ALL_EVERY_SECONDS
+            self._complete_at = None
         faults: list[errors.Temporary] = []
-        await _run_part(self._purge(), faults)
         if self._monitor:
             await _run_part(self._monitor.check(), faults)
         closed = await self._close_groups(CLOSE_SECONDS, faults)
@@ -153,19 +153,6 @@ class Sweeper:
     def backlog(self) -> Mapping[str, DueCount]:
         """Return what the sweeps found due since the last report, as `Backlog.report` does."""
         return self._backlog.report(self._clock.now())
-
-    async def _purge(self) -> None:
-        """Delete the rows that need not be remembered any more, once in PURGE_EVERY_SECONDS. Raises Temporary."""
-        now = self._clock.now()
-        if now >= self._purge_at:
-            self._purge_at = now + PURGE_EVERY_SECONDS
-            self._complete_at = None  # this sweep looks for all due rows, however old they are
-            # If the clock jumps by years, the rows of past deliveries must stay: without them, events would be
-            # delivered again.
-            if self._purge_clock is None:
-                newest_at = next((row.created_at for row in await self._ledger.rows(1)), None)
-                self._purge_clock = retention.PurgeClock(newest_at, self._clock.now)
-            await self._ledger.purge(self._purge_clock.now() - delivery.REMEMBERED_SECONDS)
 
 
 async def _run_part(part: Awaitable[int | None], faults: list[errors.Temporary]) -> int:

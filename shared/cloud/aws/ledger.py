@@ -11,7 +11,6 @@ ledger_items.py has the item of a row, and ledger_lists.py how rows are found.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from math import inf, nextafter
 from secrets import token_hex
 from typing import Final, NamedTuple, TypeVar
 
@@ -27,8 +26,6 @@ from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place
 
 AT_ONCE: Final = 25
 """The number of writes at the same time. Each needs its own connection."""
-MAX_PURGED: Final = 1_000
-"""The most rows that one purge reads, so that the call ends soon. The next purge deletes the next ones."""
 VERSION_BYTES: Final = 4
 """The size of a version. It need only differ from those of the other writes of the same moment to the same row."""
 ABSENT_OR_EXPIRED: Final = f"attribute_not_exists(#{tables.KEY}) OR #{tables.EXPIRES_AT} <= :now"
@@ -165,25 +162,6 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         before: Place | None = None,
     ) -> Sequence[LedgerRow]:
         return await self._lists.rows(limit, event_id, destination, state, before)
-
-    async def purge(self, before: float) -> int:
-        """Delete final rows that were last written before that time, MAX_PURGED in a call. Return how many.
-
-        Most rows are deleted earlier, because they expire.
-        """
-        high = nextafter(before, -inf)  # a row that was last written before that time was also created before it
-        entries = await read_shards(self._store, tables.DELIVERIES, tables.LISTED_DELIVERIES, MAX_PURGED, high=high)
-        fields_by_key = await self._store.get_all(tables.DELIVERIES, keys_of(entries), ("state", "updated_at", VERSION))
-        old_versions = [
-            (key, str(fields[VERSION]))
-            for key, fields in fields_by_key.items()
-            if fields["state"] in rules.FINAL and float(str(fields["updated_at"])) < before
-        ]
-        count = 0
-        for some in batching.batches(old_versions, AT_ONCE):
-            deletions = (self._store.delete(tables.DELIVERIES, key, _is_still(version)) for key, version in some)
-            count += (await asyncio.gather(*deletions)).count(None)  # None: deleted. A row that was reopened stays
-        return count
 
     def close(self) -> None:
         self._store.close()

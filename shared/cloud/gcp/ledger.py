@@ -28,8 +28,6 @@ MOVED_AT_ONCE: Final = 100
 would have to be read again after each conflict."""
 TRANSACTIONS_AT_ONCE: Final = 10
 """The number of transactions that move rows at the same time. Each needs its own connection."""
-MAX_PURGED: Final = 1_000
-"""The most rows that one purge reads, so that the call ends soon. The next purge deletes the next ones."""
 MESSAGES_AT_ONCE: Final = 30
 """The number of messages that one answer has room for, at 200 KiB each."""
 CHUNK: Final = 100
@@ -240,20 +238,6 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
             looked_through += chunk
             high = stored.microseconds(rows[-1].created_at)
         return newest
-
-    async def purge(self, before: float) -> int:
-        """Delete final rows that were last written before that time, MAX_PURGED in a call. Return how many.
-
-        Most rows are deleted earlier by the collection's TTL policy.
-        """
-        select = ("row", "created")
-        high = stored.microseconds(before)  # a row that was last written before that time was also created before it
-        documents = await firestore.read_shards(self._store, LEDGER, "created", MAX_PURGED, high=high, select=select)
-        rows = [stored.row_of(document.fields) for document in documents]
-        old = [row for row in rows if row.state in rules.FINAL and row.updated_at < before]
-        for some_rows in batching.batches(old, firestore.MAX_WRITES):
-            await self._store.commit([stored.removed_document(row.key) for row in some_rows])
-        return len(old)
 
     def close(self) -> None:
         self._store.close()

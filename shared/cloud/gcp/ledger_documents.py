@@ -111,11 +111,6 @@ def upgraded_document(row: LedgerRow, version: str) -> Write:
     return replace(changed, fields={**(changed.fields or {}), **{name: fields[name] for name in places}}, mask=mask)
 
 
-def removed_document(key: str) -> Write:
-    """Return the write that deletes the row's document."""
-    return Write(LEDGER, key, None)
-
-
 def _fields(row: LedgerRow) -> dict[str, Value]:
     """Return the fields of _CHANGING that the row has now."""
     shard, created_at = shards.shard_of(row.key), microseconds(row.created_at)

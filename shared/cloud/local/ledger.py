@@ -6,6 +6,7 @@ shared/ledger_rules.py has the rules, and ledger_rows.py the tables and the stat
 import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -145,20 +146,6 @@ class LocalLedger(LedgerWrites):
             self._remember(rows_by_id)  # The caller may be about to change these deliveries.
         return list(rows_by_id.values())
 
-    async def purge(self, before: float) -> int:
-        """Delete the finished rows last written before that time, PURGE_ROWS a transaction. Return how many.
-
-        If a later transaction fails, the rows of the earlier ones stay deleted.
-        """
-        count = 0
-        # A row that was last written before that time was also created before it, so its id is smaller.
-        below_id = self._file.read(lambda connection: ledger_rows.first_id_since(connection, before))
-        while deleted := await self._file.write(
-            lambda connection: ledger_rows.delete_rows(connection, below_id, before, PURGE_ROWS), is_synced=True
-        ):
-            count += deleted
-        return count
-
     async def close(self) -> None:
         """Close the file. No call may be under way."""
         self._file.close()
@@ -200,3 +187,20 @@ class LocalLedger(LedgerWrites):
 def _with_row_id(answer: Claim, row_id: int) -> Claim:
     """Return the answer, with the row's id as the version if the delivery was claimed."""
     return Claimed(answer.row, answer.message, str(row_id)) if isinstance(answer, Claimed) else answer
+
+
+def purge_deliveries(path: Path, before: float) -> int:
+    """Delete the final deliveries that were last written before that time. Return how many.
+
+    If a later transaction fails, the rows of the earlier ones stay deleted. Raises sqlite3.Error and OSError.
+    """
+    count = 0
+    with closing(ledger_rows.open_ledger(path)) as connection:
+        # A row that was last written before that time was also created before it, so its id is smaller.
+        below_id = ledger_rows.first_id_since(connection, before)
+        while True:
+            with database.transaction(connection):
+                deleted = ledger_rows.delete_rows(connection, below_id, before, PURGE_ROWS)
+            if not deleted:
+                return count
+            count += deleted

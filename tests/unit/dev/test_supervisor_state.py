@@ -20,6 +20,7 @@ from deploy.dev.supervisor.start import purge_state
 from deploy.dev.supervisor.state_folder import StateFault, locked, require_known_files, set_aside_damaged
 from deploy.history.local_journal import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
+from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.database import VERSIONS, transaction
 from shared.cloud.local.journal import open_journal, write_entries
@@ -203,6 +204,24 @@ async def _forget(folder: Path, delivery: Delivery) -> None:
     await ledger.rows(1, event_id="e1")
     await ledger.forget(delivery.id, NOW)
     await ledger.close()
+
+
+def test_a_final_delivery_is_known_for_45_days(tmp_path: Path) -> None:
+    asyncio.run(_settled(tmp_path, _large_delivery("e1-body"), "delivered"))
+    for now, count in ((NOW + 45 * DAY_SECONDS, 1), (NOW + 45 * DAY_SECONDS + 1, 0)):
+        purge_state(tmp_path, {"destinations": {}}, now)
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
+            assert ledger.execute("SELECT count(*) FROM deliveries").fetchone() == (count,)
+
+
+def test_the_newest_row_is_one_of_the_journal_or_of_the_ledger(tmp_path: Path) -> None:
+    assert newest_at(tmp_path) is None
+    asyncio.run(_settled(tmp_path, _large_delivery("e1-body"), "delivered"))
+    assert newest_at(tmp_path) == NOW
+    with closing(open_journal(tmp_path / "journal.db")) as connection, transaction(connection):
+        letter = DeadLetter("d1", "expired", "late", NOW + 60, b"{}", "deliveries", "e1", "tell", "crm")
+        write_entries(connection, [letter])
+    assert newest_at(tmp_path) == NOW + 60
 
 
 def test_caught_mails_are_kept_as_long_as_bodies(tmp_path: Path) -> None:

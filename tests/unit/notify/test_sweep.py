@@ -6,16 +6,17 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, strategies as st
 
+from functions.notify.alerts.monitor import Monitor
 from functions.notify.waiting.due import BACK_SECONDS
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, next_retry_at
-from functions.notify.waiting.sweep import BATCH_ROWS, PURGE_EVERY_SECONDS, STAY_SECONDS, Sweeper
-from shared.delivery import REMEMBERED_SECONDS, Delivered, Disabled, RetryLater, Unknown
+from functions.notify.waiting.sweep import BATCH_ROWS, STAY_SECONDS, Sweeper
+from shared.delivery import Delivered, Disabled, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.ports import DELIVERIES, BusMessage
 from tests.fakes.bus import FakeBus
 from tests.fakes.destinations import FakeDestination
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.notifier import DELIVERY, FakeNotifier, a_delivery
+from tests.fakes.notifier import FakeNotifier, a_delivery
 
 
 async def waiting(count: int = 1) -> FakeNotifier:
@@ -79,16 +80,17 @@ async def test_a_row_that_cannot_be_moved_holds_up_no_other() -> None:
     assert published == {a_delivery(0).id, a_delivery(2).id}
 
 
-async def test_a_purge_that_fails_holds_up_no_delivery() -> None:
-    class Unpurged(FakeLedger):
-        async def purge(self, before: float) -> int:
-            raise Temporary("ledger_unavailable", "there is no such index")
+async def test_a_look_for_alerts_that_fails_holds_up_no_delivery() -> None:
+    class Blind(Monitor):
+        def __init__(self) -> None:
+            pass
 
-    notifier = FakeNotifier(FakeDestination(RetryLater("busy there")), ledger=Unpurged())
-    await notifier.take()
-    notifier.clock.advance(6)
-    with pytest.raises(Temporary, match="no such index"):
-        await notifier.sweep()
+        async def check(self) -> None:
+            raise Temporary("records_unavailable", "there is no such table")
+
+    notifier = await waiting()
+    with pytest.raises(Temporary, match="no such table"):
+        await Sweeper(notifier.ledger, notifier.bus, notifier.clock, monitor=Blind()).sweep()
     assert len(notifier.bus.on(DELIVERIES)) == 1
 
 
@@ -106,34 +108,6 @@ async def test_a_message_that_arrived_without_being_confirmed_starts_no_second_r
     assert (await notifier.take_message(stale)).outcome == "waiting"
     assert [result.outcome for result in await notifier.sweep_and_take()] == ["delivered"]
     assert (await notifier.take_message(stale)).outcome == "finished"
-
-
-async def test_a_sweep_forgets_what_was_finished_45_days_ago() -> None:
-    notifier = FakeNotifier()
-    await notifier.take(DELIVERY)
-    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
-    notifier.clock.advance(REMEMBERED_SECONDS)
-    await sweeper.sweep()
-    assert len(await notifier.ledger.rows(10)) == 1
-    notifier.clock.advance(3_601)
-    await sweeper.sweep()
-    assert await notifier.ledger.rows(10) == []
-
-
-@pytest.mark.parametrize("starts", ["before", "after"])
-async def test_a_clock_that_jumps_by_years_forgets_nothing_whatever_else_arrives(starts: str) -> None:
-    notifier = FakeNotifier()
-    await notifier.take(DELIVERY)
-    sweeper = Sweeper(notifier.ledger, notifier.bus, notifier.clock)
-    if starts == "before":
-        await sweeper.sweep()
-    notifier.clock.advance(5 * 365 * 86_400)
-    for number in (7, 8):  # after the jump, and an hour later
-        await sweeper.sweep()
-        await notifier.take(a_delivery(number))
-        notifier.clock.advance(PURGE_EVERY_SECONDS)
-    await sweeper.sweep()
-    assert len(await notifier.ledger.rows(10)) == 3
 
 
 WAITS = (70.0, 90.0, 100.0, 500.0)

@@ -12,6 +12,7 @@ from deploy.gcp import plan, resource
 
 WORKERS: Final = 4
 COMMAND_SECONDS: Final = 1200.0
+"""How long one command may take. The build of a function takes some minutes."""
 
 _NOT_YET: Final = (
     # These are errors of something that was just created or granted, and is not known everywhere at Google yet.
@@ -34,13 +35,15 @@ _GONE: Final = ("NOT_FOUND", "not found", "could not be found", "does not exist"
 
 
 class Progress(Protocol):
-    """Called from several threads, one call at a time."""
+    """A display of the actions that run. It is called from several threads, also at the same time."""
 
     def began(self, action: plan.Action) -> None: ...
 
-    def waits(self, action: plan.Action, seconds: float) -> None: ...
+    def waits(self, action: plan.Action, seconds: float) -> None:
+        """Show that a command is repeated after this wait."""
 
-    def ended(self, action: plan.Action, seconds: float, failed: bool) -> None: ...
+    def ended(self, action: plan.Action, seconds: float, failed: bool) -> None:
+        """Show that the action ended, `seconds` after it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Applying:
-    """A run of actions. `values` are the texts of secrets by name."""
+    """A run of actions. `values` are the texts by name of the secrets that the actions create."""
 
     runner: gcp.Runner
     target: gcp_names.Target
@@ -64,7 +67,10 @@ class Applying:
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def apply(self, actions: Sequence[plan.Action]) -> Failure | None:
-        """Run the actions, and return the first failure or None. After it no action starts, and running ones finish."""
+        """Run the actions, and return the first failure or None. After it no action starts, and running ones finish.
+
+        Raises GcloudMissing, and CycleError for actions that need each other.
+        """
         sorter = TopologicalSorter(_edges(actions))
         sorter.prepare()
         ready: list[int] = []
@@ -84,6 +90,7 @@ class Applying:
         return failure
 
     def _one(self, action: plan.Action) -> Failure | None:
+        """Run the action's commands in order, up to the first that fails."""
         began = time.monotonic()
         self.progress.began(action)
         for file in action.files:
@@ -94,6 +101,7 @@ class Applying:
         return failure
 
     def _run(self, action: plan.Action, command: resource.Command) -> Failure | None:
+        """Run the command, and again as long as it fails because an earlier change is not known everywhere yet."""
         stdin = self.values[command.secret].encode() if command.secret else None
         answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
         for seconds in gcp.PROPAGATION_WAITS_SECONDS:

@@ -1,4 +1,4 @@
-"""Preparing a deployment: the slices and bundles of a configuration, and the settings that are kept in .env."""
+"""A deployment around its plan: slices and bundles, Google's limits, the settings in .env, and the printed progress."""
 
 import argparse
 import os
@@ -31,8 +31,10 @@ EXECVE: Final = "https://man7.org/linux/man-pages/man2/execve.2.html"
 CONDITIONS: Final = 20
 """The bindings of a policy that give the same role to the same account, each with another condition."""
 NOTIFICATIONS: Final = 100
+"""The notifications of a bucket, and below, those of it for one type of event."""
 NOTIFICATIONS_AN_EVENT: Final = 10
 VARIABLE_BYTES: Final = 32 * 1024
+"""The value of an environment variable on Cloud Run."""
 ARGUMENT_BYTES: Final = 131_071
 """The longest argument of a command on Linux: gcloud takes all secrets of a function in one."""
 FEWER: Final = "Use fewer, give a destination a `secret` of its own, or make two deployments"
@@ -41,8 +43,10 @@ COMMAND_FILES: Final = "gcp"
 """The folder beside the bundles with the files that gcloud commands read."""
 
 COMMENT = "what was last deployed to Google Cloud, and where"
+"""The comment above the variables that a deployment adds to .env."""
 
 _NOTHING_SAID: Final = argparse.Namespace(project=None, region=None, prefix=None)
+"""The options of a command that names no deployment."""
 
 
 def prepare_deployment(
@@ -79,7 +83,10 @@ def missing_needs(actions: Iterable[plan.Action], deployment: graph.Deployment) 
 
 
 def measured(resources: Iterable[resource.Resource], topology: Topology) -> Iterator[Measured]:
-    """Yield what Google Cloud limits in a plan from the beginning. The rule for a prefix bounds the names."""
+    """Yield what Google Cloud limits in a plan from the beginning. The rule for a prefix bounds the names.
+
+    The name of a grant is `Grant.text`, whose condition follows ` if `, and that of a notification is `BUCKET/TOPIC`.
+    """
     conditions: Counter[str] = Counter()
     notifications: Counter[tuple[str, str]] = Counter()
     for each in resources:
@@ -146,15 +153,22 @@ def closing(deployment: graph.Deployment, made: Sequence[str], options: str) -> 
     return closing_lines(deployment.slices, deployment.url("receive"), made, read, where, portal)
 
 
-_DONE = {"create": "created", "update": "updated", "delete": "deleted"}
+# The progress
 
-_ACCOUNT = re.compile(r"serviceAccount:([^@ ]+)@\S+")
 
 _DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
 
+_DONE = {"create": "created", "update": "updated", "delete": "deleted"}
+
+_ACCOUNT = re.compile(r"serviceAccount:([^@ ]+)@\S+")
+"""A service account as a member of a binding: of its address, the name is enough for a person."""
+
 
 class Lines:
-    """Progress as lines. On a terminal, the last line shows what is running."""
+    """Progress as lines: a `Progress` of deploy/gcp/apply.py. On a terminal, the last line shows what is running.
+
+    `total` is the number of actions. The lock keeps the lines of the threads apart.
+    """
 
     def __init__(self, total: int, screen: output.Screen) -> None:
         self._total = total
@@ -196,6 +210,7 @@ class Lines:
 
 
 def _named(action: plan.Action) -> str:
+    """Return the resource for a person. All APIs are enabled by one action."""
     if action.kind == "api":
         return f"{len(action.settles)} APIs"
     name = _ACCOUNT.sub(lambda found: found[1], action.name)

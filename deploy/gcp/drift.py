@@ -40,6 +40,8 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
+    """A setting whose live value is not the planned one. `found` is the live value, as the platform writes it."""
+
     setting: Setting
     found: Json
 
@@ -70,6 +72,7 @@ def _with_plain_truth(value: Json) -> Json:
 
 
 def _matches(setting: Setting, found: Json) -> bool:
+    """Return whether the normalised live value is as planned. Nothing matches an empty planned value too."""
     planned = _normalized(setting.form, setting.planned)
     if planned == "":
         return found in (None, "", [])
@@ -94,7 +97,11 @@ def _is_within(planned: Json, found: Json) -> bool:
     return planned == found
 
 
+# The forms of values
+
+
 def _normalized(form: Form, value: Json) -> Json:
+    """Return the value in the one way in which both sides are compared; None stays None."""
     return None if value is None else _NORMAL[form](value)
 
 
@@ -175,6 +182,7 @@ _NORMAL: Final[Mapping[Form, Callable[[Json], Json]]] = {
 
 
 def _different_names(planned: Json, found: Json) -> Iterator[str]:
+    """Yield how two mappings of environment variables differ, without the values."""
     wanted, there = (mapping_at(_normalized("variables", each)) for each in (planned, found))
     for name in sorted({*wanted, *there}):
         if name not in there:
@@ -189,12 +197,19 @@ def _shown(value: Json) -> str:
     if value is None or value == "":
         return "not set"
     text = oneline(value if isinstance(value, str) else to_json(value))
+    # A whole policy would fill the line of the script.
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+# The settings of a plan
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """`path` is a JMESPath expression over an entry of gcloud's list."""
+    """The place and the form of a setting's live value. `path` is a JMESPath expression over an entry of gcloud's list.
+
+    `fixed` is as in Setting.
+    """
 
     path: str
     form: Form = "text"
@@ -223,7 +238,9 @@ _SAME_FLAG: Final = {
     "clear-secrets": ("set-secrets", ""),
     "clear-vpc-connector": ("vpc-connector", ""),
 }
+"""By a flag that clears a setting: the flag that sets it, and the value that stands for none."""
 _READ_ONLY: Final = frozenset({"name", "creationRecord", "mutationRecord", "validity"})
+"""The fields of an alert policy that Google sets."""
 
 
 def settings_of(resource: Resource) -> tuple[Setting, ...]:
@@ -287,15 +304,17 @@ def _content(resource: Resource) -> JsonObject:
 
 
 def _prefixes(rule: Json) -> Json:
+    """Return what tells the lifecycle rules of a shared bucket apart: the prefixes of the objects that they delete."""
     return value_at(rule, "condition", "matchesPrefix")
 
 
 def _merged(theirs: Json, ours: Json) -> Json:
+    """Return our value, with those fields of an object that only the existing one has."""
     return {**theirs, **ours} if isinstance(theirs, dict) and isinstance(ours, dict) else ours
 
 
 def _named(ours: Json, theirs: Json) -> list[Json]:
-    """A condition that keeps Google's name keeps its open incident."""
+    """Return our conditions with the names that Google gave them: one that keeps its name keeps its open incident."""
     names = {each.get("displayName"): each.get("name") for each in objects_at(theirs)}
     return [
         {**each, "name": name} if (name := names.get(each.get("displayName"))) else each for each in objects_at(ours)

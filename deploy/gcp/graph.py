@@ -19,7 +19,15 @@ from shared import jsontext, ports, settings
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The input of a graph. `project_number` may be a placeholder; `folder` is for files that commands read."""
+    """The input of a graph.
+
+    project_number  may be a placeholder, if no command is run
+    slices          the compiled configuration of each function
+    bundles         by function
+    environ         the variables of which the functions get some
+    folder          for files that commands read
+    functions       all functions that there are; the configuration decides which of them are needed
+    """
 
     target: gcp_names.Target
     project_number: str
@@ -34,6 +42,7 @@ class Deployment:
         return find_topology(self.slices, self.environ, self.functions)
 
     def url(self, function: str) -> str:
+        """Return the URL of the function's service, which may not exist yet."""
         return service_url(self.target, function, self.project_number)
 
 
@@ -91,6 +100,7 @@ def in_order(resources: Sequence[Resource]) -> tuple[Resource, ...]:
 
 
 def _services(deployment: Deployment, topology: Topology, before: Sequence[Resource]) -> list[Resource]:
+    """Return the services. Those of `before`, permissions and subscriptions, that one needs must exist before it."""
     made = [
         service(
             deployment.target,
@@ -128,6 +138,7 @@ def _before(deployment: Deployment, needed: NeededFunction, others: Sequence[Res
     """Return what must exist before a function: its permissions, its data, and the subscriptions to its messages."""
     target = deployment.target
     members = (account_member(target, needed.name), account_member(target, "build"))
+    # The names of grants are `Grant.text`, which says to whom they are.
     grants = [each for each in others if each.kind == GRANT and any(f"to {member}" in each.name for member in members)]
     subscriptions = [each for each in others if each.kind == topics.SUBSCRIPTION]
     stores_of = (stores.database_key(target), stores.bucket_key(target), stores.image_repository(target).key)

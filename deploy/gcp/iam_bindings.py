@@ -19,8 +19,10 @@ from shared.ports import DEAD_LETTERS, TAP
 from shared.tap import BLOB_PREFIX
 
 GRANT: Final = "grant"
+"""The kind of a binding as a resource of a plan."""
 PROJECT: Final = "project"
 CONDITION_TITLE: Final = "hookchain"
+"""The title of each condition of ours, which tells our bindings from those of others."""
 
 _GROUPS: Final = {
     PROJECT: ("projects",),
@@ -31,7 +33,9 @@ _GROUPS: Final = {
     "service": ("run", "services"),
     "secret": ("secrets",),
 }
+"""By the kind of a resource: the group of gcloud's commands for it."""
 _TAKES_CONDITION: Final = {PROJECT, "account", "service", "secret"}
+"""The kinds for which gcloud has the flag --condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Grant:
 
     @property
     def text(self) -> str:
+        """Return the binding as the name of its resource: `ROLE on KIND NAME to MEMBER`, and ` if CONDITION`."""
         text = f"{self.role} on {self.on} {self.name} to {self.member}"
         return f"{text} if {self.condition}" if self.condition else text
 
@@ -70,6 +75,7 @@ def is_pubsub_agent(member: str) -> bool:
 
 
 def granted(grant: Grant, target: Target, why: str, needs: tuple[str, ...]) -> Resource:
+    """Return the binding as a resource, which exists or not: no update changes it."""
     return Resource(GRANT, grant.text, why, (add_binding(grant, target),), needs=needs)
 
 
@@ -87,6 +93,7 @@ def reading(kind: str, name: str, target: Target) -> tuple[str, ...]:
 
 
 def _on(kind: str, name: str, verb: str, target: Target) -> tuple[str, ...]:
+    """Return the arguments of gcloud for the verb on the resource."""
     region = (f"--region={target.region}",) if kind == "service" else ()
     return (*_GROUPS[kind], verb, gcloud_name(kind, name, target), *region)
 
@@ -99,12 +106,16 @@ def gcloud_name(kind: str, name: str, target: Target) -> str:
 
 
 def _principals(grant: Grant) -> tuple[str, ...]:
+    """Return the flags that name the member, the role and the condition."""
     condition: tuple[str, ...] = ()
     if grant.condition:
         condition = (f"--condition=title={CONDITION_TITLE},expression={grant.condition}",)
     elif grant.on in _TAKES_CONDITION:
         condition = ("--condition=None",)  # Otherwise gcloud asks for a condition if the policy has any.
     return (f"--member={grant.member}", f"--role={grant.role}", *condition)
+
+
+# The bindings of a deployment
 
 
 INVOKER: Final = "roles/run.invoker"
@@ -129,7 +140,7 @@ BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
 def permissions(
     target: Target, project_number: str, functions: Sequence[NeededFunction], *, has_tap: bool = False
 ) -> tuple[Resource, ...]:
-    """Return all bindings of a deployment."""
+    """Return all bindings of a deployment, in an order in which they can be made one after another."""
     wanted = [
         *_account_bindings(target, [each.function for each in functions]),
         *_secret_bindings(target, functions),
@@ -142,7 +153,7 @@ def permissions(
     others = [*_other_topics(target, functions)]
     wanted_accounts = accounts([each.function for each in functions], has_tap=has_tap)
     accounts_of = {account_member(target, name): name for name in wanted_accounts}
-    last: dict[tuple[str, str], str] = {}
+    last: dict[tuple[str, str], str] = {}  # by kind and name of a resource: the key of the binding that was made last
     made: list[Resource] = []
     for grant, why in wanted:
         # Bindings on the same resource are applied one by one: each command reads the whole policy and writes it back.
@@ -162,6 +173,7 @@ def _needs(grant: Grant, target: Target, accounts_of: Mapping[str, str]) -> tupl
 
 
 def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator[tuple[Grant, str]]:
+    """Yield the bindings that the functions have in every configuration, each with its reason, as those below do."""
     own_database = f'resource.name == "projects/{target.project}/databases/{gcp_names.database(target)}"'
     yield Grant(PROJECT, target.project, BUILDER, account_member(target, "build")), "builds the functions"
     for function in functions:

@@ -33,11 +33,26 @@ class Listing:
     read: Read
 
 
+WORKERS: Final = 4
+"""Each gcloud process takes a CPU and 100 MB for a second, and Cloud Shell is a small machine."""
+MOST_TOPICS: Final = 100
+"""The most topics of others whose policies are read: each takes a call of gcloud."""
+_OF_OTHERS: Final = ("PERMISSION_DENIED", "does not have permission", "NOT_FOUND")
+"""In gcloud's message about a policy that may not be read, or whose resource was deleted meanwhile."""
+_WITH_POLICY: Final = frozenset({"account", "topic", "subscription", "bucket", "service", "secret"})
+"""The kinds of resources that have an IAM policy of their own."""
+
+
+# The lists
+
+
 def _last(text: Json) -> str:
+    """Return the last part of a path, such as the id in `projects/P/topics/ID`."""
     return str(text).rpartition("/")[2]
 
 
 def _labelled(entry: JsonObject, target: Target, labels: str = "labels") -> Existing:
+    """Return what the labels say. `labels` is the entry's field with them. Another deployment's digest is not read."""
     found = mapping_at(entry, labels)
     owner = str(found.get(gcp_names.BUNDLE_LABEL, ""))
     is_ours = owner == target.bundle
@@ -72,7 +87,7 @@ def _exemption(entry: JsonObject, _: Target) -> tuple[str, Existing] | None:
 
 
 def _field(entry: JsonObject) -> tuple[str, str]:
-    """From projects/P/databases/D/collectionGroups/G/fields/F"""
+    """Return G and F of the name `projects/P/databases/D/collectionGroups/G/fields/F`; empty texts for another one."""
     parts = str(entry.get("name")).split("/")
     return (parts[5], parts[7]) if len(parts) == 8 else ("", "")
 
@@ -158,12 +173,7 @@ DATABASE_LISTINGS: Final = (
 """Lists that need an existing database."""
 
 
-WORKERS: Final = 4
-"""Each gcloud process takes a CPU and 100 MB for a second, and Cloud Shell is a small machine."""
-MOST_TOPICS: Final = 100
-_OF_OTHERS: Final = ("PERMISSION_DENIED", "does not have permission", "NOT_FOUND")
-"""In gcloud's message about a policy that may not be read, or whose resource was deleted meanwhile."""
-_WITH_POLICY: Final = frozenset({"account", "topic", "subscription", "bucket", "service", "secret"})
+# The project
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +200,10 @@ def project_number(runner: Runner, target: Target) -> str:
 
 
 def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Live:
-    """Return the existing resources among `wanted`. Raises GcloudFault and GcloudMissing."""
+    """Return the existing resources among `wanted`, and what the deployment has beside them.
+
+    Raises GcloudFault and GcloudMissing.
+    """
     wanted = tuple(wanted)
     wanted_keys = {resource.key for resource in wanted}
     there = read_resources(runner, target)
@@ -235,7 +248,10 @@ def topics_of_others(there: Mapping[str, Existing]) -> list[tuple[str, str]]:
 
 
 def _wanted_topics(wanted: Iterable[Resource], there: Mapping[str, Existing]) -> list[tuple[str, str]]:
-    """Return the topics on which permissions are wanted, and which somebody else has made."""
+    """Return the topics on which permissions are wanted, and which somebody else has made.
+
+    The names of grants say on what they are: `Grant.text` in deploy/gcp/iam_bindings.py.
+    """
     own = {each.key for each in wanted}
     named = {each.name.split(" on topic ")[-1].split(" ")[0] for each in wanted if " on topic " in each.name}
     return [(TOPIC, name) for name in sorted(named) if (key := key_of(TOPIC, name)) in there and key not in own]
@@ -256,6 +272,7 @@ def _notifications(
 
 
 def _kinds_and_names(keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the two parts of each key, which `key_of` makes."""
     return [(kind, name) for kind, _, name in (key.partition(" ") for key in keys)]
 
 
@@ -287,6 +304,7 @@ def read_grants(
 
 
 def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[str, Existing]]:
+    """Yield the key and the description of each entry of a list. Raises GcloudFault and GcloudMissing."""
     found = read_json(runner, listing.arguments(target), target.project)
     for entry in objects_at(found):
         if read := listing.read(entry, target):
@@ -295,6 +313,7 @@ def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[s
 
 
 def _enabled(runner: Runner, target: Target) -> Iterator[tuple[str, Existing]]:
+    """Yield the key of each enabled API."""
     found = read_json(runner, ["services", "list", "--enabled"], target.project)
     for entry in objects_at(found):
         yield key_of(project.API, str(entry.get("name")).rpartition("/")[2]), Existing()
@@ -310,6 +329,7 @@ def _grants(runner: Runner, target: Target, kind: str, name: str) -> Iterator[Gr
 
 
 def _grants_of_other(runner: Runner, target: Target, kind: str, name: str) -> list[Grant]:
+    """Return the bindings of somebody else's resource; none if its policy may not be read."""
     try:
         return list(_grants(runner, target, kind, name))
     except GcloudFault as fault:
@@ -319,6 +339,7 @@ def _grants_of_other(runner: Runner, target: Target, kind: str, name: str) -> li
 
 
 def grants_of(kind: str, name: str, policy: Json) -> Iterator[Grant]:
+    """Yield a grant for each member of each binding in the resource's IAM policy."""
     for binding in objects_at(policy, "bindings"):
         condition = binding.get("condition")
         if isinstance(condition, dict) and condition.get("title") != CONDITION_TITLE:

@@ -24,6 +24,7 @@ CONSTRAINTS: Final = (PUBLIC, *ACCOUNTS, INGRESS, REGIONS, DOMAINS)
 
 
 def policies(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding:
+    """Return the finding of `hookchain doctor`. Raises ApiError."""
     return _policies_in_force(target, api) or unknown(
         "the organization's policies cannot be read until their API is enabled", f"gcloud services enable {API}"
     )
@@ -60,6 +61,7 @@ def policies_finding(target: gcp_names.Target, rules: dict[str, Sequence[JsonObj
 
 
 def _rules(target: gcp_names.Target, api: gcp.GoogleApi, constraint: str) -> Sequence[JsonObject]:
+    """Return the rules of the constraint that are in force for the project; none without a policy. Raises ApiError."""
     path = f"/v2/projects/{target.project}/policies/{constraint}:getEffectivePolicy"
     try:
         spec = api.get("orgpolicy", path).get("spec")
@@ -71,7 +73,7 @@ def _rules(target: gcp_names.Target, api: gcp.GoogleApi, constraint: str) -> Seq
 
 
 def _is_enforced(rules: Sequence[JsonObject]) -> bool:
-    """A rule with a condition applies to tagged resources, and ours have no tags."""
+    """Return whether a rule enforces the constraint here. One with a condition is for tagged resources, unlike ours."""
     return any(rule.get("enforce") is True and "condition" not in rule for rule in rules)
 
 
@@ -84,6 +86,7 @@ def _forbids(rules: Sequence[JsonObject], value: str) -> bool | None:
         return True
     if not allowed or value in allowed or f"is:{value}" in allowed or f"in:{value}-locations" in allowed:
         return False
+    # A group of values, such as `in:eu-locations`, may include the value.
     return None if any(each.startswith(("in:", "under:")) for each in allowed) else True
 
 
@@ -110,6 +113,10 @@ def refuse_forbidden(target: gcp_names.Target, runner: gcp.Runner, may_enable: b
 
 
 def _enable_and_retry(target: gcp_names.Target, api: gcp.GoogleApi, runner: gcp.Runner) -> Finding | None:
+    """Enable the API for policies, wait until Google knows this, and return the finding; None if that is not possible.
+
+    Raises ApiError, GcloudFault and GcloudMissing.
+    """
     described = gcp.read_json(runner, ["projects", "describe", target.project], target.project)
     if not isinstance(described, dict) or not described.get("parent"):
         return None  # without an organization there are no policies

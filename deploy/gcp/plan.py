@@ -34,6 +34,7 @@ from shared.event import oneline
 from shared.ports import DEAD_LETTERS
 
 NOTHING: Final[Mapping[str, Existing]] = {}
+"""The existing resources of a plan from the beginning."""
 
 PROJECT_NUMBER: Final = "${PROJECT_NUMBER}"
 """The placeholder for the project's number in a plan that calls no API."""
@@ -42,19 +43,31 @@ ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACC
 """The order of deletion. Topics are last: their labels prove that the rest belongs to the deployment."""
 
 EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
+"""The members of a binding that gives a right to everybody."""
 
 UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
+"""The kinds that have no label of ours. Their names alone do not prove to whom they belong."""
 
 LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
+"""The kinds whose labels name their deployment."""
+
+_MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
+"""The kinds whose labels prove that a resource without a label, but with the deployment's name, belongs to it."""
+
+_SAFE_IN_QUOTES: Final = re.compile(r"[^\"`\\!$]*")
+"""Text that a shell leaves as it is between double quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """One step of a plan.
 
-    `commands` run in order, and can all run again after a failure. `settles` are the keys of the resources that are as
-    planned afterwards; `needs` are the keys of those that must be so before. `differences` are the settings that differ
-    from the plan.
+    why          the reason, for the comment in a script
+    commands     run in order, and can all run again after a failure
+    settles      the keys of the resources that are as planned afterwards
+    needs        the keys of those that must be so before; one that no action settles is so already
+    files        are written before the commands, which read them
+    differences  the settings that differ from the plan, as texts
     """
 
     verb: Literal["create", "update", "delete"]
@@ -77,7 +90,11 @@ class Removal:
 
 
 def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
-    """Return the actions of a deployment. Raises GcloudFault, GcloudMissing and CommandError."""
+    """Return the actions of a deployment, by what exists; none if everything is as planned.
+
+    The last ones remove what the configuration no longer has. Raises GcloudFault and GcloudMissing, and CommandError if
+    a resource belongs to somebody else or cannot be changed as planned.
+    """
     live = read_live(runner, target, resources)
     refuse_others(target, live.existing)
     refuse_elsewhere(target, live.existing)
@@ -91,9 +108,9 @@ def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tu
 def removal(
     target: Target, things: Mapping[str, Existing], remaining: Mapping[str, Existing], grants: Collection[Grant]
 ) -> Removal:
-    """Return the actions. `things` are the deployment's resources, of which `remaining` stay.
+    """Return the actions of a removal, in ORDER. `things` are the deployment's resources, of which `remaining` stay.
 
-    `grants` are the IAM bindings of the project and of `remaining`.
+    `grants` are the IAM bindings of the project and of `remaining`: bindings on other resources go with these.
     """
     members = {account_member(target, account) for account in accounts()}
     found = {
@@ -103,16 +120,18 @@ def removal(
     actions: list[Action] = []
     for kind in ORDER:
         before = tuple(key for action in actions for key in action.settles)
-        for key in sorted(key for key in found if key.partition(" ")[0] == kind):
+        for key in sorted(key for key in found if _kind(key) == kind):
             # Bindings are deleted one by one: two changes of the same policy would undo each other.
             needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
-            name = key.partition(" ")[2]
-            actions.append(Action("delete", kind, name, "is to go", found[key], (key,), needs))
+            actions.append(_deletion_of(key, why="is to go", commands=found[key], needs=needs))
     return Removal(tuple(actions), tuple(sorted(remaining)))
 
 
 def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
-    """Return the resources in the project that belong to this deployment."""
+    """Return the resources in the project that belong to this deployment.
+
+    Without a resource of a kind in _MARKED, those without a label are left out: somebody else may have made them.
+    """
     own = {
         *(key_of(JOB, gcp_names.job(target, each.name)) for function in FUNCTIONS for each in function.schedules),
         key_of(DASHBOARD, dashboard_id(target)),
@@ -127,15 +146,15 @@ def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> di
     found = {key: each for key, each in existing.items() if _is_own(key, each, own)}
     if is_marked(target, existing):
         return found
-    return {key: each for key, each in found.items() if key.partition(" ")[0] not in UNLABELLED}
+    return {key: each for key, each in found.items() if _kind(key) not in UNLABELLED}
 
 
 def staying(target: Target, things: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
-    """Return the deployment's resources that are not deleted."""
+    """Return the deployment's resources that are not deleted; none if `everything` is."""
     held = subscription_key(target, gcp_names.holding_subscription(DEAD_LETTERS))
     dead_letters = {topic_key(target, DEAD_LETTERS), held}
     keeping = {SECRET, BUCKET, DATABASE}
-    found = {key: each for key, each in things.items() if key.partition(" ")[0] in keeping or key in dead_letters}
+    found = {key: each for key, each in things.items() if _kind(key) in keeping or key in dead_letters}
     return {} if everything else found
 
 
@@ -151,15 +170,16 @@ def fixed_differences(wanted: Iterable[Resource], existing: Mapping[str, Existin
 
 
 def _action(resource: Resource, found: Existing | None) -> Action | None:
+    """Return the action that makes the resource as planned; None if it is so already. `found` is None without one."""
     made = Action(
-        "create",
-        resource.kind,
-        resource.name,
-        resource.why,
-        resource.create,
-        (resource.key,),
-        resource.needs,
-        resource.files,
+        verb="create",
+        kind=resource.kind,
+        name=resource.name,
+        why=resource.why,
+        commands=resource.create,
+        settles=(resource.key,),
+        needs=resource.needs,
+        files=resource.files,
     )
     if found is None:
         return made
@@ -179,6 +199,7 @@ def _action(resource: Resource, found: Existing | None) -> Action | None:
 
 
 def _different(resource: Resource, found: Existing) -> tuple[Difference, ...]:
+    """Return how the settings differ; nothing if no list of gcloud describes the resource."""
     return () if found.description is None else differences(settings_of(resource), found.description)
 
 
@@ -191,6 +212,7 @@ def _files(resource: Resource, found: Existing) -> tuple[File, ...]:
 
 
 def _addressed(command: Command, address: str) -> Command:
+    """Return the command with Google's own name of the resource in place of ADDRESS."""
     return replace(command, arguments=tuple(address if text == ADDRESS else text for text in command.arguments))
 
 
@@ -209,19 +231,24 @@ def _apis_at_once(actions: Iterable[Action]) -> Iterator[Action]:
 def superfluous_resources(
     granted: Collection[Grant], wanted: Iterable[Resource], own_members: Collection[str], target: Target
 ) -> tuple[Action, ...]:
-    """Return actions that remove permissions which our accounts no longer need, one by one, after everything else."""
+    """Return actions that remove bindings of `own_members` which are not wanted, one by one, after everything else.
+
+    Two changes of the same policy at once would undo each other.
+    """
     needed = {resource.key for resource in wanted}
     found = [grant for grant in granted if grant.member in own_members and grant.key not in needed]
     before = tuple(needed)
     actions: list[Action] = []
     for grant in sorted(found, key=lambda grant: grant.key):
-        why, command = "it is no longer needed", remove_binding(grant, target)
-        actions.append(Action("delete", GRANT, grant.text, why, (command,), (grant.key,), before))
+        commands = (remove_binding(grant, target),)
+        actions.append(_deletion_of(grant.key, why="it is no longer needed", commands=commands, needs=before))
         before = (*before, grant.key)
     return tuple(actions)
 
 
-_SAFE_IN_QUOTES: Final = re.compile(r"[^\"`\\!$]*")
+def _deletion_of(key: str, *, why: str, commands: tuple[Command, ...], needs: tuple[str, ...]) -> Action:
+    kind, _, name = key.partition(" ")  # as `key_of` makes it
+    return Action("delete", kind, name, why, commands, settles=(key,), needs=needs)
 
 
 def script(actions: Sequence[Action], target: Target) -> Iterator[str]:
@@ -246,13 +273,14 @@ def shell_line(command: Command, target: Target) -> str:
 
 
 def _quoted(text: str) -> str:
+    """Return the argument quoted for a shell, which is still to replace PROJECT_NUMBER in it."""
     if PROJECT_NUMBER in text and all(map(_SAFE_IN_QUOTES.fullmatch, text.split(PROJECT_NUMBER))):
         return f'"{text}"'
     return shlex.quote(text)
 
 
 def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
-    """Return the commands. Raises ValueError for a kind that none deletes."""
+    """Return the commands that delete the resource with this key. Raises ValueError for a kind that none deletes."""
     kind, _, name = key.partition(" ")
     match kind:
         case "job":
@@ -292,15 +320,14 @@ def superfluous_functions(live: Live, actions: Sequence[Action], target: Target)
     before = tuple(key for action in actions for key in action.settles)
     for key, found in sorted(live.unneeded.items(), key=lambda each: ORDER.index(_kind(each[0]))):
         why = "the configuration does not have it any more; what it has stored is kept"
-        commands = deletion(target, key, found)
-        yield Action("delete", _kind(key), key.partition(" ")[2], why, commands, (key,), before)
+        yield _deletion_of(key, why=why, commands=deletion(target, key, found), needs=before)
         before = (*before, key)
 
 
 def closing_steps(
     live: Live, resources: Sequence[Resource], actions: Sequence[Action], target: Target
 ) -> tuple[Action, ...]:
-    """Return actions that remove access for everybody from the deployment's own resources."""
+    """Return actions that remove access for everybody from the deployment's own resources, after its own bindings."""
     own = {each.key for each in resources if not each.is_shared}
     granted = [each for each in live.grants if each.member in EVERYBODY and key_of(each.on, each.name) in own]
     before = tuple(key for action in actions if action.kind == GRANT for key in action.settles)
@@ -321,12 +348,9 @@ def refuse_fixed(resources: Sequence[Resource], existing: Mapping[str, Existing]
 def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:
     """Raise CommandError for another region: the functions and the sweep of the first one would stay behind."""
     found = existing.get(database_key(target))
-    if found and "-" in found.region and found.region != target.region:  # `eur3` is many regions
+    if found and "-" in found.region and found.region != target.region:  # without a dash, as `eur3`, it is many regions
         where = f"the deployment {target.bundle!r} is in {found.region}, where its database is"
         raise CommandError(f"nothing was changed: {where}. Use --region {found.region} (make: REGION=…)")
-
-
-_MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
 
 
 def is_marked(target: Target, things: Mapping[str, Existing]) -> bool:
@@ -349,9 +373,11 @@ def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
 
 
 def _kind(key: str) -> str:
+    """Return the kind of a resource by its key, which `key_of` makes."""
     return key.partition(" ")[0]
 
 
 def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:
-    kind = key.partition(" ")[0]
+    """Return whether the resource is of this deployment: by its label, or if it can have none, by its name in `own`."""
+    kind = _kind(key)
     return kind in ORDER and found.ours and (kind in LABELLED or key in own)

@@ -34,10 +34,12 @@ class File:
 class Resource:
     """A planned resource.
 
+    why            what it is for, in a few words, as a comment in the script of a plan
     create         the commands that create it
     update         the commands that update it; none if it only has to exist
     digest         the digest of all its settings; with the same digest there is nothing to do
     needs          the keys of the resources that must exist before
+    files          the files that its commands read
     update_needs   the keys of further resources that an update waits for, if they change too
     is_shared      others use it too, so it has no label of ours
     """
@@ -79,6 +81,7 @@ class Existing:
 
 
 def key_of(kind: str, name: str) -> str:
+    """Return the key of a resource in plans and lists. A kind is one word, so the first space ends it."""
     return f"{kind} {name}"
 
 
@@ -103,4 +106,5 @@ def gcloud(command: str, *arguments: str | tuple[str, ...]) -> tuple[Command, ..
 
 
 def keys(resources: Sequence[Resource]) -> tuple[str, ...]:
+    """Return the keys of the resources, in their order."""
     return tuple(resource.key for resource in resources)

@@ -14,10 +14,17 @@ from shared import jsontext, times
 
 API: Final = "secretmanager.googleapis.com"
 _DISABLED: Final = ("SERVICE_DISABLED", "it is disabled")
+"""In gcloud's message if the API is not enabled."""
 WRITE_SECONDS: Final = 120.0
+"""How long one call of gcloud may take."""
 
 
 class SecretManagerBackend:
+    """The secrets of a deployment in Secret Manager: a SecretBackend, which says what its methods promise.
+
+    A new value is a new version, which functions read as `latest`. The former version is disabled or destroyed.
+    """
+
     def __init__(self, target: Target, gcloud: Runner, api: GoogleApi) -> None:
         self._target = target
         self._gcloud = gcloud
@@ -45,6 +52,7 @@ class SecretManagerBackend:
         return shown(["secrets", "versions", "access", "latest", secret], self._target.project)
 
     def _find_one(self, name: str) -> StoredSecret | None:
+        """Return the newest version, also if the operator may not read it; None if there is no secret."""
         secret = f"/v1/projects/{self._target.project}/secrets/{secret_id(self._target, name)}"
         where = f"secret {secret_id(self._target, name)}"
         try:

@@ -21,7 +21,9 @@ from shared.ports import DEAD_LETTERS
 
 METRIC: Final = "metric"
 SWEEPS: Final = "sweeps"
+"""The name of the metric that counts successful sweeps."""
 COLUMNS: Final = 2
+"""The tiles in a row of the dashboard. WIDTH and HEIGHT are those of a tile, in units of Cloud Monitoring's grid."""
 WIDTH: Final = 24
 HEIGHT: Final = 16
 
@@ -33,7 +35,11 @@ _AGGREGATIONS: Final[Mapping[Statistic, tuple[str, str]]] = {
 }
 
 
+# Metrics
+
+
 def log_metrics(target: Target, topology: Topology, folder: Path) -> tuple[Resource, ...]:
+    """Return the metrics that are counted from logs. `folder` is for the files that gcloud reads."""
     functions = [each.function for each in topology.functions]
     metrics = [_metric_of_lines(target, each, folder) for each in topology.log_metrics]
     return (_sweeps(target, functions, folder), *metrics)
@@ -52,6 +58,7 @@ def _sweeps(target: Target, functions: Sequence[Function], folder: Path) -> Reso
 
 
 def _metric_of_lines(target: Target, metric: LogMetric, folder: Path) -> Resource:
+    """Return the metric that counts a function's log lines, or that distributes the values of one of their fields."""
     conditions = [_service_filter(target, metric.function), f'jsonPayload.function="{metric.function}"']
     conditions += [f"jsonPayload.{each}:*" for each in (*metric.by, *([metric.value] if metric.value else ()))]
     if metric.outcomes:
@@ -97,9 +104,10 @@ def tiles(target: Target, charts: Sequence[Chart], first_row: int) -> list[Json]
 
 
 def _tile(target: Target, chart: Chart, place: int) -> JsonObject:
-    some = chart.outcomes != chart.metric.outcomes
+    """Return the chart as the tile number `place` of the dashboard, from 0."""
+    has_fewer_outcomes = chart.outcomes != chart.metric.outcomes
     outcomes = ", ".join(f'"{each}"' for each in chart.outcomes)
-    selected = f" AND metric.labels.outcome = one_of({outcomes})" if some else ""
+    selected = f" AND metric.labels.outcome = one_of({outcomes})" if has_fewer_outcomes else ""
     selected = f"{series_filter(target, chart.metric.name)}{selected}"
     by = [f"metric.label.{each}" for each in chart.metric.by]
     plot = "STACKED_BAR" if chart.statistic == "sum" else "LINE"
@@ -131,12 +139,22 @@ def _aggregation(seconds: int, aligner: str, reducer: str, by: Sequence[str]) ->
     }
 
 
+# Alerts
+
+
 ALERT: Final = "alert"
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The time series of a measure. In `selected`, a name in braces is one of `selections`."""
+    """The time series of a measure.
+
+    metric            Google's type of the metric; `{sweeps}` stands for the name of our own
+    selected          the filter on the resources; a name in braces is one of `selections`
+    labels            the filter on the metric's labels; empty for none
+    aligner, reducer  how the values of a window, and then those of several series, become one
+    by                the labels of which each combination stays a series of its own
+    """
 
     metric: str
     selected: str
@@ -198,6 +216,7 @@ def _one_of(found: Sequence[str]) -> str:
 
 
 def alert(target: Target, topology: Topology, alarm: Alarm, folder: Path, needs: tuple[str, ...]) -> Resource:
+    """Return the alert policy. Its label has the digest of the policy as planned, without what an operator adds."""
     filled = _policy(target, topology, alarm)
     digest = digest_of(filled)
     content: JsonObject = {
@@ -242,6 +261,9 @@ def _threshold(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
     }
 
 
+# The dashboard
+
+
 DASHBOARD: Final = "dashboard"
 BROUGHT_CHARTS: Final = (
     ("Sources: age of the oldest message (s)", "oldest_unacked_message_age"),
@@ -269,12 +291,13 @@ def _has_brought(topology: Topology) -> bool:
 
 
 def _dashboard(target: Target, topology: Topology, folder: Path) -> Resource:
+    """Return the dashboard: the tiles of DASHBOARD_FILE, then those of CHARTS, then those about sources of buses."""
     text = DASHBOARD_FILE.read_text(encoding="utf-8").replace("BUNDLE", target.bundle)
     quoted = {name: json.dumps(filter_)[1:-1] for name, filter_ in selections(target, topology).items()}
     filled: JsonObject = json.loads(Template(text).substitute(quoted))
     layout = mapping_at(filled, "mosaicLayout")
     drawn = list_at(layout, "tiles")
-    row = -(-len(drawn) // COLUMNS)
+    row = -(-len(drawn) // COLUMNS)  # rounded up
     charts = tiles(target, CHARTS, first_row=row)
     row += -(-len(charts) // COLUMNS)
     brought = _brought_tiles(target, topology, row) if _has_brought(topology) else []

@@ -42,6 +42,7 @@ DESTINATION_APIS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 AGENT: Final = "agent"
+"""The kind of a service agent in a plan: an account that Google owns."""
 
 
 def pubsub_service_agent() -> Resource:
@@ -97,6 +98,7 @@ def service_accounts(
 
 
 def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Resource:
+    """Return the account. An update enables it too, in case somebody has disabled it."""
     email = gcp_names.account_email(target, name)
     shown = f"--display-name=Hookchain {target.bundle} {name}"
     return Resource(

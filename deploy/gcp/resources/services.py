@@ -22,7 +22,12 @@ MEMORY_MIB: Final = {"512Mi": 512, "1Gi": 1024, "2Gi": 2048, "4Gi": 4096}
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The size of an instance, and the number of instances, which also limits the cost of a flood of requests."""
+    """The size of an instance, and the number of instances, which also limits the cost of a flood of requests.
+
+    concurrency  the most requests at once of an instance
+    ingress      from where requests may come, as gcloud names it
+    network      the flags of a VPC; none without one
+    """
 
     concurrency: int
     max_instances: int
@@ -131,7 +136,10 @@ def _databases(needed: NeededFunction) -> tuple[str, ...]:
 
 
 def joined(values: Mapping[str, str]) -> str:
-    """Return a dictionary as gcloud expects it, with another separator if needed (`gcloud topic escaping`)."""
+    """Return a dictionary as gcloud expects it, with another separator if needed (`gcloud topic escaping`).
+
+    Raises StopIteration if the values contain a comma and all of the other separators.
+    """
     pairs = [f"{name}={value}" for name, value in values.items()]
     if not any("," in pair for pair in pairs):
         return ",".join(pairs)

@@ -25,6 +25,7 @@ REPOSITORY: Final = "repository"
 IMAGES: Final = "cloud-run-source-deploy"
 """The repository that `gcloud run deploy --source` uses. It would create it for each function at the same time."""
 SOURCES_DAYS: Final = 30
+"""How long the uploaded source of a build is kept."""
 
 
 def database_key(target: Target) -> str:
@@ -78,6 +79,7 @@ def _in_sequence(changes: Sequence[Resource]) -> Iterator[Resource]:
 
 
 def _expiry(target: Target, collection: str) -> Resource:
+    """Return the rule by which the collection's documents expire. `--async`: the plan does not wait for Firestore."""
     return Resource(
         EXPIRY,
         collection,
@@ -110,13 +112,13 @@ def bucket(target: Target, kept_days: int, folder: Path) -> Resource:
     url, lifecycle = f"gs://{gcp_names.bucket(target)}", f"--lifecycle-file={file.path}"
     digest = digest_of("bucket", settings, rules)
     update_labels = f"--update-labels={label_text(target, digest)}"
-    brought = gcloud("storage buckets update", url, settings, lifecycle, update_labels)
+    update = gcloud("storage buckets update", url, settings, lifecycle, update_labels)
     return Resource(
         BUCKET,
         gcp_names.bucket(target),
         "bodies that are too large for a bus",
-        gcloud("storage buckets create", url, f"--location={target.region}", settings, lifecycle) + brought,
-        brought,
+        gcloud("storage buckets create", url, f"--location={target.region}", settings, lifecycle) + update,
+        update,
         digest,
         needs=(key_of(API, "storage.googleapis.com"),),
         files=(file,),
@@ -128,6 +130,7 @@ def sources_bucket(target: Target, services: Mapping[str, str], folder: Path) ->
 
     `services` are the names of the functions' services by their keys. Other functions of the project may use the bucket
     too, so only the archives of these expire."""
+    # As gcloud names it, because the name of a bucket must not contain "google".
     name = f"run-sources-{target.project.replace('google', 'elgoog')}-{target.region}"
     condition: JsonObject = {"age": SOURCES_DAYS, "matchesPrefix": [f"services/{each}/" for each in services.values()]}
     rules: JsonObject = {"rule": [{"action": {"type": "Delete"}, "condition": condition}]}

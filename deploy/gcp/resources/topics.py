@@ -17,8 +17,9 @@ TOPIC: Final = "topic"
 SUBSCRIPTION: Final = "subscription"
 
 ACK_MARGIN_SECONDS: Final = 10
+"""How much longer than the service's timeout a message is left to it."""
 MAX_ACK_SECONDS: Final = 600
-
+"""Pub/Sub's own limit."""
 
 TAP_TOPIC: Final = Topic(ports.TAP, "copies of requests for developers")
 
@@ -32,6 +33,7 @@ def subscription_key(target: Target, name: str) -> str:
 
 
 def topic(target: Target, needed: Topic) -> Resource:
+    """Return a topic of the deployment, whose messages are stored in its region only."""
     name = gcp_names.topic(target, needed.name)
     # Otherwise a message is stored in the region that is nearest to its publisher.
     regions = f"--message-storage-policy-allowed-regions={target.region}"
@@ -55,7 +57,10 @@ def ack_deadline(timeout_seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """The target of a push: the service's URL, which is the audience of the token, and a path."""
+    """The target of a push: the service's URL, which is the audience of the token, and a path.
+
+    `ack_seconds` is how long the service may take until a message is pushed again.
+    """
 
     url: str
     path: str
@@ -93,6 +98,7 @@ def _retention_flags(days: int) -> tuple[str, ...]:
 def _subscription(
     target: Target, name: str, topic: str, settings: tuple[str, ...], why: str, needs: tuple[str, ...]
 ) -> Resource:
+    """Return a subscription with these flags. A topic whose name has a `/` is somebody else's and exists already."""
     subscription = gcp_names.subscription(target, name)
     digest = digest_of(topic, settings)
     labels = label_text(target, digest)
@@ -111,6 +117,9 @@ def _subscription(
         digest,
         needs=(*dict.fromkeys(topics), *needs),
     )
+
+
+# The sources that a bus brings
 
 
 NOTIFICATION: Final = "notification"
@@ -169,6 +178,7 @@ def notification(source: BusSource, target: Target, subscription: str) -> Resour
 
 
 def notification_name(bucket: str, topic: str) -> str:
+    """Return the name of a notification in a plan. Google's own name of it is a number."""
     return f"{bucket}/{topic}"
 
 

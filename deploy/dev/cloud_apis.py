@@ -9,7 +9,7 @@ import errno
 import sqlite3
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import AsyncExitStack, ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
 
 DEFAULT_PORT: Final = 8085
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+SHUTDOWN_SECONDS: Final = 0.5
 
 
 class CannotStart(Exception):
@@ -79,16 +80,21 @@ async def _serve_app(
     app: web.Application, pubsub: PubSub, port: int, stopped: asyncio.Event, is_paused: bool, message: str
 ) -> None:
     """Raises CannotStart."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    try:
-        await _listen(runner, port)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(pubsub.stop)
+        try:
+            await stack.enter_async_context(local_server.served(app, port, SHUTDOWN_SECONDS))
+        except OSError as error:
+            rule = f"port {port} on {HOST} cannot be used: {error}"
+            if error.errno == errno.EADDRINUSE:
+                rule = (
+                    f"port {port} on {HOST} is taken by another program. Stop it, or choose another port with --port."
+                )
+            raise CannotStart(rule) from error
         pubsub.plan.is_paused = is_paused
         pending_count = pubsub.start()
         logs.log("INFO", f"{message} on http://{HOST}:{port}", count=pending_count or None)
         await stopped.wait()
-    finally:
-        await runner.cleanup()
-        await pubsub.stop()
 
 
 async def _ready(_: web.Request) -> web.Response:
@@ -105,17 +111,6 @@ async def _push_keys(pubsub: PubSub) -> web.Response:
         return web.json_response(pubsub.tokens.keys())
     except OSError as error:
         raise web.HTTPServiceUnavailable(text=f"push key: cannot be read or written: {error.strerror}\n") from error
-
-
-async def _listen(runner: web.AppRunner, port: int) -> None:
-    await runner.setup()
-    try:
-        await local_server.LocalSite(runner, port).start()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise CannotStart(f"port {port} on {HOST} cannot be used: {error}") from error
-        rule = f"port {port} on {HOST} is taken by another program"
-        raise CannotStart(f"{rule}. Stop it, or choose another port with --port.") from error
 
 
 def _parser() -> argparse.ArgumentParser:

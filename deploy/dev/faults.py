@@ -17,8 +17,9 @@ from typing import Annotated, Final, Literal, TypeAlias
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deploy.dev.local_server import json_answer
 from shared.config.values import fault_text
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject
 
 PATH: Final = "/emulator/faults"
 # A copy arrives at once, while the first may still be in progress, or long after.
@@ -163,7 +164,7 @@ class FaultRoutes:
             document["bus"] = self._bus.faults.model_dump()
         if self._mail:
             document["mail"] = self._mail.document()
-        return web.Response(body=to_json(document).encode(), content_type="application/json")
+        return json_answer(document)
 
     async def change(self, request: web.Request) -> web.Response:
         try:

@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import cache, lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
@@ -23,6 +24,7 @@ from deploy.config.running_dev import HOST
 from deploy.config.slices import is_loopback
 from shared import logs, outcomes
 from shared.http import problem
+from shared.jsontext import Json, to_json
 
 Address: TypeAlias = tuple[str, int]
 
@@ -33,6 +35,8 @@ BODY_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 75.0
 """From the connection, or from the answer before, to the end of a request's head. Our own clients close an idle
 connection sooner."""
+MAX_HEADER_BYTES: Final = 8_190
+"""aiohttp's own limit of a request line and of a header."""
 LISTEN_FD: Final = 3
 """The first descriptor that systemd passes to a service."""
 _JSON: Final = "application/json"
@@ -123,6 +127,38 @@ def listening_socket(port: int) -> socket.socket:
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
         return socket.socket(fileno=LISTEN_FD)
     return socket.create_server((HOST, port))
+
+
+@asynccontextmanager
+async def served(
+    app: web.Application,
+    port: int,
+    shutdown_seconds: float,
+    *,
+    any_user: bool = False,
+    auto_decompress: bool = True,
+    max_header_bytes: int = MAX_HEADER_BYTES,
+) -> AsyncIterator[LocalSite]:
+    """Serve the application while the block runs. `any_user` is LocalSite's. Raises OSError if the port is taken."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=shutdown_seconds,
+        auto_decompress=auto_decompress,
+        max_line_size=max_header_bytes,
+        max_field_size=max_header_bytes,
+    )
+    await runner.setup()
+    try:
+        site = LocalSite(runner, port, any_user=any_user)
+        await site.start()
+        yield site
+    finally:
+        await runner.cleanup()
+
+
+def json_answer(document: Json, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=to_json(document).encode(), content_type="application/json")
 
 
 def stopped_by_signal() -> asyncio.Event:

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 
 from deploy.config.slices import caught_sheets
 from deploy.dev.caught import Sheet, SheetStore
+from deploy.dev.local_server import json_answer
 from deploy.history.local import read_slice
 from shared.jsontext import Json, json_or_none, to_json, value_at
 from shared.logs import log
@@ -50,7 +51,7 @@ class EmulatedSheets:
         grids: list[Json] = [
             {"properties": {"title": title, "gridProperties": {"rowCount": count}}} for title, count in counts.items()
         ]
-        return _json(200, {"sheets": grids})
+        return json_answer({"sheets": grids})
 
     async def read(self, request: web.Request) -> web.Response:
         sheet, cells = _range(request)
@@ -59,7 +60,7 @@ class EmulatedSheets:
         found: list[Json] = [row[left : right + 1] for row in self._store.rows(sheet, first, last)]
         if request.query.get("majorDimension") == "COLUMNS":
             found = [[row[0] if isinstance(row, list) and row else "" for row in found]]
-        return _json(200, {"range": cells[0], **({"values": found} if any(found) else {})})
+        return json_answer({"range": cells[0], **({"values": found} if any(found) else {})})
 
     async def write(self, request: web.Request) -> web.Response:
         """Write the first row."""
@@ -68,13 +69,13 @@ class EmulatedSheets:
         if cells[3] != "1" or len(rows) != 1:
             raise _fault("This emulation writes the first row only; other rows are appended.")
         self._store.write_first(sheet, rows[0], time.time())
-        return _json(200, {"updatedRange": cells[0], "updatedRows": 1})
+        return json_answer({"updatedRange": cells[0], "updatedRows": 1})
 
     async def append(self, request: web.Request) -> web.Response:
         (sheet, _), rows = _range(request), await _rows(request)
         first = self._store.append(sheet, rows, time.time())
         at = f"{request.match_info['range'].rpartition('!')[0]}!A{first}"
-        return _json(200, {"updates": {"updatedRange": at, "updatedRows": len(rows)}})
+        return json_answer({"updates": {"updatedRange": at, "updatedRows": len(rows)}})
 
 
 @web.middleware
@@ -83,7 +84,7 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except sqlite3.Error as error:
         log("ERROR", "the emulated Google Sheets cannot use its file", detail=str(error))
-        return _json(503, _error(503, "The file of caught sheets cannot be used."))
+        return json_answer(_error(503, "The file of caught sheets cannot be used."), 503)
 
 
 def _range(request: web.Request) -> "tuple[Sheet, re.Match[str]]":
@@ -115,7 +116,3 @@ def _fault(message: str) -> web.HTTPException:
 
 def _error(status: int, message: str) -> Json:
     return {"error": {"code": status, "message": message}}
-
-
-def _json(status: int, document: Json) -> web.Response:
-    return web.Response(status=status, body=to_json(document).encode(), content_type="application/json")

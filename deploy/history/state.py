@@ -8,10 +8,9 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from deploy.cloud_access.inboxes import Inboxes
 from deploy.config import checkout, running_dev
-from deploy.history import cloud_journal, digests, journal_view
+from deploy.history import cloud_journal, digests, journal_view, stored_messages
 from deploy.terminal.command_line import CommandError
-from shared import claim_check, errors, store_ports
-from shared.event import Event, from_cloudevent, to_cloudevent
+from shared import store_ports
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import Blobs, Bus
@@ -142,14 +141,12 @@ class State:
         """Return the event with the data from its blob; without it if the blob is gone."""
         if document is None or "dataref" not in document:
             return document
-        try:
-            return to_cloudevent(asyncio.run(self._checked_out(from_cloudevent(document))))
-        except errors.Permanent:
-            return document
 
-    async def _checked_out(self, event: Event) -> Event:
-        async with self.blobs() as blobs:
-            return await claim_check.checked_out(event, blobs)
+        async def read() -> JsonObject:
+            async with self.blobs() as blobs:
+                return await stored_messages.event_with_data(document, blobs)
+
+        return asyncio.run(read())
 
 
 class CloudLedger(Ledger, cloud_journal.Port, Protocol): ...

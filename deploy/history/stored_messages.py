@@ -1,8 +1,10 @@
-"""Reading a stored message: its JSON, the event in it, the blob with the event's data, and the size of a digest."""
+"""Reading a stored message: its JSON, the event in it, the event's data in a blob, and the size of a digest."""
 
 import json
 
-from shared import delivery, errors, jsontext
+from shared import claim_check, delivery, errors, jsontext
+from shared.event import from_cloudevent, to_cloudevent
+from shared.ports import Blobs
 
 
 def message_json(message: bytes) -> jsontext.Json:
@@ -33,6 +35,14 @@ def dataref_of(message: bytes) -> str | None:
     event = event_in(message_json(message))
     name = event.get("dataref") if event is not None else None
     return name if isinstance(name, str) else None
+
+
+async def event_with_data(document: jsontext.JsonObject, blobs: Blobs) -> jsontext.JsonObject:
+    """Return the event with the data from its blob; without it if the blob is gone. Raises Temporary."""
+    try:
+        return to_cloudevent(await claim_check.checked_out(from_cloudevent(document), blobs))
+    except errors.Permanent:
+        return document
 
 
 def merged_count(message: bytes) -> int:

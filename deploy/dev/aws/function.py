@@ -156,23 +156,12 @@ async def serve(options: argparse.Namespace, environ: Mapping[str, str], stopped
 @asynccontextmanager
 async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
     """Serve the application while the block runs. Raises OSError if the port is taken."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        shutdown_timeout=END_SECONDS,
-        auto_decompress=False,
-        max_line_size=MAX_HEADER_BYTES,
-        max_field_size=MAX_HEADER_BYTES,
-    )
-    await runner.setup()
-    try:
-        site = local_server.LocalSite(runner, port, any_user=True)
-        await site.start()
+    async with local_server.served(
+        app, port, END_SECONDS, any_user=True, auto_decompress=False, max_header_bytes=MAX_HEADER_BYTES
+    ) as site:
         yield
         await site.stop()
         await asyncio.sleep(LINGER_SECONDS)
-    finally:
-        await runner.cleanup()
 
 
 def works_of(

@@ -34,6 +34,7 @@ from shared.cloud.aws.tables import TABLES, create_request
 FOLDER: Final = "aws"
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 START_SECONDS: Final = 30.0
+SHUTDOWN_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 7.0
 """Before ministack writes its state, it waits for the calls that are under way."""
 RECEIVE_MESSAGE: Final = "AmazonSQS.ReceiveMessage"
@@ -146,14 +147,9 @@ async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence
             app.add_subapp("/v3", sendgrid.app())
             app.add_subapp("/v4", EmulatedSheets(sheets, state).app())
             app.router.add_route("*", "/{path:.*}", Proxy(session, inner_port).forward)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, auto_decompress=False)
-            await runner.setup()
-            try:
-                await local_server.LocalSite(runner, port).start()
+            async with local_server.served(app, port, SHUTDOWN_SECONDS, auto_decompress=False):
                 logs.log("INFO", f"the local AWS answers on http://{HOST}:{port}")
                 await stopped.wait()
-            finally:
-                await runner.cleanup()
 
 
 def main(arguments: list[str]) -> int:

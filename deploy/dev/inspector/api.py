@@ -19,7 +19,7 @@ from deploy.history.state import ConfiguredDestinations, configured_destinations
 from shared import errors, outcomes, ports, store_ports, times
 from shared.cloud.local.journal import LocalJournal
 from shared.config.values import fault_text
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import JsonObject
 from shared.ledger import Ledger
 
 Answer = TypeVar("Answer")
@@ -81,10 +81,6 @@ LOCAL: Final = web.AppKey("local", DevBackend)
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
 MAX_BODY_BYTES: Final = 65_536
-
-
-def json_answer(document: JsonObject) -> web.Response:
-    return web.Response(body=to_json(document).encode(), content_type="application/json")
 
 
 def bad_request(reason: str) -> web.HTTPBadRequest:

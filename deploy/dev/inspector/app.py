@@ -24,6 +24,7 @@ from deploy.dev.inspector import api, caught_api, charts_api, journal_upkeep, se
 from deploy.dev.local_server import stopped_by_signal
 from deploy.dev.supervisor.processes import PAGE_PASSWORD
 from deploy.history import aws_ports, cloud_journal, local, local_journal, status
+from deploy.history.cloud_journal import closing as closing_port
 from deploy.secrets.values import secret_text
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs
@@ -76,13 +77,19 @@ async def serve(
 async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncIterator[api.LocalBackend]:
     """Open the files of the state folder, and the bus of the emulated cloud at `apis`, a host and a port."""
     apis_url = f"http://{apis}"
-    journal = LocalJournal(state / JOURNAL_FILE)
-    ledger = LocalLedger(state / LEDGER_FILE)
-    documents = LocalDocuments(state / DOCUMENTS_FILE)
-    bus = pubsub.PubSubBus(apis_url, settings.project, settings.topic_prefix, tokens.no_authorization)
-    thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    with closing(local_journal.JournalReader(state / JOURNAL_FILE)) as reader, open_caught(state) as caught:
-        try:
+    async with (
+        closing_port(LocalJournal(state / JOURNAL_FILE)) as journal,
+        closing_port(LocalLedger(state / LEDGER_FILE)) as ledger,
+        closing_port(LocalDocuments(state / DOCUMENTS_FILE)) as documents,
+        closing_port(
+            pubsub.PubSubBus(apis_url, settings.project, settings.topic_prefix, tokens.no_authorization)
+        ) as bus,
+    ):
+        with (
+            local_journal.JournalReader(state / JOURNAL_FILE) as reader,
+            open_caught(state) as caught,
+            ThreadPoolExecutor(1, thread_name_prefix="inspector") as thread,
+        ):
             yield api.LocalBackend(
                 reader=reader,
                 ledger=ledger,
@@ -97,23 +104,24 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
                 apis_url=apis_url,
                 journal=journal,
             )
-        finally:
-            thread.shutdown()
-            await journal.close()
-            await ledger.close()
-            documents.close()
-            bus.close()
 
 
 @asynccontextmanager
 async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[api.DevBackend]:
     """Open the local AWS that the environment names, and what only the state folder has: rejected and caught."""
     aws = aws_ports.LocalAws.from_environ(environ)
-    ledger, blobs, bus, documents = aws.make_ledger(), aws.make_blobs(), aws.make_bus(), aws.make_documents()
-    thread = ThreadPoolExecutor(1, thread_name_prefix="inspector")
-    with closing(local_journal.JournalReader(state / JOURNAL_FILE)) as requests, open_caught(state) as caught:
-        journal = aws.make_journal(requests)
-        try:
+    async with (
+        closing_port(aws.make_ledger()) as ledger,
+        closing_port(aws.make_blobs()) as blobs,
+        closing_port(aws.make_bus()) as bus,
+        closing_port(aws.make_documents()) as documents,
+    ):
+        with (
+            local_journal.JournalReader(state / JOURNAL_FILE) as requests,
+            closing(aws.make_journal(requests)) as journal,
+            open_caught(state) as caught,
+            ThreadPoolExecutor(1, thread_name_prefix="inspector") as thread,
+        ):
             yield api.DevBackend(
                 reader=journal,
                 ledger=ledger,
@@ -127,12 +135,6 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
                 caught=caught,
                 apis_url=aws.endpoint,
             )
-        finally:
-            thread.shutdown()
-            await asyncio.to_thread(journal.close)
-            for port in (ledger, blobs, bus, documents):
-                port.close()
-            await asyncio.sleep(0)  # lets their connections close
 
 
 def make_app(backend: api.LocalBackend, token: str, passwords: tuple[str, ...] | None = None) -> web.Application:

@@ -17,6 +17,7 @@ from aiohttp import web
 from deploy.config.slices import caught_sheets
 from deploy.dev.caught import Sheet, SheetStore
 from deploy.dev.inspector import api
+from deploy.dev.local_server import json_answer
 from deploy.dev.mail import Address, Mail
 from shared import errors, times
 from shared.jsontext import Json, JsonObject
@@ -42,11 +43,11 @@ _ID: Final = r"/api/mail/{id:\d{1,15}}"
 async def list_mail(request: web.Request) -> web.Response:
     backend, page = request.app[api.LOCAL], api.read_query(api.Paging, request.query)
     mails = await backend.read(partial(backend.mailbox.list_mail, page.limit, page.before))
-    return api.json_answer({"mail": [_summary(mail) for mail in mails]})
+    return json_answer({"mail": [_summary(mail) for mail in mails]})
 
 
 async def show_mail(request: web.Request) -> web.Response:
-    return api.json_answer(_whole_document(await _mail(request)))
+    return json_answer(_whole_document(await _mail(request)))
 
 
 async def show_html(request: web.Request) -> web.Response:
@@ -91,7 +92,7 @@ async def plug_sink(request: web.Request) -> web.Response:
     """Take `{"plugged": false}` to simulate a mail service that is down."""
     plugged = (await api.read_body(_Sink, request)).plugged
     await _request_faults(request.app[api.LOCAL].apis_url, "POST", {"mail": {"unplugged": not plugged}})
-    return api.json_answer({"plugged": plugged})
+    return json_answer({"plugged": plugged})
 
 
 async def sink_state(backend: api.DevBackend) -> JsonObject:
@@ -191,7 +192,7 @@ async def list_sheets(request: web.Request) -> web.Response:
     backend = request.app[api.LOCAL]
     sheets = (await find_sheets(backend))[:MOST_SHEETS]
     found: list[Json] = [await backend.read(partial(_document, backend.caught.sheets, each)) for each in sheets]
-    return api.json_answer({"sheets": found})
+    return json_answer({"sheets": found})
 
 
 class _ChosenSheet(pydantic.BaseModel):
@@ -203,7 +204,7 @@ async def empty_sheet(request: web.Request) -> web.Response:
     """Take `{"spreadsheet": …, "sheet": …}`, and delete its rows and its header."""
     chosen, backend = await api.read_body(_ChosenSheet, request), request.app[api.LOCAL]
     await backend.read(partial(backend.caught.sheets.empty, Sheet(chosen.spreadsheet, chosen.sheet)))
-    return api.json_answer({})
+    return json_answer({})
 
 
 def _document(store: SheetStore, sheet: Sheet) -> JsonObject:

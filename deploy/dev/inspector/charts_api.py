@@ -18,7 +18,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from aiohttp import web
 
-from deploy.dev.inspector.api import BACKEND, Backend, bad_request, json_answer, not_found
+from deploy.dev.inspector.api import BACKEND, Backend, bad_request, not_found
+from deploy.dev.local_server import json_answer
 from deploy.history import documents, journal_view
 from deploy.history.local_journal import JournalReader
 from deploy.history.state import configured_name

@@ -12,8 +12,9 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector.api import BACKEND, json_answer
+from deploy.dev.inspector.api import BACKEND
 from deploy.dev.inspector.sources_api import find_facts
+from deploy.dev.local_server import json_answer
 from deploy.explain.map import picture, routing, svg
 from deploy.explain.map.routing import LEVELS, Kind, Level, Live, RouteInfo, Routing, State, Traffic, number_text
 from deploy.history import destinations, source_health, status

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from deploy.dev.caught import Mailbox
 from deploy.dev.inspector import api
-from deploy.history import destinations, digests, documents, journal_view, replay
+from deploy.dev.local_server import json_answer
+from deploy.history import destinations, digests, documents, journal_view, replay, stored_messages
 from deploy.history.state import configured_destinations
 from deploy.history.waterfall import waterfall_document
-from shared import claim_check, errors, journal, ledger, ports
-from shared.event import from_cloudevent, to_cloudevent
+from shared import errors, journal, ledger, ports
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.names import TENANT_PATTERN
 
@@ -30,7 +30,7 @@ _TENANT: Final = re.compile(TENANT_PATTERN)
 
 async def list_events(request: web.Request) -> web.Response:
     backend, query = request.app[api.BACKEND], api.event_query(request.query)
-    return api.json_answer(await find_events(backend, query))
+    return json_answer(await find_events(backend, query))
 
 
 async def find_events(backend: api.Backend, query: journal_view.EventQuery) -> JsonObject:
@@ -55,10 +55,13 @@ async def show_event(request: web.Request) -> web.Response:
         letters = await backend.read(partial(backend.reader.letters_of_event, event_id))
         if (digest := await digests.find_digest(backend.ledger, event_id, letters)) is None:
             raise api.not_found(f"The journal has no event {event_id!r}.")
-        return api.json_answer({**digests.digest_document(digest), "mails": await _mails(request, digest.rows)})
+        return json_answer({**digests.digest_document(digest), "mails": await _mails(request, digest.rows)})
     rows = list(reversed(await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)))
-    document = documents.record_document(record, await _whole_event(backend, record), rows)
-    return api.json_answer({**document, "trace": waterfall_document(record), "mails": await _mails(request, rows)})
+    event = record.document
+    if event is not None and "dataref" in event:
+        event = await stored_messages.event_with_data(event, backend.blobs)
+    document = documents.record_document(record, event, rows)
+    return json_answer({**document, "trace": waterfall_document(record), "mails": await _mails(request, rows)})
 
 
 async def _mails(request: web.Request, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
@@ -74,16 +77,6 @@ def _mails_of(mailbox: Mailbox, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
     return {answers[mail.message_id]: mail.id for mail in mailbox.list_mail(NEWEST_MAILS) if mail.message_id in answers}
 
 
-async def _whole_event(backend: api.Backend, record: journal_view.EventRecord) -> JsonObject | None:
-    """Return the event with the data of its blob, or without data if the blob is gone."""
-    if record.document is None or "dataref" not in record.document:
-        return record.document
-    try:
-        return to_cloudevent(await claim_check.checked_out(from_cloudevent(record.document), backend.blobs))
-    except errors.Permanent:
-        return record.document
-
-
 async def list_deliveries(request: web.Request) -> web.Response:
     """List the newest deliveries; with `route`, those among the newest MAX_LIMIT."""
     destination, state, route = (request.query.get(name) or None for name in ("destination", "state", "route"))
@@ -92,13 +85,13 @@ async def list_deliveries(request: web.Request) -> web.Response:
     rows = await request.app[api.BACKEND].ledger.rows(searched, destination=destination, state=state)
     if route:
         rows = [row for row in rows if row.route == route][:limit]
-    return api.json_answer({"deliveries": [documents.delivery_document(row) for row in rows]})
+    return json_answer({"deliveries": [documents.delivery_document(row) for row in rows]})
 
 
 async def list_rejected(request: web.Request) -> web.Response:
     backend, page = request.app[api.BACKEND], api.read_query(api.Paging, request.query)
     requests = await backend.read(partial(backend.reader.rejected, page.limit, page.before))
-    return api.json_answer({"rejected": [documents.request_document(each) for each in requests]})
+    return json_answer({"rejected": [documents.request_document(each) for each in requests]})
 
 
 class _Replay(pydantic.BaseModel):
@@ -120,7 +113,7 @@ async def replay_event(request: web.Request) -> web.Response:
     message = replay.make_event_replay(record.document, replay_id, wanted.only, wanted.force)
     await replay.restart_blob_expiry([message.data], backend.blobs)
     await backend.bus.publish(ports.EVENTS, [message])
-    return api.json_answer({"replay": replay_id})
+    return json_answer({"replay": replay_id})
 
 
 class _DeadLetters(api.Paging):
@@ -131,14 +124,14 @@ async def list_dead_letters(request: web.Request) -> web.Response:
     backend, query = request.app[api.BACKEND], api.read_query(_DeadLetters, request.query)
     wanted = None if query.state == "all" else query.state
     call = partial(backend.reader.dead_letters, query.limit, state=wanted, before=query.before)
-    return api.json_answer(
+    return json_answer(
         {"dead_letters": [documents.dead_letter_document(letter) for letter in await backend.read(call)]}
     )
 
 
 async def show_dead_letter(request: web.Request) -> web.Response:
     letter = await _dead_letter(request.app[api.BACKEND], request.query.get("id", ""))
-    return api.json_answer(documents.dead_letter_document(letter, whole=True))
+    return json_answer(documents.dead_letter_document(letter, whole=True))
 
 
 class _ChosenDeadLetters(pydantic.BaseModel):
@@ -155,7 +148,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     await _mark(backend, sorted(delivered), journal_view.REPLAYED)
     failed = [(letter, message) for letter, message in messages if letter.id not in delivered]
     replayed = [await _replay(backend, letter, message) for letter, message in failed]
-    return api.json_answer({"replayed": sum(replayed), "delivered_since": len(delivered)})
+    return json_answer({"replayed": sum(replayed), "delivered_since": len(delivered)})
 
 
 async def _replay(backend: api.Backend, letter: journal.DeadLetter, message: ports.BusMessage) -> bool:
@@ -176,7 +169,7 @@ async def _replay(backend: api.Backend, letter: journal.DeadLetter, message: por
 
 async def drop_dead_letters(request: web.Request) -> web.Response:
     ids = (await api.read_body(_ChosenDeadLetters, request)).ids
-    return api.json_answer({"dropped": await _mark(request.app[api.BACKEND], ids, journal_view.DROPPED)})
+    return json_answer({"dropped": await _mark(request.app[api.BACKEND], ids, journal_view.DROPPED)})
 
 
 async def _dead_letter(backend: api.Backend, dead_letter_id: str) -> journal_view.DeadLetterRow:
@@ -195,14 +188,14 @@ async def list_destinations(request: web.Request) -> web.Response:
     notify = await asyncio.to_thread(backend.read_slice, "notify")
     configured = configured_destinations(notify)
     views = await destinations.read_destinations(backend.ledger, configured, time.time(), notify)
-    return api.json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
+    return json_answer({"destinations": [each.document() for each in views], "count": len(configured)})
 
 
 async def pause(request: web.Request) -> web.Response:
     await request.app[api.BACKEND].ledger.disable(
         request.match_info["destination"], ledger.PAUSED_BY_OPERATOR, time.time()
     )
-    return api.json_answer({})
+    return json_answer({})
 
 
 async def resume(request: web.Request) -> web.Response:
@@ -215,14 +208,14 @@ async def resume(request: web.Request) -> web.Response:
         "keep_waiting": resumed.keep_waiting,
         "stays_held": resumed.stays_held,
     }
-    return api.json_answer(document)
+    return json_answer(document)
 
 
 async def release(request: web.Request) -> web.Response:
     """Send the deliveries that are held for the destination."""
     destination = request.match_info["destination"]
     released = await request.app[api.BACKEND].ledger.release(destination, time.time(), releases_unknown=True)
-    return api.json_answer({"released": released})
+    return json_answer({"released": released})
 
 
 async def list_tenants(request: web.Request) -> web.Response:
@@ -231,7 +224,7 @@ async def list_tenants(request: web.Request) -> web.Response:
         raise api.bad_request("after: must be the id of a tenant.")
     limit = api.read_query(api.Paging, request.query).limit
     page = await documents.read_tenants(request.app[api.BACKEND].documents, limit, after)
-    return api.json_answer(page.document())
+    return json_answer(page.document())
 
 
 async def show_tenant(request: web.Request) -> web.Response:
@@ -244,7 +237,7 @@ async def show_tenant(request: web.Request) -> web.Response:
     if found is None:
         raise api.not_found("There is no such tenant.")
     endpoints: list[Json] = [*found]
-    return api.json_answer({"endpoints": endpoints})
+    return json_answer({"endpoints": endpoints})
 
 
 RECORDS_ROUTES: Final = [

@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 
 from deploy.config.checkout import ROOT
 from deploy.dev.inspector import api, charts_api, map_api, records_api, sources_api
-from deploy.dev.local_server import LocalSite, local_only, same_site_only
+from deploy.dev.local_server import local_only, same_site_only, served
 from deploy.explain.map.svg import STYLE_FILE
 from deploy.history import documents, journal_view
 from shared import errors, logs
@@ -30,6 +30,7 @@ from shared.signatures.signing import matches_any
 
 DEFAULT_PORT: Final = 8090
 PAUSE_SECONDS: Final = 1.0
+SHUTDOWN_SECONDS: Final = 0.2
 PAGE: Final = Path(__file__).parent / "page"
 SHARED_FILES: Final = {"dom.js": ROOT / "functions" / "subscribe" / "page" / "dom.js", "map.css": STYLE_FILE}
 """Files of the portal and of `hookchain map` that this page uses too."""
@@ -167,22 +168,12 @@ async def repeated(task: Callable[[], Awaitable[None]]) -> None:
 
 
 async def serve_app(
-    app: web.Application,
-    port: int,
-    stopped: asyncio.Event,
-    is_up: Callable[[], None] = lambda: None,
-    *,
-    any_user: bool = False,
+    app: web.Application, port: int, stopped: asyncio.Event, is_up: Callable[[], None], *, any_user: bool = False
 ) -> None:
     """Serve until `stopped` is set; `is_up` is called once it answers. Raises OSError if the port is taken."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-    await runner.setup()
-    try:
-        await LocalSite(runner, port, any_user=any_user).start()
+    async with served(app, port, SHUTDOWN_SECONDS, any_user=any_user):
         is_up()
         await stopped.wait()
-    finally:
-        await runner.cleanup()
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -12,7 +12,8 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector.api import BACKEND, json_answer
+from deploy.dev.inspector.api import BACKEND
+from deploy.dev.local_server import json_answer
 from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.status import silences_of
 from shared.cloud import platform

@@ -11,7 +11,8 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector.api import LOCAL, DevBackend, json_answer, not_found
+from deploy.dev.inspector.api import LOCAL, DevBackend, not_found
+from deploy.dev.local_server import json_answer
 from deploy.explain import fan_out, offline
 from deploy.explain.deliveries import MAX_LINES
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes

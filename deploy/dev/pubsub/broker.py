@@ -46,18 +46,17 @@ class PubSub:
     def __init__(self, state_folder: Path, resources: Sequence[Resource] = ()) -> None:
         self.plan = FaultPlan()
         self._resources = resources
-        self.registry = Registry()
         self.tokens = push_tokens.PushTokens(state_folder)
         self._store = Store(state_folder)
         self._client = PushClient(self.tokens)
-        self.broker = Broker(self.registry, self._store)
+        self.broker = Broker(self._store)
         self._expiry = Alarm(self._expire)
         self._purge_clock = retention.PurgeClock(self._store.newest_at())
 
     def start(self) -> int:
         """Load what is stored and begin delivery; return how many deliveries are owed from before."""
         for name, resource in self._store.topics():
-            self.registry.topics[name] = resources.topic_from(name, _supported(resource, resources.TOPIC_SETTINGS))
+            self.broker.topics[name] = resources.topic_from(name, _supported(resource, resources.TOPIC_SETTINGS))
         self._delete_other_sources()
         loaded: dict[int, Message] = {}  # a message is in memory once, however many subscriptions are owed it
         stored = self._store.subscriptions()
@@ -65,36 +64,36 @@ class PubSub:
         for name, settings in self._resources:
             self._create_or_update(name, settings)
         self._expire()
-        for subscriber in self.registry.subscribers.values():
+        for subscriber in self.broker.subscribers.values():
             subscriber.wake()
         return pending_count
 
     async def stop(self) -> None:
         """Stop, after a moment for the pushes in progress, so that their acknowledgements are stored."""
         self._expiry.cancel()
-        await asyncio.gather(*(s.stop(STOP_GRACE_SECONDS) for s in self.registry.subscribers.values()))
+        await asyncio.gather(*(s.stop(STOP_GRACE_SECONDS) for s in self.broker.subscribers.values()))
         self._client.close()
         self.broker.stop()
         self._store.close()
 
     def create_topic(self, name: str, body: JsonObject) -> JsonObject:
         topic = resources.topic_from(name, body)
-        _require_new(name, self.registry.topics)
+        _require_new(name, self.broker.topics)
         self._store.put_topic(name, to_json(topic))
-        self.registry.topics[name] = topic
+        self.broker.topics[name] = topic
         return topic
 
     def create_subscription(self, name: str, body: JsonObject) -> JsonObject:
         config = resources.subscription_from(name, body)
-        _require_new(name, self.registry.subscribers)
-        self.registry.topic(config.topic)
+        _require_new(name, self.broker.subscribers)
+        self.broker.topic(config.topic)
         self._verify_dead_letter_topic(config)
         subscriber_id = self._store.add_subscription(name, to_json(config.resource))
-        self.registry.subscribers[name] = self._subscriber(subscriber_id, config)
+        self.broker.subscribers[name] = self._subscriber(subscriber_id, config)
         return config.resource
 
     def patch_subscription(self, name: str, body: JsonObject) -> JsonObject:
-        subscriber = self.registry.subscriber(name)
+        subscriber = self.broker.subscriber(name)
         config = resources.subscription_from(name, resources.changed_resource(subscriber.config.resource, body))
         self._verify_dead_letter_topic(config)
         self._store.put_subscription(subscriber.id, to_json(config.resource))
@@ -103,10 +102,10 @@ class PubSub:
         return config.resource
 
     async def delete_subscription(self, name: str) -> None:
-        subscriber = self.registry.subscriber(name)
+        subscriber = self.broker.subscriber(name)
         self.broker.flush()
         subscriber.drop()
-        del self.registry.subscribers[name]
+        del self.broker.subscribers[name]
         self._store.delete_subscription(subscriber.id)
         self._store.forget_unowed()
         await subscriber.stop(grace_seconds=0)
@@ -119,22 +118,22 @@ class PubSub:
         self._store.forget_unowed()
 
     def _create_or_update(self, name: str, settings: JsonObject) -> None:
-        if name in self.registry.subscribers:
+        if name in self.broker.subscribers:
             mask = ",".join(settings.keys() - {"topic"})
             self.patch_subscription(name, {"subscription": settings, "updateMask": mask})
         elif "/subscriptions/" in name:
             self.create_subscription(name, settings)
-        elif name not in self.registry.topics:
+        elif name not in self.broker.topics:
             self.create_topic(name, settings)
 
     def _load_subscription(self, subscriber_id: int, name: str, resource: str, loaded: dict[int, Message]) -> int:
         """Return how many deliveries it is owed."""
         settings = _supported(resource, resources.SUBSCRIPTION_SETTINGS)
-        if settings["topic"] not in self.registry.topics:  # an earlier version could delete topics
+        if settings["topic"] not in self.broker.topics:  # an earlier version could delete topics
             self._store.delete_subscription(subscriber_id)
             return 0
         subscriber = self._subscriber(subscriber_id, resources.subscription_from(name, settings))
-        self.registry.subscribers[name] = subscriber
+        self.broker.subscribers[name] = subscriber
         backlog = list(self._store.backlog(subscriber_id))
         for message, failures in backlog:
             subscriber.restore(loaded.setdefault(message.id, message), failures)
@@ -145,7 +144,7 @@ class PubSub:
 
     def _verify_dead_letter_topic(self, config: resources.Subscription) -> None:
         if config.dead_letter:
-            self.registry.topic(config.dead_letter.topic)
+            self.broker.topic(config.dead_letter.topic)
 
     def _expire(self) -> None:
         self._expiry.set(asyncio.get_running_loop().time() + EXPIRE_EVERY_SECONDS)
@@ -155,12 +154,23 @@ class PubSub:
             logs.log("ERROR", "the emulated bus cannot delete old messages; it tries again later", detail=str(error))
 
 
-class Registry:
-    """The topics, as a GET returns them, and the subscribers, by name."""
+class Broker:
+    """The topics, as a GET returns them, the subscribers by name, and the messages on their way.
 
-    def __init__(self) -> None:
+    The file is written once for what arrives in one turn of the event loop.
+    """
+
+    def __init__(self, store: Store) -> None:
         self.topics: dict[str, JsonObject] = {}
         self.subscribers: dict[str, Subscriber] = {}
+        self._store = store
+        self._batcher: batching.Batcher[_Publish, list[str]] = batching.Batcher(
+            self._publish_batch, max_batch=200, max_waiting=5000
+        )
+        # Grows with time, so that an id is not used again after a restart.
+        self._next_id = max(store.newest_id() + 1, int(time.time() * 1_000_000))
+        self._pending = Changes()
+        self._flush_timer: asyncio.TimerHandle | None = None
 
     def topic(self, name: str) -> JsonObject:
         """Raises ApiError if there is none, as `subscriber` does."""
@@ -173,34 +183,19 @@ class Registry:
             raise resources.not_found(name)
         return self.subscribers[name]
 
-    def subscribers_of(self, topic: str) -> list[Subscriber]:
+    def _subscribers_of(self, topic: str) -> list[Subscriber]:
         return [each for each in self.subscribers.values() if each.config.topic == topic]
-
-
-class Broker:
-    """The messages on their way. Its file is written once for what arrives in one turn of the event loop."""
-
-    def __init__(self, registry: Registry, store: Store) -> None:
-        self._registry = registry
-        self._store = store
-        self._batcher: batching.Batcher[_Publish, list[str]] = batching.Batcher(
-            self._publish_batch, max_batch=200, max_waiting=5000
-        )
-        # Grows with time, so that an id is not used again after a restart.
-        self._next_id = max(store.newest_id() + 1, int(time.time() * 1_000_000))
-        self._pending = Changes()
-        self._flush_timer: asyncio.TimerHandle | None = None
 
     async def publish(self, topic: str, drafts: Sequence[Draft]) -> list[str]:
         """Return the messages' ids, once they are on the disk. Raises ApiError, and Temporary if too many wait."""
-        self._registry.topic(topic)
+        self.topic(topic)
         self._require_subscriber(topic)
         return await self._batcher.submit((topic, drafts))
 
     def _require_subscriber(self, topic: str) -> None:
         """Reject a message of Hookchain's own that nobody would get. Google accepts it, and loses it."""
         is_own = topic.rpartition("/")[2] in TOPIC_NAMES
-        if is_own and not self._registry.subscribers_of(topic):
+        if is_own and not self._subscribers_of(topic):
             raise resources.ApiError("UNAVAILABLE", "the topic has no subscription yet: the message would be lost")
 
     async def _publish_batch(self, batch: Sequence[_Publish]) -> list[list[str]]:
@@ -224,7 +219,7 @@ class Broker:
         for draft in drafts:
             subscribers = [
                 each
-                for each in self._registry.subscribers_of(topic)
+                for each in self._subscribers_of(topic)
                 if resources.lets_through(each.config.filter, draft.attributes)
             ]
             message = Message(self._next_id, topic, draft.content, draft.attributes, now, len(subscribers))
@@ -283,7 +278,7 @@ class Broker:
     def expire(self, now: float) -> None:
         """Delete what is past its retention. `now` is Unix seconds. Raises ApiError and sqlite3.Error."""
         self.flush()
-        for subscriber in self._registry.subscribers.values():
+        for subscriber in self.subscribers.values():
             oldest = now - subscriber.config.retention_seconds
             subscriber.drop(published_before=oldest)
             if count := self._store.expire(subscriber.id, oldest):

@@ -11,10 +11,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import Field
 
+from deploy.dev.local_server import json_answer
 from deploy.dev.pubsub import broker, messages, resources
 from deploy.dev.pubsub.resources import ApiError, invalid, not_emulated, parse_object, read_members
 from shared import errors, logs
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject
 
 MAX_BODY_BYTES: Final = 16 * 2**20
 """A publish of Google's largest size, in base64."""
@@ -42,7 +43,7 @@ async def google_errors(request: web.Request, handler: Handler) -> web.StreamRes
         fault = invalid("Request payload size exceeds the limit: 10485760 bytes.")
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         fault = not_emulated(f"{request.method} {request.path}")
-    return _json_answer(fault.document, fault.http_code)
+    return json_answer(fault.document, fault.http_code)
 
 
 class _Pull(resources.Members):
@@ -65,7 +66,7 @@ class PubSubApi:
 
     def __init__(self, pubsub: broker.PubSub) -> None:
         self._pubsub = pubsub
-        self._registry = pubsub.registry
+        self._broker = pubsub.broker
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[google_errors], client_max_size=MAX_BODY_BYTES)
@@ -93,13 +94,13 @@ class PubSubApi:
         plan = self._pubsub.plan
         if plan.rejects_publish():
             raise ApiError("UNAVAILABLE", "The service was unable to fulfill your request (a fault on demand).")
-        ids = await self._pubsub.broker.publish(_topic_name(request), drafts)
+        ids = await self._broker.publish(_topic_name(request), drafts)
         if plan.loses_confirmation():
             raise ApiError("UNAVAILABLE", "The service was unable to fulfill your request (a fault on demand).")
-        return _json_answer({"messageIds": [*ids]})
+        return json_answer({"messageIds": [*ids]})
 
     async def pull(self, request: web.Request) -> web.Response:
-        subscriber = self._registry.subscriber(_subscription_name(request))
+        subscriber = self._broker.subscriber(_subscription_name(request))
         if subscriber.config.push:
             raise ApiError("FAILED_PRECONDITION", "The subscription has a push endpoint; its messages are not pulled.")
         wanted = read_members(_Pull, parse_object(await request.read()))
@@ -109,46 +110,46 @@ class PubSubApi:
         return web.Response(body=text.encode(), content_type="application/json")
 
     async def acknowledge(self, request: web.Request) -> web.Response:
-        subscriber = self._registry.subscriber(_subscription_name(request))
+        subscriber = self._broker.subscriber(_subscription_name(request))
         subscriber.puller.acknowledge(read_members(_Acknowledge, parse_object(await request.read())).ids)
-        return _json_answer({})
+        return json_answer({})
 
     async def modify_ack_deadline(self, request: web.Request) -> web.Response:
-        subscriber = self._registry.subscriber(_subscription_name(request))
+        subscriber = self._broker.subscriber(_subscription_name(request))
         wanted = read_members(_ModifyAckDeadline, parse_object(await request.read()))
         subscriber.puller.modify_deadline(wanted.ids, wanted.seconds)
-        return _json_answer({})
+        return json_answer({})
 
     async def create_topic(self, request: web.Request) -> web.Response:
         body = parse_object(await request.read())
-        return _json_answer(self._pubsub.create_topic(_topic_name(request), body))
+        return json_answer(self._pubsub.create_topic(_topic_name(request), body))
 
     async def get_topic(self, request: web.Request) -> web.Response:
-        return _json_answer(self._registry.topic(_topic_name(request)))
+        return json_answer(self._broker.topic(_topic_name(request)))
 
     async def list_topics(self, request: web.Request) -> web.Response:
-        return _list_answer(request, "topics", self._registry.topics)
+        return _list_answer(request, "topics", self._broker.topics)
 
     async def create_subscription(self, request: web.Request) -> web.Response:
         body = parse_object(await request.read())
-        return _json_answer(self._pubsub.create_subscription(_subscription_name(request), body))
+        return json_answer(self._pubsub.create_subscription(_subscription_name(request), body))
 
     async def get_subscription(self, request: web.Request) -> web.Response:
-        return _json_answer(self._registry.subscriber(_subscription_name(request)).config.resource)
+        return json_answer(self._broker.subscriber(_subscription_name(request)).config.resource)
 
     async def patch_subscription(self, request: web.Request) -> web.Response:
         """Change the settings that the update mask names; the mask may be in the URL's query too."""
         body = parse_object(await request.read())
         if "updateMask" in request.query:
             body["updateMask"] = request.query["updateMask"]
-        return _json_answer(self._pubsub.patch_subscription(_subscription_name(request), body))
+        return json_answer(self._pubsub.patch_subscription(_subscription_name(request), body))
 
     async def delete_subscription(self, request: web.Request) -> web.Response:
         await self._pubsub.delete_subscription(_subscription_name(request))
-        return _json_answer({})
+        return json_answer({})
 
     async def list_subscriptions(self, request: web.Request) -> web.Response:
-        resources = {name: subscriber.config.resource for name, subscriber in self._registry.subscribers.items()}
+        resources = {name: subscriber.config.resource for name, subscriber in self._broker.subscribers.items()}
         return _list_answer(request, "subscriptions", resources)
 
 
@@ -160,12 +161,8 @@ def _subscription_name(request: web.Request) -> str:
     return f"projects/{request.match_info['project']}/subscriptions/{request.match_info['subscription']}"
 
 
-def _json_answer(document: JsonObject, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=to_json(document).encode(), content_type="application/json")
-
-
 def _list_answer(request: web.Request, member: str, resources: Mapping[str, JsonObject]) -> web.Response:
     """Answer all of the project's resources on one page. An empty list is left out, as at Google."""
     prefix = f"projects/{request.match_info['project']}/"
     listed: list[Json] = [resources[name] for name in sorted(resources) if name.startswith(prefix)]
-    return _json_answer({member: listed} if listed else {})
+    return json_answer({member: listed} if listed else {})

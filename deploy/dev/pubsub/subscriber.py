@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from deploy.dev.faults import FaultPlan
@@ -372,7 +372,9 @@ class Puller:
 
     def __init__(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
-        self._leases = Leases()
+        self._leases: dict[str, Lease] = {}
+        """By ack id. A message has a new one each time that it is returned."""
+        self._numbers = count(1)
         self._arrived = asyncio.Event()
         self._alarm = Alarm(self.wake)
 
@@ -386,24 +388,29 @@ class Puller:
         return [self._lease(each) for each in pending]
 
     def acknowledge(self, ack_ids: list[str]) -> None:
+        """Acknowledge the messages. One whose lease has ended is delivered again, as Google's is."""
         for ack_id in ack_ids:
-            if pending := self._leases.release(ack_id):
-                self._subscriber.acknowledged(pending)
+            if lease := self._leases.pop(ack_id, None):
+                self._subscriber.acknowledged(lease.pending)
 
     def modify_deadline(self, ack_ids: list[str], seconds: int) -> None:
-        """Extend leases; zero seconds returns the message (a nack)."""
+        """Set a new deadline, later or earlier, of leases that have not ended; zero seconds returns the message."""
         until = asyncio.get_running_loop().time() + seconds
         for ack_id in ack_ids:
-            if seconds:
-                self._leases.extend(ack_id, until)
-            elif pending := self._leases.release(ack_id):
-                self._subscriber.failed(pending)
-        self._alarm.set(self._leases.next_time())
+            lease = self._leases.pop(ack_id, None)
+            if lease and seconds:
+                self._leases[ack_id] = lease._replace(until=until)
+            elif lease:
+                self._subscriber.failed(lease.pending)
+        self._alarm.set(until)
 
     def wake(self) -> None:
-        for pending in self._leases.end(asyncio.get_running_loop().time()):
-            self._subscriber.failed(pending)
-        self._alarm.set(self._leases.next_time())
+        """Let who waits for messages look, and end the leases whose deadline has passed."""
+        now = asyncio.get_running_loop().time()
+        ended = sorted((lease.until, ack_id) for ack_id, lease in self._leases.items() if lease.until <= now)
+        for lease in [self._leases.pop(ack_id) for _, ack_id in ended]:
+            self._subscriber.failed(lease.pending)
+        self._alarm.set(min((lease.until for lease in self._leases.values()), default=None))
         self._arrived.set()
         self._arrived = asyncio.Event()
 
@@ -419,54 +426,14 @@ class Puller:
 
     def _lease(self, pending: PendingDelivery) -> str:
         until = asyncio.get_running_loop().time() + self._subscriber.config.ack_deadline_seconds
-        ack_id = self._leases.grant(pending, until)
+        ack_id = f"{pending.message.id}-{next(self._numbers)}"
+        self._leases[ack_id] = Lease(pending, until)
         self._alarm.set(until)
         return received_message(pending.message, ack_id, self._subscriber.attempt_of(pending))
 
 
-@dataclass(slots=True)
-class _Lease:
+class Lease(NamedTuple):
+    """A message that a pull returned and nobody has acknowledged, and the end of its ack deadline."""
+
     pending: PendingDelivery
     until: float
-
-
-class Leases:
-    """Messages that a pull returned and nobody has acknowledged."""
-
-    def __init__(self) -> None:
-        self._leases: dict[str, _Lease] = {}
-        self._ends: list[tuple[float, str]] = []
-        self._numbers = count(1)
-
-    def grant(self, pending: PendingDelivery, until: float) -> str:
-        """Return the ack id: a new one each time a message is returned."""
-        ack_id = f"{pending.message.id}-{next(self._numbers)}"
-        self._leases[ack_id] = _Lease(pending, until)
-        heapq.heappush(self._ends, (until, ack_id))
-        return ack_id
-
-    def release(self, ack_id: str) -> PendingDelivery | None:
-        """End a lease; None if it has ended: the message is delivered again then, as Google's is."""
-        lease = self._leases.pop(ack_id, None)
-        return lease.pending if lease else None
-
-    def extend(self, ack_id: str, until: float) -> None:
-        """Set a new deadline, later or earlier, if the lease has not ended."""
-        lease = self._leases.get(ack_id)
-        if lease:
-            lease.until = until
-            heapq.heappush(self._ends, (until, ack_id))
-
-    def end(self, now: float) -> list[PendingDelivery]:
-        """End the leases whose deadline has passed; return their deliveries."""
-        ended: list[PendingDelivery] = []
-        while self._ends and self._ends[0][0] <= now:
-            _, ack_id = heapq.heappop(self._ends)
-            lease = self._leases.get(ack_id)
-            if lease and lease.until <= now:
-                del self._leases[ack_id]
-                ended.append(lease.pending)
-        return ended
-
-    def next_time(self) -> float | None:
-        return self._ends[0][0] if self._ends else None

@@ -265,8 +265,8 @@ async def test_the_topology_is_laid_once_and_brought_up_to_date_without_sources_
         pubsub = PubSub(tmp_path, wanted)
         pubsub.plan.is_paused = True
         pubsub.start()
-        subscribers = pubsub.registry.subscribers
-        found = {**pubsub.registry.topics, **{name: each.config.resource for name, each in subscribers.items()}}
+        subscribers = pubsub.broker.subscribers
+        found = {**pubsub.broker.topics, **{name: each.config.resource for name, each in subscribers.items()}}
         assert all(settings.items() <= found[name].items() for name, settings in wanted)
         assert {*subscribers} == {name for name, _ in wanted if "/subscriptions/" in name}
         await pubsub.stop()

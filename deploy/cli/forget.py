@@ -315,7 +315,7 @@ def _forget_events(call: Call) -> int:
 
 def _is_left(traces: Traces) -> bool:
     """Return whether a store has content of the event, or may have it because not everything was searched."""
-    return any(traces.counts) or not traces.is_complete
+    return any(traces.counts.values()) or not traces.is_complete
 
 
 @contextmanager
@@ -423,7 +423,7 @@ def _forget_tenant(call: Call) -> int:
     """
     tenant: str = call.options.tenant
     found = asyncio.run(_search_tenant(call, tenant))
-    if not any(found.counts):
+    if not any(found.counts.values()):
         raise CommandError(f"nothing is stored of a tenant {tenant!r}")
     if not call.options.yes:
         _print_found_tenant(call, found)
@@ -432,7 +432,7 @@ def _forget_tenant(call: Call) -> int:
     with _noted(call, {"tenant": tenant}):
         left = asyncio.run(_erase_tenant(call, found))
     _print_erased_tenant(call, found, left)
-    return NOT_DONE if any(left.counts) else DONE
+    return NOT_DONE if any(left.counts.values()) else DONE
 
 
 async def _search_tenant(call: Call, tenant: str, known: Known | None = None) -> TenantTraces:
@@ -454,15 +454,15 @@ async def _erase_tenant(call: Call, found: TenantTraces) -> TenantTraces:
 def _print_found_tenant(call: Call, found: TenantTraces) -> None:
     if call.options.json:
         document: JsonObject = {"dry_run": True, "tenant": found.tenant, "unsent": found.unsent}
-        print_json({**document, "stores": {**found.by_store()}})
+        print_json({**document, "stores": {**found.counts}})
         return
     print(f"Tenant {printable(found.tenant)}\n")
-    _print_counts(call, found.by_store(), found.unsent)
+    _print_counts(call, found.counts, found.unsent)
 
 
 def _print_erased_tenant(call: Call, found: TenantTraces, left: TenantTraces) -> None:
     """Rewrite the files of this machine, then print the result and the commands that erase the tenant's events."""
-    before, after = found.by_store(), left.by_store()
+    before, after = found.counts, left.counts
     beyond_reach = _beyond_reach(call, TENANT_BEYOND_REACH)
     event_commands = _event_commands(call, found.tenant)
     if call.options.json:
@@ -471,7 +471,7 @@ def _print_erased_tenant(call: Call, found: TenantTraces, left: TenantTraces) ->
         print_json({**document, **result, "event_commands": id_list(event_commands)})
         return
     tenant = printable(found.tenant)
-    _print_left(call, before, after, tenant, tenant if any(left.counts) else "")
+    _print_left(call, before, after, tenant, tenant if any(left.counts.values()) else "")
     if event_commands:
         print("The events themselves are stored as they were received. To erase them too:")
         print("\n".join(f"  {line}" for line in event_commands))

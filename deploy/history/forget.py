@@ -17,7 +17,7 @@ dead-lettered first, so that nothing is sent meanwhile.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -95,7 +95,7 @@ class CaughtMails(Protocol):
 class Traces:
     """The content that the stores hold of an event.
 
-    counts        by store, in the order of STORES
+    counts        the number of parts that each of STORES has
     delivery_ids  all of its deliveries, also those of which the ledger holds no content
     unsent        the number of its deliveries that are pending or held
     blobs         the names of its blobs
@@ -106,7 +106,7 @@ class Traces:
     """
 
     event_id: str
-    counts: tuple[int, ...]
+    counts: Mapping[str, int]
     delivery_ids: tuple[str, ...]
     unsent: int
     blobs: tuple[str, ...]
@@ -118,7 +118,7 @@ class Traces:
 
 def total_counts(traces: Iterable[Traces]) -> dict[str, int]:
     """Return the number of parts that each store has of all the events."""
-    return {store: sum(each.counts[number] for each in traces) for number, store in enumerate(STORES)}
+    return {store: sum(each.counts[store] for each in traces) for store in STORES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +157,15 @@ class Forgetter:
         ]
         return Traces(
             event_id=event_id,
-            counts=(  # in the order of STORES
-                int(record is not None and _tells_of_event(record)),
-                sum(bool(letter.message or letter.reason) for letter in letters),
-                len(with_content),
-                len(names),
-                self._count_mails(keys),
-                sum(digest_parts),
-                len(copies),
-            ),
+            counts={
+                "journal": int(record is not None and _tells_of_event(record)),
+                "dead letters": sum(bool(letter.message or letter.reason) for letter in letters),
+                "ledger": len(with_content),
+                "blobs": len(names),
+                "mails": self._count_mails(keys),
+                "digests": sum(digest_parts),
+                "messages": len(copies),
+            },
             delivery_ids=keys,
             unsent=sum(row.state not in ledger_rules.FINAL for row in rows),
             blobs=names,

@@ -14,22 +14,18 @@ nothing is sent.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from deploy.history import forget, journal_view
-from deploy.history.state import State, StateFault, StoredBlobs, kind_of
+from deploy.history.state import State, StoredBlobs, kind_of
+from functions.notify.registry import SUBSCRIBERS
 from functions.subscribe.idempotency import Record
 from shared import batching, event, jsontext, ledger_rules, store_ports
 from shared.ledger import Ledger, LedgerRow, Place
 from shared.subscribers import directory, model
 from shared.subscribers.names import EndpointName
-
-SUBSCRIBERS: Final = "subscribers"
-"""The kind of the destinations that send to endpoints."""
-STORES: Final = ("tenant", "endpoints", "sessions", "messages", "answers", "deliveries", "attempts", "blobs", "mails")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +42,16 @@ class Known:
 class TenantTraces:
     """The content that the stores hold of a tenant.
 
-    counts   by store, in the order of STORES
+    counts   the number of parts that each store has
     unsent   the number of its deliveries that are not final
     answers  the ids of the kept answers
     """
 
     tenant: str
-    counts: tuple[int, ...]
+    counts: Mapping[str, int]
     unsent: int
     known: Known
     answers: tuple[str, ...] = ()
-
-    def by_store(self) -> dict[str, int]:
-        return dict(zip(STORES, self.counts, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +82,18 @@ class TenantForgetter:
         rows = await self._rows(names)
         deliveries = known.deliveries | {(row.event_id, row.key) for row in rows.values()}
         answers = [id async for id in self._answers(tenant)]
-        counts = (
-            int(await self.documents.get(directory.TENANTS, tenant) is not None),
-            len({*here, *former}),
-            len(await self._ids(directory.sessions_of(tenant))),
-            max(message_count, len(await self._ids(directory.message_entries_of(tenant)))),
-            len(answers),
-            sum(map(forget.has_content, rows.values())),
-            self.reader.count_answers(sorted(deliveries)),
-            len([name for name in blobs if await self.blobs.get(name) is not None]),
-            sum(map(self.mails.count_of_delivery, _in_mails(endpoints, deliveries))) if self.mails else 0,
-        )
+        mailed = _in_mails(endpoints, deliveries)
+        counts = {
+            "tenant": int(await self.documents.get(directory.TENANTS, tenant) is not None),
+            "endpoints": len({*here, *former}),
+            "sessions": len(await self._ids(directory.sessions_of(tenant))),
+            "messages": max(message_count, len(await self._ids(directory.message_entries_of(tenant)))),
+            "answers": len(answers),
+            "deliveries": sum(map(forget.has_content, rows.values())),
+            "attempts": self.reader.count_answers(sorted(deliveries)),
+            "blobs": len([name for name in blobs if await self.blobs.get(name) is not None]),
+            "mails": sum(map(self.mails.count_of_delivery, mailed)) if self.mails else 0,
+        }
         found = Known(frozenset(names), frozenset(endpoints), frozenset(deliveries), frozenset(blobs))
         unsent = sum(row.state not in ledger_rules.FINAL for row in rows.values())
         return TenantTraces(tenant, counts, unsent, found, tuple(answers))
@@ -170,11 +164,9 @@ class TenantForgetter:
 @asynccontextmanager
 async def open_tenant_forgetter(state: State, mails: forget.CaughtMails | None) -> AsyncIterator[TenantForgetter]:
     """Open the stores that have content of a tenant. Raises StateFault if the state has no documents."""
-    async with state.documents() as documents, state.ledger() as ledger, state.blobs() as blobs:
-        if documents is None:
-            raise StateFault("this state has no documents of subscribers")
-        destinations = [name for name, each in subscriber_destinations(state).items()]
-        yield TenantForgetter(state.reader, documents, ledger, blobs, mails, destinations)
+    async with state.subscriber_stores() as stores:
+        destinations = [*subscriber_destinations(state)]
+        yield TenantForgetter(state.reader, stores.documents, stores.ledger, stores.blobs, mails, destinations)
 
 
 def subscriber_destinations(state: State) -> dict[str, str]:

@@ -36,8 +36,15 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def version(self) -> int:
-        found = await read_newest(self._store)
-        return hash(tuple((each.id, *map(str, each.fields.values())) for each in found))
+        """Read the newest event, delivery that was attempted, and dead letter: they change when anything does."""
+        store = self._store
+        newest_letter = query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
+        found = await asyncio.gather(
+            firestore.read_shards(store, EVENTS, "listed", 1, descending=True, select=("listed", "passes")),
+            firestore.read_shards(store, LEDGER, "ended", 1, descending=True, select=("ended",)),
+            store.query(newest_letter),
+        )
+        return hash(tuple((each.id, *map(str, each.fields.values())) for each in chain.from_iterable(found)))
 
     async def _chunk(self, query: journal_view.EventQuery, before: int | None) -> cloud_journal.Chunk:
         count = chunk_size(query)
@@ -130,9 +137,12 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         await self._store.commit([Write(BODIES, name, None)])
 
     async def _states(self, ids: Sequence[str]) -> cloud_journal.States:
-        queries = list(
-            chain.from_iterable(states_of_events(group) for group in batches(ids, firestore.MAX_IDS_IN_QUERY))
-        )
+        queries: list[JsonObject] = []
+        for group in batches(ids, firestore.MAX_IDS_IN_QUERY):
+            where = [Where("event_id", "IN", list(group))]
+            limit = len(group) * MAX_OF_EVENT
+            queries.append(query_document(LEDGER, where, limit=limit, select=("row",)))
+            queries.append(query_document(DEAD_LETTERS, where, limit=limit, select=("event_id", "state")))
         answers = await asyncio.gather(*(self._store.query(query) for query in queries))
         rows = [row_of(each.fields) for each in chain.from_iterable(answers[::2])]
         letters = [each.fields for each in chain.from_iterable(answers[1::2])]
@@ -149,7 +159,15 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     async def dead_letters(
         self, limit: int, *, state: str | None = KEPT, before: int | None = None
     ) -> tuple[journal_view.DeadLetterRow, ...]:
-        return await self._letters(await self._store.query(dead_letters_query(state, before, limit)))
+        """Return dead letters, newest first."""
+        end = LAST if before is None else before
+        where = _between("seq", FIRST, end)
+        if state is not None:
+            where = _between("by_state", keyed(state, FIRST), keyed(state, end))
+        query = query_document(
+            DEAD_LETTERS, where, order_by=where[0].field, descending=True, limit=limit, select=WITHOUT_MESSAGE
+        )
+        return await self._letters(await self._store.query(query))
 
     async def _letters_of_event(self, event_id: str) -> tuple[journal_view.DeadLetterRow, ...]:
         found = await self._store.query(letters_query(event_id))
@@ -163,10 +181,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return rows[0] if rows else None
 
     async def _kept_letters(self) -> int:
-        where = [
-            Where("by_state", "GREATER_THAN_OR_EQUAL", keyed(KEPT, FIRST)),
-            Where("by_state", "LESS_THAN", keyed(KEPT, LAST)),
-        ]
+        where = _between("by_state", keyed(KEPT, FIRST), keyed(KEPT, LAST))
         return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
 
     async def _mark(self, letter_id: str, state: str) -> bool:
@@ -256,50 +271,13 @@ async def read_events(
     )
 
 
-def _range(
-    collection: str, field: str, low: int | str, high: int | str, limit: int, select: Sequence[str] = ()
-) -> JsonObject:
-    """Return the query for the documents from `low` to before `high`, newest first."""
-    where = [
-        Where(field, "GREATER_THAN_OR_EQUAL", low),
-        Where(field, "LESS_THAN", high),
-    ]
-    return query_document(collection, where, order_by=field, descending=True, limit=limit, select=select)
-
-
-def dead_letters_query(state: str | None, before: int | None, limit: int) -> JsonObject:
-    """Return the query for dead letters, without their messages, newest first."""
-    high = LAST if before is None else before
-    if state is None:
-        return _range(DEAD_LETTERS, "seq", FIRST, high, limit, WITHOUT_MESSAGE)
-    return _range(DEAD_LETTERS, "by_state", keyed(state, FIRST), keyed(state, high), limit, WITHOUT_MESSAGE)
+def _between(field: str, low: int | str, end: int | str) -> list[Where]:
+    return [Where(field, "GREATER_THAN_OR_EQUAL", low), Where(field, "LESS_THAN", end)]
 
 
 def letters_query(event_id: str) -> JsonObject:
     where = [Where("event_id", "EQUAL", event_id)]
     return query_document(DEAD_LETTERS, where, limit=journal_view.MAX_LETTERS_OF_EVENT, select=WITHOUT_MESSAGE)
-
-
-def query_by_events(collection: str, event_ids: Sequence[str], select: Sequence[str] = ()) -> JsonObject:
-    """Return the query for the ledger rows or dead letters of at most 30 events."""
-    where = [Where("event_id", "IN", list(event_ids))]
-    return query_document(collection, where, limit=len(event_ids) * MAX_OF_EVENT, select=select)
-
-
-def states_of_events(event_ids: Sequence[str]) -> tuple[JsonObject, JsonObject]:
-    """Return the queries for the states of the events' deliveries, and for those of their dead letters."""
-    return query_by_events(LEDGER, event_ids, ("row",)), query_by_events(DEAD_LETTERS, event_ids, ("event_id", "state"))
-
-
-async def read_newest(store: firestore.Firestore) -> list[firestore.Document]:
-    """Read the newest event, delivery that was attempted, and dead letter: they change when anything does."""
-    letters = query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
-    events, rows, newest_letter = await asyncio.gather(
-        firestore.read_shards(store, EVENTS, "listed", 1, descending=True, select=("listed", "passes")),
-        firestore.read_shards(store, LEDGER, "ended", 1, descending=True, select=("ended",)),
-        store.query(letters),
-    )
-    return [*events, *rows, *newest_letter]
 
 
 MAX_ANSWER_BYTES: Final = 6_000_000

@@ -103,23 +103,14 @@ def _rejected(access: SourceAccess, now: float) -> list[local_requests.RequestEn
     if access.rejected is None:
         return []
     try:
-        requests = [_request(record) for record in access.rejected(now - retention.DAY_SECONDS) if record]
-        return [each for each in requests if each]
+        records = [record for record in access.rejected(now - retention.DAY_SECONDS) if record]
     except FAULTS:
         return []
-
-
-def _request(record: logs.Record) -> local_requests.RequestEntry | None:
-    """Return the rejected request of a log record; None if the record is about something else."""
-    status = record.document.get("status")
-    source = record.document.get("source")
-    if not isinstance(status, int) or status < 400 or not isinstance(source, str):
-        return None
-    code = str(record.document.get("code") or "")
-    detail = str(record.document.get("detail") or "")
-    return local_requests.RequestEntry(
-        record.at, str(record.document.get("method")), status, source, code, detail=detail
-    )
+    # The log of a cloud has the function and the time of a line beside it.
+    lines = [{**each.document, "function": each.process, "time": times.rfc3339(each.at)} for each in records]
+    return [
+        entry for entry in map(local_requests.request_from, lines) if entry and entry.source and entry.status >= 400
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A failure before the request was sent means that it has not arrived; a later one
 """
 
 import io
+import json
 import socket
 import ssl
 import time
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Final
 from urllib.parse import quote, urlsplit
+
+from .formats import Json
 
 MAX_RESPONSE_BYTES: Final = 65_536
 _SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
@@ -35,6 +38,15 @@ class Response:
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def document(self) -> dict[str, Json]:
+        """The JSON object in the body; empty for any other body."""
+        try:
+            document: Json = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return document if isinstance(document, dict) else {}
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)

@@ -1,11 +1,9 @@
 """The outcome of sending an event: a message for people and a code for programs."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .formats import Json
 from .http import NoResponse, Response
 
 _REJECTIONS: Final[Mapping[str, str]] = {
@@ -60,7 +58,8 @@ class Outcome:
 def read_outcome(response: Response | NoResponse, timeout_seconds: float) -> Outcome:
     if isinstance(response, NoResponse):
         return Outcome(False, None, _failure_message(response, timeout_seconds), code=response.code)
-    fields = _fields(response.body)
+    # The strings at the top of the body, made fit to be shown: printable, at most 255 characters.
+    fields = {name: _printable(value) for name, value in response.document.items() if isinstance(value, str)}
     if 200 <= response.status < 300:
         event_id = fields.get("id") or None
         message = f"accepted as event {event_id}" if event_id else f"accepted ({response.status})"
@@ -102,16 +101,6 @@ def _rejection_message(status: int, code: str | None, title: str | None) -> str:
         or "the receiver gives no reason"
     )
     return f"rejected: {reason.removesuffix('.')} {shown}"
-
-
-def _fields(body: bytes) -> dict[str, str]:
-    """Return the strings at the top of a JSON body, made fit to be shown: printable, at most 255 characters."""
-    try:
-        document: Json = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    fields = document if isinstance(document, dict) else {}
-    return {name: _printable(value) for name, value in fields.items() if isinstance(value, str)}
 
 
 def _printable(text: str) -> str:

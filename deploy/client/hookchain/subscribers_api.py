@@ -104,11 +104,7 @@ def _answer(response: Response | NoResponse) -> Answer:
 
 
 def _problem(response: Response) -> SubscribersError:
-    try:
-        document: Json = json.loads(response.body)
-    except (ValueError, RecursionError):
-        document = None
-    fields = document if isinstance(document, dict) else {}
+    fields = response.document
     listed = fields.get("errors")
     errors = tuple(
         ValueFault(str(each.get("path")), str(each.get("rule")))

@@ -2,15 +2,13 @@
 
 import importlib.metadata
 import importlib.util
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from http.client import HTTPException
 from typing import Final
 
 from deploy.aws import deployment, reserved_instances, template
 from deploy.cloud_access import aws, aws_names
+from deploy.cloud_access.gcp import ApiError, exchange
 from deploy.config.checkout import ROOT
 from deploy.terminal.command_line import how_to_install
 from deploy.terminal.finding import Finding, ok, problem, unknown
@@ -127,13 +125,10 @@ class StackChecks:
 def status_of(url: str) -> int | None:
     """Return the status of a GET; None if nothing answers."""
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:  # noqa: S310 the stack's own URL
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
-    except (OSError, HTTPException, ValueError):
-        return None
+        exchange("GET", url, {}, seconds=ANSWER_SECONDS)
+    except ApiError as fault:
+        return fault.status or None
+    return 200
 
 
 def receive_finding(url: str, status: int | None) -> Finding:

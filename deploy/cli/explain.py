@@ -13,15 +13,7 @@ from typing import Final
 from deploy.cli.command import USAGE, number_option, parser, run_command, time_option
 from deploy.config import checkout, compiler, dotenv, running_dev
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.explain import (
-    deliveries,
-    fan_out,
-    offline,
-    receive_stage,
-    request_options,
-    source_request,
-    transform_stage,
-)
+from deploy.explain import deliveries, fan_out, offline, receive_stage, request_options, transform_stage
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.history.state import configured_destinations
@@ -119,7 +111,7 @@ def explained_request(
 def _secret_causes(options: argparse.Namespace, found: Configured, source: str) -> tuple[str, ...]:
     """Return a sentence for each secret of the source that was generated, is faulty in `.env`, or may not be the one
     that was meant."""
-    names = source_request.secret_names(compiled_sources(found.slices["receive"])[source])
+    names = receive_stage.secret_names(compiled_sources(found.slices["receive"])[source])
     causes = generated_secrets(options.env_file, names)
     needed = compiler.secrets_needed(found.slices)
     causes |= secret_doubts(options.env_file, needed, found.environ, tokens=token_names(found.document))
@@ -165,7 +157,7 @@ def _mark_skipped(report: Report, receive: jsontext.JsonObject) -> Report:
 
 def _signs_content(receive: jsontext.JsonObject, source: str | None) -> bool:
     settings = jsontext.mapping_at(receive, "sources", source or "")
-    return bool(settings) and any(auth.signs_content for auth in source_request.auth_schemes(settings))
+    return bool(settings) and any(auth.signs_content for auth in receive_stage.auth_schemes(settings))
 
 
 def _mark_skipped_check(check: Check, skipped: Mapping[str, str]) -> Check:

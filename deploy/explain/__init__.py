@@ -2,8 +2,7 @@
 
 request_options        the request that the options describe
 offline                the ports that stand for a platform
-receive_stage          receive's checks of a request
-source_request         the verification of a request, and what is wrong with its credentials
+receive_stage          receive's checks of a request, and what is wrong with its credentials
 transform_stage        the routes of an event, and each step's changes
 deliveries             what a delivery would send, to whom, and when
 rendering              a delivery's recipient, and the mail, request or row that it would be

@@ -2,8 +2,7 @@
 
 options.py        the options
 state_folder.py   the state folder: locked, private, without damaged files
-configuration.py  the configuration that is served, and the files that it comes from
-setup.py          all settings of the processes, with the secrets
+setup.py          the configuration that is served and its files, and all settings of the processes, with the secrets
 processes.py      the processes to run, as data
 start.py          checks all this, then starts a supervisor and the background work: the sweep, the retention
 supervisor.py     starts, restarts and stops the processes

@@ -17,10 +17,9 @@ from deploy.config.probe import wait_until_answering
 from deploy.dev.aws import stack
 from deploy.dev.supervisor import output
 from deploy.dev.supervisor.banner import banner, farewell, make_hint, production_banner
-from deploy.dev.supervisor.configuration import write_slices
 from deploy.dev.supervisor.processes import TLS_RECEIVE, Child, affected
 from deploy.dev.supervisor.runner import ReaperLink, Runner
-from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes
+from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes, write_slices
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.log_view import LogView
 from shared import jsontext

@@ -14,8 +14,8 @@ from deploy.config.running_dev import PRODUCTION_FILE
 from deploy.dev.backup import needed_secrets
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
-from deploy.dev.supervisor.configuration import write_slices
 from deploy.dev.supervisor.processes import Folders
+from deploy.dev.supervisor.setup import write_slices
 from deploy.dev.supervisor.start import purge_state
 from deploy.dev.supervisor.state_folder import StateFault, locked, require_known_files, set_aside_damaged
 from deploy.history.local_journal import JournalReader

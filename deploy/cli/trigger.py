@@ -25,9 +25,9 @@ from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.history.local import local_ports
 from deploy.platforms.choice import add_state
-from deploy.requests import breaking, posting, signing, sources, trigger_target
+from deploy.requests import posting, signing, sources, trigger_target
 from deploy.requests.samples import Fresh, sample_names
-from deploy.requests.signed_samples import CannotSign, Keys, chosen_sample, signed_sample
+from deploy.requests.signed_samples import BREAKS, CannotSign, Keys, chosen_sample, signed_sample
 from deploy.secrets.backend import DotenvBackend
 from shared import http, jsontext, settings
 from shared.did_you_mean import did_you_mean
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     add(
         "--break",
         dest="broken_part",
-        choices=list(breaking.BREAKS),
+        choices=list(BREAKS),
         help="make this part wrong, to see the request rejected",
     )
     add("--variant", metavar="NAME", help="sign with this variant of the source's auth [the first]")

@@ -15,7 +15,7 @@ from deploy.config.sections import catalogue_pages
 from deploy.history import journal_view, local_requests
 from deploy.history.local import open_local_state, running_ports
 from deploy.history.state import State, StateFault
-from deploy.requests import breaking, samples, trigger_target
+from deploy.requests import samples, signed_samples, trigger_target
 from deploy.terminal.output import clock, count_of, printable
 from shared import jsontext, ledger, outcomes
 
@@ -41,7 +41,7 @@ class SentSample:
 
     target: trigger_target.TriggerTarget
     sample: samples.Sample
-    broken_part: breaking.Break | None
+    broken_part: signed_samples.Break | None
     is_elsewhere: bool
     sent_at: float
     answer: http.Response | http.NoResponse

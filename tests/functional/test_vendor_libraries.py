@@ -24,8 +24,8 @@ from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator, get_signature_algorithm  # type: ignore[import-untyped] # the library has none
 
 from deploy.config.sections.catalogue import load_catalogue
-from deploy.requests.breaking import Break
 from deploy.requests.samples import Fresh, sample_names
+from deploy.requests.signed_samples import Break
 from shared.http import Request
 from shared.secrets import variable_name
 from tests.in_process.signed_samples import FRESH, SECRET, Range, on_range

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.config.configured import configured
-from deploy.requests.breaking import Break
 from deploy.requests.samples import Fresh
-from deploy.requests.signed_samples import Keys, chosen_sample, signed_sample
+from deploy.requests.signed_samples import Break, Keys, chosen_sample, signed_sample
 from deploy.requests.signing import generate_secrets
 from deploy.requests.trigger_target import TriggerTarget, trigger_target
 from functions.receive.receive import Accepted, Answered, DeadLettered, Receiver

@@ -15,9 +15,8 @@ from urllib.parse import urlencode, urlsplit
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile, parse_config
 from deploy.config.sections.catalogue import load_catalogue
-from deploy.requests.breaking import BREAKS
 from deploy.requests.samples import sample_names
-from deploy.requests.signed_samples import CannotSign
+from deploy.requests.signed_samples import BREAKS, CannotSign
 from deploy.requests.signing import Signer, sign_request
 from functions.receive.source import Source, read_sources
 from shared.http import Request

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from deploy.config.sections.catalogue import load_catalogue
-from deploy.requests.breaking import BREAKS, Break
 from deploy.requests.samples import FOLDER, load_sample, sample_names
-from deploy.requests.signed_samples import CannotSign, chosen_sample
+from deploy.requests.signed_samples import BREAKS, Break, CannotSign, chosen_sample
 from functions.receive.receive import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME

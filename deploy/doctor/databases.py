@@ -132,7 +132,7 @@ def table_finding(settings: Settings, columns: Columns | None, index: IndexFault
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         return problem(f"{table}: {faults[0]}{more}", "correct the table, or `columns` of the configuration")
     if index is not None:
-        return problem(index.found, index.advice)
+        return problem(index.problem, index.advice)
     return ok(f"{table} has the columns of the mapping")
 
 

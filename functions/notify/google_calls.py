@@ -11,8 +11,9 @@ from shared.jsontext import JsonObject, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 MAX_BYTES: Final = 8 * limits.MIB
-"""Of a response. A larger one is no JSON that could be read."""
+"""The size of a response. A larger one is cut, so its JSON cannot be read."""
 MAX_PAUSE_SECONDS: Final = 3_600.0
+"""The longest pause of the destination after its quota is used up, whatever Google asks for."""
 _QUOTAS: Final = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
 _API_OFF: Final = frozenset({"SERVICE_DISABLED", "accessNotConfigured"})
 _NO_STORAGE: Final = "storageQuotaExceeded"
@@ -28,9 +29,11 @@ class CallFailed(Exception):
 
 
 class GoogleCalls:
-    """`share` says what gives the account its right: it ends the reasons of a 403 and a 404.
+    """The calls of one API. Each has a deadline, a time of the event loop, and the values of the secrets to mask.
 
-    `auth` is None for a server on this machine that speaks the same API.
+    auth     None for a server on this machine that speaks the same API
+    service  the name of the API for people
+    share    what gives the account its right: it ends the reasons of a 401, a 403 and a 404
     """
 
     def __init__(

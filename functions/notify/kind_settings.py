@@ -17,8 +17,13 @@ _GOOGLE_URL: Final = re.compile(r"https://(?:docs|drive)\.google\.com/[\w/]*?/(?
 
 
 class KindSettings(BaseModel):
+    """The base class of the `Settings` of a kind, which the compiler validates.
+
+    A kind that can deliver to a person in `people` has a field `to`, and names in `person_address` the person's field
+    that it needs, such as `phone`.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-    # With a field `to`, deliveries go to a person in `people`, who has this field, such as `phone`.
     person_address: ClassVar[str] = ""
 
     @property

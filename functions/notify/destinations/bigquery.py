@@ -32,15 +32,17 @@ API: Final = "https://bigquery.googleapis.com"
 INSERT_SCOPE: Final = "https://www.googleapis.com/auth/bigquery.insertdata"
 CREATE_SCOPE: Final = "https://www.googleapis.com/auth/bigquery"
 MAX_ROWS: Final = 500
-"""Of a request."""
+"""The rows of a request: https://cloud.google.com/bigquery/quotas#streaming_inserts recommends no more."""
 MAX_BYTES: Final = 9_000_000
-"""Of a request's rows: BigQuery takes 10 MB."""
+"""The size of a request's rows. BigQuery takes 10 MB."""
 MAX_ANSWER_BYTES: Final = 4 * limits.MIB
-"""Of a response, which may name each row of a request."""
+"""The size of a response, which may name each row of a request."""
 MAX_WAITING: Final = 10_000
+"""The most rows that wait for a request. One more raises Temporary (`queue_full`)."""
 MIN_SECONDS: Final = 0.5
 """A row that has less time left is not sent any more: no response could come in time."""
 MAX_SAFE_INTEGER: Final = 2**53
+"""A larger integer is sent as text, because a reader of JSON may take numbers for floats."""
 MAX_MESSAGE_CHARACTERS: Final = 200
 TYPES: Final[Mapping[ColumnType, str]] = {
     "text": "STRING",
@@ -68,6 +70,7 @@ _QUOTA: Final = frozenset({"quotaExceeded", "rateLimitExceeded"})
 _NO_FIELD: Final = "no such field"
 _BEFORE: Final = b'{"skipInvalidRows":true,"rows":['
 _AFTER: Final = b"]}"
+"""The body of each request before and after its rows, by which `_joined` joins several."""
 
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")]
 
@@ -148,11 +151,12 @@ def request(
 
 
 def outcome(response: Response) -> Outcome:
+    """Return the outcome of a request with one row."""
     return outcomes(response, 1)[0]
 
 
 def outcomes(response: Response, count: int) -> Sequence[Outcome]:
-    """Return the outcome of each row. BigQuery answers 200, and names the rows that it did not take."""
+    """Return the outcome of each of `count` rows. BigQuery answers 200, and names the rows that it did not take."""
     if response.status != 200:
         return [_outcome_of_all(response)] * count
     answer = response.json()
@@ -182,7 +186,11 @@ def table_request(settings: Settings) -> OutgoingRequest:
 
 @dataclass(slots=True)
 class _WaitingRow:
-    """A row's request. `deadline` is a time of the event loop. `is_sent`: BigQuery may have stored the row."""
+    """A row that waits, as the request of this row alone. `deadline` is a time of the event loop.
+
+    `is_sent` tells the outcome at the deadline. It is set before the row is sent: BigQuery may store it then. It is
+    taken back if BigQuery rejects the whole request.
+    """
 
     request: OutgoingRequest
     deadline: float
@@ -191,13 +199,18 @@ class _WaitingRow:
 
 
 _RowResult = Outcome | errors.HookchainError
+"""An error is a result here, because the batcher would raise it for all rows of a batch."""
 
 
 class BigQueryDestination(HttpDestination):
-    """The destination. The first row is sent at once, and what arrives meanwhile goes into the next request."""
+    """The destination. The first row is sent at once, and what arrives meanwhile goes into the next request.
+
+    It is a kind of HTTP requests that replaces two steps: `_sent` lets a row wait for others, and `exchange` creates a
+    table that is missing.
+    """
 
     def __init__(self, settings: Settings, context: destination.Context) -> None:
-        kind = cast("HttpKind", sys.modules[__name__])
+        kind = cast("HttpKind", sys.modules[__name__])  # the functions `request` and `outcome` of this module
         super().__init__(kind, settings, [settings.secret], context, max_response_bytes=MAX_ANSWER_BYTES)
         self._table = settings
         self._batcher: batching.Batcher[_WaitingRow, _RowResult] = batching.Batcher(
@@ -209,6 +222,7 @@ class BigQueryDestination(HttpDestination):
         )
 
     async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
+        """Send the row with others, and return its outcome. Raises Permanent and Temporary."""
         row = _WaitingRow(request, deadline, secrets)
         try:
             async with asyncio.timeout_at(deadline):
@@ -221,7 +235,7 @@ class BigQueryDestination(HttpDestination):
         return result
 
     async def _send_in_time(self, rows: Sequence[_WaitingRow]) -> Sequence[_RowResult]:
-        """Send the rows that have time left for a response."""
+        """Send the rows that have time left for a response, and return the result of each row in their order."""
         now = asyncio.get_running_loop().time()
         in_time = [row for row in rows if row.deadline - now >= MIN_SECONDS]
         results = iter(await self._send(in_time) if in_time else ())
@@ -293,6 +307,7 @@ def _joined(rows: Sequence[_WaitingRow]) -> OutgoingRequest:
 
 
 def _outcome_of_all(response: Response) -> Outcome:
+    """Return the outcome of each row after a response to all of them, which is no success."""
     status = response.status
     reason = str(response.member("error", "errors", 0, "reason"))
     if status == 403 and reason in _QUOTA:
@@ -324,7 +339,7 @@ def _fault_of_row(written: jsontext.Json) -> tuple[int, Outcome]:
 
 
 def _value(name: str, result: jsontext.Json, settings: Settings) -> jsontext.Json:
-    """Return the value as insertAll takes it: JSON as text, a time in UTC, a long integer as text. Raises Permanent."""
+    """Return the value as insertAll takes it: a time in UTC, and a long integer or JSON as text. Raises Permanent."""
     type_ = settings.type_of(name)
     if type_ is None:
         return result
@@ -336,8 +351,9 @@ def _value(name: str, result: jsontext.Json, settings: Settings) -> jsontext.Jso
 
 
 def _table_url(settings: Settings) -> str:
-    place = f"projects/{settings.project}/datasets/{settings.dataset}/tables"
-    return f"{settings.api_url or API}/bigquery/v2/{place}"
+    """Return the URL of the dataset's tables."""
+    tables = f"projects/{settings.project}/datasets/{settings.dataset}/tables"
+    return f"{settings.api_url or API}/bigquery/v2/{tables}"
 
 
 def _auth(settings: Settings, scope: str) -> tuple[GoogleOAuthRequestAuth]:

@@ -42,6 +42,7 @@ MAX_OWN_ATTRIBUTES: Final = 2
 
 _TOPIC: Final = re.compile(r"projects/([a-z][a-z0-9:.-]{4,60}[a-z0-9])/topics/([A-Za-z][A-Za-z0-9._~+%-]{2,254})")
 _ARN: Final = re.compile(r"arn:(aws[a-z-]*):(sns|sqs|events):([a-z0-9-]{1,40}):(\d{12}):([A-Za-z0-9._/-]{1,300})")
+"""Partition, service, region, account and resource. `events` is EventBridge."""
 _QUEUE_URL: Final = re.compile(
     r"https://sqs\.([a-z0-9-]{1,40})\.amazonaws\.com(\.cn)?/(\d{12})/([A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
 )
@@ -52,6 +53,69 @@ _ARN_NAMES: Final = {
 }
 _ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _OWN_NAMES: Final = re.compile(r"(ce-|hookchain-|goog|aws|amazon|content-type$)", re.IGNORECASE)
+# The settings, and the services that have no use for some of them.
+_ONLY_FOR: Final[dict[str, tuple[Service, ...]]] = {
+    "ordering_key": ("pubsub",),
+    "location": ("pubsub",),
+    "group": ("sns", "sqs"),
+    "source": ("eventbridge",),
+    "detail_type": ("eventbridge",),
+    "access_key_id": ("sns", "sqs", "eventbridge"),
+}
+
+# The attributes of a message.
+DELIVERY_ID: Final = "hookchain-delivery-id"
+HOPS: Final = "hookchain-hops"
+CONTENT_TYPE: Final = "content-type"
+STRUCTURED: Final = "application/cloudevents+json"
+SMALL: Final = ("specversion", "id", "source", "type", "time", "subject")
+"""The attributes of a CloudEvent that SNS and SQS get, which take ten attributes in all."""
+_UNFIT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What XML 1.0 does not have, and therefore neither SQS nor SNS."""
+
+# What the buses take.
+PUBSUB: Final = "https://pubsub.googleapis.com"
+PUBSUB_SCOPE: Final = "https://www.googleapis.com/auth/pubsub"
+MAX_PUBSUB_BYTES: Final = 10_000_000
+MAX_PUBSUB_VALUE_BYTES: Final = 1_024
+MAX_SNS_BYTES: Final = 262_144
+MAX_AWS_BYTES: Final = 1_048_576
+"""SQS's limit, and EventBridge's."""
+MAX_DETAIL_TYPE: Final = 128
+MAX_SOURCE: Final = 256
+"""The longest `detail-type` and `source` of an event on EventBridge, in characters."""
+TIME_BYTES: Final = 14
+"""What EventBridge counts for an entry's time.
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html"""
+_ORDERING_KEY: Final = re.compile(r"[\x20-\x7e]{0,1024}")
+_GROUP: Final = re.compile(r"[!-~]{1,128}")
+_STRING: Final = "String"
+"""The type of each attribute on SNS and SQS. They count it as a part of the message."""
+
+# What the buses answer.
+_XML_CODE: Final = re.compile(rb"<Code>([A-Za-z.]{1,100})</Code>")
+_RETRIED: Final = re.compile(
+    r"Throttl|TooManyRequests|RequestLimitExceeded|LimitExceeded|Internal|ServiceUnavailable|ExpiredToken"
+    r"|RequestExpired|TimeTooSkewed"
+)
+"""In the name of an error that passes. `ExpiredToken`: Lambda renews the keys of a role."""
+_HELD: Final = re.compile(
+    r"AccessDenied|AuthorizationError|NotAuthorized|InvalidClientTokenId|UnrecognizedClient|Signature|MissingAuth"
+    r"|InvalidSecurity|OptInRequired|KMS|Kms|NotFound|NonExistentQueue|QueueDoesNotExist|InvalidAddress"
+    r"|InvalidAccountId"
+)
+"""In the name of an error that is about the bus, its key or a right."""
+_SKEWED: Final = re.compile(rb"Signature (expired|not yet current)")
+"""In what AWS says of a right signature that a clock, or a process that was frozen meanwhile, has made old."""
+_TOPIC_STATE: Final = "FAILED_PRECONDITION"
+"""The status of a Pub/Sub error that concerns the topic, for example because its key is disabled, and not the
+message."""
+
+_ACT: Final = (
+    "correct its name and region, and allow the account or role to publish; deploy/README.md, "
+    '"Rights that a destination needs", says how'
+)
+_NO_RECEIPT: Final = "the answer is not that of a bus: it names no message that was accepted"
 
 
 class GoogleTopic(NamedTuple):
@@ -62,7 +126,7 @@ class GoogleTopic(NamedTuple):
 
 
 class AwsBus(NamedTuple):
-    """A topic, a queue or an event bus on AWS. `resource` is the end of its ARN."""
+    """A topic, a queue or an event bus on AWS, by the parts of its ARN. The service `events` is EventBridge."""
 
     service: Literal["sns", "sqs", "events"]
     region: str
@@ -87,7 +151,7 @@ class AwsBus(NamedTuple):
 
 @lru_cache(maxsize=1_000)
 def google_topic(text: str) -> GoogleTopic:
-    """Raises ValueError."""
+    """Return the topic of a full name. Raises ValueError."""
     topic = _TOPIC.fullmatch(text)
     if topic is None or topic[2].lower().startswith("goog"):
         raise ValueError("must be the full name of a topic: projects/PROJECT/topics/TOPIC")
@@ -98,21 +162,23 @@ def google_topic(text: str) -> GoogleTopic:
 def aws_bus(text: str) -> AwsBus:
     """Return the bus of an ARN or of a queue's URL. Raises ValueError."""
     if url := _QUEUE_URL.fullmatch(text):
-        return AwsBus("sqs", url[1], url[3], url[4], "aws-cn" if url[2] else _partition(url[1]))
+        partition = "aws-cn" if url[2] else _partition(url[1])
+        return AwsBus("sqs", region=url[1], account=url[3], resource=url[4], partition=partition)
     arn = _ARN.fullmatch(text)
     if arn is not None:
         for service in ("sns", "sqs", "events"):
             if service == arn[2] and _ARN_NAMES[service].fullmatch(arn[5]):
-                return AwsBus(service, arn[3], arn[4], arn[5], arn[1])
+                return AwsBus(service, region=arn[3], account=arn[4], resource=arn[5], partition=arn[1])
     raise ValueError("must be an ARN, such as arn:aws:sns:eu-central-1:123456789012:orders")
 
 
 def _partition(region: str) -> str:
+    """Return the partition of a region outside China."""
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def _is_of(service: str, rule: str) -> AfterValidator:
-    """Return the validator of the name of a bus of that service."""
+    """Return the validator of the name of a bus of that service. `rule` is its error."""
 
     def verify(text: str) -> None:
         if aws_bus(text).service != service:
@@ -170,10 +236,12 @@ class Settings(KindSettings):
 
     @property
     def service(self) -> Service:
+        """Return which of the four settings names the bus."""
         return next(name for name in SERVICES if getattr(self, name) is not None)
 
     @property
     def target(self) -> GoogleTopic | AwsBus:
+        """Return the bus that the message goes to."""
         if self.pubsub is not None:
             return google_topic(self.pubsub)
         return aws_bus(self.sns or self.sqs or self.eventbridge or "")
@@ -208,63 +276,11 @@ class Settings(KindSettings):
         return self
 
 
-_ONLY_FOR: Final[dict[str, tuple[Service, ...]]] = {
-    "ordering_key": ("pubsub",),
-    "location": ("pubsub",),
-    "group": ("sns", "sqs"),
-    "source": ("eventbridge",),
-    "detail_type": ("eventbridge",),
-    "access_key_id": ("sns", "sqs", "eventbridge"),
-}
-DELIVERY_ID: Final = "hookchain-delivery-id"
-HOPS: Final = "hookchain-hops"
-CONTENT_TYPE: Final = "content-type"
-STRUCTURED: Final = "application/cloudevents+json"
-SMALL: Final = ("specversion", "id", "source", "type", "time", "subject")
-"""The attributes of a CloudEvent that SNS and SQS get, which take ten attributes in all."""
-_UNFIT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-"""What XML 1.0 does not have, and therefore neither SQS nor SNS."""
-
-PUBSUB: Final = "https://pubsub.googleapis.com"
-PUBSUB_SCOPE: Final = "https://www.googleapis.com/auth/pubsub"
-MAX_PUBSUB_BYTES: Final = 10_000_000
-MAX_PUBSUB_VALUE_BYTES: Final = 1_024
-MAX_SNS_BYTES: Final = 262_144
-MAX_AWS_BYTES: Final = 1_048_576
-"""SQS's limit, and EventBridge's."""
-MAX_DETAIL_TYPE: Final = 128
-MAX_SOURCE: Final = 256
-_ORDERING_KEY: Final = re.compile(r"[\x20-\x7e]{0,1024}")
-_GROUP: Final = re.compile(r"[!-~]{1,128}")
-_STRING: Final = "String"
-
-_XML_CODE: Final = re.compile(rb"<Code>([A-Za-z.]{1,100})</Code>")
-_RETRIED: Final = re.compile(
-    r"Throttl|TooManyRequests|RequestLimitExceeded|LimitExceeded|Internal|ServiceUnavailable|ExpiredToken"
-    r"|RequestExpired|TimeTooSkewed"
-)
-"""In the name of an error that passes. `ExpiredToken`: Lambda renews the keys of a role."""
-_HELD: Final = re.compile(
-    r"AccessDenied|AuthorizationError|NotAuthorized|InvalidClientTokenId|UnrecognizedClient|Signature|MissingAuth"
-    r"|InvalidSecurity|OptInRequired|KMS|Kms|NotFound|NonExistentQueue|QueueDoesNotExist|InvalidAddress"
-    r"|InvalidAccountId"
-)
-"""In the name of an error that is about the bus, its key or a right."""
-_SKEWED: Final = re.compile(rb"Signature (expired|not yet current)")
-"""In what AWS says of a right signature that a clock, or a process that was frozen meanwhile, has made old."""
-_TOPIC_STATE: Final = "FAILED_PRECONDITION"
-"""The status of a Pub/Sub error that concerns the topic, for example because its key is disabled, and not the
-message."""
-
-_ACT: Final = (
-    "correct its name and region, and allow the account or role to publish; deploy/README.md, "
-    '"Rights that a destination needs", says how'
-)
-_NO_RECEIPT: Final = "the answer is not that of a bus: it names no message that was accepted"
-
-
 class _Message(NamedTuple):
-    """A delivery that becomes a message. `view` has the values for its templates."""
+    """A delivery that becomes a message: its text, its attributes and its place in an order, the same for each bus.
+
+    `view` has the values for its templates.
+    """
 
     delivery: Delivery
     settings: Settings
@@ -282,6 +298,7 @@ class _Message(NamedTuple):
         return http_kind.json_body(event.data).decode()
 
     def content_type(self) -> str:
+        """Return the content type of `text`."""
         if self.settings.format == "cloudevents":
             return STRUCTURED
         event = self.delivery.event
@@ -308,18 +325,20 @@ class _Message(NamedTuple):
         return http_kind.rendered_line(name, template, self.view)
 
     def order(self, bus: AwsBus) -> dict[str, str]:
-        """Return the group, and in FIFO the id by which AWS drops a repeat that comes within five minutes."""
+        """Return the parameters of SNS and SQS that order messages: the group, and for a FIFO topic or queue also the
+        id by which it drops a repeat within five minutes. Raises Permanent.
+        """
         group = self.line("group", self.settings.group) if self.settings.group else ""
         order = {"MessageGroupId": bounded_key(group, _GROUP)} if group else {}
         if bus.is_fifo:
             key = self.attempt.idempotency_key
-            # Without a group, a message waits for no other.
+            # FIFO requires a group. Without one of its own, a message has one for itself, and waits for no other.
             order = {"MessageGroupId": key, **order, "MessageDeduplicationId": key}
         return order
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
-    """Raises Permanent."""
+    """Return the request that publishes the message. Raises Permanent."""
     message = _Message(delivery, settings, attempt, http_kind.template_view(delivery))
     target = settings.target
     if isinstance(target, GoogleTopic):
@@ -328,7 +347,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
 
 
 def outcome(response: Response) -> Outcome:
-    """Return the outcome. Which bus answered, the answer itself says."""
+    """Return the outcome. The response itself shows which bus it is of: each has its own form of an error."""
     if response.status == 200 and response.member("FailedEntryCount"):
         code = response.member("Entries", 0, "ErrorCode")
         return _by_error(response, code[:100] if isinstance(code, str) and code else "InternalFailure")
@@ -342,7 +361,7 @@ def outcome(response: Response) -> Outcome:
 
 
 def _by_error(response: Response, error: str) -> Outcome:
-    """Return the outcome by the name of AWS's error, which also a 200 of EventBridge may hold."""
+    """Return the outcome by the name of AWS's error. EventBridge answers 200, and names the error of each event."""
     if response.status >= 500 or _RETRIED.search(error) or _SKEWED.search(response.body):
         return RetryLater(f"the bus answered {error}", response.retry_after_seconds, response.excerpt)
     if _HELD.search(error):
@@ -367,7 +386,7 @@ def _is_receipt(response: Response) -> bool:
 
 
 def _pubsub_request(message: _Message, topic: GoogleTopic) -> OutgoingRequest:
-    """Raises Permanent."""
+    """Return the request to Pub/Sub. Raises Permanent."""
     settings = message.settings
     text = message.text()
     attributes = message.attributes()
@@ -390,7 +409,7 @@ def _pubsub_request(message: _Message, topic: GoogleTopic) -> OutgoingRequest:
 
 
 def _sqs_request(message: _Message, queue: AwsBus) -> OutgoingRequest:
-    """Raises Permanent."""
+    """Return the request to SQS. Raises Permanent."""
     text, attributes = _aws_content(message, MAX_AWS_BYTES, "SQS")
     origin = message.settings.api_url or queue.origin
     written: JsonObject = {name: {"DataType": _STRING, "StringValue": value} for name, value in attributes.items()}
@@ -404,7 +423,7 @@ def _sqs_request(message: _Message, queue: AwsBus) -> OutgoingRequest:
 
 
 def _sns_request(message: _Message, topic: AwsBus) -> OutgoingRequest:
-    """Raises Permanent."""
+    """Return the request to SNS, which takes a form. Raises Permanent."""
     settings = message.settings
     text, attributes = _aws_content(message, MAX_SNS_BYTES, "SNS")
     form = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": topic.arn, "Message": text}
@@ -419,7 +438,10 @@ def _sns_request(message: _Message, topic: AwsBus) -> OutgoingRequest:
 
 
 def _eventbridge_request(message: _Message, bus: AwsBus) -> OutgoingRequest:
-    """Raises Permanent. A URN in `Resources` carries the delivery's id: an event has no other attributes."""
+    """Return the request to EventBridge. Raises Permanent.
+
+    An event there has no attributes of its own, so URNs in `Resources` carry the delivery's id and the hops.
+    """
     settings = message.settings
     event = message.delivery.event
     source = message.line("source", settings.source or "{{ source }}")[:MAX_SOURCE]
@@ -429,7 +451,7 @@ def _eventbridge_request(message: _Message, bus: AwsBus) -> OutgoingRequest:
         raise errors.Permanent("template_failed", rule)
     detail = http_kind.json_body(_detail(event, settings)).decode()
     resources = [f"urn:hookchain:delivery:{message.attempt.idempotency_key}", f"urn:hookchain:hops:{event.hops + 1}"]
-    size = 14 + sum(len(text.encode()) for text in (source, detail_type, detail, *resources))
+    size = TIME_BYTES + sum(len(text.encode()) for text in (source, detail_type, detail, *resources))
     verify_size(size, MAX_AWS_BYTES, "EventBridge")
     entry: JsonObject = {
         "EventBusName": bus.arn,
@@ -446,14 +468,16 @@ _AWS: Final = {"sns": _sns_request, "sqs": _sqs_request, "events": _eventbridge_
 
 
 def _detail(event: Event, settings: Settings) -> Json:
-    """Return an object: EventBridge takes nothing else."""
+    """Return the event's data as an object: EventBridge takes nothing else."""
     if settings.format == "cloudevents":
         return http_kind.public_cloudevent(event)
     return event.data if isinstance(event.data, dict) else {"data": event.data}
 
 
 def _time(event: Event) -> int:
-    """Return the event's time, or when it was received: a sender's time may be any, and AWS takes none before 1970."""
+    """Return the event's time in Unix seconds, or when it was received if the sender's time is before 1970, which AWS
+    does not take. Return 0 if both are.
+    """
     for text in (event.time, event.receivedat):
         if text is not None and (seconds := int(times.unix_seconds(text))) > 0:
             return seconds
@@ -469,6 +493,7 @@ def _aws_content(message: _Message, limit: int, service: str) -> tuple[str, dict
 
 
 def _aws_action(settings: Settings, bus: AwsBus, action: str, version: str, body: JsonObject) -> OutgoingRequest:
+    """Return the request of an action in AWS's JSON protocol of this version, `1.0` or `1.1`."""
     headers = (("content-type", f"application/x-amz-json-{version}"), ("x-amz-target", action))
     url = f"{settings.api_url or bus.origin}/"
     content = http_kind.json_body(body)
@@ -476,6 +501,7 @@ def _aws_action(settings: Settings, bus: AwsBus, action: str, version: str, body
 
 
 def _aws_auth(settings: Settings, bus: AwsBus) -> tuple[AnyRequestAuth, ...]:
+    """Return the scheme that signs a request: by the access key, or without one by the function's role."""
     keys = {"access_key_id": settings.access_key_id, "secret": settings.secret}
     return (AwsRequestAuth(scheme="aws", service=bus.service, region=bus.region, **keys),)
 
@@ -491,13 +517,13 @@ def bounded_key(text: str, pattern: re.Pattern[str]) -> str:
 
 
 def verify_size(size: int, limit: int, bus: str) -> None:
-    """Raises Permanent (`output_too_large`)."""
+    """Raise Permanent (`output_too_large`) if the message is larger than the bus takes. `bus` is a name for people."""
     if size > limit:
         reason = f"the message has {size:,} bytes with its attributes; {bus} takes {limit:,}. Drop data with a step"
         raise errors.Permanent("output_too_large", reason)
 
 
-def size_of(text: str, attributes: Mapping[str, str], each: int = 0) -> int:
-    """Return the bytes of the text and its attributes; `each` are those that the bus counts beside an attribute."""
+def size_of(text: str, attributes: Mapping[str, str], type_bytes: int = 0) -> int:
+    """Return the bytes of the text and its attributes. `type_bytes` is what the bus counts for an attribute's type."""
     total = len(text.encode())
-    return total + sum(len(name.encode()) + len(value.encode()) + each for name, value in attributes.items())
+    return total + sum(len(name.encode()) + len(value.encode()) + type_bytes for name, value in attributes.items())

@@ -44,10 +44,23 @@ MEDIA_TYPE: Final = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(; ?[a-z-]{1,20}=[\w.\"-]{1,70})*", re.ASCII
 )
 """Only ASCII: a sender may write it, and any other character in a header would make the signature for S3 invalid."""
-_FOLDER: Final = "{{ source }}/{{ receivedat[:10] }}/{{ delivery_id }}"
-_LITERAL: Final = re.compile(r"[^{]*")
-_OWN_KEY: Final = re.compile(r"\{\{-?\s*delivery_id\s*-?\}\}")
+GZIP_TYPE: Final = "application/gzip"
 DEDUPES_REPEATS: Final = True
+"""The object of a repeat exists already, and its metadata shows whose it is."""
+
+# The key of an object.
+_FOLDER: Final = "{{ source }}/{{ receivedat[:10] }}/{{ delivery_id }}"
+"""The default template, which the extension of the format follows."""
+_LITERAL: Final = re.compile(r"[^{]*")
+"""The beginning of a template before its first expression or tag."""
+_OWN_KEY: Final = re.compile(r"\{\{-?\s*delivery_id\s*-?\}\}")
+MAX_KEY_BYTES: Final = 1_024
+"""The longest key, in Cloud Storage and in S3."""
+DELIVERY_ID: Final = "delivery_id"
+_RESERVED: Final = ".well-known/acme-challenge/"
+"""Cloud Storage keeps these names for itself."""
+
+# What the services take.
 GOOGLE: Final = "https://storage.googleapis.com"
 SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 DELIVERY: Final = "hookchain-delivery"
@@ -58,17 +71,7 @@ MAX_METADATA_BYTES: Final = 1_800
 """The size of the metadata. S3 accepts 2 KB, with the names."""
 S3_METADATA: Final = "x-amz-meta-"
 
-
-GZIP_TYPE: Final = "application/gzip"
-
-
-MAX_KEY_BYTES: Final = 1_024
-"""The longest key, in Cloud Storage and in S3."""
-DELIVERY_ID: Final = "delivery_id"
-_RESERVED: Final = ".well-known/acme-challenge/"
-"""Cloud Storage keeps these names for itself."""
-
-
+# What the services answer.
 EXISTS: Final = "the object was there already: an earlier attempt made it"
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
 _PASSING: Final = re.compile(
@@ -83,11 +86,11 @@ _OF_THE_BUCKET: Final = re.compile(
 _NO_DELETE: Final = b"storage.objects.delete"
 """Cloud Storage requires this permission to replace an object. If it is missing, the object exists."""
 _TAKEN: Final = "conditionNotMet"
+"""The reason of Cloud Storage for a 412 if the object exists."""
 _GOOGLE_HELD: Final = re.compile(r"cloudKms|userProject|badRequest")
 """The reasons of Cloud Storage for a 400 about the bucket, its key or its project contain one of these words. Other
 reasons are about the object."""
 _ACT: Final = "correct the bucket, or let the account create objects there (Storage Object Creator, s3:PutObject)"
-
 
 MetadataName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
@@ -171,7 +174,7 @@ class Settings(kind_settings.KindSettings):
 
     @property
     def bucket_name(self) -> str:
-        return self.bucket[5:]
+        return self.bucket[len("gs://") :]  # `s3://` is as long
 
     @property
     def key_text(self) -> str:
@@ -192,7 +195,12 @@ class Settings(kind_settings.KindSettings):
 
 @dataclass(slots=True)
 class ObjectRequest(http_kind.OutgoingRequest):
-    """The request that creates an object. `address` is the object's URL, by which its metadata is read."""
+    """The request that creates an object, with what `check_after` needs if an object has the key.
+
+    address      the URL by which the metadata of that object is read
+    delivery_id  the id in the metadata if this delivery made that object
+    is_own_key   the key has the delivery's id, so that no other delivery can have made that object
+    """
 
     address: str = ""
     delivery_id: str = ""
@@ -201,7 +209,7 @@ class ObjectRequest(http_kind.OutgoingRequest):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`plain` is the text before its compression, for people to read."""
+    """The content of an object. `plain` is the content before its compression, for people to read."""
 
     body: bytes
     content_type: str
@@ -211,7 +219,7 @@ class Content:
 def request(
     delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> ObjectRequest:
-    """Raises Permanent."""
+    """Return the request that creates the object, unless an object has its key. Raises Permanent."""
     key = key_of(settings.key_text, delivery)
     content = content_of(delivery.event, settings)
     metadata = _metadata(delivery, settings)
@@ -239,6 +247,7 @@ def check_after(response: http_kind.Response, request: ObjectRequest) -> http_ki
 
 
 def outcome_of_check(response: http_kind.Response, request: ObjectRequest) -> Outcome:
+    """Return the outcome by the metadata of the object that has the key: delivered if this delivery wrote it."""
     status = response.status
     if status == 404:
         return RetryLater("the object that had the key is gone")
@@ -262,8 +271,8 @@ def is_taken(response: http_kind.Response) -> bool:
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    """Return the outcome. A key that is taken gets here only where it holds the delivery's id."""
-    if response.body.lstrip().startswith(b"<"):
+    """Return the outcome. If the key is taken, this is called only if it has the delivery's id: see `check_after`."""
+    if response.body.lstrip().startswith(b"<"):  # S3 answers with XML
         return _s3_outcome(response)
     if is_taken(response):
         return Delivered(EXISTS)
@@ -278,6 +287,7 @@ def outcome(response: http_kind.Response) -> Outcome:
 
 
 def _s3_outcome(response: http_kind.Response) -> Outcome:
+    """Return the outcome of a response in S3's XML, by its status and the code in it."""
     status = response.status
     code_element = _CODE.search(response.body)
     code = code_element[1].decode() if code_element else ""
@@ -308,6 +318,10 @@ def _delivery_in(response: http_kind.Response) -> str | None:
 def _google_request(
     delivery: Delivery, settings: Settings, key: str, content: Content, metadata: dict[str, str]
 ) -> ObjectRequest:
+    """Return the upload to Cloud Storage. Its body has two parts: the description with the metadata, and the content.
+
+    `ifGenerationMatch=0` is the condition that no object has the key.
+    """
     bucket = f"{settings.endpoint or GOOGLE}/storage/v1/b/{settings.bucket_name}/o"
     upload = bucket.replace("/storage/v1/", "/upload/storage/v1/", 1)
     # The digest of a content cannot appear in the content itself.
@@ -315,17 +329,18 @@ def _google_request(
     described = http_kind.json_body({"contentType": content.content_type, "metadata": {**metadata}})
     body_parts = (("application/json; charset=UTF-8", described), (content.content_type, content.body))
     body = b"".join(
-        b"--%b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (boundary.encode(), a.encode(), b) for a, b in body_parts
+        b"--%b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (boundary.encode(), part_type.encode(), part)
+        for part_type, part in body_parts
     )
-    quoted = quote(key.encode("utf-8", "replace"), safe="")
+    quoted_key = quote(key.encode("utf-8", "replace"), safe="")
     return ObjectRequest(
-        "POST",
-        f"{upload}?uploadType=multipart&ifGenerationMatch=0&name={quoted}",
-        (("content-type", f"multipart/related; boundary={boundary}"),),
-        body + b"--%b--\r\n" % boundary.encode(),
-        (GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret),),
-        settings.allow_private,
-        address=f"{bucket}/{quoted}?fields=metadata",
+        method="POST",
+        url=f"{upload}?uploadType=multipart&ifGenerationMatch=0&name={quoted_key}",
+        headers=(("content-type", f"multipart/related; boundary={boundary}"),),
+        body=body + b"--%b--\r\n" % boundary.encode(),
+        auth=(GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret),),
+        allow_private=settings.allow_private,
+        address=f"{bucket}/{quoted_key}?fields=metadata",
         delivery_id=delivery.id,
         is_own_key=settings.has_own_keys and delivery.id in key,
     )
@@ -334,10 +349,11 @@ def _google_request(
 def _s3_request(
     delivery: Delivery, settings: Settings, key: str, content: Content, metadata: dict[str, str]
 ) -> ObjectRequest:
+    """Return the upload to S3. `If-None-Match: *` is the condition that no object has the key."""
     assert settings.region is not None
     url = f"{_s3_bucket(settings, settings.region)}/{quote(key.encode('utf-8', 'replace'), safe='/~')}"
     metadata_headers = ((f"{S3_METADATA}{name}", _ascii(value)) for name, value in metadata.items())
-    # A bucket that locks its objects takes none without it.
+    # A bucket that locks its objects takes none without a digest of the content.
     digest = b64encode(hashlib.md5(content.body, usedforsecurity=False).digest()).decode()
     auth = AwsRequestAuth(
         scheme="aws",
@@ -346,13 +362,14 @@ def _s3_request(
         access_key_id=settings.access_key_id,
         secret=settings.secret,
     )
+    own_headers = (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"))
     return ObjectRequest(
-        "PUT",
-        url,
-        (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"), *metadata_headers),
-        content.body,
-        (auth,),
-        settings.allow_private,
+        method="PUT",
+        url=url,
+        headers=(*own_headers, *metadata_headers),
+        body=content.body,
+        auth=(auth,),
+        allow_private=settings.allow_private,
         address=url,
         delivery_id=delivery.id,
         is_own_key=settings.has_own_keys and delivery.id in key,
@@ -409,7 +426,10 @@ def key_fault(key: str) -> str | None:
 
 
 def content_of(event: Event, settings: Settings) -> Content:
-    """Raises Permanent: `expression_failed`, `conversion_failed` or `output_too_large`."""
+    """Return the content of the event's object, the same bytes each time.
+
+    Raises Permanent: `expression_failed`, `conversion_failed` or `output_too_large`.
+    """
     try:
         plain, type_ = _written(event, settings)
     except writing.Unwritable as fault:
@@ -419,6 +439,7 @@ def content_of(event: Event, settings: Settings) -> Content:
         raise errors.Permanent(
             "conversion_failed", f"the object as {settings.format}: JSON has no such value"
         ) from error
+    # Without `mtime`, gzip writes the time into the content. 6 is the usual level of gzip.
     body = gzip.compress(plain, compresslevel=6, mtime=0) if settings.gzip else plain
     if settings.content_type is not None:
         type_ = settings.content_type
@@ -428,6 +449,7 @@ def content_of(event: Event, settings: Settings) -> Content:
 
 
 def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
+    """Return the event in the settings' format, and the content type of that."""
     type_ = CONTENT_TYPES[settings.format]
     if settings.format == "raw":
         return _raw(event, settings)
@@ -448,6 +470,7 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
 
 
 def _value(event: Event, settings: Settings) -> jsontext.Json:
+    """Return what is written, in any format but `raw`. Raises Permanent."""
     if settings.value is not None:
         return bounded_texts.compiled_expression(settings.value).search(view_of(event))
     return view_of(event) if settings.format == "csv" else http_kind.public_cloudevent(event)

@@ -48,7 +48,7 @@ _FIRST_ROW: Final = re.compile(r"![A-Z]+([0-9]+)")
 
 MAX_COLUMNS: Final = 200
 MAX_CHARACTERS: Final = 50_000
-"""The length of a cell."""
+"""The length of a cell, which Google limits."""
 MAX_EXACT: Final = 10**15
 """A sheet keeps 15 digits of a number. A longer integer, such as an id, is written as text."""
 MAX_SHOWN_CHARACTERS: Final = 60
@@ -56,6 +56,7 @@ MAX_SHOWN_CHARACTERS: Final = 60
 
 MAX_ROWS: Final = 500
 MAX_BATCH_BYTES: Final = 2 * limits.MIB
+"""The size of an append. Google recommends 2 MB: https://developers.google.com/workspace/sheets/api/limits"""
 MAX_WAITING: Final = 10_000
 INTERVAL_SECONDS: Final = 1.0
 """The time between the beginnings of two appends, because Google allows an account 60 in a minute."""
@@ -108,15 +109,18 @@ class Settings(kind_settings.KindSettings):
 
     @property
     def id_column(self) -> int:
+        """Return the index of the column with the delivery's id."""
         return 0 if self.header == "none" else len(self.columns)
 
 
 # Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Row:
-    """`content` is the JSON of its cells. `key` is the delivery's idempotency key, which is one of the cells.
+    """The row of a delivery.
 
-    `is_retry`: it may be in the sheet already.
+    content   the JSON of its cells
+    key       the attempt's `row_key`, which is one of the cells
+    is_retry  it may be in the sheet already
     """
 
     content: bytes
@@ -133,7 +137,13 @@ class _Waiting(NamedTuple):
 
 
 class SheetDestination:
-    """The destination. Rows that wait at once in this process go into one append."""
+    """The destination. Rows that wait at once in this process go into one append.
+
+    _waiting    submits the rows that wait to `_write_batch`
+    _in_flight  the keys of the rows in a request to Google that has no answer yet: at their deadline, nobody knows
+                their outcome
+    _next_at    the time of the event loop at which the next append may begin
+    """
 
     dedupes_repeats = True
 
@@ -152,14 +162,15 @@ class SheetDestination:
             weigh=lambda waiting: len(waiting.row.content),
             max_weight=MAX_BATCH_BYTES,
         )
-        # The keys of rows in a request to Google that has no answer yet: at their deadline, nobody knows their outcome.
         self._in_flight: set[str] = set()
         self._next_at = 0.0
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
-        # Its data may have been in a blob, so this is the delivery with its data.
-        def prepare(loaded: Delivery, _: SecretValues) -> Row:
-            return self._maker.row(loaded.event, attempt.row_key, attempt.may_be_there)
+        """Write the delivery's row, unless an earlier attempt has written it. As `Destination.attempt`."""
+
+        # `whole` has its data: that of a large event is in a blob.
+        def prepare(whole: Delivery, _: SecretValues) -> Row:
+            return self._maker.row(whole.event, attempt.row_key, attempt.may_be_there)
 
         return await self._attempts.make(delivery, attempt, prepare, self._submit)
 
@@ -253,13 +264,15 @@ def _spreadsheet(settings: Settings, api_url: str) -> str:
 
 
 def auth_of(settings: Settings) -> GoogleOAuthRequestAuth:
+    """Return the scheme of each request: a token of the secret's service account, or of this deployment's own."""
     return GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
 
 
 class SheetTable:
     """The sheet, by Google's API. Each call has a deadline, a time of the event loop, and the values of the secrets.
 
-    `now` returns Unix seconds. `api_url` is Google's, or that of another server with the same API.
+    `now` returns Unix seconds. `api_url` is Google's, or that of another server with the same API. There, the header is
+    read before each append.
     """
 
     def __init__(self, settings: Settings, calls: GoogleCalls, now: Callable[[], float], api_url: str) -> None:
@@ -275,7 +288,8 @@ class SheetTable:
     async def verify_header(self, deadline: float, secrets: SecretValues, *, is_fresh: bool = False) -> None:
         """Verify the header; write it if the row is empty and the settings say so. Raises CallFailed and Temporary.
 
-        `is_fresh`: read it now. Before ids are looked for, it says that their column is where it was.
+        `is_fresh`: read it now, although it was right a short time ago. This is needed before ids are looked for: if
+        somebody has moved their column since, none would be found, and the rows would be written again.
         """
         if self._settings.header == "none" or (self._now() < self._header_until and not is_fresh):
             return
@@ -294,12 +308,16 @@ class SheetTable:
         self._header_until = self._now() + self._header_seconds
 
     async def present(self, keys: Collection[str], deadline: float, secrets: SecretValues) -> set[str]:
-        """Return which of the keys are in the sheet, newest rows first. Raises CallFailed and Temporary."""
+        """Return which of the keys are in the sheet. Raises CallFailed and Temporary.
+
+        It reads the ids page by page from the last row on, and ends once all keys are found: a retry's row is a recent
+        one.
+        """
         present_keys: set[str] = set()
         letters = column_letters(self._settings.id_column)
         end = await self._row_count(deadline, secrets)
         while end > 0 and len(present_keys) < len(keys):
-            begin = max(1, end - PAGE_ROWS + 1)
+            begin = max(1, end - PAGE_ROWS + 1)  # rows are counted from 1, and both ends belong to a range
             name = quote(range_in(self._settings.sheet, f"{letters}{begin}:{letters}{end}"), safe="")
             url = f"{self._values}/{name}?majorDimension=COLUMNS&prettyPrint=false"
             values = list_at(await self._read(url, deadline, secrets), "values", 0)
@@ -330,12 +348,14 @@ class SheetTable:
         raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {advice}"))
 
     async def _read(self, url: str, deadline: float, secrets: SecretValues) -> JsonObject:
+        """Return the answer of a GET. Raises CallFailed, held if the sheet is at fault, and Temporary."""
         try:
             return await self._calls.read(url, deadline, secrets)
         except CallFailed as failed:
             raise self._hold_for_sheet(failed) from failed
 
     async def _write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
+        """Return the answer of a request that changes the sheet. Raises as `_read` does, and Permanent."""
         try:
             return await self._calls.write(request, deadline, secrets)
         except CallFailed as failed:
@@ -367,6 +387,8 @@ def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> tuple[str,
 
 
 class RowMaker:
+    """Makes the rows of events, by expressions that are compiled once."""
+
     def __init__(self, settings: Settings) -> None:
         self._columns = [(name, expressions.over_event(text)) for name, text in settings.columns.items()]
         self._is_id_first = settings.id_column == 0
@@ -400,10 +422,10 @@ def _cell(column: str, value: Json) -> Json:
 def column_letters(index: int) -> str:
     """Return the name of the column at `index`: A for 0, AA for 26."""
     letters = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        letters = chr(ord("A") + rest) + letters
+    number = index + 1
+    while number:
+        number, letter = divmod(number - 1, 26)  # the letters have no zero: after Z comes AA
+        letters = chr(ord("A") + letter) + letters
     return letters
 
 

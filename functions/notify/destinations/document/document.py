@@ -29,9 +29,30 @@ from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.templating.template import Template
 
 Placeholder = Annotated[str, Field(pattern=r"^[^{}\s]([^{}\r\n]{0,98}[^{}\s])?$")]
-
-
+"""The name in `{{name}}` of a template document."""
 Markdown = Annotated[str, Field(min_length=1), checked_by(partial(Template, "markdown", encode=markdown.encoded))]
+
+DOCS: Final = "https://docs.googleapis.com/v1/documents"
+DRIVE: Final = "https://www.googleapis.com/drive/v3/files"
+DOCS_SCOPE: Final = "https://www.googleapis.com/auth/documents"
+DRIVE_SCOPE: Final = "https://www.googleapis.com/auth/drive"
+"""To copy a template into a folder that others made. `drive.file` sees neither."""
+PROPERTY: Final = "hookchain"
+"""The property of a new document that has the delivery's key."""
+NEW: Final = "NEW"
+"""Stands for the id of a document that is not made yet, where a request is shown."""
+MAX_TRIES: Final = 4
+"""The number of tries of an update, while others change the document between its reading and the update."""
+SHARE: Final = "share the document with the service account as an editor, and correct `append_to`"
+SHARE_FOLDER: Final = (
+    "make the service account a contributor of the folder's shared drive and a reader of the template, "
+    "and correct `folder` and `template`"
+)
+MAX_TITLE_CHARACTERS: Final = 250
+MAX_CHARACTERS: Final = 1_020_000
+"""A document of Google has no more, whatever it contains."""
+MakeRequests: TypeAlias = Callable[[int], list[Json]]
+"""Takes the index at which the document's body ends, and returns the requests of a batchUpdate."""
 
 
 class Settings(KindSettings):
@@ -77,34 +98,13 @@ class Settings(KindSettings):
         return self
 
 
-DOCS: Final = "https://docs.googleapis.com/v1/documents"
-DRIVE: Final = "https://www.googleapis.com/drive/v3/files"
-DOCS_SCOPE: Final = "https://www.googleapis.com/auth/documents"
-DRIVE_SCOPE: Final = "https://www.googleapis.com/auth/drive"
-"""To copy a template into a folder that others made. `drive.file` sees neither."""
-PROPERTY: Final = "hookchain"
-NEW: Final = "NEW"
-"""Stands for the id of a document that is not made yet, where a request is shown."""
-MAX_TRIES: Final = 4
-"""Of an update, while others change the document between its reading and the update."""
-SHARE: Final = "share the document with the service account as an editor, and correct `append_to`"
-SHARE_FOLDER: Final = (
-    "make the service account a contributor of the folder's shared drive and a reader of the template, "
-    "and correct `folder` and `template`"
-)
-
-
-MAX_TITLE_CHARACTERS: Final = 250
-MAX_CHARACTERS: Final = 1_020_000
-"""A document of Google has no more, whatever it contains."""
-MakeRequests: TypeAlias = Callable[[int], list[Json]]
-
-
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`make` returns the requests for a body that ends at an index. `key` is the attempt's `row_key`.
+    """The content of a new document or a section.
 
-    `is_retry`: an attempt before may have written it.
+    make      returns the requests that write it
+    key       the attempt's `row_key`, by which a retry finds it
+    is_retry  an earlier attempt may have written it
     """
 
     title: str
@@ -113,10 +113,13 @@ class Content:
     is_retry: bool
 
     def requests(self, end_index: int = START + 1) -> list[Json]:
+        """Return the requests for a body that ends at `end_index`; by default for an empty one."""
         return self.make(end_index)
 
 
 class DocumentDestination:
+    """The destination. In this process, sections of the same document are written one after another."""
+
     dedupes_repeats = True
 
     def __init__(self, settings: Settings, context: destination.Context) -> None:
@@ -129,6 +132,8 @@ class DocumentDestination:
         self._turn = asyncio.Lock()
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
+        """Write the document or the section, unless an earlier attempt has. As `Destination.attempt`."""
+
         def prepare(whole: Delivery, _: SecretValues) -> Content:
             with bounded_texts.bounded_templates():
                 return content_of(whole, self._settings, attempt.row_key, attempt.may_be_there)
@@ -136,6 +141,7 @@ class DocumentDestination:
         return await self._attempts.make(delivery, attempt, prepare, self._send)
 
     async def _send(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+        """Write the content by the deadline, a time of the event loop. Raises Temporary and Permanent."""
         try:
             if self._settings.append_to is None:
                 return await self._fill_new_document(content, deadline, secrets)
@@ -154,7 +160,7 @@ class DocumentDestination:
             self._turn.release()
 
     async def _fill_new_document(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
-        """Raises CallFailed, Temporary and Permanent."""
+        """Make a document and write the content into it. Raises CallFailed, Temporary and Permanent."""
         document = await self._new_document(content, deadline, secrets)
         try:
             return await self._update(document, content, deadline, secrets)
@@ -166,7 +172,7 @@ class DocumentDestination:
             return RetryLater("the new document cannot be read yet, or it was deleted", answer=failed.outcome.answer)
 
     async def _new_document(self, content: Content, deadline: float, secrets: SecretValues) -> str:
-        """Return the id of the delivery's document, which an attempt before may have made. Raises CallFailed."""
+        """Return the id of the delivery's document, which an earlier attempt may have made. Raises CallFailed."""
         if content.is_retry:
             query = f"'{self._settings.folder}' in parents and {_is_marked(content.key)}"
             drives = "corpora=allDrives&includeItemsFromAllDrives=true&supportsAllDrives=true"
@@ -223,20 +229,21 @@ def request(
 
 def creation_request(settings: Settings, content: Content) -> OutgoingRequest:
     """Return the request that copies the template, or makes an empty document."""
-    file: JsonObject = {
+    description: JsonObject = {
         "name": content.title,
         "parents": [settings.folder],
         "appProperties": {PROPERTY: content.key},
     }
     if settings.template is None:
-        file["mimeType"] = "application/vnd.google-apps.document"
+        description["mimeType"] = "application/vnd.google-apps.document"
     url = f"{DRIVE}/{settings.template}/copy" if settings.template else DRIVE
-    return http_kind.json_request(f"{url}?supportsAllDrives=true&fields=id", file, auth=(_auth(settings),))
+    return http_kind.json_request(f"{url}?supportsAllDrives=true&fields=id", description, auth=(_auth(settings),))
 
 
 def _update_request(
     settings: Settings, document: str, updates: Sequence[Json], revision: Json = None
 ) -> OutgoingRequest:
+    """Return the request that makes all updates or none: with `revision`, none if the document has another one."""
     body: JsonObject = {"requests": list(updates)}
     if revision is not None:
         body["writeControl"] = {"requiredRevisionId": revision}
@@ -244,7 +251,10 @@ def _update_request(
 
 
 def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool = False) -> Content:
-    """Raises Permanent, and Temporary where the library for Markdown is not installed."""
+    """Return the content of the delivery. `key` is the attempt's `row_key`.
+
+    Raises Permanent, and Temporary if the library for Markdown is not installed.
+    """
     view = http_kind.template_view(delivery)
     title = bounded_texts.cut(http_kind.rendered_line("title", settings.title, view), MAX_TITLE_CHARACTERS)
     if settings.markdown is None:
@@ -262,7 +272,7 @@ def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool 
 
 
 def _verify_length(texts: Iterable[str]) -> None:
-    """Raises Permanent before requests are made of what no document takes."""
+    """Raise Permanent if the texts are longer than a document, before requests are made of them."""
     if (length := sum(map(len, texts))) > MAX_CHARACTERS:
         rule = f"a document takes {MAX_CHARACTERS:,} characters; the values together have {length:,}"
         raise errors.Permanent("output_too_large", rule)
@@ -289,10 +299,11 @@ def _auth(settings: Settings) -> GoogleOAuthRequestAuth:
 
 
 def _is_marked(key: str) -> str:
+    """Return the condition of a search in Drive for the document of a delivery."""
     return f"appProperties has {{ key='{PROPERTY}' and value='{key}' }}"
 
 
 def _end_index(document: JsonObject) -> int:
     """Return the index of the body's end; for a body without a stated end, the end of an empty body."""
-    ends = [each.get("endIndex") for each in objects_at(document, "body", "content")]
-    return max([each for each in ends if isinstance(each, int)], default=2)
+    ends = [element.get("endIndex") for element in objects_at(document, "body", "content")]
+    return max([end for end in ends if isinstance(end, int)], default=START + 1)

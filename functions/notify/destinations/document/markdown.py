@@ -31,15 +31,12 @@ _QUOTED: Final = re.compile(f"{quote(_BEGIN)}|{quote(_END)}")
 _STRIPPED: Final = re.compile("[\x00-\x08\x0c-\x1f\ud800-\udfff\ue000-\uf8ff]")
 """Characters that Google leaves out of a text, and halves of surrogate pairs. With them, each index would be wrong.
 
-
-
 https://developers.google.com/workspace/docs/api/reference/rest/v1/documents/request#inserttextrequest
 """
 _BREAKS: Final = re.compile("\r\n|[\r\n\u0085\u2028\u2029]")
 LINE_BREAK: Final = "\v"
 """A line break within a paragraph."""
 _LINK: Final = re.compile(r"(https?://|mailto:)[\x21-\x7e\xa1-\U0010ffff]+", re.IGNORECASE)
-
 
 FONT_OF_CODE: Final = "Courier New"
 RULE: Final = "―" * 20
@@ -51,10 +48,10 @@ _STYLES: Final[dict[str, JsonObject]] = {
 }
 _CODE: Final[JsonObject] = {"weightedFontFamily": {"fontFamily": FONT_OF_CODE}}
 
-
 START: Final = 1
 """The first index of a body."""
 INDENT_POINTS: Final = 36
+"""The indent of a quote, in points: half an inch, as Google's own."""
 _PRESETS: Final = {False: "BULLET_DISC_CIRCLE_SQUARE", True: "NUMBERED_DECIMAL_ALPHA_ROMAN"}
 
 
@@ -98,10 +95,13 @@ class Run:
 
 @dataclass(slots=True)
 class Paragraph:
-    """heading  1 to 6; 0 for none
-    quotes      how many quotes it is in
-    depth       of its list, 0 for the outermost; -1 for none
-    list_number counts the outermost lists; `is_numbered` is how the outermost one is
+    """A paragraph, and how it is written.
+
+    heading      1 to 6; 0 for none
+    quotes       how many quotes it is in
+    depth        of its list, 0 for the outermost; -1 for none
+    list_number  the number of the outermost list, counted from 1
+    is_numbered  the outermost list is numbered
     """
 
     heading: int = 0
@@ -117,6 +117,7 @@ class Paragraph:
         return "\t" * max(0, self.depth) + "".join(run.text for run in self.runs)
 
     def add(self, text: str, style: JsonObject) -> None:
+        """Add a text. In a list, tabs at the beginning would change the depth, so they are left out."""
         if self.depth >= 0 and not self.runs:
             text = text.lstrip("\t")
         if text:
@@ -128,7 +129,7 @@ def paragraphs_of(text: str) -> list[Paragraph]:
     reader = _Reader()
     for token in _parser().parse(text):
         reader.read(token)
-    return [each for each in reader.paragraphs if any(run.text.strip() for run in each.runs)]
+    return [paragraph for paragraph in reader.paragraphs if any(run.text.strip() for run in paragraph.runs)]
 
 
 @cache
@@ -142,6 +143,16 @@ def _parser() -> "MarkdownIt":
 
 
 class _Reader:
+    """Reads the tokens of markdown-it-py in their order, and makes paragraphs of them.
+
+    _item         the paragraph of the list item that is read; None outside
+    _lists        of each list that is open, whether it is numbered, the outermost first
+    _list_number  the number of outermost lists so far
+    _quotes       how many quotes are open
+    _is_in_row    a cell of the table's row was begun
+    _style        the style of the cell that is read
+    """
+
     def __init__(self) -> None:
         self.paragraphs: list[Paragraph] = []
         self._item: Paragraph | None = None
@@ -184,6 +195,7 @@ class _Reader:
                 self.paragraphs[-1].add(RULE, {})
 
     def _begin_block(self, heading: int = 0) -> None:
+        """Begin a paragraph; in a list item, a new line of its paragraph."""
         if self._item is None:
             self._begin(heading)
         elif self._item.runs:
@@ -191,11 +203,18 @@ class _Reader:
 
     def _begin(self, heading: int = 0) -> Paragraph:
         is_numbered = bool(self._lists) and self._lists[0]
-        begun = Paragraph(heading, self._quotes, len(self._lists) - 1, self._list_number, is_numbered)
-        self.paragraphs.append(begun)
-        return begun
+        paragraph = Paragraph(
+            heading=heading,
+            quotes=self._quotes,
+            depth=len(self._lists) - 1,
+            list_number=self._list_number,
+            is_numbered=is_numbered,
+        )
+        self.paragraphs.append(paragraph)
+        return paragraph
 
     def _add_inline(self, tokens: "Sequence[Token]") -> None:
+        """Add the texts of a block to the last paragraph. Each has the styles of all elements that it is in."""
         paragraph = self.paragraphs[-1]
         styles: list[JsonObject] = [self._style]
         for token in tokens:
@@ -223,7 +242,7 @@ def mark_of(key: str) -> str:
 
 def section_requests(paragraphs: Sequence[Paragraph], key: str, end_index: int = START + 1) -> list[Json]:
     """Return the requests that write the paragraphs at the end of a body that ends at `end_index`, empty by default."""
-    index = end_index - 1
+    index = end_index - 1  # before the line break that ends every body
     break_before = "\n" if index > START else ""
     body = "\n".join(paragraph.text for paragraph in paragraphs)
     begin = index + len(break_before)
@@ -239,7 +258,7 @@ def section_requests(paragraphs: Sequence[Paragraph], key: str, end_index: int =
         end = begin + _units(paragraph.text)
         places.append((paragraph, begin, end))
         requests += _style_requests(paragraph, begin, end)
-        begin = end + 1
+        begin = end + 1  # after the line break
     requests.append(_mark_request(key, whole))
     return [*requests, *_bullet_requests(places)]
 
@@ -270,6 +289,7 @@ def _mark_request(key: str, whole: JsonObject) -> JsonObject:
 
 
 def _style_requests(paragraph: Paragraph, begin: int, end: int) -> Iterator[Json]:
+    """Yield the requests for the heading, the indent and the texts' styles of a paragraph, except those of its list."""
     if paragraph.heading:
         style = {"namedStyleType": f"HEADING_{paragraph.heading}"}
         yield _paragraph_style(_range(begin, end), {**style}, "namedStyleType")
@@ -277,7 +297,7 @@ def _style_requests(paragraph: Paragraph, begin: int, end: int) -> Iterator[Json
         indent: JsonObject = {"magnitude": INDENT_POINTS * paragraph.quotes, "unit": "PT"}
         indents: JsonObject = {"indentStart": indent, "indentFirstLine": indent}
         yield _paragraph_style(_range(begin, end), indents, "indentStart,indentFirstLine")
-    at = begin + max(0, paragraph.depth)
+    at = begin + max(0, paragraph.depth)  # after the tabs
     for run in paragraph.runs:
         after = at + _units(run.text)
         if run.style:
@@ -307,4 +327,5 @@ def _range(begin: int, end: int) -> JsonObject:
 
 
 def _units(text: str) -> int:
+    """Return the length of the text in Google's indices: in units of UTF-16, of which an emoji has two."""
     return len(text.encode("utf-16-le")) // 2

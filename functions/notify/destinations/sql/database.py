@@ -33,17 +33,18 @@ from functions.notify.destinations.sql.settings import Driver, Settings
 from shared.delivery import Delivered, Disabled, Outcome, RetryLater, Unknown
 
 DatabaseType: TypeAlias = sa.String | sa.BigInteger | sa.Numeric[Decimal] | sa.Boolean | sa.Date | sa.DateTime | JSON
+# What the record of an attempt says.
 INSERTED: Final = "inserted"
 UPSERTED: Final = "inserted or replaced"
 THERE: Final = "was there already"
 NEWER: Final = "a newer row is there"
-INDEXES_SECONDS: Final = 300.0
-"""How long the table's indexes are not read again, as an operator may make the table again."""
 PERHAPS_THERE: Final = f"{INSERTED}, or {THERE}"
 
-
+INDEXES_SECONDS: Final = 300.0
+"""How long the table's indexes are not read again. After that they are, because an operator may have changed them."""
 MAX_KEY_CHARACTERS: Final = 255
 MAX_ID_CHARACTERS: Final = 80
+"""The lengths of a key's text and of a delivery's id in a table that MySQL creates: its keys need a length."""
 MAX_PARAMETERS: Final = 30_000
 """SQLite takes 32,766 values in a statement, PostgreSQL 65,535."""
 # A value has the type of its column, which the database knows.
@@ -63,6 +64,7 @@ class Statements:
 
     @property
     def most_rows(self) -> int:
+        """Return the most rows of one statement."""
         return max(1, MAX_PARAMETERS // len(self._settings.columns_written))
 
     def insert(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
@@ -73,7 +75,11 @@ class Statements:
         return connection.exec_driver_sql(self.insert_text(len(rows)), tuple(values)).rowcount
 
     def insert_text(self, count: int) -> str:
-        """Return the statement for so many rows. The server's version decides about it, so something has connected."""
+        """Return the statement for so many rows. It depends on the server's version, so something must have connected.
+
+        It is the text of one row, in which the group of placeholders is repeated. To compile it for each number of rows
+        would take far longer.
+        """
         if self._one_row is None:
             names = self._settings.columns_written
             text = self._compiled(1)
@@ -96,6 +102,7 @@ class Statements:
             connection.execute(CreateTable(self._new_table(), if_not_exists=True))
 
     def _compiled(self, count: int) -> str:
+        """Return the statement for `count` rows, as SQLAlchemy writes it. Its values are in the order of a row."""
         names = self._settings.columns_written
         rows = [
             {name: sa.bindparam(f"r{row}c{column}", type_=_UNTYPED) for column, name in enumerate(names)}
@@ -107,6 +114,7 @@ class Statements:
         return str(compiled)
 
     def _insert(self, rows: list[dict[str, BindParameter[None]]]) -> sa.Insert:
+        """Return the statement that inserts the rows. Settings say what becomes of those that are there."""
         if self._driver == "mysql":
             return self._insert_into_mysql(rows)
         module = postgresql if self._driver == "postgresql" else sqlite
@@ -130,7 +138,7 @@ class Statements:
         if not settings.key:
             return statement
         new = {name: statement.inserted[name] for name in settings.columns if name not in settings.key}
-        if not new:
+        if not new:  # the key has all columns, so there is nothing to replace: an assignment that changes nothing
             first = settings.key[0]
             return statement.on_duplicate_key_update({first: self._table.c[first]})
         if (newer := settings.newer_by) is None:
@@ -144,6 +152,7 @@ class Statements:
         )
 
     def _new_table(self) -> sa.Table:  # type: ignore[explicit-any] # the types of SQLAlchemy's arguments have it
+        """Return the table that `create: true` makes. Its primary key is the unique index that rows need."""
         settings = self._settings
         unique = settings.unique
         columns = [
@@ -206,7 +215,9 @@ class UniqueIndex:
 
 
 class IndexFault(NamedTuple):
-    found: str
+    """A problem with the indexes of a table, and what the operator can do about it."""
+
+    problem: str
     advice: str
 
 
@@ -222,20 +233,21 @@ def index_fault(connection: sa.Connection, settings: Settings) -> IndexFault | N
         indexes = list((_mysql_indexes if is_mysql else _indexes)(connection, settings))
     except NoSuchTableError:
         return None
-    if not any(each.is_whole and each.columns == key for each in indexes):
+    if not any(index.is_whole and index.columns == key for index in indexes):
         need = f"the table {settings.table_text} needs a unique index over {columns}"
         return IndexFault(f"{need}; without it, rows would be there twice", "create it, or name other columns in `key`")
     written = {name.lower() for name in settings.columns}
-    for each in indexes if is_mysql and settings.key else ():
-        if each.columns & written and not (each.is_whole and each.columns >= key):
-            other = f"the table {settings.table_text} has the unique index {each.name!r} besides that over {columns}"
+    for index in indexes if is_mysql and settings.key else ():
+        # An index that contains the whole key cannot collide with the row of another key.
+        if index.columns & written and not (index.is_whole and index.columns >= key):
+            other = f"the table {settings.table_text} has the unique index {index.name!r} besides that over {columns}"
             problem = f"{other}, by which MySQL would replace a row that has another key"
             return IndexFault(problem, "drop that index, or leave `key` out")
     return None
 
 
 def _indexes(connection: sa.Connection, settings: Settings) -> Iterator[UniqueIndex]:
-    """Raises NoSuchTableError."""
+    """Yield the unique indexes of a table in PostgreSQL or SQLite. Raises NoSuchTableError."""
     inspector = sa.inspect(connection)
     table = settings.table
     schema = settings.schema_
@@ -252,13 +264,13 @@ def _mysql_indexes(connection: sa.Connection, settings: Settings) -> Iterator[Un
     """Read them by SHOW INDEX, which says of which columns an index has the beginnings only."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     table = ".".join(quote(name) for name in (settings.schema_, settings.table) if name)
-    columns: dict[str, list[tuple[str | None, bool]]] = {}
+    columns_by_index: dict[str, list[tuple[str | None, bool]]] = {}  # a column is None for an expression
     for row in connection.exec_driver_sql(f"SHOW INDEX FROM {table}").mappings():
         if not row["Non_unique"]:
-            columns.setdefault(row["Key_name"], []).append((row["Column_name"], row["Sub_part"] is None))
-    for name, each in columns.items():
-        is_whole = all(column is not None and is_whole for column, is_whole in each)
-        yield UniqueIndex(name, frozenset(column.lower() for column, _ in each if column is not None), is_whole)
+            columns_by_index.setdefault(row["Key_name"], []).append((row["Column_name"], row["Sub_part"] is None))
+    for name, columns in columns_by_index.items():
+        is_whole = all(column is not None and is_whole_column for column, is_whole_column in columns)
+        yield UniqueIndex(name, frozenset(column.lower() for column, _ in columns if column is not None), is_whole)
 
 
 WriteResult: TypeAlias = list[Delivered] | Fault | Unknown | Disabled
@@ -274,16 +286,22 @@ class LostConnection:
 
     @property
     def outcome(self) -> Fault | Unknown:
+        """Return the result of the rows if they are not written again."""
         if not self.is_unknown:
             return self.fault
         return Unknown("the connection to the database failed before its answer came", self.fault.message)
 
 
 class Database:
-    """One database and the table that rows go to. Threads share it."""
+    """One database and the table that rows go to. Threads share it.
+
+    threads          how many threads may write at the same time. SQLite has one writer
+    _verified_until  the time of the monotonic clock until which the indexes need not be read again: see the module's
+                     docstring
+    """
 
     def __init__(self, place: Place, settings: Settings, timeout_seconds: float) -> None:
-        """Raises Temporary."""
+        """Make the database. It connects when it is first written to. Raises Temporary."""
         self._settings = settings
         self._driver = place.driver
         self._timeout_seconds = timeout_seconds
@@ -304,9 +322,11 @@ class Database:
         return self._write(rows, time.monotonic() + self._timeout_seconds)
 
     def close(self) -> None:
+        """Close the connections that no thread uses."""
         self._engine.dispose()
 
     def _write(self, rows: Sequence[Row], deadline: float) -> list[Outcome]:
+        """Do what `write` does, until `deadline`, a time of the monotonic clock."""
         result = self._write_together(rows, deadline)
         if not isinstance(result, Fault) or not result.spares_other_rows or len(rows) == 1:
             return _outcomes(result, len(rows))
@@ -336,6 +356,7 @@ class Database:
         result = self._write_once([replace(row, is_retry=True) for row in rows])
         if isinstance(result, LostConnection):
             result = result.outcome
+        # The second try says nothing about the rows, so what the first one did stays unknown.
         if lost.is_unknown and isinstance(result, Fault) and not result.concerns_row:
             return lost.outcome
         return result
@@ -357,6 +378,7 @@ class Database:
         return replace(creation_fault, kind="setup") if creation_fault.concerns_row else creation_fault
 
     def _is_there(self, row: Row) -> bool:
+        """Return whether the table has a row with the delivery's id; False if that cannot be read."""
         try:
             with self._engine.connect() as connection:
                 return bool(self._statements.ids_in_table(connection, [str(row.key[0])]))
@@ -414,26 +436,29 @@ class _Transaction:
         self.is_sent = False
 
     def write(self, connection: sa.Connection) -> list[Delivered]:
-        """Raises DBAPIError."""
+        """Write the rows and commit. Return the outcome of each. Raises DBAPIError."""
         return self._upsert(connection) if self._settings.key else self._insert(connection)
 
     def _insert(self, connection: sa.Connection) -> list[Delivered]:
+        """Insert the rows of the deliveries that the table does not have yet."""
         retried = [str(row.key[0]) for row in self._rows if row.is_retry]
         there = self._statements.ids_in_table(connection, retried) if retried else frozenset[str]()
         missing = [row for row in self._rows if row.key[0] not in there]
         self.is_sent = bool(missing)
         written = self._statements.insert(connection, missing) if missing else 0
+        # If fewer rows were inserted, some were there. The database does not say which ones.
         not_all = THERE if len(missing) == 1 else PERHAPS_THERE
         answer = INSERTED if written == len(missing) else not_all
         return [Delivered(THERE if row.key[0] in there else answer) for row in self._rows]
 
     def _upsert(self, connection: sa.Connection) -> list[Delivered]:
+        """Insert or replace the rows. No statement may have a key twice, so rows with the same key take several."""
         groups = distinct_keys(self._rows)
         if len(groups) > 1:
             connection.exec_driver_sql("BEGIN")
             self.is_open = True
         self.is_sent = len(groups) == 1
-        written = sum(self._statements.insert(connection, each) for each in groups)
+        written = sum(self._statements.insert(connection, group) for group in groups)
         if self.is_open:
             self.is_sent = True
             connection.exec_driver_sql("COMMIT")

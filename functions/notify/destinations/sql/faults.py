@@ -19,7 +19,9 @@ from shared.event import oneline
 Kind: TypeAlias = Literal["row", "repeat", "contended", "passing", "connection", "no_table", "setup"]
 
 UNREACHABLE_SECONDS: Final = 60.0
+"""The least wait after a connection failed."""
 MAX_CHARACTERS: Final = 500
+"""How much of a database's text is kept."""
 
 _FACTS: Final = json.loads(Path(__file__).with_name("faults.json").read_bytes())
 _KINDS_OF_POSTGRESQL: Final[Mapping[Kind, Sequence[str]]] = _FACTS["postgresql"]
@@ -27,6 +29,7 @@ _KINDS_OF_POSTGRESQL: Final[Mapping[Kind, Sequence[str]]] = _FACTS["postgresql"]
 _KINDS_OF_MYSQL: Final[Mapping[Kind, Sequence[int]]] = _FACTS["mysql"]
 """The numbers of MySQL and MariaDB of each kind."""
 _LOST_BY_MYSQL: Final = range(2000, 2100)
+"""The numbers of a client's errors: the connection failed, and the server has not answered."""
 _WRAPAROUND: Final = "wraparound"
 """In the message of a 54000 of a PostgreSQL that takes no transactions until it is vacuumed. Otherwise, a 54000 is a
 row or a key that is too long."""
@@ -42,10 +45,18 @@ DRIVER_ERRORS: Final = (SQLAlchemyError, ArithmeticError, ValueError, RuntimeErr
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind` says whom the error concerns: `row` this row alone, `setup` every row until an operator acts.
+    """An error of a database.
 
-    A fault of the `connection` leaves it useless. `no_table` is a missing table, `repeat` a key that is there.
-    `contended`: somebody else has locked a row, or changed it at the same time.
+    code     the database's own code, for people; empty if it has none
+    message  what the database says about it, for people
+    kind     whom the error concerns:
+             row         this row alone
+             repeat      this row alone: its key is there
+             contended   this row now: somebody else has locked it, or changed it at the same time
+             passing     every row now
+             connection  every row now: the connection is useless
+             no_table    every row until there is the table
+             setup       every row until an operator acts
     """
 
     kind: Kind
@@ -54,6 +65,7 @@ class Fault:
 
     @property
     def concerns_row(self) -> bool:
+        """Return whether the error concerns one row alone, which can never be written."""
         return self.kind in ("row", "repeat")
 
     @property
@@ -62,11 +74,11 @@ class Fault:
         if self.kind == "connection":
             return next((advice for text, advice in _TLS_ADVICE.items() if text in self.message), "")
         if not self.code:
-            found = next((advice for text, advice in _SQLITE_ADVICE.items() if text in self.message), None)
-            if found is not None:
-                return found
+            sqlite_advice = next((advice for text, advice in _SQLITE_ADVICE.items() if text in self.message), None)
+            if sqlite_advice is not None:
+                return sqlite_advice
         default = "correct the configuration, the table or its rights" if self.kind in ("setup", "no_table") else ""
-        return _ADVICE.get(self.code[:5], default)
+        return _ADVICE.get(self.code[:5], default)  # a SQLSTATE has 5 characters, before the names; a number has 4
 
     @property
     def spares_other_rows(self) -> bool:
@@ -75,6 +87,7 @@ class Fault:
 
     @property
     def outcome(self) -> Outcome:
+        """Return the outcome of a row that was not written because of this fault."""
         code = f" ({self.code})" if self.code else ""
         advice = f": {self.advice}" if self.advice else ""
         match self.kind:
@@ -117,6 +130,10 @@ def fault_of(error: Exception, driver: Driver) -> Fault:
 
 
 def _postgresql_fault(error: object) -> Fault:
+    """Return the fault in an error of pg8000, whose argument has the fields of PostgreSQL's message by their letters.
+
+    https://www.postgresql.org/docs/current/protocol-error-fields.html
+    """
     fields = error.args[0] if isinstance(error, Exception) and error.args else None
     if not isinstance(fields, dict):
         return Fault("connection", "", _text(error))
@@ -131,6 +148,7 @@ def _postgresql_fault(error: object) -> Fault:
 
 
 def _mysql_fault(error: object) -> Fault:
+    """Return the fault in an error of PyMySQL, whose arguments are the number and the text."""
     arguments = error.args if isinstance(error, Exception) else ()
     number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
     message = oneline(str(arguments[1]) if len(arguments) > 1 else _text(error))[:MAX_CHARACTERS]
@@ -142,6 +160,7 @@ def _mysql_fault(error: object) -> Fault:
 
 
 def _sqlite_fault(error: object) -> Fault:
+    """Return the fault by the class and the text of Python's error."""
     message = _text(error)
     name = type(error).__name__
     if name in ("DataError", "OverflowError"):
@@ -152,7 +171,8 @@ def _sqlite_fault(error: object) -> Fault:
         return Fault("no_table", "", message)
     if "is locked" in message:
         return Fault("passing", "another program has locked it", message)
-    is_setup = any(part in message for part in ("no column named", "no such column", "ON CONFLICT clause", "readonly"))
+    texts_of_setup = ("no column named", "no such column", "ON CONFLICT clause", "readonly")
+    is_setup = any(text in message for text in texts_of_setup)
     return Fault("setup" if is_setup or name == "ProgrammingError" else "passing", "", message)
 
 

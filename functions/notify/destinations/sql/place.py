@@ -23,6 +23,7 @@ SOCKETS: Final = "/cloudsql"
 """The folder in which Cloud Run has the socket of each instance of Cloud SQL. Google's connector would cost every start
 0.5 s of CPU and 50 MB: it brings gRPC, aiohttp and cryptography."""
 RECYCLE_SECONDS: Final = 300
+"""The age from which on a connection is replaced: servers and firewalls drop old ones without a word."""
 _DRIVERS: Final[dict[str, Driver]] = {
     "postgresql": "postgresql",
     "postgres": "postgresql",
@@ -53,7 +54,15 @@ _CONTEXTS: Final = TlsContexts()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`host` is empty for a socket or a file. `socket` is a path. `tls` asks for a certificate that is valid."""
+    """The database and how it is reached.
+
+    host         empty for a socket or a file
+    port         None for the usual one
+    database     its name; of SQLite the path of its file
+    socket       the path of a socket, in place of a host
+    tls          the server has to show a certificate that is valid
+    authorities  the certificates, in PEM, that the server's must come from; None for the system's
+    """
 
     driver: Driver
     host: str
@@ -67,7 +76,11 @@ class Place:
 
 
 def database_place(settings: Settings, secrets: SecretValues) -> Place:
-    """Raises Temporary (`secret_unusable`) if the secret is not the URL of a database."""
+    """Return the place that the settings and their secrets name.
+
+    TLS is verified by default, except on this machine and over a socket. Raises Temporary (`secret_unusable`) if the
+    secret is not the URL of a database.
+    """
     if settings.url_secret is not None:
         place, tls = _place_in_url(settings.url_secret, secrets[settings.url_secret][0].strip())
         if settings.tls is not None:
@@ -76,9 +89,15 @@ def database_place(settings: Settings, secrets: SecretValues) -> Place:
         assert settings.driver is not None
         password = secrets[settings.password_secret][0] if settings.password_secret else None
         socket = _socket(settings.driver, settings.cloud_sql) if settings.cloud_sql else None
-        database = str(settings.database)
-        host = settings.host or ""
-        place = Place(settings.driver, host, settings.port, database, settings.user, password, socket)
+        place = Place(
+            driver=settings.driver,
+            host=settings.host or "",
+            port=settings.port,
+            database=str(settings.database),
+            user=settings.user,
+            password=password,
+            socket=socket,
+        )
         tls = settings.tls
     is_remote = bool(place.host) and place.host.lower() not in _THIS_MACHINE
     is_verified = tls != "off" if is_remote else tls == "verify" or settings.authorities is not None
@@ -86,14 +105,18 @@ def database_place(settings: Settings, secrets: SecretValues) -> Place:
 
 
 def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
+    """Return the place in the URL `text`, and its `sslmode` as `off` or `verify`; None without one.
+
+    `name` is the secret's. Raises Temporary (`secret_unusable`), with no part of the URL but a parameter's name.
+    """
     try:
         url = make_url(text)
         port = url.port
     except (ArgumentError, ValueError) as error:
         raise unusable_secret(name, "must hold a URL such as postgresql://user:password@host/database") from error
     driver = _DRIVERS.get(url.drivername.partition("+")[0])
-    is_place = not (url.host or url.username) if driver == "sqlite" else url.host and url.username
-    if driver is None or not url.database or not is_place:
+    is_complete = not (url.host or url.username) if driver == "sqlite" else url.host and url.username
+    if driver is None or not url.database or not is_complete:
         rule = "must hold the URL of a database, its host and user: postgresql://…, mysql://…, or sqlite:///file"
         raise unusable_secret(name, rule)
     if url.host and not _HOST.fullmatch(url.host):  # it may be the end of a password, so it is not quoted
@@ -108,10 +131,11 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
     if modes:
         tls = "off" if modes[0] in _NO_TLS else "verify"
     password = None if url.password is None else str(url.password)
-    return Place(driver, url.host or "", port, url.database, url.username, password), tls
+    return Place(driver, url.host or "", port, url.database, user=url.username, password=password), tls
 
 
 def _socket(driver: Driver, instance: str) -> str:
+    """Return the path of the socket of an instance of Cloud SQL."""
     folder = f"{SOCKETS}/{instance}"
     return f"{folder}/.s.PGSQL.5432" if driver == "postgresql" else folder
 
@@ -142,12 +166,12 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
             fetch.Tls(authorities=place.authorities) if place.authorities else None
         )
     url = URL.create(
-        _NAMES[place.driver],
-        place.user,
-        place.password,
-        place.host or None,
-        (place.port or _PORTS[place.driver]) if place.host else None,
-        place.database,
+        drivername=_NAMES[place.driver],
+        username=place.user,
+        password=place.password,
+        host=place.host or None,
+        port=(place.port or _PORTS[place.driver]) if place.host else None,
+        database=place.database,
     )
     try:
         engine = create_engine(
@@ -173,8 +197,9 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
 
 def _timeouts(timeout_seconds: float) -> Callable[[DBAPIConnection, object], None]:
     """Return what begins a session. It is no parameter of the connection's start, which some poolers reject."""
-    statement, lock = (max(1, int(timeout_seconds * share * 1000)) for share in (STATEMENT_SHARE, LOCK_SHARE))
-    text = f"SET statement_timeout = {statement}; SET lock_timeout = {lock}"
+    # In milliseconds, of which 0 would mean no limit.
+    statement_ms, lock_ms = (max(1, int(timeout_seconds * share * 1000)) for share in (STATEMENT_SHARE, LOCK_SHARE))
+    text = f"SET statement_timeout = {statement_ms}; SET lock_timeout = {lock_ms}"
 
     def begin(connection: DBAPIConnection, _: object) -> None:
         cursor = connection.cursor()

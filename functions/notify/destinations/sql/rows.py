@@ -20,9 +20,11 @@ Value: TypeAlias = str | int | float | None
 # Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Row:
-    """`values` are in the order of the statement's columns. `key` are those that identify the row.
+    """The row of a delivery.
 
-    `is_retry`: it may be in the table already.
+    values    in the order of the statement's columns
+    key       the values that identify the row: those of `key`, or the delivery's id
+    is_retry  it may be in the table already
     """
 
     values: tuple[Value, ...]
@@ -31,11 +33,13 @@ class Row:
 
     @property
     def weight(self) -> int:
-        """Return about how many bytes the values have."""
+        """Return about how many bytes the values have. A number has 8."""
         return sum([len(value) if isinstance(value, str) else 8 for value in self.values])
 
 
 class RowMaker:
+    """Makes the rows of events for one driver, by expressions that are compiled once."""
+
     def __init__(self, settings: Settings, driver: Driver) -> None:
         """The expressions are valid: the settings were validated."""
         self._columns: list[tuple[str, expressions.Expression, columns.ColumnType | None]] = [
@@ -49,17 +53,18 @@ class RowMaker:
     def row(self, view: jsontext.JsonObject, delivery_id: str, is_retry: bool = False) -> Row:
         """Return the row of an event. Raises Permanent: `expression_failed`, or `conversion_failed` for a value."""
         with self._bound():
-            found = [expression.search(view) for _, expression, _ in self._columns]
-            pairs = zip(self._columns, found, strict=True)
-            values = [self._value(name, each, type_) for (name, _, type_), each in pairs]
+            results = [expression.search(view) for _, expression, _ in self._columns]
+            pairs = zip(self._columns, results, strict=True)
+            values = [self._value(name, result, type_) for (name, _, type_), result in pairs]
         if not self._key:
             return Row((*values, delivery_id), (delivery_id,), is_retry)
         for index in self._key:
-            if found[index] in (None, []):
+            if results[index] in (None, []):
                 raise _unfit(self._columns[index][0], "is part of the key, and the event has no value for it")
         return Row(tuple(values), tuple(values[index] for index in self._key), is_retry)
 
     def _value(self, name: str, result: jsontext.Json, type_: columns.ColumnType | None) -> Value:
+        """Return the column's value, as the driver takes it, from what its expression found. Raises Permanent."""
         if result is None:
             return None
         if isinstance(result, str) and type_ in _OF_TEXT:
@@ -85,7 +90,7 @@ class RowMaker:
         return repr(value) if is_postgresql else value
 
     def _text(self, name: str, value: str) -> str:
-        """Raises Permanent."""
+        """Return the text as the database stores it. Raises Permanent."""
         value = value.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
         if self._driver == "postgresql" and "\0" in value:
             raise _unfit(name, "has the character NUL, which PostgreSQL does not store")
@@ -97,7 +102,7 @@ def _unfit(column: str, fault: str) -> errors.Permanent:
 
 
 def _as_it_is(column: str, value: jsontext.Json) -> columns.ColumnValue | None:
-    """Raises Permanent."""
+    """Return the value of a column without a type, whose type only the database knows. Raises Permanent."""
     if isinstance(value, list | dict):
         return columns.converted(column, value, "json")
     if isinstance(value, float) and not isfinite(value):

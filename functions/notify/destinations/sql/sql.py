@@ -20,8 +20,11 @@ from shared.delivery import Delivery, Outcome, RetryLater, Unknown
 
 NO_DISK = "SQLite is for `make dev` only: a cloud's disk is lost with the instance. Name another database"
 MAX_ROWS: Final = 128
+"""The most rows of a transaction. If one of them makes it fail, it is halved seven times at most."""
 MAX_BYTES: Final = 4 * limits.MIB
+"""The size of a transaction's values."""
 MAX_WAITING: Final = 10_000
+"""The most rows that wait for a thread. One more raises Temporary (`queue_full`)."""
 
 
 @dataclass(slots=True)
@@ -33,12 +36,13 @@ class WaitingRow:
 
 
 class RowWriter:
-    """`write` returns the outcome of each row. It runs in at most `threads` threads at once.
+    """Writes rows in batches, in at most `threads` threads at once.
 
     A thread ends by itself, because every wait for the database has a timeout.
     """
 
     def __init__(self, write: Callable[[Sequence[Row]], list[Outcome]], threads: int, most_rows: int) -> None:
+        """Create the writer. `write` blocks, and returns the outcome of each of at most `most_rows` rows."""
         self._write_rows = write
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
         self._batcher: batching.Batcher[WaitingRow, Outcome] = batching.Batcher(
@@ -62,6 +66,7 @@ class RowWriter:
         self._pool.shutdown()
 
     async def _write(self, batch: Sequence[WaitingRow]) -> Sequence[Outcome]:
+        """Write the batch in a thread, and return the outcome of each row."""
         for waiting in batch:
             waiting.is_started = True
         rows = [waiting.row for waiting in batch]
@@ -72,7 +77,7 @@ class RowWriter:
 
 
 class _Connected(NamedTuple):
-    """The parts that make and write rows at a place, which these secrets name."""
+    """A place, the secrets that name it, and what makes and writes rows there."""
 
     secrets: http_kind.SecretValues
     place: Place
@@ -95,6 +100,8 @@ class SqlDestination:
         self._connected: _Connected | None = None
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
+        """Write the delivery's row, unless an earlier attempt has written it. As `Destination.attempt`."""
+
         def prepare(whole: Delivery, secrets: http_kind.SecretValues) -> tuple[RowWriter, Row]:
             connected = self._connection(secrets, attempt.timeout_seconds)
             return connected.writer, connected.maker.row(
@@ -116,6 +123,7 @@ class SqlDestination:
         return await self._attempts.make(delivery, attempt, prepare, write)
 
     def close(self) -> None:
+        """Write the rows that threads have taken, and close the connections."""
         if self._connected is not None:
             self._connected.writer.close()
             self._connected.database.close()

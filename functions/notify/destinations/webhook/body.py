@@ -129,7 +129,10 @@ def _encoded(text: str) -> bytes:
 
 
 def _cloudevents_headers(event: Event) -> dict[str, str]:
-    """https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode"""
+    """Return the attributes of the event as headers.
+
+    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode
+    """
     attributes = http_kind.public_cloudevent(replace(event, data=None))
     return {
         f"ce-{name}": quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED)

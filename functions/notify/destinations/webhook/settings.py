@@ -115,6 +115,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _signature_fits(self) -> Self:
+        """Verify that the body and the layout can hold what the signature puts there. Raises ValueError."""
         if (signature := self.signature) is None:
             return self
         if signature.when is not None or signature.variant is not None:

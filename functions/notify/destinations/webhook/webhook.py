@@ -103,6 +103,7 @@ class _Draft(NamedTuple):
 
 
 def read_settings(compiled: WebhookSettings) -> PreparedWebhook:
+    """Return the settings for `request`. Raises KeyError or ValueError if settings.py did not write them."""
     return PreparedWebhook(compiled)
 
 
@@ -124,13 +125,13 @@ def request(
     in_layout = _signed_in_layout(unsigned, webhook, secrets, attempt)
     signed = _signed_by_standard(in_layout, settings["secret"], secrets, attempt)
     return OutgoingRequest(
-        settings["method"],
-        signed.url,
-        tuple(signed.headers.items()),
-        signed.body,
-        webhook.auth,
-        settings["allow_private"],
-        _tls(settings, secrets),
+        method=settings["method"],
+        url=signed.url,
+        headers=tuple(signed.headers.items()),
+        body=signed.body,
+        auth=webhook.auth,
+        allow_private=settings["allow_private"],
+        tls=_tls(settings, secrets),
     )
 
 
@@ -182,7 +183,7 @@ def _signed_in_layout(
     # Imported here, because few webhooks have a signature layout of their own.
     from shared.signatures.content_signing import ContentSigner, sign_content
 
-    path, _, query = draft.url.partition("?")
+    path, _, query = draft.url.partition("?")  # `path` has the origin as well
     unsigned = http.Request(webhook.settings["method"], path, query, tuple(draft.headers.items()), draft.body)
     keys = secrets[webhook.signature_secret][:MAX_SIGNATURES]
     signer = ContentSigner(keys, _url_of, attempt.now, attempt.idempotency_key)
@@ -226,10 +227,12 @@ def _tls(settings: WebhookSettings, secrets: SecretValues) -> fetch.Tls | None:
 
 
 def _url_of(signed: http.Request) -> str:
+    """Return the URL of a request whose path is a whole URL up to the query, as `_signed_in_layout` makes it."""
     return f"{signed.path}?{signed.query}" if signed.query else signed.path
 
 
 def _layout_of(signature: jsontext.JsonObject) -> "SignatureScheme":
+    """Return the scheme by which a source would verify the signature, and which can make it, too."""
     # Imported here, because few webhooks have a signature layout of their own.
     from shared.signatures.auth_scheme import SchemeEntry
     from shared.signatures.signature_scheme import SCHEMES

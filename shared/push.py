@@ -10,10 +10,9 @@ from typing import Final
 
 import orjson
 
-from shared.base64_text import decode_base64
 from shared.errors import Permanent, Rejected
 from shared.http import Request
-from shared.jsontext import Json, from_json
+from shared.jsontext import Json, decode_base64, from_json
 
 MAX_PUSH_BYTES: Final = 16 * 1024 * 1024
 """Pub/Sub's largest message is 10 MB, which base64 makes 13.4 MB."""

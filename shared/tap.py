@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from shared.base64_text import decode_base64
 from shared.event import Event
-from shared.jsontext import JsonObject, from_json, texts_at, texts_json, to_json
+from shared.jsontext import JsonObject, decode_base64, from_json, texts_at, texts_json, to_json
 
 PARTITION: Final = "tap"
 """The partition of the leases among the documents."""

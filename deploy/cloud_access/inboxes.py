@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
-from shared.base64_text import decode_base64
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.cloud.aws.sqs_messages import message_of
 from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Permanent, Temporary
-from shared.jsontext import Json, JsonObject, from_json, mapping_at, objects_at, texts_at, texts_json, value_at
+from shared.jsontext import (
+    Json,
+    JsonObject,
+    decode_base64,
+    from_json,
+    mapping_at,
+    objects_at,
+    texts_at,
+    texts_json,
+    value_at,
+)
 from shared.outgoing.http_client import Answer, HttpClient
 from shared.ports import TAP
 from shared.push import Push

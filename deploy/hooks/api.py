@@ -11,9 +11,8 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 from shared import credential_masks, errors, times
-from shared.base64_text import base64_text
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.jsontext import Json, from_json, mapping_at, objects_at, texts_json, value_at, values_in
+from shared.jsontext import Json, base64_text, from_json, mapping_at, objects_at, texts_json, value_at, values_in
 
 PAGE_SIZE: Final = 100
 """The most hooks on a page that the providers with pages allow."""

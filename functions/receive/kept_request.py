@@ -11,9 +11,8 @@ from typing import Final
 from functions.receive.admission import SecretValues
 from functions.receive.source import Source
 from shared import credential_masks, http
-from shared.base64_text import base64_text
 from shared.event import attribute_text
-from shared.jsontext import Json, texts_json
+from shared.jsontext import Json, base64_text, texts_json
 from shared.signatures.locations import Location, RequestFields
 
 _REMOVED: Final = "[removed]"

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from functions.receive.source import Source
 from shared import errors, http, jsontext
 from shared.formats import json_body, parse
-from shared.formats.media_type import media_type, structured_format
 from shared.limits import DEFAULT, Limits
 from shared.signatures.auth_scheme import AuthScheme
 
@@ -100,7 +99,7 @@ def verify_not_extended(source: Source, request: http.Request) -> None:
     if not source.formats:
         return  # the source has no provider whose content types are known
     accepted = {_CONTENT_TYPES[name] for name in source.formats if name in _CLOSED_FORMATS}
-    sent = media_type(request.header("content-type") or "").name
+    sent = parse.media_type(request.header("content-type") or "").name
     if sent not in accepted:
         rule = "its digest could be that of a longer body, so only the provider's own content type is accepted"
         raise errors.Rejected("unsupported_content_type", rule)
@@ -128,7 +127,7 @@ def read_data(source: Source, request: http.Request, limits: Limits, auth: AuthS
     for step in source.data_steps:
         data = step(data, limits)
     is_as_sent = parsed.format == "json" and data is parsed.data
-    text = json_body.quotable_json(body, media_type(request.header("content-type") or "")) if is_as_sent else None
+    text = json_body.quotable_json(body, parse.media_type(request.header("content-type") or "")) if is_as_sent else None
     return ReadData(data, body_decides_format, text)
 
 
@@ -155,7 +154,7 @@ def _parse(
         return parse.parse_body(body, content_type, limits), True
     if auth is not None and auth.signs_content and not auth.signs_fields:
         # The content type is not signed, so anybody may have changed it.
-        signed_format = structured_format(body)
+        signed_format = parse.structured_format(body)
         if signed_format and (document := parse.parse_if(signed_format, body, None, limits)):
             return document, True
     return parse.parse_body(body, content_type, limits), False
@@ -177,7 +176,7 @@ def _explained(error: errors.Rejected, source: Source, request: http.Request, bo
         return error
     from functions.receive.diagnosis.malformed_bodies import cause_of  # needed only after a rejection
 
-    cause = cause_of(body, error.detail, source.body, media_type(request.header("content-type") or "").format)
+    cause = cause_of(body, error.detail, source.body, parse.media_type(request.header("content-type") or "").format)
     return errors.Rejected("malformed_body", f"{error.detail}; {cause}") if cause else error
 
 

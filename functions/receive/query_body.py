@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from functions.receive.source import Source
 from shared.errors import Rejected
-from shared.formats import media_type, parse
+from shared.formats import parse
 from shared.signatures.links import OWN
 
 BODY_PARAMETER: Final = b"body"
@@ -73,10 +73,10 @@ def _from_base64(text: bytes) -> bytes | None:
 
 def _likely_format(content: bytes) -> str:
     """Return the format that the content looks like. It is YAML only for an object or a list: a word alone is text."""
-    structured = media_type.structured_format(content)
+    structured = parse.structured_format(content)
     if structured is not None:
         return structured
-    if not media_type.is_text(content):
+    if not parse.is_text(content):
         return "text"
     try:
         data = parse.parse_as("yaml", content, None).data

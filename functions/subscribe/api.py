@@ -21,7 +21,7 @@ from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
 from shared.errors import Rejected, fault_of
 from shared.formats import json_body
-from shared.formats.media_type import media_type
+from shared.formats.parse import media_type
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
 from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
 from shared.subscribers.model import ApiKey, Session, Tenant

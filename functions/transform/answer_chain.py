@@ -13,11 +13,10 @@ from urllib.parse import parse_qs, unquote
 
 from functions.transform import chain, documents, step
 from shared import errors, limits, times
-from shared.base64_text import base64_text
 from shared.event import MAX_HOPS, NO_TYPE, Event, event_id, from_cloudevent
 from shared.formats import content_encoding, parse
 from shared.http import ReadBody, Reply, Request, problem
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, base64_text, to_json
 
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 CLOUDEVENT: Final = "application/cloudevents+json"

@@ -21,7 +21,7 @@ from functions.transform.steps.redact import Redact
 from shared import claim_check, errors, jsontext, logs, ports, push, store_ports, tap, time_bound, times
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.formats import form_body
-from shared.formats.media_type import MediaType, media_type, structured_format
+from shared.formats.parse import MediaType, media_type, structured_format
 from shared.limits import DEFAULT
 
 COPY_SECONDS: Final = 2.0

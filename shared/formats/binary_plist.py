@@ -10,10 +10,9 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from shared.base64_text import base64_text
 from shared.errors import Rejected
 from shared.formats.text_body import decoded
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, base64_text
 from shared.limits import Limits, put
 from shared.times import rfc3339
 

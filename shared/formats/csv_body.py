@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from shared.errors import Rejected
-from shared.formats import media_type, text_body
+from shared.formats import text_body
+from shared.formats.parse import MediaType
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, put
 
 _TAB_TYPE: Final = "text/tab-separated-values"
 
 
-def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
+def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Parse CSV into a list of objects. Every value is a string; a cell that a short row lacks is null.
 
     Raises Rejected: `duplicate_key` for two columns of one name, `too_many_values`, `expanded_too_large`, and
@@ -31,7 +32,7 @@ def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
         ) from None
 
 
-def _stream(body: bytes, media: media_type.MediaType, limits: Limits) -> tuple[io.StringIO, str]:
+def _stream(body: bytes, media: MediaType, limits: Limits) -> tuple[io.StringIO, str]:
     """Return the text as a stream, and its delimiter.
 
     Raises Rejected if there are too many delimiters, since the reader makes a list of a whole row before it returns it.
@@ -43,7 +44,7 @@ def _stream(body: bytes, media: media_type.MediaType, limits: Limits) -> tuple[i
     return io.StringIO(text, newline=""), delimiter
 
 
-def _delimiter(text: str, media: media_type.MediaType) -> str:
+def _delimiter(text: str, media: MediaType) -> str:
     """Return the comma, or a semicolon or tab if the header has no comma and this instead, as spreadsheets write it."""
     if media.name == _TAB_TYPE:
         return "\t"

@@ -10,7 +10,7 @@ from binascii import a2b_qp
 from typing import Final
 
 from shared import errors, jsontext
-from shared.formats.media_type import MediaType
+from shared.formats.parse import MediaType
 from shared.formats.text_body import codec_of, decoded
 from shared.limits import Limits, gather
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from shared import errors
-from shared.formats.media_type import MediaType
+from shared.formats.parse import MediaType
 from shared.jsontext import Json, JsonObject, has_long_number, may_hold_string, outline, to_json
 from shared.limits import Limits, finite
 

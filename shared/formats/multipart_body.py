@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from shared.errors import Rejected
-from shared.formats.media_type import MediaType, media_type
+from shared.formats.parse import MediaType, media_type
 from shared.formats.text_body import binary, codec_of, decoded
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, gather

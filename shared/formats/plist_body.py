@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from shared.base64_text import base64_text, decode_base64
 from shared.errors import Rejected
-from shared.formats.media_type import MediaType
+from shared.formats.parse import MediaType
 from shared.formats.xml_body import PROLOG, SPACE, decode_xml, read_xml
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, base64_text, decode_base64
 from shared.limits import Limits, finite, integer, put
 
 _BINARY: Final = b"bplist00"

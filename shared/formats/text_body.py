@@ -7,8 +7,8 @@ import codecs
 from typing import Final
 
 from shared import errors, jsontext, limits
-from shared.base64_text import base64_text, decode_base64
-from shared.formats.media_type import MediaType
+from shared.formats.parse import MediaType
+from shared.jsontext import base64_text, decode_base64
 
 # The only names that Python is asked for. Its registry also has codecs that are no charsets, and for any name that it
 # does not know, it tries to import a module and remembers the outcome.

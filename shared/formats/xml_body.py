@@ -16,7 +16,8 @@ from typing import Final, Protocol
 from xml.parsers import expat
 
 from shared.errors import Rejected
-from shared.formats import media_type, text_body
+from shared.formats import text_body
+from shared.formats.parse import MediaType
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, gather, put
 
@@ -39,14 +40,14 @@ _XML_NAMESPACE: Final = "http://www.w3.org/XML/1998/namespace"
 _XMLNS_NAMESPACE: Final = "http://www.w3.org/2000/xmlns/"
 
 
-def parse(body: bytes, media: media_type.MediaType, limits: Limits) -> Json:
+def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Return the document as JSON. Raises Rejected, as `decode_xml` and `read_xml` do."""
     builder = _TreeBuilder(limits)
     read_xml(decode_xml(body, media), builder, limits)
     return builder.document
 
 
-def decode_xml(body: bytes, media: media_type.MediaType) -> str:
+def decode_xml(body: bytes, media: MediaType) -> str:
     """Decode by the sender's charset, the byte order mark or the XML declaration, in that order. Raises Rejected.
 
     White space before the declaration is removed. XML allows none there, but scripts that write XML by hand often leave

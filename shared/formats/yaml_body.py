@@ -14,7 +14,7 @@ from yaml._yaml import CParser
 
 from shared.errors import Rejected, RejectedCode
 from shared.formats import json_body, text_body
-from shared.formats.media_type import MediaType, media_type
+from shared.formats.parse import MediaType, media_type
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, finite, integer, put
 

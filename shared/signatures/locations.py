@@ -26,7 +26,7 @@ from urllib.parse import unquote_plus
 
 from shared import errors, http, limits
 from shared.formats import content_encoding, json_body
-from shared.formats.media_type import MediaType, media_type
+from shared.formats.parse import MediaType, media_type
 from shared.jsontext import Json, JsonObject
 
 MAX_QUERY_FIELDS: Final = 200

@@ -2,10 +2,9 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from shared import ledger_rules as rules
-from shared.cloud.ledger_writes import DecideClaim, LedgerWrites, destination_state_of, newest_of
 from shared.errors import Temporary
 from shared.ledger import Claim, DestinationState, LedgerRow, Place
-from shared.ledger_rules import Rule
+from shared.ledger_rules import DecideClaim, LedgerWrites, Rule, destination_state_of, newest_of
 
 
 class FakeLedger(LedgerWrites):

@@ -27,11 +27,10 @@ from functions.notify.destination import Attempt
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, checked_by
 from shared import errors, times
-from shared.base64_text import base64_text
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.event import Event
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, base64_text
 from shared.outgoing.auth import AnyRequestAuth, AwsRequestAuth, GoogleOAuthRequestAuth
 
 Service = Literal["pubsub", "sns", "sqs", "eventbridge"]

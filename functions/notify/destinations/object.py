@@ -23,7 +23,7 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify import bounded_texts, destination, google_calls, http_kind, kind_settings
-from shared import base64_text, errors, expressions, jsontext
+from shared import errors, expressions, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 from shared.event import UNFIT, Event, view_of
@@ -485,7 +485,7 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
     data as JSON."""
     if settings.value is None and (event.rawbody is not None or event.rawbase64 is not None):
         encoded = event.rawbase64 or ""
-        body = base64_text.decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
+        body = jsontext.decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
         return body, _safe_type(event.rawtype)
     data = (
         event.data

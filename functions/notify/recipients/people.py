@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeAlias
 from functions.notify.destinations.email.mail import parse_address
 from shared import errors, jsontext, limits
 from shared.formats.csv_body import parse as parse_csv
-from shared.formats.media_type import media_type
+from shared.formats.parse import media_type
 
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 TOPIC: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")

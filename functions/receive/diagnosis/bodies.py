@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus
 
-from shared.formats.media_type import media_type
+from shared.formats.parse import media_type
 from shared.http import Request
 from shared.jsontext import Json
 

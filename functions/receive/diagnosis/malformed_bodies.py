@@ -8,7 +8,7 @@ import re
 from types import MappingProxyType
 from typing import Final
 
-from shared.formats.media_type import structured_format
+from shared.formats.parse import structured_format
 
 _SNIFFED_BYTES: Final = 1_024
 """The part of a body that shows how it begins."""

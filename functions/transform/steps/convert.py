@@ -12,7 +12,7 @@ from functions.transform import documents, paths, step
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
-from shared.formats import media_type, parse
+from shared.formats import parse
 from shared.formats.text_body import binary
 from shared.jsontext import Json
 from shared.writers.writing import Location, Unwritable, verify_json
@@ -64,7 +64,7 @@ def format_of_type(type_name: str | None) -> Format | None:
         return "protobuf"
     if bare == "text/plain":
         return "text"
-    format_name = media_type.named_format(bare)
+    format_name = parse.named_format(bare)
     return next((name for name in FORMATS if name == format_name), None)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
 from functions.transform import documents, paths, step
-from shared import base64_text, errors, jsontext
+from shared import errors, jsontext
 from shared.config.rules import LISTED, SecretName, limits, verified_by
 from shared.event import Event
 
@@ -109,7 +109,7 @@ def _body(original: Event) -> bytes:
     if original.rawbody is not None:
         return original.rawbody.encode()
     if original.rawbase64 is not None:
-        return base64_text.decode_base64(original.rawbase64, strict=False)
+        return jsontext.decode_base64(original.rawbase64, strict=False)
     content = documents.content_of(original.data)
     if content is None or hashlib.sha256(content).hexdigest() != original.payloadhash:
         how = "set `body: text`, `body: bytes` or `keep_raw: true` on the source"

@@ -17,12 +17,11 @@ from urllib.parse import quote_from_bytes
 
 from functions.transform import documents, paths, step
 from shared import did_you_mean, errors, limits
-from shared.base64_text import base64_bytes, base64_text, decode_base64
 from shared.config.rules import verified_by
 from shared.event import Event
 from shared.formats import content_encoding, form_body, parse
 from shared.formats.text_body import binary, codec_of, decode_text
-from shared.jsontext import Json, kind_of, to_json
+from shared.jsontext import Json, base64_bytes, base64_text, decode_base64, kind_of, to_json
 from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")

@@ -10,9 +10,8 @@ from functools import lru_cache
 from math import inf
 from typing import Final, TypeAlias
 
-from shared.base64_text import base64_text, decode_base64
 from shared.cloud.aws.tables import Index
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, base64_text, decode_base64
 
 MAX_FIELD_BYTES: Final = 350_000
 """The size of one large attribute. DynamoDB allows 400 KiB for an item with the names of all its attributes."""

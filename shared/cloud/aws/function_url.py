@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from shared import errors, logs, outcomes
-from shared.base64_text import base64_text, decode_base64
 from shared.cloud.aws.invocations import in_time
 from shared.http import Headers, ReadBody, Reply, Request, body_too_large, problem
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, value_at
+from shared.jsontext import Json, JsonObject, base64_text, decode_base64, list_at, mapping_at, value_at
 
 AnswerRequest = Callable[[Request, ReadBody], Awaitable[Reply]]
 """Answers a request. Its arguments are the request without its body, and a function that reads the body."""

@@ -19,8 +19,7 @@ from math import ceil
 from typing import Final, NamedTuple
 
 from shared import errors, ports, push
-from shared.base64_text import base64_text, decode_base64
-from shared.jsontext import Json, JsonObject, value_at
+from shared.jsontext import Json, JsonObject, base64_text, decode_base64, value_at
 
 MAX_MESSAGE_BYTES: Final = 1_048_576
 MAX_DELAY_SECONDS: Final = 900

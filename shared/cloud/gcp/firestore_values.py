@@ -12,8 +12,7 @@ from math import isfinite
 from typing import Final, TypeAlias
 
 from shared import times
-from shared.base64_text import base64_text, decode_base64
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, base64_text, decode_base64
 
 MAX_DOCUMENT_BYTES: Final = 900_000
 """The size of one large field. Firestore allows 1 MiB for a document with all its names and fields."""

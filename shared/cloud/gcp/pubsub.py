@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from shared.base64_text import base64_encoder
 from shared.batching import Batcher
 from shared.cloud.gcp.tokens import Authorization
 from shared.cloud.retries import is_temporary_answer, with_retries
 from shared.errors import Temporary
-from shared.jsontext import texts_json
+from shared.jsontext import base64_encoder, texts_json
 from shared.outgoing.http_client import Answer, HttpClient
 from shared.ports import BusMessage
 

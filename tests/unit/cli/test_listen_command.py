@@ -20,10 +20,9 @@ from deploy.requests.samples import Fresh, sample_names
 from deploy.requests.signed_samples import CannotSign, Keys
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
-from shared.base64_text import base64_text
 from shared.errors import Temporary
 from shared.event import Event, from_cloudevent, to_cloudevent
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, base64_text, to_json
 from shared.ports import EVENTS
 from shared.push import Push
 from shared.secrets import variable_name

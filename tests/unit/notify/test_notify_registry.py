@@ -66,7 +66,7 @@ def test_a_mail_destination_imports_only_what_its_settings_use(root: Path) -> No
     slice_ = json.dumps({"function": "notify", "destinations": {"list": WRITTEN}})
     done = subprocess.run([sys.executable, "-c", CONNECT, slice_], cwd=root, capture_output=True, text=True, check=True)
     imported = done.stdout.split()
-    assert "functions.notify.destinations.email.sendgrid" in imported
+    assert "functions.notify.destinations.email.transports" in imported
     unused = {
         "functions.notify.recipients.people",
         "functions.notify.recipients.recipient",

@@ -19,7 +19,7 @@ from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
 from functions.receive.receive import MAX_TOKENS, SECONDS_A_TOKEN, TokenBucket
 from shared.formats import json_body
-from shared.formats.media_type import MediaType
+from shared.formats.parse import MediaType
 from shared.http import Request
 from shared.jsontext import Json, mapping_at
 from shared.limits import Limits

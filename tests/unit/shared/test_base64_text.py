@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 from hypothesis import example, given, strategies as st
 
-from shared import base64_text as module
-from shared.base64_text import LARGE_BYTES, base64_bytes, base64_encoder, base64_text, decode_base64
+from shared import jsontext as module
+from shared.jsontext import LARGE_BYTES, base64_bytes, base64_encoder, base64_text, decode_base64
 
 alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 hostile = st.sampled_from(

@@ -10,7 +10,7 @@ from shared.claim_check import read_stored, stored_json
 from shared.errors import Permanent
 from shared.event import Event, attribute_text, event_json, from_cloudevent, to_cloudevent
 from shared.formats import json_body
-from shared.formats.media_type import media_type
+from shared.formats.parse import media_type
 from shared.jsontext import Json, JsonObject, canonical, has_long_number, may_hold_string, outline, texts_json, to_json
 from shared.limits import DEFAULT
 from tests.unit.shared.json_values import json_values, texts, values_of

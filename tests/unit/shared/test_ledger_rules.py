@@ -6,13 +6,7 @@ from hypothesis import given, strategies as st
 
 from shared.delivery import Delivery
 from shared.ledger import Claimed, Settlement
-from shared.ledger_rules import (
-    DELIVERED,
-    MAX_REPLAYS,
-    claim,
-    first_claim,
-    new_row,
-)
+from shared.ledger_rules import ATTEMPTED, DELIVERED, MAX_REPLAYS, claim, new_row
 from tests.fakes.fan_out import PAID
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
@@ -22,9 +16,11 @@ from tests.fakes.notifier import a_delivery
 def test_the_first_claim_is_the_claim_of_a_new_row(now: float, lease: float, fence: int, due: int | None) -> None:
     delivery = replace(a_delivery(1), merged=3)
     row = new_row(delivery, delivery.id, now)
+    first_row = new_row(delivery, delivery.id, now, ATTEMPTED, fence, 1, lease)
+
     claimed = claim(row, delivery.event.payloadhash, b"new", now, lease, due, fence)
 
-    assert first_claim(delivery, delivery.id, b"new", now, lease, fence) == claimed[0] == Claimed(claimed[1], b"new")
+    assert claimed == (Claimed(first_row, b"new"), first_row)
 
 
 async def test_a_delivery_that_is_sent_again_for_ever_remembers_the_newest_replays() -> None:

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from functions.notify.destinations.email.mail import Attachment, MailBody
 from functions.notify.message_text import title_of, visible
-from shared import base64_text, jsontext, times
+from shared import jsontext, times
 from shared.delivery import Delivery
 from shared.event import Event
 
@@ -302,7 +302,7 @@ def indented(data: jsontext.Json) -> str:
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64_text.decode_base64(text, strict=False)
+        return jsontext.decode_base64(text, strict=False)
     except ValueError:  # not from receive: shown unchanged
         return text.encode()
 

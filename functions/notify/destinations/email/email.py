@@ -24,7 +24,7 @@ from functions.notify.destinations.email.mail import (
     subject_line,
     without_duplicates,
 )
-from shared import base64_text, claim_check, did_you_mean, errors, event, jsontext
+from shared import claim_check, did_you_mean, errors, event, jsontext
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
 from shared.event import Event, view_of
 from shared.templating.template import Template, is_template, one_line_template
@@ -97,7 +97,7 @@ class AttachedFile:
 def _content_bytes(value: jsontext.Json) -> bytes:
     if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
         try:
-            return base64_text.decode_base64(encoded)
+            return jsontext.decode_base64(encoded)
         except ValueError:  # an object of the sender that happens to have this key
             pass
     text = value if isinstance(value, str) else default_mail.indented(value)

@@ -20,8 +20,8 @@ from functions.notify.destinations.email.letters import (
 )
 from functions.notify.destinations.email.mail import Mail, SendLimit
 from shared import event, jsontext, ports
-from shared.base64_text import base64_text
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.jsontext import base64_text
 from shared.outgoing import http_client
 
 PATH: Final = "/v2/email/outbound-emails"

@@ -2,6 +2,6 @@
 
 main or lambda_handler → entry (answers and logs) → receive (the order of the checks, and the replies) → admission (head
 and credentials) → parsing → events → the bus. The module source reads a source's settings. Some modules are loaded only
-if a source needs them: handshakes, provider_keys, bus, messages, browser_form, body_schema; and diagnosis after a
-rejection.
+if a source needs them: handshakes, provider_keys, bus, messages, browser_form, body_schema, credential_removal;
+and diagnosis after a rejection.
 """

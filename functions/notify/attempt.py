@@ -198,7 +198,11 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
         if obstacle is not None:
             return await settle.finish(notifier, work, configured, obstacle)
         started_at = notifier.clock.now()
-        claim = await _claim_for_attempt(notifier, work.claim, started_at, configured.timeout_seconds)
+        claim: ledger.Claimed | None = work.claim
+        if work.claim.row.crashes:  # a suspect has waited for others, so its lease begins again
+            claim = await notifier.ledger.begin(work.claim, started_at)
+        elif started_at + configured.timeout_seconds + GRACE_SECONDS > work.claim.row.lease_until:
+            claim = None  # the lease could end before the attempt
         if claim is None:
             await settle.give_back(notifier, work.claim)
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
@@ -216,19 +220,6 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
     if notifier.spans is not None:
         notifier.spans.note_attempt(work.delivery.event, configured.kind, entry, outcome)
     return CompletedAttempt(outcome, entry)
-
-
-async def _claim_for_attempt(
-    notifier: Notifier, claim: ledger.Claimed, started_at: float, timeout_seconds: float
-) -> ledger.Claimed | None:
-    """Return the claim for the attempt, whose lease lasts until the attempt ends; None if it could end before.
-
-    A suspect has waited for others, so its lease begins again. Raises Temporary.
-    """
-    if claim.row.crashes:
-        return await notifier.ledger.begin(claim, started_at)
-    latest_end = started_at + timeout_seconds + GRACE_SECONDS
-    return claim if latest_end <= claim.row.lease_until else None
 
 
 async def _call(notifier: Notifier, work: Work, target: Target, started_at: float) -> Outcome | Wait:

@@ -53,30 +53,25 @@ async def notify(pushed: bytes | Push, notifier: Notifier) -> Result:
     """
     result: Result | None = None
     try:
-        result = await _take(pushed, notifier)
+        message = _read(pushed, notifier.clock)
+        if isinstance(message, journal.DeadLetter):
+            await dead_letters.publish_dead_letter(notifier.bus, message)
+            result = Acknowledged("dead_lettered", code=message.code, reason=message.reason)
+            return result
+        push, delivery = message
+        if notifier.spans is not None:
+            notifier.spans.begin(push, delivery)
+        was_delayed = due.DUE in push.attributes or PUT_BACK in push.attributes
+        is_copy = delivery.id in notifier.under_way
+        if not was_delayed and not is_copy:  # only a new message shows how long messages wait in the bus
+            notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
+        arrived_at = asyncio.get_running_loop().time()
+        result = await _deliver_alone(notifier, push, delivery)
+        if result.outcome == BUSY:
+            result = await _deliver_later(notifier, push, delivery, result, arrived_at)
         return result
     finally:
         notifier.gate.note_answer(is_acknowledged=isinstance(result, Acknowledged))
-
-
-async def _take(pushed: bytes | Push, notifier: Notifier) -> Result:
-    """Read the message and deliver it. Raises Temporary."""
-    message = _read(pushed, notifier.clock)
-    if isinstance(message, journal.DeadLetter):
-        await dead_letters.publish_dead_letter(notifier.bus, message)
-        return Acknowledged("dead_lettered", code=message.code, reason=message.reason)
-    push, delivery = message
-    if notifier.spans is not None:
-        notifier.spans.begin(push, delivery)
-    was_delayed = due.DUE in push.attributes or PUT_BACK in push.attributes
-    is_copy = delivery.id in notifier.under_way
-    if not was_delayed and not is_copy:  # only a new message shows how long messages wait in the bus
-        notifier.gate.note_arrival(_waited_seconds(push.document(), notifier.clock.now()))
-    arrived_at = asyncio.get_running_loop().time()
-    result = await _deliver_alone(notifier, push, delivery)
-    if result.outcome != BUSY:
-        return result
-    return await _deliver_later(notifier, push, delivery, result, arrived_at)
 
 
 def _read(pushed: bytes | Push, clock: ports.Clock) -> tuple[Push, Delivery] | journal.DeadLetter:
@@ -187,7 +182,7 @@ async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, fir
 
 
 async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    """Find the target of the delivery, then deliver. Raises Temporary."""
+    """Find the target of the delivery, then attempt it if it gets a place in this process. Raises Temporary."""
     if delivery.destination == ROUTE_ITSELF:
         # Imported here, because few configurations have steps that ask.
         from functions.notify.waiting.routes import take_waiting_route
@@ -205,7 +200,17 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
 
         if gathered := await gather(notifier, push, delivery, target.configured):
             return await attempt.unclaimed_result(notifier, push, delivery, gathered)
-    return await _attempt_or_wait(notifier, push, delivery, target)
+    put_backs = push.number(PUT_BACK) or 0
+    lane, group = _lane_and_group(target, delivery)
+    result = await _attempt_in_place(notifier, push, delivery, target, lane, group, put_backs)
+    if not isinstance(result, ComeBack):
+        return result
+    # It waits for a place: on the bus first, then in the ledger.
+    reason = _no_place_reason(notifier.gate, target.configured, lane, result)
+    if result.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
+        return await _put_back(notifier, push, delivery, result, put_backs, reason)
+    wait = schedule.Wait(notifier.clock.now() + result.seconds, reason)
+    return await attempt.claim_and_attempt(notifier, push, delivery, target, wait)
 
 
 async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> Target | DeadLetterReason:
@@ -217,24 +222,6 @@ async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> 
     if isinstance(target, Target) and push.attributes.get("attempt") == "now":
         await notifier.states.end_pause(target.configured.name)
     return target
-
-
-async def _attempt_or_wait(notifier: Notifier, push: Push, delivery: Delivery, target: Target) -> Result:
-    """Attempt the delivery if it gets a place in this process. Otherwise let it wait: on the bus first, then in the
-    ledger.
-
-    Raises Temporary.
-    """
-    put_backs = push.number(PUT_BACK) or 0
-    lane, group = _lane_and_group(target, delivery)
-    result = await _attempt_in_place(notifier, push, delivery, target, lane, group, put_backs)
-    if not isinstance(result, ComeBack):
-        return result
-    reason = _no_place_reason(notifier.gate, target.configured, lane, result)
-    if result.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
-        return await _put_back(notifier, push, delivery, result, put_backs, reason)
-    wait = schedule.Wait(notifier.clock.now() + result.seconds, reason)
-    return await attempt.claim_and_attempt(notifier, push, delivery, target, wait)
 
 
 async def _attempt_in_place(

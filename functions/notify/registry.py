@@ -7,7 +7,7 @@ validated again here. The module of a kind is imported when the first of its des
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -89,15 +89,15 @@ class Configured:
     endpoints: "Configured | None" = None
     health: "EndpointHealth | None" = None
 
-    @property
-    def is_endpoint(self) -> bool:
-        """Return whether this is a subscriber's endpoint, not a destination of the configuration."""
-        return self.health is not None
+    is_endpoint: bool = field(init=False)
+    """It is a subscriber's endpoint, not a destination of the configuration."""
+    is_fan_out: bool = field(init=False)
+    """It is a destination of the kind `subscribers`, which publishes deliveries to endpoints."""
 
-    @property
-    def is_fan_out(self) -> bool:
-        """Return whether this is a destination of the kind `subscribers`, which publishes deliveries to endpoints."""
-        return self.endpoints is not None
+    def __post_init__(self) -> None:
+        # The attributes of a frozen dataclass are set so.
+        object.__setattr__(self, "is_endpoint", self.health is not None)
+        object.__setattr__(self, "is_fan_out", self.endpoints is not None)
 
     def has_expired(self, event: Event, at: float) -> bool:
         """Return whether the event is no longer delivered at `at`, in Unix seconds."""

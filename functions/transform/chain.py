@@ -20,7 +20,6 @@ from functions.transform.step import (
     NamedStep,
     Noted,
     Services,
-    Step,
     StepContext,
     StepResult,
     Stop,
@@ -145,6 +144,7 @@ class Chain:
         """
         verifier = output.ResultVerifier(self.chains, event, characters)
         run = _Run(self, StepContext(event, self.route), services, records, verifier)
+        run.bounded = time_bound.BoundedCoroutine(run.run_steps(self.steps, event, ()))
         arrived = await run.bounded
         run.result.events = tuple([each.event for each in arrived])
         return run.result
@@ -173,9 +173,6 @@ class _Run:
     verifier: output.ResultVerifier
     result: ChainResult = field(default_factory=ChainResult)
     bounded: time_bound.BoundedCoroutine[tuple[EventInChain, ...]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.bounded = time_bound.BoundedCoroutine(self.run_steps(self.chain.steps, self.context.original, ()))
 
     async def run_steps(self, steps: Steps, event: Event, steps_taken: Steps) -> tuple[EventInChain, ...]:
         """Return the events that reach the end of the steps: none, one or several."""
@@ -236,7 +233,9 @@ class _Run:
             if step.is_own:
                 result = await self._apply_to_copy(step, event)
             else:
-                result = self.verifier.verify(await self._apply(step, event, self.context), event, step)
+                context = self.context
+                returned = await self._ask(step, event, context) if step.asks else step.step.apply(event, context)
+                result = self.verifier.verify(returned, event, step)
         except BaseException as error:
             if step.asks and self._is_ended_by(error):
                 raise
@@ -263,15 +262,11 @@ class _Run:
         copy = _copy_event(event)
         original = self.context.original
         context = replace(self.context, original=copy if original is event else _copy_event(original))
-        result = self.verifier.verify(await self._apply(step, copy, context), event, step)
-        return _without_copy(result, copy, event)
+        returned = await self._ask(step, copy, context) if step.asks else step.step.apply(copy, context)
+        return _without_copy(self.verifier.verify(returned, event, step), copy, event)
 
-    async def _apply(self, step: NamedStep, event: Event, context: StepContext) -> StepResult:
-        if step.asks:
-            return await self._ask(step.step, event, context)
-        return step.step.apply(event, context)
-
-    async def _ask(self, step: Step, event: Event, context: StepContext) -> StepResult:
+    async def _ask(self, named: NamedStep, event: Event, context: StepContext) -> StepResult:
+        step = named.step
         assert isinstance(step, AskingStep)
         if self.services is None:
             raise TypeError(f"{step.step_name()} needs services")

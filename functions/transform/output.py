@@ -169,7 +169,7 @@ class ResultVerifier:
         """Verify an event that takes the place of `before`, and remember its size for the next step."""
         _verify_identity(event, before, step)
         characters = self.measured_characters if self.measured_event is before else None
-        if _may_be_larger(event, before, step):
+        if event.data is not before.data and not step.only_removes:
             if characters is None:
                 characters = verify_output(event.data)
             else:
@@ -188,15 +188,11 @@ class ResultVerifier:
         verify_events(self.event_count)
         for event in result.events:
             _verify_identity(event, before, step)
-            if _may_be_larger(event, before, step):
+            if event.data is not before.data and not step.only_removes:
                 self.split_characters += verify_output(event.data)
             verify_events(self.event_count, self.split_characters)
         events = tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1))
         return Many(events, result.note)
-
-
-def _may_be_larger(event: Event, before: Event, step: NamedStep) -> bool:
-    return event.data is not before.data and not step.only_removes
 
 
 def _verify_identity(event: Event, before: Event, step: NamedStep) -> None:

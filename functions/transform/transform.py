@@ -106,7 +106,11 @@ class Transformer:
         other routes owe. Raises Permanent if the whole event is a dead letter, which the bus has confirmed.
         """
         message = _without_request(push, self.kept_parts)
-        event = await self._read(message)
+        try:
+            event = from_cloudevent(message.document())
+        except Permanent as error:
+            await self._make_dead_letter(message.message_id or _digest(message.data), error, message.data)
+            raise
         if self.spans is not None:
             self.spans.note_event(event)
         if "route" in message.attributes:
@@ -133,14 +137,6 @@ class Transformer:
         if self.tap is not None and not is_replay and self.tap.may_copy(loaded.event):
             await self.tap.copy(push, loaded.event)
         return Transformed(loaded.event, decision)
-
-    async def _read(self, message: Push) -> Event:
-        """Return the event in the message. Raises Permanent if there is none, once its dead letter is confirmed."""
-        try:
-            return from_cloudevent(message.document())
-        except Permanent as error:
-            await self._make_dead_letter(message.message_id or _digest(message.data), error, message.data)
-            raise
 
     async def _note_arrival(self, event: Event) -> None:
         """Note that a source has sent the event, and how long the event waited in the bus."""
@@ -227,26 +223,18 @@ class Transformer:
         time = times.rfc3339(now)
         messages: list[BusMessage] = []
         for owed in all_owed:
-            text = loaded.message.data  # an event that no step changed travels as it came, perhaps by reference
-            if owed.event is not loaded.whole:
-                text = await self._owed_json(owed, loaded.message.data)
-            messages += delivery.delivery_messages(owed.event.id, text, owed.route, owed.destinations, time, replay)
+            event, content = owed.event, loaded.message.data
+            if event is not loaded.whole:  # an event that no step changed travels as it came, perhaps by reference
+                # orjson may write a float in another way, which is read as the same number. No step returns infinity
+                # or NaN.
+                content = jsontext.texts_json(to_cloudevent(event))
+                if self.blobs is not None and len(content) > claim_check.MAX_INLINE_BYTES:
+                    # A message that comes again overwrites its blob; no other message does, even with the same event
+                    # id. A hash of the content would do the same, and would take a sixth of the time of a large event.
+                    made_by = _digest(jsontext.texts_json([owed.route, self.version]) + loaded.message.data)
+                    _, content = await claim_check.checked_in(event, self.blobs, f"{event.id}-{made_by}", content)
+            messages += delivery.delivery_messages(event.id, content, owed.route, owed.destinations, time, replay)
         return messages
-
-    async def _owed_json(self, owed: OwedEvent, message: bytes) -> bytes:
-        """Return the JSON of the event as it travels: without its data if that is put into a blob. Raises Temporary.
-
-        The name of its blob is derived from the message, the route and the configuration's version. A message that
-        comes again overwrites its blob; no other message does, even with the same event id. A hash of the content would
-        do the same, and would take a sixth of the time of a large event.
-        """
-        event = owed.event
-        # orjson may write a float in another way, which is read as the same number. No step returns infinity or NaN.
-        content = jsontext.texts_json(to_cloudevent(event))
-        if self.blobs is not None and len(content) > claim_check.MAX_INLINE_BYTES:
-            made_by = _digest(jsontext.texts_json([owed.route, self.version]) + message)
-            _, content = await claim_check.checked_in(event, self.blobs, f"{event.id}-{made_by}", content)
-        return content
 
     async def _skip_duplicate(self, event: Event, first: str) -> Transformed:
         """Journal the duplicate under an id of its own, so that it does not overwrite the entry of the first event."""

@@ -124,13 +124,6 @@ class _Lane:
         """Return the median of the last durations; 0 without any."""
         return sorted(self.durations)[len(self.durations) // 2] if self.durations else 0.0
 
-    def note_result(self, seconds: float, *, has_failed: bool) -> None:
-        """Note how long an attempt took, and whether it failed."""
-        self.is_failing = has_failed
-        self.failed_seconds = seconds
-        if not has_failed:
-            self.durations.append(seconds)
-
 
 # The recent work and the turns of a group
 LOAD_SECONDS: Final = 10.0
@@ -359,11 +352,15 @@ class ProcessGate:
         lane.hanging.discard(key)
         if has_failed is not None and began_at is not None:
             now = self._now()
-            lane.note_result(self._loop_now() - began_at, has_failed=has_failed)
+            seconds = self._loop_now() - began_at
+            lane.is_failing = has_failed
+            lane.failed_seconds = seconds
             group.note_end(now)
-            if not has_failed and self._queued_until <= now:
-                # The receiver answers, and no queue is shown: new work gets its whole share, and turns start from now.
-                group.next_at = 0.0
+            if not has_failed:
+                lane.durations.append(seconds)
+                if self._queued_until <= now:
+                    # The receiver answers, and no queue is shown: new work gets its whole share, and turns start now.
+                    group.next_at = 0.0
         if self._loop_time is not None:
             self._loop_time.leave()
         if group.held:

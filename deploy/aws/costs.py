@@ -44,6 +44,7 @@ POLL_SECONDS: Final = 20.0
 """Lambda has five long polls open on a queue without messages."""
 
 MESSAGE_UNITS: Final = 2
+"""DynamoDB's write units of a tenant's copy of an event, and below, of a delivery to an endpoint, as measured."""
 MESSAGE_BYTES: Final = 1_100
 """A tenant's copy of an event of some 200 bytes, with the entry that finds it, as measured."""
 ENDPOINT_DELIVERY_UNITS: Final = 5
@@ -125,6 +126,7 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
             if needed.name == "notify" and traffic.endpoints:
                 streams.append((traffic.endpoint_deliveries, seconds))
         streams += [(MONTH_MINUTES, DATABASE_SECONDS) for _ in needed.function.schedules]
+        # The share of calls that come after an idle time in which Lambda has stopped the last environment.
         starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / MONTH_SECONDS)
         seconds = sum(calls * (billed(each) + starts * START_SECONDS) for calls, each in streams)
         total += seconds * memory / 1024

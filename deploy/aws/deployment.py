@@ -14,7 +14,9 @@ from shared.jsontext import JsonObject, objects_at
 OPERATORS_OWN: Final = frozenset({"Architecture", "EmailAddress", "Alarms", "LogDays", "Reserve"})
 """Parameters that the configuration does not decide. A deployment leaves them as they are."""
 COMMENT: Final = "what was last deployed to AWS, and where"
+"""The comment above the variables that a deployment adds to .env."""
 MAX_REASONS: Final = 5
+"""The failures of a stack that are printed."""
 _REMOVE: Final = "Remove it with `make destroy-aws`, then run `make deploy-aws` again."
 _ROLL_BACK: Final = "aws cloudformation {command} --stack-name {stack} --region {region}"
 _ADVICE: Final = {
@@ -25,6 +27,7 @@ _ADVICE: Final = {
     "UPDATE_ROLLBACK_FAILED": "an update failed, and so did its rollback. Remove the cause, then run\n  "
     + _ROLL_BACK.format(command="continue-update-rollback", stack="{stack}", region="{region}"),
 }
+"""By the status of a stack that cannot be updated. `{stack}` and `{region}` stand for those of the target."""
 _IN_PROGRESS: Final = "another change is running. Run the same command again when it has ended."
 
 
@@ -41,6 +44,7 @@ def parameter_values(defaults: Mapping[str, str], stack: JsonObject | None, give
 
 
 def deployed_parameters(stack: JsonObject | None) -> dict[str, str]:
+    """Return the values of the stack's parameters, by name; none without a stack."""
     listed = objects_at(stack, "Parameters")
     return {str(each.get("ParameterKey")): str(each.get("ParameterValue", "")) for each in listed}
 
@@ -72,7 +76,10 @@ def require_changeable(stack: JsonObject, target: aws_names.StackTarget, api: aw
 
 
 def failures(api: aws.AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
-    """Yield the first failures of the stack's last change, oldest first."""
+    """Yield the first failures of the stack's last change, oldest first; none if they cannot be read.
+
+    Braces are doubled, because the text goes through `str.format`.
+    """
     try:
         found = api.call("cloudformation", "describe_stack_events", StackName=target.stack)
     except aws.AwsFault:
@@ -91,6 +98,7 @@ def changed_at(stack: JsonObject | None) -> object:
 
 
 _NOTHING_SAID: Final = argparse.Namespace(stack=None, region=None, prefix=None)
+"""The options of a command that names no deployment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,21 +31,27 @@ IAM: Final = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quo
 LAMBDA: Final = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 TEMPLATE_BYTES: Final = 1_000_000
 RESOURCES: Final = 500
+"""The resources of a stack."""
 ENVIRONMENT_BYTES: Final = 4_096
+"""The variables of a function, with their names."""
 OWN_VARIABLES_BYTES: Final = 1_024
 """The prefix, the bucket and the URLs of at most three queues, with their names."""
 MANAGED_CHARACTERS: Final = 6_144
+"""A managed policy of IAM, without white space."""
 RULES_A_BUS: Final = 300
+"""The rules of an event bus of EventBridge. AWS raises this limit on request."""
 FEWER: Final = "Use fewer sources and destinations, let several use the same secret, or make two deployments"
 _MADE_BY_SAM: Final = {"FunctionUrlConfig": 3, "EventInvokeConfig": 1}
 """The resources that SAM adds for a property of a function: of a URL, it and two permissions."""
 _MADE_OF_EVENTS: Final = {"SQS": 1, "ScheduleV2": 2}
+"""The resources that SAM makes of an event of a function: of a schedule, it and a role."""
 
 PLATFORM: Final = "aws"
 
 TEMPLATE: Final = "template.yaml"
 
 DIGEST_DIGITS: Final = 16
+"""The digits of a bundle's digest in the template, which are enough to tell two bundles apart."""
 
 REQUEST_BYTES: Final = 6 * MIB
 """The largest request to a Function URL. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
@@ -76,7 +82,7 @@ class Prepared:
         return ", ".join(count_of(number, kind, _plural(kind)) for kind, number in Counter(kinds).most_common())
 
     def after(self, deployed: JsonObject) -> "Prepared":
-        """Return the deployment with a note of the code that it replaces. `deployed` is the stack's template."""
+        """Return the deployment whose template notes the code that it replaces: that of the template `deployed`."""
         noted = earlier_code(deployed, self.code)
         return replace(self, template=template(self.topology, self.code, self.defaults["Prefix"], noted))
 

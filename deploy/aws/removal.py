@@ -1,4 +1,7 @@
-"""Deleting a deployment: what the stack holds, and what stays of it: tables, the bucket and secrets."""
+"""The removal of a deployment, and what stays of it: tables, the bucket and secrets.
+
+The next deployment adopts the tables and the bucket: it creates its stack with them, so that their data is kept.
+"""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +30,7 @@ class Remaining:
     secrets: tuple[str, ...]
 
     def lines(self) -> list[str]:
+        """Return a line for each resource, which begins with its kind."""
         return [
             *(f"table {name}" for name in self.tables),
             *(f"bucket {name}" for name in self.buckets),
@@ -35,7 +39,7 @@ class Remaining:
 
 
 def find_remaining(deployed: DeployedStack) -> Remaining:
-    """Raises AwsFault."""
+    """Return what exists of the resources that outlive the stack, whether the stack exists or not. Raises AwsFault."""
     target, api = deployed.target, deployed.api
     tables = [aws_names.table(target.prefix, name) for name in aws_names.TABLES]
     found = parallel.run_in_parallel(lambda table: api.find("dynamodb", "describe_table", TableName=table), tables)
@@ -64,7 +68,7 @@ def count_left(api: AwsApi, stack_id: str) -> int:
 
 
 def remove_remaining(api: AwsApi, remaining: Remaining) -> Iterator[str]:
-    """Delete what the stack left, and yield a line for each. Secrets cannot be restored. Raises AwsFault."""
+    """Delete what the stack left, and yield a line after each deletion. Secrets cannot be restored. Raises AwsFault."""
     for bucket in remaining.buckets:
         _empty(api, bucket)
         api.call("s3", "delete_bucket", Bucket=bucket)
@@ -86,14 +90,19 @@ def _secrets(api: AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
 
 
 def _empty(api: AwsApi, bucket: str) -> None:
+    """Delete all objects: S3 deletes only an empty bucket. Each list has at most 1,000, as a deletion may have."""
     while found := objects_at(api.call("s3", "list_objects_v2", Bucket=bucket), "Contents"):
         keys: list[Json] = [{"Key": str(each.get("Key"))} for each in found]
         api.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
 
 
+# Adoption
+
+
 SERVICE: Final = "cloudformation"
 CHANGE_SET: Final = "hookchain-adopt"
 WAIT_SECONDS: Final = 600.0
+"""How long CloudFormation may take for one of the two steps of an adoption."""
 POLL_SECONDS: Final = 1.0
 
 
@@ -142,6 +151,7 @@ def _keys(request: JsonObject, indexes: frozenset[str]) -> JsonObject:
 
 
 def _named(resource: JsonObject, own: JsonObject) -> JsonObject:
+    """Return the entry of a store that exists. `own` are the properties that it has instead of the template's."""
     return {
         "Type": resource["Type"],
         "DeletionPolicy": "Retain",
@@ -170,7 +180,10 @@ def adopt(api: AwsApi, target: aws_names.StackTarget, template: str) -> None:
 
 
 def _wait(api: AwsApi, operation: str, arguments: Mapping[str, str], field: str, *ends: str) -> None:
-    """Raises CommandError if it fails, or takes too long."""
+    """Wait until `field` of the description has one of the statuses `ends`.
+
+    Raises AwsFault, and CommandError if the step fails or takes longer than WAIT_SECONDS.
+    """
     give_up_at = time.monotonic() + WAIT_SECONDS
     while True:
         answer = api.call(SERVICE, operation, **arguments)

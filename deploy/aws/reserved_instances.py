@@ -32,7 +32,12 @@ class AccountLimit:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """`values` are the template's parameters. `line` says what is reserved, or why nothing is; `todo` what to do."""
+    """The instances that a deployment reserves.
+
+    values  the template's parameters with the number for each function; `0` for none
+    line    what is reserved, or why nothing is, for people
+    todo    what to do about it; empty for nothing
+    """
 
     values: Mapping[str, str]
     line: str
@@ -113,6 +118,7 @@ def offline_line(topology: Topology, parameters: Mapping[str, str]) -> str:
 
 
 def _number(parameters: Mapping[str, str], name: str) -> int:
+    """Return the parameter as a number. Raises CommandError for a value of the operator's that is none."""
     if not parameters[name].isdecimal():
         raise CommandError(f"--parameter: {name} must be a whole number; got {parameters[name]!r}")
     return int(parameters[name])

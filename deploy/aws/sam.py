@@ -1,4 +1,4 @@
-"""The SAM CLI, as it is installed in .venv/aws, run on the folder of a deployment."""
+"""AWS's tools, as they are installed in .venv/aws: the SAM CLI, run on a deployment's folder, and its translator."""
 
 import os
 import shlex
@@ -21,6 +21,16 @@ TOOLS: Final = Path(sys.prefix) / "aws" / "bin"
 """The environment is inside that of this interpreter."""
 TRANSLATE: Final = Path(__file__).resolve().parent / "translate.py"
 TRANSLATE_TIMEOUT_SECONDS: Final = 120
+FOLDER_ON_LAMBDA: Final = "/var/task"
+"""Where a function's code is on Lambda, which tracebacks are to show."""
+COMPILE_TIMEOUT_SECONDS: Final = 300
+PARAMETERS: Final = "parameters.yaml"
+"""The file with the values of the template's parameters, in the folder of the deployment."""
+BUILT: Final = "built"
+"""The folder in it with the packages that `sam build` makes."""
+POLL_SECONDS: Final = 1.0
+_PASSED_ON: Final = ("AWS_ENDPOINT_URL",)
+"""The variables that the SAM CLI gets also if only .env has them."""
 
 
 def tool(name: str) -> Path:
@@ -49,10 +59,6 @@ def translated(template: str) -> str:
     return done.stdout
 
 
-FOLDER_ON_LAMBDA: Final = "/var/task"
-COMPILE_TIMEOUT_SECONDS: Final = 300
-
-
 def write_bytecode(package: Path, python: Path) -> None:
     """Compile the modules of a built package with the Python of Lambda's version. What does not compile stays as it is.
 
@@ -63,14 +69,8 @@ def write_bytecode(package: Path, python: Path) -> None:
     subprocess.run(command, check=False, timeout=COMPILE_TIMEOUT_SECONDS)
 
 
-PARAMETERS: Final = "parameters.yaml"
-BUILT: Final = "built"
-POLL_SECONDS: Final = 1.0
-_PASSED_ON: Final = ("AWS_ENDPOINT_URL",)
-
-
 class SamFailed(Exception):
-    """The SAM CLI failed; it has said why. The text is the command line to try by hand."""
+    """An error: the SAM CLI failed, and has printed why. The text is the command line to try by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,10 @@ class Sam:
         )
 
     def delete(self, meanwhile: Callable[[], None]) -> None:
-        """Delete the stack, and its code in the bucket of SAM. Raises CommandError and SamFailed."""
+        """Delete the stack, and its code in the bucket of SAM. `meanwhile` is called every POLL_SECONDS.
+
+        Raises CommandError and SamFailed.
+        """
         where = ("--stack-name", self.target.stack, "--region", self.target.region)
         self._run("delete", "--no-prompts", *where, meanwhile=meanwhile)
 
@@ -117,8 +120,9 @@ class Sam:
         path.write_text(text, encoding="utf-8")
 
     def _run(self, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Run the SAM CLI until it ends. It prints to the same terminal. Raises CommandError and SamFailed."""
         command = [str(tool("sam")), *arguments]
-        sys.stdout.flush()
+        sys.stdout.flush()  # its lines follow ours
         process = subprocess.Popen(command, cwd=self.folder, env=self._environ(), stdin=subprocess.DEVNULL)
         while True:
             try:
@@ -130,6 +134,7 @@ class Sam:
             raise SamFailed(by_hand(self.folder, arguments))
 
     def _environ(self) -> dict[str, str]:
+        """Return the environment of the SAM CLI. This interpreter is first on PATH: the functions may run on it."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         local = {name: value for name in _PASSED_ON if (value := self.environ.get(name))}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -137,6 +142,7 @@ class Sam:
 
 
 def by_hand(folder: Path, arguments: Sequence[str]) -> str:
+    """Return the command line of the SAM CLI in the folder, to be pasted."""
     command = shlex.join([os.path.relpath(tool("sam"), folder), *arguments])
     return f"(cd {shlex.quote(os.path.relpath(folder))} && {command})"
 

@@ -19,6 +19,12 @@ _UNREADABLE: Final = {
 
 
 class SecretsManagerBackend:
+    """The secrets of a deployment in Secrets Manager: a SecretBackend, which says what its methods promise.
+
+    A new value is a new current version. The former one stays readable under the label AWSPREVIOUS, unless it is to be
+    forgotten.
+    """
+
     def __init__(self, target: aws_names.StackTarget, api: aws.AwsApi) -> None:
         self._target = target
         self._api = api
@@ -59,6 +65,7 @@ class SecretsManagerBackend:
         return shlex.join([*command, "--query=SecretString", "--output=text", f"--region={self._target.region}"])
 
     def _find_one(self, name: str) -> StoredSecret | None:
+        """Return the current version, also if it cannot be read; None if there is no secret."""
         secret = aws_names.secret_id(self._target.prefix, name)
         where = f"secret {secret}"
         try:
@@ -78,6 +85,7 @@ class SecretsManagerBackend:
         return StoredSecret(text, where, set_at)
 
     def _described(self, secret: str) -> JsonObject | None:
+        """Return the secret without its value; None if there is none. Raises AwsFault."""
         return self._api.find(SERVICE, "describe_secret", SecretId=secret)
 
     def _require_own(self, secret: str, found: JsonObject) -> None:

@@ -18,13 +18,14 @@ METADATA: Final = "Metadata"
 CODE: Final = "CodeDigests"
 """The metadata of the functions' bundles, so that another code is another template."""
 EARLIER_CODE: Final = "EarlierCode"
+"""The metadata with the note for a rollback: by function, the digest and the place of the code that was replaced."""
 _DIGEST: Final = "Digest"
 _PLACE: Final = "CodeUri"
-
 
 SERVICE: Final = "cloudformation"
 
 WAIT_SECONDS: Final = 300.0
+"""How long CloudFormation may take to compare the stack with what exists."""
 
 POLL_SECONDS: Final = 2.0
 
@@ -34,6 +35,7 @@ IGNORED: Final = frozenset({"CodeUri", "Default", "Metadata"})
 """Keys of entries that SAM adds or replaces, and the defaults of parameters, whose values are compared instead."""
 
 MAX_VALUE: Final = 80
+"""The most characters of a value that a line shows."""
 
 
 def deployed_template(api: aws.AwsApi, stack: str) -> JsonObject:
@@ -60,7 +62,10 @@ def changed_entries(deployed: JsonObject, planned: JsonObject) -> Iterator[str]:
 
 
 def changed_values(deployed: Mapping[str, str], planned: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each parameter of both that is to have another value."""
+    """Yield a line for each parameter that both have, if its value is to change.
+
+    A parameter of only one of them is an entry of the template that is created or deleted.
+    """
     for name, value in planned.items():
         if name in deployed and deployed[name] != value:
             yield f"update parameter {name}: {_change(deployed[name], value)}"
@@ -130,7 +135,10 @@ def uncompared_types(api: aws.AwsApi, stack: str) -> list[str]:
 
 
 def earlier_code(deployed: JsonObject, digests: Mapping[str, str]) -> JsonObject:
-    """Return the note for a template whose bundles have these digests. `deployed` is the stack's template."""
+    """Return the note for a template whose bundles have these digests. `deployed` is the stack's template.
+
+    If no code changes, the note of the deployed template stays.
+    """
     metadata = mapping_at(deployed, METADATA)
     old = mapping_at(metadata, CODE)
     changed = [name for name, digest in digests.items() if name in old and old[name] != digest]
@@ -141,7 +149,10 @@ def earlier_code(deployed: JsonObject, digests: Mapping[str, str]) -> JsonObject
 
 
 def with_earlier_code(deployed: JsonObject, functions: Collection[str]) -> tuple[JsonObject, list[str]]:
-    """Return the stack's template with the earlier code, and the functions that get it; of all without `functions`."""
+    """Return the stack's template with the earlier code, and the functions that get it.
+
+    `functions` are those to roll back; none stands for all. A function whose earlier code is not noted is left out.
+    """
     metadata = mapping_at(deployed, METADATA)
     noted = mapping_at(metadata, EARLIER_CODE)
     chosen = [name for name in noted if not functions or name in functions]
@@ -167,6 +178,7 @@ def _properties(template: JsonObject, function: str) -> JsonObject:
 
 
 def _differences(old: Json, new: Json, path: str = "") -> Iterator[str]:
+    """Yield a line for each value that differs, with its path. Lists of different lengths differ as a whole."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*new, *(key for key in old if key not in new)]:
             if key not in IGNORED:

@@ -12,7 +12,7 @@ BUCKET: Final = "Blobs"
 
 
 def logical(name: str) -> str:
-    """Return the name in a template, which has letters and digits only: `DeadLetters`."""
+    """Return the name in a template, which has letters and digits only: `DeadLetters` of `dead-letters`."""
     return "".join(part.capitalize() for part in name.split("-"))
 
 

@@ -30,6 +30,7 @@ from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.topology.functions import MAIL_VARIABLES
 
 ANY_REGION: Final = "us-east-1"
+"""The region of a plan that calls no API: no template depends on it."""
 
 
 def plan_aws(arguments: list[str]) -> int:

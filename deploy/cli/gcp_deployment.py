@@ -177,7 +177,11 @@ dead-letters list --platform gcp` shows it. Replay it after the next deployment.
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """One function's revisions. `previous` is None if there is no earlier one that is ready."""
+    """One function's revisions, by their names on Cloud Run.
+
+    serving        the one with the most traffic; `serving_since` is its creation in Unix seconds
+    previous       None if there is no earlier one that is ready
+    """
 
     function: str
     serving: str
@@ -224,6 +228,7 @@ def _deployed(runner: Runner, target: Target) -> list[str]:
 
 
 def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:
+    """Return the functions that the last deployment changed, by when their revisions were created. One is needed."""
     newest = max(each.serving_since for each in found)
     return [each for each in found if newest - each.serving_since <= ONE_DEPLOYMENT_SECONDS]
 
@@ -269,6 +274,7 @@ def _created(revision: JsonObject) -> float:
 
 
 def _is_ready(revision: JsonObject) -> bool:
+    """Return whether the revision is not known to have failed."""
     conditions = objects_at(revision, "status", "conditions")
     return not any(each.get("type") == "Ready" and each.get("status") == "False" for each in conditions)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 15
 ATTEMPTS: Final = 3
+"""How often boto3 tries a call in all, if its error may pass."""
 SIGN_IN: Final = "Run `aws configure sso` or `aws configure`, or set AWS_PROFILE."
 _EXPIRED: Final = frozenset(
     {
@@ -41,6 +42,7 @@ _NO_CREDENTIALS: Final = (
     "TokenRetrievalError",
     "LoginError",
 )
+"""The names of botocore's errors without usable credentials. An error that is derived from one of them counts too."""
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _MISSING: Final = frozenset(
     {
@@ -56,7 +58,7 @@ _MISSING: Final = frozenset(
 
 
 class AwsFault(CommandError):
-    """An error of AWS, or no answer. `code` is AWS's name of the error, empty if nothing answered."""
+    """An error: AWS rejected the call or did not answer. `code` is AWS's name of the error; empty without an answer."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -73,7 +75,7 @@ class AwsFault(CommandError):
 
 
 class NoCredentials(AwsFault):
-    """There are no credentials, or they are no longer valid. The text says what to do."""
+    """An error: there are no credentials, or they are no longer valid. The text says what to do."""
 
 
 class AwsApi:
@@ -105,7 +107,7 @@ class AwsApi:
         return mapping_at(_as_json(answer))
 
     def find(self, service: str, operation: str, **arguments: Json) -> JsonObject | None:
-        """Return the answer of `call`; None if the resource does not exist."""
+        """Return the answer of `call`; None if the resource does not exist. Raises AwsFault."""
         try:
             return self.call(service, operation, **arguments)
         except AwsFault as fault:
@@ -114,7 +116,10 @@ class AwsApi:
             raise
 
     def pages(self, service: str, operation: str, token: str, **arguments: Json) -> Iterator[JsonObject]:
-        """Yield the answers of a list. `token` is the name of the field and of the argument for the next page."""
+        """Yield the answers of a list. `token` is the name of the field and of the argument for the next page.
+
+        Raises AwsFault.
+        """
         page = self.call(service, operation, **arguments)
         yield page
         while page.get(token):
@@ -126,6 +131,7 @@ class AwsApi:
         return AwsPlace(self.region, self._credentials, self._environ.get("AWS_ENDPOINT_URL") or None)
 
     def _client(self, service: str) -> object:
+        """Return a new client of the service. Raises AwsFault for a profile that does not exist."""
         from botocore.config import Config
 
         config = Config(
@@ -152,7 +158,7 @@ class AwsApi:
             return self._session
 
     def _credentials(self) -> Credentials:
-        """Raises Temporary, as a port does."""
+        """Return the credentials as they are now: boto3 renews those that expire. Raises Temporary, as a port does."""
         from botocore.exceptions import BotoCoreError
 
         try:
@@ -165,6 +171,7 @@ class AwsApi:
         return Credentials(keys.access_key, keys.secret_key, keys.token or "")
 
     def _no_answer(self, service: str, error: Exception) -> AwsFault:
+        """Return the fault of a call that AWS did not answer, or that could not be signed."""
         if any(kind.__name__ in _NO_CREDENTIALS for kind in type(error).__mro__):
             return NoCredentials("", f"no AWS credentials can be used: {str(error).rstrip('.')}. {SIGN_IN}")
         return AwsFault("", f"no answer from {service} in {self.region}: {error}")
@@ -203,6 +210,7 @@ def _fault(service: str, error: Mapping[str, object]) -> AwsFault:
 
 
 def _as_json(value: object) -> Json:
+    """Return what boto3 returned as JSON: a time as Unix seconds, and what JSON does not have as text."""
     match value:
         case dict():
             return {str(name): _as_json(each) for name, each in value.items()}
@@ -218,6 +226,8 @@ def _as_json(value: object) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class DeployedStack:
+    """A stack that may be deployed, and the API to call AWS about it."""
+
     target: StackTarget
     api: AwsApi
 
@@ -255,9 +265,10 @@ class DeployedStack:
         return bucket(self.target.prefix, account, self.target.region)
 
     def queue_url(self, topic: str) -> str:
-        """Raises AwsFault."""
+        """Return the URL of the queue of a topic. Raises AwsFault."""
         return str(self.api.call("sqs", "get_queue_url", QueueName=queue(self.target.prefix, topic)).get("QueueUrl"))
 
 
 def outputs(stack: JsonObject) -> dict[str, str]:
+    """Return the outputs of a stack's description, by name."""
     return {str(each.get("OutputKey")): str(each.get("OutputValue")) for each in objects_at(stack, "Outputs")}

@@ -1,4 +1,4 @@
-"""The target of a deployment on AWS: a stack and its region."""
+"""The target of a deployment on AWS, a stack and its region, and the names of its resources."""
 
 import argparse
 import re
@@ -56,6 +56,9 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", help="set the prefix of all names [the stack's name and a dash]")
 
 
+# The names of resources
+
+
 TABLES: Final = tuple(each.name for each in tables.TABLES)
 
 STACK_TAG: Final = "hookchain"
@@ -67,7 +70,7 @@ METRIC_NAMESPACE: Final = "Hookchain"
 
 
 def function(prefix: str, name: str) -> str:
-    """`name` is `receive`, `transform` or `notify`."""
+    """Return the name of a function. `name` is its name in the topology, such as `receive`."""
     return f"{prefix}{name}"
 
 
@@ -76,7 +79,7 @@ def log_group(prefix: str, name: str) -> str:
 
 
 def queue(prefix: str, topic: str) -> str:
-    """`topic` is one of TOPIC_NAMES."""
+    """Return the name of a topic's queue, or of a source's queue, which `topic` then names."""
     return f"{prefix}{topic}"
 
 
@@ -86,7 +89,7 @@ def undelivered_queue(prefix: str, topic: str) -> str:
 
 
 def table(prefix: str, name: str) -> str:
-    """`name` is one of TABLES."""
+    """Return the name of a table. `name` is one of TABLES."""
     return f"{prefix}{name}"
 
 

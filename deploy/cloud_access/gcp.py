@@ -1,4 +1,7 @@
-"""Running gcloud: found on PATH, without questions, and always with a project."""
+"""Google Cloud, called with the operator's credentials: by gcloud, and for reads by the REST APIs, which answer faster.
+
+gcloud is found on PATH, is run without questions, and always gets a project if one is known.
+"""
 
 import argparse
 import json
@@ -25,11 +28,11 @@ TIMED_OUT: Final = 124
 
 
 class GcloudMissing(CommandError):
-    """gcloud is not on PATH."""
+    """An error: gcloud is not on PATH."""
 
 
 class GcloudFault(CommandError):
-    """gcloud failed. `line` can be pasted to try again; `message` is gcloud's own message."""
+    """An error: gcloud failed. `line` can be pasted to try again; `message` is gcloud's own message."""
 
     def __init__(self, line: str, message: str) -> None:
         super().__init__(f"{message.strip() or 'gcloud failed without a message'}\nTo run it yourself: {line}")
@@ -39,7 +42,7 @@ class GcloudFault(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The output of gcloud. `code` is its exit code."""
+    """The output of gcloud. `code` is its exit code, or TIMED_OUT."""
 
     code: int
     stdout: str
@@ -49,7 +52,9 @@ class Answer:
 class Runner(Protocol):
     """Something that runs gcloud: Gcloud, or a fake in tests."""
 
-    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer: ...
+    def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer:
+        """Run gcloud with these arguments, and return its output, also if it fails. Raises GcloudMissing."""
+        ...
 
 
 class Gcloud:
@@ -60,10 +65,11 @@ class Gcloud:
         self._environ = environ
 
     def line(self, arguments: Sequence[str]) -> list[str]:
+        """Return the words of the command line, as it is run."""
         return [*command_line(arguments, self._project), "--quiet"]
 
     def run(self, arguments: Sequence[str], stdin: bytes | None = None, timeout_seconds: float = 600.0) -> Answer:
-        """Raises GcloudMissing."""
+        """Run gcloud, which gets no input without `stdin`, so that a question of it ends at once. As in Runner."""
         environ = dict(os.environ if self._environ is None else self._environ)
         program = shutil.which("gcloud", path=environ.get("PATH"))
         if program is None:
@@ -116,8 +122,12 @@ def configured_project(runner: Runner) -> str | None:
     return found if answer.code == 0 and found and found != "(unset)" else None
 
 
+# The REST APIs
+
+
 CALL_SECONDS: Final = 5.0
 TOKEN_SECONDS: Final = 30.0
+"""How long gcloud may take to return a token: it may have to get a new one."""
 MAX_ANSWER_BYTES: Final = 20_000_000
 RETRY_WAITS_SECONDS: Final = (0.5, 2.0)
 """The waits before a request is repeated that was answered with a transient error."""
@@ -131,7 +141,7 @@ Token = Callable[[], str]
 
 
 class NotSignedIn(CommandError):
-    """Nobody is signed in to gcloud. The text says what to do."""
+    """An error: gcloud returns no token. The text says why and what to do."""
 
 
 class ApiError(Exception):
@@ -145,7 +155,10 @@ class ApiError(Exception):
 
 
 def token_of(gcloud: Runner) -> Token:
-    """Return a function that asks gcloud for a token once, from however many threads it is called."""
+    """Return a function that asks gcloud for a token once, from however many threads it is called.
+
+    Later calls return the same token, or raise the same error.
+    """
     lock = threading.Lock()
     answers: list[str | NotSignedIn | GcloudMissing] = []
 
@@ -173,7 +186,10 @@ def _request_token(gcloud: Runner) -> str | NotSignedIn | GcloudMissing:
 
 
 class GoogleApi:
-    """Reads of a project's APIs. Each is repeated after a transient error."""
+    """Reads of a project's APIs. Each is repeated after a transient error, and after no answer it is not.
+
+    `environ` may name other endpoints, as gcloud's own variables do.
+    """
 
     def __init__(
         self,
@@ -192,7 +208,7 @@ class GoogleApi:
         return self._call("GET", service, f"{path}?{urlencode(query, doseq=True)}" if query else path, None)
 
     def post(self, service: str, path: str, body: JsonObject) -> JsonObject:
-        """Post a read that takes a body. It is retried as `get` is."""
+        """Post a read that takes a body, and return the answer. It is repeated, and raises, as `get`."""
         return self._call("POST", service, path, to_json(body).encode())
 
     def _call(self, method: str, service: str, path: str, body: bytes | None) -> JsonObject:
@@ -219,7 +235,7 @@ class GoogleApi:
 
 
 def ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> JsonObject:
-    """Call any JSON API once. Raises ApiError."""
+    """Return the answer of any JSON API to one call. Raises ApiError."""
     document, _ = exchange(method, url, headers, body)
     return document
 
@@ -243,6 +259,7 @@ def exchange(
 
 
 def _object(text: bytes) -> JsonObject:
+    """Return the JSON object; a list as `items`, and no fields for what is not JSON."""
     try:
         document: Json = json.loads(text or b"{}")
     except ValueError:
@@ -251,6 +268,7 @@ def _object(text: bytes) -> JsonObject:
 
 
 def _fault(status: int, document: JsonObject) -> ApiError:
+    """Return the error that Google describes in the answer: https://google.aip.dev/193"""
     error = document.get("error")
     if not isinstance(error, dict):
         return ApiError(status, "", "rejected")
@@ -259,8 +277,13 @@ def _fault(status: int, document: JsonObject) -> ApiError:
     return ApiError(status, reasons[0] if reasons else str(error.get("status", "")), message[:300])
 
 
+# A deployment
+
+
 @dataclass(frozen=True, slots=True)
 class CloudDeployment:
+    """A deployment on Google Cloud, and the two ways to call Google about it."""
+
     target: Target
     gcloud: Gcloud
     api: GoogleApi
@@ -277,7 +300,7 @@ class CloudDeployment:
             raise CommandError(f"Cloud Run, {name}: {fault}") from fault
 
     def receive_url(self) -> str:
-        """Raises CommandError."""
+        """Return the URL that a source's name is added to, after a slash. Raises CommandError."""
         return self.function_url("receive")
 
     def function_url(self, function: str) -> str:

@@ -1,4 +1,4 @@
-"""The target of a deployment on Google Cloud: a project, a region, and the prefix of its resources' names."""
+"""The target of a deployment on Google Cloud, a project, a region and a prefix, and the names of its resources."""
 
 import argparse
 import re
@@ -15,6 +15,7 @@ DEFAULT_PREFIX: Final = "hookchain-"
 _PROJECT: Final = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _REGION: Final = re.compile(r"[a-z]+-[a-z]+\d+")
 _IS_GOOGLES: Final = re.compile(r"^goog|g[o0][o0]g[l1]e")
+"""What Google forbids in names: `checked_target` says in which."""
 _PREFIX: Final = re.compile(r"[a-z](?:-?[a-z0-9]){3,19}-")
 
 
@@ -32,7 +33,7 @@ class Target:
 
     @property
     def bundle(self) -> str:
-        """The name of the deployment: the prefix without its dash."""
+        """Return the name of the deployment: the prefix without its dash."""
         return self.prefix.removesuffix("-")
 
 
@@ -70,8 +71,13 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", help=f"set the prefix of all names [HOOKCHAIN_PREFIX, else {DEFAULT_PREFIX}]")
 
 
+# The names of resources
+
+
 BUNDLE_LABEL: Final = "hookchain"
+"""The label with the name of the deployment."""
 PLAN_LABEL: Final = "hookchain-plan"
+"""The label with the digest of the settings as they were planned."""
 
 
 def service(target: Target, function: str) -> str:
@@ -92,7 +98,7 @@ def holding_subscription(topic: str) -> str:
 
 
 def account(target: Target, name: str) -> str:
-    """`name` is a function, `push`, `build` or `developer`."""
+    """Return the id of a service account. `name` is a function, `push`, `build` or `developer`."""
     return f"{target.prefix}{name}"
 
 

@@ -56,6 +56,7 @@ def most_instances(topology: Topology, needed: NeededFunction, concurrency: int)
 
 
 def batch_size(needed: NeededFunction) -> int:
+    """Return how many messages of a queue Lambda hands over at once: no more than the function takes at once."""
     return min(MOST_MESSAGES, needed.concurrency(memory_mib(needed)))
 
 
@@ -83,6 +84,7 @@ def variables(function: Function) -> dict[str, str]:
 
 
 def polls(topology: Topology, needed: NeededFunction) -> Iterator[Poll]:
+    """Yield the queues that Lambda polls for the function: of its topics, of what SQS gave up on, and of sources."""
     most: Json = {"Ref": names.parameter(needed.name, "Concurrency")}
     own, undelivered = names.consumed_queues(topology, needed)
     for queue in own:

@@ -36,9 +36,9 @@ def search(chart: Chart) -> str:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
     """
-    some = chart.outcomes != chart.metric.outcomes
+    has_fewer_outcomes = chart.outcomes != chart.metric.outcomes
     outcomes = " OR ".join(f'outcome="{each}"' for each in chart.outcomes)
-    selected = f'MetricName="{names.PREFIX}{chart.metric.name}"' + (f" ({outcomes})" if some else "")
+    selected = f'MetricName="{names.PREFIX}{chart.metric.name}"' + (f" ({outcomes})" if has_fewer_outcomes else "")
     dimensions = ",".join(chart.metric.by)
     return f"SEARCH('{{{METRIC_NAMESPACE},{dimensions}}} {selected}', '{STATISTICS[chart.statistic]}', 60)"
 
@@ -79,8 +79,8 @@ def _oldest_message(topology: Topology, alarm: Alarm) -> list[Series]:
 
 def _oldest_brought(topology: Topology, alarm: Alarm) -> list[Series]:
     queues = [*brought_queues(topology)]
-    some = [queues[first : first + QUEUES_AN_ALARM] for first in range(0, len(queues), QUEUES_AN_ALARM)]
-    return [_oldest_of(each, alarm) for each in some]
+    batches = [queues[first : first + QUEUES_AN_ALARM] for first in range(0, len(queues), QUEUES_AN_ALARM)]
+    return [_oldest_of(each, alarm) for each in batches]
 
 
 def _oldest_of(queues: Sequence[str], alarm: Alarm) -> Series:
@@ -96,7 +96,7 @@ def _oldest_of(queues: Sequence[str], alarm: Alarm) -> Series:
         metrics.append(Metric("SQS", "ApproximateNumberOfMessagesNotVisible", queue, "Minimum"))
         metrics.append(Metric("SQS", "NumberOfMessagesDeleted", queue))
         age, busy, done = (f"FILL(m{len(metrics) - 2 + number}, 0)" for number in range(3))
-        terms += [age, f"IF({busy} > 0 AND {done} < 1, {alarm.bound + 1}, 0)"]
+        terms += [age, f"IF({busy} > 0 AND {done} < 1, {alarm.bound + 1}, 0)"]  # one more than the bound: it alarms
     return Series(f"MAX([{', '.join(terms)}])", tuple(metrics), alarm.bound)
 
 
@@ -152,6 +152,7 @@ class Widget(NamedTuple):
 
 
 def widgets(topology: Topology) -> Iterator[Widget]:
+    """Yield the charts of the dashboard, in their order."""
     functions = [_function(each.name) for each in topology.functions]
     all_queues = [*(_queue(each.name) for each in topology.topics), *_undelivered(topology), *brought_queues(topology)]
     letters = [_queue(ports.DEAD_LETTERS), *_undelivered(topology)]

@@ -27,6 +27,7 @@ CONSUME: Final = (
     "sqs:GetQueueAttributes",
     "sqs:ReceiveMessage",
 )
+"""The actions of a function on the queues that it takes messages of."""
 ITEMS: Final = (
     "dynamodb:BatchGetItem",
     "dynamodb:DeleteItem",
@@ -35,6 +36,7 @@ ITEMS: Final = (
     "dynamodb:Query",
     "dynamodb:UpdateItem",
 )
+"""The actions of a function on the tables that it writes."""
 LEASES: Final = (
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
@@ -42,6 +44,7 @@ LEASES: Final = (
     "dynamodb:Query",
     "dynamodb:UpdateItem",
 )
+"""The actions of a developer on the leases of the tap."""
 TAP_QUEUES: Final = names.sub(f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{Prefix}}{TAP}-*")
 TAP_ACTIONS: Final = (
     "sqs:CreateQueue",
@@ -51,6 +54,7 @@ TAP_ACTIONS: Final = (
     "sqs:ReceiveMessage",
     "sqs:TagQueue",
 )
+"""The actions of a developer on the queues of the tap."""
 TRANSFORM: Final = "transform"
 READS: Final = ("dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query")
 OBJECTS: Final[Mapping[functions.BlobUse, tuple[str, ...]]] = {
@@ -58,7 +62,9 @@ OBJECTS: Final[Mapping[functions.BlobUse, tuple[str, ...]]] = {
     "read": ("s3:GetObject",),
     "use": ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
 }
+"""By the use of the bucket of large bodies: the actions on its objects."""
 NEW_OBJECT: Final[JsonObject] = {"Null": {"s3:if-none-match": False}}
+"""The condition that a request has the header If-None-Match, so that it replaces no object."""
 PUBLISH: Final[Mapping[str, str]] = {"sns": "sns:Publish", "sqs": "sqs:SendMessage", "events": "events:PutEvents"}
 ROLE_CHARACTERS: Final = 10_240
 """All policies of a role itself. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
@@ -74,6 +80,7 @@ _LONGEST: Final[Mapping[str, str]] = {
     "AWS::AccountId": "1" * 12,
     "Prefix": "p" * 29,
 }
+"""The longest values of what stands in `${…}`, to compute how long a policy may become."""
 SEND_SPANS: Final = ("xray:PutSpans", "xray:PutSpansForIndexing", "xray:PutTraceSegments")
 MAIL_BY_SES: Final = frozenset({"auto", "ses"})
 
@@ -225,6 +232,7 @@ def developer_rights() -> Iterator[Right]:
 
 
 def _table(name: str) -> Iterator[JsonObject]:
+    """Yield the ARN of the table, and that of its indexes if it has any."""
     yield names.arn(names.table(name))
     if "GlobalSecondaryIndexes" in stores.CREATE_REQUESTS[name]:
         yield names.sub(f"${{{names.table(name)}.Arn}}/index/*")

@@ -21,6 +21,7 @@ DETAIL_TYPES: Final[Mapping[str, str]] = {"finalize": "Object Created", "delete"
 
 
 def visibility_seconds(timeout_seconds: int) -> int:
+    """Return how long a message that a function with this timeout has taken is hidden from its other instances."""
     return max(LEAST_VISIBILITY_SECONDS, VISIBILITY_TIMEOUTS * timeout_seconds)
 
 
@@ -35,10 +36,12 @@ def has_queue(source: BusSource) -> bool:
 
 
 def has_rule(source: BusSource) -> bool:
+    """Return whether a rule of EventBridge brings the source's messages."""
     return source.kind == "eventbridge" or (source.kind == "bucket" and bool(detail_types(source)))
 
 
 def detail_types(source: BusSource) -> list[str]:
+    """Return S3's names of the events of a bucket that the source takes, of those that S3 reports."""
     return [DETAIL_TYPES[each] for each in source.events if each in DETAIL_TYPES]
 
 

@@ -162,6 +162,7 @@ def _without_templates(settings: Settings, count: int) -> Settings:
 
 
 def _target(settings: Settings, view: JsonObject, attempt: destination.Attempt) -> dict[str, Json]:
+    """Return the field of the message that names its receivers. Raises Permanent."""
     if settings.to:
         return {"token": attempt.recipient_address("push")}
     if settings.condition:
@@ -195,6 +196,7 @@ def _deep_link(text: str, event: Event, view: JsonObject, room: int) -> str:
 
 
 def outcome(response: http_kind.Response) -> Outcome:
+    """Return the outcome by FCM's own code of an error, and otherwise by the status."""
     code = _error_code(response)
     if code in FAILED:
         reason = f"FCM rejects the message ({code}): {FAILED[code]}"

@@ -100,7 +100,18 @@ class _Prepared(NamedTuple):
 
 @dataclass(slots=True)
 class Exchanges:
-    """The requests of one attempt. `send` runs in the plugin's thread, and `fetch` in the event loop."""
+    """The requests of one attempt. `send` runs in the plugin's thread, and the guarded fetch in the event loop.
+
+    deadline    a time of the event loop
+    credentials texts that are masked in the responses
+
+    Changed by `send`:
+
+    responses   the responses so far, masked
+    error       the error that decides the outcome if the plugin fails: the first one after which a request may have
+                been accepted, or else the last one
+    is_started  a request was begun
+    """
 
     context: destination.Context
     loop: asyncio.AbstractEventLoop
@@ -112,17 +123,19 @@ class Exchanges:
     is_started: bool = False
 
     def send(self, request: fetch.Outgoing) -> fetch.Fetched:
+        """Send a request of the plugin, and wait for the response. Raises HookchainError, which `error` keeps."""
         self.is_started = True
-        left = self.deadline - self.loop.time()
+        left_seconds = self.deadline - self.loop.time()
         try:
-            if left <= 0 or len(self.responses) >= MAX_REQUESTS:
+            if left_seconds <= 0 or len(self.responses) >= MAX_REQUESTS:
                 spent = f"after {len(self.responses)} requests the message needs more time, or too many requests"
                 raise errors.Temporary("attempt_timeout", f"{spent}; at most {MAX_REQUESTS} are allowed")
             bounded = request._replace(
-                timeout_seconds=left, max_bytes=MAX_RESPONSE_BYTES, allow_private=self.allow_private
+                timeout_seconds=left_seconds, max_bytes=MAX_RESPONSE_BYTES, allow_private=self.allow_private
             )
             fetching = asyncio.run_coroutine_threadsafe(self.context.fetch().fetch(bounded), self.loop)
-            fetched = fetching.result(left + 1.0)
+            # The fetch ends by itself in time. The second more is for a loop that is busy.
+            fetched = fetching.result(left_seconds + 1.0)
         except TimeoutError as error:
             self.error = errors.Unanswered("host_unreachable", "no answer came in time")
             raise self.error from error
@@ -138,6 +151,8 @@ class Exchanges:
 
 
 class AppriseDestination:
+    """The destination. The services do not recognise a repeat."""
+
     dedupes_repeats = False
 
     def __init__(self, settings: Settings, context: destination.Context) -> None:
@@ -146,6 +161,8 @@ class AppriseDestination:
         self._attempts = http_engine.TimedAttempts(context, DestinationSecrets(context.secrets, [settings.secret]))
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
+        """Send the delivery's message. As `Destination.attempt`."""
+
         def prepare(whole: Delivery, secrets: SecretValues) -> _Prepared:
             url = secrets[self._settings.secret][0].strip()
             scheme = url.partition("://")[0].lower()
@@ -205,7 +222,7 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
 
 
 def message_of(delivery: Delivery, settings: Settings) -> Message:
-    """Raises Permanent."""
+    """Return the message of the delivery, by the templates or for a digest. Raises Permanent."""
     if digest := http_kind.digest_words(delivery):
         title, text = digest
         return Message(title, text, "info" if is_template(settings.type) else settings.type)
@@ -247,6 +264,7 @@ def _notify(prepared: _Prepared, exchanges: Exchanges) -> tuple[str | None, bool
     if plugin is None:
         return None, False
     title = bounded_texts.cut(message.title, plugin.title_maxlen) if plugin.title_maxlen else message.title
+    # A service without titles gets the title in the text, before a line break of two characters.
     room = plugin.body_maxlen - (0 if plugin.title_maxlen else len(title) + 2)
     token = CURRENT.set(exchanges.send)
     try:
@@ -275,13 +293,14 @@ def _plugin_type(scheme: str) -> type:
     # Switched to no level, because the library's messages contain data of events.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     return next(
-        each
-        for each in vars(module).values()
-        if isinstance(each, type) and each.__module__ == module.__name__ and scheme in _schemes(each)
+        member
+        for member in vars(module).values()
+        if isinstance(member, type) and member.__module__ == module.__name__ and scheme in _schemes(member)
     )
 
 
 def _schemes(plugin: type) -> tuple[str, ...]:
+    """Return the schemes of a plugin's URLs. The library has each of its two attributes as one text or as several."""
     schemes: list[str] = []
     for name in ("protocol", "secure_protocol"):
         value = getattr(plugin, name, None) or ()

@@ -28,13 +28,17 @@ MAX_INLINE_BYTES: Final = 10 * 1024
 MAX_GROWTH: Final = 4
 """How many times longer than its compact form indented JSON may be, beside MAX_INLINE_BYTES."""
 MAX_ROWS: Final = 100
+"""The rows of the table of fields."""
 MAX_VALUE_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 120
 MAX_JOINED: Final = 10
 MAX_JOINED_CHARACTERS: Final = 80
+"""A list of so many values, each of so many characters, is one row."""
 MAX_PREVIEW_ROWS: Final = 6
 MAX_PREVIEW_CHARACTERS: Final = 200
+"""What a mail program shows beside the subject: the first rows."""
 MAX_RULE: Final = 72
+"""The length of the line under the title in the text: no longer than a line of a mail."""
 MORE_ROWS: Final = "There are more fields; the body has them all."
 NOTHING: Final = "—"
 NAMELESS: Final = "value"
@@ -130,7 +134,15 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
     preview = " ".join(first_fields.split())[:MAX_PREVIEW_CHARACTERS]
     facts = [("When", _when(event)), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
     known_facts = [(name, value) for name, value in facts if value]
-    page = MailPage(title_of(event), preview, known_facts, rows, has_more_rows, body, event.id)
+    page = MailPage(
+        title=title_of(event),
+        preview=preview,
+        facts=known_facts,
+        rows=rows,
+        has_more_rows=has_more_rows,
+        body=body,
+        event_id=event.id,
+    )
     text_origin, html_origin = _origin(delivery.route, delivery.destination)
     text = text_of_page(page)
     special_characters = text.encode("utf-8", "surrogatepass").translate(None, _PLAIN_TEXT)
@@ -170,14 +182,13 @@ def text_of_page(page: MailPage) -> str:
 
 def _escaped(page: MailPage) -> MailPage:
     """Return the page with each of its texts as HTML."""
-    return MailPage(
-        as_html(page.title),
-        as_html(page.preview),
-        [(name, as_html(value)) for name, value in page.facts],
-        [row._replace(name=as_html(row.name), value=as_html(row.value)) for row in page.rows],
-        page.has_more_rows,
-        replace(page.body, note=as_html(page.body.note), text=as_html(page.body.text or "")),
-        as_html(page.event_id),
+    return page._replace(
+        title=as_html(page.title),
+        preview=as_html(page.preview),
+        facts=[(name, as_html(value)) for name, value in page.facts],
+        rows=[row._replace(name=as_html(row.name), value=as_html(row.value)) for row in page.rows],
+        body=replace(page.body, note=as_html(page.body.note), text=as_html(page.body.text or "")),
+        event_id=as_html(page.event_id),
     )
 
 
@@ -228,7 +239,7 @@ def _row_html(row: Row) -> str:
 @cache
 def _frame() -> list[str]:
     """Return what is before, between and after the title, the preview, the title, the content and the origin."""
-    mark = "\0"
+    mark = "\0"  # the template itself does not have this character
     return templates().get_template("page.html").render(title=mark, preview=mark, content=mark, origin=mark).split(mark)
 
 
@@ -277,6 +288,7 @@ def received_body(event: Event) -> ReceivedBody:
 
 
 def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
+    """Return the body as a file. Its name and type are chosen by the end of the sender's media type."""
     for ending, filename, attached_type in _ATTACHED_AS:
         if media_type.endswith(ending):
             return Attachment(filename, attached_type, content)
@@ -320,6 +332,7 @@ def rows_of(data: jsontext.Json) -> tuple[list[Row], bool]:
 
 
 def _row(name: str, value: str) -> Row:
+    """Return the row of a value, cut if it is long. A value that is a web address becomes a link."""
     shown_name = name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 1] + "…"
     if len(value) > MAX_VALUE_CHARACTERS:
         cut = f"… {MAX_VALUE_CHARACTERS} of {len(value):,} characters"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 EMPTY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
-"""SendGrid rejects an empty body and an empty subject."""
+"""What a mail has in place of an empty body and of an empty subject, because SendGrid rejects both."""
 _UNBOUNDED: Final = nullcontext()
 
 MAX_FILENAME_CHARACTERS: Final = 100
@@ -66,7 +66,7 @@ class AttachmentEntry(TypedDict):
 
 
 class AttachedFile:
-    """One entry of `attach`, its template compiled once."""
+    """One entry of `attach`: what it attaches to each mail. Its template is compiled once."""
 
     def __init__(self, number: int, entry: AttachmentEntry) -> None:
         self._name = f"attach[{number}]"
@@ -76,25 +76,30 @@ class AttachedFile:
         self._type = entry["type"] or _TYPE_OF_EXTENSION.get(self._extension.lower(), DEFAULT_TYPE)
 
     def attachment(self, view: jsontext.JsonObject) -> mail.Attachment:
-        """Raises Permanent: `undefined_field` for a value that the event lacks, or as Template.render does."""
+        """Return the file of an event. Raises Permanent.
+
+        The code is `undefined_field` if the event has no value at the path, or that of Template.render.
+        """
         value: jsontext.Json = view
-        for part in self._content.split("."):
-            if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-                value = value[int(part)]
+        for name in self._content.split("."):
+            if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+                value = value[int(name)]
             else:
-                value = value.get(part) if isinstance(value, dict) else None
+                value = value.get(name) if isinstance(value, dict) else None
         if value is None:
             rule = did_you_mean.missing_path(self._content, view, "set it in a step, or correct the path")
             raise errors.Permanent("undefined_field", f"{self._name}.content: {rule}")
         return mail.Attachment(self._safe_filename(view), self._type, _content_bytes(value))
 
     def _safe_filename(self, view: jsontext.JsonObject) -> str:
+        """Return the filename with the configured extension, whatever an event's values add before it."""
         stem = self._filename.render(view).removesuffix(self._extension)
         stem = _UNSAFE_CHARACTERS.sub("_", re.sub(event.UNFIT, "_", stem)).strip(" ._") or "attachment"
         return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
 
 
 def _content_bytes(value: jsontext.Json) -> bytes:
+    """Return the bytes that a step left as `{"base64": …}`, a text in UTF-8, or any other value as indented JSON."""
     if isinstance(value, dict) and isinstance(encoded := value.get("base64"), str):
         try:
             return jsontext.decode_base64(encoded)
@@ -136,6 +141,7 @@ class EmailDestination:
         self._transports = transports.MailTransports(name, settings["via"], context)
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
+        """Send the mail of the delivery. As `Destination.attempt`."""
         started_at = time.monotonic()
         if isinstance(self._sender, Disabled):
             return self._sender
@@ -191,13 +197,14 @@ class MailWriter:
         self._subject = one_line_template("subject", settings["subject"])
         self._text = Template("text", text) if text is not None else None
         self._html = Template("html", html, html=True) if html is not None else None
-        self._attached = [AttachedFile(number, each) for number, each in enumerate(settings["attach"])]
+        self._attached = [AttachedFile(number, entry) for number, entry in enumerate(settings["attach"])]
         self._separate = settings["separate"]
         self._allowed = tuple(settings["allow_recipients"])
         is_fixed = bool(settings["to"]) and not any(
             map(is_template, (*settings["to"], *settings["cc"], *settings["bcc"]))
         )
         self._fixed_recipients = self._recipients({}) if is_fixed else None
+        # A mail for which nothing is computed needs no bound of its time, which would cost more than the mail.
         computes = not is_fixed or self._reply_to or self._text or self._html or self._attached
         self._is_bounded = bool(computes) or not self._subject.is_plain
 
@@ -232,7 +239,7 @@ class MailWriter:
             else:
                 body = self._own_body(view) if self._text or self._html else default_mail.default_body(delivery, event)
                 subject = self._subject.render(view)
-                attached = [each.attachment(view) for each in self._attached]
+                attached = [file.attachment(view) for file in self._attached]
                 reply_to = self._reply_address(view) if self._reply_to else None
             return Mail(
                 key=key,
@@ -249,6 +256,7 @@ class MailWriter:
             )
 
     def _recipients(self, view: jsontext.JsonObject, person: "Person | None" = None) -> Recipients:
+        """Return the recipients, each once. Raises Permanent (`recipient_not_allowed`)."""
         to = (parse_address(person.email),) if person and person.email else self._addresses(self._to, view)
         if not to:
             rule = "nobody is left to send to: every template in `to` gave nothing"
@@ -263,6 +271,7 @@ class MailWriter:
         return without_duplicates((address for address in addresses if address is not None), beside)
 
     def _reply_address(self, view: jsontext.JsonObject) -> Address | None:
+        """Return the address in `reply_to`; None if its template gives none. Raises Permanent as a template does."""
         assert self._reply_to is not None
         try:
             return parse_address(self._reply_to.render(view))
@@ -270,6 +279,7 @@ class MailWriter:
             return None
 
     def _own_body(self, view: jsontext.JsonObject) -> MailBody:
+        """Return the body by the operator's templates. Without `text`, its text is that of the HTML."""
         document = without_unsafe_links(self._html.render(view)) if self._html else None
         text = self._text.render(view) if self._text else text_of(document or "")
         return MailBody(text or EMPTY, document or (EMPTY if self._html else None))
@@ -330,13 +340,15 @@ def _is_safe(attribute: re.Match[str]) -> bool:
 
 
 class _TextParser(HTMLParser):
+    """Collects the visible text of a document. `pieces` are parts of it; a line break is a piece of its own."""
+
     BREAKS: Final = frozenset({"p", "br", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "ul", "ol", "hr"})
     SILENT: Final = frozenset({"style", "script", "head", "title"})
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.pieces: list[str] = []
-        self._silent = 0
+        self._silent = 0  # how many elements without visible text are open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._silent += tag in self.SILENT

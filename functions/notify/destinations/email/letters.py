@@ -29,15 +29,16 @@ MAX_LINE: Final = 100
 """Room for the delivery's id on the line of its header's name: some readers keep the blank of a folded value."""
 
 SETTLED: Final = frozenset({"accepted", "rejected"})
+"""The fates after which a recipient gets no further mail of the delivery."""
 PROGRESS: Final = "mail-"
 """The beginning of the name of the blob with the recipients of a delivery that are settled. Its id follows."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+./^_`{|}~:;,()<>@\[\]\"\\?=-]*")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]+")
 _POLICY: Final = compat32.clone(linesep="\r\n", max_line_length=MAX_LINE)
-
-
 _CODES: Final = re.compile(r"[0-9]{3}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?\b")
+"""A reply's code, and its enhanced status code if it has one (RFC 3463)."""
 Fate = Literal["accepted", "rejected", "later", "unknown"]
+"""The result of a mail for a recipient. `later`: it was certainly not accepted, and can be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def _pieces(text: str) -> Iterable[bytes]:
 
 
 def _address(address: Address) -> str:
+    """Return the address as a header has it: with its name plain, quoted or encoded."""
     # An address beyond ASCII is sent as raw UTF-8 (SMTPUTF8); compat32 takes raw bytes in this form.
     bare = address.address.encode().decode("ascii", "surrogateescape")
     if not address.name:
@@ -112,16 +114,19 @@ def _addresses(addresses: Iterable[Address]) -> str:
 
 
 def _body(mail: Mail) -> Message:
+    """Return the message without its headers. Its texts are alternatives; attachments come after them."""
     texts = [_text(subtype, text) for subtype, text in (("plain", mail.text), ("html", mail.html)) if text is not None]
     body: Message = texts[0]
     if len(texts) > 1:
         body = MIMEMultipart("alternative", _subparts=texts)
     if mail.attachments:
-        return MIMEMultipart("mixed", _subparts=[body, *(_attachment(each) for each in mail.attachments)])
+        attached = [_attachment(attachment) for attachment in mail.attachments]
+        return MIMEMultipart("mixed", _subparts=[body, *attached])
     return body
 
 
 def _text(subtype: str, text: str) -> Message:
+    """Return a text as base64, so that no line is too long and no server changes it."""
     part = MIMENonMultipart("text", subtype, charset="utf-8")
     part.set_payload(text.replace("\r\n", "\n").replace("\n", "\r\n").encode("utf-8", "replace"))
     encode_base64(part)
@@ -140,10 +145,10 @@ def _attachment(attachment: Attachment) -> Message:
 def unsent_letters(mail: Mail, settled: Mapping[str, RecipientFate]) -> list[Letter]:
     """Return the mails that are still to be sent, each with the recipients who do not have it."""
     letters = []
-    for each in mail.each():
-        recipients = tuple(address for address in each.recipients if address.address not in settled)
+    for single_mail in mail.each():
+        recipients = tuple(address for address in single_mail.recipients if address.address not in settled)
         if recipients:
-            letters.append(Letter(each, recipients))
+            letters.append(Letter(single_mail, recipients))
     return letters
 
 

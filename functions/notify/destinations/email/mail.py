@@ -117,9 +117,10 @@ class MailBody(NamedTuple):
 # Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Mail:
-    """`separate`: each of `to` gets a mail of its own, and sees no other; there is no `cc` nor `bcc` then.
+    """A mail, with `text`, `html` or both.
 
-    `key` is the idempotency key of the attempt. `text` or `html` is there, or both.
+    key       the idempotency key of the attempt
+    separate  each of `to` gets a mail of its own, and sees no other. Then there is no `cc` and no `bcc`
     """
 
     key: str
@@ -140,7 +141,11 @@ class Mail:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Return headers that are the same at each retry, so that a mailbox can recognise a second copy."""
+        """Return headers that are the same at each retry, so that a mailbox can recognise a second copy.
+
+        A key is 64 hexadecimal digits, and `-r<generation>` after the delivery was reopened. Half of the digits are
+        enough for an id.
+        """
         return (
             ("Message-ID", f"<{self.key[:32]}{self.key[64:]}@{self.sender.domain}>"),
             ("Auto-Submitted", "auto-generated"),
@@ -171,7 +176,7 @@ class SendLimit(asyncio.Semaphore):
 
     async def take(self, max_wait_seconds: float) -> None:
         """Take a place, or wait for one. Raises Temporary (`mail_queue_full`) if none becomes free in that time."""
-        if not self.locked():  # as good as always; the timer of a wait takes 5 µs
+        if not self.locked():  # almost always; the timer of a wait takes 5 µs
             await self.acquire()
             return
         try:

@@ -27,12 +27,15 @@ from shared.outgoing import http_client
 PATH: Final = "/v2/email/outbound-emails"
 HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 MAX_AT_ONCE: Final = 16
+"""The mails that are sent at the same time, each over a connection of its own."""
 MIN_SECONDS: Final = 0.5
 """No further mail is begun with less time left."""
 MAX_ANSWER_CHARACTERS: Final = 500
 ROLE_PAUSE_SECONDS: Final = 300.0
+"""The pause of the destination after SES rejected the role of this function."""
 QUOTA_PAUSE_SECONDS: Final = 600.0
-"""https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html"""
+"""The pause after the quota of a day is used up.
+https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html"""
 THROTTLED: Final = frozenset(
     {"LimitExceededException", "Throttling", "ThrottlingException", "TooManyRequestsException"}
 )
@@ -40,6 +43,8 @@ STOPPED: Final = frozenset({"AccountSuspendedException", "SendingPausedException
 
 
 class SesTransport:
+    """The mail transport over SES. `blobs` keeps which recipients of separate mails have theirs."""
+
     def __init__(self, destination: str, api: CloudApi, blobs: ports.Blobs | None) -> None:
         self._destination = destination
         self._api = api
@@ -47,8 +52,9 @@ class SesTransport:
         self._limit = SendLimit(MAX_AT_ONCE)
 
     async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
-        """Raises Temporary."""
+        """Send the mail, or its separate mails that were not sent before. Raises Temporary only if nothing was sent."""
         deadline = asyncio.get_running_loop().time() + timeout_seconds
+        # A mail that waits for its turn longer than half of its time would have too little left to be sent.
         await self._limit.take(timeout_seconds / 2)
         try:
             if mail.separate:
@@ -71,7 +77,7 @@ class SesTransport:
             if not isinstance(outcome, Delivered | Failed):
                 break
             fate: Fate = "accepted" if isinstance(outcome, Delivered) else "rejected"
-            fates += [RecipientFate(each.address, fate, outcome.answer) for each in letter.recipients]
+            fates += [RecipientFate(address.address, fate, outcome.answer) for address in letter.recipients]
         else:
             return progress.conclude([*settled.values(), *fates], "SES")
         if fates:
@@ -80,12 +86,13 @@ class SesTransport:
         return replace(outcome, reason=f"not yet for {rest} of {len(mail.to)} recipients: {outcome.reason}")
 
     async def _send_one(self, mail: Mail, now: float, deadline: float) -> Outcome:
-        left = deadline - asyncio.get_running_loop().time()
-        if left < MIN_SECONDS:
+        """Send one mail to all its recipients, and return the outcome. Raises Temporary without credentials."""
+        seconds_left = deadline - asyncio.get_running_loop().time()
+        if seconds_left < MIN_SECONDS:
             return RetryLater("the time of this attempt is over")
         body = jsontext.texts_json(request_body(mail, now))
         try:
-            answer = await self._api.call("POST", PATH, HEADERS, body, left)
+            answer = await self._api.call("POST", PATH, HEADERS, body, seconds_left)
         except http_client.NotSent as error:
             return RetryLater(f"SES cannot be reached: {error}")
         except OSError as error:
@@ -97,7 +104,7 @@ def request_body(mail: Mail, now: float) -> jsontext.JsonObject:
     """Return the body of one request. `now` (Unix seconds) is the mail's Date."""
     fields = (("ToAddresses", mail.to), ("CcAddresses", mail.cc), ("BccAddresses", mail.bcc))
     return {
-        "Destination": {name: [each.address for each in addresses] for name, addresses in fields if addresses},
+        "Destination": {name: [address.address for address in addresses] for name, addresses in fields if addresses},
         "Content": {"Raw": {"Data": base64_text(message_bytes(mail, now))}},
     }
 

@@ -110,6 +110,7 @@ class Settings(KindSettings):
 
     @property
     def is_separate(self) -> bool:
+        """Return `separate`, or what it is if it is left out."""
         together = bool(self.cc or self.bcc)
         return len(self.addresses) > 1 and not together if self.separate is None else self.separate
 

@@ -13,12 +13,15 @@ from shared import delivery, secrets
 
 PASSWORD: Final = "smtp-password"  # noqa: S105 a secret's name
 MAX_AT_ONCE: Final = 16
+"""The mails that are sent at the same time. Each has a connection, of which many servers allow few."""
 SERVICE: Final = "the SMTP server"
 END_SECONDS: Final = 0.5
 """The time by which the session ends before the attempt, so that its result is still recorded."""
 
 
 class SmtpTransport:
+    """The mail transport over SMTP. Each mail has a connection of its own."""
+
     def __init__(self, destination: str, server: SmtpServer, context: Context) -> None:
         self._destination = destination
         self._server = server
@@ -30,7 +33,10 @@ class SmtpTransport:
         return ssl.create_default_context()
 
     async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> delivery.Outcome:
-        """Raises Temporary."""
+        """Send the mail to the recipients who do not have it yet, and remember who has it if some are left.
+
+        Raises Temporary if nothing was sent.
+        """
         deadline = asyncio.get_running_loop().time() + timeout_seconds - END_SECONDS
         try:
             login = await self._login()
@@ -45,6 +51,7 @@ class SmtpTransport:
         from functions.notify.destinations.email.smtp_session import send_letters
 
         try:
+            # A mail that waits for its turn longer than half of its time would have too little left to be sent.
             await self._limit.take(timeout_seconds / 2)
             try:
                 fates = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
@@ -53,6 +60,7 @@ class SmtpTransport:
         except CannotSend as fault:
             return self._held(fault.message) if fault.held else delivery.RetryLater(fault.message)
         everyone = [*settled.values(), *fates]
+        # If all are settled, or none is, a retry needs no record.
         if any(fate.fate in SETTLED for fate in fates) and any(fate.fate not in SETTLED for fate in fates):
             await progress.remember(everyone)
         return progress.conclude(everyone, SERVICE)

@@ -24,6 +24,8 @@ class SmtpServer:
 
 @dataclass(frozen=True, slots=True)
 class Login:
+    """The user in SMTP_URL, and the password in the secret `smtp-password`."""
+
     user: str
     password: str
 

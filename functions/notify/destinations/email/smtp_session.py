@@ -29,14 +29,17 @@ from shared.event import oneline
 MIN_SECONDS: Final = 0.5
 """No further mail is begun with less time left."""
 MAX_MESSAGE_CHARACTERS: Final = 300
+"""How much of a server's reply is kept for people."""
 DRAIN_SECONDS: Final = 0.005
 """The pause between two looks at whether the content has left the write buffer."""
 END_OF_CONTENT: Final = b".\r\n"
 START_INPUT: Final = 354
 """The reply's code to DATA: send the content."""
 AUTHENTICATION_REQUIRED: Final = 530
+"""The reply's code to MAIL if the server wants a login first (RFC 4954)."""
 
 _DOT_AT_LINE_START: Final = re.compile(rb"(?m)^\.")
+"""Such a dot is doubled, because a line with a single dot ends the content (RFC 5321, section 4.5.2)."""
 _SESSION_ERRORS: Final = (aiosmtplib.SMTPException, OSError, ValueError)
 """The errors of a session: of the library, of the connection (OSError, of which TimeoutError is a kind), and of a value
 that cannot be sent (ValueError)."""
@@ -91,7 +94,7 @@ async def _session(
             await _start_tls(smtp, server.host, deadline)
         await _log_in(smtp, login, deadline)
         yield smtp
-        with suppress(*_SESSION_ERRORS):
+        with suppress(*_SESSION_ERRORS):  # all mails have their fates, so a failure to say goodbye changes nothing
             async with asyncio.timeout_at(deadline):
                 await smtp.quit()
     finally:
@@ -99,6 +102,7 @@ async def _session(
 
 
 async def _connect(smtp: aiosmtplib.SMTP, server: SmtpServer, deadline: float) -> None:
+    """Open the connection, with TLS if the server speaks it from the start. Raises CannotSend."""
     try:
         async with asyncio.timeout_at(deadline):
             await smtp.connect()
@@ -112,6 +116,7 @@ async def _connect(smtp: aiosmtplib.SMTP, server: SmtpServer, deadline: float) -
 
 
 async def _start_tls(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
+    """Encrypt the connection. Raises CannotSend, also if the server offers no encryption: nothing is sent in plain."""
     try:
         async with asyncio.timeout_at(deadline):
             await _greet(smtp)
@@ -124,7 +129,10 @@ async def _start_tls(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
 
 
 async def _log_in(smtp: aiosmtplib.SMTP, login: Login | None, deadline: float) -> None:
-    """Authenticate by one mechanism: the library's own login tries one after another, until the server hangs up."""
+    """Authenticate by one mechanism, because the library's own login tries one after another until the server hangs up.
+
+    Without a login, only greet the server. Raises CannotSend.
+    """
     try:
         async with asyncio.timeout_at(deadline):
             await _greet(smtp)
@@ -147,6 +155,7 @@ async def _log_in(smtp: aiosmtplib.SMTP, login: Login | None, deadline: float) -
 
 
 async def _greet(smtp: aiosmtplib.SMTP) -> None:
+    """Send EHLO, after which the extensions of the server are known; HELO to a server that does not know it."""
     try:
         await smtp.ehlo()
     except aiosmtplib.SMTPHeloError:
@@ -249,7 +258,7 @@ async def _content_rejected(
     smtp: aiosmtplib.SMTP, reply: aiosmtplib.SMTPResponse, accepted: Sequence[Address]
 ) -> list[RecipientFate]:
     """Reset the session after the server has rejected DATA, so that the next mail can be sent."""
-    with suppress(*_SESSION_ERRORS):
+    with suppress(*_SESSION_ERRORS):  # a connection that broke is found by the next mail
         await smtp.execute_command(b"RSET")
     return _same_fate(accepted, _rejection_fate(reply.code), _reply_text(*reply))
 
@@ -302,6 +311,7 @@ def _reason(error: Exception) -> str:
 
 
 def _cause(error: Exception) -> BaseException:
+    """Return the error of the connection that the library has wrapped, or the error itself."""
     if isinstance(error, aiosmtplib.SMTPException) and isinstance(error.__cause__, OSError):
         return error.__cause__
     return error

@@ -25,17 +25,21 @@ API_KEY: Final = "sendgrid-api-key"
 ASK_AGAIN_SECONDS: Final = 60.0
 """Where another transport is there, a missing API key is looked for again after this time."""
 Via = Literal["auto", "sendgrid", "smtp", "ses"]
+"""The setting `via`: one transport, or the first one that can be used."""
 
 
 class MailTransport(Protocol):
     async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
-        """Raises Temporary as a destination does. `timeout_seconds` is the rest of the attempt's time."""
+        """Send the mail to the recipients who do not have it yet. `timeout_seconds` is the rest of the attempt's time.
+
+        Raises Temporary, as a destination does, only if nothing was sent.
+        """
 
 
 class MailTransports:
     """The choice of a transport: SendGrid if its API key exists, else SMTP, else SES on AWS.
 
-    The first mail opens the connection.
+    The first mail opens the connection. `_no_key_until` is the time until which a missing API key is not looked for.
     """
 
     def __init__(self, destination: str, via: Via, context: Context) -> None:
@@ -85,13 +89,16 @@ class MailTransports:
     def _ses(self) -> MailTransport | None:
         if self._context.ses is None:
             return None
+        # Imported here, because only a deployment on AWS has SES.
         from functions.notify.destinations.email.ses import SesTransport
 
         return SesTransport(self._destination, self._context.ses, self._context.blobs)
 
     def _smtp_transport(self, url: str | None) -> MailTransport | Disabled | None:
+        """Return the transport to the server in SMTP_URL; None without one, and Disabled if the URL cannot be used."""
         if not url:
             return None
+        # Imported here, because not all send by SMTP.
         from functions.notify.destinations.email.smtp import SmtpTransport
         from functions.notify.destinations.email.smtp_server import SmtpUrlFault, parse_smtp_url
 
@@ -144,7 +151,7 @@ class SendGridTransport:
         self.api_key = api_key
 
     async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
-        """Send the mail. Raises Temporary if too many mails are waiting."""
+        """Send the mail, and return the outcome. Raises Temporary if too many mails are waiting."""
         body = jsontext.texts_json(request_body(mail))
         began = time.monotonic()
         try:
@@ -168,12 +175,12 @@ class SendGridTransport:
 def request_body(mail: Mail) -> jsontext.JsonObject:
     """Return the body of one request, with one personalization for each separate mail."""
     personalizations: list[jsontext.Json] = []
-    for one in mail.each():
-        recipients: jsontext.JsonObject = {"to": [_address(each) for each in one.to]}
-        if one.cc:
-            recipients["cc"] = [_address(each) for each in one.cc]
-        if one.bcc:
-            recipients["bcc"] = [_address(each) for each in one.bcc]
+    for single_mail in mail.each():
+        recipients: jsontext.JsonObject = {"to": [_address(address) for address in single_mail.to]}
+        if single_mail.cc:
+            recipients["cc"] = [_address(address) for address in single_mail.cc]
+        if single_mail.bcc:
+            recipients["bcc"] = [_address(address) for address in single_mail.bcc]
         personalizations.append(recipients)
     contents: list[jsontext.Json] = []
     if mail.text is not None:  # it comes first, because the API rejects another order

@@ -23,6 +23,7 @@ from shared.errors import Rejected, fault_of
 from shared.formats import json_body
 from shared.formats.parse import media_type
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
+from shared.subscribers import json_pointer
 from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
 from shared.subscribers.model import ApiKey, Session, Tenant
 
@@ -243,10 +244,7 @@ def _fault(detail: "ErrorDetails", prefix: str) -> problems.FaultAt:
     """Return the place of the fault, as a JSON pointer or as `?name`, and the rule."""
     # pydantic adds `[key]` to the place of a key that is at fault. It is not part of the request.
     parts = [str(part) for part in detail["loc"] if part != "[key]"]
-    if prefix == "?":
-        path = f"?{parts[0]}" if parts else ""
-    else:
-        path = "".join([f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts])
+    path = "".join([f"?{name}" for name in parts[:1]]) if prefix == "?" else json_pointer.pointer("", *parts)
     return path[:_MAX_PATH_CHARACTERS], fault_text(detail, shows_value=False)[:_MAX_RULE_CHARACTERS]
 
 

@@ -34,7 +34,7 @@ class ApiKeyText(NamedTuple):
 
 def api_key_text(id: str, secret: bytes) -> str:
     """Return an API key. `id` has 12 lower-case letters and digits, `secret` 32 random bytes."""
-    return f"hck_{id}_{_encoded(secret)}"
+    return f"hck_{id}_{base64url(secret)}"
 
 
 def read_api_key(text: str) -> ApiKeyText | None:
@@ -55,7 +55,7 @@ class PortalToken(Stored):
 
 def signed_text(payload: bytes, key: bytes) -> str:
     """Return the payload and its HMAC-SHA256 as `<payload>.<signature>`, both in base64url."""
-    return f"{_encoded(payload)}.{_encoded(hmac.digest(key, payload, 'sha256'))}"
+    return f"{base64url(payload)}.{base64url(hmac.digest(key, payload, 'sha256'))}"
 
 
 def read_signed(text: str, keys: Sequence[bytes]) -> bytes | None:
@@ -64,11 +64,11 @@ def read_signed(text: str, keys: Sequence[bytes]) -> bytes | None:
     if found is None:
         return None
     try:
-        payload, signature = _decoded(found[1]), _decoded(found[2])
+        payload, signature = from_base64url(found[1]), from_base64url(found[2])
     except ValueError:
         return None
     matches = [hmac.compare_digest(hmac.digest(key, payload, "sha256"), signature) for key in keys]
-    return payload if any(matches) and text == f"{_encoded(payload)}.{_encoded(signature)}" else None
+    return payload if any(matches) and text == f"{base64url(payload)}.{base64url(signature)}" else None
 
 
 def portal_token_text(token: PortalToken, key: bytes) -> str:
@@ -86,9 +86,11 @@ def read_portal_token(text: str, keys: Sequence[bytes]) -> PortalToken | None:
         return None
 
 
-def _encoded(content: bytes) -> str:
+def base64url(content: bytes) -> str:
+    """Return the content in base64url without padding."""
     return urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def _decoded(text: str) -> bytes:
+def from_base64url(text: str) -> bytes:
+    """Return the content of a text that `base64url` wrote. Raises ValueError."""
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -5,18 +5,18 @@ as the secret of another one.
 """
 
 import hashlib
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.subscribe import problems, route
+from functions.subscribe import credentials, problems, route
 from functions.subscribe.models import endpoints as models
 from functions.subscribe.service import Service, SubscribeSettings
 from shared import errors, jsontext, times
 from shared.config.rules import rate_of
 from shared.outgoing.allowed_requests import read_target
-from shared.subscribers import payload, sealing
+from shared.subscribers import json_pointer, payload, sealing
 from shared.subscribers.model import AuthKind, Endpoint, EndpointSecret
 
 _ANY_VERSION: Final = "*"
@@ -94,8 +94,7 @@ def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings)
         yield "/auth", rule
     for name, value in endpoint.headers.items():
         if rule := _header_fault(name, value, endpoint):
-            escaped = name.replace("~", "~0").replace("/", "~1")  # as a JSON pointer needs it
-            yield f"/headers/{escaped}", rule
+            yield json_pointer.pointer("/headers", name), rule
     if any(each.payload == "standard" for each in settings.destinations.values()):
         for name in payload.STANDARD_FIELDS:
             if name in endpoint.fields:
@@ -171,7 +170,7 @@ def make_secret(service: Service, kind: AuthKind, replaced_secret: str = "") -> 
         return f"{PRIVATE_KEY}{b64encode(raw + _public_bytes(raw)).decode()}"
     if kind == "standard":
         return f"whsec_{b64encode(raw).decode()}"
-    return urlsafe_b64encode(raw).decode().rstrip("=")
+    return credentials.base64url(raw)
 
 
 def _public_bytes(private: bytes) -> bytes:

@@ -4,12 +4,11 @@ A delivery's id in the API identifies its row but not its tenant. The tenant is 
 """
 
 import asyncio
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from heapq import merge
 from typing import Final, NamedTuple, TypeVar
 
-from functions.subscribe import cursors, problems, route
+from functions.subscribe import credentials, cursors, problems, route
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.models import deliveries as models, values
@@ -233,13 +232,13 @@ def delivery_id_of(row: ledger.LedgerRow) -> str:
 def address_text(name: EndpointName, event_id: str, key: str) -> str:
     """Return the id in the API of the delivery with that idempotency key."""
     text = SEPARATOR.join([name.destination, name.endpoint, event_id])
-    return urlsafe_b64encode(bytes.fromhex(key) + text.encode()).decode().rstrip("=")
+    return credentials.base64url(bytes.fromhex(key) + text.encode())
 
 
 def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
     """Return the parts of a delivery's id. Raises ApiProblem (`not_found`)."""
     try:
-        content = urlsafe_b64decode(id_ + "=" * (-len(id_) % 4))
+        content = credentials.from_base64url(id_)
         parts = content[_KEY_BYTES:].decode().split(SEPARATOR)
     except ValueError:
         raise problems.not_found("delivery") from None

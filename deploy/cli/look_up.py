@@ -109,7 +109,7 @@ def destinations(arguments: list[str]) -> int:
     command.add_argument("--json", action="store_true", help="print one JSON document")
     add_configuration(command)
     options = command.parse_args(arguments)
-    return run_command("destinations", lambda: _run_destinations(options), kinds.KindFault, error_code=USAGE)
+    return run_command("destinations", lambda: _run_destinations(options), error_code=USAGE)
 
 
 def _run_destinations(options: argparse.Namespace) -> int:
@@ -139,7 +139,7 @@ def schema(arguments: list[str]) -> int:
     command = parser("schema")
     add_configuration(command)
     options = command.parse_args(arguments)
-    return run_command("schema", lambda: _run_schema(options), kinds.KindFault)
+    return run_command("schema", lambda: _run_schema(options))
 
 
 def _run_schema(options: argparse.Namespace) -> int:

@@ -178,15 +178,15 @@ def known_kinds(own: own_kinds.OwnKinds) -> list[str]:
 
 
 def kind_listing(own: own_kinds.OwnKinds, screen: Screen) -> Iterator[str]:
-    """Yield one line for each kind. Raises KindFault."""
-    groups = [("Kinds of destinations.", destination_kinds()), ("Your own kinds.", list(own))]
+    """Yield one line for each kind."""
+    groups = [("Kinds of destinations.", destination_kinds()), ("Your own kinds.", tuple(own))]
     summaries = [(heading, {kind: kind_summary(kind, own) for kind in kinds}) for heading, kinds in groups if kinds]
     yield from listing_lines(summaries, screen)
     yield "`hookchain destinations NAME` shows a kind's settings and examples."
 
 
 def kind_page(kind: str, own: own_kinds.OwnKinds, screen: Screen) -> Iterator[str]:
-    """Yield the settings and the examples of one kind. Raises KindFault."""
+    """Yield the settings and the examples of one kind."""
     model = settings_model(kind, own)
     yield screen.coloured(kind, BOLD) + f": {kind_summary(kind, own)}"
     texts = list(setting_texts(model))
@@ -208,7 +208,7 @@ def kind_page(kind: str, own: own_kinds.OwnKinds, screen: Screen) -> Iterator[st
 
 
 def kind_document(kind: str, own: own_kinds.OwnKinds) -> JsonObject:
-    """Return the same as one JSON document. Raises KindFault."""
+    """Return the same as one JSON document."""
     model = settings_model(kind, own)
     examples: list[Json] = [
         {"settings": each.settings, "data": each.data, "method": each.method, "url": each.url, "body": each.body}

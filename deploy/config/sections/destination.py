@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
 from deploy.config.model_faults import expression_faults, fault_at, keys_at, model_faults, setting_name, unknown_names
 from deploy.config.sections import kinds
-from deploy.config.sections.kinds import KindFault, destination_kinds
+from deploy.config.sections.kinds import destination_kinds
 from deploy.config.sections.own_files import KINDS_SECTION, own_kinds
 from deploy.config.sections.route import RouteConfig
 from functions.notify.digests.settings import DEFAULT_MAX_EVENTS
@@ -287,11 +287,7 @@ def _unknown_key_rule(key: str, written: JsonObject, known: Sequence[str], own: 
 
 def _misplaced_rule(key: str, kind: str, own: OwnKinds) -> str:
     """Return the rule for a key beside the kind that is neither a kind nor a setting of every kind."""
-    try:
-        settings = keys_at(kinds.settings_model(kind, own), ())
-    except KindFault:
-        settings = []
-    if key in settings:
+    if key in keys_at(kinds.settings_model(kind, own), ()):
         return f"{key} is a setting of `{kind}`: write it in there, as `{kind}: {{{key}: …}}`"
     if key in RouteConfig.model_fields or key in {"from", "else"}:
         return f"{key} is a key of a route: write it in the route that leads here"
@@ -304,10 +300,7 @@ def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds) ->
     There are no settings if the model of the kind rejects them.
     """
     _, _, kind = at
-    try:
-        model = kinds.settings_model(kind, own)
-    except KindFault as fault:
-        return None, [Fault(file.line(at), setting_name(file, at[:2]), str(fault))]
+    model = kinds.settings_model(kind, own)
     settings = file.value(*at)
     resolved: JsonObject = {}
     faults: list[Fault] = []
@@ -405,11 +398,8 @@ def _success_faults(file: ConfigFile, at: DocumentPath, settings: JsonObject) ->
     except ExpressionFault as fault:
         yield fault_at(file, at, f"must be a JMESPath expression over the response; got {condition!r}: {fault}")
     for kind in settings.keys() & set(destination_kinds()):
-        try:
-            if not kinds.speaks_http(kind):
-                yield fault_at(file, at, f"must be a condition over an HTTP response, which {kind!r} does not get")
-        except KindFault:
-            return  # the kind has a fault of its own
+        if not kinds.speaks_http(kind):
+            yield fault_at(file, at, f"must be a condition over an HTTP response, which {kind!r} does not get")
 
 
 def gathering_faults(

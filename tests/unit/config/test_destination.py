@@ -1,15 +1,8 @@
 """The options of every destination: their faults, and what notify's slice has of them."""
 
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-import functions.notify.destinations as kinds_package
 from deploy.config.config_file import ConfigFaults
-from deploy.config.sections.kinds import KindFault, settings_model
 from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
 from functions.notify.registry import Configured, read_destinations
 from shared.outgoing.circuit import BreakerSettings
@@ -161,79 +154,3 @@ destinations:
 )
 def test_a_setting_of_another_form_is_shown_an_example(kind: str, rule: str) -> None:
     assert rule in faults_of_text(f"destinations:\n  office: {{{kind}}}\n")
-
-
-# A module of a kind of destination: half written, wrong, or changed since
-
-WHOLE = """\
-from pydantic import BaseModel, ConfigDict
-
-
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    path: str
-
-
-def connect(name, settings, context): ...
-"""
-CONFIG = """\
-sources: {form: {auth: none}}
-routes: [{name: keep, from: form, to: notes}]
-destinations:
-  notes: {jotter: {path: /notes.txt}}
-"""
-
-
-@pytest.fixture
-def jotter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(kinds_package, "__path__", [*kinds_package.__path__, str(tmp_path)])
-    yield tmp_path / "jotter.py"
-    sys.modules.pop("functions.notify.destinations.jotter", None)
-
-
-def words_about(jotter: Path, text: str) -> str:
-    jotter.write_text(text, encoding="utf-8")
-    return faults_of_text(CONFIG)
-
-
-def test_a_module_that_cannot_be_used_is_a_fault_of_its_destination_with_its_line(jotter: Path) -> None:
-    text = words_about(jotter, f"{WHOLE}x = (\n")
-    assert text == "hookchain.yaml:4: destination 'notes': jotter.py: line 10: '(' was never closed"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (f"{WHOLE}import no_such_module\n", "line 10: ModuleNotFoundError: No module named 'no_such_module'"),
-        (WHOLE.replace("class Settings", "class Setings"), "must define `Settings`"),
-        (WHOLE.replace("def connect", "def conect"), "must define `request` and `outcome`, or `connect`"),
-    ],
-)
-def test_a_fault_in_it_is_reported(jotter: Path, text: str, message: str) -> None:
-    assert message in words_about(jotter, text)
-
-
-def test_a_module_that_was_changed_is_read_anew(jotter: Path) -> None:
-    jotter.write_text(WHOLE, encoding="utf-8")
-    assert "line" not in settings_model("jotter").model_fields
-    jotter.write_text(WHOLE.replace("    path: str", '    path: str\n    line: str = ""'), encoding="utf-8")
-    assert "line" in settings_model("jotter").model_fields
-    jotter.write_text("x = (\n", encoding="utf-8")
-    os.utime(jotter, (1, 1))
-    for _ in range(2):
-        with pytest.raises(KindFault, match="line 1"):
-            settings_model("jotter")
-
-
-def test_settings_that_are_one_text_have_faults_too(jotter: Path) -> None:
-    of_a_text = WHOLE.replace("BaseModel, ConfigDict", "Field, RootModel").replace(
-        """(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    path: str
-""",
-        """(RootModel[str]):
-    root: str = Field(pattern="^/")
-""",
-    )
-    jotter.write_text(of_a_text, encoding="utf-8")
-    assert "must match the pattern '^/'" in faults_of_text(CONFIG.replace("{path: /notes.txt}", "notes.txt"))

@@ -45,6 +45,12 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.parametrize("name", destination_kinds())
+def test_a_kind_consists_of_two_functions_or_connects(name: str) -> None:
+    kind = importlib.import_module(kind_module(name))
+    assert hasattr(kind, "connect") or (hasattr(kind, "request") and hasattr(kind, "outcome"))
+
+
 @pytest.mark.parametrize(("kind", "example"), EXAMPLES)
 def test_an_example_makes_the_request_that_it_shows(kind: ModuleType, example: HttpExample) -> None:
     assert not example_faults(kind, example)

@@ -70,6 +70,31 @@ async def attempt(slice_: JsonObject, fetch: FakeFetch, data: Json) -> Outcome:
     return await call_destination(destination, example_delivery(data), ATTEMPT, Deadlines())
 
 
+ONE_TEXT = """\
+from pydantic import Field, RootModel
+
+
+class Settings(RootModel[str]):
+    root: str = Field(pattern="^/")
+
+
+EXAMPLES = []
+
+
+def request(delivery, settings, secrets, attempt): ...
+
+
+def outcome(response): ...
+"""
+
+
+def test_settings_that_are_one_text_have_faults_too(tmp_path: Path) -> None:
+    (tmp_path / "jotter.py").write_text(ONE_TEXT, encoding="utf-8")
+    text = "sources: {form: {auth: none}}\nroutes: [{name: keep, from: form, to: notes}]\n"
+    text += "destinations_from: [jotter.py]\ndestinations: {notes: {jotter: notes.txt}}\n"
+    assert "must match the pattern '^/'" in faults(parse_config(text, "hookchain.yaml", tmp_path))
+
+
 async def test_the_kind_that_the_page_shows_delivers(config: ConfigFile) -> None:
     slice_ = compile_config(config)["notify"]
     fetch = FakeFetch({URL: Fetched(201, (), b"T-1")})

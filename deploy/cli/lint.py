@@ -13,7 +13,6 @@ from deploy.config import checkout, compiler, configured, dotenv, mail_settings,
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
 from deploy.config.slices import aws_only, database_warnings, google_only, local_only
-from deploy.doctor.senders import senders
 from deploy.explain.event_types import event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
@@ -78,9 +77,9 @@ def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -
 
 def _sender_warnings(file: ConfigFile, notify: JsonObject, email_from: str | None) -> Iterator[Fault]:
     """Yield the destinations whose mails would be held, because they have no sender."""
-    for name, found in senders(notify, [*needs.mail_transports(notify)], email_from):
-        if isinstance(found, str):
-            yield Fault(file.line(("destinations", name)), f"destination {name!r}", found.partition(": ")[2])
+    for name, sender in mail_settings.senders(notify, email_from).items():
+        if isinstance(sender, str):
+            yield Fault(file.line(("destinations", name)), f"destination {name!r}", sender)
 
 
 def _database_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Fault]:

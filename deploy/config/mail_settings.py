@@ -4,8 +4,9 @@ mail."""
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from deploy.config.slices import destinations_of_kind
 from functions.notify.destinations.email import email, mail, smtp_server
-from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at
+from shared.jsontext import JsonObject, texts_at, value_at
 
 TLS_PORT: Final = 465
 """The port of SMTP over TLS: RFC 8314, 3.3."""
@@ -32,30 +33,33 @@ def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
         yield f"SMTP_URL has port {server.port}, where servers begin without TLS: write smtp://"
 
 
+def senders(notify: JsonObject, email_from: str | None) -> dict[str, mail.Address | str]:
+    """Return the sender of each mail destination by name, or the reason why it has none."""
+    found: dict[str, mail.Address | str] = {}
+    for name, settings in destinations_of_kind(notify, "email").items():
+        own = settings.get("from")
+        sender = email.sender_of(None if own is None else str(own), email_from, texts_at(settings, "to"))
+        found[name] = sender if isinstance(sender, mail.Address) else sender.reason
+    return found
+
+
 def recipients_as_senders(notify: JsonObject, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each destination whose mails have no other sender than their first recipient."""
     if environ.get("EMAIL_FROM"):
         return
-    for name, destination in mappings_at(notify, "destinations").items():
-        settings = mapping_at(destination, "settings")
-        if destination.get("kind") == "email" and settings.get("from") is None:
-            sender = email.sender_of(None, None, [str(each) for each in list_at(settings, "to")])
-            if isinstance(sender, mail.Address):
-                rule = f"its mails are sent from {sender.address}, their first recipient"
-                advice = "if it has not, set EMAIL_FROM or the destination's `from`"
-                yield f"destination {name!r}: {rule}. The mail service must have verified this address; {advice}"
+    for name, sender in senders(notify, None).items():
+        has_own = value_at(notify, "destinations", name, "settings", "from") is not None
+        if isinstance(sender, mail.Address) and not has_own:
+            rule = f"its mails are sent from {sender.address}, their first recipient"
+            advice = "if it has not, set EMAIL_FROM or the destination's `from`"
+            yield f"destination {name!r}: {rule}. The mail service must have verified this address; {advice}"
 
 
 def without_sender(notify: JsonObject, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a fault for each destination whose mails have no sender."""
-    for name, destination in mappings_at(notify, "destinations").items():
-        settings = mapping_at(destination, "settings")
-        if destination.get("kind") == "email":
-            own = settings.get("from")
-            recipients = [str(each) for each in list_at(settings, "to")]
-            sender = email.sender_of(None if own is None else str(own), environ.get("EMAIL_FROM"), recipients)
-            if not isinstance(sender, mail.Address):
-                yield f"destination {name!r}: {sender.reason}"
+    for name, sender in senders(notify, environ.get("EMAIL_FROM")).items():
+        if isinstance(sender, str):
+            yield f"destination {name!r}: {sender}"
 
 
 def mail_settings_fault(environ: Mapping[str, str]) -> str | None:

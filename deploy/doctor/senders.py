@@ -5,17 +5,17 @@ https://docs.aws.amazon.com/ses/latest/APIReference-V2/Welcome.html
 https://www.twilio.com/docs/sendgrid/api-reference/sender-verification and …/domain-authentication
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.gcp import ApiError, ask
+from deploy.config import mail_settings
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from functions.notify.destinations.email.email import sender_of
 from functions.notify.destinations.email.mail import Address
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at
+from shared.jsontext import Json, JsonObject, objects_at, texts_at
 from shared.templating.template import is_template
 
 PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
@@ -89,22 +89,13 @@ def _is_within(address: str, domains: frozenset[str]) -> bool:
     return any(domain == each or domain.endswith(f".{each}") for each in domains)
 
 
-def senders(notify: JsonObject, names: Sequence[str], email_from: str | None) -> Iterator[tuple[str, Address | str]]:
-    """Yield each destination with its sender address, or the reason why it has none."""
-    for name in names:
-        settings = _settings(notify, name)
-        own = settings.get("from")
-        recipients = [str(each) for each in list_at(settings, "to")]
-        found = sender_of(own if isinstance(own, str) else None, email_from, recipients)
-        yield name, found if isinstance(found, Address) else f"destination {name!r}: {found.reason}"
-
-
 def _addresses(notify: JsonObject, names: Sequence[str], email_from: str | None) -> list[str] | Finding:
     """Return the destinations' sender addresses; what is wrong if one of them has none."""
-    found = [each for _, each in senders(notify, names, email_from)]
-    if faults := [each for each in found if isinstance(each, str)]:
+    senders = mail_settings.senders(notify, email_from)
+    faults = [f"destination {name!r}: {senders[name]}" for name in names if isinstance(senders[name], str)]
+    if faults:
         return problem(faults[0], "correct it in the configuration, or set EMAIL_FROM")
-    return sorted({each.address for each in found if isinstance(each, Address)})
+    return sorted({each.address for name in names if isinstance(each := senders[name], Address)})
 
 
 def ses_senders(api: AwsApi, notify: JsonObject, destinations: Sequence[str], email_from: str | None) -> Finding:
@@ -153,10 +144,5 @@ def _is_identity(api: AwsApi, identity: str) -> bool:
 
 def _recipients(notify: JsonObject, names: Sequence[str]) -> set[str]:
     """Return the addresses that the configuration names. Those that a template makes are not known."""
-    recipients = [text for name in names for text in list_at(_settings(notify, name), "to")]
-    texts = [text for text in recipients if isinstance(text, str)]
+    texts = [text for name in names for text in texts_at(notify, "destinations", name, "settings", "to")]
     return {text for text in texts if not is_template(text)}
-
-
-def _settings(notify: JsonObject, name: str) -> JsonObject:
-    return mapping_at(notify, "destinations", name, "settings")

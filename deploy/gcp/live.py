@@ -25,11 +25,16 @@ Read: TypeAlias = Callable[[JsonObject, Target], tuple[str, Existing] | None]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list. `api` must be enabled for it. `read` returns an entry's name and its description, or None to skip it."""
+    """A list.
+
+    api      must be enabled for it
+    command  follows the word gcloud; {region} and {database} stand for those of the deployment
+    read     returns an entry's name and its description, or None to skip it
+    """
 
     kind: str
     api: str
-    arguments: Callable[[Target], list[str]]
+    command: str
     read: Read
 
 
@@ -122,51 +127,32 @@ def _alert(entry: JsonObject, target: Target) -> tuple[str, Existing]:
     return str(entry.get("displayName")), replace(found, address=str(entry.get("name")))
 
 
-def _plain(*command: str) -> Callable[[Target], list[str]]:
-    return lambda _: list(command)
-
-
 LISTINGS: Final = (
-    Listing(project.ACCOUNT, "iam.googleapis.com", _plain("iam", "service-accounts", "list"), _account),
-    Listing(topics.TOPIC, "pubsub.googleapis.com", _plain("pubsub", "topics", "list"), _by_label),
-    Listing(topics.SUBSCRIPTION, "pubsub.googleapis.com", _plain("pubsub", "subscriptions", "list"), _by_label),
-    Listing(stores.DATABASE, "firestore.googleapis.com", _plain("firestore", "databases", "list"), _database),
-    Listing(stores.BUCKET, "storage.googleapis.com", _plain("storage", "buckets", "list"), _by_label),
+    Listing(project.ACCOUNT, "iam.googleapis.com", "iam service-accounts list", _account),
+    Listing(topics.TOPIC, "pubsub.googleapis.com", "pubsub topics list", _by_label),
+    Listing(topics.SUBSCRIPTION, "pubsub.googleapis.com", "pubsub subscriptions list", _by_label),
+    Listing(stores.DATABASE, "firestore.googleapis.com", "firestore databases list", _database),
+    Listing(stores.BUCKET, "storage.googleapis.com", "storage buckets list", _by_label),
     Listing(
         stores.REPOSITORY,
         "artifactregistry.googleapis.com",
-        lambda target: ["artifacts", "repositories", "list", f"--location={target.region}"],
+        "artifacts repositories list --location={region}",
         _by_name,
     ),
-    Listing(stores.SECRET, "secretmanager.googleapis.com", _plain("secrets", "list"), _by_label),
-    Listing(
-        services.SERVICE,
-        "run.googleapis.com",
-        lambda target: ["run", "services", "list", f"--region={target.region}"],
-        _service,
-    ),
-    Listing(
-        services.JOB,
-        "cloudscheduler.googleapis.com",
-        lambda target: ["scheduler", "jobs", "list", f"--location={target.region}"],
-        _job,
-    ),
-    Listing(monitoring.DASHBOARD, "monitoring.googleapis.com", _plain("monitoring", "dashboards", "list"), _by_label),
-    Listing(monitoring.METRIC, "logging.googleapis.com", _plain("logging", "metrics", "list"), _by_name),
-    Listing(monitoring.ALERT, "monitoring.googleapis.com", _plain("monitoring", "policies", "list"), _alert),
+    Listing(stores.SECRET, "secretmanager.googleapis.com", "secrets list", _by_label),
+    Listing(services.SERVICE, "run.googleapis.com", "run services list --region={region}", _service),
+    Listing(services.JOB, "cloudscheduler.googleapis.com", "scheduler jobs list --location={region}", _job),
+    Listing(monitoring.DASHBOARD, "monitoring.googleapis.com", "monitoring dashboards list", _by_label),
+    Listing(monitoring.METRIC, "logging.googleapis.com", "logging metrics list", _by_name),
+    Listing(monitoring.ALERT, "monitoring.googleapis.com", "monitoring policies list", _alert),
 )
 
 DATABASE_LISTINGS: Final = (
-    Listing(
-        stores.EXPIRY,
-        "firestore.googleapis.com",
-        lambda target: ["firestore", "fields", "ttls", "list", f"--database={gcp_names.database(target)}"],
-        _expiry,
-    ),
+    Listing(stores.EXPIRY, "firestore.googleapis.com", "firestore fields ttls list --database={database}", _expiry),
     Listing(
         stores.EXEMPTION,
         "firestore.googleapis.com",
-        lambda target: ["firestore", "indexes", "fields", "list", f"--database={gcp_names.database(target)}"],
+        "firestore indexes fields list --database={database}",
         _exemption,
     ),
 )
@@ -305,7 +291,8 @@ def read_grants(
 
 def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[str, Existing]]:
     """Yield the key and the description of each entry of a list. Raises GcloudFault and GcloudMissing."""
-    found = read_json(runner, listing.arguments(target), target.project)
+    line = listing.command.format(region=target.region, database=gcp_names.database(target))
+    found = read_json(runner, line.split(), target.project)
     for entry in objects_at(found):
         if read := listing.read(entry, target):
             name, existing = read

@@ -20,7 +20,7 @@ from deploy.cloud_access.gcp_names import Target, metric_name
 from deploy.gcp.drift import Difference, differences, retained_content, settings_of
 from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.live import Live, read_live
-from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, gcloud, key_of
+from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
 from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC, SWEEPS, alert_name, dashboard_id
 from deploy.gcp.resources.project import ACCOUNT, API, account_key, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
@@ -279,35 +279,30 @@ def _quoted(text: str) -> str:
     return shlex.quote(text)
 
 
+DELETIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    JOB: ("scheduler jobs delete {name} --location={region}",),
+    SUBSCRIPTION: ("pubsub subscriptions delete {name}",),
+    SERVICE: ("run services delete {name} --region={region}",),
+    ALERT: ("monitoring policies delete {address}",),
+    METRIC: ("logging metrics delete {name}",),
+    DASHBOARD: ("monitoring dashboards delete {name}",),
+    TOPIC: ("pubsub topics delete {name}",),
+    ACCOUNT: ("iam service-accounts delete {name}",),
+    SECRET: ("secrets delete {name}",),
+    BUCKET: ("storage rm --recursive {name}",),
+    DATABASE: (
+        "firestore databases update --database={name} --no-delete-protection",
+        "firestore databases delete --database={name}",
+    ),
+}
+"""By kind: the commands that delete a resource, after the word gcloud."""
+
+
 def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
-    """Return the commands that delete the resource with this key. Raises ValueError for a kind that none deletes."""
+    """Return the commands that delete the resource with this key. Raises KeyError for a kind that none deletes."""
     kind, _, name = key.partition(" ")
-    match kind:
-        case "job":
-            return gcloud("scheduler jobs delete", name, f"--location={target.region}")
-        case "subscription":
-            return gcloud("pubsub subscriptions delete", name)
-        case "service":
-            return gcloud("run services delete", name, f"--region={target.region}")
-        case "alert":
-            return gcloud("monitoring policies delete", found.address)
-        case "metric":
-            return gcloud("logging metrics delete", name)
-        case "dashboard":
-            return gcloud("monitoring dashboards delete", name)
-        case "topic":
-            return gcloud("pubsub topics delete", name)
-        case "account":
-            return gcloud("iam service-accounts delete", gcloud_name(ACCOUNT, name, target))
-        case "secret":
-            return gcloud("secrets delete", name)
-        case "bucket":
-            return gcloud("storage rm", "--recursive", gcloud_name(BUCKET, name, target))
-        case "database":
-            unprotected = gcloud("firestore databases update", f"--database={name}", "--no-delete-protection")
-            return unprotected + gcloud("firestore databases delete", f"--database={name}")
-        case _:
-            raise ValueError(f"no command deletes a {kind}")
+    values = {"name": gcloud_name(kind, name, target), "region": target.region, "address": found.address}
+    return tuple(Command(tuple(line.format(**values).split())) for line in DELETIONS[kind])
 
 
 def superfluous_functions(live: Live, actions: Sequence[Action], target: Target) -> Iterator[Action]:

@@ -33,8 +33,9 @@ from deploy.history import audit, cloud_journal, local
 from deploy.history.state import TapPorts
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.requests import send_options, signed_samples, signing
-from deploy.requests.sources import compiled_sources, standard_webhooks_secrets
-from deploy.secrets.values import COMMENT, as_variables, random_values, secret_text
+from deploy.requests.sources import compiled_sources
+from deploy.secrets.needs import needs
+from deploy.secrets.values import COMMENT, random_value, secret_text
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
 from deploy.terminal.output import clock, printable
 from functions.receive.source import Source, read_sources
@@ -206,12 +207,13 @@ class LocalSecrets:
         return {**self.configuration.environ, **self.generated}
 
     def _generate(self, name: str) -> None:
-        receive = self.configuration.slices["receive"]
-        values = random_values([name], standard_webhooks_secrets(receive))
-        values |= signing.generate_secrets([name], receive, self.state, secrets.token_bytes)
+        all_needs = needs(self.configuration.slices, self._environ)
+        schemes = [scheme for need in all_needs if need.name == name for scheme in need.schemes]
+        value = signing.generate_value(name, schemes, self.state, secrets.token_bytes(signing.KEY_BYTES))
+        variables = {variable_name(name): value or random_value()}
         dotenv.make_dotenv_private(self.env_file)
-        dotenv.add_to_dotenv(self.env_file, as_variables(values), COMMENT)
-        self.generated.update(as_variables(values))
+        dotenv.add_to_dotenv(self.env_file, variables, COMMENT)
+        self.generated.update(variables)
 
 
 # The lease

@@ -7,18 +7,17 @@ of the auth scheme are filled and signed here; shared/signatures fills and compa
 
 import base64
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Password, auth_headers
-from deploy.requests.sources import auth_entries, compiled_sources
 from shared.http import Request
 from shared.jsontext import JsonObject, to_json
 from shared.signatures import contentful, passwords
-from shared.signatures.auth_scheme import AuthScheme, read_scheme
+from shared.signatures.auth_scheme import AuthScheme
 from shared.signatures.content_signing import ContentSigner, shared_key_signature, sign_content, with_header, with_text
 from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
@@ -153,23 +152,19 @@ def is_asymmetric(auth: AuthScheme) -> bool:
     return isinstance(auth, PublicKeyScheme) or (isinstance(auth, JwtScheme) and not auth.is_shared_key)
 
 
-def generate_secrets(
-    names: Collection[str], receive: JsonObject, state: Path, random_bytes: Callable[[int], bytes]
-) -> dict[str, str]:
-    """Return a new value for each of the named secrets that must have a certain form.
+def generate_value(name: str, schemes: Iterable[AuthScheme], state: Path, random_bytes: bytes) -> str | None:
+    """Return a new value of the secret in the form that its schemes need; None if any text will do.
 
-    Private keys are stored in the state folder. `receive` is its slice; `random_bytes(n)` returns n new bytes.
+    Of a key pair, the private half is stored in the state folder, and the value is the public half.
     """
-    generated: dict[str, str] = {}
-    for auth in _auth_schemes(receive):
-        if auth.secret in names and auth.secret not in generated:
-            if is_asymmetric(auth):
-                pair = generate_key_pair(auth)
-                store_private_key(state, auth.secret, pair)
-                generated[auth.secret] = pair.public
-            elif value := generate_secret(auth, random_bytes(KEY_BYTES)):
-                generated[auth.secret] = value
-    return generated
+    for auth in schemes:
+        if is_asymmetric(auth):
+            pair = generate_key_pair(auth)
+            store_private_key(state, name, pair)
+            return pair.public
+        if value := generate_secret(auth, random_bytes):
+            return value
+    return None
 
 
 def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
@@ -182,11 +177,6 @@ def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
         case HmacScheme(key_encoding="hex"):
             return random_bytes[:32].hex()
     return None
-
-
-def _auth_schemes(receive: JsonObject) -> Iterator[AuthScheme]:
-    for source in compiled_sources(receive).values():
-        yield from map(read_scheme, auth_entries(source))
 
 
 def private_key_file(state: Path, secret_name: str) -> Path:

@@ -98,12 +98,6 @@ def source_url(name: str, ports: running_dev.Ports) -> str:
     return f"http://{running_dev.HOST}:{ports.receive}/{name}"
 
 
-def standard_webhooks_secrets(receive: JsonObject) -> frozenset[str]:
-    """Return the names of the secrets that must be `whsec_` and base64."""
-    entries = [entry for source in compiled_sources(receive).values() for entry in auth_entries(source)]
-    return frozenset(str(entry.get("secret")) for entry in entries if entry.get("scheme") == "standard-webhooks")
-
-
 def provider_key(have: configured.Configured, name: str) -> str:
     """Return the key of the source's provider in the catalogue; empty where it names none."""
     return str(value_at(have.document, "sources", name, "provider") or "")

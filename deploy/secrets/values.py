@@ -3,7 +3,6 @@
 Nothing here reads or writes a store of secrets: see backend.py. No text ever contains a value.
 """
 
-import base64
 import json
 import re
 import secrets
@@ -11,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import getdoc
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +19,7 @@ from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets.needs import Need
 from deploy.terminal.command_line import CommandError, Questions
 from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject, value_at, values_in
+from shared.jsontext import JsonObject, value_at, values_in
 from shared.secrets import from_environment, from_folder, is_short, split_values, variable_name, weakness
 from shared.settings import Settings, read_settings
 from shared.signatures.auth_scheme import AuthScheme
@@ -166,33 +164,17 @@ def _is_generated(lines: Sequence[str], own: range) -> bool:
     return COMMENT in comment and not is_replaced
 
 
-def random_values(names: Iterable[str], standard_webhooks: Collection[str]) -> dict[str, str]:
-    """Return a random value for each name. Those in `standard_webhooks` are keys for https://www.standardwebhooks.com."""
-    return {name: random_signing_key() if name in standard_webhooks else random_value() for name in names}
-
-
 def random_value() -> str:
     return secrets.token_urlsafe(RANDOM_BYTES)
-
-
-def random_signing_key() -> str:
-    return "whsec_" + base64.b64encode(secrets.token_bytes(RANDOM_BYTES)).decode()
 
 
 def as_variables(values: Mapping[str, str]) -> dict[str, str]:
     return {variable_name(name): value for name, value in values.items()}
 
 
-_SIGNING_STEPS: Final = ("call", "fetch")
-
-
-def signing_secrets(*slices: Json) -> frozenset[str]:
-    """Return the names of the secrets with which steps and webhooks sign by Standard Webhooks, in these slices."""
-    found: list[Json] = []
-    for _, value in chain.from_iterable(map(values_in, slices)):
-        # The settings of a webhook have the secret under `settings`, those of a step under its name.
-        keys = ("settings", *_SIGNING_STEPS) if value_at(value, "kind") == "webhook" else _SIGNING_STEPS
-        found += [value_at(value, key, "secret") for key in keys]
+def step_keys(transform: JsonObject) -> frozenset[str]:
+    """Return the names of the secrets with which steps sign their requests by Standard Webhooks."""
+    found = [value_at(value, step, "secret") for _, value in values_in(transform) for step in ("call", "fetch")]
     return frozenset(name for name in found if isinstance(name, str))
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from deploy.config.configured import configured
 from deploy.requests.samples import Fresh
 from deploy.requests.signed_samples import Break, Keys, chosen_sample, signed_sample
-from deploy.requests.signing import generate_secrets
+from deploy.requests.signing import generate_value
 from deploy.requests.trigger_target import TriggerTarget, trigger_target
 from functions.receive.receive import Accepted, Answered, DeadLettered, Receiver
 from shared.http import Request
-from shared.jsontext import JsonObject
 from shared.secrets import variable_name
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
@@ -80,7 +79,8 @@ def on_range(provider: str, state: Path, fresh: Fresh = FRESH, secret: str = SEC
     options.config = str(state / "hookchain.yaml")
     aim = trigger_target(provider, configured(options), None, None, 8080)
     names = _names(aim)
-    slice_: JsonObject = {"sources": {aim.source.name: aim.settings}}
     made = dict.fromkeys(names, secret)
-    made.update(generate_secrets(names, slice_, state, lambda size: RANDOM[:size]))
+    for name in names:
+        schemes = [auth for auth in aim.source.auth if auth.secret == name]
+        made[name] = generate_value(name, schemes, state, RANDOM) or secret
     return Range(aim, Keys({variable_name(name): value for name, value in made.items()}, state), fresh)

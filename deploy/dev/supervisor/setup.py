@@ -19,14 +19,15 @@ from deploy.config.slices import without_google_account
 from deploy.dev.supervisor import processes
 from deploy.dev.supervisor.options import Options
 from deploy.dev.supervisor.reaper import GRACE_SECONDS
-from deploy.requests.signing import generate_secrets
-from deploy.requests.sources import auth_entries, compiled_sources, standard_webhooks_secrets
+from deploy.requests.signing import KEY_BYTES, generate_value
+from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets import values
 from deploy.secrets.needs import MAIL_SECRETS, Need, needs, token_names
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at, to_json, value_at, values_in
 from shared.secrets import variable_name
+from shared.signatures.auth_scheme import read_scheme
 from shared.templating.template import is_template
 
 SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
@@ -292,12 +293,15 @@ def _set_up_development(
 
 def _generate(missing: Sequence[Need], slices: Mapping[str, JsonObject], state: Path) -> dict[str, str]:
     """Return a new value for each missing secret, by name, of the kind that it is used for."""
-    names = [need.name for need in missing]
-    receive = slices["receive"]
-    signing = standard_webhooks_secrets(receive) | values.signing_secrets(slices["transform"], slices["notify"])
-    random_texts = {need.name: values.random_text(need.schemes) for need in missing if need.is_signing_key}
-    keys = generate_secrets(names, receive, state, secrets.token_bytes)
-    return {**values.random_values(names, signing), **random_texts, **keys}
+    step_keys = values.step_keys(slices["transform"])
+    generated: dict[str, str] = {}
+    for need in missing:
+        schemes = [*need.schemes]
+        if need.name in step_keys:
+            schemes.append(read_scheme({"scheme": "standard-webhooks", "secret": need.name}))
+        value = generate_value(need.name, schemes, state, secrets.token_bytes(KEY_BYTES))
+        generated[need.name] = value or values.random_value()
+    return generated
 
 
 def _set_caught_senders(notify: JsonObject) -> None:

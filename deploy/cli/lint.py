@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from deploy.aws.prepare import measured as limits_of_aws
@@ -186,7 +187,7 @@ def lint_document(
 
 
 def _listed(faults: Sequence[Fault]) -> list[Json]:
-    return [{"line": fault.line, "where": fault.where, "rule": fault.rule} for fault in faults]
+    return [*map(asdict, faults)]
 
 
 def _summary(slices: Mapping[str, JsonObject]) -> str:

@@ -93,20 +93,14 @@ class Session:
 
 def literal_credentials(setting: jsontext.Json) -> Iterator[str]:
     """Yield the credentials that headers and URLs of the configuration have in place of named secrets."""
-    if isinstance(setting, list):
-        for item in setting:
-            yield from literal_credentials(item)
-    if not isinstance(setting, dict):
-        return
-    headers, url = setting.get("headers"), setting.get("url")
-    pairs = parse_qsl(url.partition("?")[2]) if isinstance(url, str) else []
-    if isinstance(headers, dict):
+    for _, inner in jsontext.values_in(setting):
+        url = jsontext.value_at(inner, "url")
+        pairs = parse_qsl(url.partition("?")[2]) if isinstance(url, str) else []
+        headers = jsontext.mapping_at(inner, "headers")
         pairs += [(name, value) for name, value in headers.items() if isinstance(value, str)]
-    for name, value in pairs:
-        if _CREDENTIAL_NAME.search(name):
-            yield from (value.rpartition(" ")[2], value)  # first what follows `Bearer`: a text may have it alone
-    for inner in setting.values():
-        yield from literal_credentials(inner)
+        for name, value in pairs:
+            if _CREDENTIAL_NAME.search(name):
+                yield from (value.rpartition(" ")[2], value)  # first what follows `Bearer`: a text may have it alone
 
 
 def masked(text: str, credentials: Sequence[str]) -> str:

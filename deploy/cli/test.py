@@ -2,13 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.config import checkout, compiler, config_file, configured
 from deploy.explain.config_tests import CaseResult, run_config_tests
 from deploy.terminal.output import GREEN, RED, Screen, count_of, print_json, printable, stdout_screen
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import JsonObject
 
 
 def main(arguments: list[str]) -> int:
@@ -40,8 +41,7 @@ def results_document(results: Sequence[CaseResult]) -> JsonObject:
 
 def faults_document(found: config_file.ConfigFaults) -> JsonObject:
     """Return the document for a configuration with faults, which has no results."""
-    faults: list[Json] = [{"line": each.line, "where": each.where, "rule": each.rule} for each in found.faults]
-    return {"file": found.file, "faults": faults, "tests": []}
+    return {"file": found.file, "faults": [*map(asdict, found.faults)], "tests": []}
 
 
 def _results(options: argparse.Namespace) -> list[CaseResult]:

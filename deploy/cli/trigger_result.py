@@ -57,15 +57,6 @@ class SentSample:
         return self.is_rejected if self.broken_part else self.outcome.ok
 
 
-@dataclass(frozen=True, slots=True)
-class SentEvent:
-    """An event that was sent at `at` (Unix seconds). `event_id` is None if the reply has no id."""
-
-    source: str
-    at: float
-    event_id: str | None = None
-
-
 def print_result(sent: SentSample, *, as_json: bool) -> int:
     """Print the result, and return the exit code."""
     target, outcome = sent.target, sent.outcome
@@ -114,24 +105,23 @@ def _verdict(sent: SentSample) -> str:
 
 def _journal_lines(sent: SentSample) -> list[str]:
     """Return what the journal has about the event: its deliveries, or why the request was rejected."""
-    event = SentEvent(sent.target.source.name, sent.sent_at, sent.outcome.event_id)
     if sent.outcome.ok:
-        return [] if sent.sample.is_handshake else _wait_for(sent.state, lambda local: _events(event, local))
+        return [] if sent.sample.is_handshake else _wait_for(sent.state, lambda local: _events(sent, local))
     if not sent.outcome.status:
         return []
-    lines = _why_rejected(event, sent.state)
+    lines = _why_rejected(sent)
     if sent.broken_part:
         lines.append("`hookchain status` calls the source failing until its next event is accepted")
     return lines
 
 
-def _why_rejected(sent: SentEvent, state: Path) -> list[str]:
+def _why_rejected(sent: SentSample) -> list[str]:
     """Return receive's diagnosis, or the finding of its check if it made none."""
-    if running_ports(state) is None:
-        command = start_command(state)
-        found = f"no `{command}` runs with {state}, so another program answered"
+    if running_ports(sent.state) is None:
+        command = start_command(sent.state)
+        found = f"no `{command}` runs with {sent.state}, so another program answered"
         return [f"why: {found}. Set HOOKCHAIN_STATE and PORT_BASE as for the `{command}` that you mean"]
-    return _wait_for(state, lambda local: _rejection(sent, local))
+    return _wait_for(sent.state, lambda local: _rejection(sent, local))
 
 
 def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
@@ -149,11 +139,12 @@ def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> l
     return []
 
 
-def _events(sent: SentEvent, local: State) -> tuple[list[str], bool]:
-    if sent.event_id:
-        ids = [sent.event_id]
+def _events(sent: SentSample, local: State) -> tuple[list[str], bool]:
+    if sent.outcome.event_id:
+        ids = [sent.outcome.event_id]
     else:
-        page = local.reader.events(journal_view.EventQuery(source=sent.source, since=sent.at, limit=MAX_EVENTS))
+        source = sent.target.source.name
+        page = local.reader.events(journal_view.EventQuery(source=source, since=sent.sent_at, limit=MAX_EVENTS))
         ids = [event.id for event in reversed(page.events)]
     lines: list[str] = []
     is_settled = bool(ids)
@@ -189,8 +180,8 @@ def why_of(detail: str) -> str:
     return why or finding
 
 
-def _rejection(sent: SentEvent, local: State) -> tuple[list[str], bool]:
+def _rejection(sent: SentSample, local: State) -> tuple[list[str], bool]:
     for request in local.reader.rejected(MAX_EVENTS):
-        if request.source == sent.source and request.at >= sent.at:
+        if request.source == sent.target.source.name and request.at >= sent.sent_at:
             return [f"why: {why_of(request.detail)}"], True
     return [], False

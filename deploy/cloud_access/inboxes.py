@@ -13,17 +13,16 @@ from shared.cloud.aws.sqs_messages import message_of
 from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Permanent, Temporary
 from shared.jsontext import (
-    Json,
     JsonObject,
     decode_base64,
-    from_json,
+    json_or_none,
     mapping_at,
     objects_at,
     texts_at,
     texts_json,
     value_at,
 )
-from shared.outgoing.http_client import Answer, HttpClient
+from shared.outgoing.http_client import HttpClient
 from shared.ports import TAP
 from shared.push import Push
 from shared.tap import KEPT_SECONDS, LEASE_NAME, LISTENER
@@ -143,8 +142,8 @@ class GoogleInboxes:
         content = b"" if body is None else texts_json(body)
         answer = await self._client.call(method, path, headers, content, CALL_SECONDS, may_repeat=True)
         if answer.status == 200 or answer.status in allowed:
-            return mapping_at(_json(answer))
-        message = str(value_at(_json(answer), "error", "message") or "")
+            return mapping_at(json_or_none(answer.body))
+        message = str(value_at(json_or_none(answer.body), "error", "message") or "")
         detail = f"Pub/Sub answered {answer.status} to {method} {path}: {message}"
         if is_temporary_answer(answer):
             raise Temporary("bus_unavailable", detail)
@@ -218,7 +217,7 @@ class AwsInboxes:
     async def _call(self, action: str, request: JsonObject) -> JsonObject:
         answer = await self._client.action(f"AmazonSQS.{action}", texts_json(request), CALL_SECONDS, may_repeat=True)
         if answer.status == 200:
-            return mapping_at(_json(answer))
+            return mapping_at(json_or_none(answer.body))
         error = error_name(answer)
         is_recent = error.endswith("QueueDeletedRecently")
         detail = f"SQS answered {answer.status} {error} to {action}"
@@ -246,10 +245,3 @@ def _received(message: JsonObject) -> Received:
     except Permanent:  # somebody else has sent it; its data is no event either
         push = Push(b"")
     return Received(push, str(message["ReceiptHandle"]))
-
-
-def _json(answer: Answer) -> Json:
-    try:
-        return from_json(answer.body) if answer.body else None
-    except (ValueError, RecursionError):
-        return None

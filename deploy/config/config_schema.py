@@ -13,7 +13,7 @@ from deploy.config.sections.provider_event_types import known_event_types
 from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
 from functions.transform import step_classes, verifying
 from functions.transform.step import MAX_STEPS
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _MODE: Final[JsonSchemaMode] = "validation"
@@ -45,11 +45,12 @@ def config_schema(own: step_classes.StepClasses, own_kinds: OwnKinds = NO_OWN_KI
     kinds = {kind: settings_model(kind, own_kinds) for kind in (*destination_kinds(), *own_kinds)}
     models: list[type[BaseModel]] = [Configuration, *settings.values(), *kinds.values()]
     references, whole = models_json_schema([(model, _MODE) for model in models], schema_generator=_AsWritten)
-    definitions = _object(whole["$defs"])
-    bundle = _object(definitions.pop("Configuration"))
+    definitions = mapping_at(whole, "$defs")
+    bundle = mapping_at(definitions, "Configuration")
+    del definitions["Configuration"]
     _offer_event_types(definitions)
     _add_steps(definitions, bundle, {name: references[model, _MODE] for name, model in settings.items()}, steps)
-    _add_kinds(_object(definitions["DestinationConfig"]), {kind: references[m, _MODE] for kind, m in kinds.items()})
+    _add_kinds(mapping_at(definitions, "DestinationConfig"), {kind: references[m, _MODE] for kind, m in kinds.items()})
     _allow_files(definitions, [references[model, _MODE] for model in (*settings.values(), *kinds.values())])
     return {"$schema": DIALECT, "title": "hookchain.yaml", **bundle, "$defs": dict(sorted(definitions.items()))}
 
@@ -74,8 +75,8 @@ def _add_steps(
         ]
     }
     steps: JsonObject = {"$ref": "#/$defs/Steps"}
-    _object(_object(definitions["RouteConfig"])["properties"])["steps"] = steps
-    _object(_object(bundle["properties"])["chains"])["additionalProperties"] = steps
+    mapping_at(definitions, "RouteConfig", "properties")["steps"] = steps
+    mapping_at(bundle, "properties", "chains")["additionalProperties"] = steps
 
 
 def _offer_event_types(definitions: JsonObject) -> None:
@@ -83,13 +84,13 @@ def _offer_event_types(definitions: JsonObject) -> None:
     names: list[Json] = [*sorted({each for known in known_event_types().values() for each in known.names()})]
     definitions["EventType"] = {"anyOf": [{"enum": names}, {"type": "string"}]}
     pattern: JsonObject = {"$ref": "#/$defs/EventType"}
-    types = _object(_object(_object(definitions["RouteConfig"])["properties"])["types"])
+    types = mapping_at(definitions, "RouteConfig", "properties", "types")
     types["anyOf"] = [pattern, {"type": "array", "items": pattern, "minItems": 1}]
 
 
 def _add_kinds(destination: JsonObject, kinds: Mapping[str, JsonObject]) -> None:
     """Require one of the kinds beside the settings that every destination has."""
-    _object(destination["properties"]).update(kinds)
+    mapping_at(destination, "properties").update(kinds)
     destination["additionalProperties"] = False
     destination["oneOf"] = [{"required": [kind]} for kind in kinds]
 
@@ -103,11 +104,5 @@ def _allow_files(definitions: JsonObject, references: Iterable[JsonObject]) -> N
         "additionalProperties": False,
     }
     for reference in references:
-        properties = _object(definitions[str(reference["$ref"]).rpartition("/")[2]]).get("properties")
-        if isinstance(properties, dict):
-            properties |= {name: {"anyOf": [each, {"$ref": "#/$defs/File"}]} for name, each in properties.items()}
-
-
-def _object(value: Json) -> JsonObject:
-    assert isinstance(value, dict)
-    return value
+        properties = mapping_at(definitions, str(reference["$ref"]).rpartition("/")[2], "properties")
+        properties |= {name: {"anyOf": [each, {"$ref": "#/$defs/File"}]} for name, each in properties.items()}

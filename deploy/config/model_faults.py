@@ -1,7 +1,7 @@
 """Faults as an operator reads them: the name of a setting for its path, and the rule for an error of pydantic."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Final, Literal, TypeGuard, Union, get_args, get_origin
 
@@ -187,12 +187,7 @@ def _examples_at(model: type[BaseModel], path: DocumentPath) -> list[object]:
     """Return the examples of the field at the path; none if it has none."""
     if not path:  # a value that is the whole of an own kind's settings
         return []
-    found: object = model
-    for part in path[:-1]:
-        found = _inside(_unwrapped(found), part)
-    unwrapped = _unwrapped(found)
-    fields = unwrapped.model_fields.items() if _is_model(unwrapped) else ()
-    chosen = next((field for name, field in fields if path[-1] in {name, field.alias}), None)
+    chosen = next((field for name, field in _fields_at(model, path[:-1]) if path[-1] in {name, field.alias}), None)
     return list(chosen.examples or _inner_examples(chosen.annotation)) if chosen else []
 
 
@@ -207,12 +202,15 @@ def _inner_examples(annotation: object) -> list[object]:
 
 def keys_at(model: type[BaseModel], path: DocumentPath) -> list[str]:
     """Return the keys that the model allows at the path, as they are written; none if it does not say."""
+    return [field.alias or name for name, field in _fields_at(model, path)]
+
+
+def _fields_at(model: type[BaseModel], path: DocumentPath) -> Iterable[tuple[str, FieldInfo]]:
     found: object = model
     for part in path:
         found = _inside(_unwrapped(found), part)
     unwrapped = _unwrapped(found)
-    fields = unwrapped.model_fields.items() if _is_model(unwrapped) else ()
-    return [field.alias or name for name, field in fields]
+    return unwrapped.model_fields.items() if _is_model(unwrapped) else ()
 
 
 def _unwrapped(annotation: object) -> object:

@@ -291,8 +291,8 @@ def read_grants(
 
 def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[str, Existing]]:
     """Yield the key and the description of each entry of a list. Raises GcloudFault and GcloudMissing."""
-    line = listing.command.format(region=target.region, database=gcp_names.database(target))
-    found = read_json(runner, line.split(), target.project)
+    values = {"region": target.region, "database": gcp_names.database(target)}
+    found = read_json(runner, [word.format(**values) for word in listing.command.split()], target.project)
     for entry in objects_at(found):
         if read := listing.read(entry, target):
             name, existing = read

@@ -302,7 +302,7 @@ def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
     """Return the commands that delete the resource with this key. Raises KeyError for a kind that none deletes."""
     kind, _, name = key.partition(" ")
     values = {"name": gcloud_name(kind, name, target), "region": target.region, "address": found.address}
-    return tuple(Command(tuple(line.format(**values).split())) for line in DELETIONS[kind])
+    return tuple(Command(tuple(word.format(**values) for word in line.split())) for line in DELETIONS[kind])
 
 
 def superfluous_functions(live: Live, actions: Sequence[Action], target: Target) -> Iterator[Action]:

@@ -28,15 +28,6 @@ CONSUME: Final = (
     "sqs:ReceiveMessage",
 )
 """The actions of a function on the queues that it takes messages of."""
-ITEMS: Final = (
-    "dynamodb:BatchGetItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "dynamodb:Query",
-    "dynamodb:UpdateItem",
-)
-"""The actions of a function on the tables that it writes."""
 LEASES: Final = (
     "dynamodb:DeleteItem",
     "dynamodb:GetItem",
@@ -45,6 +36,8 @@ LEASES: Final = (
     "dynamodb:UpdateItem",
 )
 """The actions of a developer on the leases of the tap."""
+ITEMS: Final = ("dynamodb:BatchGetItem", *LEASES)
+"""The actions of a function on the tables that it writes."""
 TAP_QUEUES: Final = names.sub(f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:${{Prefix}}{TAP}-*")
 TAP_ACTIONS: Final = (
     "sqs:CreateQueue",

@@ -86,19 +86,15 @@ _PLAIN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MAX_PLAIN: Final = 40
 """SQS accepts names of 80 characters, and the deployment's prefix may take 29 of them."""
 
+_OF_MESSAGES: Final[JsonObject] = {
+    "type": ["header.ce-type"],
+    "id": ["header.bus-message-id"],
+    "subject": ["header.ce-subject"],
+    "time": ["header.ce-time"],
+}
 _FACTS: Final[dict[BusKind, JsonObject]] = {
-    "pubsub": {
-        "type": ["header.ce-type"],
-        "id": ["header.bus-message-id"],
-        "subject": ["header.ce-subject"],
-        "time": ["header.ce-time"],
-    },
-    "sqs": {
-        "type": ["header.ce-type"],
-        "id": ["header.bus-message-id"],
-        "subject": ["header.ce-subject"],
-        "time": ["header.ce-time"],
-    },
+    "pubsub": _OF_MESSAGES,
+    "sqs": _OF_MESSAGES,
     "eventbridge": {"body": "json", "type": ["data.detail-type"], "id": ["data.id"], "time": ["data.time"]},
     "bucket": {
         "body": "json",

@@ -137,14 +137,7 @@ class HandshakeReply(values.Model):
     status: int = 200
     headers: dict[str, Filled] = Field(default={})
     text: Filled | None = None
-    json_: dict[str, str | int | bool] | None = Field(None, alias="json")
-
-    @model_validator(mode="after")
-    def _holes_are_known(self) -> "HandshakeReply":
-        for value in (self.json_ or {}).values():
-            if isinstance(value, str):
-                _filled(value)
-        return self
+    json_: dict[str, Filled | int | bool] | None = Field(None, alias="json")
 
 
 class Handshake(values.Model):

@@ -20,39 +20,6 @@ BASE_IMAGE: Final = "python313"
 MEMORY_MIB: Final = {"512Mi": 512, "1Gi": 1024, "2Gi": 2048, "4Gi": 4096}
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """The size of an instance, and the number of instances, which also limits the cost of a flood of requests.
-
-    concurrency  the most requests at once of an instance
-    ingress      from where requests may come, as gcloud names it
-    network      the flags of a VPC; none without one
-    """
-
-    concurrency: int
-    max_instances: int
-    memory: str
-    min_instances: int
-    ingress: str
-    network: tuple[str, ...]
-
-
-def size(needed: NeededFunction) -> Size:
-    """Return the size, from `google_cloud` of the configuration where that says it. Pub/Sub and Cloud Scheduler count
-    as internal."""
-    configured = needed.settings.get("google_cloud", {})
-    memory, vpc = str(configured.get("memory", f"{topology.MEMORY_MIB}Mi")), configured.get("vpc")
-    least = _whole(configured.get("min_instances"), 0)
-    return Size(
-        _whole(configured.get("concurrency"), needed.concurrency(MEMORY_MIB[memory])),
-        _whole(configured.get("max_instances"), max(topology.MAX_INSTANCES, least)),
-        memory,
-        least,
-        str(configured.get("ingress", "all" if needed.function.is_public else "internal")),
-        _network_flags(vpc) if isinstance(vpc, dict) else (),
-    )
-
-
 def _whole(value: Json, default: int) -> int:
     return value if isinstance(value, int) else default
 
@@ -83,7 +50,15 @@ def service(
     target: Target, needed: NeededFunction, bundle: Bundle, variables: Mapping[str, str], needs: tuple[str, ...]
 ) -> Resource:
     """Return a service. `variables` extend its environment."""
-    name, region, chosen = needed.name, f"--region={target.region}", size(needed)
+    name, region = needed.name, f"--region={target.region}"
+    configured = needed.settings.get("google_cloud", {})
+    memory, vpc = str(configured.get("memory", f"{topology.MEMORY_MIB}Mi")), configured.get("vpc")
+    concurrency = _whole(configured.get("concurrency"), needed.concurrency(MEMORY_MIB[memory]))
+    least = _whole(configured.get("min_instances"), 0)
+    # This also limits the cost of a flood of requests.
+    most = _whole(configured.get("max_instances"), max(topology.MAX_INSTANCES, least))
+    # Pub/Sub and Cloud Scheduler count as internal.
+    ingress = configured.get("ingress", "all" if needed.function.is_public else "internal")
     environment = {**gcp_names.environment(target, has_database=bool(needed.function.stores)), **variables}
     settings = (
         f"--function={name}",
@@ -92,18 +67,18 @@ def service(
         f"--service-account={gcp_names.account_email(target, name)}",
         f"--build-service-account=projects/{target.project}/serviceAccounts/{gcp_names.account_email(target, 'build')}",
         *_invoker_flags(needed.function.is_public),
-        f"--ingress={chosen.ingress}",
+        f"--ingress={ingress}",
         f"--timeout={needed.timeout_seconds}",
-        f"--concurrency={chosen.concurrency}",
-        f"--min-instances={chosen.min_instances}",
-        f"--max-instances={chosen.max_instances}",
+        f"--concurrency={concurrency}",
+        f"--min-instances={least}",
+        f"--max-instances={most}",
         "--cpu=1",
-        f"--memory={chosen.memory}",
+        f"--memory={memory}",
         "--cpu-boost",
         f"--set-env-vars={joined(environment)}",
         _secrets(target, needed.secrets if needed.function.mounts_secrets else ()),
         *_databases(needed),
-        *chosen.network,
+        *(_network_flags(vpc) if isinstance(vpc, dict) else ()),
     )
     digest = digest_of(bundle.digest, settings)
     labels = f"--labels={label_text(target, digest)}"

@@ -34,7 +34,7 @@ from shared import errors, http, limits, times
 from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text, event_id
 from shared.jsontext import Json, base64_text, canonical, texts_json
 from shared.signatures.auth_scheme import AuthScheme
-from shared.signatures.locations import RequestFields, first_value_at
+from shared.signatures.locations import Choices, RequestFields, first_value_at
 
 NO_SECRETS: Final[admission.SecretValues] = MappingProxyType({})
 
@@ -147,8 +147,13 @@ def build_events(
     identifier = identifier_of(source, signed, data, random_id)
     items = items_of(source.batch, data) if source.batch else None
     if items is None:
+        if request.method == "GET":
+            # A link that is opened again may have another encoding of the same query, so its parsed query is hashed.
+            payload_hash = hashlib.sha256(canonical(data)).hexdigest()
+        else:
+            payload_hash = signed.body_hash if signed else hashlib.sha256(request.body).hexdigest()
         item = Item(request, data, data)
-        content = Content(item, facts_of(source.fact_locations, item), _payload_hash(request, data, signed))
+        content = Content(item, facts_of(source.fact_locations, item), payload_hash)
         raw = _raw_parts(source, request, secrets)
         return (_event(source, content, identifier.event(content), now, raw, is_recovered),)
 
@@ -231,14 +236,6 @@ def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
         return
     for element in elements:
         yield from _items(path[star + 1 :], element)
-
-
-def _payload_hash(request: http.Request, data: Json, signed: SignedRequest | None) -> str:
-    """Return the hash of the body, or of the query of a GET request."""
-    if request.method == "GET":
-        # A link that is opened again may have another encoding of the same query, so the hash is of the parsed query.
-        return hashlib.sha256(canonical(data)).hexdigest()
-    return signed.body_hash if signed else hashlib.sha256(request.body).hexdigest()
 
 
 def _event(
@@ -345,7 +342,7 @@ class IdentifierByDelivery:
 
     def event(self, content: Content) -> Identity:
         """Return the identity of an event that is alone in its request."""
-        delivery_id = _delivery_id(self.source, content.item)
+        delivery_id = _delivery_id(self.source, self.source.fact_locations.id, content.item)
         return Identity(self._event_id(delivery_id, content.payload_hash), delivery_id)
 
     def _event_id(self, delivery_id: str | None, payload_hash: str) -> str:
@@ -363,7 +360,7 @@ class IdentifierByDelivery:
 
     def batch(self, item: Item) -> Batch:
         """Return the identity of a batch, of whose request `item` is any item."""
-        delivery_id = _delivery_id_of_batch(self.source, item)
+        delivery_id = _delivery_id(self.source, self.source.fact_locations.id_of_batch, item)
         if delivery_id is not None:
             return Batch(delivery_id, _bounded(delivery_id), is_in_every_id=True)
         key = None
@@ -412,11 +409,11 @@ class IdentifierBySignature:
             own_id = event_id(self.source.name, content.payload_hash)
         else:
             own_id = _hashed_id(self.source.name, "signed", self.signed.content_hash)
-        delivery_id = _delivery_id(self.source, content.item)
+        delivery_id = _delivery_id(self.source, self.source.fact_locations.id, content.item)
         return self._identity(own_id, delivery_id, content, 0, has_signed_id=signed_id is not None)
 
     def batch(self, item: Item) -> Batch:
-        delivery_id = _delivery_id_of_batch(self.source, item)
+        delivery_id = _delivery_id(self.source, self.source.fact_locations.id_of_batch, item)
         signed_id = whole_fact(self.signed.locations.id_of_batch, item)
         if signed_id is not None:
             return Batch(delivery_id, _bounded(signed_id), is_in_every_id=True)
@@ -475,23 +472,20 @@ Identifier: TypeAlias = IdentifierByDelivery | IdentifierBySignature
 
 
 def identifier_of(source: Source, signed: SignedRequest | None, body: Json, random_id: Callable[[], str]) -> Identifier:
-    """Return what identifies the events of a request. `signed` is None if no signature authenticated the request."""
-    if signed is None or _is_delivery_id_trusted(source, signed, body):
+    """Return what identifies the events of a request. `signed` is None if no signature authenticated the request.
+
+    The delivery id identifies the events of a signed request, although it may be unsigned, where different events can
+    have equal signed bytes: the source's `dedupe` or `repeats` says so.
+    """
+    if signed is None:
+        return IdentifierByDelivery(source, signed, random_id)
+    is_delivery_id_trusted = source.dedupe == "delivery_id"
+    if not source.dedupe and source.repeats and isinstance(body, dict):
+        parsed_fields = RequestFields(signed.fields.request, item=body)  # `signed.fields` would parse the body again
+        is_delivery_id_trusted = any(parsed_fields.meets(conditions) for conditions in source.repeats)
+    if is_delivery_id_trusted:
         return IdentifierByDelivery(source, signed, random_id)
     return IdentifierBySignature(source, signed)
-
-
-def _is_delivery_id_trusted(source: Source, signed: SignedRequest, body: Json) -> bool:
-    """Return whether the delivery id identifies the events of a signed request, although it may be unsigned.
-
-    So it does where different events can have equal signed bytes: the source's `dedupe` or `repeats` says so.
-    """
-    if source.dedupe:
-        return source.dedupe == "delivery_id"
-    if not source.repeats or not isinstance(body, dict):
-        return False
-    parsed_fields = RequestFields(signed.fields.request, item=body)  # `signed.fields` would parse the body again
-    return any(parsed_fields.meets(conditions) for conditions in source.repeats)
 
 
 def _hashed_id(*parts: Json) -> str:
@@ -503,14 +497,10 @@ def _bounded(delivery_id: str) -> str:
     return delivery_id if len(delivery_id) <= MAX_WHOLE else hashlib.sha256(texts_json(delivery_id)).hexdigest()
 
 
-def _delivery_id(source: Source, item: Item) -> str | None:
+def _delivery_id(source: Source, choices: Choices, item: Item) -> str | None:
+    """Return the delivery id at one of the locations, or that of a link; None if there is none."""
     link_id = _link_once(item) if source.takes_links else None
-    return link_id or whole_fact(source.fact_locations.id, item)
-
-
-def _delivery_id_of_batch(source: Source, item: Item) -> str | None:
-    link_id = _link_once(item) if source.takes_links else None
-    return link_id or whole_fact(source.fact_locations.id_of_batch, item)
+    return link_id or whole_fact(choices, item)
 
 
 def _link_once(item: Item) -> str | None:

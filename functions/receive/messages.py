@@ -75,10 +75,11 @@ async def take(receiver: receive.Receiver, source: Source, push: Push) -> receiv
         letter = rejected_letter(named_source.name, shown_push, error, now)
         await receiver.confirm(named_source, receiver.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
         return receive.DeadLettered(named_source, error)
-    if content.events:
-        times = receiver.times(content.source, now)
-        await receiver.confirm(content.source, receiver.publish(content.events, content.parsed, times), deadline)
-    return receive.Accepted(content.source, content.events, note_on(content.source, content.data, content.events))
+    note = note_on(content.source, content.data, content.events)
+    accepted = receive.Accepted(content.source, content.events, note)
+    if accepted.events:
+        await receiver.confirm(content.source, receiver.publish(accepted, content.parsed, now), deadline)
+    return accepted
 
 
 def _read_message(receiver: receive.Receiver, source: Source, push: Push, now: float) -> _Content:

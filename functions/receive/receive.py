@@ -216,16 +216,8 @@ class Receiver:
             # The reply has the ids of the events, which are not published, so that a robot sees no difference.
             return Answered(source, accepted_reply(accepted, request), "honeypot")
         if accepted.events:
-            times = self.times(source, began_at, request.method)
-            await self.confirm(source, self.publish(accepted.events, parsed, times), deadline)
+            await self.confirm(source, self.publish(accepted, parsed, began_at, request.method), deadline)
         return accepted
-
-    def times(self, source: Source, began_at: float, method: str = "") -> Mapping[str, str]:
-        """Return the attributes of messages for telemetry. `method` is empty for a message that a bus brought."""
-        if self.times_attribute is None:
-            return {}
-        status = source.respond.status if source.respond else 200
-        return self.times_attribute(began_at, self.clock.now(), method, status)
 
     async def _early_outcome(
         self, source: Source, handshakes: "Handshakes | None", head: Request, read_body: ReadBody
@@ -296,13 +288,18 @@ class Receiver:
         finally:
             self.unconfirmed.remove(source.name)
 
-    async def publish(self, events: tuple[Event, ...], parsed: parsing.ReadData, times: Mapping[str, str]) -> None:
-        """Publish the events, and return once the bus has confirmed them. `times` are attributes of each message.
+    async def publish(self, accepted: Accepted, parsed: parsing.ReadData, began_at: float, method: str = "") -> None:
+        """Publish the events, and return once the bus has confirmed them. Raises Temporary.
 
-        Raises Temporary.
+        Telemetry needs `began_at`, the time at which the request came, and `method`, which is empty for a message that
+        a bus brought.
         """
+        times: Mapping[str, str] = {}
+        if self.times_attribute is not None:
+            status = accepted.source.respond.status if accepted.source.respond else 200
+            times = self.times_attribute(began_at, self.clock.now(), method, status)
         messages: list[ports.BusMessage] = []
-        for event in events:
+        for event in accepted.events:
             # If the data is the whole body, unchanged, the message has it as the sender wrote it.
             text = parsed.text if event.data is parsed.data else None
             if text is not None and len(text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None:

@@ -370,7 +370,7 @@ DecideClaim: TypeAlias = Callable[[LedgerRow], tuple[Claim, LedgerRow]]
 class LedgerWrites(ABC):
     """The base class of the ledgers: each write of the Ledger port, by the rule of the same name.
 
-    A subclass implements the four abstract methods, and the reads of the port. It may override a write for which its
+    A subclass implements the three abstract methods, and the reads of the port. It may override a write for which its
     store has a cheaper call. The methods without a docstring do what `Ledger` in shared/ledger.py says.
     """
 
